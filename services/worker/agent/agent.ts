@@ -1,0 +1,109 @@
+/**
+ * The interface of an agent: what a turn is given and what it may do. The Gemini agent is one implementation; a module
+ * named by `AGENT_MODULE` exports another as its default:
+ *
+ * ```ts
+ * import type { Agent } from 'longhaul/agent';
+ * const agent: Agent = {
+ *   async run(turn) {
+ *     const found = await turn.step('search', () => search(textOf(turn.message.parts)));
+ *     await turn.artifact({ artifactId: 'answer', parts: [{ text: found }] });
+ *     return { state: 'TASK_STATE_COMPLETED' };
+ *   },
+ * };
+ * export default agent;
+ * ```
+ *
+ * A turn may be run again from its start after a crash: everything outside a step runs again, a finished step does not
+ * (invariant 7).
+ */
+import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+
+export interface Agent {
+  run(turn: Turn): Promise<TurnOutcome>;
+}
+
+export interface Turn {
+  readonly taskId: string;
+  readonly contextId: string;
+  /** Who submitted the task: the authenticated caller, and its tenant (empty where none is used). */
+  readonly owner: string;
+  readonly tenant: string;
+  /** The number of this turn within the task, from 1: each accepted message begins one. */
+  readonly number: number;
+  /** The message that began this turn. */
+  readonly message: Message;
+  /** Earlier messages of this task and of earlier tasks of the same context, oldest first. */
+  readonly history: readonly HistoryEntry[];
+  /** Metadata of the request that created the task. */
+  readonly metadata: JsonObject;
+  /** Media types that the caller accepts (`acceptedOutputModes`); empty: all. */
+  readonly acceptedOutputModes: readonly string[];
+  /** The definition that the task began with (the parsed YAML), kept over deploys. */
+  readonly definition: JsonObject;
+  /** Aborts when the lease is lost, the task is cancelled or the process stops. A turn must end soon after. */
+  readonly signal: AbortSignal;
+
+  /**
+   * Runs `run` once and records its result. When the turn runs again after a crash, the recorded result is returned
+   * and `run` is not called. A step is matched by its name and by how many steps of that name came before it in this
+   * turn. The result must be JSON. `run` rejecting records nothing: the error reaches the agent.
+   *
+   * @throws {LeaseLostError} when the turn no longer belongs to this worker: let it pass
+   */
+  step<T extends Json | void>(
+    name: string,
+    run: (step: StepContext) => Promise<T>,
+    options?: StepOptions,
+  ): Promise<T>;
+
+  /** Writes a whole artifact, replacing any of the same id. */
+  artifact(artifact: Artifact): Promise<void>;
+
+  /**
+   * Opens an artifact that is written in pieces. Pieces are gathered into chunks (about every 100 ms or 1 KiB).
+   * The first chunk replaces whatever an earlier, interrupted run wrote under the same id.
+   */
+  openArtifact(artifact: Omit<Artifact, 'parts'>): ArtifactStream;
+
+  /** Tells clients what is going on, as a status message in the state working. Not part of the history. */
+  progress(parts: Part[] | string): Promise<void>;
+}
+
+export interface ArtifactStream {
+  /** Adds parts; returns at once. Neighbouring texts are joined. */
+  write(part: Part): void;
+  /** Writes what is left and marks the last chunk. Resolves when it is stored. */
+  close(): Promise<void>;
+}
+
+export interface StepContext {
+  /** The same over all runs of this step: hand it to whatever has an effect elsewhere. */
+  readonly idempotencyKey: string;
+  readonly signal: AbortSignal;
+}
+
+export interface StepOptions {
+  /** What goes into the step: its hash is recorded beside the result. */
+  input?: Json;
+  /** Token counts and the like, taken from the result, recorded beside it. */
+  usage?: (result: Json) => JsonObject | undefined;
+  /** True: a fenced "started" record is written before `run`, as a tool with side effects needs (invariant 3). */
+  sideEffects?: boolean;
+}
+
+/** An earlier message, with the text of the artifacts that a turn of the agent left. */
+export interface HistoryEntry {
+  readonly taskId: string;
+  readonly role: 'user' | 'agent';
+  readonly parts: readonly Part[];
+}
+
+export type TurnOutcome =
+  | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
+  | { state: 'TASK_STATE_INPUT_REQUIRED'; message: Part[] | string }
+  | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string }
+  | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
+  | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
+  /** Answer with one message and no task (A2A section 3.1.1): the only output of the turn. */
+  | { direct: Part[] | string };

@@ -1,0 +1,85 @@
+/**
+ * Events: what clients see of a task (invariant 5). Stored as the payload of an A2A `StreamResponse` (section 3.2.3),
+ * numbered 1, 2, 3 … for each task without gaps.
+ */
+import type { Artifact, JsonObject, Message, Part } from './message.ts';
+import type { TaskState } from './task.ts';
+
+/**
+ * - `state`: the task has changed its state
+ * - `progress`: a status message within the same state
+ * - `artifact`: an artifact, or a chunk of one
+ */
+export type EventKind = 'state' | 'progress' | 'artifact';
+
+export interface TaskStatus {
+  state: TaskState;
+  message?: Message;
+  /** ISO 8601, UTC, milliseconds. */
+  timestamp: string;
+}
+
+export interface StatusUpdate {
+  taskId: string;
+  contextId: string;
+  status: TaskStatus;
+  metadata?: JsonObject;
+}
+
+export interface ArtifactUpdate {
+  taskId: string;
+  contextId: string;
+  artifact: Artifact;
+  /** True: the parts continue the artifact of this id. False: they replace it. */
+  append?: boolean;
+  lastChunk?: boolean;
+  metadata?: JsonObject;
+}
+
+export type EventPayload = { statusUpdate: StatusUpdate } | { artifactUpdate: ArtifactUpdate };
+
+export interface TaskEvent {
+  taskId: string;
+  /** The number of the event within its task, from 1. */
+  seq: number;
+  kind: EventKind;
+  payload: EventPayload;
+}
+
+/**
+ * The artifacts that a sequence of updates leaves behind, in the order in which each first appeared. Neighbouring text
+ * chunks of one artifact become one part, so that what is read after the end does not depend on how it was streamed.
+ */
+export function foldArtifacts(updates: Iterable<ArtifactUpdate>, onto: readonly Artifact[] = []): Artifact[] {
+  const artifacts = new Map<string, Artifact>(onto.map((artifact) => [artifact.artifactId, artifact]));
+  for (const { artifact, append } of updates) {
+    const before = artifacts.get(artifact.artifactId);
+    if (before === undefined || append !== true) {
+      artifacts.set(artifact.artifactId, { ...artifact, parts: mergeText([], artifact.parts) });
+    } else {
+      artifacts.set(artifact.artifactId, {
+        ...before,
+        ...artifact,
+        parts: mergeText(before.parts, artifact.parts),
+      });
+    }
+  }
+  return [...artifacts.values()];
+}
+
+function mergeText(before: readonly Part[], more: readonly Part[]): Part[] {
+  const parts = [...before];
+  for (const part of more) {
+    const last = parts.at(-1);
+    if (last !== undefined && isPlainText(last) && isPlainText(part) && last.mediaType === part.mediaType) {
+      parts[parts.length - 1] = { ...last, text: last.text + part.text };
+    } else {
+      parts.push(part);
+    }
+  }
+  return parts;
+}
+
+function isPlainText(part: Part): part is Part & { text: string } {
+  return part.text !== undefined && part.metadata === undefined && part.filename === undefined;
+}

@@ -1,0 +1,45 @@
+/**
+ * What clients and agents say to each other, in the JSON form of A2A 1.0 (specification section 4.1).
+ * The same form is stored, streamed and delivered, so that a message is serialised once.
+ */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+/** One piece of content: exactly one of `text`, `raw` (base64), `url` or `data` is set (4.1.6). */
+export interface Part {
+  text?: string;
+  raw?: string;
+  url?: string;
+  data?: Json;
+  mediaType?: string;
+  filename?: string;
+  metadata?: JsonObject;
+}
+
+export type Role = 'ROLE_USER' | 'ROLE_AGENT';
+
+export interface Message {
+  messageId: string;
+  role: Role;
+  parts: Part[];
+  contextId?: string;
+  taskId?: string;
+  metadata?: JsonObject;
+  extensions?: string[];
+  referenceTaskIds?: string[];
+}
+
+/** An output of a task. `artifactId` is unique within its task (4.1.7). */
+export interface Artifact {
+  artifactId: string;
+  parts: Part[];
+  name?: string;
+  description?: string;
+  metadata?: JsonObject;
+  extensions?: string[];
+}
+
+/** All text of a list of parts, joined by newlines; parts of other kinds are left out. */
+export function textOf(parts: readonly Part[]): string {
+  return parts.flatMap((part) => (part.text === undefined ? [] : [part.text])).join('\n');
+}

@@ -1,0 +1,68 @@
+/**
+ * The states of a task (A2A 1.0, section 4.1.3), what may follow what, and how a turn that ends meets a message that waits.
+ *
+ *   submitted ──claim──▶ working ──▶ completed | failed | canceled | rejected        (terminal: invariant 4)
+ *                          │  ▲
+ *                          ▼  │ message
+ *                input-required | auth-required                                      (interrupted)
+ */
+export const taskStates = [
+  'TASK_STATE_SUBMITTED',
+  'TASK_STATE_WORKING',
+  'TASK_STATE_INPUT_REQUIRED',
+  'TASK_STATE_AUTH_REQUIRED',
+  'TASK_STATE_COMPLETED',
+  'TASK_STATE_FAILED',
+  'TASK_STATE_CANCELED',
+  'TASK_STATE_REJECTED',
+] as const;
+
+export type TaskState = (typeof taskStates)[number];
+
+/** What the gate knows of a state: enough to decide who may write. The numbers are stored. */
+export const stateClass = { runnable: 0, interrupted: 1, terminal: 2 } as const;
+export type StateClass = (typeof stateClass)[keyof typeof stateClass];
+
+export function classOf(state: TaskState): StateClass {
+  switch (state) {
+    case 'TASK_STATE_SUBMITTED':
+    case 'TASK_STATE_WORKING':
+      return stateClass.runnable;
+    case 'TASK_STATE_INPUT_REQUIRED':
+    case 'TASK_STATE_AUTH_REQUIRED':
+      return stateClass.interrupted;
+    case 'TASK_STATE_COMPLETED':
+    case 'TASK_STATE_FAILED':
+    case 'TASK_STATE_CANCELED':
+    case 'TASK_STATE_REJECTED':
+      return stateClass.terminal;
+    default:
+      return state satisfies never;
+  }
+}
+
+export function isTerminal(state: TaskState): boolean {
+  return classOf(state) === stateClass.terminal;
+}
+
+/** The states in which a turn can end. */
+export type TurnEndState = Exclude<TaskState, 'TASK_STATE_SUBMITTED' | 'TASK_STATE_WORKING'>;
+
+/**
+ * Whether a turn that ends in this state lets a message that waits have its turn (the task stays working) instead of
+ * taking that state. Failed, canceled and rejected close the queue.
+ */
+export function yieldsToNextTurn(end: TurnEndState): boolean {
+  switch (end) {
+    case 'TASK_STATE_COMPLETED':
+    case 'TASK_STATE_INPUT_REQUIRED':
+    case 'TASK_STATE_AUTH_REQUIRED':
+      return true;
+    case 'TASK_STATE_FAILED':
+    case 'TASK_STATE_CANCELED':
+    case 'TASK_STATE_REJECTED':
+      return false;
+    default:
+      return end satisfies never;
+  }
+}
