@@ -1,0 +1,140 @@
+/**
+ * Accepting a message that begins a task (invariant 1): the task, its gate, its first event, the message, its webhook
+ * config and the bells, in one statement for a whole set of simultaneous sends.
+ */
+import { sql } from 'kysely';
+import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
+import { combine } from './combiner.ts';
+import type { Db } from './database.ts';
+
+export interface WebhookRow {
+  id: string;
+  url: string;
+  /** Sealed; see seal.ts. */
+  token: string | null;
+  authScheme: string | null;
+  authCredentials: string | null;
+  events: 'all' | 'state' | 'end';
+  protocolVersion: string;
+}
+
+export interface NewTask {
+  taskId: string;
+  tenant: string;
+  owner: string;
+  contextId: string;
+  agentHash: string;
+  messageId: string;
+  requestHash: string;
+  /** JSON of the message, of the request's metadata, of the accepted output modes, and of the first event's payload. */
+  message: string;
+  metadata: string | null;
+  acceptedOutputModes: string | null;
+  event: string;
+  /** The timestamp in the first event. */
+  statusAt: string;
+  /** False while only a waiting send knows of the task: a direct answer may then take its place. */
+  shown: boolean;
+  traceparent: string | null;
+  webhook: WebhookRow | null;
+}
+
+export interface AcceptOptions {
+  /** For how long a repeat of a message finds the task of the first; 0: never. */
+  idempotencyWindowSeconds: number;
+  bellGraceSeconds: number;
+}
+
+/** The bells to ring, or undefined where this message has been sent before. */
+export type Accept = (task: NewTask) => Promise<Bell[] | undefined>;
+
+export function acceptTasks(db: Db, options: AcceptOptions): Accept {
+  return combine((tasks: readonly NewTask[]) => accept(db, options, tasks), {
+    max: 256,
+    key: (task) => JSON.stringify([task.tenant, task.owner, task.messageId]),
+  });
+}
+
+async function accept(
+  db: Db,
+  options: AcceptOptions,
+  tasks: readonly NewTask[],
+): Promise<(Bell[] | undefined)[]> {
+  const column = <K extends keyof NewTask>(name: K) => tasks.map((task) => task[name]);
+  const webhook = <K extends keyof WebhookRow>(name: K) => tasks.map((task) => task.webhook?.[name] ?? null);
+  const grace = sql`${options.bellGraceSeconds} * interval '1 second'`;
+  const window = options.idempotencyWindowSeconds;
+  const { rows } = await sql<{ task_id: string } & BellColumns>`
+    with input as (
+      select * from unnest(
+        ${column('taskId')}::uuid[], ${column('tenant')}::text[], ${column('owner')}::text[],
+        ${column('contextId')}::text[], ${column('agentHash')}::text[], ${column('messageId')}::text[],
+        ${column('requestHash')}::text[], ${column('message')}::json[], ${column('metadata')}::json[],
+        ${column('acceptedOutputModes')}::json[], ${column('event')}::json[], ${column('statusAt')}::timestamptz[],
+        ${column('shown')}::boolean[], ${column('traceparent')}::text[],
+        ${webhook('id')}::text[], ${webhook('url')}::text[], ${webhook('token')}::text[],
+        ${webhook('authScheme')}::text[], ${webhook('authCredentials')}::text[], ${webhook('events')}::text[],
+        ${webhook('protocolVersion')}::text[]
+      ) as input (
+        task_id, tenant, owner, context_id, agent_hash, message_id, request_hash, message, metadata, modes, event,
+        status_at, shown, traceparent, hook_id, url, token, auth_scheme, auth_credentials, hook_events, hook_version
+      )
+    ),
+    send as (
+      insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
+      select tenant, owner, message_id, request_hash, task_id, 1, now() + ${window} * interval '1 second'
+      from input where ${window} > 0
+      on conflict (tenant, owner, message_id) do update
+        set request_hash = excluded.request_hash, task_id = excluded.task_id, turn = 1,
+          expires_at = excluded.expires_at
+        where sends.expires_at < now()
+      returning task_id
+    ),
+    fresh as (
+      select * from input where ${window} = 0 or task_id in (select task_id from send)
+    ),
+    gate as (
+      insert into gates (task_id, last_event, config_rev, bell_at)
+      select task_id, 1, (hook_id is not null)::int, now() + ${grace} from fresh
+    ),
+    task as (
+      insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, metadata, shown, traceparent)
+      select task_id, tenant, owner, context_id, agent_hash, 'TASK_STATE_SUBMITTED', status_at, metadata, shown,
+        traceparent
+      from fresh
+    ),
+    message as (
+      insert into messages (task_id, turn, role, message, accepted_output_modes)
+      select task_id, 1, 'user', message, modes from fresh
+    ),
+    event as (
+      insert into events (task_id, seq, kind, payload) select task_id, 1, 'state', event from fresh
+    ),
+    hook as (
+      insert into webhook_configs
+        (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version)
+      select task_id, hook_id, tenant, owner, url, token, auth_scheme, auth_credentials, hook_events, hook_version
+      from fresh where hook_id is not null
+    ),
+    delivery as (
+      insert into deliveries (task_id, config_id, seq, bell_at)
+      select task_id, hook_id, 1, now() + ${grace} from fresh where hook_events in ('all', 'state')
+      returning task_id, config_id
+    ),
+    bell as (
+      insert into outbox (kind, task_id, turn, config_id, claimed_until, traceparent)
+      select 'turn', task_id, 1, null, now() + ${freshClaim}, traceparent from fresh
+      union all
+      select 'delivery', task_id, null, config_id, now() + ${freshClaim}, null from delivery
+      returning id, kind, task_id, config_id
+    )
+    select task_id, max(id) filter (where kind = 'turn') as bell_id,
+      json_agg(json_build_object('id', id::text, 'config_id', config_id)) filter (where kind = 'delivery')
+        as delivery_bells
+    from bell group by task_id`.execute(db);
+  const accepted = new Map(rows.map((row) => [row.task_id, row]));
+  return tasks.map((task) => {
+    const row = accepted.get(task.taskId);
+    return row === undefined ? undefined : bellsOf(row, task.taskId, 1, task.traceparent);
+  });
+}

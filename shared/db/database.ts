@@ -1,0 +1,34 @@
+/** Connections to PostgreSQL (AlloyDB), built once for each process and passed to whoever reads or writes. */
+import { Kysely, PostgresDialect } from 'kysely';
+import { Pool } from 'pg';
+import type { Database } from './schema.ts';
+
+export type Db = Kysely<Database>;
+
+export interface DatabaseOptions {
+  url: string;
+  /** Connections at most. */
+  poolSize: number;
+  /** Shown in pg_stat_activity. */
+  applicationName: string;
+  /** Told of connections that fail while idle; the pool replaces them by itself. */
+  onError: (error: Error) => void;
+}
+
+/**
+ * Opens a pool. No connection is made before the first query. A query waits at most 5 s for a connection and runs at
+ * most 30 s.
+ */
+export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
+  const pool = new Pool({
+    connectionString: options.url,
+    max: options.poolSize,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 60_000,
+    query_timeout: 30_000,
+    keepAlive: true,
+  });
+  pool.on('error', options.onError);
+  return { db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }), pool };
+}

@@ -1,0 +1,276 @@
+/**
+ * What a worker writes about the turn that it runs: events, artifacts, steps, and how the turn ends or is handed back.
+ * Every write is fenced by the gate (invariant 3), numbers its events by it (invariant 5) and makes their deliveries
+ * (invariant 6), in one statement for a whole set of tasks.
+ *
+ * How a turn ends when a message waits is decided by the gate in that statement: see `yieldsToNextTurn`.
+ */
+import { sql } from 'kysely';
+import { LeaseLostError } from '../domain/errors.ts';
+import type { EventKind } from '../domain/events.ts';
+import { classOf, yieldsToNextTurn, type TurnEndState } from '../domain/task.ts';
+import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
+import { combine } from './combiner.ts';
+import type { Db } from './database.ts';
+import { deliveriesOf, notifyFollowers } from './fragments.ts';
+import type { Lease } from './leases.ts';
+
+export interface NewEvent {
+  kind: Exclude<EventKind, 'state'>;
+  /** JSON of the payload. */
+  payload: string;
+  /** A progress message, JSON: it becomes the message of the task's status. */
+  statusMessage?: string;
+  /** The artifact as it is after this event, where the event completes it. */
+  artifact?: { artifactId: string; artifact: string };
+}
+
+export interface NewStep {
+  name: string;
+  occurrence: number;
+  /** The place of the step among all of its turn, from 0. */
+  position: number;
+  inputHash: string | null;
+  /** JSON; null: the step has begun and not ended. */
+  output: string | null;
+  usage: string | null;
+}
+
+/** The end of a turn. */
+export interface TurnEnd {
+  kind: 'end';
+  state: TurnEndState;
+  /** Payload of the event where the turn ends so, and where a waiting message goes on; JSON. */
+  payload: string;
+  payloadIfContinued: string;
+  statusAt: string;
+  /** JSON of the message of the status. */
+  message: string | null;
+  /** The message is the whole answer: the task is hidden unless a caller has seen it. */
+  direct: boolean;
+  error: string | null;
+}
+
+/** The turn is given back, to be run again from `delaySeconds` on. */
+export interface TurnRelease {
+  kind: 'release';
+  delaySeconds: number;
+  /** False: nothing failed (hand-back, parking); the attempt does not count. */
+  countAttempt: boolean;
+  error: string | null;
+}
+
+export interface TurnWrite {
+  lease: Lease;
+  events?: readonly NewEvent[];
+  steps?: readonly NewStep[];
+  finish?: TurnEnd | TurnRelease;
+}
+
+export interface TurnWritten {
+  bells: Bell[];
+}
+
+/** @throws {LeaseLostError} when the turn is no longer this worker's; nothing was written */
+export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
+
+export function writeTurns(db: Db, options: { bellGraceSeconds: number }): WriteTurn {
+  const write = combine((writes: readonly TurnWrite[]) => writeSet(db, options.bellGraceSeconds, writes), {
+    max: 256,
+    key: (one) => one.lease.taskId,
+  });
+  return async (one) => {
+    const written = await write(one);
+    if (written === undefined)
+      throw new LeaseLostError(`task ${one.lease.taskId} is no longer this worker's`);
+    return written;
+  };
+}
+
+type Row = { task_id: string; turn: number; traceparent: string | null } & BellColumns;
+
+async function writeSet(
+  db: Db,
+  bellGraceSeconds: number,
+  writes: readonly TurnWrite[],
+): Promise<(TurnWritten | undefined)[]> {
+  const rows = await runSet(db, bellGraceSeconds, writes);
+  const missed = writes.filter((write) => !rows.has(write.lease.taskId));
+  // Zero rows: the lease is lost, or a webhook config was made at the same moment (see the join on `seen`), which a
+  // fresh look tells apart.
+  for (let look = 0; look < 3 && missed.length > 0; look++) {
+    const held = await stillHeld(db, missed);
+    const again = missed.filter((write) => held.has(write.lease.taskId) && !rows.has(write.lease.taskId));
+    if (again.length === 0) break;
+    for (const [taskId, row] of await runSet(db, bellGraceSeconds, again)) rows.set(taskId, row);
+  }
+  return writes.map((write) => {
+    const row = rows.get(write.lease.taskId);
+    return row && { bells: bellsOf(row, row.task_id, row.turn, row.traceparent) };
+  });
+}
+
+async function stillHeld(db: Db, writes: readonly TurnWrite[]): Promise<Set<string>> {
+  const { rows } = await sql<{ task_id: string }>`
+    select g.task_id from gates g
+    join unnest(${writes.map((write) => write.lease.taskId)}::uuid[], ${writes.map((write) => write.lease.fence)}::int[])
+      as held (task_id, fence) on g.task_id = held.task_id and g.fence = held.fence
+    where g.state_class = 0`.execute(db);
+  return new Set(rows.map((row) => row.task_id));
+}
+
+async function runSet(
+  db: Db,
+  bellGraceSeconds: number,
+  writes: readonly TurnWrite[],
+): Promise<Map<string, Row>> {
+  const sorted = writes.toSorted((a, b) => (a.lease.taskId < b.lease.taskId ? -1 : 1));
+  const column = <T>(of: (write: TurnWrite) => T) => sorted.map(of);
+  const ends = column((write) => (write.finish?.kind === 'end' ? write.finish : undefined));
+  const releases = column((write) => (write.finish?.kind === 'release' ? write.finish : undefined));
+  const end = <K extends keyof TurnEnd>(name: K) => ends.map((one) => one?.[name] ?? null);
+  const events = sorted.flatMap((write) =>
+    (write.events ?? []).map((event, index) => ({
+      taskId: write.lease.taskId,
+      ordinal: index + 1,
+      ...event,
+    })),
+  );
+  const steps = sorted.flatMap((write) =>
+    (write.steps ?? []).map((step) => ({ taskId: write.lease.taskId, ...step })),
+  );
+  const grace = sql`${bellGraceSeconds} * interval '1 second'`;
+  const { rows } = await sql<Row>`
+    with input as (
+      select * from unnest(
+        ${column((write) => write.lease.taskId)}::uuid[], ${column((write) => write.lease.turn)}::int[],
+        ${column((write) => write.lease.fence)}::int[],
+        ${column((write) => (write.events?.length ?? 0) + (write.finish?.kind === 'end' ? 1 : 0))}::int[],
+        ${column((write) => write.steps?.some((step) => step.output !== null) ?? false)}::boolean[],
+        ${ends.map((one) => (one === undefined ? null : classOf(one.state)))}::int[],
+        ${ends.map((one) => one !== undefined && yieldsToNextTurn(one.state))}::boolean[],
+        ${end('state')}::text[], ${end('payload')}::json[], ${end('payloadIfContinued')}::json[],
+        ${end('statusAt')}::timestamptz[], ${end('message')}::json[], ${end('direct')}::boolean[],
+        ${column((write) => write.finish?.error ?? null)}::text[],
+        ${releases.map((one) => one?.delaySeconds ?? null)}::float8[],
+        ${releases.map((one) => one?.countAttempt ?? null)}::boolean[]
+      ) as input (
+        task_id, own_turn, fence, events, stepped, end_class, yields, state, payload, payload_if_continued, status_at, message,
+        direct, error, delay, count_attempt
+      )
+    ),
+    gate as (
+      update gates g set
+        last_event = g.last_event + input.events,
+        fence = g.fence + (input.end_class is not null or input.delay is not null)::int,
+        turn = case when input.yields and g.last_turn > g.turn then g.turn + 1 else g.turn end,
+        state_class = case
+          when input.end_class is null or (input.yields and g.last_turn > g.turn) then 0 else input.end_class end,
+        attempts = case
+          when input.end_class is not null then 0
+          when input.count_attempt is false then greatest(g.attempts - 1, 0)
+          when input.stepped then 1
+          else g.attempts end,
+        lease_until = case when input.end_class is null and input.delay is null then g.lease_until end,
+        worker = case when input.end_class is null and input.delay is null then g.worker end,
+        run_at = case
+          when input.delay is not null then now() + input.delay * interval '1 second' else g.run_at end,
+        bell_at = case
+          when input.delay > 0 then now() + input.delay * interval '1 second'
+          when input.delay = 0 then now() + ${grace}
+          when input.end_class is not null then now() + ${grace}
+          else g.bell_at end
+      from input join gates seen on seen.task_id = input.task_id
+      where g.task_id = input.task_id and g.fence = input.fence and g.state_class = 0
+        and g.config_rev = seen.config_rev
+      returning g.task_id, g.turn, g.last_event, g.config_rev, g.state_class, input.events, input.end_class,
+        input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
+        input.error, input.delay, input.own_turn,
+        input.end_class is not null and g.state_class = 0 as continued
+    ),
+    task as (
+      update tasks t set
+        state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
+        status_at = coalesce(gate.status_at, t.status_at),
+        status_message = case when gate.end_class is null then t.status_message else gate.message end,
+        direct = coalesce(gate.direct, t.direct),
+        last_error = coalesce(gate.error, t.last_error)
+      from gate where t.id = gate.task_id and (gate.end_class is not null or gate.error is not null)
+    ),
+    answer as (
+      insert into messages (task_id, turn, role, message)
+      select task_id, own_turn, 'agent', message from gate where message is not null
+      on conflict (task_id, turn, role) do update set message = excluded.message
+    ),
+    given_event as (
+      select given.*, gate.last_event - gate.events + given.ordinal as seq, gate.config_rev
+      from unnest(
+        ${events.map((event) => event.taskId)}::uuid[], ${events.map((event) => event.ordinal)}::int[],
+        ${events.map((event) => event.kind)}::text[], ${events.map((event) => event.payload)}::json[],
+        ${events.map((event) => event.statusMessage ?? null)}::json[],
+        ${events.map((event) => event.artifact?.artifactId ?? null)}::text[],
+        ${events.map((event) => event.artifact?.artifact ?? null)}::json[]
+      ) as given (task_id, ordinal, kind, payload, status_message, artifact_id, artifact)
+      join gate on gate.task_id = given.task_id
+    ),
+    progress as (
+      update tasks t set status_message = p.status_message
+      from (
+        select distinct on (g.task_id) g.task_id, g.status_message from given_event g
+        join gate on gate.task_id = g.task_id and gate.end_class is null
+        where g.status_message is not null order by g.task_id, g.seq desc
+      ) p
+      where t.id = p.task_id
+    ),
+    artifact as (
+      insert into artifacts (task_id, artifact_id, seq, artifact)
+      select distinct on (task_id, artifact_id) task_id, artifact_id, seq, artifact from given_event
+      where artifact_id is not null order by task_id, artifact_id, seq desc
+      on conflict (task_id, artifact_id) do update set seq = excluded.seq, artifact = excluded.artifact
+    ),
+    new_event as (
+      select task_id, seq, kind, payload, false as settles, config_rev from given_event
+      union all
+      select task_id, last_event, case when continued then 'progress' else 'state' end,
+        case when continued then payload_if_continued else payload end, not continued, config_rev
+      from gate where end_class is not null
+    ),
+    event as (
+      insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
+    ),
+    step as (
+      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at)
+      select given.task_id, gate.own_turn, given.name, given.occurrence, given.position, given.input_hash, given.output,
+        given.usage, input.fence, case when given.output is not null then now() end
+      from unnest(
+        ${steps.map((step) => step.taskId)}::uuid[], ${steps.map((step) => step.name)}::text[],
+        ${steps.map((step) => step.occurrence)}::int[], ${steps.map((step) => step.position)}::int[],
+        ${steps.map((step) => step.inputHash)}::text[], ${steps.map((step) => step.output)}::json[],
+        ${steps.map((step) => step.usage)}::json[]
+      ) as given (task_id, name, occurrence, position, input_hash, output, usage)
+      join gate on gate.task_id = given.task_id join input on input.task_id = given.task_id
+      on conflict (task_id, turn, name, occurrence) do update
+        set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
+          finished_at = excluded.finished_at
+        where steps.output is null
+    ),
+    ${deliveriesOf(bellGraceSeconds)},
+    bell as (
+      insert into outbox (kind, task_id, turn, config_id, due_at, claimed_until, traceparent)
+      select 'turn', gate.task_id, gate.turn, null, now() + coalesce(gate.delay, 0) * interval '1 second',
+        now() + ${freshClaim}, t.traceparent
+      from gate join tasks t on t.id = gate.task_id
+      where gate.continued or gate.delay = 0
+      union all
+      select distinct 'delivery', task_id, null::int, config_id, now(), now() + ${freshClaim}, null from delivery
+      returning id, kind, task_id, config_id, traceparent
+    )
+    select gate.task_id, gate.turn, rung.bell_id, rung.traceparent, rung.delivery_bells, ${notifyFollowers}
+    from gate left join (
+      select task_id, max(id) filter (where kind = 'turn') as bell_id, max(traceparent) as traceparent,
+        json_agg(json_build_object('id', id::text, 'config_id', config_id)) filter (where kind = 'delivery')
+          as delivery_bells
+      from bell group by task_id
+    ) rung on rung.task_id = gate.task_id`.execute(db);
+  return new Map(rows.map((row) => [row.task_id, row]));
+}

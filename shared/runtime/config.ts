@@ -1,0 +1,261 @@
+/**
+ * The configuration of the services: the one file that reads the environment. Every variable stands here with its
+ * default and bounds; README.md lists them for people.
+ */
+import { EnvReader, type Environment } from './env.ts';
+
+const environment: Environment = process.env;
+
+export interface CommonConfig {
+  logLevel: string;
+  host: string;
+  port: number;
+  /** Time that a service gives itself to stop after SIGTERM; Cloud Run kills it after 10 s. */
+  drainMs: number;
+}
+
+export interface DatabaseConfig {
+  url: string;
+  poolSize: number;
+}
+
+export interface PubSubConfig {
+  project: string;
+  topic: string;
+  subscription: string;
+  deadLetterSubscription: string;
+}
+
+export interface CloudTasksConfig {
+  project: string;
+  location: string;
+  queue: string;
+  /** Base URL of the dispatcher, as Cloud Tasks reaches it. */
+  dispatcherUrl: string;
+  /** The service account whose OIDC token Cloud Tasks adds; none against the local stand-in. */
+  serviceAccount: string | undefined;
+  /** `host:port` of a stand-in that speaks plain gRPC. */
+  emulatorHost: string | undefined;
+}
+
+export interface AgentConfig {
+  agentFile: string | undefined;
+  agentModule: string | undefined;
+}
+
+export interface BellConfig {
+  /** How long after its last bell a runnable task without a live lease is rung for again. */
+  graceSeconds: number;
+  /** How often the relay and the reconciler look. */
+  intervalMs: number;
+}
+
+export interface WebhookGuardConfig {
+  /** Hosts (names or IP literals) that may be private and may use plain http. */
+  allowHosts: readonly string[];
+}
+
+export interface ApiConfig extends CommonConfig, AgentConfig {
+  database: DatabaseConfig;
+  pubsub: PubSubConfig;
+  cloudTasks: CloudTasksConfig;
+  webhookGuard: WebhookGuardConfig;
+  encryptionKeys: string;
+  /** The address that the agent card gives to clients. */
+  publicUrl: string;
+  sendWaitMs: number;
+  idempotencyWindowSeconds: number;
+  bodyLimitBytes: number;
+  bellGraceSeconds: number;
+}
+
+export interface WorkerConfig extends CommonConfig, AgentConfig {
+  database: DatabaseConfig;
+  pubsub: PubSubConfig;
+  cloudTasks: CloudTasksConfig;
+  gemini: GeminiConfig;
+  bells: BellConfig;
+  /** Turns at once in one process. */
+  concurrency: number;
+  leaseSeconds: number;
+  maxAttempts: number;
+}
+
+export interface GeminiConfig {
+  apiKey: string | undefined;
+  vertexai: boolean;
+  project: string | undefined;
+  location: string | undefined;
+  baseUrl: string | undefined;
+}
+
+export interface DispatcherConfig extends CommonConfig {
+  database: DatabaseConfig;
+  pubsub: PubSubConfig;
+  cloudTasks: CloudTasksConfig;
+  webhookGuard: WebhookGuardConfig;
+  encryptionKeys: string;
+  bells: BellConfig;
+  webhook: WebhookConfig;
+}
+
+export interface WebhookConfig {
+  timeoutMs: number;
+  /** Seconds before each attempt, the first included; the delivery fails when they are spent. */
+  scheduleSeconds: readonly number[];
+  /** Larger bodies are replaced by the status alone. */
+  maxBodyBytes: number;
+}
+
+/** The schedule of the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
+const standardSchedule = [
+  0,
+  5,
+  5 * 60,
+  30 * 60,
+  2 * 3600,
+  5 * 3600,
+  10 * 3600,
+  14 * 3600,
+  20 * 3600,
+  24 * 3600,
+];
+
+export function readApiConfig(env: Environment = environment): ApiConfig {
+  const reader = new EnvReader(env);
+  const common = readCommon(reader, 8080);
+  const config = {
+    ...common,
+    ...readAgent(reader),
+    database: readDatabase(reader),
+    pubsub: readPubSub(reader),
+    cloudTasks: readCloudTasks(reader),
+    webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
+    encryptionKeys: reader.string('ENCRYPTION_KEYS'),
+    publicUrl: reader.url('PUBLIC_URL', `http://localhost:${common.port}`),
+    sendWaitMs: 1000 * reader.number('SEND_WAIT_SECONDS', 50, { min: 0, max: 3500, whole: false }),
+    idempotencyWindowSeconds: reader.number('IDEMPOTENCY_WINDOW_SECONDS', 86_400, {
+      min: 0,
+      max: 31_536_000,
+    }),
+    bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    bellGraceSeconds: readBells(reader).graceSeconds,
+  };
+  reader.check();
+  return config;
+}
+
+export function readWorkerConfig(env: Environment = environment): WorkerConfig {
+  const reader = new EnvReader(env);
+  const config = {
+    ...readCommon(reader, 8080),
+    ...readAgent(reader),
+    database: readDatabase(reader),
+    pubsub: readPubSub(reader),
+    cloudTasks: readCloudTasks(reader),
+    bells: readBells(reader),
+    gemini: {
+      apiKey: reader.optional('GOOGLE_API_KEY') ?? reader.optional('GEMINI_API_KEY'),
+      vertexai: reader.flag('GOOGLE_GENAI_USE_VERTEXAI', false),
+      project: reader.optional('GOOGLE_CLOUD_PROJECT'),
+      location: reader.optional('GOOGLE_CLOUD_LOCATION'),
+      baseUrl: reader.optional('GOOGLE_GEMINI_BASE_URL'),
+    },
+    concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
+    leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
+    maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
+  };
+  reader.check();
+  return config;
+}
+
+export function readDispatcherConfig(env: Environment = environment): DispatcherConfig {
+  const reader = new EnvReader(env);
+  const config = {
+    ...readCommon(reader, 8080),
+    database: readDatabase(reader),
+    pubsub: readPubSub(reader),
+    cloudTasks: readCloudTasks(reader),
+    webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
+    encryptionKeys: reader.string('ENCRYPTION_KEYS'),
+    bells: readBells(reader),
+    webhook: {
+      timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
+      scheduleSeconds: readSchedule(reader),
+      maxBodyBytes: reader.number('WEBHOOK_MAX_BODY_BYTES', 1024 * 1024, {
+        min: 1024,
+        max: 16 * 1024 * 1024,
+      }),
+    },
+  };
+  reader.check();
+  return config;
+}
+
+export function readDatabaseUrl(env: Environment = environment): string {
+  const reader = new EnvReader(env);
+  const { url } = readDatabase(reader);
+  reader.check();
+  return url;
+}
+
+function readCommon(reader: EnvReader, port: number): CommonConfig {
+  return {
+    logLevel: reader.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),
+    host: reader.string('HOST', '0.0.0.0'),
+    port: reader.number('PORT', port, { min: 0, max: 65_535 }),
+    drainMs: 1000 * reader.number('DRAIN_SECONDS', 8, { min: 0, max: 600, whole: false }),
+  };
+}
+
+function readAgent(reader: EnvReader): AgentConfig {
+  return { agentFile: reader.optional('AGENT_FILE'), agentModule: reader.optional('AGENT_MODULE') };
+}
+
+function readDatabase(reader: EnvReader): DatabaseConfig {
+  const url = reader.string('DATABASE_URL');
+  if (url !== '' && !/^postgres(ql)?:\/\//.test(url)) {
+    reader.problem('DATABASE_URL must begin with postgres:// or postgresql://');
+  }
+  return { url, poolSize: reader.number('DATABASE_POOL_SIZE', 10, { min: 2, max: 500 }) };
+}
+
+function readPubSub(reader: EnvReader): PubSubConfig {
+  return {
+    project: reader.string('GOOGLE_CLOUD_PROJECT'),
+    topic: reader.string('PUBSUB_TOPIC', 'longhaul-turns'),
+    subscription: reader.string('PUBSUB_SUBSCRIPTION', 'longhaul-turns-worker'),
+    deadLetterSubscription: reader.string('PUBSUB_DEAD_LETTER_SUBSCRIPTION', 'longhaul-turns-dead-worker'),
+  };
+}
+
+function readCloudTasks(reader: EnvReader): CloudTasksConfig {
+  return {
+    project: reader.optional('GOOGLE_CLOUD_PROJECT') ?? '',
+    location: reader.string('CLOUD_TASKS_LOCATION', 'us-central1'),
+    queue: reader.string('CLOUD_TASKS_QUEUE', 'longhaul-webhooks'),
+    dispatcherUrl: reader.url('DISPATCHER_URL'),
+    serviceAccount: reader.optional('CLOUD_TASKS_SERVICE_ACCOUNT'),
+    emulatorHost: reader.optional('CLOUD_TASKS_EMULATOR_HOST'),
+  };
+}
+
+function readBells(reader: EnvReader): BellConfig {
+  return {
+    graceSeconds: reader.number('BELL_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
+    intervalMs: 1000 * reader.number('RECONCILE_SECONDS', 2, { min: 0.05, max: 3600, whole: false }),
+  };
+}
+
+function readSchedule(reader: EnvReader): readonly number[] {
+  const entries = reader.list('WEBHOOK_SCHEDULE_SECONDS');
+  if (entries.length === 0) return standardSchedule;
+  const seconds = entries.map(Number);
+  if (seconds.length > 50 || seconds.some((value) => !(value >= 0 && value <= 30 * 86_400))) {
+    reader.problem(
+      'WEBHOOK_SCHEDULE_SECONDS must be up to 50 numbers of seconds from 0 to 2592000, as "0,5,300"',
+    );
+    return standardSchedule;
+  }
+  return seconds;
+}

@@ -1,0 +1,95 @@
+/**
+ * Reads typed values from a set of environment variables and remembers every problem, so that a service that is
+ * configured wrongly says all that is wrong at once.
+ */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The configuration is wrong:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+export class EnvReader {
+  readonly #env: Environment;
+  readonly #problems: string[] = [];
+
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  optional(name: string): string | undefined {
+    const value = this.#env[name]?.trim();
+    return value === '' ? undefined : value;
+  }
+
+  string(name: string, fallback?: string): string {
+    const value = this.optional(name) ?? fallback;
+    if (value === undefined) this.#problems.push(`${name} is not set`);
+    return value ?? '';
+  }
+
+  /** A whole or decimal number within bounds, both included. */
+  number(name: string, fallback: number, bounds: { min: number; max: number; whole?: boolean }): number {
+    const text = this.optional(name);
+    if (text === undefined) return fallback;
+    const value = Number(text);
+    const whole = bounds.whole ?? true;
+    if (
+      !Number.isFinite(value) ||
+      (whole && !Number.isInteger(value)) ||
+      value < bounds.min ||
+      value > bounds.max
+    ) {
+      const kind = whole ? 'a whole number' : 'a number';
+      this.#problems.push(`${name} must be ${kind} from ${bounds.min} to ${bounds.max}, not "${text}"`);
+      return fallback;
+    }
+    return value;
+  }
+
+  oneOf<const T extends string>(name: string, choices: readonly T[], fallback: T): T {
+    const text = this.optional(name);
+    if (text === undefined) return fallback;
+    const found = choices.find((choice) => choice === text);
+    if (found === undefined)
+      this.#problems.push(`${name} must be one of ${choices.join(', ')}, not "${text}"`);
+    return found ?? fallback;
+  }
+
+  flag(name: string, fallback: boolean): boolean {
+    return (
+      this.oneOf(name, ['true', 'false', '1', '0'], fallback ? 'true' : 'false').match(/true|1/) !== null
+    );
+  }
+
+  /** An absolute http or https URL, without a trailing slash. */
+  url(name: string, fallback?: string): string {
+    const text = this.string(name, fallback);
+    if (text === '') return text;
+    if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+      this.#problems.push(`${name} must be an http or https URL, not "${text}"`);
+    }
+    return text.replace(/\/+$/, '');
+  }
+
+  /** Comma-separated; empty entries are dropped. */
+  list(name: string): string[] {
+    return (this.optional(name) ?? '')
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== '');
+  }
+
+  problem(text: string): void {
+    this.#problems.push(text);
+  }
+
+  /** @throws {ConfigError} naming everything that was wrong */
+  check(): void {
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The life of a service process: start, run until SIGTERM or SIGINT, drain within a bound, exit.
+ *
+ * Cloud Run sends SIGTERM and kills ten seconds later; a second signal ends the process at once.
+ */
+import { ConfigError } from './env.ts';
+import { messageOf, type Logger } from './log.ts';
+
+export interface Service {
+  /** Stops taking work and finishes or hands back what is under way. Called once. */
+  drain(): Promise<void>;
+}
+
+/** Runs a service to its end; resolves never, since the process exits. */
+export async function runService(log: Logger, drainMs: number, start: () => Promise<Service>): Promise<void> {
+  const service = await start().catch((error: unknown) => {
+    log.fatal({ err: error }, 'the service could not start');
+    return process.exit(1);
+  });
+  process.on('unhandledRejection', (error) => {
+    log.fatal({ err: error }, 'unhandled rejection');
+    process.exit(1);
+  });
+  log.info({ pid: process.pid }, 'ready');
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+  });
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1));
+  log.info({ signal }, 'draining');
+  setTimeout(() => {
+    log.error({ drainMs }, 'the drain took too long');
+    process.exit(1);
+  }, drainMs).unref();
+  await service.drain().catch((error: unknown) => log.error({ err: error }, 'the drain failed'));
+  log.info('stopped');
+  process.exit(0);
+}
+
+/** Reads the configuration or ends the process, telling all that is wrong in words and without a stack. */
+export function configOrExit<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${messageOf(error)}\n`);
+    return process.exit(78); // EX_CONFIG of sysexits.h
+  }
+}
