@@ -54,6 +54,7 @@ export interface Database {
     task_id: string;
     seq: number;
     kind: EventKind;
+    artifact_id: string | null;
     payload: JSONColumnType<EventPayload>;
     created_at: TimeOrNow;
     tx: Generated<string>;

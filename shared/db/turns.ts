@@ -21,8 +21,8 @@ export interface NewEvent {
   payload: string;
   /** A progress message, JSON: it becomes the message of the task's status. */
   statusMessage?: string;
-  /** The artifact as it is after this event, where the event completes it. */
-  artifact?: { artifactId: string; artifact: string };
+  /** Which artifact the event belongs to; `whole` is its JSON as it is after this event, where the event completes it. */
+  artifact?: { artifactId: string; whole?: string };
 }
 
 export interface NewStep {
@@ -209,7 +209,7 @@ async function runSet(
         ${events.map((event) => event.kind)}::text[], ${events.map((event) => event.payload)}::json[],
         ${events.map((event) => event.statusMessage ?? null)}::json[],
         ${events.map((event) => event.artifact?.artifactId ?? null)}::text[],
-        ${events.map((event) => event.artifact?.artifact ?? null)}::json[]
+        ${events.map((event) => event.artifact?.whole ?? null)}::json[]
       ) as given (task_id, ordinal, kind, payload, status_message, artifact_id, artifact)
       join gate on gate.task_id = given.task_id
     ),
@@ -225,18 +225,19 @@ async function runSet(
     artifact as (
       insert into artifacts (task_id, artifact_id, seq, artifact)
       select distinct on (task_id, artifact_id) task_id, artifact_id, seq, artifact from given_event
-      where artifact_id is not null order by task_id, artifact_id, seq desc
+      where artifact is not null order by task_id, artifact_id, seq desc
       on conflict (task_id, artifact_id) do update set seq = excluded.seq, artifact = excluded.artifact
     ),
     new_event as (
-      select task_id, seq, kind, payload, false as settles, config_rev from given_event
+      select task_id, seq, kind, artifact_id, payload, false as settles, config_rev from given_event
       union all
-      select task_id, last_event, case when continued then 'progress' else 'state' end,
+      select task_id, last_event, case when continued then 'progress' else 'state' end, null,
         case when continued then payload_if_continued else payload end, not continued, config_rev
       from gate where end_class is not null
     ),
     event as (
-      insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
+      insert into events (task_id, seq, kind, artifact_id, payload)
+      select task_id, seq, kind, artifact_id, payload from new_event
     ),
     step as (
       insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at)

@@ -75,6 +75,7 @@ export async function up(db: Kysely<never>): Promise<void> {
       task_id uuid not null,
       seq integer not null,
       kind text not null,
+      artifact_id text,
       payload json not null,
       created_at timestamptz not null default now(),
       tx xid8 not null default pg_current_xact_id(),

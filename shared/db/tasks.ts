@@ -1,0 +1,203 @@
+/** Reading tasks for their owners (invariant 9: owner and tenant stand in every query). */
+import { sql } from 'kysely';
+import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
+import type { Artifact, JsonObject, Message } from '../domain/message.ts';
+import type { TaskState } from '../domain/task.ts';
+import type { Db } from './database.ts';
+
+/** Who asks. The owner is the authenticated caller; the tenant is empty where none is used. */
+export interface Caller {
+  tenant: string;
+  owner: string;
+}
+
+/** A task as A2A 1.0 has it (section 4.1.1), in JSON form. */
+export interface TaskView {
+  id: string;
+  contextId: string;
+  status: TaskStatus;
+  artifacts: Artifact[];
+  history: Message[];
+  metadata?: JsonObject;
+}
+
+export interface TaskSnapshot {
+  task: TaskView;
+  /** The number of the last event that the task contains. */
+  lastEvent: number;
+  /** The present turn, and the last that a message has begun. */
+  turn: number;
+  lastTurn: number;
+  /** The message of a direct answer: the task's only output. */
+  direct: boolean;
+}
+
+interface TaskRow {
+  id: string;
+  context_id: string;
+  state: TaskState;
+  status_at: Date;
+  status_message: Message | null;
+  metadata: JsonObject | null;
+  direct: boolean;
+  last_event: number;
+  turn: number;
+  last_turn: number;
+  history: Message[] | null;
+  artifacts: Artifact[] | null;
+  open_chunks: EventPayload[] | null;
+}
+
+export interface ReadOptions {
+  /** Messages of history at most, the newest; undefined: all; 0: none (section 3.2.4). */
+  historyLength?: number | undefined;
+  includeArtifacts?: boolean;
+  /** Also find a task that a direct answer hides. */
+  includeHidden?: boolean;
+}
+
+export async function readTask(
+  db: Db,
+  caller: Caller,
+  taskId: string,
+  options: ReadOptions = {},
+): Promise<TaskSnapshot | undefined> {
+  const { rows } = await sql<TaskRow>`
+    select ${taskColumns(options)}
+    from tasks t join gates g on g.task_id = t.id
+    where t.id = ${taskId} and t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
+      and (t.shown or not t.direct or ${options.includeHidden ?? false})`.execute(db);
+  return rows[0] && toSnapshot(rows[0], options);
+}
+
+/** Marks that a caller is given the task as a Task, so that a direct answer can no longer hide it. */
+export async function markShown(db: Db, taskId: string): Promise<void> {
+  await db.updateTable('tasks').set({ shown: true }).where('id', '=', taskId).execute();
+}
+
+export interface ListFilter {
+  contextId?: string | undefined;
+  state?: TaskState | undefined;
+  /** Tasks whose status is as old as this, or newer. */
+  statusSince?: Date | undefined;
+}
+
+/** The place after which a page begins: the last task of the page before. */
+export interface ListCursor {
+  statusAt: string;
+  id: string;
+}
+
+export interface TaskPage {
+  tasks: TaskSnapshot[];
+  next: ListCursor | undefined;
+  total: number;
+}
+
+/** A page of the caller's tasks, newest status first (section 3.1.4). */
+export async function listTasks(
+  db: Db,
+  caller: Caller,
+  filter: ListFilter,
+  page: { size: number; after?: ListCursor | undefined },
+  options: ReadOptions,
+): Promise<TaskPage> {
+  const matches = sql`
+    t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)
+    ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
+    ${filter.state === undefined ? sql`` : sql`and t.state = ${filter.state}`}
+    ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
+  const [{ rows }, { rows: counts }] = await Promise.all([
+    sql<TaskRow & { cursor_at: string }>`
+      select ${taskColumns(options)}, t.status_at::text as cursor_at
+      from tasks t join gates g on g.task_id = t.id
+      where ${matches}
+        ${page.after === undefined ? sql`` : sql`and (t.status_at, t.id) < (${page.after.statusAt}::timestamptz, ${page.after.id}::uuid)`}
+      order by t.status_at desc, t.id desc
+      limit ${page.size + 1}`.execute(db),
+    sql<{ total: string }>`select count(*) as total from tasks t where ${matches}`.execute(db),
+  ]);
+  const last = rows.length > page.size ? rows[page.size - 1] : undefined;
+  return {
+    tasks: rows.slice(0, page.size).map((row) => toSnapshot(row, options)),
+    next: last && { statusAt: last.cursor_at, id: last.id },
+    total: Number(counts[0]?.total ?? 0),
+  };
+}
+
+function taskColumns(options: ReadOptions) {
+  const length = options.historyLength ?? null;
+  const history =
+    length === 0
+      ? sql`null::json`
+      : sql`(
+          select json_agg(h.message order by h.turn, h.role desc) from (
+            select m.message, m.turn, m.role from messages m
+            where m.task_id = t.id order by m.turn desc, m.role limit ${length === null ? null : length + 1}::int
+          ) h
+        )`;
+  const artifacts =
+    options.includeArtifacts === false
+      ? sql`null::json as artifacts, null::json as open_chunks`
+      : sql`
+          (select json_agg(a.artifact order by a.seq) from artifacts a where a.task_id = t.id) as artifacts,
+          (select json_agg(e.payload order by e.seq) from events e
+            where e.task_id = t.id and e.kind = 'artifact' and not exists (
+              select 1 from artifacts a
+              where a.task_id = e.task_id and a.artifact_id = e.artifact_id and a.seq >= e.seq
+            )) as open_chunks`;
+  return sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.direct,
+    g.last_event, g.turn, g.last_turn, ${history} as history, ${artifacts}`;
+}
+
+function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot {
+  // The message of the present status is told there, and becomes history when the status changes.
+  const history = (row.history ?? []).filter((one) => one.messageId !== row.status_message?.messageId);
+  const chunks = (row.open_chunks ?? []).flatMap((payload) =>
+    'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
+  );
+  return {
+    task: {
+      id: row.id,
+      contextId: row.context_id,
+      status: {
+        state: row.state,
+        timestamp: row.status_at.toISOString(),
+        ...(row.status_message !== null && { message: row.status_message }),
+      },
+      artifacts: foldArtifacts(chunks, row.artifacts ?? []),
+      history: historyLength === undefined ? history : history.slice(-historyLength || history.length),
+      ...(row.metadata !== null && { metadata: row.metadata }),
+    },
+    lastEvent: row.last_event,
+    turn: row.turn,
+    lastTurn: row.last_turn,
+    direct: row.direct,
+  };
+}
+
+/** The task of an earlier send of the same message, while its window lasts. */
+export async function findSend(
+  db: Db,
+  caller: Caller,
+  messageId: string,
+): Promise<{ taskId: string; turn: number; requestHash: string } | undefined> {
+  const row = await db
+    .selectFrom('sends')
+    .select(['task_id', 'turn', 'request_hash'])
+    .where('tenant', '=', caller.tenant)
+    .where('owner', '=', caller.owner)
+    .where('message_id', '=', messageId)
+    .where('expires_at', '>', sql<Date>`now()`)
+    .executeTakeFirst();
+  return row && { taskId: row.task_id, turn: row.turn, requestHash: row.request_hash };
+}
+
+/** Stores the definition of an agent under its hash, for the tasks that begin with it. */
+export async function storeAgent(db: Db, hash: string, definition: JsonObject): Promise<void> {
+  await db
+    .insertInto('agents')
+    .values({ hash, definition: JSON.stringify(definition) })
+    .onConflict((conflict) => conflict.column('hash').doNothing())
+    .execute();
+}
