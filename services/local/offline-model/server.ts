@@ -1,0 +1,196 @@
+/**
+ * A model that needs no network: it speaks the wire format of the Gemini Developer API and of Vertex AI, does simple
+ * work by plain rules, and says that it is offline.
+ *
+ *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
+ *   GET | DELETE /__log         what was asked           POST | DELETE /__script      scripted replies (script.ts)
+ */
+import { createServer } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { think } from './brain.ts';
+import type { Brain } from './brain.ts';
+import { checkRequest } from './check-request.ts';
+import { GoogleError } from './google-error.ts';
+import { withinTokens } from './reply.ts';
+import { RequestLog } from './request-log.ts';
+import type { LogEntry } from './request-log.ts';
+import { react, Script } from './script.ts';
+import type { ScriptRule } from './script.ts';
+import { send } from './send.ts';
+import { lastUserText, routeOf, tokensOf } from './wire.ts';
+import type { GenerateRequest, Route } from './wire.ts';
+
+export interface OfflineModel {
+  readonly port: number;
+  /** `http://127.0.0.1:port`, as GOOGLE_GEMINI_BASE_URL takes it. */
+  readonly url: string;
+  log(): readonly LogEntry[];
+  script(rules: readonly ScriptRule[]): void;
+  /** Forgets the script and the log. */
+  reset(): void;
+  close(): Promise<void>;
+}
+
+export interface OfflineModelOptions {
+  /** 0: any free port. */
+  port: number;
+  brain?: Brain;
+}
+
+/** As the real API has it for a request with inline data. */
+const MAX_BODY_BYTES = 20 * 1024 * 1024;
+
+export async function startOfflineModel({ port, brain = think }: OfflineModelOptions): Promise<OfflineModel> {
+  const log = new RequestLog();
+  const script = new Script();
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://model');
+    const method = request.method ?? 'GET';
+    switch (`${method} ${url.pathname}`) {
+      case 'GET /health/live':
+      case 'GET /health/ready':
+        return json(response, 200, { status: 'ok' });
+      case 'GET /__log':
+        return json(response, 200, log.entries());
+      case 'DELETE /__log':
+        log.clear();
+        return json(response, 200, {});
+      case 'POST /__script':
+        script.add(await readJson(request));
+        return json(response, 200, {});
+      case 'DELETE /__script':
+        script.clear();
+        return json(response, 200, {});
+    }
+    const route = routeOf(method, url.pathname);
+    if (route === undefined)
+      throw new GoogleError(404, { message: `There is no ${method} ${url.pathname} here.` });
+    if (route.kind === 'list') return json(response, 200, { models: [modelCard('gemini-3.8-flash')] });
+    if (!/^(gemini|gemma)-/.test(route.model)) {
+      throw new GoogleError(404, {
+        message: `models/${route.model} is not found for API version v1beta, or is not supported for generateContent. Call ListModels to see the list of available models and their supported methods.`,
+      });
+    }
+    if (route.kind === 'get') return json(response, 200, modelCard(route.model));
+    const stream = route.verb === 'streamGenerateContent';
+    if (stream && url.searchParams.get('alt') !== 'sse') {
+      throw new GoogleError(501, {
+        message: 'This stand-in streams as server-sent events only: add ?alt=sse.',
+      });
+    }
+    await answer(route, checkRequest(await readJson(request)), response);
+  }
+
+  async function answer(route: Route & { kind: 'call' }, body: GenerateRequest, response: ServerResponse) {
+    const promptTokens = tokensOf([
+      ...(body.systemInstruction ? [body.systemInstruction] : []),
+      ...body.contents,
+    ]);
+    if (route.verb === 'countTokens') return json(response, 200, { totalTokens: promptTokens });
+    const started = performance.now();
+    const text = lastUserText(body);
+    const entry = log.add({
+      verb: route.verb,
+      model: route.model,
+      lastUserText: text,
+      contents: body.contents.length,
+      tools: (body.tools ?? [])
+        .flatMap((tool) => tool.functionDeclarations ?? [])
+        .map(({ name = '' }) => name),
+      functionResponses: (body.contents.at(-1)?.parts ?? []).flatMap(
+        (part) => part.functionResponse?.name ?? [],
+      ),
+    });
+    const gone = new AbortController();
+    let cut = false;
+    response.on('close', () => {
+      entry.ms = Math.round(performance.now() - started);
+      // Cut by the script, it was not the client's doing.
+      entry.aborted = !response.writableEnded && !cut;
+      gone.abort();
+    });
+    try {
+      const reaction = script.next(text);
+      const own = () => brain(body);
+      const reply = reaction === undefined ? await own() : await react(reaction, own);
+      cut = reply.dropAfterChunks !== undefined;
+      await send(withinTokens(reply, body.generationConfig?.maxOutputTokens), {
+        response,
+        stream: route.verb === 'streamGenerateContent',
+        model: route.model,
+        promptTokens,
+        entry,
+        signal: gone.signal,
+      });
+    } catch (error) {
+      if (gone.signal.aborted) return;
+      entry.status = error instanceof GoogleError ? error.status : 500;
+      throw error;
+    }
+  }
+
+  const server = createServer((request, response) => {
+    handle(request, response).catch((error: unknown) => {
+      if (response.headersSent) return response.destroy();
+      const known = error instanceof GoogleError ? error : new GoogleError(500, { message: String(error) });
+      return json(response, known.status, known, known.headers);
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host: '127.0.0.1', backlog: 4096 }, resolve);
+  });
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    port: bound,
+    url: `http://127.0.0.1:${bound}`,
+    log: () => log.entries(),
+    script: (rules) => script.add(rules),
+    reset() {
+      script.clear();
+      log.clear();
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function json(response: ServerResponse, status: number, body: unknown, headers = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json; charset=UTF-8', ...headers });
+  response.end(JSON.stringify(body));
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_BODY_BYTES) {
+      throw new GoogleError(400, {
+        message: `Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`,
+      });
+    }
+    chunks.push(chunk as Buffer);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    throw new GoogleError(400, { message: 'Invalid JSON payload received.' });
+  }
+}
+
+function modelCard(model: string) {
+  return {
+    name: `models/${model}`,
+    displayName: `${model} (offline stand-in)`,
+    description: 'Simple rules on this machine, no language model.',
+    inputTokenLimit: 1_048_576,
+    outputTokenLimit: 65_536,
+    supportedGenerationMethods: ['generateContent', 'countTokens'],
+  };
+}
