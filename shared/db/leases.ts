@@ -151,3 +151,13 @@ export async function extendLeases(
     returning g.task_id`.execute(db);
   return new Set(rows.map((row) => row.task_id));
 }
+
+/** The task ids of those leases that nobody has taken over or ended; writes nothing. */
+export async function heldLeases(db: Db, leases: readonly Lease[]): Promise<Set<string>> {
+  const { rows } = await sql<{ task_id: string }>`
+    select g.task_id from gates g
+    join unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.fence)}::int[])
+      as held (task_id, fence) on g.task_id = held.task_id and g.fence = held.fence
+    where g.state_class = 0`.execute(db);
+  return new Set(rows.map((row) => row.task_id));
+}

@@ -28,8 +28,10 @@ export interface TaskSnapshot {
   /** The present turn, and the last that a message has begun. */
   turn: number;
   lastTurn: number;
-  /** The message of a direct answer: the task's only output. */
+  /** The status message is the whole answer of the agent. */
   direct: boolean;
+  /** A caller has been given the task as a Task; a direct answer that was not shown hides its task. */
+  shown: boolean;
 }
 
 interface TaskRow {
@@ -40,6 +42,7 @@ interface TaskRow {
   status_message: Message | null;
   metadata: JsonObject | null;
   direct: boolean;
+  shown: boolean;
   last_event: number;
   turn: number;
   last_turn: number;
@@ -146,7 +149,7 @@ function taskColumns(options: ReadOptions) {
               select 1 from artifacts a
               where a.task_id = e.task_id and a.artifact_id = e.artifact_id and a.seq >= e.seq
             )) as open_chunks`;
-  return sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.direct,
+  return sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.direct, t.shown,
     g.last_event, g.turn, g.last_turn, ${history} as history, ${artifacts}`;
 }
 
@@ -166,13 +169,14 @@ function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot 
         ...(row.status_message !== null && { message: row.status_message }),
       },
       artifacts: foldArtifacts(chunks, row.artifacts ?? []),
-      history: historyLength === undefined ? history : history.slice(-historyLength || history.length),
+      history: history.slice(historyLength === undefined ? 0 : Math.max(0, history.length - historyLength)),
       ...(row.metadata !== null && { metadata: row.metadata }),
     },
     lastEvent: row.last_event,
     turn: row.turn,
     lastTurn: row.last_turn,
     direct: row.direct,
+    shown: row.shown,
   };
 }
 

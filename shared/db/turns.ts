@@ -13,7 +13,7 @@ import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 import { deliveriesOf, notifyFollowers } from './fragments.ts';
-import type { Lease } from './leases.ts';
+import { heldLeases, type Lease } from './leases.ts';
 
 export interface NewEvent {
   kind: Exclude<EventKind, 'state'>;
@@ -99,7 +99,10 @@ async function writeSet(
   // Zero rows: the lease is lost, or a webhook config was made at the same moment (see the join on `seen`), which a
   // fresh look tells apart.
   for (let look = 0; look < 3 && missed.length > 0; look++) {
-    const held = await stillHeld(db, missed);
+    const held = await heldLeases(
+      db,
+      missed.map((write) => write.lease),
+    );
     const again = missed.filter((write) => held.has(write.lease.taskId) && !rows.has(write.lease.taskId));
     if (again.length === 0) break;
     for (const [taskId, row] of await runSet(db, bellGraceSeconds, again)) rows.set(taskId, row);
@@ -108,15 +111,6 @@ async function writeSet(
     const row = rows.get(write.lease.taskId);
     return row && { bells: bellsOf(row, row.task_id, row.turn, row.traceparent) };
   });
-}
-
-async function stillHeld(db: Db, writes: readonly TurnWrite[]): Promise<Set<string>> {
-  const { rows } = await sql<{ task_id: string }>`
-    select g.task_id from gates g
-    join unnest(${writes.map((write) => write.lease.taskId)}::uuid[], ${writes.map((write) => write.lease.fence)}::int[])
-      as held (task_id, fence) on g.task_id = held.task_id and g.fence = held.fence
-    where g.state_class = 0`.execute(db);
-  return new Set(rows.map((row) => row.task_id));
 }
 
 async function runSet(
@@ -203,7 +197,7 @@ async function runSet(
       on conflict (task_id, turn, role) do update set message = excluded.message
     ),
     given_event as (
-      select given.*, gate.last_event - gate.events + given.ordinal as seq, gate.config_rev
+      select given.*, gate.own_turn, gate.last_event - gate.events + given.ordinal as seq, gate.config_rev
       from unnest(
         ${events.map((event) => event.taskId)}::uuid[], ${events.map((event) => event.ordinal)}::int[],
         ${events.map((event) => event.kind)}::text[], ${events.map((event) => event.payload)}::json[],
@@ -223,10 +217,11 @@ async function runSet(
       where t.id = p.task_id
     ),
     artifact as (
-      insert into artifacts (task_id, artifact_id, seq, artifact)
-      select distinct on (task_id, artifact_id) task_id, artifact_id, seq, artifact from given_event
+      insert into artifacts (task_id, artifact_id, turn, seq, artifact)
+      select distinct on (task_id, artifact_id) task_id, artifact_id, own_turn, seq, artifact from given_event
       where artifact is not null order by task_id, artifact_id, seq desc
-      on conflict (task_id, artifact_id) do update set seq = excluded.seq, artifact = excluded.artifact
+      on conflict (task_id, artifact_id) do update
+        set turn = excluded.turn, seq = excluded.seq, artifact = excluded.artifact
     ),
     new_event as (
       select task_id, seq, kind, artifact_id, payload, false as settles, config_rev from given_event

@@ -88,6 +88,7 @@ export async function up(db: Kysely<never>): Promise<void> {
     create table artifacts (
       task_id uuid not null,
       artifact_id text not null,
+      turn integer not null,
       seq integer not null,
       artifact json not null,
       primary key (task_id, artifact_id)

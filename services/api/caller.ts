@@ -1,0 +1,40 @@
+/** Who calls, as the rest of the front door knows it (invariant 9). */
+import type { ServerCallContext } from '@a2a-js/sdk/server';
+import type { Caller } from '#shared/db/tasks.ts';
+
+/** The owner of what callers without credentials make, where none are asked for. */
+const anonymous = 'anonymous';
+
+export function callerOf(context: ServerCallContext): Caller {
+  const { user } = context;
+  return {
+    tenant: context.tenant ?? '',
+    owner: user?.isAuthenticated === true ? user.userName : anonymous,
+  };
+}
+
+const signalKey = 'longhaul.signal';
+const eventKey = 'longhaul.event';
+
+/** The signal that aborts when the caller has gone. */
+export function signalOf(context: ServerCallContext): AbortSignal {
+  const signal = context.state.get(signalKey);
+  return signal instanceof AbortSignal ? signal : new AbortController().signal;
+}
+
+export function setSignal(context: ServerCallContext, signal: AbortSignal): void {
+  context.state.set(signalKey, signal);
+}
+
+/**
+ * The number of the event that a stream has just yielded. The stream sets it before each yield and the binding reads
+ * it after, to give the event its id: the transport of the SDK passes payloads only.
+ */
+export function streamedEvent(context: ServerCallContext): number | undefined {
+  const seq = context.state.get(eventKey);
+  return typeof seq === 'number' ? seq : undefined;
+}
+
+export function setStreamedEvent(context: ServerCallContext, seq: number): void {
+  context.state.set(eventKey, seq);
+}

@@ -1,0 +1,47 @@
+/** What a message must be before anything is done with it. Every refusal names the field and what would be right. */
+import { Role, type Message, type SendMessageRequest } from '@a2a-js/sdk';
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
+
+const maxIdLength = 256;
+const maxParts = 1000;
+
+/** @throws {RequestMalformedError} */
+export function checkMessage(request: SendMessageRequest): Message {
+  const { message } = request;
+  if (message === undefined) throw new RequestMalformedError('message is missing');
+  checkId('message.messageId', message.messageId, true);
+  checkId('message.contextId', message.contextId, false);
+  checkId('message.taskId', message.taskId, false);
+  if (message.role !== Role.ROLE_USER) {
+    throw new RequestMalformedError('message.role must be ROLE_USER: agents do not send messages to agents here');
+  }
+  if (message.parts.length === 0) throw new RequestMalformedError('message.parts is empty: send at least one part');
+  if (message.parts.length > maxParts) {
+    throw new RequestMalformedError(`message.parts has ${message.parts.length} parts; at most ${maxParts} are taken`);
+  }
+  for (const [index, part] of message.parts.entries()) {
+    if (part.content === undefined) {
+      throw new RequestMalformedError(`message.parts[${index}] has no content: set one of text, raw, url or data`);
+    }
+  }
+  const length = request.configuration?.historyLength;
+  checkHistoryLength(length);
+  return message;
+}
+
+/** @throws {RequestMalformedError} */
+export function checkHistoryLength(length: number | undefined): void {
+  if (length !== undefined && (!Number.isInteger(length) || length < 0)) {
+    throw new RequestMalformedError(`historyLength must be a whole number from 0, not ${length}`);
+  }
+}
+
+/** @throws {RequestMalformedError} for an id that is missing though it must be there, too long, or not printable */
+export function checkId(name: string, id: string, required: boolean): void {
+  if (required && id.trim() === '') throw new RequestMalformedError(`${name} is missing or empty`);
+  if (id.length > maxIdLength) {
+    throw new RequestMalformedError(`${name} has ${id.length} characters; at most ${maxIdLength} are taken`);
+  }
+  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(id)) throw new RequestMalformedError(`${name} contains a control character`);
+}

@@ -1,0 +1,173 @@
+/**
+ * The operations of A2A 1.0 (section 3.1) on the database: one handler behind every binding. It runs no agent; it
+ * accepts, reads, follows and cancels.
+ */
+import type {
+  AgentCard,
+  CancelTaskRequest,
+  GetTaskRequest,
+  ListTasksRequest,
+  Message,
+  SendMessageRequest,
+  StreamResponse,
+  SubscribeToTaskRequest,
+  Task,
+} from '@a2a-js/sdk';
+import {
+  ExtendedAgentCardNotConfiguredError,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  UnsupportedOperationError,
+} from '@a2a-js/sdk/errors';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
+import { eventToWire, messageToWire, taskToWire } from '#shared/a2a/translate.ts';
+import type { Ringer } from '#shared/bells/ringer.ts';
+import type { Db } from '#shared/db/database.ts';
+import { cancelTask } from '#shared/db/follow-up.ts';
+import type { Follower } from '#shared/db/follower.ts';
+import { markShown, readTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks.ts';
+import { isUuid } from '#shared/domain/ids.ts';
+import { classOf, isTerminal, stateClass } from '#shared/domain/task.ts';
+import type { Logger } from '#shared/runtime/log.ts';
+import { callerOf, setStreamedEvent, signalOf } from './caller.ts';
+import { checkHistoryLength } from './check-message.ts';
+import { answered, toClientError } from './errors.ts';
+import { listCallersTasks } from './list-tasks.ts';
+import type { PageTokens } from './page-token.ts';
+import type { PushConfigs } from './push-config.ts';
+import { stateEvent, type Send, type Sent } from './send-message.ts';
+import { streamEvents, untilSettled } from './stream.ts';
+
+export interface HandlerParts {
+  db: Db;
+  card: AgentCard;
+  send: Send;
+  follower: Follower;
+  ringer: Ringer;
+  pushConfigs: PushConfigs;
+  pageTokens: PageTokens;
+  sendWaitMs: number;
+  bellGraceSeconds: number;
+  log: Logger;
+}
+
+export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
+  const { db, card, log, pushConfigs } = parts;
+
+  async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
+    const found = isUuid(id) ? await readTask(db, callerOf(context), id, options) : undefined;
+    if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
+    return found;
+  }
+
+  async function sendMessage(request: SendMessageRequest, context: ServerCallContext): Promise<Message | Task> {
+    const immediately = request.configuration?.returnImmediately ?? false;
+    const historyLength = request.configuration?.historyLength;
+    const sent = await parts.send(request, context, immediately);
+    if (immediately && sent.created !== undefined) {
+      const { history } = sent.created;
+      return taskToWire({ ...sent.created, history: historyLength === 0 ? [] : history });
+    }
+    if (!immediately) await waitFor(sent, context);
+    const snapshot = await find(sent.taskId, context, { historyLength, includeHidden: true });
+    if (snapshot.direct && !snapshot.shown && snapshot.task.status.message !== undefined) {
+      return messageToWire(snapshot.task.status.message);
+    }
+    if (!snapshot.shown) await markShown(db, sent.taskId);
+    return taskToWire(snapshot.task);
+  }
+
+  /** Until the task is settled, for `sendWaitMs` at most: then the caller gets the task as it stands. */
+  async function waitFor(sent: Sent, context: ServerCallContext): Promise<void> {
+    const signal = AbortSignal.any([signalOf(context), AbortSignal.timeout(parts.sendWaitMs)]);
+    if (sent.created === undefined) {
+      const now = await find(sent.taskId, context, { historyLength: 0, includeArtifacts: false, includeHidden: true });
+      if (classOf(now.task.status.state) !== stateClass.runnable) return;
+      await untilSettled(parts.follower, sent.taskId, now.lastEvent, signal);
+    } else {
+      await untilSettled(parts.follower, sent.taskId, 1, signal);
+    }
+  }
+
+  async function* stream(
+    begin: () => Promise<{ task: Task; taskId: string; lastEvent: number; ended: boolean }>,
+    context: ServerCallContext,
+  ): AsyncGenerator<StreamResponse, void, undefined> {
+    try {
+      const { task, taskId, lastEvent, ended } = await begin();
+      setStreamedEvent(context, lastEvent);
+      yield { payload: { $case: 'task', value: task } };
+      if (ended) return;
+      for await (const event of streamEvents(parts.follower, taskId, lastEvent, signalOf(context))) {
+        setStreamedEvent(context, event.seq);
+        yield eventToWire(event.payload);
+      }
+    } catch (error) {
+      throw toClientError(log, error);
+    }
+  }
+
+  return {
+    getAgentCard: () => Promise.resolve(card),
+
+    getAuthenticatedExtendedAgentCard: () =>
+      Promise.reject(new ExtendedAgentCardNotConfiguredError('this agent has no extended card')),
+
+    sendMessage: (request, context) => answered(log, () => sendMessage(request, context)),
+
+    sendMessageStream: (request, context) =>
+      stream(async () => {
+        const sent = await parts.send(request, context, true);
+        if (sent.created !== undefined) {
+          return { task: taskToWire(sent.created), taskId: sent.taskId, lastEvent: 1, ended: false };
+        }
+        const { task, lastEvent } = await find(sent.taskId, context, {
+          historyLength: request.configuration?.historyLength,
+          includeHidden: true,
+        });
+        return { task: taskToWire(task), taskId: sent.taskId, lastEvent, ended: isTerminal(task.status.state) };
+      }, context),
+
+    resubscribe: (request: SubscribeToTaskRequest, context) =>
+      stream(async () => {
+        const { task, lastEvent } = await find(request.id, context, {});
+        if (isTerminal(task.status.state)) {
+          throw new UnsupportedOperationError(`task ${request.id} is at its end: read it with GetTask`);
+        }
+        return { task: taskToWire(task), taskId: request.id, lastEvent, ended: false };
+      }, context),
+
+    getTask: (request: GetTaskRequest, context) =>
+      answered(log, async () => {
+        checkHistoryLength(request.historyLength);
+        const { task } = await find(request.id, context, { historyLength: request.historyLength });
+        return taskToWire(task);
+      }),
+
+    listTasks: (request: ListTasksRequest, context) =>
+      answered(log, () => listCallersTasks(db, parts.pageTokens, callerOf(context), request)),
+
+    cancelTask: (request: CancelTaskRequest, context) =>
+      answered(log, async () => {
+        const { task } = await find(request.id, context, { historyLength: 0, includeArtifacts: false });
+        const statusAt = new Date().toISOString();
+        const bells = await cancelTask(db, parts, {
+          taskId: task.id,
+          event: JSON.stringify(stateEvent(task.id, task.contextId, 'TASK_STATE_CANCELED', statusAt)),
+          statusAt,
+        });
+        if (bells === undefined) throw new TaskNotCancelableError(`task ${task.id} is at its end already`);
+        parts.ringer.ring(bells);
+        return taskToWire((await find(task.id, context, {})).task);
+      }),
+
+    createTaskPushNotificationConfig: (request, context) =>
+      answered(log, () => pushConfigs.create(request, callerOf(context))),
+    getTaskPushNotificationConfig: (request, context) =>
+      answered(log, () => pushConfigs.get(request, callerOf(context))),
+    listTaskPushNotificationConfigs: (request, context) =>
+      answered(log, () => pushConfigs.list(request, callerOf(context))),
+    deleteTaskPushNotificationConfig: (request, context) =>
+      answered(log, () => pushConfigs.remove(request, callerOf(context))),
+  };
+}

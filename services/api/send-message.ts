@@ -1,0 +1,184 @@
+/**
+ * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accept, then answer at once, wait, or stream.
+ *
+ * A message is accepted when its transaction is committed (invariant 1); nothing after that can lose it. A repeat of a
+ * message finds the task of the first, before the task's state is looked at, and waits or streams as the repeat asks.
+ */
+import { createHash } from 'node:crypto';
+import { SendMessageConfiguration, type Message as WireMessage, type SendMessageRequest } from '@a2a-js/sdk';
+import { RequestMalformedError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors';
+import type { ServerCallContext } from '@a2a-js/sdk/server';
+import { messageFromWire } from '#shared/a2a/translate.ts';
+import type { Ringer } from '#shared/bells/ringer.ts';
+import type { Accept, WebhookRow } from '#shared/db/accept.ts';
+import type { Db } from '#shared/db/database.ts';
+import { acceptFollowUp } from '#shared/db/follow-up.ts';
+import { findSend, readTask, type Caller, type TaskView } from '#shared/db/tasks.ts';
+import type { EventPayload } from '#shared/domain/events.ts';
+import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
+import type { Message } from '#shared/domain/message.ts';
+import type { TaskState } from '#shared/domain/task.ts';
+import { callerOf } from './caller.ts';
+import { checkMessage } from './check-message.ts';
+
+export interface Sent {
+  taskId: string;
+  /** The turn that the message began. */
+  turn: number;
+  /** The task as this very send made it; undefined where the task existed. */
+  created: TaskView | undefined;
+}
+
+/** Makes the row of the webhook that a send brings along, checked and sealed. */
+export type SealWebhook = (request: SendMessageRequest, taskId: string) => WebhookRow | null;
+
+export interface SendParts {
+  db: Db;
+  accept: Accept;
+  ringer: Ringer;
+  agentHash: string;
+  idempotencyWindowSeconds: number;
+  bellGraceSeconds: number;
+  sealWebhook: SealWebhook;
+  /** Adds the webhook that a message to an existing task brings along. */
+  addWebhook: (request: SendMessageRequest, taskId: string, context: ServerCallContext) => Promise<void>;
+}
+
+/** @param shown whether this send gives its caller a Task whatever the agent answers */
+export type Send = (request: SendMessageRequest, context: ServerCallContext, shown: boolean) => Promise<Sent>;
+
+export function createSend(parts: SendParts): Send {
+  return async (request, context, shown) => {
+    const wire = checkMessage(request);
+    const caller = callerOf(context);
+    const requestHash = hashOf(wire, request);
+    const send = { request, context, caller, requestHash, shown };
+    return wire.taskId === '' ? begin(parts, send) : followUp(parts, send, wire.taskId);
+  };
+}
+
+interface OneSend {
+  request: SendMessageRequest;
+  context: ServerCallContext;
+  caller: Caller;
+  requestHash: string;
+  shown: boolean;
+}
+
+async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
+  const taskId = uuidv7();
+  const wire = checkMessage(send.request);
+  const contextId = wire.contextId === '' ? uuidv7() : wire.contextId;
+  const message: Message = { ...messageFromWire(wire), taskId, contextId };
+  const statusAt = new Date().toISOString();
+  const event = stateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
+  const bells = await parts.accept({
+    ...send.caller,
+    taskId,
+    contextId,
+    agentHash: parts.agentHash,
+    messageId: message.messageId,
+    requestHash: send.requestHash,
+    message: JSON.stringify(message),
+    metadata: send.request.metadata === undefined ? null : JSON.stringify(send.request.metadata),
+    acceptedOutputModes: outputModesOf(send.request),
+    event: JSON.stringify(event),
+    statusAt,
+    shown: send.shown,
+    traceparent: null,
+    webhook: parts.sealWebhook(send.request, taskId),
+  });
+  if (bells !== undefined) {
+    parts.ringer.ring(bells);
+    const task: TaskView = {
+      id: taskId,
+      contextId,
+      status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
+      artifacts: [],
+      history: [message],
+      ...(send.request.metadata !== undefined && { metadata: send.request.metadata }),
+    };
+    return { taskId, turn: 1, created: task };
+  }
+  const repeated = await findRepeat(parts, send, message.messageId);
+  // The window of the first send ended between the two looks: this one is the first of a new window.
+  return repeated ?? begin(parts, send);
+}
+
+async function followUp(parts: SendParts, send: OneSend, taskId: string): Promise<Sent> {
+  const wire = checkMessage(send.request);
+  const repeated = await findRepeat(parts, send, wire.messageId);
+  if (repeated !== undefined) return repeated;
+  const found = isUuid(taskId) ? await readTask(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false }) : undefined;
+  if (found === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
+  const { contextId } = found.task;
+  if (wire.contextId !== '' && wire.contextId !== contextId) {
+    throw new RequestMalformedError(`message.contextId ${wire.contextId} is not the context of task ${taskId}`);
+  }
+  if (send.request.configuration?.taskPushNotificationConfig !== undefined) {
+    await parts.addWebhook(send.request, taskId, send.context);
+  }
+  const statusAt = new Date().toISOString();
+  const result = await acceptFollowUp(parts.db, parts, {
+    ...send.caller,
+    taskId,
+    messageId: wire.messageId,
+    requestHash: send.requestHash,
+    message: JSON.stringify({ ...messageFromWire(wire), taskId, contextId }),
+    acceptedOutputModes: outputModesOf(send.request),
+    workingEvent: JSON.stringify(stateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
+    statusAt,
+    shown: send.shown,
+    traceparent: null,
+  });
+  switch (result.kind) {
+    case 'accepted':
+      parts.ringer.ring(result.bells);
+      return { taskId, turn: result.turn, created: undefined };
+    case 'repeat':
+      return (await findRepeat(parts, send, wire.messageId)) ?? followUp(parts, send, taskId);
+    case 'terminal':
+      throw new UnsupportedOperationError(
+        `task ${taskId} is at its end and takes no more messages: send one without taskId, with contextId ${contextId}, to go on in a new task`,
+      );
+    default:
+      return result satisfies never;
+  }
+}
+
+async function findRepeat(parts: SendParts, send: OneSend, messageId: string): Promise<Sent | undefined> {
+  if (parts.idempotencyWindowSeconds === 0) return undefined;
+  const first = await findSend(parts.db, send.caller, messageId);
+  if (first === undefined) return undefined;
+  if (first.requestHash !== send.requestHash) {
+    throw new RequestMalformedError(
+      `messageId ${messageId} was used for another message: give each message an id of its own`,
+    );
+  }
+  return { taskId: first.taskId, turn: first.turn, created: undefined };
+}
+
+export function stateEvent(
+  taskId: string,
+  contextId: string,
+  state: TaskState,
+  timestamp: string,
+): EventPayload {
+  return { statusUpdate: { taskId, contextId, status: { state, timestamp } } };
+}
+
+function outputModesOf(request: SendMessageRequest): string | null {
+  const modes = request.configuration?.acceptedOutputModes ?? [];
+  return modes.length === 0 ? null : JSON.stringify(modes);
+}
+
+/** What makes two sends the same: the message, and the configuration but for how the caller wants to be answered. */
+function hashOf(message: WireMessage, request: SendMessageRequest): string {
+  const configuration = request.configuration && {
+    ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),
+    returnImmediately: undefined,
+    historyLength: undefined,
+  };
+  const content = JSON.stringify([messageFromWire(message), configuration, request.metadata]);
+  return createHash('sha256').update(content).digest('base64url');
+}

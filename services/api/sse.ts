@@ -1,0 +1,61 @@
+/**
+ * Server-sent events (WHATWG HTML section 9.2) over Fastify. Each event has the number of the task's event as its id.
+ * A comment keeps idle connections open; a reader that is slow holds the producer back, since a chunk is asked for
+ * only when there is room.
+ */
+import { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
+
+const keepAliveMs = 15_000;
+
+export interface SseEvent {
+  id: number | undefined;
+  data: unknown;
+}
+
+/** Sends events until they end or the caller goes; the generator is always closed. */
+export function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
+  const stream = Readable.from(withKeepAlive(events), { objectMode: false, highWaterMark: 16 * 1024 });
+  return reply
+    .header('content-type', 'text/event-stream')
+    .header('cache-control', 'no-cache')
+    .header('x-accel-buffering', 'no')
+    .send(stream);
+}
+
+async function* withKeepAlive(
+  events: AsyncGenerator<SseEvent, void, undefined>,
+): AsyncGenerator<string, void, undefined> {
+  try {
+    let next = events.next();
+    for (;;) {
+      const result = await within(next, keepAliveMs);
+      if (result === undefined) {
+        yield ': keep-alive\n\n';
+        continue;
+      }
+      if (result.done === true) return;
+      next = events.next();
+      // A rejection is looked at on the next round; until then it is not unhandled.
+      next.catch(() => undefined);
+      yield formatEvent(result.value);
+    }
+  } finally {
+    // Not awaited: the generator may be waiting for an event, and ends when the caller's signal aborts.
+    events.return().catch(() => undefined);
+  }
+}
+
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function formatEvent({ id, data }: SseEvent): string {
+  return `${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
+}

@@ -1,0 +1,41 @@
+/**
+ * Waiting for a task and streaming it. Both read events and nothing else (invariant 5), so that every caller sees one
+ * order, whichever process writes and whichever serves.
+ */
+import type { Follower } from '#shared/db/follower.ts';
+import type { TaskEvent } from '#shared/domain/events.ts';
+import { classOf, isTerminal, stateClass, type TaskState } from '#shared/domain/task.ts';
+
+/** Resolves when the task reaches a terminal or interrupted state after an event, or when the signal aborts. */
+export async function untilSettled(
+  follower: Follower,
+  taskId: string,
+  after: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const event of follower.follow(taskId, after, signal)) {
+    const state = stateOf(event);
+    if (state !== undefined && classOf(state) !== stateClass.runnable) return;
+  }
+}
+
+/** Events after a number, up to and with the one that ends the stream: a terminal state, or becoming input-required. */
+export async function* streamEvents(
+  follower: Follower,
+  taskId: string,
+  after: number,
+  signal: AbortSignal,
+): AsyncGenerator<TaskEvent, void, undefined> {
+  for await (const event of follower.follow(taskId, after, signal)) {
+    yield event;
+    const state = stateOf(event);
+    if (state !== undefined && (isTerminal(state) || state === 'TASK_STATE_INPUT_REQUIRED')) return;
+  }
+}
+
+/** The state that an event changes the task to; undefined for events within a state. */
+function stateOf(event: TaskEvent): TaskState | undefined {
+  return event.kind === 'state' && 'statusUpdate' in event.payload
+    ? event.payload.statusUpdate.status.state
+    : undefined;
+}

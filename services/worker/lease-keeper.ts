@@ -1,0 +1,102 @@
+/**
+ * Keeps the leases of the turns that run here, and tells each turn when it has lost its own (invariant 3): because it
+ * was cancelled or taken over, which a look at the gates shows within half a second (invariant 10), or because the
+ * database could not be asked before the lease ran out by this process's monotonic clock.
+ */
+import type { Db } from '#shared/db/database.ts';
+import { extendLeases, heldLeases, type Lease } from '#shared/db/leases.ts';
+import { LeaseLostError } from '#shared/domain/errors.ts';
+import { messageOf, type Logger } from '#shared/runtime/log.ts';
+
+const lookMs = 500;
+
+export interface HeldLease {
+  readonly lease: Lease;
+  /** Aborts, with a LeaseLostError as its reason, when the turn is lost. */
+  readonly lost: AbortSignal;
+  /** @throws {LeaseLostError} when the lease may have run out: nothing new may be begun */
+  assertHeld(): void;
+  release(): void;
+}
+
+export interface LeaseKeeper {
+  /** @param claimedAt `performance.now()` before the claim was sent */
+  hold(lease: Lease, claimedAt: number): HeldLease;
+  readonly count: number;
+  close(): Promise<void>;
+}
+
+interface Entry {
+  lease: Lease;
+  until: number;
+  lost: AbortController;
+}
+
+export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Logger }): LeaseKeeper {
+  const { db, leaseSeconds, log } = parts;
+  const leaseMs = leaseSeconds * 1000;
+  const held = new Map<string, Entry>();
+  let extendAt = 0;
+  let looking: Promise<void> | undefined;
+  const timer = setInterval(
+    () => {
+      looking ??= look().finally(() => (looking = undefined));
+    },
+    Math.min(lookMs, leaseMs / 6),
+  );
+
+  async function look(): Promise<void> {
+    const before = performance.now();
+    for (const entry of held.values()) if (entry.until <= before) lose(entry, 'its lease ran out');
+    if (held.size === 0) return;
+    const entries = [...held.values()];
+    const leases = entries.map((entry) => entry.lease);
+    const extend = before >= extendAt;
+    try {
+      const still = await (extend ? extendLeases(db, leases, leaseSeconds) : heldLeases(db, leases));
+      if (extend) extendAt = before + leaseMs / 3;
+      for (const entry of entries) {
+        if (held.get(entry.lease.taskId) !== entry) continue;
+        if (!still.has(entry.lease.taskId)) lose(entry, 'it was cancelled or taken over');
+        else if (extend) entry.until = before + leaseMs;
+      }
+    } catch (error) {
+      log.warn({ error: messageOf(error), leases: entries.length }, 'leases could not be looked at');
+    }
+  }
+
+  function lose(entry: Entry, why: string): void {
+    held.delete(entry.lease.taskId);
+    entry.lost.abort(new LeaseLostError(`task ${entry.lease.taskId} is no longer this worker's: ${why}`));
+  }
+
+  return {
+    hold: (lease, claimedAt) => {
+      const entry: Entry = { lease, until: claimedAt + leaseMs, lost: new AbortController() };
+      held.set(lease.taskId, entry);
+      // The next look extends it, so that no lease waits for longer than a third of its time.
+      extendAt = Math.min(extendAt, claimedAt + leaseMs / 3);
+      return {
+        lease,
+        lost: entry.lost.signal,
+        assertHeld: () => {
+          entry.lost.signal.throwIfAborted();
+          if (performance.now() >= entry.until) {
+            lose(entry, 'its lease ran out');
+            entry.lost.signal.throwIfAborted();
+          }
+        },
+        release: () => {
+          if (held.get(lease.taskId) === entry) held.delete(lease.taskId);
+        },
+      };
+    },
+    get count() {
+      return held.size;
+    },
+    close: async () => {
+      clearInterval(timer);
+      await looking;
+    },
+  };
+}

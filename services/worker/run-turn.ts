@@ -1,0 +1,136 @@
+/**
+ * Runs a claimed turn to one of its ends:
+ *
+ *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
+ *   FatalError               ─▶ failed, with its message
+ *   ParkedError              ─▶ given back until a time; no attempt spent
+ *   any other error          ─▶ given back with backoff while attempts are left, then failed with the cause
+ *   the process stops        ─▶ given back at once; no attempt spent
+ *   the lease is lost        ─▶ nothing more is written
+ */
+import type { Ringer } from '#shared/bells/ringer.ts';
+import type { Db } from '#shared/db/database.ts';
+import type { Claimed } from '#shared/db/leases.ts';
+import { readTurnInput, type TurnInput } from '#shared/db/turn-input.ts';
+import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
+import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
+import type { EventPayload } from '#shared/domain/events.ts';
+import type { Message } from '#shared/domain/message.ts';
+import { turnBackoffSeconds } from '#shared/domain/retry.ts';
+import type { TaskState } from '#shared/domain/task.ts';
+import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import type { Agent, TurnOutcome } from './agent/agent.ts';
+import type { HeldLease } from './lease-keeper.ts';
+import { agentMessage, createTurn } from './turn.ts';
+
+const maxEarlierTurns = 100;
+
+export interface RunParts {
+  db: Db;
+  agent: Agent;
+  write: WriteTurn;
+  ringer: Ringer;
+  maxAttempts: number;
+  log: Logger;
+}
+
+/** @param stopping aborts when the process is to stop: the turn is given back */
+export async function runTurn(
+  parts: RunParts,
+  claimed: Claimed,
+  held: HeldLease,
+  stopping: AbortSignal,
+): Promise<void> {
+  const { lease, attempts } = claimed;
+  const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
+  const began = performance.now();
+  try {
+    const input = await readTurnInput(parts.db, lease, maxEarlierTurns);
+    const finish = await attempt(parts, input, { held, attempts, stopping, log });
+    const { bells } = await parts.write({ lease, finish });
+    parts.ringer.ring(bells);
+    const end = finish.kind === 'end' ? finish.state : finish.kind;
+    log.info({ end, attempts, ms: Math.round(performance.now() - began) }, 'turn ended');
+  } catch (error) {
+    // Nothing was written. A lost lease is somebody else's now; what the database would not take is claimed again
+    // when this lease runs out.
+    if (error instanceof LeaseLostError) log.info({ reason: error.message }, 'turn lost');
+    else log.error({ err: error }, 'the end of a turn could not be stored');
+  } finally {
+    held.release();
+  }
+}
+
+async function attempt(
+  { agent, write, ringer, maxAttempts }: RunParts,
+  input: TurnInput,
+  turn: { held: HeldLease; attempts: number; stopping: AbortSignal; log: Logger },
+): Promise<TurnEnd | TurnRelease> {
+  const { held, attempts, stopping, log } = turn;
+  const ids = { taskId: held.lease.taskId, contextId: input.contextId };
+  // The worker died that often before it could tell what was wrong.
+  if (attempts > maxAttempts) {
+    const text = `Given up after ${maxAttempts} attempts: each one ended without a result, as if its worker had died.`;
+    return toEnd(ids, { state: 'TASK_STATE_FAILED', message: text }, text);
+  }
+  const signal = AbortSignal.any([held.lost, stopping]);
+  try {
+    const outcome = await agent.run(createTurn({ held, input, signal, write, ringer }));
+    return toEnd(ids, outcome, null);
+  } catch (error) {
+    if (error instanceof LeaseLostError) throw error;
+    held.lost.throwIfAborted();
+    if (stopping.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
+    if (error instanceof FatalError) {
+      return toEnd(ids, { state: 'TASK_STATE_FAILED', message: error.message }, error.message);
+    }
+    if (error instanceof ParkedError) {
+      const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
+      log.info({ delaySeconds, reason: error.message }, 'turn parked');
+      return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
+    }
+    const cause = messageOf(error);
+    log.warn({ err: error, attempts }, 'turn failed');
+    if (attempts >= maxAttempts) {
+      const text = `Given up after ${attempts} attempts. The last one failed: ${cause}`;
+      return toEnd(ids, { state: 'TASK_STATE_FAILED', message: text }, cause);
+    }
+    return {
+      kind: 'release',
+      delaySeconds: turnBackoffSeconds(attempts, Math.random()),
+      countAttempt: true,
+      error: cause,
+    };
+  }
+}
+
+function toEnd(
+  ids: { taskId: string; contextId: string },
+  outcome: TurnOutcome,
+  error: string | null,
+): TurnEnd {
+  const direct = 'direct' in outcome;
+  const state = direct ? 'TASK_STATE_COMPLETED' : outcome.state;
+  const content = direct ? outcome.direct : outcome.message;
+  const message = content === undefined ? undefined : agentMessage(ids, content);
+  const statusAt = new Date().toISOString();
+  return {
+    kind: 'end',
+    state,
+    payload: JSON.stringify(statusEvent(ids, state, message, statusAt)),
+    payloadIfContinued: JSON.stringify(statusEvent(ids, 'TASK_STATE_WORKING', message, statusAt)),
+    statusAt,
+    message: message === undefined ? null : JSON.stringify(message),
+    direct,
+    error,
+  };
+}
+
+function statusEvent(
+  ids: { taskId: string; contextId: string },
+  state: TaskState,
+  message: Message | undefined,
+  timestamp: string,
+): EventPayload {
+  return { statusUpdate: { ...ids, status: { state, timestamp, ...(message !== undefined && { message }) } } };
+}

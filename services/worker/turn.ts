@@ -1,0 +1,119 @@
+/**
+ * One turn as its agent sees it: steps that run once, artifacts, progress. Every write goes through the gate under the
+ * turn's lease; a write that is refused aborts the turn (invariant 3).
+ */
+import { createHash } from 'node:crypto';
+import type { Ringer } from '#shared/bells/ringer.ts';
+import type { RecordedStep, TurnInput } from '#shared/db/turn-input.ts';
+import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns.ts';
+import type { EventPayload } from '#shared/domain/events.ts';
+import { uuidv7 } from '#shared/domain/ids.ts';
+import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import type { ArtifactStream, HistoryEntry, StepContext, StepOptions, Turn } from './agent/agent.ts';
+import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
+import type { HeldLease } from './lease-keeper.ts';
+
+export interface TurnParts {
+  held: HeldLease;
+  input: TurnInput;
+  /** Aborts when the lease is lost or the process stops. */
+  signal: AbortSignal;
+  write: WriteTurn;
+  ringer: Ringer;
+}
+
+export function createTurn({ held, input, signal, write, ringer }: TurnParts): Turn {
+  const { lease } = held;
+  const ids = { taskId: lease.taskId, contextId: input.contextId };
+  const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
+  const occurrences = new Map<string, number>();
+  let position = 0;
+
+  async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
+    const { bells } = await write({ lease, events, steps });
+    ringer.ring(bells);
+  }
+
+  async function step<T extends Json | void>(
+    name: string,
+    run: (step: StepContext) => Promise<T>,
+    options: StepOptions = {},
+  ): Promise<T> {
+    const occurrence = occurrences.get(name) ?? 0;
+    occurrences.set(name, occurrence + 1);
+    const place = { name, occurrence, position: position++, inputHash: hashOf(options.input) };
+    const before: RecordedStep | undefined = recorded.get(stepKey(name, occurrence));
+    if (before?.finished === true) return before.output as T;
+    signal.throwIfAborted();
+    held.assertHeld();
+    if (options.sideEffects === true) await store([], [{ ...place, output: null, usage: null }]);
+    const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
+    const result = await run({ idempotencyKey, signal });
+    const output: Json = result ?? null;
+    const usage = options.usage?.(output);
+    await store(
+      [],
+      [{ ...place, output: JSON.stringify(output), usage: usage === undefined ? null : JSON.stringify(usage) }],
+    );
+    return result;
+  }
+
+  return {
+    ...ids,
+    owner: input.owner,
+    tenant: input.tenant,
+    number: lease.turn,
+    message: input.message,
+    history: historyOf(input),
+    metadata: input.metadata,
+    acceptedOutputModes: input.acceptedOutputModes,
+    definition: input.definition,
+    signal,
+    step,
+    artifact: (artifact: Artifact) =>
+      store([artifactEvent(artifactUpdate(ids, artifact, { append: false, lastChunk: true }), artifact)]),
+    openArtifact: (head): ArtifactStream =>
+      openArtifactStream({ ...ids, write: (event) => store([event]) }, head),
+    progress: async (content) => {
+      const message = agentMessage(ids, content);
+      const payload: EventPayload = {
+        statusUpdate: {
+          ...ids,
+          status: { state: 'TASK_STATE_WORKING', message, timestamp: new Date().toISOString() },
+        },
+      };
+      await store([
+        { kind: 'progress', payload: JSON.stringify(payload), statusMessage: JSON.stringify(message) },
+      ]);
+    },
+  };
+}
+
+export function agentMessage(
+  ids: { taskId: string; contextId: string },
+  content: readonly Part[] | string,
+): Message {
+  return {
+    messageId: uuidv7(),
+    ...ids,
+    role: 'ROLE_AGENT',
+    parts: typeof content === 'string' ? [{ text: content }] : [...content],
+  };
+}
+
+function historyOf(input: TurnInput): HistoryEntry[] {
+  return input.earlier.flatMap(({ taskId, message, artifacts, answer }) => {
+    const parts = [...artifacts.flatMap((artifact) => artifact.parts), ...(answer?.parts ?? [])];
+    const said: HistoryEntry[] = [{ taskId, role: 'user', parts: message.parts }];
+    if (parts.length > 0) said.push({ taskId, role: 'agent', parts });
+    return said;
+  });
+}
+
+function stepKey(name: string, occurrence: number): string {
+  return `${occurrence}/${name}`;
+}
+
+function hashOf(input: Json | JsonObject | undefined): string | null {
+  return input === undefined ? null : createHash('sha256').update(JSON.stringify(input)).digest('base64url');
+}

@@ -1,0 +1,37 @@
+/**
+ * Between the wire types of `@a2a-js/sdk` and the domain. The domain speaks A2A 1.0's own JSON, so that translating is
+ * the SDK's codecs and nothing more.
+ */
+import {
+  Message as WireMessage,
+  StreamResponse,
+  Task as WireTask,
+  type TaskState as WireState,
+  taskStateToJSON,
+} from '@a2a-js/sdk';
+import type { EventPayload } from '../domain/events.ts';
+import type { Message } from '../domain/message.ts';
+import type { TaskView } from '../db/tasks.ts';
+import { taskStates, type TaskState } from '../domain/task.ts';
+
+export function messageFromWire(message: WireMessage): Message {
+  return WireMessage.toJSON(message) as Message;
+}
+
+export function messageToWire(message: Message): WireMessage {
+  return WireMessage.fromJSON(message);
+}
+
+export function taskToWire(task: TaskView): WireTask {
+  return WireTask.fromJSON(task);
+}
+
+export function eventToWire(payload: EventPayload): StreamResponse {
+  return StreamResponse.fromJSON(payload);
+}
+
+/** The state of a filter; undefined where none is asked for or the number is not a state. */
+export function stateFromWire(state: WireState): TaskState | undefined {
+  const name = taskStateToJSON(state);
+  return taskStates.find((one) => one === name);
+}

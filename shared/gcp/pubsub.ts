@@ -1,0 +1,108 @@
+/** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
+import { setTimeout } from 'node:timers/promises';
+import { PubSub, type Message, type Subscription } from '@google-cloud/pubsub';
+import type { PublishTurn } from '../bells/ringer.ts';
+import type { PubSubConfig } from '../runtime/config.ts';
+import type { Logger } from '../runtime/log.ts';
+
+export interface TurnPublisher {
+  publishTurn: PublishTurn;
+  close(): Promise<void>;
+}
+
+export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
+  const client = new PubSub({ projectId: config.project });
+  const topic = client.topic(config.topic, {
+    // The default delay of 10 ms would stand in every task's way; what arrives together still goes together.
+    batching: { maxMilliseconds: 1, maxMessages: 500 },
+    gaxOpts: { timeout: 10_000 },
+  });
+  return {
+    publishTurn: async ({ taskId, turn, traceparent }) => {
+      await topic.publishMessage({
+        data: Buffer.from(JSON.stringify({ taskId, turn })),
+        ...(traceparent !== null && { attributes: { traceparent } }),
+      });
+    },
+    close: () => client.close(),
+  };
+}
+
+/** One delivery of a turn's bell. */
+export interface TurnMessage {
+  taskId: string;
+  turn: number;
+  ack(): void;
+  /** Has it delivered again, to this or another worker. */
+  nack(): void;
+}
+
+export interface TurnSource {
+  /** Resolves when no more messages come; those not acknowledged are given back. */
+  close(): Promise<void>;
+}
+
+/**
+ * Pulls the bells of turns. A message that is not one is logged and acknowledged: it would come again for ever.
+ *
+ * @param maxMessages messages at most that wait for `ack` or `nack`
+ */
+export function pullTurns(
+  config: PubSubConfig,
+  options: { subscription: string; maxMessages: number },
+  onTurn: (message: TurnMessage) => void,
+  log: Logger,
+): TurnSource {
+  const client = new PubSub({ projectId: config.project });
+  let closed = false;
+  let subscription = open();
+
+  function open(): Subscription {
+    const opened = client.subscription(options.subscription, {
+      flowControl: { maxMessages: options.maxMessages, allowExcessMessages: false },
+      batching: { maxMilliseconds: 10 },
+      streamingOptions: { maxStreams: 1 },
+    });
+    opened.on('message', receive);
+    opened.on('error', (error: Error) => void reopen(opened, error));
+    return opened;
+  }
+
+  /** The client gives up on errors such as a missing subscription; it is opened again until it is there. */
+  async function reopen(failed: Subscription, error: Error): Promise<void> {
+    log.error({ error: error.message, subscription: options.subscription }, 'pulling from Pub/Sub failed');
+    failed.removeAllListeners('message');
+    await failed.close().catch(() => undefined);
+    await setTimeout(reopenMs, undefined, { ref: false });
+    if (!closed) subscription = open();
+  }
+
+  function receive(message: Message): void {
+    const turn = parseTurn(message.data);
+    if (turn === undefined) {
+      log.error({ messageId: message.id }, 'a message on the subscription is not {taskId, turn}; it was dropped');
+      message.ack();
+      return;
+    }
+    onTurn({ ...turn, ack: () => message.ack(), nack: () => message.nack() });
+  }
+
+  return {
+    close: async () => {
+      closed = true;
+      await subscription.close();
+      await client.close();
+    },
+  };
+}
+
+const reopenMs = 1_000;
+
+function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
+  try {
+    const { taskId, turn } = JSON.parse(data.toString()) as { taskId?: unknown; turn?: unknown };
+    return typeof taskId === 'string' && typeof turn === 'number' ? { taskId, turn } : undefined;
+  } catch {
+    return undefined;
+  }
+}
