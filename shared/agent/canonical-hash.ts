@@ -1,0 +1,11 @@
+/** A hash of a JSON value that does not depend on the order of its fields (the order of RFC 8785: by UTF-16 units). */
+import { createHash } from 'node:crypto';
+
+export function canonicalHash(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value, sorted)).digest('hex');
+}
+
+function sorted(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,156 @@
+/**
+ * An agent as data: what the YAML of `AGENT_FILE` may say. The front door makes the agent card of it, the worker runs
+ * it; a task keeps the definition that it began with, as JSON, and names it by its hash.
+ *
+ * Fields that nothing implements are refused, so that no one believes to have set what has no effect.
+ */
+import { Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Default } from 'typebox/value';
+import type { JsonObject } from '../domain/message.ts';
+import { canonicalHash } from './canonical-hash.ts';
+import { problemsOf } from './problems.ts';
+import { parseYaml } from './yaml.ts';
+
+const closed = { additionalProperties: false };
+const Text = Type.String({ minLength: 1 });
+const Url = Type.String({ pattern: '^https?://\\S+$' });
+const MediaType = Type.String({ pattern: '^[\\w.+*-]+/[\\w.+*-]+$' });
+const positive = { minimum: 1 };
+
+const Skill = Type.Object(
+  {
+    id: Type.String({ pattern: '^[\\w.-]+$' }),
+    name: Text,
+    description: Text,
+    tags: Type.Array(Text),
+    examples: Type.Optional(Type.Array(Text)),
+    inputModes: Type.Optional(Type.Array(MediaType, { minItems: 1 })),
+    outputModes: Type.Optional(Type.Array(MediaType, { minItems: 1 })),
+  },
+  closed,
+);
+
+const Model = Type.Object(
+  {
+    name: Type.String({ minLength: 1, default: 'gemini-3.8-flash' }),
+    temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
+    topP: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    topK: Type.Optional(Type.Integer(positive)),
+    maxOutputTokens: Type.Optional(Type.Integer(positive)),
+    /** Tokens that the model may think; 0: none, -1: the model decides. For models before Gemini 3. */
+    thinkingBudget: Type.Optional(Type.Integer({ minimum: -1 })),
+    /** The same for Gemini 3 and later. */
+    thinkingLevel: Type.Optional(Type.Enum(['minimal', 'low', 'medium', 'high'])),
+  },
+  { ...closed, default: {} },
+);
+
+/** All three count within one turn of a task: from a message to its answer. */
+const Limits = Type.Object(
+  {
+    modelCalls: Type.Integer({ ...positive, default: 20 }),
+    toolCalls: Type.Integer({ ...positive, default: 100 }),
+    /** Seconds spent in calls of the model and of tools. Time in which the task waits, parked or queued, is free. */
+    workSeconds: Type.Integer({ ...positive, default: 3600 }),
+  },
+  { ...closed, default: {} },
+);
+
+export const builtInTools = ['ask_user'] as const;
+
+const Definition = Type.Object(
+  {
+    name: Text,
+    description: Text,
+    version: Text,
+    provider: Type.Optional(Type.Object({ organization: Text, url: Url }, closed)),
+    documentationUrl: Type.Optional(Url),
+    iconUrl: Type.Optional(Url),
+    skills: Type.Array(Skill, { minItems: 1 }),
+    inputModes: Type.Array(MediaType, { minItems: 1, default: ['text/plain'] }),
+    outputModes: Type.Array(MediaType, { minItems: 1, default: ['text/plain'] }),
+    instruction: Text,
+    model: Model,
+    tools: Type.Array(Type.Enum([...builtInTools]), { default: ['ask_user'] }),
+    /** A JSON Schema: the answer is then data of that form instead of text. */
+    responseSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    limits: Limits,
+  },
+  closed,
+);
+
+export type AgentDefinition = Static<typeof Definition>;
+
+/** Every problem of a definition, each with its place where the text is known: `agent.yaml:3:7: …`. */
+export class DefinitionError extends Error {
+  override readonly name = 'DefinitionError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** @throws {DefinitionError} with all problems at once */
+export function parseAgentDefinition(text: string, fileName: string): AgentDefinition {
+  const yaml = parseYaml(text);
+  const problems = [...yaml.problems];
+  if (problems.length === 0) {
+    const filled = filledIn(yaml.value);
+    for (const { path, key, message } of found(filled))
+      problems.push({ ...yaml.placeOf(path, key), message });
+    if (problems.length === 0) return filled as AgentDefinition;
+  }
+  problems.sort((a, b) => a.line - b.line || a.column - b.column);
+  throw new DefinitionError(
+    problems.map(({ line, column, message }) => `${fileName}:${line}:${column}: ${message}`),
+  );
+}
+
+/**
+ * The definition that a task was stored with, perhaps by an older version: fields added since take their defaults.
+ *
+ * @throws {DefinitionError} with all problems at once
+ */
+export function readAgentDefinition(stored: JsonObject): AgentDefinition {
+  const filled = filledIn(stored);
+  const problems = found(filled);
+  if (problems.length === 0) return filled as AgentDefinition;
+  throw new DefinitionError(problems.map(({ message }) => message));
+}
+
+/** SHA-256 (hex) over the canonical JSON: the order of the fields and comments do not change it. */
+export function definitionHash(definition: AgentDefinition): string {
+  return canonicalHash(definition);
+}
+
+function filledIn(value: unknown): unknown {
+  return Default(Definition, structuredClone(value));
+}
+
+function found(value: unknown) {
+  const problems = problemsOf(Definition, value);
+  return problems.length > 0 ? problems : contradictions(value as AgentDefinition);
+}
+
+/** What the schema cannot say. */
+function contradictions({ skills, model }: AgentDefinition) {
+  const problems: { path: (string | number)[]; key?: boolean; message: string }[] = [];
+  for (const [index, { id }] of skills.entries()) {
+    if (skills.findIndex((skill) => skill.id === id) < index) {
+      problems.push({
+        path: ['skills', index, 'id'],
+        message: `skills[${index}].id: "${id}" is taken by a skill before it`,
+      });
+    }
+  }
+  if (model.thinkingBudget !== undefined && model.thinkingLevel !== undefined) {
+    problems.push({
+      path: ['model', 'thinkingBudget'],
+      key: true,
+      message: 'model: set thinkingLevel (Gemini 3 and later) or thinkingBudget (before), not both',
+    });
+  }
+  return problems;
+}
