@@ -1,0 +1,65 @@
+/**
+ * The Cloud Tasks API on the wire, from the compiled messages that ship inside the client library: loading those takes
+ * a third of the time of reading the protos. The methods for IAM are left out, so that they answer UNIMPLEMENTED.
+ */
+import { google } from '@google-cloud/tasks/build/protos';
+import type { MethodDefinition } from '@grpc/grpc-js';
+
+const v2 = google.cloud.tasks.v2;
+const { Empty } = google.protobuf;
+
+interface Codec<Value, Decoded> {
+  encode(value: Value): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): Decoded;
+}
+
+function method<Request, DecodedRequest, Reply, DecodedReply>(
+  name: string,
+  request: Codec<Request, DecodedRequest>,
+  reply: Codec<Reply, DecodedReply>,
+): MethodDefinition<DecodedRequest, Reply> {
+  return {
+    path: `/google.cloud.tasks.v2.CloudTasks/${name}`,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: (value) => Buffer.from(request.encode(value as unknown as Request).finish()),
+    requestDeserialize: (bytes) => request.decode(bytes),
+    responseSerialize: (value) => Buffer.from(reply.encode(value).finish()),
+    responseDeserialize: (bytes) => reply.decode(bytes) as unknown as Reply,
+  };
+}
+
+export const cloudTasksService = {
+  CreateQueue: method('CreateQueue', v2.CreateQueueRequest, v2.Queue),
+  GetQueue: method('GetQueue', v2.GetQueueRequest, v2.Queue),
+  ListQueues: method('ListQueues', v2.ListQueuesRequest, v2.ListQueuesResponse),
+  UpdateQueue: method('UpdateQueue', v2.UpdateQueueRequest, v2.Queue),
+  DeleteQueue: method('DeleteQueue', v2.DeleteQueueRequest, Empty),
+  PurgeQueue: method('PurgeQueue', v2.PurgeQueueRequest, v2.Queue),
+  PauseQueue: method('PauseQueue', v2.PauseQueueRequest, v2.Queue),
+  ResumeQueue: method('ResumeQueue', v2.ResumeQueueRequest, v2.Queue),
+  CreateTask: method('CreateTask', v2.CreateTaskRequest, v2.Task),
+  GetTask: method('GetTask', v2.GetTaskRequest, v2.Task),
+  ListTasks: method('ListTasks', v2.ListTasksRequest, v2.ListTasksResponse),
+  DeleteTask: method('DeleteTask', v2.DeleteTaskRequest, Empty),
+  RunTask: method('RunTask', v2.RunTaskRequest, v2.Task),
+};
+
+export type WireQueue = google.cloud.tasks.v2.IQueue;
+export type WireTask = google.cloud.tasks.v2.ITask;
+export type WireHttpRequest = google.cloud.tasks.v2.IHttpRequest;
+export const QueueState = v2.Queue.State;
+export const TaskView = v2.Task.View;
+export const HttpMethod = v2.HttpMethod;
+
+type WireTime = google.protobuf.ITimestamp | google.protobuf.IDuration;
+
+/** Milliseconds of a timestamp or duration. */
+export function toMillis(time: WireTime): number {
+  return Number(time.seconds ?? 0) * 1000 + (time.nanos ?? 0) / 1e6;
+}
+
+export function fromMillis(millis: number): { seconds: number; nanos: number } {
+  const seconds = Math.floor(millis / 1000);
+  return { seconds, nanos: Math.round((millis - seconds * 1000) * 1e6) };
+}

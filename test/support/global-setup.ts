@@ -1,0 +1,13 @@
+/** Runs once before all test files of a run (`node --test --test-global-setup`): one PostgreSQL server for all of them. */
+import { serverVariable, startTestServer, type TestServer } from './postgres.ts';
+
+let server: TestServer | undefined;
+
+export async function globalSetup(): Promise<void> {
+  server = await startTestServer();
+  process.env[serverVariable] = server.templateUrl; // the test processes inherit it
+}
+
+export async function globalTeardown(): Promise<void> {
+  await server?.stop();
+}
