@@ -1,0 +1,58 @@
+/** The SDK's client, made once. It retries nothing and waits for as long as a model may think without a word. */
+import { GoogleGenAI } from '@google/genai';
+import { Agent, fetch as undiciFetch } from 'undici';
+
+/** As the SDK's own environment variables have them. */
+export interface GeminiClientOptions {
+  apiKey?: string | undefined;
+  vertexai?: boolean | undefined;
+  project?: string | undefined;
+  location?: string | undefined;
+  baseUrl?: string | undefined;
+}
+
+/**
+ * Fetch gives up after five minutes of silence, the SDK waits forever; a model that thinks hard is silent for minutes,
+ * a dead connection for good.
+ */
+const MAX_SILENCE_MS = 10 * 60_000;
+
+/** @throws {Error} when neither a key nor Vertex AI is configured: worth stopping the start for */
+export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
+  const { apiKey, vertexai = false, project, location, baseUrl } = options;
+  if (!vertexai && apiKey === undefined && baseUrl === undefined) {
+    throw new Error(
+      'No credentials for Gemini: set GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI=true with GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION.',
+    );
+  }
+  return new GoogleGenAI({
+    vertexai,
+    ...(vertexai
+      ? { ...(project && { project }), ...(location && { location }) }
+      : { apiKey: apiKey ?? 'none' }),
+    ...(vertexai && apiKey !== undefined && project === undefined && { apiKey }),
+    ...(baseUrl !== undefined && { httpOptions: { baseUrl } }),
+  });
+}
+
+const dispatcher = () =>
+  new Agent({ headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS, allowH2: false });
+
+export type Fetch = typeof globalThis.fetch;
+
+/** A fetch with connections of its own. */
+export function createFetch(): Fetch {
+  const connections = dispatcher();
+  // The same standard; only the declarations of the two implementations differ.
+  return ((url: string, init: object) =>
+    undiciFetch(url, { ...init, dispatcher: connections })) as unknown as Fetch;
+}
+
+/** Notes `Retry-After` of an answer: the SDK's error does not carry it. */
+export function noting(fetch: Fetch, note: (retryAfter: string | null) => void): Fetch {
+  return async (url, init) => {
+    const response = await fetch(url, init);
+    note(response.headers.get('retry-after'));
+    return response;
+  };
+}

@@ -1,0 +1,15 @@
+/** What the model may call. The built-in tools, and whatever else is given to the agent, have this form. */
+import type { FunctionDeclaration } from '@google/genai';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
+import type { StepContext } from '../agent.ts';
+
+export interface Tool {
+  readonly declaration: FunctionDeclaration & { name: string };
+  /** True: calling it twice does harm, so that a fenced record is written before it starts (invariant 3). */
+  readonly sideEffects?: boolean;
+  /**
+   * What it returns goes to the model; so does the message of an error, unless it is one of shared/domain/errors.
+   * It has to end soon after the signal aborts.
+   */
+  call(args: JsonObject, context: StepContext): Promise<Json>;
+}

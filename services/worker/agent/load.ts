@@ -1,0 +1,39 @@
+/** Which agent a worker runs: the module that `AGENT_MODULE` names, else Gemini. */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Agent } from './agent.ts';
+import { createGeminiAgent } from './gemini/agent.ts';
+import type { GeminiAgentOptions } from './gemini/agent.ts';
+
+export interface LoadAgentOptions {
+  /** A path, absolute or from the working directory. */
+  agentModule?: string | undefined;
+  gemini: GeminiAgentOptions;
+}
+
+/** @throws {Error} that says what is wrong with the module, or which credentials are missing */
+export async function loadAgent({ agentModule, gemini }: LoadAgentOptions): Promise<Agent> {
+  if (agentModule === undefined) return createGeminiAgent(gemini);
+  const path = resolve(agentModule);
+  let exported: { default?: unknown };
+  try {
+    exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
+  } catch (error) {
+    throw new Error(
+      `AGENT_MODULE ${path} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (!isAgent(exported.default)) {
+    throw new Error(
+      `AGENT_MODULE ${path} is not an agent: its default export must be an object with a method run(turn).`,
+    );
+  }
+  return exported.default;
+}
+
+function isAgent(value: unknown): value is Agent {
+  return typeof value === 'object' && value !== null && 'run' in value && typeof value.run === 'function';
+}
