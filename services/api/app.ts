@@ -30,7 +30,10 @@ export function createApp(parts: AppParts): FastifyInstance {
   registerHealth(app, parts.ready);
   const cardJson = JSON.stringify(AgentCard.toJSON(card));
   app.get(`/${AGENT_CARD_PATH}`, async (_request, reply) =>
-    reply.header('content-type', 'application/json').header('cache-control', 'public, max-age=60').send(cardJson),
+    reply
+      .header('content-type', 'application/json')
+      .header('cache-control', 'public, max-age=60')
+      .send(cardJson),
   );
   registerJsonRpc(app, handler, card);
 
@@ -52,7 +55,9 @@ export function createApp(parts: AppParts): FastifyInstance {
       .header('content-type', 'application/json')
       .send(
         JSON.stringify(
-          request.url.startsWith(jsonRpcPath) ? { jsonrpc: '2.0', id: null, error: rpcError } : { error: message },
+          request.url.startsWith(jsonRpcPath)
+            ? { jsonrpc: '2.0', id: null, error: rpcError }
+            : { error: message },
         ),
       );
   });

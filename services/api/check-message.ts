@@ -13,15 +13,22 @@ export function checkMessage(request: SendMessageRequest): Message {
   checkId('message.contextId', message.contextId, false);
   checkId('message.taskId', message.taskId, false);
   if (message.role !== Role.ROLE_USER) {
-    throw new RequestMalformedError('message.role must be ROLE_USER: agents do not send messages to agents here');
+    throw new RequestMalformedError(
+      'message.role must be ROLE_USER: agents do not send messages to agents here',
+    );
   }
-  if (message.parts.length === 0) throw new RequestMalformedError('message.parts is empty: send at least one part');
+  if (message.parts.length === 0)
+    throw new RequestMalformedError('message.parts is empty: send at least one part');
   if (message.parts.length > maxParts) {
-    throw new RequestMalformedError(`message.parts has ${message.parts.length} parts; at most ${maxParts} are taken`);
+    throw new RequestMalformedError(
+      `message.parts has ${message.parts.length} parts; at most ${maxParts} are taken`,
+    );
   }
   for (const [index, part] of message.parts.entries()) {
     if (part.content === undefined) {
-      throw new RequestMalformedError(`message.parts[${index}] has no content: set one of text, raw, url or data`);
+      throw new RequestMalformedError(
+        `message.parts[${index}] has no content: set one of text, raw, url or data`,
+      );
     }
   }
   const length = request.configuration?.historyLength;
@@ -43,5 +50,6 @@ export function checkId(name: string, id: string, required: boolean): void {
     throw new RequestMalformedError(`${name} has ${id.length} characters; at most ${maxIdLength} are taken`);
   }
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
-  if (/[\u0000-\u001f\u007f]/.test(id)) throw new RequestMalformedError(`${name} contains a control character`);
+  if (/[\u0000-\u001f\u007f]/.test(id))
+    throw new RequestMalformedError(`${name} contains a control character`);
 }

@@ -60,7 +60,10 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     return found;
   }
 
-  async function sendMessage(request: SendMessageRequest, context: ServerCallContext): Promise<Message | Task> {
+  async function sendMessage(
+    request: SendMessageRequest,
+    context: ServerCallContext,
+  ): Promise<Message | Task> {
     const immediately = request.configuration?.returnImmediately ?? false;
     const historyLength = request.configuration?.historyLength;
     const sent = await parts.send(request, context, immediately);
@@ -81,7 +84,11 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   async function waitFor(sent: Sent, context: ServerCallContext): Promise<void> {
     const signal = AbortSignal.any([signalOf(context), AbortSignal.timeout(parts.sendWaitMs)]);
     if (sent.created === undefined) {
-      const now = await find(sent.taskId, context, { historyLength: 0, includeArtifacts: false, includeHidden: true });
+      const now = await find(sent.taskId, context, {
+        historyLength: 0,
+        includeArtifacts: false,
+        includeHidden: true,
+      });
       if (classOf(now.task.status.state) !== stateClass.runnable) return;
       await untilSettled(parts.follower, sent.taskId, now.lastEvent, signal);
     } else {
@@ -125,7 +132,12 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
           historyLength: request.configuration?.historyLength,
           includeHidden: true,
         });
-        return { task: taskToWire(task), taskId: sent.taskId, lastEvent, ended: isTerminal(task.status.state) };
+        return {
+          task: taskToWire(task),
+          taskId: sent.taskId,
+          lastEvent,
+          ended: isTerminal(task.status.state),
+        };
       }, context),
 
     resubscribe: (request: SubscribeToTaskRequest, context) =>

@@ -33,7 +33,9 @@ export function registerJsonRpc(app: FastifyInstance, handler: A2ARequestHandler
     try {
       validateVersion(context.requestedVersion, card, 'JSONRPC');
       const answer = await transport.handle(envelope.body, context);
-      return isStream(answer) ? await sendStream(reply, answer, context, envelope.id) : await send(reply, answer);
+      return isStream(answer)
+        ? await sendStream(reply, answer, context, envelope.id)
+        : await send(reply, answer);
     } catch (error) {
       return sendError(reply, envelope.id, toJsonRpcError(error), error);
     }
@@ -59,8 +61,7 @@ function header(request: FastifyRequest, name: string): string | undefined {
 }
 
 type Envelope =
-  | { id: Id; body: Record<string, unknown> }
-  | { id: Id; error: { code: number; message: string } };
+  { id: Id; body: Record<string, unknown> } | { id: Id; error: { code: number; message: string } };
 
 /** JSON-RPC 2.0, sections 4 and 5.1: what is not JSON is a parse error, what is not a request an invalid one. */
 function readEnvelope(text: unknown): Envelope {
@@ -79,7 +80,8 @@ function readEnvelope(text: unknown): Envelope {
     error: { code: A2A_ERROR_CODE.INVALID_REQUEST, message },
   });
   if (Array.isArray(body)) return invalid('Batches are not taken: send one request object');
-  if (typeof body !== 'object' || body === null) return invalid('The body must be a JSON-RPC 2.0 request object');
+  if (typeof body !== 'object' || body === null)
+    return invalid('The body must be a JSON-RPC 2.0 request object');
   const { jsonrpc, id = null, method } = body as Record<string, unknown>;
   if (id !== null && typeof id !== 'string' && !Number.isInteger(id)) {
     return invalid('id must be a string, a whole number or null');

@@ -34,6 +34,11 @@ export class PageTokens {
   }
 
   #sign(content: Buffer, query: string): Buffer {
-    return createHmac('sha256', this.#key).update(query).update('\n').update(content).digest().subarray(0, 16);
+    return createHmac('sha256', this.#key)
+      .update(query)
+      .update('\n')
+      .update(content)
+      .digest()
+      .subarray(0, 16);
   }
 }

@@ -10,16 +10,17 @@ import { RequestMalformedError, TaskNotFoundError, UnsupportedOperationError } f
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { messageFromWire } from '#shared/a2a/translate.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
-import type { Accept, WebhookRow } from '#shared/db/accept.ts';
+import type { Accept } from '#shared/db/accept.ts';
 import type { Db } from '#shared/db/database.ts';
 import { acceptFollowUp } from '#shared/db/follow-up.ts';
 import { findSend, readTask, type Caller, type TaskView } from '#shared/db/tasks.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
-import type { TaskState } from '#shared/domain/task.ts';
+import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { callerOf } from './caller.ts';
 import { checkMessage } from './check-message.ts';
+import type { PushConfigs } from './push-config.ts';
 
 export interface Sent {
   taskId: string;
@@ -29,9 +30,6 @@ export interface Sent {
   created: TaskView | undefined;
 }
 
-/** Makes the row of the webhook that a send brings along, checked and sealed. */
-export type SealWebhook = (request: SendMessageRequest, taskId: string) => WebhookRow | null;
-
 export interface SendParts {
   db: Db;
   accept: Accept;
@@ -39,9 +37,7 @@ export interface SendParts {
   agentHash: string;
   idempotencyWindowSeconds: number;
   bellGraceSeconds: number;
-  sealWebhook: SealWebhook;
-  /** Adds the webhook that a message to an existing task brings along. */
-  addWebhook: (request: SendMessageRequest, taskId: string, context: ServerCallContext) => Promise<void>;
+  pushConfigs: PushConfigs;
 }
 
 /** @param shown whether this send gives its caller a Task whatever the agent answers */
@@ -72,6 +68,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
   const message: Message = { ...messageFromWire(wire), taskId, contextId };
   const statusAt = new Date().toISOString();
   const event = stateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
+  const webhook = send.request.configuration?.taskPushNotificationConfig;
   const bells = await parts.accept({
     ...send.caller,
     taskId,
@@ -86,7 +83,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     statusAt,
     shown: send.shown,
     traceparent: null,
-    webhook: parts.sealWebhook(send.request, taskId),
+    webhook: webhook === undefined ? null : parts.pushConfigs.rowOf(webhook, taskId),
   });
   if (bells !== undefined) {
     parts.ringer.ring(bells);
@@ -109,14 +106,19 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   const wire = checkMessage(send.request);
   const repeated = await findRepeat(parts, send, wire.messageId);
   if (repeated !== undefined) return repeated;
-  const found = isUuid(taskId) ? await readTask(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false }) : undefined;
+  const found = isUuid(taskId)
+    ? await readTask(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false })
+    : undefined;
   if (found === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
   const { contextId } = found.task;
   if (wire.contextId !== '' && wire.contextId !== contextId) {
-    throw new RequestMalformedError(`message.contextId ${wire.contextId} is not the context of task ${taskId}`);
+    throw new RequestMalformedError(
+      `message.contextId ${wire.contextId} is not the context of task ${taskId}`,
+    );
   }
-  if (send.request.configuration?.taskPushNotificationConfig !== undefined) {
-    await parts.addWebhook(send.request, taskId, send.context);
+  const webhook = send.request.configuration?.taskPushNotificationConfig;
+  if (webhook !== undefined && !isTerminal(found.task.status.state)) {
+    await parts.pushConfigs.create({ ...webhook, taskId }, send.caller);
   }
   const statusAt = new Date().toISOString();
   const result = await acceptFollowUp(parts.db, parts, {

@@ -14,7 +14,10 @@ export interface SseEvent {
 }
 
 /** Sends events until they end or the caller goes; the generator is always closed. */
-export function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
+export function sendSse(
+  reply: FastifyReply,
+  events: AsyncGenerator<SseEvent, void, undefined>,
+): FastifyReply {
   const stream = Readable.from(withKeepAlive(events), { objectMode: false, highWaterMark: 16 * 1024 });
   return reply
     .header('content-type', 'text/event-stream')

@@ -32,7 +32,11 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
     if (buffered.length === 0 && !(last && whole !== undefined)) return;
     // A chunk has at least one part (A2A section 4.1.7); an empty text changes nothing.
     const parts = joinTexts(buffered.length === 0 ? [{ text: '' }] : buffered);
-    const update = artifactUpdate(target, { ...head, parts }, { append: whole !== undefined, lastChunk: last });
+    const update = artifactUpdate(
+      target,
+      { ...head, parts },
+      { append: whole !== undefined, lastChunk: last },
+    );
     [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
     buffered = [];
     bufferedChars = 0;
@@ -76,6 +80,8 @@ export function artifactEvent(update: ArtifactUpdate, whole: Artifact | undefine
 }
 
 function joinTexts(parts: readonly Part[]): Part[] {
-  const [artifact] = foldArtifacts([{ taskId: '', contextId: '', artifact: { artifactId: '', parts: [...parts] } }]);
+  const [artifact] = foldArtifacts([
+    { taskId: '', contextId: '', artifact: { artifactId: '', parts: [...parts] } },
+  ]);
   return artifact?.parts ?? [];
 }

@@ -16,7 +16,7 @@ import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import type { Message } from '#shared/domain/message.ts';
-import { turnBackoffSeconds } from '#shared/domain/retry.ts';
+import { turnBackoffSeconds } from '#shared/domain/backoff.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
@@ -132,5 +132,7 @@ function statusEvent(
   message: Message | undefined,
   timestamp: string,
 ): EventPayload {
-  return { statusUpdate: { ...ids, status: { state, timestamp, ...(message !== undefined && { message }) } } };
+  return {
+    statusUpdate: { ...ids, status: { state, timestamp, ...(message !== undefined && { message }) } },
+  };
 }

@@ -53,7 +53,13 @@ export function createTurn({ held, input, signal, write, ringer }: TurnParts): T
     const usage = options.usage?.(output);
     await store(
       [],
-      [{ ...place, output: JSON.stringify(output), usage: usage === undefined ? null : JSON.stringify(usage) }],
+      [
+        {
+          ...place,
+          output: JSON.stringify(output),
+          usage: usage === undefined ? null : JSON.stringify(usage),
+        },
+      ],
     );
     return result;
   }

@@ -3,6 +3,7 @@
  * commit. `turn` wakes a worker by Pub/Sub, `delivery` the dispatcher by Cloud Tasks.
  */
 import { sql } from 'kysely';
+import { stateClass } from '../domain/task.ts';
 import type { Db } from './database.ts';
 
 export interface TurnBell {
@@ -76,4 +77,19 @@ export async function claimUnrungBells(db: Db, limit: number, seconds: number): 
           dueAt: row.due_at,
         },
   );
+}
+
+/**
+ * Has the reconciler ring for a task on its next look.
+ *
+ * @returns whether there was anything to ring for
+ */
+export async function ringAgain(db: Db, taskId: string): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('gates')
+    .set({ bell_at: sql`now()` })
+    .where('task_id', '=', taskId)
+    .where('state_class', '=', stateClass.runnable)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
 }

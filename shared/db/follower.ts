@@ -199,7 +199,11 @@ function aborted(signal: AbortSignal): Promise<void> {
 /** Listens for hints until the signal aborts, connecting again when the connection is lost. */
 async function listen(url: string, log: Logger, signal: AbortSignal, onHint: () => void): Promise<void> {
   while (!signal.aborted) {
-    const client = new Client({ connectionString: url, application_name: 'longhaul-listen', keepAlive: true });
+    const client = new Client({
+      connectionString: url,
+      application_name: 'longhaul-listen',
+      keepAlive: true,
+    });
     try {
       const ended = new Promise<void>((resolve) => {
         client.on('error', () => resolve());

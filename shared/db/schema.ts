@@ -59,7 +59,13 @@ export interface Database {
     created_at: TimeOrNow;
     tx: Generated<string>;
   };
-  artifacts: { task_id: string; artifact_id: string; turn: number; seq: number; artifact: JSONColumnType<Artifact> };
+  artifacts: {
+    task_id: string;
+    artifact_id: string;
+    turn: number;
+    seq: number;
+    artifact: JSONColumnType<Artifact>;
+  };
   steps: {
     task_id: string;
     turn: number;

@@ -1,6 +1,7 @@
 /** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
 import { PubSub, type Message, type Subscription } from '@google-cloud/pubsub';
+import { isUuid } from '../domain/ids.ts';
 import type { PublishTurn } from '../bells/ringer.ts';
 import type { PubSubConfig } from '../runtime/config.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -80,7 +81,10 @@ export function pullTurns(
   function receive(message: Message): void {
     const turn = parseTurn(message.data);
     if (turn === undefined) {
-      log.error({ messageId: message.id }, 'a message on the subscription is not {taskId, turn}; it was dropped');
+      log.error(
+        { messageId: message.id },
+        'a message on the subscription is not {taskId, turn}; it was dropped',
+      );
       message.ack();
       return;
     }
@@ -101,7 +105,9 @@ const reopenMs = 1_000;
 function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
   try {
     const { taskId, turn } = JSON.parse(data.toString()) as { taskId?: unknown; turn?: unknown };
-    return typeof taskId === 'string' && typeof turn === 'number' ? { taskId, turn } : undefined;
+    return typeof taskId === 'string' && isUuid(taskId) && typeof turn === 'number'
+      ? { taskId, turn }
+      : undefined;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@
  * The configuration of the services: the one file that reads the environment. Every variable stands here with its
  * default and bounds; README.md lists them for people.
  */
+import { hostname } from 'node:os';
 import { EnvReader, type Environment } from './env.ts';
 
 const environment: Environment = process.env;
@@ -45,9 +46,9 @@ export interface AgentConfig {
 
 export interface BellConfig {
   /** How long after its last bell a runnable task without a live lease is rung for again. */
-  graceSeconds: number;
+  bellGraceSeconds: number;
   /** How often the relay and the reconciler look. */
-  intervalMs: number;
+  reconcileMs: number;
 }
 
 export interface WebhookGuardConfig {
@@ -55,7 +56,7 @@ export interface WebhookGuardConfig {
   allowHosts: readonly string[];
 }
 
-export interface ApiConfig extends CommonConfig, AgentConfig {
+export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
@@ -66,15 +67,15 @@ export interface ApiConfig extends CommonConfig, AgentConfig {
   sendWaitMs: number;
   idempotencyWindowSeconds: number;
   bodyLimitBytes: number;
-  bellGraceSeconds: number;
 }
 
-export interface WorkerConfig extends CommonConfig, AgentConfig {
+export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
   gemini: GeminiConfig;
-  bells: BellConfig;
+  /** Named in leases and logs: the host and the process, unless set. */
+  workerName: string;
   /** Turns at once in one process. */
   concurrency: number;
   leaseSeconds: number;
@@ -89,13 +90,12 @@ export interface GeminiConfig {
   baseUrl: string | undefined;
 }
 
-export interface DispatcherConfig extends CommonConfig {
+export interface DispatcherConfig extends CommonConfig, BellConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
   webhookGuard: WebhookGuardConfig;
   encryptionKeys: string;
-  bells: BellConfig;
   webhook: WebhookConfig;
 }
 
@@ -139,7 +139,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
       max: 31_536_000,
     }),
     bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
-    bellGraceSeconds: readBells(reader).graceSeconds,
+    ...readBells(reader),
   };
   reader.check();
   return config;
@@ -153,7 +153,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     database: readDatabase(reader),
     pubsub: readPubSub(reader),
     cloudTasks: readCloudTasks(reader),
-    bells: readBells(reader),
+    ...readBells(reader),
     gemini: {
       apiKey: reader.optional('GOOGLE_API_KEY') ?? reader.optional('GEMINI_API_KEY'),
       vertexai: reader.flag('GOOGLE_GENAI_USE_VERTEXAI', false),
@@ -161,6 +161,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
       location: reader.optional('GOOGLE_CLOUD_LOCATION'),
       baseUrl: reader.optional('GOOGLE_GEMINI_BASE_URL'),
     },
+    workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
@@ -178,7 +179,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
     encryptionKeys: reader.string('ENCRYPTION_KEYS'),
-    bells: readBells(reader),
+    ...readBells(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
       scheduleSeconds: readSchedule(reader),
@@ -242,8 +243,8 @@ function readCloudTasks(reader: EnvReader): CloudTasksConfig {
 
 function readBells(reader: EnvReader): BellConfig {
   return {
-    graceSeconds: reader.number('BELL_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
-    intervalMs: 1000 * reader.number('RECONCILE_SECONDS', 2, { min: 0.05, max: 3600, whole: false }),
+    bellGraceSeconds: reader.number('BELL_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
+    reconcileMs: 1000 * reader.number('RECONCILE_SECONDS', 2, { min: 0.05, max: 3600, whole: false }),
   };
 }
 

@@ -7,6 +7,8 @@ import { ConfigError } from './env.ts';
 import { messageOf, type Logger } from './log.ts';
 
 export interface Service {
+  /** Where it listens, for the log. */
+  address: string;
   /** Stops taking work and finishes or hands back what is under way. Called once. */
   drain(): Promise<void>;
 }
@@ -21,7 +23,7 @@ export async function runService(log: Logger, drainMs: number, start: () => Prom
     log.fatal({ err: error }, 'unhandled rejection');
     process.exit(1);
   });
-  log.info({ pid: process.pid }, 'ready');
+  log.info({ pid: process.pid, address: service.address }, 'ready');
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
   });
