@@ -1,0 +1,77 @@
+/**
+ * An agent in code for scenario tests: what it does stands in the text of the message, one command a line.
+ *
+ *   step NAME [MS]     a durable step that takes MS milliseconds, and tells TEST_LOG_URL that it ran
+ *   wait MS            outside any step
+ *   stream TEXT        writes TEXT word by word into the artifact "answer", 20 ms apart
+ *   say TEXT           writes the artifact "said"
+ *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
+ *   throw TEXT | die   the turn fails, or takes its whole process with it
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Agent, Turn, TurnOutcome } from '../../../services/worker/agent/agent.ts';
+import { textOf } from '#shared/domain/message.ts';
+
+const logUrl = process.env['TEST_LOG_URL'];
+
+const agent: Agent = {
+  async run(turn) {
+    for (const line of textOf(turn.message.parts).split('\n')) {
+      const [command = '', ...words] = line.trim().split(' ');
+      const outcome = await obey(turn, command, words);
+      if (outcome !== undefined) return outcome;
+    }
+    return { state: 'TASK_STATE_COMPLETED' };
+  },
+};
+export default agent;
+
+async function obey(turn: Turn, command: string, words: readonly string[]): Promise<TurnOutcome | undefined> {
+  const text = words.join(' ');
+  switch (command) {
+    case 'step': {
+      const [name = 'step', ms = '0'] = words;
+      await turn.step(name, async ({ idempotencyKey, signal }) => {
+        if (logUrl !== undefined) await fetch(logUrl, { method: 'POST', body: idempotencyKey });
+        await sleep(Number(ms), undefined, { signal });
+        return name;
+      });
+      return undefined;
+    }
+    case 'wait':
+      await sleep(Number(text), undefined, { signal: turn.signal });
+      return undefined;
+    case 'stream': {
+      const artifact = turn.openArtifact({ artifactId: 'answer' });
+      for (const word of words) {
+        artifact.write({ text: `${word} ` });
+        await sleep(20, undefined, { signal: turn.signal });
+      }
+      await artifact.close();
+      return undefined;
+    }
+    case 'say':
+      await turn.artifact({ artifactId: 'said', parts: [{ text }] });
+      return undefined;
+    case 'progress':
+      await turn.progress(text);
+      return undefined;
+    case 'ask':
+      return { state: 'TASK_STATE_INPUT_REQUIRED', message: text };
+    case 'auth':
+      return { state: 'TASK_STATE_AUTH_REQUIRED', message: text };
+    case 'reject':
+      return { state: 'TASK_STATE_REJECTED', message: text };
+    case 'fail':
+      return { state: 'TASK_STATE_FAILED', message: text };
+    case 'direct':
+      return { direct: text };
+    case 'throw':
+      throw new Error(text);
+    case 'die':
+      process.kill(process.pid, 'SIGKILL');
+      return undefined;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * The whole system for a test: a real PostgreSQL, the stand-ins that the real Google clients talk to, the offline
+ * model, and the three services as processes of their own, to be started, killed and multiplied at will.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createServer } from 'node:net';
+import type { TestContext } from 'node:test';
+import { ClientFactory, type Client } from '@a2a-js/sdk/client';
+import { Pool } from 'pg';
+import { startCloudTasksEmulator } from '../../services/local/cloud-tasks-emulator/server.ts';
+import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
+import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
+import { testDatabase } from './postgres.ts';
+import { runNode, type Running } from './processes.ts';
+
+export type ServiceKind = 'api' | 'worker' | 'dispatcher';
+
+export interface Service {
+  readonly running: Running;
+  readonly url: string;
+  /** Ends it as it is, and resolves when it is gone. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface JsonRpcAnswer {
+  // oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field, as a client would
+  result?: any;
+  error?: { code: number; message: string };
+}
+
+export interface Stack {
+  readonly databaseUrl: string;
+  readonly pool: Pool;
+  readonly model: OfflineModel;
+  readonly apiUrl: string;
+  readonly env: Record<string, string>;
+  start(kind: ServiceKind, env?: Record<string, string>): Promise<Service>;
+  stopPubSub(): Promise<void>;
+  /** Comes back on the same port, empty, with its topics. */
+  startPubSub(): Promise<void>;
+  client(): Promise<Client>;
+  rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
+  /** Sends a text and returns the task at once. */
+  submit(text: string, more?: { message?: object; configuration?: object; metadata?: object }): Promise<TaskJson>;
+  /** Reads a task until it is as wanted. */
+  until(taskId: string, wanted: (task: TaskJson) => boolean, boundMs?: number): Promise<TaskJson>;
+}
+
+export interface TaskJson {
+  id: string;
+  contextId: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- see JsonRpcAnswer
+  status: { state: string; message?: any };
+  artifacts?: { artifactId: string; parts: { text?: string }[] }[];
+  history?: { messageId: string; parts: { text?: string }[] }[];
+}
+
+/** Starts everything but the services. Ends with the test. */
+export async function startStack(t: TestContext, extra: Record<string, string> = {}): Promise<Stack> {
+  const [database, tasks, model, port, dispatcherPort] = await Promise.all([
+    testDatabase(),
+    startCloudTasksEmulator({ port: 0 }),
+    startOfflineModel({ port: 0 }),
+    freePort(),
+    freePort(),
+  ]);
+  let pubsub: PubSubEmulator | undefined = await startPubSubEmulator({ port: 0 });
+  const pubsubPort = Number(pubsub.host.split(':')[1]);
+  const pool = new Pool({ connectionString: database.url, max: 4 });
+  pool.on('error', () => undefined);
+  const apiUrl = `http://127.0.0.1:${port}`;
+  const env: Record<string, string> = {
+    DATABASE_URL: database.url,
+    GOOGLE_CLOUD_PROJECT: 'longhaul-test',
+    PUBSUB_EMULATOR_HOST: pubsub.host,
+    CLOUD_TASKS_EMULATOR_HOST: `127.0.0.1:${tasks.port}`,
+    DISPATCHER_URL: `http://127.0.0.1:${dispatcherPort}`,
+    GOOGLE_GEMINI_BASE_URL: `http://127.0.0.1:${model.port}`,
+    GEMINI_API_KEY: 'offline',
+    PUBLIC_URL: apiUrl,
+    HOST: '127.0.0.1',
+    WEBHOOK_ALLOW_HOSTS: '127.0.0.1,localhost',
+    ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64')}`,
+    METADATA_SERVER_DETECTION: 'none',
+    // Short enough that a test sees what takes minutes in production.
+    LEASE_SECONDS: '3',
+    BELL_GRACE_SECONDS: '1',
+    RECONCILE_SECONDS: '0.2',
+    ...extra,
+  };
+  t.after(async () => {
+    await pool.end();
+    await Promise.all([pubsub?.close(), tasks.close(), model.close()]);
+    await database.close();
+  });
+  await provision();
+
+  async function provision(): Promise<void> {
+    const { exited, output } = runNode(t, ['services/local/provision.ts'], { env });
+    const { code } = await exited;
+    if (code !== 0) throw new Error(`provisioning failed:\n${output()}`);
+  }
+
+  const stack: Stack = {
+    databaseUrl: database.url,
+    pool,
+    model,
+    apiUrl,
+    env,
+    start: async (kind, more = {}) => {
+      const ports: Record<ServiceKind, number> = { api: port, dispatcher: dispatcherPort, worker: 0 };
+      const running = runNode(t, [`services/${kind}/main.ts`], {
+        env: { ...env, PORT: String(ports[kind]), ...more },
+      });
+      const [, address = ''] = await running.line(/"address":"([^"]+)".*"message":"ready"/);
+      return {
+        running,
+        url: address,
+        kill: async (signal = 'SIGKILL') => {
+          running.child.kill(signal);
+          await running.exited;
+        },
+      };
+    },
+    stopPubSub: async () => {
+      await pubsub?.close();
+      pubsub = undefined;
+    },
+    startPubSub: async () => {
+      pubsub = await startPubSubEmulator({ port: pubsubPort });
+      await provision();
+    },
+    client: () => new ClientFactory().createFromUrl(apiUrl),
+    rpc: async (method, params, headers = {}) => {
+      const response = await fetch(`${apiUrl}/a2a/jsonrpc`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
+        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+      });
+      return (await response.json()) as JsonRpcAnswer;
+    },
+    submit: async (text, { message = {}, configuration = {}, metadata } = {}) => {
+      const { result, error } = await stack.rpc('SendMessage', {
+        message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...message },
+        configuration: { returnImmediately: true, ...configuration },
+        ...(metadata !== undefined && { metadata }),
+      });
+      if (error !== undefined) throw new Error(error.message);
+      return result.task;
+    },
+    until: async (taskId, wanted, boundMs = 20_000) => {
+      const deadline = performance.now() + boundMs;
+      for (;;) {
+        const { result, error } = await stack.rpc('GetTask', { id: taskId });
+        if (error !== undefined) throw new Error(error.message);
+        if (wanted(result)) return result;
+        if (performance.now() > deadline) {
+          throw new Error(`task ${taskId} is still not as wanted: ${JSON.stringify(result)}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
+  return stack;
+}
+
+export const isCompleted = (task: TaskJson): boolean => task.status.state === 'TASK_STATE_COMPLETED';
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
