@@ -486,7 +486,7 @@ test("the same on Vertex AI's paths", async () => {
 });
 
 test('loadAgent: a module, or Gemini; clear errors otherwise', async () => {
-  const gemini = { client: { apiKey: 'any', baseUrl: offline.url } };
+  const gemini = { apiKey: 'any', baseUrl: offline.url };
   const path = (name: string) => new URL(`../support/${name}`, import.meta.url).pathname;
   const echo = await loadAgent({ agentModule: path('echo-agent.ts'), gemini });
   const turn = new MemoryTurn({ message: 'hi', definition });
@@ -500,5 +500,5 @@ test('loadAgent: a module, or Gemini; clear errors otherwise', async () => {
     loadAgent({ agentModule: '/nowhere.ts', gemini }),
     /AGENT_MODULE \/nowhere\.ts cannot be loaded/,
   );
-  await assert.rejects(loadAgent({ gemini: { client: {} } }), /set GEMINI_API_KEY/);
+  await assert.rejects(loadAgent({ gemini: {} }), /set GEMINI_API_KEY/);
 });

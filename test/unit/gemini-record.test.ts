@@ -2,7 +2,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { GenerateContentResponse } from '@google/genai';
 import type { Part } from '@google/genai';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { defaultBackoff, parkFor, waitInPlace } from '../../services/worker/agent/gemini/backoff.ts';
 import { RecordBuilder, textOf } from '../../services/worker/agent/gemini/record.ts';
 

@@ -3,17 +3,17 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Agent } from './agent.ts';
 import { createGeminiAgent } from './gemini/agent.ts';
-import type { GeminiAgentOptions } from './gemini/agent.ts';
+import type { GeminiClientOptions } from './gemini/client.ts';
 
 export interface LoadAgentOptions {
   /** A path, absolute or from the working directory. */
   agentModule?: string | undefined;
-  gemini: GeminiAgentOptions;
+  gemini: GeminiClientOptions;
 }
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
 export async function loadAgent({ agentModule, gemini }: LoadAgentOptions): Promise<Agent> {
-  if (agentModule === undefined) return createGeminiAgent(gemini);
+  if (agentModule === undefined) return createGeminiAgent({ client: gemini });
   const path = resolve(agentModule);
   let exported: { default?: unknown };
   try {
