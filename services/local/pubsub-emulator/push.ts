@@ -22,7 +22,6 @@ export interface Pushing {
 export class PushConsumer extends Consumer {
   readonly #subscription: Subscription;
   readonly #pushing: Pushing;
-  readonly #ended = new AbortController();
   #window = WINDOW.first;
 
   constructor(subscription: Subscription, pushing: Pushing) {
@@ -39,9 +38,8 @@ export class PushConsumer extends Consumer {
     for (const delivery of deliveries) void this.#push(delivery);
   }
 
-  end(): void {
-    this.#ended.abort();
-  }
+  /** Nothing to do: pushes under way may still be answered, and their leases settle by themselves. */
+  end(): void {}
 
   async #push(delivery: Delivery): Promise<void> {
     const { ackId } = delivery;
@@ -66,7 +64,6 @@ export class PushConsumer extends Consumer {
       },
       body: JSON.stringify(envelope(delivery, name)),
       headersTimeout: ackDeadlineSeconds * 1000,
-      signal: this.#ended.signal,
     });
     await response.body.dump();
     return ACCEPTED.has(response.statusCode);

@@ -187,8 +187,12 @@ export class Subscription {
     this.ready(consumer);
   }
 
+  get #waiting(): number {
+    return this.#fresh.size + this.#refused.size;
+  }
+
   #planPump(): void {
-    if (this.#pumpPlanned || this.#line.size === 0 || this.#fresh.size + this.#refused.size === 0) return;
+    if (this.#pumpPlanned || this.#line.size === 0 || this.#waiting === 0) return;
     this.#pumpPlanned = true;
     setImmediate(() => {
       this.#pumpPlanned = false;
@@ -198,15 +202,17 @@ export class Subscription {
 
   #pump(): void {
     const batches = new Map<Consumer, Delivery[]>();
-    for (let consumer = this.#nextWithRoom(); consumer; consumer = this.#nextWithRoom()) {
+    while (this.#waiting > 0) {
+      const consumer = this.#nextWithRoom();
+      if (!consumer) break;
       const delivery = this.#nextWaiting();
-      this.#line.push(consumer);
-      consumer.inLine = true;
-      if (!delivery) break;
-      this.#lease(delivery, consumer);
-      const batch = batches.get(consumer);
-      if (batch) batch.push(delivery);
-      else batches.set(consumer, [delivery]);
+      if (delivery) {
+        this.#lease(delivery, consumer);
+        const batch = batches.get(consumer);
+        if (batch) batch.push(delivery);
+        else batches.set(consumer, [delivery]);
+      }
+      this.ready(consumer);
     }
     for (const [consumer, deliveries] of batches) consumer.deliver(deliveries);
   }

@@ -1,0 +1,269 @@
+/** Topics and subscriptions as resources: settings, lists, and what is refused. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { status } from '@grpc/grpc-js';
+import type { Difference } from './differences.ts';
+import { PROJECT, type Kit } from './kit.ts';
+
+interface Refusal {
+  what: string;
+  call: (kit: Kit, has: { topic: string; subscription: string }) => Promise<unknown>;
+  code: status;
+  /** Google's emulator answers otherwise: with this code, or none at all. */
+  differs?: Difference;
+  otherwise?: status;
+}
+
+const TOPIC = `${PROJECT}/topics/missing`;
+const SUBSCRIPTION = `${PROJECT}/subscriptions/missing`;
+const { NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT, FAILED_PRECONDITION, UNIMPLEMENTED, OUT_OF_RANGE } =
+  status;
+
+const MISSING: Refusal[] = [
+  { what: 'get topic', code: NOT_FOUND, call: ({ publisher }) => publisher.getTopic({ topic: TOPIC }) },
+  { what: 'delete topic', code: NOT_FOUND, call: ({ publisher }) => publisher.deleteTopic({ topic: TOPIC }) },
+  { what: 'publish', code: NOT_FOUND, call: (kit) => kit.publish(TOPIC, 'x') },
+  { what: 'subscribe', code: NOT_FOUND, call: (kit) => kit.subscription(TOPIC) },
+  {
+    what: 'list the subscriptions of a topic',
+    code: NOT_FOUND,
+    differs: 'listMissing',
+    call: ({ publisher }) => publisher.listTopicSubscriptions({ topic: TOPIC }),
+  },
+  {
+    what: 'dead letters to a topic',
+    code: NOT_FOUND,
+    call: (kit, { topic }) => kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: TOPIC } }),
+  },
+  {
+    what: 'get',
+    code: NOT_FOUND,
+    call: (kit) => kit.subscriber.getSubscription({ subscription: SUBSCRIPTION }),
+  },
+  {
+    what: 'delete',
+    code: NOT_FOUND,
+    call: (kit) => kit.subscriber.deleteSubscription({ subscription: SUBSCRIPTION }),
+  },
+  { what: 'pull', code: NOT_FOUND, call: (kit) => kit.pull(SUBSCRIPTION) },
+  { what: 'acknowledge', code: NOT_FOUND, call: (kit) => kit.acknowledge(SUBSCRIPTION, { ackId: 'any' }) },
+  {
+    what: 'change a deadline',
+    code: NOT_FOUND,
+    call: (kit) => kit.deadline(SUBSCRIPTION, 10, { ackId: 'any' }),
+  },
+  { what: 'stream', code: NOT_FOUND, call: (kit) => ending(kit, SUBSCRIPTION) },
+];
+
+const REFUSED: Refusal[] = [
+  {
+    what: 'a topic that exists',
+    code: ALREADY_EXISTS,
+    call: ({ publisher }, { topic }) => publisher.createTopic({ name: topic }),
+  },
+  {
+    what: 'a subscription that exists',
+    code: ALREADY_EXISTS,
+    call: ({ subscriber }, { topic, subscription }) =>
+      subscriber.createSubscription({ name: subscription, topic }),
+  },
+  ...[`${PROJECT}/topics/1st`, `${PROJECT}/topics/ab`, `${PROJECT}/topics/google-x`, 'topics/abc'].map(
+    (name): Refusal => ({
+      what: `the topic name ${name}`,
+      code: INVALID_ARGUMENT,
+      call: ({ publisher }) => publisher.createTopic({ name }),
+    }),
+  ),
+  publishing('an empty message', [{}]),
+  publishing('no message', []),
+  publishing(
+    '1,001 messages',
+    Array.from({ length: 1001 }, () => ({ data: Buffer.from('x') })),
+  ),
+  publishing('more than 10 MB', [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }], 'messageSize'),
+  publishing('a long attribute', [{ attributes: { x: 'v'.repeat(1025) } }], 'messageSize'),
+  publishing('a reserved attribute', [{ attributes: { googx: 'v' } }], 'messageSize'),
+  settings('an ack deadline of 9 seconds', { ackDeadlineSeconds: 9 }, 'ackDeadline'),
+  settings('an ack deadline of 601 seconds', { ackDeadlineSeconds: 601 }),
+  settings('a backoff above 600 seconds', { retryPolicy: { maximumBackoff: { seconds: 601 } } }),
+  settings('a backoff that shrinks', {
+    retryPolicy: { minimumBackoff: { seconds: 20 }, maximumBackoff: { seconds: 10 } },
+  }),
+  settings('a push endpoint that is no URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
+  {
+    what: 'fewer than 5 delivery attempts',
+    code: INVALID_ARGUMENT,
+    differs: 'attemptsCode',
+    otherwise: OUT_OF_RANGE,
+    call: (kit, { topic }) =>
+      kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: topic, maxDeliveryAttempts: 4 } }),
+  },
+  {
+    what: 'an update without a mask',
+    code: INVALID_ARGUMENT,
+    call: (kit, { subscription }) =>
+      kit.subscriber.updateSubscription({ subscription: { name: subscription } }),
+  },
+  ...['filter', 'topic', 'nonsense'].map((path): Refusal => ({
+    what: `an update of ${path}`,
+    code: INVALID_ARGUMENT,
+    call: (kit, { subscription }) =>
+      kit.subscriber.updateSubscription({
+        subscription: { name: subscription },
+        updateMask: { paths: [path] },
+      }),
+  })),
+  {
+    what: 'an ack id that was never given',
+    code: INVALID_ARGUMENT,
+    call: (kit, { subscription }) => kit.acknowledge(subscription, { ackId: 'garbage' }),
+  },
+  {
+    what: 'no ack id',
+    code: INVALID_ARGUMENT,
+    call: (kit, { subscription }) => kit.acknowledge(subscription),
+  },
+  {
+    what: 'a pull of nothing',
+    code: INVALID_ARGUMENT,
+    call: (kit, { subscription }) => kit.pull(subscription, 0),
+  },
+  {
+    what: 'a stream with a deadline of 9 seconds',
+    code: INVALID_ARGUMENT,
+    call: (kit, { subscription }) => ending(kit, subscription, 9),
+  },
+  {
+    what: 'message ordering',
+    code: UNIMPLEMENTED,
+    differs: 'unsupported',
+    call: (kit, { topic }) => kit.subscription(topic, { enableMessageOrdering: true }),
+  },
+  {
+    what: 'an ordering key',
+    code: UNIMPLEMENTED,
+    differs: 'unsupported',
+    call: ({ publisher }, { topic }) =>
+      publisher.publish({ topic, messages: [{ data: Buffer.from('x'), orderingKey: 'k' }] }),
+  },
+  {
+    what: 'exactly-once delivery',
+    code: UNIMPLEMENTED,
+    differs: 'unsupported',
+    call: (kit, { topic }) => kit.subscription(topic, { enableExactlyOnceDelivery: true }),
+  },
+];
+
+export function administrationContract(kit: () => Kit): void {
+  test('what is missing is NOT_FOUND, and named', async () => {
+    const has = await kit().pair();
+    for (const refusal of MISSING) {
+      const message = await refused(kit(), refusal, has);
+      if (!kit().differs('names') && message !== undefined) assert.match(message, /missing/, refusal.what);
+    }
+  });
+
+  for (const refusal of REFUSED) {
+    test(`refused: ${refusal.what}`, async () => {
+      await refused(kit(), refusal, await kit().pair());
+    });
+  }
+
+  test('a push subscription is not pulled from', async () => {
+    const { subscription } = await kit().pair({ pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' } });
+    await assert.rejects(ending(kit(), subscription), { code: FAILED_PRECONDITION });
+    const pulled = kit().subscriber.pull({ subscription, maxMessages: 1, returnImmediately: true });
+    if (kit().differs('pullFromPush')) await pulled;
+    else await assert.rejects(pulled, { code: FAILED_PRECONDITION });
+  });
+
+  test('subscriptions have the defaults of the service, and an update changes what its mask names', async () => {
+    const { topic, subscription } = await kit().pair();
+    const { publisher, subscriber } = kit();
+    const [created] = await subscriber.getSubscription({ subscription });
+    assert.equal(created.topic, topic);
+    assert.equal(created.ackDeadlineSeconds, 10);
+    assert.equal(Number(created.messageRetentionDuration!.seconds), 7 * 86_400);
+    assert.equal(created.pushConfig!.pushEndpoint, '');
+    const retryPolicy = { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 9 } };
+    const wanted = { name: subscription, ackDeadlineSeconds: 30, retryPolicy, labels: { not: 'named' } };
+    const updateMask = { paths: ['ack_deadline_seconds', 'retry_policy'] };
+    await subscriber.updateSubscription({ subscription: wanted, updateMask });
+    const [changed] = await subscriber.getSubscription({ subscription });
+    assert.equal(changed.ackDeadlineSeconds, 30);
+    assert.equal(Number(changed.retryPolicy!.maximumBackoff!.seconds), 9);
+    assert.deepEqual({ ...changed.labels }, {});
+    const named = { name: topic, labels: { a: 'label' } };
+    const update = publisher.updateTopic({ topic: named, updateMask: { paths: ['labels'] } });
+    if (kit().differs('topicLabels')) {
+      await assert.rejects(update, { code: INVALID_ARGUMENT });
+    } else {
+      await update;
+      const [labelled] = await publisher.getTopic({ topic });
+      assert.deepEqual({ ...labelled.labels }, { a: 'label' });
+    }
+  });
+
+  test('lists come in pages, and only of their project', async () => {
+    const project = 'projects/contract-lists';
+    const { publisher, subscriber } = kit();
+    const ids = ['a-1', 'b-2', 'c-3'];
+    for (const id of ids) {
+      await publisher.createTopic({ name: `${project}/topics/${id}` });
+      await subscriber.createSubscription({
+        name: `${project}/subscriptions/${id}`,
+        topic: `${project}/topics/a-1`,
+      });
+    }
+    const once = { autoPaginate: false };
+    const [first, , { nextPageToken: pageToken }] = await publisher.listTopics(
+      { project, pageSize: 2 },
+      once,
+    );
+    const [rest] = await publisher.listTopics({ project, pageSize: 2, pageToken: pageToken! }, once);
+    assert.deepEqual(
+      [...first, ...rest].map((topic) => topic.name),
+      ids.map((id) => `${project}/topics/${id}`),
+    );
+    const names = ids.map((id) => `${project}/subscriptions/${id}`);
+    const [listed] = await subscriber.listSubscriptions({ project });
+    assert.deepEqual(
+      listed.map((subscription) => subscription.name),
+      names,
+    );
+    const [attached] = await publisher.listTopicSubscriptions({ topic: `${project}/topics/a-1` });
+    assert.deepEqual(attached, names);
+  });
+}
+
+/** The message of the refusal; undefined where this emulator is known not to refuse. */
+async function refused(
+  kit: Kit,
+  { what, call, code, differs, otherwise }: Refusal,
+  has: { topic: string; subscription: string },
+): Promise<string | undefined> {
+  const expected = differs && kit.differs(differs) ? otherwise : code;
+  let error: { code?: number; message: string } | undefined;
+  await call(kit, has).catch((reason: Error) => {
+    error = reason;
+  });
+  assert.equal(error?.code, expected, `${what}: ${error?.message}`);
+  return error?.message;
+}
+
+async function ending(kit: Kit, subscription: string, streamAckDeadlineSeconds = 10): Promise<never> {
+  const { code, message } = await kit.stream(subscription, { streamAckDeadlineSeconds }).ended;
+  throw Object.assign(new Error(message), { code });
+}
+
+type Published = { data?: Buffer; attributes?: Record<string, string> };
+
+function publishing(what: string, messages: Published[], differs?: Difference): Refusal {
+  const call: Refusal['call'] = ({ publisher }, { topic }) => publisher.publish({ topic, messages });
+  return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
+}
+
+function settings(what: string, wanted: Parameters<Kit['subscription']>[1], differs?: Difference): Refusal {
+  const call: Refusal['call'] = (kit, { topic }) => kit.subscription(topic, wanted);
+  return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
+}

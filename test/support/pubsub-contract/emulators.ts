@@ -1,0 +1,113 @@
+/**
+ * The two servers that the contract is held against, each as a real child process: this repository's emulator, and
+ * Google's own, where the `gcloud` command, its emulator component and Java are installed.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+export interface RunningEmulator {
+  host: string;
+  /** Where the keys of push tokens are published; Google's emulator sends no tokens. */
+  jwksUrl?: string;
+  /** Ends the process; tells with which exit code. */
+  stop(): Promise<number | null>;
+}
+
+const MAIN = fileURLToPath(import.meta.resolve('../../../services/local/pubsub-emulator/main.ts'));
+
+export async function startOwn(): Promise<RunningEmulator> {
+  const child = spawn(process.execPath, [MAIN], {
+    env: { ...process.env, PORT: '0', JWKS_PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const line = await firstLine(child, '"message":"ready"');
+  const { host, jwksUrl } = JSON.parse(line) as { host: string; jwksUrl: string };
+  return {
+    host,
+    jwksUrl,
+    async stop() {
+      const exit = once(child, 'exit');
+      child.kill('SIGTERM');
+      const [code] = await exit;
+      return code as number | null;
+    },
+  };
+}
+
+/** Why Google's emulator cannot run here; undefined where it can. */
+export function missingForGoogle(): string | undefined {
+  const missing = ['gcloud', 'java'].filter((command) => pathOf(command) === undefined);
+  return missing.length > 0 ? `not installed: ${missing.join(', ')}` : undefined;
+}
+
+export async function startGoogle(): Promise<RunningEmulator> {
+  const host = `127.0.0.1:${await freePort()}`;
+  const directory = mkdtempSync(join(tmpdir(), 'pubsub-google-'));
+  const args = ['beta', 'emulators', 'pubsub', 'start', `--host-port=${host}`, `--data-dir=${directory}`];
+  // gcloud starts Java as its child and would leave it behind: a process group of their own ends both.
+  const gcloud = pathOf('gcloud');
+  if (!gcloud) throw new Error('gcloud is not installed');
+  const child = spawn(gcloud, args, {
+    detached: true,
+    env: { ...process.env, CLOUDSDK_CONFIG: directory, CLOUDSDK_CORE_DISABLE_PROMPTS: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const kill = (): void => {
+    try {
+      if (child.pid) process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // It has ended already.
+    }
+  };
+  process.once('exit', kill);
+  await firstLine(child, 'Server started');
+  return {
+    host,
+    async stop() {
+      const exit = once(child, 'exit');
+      kill();
+      process.off('exit', kill);
+      await exit;
+      rmSync(directory, { recursive: true, force: true });
+      return null;
+    },
+  };
+}
+
+/** The first line of output with `text` in it. Rejects with the whole output when the process ends before. */
+function firstLine(child: ChildProcess, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const seen: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue;
+      createInterface(stream).on('line', (line) => {
+        seen.push(line);
+        if (line.includes(text)) resolve(line);
+      });
+    }
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      reject(new Error(`exited with ${code} before "${text}":\n${seen.join('\n')}`)),
+    );
+  });
+}
+
+function pathOf(command: string): string | undefined {
+  const directories = (process.env.PATH ?? '').split(delimiter);
+  return directories.map((directory) => join(directory, command)).find((path) => existsSync(path));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

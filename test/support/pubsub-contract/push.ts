@@ -1,0 +1,166 @@
+/** Push subscriptions, received by a real HTTP server. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { Inbox } from './inbox.ts';
+import { texts, type Kit } from './kit.ts';
+
+interface Push {
+  headers: IncomingHttpHeaders;
+  url: string;
+  body: { subscription: string; deliveryAttempt?: number; message: Record<string, unknown> };
+  at: number;
+  answer(status: number): void;
+  /** The sender gave up before an answer. */
+  dropped: Promise<unknown>;
+}
+
+export function pushContract(kit: () => Kit): void {
+  test('a push is a wrapped message with a token that proves who sends it', async (t) => {
+    const { endpoint, pushes } = await receiver(t);
+    const email = 'pusher@contract.iam.gserviceaccount.com';
+    const { topic, subscription } = await kit().pair({
+      pushConfig: {
+        pushEndpoint: endpoint,
+        oidcToken: { serviceAccountEmail: email, audience: 'the-worker' },
+      },
+    });
+    const message = { data: Buffer.from('ring'), attributes: { a: '1' } };
+    const [{ messageIds }] = await kit().publisher.publish({ topic, messages: [message] });
+    const push = await pushes.next();
+    push.answer(204);
+    assert.equal(push.url, '/push?with=query');
+    assert.match(push.headers['content-type']!, /^application\/json/);
+    const { publishTime, ...body } = push.body.message;
+    assert.ok(Math.abs(Date.parse(publishTime as string) - Date.now()) < 60_000);
+    assert.equal(push.body.subscription, subscription);
+    assert.deepEqual(body, {
+      data: Buffer.from('ring').toString('base64'),
+      attributes: { a: '1' },
+      messageId: messageIds![0],
+      message_id: messageIds![0],
+      publish_time: publishTime,
+    });
+    if (kit().differs('pushToken')) return assert.equal(push.headers.authorization, undefined);
+    const token = push.headers.authorization!.replace(/^Bearer /, '');
+    const keys = createRemoteJWKSet(new URL(kit().jwksUrl!));
+    const { payload } = await jwtVerify(token, keys, {
+      audience: 'the-worker',
+      issuer: 'https://accounts.google.com',
+      algorithms: ['RS256'],
+      maxTokenAge: '1h',
+    });
+    assert.equal(payload.email, email);
+    assert.equal(payload.email_verified, true);
+    await assert.rejects(jwtVerify(token, keys, { audience: 'another' }), /aud/);
+  });
+
+  test('without an audience the token is for the endpoint, and without an account there is none', async (t) => {
+    if (kit().differs('pushToken')) return;
+    const { endpoint, pushes } = await receiver(t);
+    const withToken = await kit().pair({
+      pushConfig: { pushEndpoint: endpoint, oidcToken: { serviceAccountEmail: 'a@b.c' } },
+    });
+    await kit().publish(withToken.topic, 'x');
+    const push = await pushes.next();
+    push.answer(200);
+    const token = push.headers.authorization!.replace(/^Bearer /, '');
+    await jwtVerify(token, createRemoteJWKSet(new URL(kit().jwksUrl!)), { audience: endpoint });
+    const without = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
+    await kit().publish(without.topic, 'y');
+    const bare = await pushes.next();
+    bare.answer(200);
+    assert.equal(bare.headers.authorization, undefined);
+  });
+
+  test('an answer that is no success brings the message again; success ends it', async (t) => {
+    const { endpoint, pushes } = await receiver(t);
+    const deadLetterTopic = await kit().topic();
+    const { topic } = await kit().pair({
+      pushConfig: { pushEndpoint: endpoint },
+      deadLetterPolicy: { deadLetterTopic, maxDeliveryAttempts: 10 },
+    });
+    const [id] = await kit().publish(topic, 'again');
+    const attempts: unknown[] = [];
+    for (const status of [500, 302, 429, 202]) {
+      const push = await pushes.next();
+      assert.equal(push.body.message.messageId, id);
+      attempts.push(push.body.deliveryAttempt);
+      push.answer(status);
+      if (status === 302 && kit().differs('pushRedirect')) {
+        const redirected = await pushes.next();
+        assert.equal(redirected.url, '/elsewhere');
+        redirected.answer(500);
+      }
+    }
+    const expected = [1, 2, 3, 4].map((attempt) => (kit().differs('pushAttempts') ? undefined : attempt));
+    assert.deepEqual(attempts, expected);
+    const [after] = await kit().publish(topic, 'after');
+    const push = await pushes.next();
+    push.answer(200);
+    assert.equal(push.body.message.messageId, after);
+  });
+
+  test('a push without an answer within the ack deadline is given up and made again', async (t) => {
+    const { endpoint, pushes } = await receiver(t);
+    const { topic } = await kit().pair({ pushConfig: { pushEndpoint: endpoint }, ackDeadlineSeconds: 10 });
+    await kit().publish(topic, 'slow');
+    const first = await pushes.next();
+    const second = await pushes.next();
+    second.answer(200);
+    assert.deepEqual(second.body.message, first.body.message);
+    assert.ok(second.at - first.at > 9_500, `it came again after ${second.at - first.at} ms`);
+    if (kit().differs('pushAbandoned')) first.answer(200);
+    await first.dropped;
+  });
+
+  test('a subscription changes from push to pull and back', async (t) => {
+    const { endpoint, pushes } = await receiver(t);
+    const { topic, subscription } = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
+    await kit().publish(topic, 'one');
+    (await pushes.next()).answer(200);
+    await kit().subscriber.modifyPushConfig({ subscription, pushConfig: {} });
+    await kit().publish(topic, 'two');
+    const pulled = await kit().pull(subscription);
+    assert.deepEqual(texts(pulled), ['two']);
+    await kit().acknowledge(subscription, ...pulled);
+    await kit().subscriber.updateSubscription({
+      subscription: { name: subscription, pushConfig: { pushEndpoint: endpoint } },
+      updateMask: { paths: ['push_config'] },
+    });
+    await kit().publish(topic, 'three');
+    const push = await pushes.next();
+    push.answer(200);
+    assert.equal(Buffer.from(push.body.message.data as string, 'base64').toString(), 'three');
+  });
+}
+
+async function receiver(t: TestContext): Promise<{ endpoint: string; pushes: Inbox<Push> }> {
+  const pushes = new Inbox<Push>();
+  const server = createServer((request, response: ServerResponse) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      pushes.push({
+        headers: request.headers,
+        url: request.url ?? '',
+        body: JSON.parse(Buffer.concat(chunks).toString() || 'null') as Push['body'],
+        at: performance.now(),
+        dropped: once(response, 'close'),
+        answer: (status) =>
+          response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end(),
+      });
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/push?with=query`;
+  return { endpoint, pushes };
+}
