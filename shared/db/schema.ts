@@ -110,11 +110,10 @@ export interface Database {
     events: 'all' | 'state' | 'end';
     protocol_version: string;
     created_at: TimeOrNow;
-    fence: Generated<number>;
+    fence: Generated<string>;
     lease_until: NullableTime;
     failures: Generated<number>;
     next_attempt_at: TimeOrNow;
-    generation: Generated<number>;
     disabled_at: NullableTime;
     disabled_reason: string | null;
   };

@@ -139,6 +139,8 @@ export async function up(db: Kysely<never>): Promise<void> {
       traceparent text
     )`.execute(db);
 
+  // A config and the state of its queue: its deliveries go out one after the other, in the order of the events, and a
+  // failure delays them all. fence and lease_until guard the one attempt under way; failures counts those in a row.
   await sql`
     create table webhook_configs (
       task_id uuid not null,
@@ -152,11 +154,10 @@ export async function up(db: Kysely<never>): Promise<void> {
       events text not null,
       protocol_version text not null,
       created_at timestamptz not null default now(),
-      fence integer not null default 0,
+      fence bigint not null default 0,
       lease_until timestamptz,
       failures integer not null default 0,
       next_attempt_at timestamptz not null default now(),
-      generation integer not null default 0,
       disabled_at timestamptz,
       disabled_reason text,
       primary key (task_id, id)

@@ -1,0 +1,61 @@
+/** The dispatcher's HTTP interface: called by Cloud Tasks, Cloud Scheduler and the platform, never by clients. */
+import { reconcile } from '#shared/bells/reconcile.ts';
+import { relayBells } from '#shared/bells/relay.ts';
+import type { Ringer } from '#shared/bells/ringer.ts';
+import type { Db } from '#shared/db/database.ts';
+import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
+import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { sql } from 'kysely';
+import type { Deliver } from './deliver.ts';
+
+export interface AppParts {
+  db: Db;
+  ringer: Ringer;
+  deliver: Deliver;
+  bellGraceSeconds: number;
+  log: Logger;
+}
+
+const deliverSchema = {
+  body: {
+    type: 'object',
+    required: ['taskId', 'configId'],
+    properties: {
+      taskId: { type: 'string', pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' },
+      configId: { type: 'string', minLength: 1 },
+    },
+  },
+};
+
+export function createApp(parts: AppParts): FastifyInstance {
+  const { db, ringer, deliver, bellGraceSeconds, log } = parts;
+  const app = Fastify({ logger: false, bodyLimit: 16 * 1024 });
+
+  // Whatever went wrong is worth another try: what the receiver answered is recorded, and is no error here.
+  app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
+    if (error.statusCode !== undefined && error.statusCode < 500) return reply.send(error);
+    log.error({ path: request.url, error: messageOf(error) }, 'a request failed');
+    return reply.code(503).header('retry-after', '5').send({ error: 'try again' });
+  });
+
+  app.post<{ Body: DeliverRequest }>('/deliver', { schema: deliverSchema }, async (request, reply) => {
+    await deliver(request.body);
+    return reply.code(204).send();
+  });
+
+  // Cloud Scheduler sends a body of its own, or none.
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.post('/reconcile', async (_request, reply) => {
+    while (await relayBells({ db, ringer }));
+    while (await reconcile({ db, ringer, graceSeconds: bellGraceSeconds }));
+    return reply.code(204).send();
+  });
+
+  app.get('/health/live', () => ({ status: 'ok' }));
+  app.get('/health/ready', async () => {
+    await sql`select 1`.execute(db);
+    return { status: 'ok' };
+  });
+  return app;
+}

@@ -1,0 +1,29 @@
+/** What an answer, or the lack of one, means for the delivery. Pure. */
+import type { AttemptOutcome } from '#shared/db/deliveries.ts';
+import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
+import type { Posted } from './post.ts';
+
+/**
+ * @param failures attempts in a row that failed before this one
+ * @param moment `chance` from 0 to 1; `now` in milliseconds since 1970
+ */
+export function outcomeOf(
+  posted: Pick<Posted, 'status' | 'error' | 'retryAfter'>,
+  failures: number,
+  scheduleSeconds: readonly number[],
+  moment: { chance: number; now: number },
+): AttemptOutcome {
+  const { status } = posted;
+  if (status !== null && status >= 200 && status < 300) return { kind: 'delivered' };
+  if (status === 410) return { kind: 'given up', reason: 'The receiver answered 410 Gone.' };
+  const asksToWait = status === 429 || status === 503;
+  const retryAfterSeconds = asksToWait ? parseRetryAfter(posted.retryAfter, moment.now) : undefined;
+  const delaySeconds = nextAttemptSeconds(
+    scheduleSeconds,
+    { failures: failures + 1, retryAfterSeconds },
+    moment.chance,
+  );
+  if (delaySeconds !== undefined) return { kind: 'retry', delaySeconds };
+  const last = status === null ? (posted.error ?? 'no answer') : `status ${status}`;
+  return { kind: 'given up', reason: `${failures + 1} attempts in a row have failed; the last: ${last}.` };
+}

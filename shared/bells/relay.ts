@@ -1,0 +1,17 @@
+/**
+ * Rings the bells that nobody rang (invariant 2): their writer died after its commit, or the service that takes them
+ * was away. Rows that are rung are removed; the others are free again when the claim runs out.
+ */
+import { claimUnrungBells } from '../db/bells.ts';
+import type { Db } from '../db/database.ts';
+import type { Ringer } from './ringer.ts';
+
+const batch = 500;
+const claimSeconds = 15;
+
+/** One pass. @returns whether there may be more */
+export async function relayBells(parts: { db: Db; ringer: Ringer }): Promise<boolean> {
+  const bells = await claimUnrungBells(parts.db, batch, claimSeconds);
+  await parts.ringer.ringAll(bells);
+  return bells.length === batch;
+}

@@ -1,0 +1,109 @@
+/**
+ * Secrets at rest (invariant 12): AES-256-GCM, under one of several keys, so that keys can be changed without a pause.
+ * The first key seals; every key opens. A sealed value opens only at the place it was sealed for: copied into another
+ * row or column it is refused.
+ *
+ * Form: `1.<key id>.<base64url of nonce (12 bytes), ciphertext, tag (16 bytes)>`.
+ */
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
+
+export interface EncryptionKey {
+  id: string;
+  key: KeyObject;
+}
+
+/** Where a sealed value stands. */
+export interface SealPlace {
+  taskId: string;
+  configId: string;
+  column: string;
+}
+
+export interface Sealer {
+  seal(plain: string, place: SealPlace): string;
+  /** @throws {SealError} where the value was not sealed for this place with one of the keys */
+  open(sealed: string, place: SealPlace): string;
+}
+
+export class SealError extends Error {
+  override readonly name = 'SealError';
+}
+
+const algorithm = 'aes-256-gcm';
+const nonceBytes = 12;
+const tagBytes = 16;
+
+/**
+ * Reads `id:base64,id2:base64,…`, each key of 32 bytes. The problems never show a key.
+ */
+export function parseEncryptionKeys(text: string): { keys: EncryptionKey[]; problems: string[] } {
+  const keys: EncryptionKey[] = [];
+  const problems: string[] = [];
+  const entries = text.split(',').map((entry) => entry.trim());
+  for (const [index, entry] of entries.entries()) {
+    const [id = '', encoded, ...more] = entry.split(':');
+    const which = `entry ${index + 1}`;
+    if (encoded === undefined || more.length > 0) {
+      problems.push(`${which} must have the form id:base64`);
+    } else if (!/^[A-Za-z0-9_-]{1,32}$/.test(id)) {
+      problems.push(`the id of ${which} must be 1 to 32 letters, digits, "-" or "_"`);
+    } else if (keys.some((key) => key.id === id)) {
+      problems.push(`the id "${id}" stands twice`);
+    } else {
+      const bytes = Buffer.from(encoded, 'base64');
+      if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(encoded) || bytes.length !== 32) {
+        problems.push(`the key "${id}" must be 32 bytes in base64 (make one with: openssl rand -base64 32)`);
+      } else {
+        keys.push({ id, key: createSecretKey(bytes) });
+      }
+    }
+  }
+  return { keys, problems };
+}
+
+export function createSealer(keys: readonly EncryptionKey[]): Sealer {
+  const [first] = keys;
+  if (first === undefined) throw new Error('sealing needs at least one key');
+  const byId = new Map(keys.map((one) => [one.id, one.key]));
+  return {
+    seal: (plain, place) => {
+      const nonce = randomBytes(nonceBytes);
+      const cipher = createCipheriv(algorithm, first.key, nonce).setAAD(placeBytes(place));
+      const sealed = Buffer.concat([
+        nonce,
+        cipher.update(plain, 'utf8'),
+        cipher.final(),
+        cipher.getAuthTag(),
+      ]);
+      return `1.${first.id}.${sealed.toString('base64url')}`;
+    },
+    open: (sealed, place) => {
+      const [version, id = '', encoded = '', ...more] = sealed.split('.');
+      const bytes = Buffer.from(encoded, 'base64url');
+      if (version !== '1' || more.length > 0 || bytes.length < nonceBytes + tagBytes) {
+        throw new SealError('the stored value is not in a form that this version seals');
+      }
+      const key = byId.get(id);
+      if (key === undefined) {
+        throw new SealError(`the value was sealed with the key "${id}", which ENCRYPTION_KEYS no longer has`);
+      }
+      const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes))
+        .setAAD(placeBytes(place))
+        .setAuthTag(bytes.subarray(-tagBytes));
+      try {
+        return (
+          decipher.update(bytes.subarray(nonceBytes, -tagBytes), undefined, 'utf8') + decipher.final('utf8')
+        );
+      } catch (error) {
+        throw new SealError(`the value was changed, moved, or sealed with another key "${id}"`, {
+          cause: error,
+        });
+      }
+    },
+  };
+}
+
+/** JSON keeps the fields apart, whatever they contain. */
+function placeBytes(place: SealPlace): Buffer {
+  return Buffer.from(JSON.stringify([place.taskId, place.configId, place.column]));
+}

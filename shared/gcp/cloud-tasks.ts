@@ -1,0 +1,95 @@
+/**
+ * Wakes the dispatcher by Cloud Tasks: one task is one attempt at a webhook, at its time.
+ *
+ * A name that was used is refused for about an hour, so the name is made of the bell: ringing one bell again is harmless,
+ * and each further attempt has a bell of its own.
+ */
+import { createHash } from 'node:crypto';
+import type { CloudTasksClient } from '@google-cloud/tasks';
+import type { ScheduleDelivery } from '../bells/ringer.ts';
+import type { CloudTasksConfig } from '../runtime/config.ts';
+
+/** What Cloud Tasks posts to the dispatcher. */
+export interface DeliverRequest {
+  taskId: string;
+  configId: string;
+}
+
+export interface DeliveryScheduler {
+  scheduleDelivery: ScheduleDelivery;
+  close(): Promise<void>;
+}
+
+/** A task must be due within 30 days; what is due later is woken then, and finds that it is early. */
+const furthestMs = 30 * 86_400_000 - 60_000;
+
+const callTimeoutMs = 10_000;
+const alreadyExists = 6;
+
+export function createDeliveryScheduler(config: CloudTasksConfig): DeliveryScheduler {
+  let opening: Promise<CloudTasksClient> | undefined;
+  const { project, location, queue, dispatcherUrl, serviceAccount } = config;
+
+  return {
+    scheduleDelivery: async ({ id, taskId, configId, dueAt }) => {
+      const client = await (opening ??= openClient(config));
+      const parent = client.queuePath(project, location, queue);
+      const now = Date.now();
+      const dueMs = Math.min(dueAt.getTime(), now + furthestMs);
+      const request: DeliverRequest = { taskId, configId };
+      const task = {
+        name: `${parent}/tasks/${nameOf(taskId, configId, id)}`,
+        ...(dueMs > now && { scheduleTime: timestamp(dueMs) }),
+        httpRequest: {
+          httpMethod: 'POST' as const,
+          url: `${dispatcherUrl}/deliver`,
+          headers: { 'Content-Type': 'application/json' },
+          body: Buffer.from(JSON.stringify(request)),
+          ...(serviceAccount !== undefined && {
+            oidcToken: { serviceAccountEmail: serviceAccount, audience: dispatcherUrl },
+          }),
+        },
+      };
+      try {
+        await client.createTask({ parent, task }, { timeout: callTimeoutMs });
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== alreadyExists) throw error;
+      }
+    },
+    close: async () => {
+      const client = await opening?.catch(() => undefined);
+      await client?.close();
+    },
+  };
+}
+
+/** A hash spreads the names: Cloud Tasks slows down on names that follow one another. */
+function nameOf(taskId: string, configId: string, bellId: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([taskId, configId, bellId]))
+    .digest('hex');
+}
+
+function timestamp(ms: number): { seconds: number; nanos: number } {
+  // Rounded up: a bell must not come before its time.
+  const whole = Math.ceil(ms);
+  return { seconds: Math.floor(whole / 1000), nanos: (whole % 1000) * 1_000_000 };
+}
+
+/** The client is large: it is loaded with the first bell, so that services start quickly. */
+async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
+  const { CloudTasksClient } = await import('@google-cloud/tasks');
+  if (config.emulatorHost === undefined) return new CloudTasksClient();
+  const [{ credentials }, { GoogleAuth, PassThroughClient }] = await Promise.all([
+    import('@grpc/grpc-js'),
+    import('google-auth-library'),
+  ]);
+  const { hostname, port } = new URL(`http://${config.emulatorHost}`);
+  return new CloudTasksClient({
+    apiEndpoint: hostname,
+    port: Number(port),
+    sslCreds: credentials.createInsecure(),
+    // Without it the client looks for credentials, which the stand-in does not ask for.
+    auth: new GoogleAuth({ authClient: new PassThroughClient() }),
+  });
+}
