@@ -22,7 +22,7 @@ export interface ConsumeParts extends RunParts {
 }
 
 export interface Consumer {
-  onTurn(message: TurnMessage): void;
+  onTurn: (message: TurnMessage) => void;
   readonly running: number;
   /**
    * Claims nothing more; lets turns finish for `finishMs`, then has the rest give their leases back.

@@ -59,8 +59,8 @@ test('the gate', async (t) => {
     const task = newTask();
     await accept(task);
     const result = await claim(task.taskId);
-    assert.equal(result.kind, 'claimed');
-    return result as Claimed;
+    if (result.kind !== 'claimed') assert.fail(`the task was not claimed: ${result.kind}`);
+    return result;
   }
 
   function end(state: TurnEndState): TurnEnd {

@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Running {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
   /** Everything printed so far, both streams. */
-  output(): string;
+  output: () => string;
   /** Resolves with the first line, past or future, that matches. Rejects when the process ends without one. */
-  line(pattern: RegExp): Promise<RegExpExecArray>;
+  line: (pattern: RegExp) => Promise<RegExpExecArray>;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
