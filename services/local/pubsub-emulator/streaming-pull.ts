@@ -23,11 +23,14 @@ export function streamingPull(
   return (call) => {
     let stream: StreamConsumer | undefined;
     let subscription: Subscription | undefined;
+    let over = false;
     const leave = (): void => {
+      over = true;
       if (stream) subscription?.detach(stream);
     };
     call.on('data', (request: StreamingPullRequest) => {
-      if (call.writableEnded) return;
+      // What a client sent before it heard that the stream has ended.
+      if (over) return;
       try {
         if (stream && subscription) {
           stream.follow(request, subscription);
