@@ -46,7 +46,7 @@ await runService(log, config.drainMs, async () => {
   });
   const card = createAgentCard(definition, config.publicUrl);
   const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
-  const pageTokens = new PageTokens(config.encryptionKeys);
+  const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const handler = createRequestHandler({
     ...config,
     db,

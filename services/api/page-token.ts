@@ -2,7 +2,7 @@
  * Page tokens of ListTasks: opaque to clients, bound to the query that they continue, and signed, so that a token
  * cannot be made up or carried to another filter (A2A section 3.1.4).
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ListCursor } from '#shared/db/tasks.ts';
 
@@ -10,7 +10,7 @@ export class PageTokens {
   readonly #key: Buffer;
 
   /** @param secret any secret that all processes of the front door share */
-  constructor(secret: string) {
+  constructor(secret: KeyObject) {
     this.#key = createHmac('sha256', secret).update('longhaul page tokens').digest();
   }
 

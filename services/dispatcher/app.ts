@@ -2,11 +2,12 @@
 import { reconcile } from '#shared/bells/reconcile.ts';
 import { relayBells } from '#shared/bells/relay.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
+import { checkDatabase } from '#shared/db/check.ts';
 import type { Db } from '#shared/db/database.ts';
 import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
+import { registerHealth } from '#shared/runtime/health.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import Fastify, { type FastifyInstance } from 'fastify';
-import { sql } from 'kysely';
 import type { Deliver } from './deliver.ts';
 
 export interface AppParts {
@@ -52,10 +53,6 @@ export function createApp(parts: AppParts): FastifyInstance {
     return reply.code(204).send();
   });
 
-  app.get('/health/live', () => ({ status: 'ok' }));
-  app.get('/health/ready', async () => {
-    await sql`select 1`.execute(db);
-    return { status: 'ok' };
-  });
+  registerHealth(app, () => checkDatabase(db));
   return app;
 }

@@ -7,6 +7,7 @@
  */
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
+import { callbackify } from 'node:util';
 import { isAllowedHost, isPublicAddress } from '#shared/webhooks/guard.ts';
 import { Agent } from 'undici';
 
@@ -40,15 +41,13 @@ export function createReceiverAgent(options: ReceiverOptions): Agent {
 
 function guardedLookup(options: ReceiverOptions): LookupFunction {
   const resolve = options.resolve ?? publicResolver(options.timeoutMs);
+  const find = callbackify((host: string) => resolveGuarded(host, options.allowHosts, resolve));
   return (host, { all }, callback) => {
-    resolveGuarded(host, options.allowHosts, resolve).then(
-      (addresses) => {
-        const [first] = addresses;
-        if (all === true) callback(null, addresses);
-        else callback(null, first.address, first.family);
-      },
-      (error: NodeJS.ErrnoException) => callback(error, []),
-    );
+    find(host, (error, addresses) => {
+      if (error !== null) callback(error, []);
+      else if (all === true) callback(null, addresses);
+      else callback(null, addresses[0].address, addresses[0].family);
+    });
   };
 }
 

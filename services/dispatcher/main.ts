@@ -1,9 +1,46 @@
-/** The dispatcher: delivers webhooks when Cloud Tasks calls it, and runs the loops that make up for lost bells. */
+/** The dispatcher: environment → configuration → dependencies → listen → drain. */
+import { startBellLoops } from '#shared/bells/loops.ts';
+import { createRinger } from '#shared/bells/ringer.ts';
+import { openDatabase } from '#shared/db/database.ts';
+import { createSealer } from '#shared/db/seal.ts';
+import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
+import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { readDispatcherConfig } from '#shared/runtime/config.ts';
 import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { startDispatcher } from './start.ts';
+import { createApp } from './app.ts';
+import { createDeliver } from './deliver.ts';
+import { createReceiverAgent } from './guard.ts';
 
 const config = configOrExit(() => readDispatcherConfig());
 const log = createLogger('dispatcher', config.logLevel);
-await runService(log, config.drainMs, () => startDispatcher(config, log));
+const { allowHosts } = config.webhookGuard;
+
+await runService(log, config.drainMs, async () => {
+  const { db, pool } = openDatabase({
+    ...config.database,
+    applicationName: 'longhaul-dispatcher',
+    onError: (error) => log.warn({ error: error.message }, 'an idle database connection failed'),
+  });
+  const publisher = createTurnPublisher(config.pubsub);
+  const scheduler = createDeliveryScheduler(config.cloudTasks);
+  const ringer = createRinger({ db, ...publisher, ...scheduler, log });
+  const loops = startBellLoops({ db, ringer, config, log });
+
+  const agent = createReceiverAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
+  const sealer = createSealer(config.encryptionKeys);
+  const deliver = createDeliver({ ...config, db, ringer, sealer, agent, allowHosts, log });
+  const app = createApp({ ...config, db, ringer, deliver, log });
+  const address = await app.listen({ host: config.host, port: config.port });
+
+  return {
+    address,
+    drain: async () => {
+      // Attempts under way end by themselves; one that takes longer than the drain is made again when its lease is over.
+      await Promise.all([app.close(), loops.close()]);
+      await ringer.idle();
+      await Promise.all([publisher.close(), scheduler.close(), agent.close()]);
+      await pool.end();
+    },
+  };
+});

@@ -28,7 +28,7 @@ export function startBellLoops(parts: {
 }): BellLoops {
   const { db, ringer, config, log } = parts;
   const stop = new AbortController();
-  const { graceSeconds } = config;
+  const graceSeconds = config.bellGraceSeconds;
   const loops = [
     loop('relay', () => relayBells({ db, ringer })),
     loop('reconciler', () => reconcile({ db, ringer, graceSeconds })),
@@ -56,7 +56,7 @@ export function startBellLoops(parts: {
   }
 
   async function wait(failures: number): Promise<void> {
-    const { intervalMs } = config;
+    const intervalMs = config.reconcileMs;
     const backoffMs = Math.max(intervalMs, Math.min(intervalMs * 2 ** failures, longestBackoffMs));
     // Chance keeps the processes apart from each other.
     const ms = backoffMs * (0.75 + 0.5 * Math.random());

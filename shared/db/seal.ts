@@ -7,6 +7,9 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 
+/** The first one seals. */
+export type EncryptionKeys = readonly [EncryptionKey, ...EncryptionKey[]];
+
 export interface EncryptionKey {
   id: string;
   key: KeyObject;
@@ -34,9 +37,10 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /**
- * Reads `id:base64,id2:base64,…`, each key of 32 bytes. The problems never show a key.
+ * Reads `id:base64,id2:base64,…`, each key of 32 bytes. There are keys where there are no problems; the problems never
+ * show a key.
  */
-export function parseEncryptionKeys(text: string): { keys: EncryptionKey[]; problems: string[] } {
+export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; problems: string[] } {
   const keys: EncryptionKey[] = [];
   const problems: string[] = [];
   const entries = text.split(',').map((entry) => entry.trim());
@@ -58,12 +62,12 @@ export function parseEncryptionKeys(text: string): { keys: EncryptionKey[]; prob
       }
     }
   }
-  return { keys, problems };
+  // Splitting yields at least one entry, and each made a key or a problem.
+  return { keys: keys as unknown as EncryptionKeys, problems };
 }
 
-export function createSealer(keys: readonly EncryptionKey[]): Sealer {
+export function createSealer(keys: EncryptionKeys): Sealer {
   const [first] = keys;
-  if (first === undefined) throw new Error('sealing needs at least one key');
   const byId = new Map(keys.map((one) => [one.id, one.key]));
   return {
     seal: (plain, place) => {

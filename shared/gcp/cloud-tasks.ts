@@ -80,7 +80,7 @@ function timestamp(ms: number): { seconds: number; nanos: number } {
 async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
   if (config.emulatorHost === undefined) return new CloudTasksClient();
-  const [{ credentials }, { GoogleAuth, PassThroughClient }] = await Promise.all([
+  const [{ credentials }, { PassThroughClient }] = await Promise.all([
     import('@grpc/grpc-js'),
     import('google-auth-library'),
   ]);
@@ -90,6 +90,6 @@ async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
     port: Number(port),
     sslCreds: credentials.createInsecure(),
     // Without it the client looks for credentials, which the stand-in does not ask for.
-    auth: new GoogleAuth({ authClient: new PassThroughClient() }),
+    authClient: new PassThroughClient(),
   });
 }

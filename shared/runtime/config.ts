@@ -3,6 +3,7 @@
  * default and bounds; README.md lists them for people.
  */
 import { hostname } from 'node:os';
+import { parseEncryptionKeys, type EncryptionKeys } from '../db/seal.ts';
 import { EnvReader, type Environment } from './env.ts';
 
 const environment: Environment = process.env;
@@ -61,7 +62,7 @@ export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
   webhookGuard: WebhookGuardConfig;
-  encryptionKeys: string;
+  encryptionKeys: EncryptionKeys;
   /** The address that the agent card gives to clients. */
   publicUrl: string;
   sendWaitMs: number;
@@ -95,13 +96,13 @@ export interface DispatcherConfig extends CommonConfig, BellConfig {
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
   webhookGuard: WebhookGuardConfig;
-  encryptionKeys: string;
+  encryptionKeys: EncryptionKeys;
   webhook: WebhookConfig;
 }
 
 export interface WebhookConfig {
   timeoutMs: number;
-  /** Seconds before each attempt, the first included; the delivery fails when they are spent. */
+  /** Seconds before each attempt, the first included (0); the delivery fails when they are spent. */
   scheduleSeconds: readonly number[];
   /** Larger bodies are replaced by the status alone. */
   maxBodyBytes: number;
@@ -131,7 +132,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     pubsub: readPubSub(reader),
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
-    encryptionKeys: reader.string('ENCRYPTION_KEYS'),
+    encryptionKeys: readEncryptionKeys(reader),
     publicUrl: reader.url('PUBLIC_URL', `http://localhost:${common.port}`),
     sendWaitMs: 1000 * reader.number('SEND_WAIT_SECONDS', 50, { min: 0, max: 3500, whole: false }),
     idempotencyWindowSeconds: reader.number('IDEMPOTENCY_WINDOW_SECONDS', 86_400, {
@@ -178,7 +179,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     pubsub: readPubSub(reader),
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
-    encryptionKeys: reader.string('ENCRYPTION_KEYS'),
+    encryptionKeys: readEncryptionKeys(reader),
     ...readBells(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
@@ -221,6 +222,13 @@ function readDatabase(reader: EnvReader): DatabaseConfig {
   return { url, poolSize: reader.number('DATABASE_POOL_SIZE', 10, { min: 2, max: 500 }) };
 }
 
+function readEncryptionKeys(reader: EnvReader): EncryptionKeys {
+  const text = reader.string('ENCRYPTION_KEYS');
+  const { keys, problems } = parseEncryptionKeys(text);
+  if (text !== '') for (const problem of problems) reader.problem(`ENCRYPTION_KEYS: ${problem}`);
+  return keys;
+}
+
 function readPubSub(reader: EnvReader): PubSubConfig {
   return {
     project: reader.string('GOOGLE_CLOUD_PROJECT'),
@@ -252,9 +260,13 @@ function readSchedule(reader: EnvReader): readonly number[] {
   const entries = reader.list('WEBHOOK_SCHEDULE_SECONDS');
   if (entries.length === 0) return standardSchedule;
   const seconds = entries.map(Number);
-  if (seconds.length > 50 || seconds.some((value) => !(value >= 0 && value <= 30 * 86_400))) {
+  if (
+    seconds.length > 50 ||
+    seconds[0] !== 0 ||
+    seconds.some((value) => !(value >= 0 && value <= 30 * 86_400))
+  ) {
     reader.problem(
-      'WEBHOOK_SCHEDULE_SECONDS must be up to 50 numbers of seconds from 0 to 2592000, as "0,5,300"',
+      'WEBHOOK_SCHEDULE_SECONDS must be up to 50 numbers of seconds from 0 to 2592000, the first 0, as "0,5,300"',
     );
     return standardSchedule;
   }
