@@ -27,7 +27,7 @@ await runService(log, config.drainMs, async () => {
     applicationName: 'longhaul-worker',
     onError: (error) => log.warn({ error: error.message }, 'an idle database connection failed'),
   });
-  const agent = await loadAgent({ agentModule: config.agentModule, gemini: { client: config.gemini } });
+  const agent = await loadAgent({ agentModule: config.agentModule, gemini: config.gemini });
   const publisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });

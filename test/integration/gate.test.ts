@@ -105,7 +105,10 @@ test('the gate', async (t) => {
 
   async function assertGapless(taskId: string): Promise<void> {
     const seqs = (await readEvents(db, taskId, 0, 1000)).map((event) => event.seq);
-    assert.deepEqual(seqs, seqs.map((_, index) => index + 1));
+    assert.deepEqual(
+      seqs,
+      seqs.map((_, index) => index + 1),
+    );
   }
 
   await t.test('a hundred simultaneous sends of one message make one task', async () => {
@@ -121,8 +124,12 @@ test('the gate', async (t) => {
   await t.test('an expired send is replaced, by one of many', async () => {
     const messageId = randomUUID();
     await accept(newTask({ messageId }));
-    await pool.query(`update sends set expires_at = now() - interval '1 second' where message_id = $1`, [messageId]);
-    const answers = await Promise.all(Array.from({ length: 20 }, () => acceptTasks(db, options)(newTask({ messageId }))));
+    await pool.query(`update sends set expires_at = now() - interval '1 second' where message_id = $1`, [
+      messageId,
+    ]);
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => acceptTasks(db, options)(newTask({ messageId }))),
+    );
     assert.equal(answers.filter((bells) => bells !== undefined).length, 1);
   });
 
@@ -239,13 +246,19 @@ test('the gate', async (t) => {
     const second = await claim(lease.taskId);
     assert.equal(second.kind === 'claimed' && second.attempts, 1);
     if (second.kind !== 'claimed') return;
-    await write({ lease: second.lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: true, error: 'x' } });
+    await write({
+      lease: second.lease,
+      finish: { kind: 'release', delaySeconds: 0, countAttempt: true, error: 'x' },
+    });
     const third = await claim(lease.taskId);
     assert.equal(third.kind === 'claimed' && third.attempts, 2);
     if (third.kind !== 'claimed') return;
     const step = { name: 's', occurrence: 0, position: 0, inputHash: null, output: '1', usage: null };
     await write({ lease: third.lease, steps: [step] });
-    await write({ lease: third.lease, finish: { kind: 'release', delaySeconds: 60, countAttempt: true, error: 'x' } });
+    await write({
+      lease: third.lease,
+      finish: { kind: 'release', delaySeconds: 60, countAttempt: true, error: 'x' },
+    });
     assert.equal((await claim(lease.taskId)).kind, 'idle', 'not before its time');
     await pool.query(`update gates set run_at = now() where task_id = $1`, [lease.taskId]);
     const fourth = await claim(lease.taskId);

@@ -49,7 +49,9 @@ export async function startReceiver(t: TestContext): Promise<Receiver> {
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           waiting.delete(look);
-          reject(new Error(`${received.length} of ${wanted} came: ${received.map((one) => one.body).join('\n')}`));
+          reject(
+            new Error(`${received.length} of ${wanted} came: ${received.map((one) => one.body).join('\n')}`),
+          );
         }, boundMs);
         const look = (): void => {
           if (received.length < wanted) return;

@@ -41,7 +41,10 @@ export interface Stack {
   client(): Promise<Client>;
   rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
   /** Sends a text and returns the task at once. */
-  submit(text: string, more?: { message?: object; configuration?: object; metadata?: object }): Promise<TaskJson>;
+  submit(
+    text: string,
+    more?: { message?: object; configuration?: object; metadata?: object },
+  ): Promise<TaskJson>;
   /** Reads a task until it is as wanted. */
   until(taskId: string, wanted: (task: TaskJson) => boolean, boundMs?: number): Promise<TaskJson>;
 }
