@@ -117,6 +117,7 @@ function spawnNode(name: string, file: URL, env: NodeJS.ProcessEnv, print: Print
   const saidReady = Promise.withResolvers<number>();
   const lines: string[] = [];
   const take = (line: string, severity: 'INFO' | 'ERROR'): void => {
+    if (line === '') return;
     const entry = parseLine(line, severity);
     if (lines.push(describe(entry)) > 15) lines.shift();
     if (entry.message === 'ready' && typeof entry['port'] === 'number') saidReady.resolve(entry['port']);

@@ -185,6 +185,7 @@ export class Supervisor {
   }
 
   #report(child: Child, message: string): void {
-    this.#print('local', { severity: 'ERROR', message: `${child.name}: ${message}`, child: child.name });
+    const text = message.startsWith(child.name) ? message : `${child.name}: ${message}`;
+    this.#print('local', { severity: 'ERROR', message: text, child: child.name });
   }
 }
