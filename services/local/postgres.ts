@@ -5,14 +5,13 @@
  *   end:   stop() asks for a fast shutdown; kill() does not ask; the guard does it when this process is gone.
  *          The lock is let go only when the server has ended.
  */
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { lockData } from './data-lock.ts';
 import { placeData, type DataPlace } from './data-place.ts';
 import { runGuarded, type Guarded } from './guard.ts';
+import { freePort } from './ports.ts';
 import { postgresBinaries, type PostgresBinaries } from './postgres-binaries.ts';
 import { databaseRole, ensureCluster } from './postgres-cluster.ts';
 import { endLeftover } from './postgres-leftover.ts';
@@ -168,14 +167,4 @@ async function ensureDatabase(port: number, password: string): Promise<string> {
     await client.end();
   }
   return urlOf(databaseName);
-}
-
-/** A TCP port of 127.0.0.1 that nobody listens on at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -19,7 +18,7 @@ import { Client } from 'pg';
 import { findPackage, postgresBinaries } from '../../services/local/postgres-binaries.ts';
 import { startPostgres } from '../../services/local/postgres.ts';
 import { canEnter, nobody } from '../../services/local/system-user.ts';
-import { isAlive, runNode, untilGone } from '../support/processes.ts';
+import { isAlive, runNode, untilGone, userOf } from '../support/processes.ts';
 
 const holder = fileURLToPath(new URL('../support/postgres-holder.ts', import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -33,10 +32,6 @@ function tempDir(t: TestContext): string {
 
 function serverPid(dataDir: string): number {
   return Number(readFileSync(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0]);
-}
-
-function userOf(pid: number): number {
-  return Number(execFileSync('ps', ['-o', 'uid=', '-p', String(pid)], { encoding: 'utf8' }));
 }
 
 async function query(url: string, sql: string): Promise<unknown[]> {

@@ -1,5 +1,6 @@
 /** Real processes in tests: started, waited for by what they print or become, and never left behind. */
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
@@ -20,14 +21,16 @@ export interface RunOptions {
   gid?: number;
 }
 
+const dieWithParent = new URL('../../services/local/die-with-parent.ts', import.meta.url);
+
 /** Runs a TypeScript file of this project with the Node that runs the tests. Killed when the test ends. */
 export function runNode(t: TestContext, args: readonly string[], options: RunOptions = {}): Running {
   const { env, ...ids } = options;
-  const child = spawn(process.execPath, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends it should the tests be killed
     env: { PATH: process.env['PATH'], ...env },
     ...ids,
-  });
+  }) as ChildProcessByStdio<null, Readable, Readable>;
   const lines: string[] = [];
   const waiting = new Set<() => void>();
   let closed = false;
@@ -72,13 +75,28 @@ export function runNode(t: TestContext, args: readonly string[], options: RunOpt
   };
 }
 
+/** A process that has ended but that nobody has waited for yet (a zombie) is not alive. */
 export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  const state = statusOf(pid, 'stat', /^State:\s+(\S)/m);
+  return state !== undefined && !state.startsWith('Z');
+}
+
+/** The user that a process runs as. */
+export function userOf(pid: number): number {
+  return Number(statusOf(pid, 'uid', /^Uid:\s+(\d+)/m));
+}
+
+/** From /proc where there is one: slim images have no `ps`. */
+function statusOf(pid: number, psColumn: string, procLine: RegExp): string | undefined {
+  if (process.platform === 'linux') {
+    try {
+      return procLine.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    } catch {
+      return undefined;
+    }
   }
+  const ps = spawnSync('ps', ['-o', `${psColumn}=`, '-p', String(pid)], { encoding: 'utf8' });
+  return ps.status === 0 ? ps.stdout.trim() : undefined;
 }
 
 /** Resolves when none of the processes is alive; rejects when one still is after the bound. */

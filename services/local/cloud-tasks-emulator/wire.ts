@@ -47,7 +47,6 @@ export const cloudTasksService = {
 
 export type WireQueue = google.cloud.tasks.v2.IQueue;
 export type WireTask = google.cloud.tasks.v2.ITask;
-export type WireHttpRequest = google.cloud.tasks.v2.IHttpRequest;
 export const QueueState = v2.Queue.State;
 export const TaskView = v2.Task.View;
 export const HttpMethod = v2.HttpMethod;

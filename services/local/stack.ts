@@ -1,0 +1,196 @@
+/**
+ * What runs on one machine, and in which order:
+ *
+ *   tier 1   postgres (then migrations) · pubsub · cloud-tasks (then provisioning) · offline model      all at once
+ *   tier 2   api · worker × WORKERS · dispatcher                                                        all at once
+ *
+ * The services meet the stand-ins through the variables of their clients only, so each stand-in gives way to the real
+ * thing where its variable is set. Ports stay the same over restarts, so that whoever was connected finds them again.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Environment } from '#shared/runtime/env.ts';
+import { lockData } from './data-lock.ts';
+import { placeData } from './data-place.ts';
+import type { Print } from './log-output.ts';
+import { nodeChild, runToEnd, type NodeChildOptions } from './node-child.ts';
+import type { LocalOptions } from './options.ts';
+import { assertFree, freePort, portNear } from './ports.ts';
+import { startPostgres } from './postgres.ts';
+import type { Child, RunningChild, Supervisor } from './supervisor.ts';
+
+export interface Stack {
+  /** Of the front door. */
+  readonly port: number;
+  readonly dispatcherPort: number;
+  readonly dataDir: string;
+  /** What the services were given beyond the environment of this process. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+const standIn = { tier: 1, ready: 'line', port: 0, stopMs: 500 } as const;
+const service = { tier: 2, ready: 'health', stopMs: 3500 } as const;
+/** Cloud Tasks stops at 500; on one machine that would only hide how fast the rest is. */
+const queueRate = { MAX_DISPATCHES_PER_SECOND: '10000' };
+const file = (name: string): URL => new URL(name, import.meta.url);
+
+export async function startStack(
+  options: LocalOptions,
+  environment: Environment,
+  supervisor: Supervisor,
+  print: Print,
+): Promise<Stack> {
+  const place = placeData(options.dataDir);
+  if (options.databaseUrl === undefined) lockData(place.dir).release(); // fails early where another stack runs
+  const port = options.port === 0 ? await freePort() : options.port;
+  if (!options.infra) await assertFree(port);
+  const dispatcherPort = await portNear(port + 1);
+
+  const variables: Record<string, string> = {
+    GOOGLE_CLOUD_PROJECT: options.project,
+    DISPATCHER_URL: `http://127.0.0.1:${dispatcherPort}`,
+    // Webhook receivers on this machine are what one tries first.
+    WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
+    ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? encryptionKey(place.dir),
+  };
+  const envOf = (more: Record<string, string> = {}): NodeJS.ProcessEnv => ({
+    ...environment,
+    ...variables,
+    ...more,
+  });
+  const run = (child: Child): Promise<void> => supervisor.start(child);
+  const migrate = (): Promise<void> =>
+    runToEnd(
+      { name: 'migrate', file: file('../../shared/db/migrate-main.ts'), env: envOf() },
+      print,
+      supervisor.signal,
+    );
+  const provision = (signal: AbortSignal): Promise<void> =>
+    runToEnd(
+      {
+        name: 'provision',
+        file: file('./provision.ts'),
+        env: envOf({
+          METADATA_SERVER_DETECTION: 'none', // stand-ins ask for no credentials
+          ...(options.cloudTasksHost === undefined ? queueRate : {}),
+        }),
+      },
+      print,
+      signal,
+    );
+
+  await Promise.all([
+    (async () => {
+      variables['DATABASE_URL'] = options.databaseUrl ?? '';
+      if (options.databaseUrl === undefined) {
+        await run(postgresChild(options, (url) => (variables['DATABASE_URL'] = url), print));
+      }
+      await migrate();
+    })(),
+    (async () => {
+      variables['PUBSUB_EMULATOR_HOST'] = options.pubsubHost ?? '';
+      variables['CLOUD_TASKS_EMULATOR_HOST'] = options.cloudTasksHost ?? '';
+      const emulator = (name: string, main: string, variable: string): Child => {
+        const onPort = (at: number): void => {
+          variables[variable] = `127.0.0.1:${at}`;
+        };
+        const restarted = provision; // it came back empty
+        return nodeChild(
+          { ...standIn, name, file: file(main), env: envOf(queueRate), onPort, restarted },
+          print,
+        );
+      };
+      const emulators: Child[] = [];
+      if (options.pubsubHost === undefined) {
+        emulators.push(emulator('pubsub', './pubsub-emulator/main.ts', 'PUBSUB_EMULATOR_HOST'));
+      }
+      if (options.cloudTasksHost === undefined) {
+        emulators.push(
+          emulator('cloud-tasks', './cloud-tasks-emulator/main.ts', 'CLOUD_TASKS_EMULATOR_HOST'),
+        );
+      }
+      await Promise.all(emulators.map(run));
+      await provision(supervisor.signal);
+    })(),
+    (async () => {
+      if (options.model === 'offline') {
+        const onPort = (at: number): void => {
+          variables['GOOGLE_GEMINI_BASE_URL'] = `http://127.0.0.1:${at}`;
+        };
+        variables['GEMINI_API_KEY'] = 'offline';
+        await run(
+          nodeChild(
+            {
+              ...standIn,
+              name: 'offline-model',
+              file: file('./offline-model/main.ts'),
+              env: envOf(),
+              onPort,
+            },
+            print,
+          ),
+        );
+      } else if (options.model === 'own-address') {
+        variables['GEMINI_API_KEY'] =
+          environment['GEMINI_API_KEY'] ?? environment['GOOGLE_API_KEY'] ?? 'offline';
+      }
+    })(),
+  ]);
+  if (!options.infra) {
+    const env = envOf({
+      HOST: environment['HOST'] ?? '127.0.0.1',
+      DRAIN_SECONDS: environment['DRAIN_SECONDS'] ?? '3',
+      PUBLIC_URL: environment['PUBLIC_URL'] ?? `http://localhost:${port}`,
+    });
+    const serviceChild = (name: string, main: string, at: number): NodeChildOptions => ({
+      ...service,
+      name,
+      file: file(main),
+      env,
+      port: at,
+    });
+    const services = [
+      serviceChild('api', '../api/main.ts', port),
+      serviceChild('dispatcher', '../dispatcher/main.ts', dispatcherPort),
+    ];
+    for (let n = 1; n <= options.workers; n++) {
+      const name = options.workers === 1 ? 'worker' : `worker-${n}`;
+      services.push(serviceChild(name, '../worker/main.ts', await freePort()));
+    }
+    await Promise.all(services.map((child) => run(nodeChild(child, print))));
+  }
+  return { port, dispatcherPort, dataDir: place.dir, variables };
+}
+
+function postgresChild({ dataDir, debug }: LocalOptions, onUrl: (url: string) => void, print: Print): Child {
+  let port: number | undefined;
+  return {
+    name: 'postgres',
+    tier: 1,
+    async start(): Promise<RunningChild> {
+      const postgres = await startPostgres({
+        dataDir,
+        ...(port === undefined ? {} : { port }),
+        onLog: (severity, message) => {
+          if (debug || severity !== 'DEBUG') print('postgres', { severity, message });
+        },
+      });
+      port = postgres.port;
+      onUrl(postgres.url);
+      return {
+        exited: postgres.exited.then((code) => `exit code ${code}`),
+        stop: () => void postgres.stop(),
+        kill: () => void postgres.kill(),
+      };
+    },
+  };
+}
+
+/** Webhook credentials are stored encrypted: the key must outlive a restart as the data do. */
+function encryptionKey(dir: string): string {
+  const keyFile = path.join(dir, 'encryption.key');
+  if (!existsSync(keyFile))
+    writeFileSync(keyFile, `local:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+  return readFileSync(keyFile, 'utf8').trim();
+}
