@@ -1,10 +1,19 @@
 /** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
+import { PassThroughClient } from 'google-auth-library';
 import { PubSub, type Message, type Subscription } from '@google-cloud/pubsub';
 import { isUuid } from '../domain/ids.ts';
 import type { PublishTurn } from '../bells/ringer.ts';
 import type { PubSubConfig } from '../runtime/config.ts';
 import type { Logger } from '../runtime/log.ts';
+
+/** The stand-in takes no credentials; without this the client would look for some, at length. */
+function createClient({ project, emulatorHost }: PubSubConfig): PubSub {
+  return new PubSub({
+    projectId: project,
+    ...(emulatorHost !== undefined && { authClient: new PassThroughClient() }),
+  });
+}
 
 export interface TurnPublisher {
   publishTurn: PublishTurn;
@@ -12,7 +21,7 @@ export interface TurnPublisher {
 }
 
 export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
-  const client = new PubSub({ projectId: config.project });
+  const client = createClient(config);
   const topic = client.topic(config.topic, {
     // The default delay of 10 ms would stand in every task's way; what arrives together still goes together.
     batching: { maxMilliseconds: 1, maxMessages: 500 },
@@ -54,7 +63,7 @@ export function pullTurns(
   onTurn: (message: TurnMessage) => void,
   log: Logger,
 ): TurnSource {
-  const client = new PubSub({ projectId: config.project });
+  const client = createClient(config);
   let closed = false;
   let subscription = open();
 

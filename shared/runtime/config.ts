@@ -26,6 +26,8 @@ export interface PubSubConfig {
   topic: string;
   subscription: string;
   deadLetterSubscription: string;
+  /** `host:port` of a stand-in, which the client reads from the environment itself. */
+  emulatorHost: string | undefined;
 }
 
 export interface CloudTasksConfig {
@@ -235,6 +237,7 @@ function readPubSub(reader: EnvReader): PubSubConfig {
     topic: reader.string('PUBSUB_TOPIC', 'longhaul-turns'),
     subscription: reader.string('PUBSUB_SUBSCRIPTION', 'longhaul-turns-worker'),
     deadLetterSubscription: reader.string('PUBSUB_DEAD_LETTER_SUBSCRIPTION', 'longhaul-turns-dead-worker'),
+    emulatorHost: reader.optional('PUBSUB_EMULATOR_HOST'),
   };
 }
 

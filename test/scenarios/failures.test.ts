@@ -1,0 +1,326 @@
+/**
+ * What dies or lies, and what then happens: one test for each row of the failure table in ARCHITECTURE.md, with real
+ * processes that are really killed.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { startReceiver } from '../support/receiver.ts';
+import { isCompleted, startStack, type Stack } from '../support/stack.ts';
+
+const agentModule = path.resolve('test/support/agents/scripted.ts');
+
+async function scripted(t: TestContext, extra: Record<string, string> = {}) {
+  const tool = await startReceiver(t);
+  const stack = await startStack(t, { AGENT_MODULE: agentModule, TEST_LOG_URL: tool.url, ...extra });
+  return { stack, tool };
+}
+
+test('no worker and no Pub/Sub: sends are answered in milliseconds, and run when both are back', async (t) => {
+  const { stack } = await scripted(t);
+  await stack.start('api');
+  await stack.submit('say warm');
+  await stack.stopPubSub();
+  const began = performance.now();
+  const task = await stack.submit('say hello');
+  const took = performance.now() - began;
+  assert.equal(task.status.state, 'TASK_STATE_SUBMITTED');
+  assert.ok(took < 250, `answered in ${took} ms`);
+  const worker = stack.start('worker');
+  await stack.startPubSub();
+  await worker;
+  assert.equal((await stack.until(task.id, isCompleted)).artifacts?.[0]?.parts[0]?.text, 'hello');
+});
+
+test('the api dies after the commit, before it has published: the relay does', async (t) => {
+  const { stack } = await scripted(t);
+  await stack.stopPubSub();
+  const api = await stack.start('api');
+  const task = await stack.submit('say hello');
+  await api.kill();
+  await stack.startPubSub();
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  await stack.until(task.id, isCompleted);
+});
+
+test('Pub/Sub loses every message: the reconciler rings', async (t) => {
+  const { stack } = await scripted(t);
+  await stack.start('api');
+  const task = await stack.submit('say hello');
+  await untilRung(stack);
+  // It comes back empty: the bell that it had taken is gone.
+  await stack.stopPubSub();
+  await stack.startPubSub();
+  await stack.start('worker');
+  await stack.until(task.id, isCompleted);
+});
+
+test('a message that comes twice, or late, changes nothing', async (t) => {
+  const { stack, tool } = await scripted(t);
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  const task = await stack.submit('step once 300\nsay done');
+  await tool.count(1);
+  await publish(stack, task.id, 1);
+  await publish(stack, task.id, 1);
+  await stack.until(task.id, isCompleted);
+  await publish(stack, task.id, 1);
+  const other = await stack.submit('say later');
+  await stack.until(other.id, isCompleted);
+  assert.equal(tool.received.length, 1);
+});
+
+test('kill -9 of the worker in mid-turn: another goes on; finished steps stay, streamed text ends clean', async (t) => {
+  const { stack, tool } = await scripted(t);
+  const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  const words = Array.from({ length: 40 }, (_, index) => `word${index}`).join(' ');
+  const task = await stack.submit(`step one\nstep two\nstream ${words}\nstep three`);
+  await stack.until(task.id, (one) => (one.artifacts?.[0]?.parts[0]?.text ?? '').includes('word9'));
+  await first.kill();
+  await stack.start('worker');
+  const done = await stack.until(task.id, isCompleted);
+  assert.equal(done.artifacts?.length, 1);
+  assert.equal(
+    done.artifacts[0]?.parts
+      .map((part) => part.text)
+      .join('')
+      .trim(),
+    words,
+  );
+  const ran = tool.received.map((one) => one.body.split('/').at(-2));
+  assert.deepEqual(ran, ['one', 'two', 'three'], 'each step ran once');
+});
+
+test('kill -9 in the middle of a step: it runs once more, under the same key', async (t) => {
+  const { stack, tool } = await scripted(t);
+  const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  const task = await stack.submit('step one\nstep slow 1000\nsay done');
+  await tool.count(2);
+  await first.kill();
+  await stack.start('worker');
+  await stack.until(task.id, isCompleted);
+  const keys = tool.received.map((one) => one.body);
+  assert.equal(keys.length, 3);
+  assert.equal(keys[1], keys[2]);
+});
+
+test('kill -9 with Gemini: finished turns of the model are not asked for again', async (t) => {
+  const stack = await startStack(t);
+  const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  stack.model.script([
+    {
+      match: 'slowly',
+      reactions: [
+        { chunks: Array.from({ length: 30 }, (_, index) => `part${index} `), chunkDelayMs: 60 },
+        { chunks: ['all ', 'of ', 'it'] },
+      ],
+    },
+  ]);
+  const task = await stack.submit('answer slowly');
+  await stack.until(task.id, (one) => (one.artifacts?.[0]?.parts[0]?.text ?? '').includes('part3'));
+  await first.kill();
+  await stack.start('worker');
+  const done = await stack.until(task.id, isCompleted);
+  assert.deepEqual(
+    done.artifacts?.map((artifact) => artifact.parts.map((part) => part.text).join('')),
+    ['all of it'],
+  );
+  assert.equal(stack.model.log().length, 2, 'the call in flight was made once more');
+});
+
+test('a worker that is paused and comes back writes nothing', async (t) => {
+  const { stack } = await scripted(t);
+  const [, zombie] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  const task = await stack.submit('progress begun\nwait 1500\nsay who');
+  await stack.until(task.id, (one) => one.status.message !== undefined);
+  zombie.running.child.kill('SIGSTOP');
+  await stack.start('worker');
+  await stack.until(task.id, isCompleted);
+  const { rows: before } = await stack.pool.query(`select count(*)::int as events from events`);
+  zombie.running.child.kill('SIGCONT');
+  await zombie.running.line(/turn lost/);
+  const { rows: after } = await stack.pool.query(`select count(*)::int as events from events`);
+  assert.deepEqual(after, before);
+});
+
+test('SIGTERM: the worker gives the turn back, and another goes on within two seconds', async (t) => {
+  // A lease of a minute: nothing but the hand-back can let another go on.
+  const { stack, tool } = await scripted(t, { LEASE_SECONDS: '60', DRAIN_SECONDS: '1.5' });
+  const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  const task = await stack.submit('step one\nstep long 4000\nsay done');
+  await tool.count(2);
+  await stack.start('worker');
+  first.running.child.kill('SIGTERM');
+  assert.equal((await first.running.exited).code, 0);
+  const gone = performance.now();
+  const received = await tool.count(3);
+  assert.ok(received[2]!.at - gone < 2000, `${received[2]!.at - gone} ms without a worker`);
+  await stack.until(task.id, isCompleted);
+  const { rows } = await stack.pool.query(`select attempts from gates where task_id = $1`, [task.id]);
+  assert.equal(rows[0].attempts, 0);
+});
+
+test('the database restarts: requests fail clearly or wait, nothing accepted is lost, all come back', async (t) => {
+  const { stack } = await scripted(t);
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  const ids: string[] = [];
+  for (let index = 0; index < 20; index++) {
+    if (index === 10) {
+      // Every connection is cut, as by a failover.
+      await stack.pool.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()`,
+      );
+    }
+    const task = await stack.submit(`step s 50\nsay ${index}`).catch(() => undefined);
+    if (task !== undefined) ids.push(task.id);
+  }
+  assert.ok(ids.length >= 18, `${ids.length} of 20 accepted`);
+  for (const id of ids) await stack.until(id, isCompleted);
+});
+
+test('Gemini says 429: the task is parked, spends no attempt, and ends well', async (t) => {
+  const stack = await startStack(t);
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  stack.model.script([
+    {
+      match: 'busy',
+      reactions: [{ status: 429, retryDelay: '6s' }, { chunks: ['done'] }],
+    },
+  ]);
+  const task = await stack.submit('are you busy');
+  await until(async () => {
+    const { rows } = await stack.pool.query(
+      `select attempts, lease_until, run_at > now() as parked from gates where task_id = $1`,
+      [task.id],
+    );
+    return rows[0].parked && rows[0].lease_until === null && rows[0].attempts === 0;
+  });
+  await stack.until(task.id, isCompleted);
+});
+
+test('Gemini says 400: the task fails with a message that says why', async (t) => {
+  const stack = await startStack(t);
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  stack.model.script([{ match: 'bad', reactions: [{ status: 400 }] }]);
+  const task = await stack.submit('bad request');
+  const failed = await stack.until(task.id, (one) => one.status.state === 'TASK_STATE_FAILED');
+  assert.ok(failed.status.message.parts[0].text.length > 20);
+});
+
+test('a task that kills its worker each time fails with the cause, and its webhook is sent', async (t) => {
+  const { stack } = await scripted(t, { MAX_ATTEMPTS: '2', LEASE_SECONDS: '1' });
+  const receiver = await startReceiver(t);
+  await Promise.all([stack.start('api'), stack.start('dispatcher')]);
+  const task = await stack.submit('die', {
+    configuration: { taskPushNotificationConfig: { url: receiver.url } },
+  });
+  for (let death = 0; death < 2; death++) await (await stack.start('worker')).running.exited;
+  await stack.start('worker');
+  const failed = await stack.until(task.id, (one) => one.status.state === 'TASK_STATE_FAILED');
+  assert.match(failed.status.message.parts[0].text, /after 2 attempts/);
+  const received = await receiver.count(3);
+  assert.match(received[2]!.body, /TASK_STATE_FAILED/);
+});
+
+test('an agent that throws is tried again with backoff, then fails with the cause', async (t) => {
+  const { stack, tool } = await scripted(t, { MAX_ATTEMPTS: '2' });
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  const task = await stack.submit('step one\nthrow no such luck');
+  const failed = await stack.until(task.id, (one) => one.status.state === 'TASK_STATE_FAILED');
+  assert.match(failed.status.message.parts[0].text, /no such luck/);
+  assert.equal(tool.received.length, 1, 'the finished step did not run again');
+});
+
+test('a webhook receiver that is down gets the event when it is back; the order stays', async (t) => {
+  const { stack } = await scripted(t, { WEBHOOK_SCHEDULE_SECONDS: '0,0.3,0.3,0.3,0.3' });
+  const receiver = await startReceiver(t);
+  receiver.answer(500, 0, 200);
+  await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+  const task = await stack.submit('say hello', {
+    configuration: { taskPushNotificationConfig: { url: receiver.url } },
+  });
+  const received = await receiver.count(5);
+  const ids = received.map((one) => one.headers['webhook-id']);
+  assert.deepEqual([ids[0], ids[0], ids[0]], ids.slice(0, 3), 'the first event, three times under one id');
+  assert.equal(new Set(ids).size, 3);
+  assert.match(received[4]!.body, /hello/);
+  const { rows } = await stack.pool.query(
+    `select attempt, status from delivery_attempts where task_id = $1 and seq = 1 order by attempt`,
+    [task.id],
+  );
+  assert.deepEqual(
+    rows.map((row) => row.status),
+    [500, null, 200],
+  );
+});
+
+test('a client that leaves a stream stops nothing, and can come back', async (t) => {
+  const { stack } = await scripted(t);
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  const leaving = new AbortController();
+  const response = await fetch(`${stack.apiUrl}/a2a/jsonrpc`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'SendStreamingMessage',
+      params: {
+        message: {
+          messageId: randomUUID(),
+          role: 'ROLE_USER',
+          parts: [{ text: 'progress one\nwait 700\nsay end' }],
+        },
+      },
+    }),
+    signal: leaving.signal,
+  });
+  const [first] = await sseEvents(response, 1);
+  const id: string = first.result.task.id;
+  leaving.abort();
+  const done = await stack.until(id, isCompleted);
+  assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'end');
+});
+
+async function publish(stack: Stack, taskId: string, turn: number): Promise<void> {
+  const { PubSub } = await import('@google-cloud/pubsub');
+  const { PassThroughClient } = await import('google-auth-library');
+  process.env['PUBSUB_EMULATOR_HOST'] = stack.env['PUBSUB_EMULATOR_HOST'];
+  const client = new PubSub({
+    projectId: stack.env['GOOGLE_CLOUD_PROJECT']!,
+    authClient: new PassThroughClient(),
+  });
+  await client.topic('longhaul-turns').publishMessage({ json: { taskId, turn } });
+  await client.close();
+}
+
+/** Until the outbox is empty: every bell was taken by Pub/Sub. */
+async function untilRung(stack: Stack): Promise<void> {
+  await until(async () => (await stack.pool.query(`select from outbox`)).rows.length === 0);
+}
+
+async function until(condition: () => Promise<boolean>, boundMs = 10_000): Promise<void> {
+  const deadline = performance.now() + boundMs;
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, `not so within ${boundMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- events are looked at field by field, as a client would
+async function sseEvents(response: Response, wanted: number): Promise<any[]> {
+  const events = [];
+  let text = '';
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const blocks = text.split('\n\n');
+    text = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const data = block.split('\n').find((line) => line.startsWith('data: '));
+      if (data !== undefined) events.push(JSON.parse(data.slice(6)));
+      if (events.length === wanted) return events;
+    }
+  }
+  return events;
+}
