@@ -1,5 +1,6 @@
 /** Runs once before all test files of a run (`node --test --test-global-setup`): one PostgreSQL server for all of them. */
-import { serverVariable, startTestServer, type TestServer } from './postgres.ts';
+import { serverVariable } from './postgres.ts';
+import { startTestServer, type TestServer } from './test-server.ts';
 
 let server: TestServer | undefined;
 

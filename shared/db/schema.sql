@@ -1,0 +1,163 @@
+-- Written by "npm run schema" from the migrations; do not edit.
+
+create table agents (
+  hash text not null,
+  definition jsonb not null,
+  created_at timestamp with time zone not null default now(),
+  PRIMARY KEY (hash)
+);
+
+create table artifacts (
+  task_id uuid not null,
+  artifact_id text not null,
+  turn integer not null,
+  seq integer not null,
+  artifact json not null,
+  PRIMARY KEY (task_id, artifact_id)
+);
+
+create table deliveries (
+  task_id uuid not null,
+  config_id text not null,
+  seq integer not null,
+  state text not null default 'pending'::text,
+  attempts smallint not null default 0,
+  created_at timestamp with time zone not null default now(),
+  settled_at timestamp with time zone,
+  bell_at timestamp with time zone not null,
+  PRIMARY KEY (task_id, config_id, seq)
+) with (fillfactor=80);
+CREATE INDEX deliveries_pending ON public.deliveries USING btree (bell_at) WHERE (state = 'pending'::text);
+
+create table delivery_attempts (
+  task_id uuid not null,
+  config_id text not null,
+  seq integer not null,
+  attempt smallint not null,
+  started_at timestamp with time zone not null,
+  duration_ms integer not null,
+  status integer,
+  error text,
+  response_start text,
+  PRIMARY KEY (task_id, config_id, seq, attempt)
+);
+
+create table events (
+  task_id uuid not null,
+  seq integer not null,
+  kind text not null,
+  artifact_id text,
+  payload json not null,
+  created_at timestamp with time zone not null default now(),
+  tx xid8 not null default pg_current_xact_id(),
+  PRIMARY KEY (task_id, seq)
+);
+CREATE INDEX events_by_tx ON public.events USING btree (tx);
+
+create table gates (
+  task_id uuid not null,
+  fence integer not null default 0,
+  lease_until timestamp with time zone,
+  worker text,
+  turn integer not null default 1,
+  last_turn integer not null default 1,
+  last_event integer not null,
+  state_class smallint not null default 0,
+  attempts smallint not null default 0,
+  config_rev integer not null default 0,
+  run_at timestamp with time zone not null default now(),
+  bell_at timestamp with time zone not null,
+  deadline_at timestamp with time zone,
+  PRIMARY KEY (task_id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05);
+CREATE INDEX gates_runnable ON public.gates USING btree (bell_at) WHERE (state_class = 0);
+
+create table messages (
+  task_id uuid not null,
+  turn integer not null,
+  role text not null,
+  message json not null,
+  accepted_output_modes json,
+  created_at timestamp with time zone not null default now(),
+  PRIMARY KEY (task_id, turn, role)
+);
+
+create table outbox (
+  id bigint not null generated always as identity,
+  kind text not null,
+  task_id uuid not null,
+  turn integer,
+  config_id text,
+  due_at timestamp with time zone not null default now(),
+  claimed_until timestamp with time zone not null,
+  traceparent text,
+  PRIMARY KEY (id)
+);
+
+create table sends (
+  tenant text not null,
+  owner text not null,
+  message_id text not null,
+  request_hash text not null,
+  task_id uuid not null,
+  turn integer not null,
+  expires_at timestamp with time zone not null,
+  PRIMARY KEY (tenant, owner, message_id)
+);
+CREATE INDEX sends_expired ON public.sends USING btree (expires_at);
+
+create table steps (
+  task_id uuid not null,
+  turn integer not null,
+  name text not null,
+  occurrence integer not null,
+  position integer not null,
+  input_hash text,
+  output json,
+  usage json,
+  fence integer not null,
+  started_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  PRIMARY KEY (task_id, turn, name, occurrence)
+);
+
+create table tasks (
+  id uuid not null,
+  tenant text not null,
+  owner text not null,
+  context_id text not null,
+  agent_hash text not null,
+  state text not null,
+  status_at timestamp with time zone not null,
+  status_message json,
+  created_at timestamp with time zone not null default now(),
+  metadata json,
+  shown boolean not null,
+  direct boolean not null default false,
+  last_error text,
+  traceparent text,
+  PRIMARY KEY (id)
+) with (fillfactor=80);
+CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, status_at DESC, id DESC);
+CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, status_at DESC, id DESC);
+
+create table webhook_configs (
+  task_id uuid not null,
+  id text not null,
+  tenant text not null,
+  owner text not null,
+  url text not null,
+  token text,
+  auth_scheme text,
+  auth_credentials text,
+  events text not null,
+  protocol_version text not null,
+  created_at timestamp with time zone not null default now(),
+  fence bigint not null default 0,
+  lease_until timestamp with time zone,
+  failures integer not null default 0,
+  next_attempt_at timestamp with time zone not null default now(),
+  disabled_at timestamp with time zone,
+  disabled_reason text,
+  PRIMARY KEY (task_id, id)
+);

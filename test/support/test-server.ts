@@ -1,0 +1,42 @@
+/** The PostgreSQL server of a test run, with a template database on which all migrations are applied. */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { migrateToLatest } from '#shared/db/migrate.ts';
+import { startPostgres } from '../../services/local/postgres.ts';
+import { isAlive } from './processes.ts';
+
+export interface TestServer {
+  /** The address of the template: a database on which all migrations are applied. */
+  readonly templateUrl: string;
+  stop(): Promise<void>;
+}
+
+/** Quick rather than durable: its data last as long as the tests. */
+export async function startTestServer(): Promise<TestServer> {
+  removeLeftData();
+  const dataDir = path.join(os.tmpdir(), `${dataPrefix}${process.pid}`);
+  mkdirSync(dataDir, { mode: 0o711 });
+  const server = await startPostgres({
+    dataDir,
+    settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+  });
+  await migrateToLatest(server.url);
+  return {
+    templateUrl: server.url,
+    stop: async () => {
+      await server.kill();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+const dataPrefix = 'longhaul-test-postgres-';
+
+/** A run that was killed leaves no server, but its files. */
+function removeLeftData(): void {
+  for (const name of readdirSync(os.tmpdir())) {
+    if (!name.startsWith(dataPrefix) || isAlive(Number(name.slice(dataPrefix.length)))) continue;
+    rmSync(path.join(os.tmpdir(), name), { recursive: true, force: true });
+  }
+}
