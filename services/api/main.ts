@@ -28,7 +28,7 @@ await runService(log, config.drainMs, async () => {
   const { db, pool } = openDatabase({
     ...config.database,
     applicationName: 'longhaul-api',
-    onError: (error) => log.warn({ error: error.message }, 'an idle database connection failed'),
+    onError: (error) => log.warn({ error: error.message }, 'a database connection failed'),
   });
   const definition = await loadAgentDefinition(config.agentFile);
   const agentHash = definitionHash(definition);

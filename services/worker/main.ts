@@ -25,7 +25,7 @@ await runService(log, config.drainMs, async () => {
   const { db, pool } = openDatabase({
     ...config.database,
     applicationName: 'longhaul-worker',
-    onError: (error) => log.warn({ error: error.message }, 'an idle database connection failed'),
+    onError: (error) => log.warn({ error: error.message }, 'a database connection failed'),
   });
   const agent = await loadAgent({ agentModule: config.agentModule, gemini: config.gemini });
   const publisher = createTurnPublisher(pubsub);

@@ -8,10 +8,12 @@
  *   the process stops        ─▶ given back at once; no attempt spent
  *   the lease is lost        ─▶ nothing more is written
  */
+import { setTimeout } from 'node:timers/promises';
 import type { Ringer } from '#shared/bells/ringer.ts';
+import { wasRefused } from '#shared/db/combiner.ts';
 import type { Db } from '#shared/db/database.ts';
 import type { Claimed } from '#shared/db/leases.ts';
-import { readTurnInput, type TurnInput } from '#shared/db/turn-input.ts';
+import { readTurnInput } from '#shared/db/turn-input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
@@ -24,6 +26,7 @@ import type { HeldLease } from './lease-keeper.ts';
 import { agentMessage, createTurn } from './turn.ts';
 
 const maxEarlierTurns = 100;
+const retryMs = 200;
 
 export interface RunParts {
   db: Db;
@@ -45,15 +48,13 @@ export async function runTurn(
   const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
   const began = performance.now();
   try {
-    const input = await readTurnInput(parts.db, lease, maxEarlierTurns);
-    const finish = await attempt(parts, input, { held, attempts, stopping, log });
-    const { bells } = await parts.write({ lease, finish });
+    const finish = await attempt(parts, { held, attempts, stopping, log });
+    const { bells } = await insist(held, log, () => parts.write({ lease, finish }));
     parts.ringer.ring(bells);
     const end = finish.kind === 'end' ? finish.state : finish.kind;
     log.info({ end, attempts, ms: Math.round(performance.now() - began) }, 'turn ended');
   } catch (error) {
-    // Nothing was written. A lost lease is somebody else's now; what the database would not take is claimed again
-    // when this lease runs out.
+    // Nothing was written: the turn is somebody else's now, or will be when this lease has run out.
     if (error instanceof LeaseLostError) log.info({ reason: error.message }, 'turn lost');
     else log.error({ err: error }, 'the end of a turn could not be stored');
   } finally {
@@ -61,12 +62,29 @@ export async function runTurn(
   }
 }
 
+/**
+ * Does something with the database, again and again while it is away, for as long as the lease lasts. For what may be
+ * done twice: reads, and the end of a turn, which raises the fence and so is stored once.
+ */
+async function insist<T>(held: HeldLease, log: Logger, operation: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await operation();
+    } catch (error) {
+      if (error instanceof LeaseLostError || wasRefused(error)) throw error;
+      log.warn({ error: messageOf(error) }, 'the database is away; trying again');
+      await setTimeout(retryMs);
+      held.assertHeld();
+    }
+  }
+}
+
 async function attempt(
-  { agent, write, ringer, maxAttempts }: RunParts,
-  input: TurnInput,
+  { db, agent, write, ringer, maxAttempts }: RunParts,
   turn: { held: HeldLease; attempts: number; stopping: AbortSignal; log: Logger },
 ): Promise<TurnEnd | TurnRelease> {
   const { held, attempts, stopping, log } = turn;
+  const input = await insist(held, log, () => readTurnInput(db, held.lease, maxEarlierTurns));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
   // The worker died that often before it could tell what was wrong.
   if (attempts > maxAttempts) {

@@ -11,7 +11,7 @@ export interface DatabaseOptions {
   poolSize: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
-  /** Told of connections that fail while idle; the pool replaces them by itself. */
+  /** Told of connections that fail; the pool replaces them by itself. */
   onError: (error: Error) => void;
 }
 
@@ -29,6 +29,8 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
     query_timeout: 30_000,
     keepAlive: true,
   });
-  pool.on('error', options.onError);
+  // The pool listens to idle connections only; one that fails between a query and its release would end the process.
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', options.onError));
   return { db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }), pool };
 }
