@@ -11,12 +11,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Db } from '#shared/db/database.ts';
-import {
-  claimDeliveries,
-  recordAttempts,
-  type ClaimedDelivery,
-  type ConfigKey,
-} from '#shared/db/deliveries.ts';
+import { claimDeliveries, type ClaimedDelivery, type ConfigKey } from '#shared/db/deliveries.ts';
+import { recordAttempts } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';

@@ -18,9 +18,16 @@ export interface TestDatabase {
 export const serverVariable = 'LONGHAUL_TEST_POSTGRES';
 
 let own: Promise<TestServer> | undefined;
+const closers: (() => Promise<void>)[] = [];
 after(async () => {
+  for (const close of closers) await close();
   await (await own)?.stop();
 });
+
+/** Has something closed when the tests of this file are done, before its server stops. */
+export function beforeStop(close: () => Promise<void>): void {
+  closers.push(close);
+}
 
 /** A fresh database with the newest schema. */
 export async function testDatabase(): Promise<TestDatabase> {

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { startBellLoops } from '#shared/bells/loops.ts';
+import type { Db } from '#shared/db/database.ts';
+import { claimDeliveries } from '#shared/db/deliveries.ts';
+import { createLogger } from '#shared/runtime/log.ts';
+import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
+import { sql } from 'kysely';
+import {
+  openTestDatabase,
+  startDispatchers,
+  startReceiver,
+  startTask,
+  until,
+  webhookTo,
+} from '../support/webhooks.ts';
+
+const timeout = 20_000;
+const log = createLogger('test', 'silent');
+let db: Db;
+before(async () => {
+  db = await openTestDatabase();
+});
+
+const outbox = async (taskId: string) =>
+  (await db.selectFrom('outbox').select('kind').where('task_id', '=', taskId).execute()).map(
+    ({ kind }) => kind,
+  );
+/** As if so much time had passed since the bells were written. */
+const unclaim = (taskId: string) =>
+  sql`update outbox set claimed_until = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
+const loseBells = (taskId: string) => sql`delete from outbox where task_id = ${taskId}`.execute(db);
+const graceOver = async (taskId: string) => {
+  await sql`update gates set bell_at = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
+  await sql`update deliveries set bell_at = now() - interval '1 second' where task_id = ${taskId}`.execute(
+    db,
+  );
+};
+
+test('the relay rings what its writer did not, once its claim is over', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { app, turnBells, ringer } = await startDispatchers(t, db, 1);
+  const pass = () => app.inject({ method: 'POST', url: '/reconcile' });
+  const task = await startTask(db, undefined, webhookTo(receiver.url));
+  assert.deepEqual((await outbox(task.taskId)).toSorted(), ['delivery', 'turn']);
+  assert.equal((await pass()).statusCode, 204);
+  assert.deepEqual(turnBells, []);
+  await unclaim(task.taskId);
+  await pass();
+  await receiver.got(1);
+  assert.deepEqual(turnBells, [{ taskId: task.taskId, turn: 1 }]);
+  await ringer.idle();
+  assert.deepEqual(await outbox(task.taskId), []);
+});
+
+test(
+  'the reconciler rings for work whose bells were lost, and once for each grace',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { app, turnBells } = await startDispatchers(t, db, 1);
+    const pass = () => app.inject({ method: 'POST', url: '/reconcile', payload: 'anything' });
+    const task = await startTask(db, undefined, webhookTo(receiver.url));
+    const quiet = await startTask(db, undefined, webhookTo(receiver.url));
+    await task.claim();
+    await loseBells(task.taskId);
+    await loseBells(quiet.taskId);
+    await graceOver(task.taskId);
+    await pass();
+    await receiver.got(2);
+    assert.deepEqual(receiver.events(), [1, 2]);
+    assert.deepEqual(turnBells, [], 'a turn with a live lease needs no bell');
+    await sql`update gates set lease_until = now() - interval '1 second' where task_id = ${task.taskId}`.execute(
+      db,
+    );
+    await graceOver(task.taskId);
+    await Promise.all([pass(), pass(), pass()]);
+    assert.deepEqual(turnBells, [{ taskId: task.taskId, turn: 1 }]);
+    await pass();
+    assert.equal(turnBells.length, 1);
+  },
+);
+
+test('a dispatcher that dies in an attempt is replaced when its lease is over', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { app } = await startDispatchers(t, db, 1);
+  const pass = () => app.inject({ method: 'POST', url: '/reconcile' });
+  const task = await startTask(db, undefined, webhookTo(receiver.url));
+  const claimed = await claimDeliveries(db, { leaseSeconds: 60 })({ taskId: task.taskId, configId: 'hook' });
+  assert.equal(claimed.kind, 'claimed');
+  await loseBells(task.taskId);
+  await graceOver(task.taskId);
+  await pass();
+  assert.deepEqual(await outbox(task.taskId), []);
+  assert.equal(receiver.received.length, 0);
+  await sql`update webhook_configs set lease_until = now() - interval '1 second' where task_id = ${task.taskId}`.execute(
+    db,
+  );
+  await graceOver(task.taskId);
+  await pass();
+  await receiver.got(1);
+});
+
+test(
+  'the reconciler leaves a config alone until its next attempt, and settles what can never be sent',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { app } = await startDispatchers(t, db, 1);
+    const pass = () => app.inject({ method: 'POST', url: '/reconcile' });
+    const tasks = [];
+    for (let index = 0; index < 3; index++) {
+      const task = await startTask(db, undefined, webhookTo(receiver.url));
+      await loseBells(task.taskId);
+      await graceOver(task.taskId);
+      tasks.push(task.taskId);
+    }
+    const [waiting, disabled, gone] = tasks as [string, string, string];
+    await sql`update webhook_configs set next_attempt_at = now() + interval '1 hour' where task_id = ${waiting}`.execute(
+      db,
+    );
+    await sql`update webhook_configs set disabled_at = now() where task_id = ${disabled}`.execute(db);
+    await sql`delete from webhook_configs where task_id = ${gone}`.execute(db);
+    await pass();
+    const deliveries = await db
+      .selectFrom('deliveries')
+      .select(['task_id', 'state', sql<number>`extract(epoch from bell_at - now())::float8`.as('in_seconds')])
+      .where('task_id', 'in', tasks)
+      .execute();
+    const of = (taskId: string) => deliveries.find((row) => row.task_id === taskId)!;
+    assert.equal(of(waiting).state, 'pending');
+    assert.ok(Math.abs(of(waiting).in_seconds - 3_610) < 10, `${of(waiting).in_seconds}`);
+    assert.equal(of(disabled).state, 'failed');
+    assert.equal(of(gone).state, 'cancelled');
+    assert.equal(receiver.received.length, 0);
+  },
+);
+
+test('the loops outlive a database that is away, and stop when asked', { timeout }, async (t) => {
+  const { ringer, turnBells } = await startDispatchers(t, db, 1);
+  const task = await startTask(db, undefined);
+  let away = true;
+  const failing = new Proxy(db, {
+    get: (target, name) => {
+      if (away) throw new Error('away');
+      const value = Reflect.get(target, name, target) as unknown;
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const loops = startBellLoops({
+    db: failing,
+    ringer,
+    config: { bellGraceSeconds: 10, reconcileMs: 10 },
+    log,
+  });
+  t.after(() => loops.close());
+  await unclaim(task.taskId);
+  await graceOver(task.taskId);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(turnBells, []);
+  away = false;
+  await until(() => turnBells.length === 2);
+  await loops.close();
+  await loops.close();
+  await graceOver(task.taskId);
+  assert.deepEqual(turnBells, [
+    { taskId: task.taskId, turn: 1 },
+    { taskId: task.taskId, turn: 1 },
+  ]);
+});
+
+test(
+  'a bell that is rung twice wakes the dispatcher once, and one in the future then',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { config } = await startDispatchers(t, db, 1);
+    const scheduler = createDeliveryScheduler({ ...config, dispatcherUrl: receiver.url });
+    t.after(() => scheduler.close());
+    const bell = { id: '1', taskId: 'task', configId: 'hook' };
+    const dueAt = new Date(Date.now() + 300);
+    await scheduler.scheduleDelivery({ ...bell, dueAt });
+    await scheduler.scheduleDelivery({ ...bell, dueAt: new Date() });
+    await scheduler.scheduleDelivery({ ...bell, id: '2', dueAt: new Date() });
+    await scheduler.scheduleDelivery({ ...bell, id: '3', dueAt: new Date(Date.now() + 40 * 86_400_000) });
+    await receiver.got(2);
+    const [now, later] = receiver.received;
+    assert.ok(now!.at < dueAt.getTime() && later!.at >= dueAt.getTime());
+    for (const { path, method, body, headers } of receiver.received) {
+      assert.deepEqual(
+        [method, path, headers['content-type']],
+        ['POST', '/hook/deliver', 'application/json'],
+      );
+      assert.deepEqual(JSON.parse(body), { taskId: 'task', configId: 'hook' });
+    }
+    assert.equal(receiver.received.length, 2);
+  },
+);

@@ -1,0 +1,406 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { StreamResponse, TaskState } from '@a2a-js/sdk';
+import type { Db } from '#shared/db/database.ts';
+import { acceptFollowUp } from '#shared/db/follow-up.ts';
+import type { TaskAsOf } from '#shared/db/task-as-of.ts';
+import { uuidv7 } from '#shared/domain/ids.ts';
+import { testDatabase } from '../support/postgres.ts';
+import {
+  connect,
+  openTestDatabase,
+  startDispatchers,
+  startReceiver,
+  startTask,
+  until,
+  webhookTo,
+} from '../support/webhooks.ts';
+
+const timeout = 20_000;
+let db: Db;
+before(async () => {
+  db = await openTestDatabase();
+});
+
+const settled = async (taskId: string) => {
+  const rows = await db
+    .selectFrom('deliveries')
+    .selectAll()
+    .where('task_id', '=', taskId)
+    .orderBy('seq')
+    .execute();
+  return rows.map((row) => ({ seq: row.seq, state: row.state, attempts: row.attempts }));
+};
+const isSettled = (taskId: string) => async () =>
+  (await settled(taskId)).every(({ state }) => state !== 'pending');
+const configOf = (taskId: string) =>
+  db.selectFrom('webhook_configs').selectAll().where('task_id', '=', taskId).executeTakeFirstOrThrow();
+const attemptsOf = (taskId: string) =>
+  db
+    .selectFrom('delivery_attempts')
+    .selectAll()
+    .where('task_id', '=', taskId)
+    .orderBy('started_at')
+    .execute();
+
+test('every state arrives in order, and the last with the task and its artifacts', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { ringer } = await startDispatchers(t, db, 1);
+  const hook = webhookTo(receiver.url, { token: 'tök', authScheme: 'Bearer', authCredentials: 'secret' });
+  const task = await startTask(db, ringer, hook);
+  await task.claim();
+  await task.artifact({ artifactId: 'a', name: 'answer', parts: [{ text: 'forty' }] });
+  await task.artifact({ artifactId: 'a', parts: [{ text: '-two' }] }, { append: true });
+  await task.artifact(
+    { artifactId: 'b', parts: [{ data: { n: 42 } }] },
+    { whole: { artifactId: 'b', parts: [{ data: { n: 42 } }] } },
+  );
+  await task.end('TASK_STATE_COMPLETED');
+  await receiver.got(3);
+  await until(isSettled(task.taskId));
+
+  assert.deepEqual(receiver.events(), [1, 2, 6]);
+  for (const { method, headers } of receiver.received) {
+    assert.equal(method, 'POST');
+    assert.equal(headers['content-type'], 'application/a2a+json');
+    assert.equal(headers['x-a2a-notification-token'], 'tök');
+    assert.equal(headers.authorization, 'Bearer secret');
+    assert.equal(headers['longhaul-task-id'], task.taskId);
+    assert.equal(headers['webhook-id'], `${task.taskId}.hook.${headers['longhaul-event'] as string}`);
+    assert.ok(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000) < 10);
+    assert.equal(headers['longhaul-truncated'], undefined);
+  }
+  const [first, second, last] = receiver.received.map(({ body }) =>
+    StreamResponse.fromJSON(JSON.parse(body)),
+  );
+  assert.equal(first!.payload?.$case, 'statusUpdate');
+  assert.ok(second!.payload?.$case === 'statusUpdate');
+  assert.equal(second!.payload.value.status?.state, TaskState.TASK_STATE_WORKING);
+  assert.ok(last!.payload?.$case === 'task');
+  const { id, contextId, status, artifacts, history, metadata } = last!.payload.value;
+  assert.deepEqual([id, contextId, history, metadata], [task.taskId, task.contextId, [], { origin: 'test' }]);
+  assert.equal(status?.state, TaskState.TASK_STATE_COMPLETED);
+  const contents = artifacts.map(({ artifactId, parts }) => [artifactId, parts.map((part) => part.content)]);
+  assert.deepEqual(Object.fromEntries(contents), {
+    a: [{ $case: 'text', value: 'forty-two' }],
+    b: [{ $case: 'data', value: { n: 42 } }],
+  });
+  const attempts = await attemptsOf(task.taskId);
+  assert.deepEqual(
+    attempts.map((one) => [one.seq, one.attempt, one.status, one.error]),
+    [1, 2, 6].map((seq) => [seq, 1, 204, null]),
+  );
+  assert.equal(JSON.stringify(await configOf(task.taskId)).includes('secret'), false);
+});
+
+test(
+  'a failed attempt is repeated under the same id, and later events wait for it',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1);
+    receiver.answers(({ headers }) => {
+      const attempts = receiver.received.filter(
+        (one) => one.headers['webhook-id'] === headers['webhook-id'],
+      ).length;
+      return attempts < 3 ? 500 : 200;
+    });
+    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    await task.claim();
+    await task.end('TASK_STATE_COMPLETED');
+    await receiver.got(9);
+    await until(isSettled(task.taskId));
+    assert.deepEqual(receiver.events(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    assert.equal(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size, 3);
+    assert.deepEqual(
+      (await settled(task.taskId)).map((one) => [one.state, one.attempts]),
+      [1, 2, 3].map(() => ['delivered', 3]),
+    );
+    const [attempt] = await attemptsOf(task.taskId);
+    assert.deepEqual([attempt!.status, attempt!.response_start], [500, 'said so']);
+    assert.equal((await configOf(task.taskId)).failures, 0);
+  },
+);
+
+test(
+  '410 ends the config: what waits has failed, and no further delivery is made',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1);
+    const release = Promise.withResolvers<number>();
+    receiver.answers(() => release.promise);
+    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    await receiver.got(1);
+    await task.claim();
+    release.resolve(410);
+    await until(async () => (await configOf(task.taskId)).disabled_at !== null);
+    await task.end('TASK_STATE_COMPLETED');
+    await ringer.idle();
+    assert.deepEqual(await settled(task.taskId), [
+      { seq: 1, state: 'failed', attempts: 1 },
+      { seq: 2, state: 'failed', attempts: 0 },
+    ]);
+    assert.match((await configOf(task.taskId)).disabled_reason!, /410/);
+    assert.equal(receiver.received.length, 1);
+  },
+);
+
+test(
+  'a redirect is a failure, and is not followed; when the schedule is spent the config ends',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const elsewhere = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.01] });
+    receiver.answers((_request, response) => void response.writeHead(307, { location: elsewhere.url }).end());
+    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    await until(async () => (await configOf(task.taskId)).disabled_at !== null);
+    assert.deepEqual(await settled(task.taskId), [{ seq: 1, state: 'failed', attempts: 2 }]);
+    assert.match(
+      (await configOf(task.taskId)).disabled_reason!,
+      /2 attempts in a row have failed; .* status 307/,
+    );
+    assert.equal(receiver.received.length, 2);
+    assert.equal(elsewhere.received.length, 0);
+  },
+);
+
+test(
+  'a receiver that does not answer is given up in time, and so is one that is not there',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1, { timeoutMs: 200, schedule: [0] });
+    receiver.answers(() => undefined);
+    const silent = await startTask(db, ringer, webhookTo(receiver.url));
+    const absent = await startTask(db, ringer, webhookTo('http://127.0.0.1:1/'));
+    await until(isSettled(silent.taskId));
+    await until(isSettled(absent.taskId));
+    const [timedOut] = await attemptsOf(silent.taskId);
+    assert.equal(timedOut!.error, 'no answer within 0.2 s');
+    assert.ok(timedOut!.duration_ms >= 190 && timedOut!.duration_ms < 2_000, `${timedOut!.duration_ms}`);
+    const [refused] = await attemptsOf(absent.taskId);
+    assert.match(refused!.error!, /ECONNREFUSED/);
+  },
+);
+
+test(
+  'the status counts even where the rest of the answer does not come; its start is kept',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1, { timeoutMs: 200 });
+    receiver.answers((_request, response) => {
+      response.writeHead(200).write(`\u0000${'x'.repeat(5_000)}`);
+    });
+    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    await until(isSettled(task.taskId));
+    assert.deepEqual(await settled(task.taskId), [{ seq: 1, state: 'delivered', attempts: 1 }]);
+    const [attempt] = await attemptsOf(task.taskId);
+    assert.equal(attempt!.response_start, `\uFFFD${'x'.repeat(1023)}`);
+  },
+);
+
+test('Retry-After is honoured', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { ringer } = await startDispatchers(t, db, 1);
+  receiver.answers((_request, response) => {
+    if (receiver.received.length > 1) return 200;
+    return void response.writeHead(429, { 'retry-after': '1' }).end();
+  });
+  const task = await startTask(db, ringer, webhookTo(receiver.url));
+  await task.claim();
+  await receiver.got(2);
+  assert.ok(receiver.received[1]!.at - receiver.received[0]!.at >= 1_000);
+  await until(isSettled(task.taskId));
+  assert.deepEqual(receiver.events(), [1, 1, 2]);
+});
+
+test(
+  'an event that comes while an attempt is under way is delivered after it, without any loop',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { ringer, app } = await startDispatchers(t, db, 1);
+    const release = Promise.withResolvers<number>();
+    receiver.answers(() => release.promise);
+    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    await receiver.got(1);
+    await task.claim();
+    await ringer.idle();
+    const { statusCode } = await deliver(app, task.taskId);
+    assert.equal(statusCode, 204);
+    assert.equal(receiver.received.length, 1);
+    release.resolve(200);
+    await receiver.got(2);
+    assert.deepEqual(receiver.events(), [1, 2]);
+  },
+);
+
+test('dispatchers that race for one config deliver each event once and in order', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { ringer, app } = await startDispatchers(t, db, 2);
+  const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }));
+  await task.claim();
+  const rung: Promise<unknown>[] = [];
+  for (let round = 0; round < 10; round++) {
+    await task.progress(4);
+    for (let bell = 0; bell < 6; bell++) rung.push(deliver(app, task.taskId));
+  }
+  await task.end('TASK_STATE_COMPLETED');
+  await receiver.got(43);
+  await Promise.all(rung);
+  await until(isSettled(task.taskId));
+  assert.deepEqual(
+    receiver.events(),
+    Array.from({ length: 43 }, (_, index) => index + 1),
+  );
+});
+
+test('one slow receiver does not hold up another', { timeout }, async (t) => {
+  const [slow, quick] = [await startReceiver(t), await startReceiver(t)];
+  const { ringer } = await startDispatchers(t, db, 1);
+  slow.answers(() => undefined);
+  for (let index = 0; index < 20; index++) await startTask(db, ringer, webhookTo(slow.url));
+  await slow.got(20);
+  const task = await startTask(db, ringer, webhookTo(quick.url));
+  await until(isSettled(task.taskId));
+  assert.deepEqual(quick.events(), [1]);
+});
+
+test('an interrupted state carries the task as of that event, not as it became', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.3] });
+  let answer = 500;
+  receiver.answers(() => answer);
+  const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'end' }));
+  const draft = { artifactId: 'a', parts: [{ text: 'draft' }] };
+  const final = { artifactId: 'a', parts: [{ text: 'final' }] };
+  const question = { messageId: uuidv7(), role: 'ROLE_AGENT' as const, parts: [{ text: 'sure?' }] };
+  await task.claim();
+  await task.artifact(draft, { whole: draft });
+  await task.end('TASK_STATE_INPUT_REQUIRED', question);
+  await receiver.got(1);
+  await acceptFollowUp(
+    db,
+    { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 },
+    {
+      taskId: task.taskId,
+      tenant: '',
+      owner: 'alice',
+      messageId: uuidv7(),
+      requestHash: 'x',
+      message: '{}',
+      acceptedOutputModes: null,
+      workingEvent: JSON.stringify({
+        statusUpdate: {
+          taskId: task.taskId,
+          contextId: task.contextId,
+          status: { state: 'TASK_STATE_WORKING' },
+        },
+      }),
+      statusAt: new Date().toISOString(),
+      shown: true,
+      traceparent: null,
+    },
+  );
+  await task.claim();
+  await task.artifact(final, { whole: final });
+  await task.end('TASK_STATE_COMPLETED');
+  answer = 200;
+  await until(isSettled(task.taskId));
+  const tasks = receiver.received.map(({ body }) => (JSON.parse(body) as { task: TaskAsOf }).task);
+  const states = tasks.map(({ status, artifacts }) => [
+    status.state,
+    status.message?.parts[0]?.text,
+    artifacts,
+  ]);
+  assert.deepEqual(states, [
+    ['TASK_STATE_INPUT_REQUIRED', 'sure?', [draft]],
+    ['TASK_STATE_INPUT_REQUIRED', 'sure?', [draft]],
+    ['TASK_STATE_COMPLETED', undefined, [final]],
+  ]);
+});
+
+test('a body that would be too large is sent without artifacts, and says so', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { ringer } = await startDispatchers(t, db, 1, { maxBodyBytes: 2_000 });
+  const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }));
+  await task.claim();
+  await task.artifact({ artifactId: 'a', parts: [{ text: 'x'.repeat(1_000_000) }] });
+  await task.end('TASK_STATE_COMPLETED');
+  await receiver.got(4);
+  const bodies = receiver.received.map(({ body }) => StreamResponse.fromJSON(JSON.parse(body)).payload);
+  assert.deepEqual(
+    receiver.received.map(({ headers }) => headers['longhaul-truncated']),
+    [undefined, undefined, 'true', 'true'],
+  );
+  assert.ok(bodies[2]?.$case === 'statusUpdate' && bodies[3]?.$case === 'task');
+  assert.equal(bodies[2].value.status?.state, TaskState.TASK_STATE_WORKING);
+  assert.equal(bodies[3].value.status?.state, TaskState.TASK_STATE_COMPLETED);
+  assert.deepEqual(bodies[3].value.artifacts, []);
+});
+
+test('a name that leads to any private address is not dialled', { timeout }, async (t) => {
+  const receiver = await startReceiver(t);
+  const { port } = new URL(receiver.url);
+  const answers: Record<string, string[]> = {
+    'rebound.example.com': ['127.0.0.1'],
+    'mixed.example.com': ['93.184.215.14', '127.0.0.1'],
+    'mapped.example.com': ['::ffff:127.0.0.1'],
+    'metadata.example.com': ['169.254.169.254'],
+    'empty.example.com': [],
+  };
+  const { ringer } = await startDispatchers(t, db, 1, {
+    schedule: [0],
+    allowHosts: [],
+    resolve: async (host) => answers[host] ?? [],
+  });
+  for (const host of Object.keys(answers)) {
+    const task = await startTask(db, ringer, webhookTo(`https://${host}:${port}/hook`));
+    await until(isSettled(task.taskId));
+    const [attempt] = await attemptsOf(task.taskId);
+    assert.match(attempt!.error!, host.startsWith('empty') ? /has no address/ : /is not a public address/);
+  }
+  const literal = await startTask(db, ringer, webhookTo(receiver.url.replace('http:', 'https:')));
+  await until(isSettled(literal.taskId));
+  assert.match((await attemptsOf(literal.taskId))[0]!.error!, /must lead to a public address/);
+  assert.equal(receiver.received.length, 0);
+});
+
+test(
+  'secrets that cannot be opened are a failure that says so, and nothing is sent',
+  { timeout },
+  async (t) => {
+    const receiver = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.5, 0.01] });
+    const task = await startTask(db, undefined, webhookTo(receiver.url, { token: 'x' }));
+    const moved = await startTask(db, undefined, webhookTo(receiver.url, { token: 'y' }));
+    const { token } = await configOf(moved.taskId);
+    await db.updateTable('webhook_configs').set({ token }).where('task_id', '=', task.taskId).execute();
+    ringer.ring([{ id: '0', kind: 'delivery', taskId: task.taskId, configId: 'hook', dueAt: new Date() }]);
+    await until(async () => (await attemptsOf(task.taskId)).length > 0);
+    assert.match((await attemptsOf(task.taskId))[0]!.error!, /changed, moved/);
+    assert.equal(receiver.received.length, 0);
+  },
+);
+
+test('without its database the dispatcher asks to be called again', { timeout }, async (t) => {
+  const own = await testDatabase();
+  const lost = connect(own.url);
+  t.after(() => lost.destroy());
+  const { app } = await startDispatchers(t, lost, 1);
+  const ready = () => app.inject('/health/ready').then(({ statusCode }) => statusCode);
+  assert.equal(await ready(), 200);
+  await own.close();
+  const { statusCode, headers } = await deliver(app, uuidv7());
+  assert.deepEqual([statusCode, headers['retry-after']], [503, '5']);
+  assert.equal(await ready(), 503);
+  assert.equal((await app.inject('/health/live')).statusCode, 200);
+  assert.equal((await deliver(app, 'not an id')).statusCode, 400);
+});
+
+function deliver(app: Awaited<ReturnType<typeof startDispatchers>>['app'], taskId: string) {
+  return app.inject({ method: 'POST', url: '/deliver', payload: { taskId, configId: 'hook' } });
+}
