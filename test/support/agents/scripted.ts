@@ -9,7 +9,7 @@
  *   throw TEXT | die   the turn fails, or takes its whole process with it
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Agent, Turn, TurnOutcome } from '../../../services/worker/agent/agent.ts';
+import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
 import { textOf } from '#shared/domain/message.ts';
 
 const logUrl = process.env['TEST_LOG_URL'];
