@@ -1,9 +1,15 @@
 /** The agent card (A2A section 4.4.1), made of the agent's definition. */
-import { AgentCard } from '@a2a-js/sdk';
+import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { jsonRpcPath } from './jsonrpc.ts';
+import { legacyRestPath, restPath } from './rest.ts';
 
-export function createAgentCard(definition: AgentDefinition, publicUrl: string): AgentCard {
+export interface Addresses {
+  publicUrl: string;
+  grpcPublicTarget: string | undefined;
+}
+
+export function createAgentCard(definition: AgentDefinition, addresses: Addresses): AgentCard {
   return AgentCard.fromJSON({
     name: definition.name,
     description: definition.description,
@@ -11,12 +17,21 @@ export function createAgentCard(definition: AgentDefinition, publicUrl: string):
     provider: definition.provider,
     documentationUrl: definition.documentationUrl,
     iconUrl: definition.iconUrl,
-    supportedInterfaces: [
-      { url: `${publicUrl}${jsonRpcPath}`, protocolBinding: 'JSONRPC', protocolVersion: '1.0' },
-    ],
+    supportedInterfaces: interfaces(addresses),
     capabilities: { streaming: true, pushNotifications: true, extendedAgentCard: false },
     defaultInputModes: definition.inputModes,
     defaultOutputModes: definition.outputModes,
     skills: definition.skills,
   });
+}
+
+/** The first is the one that we would take (section 8.3.1). */
+function interfaces({ publicUrl, grpcPublicTarget }: Addresses): Omit<AgentInterface, 'tenant'>[] {
+  const jsonRpc = { url: `${publicUrl}${jsonRpcPath}`, protocolBinding: 'JSONRPC' };
+  const grpc = grpcPublicTarget === undefined ? [] : [{ url: grpcPublicTarget, protocolBinding: 'GRPC' }];
+  const rest = (path: string) => ({ url: `${publicUrl}${path}`, protocolBinding: 'HTTP+JSON' });
+  return [
+    ...[jsonRpc, rest(restPath), ...grpc].map((one) => ({ ...one, protocolVersion: '1.0' })),
+    ...[jsonRpc, rest(legacyRestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' })),
+  ];
 }

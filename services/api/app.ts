@@ -1,11 +1,14 @@
 /** The front door as a Fastify application: routes and the errors of HTTP itself. */
-import { AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
+import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import { fastify, type FastifyInstance } from 'fastify';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { versionOf } from './call-context.ts';
 import { jsonRpcPath, registerJsonRpc } from './jsonrpc.ts';
+import { cardOfBothVersions } from './legacy/card.ts';
+import { registerRest, restFailure, restPath } from './rest.ts';
 
 export interface AppParts {
   handler: A2ARequestHandler;
@@ -22,6 +25,8 @@ export function createApp(parts: AppParts): FastifyInstance {
     // Idle streams are kept open by comments; a request must arrive within a minute.
     requestTimeout: 60_000,
     forceCloseConnections: true,
+    // Ids of clients' making, encoded, are what is longest in a path.
+    routerOptions: { maxParamLength: 1024 },
   });
   // Bodies reach the bindings as text: what is wrong with them is told in the binding's own form.
   app.removeAllContentTypeParsers();
@@ -29,13 +34,16 @@ export function createApp(parts: AppParts): FastifyInstance {
 
   registerHealth(app, parts.ready);
   const cardJson = JSON.stringify(AgentCard.toJSON(card));
-  app.get(`/${AGENT_CARD_PATH}`, async (_request, reply) =>
+  const cardOfBoth = cardOfBothVersions(card).then((both) => JSON.stringify(both));
+  app.get(`/${AGENT_CARD_PATH}`, async (request, reply) =>
     reply
       .header('content-type', 'application/json')
       .header('cache-control', 'public, max-age=60')
-      .send(cardJson),
+      .header('vary', A2A_VERSION_HEADER)
+      .send(versionOf(request) === '1.0' ? cardJson : await cardOfBoth),
   );
-  registerJsonRpc(app, handler, card);
+  registerJsonRpc(app, handler, card, log);
+  registerRest(app, parts);
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };
@@ -50,16 +58,15 @@ export function createApp(parts: AppParts): FastifyInstance {
       code: statusCode >= 500 ? A2A_ERROR_CODE.INTERNAL_ERROR : A2A_ERROR_CODE.INVALID_REQUEST,
       message,
     };
-    return reply
-      .code(statusCode)
-      .header('content-type', 'application/json')
-      .send(
-        JSON.stringify(
-          request.url.startsWith(jsonRpcPath)
+    const { contentType, body } = request.url.startsWith(restPath)
+      ? restFailure(request, statusCode, message)
+      : {
+          contentType: 'application/json',
+          body: request.url.startsWith(jsonRpcPath)
             ? { jsonrpc: '2.0', id: null, error: rpcError }
             : { error: message },
-        ),
-      );
+        };
+    return reply.code(statusCode).header('content-type', contentType).send(JSON.stringify(body));
   });
   app.setNotFoundHandler(async (request, reply) =>
     reply.code(404).send({

@@ -5,10 +5,32 @@
 import { A2AError } from '@a2a-js/sdk/errors';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 
-/** The service cannot answer now and can soon: HTTP 503 with `Retry-After`. */
-export class UnavailableError extends Error {
+/** What cannot be answered now and can soon: an HTTP status with `Retry-After`. The message is for clients. */
+export abstract class RetryLaterError extends Error {
+  abstract readonly statusCode: 429 | 503;
+  abstract readonly retryAfterSeconds: number;
+}
+
+/** The service, or something that it needs, is away. */
+export class UnavailableError extends RetryLaterError {
   override readonly name = 'UnavailableError';
+  static readonly text = 'The service is not available for the moment. Try again in a few seconds.';
+  readonly statusCode = 503;
   readonly retryAfterSeconds = 2;
+
+  constructor(message: string = UnavailableError.text, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** What went wrong is ours, logged, and not for clients. */
+export class InternalError extends Error {
+  override readonly name = 'InternalError';
+  static readonly text = 'Internal error';
+
+  constructor() {
+    super(InternalError.text);
+  }
 }
 
 /** Runs an operation and turns whatever it throws into an error that may leave the house. */
@@ -22,13 +44,13 @@ export async function answered<T>(log: Logger, operation: () => Promise<T>): Pro
 
 export function toClientError(log: Logger, error: unknown): Error {
   if (error instanceof A2AError) return error;
-  if (error instanceof UnavailableError) return error;
+  if (error instanceof RetryLaterError || error instanceof InternalError) return error;
   if (isDatabaseAway(error)) {
     log.warn({ error: messageOf(error) }, 'the database is away');
-    return new UnavailableError('The service is not available for the moment. Try again in a few seconds.');
+    return new UnavailableError();
   }
   log.error({ err: error }, 'an operation failed');
-  return new Error('Internal error');
+  return new InternalError();
 }
 
 const awayCodes = /^(08...|53...|57P0[1-5]|ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;

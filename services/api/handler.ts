@@ -13,12 +13,7 @@ import type {
   SubscribeToTaskRequest,
   Task,
 } from '@a2a-js/sdk';
-import {
-  ExtendedAgentCardNotConfiguredError,
-  TaskNotCancelableError,
-  TaskNotFoundError,
-  UnsupportedOperationError,
-} from '@a2a-js/sdk/errors';
+import { TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { eventToWire, messageToWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
@@ -118,7 +113,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     getAgentCard: () => Promise.resolve(card),
 
     getAuthenticatedExtendedAgentCard: () =>
-      Promise.reject(new ExtendedAgentCardNotConfiguredError('this agent has no extended card')),
+      // The card declares none (section 3.3.4).
+      Promise.reject(new UnsupportedOperationError('this agent has no extended card')),
 
     sendMessage: (request, context) => answered(log, () => sendMessage(request, context)),
 
@@ -174,7 +170,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }),
 
     createTaskPushNotificationConfig: (request, context) =>
-      answered(log, () => pushConfigs.create(request, callerOf(context))),
+      answered(log, () => pushConfigs.create(request, callerOf(context), context.requestedVersion)),
     getTaskPushNotificationConfig: (request, context) =>
       answered(log, () => pushConfigs.get(request, callerOf(context))),
     listTaskPushNotificationConfigs: (request, context) =>

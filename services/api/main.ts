@@ -16,6 +16,7 @@ import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAgentCard } from './agent-card.ts';
 import { createApp } from './app.ts';
+import { listenGrpc } from './grpc.ts';
 import { createRequestHandler } from './handler.ts';
 import { PageTokens } from './page-token.ts';
 import { createPushConfigs } from './push-config.ts';
@@ -44,7 +45,7 @@ await runService(log, config.drainMs, async () => {
     ringer,
     sealer: createSealer(config.encryptionKeys),
   });
-  const card = createAgentCard(definition, config.publicUrl);
+  const card = createAgentCard(definition, config);
   const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const handler = createRequestHandler({
@@ -58,14 +59,17 @@ await runService(log, config.drainMs, async () => {
     pageTokens,
     log,
   });
-  const app = createApp({ ...config, handler, card, ready: () => checkDatabase(db), log });
-  const address = await app.listen({ host: config.host, port: config.port });
+  const front = { ...config, handler, card, ready: () => checkDatabase(db), log };
+  const app = config.http ? createApp(front) : undefined;
+  const grpc =
+    config.grpcPort === undefined ? undefined : await listenGrpc({ ...front, port: config.grpcPort });
+  const address = await app?.listen({ host: config.host, port: config.port });
 
   return {
-    address,
+    address: address ?? `grpc://${config.host}:${grpc?.port}`,
     drain: async () => {
       await follower.close();
-      await app.close();
+      await Promise.all([app?.close(), grpc?.close()]);
       await ringer.idle();
       await Promise.all([publisher.close(), scheduler.close()]);
       await pool.end();

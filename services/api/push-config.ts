@@ -29,9 +29,17 @@ import { openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
 import { checkId } from './check-message.ts';
 
 export interface PushConfigs {
-  /** The row of a config that a send brings along: checked and sealed. */
-  rowOf(config: TaskPushNotificationConfig, taskId: string): WebhookRow;
-  create(config: TaskPushNotificationConfig, caller: Caller): Promise<TaskPushNotificationConfig>;
+  /**
+   * The row of a config that a send brings along: checked and sealed.
+   *
+   * @param version of the protocol, in which the webhooks are then written
+   */
+  rowOf(config: TaskPushNotificationConfig, taskId: string, version: string): WebhookRow;
+  create(
+    config: TaskPushNotificationConfig,
+    caller: Caller,
+    version: string,
+  ): Promise<TaskPushNotificationConfig>;
   get(request: GetTaskPushNotificationConfigRequest, caller: Caller): Promise<TaskPushNotificationConfig>;
   list(
     request: ListTaskPushNotificationConfigsRequest,
@@ -51,7 +59,7 @@ interface Parts {
 export function createPushConfigs(parts: Parts): PushConfigs {
   const { db, sealer } = parts;
 
-  function rowOf(config: TaskPushNotificationConfig, taskId: string): WebhookRow {
+  function rowOf(config: TaskPushNotificationConfig, taskId: string, version: string): WebhookRow {
     checkId('id', config.id, false);
     checkHeaderValue('token', config.token);
     checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
@@ -59,13 +67,14 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     const checked = checkWebhookUrl(config.url, parts.webhookGuard.allowHosts);
     if ('problem' in checked) throw new RequestMalformedError(`url is refused: ${checked.problem}`);
     return sealSecrets(sealer, taskId, {
-      id: config.id === '' ? uuidv7() : config.id,
+      // Clients of 0.3 may ask for the config of a task without naming it: it has the id of the task then.
+      id: config.id === '' ? (version === '0.3' ? taskId : uuidv7()) : config.id,
       url: checked.url.href,
       token: config.token === '' ? null : config.token,
       authScheme: config.authentication?.scheme ?? null,
       authCredentials: config.authentication?.credentials ?? null,
       events: 'state',
-      protocolVersion: '1.0',
+      protocolVersion: version,
     });
   }
 
@@ -84,10 +93,10 @@ export function createPushConfigs(parts: Parts): PushConfigs {
   return {
     rowOf,
 
-    create: async (config, caller) => {
+    create: async (config, caller, version) => {
       const { taskId } = config;
       checkTaskId(taskId);
-      const row = rowOf(config, taskId);
+      const row = rowOf(config, taskId, version);
       const result = await putWebhookConfig(db, parts, caller, taskId, row);
       switch (result.kind) {
         case 'stored':
@@ -104,8 +113,9 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       }
     },
 
-    get: async ({ taskId, id }, caller) => {
+    get: async ({ taskId, id: named }, caller) => {
       checkTaskId(taskId);
+      const id = named === '' ? taskId : named;
       const stored = await getWebhookConfig(db, caller, taskId, id);
       if (stored === undefined) throw new TaskNotFoundError(`task ${taskId} has no webhook config ${id}`);
       return toWire(taskId, caller, stored);

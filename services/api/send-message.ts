@@ -83,7 +83,8 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     statusAt,
     shown: send.shown,
     traceparent: null,
-    webhook: webhook === undefined ? null : parts.pushConfigs.rowOf(webhook, taskId),
+    webhook:
+      webhook === undefined ? null : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion),
   });
   if (bells !== undefined) {
     parts.ringer.ring(bells);
@@ -118,7 +119,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   }
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   if (webhook !== undefined && !isTerminal(found.task.status.state)) {
-    await parts.pushConfigs.create({ ...webhook, taskId }, send.caller);
+    await parts.pushConfigs.create({ ...webhook, taskId }, send.caller, send.context.requestedVersion);
   }
   const statusAt = new Date().toISOString();
   const result = await acceptFollowUp(parts.db, parts, {

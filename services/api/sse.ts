@@ -8,16 +8,54 @@ import type { FastifyReply } from 'fastify';
 
 const keepAliveMs = 15_000;
 
-export interface SseEvent {
+interface SseEvent {
   id: number | undefined;
+  /** The type; readers take none for "message". */
+  event?: 'error';
   data: unknown;
 }
 
-/** Sends events until they end or the caller goes; the generator is always closed. */
-export function sendSse(
+/** How a binding writes a stream. */
+export interface StreamForm {
+  id(): number | undefined;
+  event(payload: unknown): unknown;
+  error(error: unknown): unknown;
+  /** Runs when the stream has begun well, before anything is sent. */
+  begin(): void;
+  /** Also what is refused before the first event is told as an event. */
+  always?: boolean;
+}
+
+/**
+ * Streams what a generator yields. It throws what is refused before the first event, which is an ordinary error and
+ * not a stream; a later error is the last event.
+ */
+export async function sendStream(
   reply: FastifyReply,
-  events: AsyncGenerator<SseEvent, void, undefined>,
-): FastifyReply {
+  payloads: AsyncGenerator<unknown, void, undefined>,
+  form: StreamForm,
+): Promise<FastifyReply> {
+  const first = payloads.next();
+  if (form.always === true) first.catch(() => undefined);
+  else await first;
+  form.begin();
+  return sendSse(reply, events());
+
+  async function* events(): AsyncGenerator<SseEvent, void, undefined> {
+    try {
+      for (let next = await first; next.done !== true; next = await payloads.next()) {
+        yield { id: form.id(), data: form.event(next.value) };
+      }
+    } catch (error) {
+      yield { id: undefined, event: 'error', data: form.error(error) };
+    } finally {
+      await payloads.return();
+    }
+  }
+}
+
+/** Sends events until they end or the caller goes; the generator is always closed. */
+function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
   const stream = Readable.from(withKeepAlive(events), { objectMode: false, highWaterMark: 16 * 1024 });
   return reply
     .header('content-type', 'text/event-stream')
@@ -59,6 +97,7 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined
   }
 }
 
-function formatEvent({ id, data }: SseEvent): string {
-  return `${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
+function formatEvent({ id, event, data }: SseEvent): string {
+  const head = `${id === undefined ? '' : `id: ${id}\n`}${event === undefined ? '' : `event: ${event}\n`}`;
+  return `${head}data: ${JSON.stringify(data)}\n\n`;
 }

@@ -16,7 +16,7 @@ import { recordAttempts } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import { readWebhookBody } from '#shared/webhooks/body.ts';
+import { readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
 import { openSecrets } from '#shared/webhooks/secrets.ts';
 import type { Agent } from 'undici';
@@ -51,7 +51,14 @@ export function createDeliver(parts: DeliverParts): Deliver {
   const record = recordAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
 
   async function attempt(delivery: ClaimedDelivery): Promise<void> {
-    const body = await readWebhookBody(db, delivery.taskId, delivery.seq, webhook.maxBodyBytes);
+    const { protocolVersion } = delivery.config;
+    const body = await readWebhookBody(
+      db,
+      delivery.taskId,
+      delivery.seq,
+      webhook.maxBodyBytes,
+      protocolVersion,
+    );
     const startedAt = new Date();
     const start = performance.now();
     const posted = body === undefined ? failed('the event is no longer stored') : await send(delivery, body);
@@ -70,10 +77,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     ringer.ring(bells ?? []);
   }
 
-  async function send(
-    delivery: ClaimedDelivery,
-    body: { json: string; truncated: boolean },
-  ): Promise<Posted> {
+  async function send(delivery: ClaimedDelivery, body: WebhookBody): Promise<Posted> {
     const checked = checkWebhookUrl(delivery.config.url, parts.allowHosts);
     if ('problem' in checked) return failed(checked.problem);
     try {

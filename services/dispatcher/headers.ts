@@ -7,13 +7,13 @@ import type { ClaimedDelivery } from '#shared/db/deliveries.ts';
 export function headersOf(
   delivery: ClaimedDelivery,
   secrets: { token: string | null; authScheme: string | null; authCredentials: string | null },
-  body: { truncated: boolean },
+  body: { contentType: string; truncated: boolean },
   now: number,
 ): Record<string, string> {
   const { taskId, configId, seq } = delivery;
   const { token, authScheme, authCredentials } = secrets;
   return {
-    'content-type': 'application/a2a+json',
+    'content-type': body.contentType,
     'user-agent': 'Longhaul',
     // The same for every attempt, so that receivers can drop repeats.
     'webhook-id': `${taskId}.${configId}.${seq}`,

@@ -67,6 +67,12 @@ export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   encryptionKeys: EncryptionKeys;
   /** The address that the agent card gives to clients. */
   publicUrl: string;
+  /** False: this process speaks gRPC alone. */
+  http: boolean;
+  /** Undefined: this process speaks no gRPC. */
+  grpcPort: number | undefined;
+  /** `host:port` that the agent card gives to gRPC clients; undefined: there is no gRPC. */
+  grpcPublicTarget: string | undefined;
   sendWaitMs: number;
   idempotencyWindowSeconds: number;
   bodyLimitBytes: number;
@@ -127,6 +133,7 @@ const standardSchedule = [
 export function readApiConfig(env: Environment = environment): ApiConfig {
   const reader = new EnvReader(env);
   const common = readCommon(reader, 8080);
+  const publicUrl = reader.url('PUBLIC_URL', `http://localhost:${common.port}`);
   const config = {
     ...common,
     ...readAgent(reader),
@@ -135,7 +142,8 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
     encryptionKeys: readEncryptionKeys(reader),
-    publicUrl: reader.url('PUBLIC_URL', `http://localhost:${common.port}`),
+    publicUrl,
+    ...readBindings(reader, common.port, publicUrl),
     sendWaitMs: 1000 * reader.number('SEND_WAIT_SECONDS', 50, { min: 0, max: 3500, whole: false }),
     idempotencyWindowSeconds: reader.number('IDEMPOTENCY_WINDOW_SECONDS', 86_400, {
       min: 0,
@@ -214,6 +222,31 @@ function readCommon(reader: EnvReader, port: number): CommonConfig {
 
 function readAgent(reader: EnvReader): AgentConfig {
   return { agentFile: reader.optional('AGENT_FILE'), agentModule: reader.optional('AGENT_MODULE') };
+}
+
+/** One process may speak HTTP and gRPC on two ports, or gRPC alone on the one port that a Cloud Run service has. */
+function readBindings(
+  reader: EnvReader,
+  port: number,
+  publicUrl: string,
+): Pick<ApiConfig, 'http' | 'grpcPort' | 'grpcPublicTarget'> {
+  const http = reader.oneOf('API_BINDINGS', ['all', 'grpc'], 'all') === 'all';
+  const named = reader.optional('GRPC_PORT');
+  const grpcPort =
+    named !== undefined || !http ? reader.number('GRPC_PORT', port, { min: 0, max: 65_535 }) : undefined;
+  if (http && grpcPort === port && port !== 0) {
+    reader.problem('GRPC_PORT must not be PORT, unless API_BINDINGS is grpc');
+  }
+  const target = reader.optional('GRPC_PUBLIC_TARGET');
+  if (target !== undefined && !/^[^\s/]+:\d+$/.test(target)) {
+    reader.problem(`GRPC_PUBLIC_TARGET must be host:port, such as "agent.example.com:443", not "${target}"`);
+  }
+  const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : 'localhost';
+  return {
+    http,
+    grpcPort,
+    grpcPublicTarget: target ?? (grpcPort === undefined ? undefined : `${host}:${grpcPort}`),
+  };
 }
 
 function readDatabase(reader: EnvReader): DatabaseConfig {

@@ -1,8 +1,10 @@
 /**
  * What a webhook says about an event: a `StreamResponse` (A2A 1.0, section 4.3.3). A state in which the task ends or
  * waits for the caller carries the Task with its artifacts, so that results arrive by push; every other event is sent
- * as it is streamed.
+ * as it is streamed. Receivers of A2A 0.3 get the whole Task about every change of state, in the form of that version.
  */
+import { StreamResponse } from '@a2a-js/sdk';
+import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
 import type { Db } from '../db/database.ts';
 import { readEvent, readStatusAsOf, readTaskAsOf } from '../db/task-as-of.ts';
 import type { EventPayload, TaskStatus } from '../domain/events.ts';
@@ -10,27 +12,43 @@ import { classOf, stateClass } from '../domain/task.ts';
 
 export interface WebhookBody {
   json: string;
+  contentType: string;
   /** The whole would have been too large: this is the status, and the receiver may fetch the rest. */
   truncated: boolean;
 }
 
-/** @returns undefined where there is no such event any more */
+const v03 = new V03PushNotificationSerializer();
+
+/**
+ * @param version of the protocol, as the config was registered
+ * @returns undefined where there is no such event any more
+ */
 export async function readWebhookBody(
   db: Db,
   taskId: string,
   seq: number,
   maxBytes: number,
+  version: string,
 ): Promise<WebhookBody | undefined> {
   const event = await readEvent(db, taskId, seq);
   if (event === undefined) return undefined;
   const { payload } = event;
-  const forms =
-    'statusUpdate' in payload && event.kind === 'state' && settles(payload.statusUpdate.status)
-      ? await taskForms(db, taskId, seq, maxBytes)
-      : await eventForms(db, taskId, seq, payload, maxBytes);
+  const legacy = version === '0.3';
+  const whole =
+    'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
+  const forms = whole
+    ? await taskForms(db, taskId, seq, maxBytes)
+    : await eventForms(db, taskId, seq, payload, maxBytes);
+  const written = legacy ? forms.map((form) => form && inV03(form)) : forms;
   const fits = (form: string | undefined) => form !== undefined && Buffer.byteLength(form) <= maxBytes;
-  const json = forms.find(fits) ?? forms.at(-1);
-  return json === undefined ? undefined : { json, truncated: json !== forms[0] };
+  const json = written.find(fits) ?? written.at(-1);
+  if (json === undefined) return undefined;
+  const contentType = legacy ? 'application/json' : 'application/a2a+json';
+  return { json, contentType, truncated: json !== written[0] };
+}
+
+function inV03(form: string): string {
+  return v03.serialize(StreamResponse.fromJSON(JSON.parse(form))).body;
 }
 
 function settles(status: TaskStatus): boolean {

@@ -1,0 +1,117 @@
+/**
+ * The context of a call, made alike for every binding: version, extensions and tenant (A2A section 3.2.6), the caller,
+ * and the signal that aborts when the caller has gone.
+ */
+import { A2A_VERSION_HEADER, HTTP_EXTENSION_HEADER, type AgentCard } from '@a2a-js/sdk';
+import { LEGACY_HTTP_EXTENSION_HEADER } from '@a2a-js/sdk/compat/v0_3';
+import { ExtensionSupportRequiredError } from '@a2a-js/sdk/errors';
+import { ServerCallContext, validateVersion, type User } from '@a2a-js/sdk/server';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { setSignal } from './caller.ts';
+
+/** The version of clients that name none. */
+const legacyVersion = '0.3';
+
+export interface CallParameters {
+  /** As the client names it; empty or absent means 0.3. */
+  version: string | undefined;
+  extensions: readonly string[];
+  tenant?: string | undefined;
+  user?: User | undefined;
+  signal: AbortSignal;
+}
+
+export function createCallContext(parameters: CallParameters): ServerCallContext {
+  const { version, extensions, tenant, user, signal } = parameters;
+  const context = new ServerCallContext({
+    requestedVersion: readVersion(version),
+    requestedExtensions: [...new Set(extensions)],
+    ...(tenant !== undefined && tenant !== '' && { tenant }),
+    ...(user !== undefined && { user }),
+  });
+  setSignal(context, signal);
+  return context;
+}
+
+/** The context of an HTTP request, whichever binding it comes by. */
+export function httpCallContext(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  tenant?: string,
+): ServerCallContext {
+  const gone = new AbortController();
+  // Of the response, not of the socket: that one lives on, and serves other requests.
+  reply.raw.once('close', () => gone.abort());
+  const extensions = [
+    headerOf(request, HTTP_EXTENSION_HEADER),
+    headerOf(request, LEGACY_HTTP_EXTENSION_HEADER),
+  ];
+  return createCallContext({
+    version: versionOf(request),
+    extensions: extensions.flatMap(splitList),
+    tenant,
+    signal: gone.signal,
+  });
+}
+
+/** The version that an HTTP request names: in a header, or in the query instead (section 3.6.1). */
+export function versionOf(request: FastifyRequest): string {
+  const queried = (request.query as Record<string, unknown>)[A2A_VERSION_HEADER];
+  return readVersion(
+    headerOf(request, A2A_VERSION_HEADER) ?? (typeof queried === 'string' ? queried : undefined),
+  );
+}
+
+/**
+ * What a call must meet before anything is done for it.
+ *
+ * @throws {VersionNotSupportedError} where the card does not offer the version on this binding
+ * @throws {ExtensionSupportRequiredError} where the card requires an extension that the client has not named
+ */
+export function admit(context: ServerCallContext, card: AgentCard, binding: string): void {
+  validateVersion(context.requestedVersion, card, binding);
+  requireExtensions(context, card);
+}
+
+/** @throws {ExtensionSupportRequiredError} (sections 3.3.4 and 4.6.3) */
+export function requireExtensions(context: ServerCallContext, card: AgentCard): void {
+  const named = new Set(context.requestedExtensions);
+  const missing = (card.capabilities?.extensions ?? []).filter(
+    ({ required, uri }) => required && !named.has(uri),
+  );
+  if (missing.length === 0) return;
+  const uris = missing.map(({ uri }) => uri).join(',');
+  throw new ExtensionSupportRequiredError(
+    `this agent requires extensions: send the header ${HTTP_EXTENSION_HEADER}: ${uris}`,
+  );
+}
+
+export function isLegacy(context: ServerCallContext): boolean {
+  return context.requestedVersion === legacyVersion;
+}
+
+/** Tells the client which extensions are active in the answer. */
+export function echoExtensions(reply: FastifyReply, context: ServerCallContext): void {
+  const active = context.activatedExtensions ?? [];
+  if (active.length === 0) return;
+  const name = isLegacy(context) ? LEGACY_HTTP_EXTENSION_HEADER : HTTP_EXTENSION_HEADER;
+  void reply.header(name, active.join(','));
+}
+
+/** None is 0.3 (section 3.6.2); patch numbers play no part in which versions go together (section 3.6). */
+function readVersion(version = ''): string {
+  const trimmed = version.trim();
+  return trimmed === '' ? legacyVersion : (/^(\d+\.\d+)\.\d+$/.exec(trimmed)?.[1] ?? trimmed);
+}
+
+function headerOf(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name.toLowerCase()];
+  return Array.isArray(value) ? value.join(',') : value;
+}
+
+function splitList(list: string | undefined): string[] {
+  return (list ?? '')
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}

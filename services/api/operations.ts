@@ -1,0 +1,153 @@
+/**
+ * The operations of A2A 1.0 as JSON in and JSON out, for the two bindings that carry JSON: what one of them takes and
+ * answers, the other does too (A2A section 5.1), since both read and write here.
+ */
+import {
+  AgentCard,
+  CancelTaskRequest,
+  DeleteTaskPushNotificationConfigRequest,
+  GetExtendedAgentCardRequest,
+  GetTaskPushNotificationConfigRequest,
+  GetTaskRequest,
+  ListTaskPushNotificationConfigsRequest,
+  ListTaskPushNotificationConfigsResponse,
+  ListTasksRequest,
+  type ListTasksResponse,
+  Message,
+  SendMessageRequest,
+  StreamResponse,
+  SubscribeToTaskRequest,
+  Task,
+  TaskPushNotificationConfig,
+} from '@a2a-js/sdk';
+import { A2AError, RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
+import { messageOf } from '#shared/runtime/log.ts';
+
+/** The fields of a request, by their JSON names. */
+export type Params = Readonly<Record<string, unknown>>;
+export type Unary = (params: Params, context: ServerCallContext) => Promise<unknown>;
+export type Streaming = (
+  params: Params,
+  context: ServerCallContext,
+) => AsyncGenerator<unknown, void, undefined>;
+
+export type UnaryName =
+  | 'SendMessage'
+  | 'GetTask'
+  | 'ListTasks'
+  | 'CancelTask'
+  | 'CreateTaskPushNotificationConfig'
+  | 'GetTaskPushNotificationConfig'
+  | 'ListTaskPushNotificationConfigs'
+  | 'DeleteTaskPushNotificationConfig'
+  | 'GetExtendedAgentCard';
+export type StreamingName = 'SendStreamingMessage' | 'SubscribeToTask';
+
+export interface Operations {
+  unary: Partial<Record<UnaryName, Unary>>;
+  streaming: Record<StreamingName, Streaming>;
+}
+
+export function createOperations(handler: A2ARequestHandler): Operations {
+  return {
+    unary: {
+      SendMessage: unary(
+        SendMessageRequest,
+        (request, context) => handler.sendMessage(request, context),
+        (sent) => ('messageId' in sent ? { message: Message.toJSON(sent) } : { task: Task.toJSON(sent) }),
+      ),
+      GetTask: unary(
+        GetTaskRequest,
+        (request, context) => handler.getTask(request, context),
+        (task) => Task.toJSON(task),
+      ),
+      ListTasks: async (params, context) => {
+        const request = decode(ListTasksRequest, params);
+        return listToJson(await handler.listTasks(request, context), request.includeArtifacts === true);
+      },
+      CancelTask: unary(
+        CancelTaskRequest,
+        (request, context) => handler.cancelTask(request, context),
+        (task) => Task.toJSON(task),
+      ),
+      CreateTaskPushNotificationConfig: unary(
+        TaskPushNotificationConfig,
+        (request, context) => handler.createTaskPushNotificationConfig(request, context),
+        (config) => TaskPushNotificationConfig.toJSON(config),
+      ),
+      GetTaskPushNotificationConfig: unary(
+        GetTaskPushNotificationConfigRequest,
+        (request, context) => handler.getTaskPushNotificationConfig(request, context),
+        (config) => TaskPushNotificationConfig.toJSON(config),
+      ),
+      ListTaskPushNotificationConfigs: unary(
+        ListTaskPushNotificationConfigsRequest,
+        (request, context) => handler.listTaskPushNotificationConfigs(request, context),
+        (page) => ListTaskPushNotificationConfigsResponse.toJSON(page),
+      ),
+      DeleteTaskPushNotificationConfig: unary(
+        DeleteTaskPushNotificationConfigRequest,
+        (request, context) => handler.deleteTaskPushNotificationConfig(request, context),
+        () => null,
+      ),
+      GetExtendedAgentCard: unary(
+        GetExtendedAgentCardRequest,
+        (request, context) => handler.getAuthenticatedExtendedAgentCard(request, context),
+        (card) => AgentCard.toJSON(card),
+      ),
+    },
+    streaming: {
+      SendStreamingMessage: streaming(SendMessageRequest, (request, context) =>
+        handler.sendMessageStream(request, context),
+      ),
+      SubscribeToTask: streaming(SubscribeToTaskRequest, (request, context) =>
+        handler.resubscribe(request, context),
+      ),
+    },
+  };
+}
+
+interface Codec<T> {
+  fromJSON(json: unknown): T;
+}
+
+function unary<Request, Result>(
+  codec: Codec<Request>,
+  run: (request: Request, context: ServerCallContext) => Promise<Result>,
+  toJson: (result: Result) => unknown,
+): Unary {
+  return async (params, context) => toJson(await run(decode(codec, params), context));
+}
+
+function streaming<Request>(
+  codec: Codec<Request>,
+  run: (request: Request, context: ServerCallContext) => AsyncGenerator<StreamResponse, void, undefined>,
+): Streaming {
+  return async function* (params, context) {
+    for await (const event of run(decode(codec, params), context)) yield StreamResponse.toJSON(event);
+  };
+}
+
+/** @throws {RequestMalformedError} for what the codecs cannot read */
+export function decode<T>(codec: Codec<T>, json: unknown): T {
+  try {
+    return codec.fromJSON(json);
+  } catch (error) {
+    if (error instanceof A2AError) throw error;
+    throw new RequestMalformedError(`the request cannot be read: ${messageOf(error)}`);
+  }
+}
+
+/** Fields are required here that ProtoJSON leaves out where they are empty (section 3.1.4). */
+function listToJson(page: ListTasksResponse, includeArtifacts: boolean): unknown {
+  return {
+    tasks: page.tasks.map((task) => ({
+      ...(includeArtifacts && { artifacts: [] }),
+      ...(Task.toJSON(task) as object),
+    })),
+    nextPageToken: page.nextPageToken,
+    pageSize: page.pageSize,
+    totalSize: page.totalSize,
+  };
+}

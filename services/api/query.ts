@@ -1,0 +1,40 @@
+/**
+ * Query parameters of the HTTP+JSON binding (A2A section 11.5). A value of the wrong type is refused with what would be
+ * right; parameters that are not known are left alone (section 5.7).
+ */
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
+
+export class Query {
+  readonly #values: Readonly<Record<string, unknown>>;
+
+  constructor(values: unknown) {
+    this.#values = typeof values === 'object' && values !== null ? { ...values } : {};
+  }
+
+  /** The first of these names that is set: a version may have called a parameter otherwise. */
+  string(...names: [string, ...string[]]): string | undefined {
+    const name = names.find((one) => this.#values[one] !== undefined) ?? names[0];
+    const value = this.#values[name];
+    if (value === undefined || typeof value === 'string') return value;
+    throw new RequestMalformedError(`${name} is given more than once`);
+  }
+
+  integer(...names: [string, ...string[]]): number | undefined {
+    const value = this.string(...names);
+    if (value === undefined) return undefined;
+    if (/^-?\d{1,10}$/.test(value)) return Number(value);
+    throw new RequestMalformedError(`${names[0]} must be a whole number, not "${value}"`);
+  }
+
+  boolean(name: string): boolean | undefined {
+    const value = this.string(name);
+    if (value === undefined || value === 'true' || value === 'false') return value && value === 'true';
+    throw new RequestMalformedError(`${name} must be true or false, not "${value}"`);
+  }
+
+  oneOf(name: string, allowed: readonly string[]): string | undefined {
+    const value = this.string(name);
+    if (value === undefined || allowed.includes(value)) return value;
+    throw new RequestMalformedError(`${name} must be one of ${allowed.join(', ')}, not "${value}"`);
+  }
+}

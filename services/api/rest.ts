@@ -1,0 +1,163 @@
+/**
+ * The HTTP+JSON binding (A2A section 11 and the annotations of the protocol's own a2a.proto), for clients of 1.0 and of
+ * 0.3 at the same paths: the version that a request names decides which dialect is spoken. Every route exists with and
+ * without a tenant before it.
+ */
+import { A2A_CONTENT_TYPE, A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
+import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { admit, echoExtensions, httpCallContext, versionOf } from './call-context.ts';
+import { streamedEvent } from './caller.ts';
+import { mediaTypeOf } from './content-type.ts';
+import { RetryLaterError, toClientError } from './errors.ts';
+import { createLegacyDialect, legacyErrorBody } from './legacy/rest.ts';
+import type { Params } from './operations.ts';
+import { Query } from './query.ts';
+import { createDialect, httpStatusOf, statusBody, type RestDialect } from './rest-dialect.ts';
+import { routes, type Route } from './rest-routes.ts';
+import { sendStream } from './sse.ts';
+
+/** Clients of 0.3 are given the address without its last part, which they add themselves. */
+export const restPath = '/a2a/v1';
+export const legacyRestPath = '/a2a';
+
+export interface RestParts {
+  handler: A2ARequestHandler;
+  card: AgentCard;
+  log: Logger;
+}
+
+type PathParams = Readonly<Record<string, string>>;
+
+export function registerRest(app: FastifyInstance, parts: RestParts): void {
+  const { handler, card, log } = parts;
+  const current = createDialect(handler);
+  const legacy = createLegacyDialect(handler);
+
+  async function answer(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    // The version decides in which dialect anything is refused.
+    const dialect = dialectOf(request);
+    if (route.version !== undefined && route.version !== dialect.version) {
+      return notServed(dialect, request, reply);
+    }
+    try {
+      const query = new Query(request.query);
+      const own = route.method === 'POST' ? readBody(request) : route.query(query);
+      const params = bind({ tenant: query.string('tenant'), ...own }, request.params as PathParams);
+      const { tenant = '' } = params;
+      if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
+      const context = httpCallContext(request, reply, tenant);
+      admit(context, card, 'HTTP+JSON');
+      if ('streaming' in route) {
+        const stream = dialect.streaming[route.streaming];
+        return await sendStream(reply, stream(params, context), {
+          id: () => streamedEvent(context),
+          event: (payload) => payload,
+          error: (error) => errorOf(dialect, error).body,
+          begin: () => echoExtensions(reply, context),
+        });
+      }
+      const run = dialect.unary[route.unary];
+      if (run === undefined) return await notServed(dialect, request, reply);
+      const result = await run(params, context);
+      echoExtensions(reply, context);
+      const status = dialect.statusOf(route.unary);
+      return status === 204 ? await reply.code(204).send() : await send(reply.code(status), dialect, result);
+    } catch (error) {
+      return sendError(reply, dialect, error);
+    }
+  }
+
+  function dialectOf(request: FastifyRequest): RestDialect {
+    return versionOf(request) === legacy.version ? legacy : current;
+  }
+
+  function errorOf(dialect: RestDialect, error: unknown): { status: number; body: unknown } {
+    const told = toClientError(log, error);
+    const status = httpStatusOf(told);
+    return { status, body: dialect.errorBody(told, status) };
+  }
+
+  async function sendError(reply: FastifyReply, dialect: RestDialect, error: unknown): Promise<FastifyReply> {
+    if (error instanceof RetryLaterError) void reply.header('retry-after', String(error.retryAfterSeconds));
+    const { status, body } = errorOf(dialect, error);
+    return send(reply.code(status), dialect, body);
+  }
+
+  async function notServed(
+    dialect: RestDialect,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
+    const text = `A2A ${dialect.version} serves nothing at ${request.method} ${request.url}`;
+    const hint = dialect === legacy ? `: send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
+    return send(reply.code(404), dialect, dialect.errorBody(new Error(text + hint), 404));
+  }
+
+  void app.register(
+    (scope, _options, done) => {
+      for (const prefix of ['', '/:tenant']) {
+        for (const route of routes) {
+          scope.route({
+            method: route.method,
+            url: `${prefix}${route.path}`,
+            handler: (request, reply) => answer(route, request, reply),
+          });
+        }
+      }
+      scope.setNotFoundHandler((request, reply) => notServed(dialectOf(request), request, reply));
+      done();
+    },
+    { prefix: restPath },
+  );
+}
+
+/** The answer to what goes wrong before a route is reached: a body that is too large, or that breaks off. */
+export function restFailure(
+  request: FastifyRequest,
+  status: number,
+  message: string,
+): { contentType: string; body: unknown } {
+  return versionOf(request) === '0.3'
+    ? { contentType: 'application/json', body: legacyErrorBody(new Error(message), status) }
+    : { contentType: A2A_CONTENT_TYPE, body: statusBody(new Error(message), status) };
+}
+
+async function send(reply: FastifyReply, dialect: RestDialect, body: unknown): Promise<FastifyReply> {
+  return reply.header('content-type', dialect.contentType).send(JSON.stringify(body));
+}
+
+/** @throws {RequestMalformedError} or {ContentTypeNotSupportedError} */
+function readBody(request: FastifyRequest): Params {
+  const text = typeof request.body === 'string' ? request.body.trim() : '';
+  if (text === '') return {};
+  const mediaType = mediaTypeOf(request);
+  if (mediaType !== undefined && mediaType !== A2A_CONTENT_TYPE && mediaType !== 'application/json') {
+    throw new ContentTypeNotSupportedError(
+      `the body must be ${A2A_CONTENT_TYPE} or application/json, not ${mediaType}`,
+    );
+  }
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new RequestMalformedError(`the body is not valid JSON: ${messageOf(error)}`);
+  }
+  // Some clients write the empty request as null.
+  if (body === null) return {};
+  if (typeof body === 'object' && !Array.isArray(body)) return body as Params;
+  throw new RequestMalformedError('the body must be a JSON object with the fields of the request');
+}
+
+/** What stands in the path counts; a body that says something else is a mistake. */
+function bind(params: Params, path: PathParams): Params {
+  for (const [name, value] of Object.entries(path)) {
+    const other = params[name];
+    if (other !== undefined && other !== '' && other !== value) {
+      throw new RequestMalformedError(`${name} is ${value} in the address and something else in the body`);
+    }
+  }
+  return { ...params, ...path };
+}
