@@ -70,11 +70,6 @@ export function versionOf(request: FastifyRequest): string {
  */
 export function admit(context: ServerCallContext, card: AgentCard, binding: string): void {
   validateVersion(context.requestedVersion, card, binding);
-  requireExtensions(context, card);
-}
-
-/** @throws {ExtensionSupportRequiredError} (sections 3.3.4 and 4.6.3) */
-export function requireExtensions(context: ServerCallContext, card: AgentCard): void {
   const named = new Set(context.requestedExtensions);
   const missing = (card.capabilities?.extensions ?? []).filter(
     ({ required, uri }) => required && !named.has(uri),

@@ -12,7 +12,7 @@ import { UnauthenticatedUser, type A2ARequestHandler, type ServerCallContext } f
 import { A2AService, grpcService, type GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { createCallContext, requireExtensions } from './call-context.ts';
+import { admit, createCallContext } from './call-context.ts';
 import { signalOf } from './caller.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
 import { healthMethods, healthService } from './grpc-health.ts';
@@ -91,12 +91,12 @@ function optionsFor(version: '1.0' | '0.3', { handler, card, log }: GrpcParts): 
         user,
         signal: gone.signal,
       });
+      admit(context, card, 'GRPC');
       if (context.requestedVersion !== version) {
         throw new VersionNotSupportedError(
           `this service speaks A2A ${version} and the call names ${context.requestedVersion}: set the metadata a2a-version, or call ${version === '1.0' ? 'a2a.v1' : 'lf.a2a.v1'}.A2AService`,
         );
       }
-      requireExtensions(context, card);
       if (call !== undefined) calls.set(context, call);
       return context;
     },

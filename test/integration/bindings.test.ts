@@ -1,0 +1,200 @@
+/**
+ * The three bindings do the same (A2A section 5.1): one story with every operation and every error is told through
+ * each, on the wire, and what comes back is compared. Ids and times differ; nothing else may.
+ */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { freePort } from '../../services/local/ports.ts';
+import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../support/raw-bindings.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { startStack } from '../support/stack.ts';
+
+/** Section 5.4, by the reason that google.rpc.ErrorInfo gives, and JSON-RPC's own for what is malformed. */
+const codes: Record<string, Record<RawBinding['name'], number>> = {
+  TASK_NOT_FOUND: { JSONRPC: -32001, 'HTTP+JSON': 404, GRPC: 5 },
+  TASK_NOT_CANCELABLE: { JSONRPC: -32002, 'HTTP+JSON': 400, GRPC: 9 },
+  UNSUPPORTED_OPERATION: { JSONRPC: -32004, 'HTTP+JSON': 400, GRPC: 9 },
+  VERSION_NOT_SUPPORTED: { JSONRPC: -32009, 'HTTP+JSON': 400, GRPC: 9 },
+  INVALID_PARAMS: { JSONRPC: -32602, 'HTTP+JSON': 400, GRPC: 3 },
+};
+
+test('the bindings', async (t) => {
+  const grpcPort = await freePort();
+  const stack = await startStack(t, {
+    AGENT_MODULE: `${import.meta.dirname}/../support/agents/scripted.ts`,
+    GRPC_PORT: String(grpcPort),
+  });
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  const receiver = await startReceiver(t);
+  const bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
+  t.after(() => bindings.forEach((binding) => binding.close()));
+
+  await t.test('tell one story alike', async (t) => {
+    const told = await Promise.all(
+      bindings.map(async (binding) => {
+        const outcomes = await story(binding, receiver.url);
+        for (const [step, outcome] of Object.entries(outcomes)) {
+          for (const { error } of Array.isArray(outcome) ? outcome : [outcome]) {
+            if (error === undefined) continue;
+            const code = codes[error.reason ?? '']?.[binding.name];
+            assert.equal(error.code, code, `${binding.name}, ${step}: ${JSON.stringify(error)}`);
+          }
+        }
+        return { binding, outcomes: normal(outcomes) };
+      }),
+    );
+    const [first, ...others] = told;
+    for (const { binding, outcomes } of others) {
+      for (const [step, outcome] of Object.entries(outcomes)) {
+        await t.test(`${binding.name}: ${step}`, () => assert.deepEqual(outcome, first!.outcomes[step]));
+      }
+    }
+    await t.test('and it is the right one', () => {
+      const errors = Object.entries(first!.outcomes).flatMap(([step, outcome]) =>
+        outcome.error === undefined ? [] : [[step, outcome.error.reason]],
+      );
+      assert.deepEqual(Object.fromEntries(errors), expectedErrors);
+      const of = (step: string) => first!.outcomes[step];
+      assert.equal(of('send and wait').result.task.status.state, 'TASK_STATE_COMPLETED');
+      assert.equal(of('a direct answer').result.message.parts[0].text, 'hi');
+      assert.equal(of('cancel').result.status.state, 'TASK_STATE_CANCELED');
+      assert.equal(of('list').result.totalSize, 1);
+      assert.equal(of('list').result.tasks[0].artifacts[0].parts[0].text, 'hello');
+      assert.equal(of('read without history').result.history, undefined);
+      const streamed = (step: string) => of(step).map((one: Outcome) => Object.keys(one.result)[0]);
+      assert.deepEqual(streamed('stream'), ['task', 'statusUpdate', 'artifactUpdate', 'statusUpdate']);
+      assert.equal(streamed('subscribe')[0], 'task');
+      assert.equal(of('subscribe').at(-1).result.statusUpdate.status.state, 'TASK_STATE_COMPLETED');
+      assert.equal(of('list configs').result.configs.length, 1);
+      assert.equal(of('tenants: read by theirs').result.status.state, 'TASK_STATE_COMPLETED');
+    });
+  });
+});
+
+const expectedErrors = {
+  'read: not there': 'TASK_NOT_FOUND',
+  'read: negative history': 'INVALID_PARAMS',
+  'send: to a task at its end': 'UNSUPPORTED_OPERATION',
+  'send: to no task': 'TASK_NOT_FOUND',
+  'send: no parts': 'INVALID_PARAMS',
+  'send: no message': 'INVALID_PARAMS',
+  'send: the id of another message': 'INVALID_PARAMS',
+  'list: page too large': 'INVALID_PARAMS',
+  'list: page of another list': 'INVALID_PARAMS',
+  'cancel: not there': 'TASK_NOT_FOUND',
+  'cancel: at its end': 'TASK_NOT_CANCELABLE',
+  'configs: of no task': 'TASK_NOT_FOUND',
+  'configs: a refused address': 'INVALID_PARAMS',
+  'configs: deleted': 'TASK_NOT_FOUND',
+  'no extended card': 'UNSUPPORTED_OPERATION',
+  'version of the future': 'VERSION_NOT_SUPPORTED',
+  'tenants: read by others': 'TASK_NOT_FOUND',
+};
+
+// oxlint-disable-next-line typescript/no-explicit-any -- outcomes are looked at field by field
+type Steps = Record<string, any>;
+
+async function story(binding: RawBinding, hook: string): Promise<Steps> {
+  const steps: Steps = {};
+  const { call } = binding;
+  const send = (text: string, more: object = {}, configuration: object = {}) => ({
+    message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...more },
+    configuration,
+  });
+  const collect = async (operation: string, params: Record<string, unknown>): Promise<Outcome[]> => {
+    const outcomes: Outcome[] = [];
+    for await (const outcome of binding.stream(operation, params)) outcomes.push(outcome);
+    return outcomes;
+  };
+  const none = randomUUID();
+
+  const whole = send('say hello');
+  steps['send and wait'] = await call('SendMessage', whole);
+  const { id, contextId } = steps['send and wait'].result.task;
+  steps['send again'] = await call('SendMessage', whole);
+  steps['send: the id of another message'] = await call('SendMessage', {
+    ...whole,
+    message: { ...whole.message, parts: [{ text: 'say something else' }] },
+  });
+  steps['a direct answer'] = await call('SendMessage', send('direct hi'));
+  steps['read'] = await call('GetTask', { id });
+  steps['read without history'] = await call('GetTask', { id, historyLength: 0 });
+  steps['read: not there'] = await call('GetTask', { id: none });
+  steps['read: negative history'] = await call('GetTask', { id, historyLength: -1 });
+  steps['send: to a task at its end'] = await call('SendMessage', send('say more', { taskId: id }));
+  steps['send: to no task'] = await call('SendMessage', send('say more', { taskId: none }));
+  steps['send: no parts'] = await call('SendMessage', send('', { parts: [] }));
+  steps['send: no message'] = await call('SendMessage', {});
+
+  const slow = await call('SendMessage', send('wait 60000', {}, { returnImmediately: true }));
+  assert.equal(slow.result.task.status.state, 'TASK_STATE_SUBMITTED');
+  steps['cancel'] = await call('CancelTask', { id: slow.result.task.id });
+  steps['cancel: at its end'] = await call('CancelTask', { id: slow.result.task.id });
+  steps['cancel: not there'] = await call('CancelTask', { id: none });
+
+  const list = { contextId, status: 'TASK_STATE_COMPLETED', includeArtifacts: true, pageSize: 5 };
+  steps['list'] = await call('ListTasks', list);
+  steps['list: nothing'] = await call('ListTasks', { contextId: none });
+  steps['list: page too large'] = await call('ListTasks', { pageSize: 1000 });
+  steps['list: page of another list'] = await call('ListTasks', { pageToken: 'bm8' });
+
+  steps['stream'] = await collect('SendStreamingMessage', send('say streamed'));
+  steps['stream: no parts'] = await collect('SendStreamingMessage', send('', { parts: [] }));
+  const asked = await call('SendMessage', send('ask what?'));
+  const taskId: string = asked.result.task.id;
+  const subscribed: Outcome[] = [];
+  for await (const event of binding.stream('SubscribeToTask', { id: taskId })) {
+    if (subscribed.length === 0) await call('SendMessage', send('say answered', { taskId }));
+    subscribed.push(event);
+  }
+  steps['subscribe'] = subscribed;
+  steps['subscribe: at its end'] = await collect('SubscribeToTask', { id });
+  steps['subscribe: not there'] = await collect('SubscribeToTask', { id: none });
+
+  const config = {
+    id: 'mine',
+    url: hook,
+    token: 'secret',
+    authentication: { scheme: 'Bearer', credentials: 'x' },
+  };
+  steps['create config'] = await call('CreateTaskPushNotificationConfig', { taskId: id, ...config });
+  steps['get config'] = await call('GetTaskPushNotificationConfig', { taskId: id, id: 'mine' });
+  steps['list configs'] = await call('ListTaskPushNotificationConfigs', { taskId: id, pageSize: 3 });
+  steps['delete config'] = await call('DeleteTaskPushNotificationConfig', { taskId: id, id: 'mine' });
+  steps['delete it again'] = await call('DeleteTaskPushNotificationConfig', { taskId: id, id: 'mine' });
+  steps['configs: deleted'] = await call('GetTaskPushNotificationConfig', { taskId: id, id: 'mine' });
+  steps['configs: of no task'] = await call('CreateTaskPushNotificationConfig', { taskId: none, ...config });
+  steps['configs: a refused address'] = await call('CreateTaskPushNotificationConfig', {
+    taskId: id,
+    url: 'http://10.0.0.1/hook',
+  });
+
+  steps['no extended card'] = await call('GetExtendedAgentCard', {});
+  steps['version of the future'] = await call('GetTask', { id }, { 'a2a-version': '9.9' });
+  steps['a patch number'] = await call('GetTask', { id }, { 'a2a-version': '1.0.3' });
+
+  const tenant = 'acme';
+  const theirs = await call('SendMessage', { tenant, ...send('say ours') });
+  steps['tenants: read by theirs'] = await call('GetTask', { tenant, id: theirs.result.task.id });
+  steps['tenants: read by others'] = await call('GetTask', { id: theirs.result.task.id });
+  steps['tenants: stream'] = await collect('SendStreamingMessage', { tenant, ...send('say ours') });
+  return steps;
+}
+
+/** Ids become the order in which they appear, times become one time, and codes are the binding's own. */
+function normal(steps: Steps): Steps {
+  const ids = new Map<string, string>();
+  const text = JSON.stringify(steps, (key, value: unknown) => (key === 'code' ? undefined : value))
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (id) => {
+      if (!ids.has(id)) ids.set(id, `#${ids.size}`);
+      return ids.get(id)!;
+    })
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'T');
+  // ProtoJSON may leave out what is empty: JSON bindings do so, but for lists of tasks.
+  return JSON.parse(text, (_key, value: unknown) => (isEmpty(value) ? undefined : value)) as Steps;
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === '' || value === 0 || value === null || (Array.isArray(value) && value.length === 0);
+}

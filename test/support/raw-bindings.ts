@@ -1,0 +1,212 @@
+/**
+ * The three bindings of A2A 1.0 as they are on the wire, each behind the same few functions: JSON of the protocol in,
+ * JSON of the protocol or an error out, with nothing that a client library would put right.
+ */
+import {
+  AgentCard,
+  CancelTaskRequest,
+  DeleteTaskPushNotificationConfigRequest,
+  GetExtendedAgentCardRequest,
+  GetTaskPushNotificationConfigRequest,
+  GetTaskRequest,
+  ListTaskPushNotificationConfigsRequest,
+  ListTaskPushNotificationConfigsResponse,
+  ListTasksRequest,
+  ListTasksResponse,
+  parseSseStream,
+  SendMessageRequest,
+  SendMessageResponse,
+  StreamResponse,
+  SubscribeToTaskRequest,
+  Task,
+  TaskPushNotificationConfig,
+} from '@a2a-js/sdk';
+import { A2AService } from '@a2a-js/sdk/server/grpc';
+import { decodeErrorInfo, decodeStatus } from '@a2a-js/sdk/errors/grpc';
+import { credentials, makeGenericClientConstructor, Metadata, type ServiceError } from '@grpc/grpc-js';
+
+// oxlint-disable-next-line typescript/no-explicit-any -- what comes is looked at field by field
+type Json = any;
+type Params = Record<string, unknown>;
+type Headers = Record<string, string>;
+
+export interface WireError {
+  /** The binding's own: JSON-RPC's code, the HTTP status, or the status of gRPC. */
+  code: number;
+  message: string;
+  /** Of google.rpc.ErrorInfo; undefined where there is none. */
+  reason: string | undefined;
+}
+
+export interface Outcome {
+  result?: Json;
+  error?: WireError;
+}
+
+export interface RawBinding {
+  readonly name: 'JSONRPC' | 'HTTP+JSON' | 'GRPC';
+  call(operation: string, params: Params, headers?: Headers): Promise<Outcome>;
+  /** Yields the events; what is refused before the first is its one outcome. */
+  stream(operation: string, params: Params, signal?: AbortSignal): AsyncGenerator<Outcome, void, undefined>;
+  close(): void;
+}
+
+const versioned = { 'a2a-version': '1.0' };
+
+export function rawJsonRpc(url: string): RawBinding {
+  const post = (method: string, params: Params, headers: Headers = {}, signal?: AbortSignal) =>
+    fetch(`${url}/a2a/jsonrpc`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...versioned, ...headers },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 7, method, params }),
+      ...(signal !== undefined && { signal }),
+    });
+  const read = ({ result, error }: Json): Outcome =>
+    error === undefined
+      ? { result }
+      : { error: { code: error.code, message: error.message, reason: error.data?.[0]?.reason } };
+  return {
+    name: 'JSONRPC',
+    call: async (method, params, headers) => read(await (await post(method, params, headers)).json()),
+    stream: async function* (method, params, signal) {
+      const response = await post(method, params, {}, signal);
+      if (isJson(response)) yield read(await response.json());
+      else for await (const { data } of parseSseStream(response)) yield read(JSON.parse(data));
+    },
+    close: () => undefined,
+  };
+}
+
+type Place = [method: string, path: (params: Json) => string, inPath?: string[]];
+const places: Record<string, Place> = {
+  SendMessage: ['POST', () => '/message:send'],
+  SendStreamingMessage: ['POST', () => '/message:stream'],
+  GetTask: ['GET', ({ id }) => `/tasks/${id}`, ['id']],
+  ListTasks: ['GET', () => '/tasks'],
+  CancelTask: ['POST', ({ id }) => `/tasks/${id}:cancel`, ['id']],
+  SubscribeToTask: ['POST', ({ id }) => `/tasks/${id}:subscribe`, ['id']],
+  CreateTaskPushNotificationConfig: ['POST', ({ taskId }) => `/tasks/${taskId}/pushNotificationConfigs`],
+  ListTaskPushNotificationConfigs: [
+    'GET',
+    ({ taskId }) => `/tasks/${taskId}/pushNotificationConfigs`,
+    ['taskId'],
+  ],
+  GetTaskPushNotificationConfig: [
+    'GET',
+    ({ taskId, id }) => `/tasks/${taskId}/pushNotificationConfigs/${id}`,
+    ['taskId', 'id'],
+  ],
+  DeleteTaskPushNotificationConfig: [
+    'DELETE',
+    ({ taskId, id }) => `/tasks/${taskId}/pushNotificationConfigs/${id}`,
+    ['taskId', 'id'],
+  ],
+  GetExtendedAgentCard: ['GET', () => '/extendedAgentCard'],
+};
+
+export function rawRest(url: string): RawBinding {
+  const send = (operation: string, params: Params, headers: Headers = {}, signal?: AbortSignal) => {
+    const [method, path, inPath = []] = places[operation]!;
+    const { tenant, ...all } = params;
+    const rest = Object.entries(all).filter(([name]) => !inPath.includes(name));
+    const prefix = tenant === undefined ? '' : `/${String(tenant)}`;
+    const query =
+      method === 'POST'
+        ? ''
+        : `?${new URLSearchParams(rest.map(([k, v]): [string, string] => [k, String(v)]))}`;
+    return fetch(`${url}/a2a/v1${prefix}${path(params)}${query}`, {
+      method,
+      headers: {
+        ...versioned,
+        ...(method === 'POST' && { 'content-type': 'application/a2a+json' }),
+        ...headers,
+      },
+      ...(method === 'POST' && { body: JSON.stringify(Object.fromEntries(rest)) }),
+      ...(signal !== undefined && { signal }),
+    });
+  };
+  const read = (status: number, body: Json): Outcome =>
+    body?.error === undefined
+      ? { result: body }
+      : { error: { code: status, message: body.error.message, reason: body.error.details[0]?.reason } };
+  return {
+    name: 'HTTP+JSON',
+    call: async (operation, params, headers) => {
+      const response = await send(operation, params, headers);
+      return read(response.status, response.status === 204 ? null : await response.json());
+    },
+    stream: async function* (operation, params, signal) {
+      const response = await send(operation, params, {}, signal);
+      if (isJson(response)) yield read(response.status, await response.json());
+      else for await (const { data } of parseSseStream(response)) yield read(200, JSON.parse(data));
+    },
+    close: () => undefined,
+  };
+}
+
+const codecs: Record<string, [{ fromJSON(json: unknown): object }, { toJSON(value: Json): unknown }]> = {
+  SendMessage: [SendMessageRequest, SendMessageResponse],
+  SendStreamingMessage: [SendMessageRequest, StreamResponse],
+  GetTask: [GetTaskRequest, Task],
+  ListTasks: [ListTasksRequest, ListTasksResponse],
+  CancelTask: [CancelTaskRequest, Task],
+  SubscribeToTask: [SubscribeToTaskRequest, StreamResponse],
+  CreateTaskPushNotificationConfig: [TaskPushNotificationConfig, TaskPushNotificationConfig],
+  GetTaskPushNotificationConfig: [GetTaskPushNotificationConfigRequest, TaskPushNotificationConfig],
+  ListTaskPushNotificationConfigs: [
+    ListTaskPushNotificationConfigsRequest,
+    ListTaskPushNotificationConfigsResponse,
+  ],
+  DeleteTaskPushNotificationConfig: [DeleteTaskPushNotificationConfigRequest, { toJSON: () => null }],
+  GetExtendedAgentCard: [GetExtendedAgentCardRequest, AgentCard],
+};
+
+export function rawGrpc(target: string): RawBinding {
+  const Client = makeGenericClientConstructor(A2AService, 'A2AService');
+  const client = new Client(target, credentials.createInsecure());
+  const method = (operation: string): Json => {
+    const name = `${operation[0]!.toLowerCase()}${operation.slice(1)}`;
+    return (client as Json)[name].bind(client);
+  };
+  const metadata = (headers: Headers = {}) => {
+    const made = new Metadata();
+    for (const [name, value] of Object.entries({ ...versioned, ...headers })) made.set(name, value);
+    return made;
+  };
+  return {
+    name: 'GRPC',
+    call: (operation, params, headers) => {
+      const [request, response] = codecs[operation]!;
+      return new Promise((resolve) => {
+        method(operation)(
+          request.fromJSON(params),
+          metadata(headers),
+          (error: ServiceError | null, value: unknown) =>
+            resolve(error === null ? { result: response.toJSON(value) } : { error: grpcWireError(error) }),
+        );
+      });
+    },
+    stream: async function* (operation, params, signal) {
+      const [request, response] = codecs[operation]!;
+      const call = method(operation)(request.fromJSON(params), metadata());
+      signal?.addEventListener('abort', () => call.cancel());
+      try {
+        for await (const value of call) yield { result: response.toJSON(value) };
+      } catch (error) {
+        yield { error: grpcWireError(error as ServiceError) };
+      }
+    },
+    close: () => client.close(),
+  };
+}
+
+export function grpcWireError({ code, details, metadata }: ServiceError): WireError {
+  const [bytes] = metadata.get('grpc-status-details-bin');
+  const detail = bytes === undefined ? undefined : decodeStatus(bytes as Buffer).details[0];
+  const reason = detail && decodeErrorInfo(Buffer.from(detail.value)).reason;
+  return { code, message: details, reason };
+}
+
+function isJson(response: Response): boolean {
+  return response.headers.get('content-type')?.includes('json') === true;
+}
