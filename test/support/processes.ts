@@ -3,8 +3,13 @@ import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import type { TestContext } from 'node:test';
+
 import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Whatever ends what it started: a test's context. */
+export interface Cleanup {
+  after(run: () => unknown): void;
+}
 
 export interface Running {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
@@ -24,7 +29,7 @@ export interface RunOptions {
 const dieWithParent = new URL('../../services/local/die-with-parent.ts', import.meta.url);
 
 /** Runs a TypeScript file of this project with the Node that runs the tests. Killed when the test ends. */
-export function runNode(t: TestContext, args: readonly string[], options: RunOptions = {}): Running {
+export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): Running {
   const { env, ...ids } = options;
   const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends it should the tests be killed

@@ -4,14 +4,13 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
-import type { TestContext } from 'node:test';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { Pool } from 'pg';
 import { startCloudTasksEmulator } from '../../services/local/cloud-tasks-emulator/server.ts';
 import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
 import { testDatabase } from './postgres.ts';
-import { runNode, type Running } from './processes.ts';
+import { runNode, type Cleanup, type Running } from './processes.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 
@@ -59,7 +58,7 @@ export interface TaskJson {
 }
 
 /** Starts everything but the services. Ends with the test. */
-export async function startStack(t: TestContext, extra: Record<string, string> = {}): Promise<Stack> {
+export async function startStack(t: Cleanup, extra: Record<string, string> = {}): Promise<Stack> {
   const [database, tasks, model, port, dispatcherPort] = await Promise.all([
     testDatabase(),
     startCloudTasksEmulator({ port: 0 }),
@@ -169,7 +168,7 @@ export async function startStack(t: TestContext, extra: Record<string, string> =
 
 export const isCompleted = (task: TaskJson): boolean => task.status.state === 'TASK_STATE_COMPLETED';
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
