@@ -91,7 +91,11 @@ test('a dispatcher that dies in an attempt is replaced when its lease is over', 
   await loseBells(task.taskId);
   await graceOver(task.taskId);
   await pass();
-  assert.deepEqual(await outbox(task.taskId), []);
+  const { rows } = await sql<{ later: boolean }>`
+    select bell_at > now() + interval '60 seconds' as later from deliveries where task_id = ${task.taskId}`.execute(
+    db,
+  );
+  assert.deepEqual(rows, [{ later: true }]);
   assert.equal(receiver.received.length, 0);
   await sql`update webhook_configs set lease_until = now() - interval '1 second' where task_id = ${task.taskId}`.execute(
     db,

@@ -110,8 +110,10 @@ export async function startDispatchers(
   const emulator = await startCloudTasksEmulator({ port: 0 });
   const apps: ReturnType<typeof createApp>[] = [];
   let turn = 0;
+  let underWay = 0;
   const door = createServer((request, response) => {
     void (async () => {
+      underWay += 1;
       const payload = await buffer(request);
       const { statusCode } = await apps[turn++ % count]!.inject({
         method: 'POST',
@@ -119,6 +121,7 @@ export async function startDispatchers(
         headers: { 'content-type': 'application/json' },
         payload,
       });
+      underWay -= 1;
       response.writeHead(statusCode).end();
     })();
   }).listen(0, '127.0.0.1');
@@ -169,7 +172,13 @@ export async function startDispatchers(
     door.close();
     await agent.destroy();
   });
-  return { app: apps[0]!, ringer, turnBells, config };
+  return {
+    app: apps[0]!,
+    ringer,
+    turnBells,
+    config,
+    /** Requests of Cloud Tasks. */ underWay: () => underWay,
+  };
 }
 
 async function createQueue(port: number): Promise<void> {
