@@ -25,8 +25,9 @@ export function createApp(parts: AppParts): FastifyInstance {
     // Idle streams are kept open by comments; a request must arrive within a minute.
     requestTimeout: 60_000,
     forceCloseConnections: true,
-    // Ids of clients' making, encoded, are what is longest in a path.
-    routerOptions: { maxParamLength: 1024 },
+    // Ids of clients' making, encoded, are what is longest in a path. Clients that append a path to an address of the
+    // card send a slash more.
+    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
   });
   // Bodies reach the bindings as text: what is wrong with them is told in the binding's own form.
   app.removeAllContentTypeParsers();
