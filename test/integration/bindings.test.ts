@@ -70,6 +70,22 @@ test('the bindings', async (t) => {
       assert.equal(of('tenants: read by theirs').result.status.state, 'TASK_STATE_COMPLETED');
     });
   });
+
+  await t.test('gRPC alone, on the port that HTTP has elsewhere, and its end', async (t) => {
+    const port = String(await freePort());
+    const alone = { PORT: port, API_BINDINGS: 'grpc', GRPC_PORT: '', GRPC_PUBLIC_TARGET: '' };
+    const service = await stack.start('api', alone);
+    assert.equal(service.url, `grpc://127.0.0.1:${port}`);
+    const binding = rawGrpc(`127.0.0.1:${port}`);
+    t.after(() => binding.close());
+    const message = { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'wait 60000' }] };
+    const events = binding.stream('SendStreamingMessage', { message });
+    assert.ok((await events.next()).value?.result?.task.id);
+    service.running.child.kill('SIGTERM');
+    // The stream ends, rather than breaking, and the task goes on.
+    for await (const { error } of events) assert.equal(error, undefined);
+    assert.deepEqual(await service.running.exited, { code: 0, signal: null });
+  });
 });
 
 const expectedErrors = {
