@@ -71,6 +71,34 @@ test('the bindings', async (t) => {
     });
   });
 
+  await t.test('events over HTTP have their numbers as ids, in both versions', async () => {
+    const parts = [{ text: 'say hello' }];
+    const current = { messageId: randomUUID(), role: 'ROLE_USER', parts };
+    const legacy = {
+      ...current,
+      role: 'user',
+      kind: 'message',
+      parts: [{ kind: 'text', text: 'say hello' }],
+    };
+    const rpc = (method: string, message: object) => ({ jsonrpc: '2.0', id: 1, method, params: { message } });
+    const asked: [path: string, version: string, body: object][] = [
+      ['/a2a/jsonrpc', '1.0', rpc('SendStreamingMessage', current)],
+      ['/a2a/v1/message:stream', '1.0', { message: current }],
+      ['/a2a/jsonrpc', '0.3', rpc('message/stream', legacy)],
+      ['/a2a/v1/message:stream', '', { message: { ...current, parts: undefined, content: parts } }],
+    ];
+    for (const [path, version, body] of asked) {
+      const response = await fetch(`${stack.apiUrl}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'a2a-version': version },
+        body: JSON.stringify(body).replace(current.messageId, randomUUID()),
+      });
+      assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/);
+      const ids = [...(await response.text()).matchAll(/^id: (\d+)$/gm)].map(([, id]) => id);
+      assert.deepEqual(ids, ['1', '2', '3', '4'], `${path} ${version}`);
+    }
+  });
+
   await t.test('gRPC alone, on the port that HTTP has elsewhere, and its end', async (t) => {
     const port = String(await freePort());
     const alone = { PORT: port, API_BINDINGS: 'grpc', GRPC_PORT: '', GRPC_PUBLIC_TARGET: '' };

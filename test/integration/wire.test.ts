@@ -130,6 +130,10 @@ test('the envelope of JSON-RPC', async (t) => {
   }
   const away = await post(get({}, 'away'));
   assert.deepEqual([away.status, away.headers.get('retry-after')], [503, '2']);
+  const legacy = (id: string) => post(get({ method: 'tasks/get' }, id), { 'a2a-version': '0.3' });
+  assert.deepEqual([(await legacy('away')).status, (await legacy('away')).json.error.code], [503, -32603]);
+  assert.equal((await legacy('broken')).json.error.message, InternalError.text);
+  assert.equal((await legacy('none')).json.error.code, -32001);
   const large = await post(get({ params: { id: 'x'.repeat(bodyLimitBytes) } }));
   assert.deepEqual([large.status, large.json.error.code], [413, -32600]);
 
