@@ -70,6 +70,50 @@ test('the bindings', async (t) => {
       assert.equal(of('tenants: read by theirs').result.status.state, 'TASK_STATE_COMPLETED');
     });
   });
+
+  await t.test('events over HTTP have their numbers as ids, in both versions', async () => {
+    const parts = [{ text: 'say hello' }];
+    const current = { messageId: randomUUID(), role: 'ROLE_USER', parts };
+    const legacy = {
+      ...current,
+      role: 'user',
+      kind: 'message',
+      parts: [{ kind: 'text', text: 'say hello' }],
+    };
+    const rpc = (method: string, message: object) => ({ jsonrpc: '2.0', id: 1, method, params: { message } });
+    const asked: [path: string, version: string, body: object][] = [
+      ['/a2a/jsonrpc', '1.0', rpc('SendStreamingMessage', current)],
+      ['/a2a/v1/message:stream', '1.0', { message: current }],
+      ['/a2a/jsonrpc', '0.3', rpc('message/stream', legacy)],
+      ['/a2a/v1/message:stream', '', { message: { ...current, parts: undefined, content: parts } }],
+    ];
+    for (const [path, version, body] of asked) {
+      const response = await fetch(`${stack.apiUrl}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'a2a-version': version },
+        body: JSON.stringify(body).replace(current.messageId, randomUUID()),
+      });
+      assert.match(response.headers.get('content-type') ?? '', /^text\/event-stream/);
+      const ids = [...(await response.text()).matchAll(/^id: (\d+)$/gm)].map(([, id]) => id);
+      assert.deepEqual(ids, ['1', '2', '3', '4'], `${path} ${version}`);
+    }
+  });
+
+  await t.test('gRPC alone, on the port that HTTP has elsewhere, and its end', async (t) => {
+    const port = String(await freePort());
+    const alone = { PORT: port, API_BINDINGS: 'grpc', GRPC_PORT: '', GRPC_PUBLIC_TARGET: '' };
+    const service = await stack.start('api', alone);
+    assert.equal(service.url, `grpc://127.0.0.1:${port}`);
+    const binding = rawGrpc(`127.0.0.1:${port}`);
+    t.after(() => binding.close());
+    const message = { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'wait 60000' }] };
+    const events = binding.stream('SendStreamingMessage', { message });
+    assert.ok((await events.next()).value?.result?.task.id);
+    service.running.child.kill('SIGTERM');
+    // The stream ends, rather than breaking, and the task goes on.
+    for await (const { error } of events) assert.equal(error, undefined);
+    assert.deepEqual(await service.running.exited, { code: 0, signal: null });
+  });
 });
 
 const expectedErrors = {

@@ -45,10 +45,14 @@ export interface Outcome {
 
 export interface RawBinding {
   readonly name: 'JSONRPC' | 'HTTP+JSON' | 'GRPC';
-  call(operation: string, params: Params, headers?: Headers): Promise<Outcome>;
+  readonly call: (operation: string, params: Params, headers?: Headers) => Promise<Outcome>;
   /** Yields the events; what is refused before the first is its one outcome. */
-  stream(operation: string, params: Params, signal?: AbortSignal): AsyncGenerator<Outcome, void, undefined>;
-  close(): void;
+  readonly stream: (
+    operation: string,
+    params: Params,
+    signal?: AbortSignal,
+  ) => AsyncGenerator<Outcome, void, undefined>;
+  readonly close: () => void;
 }
 
 const versioned = { 'a2a-version': '1.0' };
@@ -107,13 +111,13 @@ const places: Record<string, Place> = {
 export function rawRest(url: string): RawBinding {
   const send = (operation: string, params: Params, headers: Headers = {}, signal?: AbortSignal) => {
     const [method, path, inPath = []] = places[operation]!;
-    const { tenant, ...all } = params;
+    const { tenant, ...all } = params as { tenant?: string };
     const rest = Object.entries(all).filter(([name]) => !inPath.includes(name));
-    const prefix = tenant === undefined ? '' : `/${String(tenant)}`;
+    const prefix = tenant === undefined ? '' : `/${tenant}`;
     const query =
       method === 'POST'
         ? ''
-        : `?${new URLSearchParams(rest.map(([k, v]): [string, string] => [k, String(v)]))}`;
+        : `?${new URLSearchParams(rest.map(([k, v]): [string, string] => [k, String(v)])).toString()}`;
     return fetch(`${url}/a2a/v1${prefix}${path(params)}${query}`, {
       method,
       headers: {
