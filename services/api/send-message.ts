@@ -21,6 +21,7 @@ import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { callerOf } from './caller.ts';
 import { checkMessage } from './check-message.ts';
 import type { PushConfigs } from './push-config.ts';
+import { readSchedule } from './schedule.ts';
 
 export interface Sent {
   taskId: string;
@@ -82,6 +83,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     event: JSON.stringify(event),
     statusAt,
     shown: send.shown,
+    ...readSchedule(send.request.metadata, Date.now()),
     traceparent: null,
     webhook:
       webhook === undefined ? null : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion),

@@ -5,6 +5,7 @@ import type { Ringer } from '#shared/bells/ringer.ts';
 import { checkDatabase } from '#shared/db/check.ts';
 import type { Db } from '#shared/db/database.ts';
 import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
+import type { BellConfig } from '#shared/runtime/config.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -14,7 +15,7 @@ export interface AppParts {
   db: Db;
   ringer: Ringer;
   deliver: Deliver;
-  bellGraceSeconds: number;
+  config: BellConfig;
   log: Logger;
 }
 
@@ -30,7 +31,7 @@ const deliverSchema = {
 };
 
 export function createApp(parts: AppParts): FastifyInstance {
-  const { db, ringer, deliver, bellGraceSeconds, log } = parts;
+  const { db, ringer, deliver, config, log } = parts;
   const app = Fastify({ logger: false, bodyLimit: 16 * 1024 });
 
   // Whatever went wrong is worth another try: what the receiver answered is recorded, and is no error here.
@@ -49,7 +50,7 @@ export function createApp(parts: AppParts): FastifyInstance {
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   app.post('/reconcile', async (_request, reply) => {
     while (await relayBells({ db, ringer }));
-    while (await reconcile({ db, ringer, graceSeconds: bellGraceSeconds }));
+    while (await reconcile({ db, ringer, config, log }));
     return reply.code(204).send();
   });
 

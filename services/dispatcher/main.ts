@@ -30,7 +30,7 @@ await runService(log, config.drainMs, async () => {
   const agent = createReceiverAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
   const sealer = createSealer(config.encryptionKeys);
   const deliver = createDeliver({ ...config, db, ringer, sealer, agent, allowHosts, log });
-  const app = createApp({ ...config, db, ringer, deliver, log });
+  const app = createApp({ config, db, ringer, deliver, log });
   const address = await app.listen({ host: config.host, port: config.port });
 
   return {

@@ -45,7 +45,8 @@ export async function startStack(
   if (options.databaseUrl === undefined) lockData(place.dir).release(); // fails early where another stack runs
   const port = options.port === 0 ? await freePort() : options.port;
   if (!options.infra) await assertFree(port);
-  const dispatcherPort = await portNear(port + 1);
+  const grpcPort = await portNear(port + 1);
+  const dispatcherPort = await portNear(grpcPort + 1);
 
   const variables: Record<string, string> = {
     GOOGLE_CLOUD_PROJECT: options.project,
@@ -143,15 +144,17 @@ export async function startStack(
       DRAIN_SECONDS: environment['DRAIN_SECONDS'] ?? '3',
       PUBLIC_URL: environment['PUBLIC_URL'] ?? `http://localhost:${port}`,
     });
-    const serviceChild = (name: string, main: string, at: number): NodeChildOptions => ({
+    const serviceChild = (name: string, main: string, at: number, more = {}): NodeChildOptions => ({
       ...service,
       name,
       file: file(main),
-      env,
+      env: { ...env, ...more },
       port: at,
     });
     const services = [
-      serviceChild('api', '../api/main.ts', port),
+      serviceChild('api', '../api/main.ts', port, {
+        GRPC_PORT: environment['GRPC_PORT'] ?? String(grpcPort),
+      }),
       serviceChild('dispatcher', '../dispatcher/main.ts', dispatcherPort),
     ];
     for (let n = 1; n <= options.workers; n++) {

@@ -8,7 +8,7 @@ import type { Claim } from '#shared/db/leases.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
-import { runTurn, type RunParts } from './run-turn.ts';
+import { runTurn, type RunParts, type Stopping } from './run-turn.ts';
 import { Slots } from './slots.ts';
 
 const roomWaitMs = 2_000;
@@ -22,10 +22,17 @@ export interface ConsumeParts extends RunParts {
 }
 
 export interface Consumer {
+  /** A bell that was pulled: acknowledged once the claim is answered. */
   onTurn: (message: TurnMessage) => void;
+  /**
+   * A bell that was pushed: resolves when the turn has ended or was given back, with false where there is no room.
+   * The turn is given back before its next step from `soonMs` on, and whatever it does at `nowMs`.
+   */
+  runPushed(taskId: string, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
   readonly running: number;
   /**
-   * Claims nothing more; lets turns finish for `finishMs`, then has the rest give their leases back.
+   * Claims nothing more. Turns are given back before their next step, or finish, for `finishMs`; then they are given
+   * back as they are.
    */
   drain(finishMs: number): Promise<void>;
 }
@@ -33,21 +40,26 @@ export interface Consumer {
 export function createConsumer(parts: ConsumeParts): Consumer {
   const { claim, keeper, ringer, log } = parts;
   const slots = new Slots(parts.concurrency);
-  const stopping = new AbortController();
-  let draining = false;
+  const soon = new AbortController();
+  const now = new AbortController();
+  const stopping: Stopping = { soon: soon.signal, now: now.signal };
+
+  async function claimAndRun(taskId: string, onAnswered: () => void, bounds: Stopping): Promise<void> {
+    const claimedAt = performance.now();
+    const result = await claim(taskId);
+    onAnswered();
+    if (result.kind !== 'claimed') return;
+    ringer.ring(result.bells);
+    await runTurn(parts, result, keeper.hold(result.lease, claimedAt), bounds);
+  }
 
   async function receive(message: TurnMessage): Promise<void> {
-    if (draining || !(await slots.take(roomWaitMs))) {
+    if (soon.signal.aborted || !(await slots.take(roomWaitMs))) {
       message.nack();
       return;
     }
     try {
-      const claimedAt = performance.now();
-      const result = await claim(message.taskId);
-      message.ack();
-      if (result.kind !== 'claimed') return;
-      ringer.ring(result.bells);
-      await runTurn(parts, result, keeper.hold(result.lease, claimedAt), stopping.signal);
+      await claimAndRun(message.taskId, message.ack, stopping);
     } catch (error) {
       log.warn({ taskId: message.taskId, error: messageOf(error) }, 'a turn could not be claimed');
       message.nack();
@@ -58,12 +70,25 @@ export function createConsumer(parts: ConsumeParts): Consumer {
 
   return {
     onTurn: (message) => void receive(message),
+    runPushed: async (taskId, { soonMs, nowMs }) => {
+      if (soon.signal.aborted || !(await slots.take(0))) return false;
+      try {
+        const bounds = {
+          soon: AbortSignal.any([soon.signal, AbortSignal.timeout(soonMs)]),
+          now: AbortSignal.any([now.signal, AbortSignal.timeout(nowMs)]),
+        };
+        await claimAndRun(taskId, () => undefined, bounds);
+        return true;
+      } finally {
+        slots.give();
+      }
+    },
     get running() {
       return slots.taken;
     },
     drain: async (finishMs) => {
-      draining = true;
-      const timer = setTimeout(() => stopping.abort(new Error('the worker is stopping')), finishMs);
+      soon.abort(new Error('the worker is stopping'));
+      const timer = setTimeout(() => now.abort(new Error('the worker is stopping')), finishMs);
       await slots.idle();
       clearTimeout(timer);
     },

@@ -5,7 +5,7 @@
  *   FatalError               ─▶ failed, with its message
  *   ParkedError              ─▶ given back until a time; no attempt spent
  *   any other error          ─▶ given back with backoff while attempts are left, then failed with the cause
- *   the process stops        ─▶ given back at once; no attempt spent
+ *   the process stops        ─▶ given back: before the next step, or at once when its time is up; no attempt spent
  *   the lease is lost        ─▶ nothing more is written
  */
 import { setTimeout } from 'node:timers/promises';
@@ -37,12 +37,17 @@ export interface RunParts {
   log: Logger;
 }
 
-/** @param stopping aborts when the process is to stop: the turn is given back */
+/** When a turn is to be given back: `soon` before its next step, `now` whatever it does. */
+export interface Stopping {
+  soon: AbortSignal;
+  now: AbortSignal;
+}
+
 export async function runTurn(
   parts: RunParts,
   claimed: Claimed,
   held: HeldLease,
-  stopping: AbortSignal,
+  stopping: Stopping,
 ): Promise<void> {
   const { lease, attempts } = claimed;
   const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
@@ -81,7 +86,7 @@ async function insist<T>(held: HeldLease, log: Logger, operation: () => Promise<
 
 async function attempt(
   { db, agent, write, ringer, maxAttempts }: RunParts,
-  turn: { held: HeldLease; attempts: number; stopping: AbortSignal; log: Logger },
+  turn: { held: HeldLease; attempts: number; stopping: Stopping; log: Logger },
 ): Promise<TurnEnd | TurnRelease> {
   const { held, attempts, stopping, log } = turn;
   const input = await insist(held, log, () => readTurnInput(db, held.lease, maxEarlierTurns));
@@ -91,14 +96,17 @@ async function attempt(
     const text = `Given up after ${maxAttempts} attempts: each one ended without a result, as if its worker had died.`;
     return toEnd(ids, { state: 'TASK_STATE_FAILED', message: text }, text);
   }
-  const signal = AbortSignal.any([held.lost, stopping]);
+  const signal = AbortSignal.any([held.lost, stopping.now]);
   try {
-    const outcome = await agent.run(createTurn({ held, input, signal, write, ringer }));
+    const own = createTurn({ held, input, signal, checkpoint: stopping.soon, write, ringer });
+    const outcome = await agent.run(own);
+    own.assertAllMatched();
     return toEnd(ids, outcome, null);
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
     held.lost.throwIfAborted();
-    if (stopping.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
+    if (stopping.now.aborted || stopping.soon.aborted)
+      return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
     if (error instanceof FatalError) {
       return toEnd(ids, { state: 'TASK_STATE_FAILED', message: error.message }, error.message);
     }

@@ -4,25 +4,34 @@
  */
 import { createHash } from 'node:crypto';
 import type { Ringer } from '#shared/bells/ringer.ts';
-import type { RecordedStep, TurnInput } from '#shared/db/turn-input.ts';
+import type { TurnInput } from '#shared/db/turn-input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
+import { FatalError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { ArtifactStream, HistoryEntry, StepContext, StepOptions, Turn } from './agent/agent.ts';
 import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
 import type { HeldLease } from './lease-keeper.ts';
+import { runWithPolicy } from './step-policy.ts';
+
+export interface OwnTurn extends Turn {
+  /** @throws {FatalError} when the agent has ended without asking for a step that it had finished before */
+  assertAllMatched(): void;
+}
 
 export interface TurnParts {
   held: HeldLease;
   input: TurnInput;
   /** Aborts when the lease is lost or the process stops. */
   signal: AbortSignal;
+  /** Aborts when the turn is to be given back as soon as it can be: no further step begins. */
+  checkpoint: AbortSignal;
   write: WriteTurn;
   ringer: Ringer;
 }
 
-export function createTurn({ held, input, signal, write, ringer }: TurnParts): Turn {
+export function createTurn({ held, input, signal, checkpoint, write, ringer }: TurnParts): OwnTurn {
   const { lease } = held;
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
@@ -42,13 +51,16 @@ export function createTurn({ held, input, signal, write, ringer }: TurnParts): T
     const occurrence = occurrences.get(name) ?? 0;
     occurrences.set(name, occurrence + 1);
     const place = { name, occurrence, position: position++, inputHash: hashOf(options.input) };
-    const before: RecordedStep | undefined = recorded.get(stepKey(name, occurrence));
+    const before = recorded.get(stepKey(name, occurrence));
+    recorded.delete(stepKey(name, occurrence));
     if (before?.finished === true) return before.output as T;
+    assertMatched(place.position, `reached the step "${name}"`);
     signal.throwIfAborted();
+    checkpoint.throwIfAborted();
     held.assertHeld();
     if (options.sideEffects === true) await store([], [{ ...place, output: null, usage: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
-    const result = await run({ idempotencyKey, signal });
+    const result = await runWithPolicy(run, idempotencyKey, signal, options);
     const output: Json = result ?? null;
     const usage = options.usage?.(output);
     await store(
@@ -64,6 +76,16 @@ export function createTurn({ held, input, signal, write, ringer }: TurnParts): T
     return result;
   }
 
+  /** A finished step that stood at or before this place, and that the agent has not asked for, cannot be matched. */
+  function assertMatched(place: number, what: string): void {
+    const missed = [...recorded.values()].find((one) => one.finished && one.position <= place);
+    if (missed === undefined) return;
+    throw new FatalError(
+      `The agent ${what}, where an earlier run of this turn had finished the step "${missed.name}": ` +
+        'its code has changed while the turn was under way.',
+    );
+  }
+
   return {
     ...ids,
     owner: input.owner,
@@ -76,6 +98,7 @@ export function createTurn({ held, input, signal, write, ringer }: TurnParts): T
     definition: input.definition,
     signal,
     step,
+    assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
     artifact: (artifact: Artifact) =>
       store([artifactEvent(artifactUpdate(ids, artifact, { append: false, lastChunk: true }), artifact)]),
     openArtifact: (head): ArtifactStream =>

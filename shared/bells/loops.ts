@@ -28,10 +28,9 @@ export function startBellLoops(parts: {
 }): BellLoops {
   const { db, ringer, config, log } = parts;
   const stop = new AbortController();
-  const graceSeconds = config.bellGraceSeconds;
   const loops = [
     loop('relay', () => relayBells({ db, ringer })),
-    loop('reconciler', () => reconcile({ db, ringer, graceSeconds })),
+    loop('reconciler', () => reconcile({ db, ringer, config, log })),
   ];
 
   async function loop(name: string, pass: () => Promise<boolean>): Promise<void> {

@@ -1,18 +1,47 @@
-/** Rings for work whose bell is overdue (invariant 2): tasks first, since they are what webhooks tell of. */
+/**
+ * One look at what is overdue (invariant 2), from what is felt soonest to what may wait: tasks to be run, tasks to be
+ * ended, webhooks, and what is old enough to be removed.
+ */
 import type { Db } from '../db/database.ts';
+import { failOverdueTasks } from '../db/overdue.ts';
 import { ringForOverdueDeliveries, ringForOverdueTurns } from '../db/reconcile.ts';
+import { removeExpiredSends, removeOldTasks } from '../db/retention.ts';
+import type { BellConfig } from '../runtime/config.ts';
+import type { Logger } from '../runtime/log.ts';
 import type { Ringer } from './ringer.ts';
 
 const batch = 500;
+/** A removal takes a row from each of nine tables. */
+const removalBatch = 100;
 
 /** One pass. @returns whether there may be more */
-export async function reconcile(parts: { db: Db; ringer: Ringer; graceSeconds: number }): Promise<boolean> {
-  const { db, ringer, graceSeconds } = parts;
+export async function reconcile(parts: {
+  db: Db;
+  ringer: Ringer;
+  config: BellConfig;
+  log: Logger;
+}): Promise<boolean> {
+  const { db, ringer, config, log } = parts;
+  const { bellGraceSeconds, interruptedExpirySeconds, retentionSeconds } = config;
+  const found: Record<string, number> = {};
   let more = false;
-  for (const ringForOverdue of [ringForOverdueTurns, ringForOverdueDeliveries]) {
-    const { bells, looked } = await ringForOverdue(db, { limit: batch, graceSeconds });
+  const looks = {
+    turns: () => ringForOverdueTurns(db, { limit: batch, graceSeconds: bellGraceSeconds }),
+    ended: () => failOverdueTasks(db, { limit: batch, bellGraceSeconds, interruptedExpirySeconds }),
+    deliveries: () => ringForOverdueDeliveries(db, { limit: batch, graceSeconds: bellGraceSeconds }),
+  };
+  for (const [name, look] of Object.entries(looks)) {
+    const { bells, looked } = await look();
     await ringer.ringAll(bells);
-    more ||= looked === batch;
+    if (looked > 0) found[name] = looked;
+    more ||= looked >= batch;
   }
+  if (retentionSeconds > 0) {
+    const removed = await removeOldTasks(db, { limit: removalBatch, retentionSeconds });
+    if (removed > 0) found['removed'] = removed;
+    more ||= removed === removalBatch;
+  }
+  more = (await removeExpiredSends(db, batch)) === batch || more;
+  if (Object.keys(found).length > 0) log.info(found, 'overdue work was found');
   return more;
 }

@@ -35,6 +35,9 @@ export interface NewTask {
   statusAt: string;
   /** False while only a waiting send knows of the task: a direct answer may then take its place. */
   shown: boolean;
+  /** Not before, and overdue after; ISO 8601. */
+  startAt: string | null;
+  deadlineAt: string | null;
   traceparent: string | null;
   webhook: WebhookRow | null;
 }
@@ -72,12 +75,13 @@ async function accept(
         ${column('requestHash')}::text[], ${column('message')}::json[], ${column('metadata')}::json[],
         ${column('acceptedOutputModes')}::json[], ${column('event')}::json[], ${column('statusAt')}::timestamptz[],
         ${column('shown')}::boolean[], ${column('traceparent')}::text[],
+        ${column('startAt')}::timestamptz[], ${column('deadlineAt')}::timestamptz[],
         ${webhook('id')}::text[], ${webhook('url')}::text[], ${webhook('token')}::text[],
         ${webhook('authScheme')}::text[], ${webhook('authCredentials')}::text[], ${webhook('events')}::text[],
         ${webhook('protocolVersion')}::text[]
       ) as input (
         task_id, tenant, owner, context_id, agent_hash, message_id, request_hash, message, metadata, modes, event,
-        status_at, shown, traceparent, hook_id, url, token, auth_scheme, auth_credentials, hook_events, hook_version
+        status_at, shown, traceparent, start_at, deadline_at, hook_id, url, token, auth_scheme, auth_credentials, hook_events, hook_version
       )
     ),
     send as (
@@ -94,8 +98,10 @@ async function accept(
       select * from input where ${window} = 0 or task_id in (select task_id from send)
     ),
     gate as (
-      insert into gates (task_id, last_event, config_rev, bell_at)
-      select task_id, 1, (hook_id is not null)::int, now() + ${grace} from fresh
+      insert into gates (task_id, last_event, config_rev, run_at, bell_at, deadline_at)
+      select task_id, 1, (hook_id is not null)::int, coalesce(start_at, now()), greatest(start_at, now() + ${grace}),
+        deadline_at
+      from fresh
     ),
     task as (
       insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, metadata, shown, traceparent)
@@ -124,14 +130,15 @@ async function accept(
     bell as (
       insert into outbox (kind, task_id, turn, config_id, claimed_until, traceparent)
       select 'turn', task_id, 1, null, now() + ${freshClaim}, traceparent from fresh
+      where start_at is null or start_at <= now()
       union all
       select 'delivery', task_id, null, config_id, now() + ${freshClaim}, null from delivery
       returning id, kind, task_id, config_id
     )
-    select task_id, max(id) filter (where kind = 'turn') as bell_id,
-      json_agg(json_build_object('id', id::text, 'config_id', config_id)) filter (where kind = 'delivery')
+    select fresh.task_id, max(bell.id) filter (where kind = 'turn') as bell_id,
+      json_agg(json_build_object('id', bell.id::text, 'config_id', config_id)) filter (where kind = 'delivery')
         as delivery_bells
-    from bell group by task_id`.execute(db);
+    from fresh left join bell on bell.task_id = fresh.task_id group by fresh.task_id`.execute(db);
   const accepted = new Map(rows.map((row) => [row.task_id, row]));
   return tasks.map((task) => {
     const row = accepted.get(task.taskId);

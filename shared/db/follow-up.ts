@@ -54,7 +54,6 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
           turn = case when state_class = ${stateClass.interrupted} then last_turn + 1 else turn end,
           last_event = last_event + (state_class = ${stateClass.interrupted})::int,
           state_class = ${stateClass.runnable},
-          deadline_at = null,
           run_at = case when state_class = ${stateClass.interrupted} then now() else run_at end,
           bell_at = case when state_class = ${stateClass.interrupted}
             then now() + ${options.bellGraceSeconds} * interval '1 second' else bell_at end
@@ -132,6 +131,7 @@ export async function cancelTask(
         fence: sql`fence + 1`,
         last_event: sql`last_event + 1`,
         state_class: stateClass.terminal,
+        bell_at: sql`now()`,
         lease_until: null,
         worker: null,
       })

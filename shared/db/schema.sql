@@ -70,7 +70,8 @@ create table gates (
   deadline_at timestamp with time zone,
   PRIMARY KEY (task_id)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05);
-CREATE INDEX gates_runnable ON public.gates USING btree (bell_at) WHERE (state_class = 0);
+CREATE INDEX gates_by_bell ON public.gates USING btree (state_class, bell_at);
+CREATE INDEX gates_by_deadline ON public.gates USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (state_class < 2));
 
 create table messages (
   task_id uuid not null,

@@ -172,7 +172,8 @@ async function runSet(
         bell_at = case
           when input.delay > 0 then now() + input.delay * interval '1 second'
           when input.delay = 0 then now() + ${grace}
-          when input.end_class is not null then now() + ${grace}
+          when input.yields and g.last_turn > g.turn then now() + ${grace}
+          when input.end_class is not null then now()
           else g.bell_at end
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and g.fence = input.fence and g.state_class = 0

@@ -42,9 +42,9 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
 export interface TurnMessage {
   taskId: string;
   turn: number;
-  ack(): void;
+  ack: () => void;
   /** Has it delivered again, to this or another worker. */
-  nack(): void;
+  nack: () => void;
 }
 
 export interface TurnSource {
@@ -111,7 +111,8 @@ export function pullTurns(
 
 const reopenMs = 1_000;
 
-function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
+/** @returns undefined where the data is not that of a turn's bell */
+export function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
   try {
     const { taskId, turn } = JSON.parse(data.toString()) as { taskId?: unknown; turn?: unknown };
     return typeof taskId === 'string' && isUuid(taskId) && typeof turn === 'number'

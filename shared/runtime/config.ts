@@ -52,6 +52,10 @@ export interface BellConfig {
   bellGraceSeconds: number;
   /** How often the relay and the reconciler look. */
   reconcileMs: number;
+  /** How long an interrupted task waits for its caller before it fails. */
+  interruptedExpirySeconds: number;
+  /** How long a task is kept after its end; 0: for ever. */
+  retentionSeconds: number;
 }
 
 export interface WebhookGuardConfig {
@@ -286,8 +290,11 @@ function readCloudTasks(reader: EnvReader): CloudTasksConfig {
 }
 
 function readBells(reader: EnvReader): BellConfig {
+  const days = { min: 0, max: 3650, whole: false };
   return {
     bellGraceSeconds: reader.number('BELL_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
+    interruptedExpirySeconds: 86_400 * reader.number('INTERRUPTED_EXPIRY_DAYS', 30, { ...days, min: 0.001 }),
+    retentionSeconds: 86_400 * reader.number('RETENTION_DAYS', 90, days),
     reconcileMs: 1000 * reader.number('RECONCILE_SECONDS', 2, { min: 0.05, max: 3600, whole: false }),
   };
 }

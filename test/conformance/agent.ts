@@ -24,7 +24,11 @@ const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
   'tck-artifact-text': (turn) => withArtifact(turn, { text: 'Generated text content' }),
   'tck-artifact-file': (turn) => withArtifact(turn, file),
   'tck-artifact-file-url': (turn) =>
-    withArtifact(turn, { url: 'https://example.com/output.txt', filename: 'output.txt', mediaType: 'text/plain' }),
+    withArtifact(turn, {
+      url: 'https://example.com/output.txt',
+      filename: 'output.txt',
+      mediaType: 'text/plain',
+    }),
   'tck-artifact-data': (turn) => withArtifact(turn, { data: { key: 'value', count: 42 } }),
   'tck-message-response': async () => ({ direct: 'Direct message response' }),
   'tck-input-required': async () => ({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'What next?' }),

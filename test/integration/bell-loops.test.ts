@@ -154,7 +154,7 @@ test('the loops outlive a database that is away, and stop when asked', { timeout
   const loops = startBellLoops({
     db: failing,
     ringer,
-    config: { bellGraceSeconds: 10, reconcileMs: 10 },
+    config: { bellGraceSeconds: 10, reconcileMs: 10, interruptedExpirySeconds: 3600, retentionSeconds: 0 },
     log,
   });
   t.after(() => loops.close());

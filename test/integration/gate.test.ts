@@ -49,6 +49,8 @@ test('the gate', async (t) => {
       event: '{"statusUpdate":{"status":{"state":"TASK_STATE_SUBMITTED"}}}',
       statusAt: new Date().toISOString(),
       shown: true,
+      startAt: null,
+      deadlineAt: null,
       traceparent: null,
       webhook: null,
       ...more,

@@ -161,7 +161,20 @@ export async function startDispatchers(
       bellGraceSeconds: graceSeconds,
       log,
     });
-    apps.push(createApp({ db, ringer, deliver, bellGraceSeconds: graceSeconds, log }));
+    apps.push(
+      createApp({
+        db,
+        ringer,
+        deliver,
+        config: {
+          bellGraceSeconds: graceSeconds,
+          reconcileMs: 1000,
+          interruptedExpirySeconds: 3600,
+          retentionSeconds: 0,
+        },
+        log,
+      }),
+    );
   }
   t.after(async () => {
     await Promise.all(apps.map((app) => app.close()));
@@ -230,6 +243,8 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
     event: state('TASK_STATE_SUBMITTED'),
     statusAt: new Date().toISOString(),
     shown: true,
+    startAt: null,
+    deadlineAt: null,
     traceparent: null,
     webhook: webhook === undefined ? null : sealSecrets(sealer, taskId, webhook),
   });

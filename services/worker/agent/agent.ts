@@ -49,6 +49,8 @@ export interface Turn {
    * and `run` is not called. A step is matched by its name and by how many steps of that name came before it in this
    * turn. The result must be JSON. `run` rejecting records nothing: the error reaches the agent.
    *
+   * @throws {FatalError} when an earlier run of this turn recorded another step at this place: the code has changed
+   * under a turn that had begun
    * @throws {LeaseLostError} when the turn no longer belongs to this worker: let it pass
    */
   step<T extends Json | void>(
@@ -88,6 +90,10 @@ export interface StepOptions {
   input?: Json;
   /** Token counts and the like, taken from the result, recorded beside it. */
   usage?: (result: Json) => JsonObject | undefined;
+  /** Seconds that one run may take; then its signal aborts and the run has failed. Default: no bound but the turn's. */
+  timeoutSeconds?: number;
+  /** How often a run that fails is tried again in place, with backoff from 1 s to 60 s. Default: 0. */
+  retries?: number;
   /** True: a fenced "started" record is written before `run`, as a tool with side effects needs (invariant 3). */
   sideEffects?: boolean;
 }

@@ -16,7 +16,8 @@ export async function up(db: Kysely<never>): Promise<void> {
     )`.execute(db);
 
   // The gate of a task (invariant 3): narrow, updated often, with no index on what changes during a turn, and with
-  // half of each page kept free so that its updates stay on their page (heap-only tuples).
+  // half of each page kept free so that its updates stay on their page (heap-only tuples). bell_at is when somebody is
+  // to look at the task again: of a runnable one, when its bell is overdue; of others, since when they are so.
   await sql`
     create table gates (
       task_id uuid primary key,
@@ -33,7 +34,10 @@ export async function up(db: Kysely<never>): Promise<void> {
       bell_at timestamptz not null,
       deadline_at timestamptz
     ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)`.execute(db);
-  await sql`create index gates_runnable on gates (bell_at) where state_class = 0`.execute(db);
+  await sql`create index gates_by_deadline on gates (deadline_at) where deadline_at is not null and state_class < 2`.execute(
+    db,
+  );
+  await sql`create index gates_by_bell on gates (state_class, bell_at)`.execute(db);
 
   await sql`
     create table tasks (
