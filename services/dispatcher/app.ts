@@ -9,6 +9,7 @@ import { registerHealth } from '#shared/runtime/health.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Deliver } from './deliver.ts';
+import { closeAfterRequests } from './in-flight.ts';
 
 export interface AppParts {
   db: Db;
@@ -31,7 +32,8 @@ const deliverSchema = {
 
 export function createApp(parts: AppParts): FastifyInstance {
   const { db, ringer, deliver, bellGraceSeconds, log } = parts;
-  const app = Fastify({ logger: false, bodyLimit: 16 * 1024 });
+  const app = Fastify({ logger: false, bodyLimit: 16 * 1024, forceCloseConnections: true });
+  closeAfterRequests(app);
 
   // Whatever went wrong is worth another try: what the receiver answered is recorded, and is no error here.
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {

@@ -47,7 +47,7 @@ await runService(log, config.drainMs, async () => {
   );
   const deadLetters = pullDeadLetters(db, pubsub, log);
 
-  const app = fastify();
+  const app = fastify({ forceCloseConnections: true });
   registerHealth(app, () => checkDatabase(db));
   const address = await app.listen({ host: config.host, port: config.port });
 
