@@ -50,8 +50,17 @@ export function configOrExit<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${messageOf(error)}\n`);
-    return process.exit(78); // EX_CONFIG of sysexits.h
+    return exitWithProblems(error);
   }
+}
+
+/** The same for what must be fetched before the configuration can be read. */
+export async function secretsOrExit<T>(open: () => Promise<T>): Promise<T> {
+  return open().catch(exitWithProblems);
+}
+
+function exitWithProblems(error: unknown): never {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${messageOf(error)}\n`);
+  return process.exit(78); // EX_CONFIG of sysexits.h
 }

@@ -7,7 +7,10 @@ import { createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { Pool } from 'pg';
-import { startCloudTasksEmulator } from '../../services/local/cloud-tasks-emulator/server.ts';
+import {
+  startCloudTasksEmulator,
+  type CloudTasksEmulator,
+} from '../../services/local/cloud-tasks-emulator/server.ts';
 import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
 import { testDatabase } from './postgres.ts';
@@ -32,6 +35,7 @@ export interface Stack {
   readonly databaseUrl: string;
   readonly pool: Pool;
   readonly model: OfflineModel;
+  readonly cloudTasks: CloudTasksEmulator;
   readonly apiUrl: string;
   readonly env: Record<string, string>;
   start(kind: ServiceKind, env?: Record<string, string>): Promise<Service>;
@@ -108,6 +112,7 @@ export async function startStack(t: TestContext, extra: Record<string, string> =
     databaseUrl: database.url,
     pool,
     model,
+    cloudTasks: tasks,
     apiUrl,
     env,
     start: async (kind, more = {}) => {

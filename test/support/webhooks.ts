@@ -158,7 +158,8 @@ export async function startDispatchers(
       bellGraceSeconds: graceSeconds,
       log,
     });
-    apps.push(createApp({ db, ringer, deliver, bellGraceSeconds: graceSeconds, log }));
+    const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
+    apps.push(createApp({ db, ringer, deliver, bellGraceSeconds: graceSeconds, callers, log }));
   }
   t.after(async () => {
     await Promise.all(apps.map((app) => app.close()));
