@@ -118,7 +118,7 @@ export async function startDispatchers(
         url: request.url ?? '',
         headers: { 'content-type': 'application/json' },
         payload,
-      });
+      }).catch(() => ({ statusCode: 503 })); // it is closing
       response.writeHead(statusCode).end();
     })();
   }).listen(0, '127.0.0.1');
@@ -162,13 +162,13 @@ export async function startDispatchers(
     apps.push(createApp({ db, ringer, deliver, bellGraceSeconds: graceSeconds, callers, log }));
   }
   t.after(async () => {
+    await emulator.close();
+    await agent.destroy(); // attempts that would still wait for a receiver end now
     await Promise.all(apps.map((app) => app.close()));
     await ringer.idle();
     await scheduler.close();
-    await emulator.close();
     door.closeAllConnections();
     door.close();
-    await agent.destroy();
   });
   return { app: apps[0]!, ringer, turnBells, config };
 }
