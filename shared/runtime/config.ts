@@ -204,11 +204,23 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
   return config;
 }
 
-export function readDatabaseAddress(env: Environment = environment): DatabaseAddress {
+export interface MigrateConfig {
+  address: DatabaseAddress;
+  /** Makes the database where it does not exist. */
+  create: boolean;
+  /** The user that may read and write rows afterwards. */
+  grantTo: string | undefined;
+}
+
+export function readMigrateConfig(env: Environment = environment): MigrateConfig {
   const reader = new EnvReader(env);
-  const address = readAddress(reader);
+  const config = {
+    address: readAddress(reader),
+    create: reader.flag('DATABASE_CREATE', false),
+    grantTo: reader.secret('DATABASE_GRANT_TO'),
+  };
   reader.check();
-  return address;
+  return config;
 }
 
 function readCommon(reader: EnvReader, port: number): CommonConfig {

@@ -12,6 +12,7 @@ import { openDatabase, type Db } from '#shared/db/database.ts';
 import type { DatabaseAddress } from '#shared/runtime/database-config.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startMetadataServer } from '../support/metadata-server.ts';
+import { runNode } from '../support/processes.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { startTlsDoor } from '../support/tls-door.ts';
 
@@ -123,4 +124,33 @@ test('connections that do not add up are an error in the log', async (t) => {
   );
   assert.equal(lines[0]?.available, 197); // 200 less those kept for superusers
   assert.match(lines[1]!.message, /lower DATABASE_POOL_SIZE or the instances/);
+});
+
+test('a migration makes the database, and the services may write rows but not change tables', async (t) => {
+  const template = await testDatabase();
+  const name = `made_${process.pid}`;
+  const user = `app_${process.pid}`;
+  const admin = new Client({ connectionString: template.url });
+  await admin.connect();
+  t.after(async () => {
+    await admin.query(`drop database if exists ${name} with (force)`);
+    await admin.query(`drop role ${user}`);
+    await admin.end();
+    await template.close();
+  });
+  await admin.query(`create role ${user} login password 'p'`);
+  const url = new URL(template.url);
+  url.pathname = `/${name}`;
+  const env = { DATABASE_URL: url.href, DATABASE_CREATE: 'true', DATABASE_GRANT_TO: user };
+  for (const said of [/brought up to date/, /is up to date/]) {
+    const migrate = runNode(t, ['shared/db/migrate-main.ts'], { env });
+    assert.equal((await migrate.exited).code, 0, migrate.output());
+    assert.match(migrate.output(), said);
+  }
+
+  [url.username, url.password] = [user, 'p'];
+  const app = open(t, { url: url.href });
+  await app.deleteFrom('agents').execute();
+  await assert.rejects(sql`create table mine ()`.execute(app), /permission denied for schema public/);
+  await assert.rejects(sql`alter table agents add column mine text`.execute(app), /must be owner/);
 });

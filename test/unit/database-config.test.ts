@@ -4,11 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { readDatabaseAddress } from '#shared/runtime/config.ts';
+import { readMigrateConfig } from '#shared/runtime/config.ts';
 import { ConfigError, type Environment } from '#shared/runtime/env.ts';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-config-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
+
+const addressOf = (env: Environment) => readMigrateConfig(env).address;
 
 function file(name: string, content: string): string {
   const at = path.join(dir, name);
@@ -18,7 +20,7 @@ function file(name: string, content: string): string {
 
 function problemsOf(env: Environment): string {
   try {
-    readDatabaseAddress(env);
+    addressOf(env);
   } catch (error) {
     assert.ok(error instanceof ConfigError);
     return error.problems.join('\n');
@@ -28,12 +30,12 @@ function problemsOf(env: Environment): string {
 
 test('a URL stands as it is, and its own parameters decide about TLS', () => {
   const url = 'postgres://u:p@10.0.0.2/longhaul?sslmode=require';
-  assert.deepEqual(readDatabaseAddress({ DATABASE_URL: url }), { url });
+  assert.deepEqual(addressOf({ DATABASE_URL: url }), { url });
 });
 
 test('parts make an encrypted address, whatever characters the password has', () => {
   const parts = { DATABASE_HOST: '10.0.0.2', ALLOY_DB_USER: 'app', ALLOY_DB_PASS: 'a/b@c:d %?' };
-  const address = readDatabaseAddress(parts);
+  const address = addressOf(parts);
   assert.equal(decodeURIComponent(new URL(address.url).password), 'a/b@c:d %?');
   assert.equal(new URL(address.url).host, '10.0.0.2:5432');
   assert.equal(new URL(address.url).pathname, '/longhaul');
@@ -41,7 +43,7 @@ test('parts make an encrypted address, whatever characters the password has', ()
 });
 
 test('user and password are read from the files that Cloud Run mounts', () => {
-  const address = readDatabaseAddress({
+  const address = addressOf({
     DATABASE_HOST: '10.0.0.2',
     ALLOY_DB_USER_FILE: file('user', 'app\n'),
     ALLOY_DB_PASS_FILE: file('pass', 'secret\n'),
@@ -51,7 +53,7 @@ test('user and password are read from the files that Cloud Run mounts', () => {
 
 test('IAM takes no password, and verify-ca an authority', () => {
   const ca = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----';
-  const address = readDatabaseAddress({
+  const address = addressOf({
     DATABASE_HOST: '10.0.0.2',
     ALLOY_DB_USER: 'longhaul-api@p.iam',
     DATABASE_AUTH: 'iam',
