@@ -3,6 +3,7 @@
  * alone, as a user without rights, on files that it cannot change; and each stops on SIGTERM within the grace period.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, chmodSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -11,11 +12,13 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../support/image.ts';
 import { runNode, userOf, type Running } from '../support/processes.ts';
+import { run } from '../support/deploy-scripts.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
 /** Cloud Run kills what is still there ten seconds after SIGTERM. */
 const graceMs = 10_000;
+const hasCurl = spawnSync('curl', ['--version']).status === 0;
 const isRoot = process.getuid?.() === 0;
 const api = readDockerfile('Dockerfile.api');
 const worker = readDockerfile('Dockerfile.worker');
@@ -46,7 +49,7 @@ test('a task and its webhook, by the files of the images alone', { timeout: 60_0
   const stack = await startStack(t);
   const receiver = await startReceiver(t);
 
-  function run(image: 'api' | 'worker', command: readonly string[], port: string): Running {
+  function runImage(image: 'api' | 'worker', command: readonly string[], port: string): Running {
     const [file = '', ...args] = command;
     const cwd = path.join(dir, image);
     const spec = image === 'api' ? api : worker;
@@ -61,13 +64,13 @@ test('a task and its webhook, by the files of the images alone', { timeout: 60_0
     return running;
   }
 
-  const migrated = run('worker', ['shared/db/migrate-main.ts'], '0');
+  const migrated = runImage('worker', ['shared/db/migrate-main.ts'], '0');
   assert.equal((await migrated.exited).code, 0, migrated.output());
 
   const services = await Promise.all([
-    started(run('api', api.command, new URL(stack.apiUrl).port)),
-    started(run('worker', worker.command, '0')),
-    started(run('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port)),
+    started(runImage('api', api.command, new URL(stack.apiUrl).port)),
+    started(runImage('worker', worker.command, '0')),
+    started(runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port)),
   ]);
   if (isRoot) for (const { child } of services) assert.equal(userOf(child.pid!), api.user);
   else assert.throws(() => accessSync(path.join(dir, 'api/services'), constants.W_OK));
@@ -79,6 +82,9 @@ test('a task and its webhook, by the files of the images alone', { timeout: 60_0
   const completed = (): boolean =>
     receiver.received.some(({ body }) => body.includes('TASK_STATE_COMPLETED'));
   while (!completed()) await receiver.count(receiver.received.length + 1);
+
+  const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl], {}) : undefined;
+  if (smoke !== undefined) assert.equal(smoke.code, 0, smoke.errors);
 
   // A connection that was opened and asks for nothing, as pools and load balancers keep them, must not hold a service.
   for (const url of [stack.apiUrl, stack.env['DISPATCHER_URL']!]) {
