@@ -3,16 +3,18 @@ import { definitionHash } from '#shared/agent/definition.ts';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import { createRinger } from '#shared/bells/ringer.ts';
 import { acceptTasks } from '#shared/db/accept.ts';
+import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { createFollower } from '#shared/db/follower.ts';
-import { createSealer } from '#shared/db/seal.ts';
+import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
 import { storeAgent } from '#shared/db/tasks.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
-import { readApiConfig } from '#shared/runtime/config.ts';
+import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { environment, readApiConfig } from '#shared/runtime/config.ts';
 import { checkDatabase } from '#shared/db/check.ts';
-import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
+import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAgentCard } from './agent-card.ts';
 import { createApp } from './app.ts';
@@ -22,7 +24,8 @@ import { PageTokens } from './page-token.ts';
 import { createPushConfigs } from './push-config.ts';
 import { createSend } from './send-message.ts';
 
-const config = configOrExit(() => readApiConfig());
+const secrets = await secretsOrExit(() => openSecretVariables(environment));
+const config = configOrExit(() => readApiConfig(secrets.env));
 const log = createLogger('api', config.logLevel);
 
 await runService(log, config.drainMs, async () => {
@@ -31,6 +34,7 @@ await runService(log, config.drainMs, async () => {
     applicationName: 'longhaul-api',
     onError: (error) => log.warn({ error: error.message }, 'a database connection failed'),
   });
+  void checkCapacity(db, config.database, log);
   const definition = await loadAgentDefinition(config.agentFile);
   const agentHash = definitionHash(definition);
   await storeAgent(db, agentHash, definition as JsonObject);
@@ -38,12 +42,14 @@ await runService(log, config.drainMs, async () => {
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });
-  const follower = createFollower({ db, databaseUrl: config.database.url, log });
+  const follower = createFollower({ db, database: config.database, log });
+  const sealer = createSealer(config.encryptionKeys);
+  secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
   const pushConfigs = createPushConfigs({
     ...config,
     db,
     ringer,
-    sealer: createSealer(config.encryptionKeys),
+    sealer,
   });
   const card = createAgentCard(definition, config);
   const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
@@ -72,7 +78,7 @@ await runService(log, config.drainMs, async () => {
       await Promise.all([app?.close(), grpc?.close()]);
       await ringer.idle();
       await Promise.all([publisher.close(), scheduler.close()]);
-      await pool.end();
+      await Promise.all([pool.end(), secrets.close()]);
     },
   };
 });

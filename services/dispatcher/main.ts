@@ -1,18 +1,21 @@
 /** The dispatcher: environment → configuration → dependencies → listen → drain. */
 import { startBellLoops } from '#shared/bells/loops.ts';
 import { createRinger } from '#shared/bells/ringer.ts';
+import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
-import { createSealer } from '#shared/db/seal.ts';
+import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
-import { readDispatcherConfig } from '#shared/runtime/config.ts';
-import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
+import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { environment, readDispatcherConfig } from '#shared/runtime/config.ts';
+import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createApp } from './app.ts';
 import { createDeliver } from './deliver.ts';
 import { createReceiverAgent } from './guard.ts';
 
-const config = configOrExit(() => readDispatcherConfig());
+const secrets = await secretsOrExit(() => openSecretVariables(environment));
+const config = configOrExit(() => readDispatcherConfig(secrets.env));
 const log = createLogger('dispatcher', config.logLevel);
 const { allowHosts } = config.webhookGuard;
 
@@ -22,6 +25,7 @@ await runService(log, config.drainMs, async () => {
     applicationName: 'longhaul-dispatcher',
     onError: (error) => log.warn({ error: error.message }, 'an idle database connection failed'),
   });
+  void checkCapacity(db, config.database, log);
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });
@@ -29,8 +33,9 @@ await runService(log, config.drainMs, async () => {
 
   const agent = createReceiverAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
   const sealer = createSealer(config.encryptionKeys);
+  secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
   const deliver = createDeliver({ ...config, db, ringer, sealer, agent, allowHosts, log });
-  const app = createApp({ config, db, ringer, deliver, log });
+  const app = createApp({ config, callers: config.callers, db, ringer, deliver, log });
   const address = await app.listen({ host: config.host, port: config.port });
 
   return {
@@ -40,7 +45,7 @@ await runService(log, config.drainMs, async () => {
       await Promise.all([app.close(), loops.close()]);
       await ringer.idle();
       await Promise.all([publisher.close(), scheduler.close(), agent.close()]);
-      await pool.end();
+      await Promise.all([pool.end(), secrets.close()]);
     },
   };
 });

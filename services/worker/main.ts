@@ -3,21 +3,24 @@ import { fastify } from 'fastify';
 import { startBellLoops } from '#shared/bells/loops.ts';
 import { createRinger } from '#shared/bells/ringer.ts';
 import { checkDatabase } from '#shared/db/check.ts';
+import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { claimTurns } from '#shared/db/leases.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher, pullTurns } from '#shared/gcp/pubsub.ts';
-import { readWorkerConfig } from '#shared/runtime/config.ts';
+import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { environment, readWorkerConfig } from '#shared/runtime/config.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
-import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
+import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { loadAgent } from './agent/load.ts';
 import { createConsumer } from './consume.ts';
 import { pullDeadLetters } from './dead-letters.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 
-const config = configOrExit(() => readWorkerConfig());
+const secrets = await secretsOrExit(() => openSecretVariables(environment));
+const config = configOrExit(() => readWorkerConfig(secrets.env));
 const log = createLogger('worker', config.logLevel);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
@@ -27,6 +30,7 @@ await runService(log, config.drainMs, async () => {
     applicationName: 'longhaul-worker',
     onError: (error) => log.warn({ error: error.message }, 'a database connection failed'),
   });
+  void checkCapacity(db, config.database, log);
   const agent = await loadAgent({ agentModule: config.agentModule, gemini: config.gemini });
   const publisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
@@ -47,7 +51,7 @@ await runService(log, config.drainMs, async () => {
   );
   const deadLetters = pullDeadLetters(db, pubsub, log);
 
-  const app = fastify();
+  const app = fastify({ forceCloseConnections: true });
   registerHealth(app, () => checkDatabase(db));
   const address = await app.listen({ host: config.host, port: config.port });
 
@@ -58,7 +62,7 @@ await runService(log, config.drainMs, async () => {
       await Promise.all([turns.close(), deadLetters.close(), consumer.drain((config.drainMs * 2) / 3)]);
       await Promise.all([keeper.close(), loops.close(), ringer.idle(), app.close()]);
       await Promise.all([publisher.close(), scheduler.close()]);
-      await pool.end();
+      await Promise.all([pool.end(), secrets.close()]);
     },
   };
 });

@@ -1,12 +1,13 @@
 /** Connections to PostgreSQL (AlloyDB), built once for each process and passed to whoever reads or writes. */
 import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
+import type { DatabaseAddress } from '../runtime/database-config.ts';
+import { connectionOptions } from './connection.ts';
 import type { Database } from './schema.ts';
 
 export type Db = Kysely<Database>;
 
-export interface DatabaseOptions {
-  url: string;
+export interface DatabaseOptions extends DatabaseAddress {
   /** Connections at most. */
   poolSize: number;
   /** Shown in pg_stat_activity. */
@@ -21,7 +22,7 @@ export interface DatabaseOptions {
  */
 export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   const pool = new Pool({
-    connectionString: options.url,
+    ...connectionOptions(options),
     max: options.poolSize,
     application_name: options.applicationName,
     connectionTimeoutMillis: 5_000,

@@ -13,6 +13,8 @@
 import { Client } from 'pg';
 import type { TaskEvent } from '../domain/events.ts';
 import { messageOf, type Logger } from '../runtime/log.ts';
+import type { DatabaseAddress } from '../runtime/database-config.ts';
+import { connectionOptions } from './connection.ts';
 import type { Db } from './database.ts';
 import { logPosition, readEvents, tailEvents, type LogPosition } from './events.ts';
 import { eventsChannel } from './fragments.ts';
@@ -31,7 +33,7 @@ export interface Follower {
 export function createFollower(parts: {
   db: Db;
   /** For a connection of its own that listens; a connection that cannot listen costs only time. */
-  databaseUrl: string;
+  database: DatabaseAddress;
   log: Logger;
   pollMs?: number;
 }): Follower {
@@ -44,7 +46,7 @@ export function createFollower(parts: {
   let loop: Promise<void> | undefined;
   let hinted = false;
   let wake: () => void = () => undefined;
-  const hints = listen(parts.databaseUrl, log, closing.signal, () => {
+  const hints = listen(parts.database, log, closing.signal, () => {
     hinted = true;
     wake();
   });
@@ -197,10 +199,15 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** Listens for hints until the signal aborts, connecting again when the connection is lost. */
-async function listen(url: string, log: Logger, signal: AbortSignal, onHint: () => void): Promise<void> {
+async function listen(
+  database: DatabaseAddress,
+  log: Logger,
+  signal: AbortSignal,
+  onHint: () => void,
+): Promise<void> {
   while (!signal.aborted) {
     const client = new Client({
-      connectionString: url,
+      ...connectionOptions(database),
       application_name: 'longhaul-listen',
       keepAlive: true,
     });

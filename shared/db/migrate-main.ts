@@ -1,13 +1,23 @@
-/** `npm run migrate`: brings the database of `DATABASE_URL` to the newest schema. */
-import { readDatabaseUrl } from '../runtime/config.ts';
-import { configOrExit } from '../runtime/lifecycle.ts';
+/**
+ * `npm run migrate`: brings the database that the environment names to the newest schema.
+ *
+ *   DATABASE_CREATE=true          makes the database first, where it does not exist
+ *   DATABASE_GRANT_TO[_FILE]      a user that may then read and write rows: the services'
+ */
+import { openSecretVariables } from '../gcp/secrets.ts';
+import { environment, readMigrateConfig } from '../runtime/config.ts';
+import { configOrExit, secretsOrExit } from '../runtime/lifecycle.ts';
 import { createLogger } from '../runtime/log.ts';
 import { migrateToLatest } from './migrate.ts';
+import { ensureDatabase, grantRows } from './provision.ts';
 
 const log = createLogger('migrate', 'info');
-const url = configOrExit(() => readDatabaseUrl());
+const secrets = await secretsOrExit(() => openSecretVariables(environment));
+const { address, create, grantTo } = configOrExit(() => readMigrateConfig(secrets.env));
 try {
-  const applied = await migrateToLatest(url);
+  if (create) await ensureDatabase(address);
+  const applied = await migrateToLatest(address);
+  if (grantTo !== undefined) await grantRows(address, grantTo);
   log.info(
     { applied },
     applied.length === 0 ? 'the schema is up to date' : 'the schema was brought up to date',
@@ -15,4 +25,6 @@ try {
 } catch (error) {
   log.fatal({ err: error }, 'the migration failed');
   process.exitCode = 1;
+} finally {
+  await secrets.close();
 }

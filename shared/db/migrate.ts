@@ -1,6 +1,7 @@
 /** Brings a database to the newest schema: a step of its own in a deploy, never at a service's start. */
 import { Migrator } from 'kysely/migration';
 import { migrations } from './migrations/index.ts';
+import type { DatabaseAddress } from '../runtime/database-config.ts';
 import { openDatabase, type Db } from './database.ts';
 
 /**
@@ -8,9 +9,9 @@ import { openDatabase, type Db } from './database.ts';
  *
  * @returns the names of those that ran
  */
-export async function migrateToLatest(databaseUrl: string): Promise<string[]> {
+export async function migrateToLatest(database: DatabaseAddress): Promise<string[]> {
   const { db } = openDatabase({
-    url: databaseUrl,
+    ...database,
     poolSize: 2,
     applicationName: 'longhaul-migrate',
     onError: () => undefined,

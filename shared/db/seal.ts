@@ -26,6 +26,8 @@ export interface Sealer {
   seal(plain: string, place: SealPlace): string;
   /** @throws {SealError} where the value was not sealed for this place with one of the keys */
   open(sealed: string, place: SealPlace): string;
+  /** Takes other keys from now on. */
+  useKeys(keys: EncryptionKeys): void;
 }
 
 export class SealError extends Error {
@@ -66,9 +68,16 @@ export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; probl
   return { keys: keys as unknown as EncryptionKeys, problems };
 }
 
+/** @throws {SealError} with every problem */
+export function encryptionKeysOf(text: string): EncryptionKeys {
+  const { keys, problems } = parseEncryptionKeys(text);
+  if (problems.length > 0) throw new SealError(problems.join('; '));
+  return keys;
+}
+
 export function createSealer(keys: EncryptionKeys): Sealer {
-  const [first] = keys;
-  const byId = new Map(keys.map((one) => [one.id, one.key]));
+  let [first] = keys;
+  let byId = new Map(keys.map((one) => [one.id, one.key]));
   return {
     seal: (plain, place) => {
       const nonce = randomBytes(nonceBytes);
@@ -103,6 +112,10 @@ export function createSealer(keys: EncryptionKeys): Sealer {
           cause: error,
         });
       }
+    },
+    useKeys: (next) => {
+      [first] = next;
+      byId = new Map(next.map((one) => [one.id, one.key]));
     },
   };
 }

@@ -4,9 +4,11 @@
  */
 import { hostname } from 'node:os';
 import { parseEncryptionKeys, type EncryptionKeys } from '../db/seal.ts';
+import { googleCertsUrl, type CallerAuthConfig } from '../gcp/caller-auth.ts';
+import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database-config.ts';
 import { EnvReader, type Environment } from './env.ts';
 
-const environment: Environment = process.env;
+export const environment: Environment = process.env;
 
 export interface CommonConfig {
   logLevel: string;
@@ -14,11 +16,6 @@ export interface CommonConfig {
   port: number;
   /** Time that a service gives itself to stop after SIGTERM; Cloud Run kills it after 10 s. */
   drainMs: number;
-}
-
-export interface DatabaseConfig {
-  url: string;
-  poolSize: number;
 }
 
 export interface PubSubConfig {
@@ -110,6 +107,16 @@ export interface DispatcherConfig extends CommonConfig, BellConfig {
   webhookGuard: WebhookGuardConfig;
   encryptionKeys: EncryptionKeys;
   webhook: WebhookConfig;
+  callers: CallersConfig;
+}
+
+/** Who may call the dispatcher, and for what. */
+export interface CallersConfig {
+  auth: CallerAuthConfig;
+  /** The service account of Cloud Tasks: `POST /deliver`. */
+  tasksAccount: string;
+  /** The service account of Cloud Scheduler: `POST /reconcile`. */
+  schedulerAccount: string;
 }
 
 export interface WebhookConfig {
@@ -194,6 +201,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
     encryptionKeys: readEncryptionKeys(reader),
+    callers: readCallers(reader),
     ...readBells(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
@@ -208,11 +216,23 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
   return config;
 }
 
-export function readDatabaseUrl(env: Environment = environment): string {
+export interface MigrateConfig {
+  address: DatabaseAddress;
+  /** Makes the database where it does not exist. */
+  create: boolean;
+  /** The user that may read and write rows afterwards. */
+  grantTo: string | undefined;
+}
+
+export function readMigrateConfig(env: Environment = environment): MigrateConfig {
   const reader = new EnvReader(env);
-  const { url } = readDatabase(reader);
+  const config = {
+    address: readAddress(reader),
+    create: reader.flag('DATABASE_CREATE', false),
+    grantTo: reader.secret('DATABASE_GRANT_TO'),
+  };
   reader.check();
-  return url;
+  return config;
 }
 
 function readCommon(reader: EnvReader, port: number): CommonConfig {
@@ -253,16 +273,9 @@ function readBindings(
   };
 }
 
-function readDatabase(reader: EnvReader): DatabaseConfig {
-  const url = reader.string('DATABASE_URL');
-  if (url !== '' && !/^postgres(ql)?:\/\//.test(url)) {
-    reader.problem('DATABASE_URL must begin with postgres:// or postgresql://');
-  }
-  return { url, poolSize: reader.number('DATABASE_POOL_SIZE', 10, { min: 2, max: 500 }) };
-}
-
 function readEncryptionKeys(reader: EnvReader): EncryptionKeys {
-  const text = reader.string('ENCRYPTION_KEYS');
+  const text = reader.secret('ENCRYPTION_KEYS') ?? '';
+  if (text === '') reader.problem('ENCRYPTION_KEYS is not set');
   const { keys, problems } = parseEncryptionKeys(text);
   if (text !== '') for (const problem of problems) reader.problem(`ENCRYPTION_KEYS: ${problem}`);
   return keys;
@@ -286,6 +299,25 @@ function readCloudTasks(reader: EnvReader): CloudTasksConfig {
     dispatcherUrl: reader.url('DISPATCHER_URL'),
     serviceAccount: reader.optional('CLOUD_TASKS_SERVICE_ACCOUNT'),
     emulatorHost: reader.optional('CLOUD_TASKS_EMULATOR_HOST'),
+  };
+}
+
+function readCallers(reader: EnvReader): CallersConfig {
+  const local = reader.optional('CLOUD_TASKS_EMULATOR_HOST') !== undefined;
+  const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'none');
+  if (!local && reader.optional('CALLER_AUTH') === undefined) {
+    reader.problem('CALLER_AUTH must be iam (Cloud Run checks who calls) or verify (this service does)');
+  }
+  if (!local && reader.optional('CALLER_AUTH') === 'none') {
+    reader.problem('CALLER_AUTH=none lets everybody call: it is taken only with CLOUD_TASKS_EMULATOR_HOST');
+  }
+  if (mode === 'none') return { auth: { mode }, tasksAccount: '', schedulerAccount: '' };
+  const audience = reader.url('DISPATCHER_URL');
+  const certsUrl = reader.url('GOOGLE_CERTS_URL', googleCertsUrl);
+  return {
+    auth: mode === 'iam' ? { mode, audience } : { mode, audience, certsUrl },
+    tasksAccount: reader.string('CLOUD_TASKS_SERVICE_ACCOUNT'),
+    schedulerAccount: reader.string('SCHEDULER_SERVICE_ACCOUNT'),
   };
 }
 

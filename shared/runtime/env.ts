@@ -2,6 +2,8 @@
  * Reads typed values from a set of environment variables and remembers every problem, so that a service that is
  * configured wrongly says all that is wrong at once.
  */
+import { readFileSync } from 'node:fs';
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export class ConfigError extends Error {
@@ -82,6 +84,25 @@ export class EnvReader {
       .split(',')
       .map((entry) => entry.trim())
       .filter((entry) => entry !== '');
+  }
+
+  /** A value that may also be mounted as a file: `NAME`, or the content of the file that `NAME_FILE` names. */
+  secret(name: string): string | undefined {
+    const value = this.optional(name);
+    const file = this.optional(`${name}_FILE`);
+    if (value !== undefined && file !== undefined) {
+      this.#problems.push(`${name} and ${name}_FILE are both set: leave one out`);
+    }
+    if (value !== undefined || file === undefined) return value;
+    try {
+      const content = readFileSync(file, 'utf8').trim();
+      if (content === '') this.#problems.push(`${name}_FILE names a file that is empty: ${file}`);
+      return content;
+    } catch (error) {
+      const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+      this.#problems.push(`${name}_FILE names a file that cannot be read (${code}): ${file}`);
+      return '';
+    }
   }
 
   problem(text: string): void {

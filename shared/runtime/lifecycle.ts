@@ -15,18 +15,25 @@ export interface Service {
 
 /** Runs a service to its end; resolves never, since the process exits. */
 export async function runService(log: Logger, drainMs: number, start: () => Promise<Service>): Promise<void> {
-  const service = await start().catch((error: unknown) => {
+  // From the first moment on: as process 1 of a container, a process without a handler does not get the signal at all.
+  const signalled = new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+  });
+  const starting = start().catch((error: unknown) => {
     log.fatal({ err: error }, 'the service could not start');
     return process.exit(1);
   });
+  const service = await Promise.race([starting, signalled.then(() => undefined)]);
+  if (service === undefined) {
+    log.info('told to stop before it was ready');
+    return process.exit(0);
+  }
   process.on('unhandledRejection', (error) => {
     log.fatal({ err: error }, 'unhandled rejection');
     process.exit(1);
   });
   log.info({ pid: process.pid, address: service.address }, 'ready');
-  const signal = await new Promise<string>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
-  });
+  const signal = await signalled;
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1));
   log.info({ signal }, 'draining');
   setTimeout(() => {
@@ -43,8 +50,17 @@ export function configOrExit<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${messageOf(error)}\n`);
-    return process.exit(78); // EX_CONFIG of sysexits.h
+    return exitWithProblems(error);
   }
+}
+
+/** The same for what must be fetched before the configuration can be read. */
+export async function secretsOrExit<T>(open: () => Promise<T>): Promise<T> {
+  return open().catch(exitWithProblems);
+}
+
+function exitWithProblems(error: unknown): never {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${messageOf(error)}\n`);
+  return process.exit(78); // EX_CONFIG of sysexits.h
 }

@@ -24,6 +24,7 @@ export interface RunOptions {
   env?: Record<string, string>;
   uid?: number;
   gid?: number;
+  cwd?: string;
 }
 
 const dieWithParent = new URL('../../services/local/die-with-parent.ts', import.meta.url);

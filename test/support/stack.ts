@@ -6,7 +6,10 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { Pool } from 'pg';
-import { startCloudTasksEmulator } from '../../services/local/cloud-tasks-emulator/server.ts';
+import {
+  startCloudTasksEmulator,
+  type CloudTasksEmulator,
+} from '../../services/local/cloud-tasks-emulator/server.ts';
 import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
 import { testDatabase } from './postgres.ts';
@@ -31,6 +34,7 @@ export interface Stack {
   readonly databaseUrl: string;
   readonly pool: Pool;
   readonly model: OfflineModel;
+  readonly cloudTasks: CloudTasksEmulator;
   readonly apiUrl: string;
   readonly env: Record<string, string>;
   start(kind: ServiceKind, env?: Record<string, string>): Promise<Service>;
@@ -107,6 +111,7 @@ export async function startStack(t: Cleanup, extra: Record<string, string> = {})
     databaseUrl: database.url,
     pool,
     model,
+    cloudTasks: tasks,
     apiUrl,
     env,
     start: async (kind, more = {}) => {

@@ -21,7 +21,7 @@ export async function startTestServer(): Promise<TestServer> {
     dataDir,
     settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
   });
-  await migrateToLatest(server.url);
+  await migrateToLatest(server);
   return {
     templateUrl: server.url,
     stop: async () => {

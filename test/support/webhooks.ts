@@ -120,7 +120,7 @@ export async function startDispatchers(
         url: request.url ?? '',
         headers: { 'content-type': 'application/json' },
         payload,
-      });
+      }).catch(() => ({ statusCode: 503 })); // it is closing
       underWay -= 1;
       response.writeHead(statusCode).end();
     })();
@@ -161,6 +161,7 @@ export async function startDispatchers(
       bellGraceSeconds: graceSeconds,
       log,
     });
+    const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
     apps.push(
       createApp({
         db,
@@ -172,18 +173,19 @@ export async function startDispatchers(
           interruptedExpirySeconds: 3600,
           retentionSeconds: 0,
         },
+        callers,
         log,
       }),
     );
   }
   t.after(async () => {
+    await emulator.close();
+    await agent.destroy(); // attempts that would still wait for a receiver end now
     await Promise.all(apps.map((app) => app.close()));
     await ringer.idle();
     await scheduler.close();
-    await emulator.close();
     door.closeAllConnections();
     door.close();
-    await agent.destroy();
   });
   return {
     app: apps[0]!,

@@ -72,6 +72,9 @@ test('a service with wrong keys says so at its start', () => {
   const env = {
     DATABASE_URL: 'postgres://localhost/x',
     GOOGLE_CLOUD_PROJECT: 'p',
+    CALLER_AUTH: 'iam',
+    SCHEDULER_SERVICE_ACCOUNT: 's',
+    CLOUD_TASKS_SERVICE_ACCOUNT: 't',
     DISPATCHER_URL: 'http://localhost:1',
   };
   assert.throws(() => readDispatcherConfig(env), { problems: ['ENCRYPTION_KEYS is not set'] });

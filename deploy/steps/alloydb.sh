@@ -1,0 +1,32 @@
+# AlloyDB on private addresses, with point-in-time recovery (the default: 14 days) and encrypted connections alone.
+#
+# Passwords reach gcloud by a file that only this user can read: the arguments of a process are for everybody.
+password_file() {
+  printf -- '--password: %s\n' "$(read_secret "$1")" >"$WORK/$1.flags"
+  printf '%s' "$WORK/$1.flags"
+}
+
+if [[ -z $DATABASE_HOST ]]; then
+  ensure compute addresses describe "$PREFIX-database" --global -- \
+    compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$PREFIX" \
+    --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
+  peered=$(ask '' services vpc-peerings list --network="$PREFIX" --format='value(peering)') || peered=''
+  if [[ $peered != *servicenetworking* ]]; then
+    change services vpc-peerings connect --network="$PREFIX" --ranges="$PREFIX-database" \
+      --service=servicenetworking.googleapis.com
+  fi
+  if ! exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION"; then
+    change alloydb clusters create "$ALLOYDB_CLUSTER" --region="$REGION" --network="$PREFIX" \
+      --allocated-ip-range-name="$PREFIX-database" --flags-file="$(password_file alloy_db_admin_pass)"
+  fi
+  ensure alloydb instances describe "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" -- \
+    alloydb instances create "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" \
+    --instance-type=PRIMARY --cpu-count="$ALLOYDB_CPUS" --availability-type="$ALLOYDB_AVAILABILITY" \
+    --ssl-mode=ENCRYPTED_ONLY \
+    --database-flags="max_connections=$DATABASE_MAX_CONNECTIONS,alloydb.iam_authentication=on"
+  users=$(ask '' alloydb users list --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --format='value(name.basename())') || users=''
+  if [[ $'\n'$users$'\n' != *$'\n'"$DATABASE_USER"$'\n'* ]]; then
+    change alloydb users create "$DATABASE_USER" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --type=BUILT_IN \
+      --flags-file="$(password_file alloy_db_pass)"
+  fi
+fi

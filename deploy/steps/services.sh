@@ -1,0 +1,21 @@
+# The three services, who may call them, and the clock that wakes the dispatcher.
+source "$HERE/steps/cloud-run.sh"
+apply dispatcher run services describe "$PREFIX-dispatcher" --region="$REGION" -- run services replace --region="$REGION"
+apply worker beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools replace
+apply api run services describe "$PREFIX-api" --region="$REGION" -- run services replace --region="$REGION"
+
+for name in tasks scheduler; do
+  grant roles/run.invoker "$(service_account $name)" run services "$PREFIX-dispatcher" --region="$REGION"
+done
+IFS=, read -r -a invokers <<<"$API_INVOKERS"
+for member in "${invokers[@]}"; do
+  grant roles/run.invoker "$member" run services "$PREFIX-api" --region="$REGION"
+done
+# The build tries the front door before it is given traffic.
+grant roles/run.invoker "$(service_account build)" run services "$PREFIX-api" --region="$REGION"
+
+# The floor: what was not rung for is found within a minute, even with everything scaled to zero.
+ensure scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- \
+  scheduler jobs create http "$PREFIX-reconcile" --location="$REGION" --schedule='* * * * *' \
+  --uri="$DISPATCHER_URL/reconcile" --http-method=POST --attempt-deadline=60s \
+  --oidc-service-account-email="$(account scheduler)" --oidc-token-audience="$DISPATCHER_URL"

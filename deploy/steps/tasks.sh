@@ -1,0 +1,7 @@
+# The queue of webhooks. One Cloud Task is one attempt: its own retries only bridge a restart of the dispatcher.
+ensure tasks queues describe "$PREFIX-webhooks" --location="$REGION" -- \
+  tasks queues create "$PREFIX-webhooks" --location="$REGION" --max-dispatches-per-second=500 \
+  --max-concurrent-dispatches=1000 --max-attempts=100 --min-backoff=0.1s --max-backoff=10s
+for name in api worker dispatcher; do
+  grant roles/cloudtasks.enqueuer "$(service_account $name)" tasks queues "$PREFIX-webhooks" --location="$REGION"
+done

@@ -1,0 +1,22 @@
+/**
+ * Lets a server end when its last request has ended. Closing idle connections is not enough: one that was opened and has
+ * not asked for anything yet counts as busy, and would hold the drain for as long as its client likes.
+ */
+import type { FastifyInstance } from 'fastify';
+
+/** The application must be made with `forceCloseConnections: true`, which is what ends the connections then. */
+export function closeAfterRequests(app: FastifyInstance): void {
+  let inFlight = 0;
+  let ended: () => void = () => undefined;
+  app.addHook('onRequest', async (_request, reply) => {
+    inFlight += 1;
+    reply.raw.once('close', () => {
+      inFlight -= 1;
+      if (inFlight === 0) ended();
+    });
+  });
+  // Requests that come from here on are answered with 503, and made again by whoever sent them.
+  app.addHook('preClose', async () => {
+    if (inFlight > 0) await new Promise<void>((resolve) => (ended = resolve));
+  });
+}

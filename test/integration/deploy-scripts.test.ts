@@ -1,0 +1,221 @@
+/**
+ * The scripts of deploy/: a first run makes everything, a second one changes nothing, the removal leaves nothing; each
+ * command, manifest and build is accepted by the parsers of the gcloud that is installed; and who may do what is as the
+ * guide says.
+ */
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  mkdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { describeAccess, projectWide, readGrants, withAccess } from '../access/matrix.ts';
+import { dryRun, run, runScript, type Ran } from '../support/deploy-scripts.ts';
+
+const project = fileURLToPath(new URL('../../', import.meta.url));
+
+function tempDir(t: TestContext): string {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-deploy-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** A project in a directory, and the scripts against it. */
+function fakeProject(t: TestContext) {
+  const dir = tempDir(t);
+  mkdirSync(path.join(dir, 'bin'));
+  symlinkSync(path.join(project, 'test/support/fake-gcloud.sh'), path.join(dir, 'bin/gcloud'));
+  const changesFile = path.join(dir, 'changes');
+  return {
+    dir,
+    run: async (script: string, args: string[] = [], env = {}): Promise<Ran> => {
+      const PATH = `${path.join(dir, 'bin')}:${process.env['PATH']}`;
+      const ran = await runScript(script, args, {
+        PATH,
+        FAKE_PROJECT: dir,
+        API_INVOKERS: 'allUsers',
+        ...env,
+      });
+      assert.equal(ran.code, 0, ran.errors);
+      return ran;
+    },
+    /** What was changed since the last look. */
+    changes: (): string[] => {
+      const lines = existsSync(changesFile) ? readFileSync(changesFile, 'utf8').trim().split('\n') : [];
+      rmSync(changesFile, { force: true });
+      return lines;
+    },
+  };
+}
+
+test('a first run makes everything, a second changes nothing, the removal leaves nothing', async (t) => {
+  const fake = fakeProject(t);
+  const first = await fake.run('deploy.sh');
+  const made = fake.changes();
+  assert.ok(made.length > 70, `${made.length} changes`);
+  const password = readFileSync(path.join(fake.dir, 'there/content alloy_db_pass'), 'utf8');
+  assert.match(password, /^[A-Za-z0-9]{36,43}$/);
+  assert.ok(!first.output.includes(password) && !made.join().includes(password), 'a secret was shown');
+  assert.match(
+    readFileSync(path.join(fake.dir, 'there/content longhaul-encryption-keys'), 'utf8'),
+    /^k1:[A-Za-z0-9+/]{43}=$/,
+  );
+
+  await fake.run('deploy.sh');
+  assert.deepEqual(fake.changes(), []);
+
+  await fake.run('deploy.sh', ['services'], { API_MAX: '30' });
+  const changed = fake.changes().map((line) => line.split(' ').slice(0, 3).join(' '));
+  assert.deepEqual(
+    [...new Set(changed)],
+    ['run services replace', 'beta run worker-pools'],
+    'API_MAX moves the sum',
+  );
+
+  await fake.run('remove.sh', ['--yes']);
+  assert.ok(fake.changes().length > 30);
+  const left = readdirSync(path.join(fake.dir, 'there')).filter(
+    (name) => !/^(apis|built|executed|peering|content .*|alloydb .*)$/.test(name),
+  );
+  assert.deepEqual(left, []);
+  await fake.run('remove.sh', ['--yes']);
+  assert.deepEqual(fake.changes(), []);
+});
+
+test('connections that do not add up end the run before it begins', async () => {
+  const ran = await runScript('deploy.sh', ['--dry-run'], { API_MAX: '500' });
+  assert.equal(ran.code, 1);
+  assert.match(ran.errors, /may open 5802 connections, and AlloyDB allows 1000: lower API_MAX/);
+  assert.equal(ran.output, '');
+});
+
+const gcloud = findGcloud();
+
+test(
+  'the gcloud that is installed accepts every command and file',
+  { skip: gcloud === undefined },
+  async (t) => {
+    const rendered = tempDir(t);
+    const commands = [
+      ...(await dryRun('deploy.sh', { RENDERED_DIR: rendered, API_INVOKERS: 'allUsers' })),
+      ...(await dryRun('remove.sh')),
+    ].map(({ words }) =>
+      words.map((word) => (word.startsWith('--flags-file=') ? '--password=secret' : word)),
+    );
+    assert.ok(commands.length > 120, `${commands.length} commands`);
+    commands.push(...buildCommands());
+    const manifests = ['api', 'dispatcher', 'worker', 'migrate'].map((name) =>
+      path.join(rendered, `${name}.yaml`),
+    );
+    const builds = [path.join(project, 'cloudbuild.yaml'), path.join(project, 'deploy/images.yaml')];
+    assert.deepEqual(await refusedBy(gcloud!, { commands, manifests, builds }), []);
+  },
+);
+
+test(
+  'the check would see a flag, a value and a field that are wrong',
+  { skip: gcloud === undefined },
+  async (t) => {
+    const dir = tempDir(t);
+    const manifest = path.join(dir, 'wrong.yaml');
+
+    writeFileSync(manifest, 'kind: Service\nspec: { template: { spec: { containerConcurency: 1 } } }\n');
+    const build = path.join(dir, 'build.yaml');
+    writeFileSync(build, 'steps: [{ name: x, argz: [] }]\n');
+    const commands = [
+      ['gcloud', 'run', 'jobs', 'execute', 'x', '--region=r', '--waits'],
+      ['gcloud', 'alloydb', 'instances', 'create', 'x', '--cluster=c', '--region=r', '--instance-type=WRONG'],
+      ['gcloud', 'run', 'jobs', 'executed', 'x'],
+    ];
+    const refused = await refusedBy(gcloud!, { commands, manifests: [manifest], builds: [build] });
+    assert.equal(refused.length, 5, JSON.stringify(refused));
+  },
+);
+
+test('manifests: images by digest, own accounts, secrets by version, the private ones internal', async (t) => {
+  const rendered = tempDir(t);
+  await dryRun('deploy.sh', { RENDERED_DIR: rendered });
+  const accounts = new Set<string>();
+  for (const name of ['api', 'dispatcher', 'worker', 'migrate']) {
+    const content = await readFile(path.join(rendered, `${name}.yaml`), 'utf8');
+    assert.doesNotMatch(content, /\$\{/);
+    const manifest = parse(content);
+    const spec = name === 'migrate' ? manifest.spec.template.spec.template.spec : manifest.spec.template.spec;
+    accounts.add(spec.serviceAccountName);
+    const [container] = spec.containers;
+    assert.match(container.image, /@sha256:[0-9a-f]{64}$/);
+    for (const { name: variable, valueFrom } of container.env) {
+      if (valueFrom !== undefined) assert.match(valueFrom.secretKeyRef.key, /^\d+$/, variable);
+    }
+    const ingress = manifest.metadata.annotations?.['run.googleapis.com/ingress'];
+    assert.equal(ingress, { api: 'all', dispatcher: 'internal' }[name]);
+  }
+  assert.equal(accounts.size, 4);
+});
+
+test('who may do what is as the guide says, and nothing more stands on the project', async () => {
+  for (const { role, resource, account } of await readGrants()) {
+    if (resource === 'the project')
+      assert.ok(role in projectWide, `${account} has ${role} on the whole project`);
+    assert.doesNotMatch(role, /roles\/(owner|editor|viewer)$/);
+  }
+  const guide = await readFile(path.join(project, 'docs/deploy.md'), 'utf8');
+  assert.equal(
+    withAccess(guide, await describeAccess()),
+    guide,
+    'run "npm run access" and look at the difference',
+  );
+});
+
+/** The commands in the steps of cloudbuild.yaml, with what the shell would fill in. */
+function buildCommands(): string[][] {
+  const { steps } = parse(readFileSync(path.join(project, 'cloudbuild.yaml'), 'utf8')) as {
+    steps: { args: string[] }[];
+  };
+  const lines = steps.flatMap(({ args }) => args.flatMap((arg) => arg.split('\n')));
+  const commands = lines.flatMap(
+    (line) => /gcloud [^|]*/.exec(line.replace(/\$\$\(cat [^)]*\)|"?\$\$?\w+"?/g, 'x'))?.[0] ?? [],
+  );
+  assert.ok(commands.length >= 8, `${commands.length} commands`);
+  return commands.map((command) => command.replace(/['")]/g, '').trim().split(/\s+/));
+}
+
+async function refusedBy(
+  root: string,
+  asked: { commands: string[][]; manifests: string[]; builds: string[] },
+): Promise<[string, string][]> {
+  const python = path.join(root, 'platform/bundledpythonunix/bin/python3');
+  const script = path.join(project, 'test/support/gcloud-parser.py');
+  const ran = await run(
+    existsSync(python) ? python : 'python3',
+    [script, path.join(root, 'lib')],
+    { env: { PATH: process.env['PATH'], HOME: os.tmpdir(), CLOUDSDK_CORE_DISABLE_PROMPTS: '1' } },
+    JSON.stringify(asked),
+  );
+  assert.equal(ran.code, 0, ran.errors);
+  return JSON.parse(ran.output) as [string, string][];
+}
+
+/** The directory of the SDK that the `gcloud` on the path belongs to. */
+function findGcloud(): string | undefined {
+  for (const dir of (process.env['PATH'] ?? '').split(':')) {
+    const file = path.join(dir, 'gcloud');
+    if (!existsSync(file)) continue;
+    for (const root of [path.join(realpathSync(file), '../..'), '/usr/lib/google-cloud-sdk']) {
+      if (existsSync(path.join(root, 'lib/googlecloudsdk'))) return root;
+    }
+  }
+  return undefined;
+}

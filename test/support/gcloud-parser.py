@@ -1,0 +1,59 @@
+"""Holds commands and files against the parsers of the gcloud that is installed. Nothing is run, nobody is asked.
+
+Run by gcloud's own Python, with the SDK's lib directory as argument. Reads JSON from standard input,
+{"commands": [[word, ...], ...], "manifests": [path, ...], "builds": [path, ...]}, and prints a JSON list of what was
+refused, as [what, why].
+"""
+
+import contextlib
+import io
+import json
+import os
+import sys
+
+lib = sys.argv[1]
+sys.path[:0] = [lib, os.path.join(lib, "third_party")]
+
+from googlecloudsdk import gcloud_main  # pylint: disable=wrong-import-position
+from googlecloudsdk.core import yaml  # pylint: disable=wrong-import-position
+
+asked = json.load(sys.stdin)
+refused = []
+cli = gcloud_main.CreateCLI([])
+parser = cli._TopElement()._parser  # pylint: disable=protected-access
+
+
+def attempt(what, action):
+  said = io.StringIO()
+  try:
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+      action()
+  except (Exception, SystemExit) as error:  # pylint: disable=broad-except
+    refused.append([what, f"{error} {said.getvalue()}".strip()])
+
+
+for words in asked["commands"]:
+  attempt(" ".join(words), lambda words=words: parser.parse_args(words[1:]))
+
+
+def manifest(path):
+  from googlecloudsdk.api_lib.run import global_methods
+  from googlecloudsdk.api_lib.util import apis
+  from googlecloudsdk.api_lib.util import messages as messages_util
+
+  messages = apis.GetMessagesModule(global_methods.SERVERLESS_API_NAME, global_methods.SERVERLESS_API_VERSION)
+  content = yaml.load_path(path)
+  messages_util.DictToMessageWithErrorCheck(content, getattr(messages, content["kind"]))
+
+
+def build(path):
+  from googlecloudsdk.api_lib.cloudbuild import cloudbuild_util, config
+
+  config.LoadCloudbuildConfigFromPath(path, cloudbuild_util.GetMessagesModule(), params={})
+
+
+for path in asked["manifests"]:
+  attempt(path, lambda path=path: manifest(path))
+for path in asked["builds"]:
+  attempt(path, lambda path=path: build(path))
+print(json.dumps(refused))

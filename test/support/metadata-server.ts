@@ -1,0 +1,33 @@
+/** Google's metadata server, as far as access tokens go: what a service account on Cloud Run gets them from. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+
+export interface MetadataServer {
+  readonly host: string;
+  /** The scopes that were asked for, one entry a token. */
+  readonly scopes: string[];
+  /** The token that is given from now on. */
+  give(token: string): void;
+}
+
+export async function startMetadataServer(t: TestContext): Promise<MetadataServer> {
+  const scopes: string[] = [];
+  let token = '';
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? '/', 'http://metadata');
+    response.setHeader('metadata-flavor', 'Google');
+    if (!url.pathname.endsWith('/token')) return response.end('ok');
+    scopes.push(url.searchParams.get('scopes') ?? '');
+    response.setHeader('content-type', 'application/json');
+    // So short that the client asks again for the next connection.
+    return response.end(JSON.stringify({ access_token: token, expires_in: 1, token_type: 'Bearer' }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { host: `127.0.0.1:${port}`, scopes, give: (next) => (token = next) };
+}
