@@ -8,7 +8,8 @@ import { openDatabase } from '#shared/db/database.ts';
 import { claimTurns } from '#shared/db/leases.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
-import { createTurnPublisher, pullTurns } from '#shared/gcp/pubsub.ts';
+import { createCheckCaller } from '#shared/gcp/caller-auth.ts';
+import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readWorkerConfig } from '#shared/runtime/config.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
@@ -16,7 +17,8 @@ import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecyc
 import { createLogger } from '#shared/runtime/log.ts';
 import { loadAgent } from './agent/load.ts';
 import { createConsumer } from './consume.ts';
-import { pullDeadLetters } from './dead-letters.ts';
+import { deadLetter, pullBells } from './pull.ts';
+import { registerPush } from './push.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
@@ -41,17 +43,13 @@ await runService(log, config.drainMs, async () => {
   const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
   const write = writeTurns(db, { bellGraceSeconds });
   const consumer = createConsumer({ ...config, db, agent, claim, write, keeper, ringer, log });
-  // Bells that wait for a free slot; more of them would be kept from workers that have one.
-  const prefetch = Math.min(config.concurrency, 100);
-  const turns = pullTurns(
-    pubsub,
-    { subscription: pubsub.subscription, maxMessages: prefetch },
-    consumer.onTurn,
-    log,
-  );
-  const deadLetters = pullDeadLetters(db, pubsub, log);
+  const sources = config.push === undefined ? pullBells(db, pubsub, config.concurrency, consumer, log) : [];
 
   const app = fastify({ forceCloseConnections: true });
+  if (config.push !== undefined) {
+    const check = createCheckCaller(config.push.auth);
+    registerPush(app, { ...config.push, consumer, check, onDeadLetter: deadLetter(db, log), log });
+  }
   registerHealth(app, () => checkDatabase(db));
   const address = await app.listen({ host: config.host, port: config.port });
 
@@ -59,7 +57,8 @@ await runService(log, config.drainMs, async () => {
     address,
     drain: async () => {
       // A third of the time is kept for giving leases back and for the last bells.
-      await Promise.all([turns.close(), deadLetters.close(), consumer.drain((config.drainMs * 2) / 3)]);
+      const closed = sources.map((source) => source.close());
+      await Promise.all([...closed, consumer.drain((config.drainMs * 2) / 3)]);
       await Promise.all([keeper.close(), loops.close(), ringer.idle(), app.close()]);
       await Promise.all([publisher.close(), scheduler.close()]);
       await Promise.all([pool.end(), secrets.close()]);

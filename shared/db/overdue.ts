@@ -16,15 +16,18 @@ export async function failOverdueTasks(
   const now = new Date().toISOString();
   // A webhook config made at this very moment is seen on the next look (see the join on seen in turns.ts).
   const { rows } = await sql<{ task_id: string } & BellColumns>`
-    with late as (
-      (select task_id from gates where deadline_at < now() and state_class < ${stateClass.terminal}
-        order by deadline_at limit ${options.limit} for update skip locked)
-      union all
-      (select task_id from gates
-        where state_class = ${stateClass.interrupted}
-          and bell_at < now() - ${options.interruptedExpirySeconds} * interval '1 second'
-          and (deadline_at is null or deadline_at >= now())
-        order by bell_at limit ${options.limit} for update skip locked)
+    with past_deadline as (
+      select task_id from gates where deadline_at < now() and state_class < ${stateClass.terminal}
+      order by deadline_at limit ${options.limit} for update skip locked
+    ),
+    unanswered as (
+      select task_id from gates
+      where state_class = ${stateClass.interrupted}
+        and bell_at < now() - ${options.interruptedExpirySeconds} * interval '1 second'
+      order by bell_at limit ${options.limit} for update skip locked
+    ),
+    late as (
+      select task_id from past_deadline union select task_id from unanswered
     ),
     gate as (
       update gates g set fence = g.fence + 1, last_event = g.last_event + 1, state_class = ${stateClass.terminal},

@@ -86,10 +86,19 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
   gemini: GeminiConfig;
   /** Named in leases and logs: the host and the process, unless set. */
   workerName: string;
+  /** Where bells come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
+  push: PushConfig | undefined;
   /** Turns at once in one process. */
   concurrency: number;
   leaseSeconds: number;
   maxAttempts: number;
+}
+
+export interface PushConfig {
+  auth: CallerAuthConfig;
+  /** The service account of the push subscription. */
+  account: string;
+  deadlineMs: number;
 }
 
 export interface GeminiConfig {
@@ -184,6 +193,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
       baseUrl: reader.optional('GOOGLE_GEMINI_BASE_URL'),
     },
     workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
+    push: readPush(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
@@ -299,6 +309,25 @@ function readCloudTasks(reader: EnvReader): CloudTasksConfig {
     dispatcherUrl: reader.url('DISPATCHER_URL'),
     serviceAccount: reader.optional('CLOUD_TASKS_SERVICE_ACCOUNT'),
     emulatorHost: reader.optional('CLOUD_TASKS_EMULATOR_HOST'),
+  };
+}
+
+function readPush(reader: EnvReader): PushConfig | undefined {
+  if (reader.oneOf('WORKER_MODE', ['pull', 'push'], 'pull') === 'pull') return undefined;
+  const deadlineMs = 1000 * reader.number('PUSH_DEADLINE_SECONDS', 600, { min: 1, max: 600 });
+  const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'iam');
+  if (mode === 'none') {
+    if (reader.optional('PUBSUB_EMULATOR_HOST') === undefined) {
+      reader.problem('CALLER_AUTH=none lets everybody call: it is taken only with PUBSUB_EMULATOR_HOST');
+    }
+    return { auth: { mode }, account: '', deadlineMs };
+  }
+  const audience = reader.url('WORKER_URL');
+  const certsUrl = reader.url('GOOGLE_CERTS_URL', googleCertsUrl);
+  return {
+    auth: mode === 'iam' ? { mode, audience } : { mode, audience, certsUrl },
+    account: reader.string('PUBSUB_PUSH_SERVICE_ACCOUNT'),
+    deadlineMs,
   };
 }
 

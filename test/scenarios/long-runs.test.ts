@@ -1,0 +1,123 @@
+/** Tasks over hours, in small: push mode with checkpoints, start times, deadlines, retention, changed code. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { PubSub } from '@google-cloud/pubsub';
+import { PassThroughClient } from 'google-auth-library';
+import { startReceiver } from '../support/receiver.ts';
+import { freePort, isCompleted, startStack } from '../support/stack.ts';
+
+const schedule = 'https://longhaul.dev/ext/schedule/v1';
+
+async function scripted(t: TestContext, extra: Record<string, string> = {}) {
+  const tool = await startReceiver(t);
+  const stack = await startStack(t, {
+    AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'),
+    TEST_LOG_URL: tool.url,
+    ...extra,
+  });
+  return { stack, tool };
+}
+
+test('push mode: a task of many seconds runs on requests of two, each step once', async (t) => {
+  const { stack, tool } = await scripted(t, {
+    WORKER_MODE: 'push',
+    CALLER_AUTH: 'none',
+    PUSH_DEADLINE_SECONDS: '2',
+    WORKER_CONCURRENCY: '2',
+  });
+  const port = await freePort();
+  process.env['PUBSUB_EMULATOR_HOST'] = stack.env['PUBSUB_EMULATOR_HOST'];
+  const pubsub = new PubSub({
+    projectId: stack.env['GOOGLE_CLOUD_PROJECT']!,
+    authClient: new PassThroughClient(),
+  });
+  t.after(() => pubsub.close());
+  await pubsub.topic('longhaul-turns').createSubscription('pushed', {
+    pushConfig: { pushEndpoint: `http://127.0.0.1:${port}/turns` },
+    ackDeadlineSeconds: 10,
+  });
+  await Promise.all([stack.start('api'), stack.start('worker', { PORT: String(port) })]);
+  const steps = Array.from({ length: 9 }, (_, index) => `step part${index} 500`).join('\n');
+  const tasks = await Promise.all([1, 2, 3].map(() => stack.submit(`${steps}\nsay done`)));
+  for (const { id } of tasks) await stack.until(id, isCompleted, 60_000);
+  const keys = tool.received.map((one) => one.body);
+  assert.equal(new Set(keys).size, 27);
+  // A step under way at the hard end of a request may run once more; between steps nothing does.
+  assert.ok(keys.length <= 30, `${keys.length} runs of 27 steps`);
+  const { rows } = await stack.pool.query(
+    `select max(fence) as claims, sum(attempts) as attempts from gates`,
+  );
+  assert.ok(rows[0].claims >= 4, 'each task took several requests');
+  assert.equal(Number(rows[0].attempts), 0);
+});
+
+test('a task with a start time runs at that time, and one past its deadline fails with the reason', async (t) => {
+  const { stack, tool } = await scripted(t);
+  const receiver = await startReceiver(t);
+  await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+  const startAt = new Date(Date.now() + 2_000);
+  const later = await stack.submit('step later\nsay done', { metadata: { [schedule]: { startAt } } });
+  const late = await stack.submit('wait 20000', {
+    metadata: { [schedule]: { deadline: new Date(Date.now() + 1_500) } },
+    configuration: { taskPushNotificationConfig: { url: receiver.url } },
+  });
+  const failed = await stack.until(late.id, (task) => task.status.state === 'TASK_STATE_FAILED');
+  assert.match(failed.status.message.parts[0].text, /deadline/);
+  assert.match((await receiver.count(3))[2]!.body, /deadline/);
+  await stack.until(later.id, isCompleted);
+  assert.equal(tool.received.length, 1);
+  assert.ok(Date.now() >= startAt.getTime());
+  for (const wrong of [{ startAt: 'tomorrow' }, { deadline: '2001-01-01T00:00:00Z' }, { begin: 1 }, 7]) {
+    await assert.rejects(stack.submit('x', { metadata: { [schedule]: wrong } }), /schedule|startAt|deadline/);
+  }
+});
+
+test('a task that waits for its caller for too long fails; old tasks are removed with all that is theirs', async (t) => {
+  const seconds = (count: number): string => String(count / 86_400);
+  const { stack } = await scripted(t, {
+    INTERRUPTED_EXPIRY_DAYS: '0.001',
+    RETENTION_DAYS: seconds(2),
+    IDEMPOTENCY_WINDOW_SECONDS: '1',
+  });
+  await Promise.all([stack.start('api'), stack.start('worker')]);
+  const asked = await stack.submit('ask well?');
+  await stack.until(asked.id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
+  await stack.pool.query(`update gates set bell_at = now() - interval '1 day' where task_id = $1`, [
+    asked.id,
+  ]);
+  await stack.until(asked.id, (task) => task.status.state === 'TASK_STATE_FAILED');
+  const tables = [
+    'gates',
+    'tasks',
+    'messages',
+    'events',
+    'artifacts',
+    'steps',
+    'sends',
+    'outbox',
+    'deliveries',
+  ];
+  await stack.submit('step one\nsay done');
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    const counts = await Promise.all(
+      tables.map(async (table) => (await stack.pool.query(`select from ${table}`)).rowCount),
+    );
+    if (counts.every((count) => count === 0)) break;
+    assert.ok(performance.now() < deadline, `still there: ${counts.join()}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+});
+
+test('code that changed under a turn is told so, instead of running steps in another order', async (t) => {
+  const { stack, tool } = await scripted(t);
+  const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  const task = await stack.submit('step before\nstep slow 3000');
+  await tool.count(2);
+  await first.kill();
+  await stack.pool.query(`update steps set name = 'renamed' where task_id = $1`, [task.id]);
+  await stack.start('worker');
+  const failed = await stack.until(task.id, (one) => one.status.state === 'TASK_STATE_FAILED');
+  assert.match(failed.status.message.parts[0].text, /"before".*"renamed".*changed/);
+});
