@@ -23,7 +23,7 @@ export interface AppParts {
   cardKey: JWK | undefined;
   admitCaller: Admit;
   conditional: ConditionalParts;
-  limits: ApiLimits;
+  limits: Pick<ApiLimits, 'trustedProxies'>;
   corsOrigins: readonly string[];
   publicUrl: string;
   ready: ReadyCheck;
