@@ -11,6 +11,7 @@ import { registerAdmission, type Admit } from './admission.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
 import { registerCard } from './card-routes.ts';
 import type { ConditionalParts } from './conditional.ts';
+import { discardBody } from './discard-body.ts';
 import { RetryLaterError } from './errors.ts';
 import { registerHeaders } from './headers.ts';
 import { jsonRpcPath, registerJsonRpc } from './jsonrpc.ts';
@@ -64,12 +65,13 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     if (error instanceof UnauthenticatedError) void reply.header('www-authenticate', error.challenges);
     const hidden = statusCode >= 500 && !retryLater;
     if (hidden) log.error({ err: error }, 'a request failed');
-    const message =
-      code === 'FST_ERR_CTP_BODY_TOO_LARGE'
-        ? `The body is larger than ${parts.bodyLimitBytes} bytes: send large content as a file by URL`
-        : hidden
-          ? 'Internal error'
-          : messageOf(error);
+    const tooLarge = code === 'FST_ERR_CTP_BODY_TOO_LARGE';
+    if (tooLarge) await discardBody(request.raw);
+    const message = tooLarge
+      ? `The body is larger than ${parts.bodyLimitBytes} bytes: send large content as a file by URL`
+      : hidden
+        ? 'Internal error'
+        : messageOf(error);
     const rpcError = {
       code: rpcCodeOf(error, statusCode),
       message,
