@@ -91,6 +91,8 @@ test('conditional reads', async (t) => {
       statusAt: new Date().toISOString(),
       shown: true,
       traceparent: null,
+      startAt: null,
+      deadlineAt: null,
       webhook: null,
     });
     return taskId;
