@@ -1,6 +1,9 @@
 /** The agent card (A2A section 4.4.1), made of the agent's definition. */
 import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
+import type { AuthConfig } from '#shared/runtime/auth-config.ts';
+import { isAuthenticationOn } from './auth/authenticate.ts';
+import { securityOf } from './auth/security.ts';
 import { jsonRpcPath } from './jsonrpc.ts';
 import { legacyRestPath, restPath } from './rest.ts';
 
@@ -9,7 +12,19 @@ export interface Addresses {
   grpcPublicTarget: string | undefined;
 }
 
-export function createAgentCard(definition: AgentDefinition, addresses: Addresses): AgentCard {
+export interface CardParts extends Addresses {
+  auth: AuthConfig;
+  /** The card for callers who have authenticated: with the skills that are theirs alone. */
+  extended?: boolean;
+}
+
+/** Whether there is more to show to callers who have authenticated. */
+export function hasExtendedCard(definition: AgentDefinition, auth: AuthConfig): boolean {
+  return isAuthenticationOn(auth) && (definition.extendedSkills ?? []).length > 0;
+}
+
+export function createAgentCard(definition: AgentDefinition, parts: CardParts): AgentCard {
+  const { auth, extended = false } = parts;
   return AgentCard.fromJSON({
     name: definition.name,
     description: definition.description,
@@ -17,11 +32,16 @@ export function createAgentCard(definition: AgentDefinition, addresses: Addresse
     provider: definition.provider,
     documentationUrl: definition.documentationUrl,
     iconUrl: definition.iconUrl,
-    supportedInterfaces: interfaces(addresses),
-    capabilities: { streaming: true, pushNotifications: true, extendedAgentCard: false },
+    supportedInterfaces: interfaces(parts),
+    capabilities: {
+      streaming: true,
+      pushNotifications: true,
+      extendedAgentCard: hasExtendedCard(definition, auth),
+    },
     defaultInputModes: definition.inputModes,
     defaultOutputModes: definition.outputModes,
-    skills: definition.skills,
+    skills: extended ? [...definition.skills, ...(definition.extendedSkills ?? [])] : definition.skills,
+    ...securityOf(auth),
   });
 }
 

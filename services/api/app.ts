@@ -1,26 +1,41 @@
 /** The front door as a Fastify application: routes and the errors of HTTP itself. */
-import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
+import { AGENT_CARD_PATH, type AgentCard } from '@a2a-js/sdk';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import { fastify, type FastifyInstance } from 'fastify';
+import type { JWK } from 'jose';
+import type { ApiLimits } from '#shared/runtime/config.ts';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import { versionOf } from './call-context.ts';
+import { registerAdmission, type Admit } from './admission.ts';
+import { UnauthenticatedError } from './auth/unauthenticated.ts';
+import { registerCard } from './card-routes.ts';
+import type { ConditionalParts } from './conditional.ts';
+import { discardBody } from './discard-body.ts';
+import { RetryLaterError } from './errors.ts';
+import { registerHeaders } from './headers.ts';
 import { jsonRpcPath, registerJsonRpc } from './jsonrpc.ts';
-import { cardOfBothVersions } from './legacy/card.ts';
 import { registerRest, restFailure, restPath } from './rest.ts';
 
 export interface AppParts {
   handler: A2ARequestHandler;
   card: AgentCard;
+  /** Verifies the signature of the card; undefined: it has none. */
+  cardKey: JWK | undefined;
+  admitCaller: Admit;
+  conditional: ConditionalParts;
+  limits: Pick<ApiLimits, 'trustedProxies'>;
+  corsOrigins: readonly string[];
+  publicUrl: string;
   ready: ReadyCheck;
   bodyLimitBytes: number;
   log: Logger;
 }
 
-export function createApp(parts: AppParts): FastifyInstance {
+export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const { handler, card, log } = parts;
   const app = fastify({
+    trustProxy: (_address, hop) => hop < parts.limits.trustedProxies,
     bodyLimit: parts.bodyLimitBytes,
     // Idle streams are kept open by comments; a request must arrive within a minute.
     requestTimeout: 60_000,
@@ -33,30 +48,32 @@ export function createApp(parts: AppParts): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 
+  await registerHeaders(app, {
+    secure: parts.publicUrl.startsWith('https:'),
+    corsOrigins: parts.corsOrigins,
+  });
+  registerAdmission(app, parts.admitCaller);
   registerHealth(app, parts.ready);
-  const cardJson = JSON.stringify(AgentCard.toJSON(card));
-  const cardOfBoth = cardOfBothVersions(card).then((both) => JSON.stringify(both));
-  app.get(`/${AGENT_CARD_PATH}`, async (request, reply) =>
-    reply
-      .header('content-type', 'application/json')
-      .header('cache-control', 'public, max-age=60')
-      .header('vary', A2A_VERSION_HEADER)
-      .send(versionOf(request) === '1.0' ? cardJson : await cardOfBoth),
-  );
+  await registerCard(app, card, parts.cardKey);
   registerJsonRpc(app, handler, card, log);
   registerRest(app, parts);
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };
-    if (statusCode >= 500) log.error({ err: error }, 'a request failed');
-    const message =
-      code === 'FST_ERR_CTP_BODY_TOO_LARGE'
-        ? `The body is larger than ${parts.bodyLimitBytes} bytes: send large content as a file by URL`
-        : statusCode >= 500
-          ? 'Internal error'
-          : messageOf(error);
+    const retryLater = error instanceof RetryLaterError;
+    if (retryLater) void reply.header('retry-after', error.retryAfterSeconds);
+    if (error instanceof UnauthenticatedError) void reply.header('www-authenticate', error.challenges);
+    const hidden = statusCode >= 500 && !retryLater;
+    if (hidden) log.error({ err: error }, 'a request failed');
+    const tooLarge = code === 'FST_ERR_CTP_BODY_TOO_LARGE';
+    if (tooLarge) await discardBody(request.raw);
+    const message = tooLarge
+      ? `The body is larger than ${parts.bodyLimitBytes} bytes: send large content as a file by URL`
+      : hidden
+        ? 'Internal error'
+        : messageOf(error);
     const rpcError = {
-      code: statusCode >= 500 ? A2A_ERROR_CODE.INTERNAL_ERROR : A2A_ERROR_CODE.INVALID_REQUEST,
+      code: rpcCodeOf(error, statusCode),
       message,
     };
     const { contentType, body } = request.url.startsWith(restPath)
@@ -75,4 +92,14 @@ export function createApp(parts: AppParts): FastifyInstance {
     }),
   );
   return app;
+}
+
+/** A server error of JSON-RPC 2.0 (section 5.1), since neither it nor A2A has a code for credentials. */
+const unauthenticatedCode = -32000;
+
+function rpcCodeOf(error: unknown, statusCode: number): number {
+  if (error instanceof UnauthenticatedError) return unauthenticatedCode;
+  return statusCode >= 500 || error instanceof RetryLaterError
+    ? A2A_ERROR_CODE.INTERNAL_ERROR
+    : A2A_ERROR_CODE.INVALID_REQUEST;
 }

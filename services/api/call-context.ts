@@ -7,6 +7,7 @@ import { LEGACY_HTTP_EXTENSION_HEADER } from '@a2a-js/sdk/compat/v0_3';
 import { ExtensionSupportRequiredError } from '@a2a-js/sdk/errors';
 import { ServerCallContext, validateVersion, type User } from '@a2a-js/sdk/server';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { admittedCaller } from './admission.ts';
 import { setSignal } from './caller.ts';
 
 /** The version of clients that name none. */
@@ -50,6 +51,7 @@ export function httpCallContext(
     version: versionOf(request),
     extensions: extensions.flatMap(splitList),
     tenant,
+    user: admittedCaller(request),
     signal: gone.signal,
   });
 }

@@ -1,19 +1,23 @@
 /** Who calls, as the rest of the front door knows it (invariant 9). */
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { Caller } from '#shared/db/tasks.ts';
+import { checkId } from './check-message.ts';
 
 /** The owner of what callers without credentials make, where none are asked for. */
 const anonymous = 'anonymous';
 
+/** @throws {RequestMalformedError} for a tenant that is not a name */
 export function callerOf(context: ServerCallContext): Caller {
-  const { user } = context;
+  const { user, tenant = '' } = context;
+  checkId('tenant', tenant, false);
   return {
-    tenant: context.tenant ?? '',
+    tenant,
     owner: user?.isAuthenticated === true ? user.userName : anonymous,
   };
 }
 
 const signalKey = 'longhaul.signal';
+const tagKey = 'longhaul.entityTag';
 const eventKey = 'longhaul.event';
 
 /** The signal that aborts when the caller has gone. */
@@ -37,4 +41,14 @@ export function streamedEvent(context: ServerCallContext): number | undefined {
 
 export function setStreamedEvent(context: ServerCallContext, seq: number): void {
   context.state.set(eventKey, seq);
+}
+
+/** The entity tag of the task that an operation has read, for the bindings that have a place for it. */
+export function entityTagIn(context: ServerCallContext): string | undefined {
+  const tag = context.state.get(tagKey);
+  return typeof tag === 'string' ? tag : undefined;
+}
+
+export function setEntityTag(context: ServerCallContext, tag: string): void {
+  context.state.set(tagKey, tag);
 }

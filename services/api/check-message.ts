@@ -1,6 +1,7 @@
 /** What a message must be before anything is done with it. Every refusal names the field and what would be right. */
-import { Role, type Message, type SendMessageRequest } from '@a2a-js/sdk';
+import { Role, type Message, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import { checkDepth } from './check-json.ts';
 
 const maxIdLength = 256;
 const maxParts = 1000;
@@ -30,16 +31,51 @@ export function checkMessage(request: SendMessageRequest): Message {
         `message.parts[${index}] has no content: set one of text, raw, url or data`,
       );
     }
+    if (part.content.$case === 'data') checkDepth(`message.parts[${index}].data`, part.content.value);
+    checkDepth(`message.parts[${index}].metadata`, part.metadata);
   }
-  const length = request.configuration?.historyLength;
-  checkHistoryLength(length);
+  checkHistoryLength(request.configuration?.historyLength);
+  checkDepth('message.metadata', message.metadata);
+  checkDepth('metadata', request.metadata);
   return message;
 }
 
+/** @throws {RequestMalformedError} for a part whose content is too large to be sent inline */
+export function checkPartSizes({ parts }: Message, maxPartBytes: number): void {
+  for (const [index, { content }] of parts.entries()) {
+    const bytes = sizeOf(content);
+    if (bytes > maxPartBytes) {
+      throw new RequestMalformedError(
+        `message.parts[${index}] has ${bytes} bytes; at most ${maxPartBytes} are taken: send large content as a file by URL`,
+      );
+    }
+  }
+}
+
+function sizeOf(content: Part['content']): number {
+  switch (content?.$case) {
+    case 'text':
+    case 'url':
+      return Buffer.byteLength(content.value);
+    case 'raw':
+      return content.value.length;
+    case 'data':
+      return Buffer.byteLength(JSON.stringify(content.value) ?? '');
+    case undefined:
+      return 0;
+    default:
+      return content satisfies never;
+  }
+}
+
+const maxInt32 = 2 ** 31 - 1;
+
 /** @throws {RequestMalformedError} */
 export function checkHistoryLength(length: number | undefined): void {
-  if (length !== undefined && (!Number.isInteger(length) || length < 0)) {
-    throw new RequestMalformedError(`historyLength must be a whole number from 0, not ${length}`);
+  if (length !== undefined && (!Number.isInteger(length) || length < 0 || length > maxInt32)) {
+    throw new RequestMalformedError(
+      `historyLength must be a whole number from 0 to ${maxInt32}, not ${length}`,
+    );
   }
 }
 
@@ -52,4 +88,5 @@ export function checkId(name: string, id: string, required: boolean): void {
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
   if (/[\u0000-\u001f\u007f]/.test(id))
     throw new RequestMalformedError(`${name} contains a control character`);
+  if (!id.isWellFormed()) throw new RequestMalformedError(`${name} contains half of a surrogate pair`);
 }

@@ -5,6 +5,7 @@
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { messageOf } from '#shared/runtime/log.ts';
+import { checkDepth, maxBodyDepth } from './check-json.ts';
 import type { Params } from './operations.ts';
 
 export type Id = string | number | null;
@@ -33,6 +34,11 @@ export function readEnvelope(text: unknown): Envelope {
   } catch (error) {
     const message = `The body is not valid JSON: ${messageOf(error)}`;
     return { id: null, error: { code: A2A_ERROR_CODE.PARSE_ERROR, message } };
+  }
+  try {
+    checkDepth('The body', body, maxBodyDepth);
+  } catch (error) {
+    return invalid(null, messageOf(error));
   }
   if (Array.isArray(body)) return invalid(null, 'Batches are not taken: send one request object');
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');

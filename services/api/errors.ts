@@ -33,6 +33,17 @@ export class InternalError extends Error {
   }
 }
 
+/** A caller has used what it may use for now. */
+export class TooManyRequestsError extends RetryLaterError {
+  override readonly name = 'TooManyRequestsError';
+  readonly statusCode = 429;
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
 /** Runs an operation and turns whatever it throws into an error that may leave the house. */
 export async function answered<T>(log: Logger, operation: () => Promise<T>): Promise<T> {
   try {

@@ -8,10 +8,13 @@ import { Server, ServerCredentials, status as Status } from '@grpc/grpc-js';
 import type { AgentCard, StreamResponse } from '@a2a-js/sdk';
 import { LegacyA2AService, legacyGrpcService } from '@a2a-js/sdk/compat/v0_3/server/grpc';
 import { A2AError, VersionNotSupportedError } from '@a2a-js/sdk/errors';
-import { UnauthenticatedUser, type A2ARequestHandler, type ServerCallContext } from '@a2a-js/sdk/server';
+import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/server';
 import { A2AService, grpcService, type GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import type { Admit } from './admission.ts';
+import type { RequestHeaders } from './auth/authenticate.ts';
+import { UnauthenticatedError } from './auth/unauthenticated.ts';
 import { admit, createCallContext } from './call-context.ts';
 import { signalOf } from './caller.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
@@ -20,6 +23,7 @@ import { healthMethods, healthService } from './grpc-health.ts';
 export interface GrpcParts {
   handler: A2ARequestHandler;
   card: AgentCard;
+  admitCaller: Admit;
   ready: ReadyCheck;
   host: string;
   port: number;
@@ -64,21 +68,39 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
 type Call = Parameters<GrpcServiceOptions['userBuilder']>[0];
 
 /** A caller who brings the call along: the SDK gives the call to the builder of users alone. */
-class CallingUser extends UnauthenticatedUser {
+class CallingUser implements User {
+  readonly isAuthenticated: boolean;
+  readonly userName: string;
   readonly call: Call;
 
-  constructor(call: Call) {
-    super();
+  constructor({ isAuthenticated, userName }: User, call: Call) {
+    this.isAuthenticated = isAuthenticated;
+    this.userName = userName;
     this.call = call;
   }
 }
 
+/** The metadata of a call, as the headers that they are. */
+function headersOf({ metadata }: Call): RequestHeaders {
+  const names = Object.keys(metadata.getMap());
+  return Object.fromEntries(names.map((name) => [name, metadata.get(name).map(String)]));
+}
+
 const calls = new WeakMap<ServerCallContext, Call>();
 
-function optionsFor(version: '1.0' | '0.3', { handler, card, log }: GrpcParts): GrpcServiceOptions {
+function optionsFor(
+  version: '1.0' | '0.3',
+  { handler, card, admitCaller, log }: GrpcParts,
+): GrpcServiceOptions {
   return {
     requestHandler: aroundHandler(handler, log),
-    userBuilder: (call) => Promise.resolve(new CallingUser(call)),
+    userBuilder: async (call) => {
+      const address = call.getPeer().replace(/:\d+$/, '');
+      const caller = await admitCaller(headersOf(call), address).catch((error: unknown) => {
+        throw toGrpcError(log, error);
+      });
+      return new CallingUser(caller, call);
+    },
     contextBuilder: ({ user, extensions, requestedVersion, tenant }) => {
       const gone = new AbortController();
       const call = user instanceof CallingUser ? user.call : undefined;
@@ -175,6 +197,7 @@ class StatusError extends A2AError {
 }
 
 function toGrpcError(log: Logger, error: unknown): Error {
+  if (error instanceof UnauthenticatedError) return new StatusError(Status.UNAUTHENTICATED, error.message);
   const told = toClientError(log, error);
   if (told instanceof A2AError) return told;
   if (!(told instanceof RetryLaterError)) return new StatusError(Status.INTERNAL, told.message);

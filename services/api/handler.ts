@@ -24,9 +24,11 @@ import { markShown, readTask, type ReadOptions, type TaskSnapshot } from '#share
 import { isUuid } from '#shared/domain/ids.ts';
 import { classOf, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { callerOf, setStreamedEvent, signalOf } from './caller.ts';
+import { callerOf, setEntityTag, setStreamedEvent, signalOf } from './caller.ts';
 import { checkHistoryLength } from './check-message.ts';
+import { entityTagOf } from './conditional.ts';
 import { answered, toClientError } from './errors.ts';
+import type { OpenStreams } from './limits/open-streams.ts';
 import { listCallersTasks } from './list-tasks.ts';
 import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-config.ts';
@@ -36,11 +38,14 @@ import { streamEvents, untilSettled } from './stream.ts';
 export interface HandlerParts {
   db: Db;
   card: AgentCard;
+  /** For callers who have authenticated; undefined: there is none. */
+  extendedCard: AgentCard | undefined;
   send: Send;
   follower: Follower;
   ringer: Ringer;
   pushConfigs: PushConfigs;
   pageTokens: PageTokens;
+  streams: OpenStreams;
   sendWaitMs: number;
   bellGraceSeconds: number;
   log: Logger;
@@ -95,7 +100,9 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     begin: () => Promise<{ task: Task; taskId: string; lastEvent: number; ended: boolean }>,
     context: ServerCallContext,
   ): AsyncGenerator<StreamResponse, void, undefined> {
+    let close = (): void => undefined;
     try {
+      close = parts.streams.open(context.user);
       const { task, taskId, lastEvent, ended } = await begin();
       setStreamedEvent(context, lastEvent);
       yield { payload: { $case: 'task', value: task } };
@@ -106,15 +113,22 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }
     } catch (error) {
       throw toClientError(log, error);
+    } finally {
+      close();
     }
   }
 
   return {
     getAgentCard: () => Promise.resolve(card),
 
-    getAuthenticatedExtendedAgentCard: () =>
-      // The card declares none (section 3.3.4).
-      Promise.reject(new UnsupportedOperationError('this agent has no extended card')),
+    // Section 3.3.4: what the public card does not announce is unsupported, not merely unconfigured.
+    getAuthenticatedExtendedAgentCard: (_request, context) =>
+      answered(log, async () => {
+        if (parts.extendedCard === undefined || context.user?.isAuthenticated !== true) {
+          throw new UnsupportedOperationError('this agent has no extended card');
+        }
+        return parts.extendedCard;
+      }),
 
     sendMessage: (request, context) => answered(log, () => sendMessage(request, context)),
 
@@ -148,8 +162,9 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     getTask: (request: GetTaskRequest, context) =>
       answered(log, async () => {
         checkHistoryLength(request.historyLength);
-        const { task } = await find(request.id, context, { historyLength: request.historyLength });
-        return taskToWire(task);
+        const found = await find(request.id, context, { historyLength: request.historyLength });
+        setEntityTag(context, entityTagOf(found.task.id, found));
+        return taskToWire(found.task);
       }),
 
     listTasks: (request: ListTasksRequest, context) =>

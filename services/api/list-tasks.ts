@@ -9,6 +9,8 @@ import type { PageTokens } from './page-token.ts';
 
 const defaultPageSize = 50;
 const maxPageSize = 100;
+const firstTime = Date.parse('0001-01-01T00:00:00Z');
+const endOfTime = Date.UTC(10_000, 0, 1);
 
 export async function listCallersTasks(
   db: Db,
@@ -48,7 +50,11 @@ function filterOf(request: ListTasksRequest) {
   }
   const since = request.statusTimestampAfter;
   const statusSince = since === undefined || since === '' ? undefined : new Date(since);
-  if (statusSince !== undefined && Number.isNaN(statusSince.getTime())) {
+  // Years of four digits: RFC 3339 has no others, and the database not all of them.
+  if (
+    statusSince !== undefined &&
+    !(statusSince.getTime() >= firstTime && statusSince.getTime() < endOfTime)
+  ) {
     throw new RequestMalformedError(
       `statusTimestampAfter must be an ISO 8601 time such as 2026-01-31T12:00:00Z, not "${since}"`,
     );

@@ -16,10 +16,15 @@ import { environment, readApiConfig } from '#shared/runtime/config.ts';
 import { checkDatabase } from '#shared/db/check.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { createAgentCard } from './agent-card.ts';
+import { createAdmission } from './admission.ts';
+import { createAgentCard, hasExtendedCard } from './agent-card.ts';
 import { createApp } from './app.ts';
+import { createAuthenticate, warnOfOpenDoors } from './auth/authenticate.ts';
+import { createCardSigner } from './card-signature.ts';
 import { listenGrpc } from './grpc.ts';
 import { createRequestHandler } from './handler.ts';
+import { OpenStreams } from './limits/open-streams.ts';
+import { TokenBuckets } from './limits/token-buckets.ts';
 import { PageTokens } from './page-token.ts';
 import { createPushConfigs } from './push-config.ts';
 import { createSend } from './send-message.ts';
@@ -51,13 +56,24 @@ await runService(log, config.drainMs, async () => {
     ringer,
     sealer,
   });
-  const card = createAgentCard(definition, config);
+  const signer = await createCardSigner(config.cardSigningKey, config.publicUrl);
+  const card = await signer.sign(createAgentCard(definition, config));
+  const extendedCard = hasExtendedCard(definition, config.auth)
+    ? await signer.sign(createAgentCard(definition, { ...config, extended: true }))
+    : undefined;
+  const { limits } = config;
+  const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
+  const buckets = limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute);
+  const admitCaller = createAdmission(createAuthenticate(config.auth), buckets, log);
+  warnOfOpenDoors(config.auth, log);
   const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const handler = createRequestHandler({
     ...config,
     db,
     card,
+    extendedCard,
+    streams,
     send,
     follower,
     ringer,
@@ -65,8 +81,17 @@ await runService(log, config.drainMs, async () => {
     pageTokens,
     log,
   });
-  const front = { ...config, handler, card, ready: () => checkDatabase(db), log };
-  const app = config.http ? createApp(front) : undefined;
+  const front = {
+    ...config,
+    handler,
+    card,
+    cardKey: signer.publicKey,
+    admitCaller,
+    conditional: { db, follower, streams },
+    ready: () => checkDatabase(db),
+    log,
+  };
+  const app = config.http ? await createApp(front) : undefined;
   const grpc =
     config.grpcPort === undefined ? undefined : await listenGrpc({ ...front, port: config.grpcPort });
   const address = await app?.listen({ host: config.host, port: config.port });

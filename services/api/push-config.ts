@@ -116,6 +116,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     get: async ({ taskId, id: named }, caller) => {
       checkTaskId(taskId);
       const id = named === '' ? taskId : named;
+      checkId('id', id, true);
       const stored = await getWebhookConfig(db, caller, taskId, id);
       if (stored === undefined) throw new TaskNotFoundError(`task ${taskId} has no webhook config ${id}`);
       return toWire(taskId, caller, stored);
@@ -123,12 +124,13 @@ export function createPushConfigs(parts: Parts): PushConfigs {
 
     list: async ({ taskId, pageSize, pageToken }, caller) => {
       checkTaskId(taskId);
-      if (pageSize < 0) throw new RequestMalformedError(`pageSize must not be negative, and is ${pageSize}`);
+      if (!(Number.isInteger(pageSize) && pageSize >= 0)) {
+        throw new RequestMalformedError(`pageSize must be a whole number from 0, not ${pageSize}`);
+      }
       const size = pageSize === 0 ? maxWebhookConfigs : Math.min(pageSize, maxWebhookConfigs);
-      const page = await listWebhookConfigs(db, caller, taskId, {
-        size,
-        after: Buffer.from(pageToken, 'base64url').toString(),
-      });
+      const after = Buffer.from(pageToken, 'base64url').toString();
+      checkId('pageToken', after, false);
+      const page = await listWebhookConfigs(db, caller, taskId, { size, after });
       if (page === undefined) throw notFound(taskId);
       return {
         configs: page.configs.map((config) => toWire(taskId, caller, config)),
@@ -138,6 +140,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
 
     remove: async ({ taskId, id }, caller) => {
       checkTaskId(taskId);
+      checkId('id', id, false);
       // Deleting what is not there is no error (section 3.1.10); a task that is not there is one.
       const result = await deleteWebhookConfig(db, caller, taskId, id);
       if (result === 'no task') throw notFound(taskId);

@@ -5,11 +5,13 @@
  */
 import { A2A_CONTENT_TYPE, A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
-import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { admit, echoExtensions, httpCallContext, versionOf } from './call-context.ts';
-import { streamedEvent } from './caller.ts';
+import { callerOf, entityTagIn, signalOf, streamedEvent } from './caller.ts';
+import { checkDepth, maxBodyDepth } from './check-json.ts';
+import { checkCondition, type ConditionalParts } from './conditional.ts';
 import { mediaTypeOf } from './content-type.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
 import { createLegacyDialect, legacyErrorBody } from './legacy/rest.ts';
@@ -26,8 +28,12 @@ export const legacyRestPath = '/a2a';
 export interface RestParts {
   handler: A2ARequestHandler;
   card: AgentCard;
+  conditional: ConditionalParts;
   log: Logger;
 }
+
+/** A task may be kept by the caller that read it, in the version that it asked for, and is asked for again each time. */
+const ownCopy = { 'cache-control': 'private, no-cache', vary: A2A_VERSION_HEADER };
 
 type PathParams = Readonly<Record<string, string>>;
 
@@ -61,13 +67,38 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       }
       const run = dialect.unary[route.unary];
       if (run === undefined) return await notServed(dialect, request, reply);
+      if (route.unary === 'GetTask' && (await isUnchanged(request, reply, params, context))) {
+        return await reply.code(304).send();
+      }
       const result = await run(params, context);
+      const etag = entityTagIn(context);
+      if (etag !== undefined) void reply.headers({ etag, ...ownCopy });
       echoExtensions(reply, context);
       const status = dialect.statusOf(route.unary);
       return status === 204 ? await reply.code(204).send() : await send(reply.code(status), dialect, result);
     } catch (error) {
       return sendError(reply, dialect, error);
     }
+  }
+
+  /** Conditional reads (RFC 9110, section 13.1.2) and long polls (RFC 7240) of a task. */
+  async function isUnchanged(
+    { headers }: FastifyRequest,
+    reply: FastifyReply,
+    { id }: Params,
+    context: ServerCallContext,
+  ): Promise<boolean> {
+    const condition = await checkCondition(parts.conditional, {
+      caller: callerOf(context),
+      user: context.user,
+      taskId: typeof id === 'string' ? id : '',
+      ifNoneMatch: headers['if-none-match'],
+      prefer: headers['prefer'],
+      signal: signalOf(context),
+    });
+    void reply.headers(condition.headers);
+    if (condition.notModified) void reply.headers(ownCopy);
+    return condition.notModified;
   }
 
   function dialectOf(request: FastifyRequest): RestDialect {
@@ -145,6 +176,7 @@ function readBody(request: FastifyRequest): Params {
   } catch (error) {
     throw new RequestMalformedError(`the body is not valid JSON: ${messageOf(error)}`);
   }
+  checkDepth('the body', body, maxBodyDepth);
   // Some clients write the empty request as null.
   if (body === null) return {};
   if (typeof body === 'object' && !Array.isArray(body)) return body as Params;

@@ -19,7 +19,7 @@ import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { callerOf } from './caller.ts';
-import { checkMessage } from './check-message.ts';
+import { checkMessage, checkPartSizes } from './check-message.ts';
 import type { PushConfigs } from './push-config.ts';
 import { readSchedule } from './schedule.ts';
 
@@ -39,6 +39,7 @@ export interface SendParts {
   idempotencyWindowSeconds: number;
   bellGraceSeconds: number;
   pushConfigs: PushConfigs;
+  limits: { partBytes: number };
 }
 
 /** @param shown whether this send gives its caller a Task whatever the agent answers */
@@ -47,6 +48,7 @@ export type Send = (request: SendMessageRequest, context: ServerCallContext, sho
 export function createSend(parts: SendParts): Send {
   return async (request, context, shown) => {
     const wire = checkMessage(request);
+    checkPartSizes(wire, parts.limits.partBytes);
     const caller = callerOf(context);
     const requestHash = hashOf(wire, request);
     const send = { request, context, caller, requestHash, shown };

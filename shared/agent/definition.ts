@@ -68,6 +68,8 @@ const Definition = Type.Object(
     documentationUrl: Type.Optional(Url),
     iconUrl: Type.Optional(Url),
     skills: Type.Array(Skill, { minItems: 1 }),
+    /** Shown only to callers who have authenticated, on the extended agent card. */
+    extendedSkills: Type.Optional(Type.Array(Skill, { minItems: 1 })),
     inputModes: Type.Array(MediaType, { minItems: 1, default: ['text/plain'] }),
     outputModes: Type.Array(MediaType, { minItems: 1, default: ['text/plain'] }),
     instruction: Text,
@@ -135,13 +137,22 @@ function found(value: unknown) {
 }
 
 /** What the schema cannot say. */
-function contradictions({ skills, model }: AgentDefinition) {
+function contradictions({ skills, extendedSkills = [], model }: AgentDefinition) {
   const problems: { path: (string | number)[]; key?: boolean; message: string }[] = [];
   for (const [index, { id }] of skills.entries()) {
     if (skills.findIndex((skill) => skill.id === id) < index) {
       problems.push({
         path: ['skills', index, 'id'],
         message: `skills[${index}].id: "${id}" is taken by a skill before it`,
+      });
+    }
+  }
+  for (const [index, { id }] of extendedSkills.entries()) {
+    const others = [...skills, ...extendedSkills.slice(0, index)];
+    if (others.some((skill) => skill.id === id)) {
+      problems.push({
+        path: ['extendedSkills', index, 'id'],
+        message: `extendedSkills[${index}].id: "${id}" is taken by a skill before it`,
       });
     }
   }

@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import type { Artifact, JsonObject, Message } from '../domain/message.ts';
-import type { TaskState } from '../domain/task.ts';
+import type { StateClass, TaskState } from '../domain/task.ts';
 import type { Db } from './database.ts';
 
 /** Who asks. The owner is the authenticated caller; the tenant is empty where none is used. */
@@ -73,6 +73,26 @@ export async function readTask(
   return rows[0] && toSnapshot(rows[0], options);
 }
 
+/** What changes with a task: enough to tell whether it has, without reading it. */
+export interface TaskVersion {
+  lastEvent: number;
+  lastTurn: number;
+  stateClass: StateClass;
+}
+
+export async function readTaskVersion(
+  db: Db,
+  caller: Caller,
+  taskId: string,
+): Promise<TaskVersion | undefined> {
+  const { rows } = await sql<TaskVersion>`
+    select g.last_event as "lastEvent", g.last_turn as "lastTurn", g.state_class as "stateClass"
+    from gates g join tasks t on t.id = g.task_id
+    where g.task_id = ${taskId} and t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
+      and (t.shown or not t.direct)`.execute(db);
+  return rows[0];
+}
+
 /** Marks that a caller is given the task as a Task, so that a direct answer can no longer hide it. */
 export async function markShown(db: Db, taskId: string): Promise<void> {
   await db.updateTable('tasks').set({ shown: true }).where('id', '=', taskId).execute();
@@ -136,7 +156,7 @@ function taskColumns(options: ReadOptions) {
       : sql`(
           select json_agg(h.message order by h.turn, h.role desc) from (
             select m.message, m.turn, m.role from messages m
-            where m.task_id = t.id order by m.turn desc, m.role limit ${length === null ? null : length + 1}::int
+            where m.task_id = t.id order by m.turn desc, m.role limit ${length === null ? null : length + 1}::bigint
           ) h
         )`;
   const artifacts =

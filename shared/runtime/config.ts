@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { parseEncryptionKeys, type EncryptionKeys } from '../db/seal.ts';
 import { googleCertsUrl, type CallerAuthConfig } from '../gcp/caller-auth.ts';
 import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database-config.ts';
+import { readAuth, type AuthConfig } from './auth-config.ts';
 import { EnvReader, type Environment } from './env.ts';
 
 export const environment: Environment = process.env;
@@ -77,6 +78,29 @@ export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   sendWaitMs: number;
   idempotencyWindowSeconds: number;
   bodyLimitBytes: number;
+  auth: AuthConfig;
+  limits: ApiLimits;
+  /** Origins whose pages may call from a browser. */
+  corsOrigins: readonly string[];
+  /** Signs the agent card. */
+  cardSigningKey: SigningKey | undefined;
+}
+
+export interface ApiLimits {
+  /** For each caller in each process; 0: no limit. */
+  requestsPerMinute: number;
+  streamsPerCaller: number;
+  /** In each process. */
+  streams: number;
+  /** Of one part of a message, as it is sent. */
+  partBytes: number;
+  /** Proxies in front whose X-Forwarded-For is believed, from the nearest on. */
+  trustedProxies: number;
+}
+
+export interface SigningKey {
+  jwk: Readonly<Record<string, string>> & { kty: 'EC' | 'OKP' };
+  alg: 'ES256' | 'EdDSA';
 }
 
 export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
@@ -171,9 +195,55 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     }),
     bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
     ...readBells(reader),
+    auth: readAuth(reader),
+    limits: readLimits(reader),
+    corsOrigins: readCorsOrigins(reader),
+    cardSigningKey: readSigningKey(reader),
   };
   reader.check();
   return config;
+}
+
+function readLimits(reader: EnvReader): ApiLimits {
+  // Where nobody authenticates, it is one machine, or something in front that has limits of its own.
+  const anybody = reader.list('AUTH_MODES').every((mode) => mode === 'none');
+  return {
+    requestsPerMinute: reader.number('RATE_LIMIT_PER_MINUTE', anybody ? 0 : 6000, {
+      min: 0,
+      max: 10_000_000,
+    }),
+    streamsPerCaller: reader.number('MAX_STREAMS_PER_CALLER', 100, { min: 1, max: 1_000_000 }),
+    streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
+    partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    trustedProxies: reader.number('TRUSTED_PROXIES', 0, { min: 0, max: 10 }),
+  };
+}
+
+function readCorsOrigins(reader: EnvReader): string[] {
+  const origins = reader.list('CORS_ORIGINS');
+  for (const origin of origins) {
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
+      reader.problem(`CORS_ORIGINS must be origins such as https://app.example, or *, not "${origin}"`);
+    }
+  }
+  return origins;
+}
+
+function readSigningKey(reader: EnvReader): SigningKey | undefined {
+  const text = reader.secret('CARD_SIGNING_KEY');
+  if (text === undefined) return undefined;
+  try {
+    const jwk = JSON.parse(text) as SigningKey['jwk'];
+    const kind = `${jwk.kty} ${jwk['crv']}`;
+    const alg = kind === 'EC P-256' ? 'ES256' : kind === 'OKP Ed25519' ? 'EdDSA' : undefined;
+    if (alg !== undefined && typeof jwk['d'] === 'string') return { jwk, alg };
+  } catch {
+    // What the file holds is a secret, and so is what a parser says of it.
+  }
+  reader.problem(
+    'CARD_SIGNING_KEY (or the file that CARD_SIGNING_KEY_FILE names) must hold one private key as a JWK, of P-256 (ES256) or Ed25519 (EdDSA)',
+  );
+  return undefined;
 }
 
 export function readWorkerConfig(env: Environment = environment): WorkerConfig {

@@ -9,10 +9,14 @@ import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import { credentials, makeGenericClientConstructor, Metadata, type ServiceError } from '@grpc/grpc-js';
+import type { AuthConfig } from '#shared/runtime/auth-config.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { createAdmission } from '../../services/api/admission.ts';
 import { createAgentCard } from '../../services/api/agent-card.ts';
 import { createApp } from '../../services/api/app.ts';
+import { createAuthenticate } from '../../services/api/auth/authenticate.ts';
 import { signalOf } from '../../services/api/caller.ts';
+import type { ConditionalParts } from '../../services/api/conditional.ts';
 import { InternalError, UnavailableError } from '../../services/api/errors.ts';
 import { listenGrpc } from '../../services/api/grpc.ts';
 import { healthService } from '../../services/api/grpc-health.ts';
@@ -20,6 +24,8 @@ import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from '../support/raw-bi
 
 const required = 'https://example.com/extensions/needed/v1';
 const bodyLimitBytes = 20_000;
+/** Anybody may call. */
+const auth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined };
 
 const task = (id: string): Task => ({
   id,
@@ -53,12 +59,26 @@ async function front(
   const card = createAgentCard(definition as unknown as Parameters<typeof createAgentCard>[0], {
     publicUrl: 'http://localhost',
     grpcPublicTarget: 'localhost:1',
+    auth,
   });
   change(card);
   const handler = { getAgentCard: async () => card, ...operations } as A2ARequestHandler;
   const log = createLogger('test', 'silent');
-  const parts = { handler, card, ready: async () => undefined, bodyLimitBytes, log };
-  const app = createApp(parts);
+  const parts = {
+    handler,
+    card,
+    cardKey: undefined,
+    admitCaller: createAdmission(createAuthenticate(auth), undefined, log),
+    // Nothing here reads conditionally.
+    conditional: {} as ConditionalParts,
+    limits: { trustedProxies: 0 },
+    corsOrigins: [],
+    publicUrl: 'http://localhost',
+    ready: async () => undefined,
+    bodyLimitBytes,
+    log,
+  };
+  const app = await createApp(parts);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const grpc = await listenGrpc({ ...parts, host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
