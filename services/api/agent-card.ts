@@ -5,6 +5,8 @@ import type { AuthConfig } from '#shared/runtime/auth-config.ts';
 import { isAuthenticationOn } from './auth/authenticate.ts';
 import { securityOf } from './auth/security.ts';
 import { jsonRpcPath } from './jsonrpc.ts';
+import { replayExtension } from './replay.ts';
+import { scheduleExtension } from './schedule.ts';
 import { legacyRestPath, restPath } from './rest.ts';
 
 export interface Addresses {
@@ -36,6 +38,10 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
     capabilities: {
       streaming: true,
       pushNotifications: true,
+      extensions: [
+        { uri: replayExtension, description: 'Streams go on where they broke off.', required: false },
+        { uri: scheduleExtension, description: 'A time to start at, and a deadline.', required: false },
+      ],
       extendedAgentCard: hasExtendedCard(definition, auth),
     },
     defaultInputModes: definition.inputModes,

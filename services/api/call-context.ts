@@ -9,6 +9,7 @@ import { ServerCallContext, validateVersion, type User } from '@a2a-js/sdk/serve
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { admittedCaller } from './admission.ts';
 import { setSignal } from './caller.ts';
+import { setCursor } from './replay.ts';
 
 /** The version of clients that name none. */
 const legacyVersion = '0.3';
@@ -19,6 +20,8 @@ export interface CallParameters {
   extensions: readonly string[];
   tenant?: string | undefined;
   user?: User | undefined;
+  /** The number of the last event that the client has seen. */
+  cursor?: string | undefined;
   signal: AbortSignal;
 }
 
@@ -31,6 +34,7 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
     ...(user !== undefined && { user }),
   });
   setSignal(context, signal);
+  setCursor(context, parameters.cursor);
   return context;
 }
 
@@ -52,6 +56,7 @@ export function httpCallContext(
     extensions: extensions.flatMap(splitList),
     tenant,
     user: admittedCaller(request),
+    cursor: headerOf(request, 'last-event-id'),
     signal: gone.signal,
   });
 }

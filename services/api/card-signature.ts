@@ -18,8 +18,7 @@ export async function createCardSigner(key: SigningKey | undefined, publicUrl: s
   const kid = jwk.kid ?? (await calculateJwkThumbprint(jwk));
   const { d: _private, key_ops: _operations, ...visible } = jwk;
   const privateKey = await importJWK({ ...jwk, alg }, alg);
-  if (privateKey instanceof Uint8Array)
-    throw new Error('CARD_SIGNING_KEY is a secret, not a private key');
+  if (privateKey instanceof Uint8Array) throw new Error('CARD_SIGNING_KEY is a secret, not a private key');
   return {
     sign: generateAgentCardSignature(privateKey, { alg, kid, typ: 'JOSE', jku: `${publicUrl}${jwksPath}` }),
     publicKey: { ...visible, kid, alg, use: 'sig' },

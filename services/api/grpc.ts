@@ -111,6 +111,7 @@ function optionsFor(
         extensions: extensions ?? [],
         tenant,
         user,
+        cursor: call?.metadata.get('last-event-id')[0]?.toString(),
         signal: gone.signal,
       });
       admit(context, card, 'GRPC');

@@ -13,13 +13,19 @@ import type {
   SubscribeToTaskRequest,
   Task,
 } from '@a2a-js/sdk';
-import { TaskNotCancelableError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors';
+import {
+  RequestMalformedError,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  UnsupportedOperationError,
+} from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { eventToWire, messageToWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Db } from '#shared/db/database.ts';
 import { cancelTask } from '#shared/db/follow-up.ts';
 import type { Follower } from '#shared/db/follower.ts';
+import { readTaskAsOf } from '#shared/db/task-as-of.ts';
 import { markShown, readTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { classOf, isTerminal, stateClass } from '#shared/domain/task.ts';
@@ -32,8 +38,19 @@ import type { OpenStreams } from './limits/open-streams.ts';
 import { listCallersTasks } from './list-tasks.ts';
 import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-config.ts';
+import { numbered, replayOf } from './replay.ts';
 import { stateEvent, type Send, type Sent } from './send-message.ts';
 import { streamEvents, untilSettled } from './stream.ts';
+
+/** How a stream begins: the task as of event `after`, of `known` events; `ended` where nothing can follow. */
+interface Begun {
+  task: Task;
+  after: number;
+  known: number;
+  ended: boolean;
+}
+
+const maxReplayedBytes = 64 * 1024 * 1024;
 
 export interface HandlerParts {
   db: Db;
@@ -97,19 +114,22 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   }
 
   async function* stream(
-    begin: () => Promise<{ task: Task; taskId: string; lastEvent: number; ended: boolean }>,
+    begin: () => Promise<Begun>,
     context: ServerCallContext,
   ): AsyncGenerator<StreamResponse, void, undefined> {
     let close = (): void => undefined;
     try {
       close = parts.streams.open(context.user);
-      const { task, taskId, lastEvent, ended } = await begin();
-      setStreamedEvent(context, lastEvent);
-      yield { payload: { $case: 'task', value: task } };
+      const { task, after, known, ended } = await begin();
+      const replay = replayOf(context) !== undefined;
+      setStreamedEvent(context, after);
+      const first: StreamResponse = { payload: { $case: 'task', value: task } };
+      yield replay ? numbered(first, after) : first;
       if (ended) return;
-      for await (const event of streamEvents(parts.follower, taskId, lastEvent, signalOf(context))) {
+      for await (const event of streamEvents(parts.follower, task.id, after, known, signalOf(context))) {
         setStreamedEvent(context, event.seq);
-        yield eventToWire(event.payload);
+        const response = eventToWire(event.payload);
+        yield replay ? numbered(response, event.seq) : response;
       }
     } catch (error) {
       throw toClientError(log, error);
@@ -136,7 +156,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       stream(async () => {
         const sent = await parts.send(request, context, true);
         if (sent.created !== undefined) {
-          return { task: taskToWire(sent.created), taskId: sent.taskId, lastEvent: 1, ended: false };
+          return { task: taskToWire(sent.created), after: 1, known: 1, ended: false };
         }
         const { task, lastEvent } = await find(sent.taskId, context, {
           historyLength: request.configuration?.historyLength,
@@ -144,19 +164,32 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         });
         return {
           task: taskToWire(task),
-          taskId: sent.taskId,
-          lastEvent,
+          after: lastEvent,
+          known: lastEvent,
           ended: isTerminal(task.status.state),
         };
       }, context),
 
     resubscribe: (request: SubscribeToTaskRequest, context) =>
       stream(async () => {
+        const replay = replayOf(context);
         const { task, lastEvent } = await find(request.id, context, {});
-        if (isTerminal(task.status.state)) {
+        const ended = isTerminal(task.status.state);
+        if (replay === undefined && ended) {
           throw new UnsupportedOperationError(`task ${request.id} is at its end: read it with GetTask`);
         }
-        return { task: taskToWire(task), taskId: request.id, lastEvent, ended: false };
+        const after = Math.max(1, replay?.after ?? lastEvent);
+        if (after > lastEvent) {
+          throw new RequestMalformedError(
+            `Last-Event-ID is ${after}, and task ${request.id} has ${lastEvent} events`,
+          );
+        }
+        const begun =
+          after === lastEvent ? task : await readTaskAsOf(db, request.id, after, maxReplayedBytes);
+        if (begun?.artifacts === undefined) throw new TaskNotFoundError(`task ${request.id} was not found`);
+        const view = { ...begun, artifacts: begun.artifacts, history: [] };
+        const first = taskToWire(after === lastEvent ? task : view);
+        return { task: first, after, known: lastEvent, ended: ended && after === lastEvent };
       }, context),
 
     getTask: (request: GetTaskRequest, context) =>

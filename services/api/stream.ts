@@ -19,17 +19,23 @@ export async function untilSettled(
   }
 }
 
-/** Events after a number, up to and with the one that ends the stream: a terminal state, or becoming input-required. */
+/**
+ * Events after a number, up to and with the one that ends the stream: a terminal state, or becoming input-required.
+ *
+ * @param known the last event that there was when the stream began: having been input-required before ends nothing
+ */
 export async function* streamEvents(
   follower: Follower,
   taskId: string,
   after: number,
+  known: number,
   signal: AbortSignal,
 ): AsyncGenerator<TaskEvent, void, undefined> {
   for await (const event of follower.follow(taskId, after, signal)) {
     yield event;
     const state = stateOf(event);
-    if (state !== undefined && (isTerminal(state) || state === 'TASK_STATE_INPUT_REQUIRED')) return;
+    if (state === undefined) continue;
+    if (isTerminal(state) || (state === 'TASK_STATE_INPUT_REQUIRED' && event.seq >= known)) return;
   }
 }
 

@@ -141,6 +141,7 @@ create table tasks (
 ) with (fillfactor=80);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, status_at DESC, id DESC);
+CREATE INDEX tasks_by_state ON public.tasks USING btree (tenant, owner, state, status_at DESC, id DESC);
 
 create table webhook_configs (
   task_id uuid not null,

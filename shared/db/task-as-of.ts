@@ -42,7 +42,7 @@ export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promi
 }
 
 /**
- * The task as of an event that changed its state.
+ * The task as of an event.
  *
  * @param maxArtifactBytes stored artifacts above this size are not read
  * @returns undefined where there is no such event
@@ -78,7 +78,11 @@ export async function readTaskAsOf(
     select t.context_id, t.metadata, e.payload, size.fits,
       case when size.fits then (select json_agg(artifact order by seq) from whole) end as artifacts,
       case when size.fits then (select json_agg(payload order by seq) from chunk) end as chunks
-    from tasks t join events e on e.task_id = t.id and e.seq = ${seq} cross join size
+    from tasks t join events this on this.task_id = t.id and this.seq = ${seq}
+    cross join lateral (
+      select payload from events where task_id = t.id and seq <= ${seq} and kind <> 'artifact'
+      order by seq desc limit 1
+    ) e cross join size
     where t.id = ${taskId}`.execute(db);
   const [row] = rows;
   if (row === undefined || !('statusUpdate' in row.payload)) return undefined;

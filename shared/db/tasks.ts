@@ -1,5 +1,5 @@
 /** Reading tasks for their owners (invariant 9: owner and tenant stand in every query). */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import type { Artifact, JsonObject, Message } from '../domain/message.ts';
 import type { StateClass, TaskState } from '../domain/task.ts';
@@ -130,7 +130,7 @@ export async function listTasks(
     ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
     ${filter.state === undefined ? sql`` : sql`and t.state = ${filter.state}`}
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
-  const [{ rows }, { rows: counts }] = await Promise.all([
+  const [{ rows }, total] = await Promise.all([
     sql<TaskRow & { cursor_at: string }>`
       select ${taskColumns(options)}, t.status_at::text as cursor_at
       from tasks t join gates g on g.task_id = t.id
@@ -138,14 +138,30 @@ export async function listTasks(
         ${page.after === undefined ? sql`` : sql`and (t.status_at, t.id) < (${page.after.statusAt}::timestamptz, ${page.after.id}::uuid)`}
       order by t.status_at desc, t.id desc
       limit ${page.size + 1}`.execute(db),
-    sql<{ total: string }>`select count(*) as total from tasks t where ${matches}`.execute(db),
+    countTasks(db, matches),
   ]);
   const last = rows.length > page.size ? rows[page.size - 1] : undefined;
   return {
     tasks: rows.slice(0, page.size).map((row) => toSnapshot(row, options)),
     next: last && { statusAt: last.cursor_at, id: last.id },
-    total: Number(counts[0]?.total ?? 0),
+    total,
   };
+}
+
+/** Up to here totals are exact; a count of a million rows would cost more than its page. */
+const exactTotal = 1_000;
+
+/** How many tasks match: exact up to a thousand, from there on as many as the planner's statistics say, at least. */
+async function countTasks(db: Db, matches: RawBuilder<unknown>): Promise<number> {
+  const { rows } = await sql<{ total: number }>`
+    select count(*)::int as total from (select 1 from tasks t where ${matches} limit ${exactTotal + 1}) one`.execute(
+    db,
+  );
+  const counted = rows[0]?.total ?? 0;
+  if (counted <= exactTotal) return counted;
+  const { rows: plans } = await sql<{ 'QUERY PLAN': { Plan: { 'Plan Rows': number } }[] }>`
+    explain (format json) select 1 from tasks t where ${matches}`.execute(db);
+  return Math.max(counted, Math.round(plans[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? counted));
 }
 
 function taskColumns(options: ReadOptions) {

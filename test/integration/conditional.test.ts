@@ -59,7 +59,7 @@ test('conditional reads', async (t) => {
     applicationName: 'test',
     onError: () => undefined,
   });
-  const follower = createFollower({ db, databaseUrl: database.url, log: createLogger('test', 'silent') });
+  const follower = createFollower({ db, database, log: createLogger('test', 'silent') });
   t.after(async () => {
     await follower.close();
     await pool.end();

@@ -57,6 +57,7 @@ export async function up(db: Kysely<never>): Promise<void> {
       traceparent text
     ) with (fillfactor = 80)`.execute(db);
   await sql`create index tasks_by_owner on tasks (tenant, owner, status_at desc, id desc)`.execute(db);
+  await sql`create index tasks_by_state on tasks (tenant, owner, state, status_at desc, id desc)`.execute(db);
   await sql`create index tasks_by_context on tasks (tenant, owner, context_id, status_at desc, id desc)`.execute(
     db,
   );
