@@ -25,7 +25,12 @@ export async function readGrants(): Promise<Grant[]> {
     if (verb === -1) return [];
     const flag = (name: string): string =>
       words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? '';
-    const kind = words.slice(1, verb).at(-1)!.replace(/s$/, '');
+    const kind = words
+      .slice(1, verb)
+      .at(-1)!
+      .replace(/ies$/, 'y')
+      .replace(/s$/, '')
+      .replace('service-account', 'account');
     const name = shortName(words[verb + 1]!);
     return [
       {
@@ -59,6 +64,7 @@ export async function describeAccess(): Promise<string> {
 function shortName(name: string): string {
   return name
     .replace(/^serviceAccount:/, '')
+    .replace('gs://my-project', '<project>')
     .replace(/^service-\d+@gcp-sa-(\w+)\..*/, 'service agent of $1')
     .replace(/@my-project\.iam\.gserviceaccount\.com$/, '');
 }

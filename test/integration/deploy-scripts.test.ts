@@ -115,7 +115,7 @@ test(
       words.map((word) => (word.startsWith('--flags-file=') ? '--password=secret' : word)),
     );
     assert.ok(commands.length > 120, `${commands.length} commands`);
-    commands.push(...buildCommands());
+    commands.push(...buildCommands(), ...guideCommands());
     const manifests = ['api', 'dispatcher', 'worker', 'migrate'].map((name) =>
       path.join(rendered, `${name}.yaml`),
     );
@@ -190,6 +190,23 @@ function buildCommands(): string[][] {
   );
   assert.ok(commands.length >= 8, `${commands.length} commands`);
   return commands.map((command) => command.replace(/['")]/g, '').trim().split(/\s+/));
+}
+
+/** The commands that the guide tells the reader to type. */
+function guideCommands(): string[][] {
+  const guide = readFileSync(path.join(project, 'docs/deploy.md'), 'utf8');
+  const blocks = [...guide.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) =>
+    block!.replaceAll('\\\n', ' '),
+  );
+  const commands = blocks.flatMap((block) =>
+    block.split('\n').flatMap((line) => /gcloud (?:'[^']*'|[^|)'])*/.exec(line)?.[0] ?? []),
+  );
+  assert.ok(commands.length >= 25, `${commands.length} commands`);
+  return commands.map((command) =>
+    [...command.replace(/\$\w+/g, 'my-project').matchAll(/(?:'[^']*'|[^\s'])+/g)]
+      .map(([word]) => word.replaceAll("'", ''))
+      .map((word) => (word.startsWith('--flags-file=') ? '--password=secret' : word)),
+  );
 }
 
 async function refusedBy(
