@@ -2,7 +2,9 @@
 #
 # Passwords reach gcloud by a file that only this user can read: the arguments of a process are for everybody.
 password_file() {
-  printf -- '--password: %s\n' "$(read_secret "$1")" >"$WORK/$1.flags"
+  local password
+  password=$(read_secret "$1")
+  printf -- "--password: '%s'\n" "${password//\'/\'\'}" >"$WORK/$1.flags" # YAML
   printf '%s' "$WORK/$1.flags"
 }
 

@@ -10,6 +10,8 @@ export type Db = Kysely<Database>;
 export interface DatabaseOptions extends DatabaseAddress {
   /** Connections at most. */
   poolSize: number;
+  /** How long a query may take; 0: as long as it takes. */
+  queryTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
   /** Told of connections that fail; the pool replaces them by itself. */
@@ -18,7 +20,7 @@ export interface DatabaseOptions extends DatabaseAddress {
 
 /**
  * Opens a pool. No connection is made before the first query. A query waits at most 5 s for a connection and runs at
- * most 30 s.
+ * most 30 s, unless it is told otherwise.
  */
 export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   const pool = new Pool({
@@ -27,7 +29,7 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
     application_name: options.applicationName,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
-    query_timeout: 30_000,
+    query_timeout: options.queryTimeoutMs ?? 30_000,
     keepAlive: true,
   });
   // The pool listens to idle connections only; one that fails between a query and its release would end the process.

@@ -13,6 +13,7 @@ export async function migrateToLatest(database: DatabaseAddress): Promise<string
   const { db } = openDatabase({
     ...database,
     poolSize: 2,
+    queryTimeoutMs: 0, // an index on a large table takes what it takes
     applicationName: 'longhaul-migrate',
     onError: () => undefined,
   });
