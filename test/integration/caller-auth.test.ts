@@ -133,7 +133,7 @@ test('the mode is named: none only beside a stand-in', () => {
 
 test(
   'a webhook arrives by the token of Cloud Tasks, and nobody else is let in',
-  { timeout: 30_000 },
+  { timeout: 60_000 },
   async (t) => {
     const scheduler = 'longhaul-scheduler@project.iam.gserviceaccount.com';
     const stack = await startStack(t, { CLOUD_TASKS_SERVICE_ACCOUNT: email });

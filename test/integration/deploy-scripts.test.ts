@@ -21,6 +21,13 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import {
+  readApiConfig,
+  readDispatcherConfig,
+  readMigrateConfig,
+  readWorkerConfig,
+} from '#shared/runtime/config.ts';
+import type { Environment } from '#shared/runtime/env.ts';
 import { describeAccess, projectWide, readGrants, withAccess } from '../access/matrix.ts';
 import { dryRun, run, runScript, type Ran } from '../support/deploy-scripts.ts';
 
@@ -163,6 +170,38 @@ test('manifests: images by digest, own accounts, secrets by version, the private
     assert.equal(ingress, { api: 'all', dispatcher: 'internal' }[name]);
   }
   assert.equal(accounts.size, 4);
+});
+
+test('each service takes the configuration that its manifest gives it', async (t) => {
+  const rendered = tempDir(t);
+  await dryRun('deploy.sh', { RENDERED_DIR: rendered });
+  const environmentOf = async (name: string): Promise<Environment> => {
+    const manifest = parse(await readFile(path.join(rendered, `${name}.yaml`), 'utf8'));
+    const spec = name === 'migrate' ? manifest.spec.template.spec.template.spec : manifest.spec.template.spec;
+    const variables = spec.containers[0].env as { name: string; value?: string }[];
+    const env = Object.fromEntries(variables.map((one) => [one.name, one.value ?? 'from-a-secret']));
+    const key = `k1:${Buffer.alloc(32).toString('base64')}`;
+    return env['ENCRYPTION_KEYS']?.startsWith('sm://projects/') === true
+      ? { ...env, ENCRYPTION_KEYS: key }
+      : env;
+  };
+  const api = readApiConfig(await environmentOf('api'));
+  const dispatcher = readDispatcherConfig(await environmentOf('dispatcher'));
+  const worker = readWorkerConfig(await environmentOf('worker'));
+  const migrate = readMigrateConfig(await environmentOf('migrate'));
+  for (const { database, cloudTasks } of [api, dispatcher, worker]) {
+    assert.deepEqual(database.ssl, { mode: 'require' });
+    assert.ok(database.plannedConnections > database.poolSize);
+    assert.equal(cloudTasks.serviceAccount, 'longhaul-tasks@my-project.iam.gserviceaccount.com');
+    assert.equal(cloudTasks.dispatcherUrl, 'https://longhaul-dispatcher-123456789012.us-central1.run.app');
+  }
+  assert.deepEqual(dispatcher.callers, {
+    auth: { mode: 'iam', audience: dispatcher.cloudTasks.dispatcherUrl },
+    tasksAccount: dispatcher.cloudTasks.serviceAccount,
+    schedulerAccount: 'longhaul-scheduler@my-project.iam.gserviceaccount.com',
+  });
+  assert.equal(worker.gemini.vertexai, true);
+  assert.deepEqual([migrate.create, migrate.grantTo], [true, 'from-a-secret']);
 });
 
 test('who may do what is as the guide says, and nothing more stands on the project', async () => {

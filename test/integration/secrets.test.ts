@@ -102,7 +102,7 @@ test('a numbered version is read once', { timeout: 20_000 }, async (t) => {
   );
 });
 
-test('the services take new keys while they run', { timeout: 30_000 }, async (t) => {
+test('the services take new keys while they run', { timeout: 60_000 }, async (t) => {
   const manager = await startSecretManager(t);
   manager.set(name, key('one'));
   const stack = await startStack(t, {

@@ -3,7 +3,16 @@
  * lines say, with the production dependencies of the lock file in place of `npm ci`. A line that it does not know is an
  * error, so that the Dockerfiles cannot drift away from what the tests run.
  */
-import { chmodSync, cpSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -73,6 +82,7 @@ export function buildImage(spec: ImageSpec, into: string): void {
 }
 
 export function removeImage(dir: string): void {
+  if (!existsSync(dir)) return;
   chmodTree(dir, 0o755);
   rmSync(dir, { recursive: true, force: true });
 }
