@@ -36,11 +36,22 @@ if [[ -n ${RENDERED_DIR:-} ]]; then WORK=$RENDERED_DIR; trap - EXIT; fi
 (($(planned_connections) < DATABASE_MAX_CONNECTIONS)) ||
   fail "the services may open $(planned_connections) connections, and AlloyDB allows $DATABASE_MAX_CONNECTIONS: lower API_MAX, DISPATCHER_MAX, WORKER_MAX or their pools"
 
+if [[ ",$API_INVOKERS," == *,allUsers,* && ",$API_AUTH_MODES," =~ ,(none|cloud-run-iam), ]]; then
+  fail "API_INVOKERS lets everybody in, and API_AUTH_MODES=$API_AUTH_MODES asks nobody who they are: set it to jwt or api-key"
+fi
+if [[ ",$API_AUTH_MODES," == *,api-key,* && -z $API_KEYS_SECRET ]]; then
+  fail 'API_AUTH_MODES has api-key: make a secret with lines of owner:hash, and name it in API_KEYS_SECRET'
+fi
+
 PROJECT_NUMBER=$(ask 123456789012 projects describe "$PROJECT_ID" --format='value(projectNumber)') ||
   fail "the project $PROJECT_ID cannot be read: is it right, and are you logged in (gcloud auth login)?"
 # Known before the service is: its own name for itself, which is also the audience of the tokens of its callers.
 DISPATCHER_URL="https://$PREFIX-dispatcher-$PROJECT_NUMBER.$REGION.run.app"
 API_URL="https://$PREFIX-api-$PROJECT_NUMBER.$REGION.run.app"
+# Tokens of service accounts are for the URL; those of people, by gcloud auth print-identity-token, for gcloud itself.
+API_AUDIENCE="$API_URL,32555940559.apps.googleusercontent.com"
+API_KEYS_VALUE=''
+if [[ -n $API_KEYS_SECRET ]]; then API_KEYS_VALUE="sm://projects/$PROJECT_ID/secrets/$API_KEYS_SECRET/versions/latest"; fi
 
 for step in "${steps[@]}"; do
   [[ -f $HERE/steps/$step.sh ]] || fail "there is no step $step"

@@ -31,7 +31,13 @@
 : "${WORKER_MAX:=20}"                         # how far you mean to scale the pool by hand or by a scaler
 : "${WORKER_POOL:=10}"
 : "${WORKER_CONCURRENCY:=100}"
-: "${API_INVOKERS:=}"                         # who may call the front door, by commas: allUsers, user:…, serviceAccount:…
+: "${API_INVOKERS:=}"                         # who may call the front door, by commas: user:…, serviceAccount:…, allUsers
+# How the front door itself tells callers apart: cloud-run-iam believes Cloud Run's check, and so is no way for allUsers;
+# jwt and api-key check for themselves. By commas; see AUTH_MODES.
+: "${API_AUTH_MODES:=cloud-run-iam}"
+: "${API_JWT_ISSUER:=}"
+: "${API_JWT_AUDIENCE:=}"
+: "${API_KEYS_SECRET:=}"                      # a secret of yours with owner:hash lines, for api-key
 : "${GEMINI_LOCATION:=global}"
 
 # Images, by digest. Without them the newest in the registry are used, or made if there are none.

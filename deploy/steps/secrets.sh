@@ -11,6 +11,9 @@ for name in api worker dispatcher; do
 done
 grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets alloy_db_user
 grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets alloy_db_admin_pass
+if [[ -n $API_KEYS_SECRET ]]; then
+  grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$API_KEYS_SECRET"
+fi
 for name in api dispatcher; do
   grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$PREFIX-encryption-keys"
 done

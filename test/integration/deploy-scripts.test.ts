@@ -52,7 +52,7 @@ function fakeProject(t: TestContext) {
       const ran = await runScript(script, args, {
         PATH,
         FAKE_PROJECT: dir,
-        API_INVOKERS: 'allUsers',
+        API_INVOKERS: 'user:you@example.com',
         ...env,
       });
       assert.equal(ran.code, 0, ran.errors);
@@ -108,6 +108,17 @@ test('connections that do not add up end the run before it begins', async () => 
   assert.equal(ran.output, '');
 });
 
+test('a door that is open to all and asks nobody ends the run before it begins', async () => {
+  const open = { API_INVOKERS: 'user:a@example.com,allUsers' };
+  for (const modes of ['cloud-run-iam', 'none', 'api-key,cloud-run-iam']) {
+    const ran = await runScript('deploy.sh', ['--dry-run'], { ...open, API_AUTH_MODES: modes });
+    assert.equal(ran.code, 1);
+    assert.match(ran.errors, /asks nobody who they are/);
+  }
+  await dryRun('deploy.sh', { ...open, API_AUTH_MODES: 'jwt' });
+  await dryRun('deploy.sh', { ...open, API_AUTH_MODES: 'api-key', API_KEYS_SECRET: 'keys' });
+});
+
 const gcloud = findGcloud();
 
 test(
@@ -116,7 +127,7 @@ test(
   async (t) => {
     const rendered = tempDir(t);
     const commands = [
-      ...(await dryRun('deploy.sh', { RENDERED_DIR: rendered, API_INVOKERS: 'allUsers' })),
+      ...(await dryRun('deploy.sh', { RENDERED_DIR: rendered, API_INVOKERS: 'user:you@example.com' })),
       ...(await dryRun('remove.sh')),
     ].map(({ words }) =>
       words.map((word) => (word.startsWith('--flags-file=') ? '--password=secret' : word)),
@@ -199,6 +210,11 @@ test('each service takes the configuration that its manifest gives it', async (t
     auth: { mode: 'iam', audience: dispatcher.cloudTasks.dispatcherUrl },
     tasksAccount: dispatcher.cloudTasks.serviceAccount,
     schedulerAccount: 'longhaul-scheduler@my-project.iam.gserviceaccount.com',
+  });
+  assert.deepEqual(api.auth, {
+    apiKeys: undefined,
+    jwt: undefined,
+    cloudRunIam: { audience: [api.publicUrl, '32555940559.apps.googleusercontent.com'] },
   });
   assert.equal(worker.gemini.vertexai, true);
   assert.deepEqual([migrate.create, migrate.grantTo], [true, 'from-a-secret']);
