@@ -9,7 +9,9 @@ import type { Static } from 'typebox';
 import { Default } from 'typebox/value';
 import type { JsonObject } from '../domain/message.ts';
 import { canonicalHash } from './canonical-hash.ts';
+import { McpServers, mcpContradictions } from './mcp-servers.ts';
 import { problemsOf } from './problems.ts';
+import type { Problem } from './problems.ts';
 import { parseYaml } from './yaml.ts';
 
 const closed = { additionalProperties: false };
@@ -75,6 +77,7 @@ const Definition = Type.Object(
     instruction: Text,
     model: Model,
     tools: Type.Array(Type.Enum([...builtInTools]), { default: ['ask_user'] }),
+    mcpServers: McpServers,
     /** A JSON Schema: the answer is then data of that form instead of text. */
     responseSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     limits: Limits,
@@ -137,8 +140,8 @@ function found(value: unknown) {
 }
 
 /** What the schema cannot say. */
-function contradictions({ skills, extendedSkills = [], model }: AgentDefinition) {
-  const problems: { path: (string | number)[]; key?: boolean; message: string }[] = [];
+function contradictions({ skills, extendedSkills = [], model, mcpServers }: AgentDefinition): Problem[] {
+  const problems = mcpContradictions(mcpServers);
   for (const [index, { id }] of skills.entries()) {
     if (skills.findIndex((skill) => skill.id === id) < index) {
       problems.push({

@@ -487,18 +487,19 @@ test("the same on Vertex AI's paths", async () => {
 
 test('loadAgent: a module, or Gemini; clear errors otherwise', async () => {
   const gemini = { apiKey: 'any', baseUrl: offline.url };
+  const secretOf = () => undefined;
   const path = (name: string) => new URL(`../support/${name}`, import.meta.url).pathname;
-  const echo = await loadAgent({ agentModule: path('echo-agent.ts'), gemini });
+  const echo = await loadAgent({ secretOf, agentModule: path('echo-agent.ts'), gemini });
   const turn = new MemoryTurn({ message: 'hi', definition });
   assert.deepEqual(await echo.run(turn), { direct: 'hi' });
-  assert.equal(typeof (await loadAgent({ gemini })).run, 'function');
+  assert.equal(typeof (await loadAgent({ secretOf, gemini })).run, 'function');
   await assert.rejects(
-    loadAgent({ agentModule: path('memory-turn.ts'), gemini }),
+    loadAgent({ secretOf, agentModule: path('memory-turn.ts'), gemini }),
     /is not an agent: its default export/,
   );
   await assert.rejects(
-    loadAgent({ agentModule: '/nowhere.ts', gemini }),
+    loadAgent({ secretOf, agentModule: '/nowhere.ts', gemini }),
     /AGENT_MODULE \/nowhere\.ts cannot be loaded/,
   );
-  await assert.rejects(loadAgent({ gemini: {} }), /set GEMINI_API_KEY/);
+  await assert.rejects(loadAgent({ secretOf, gemini: {} }), /set GEMINI_API_KEY/);
 });

@@ -21,6 +21,8 @@ import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/m
 
 export interface Agent {
   run(turn: Turn): Promise<TurnOutcome>;
+  /** Lets go of connections and the like, when the process stops and no turn runs. */
+  close?(): Promise<void>;
 }
 
 export interface Turn {

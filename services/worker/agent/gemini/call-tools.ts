@@ -7,6 +7,7 @@ import type { FunctionCall, Part } from '@google/genai';
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext, Turn } from '../agent.ts';
+import { CredentialsError } from '../credentials-error.ts';
 import { askUser } from './ask-user.ts';
 import type { Tool } from './tool.ts';
 
@@ -46,14 +47,12 @@ async function answerTo(
 ): Promise<ToolRecord> {
   if (name === askUser.name) return { response: { error: ASK_ALONE }, ms: 0 };
   const tool = tools.find(({ declaration }) => declaration.name === name);
-  if (tool === undefined) {
-    const known = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
-    return { response: { error: `There is no function ${name}. Declared: ${known}.` }, ms: 0 };
-  }
   const input = { name, args: args as JsonObject };
   return turn.step(
     `tool:${name}`,
     async (step) => {
+      // Within the step: a call that was made counts, also when its server has the tool no more.
+      if (tool === undefined) return { response: { error: unknown(name, tools) }, ms: 0 };
       await turn.progress(`Calling ${name} …`);
       const started = performance.now();
       const response = await run(tool, input.args, {
@@ -62,7 +61,7 @@ async function answerTo(
       });
       return { response, ms: Math.round(performance.now() - started) };
     },
-    { input, ...(tool.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
+    { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
   );
 }
 
@@ -77,8 +76,15 @@ async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<Jso
   }
 }
 
+function unknown(name: string, tools: readonly Tool[]): string {
+  const known = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
+  return `There is no function ${name}. Declared: ${known}.`;
+}
+
 function concernsTurn(error: unknown): boolean {
-  return [LeaseLostError, FatalError, RetryableError, ParkedError].some((kind) => error instanceof kind);
+  return [LeaseLostError, FatalError, RetryableError, ParkedError, CredentialsError].some(
+    (kind) => error instanceof kind,
+  );
 }
 
 function describe(error: unknown): Json {
