@@ -59,7 +59,9 @@ const Limits = Type.Object(
   { ...closed, default: {} },
 );
 
-export const builtInTools = ['ask_user'] as const;
+/** Tools that Gemini has itself and runs on its side. */
+export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
+export const builtInTools = ['ask_user', ...geminiTools] as const;
 
 const Definition = Type.Object(
   {

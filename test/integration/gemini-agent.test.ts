@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
-import type { Content } from '@google/genai';
+import { Language, Outcome, type Content } from '@google/genai';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { think } from '../../services/local/offline-model/brain.ts';
@@ -245,6 +245,63 @@ test('run again after a crash within the stream: one clean artifact', async () =
   const again = new MemoryTurn({ message: 'tell', definition, steps: first.steps, updates: first.updates });
   assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
   assert.doesNotMatch(again.textOfArtifact('answer') ?? '', /half/);
+});
+
+test("Gemini's own tools by name; what they made becomes parts and metadata of the answer", async () => {
+  const groundingMetadata = {
+    webSearchQueries: ['tides'],
+    groundingChunks: [{ web: { uri: 'https://x.example' } }],
+  };
+  const seen: GenerateRequest[] = [];
+  const model = await startOfflineModel({
+    port: 0,
+    brain(request) {
+      seen.push(request);
+      return {
+        pieces: [
+          { text: 'Computed: ' },
+          { executableCode: { language: Language.PYTHON, code: 'print(6*7)' } },
+          { codeExecutionResult: { outcome: Outcome.OUTCOME_OK, output: '42' } },
+          { inlineData: { mimeType: 'image/png', data: 'aGk=' } },
+          { text: 'as drawn.' },
+        ],
+        groundingMetadata,
+      };
+    },
+  });
+  const own = { ...definition, tools: ['ask_user', 'google_search', 'url_context', 'code_execution'] };
+  for (const client of [{ apiKey: 'any' }, { apiKey: 'any', vertexai: true }]) {
+    const searching = createGeminiAgent({ client: { ...client, baseUrl: model.url } });
+    const turn = new MemoryTurn({ message: 'draw', definition: own });
+    assert.deepEqual(await searching.run(turn), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(turn.artifacts, [
+      {
+        artifactId: 'answer',
+        name: 'Answer',
+        parts: [
+          { text: 'Computed: ' },
+          {
+            data: { executableCode: { language: 'PYTHON', code: 'print(6*7)' } },
+            mediaType: 'application/json',
+          },
+          {
+            data: { codeExecutionResult: { outcome: 'OUTCOME_OK', output: '42' } },
+            mediaType: 'application/json',
+          },
+          { raw: 'aGk=', mediaType: 'image/png' },
+          { text: 'as drawn.' },
+        ],
+        metadata: { groundingMetadata },
+      },
+    ]);
+  }
+  await model.close();
+  const [developer, vertex] = seen;
+  const [functions, ...others] = developer?.tools ?? [];
+  assert.equal(functions?.functionDeclarations?.[0]?.name, 'ask_user');
+  assert.deepEqual(others, [{ googleSearch: {} }, { urlContext: {} }, { codeExecution: {} }]);
+  assert.deepEqual(developer?.toolConfig, { includeServerSideToolInvocations: true });
+  assert.equal(vertex?.toolConfig, undefined);
 });
 
 test('ask_user ends the turn with the question; the next turn has both and an artifact of its own', async () => {

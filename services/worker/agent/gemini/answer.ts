@@ -27,7 +27,11 @@ export class Answer {
     await stream?.close();
   }
 
-  async replace(part: Part, metadata?: JsonObject): Promise<void> {
-    await this.#turn.artifact({ ...this.#about, parts: [part], ...(metadata !== undefined && { metadata }) });
+  async replace(parts: Part[], metadata: JsonObject = {}): Promise<void> {
+    await this.#turn.artifact({
+      ...this.#about,
+      parts,
+      ...(Object.keys(metadata).length > 0 && { metadata }),
+    });
   }
 }

@@ -17,7 +17,7 @@
  */
 import type { Content } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { Json } from '#shared/domain/message.ts';
+import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import type { Turn, TurnOutcome } from '../agent.ts';
 import { Answer } from './answer.ts';
 import { askUser, questionOf } from './ask-user.ts';
@@ -69,7 +69,7 @@ export class Loop {
           break;
         }
         case 'answer':
-          return this.#finish(verdict.text, { truncated: verdict.truncated, live });
+          return this.#finish(record, verdict, live);
         case 'again':
           if (hinted) return { state: 'TASK_STATE_FAILED', message: verdict.message };
           hinted = true;
@@ -77,7 +77,7 @@ export class Loop {
           break;
         case 'failed':
           if (verdict.withdraw && textOf(record) !== '') {
-            await this.#answer.replace({ text: '(withdrawn)' }, { withdrawn: true });
+            await this.#answer.replace([{ text: '(withdrawn)' }], { withdrawn: true });
           }
           return { state: 'TASK_STATE_FAILED', message: verdict.message };
         default:
@@ -99,7 +99,7 @@ export class Loop {
     const request = {
       model: this.#definition.model.name,
       contents: this.#contents,
-      config: configOf(this.#definition, this.#tools),
+      config: configOf(this.#definition, this.#tools, this.#model.client.vertexai),
     };
     const streamed = this.#definition.responseSchema === undefined ? this.#answer : undefined;
     let live = false;
@@ -128,13 +128,19 @@ export class Loop {
   }
 
   async #finish(
-    text: string,
-    { truncated, live }: { truncated: boolean; live: boolean },
+    record: ModelRecord,
+    { parts, truncated }: { parts: Part[]; truncated: boolean },
+    live: boolean,
   ): Promise<TurnOutcome> {
-    if (this.#definition.responseSchema !== undefined) return this.#finishWithData(text, truncated);
-    // Streamed text is complete already, except for the mark that it was cut.
-    if (truncated) await this.#answer.replace({ text }, { truncated: true, finishReason: 'MAX_TOKENS' });
-    else if (!live) await this.#answer.replace({ text });
+    if (this.#definition.responseSchema !== undefined) return this.#finishWithData(textOf(record), truncated);
+    const metadata: JsonObject = {
+      ...record.sources,
+      ...(truncated && { truncated: true, finishReason: 'MAX_TOKENS' }),
+    };
+    // Streamed text is complete already, where the answer is text and nothing is to be said about it.
+    const streamed =
+      live && Object.keys(metadata).length === 0 && parts.every(({ text }) => text !== undefined);
+    if (!streamed) await this.#answer.replace(parts, metadata);
     if (!truncated) return { state: 'TASK_STATE_COMPLETED' };
     return { state: 'TASK_STATE_COMPLETED', message: 'The answer was cut at the limit of output tokens.' };
   }
@@ -147,7 +153,7 @@ export class Loop {
       const why = truncated ? 'was cut at the limit of output tokens' : 'is not valid JSON';
       return { state: 'TASK_STATE_FAILED', message: `The answer of the model ${why}.` };
     }
-    await this.#answer.replace({ data, mediaType: 'application/json' });
+    await this.#answer.replace([{ data, mediaType: 'application/json' }]);
     return { state: 'TASK_STATE_COMPLETED' };
   }
 }
