@@ -26,6 +26,8 @@ const McpServer = Type.Object(
     allow: Type.Optional(Patterns),
     /** Counts more than `allow`. */
     deny: Type.Optional(Patterns),
+    /** Each call of these waits for the user's approval. */
+    confirm: Type.Optional(Patterns),
     /** For one call, and for the list of tools. */
     timeoutSeconds: Type.Integer({ minimum: 1, maximum: 86_400, default: 60 }),
     /** What a tool returns beyond this is cut off before the model sees it. */

@@ -87,7 +87,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 test('the answer is streamed into one artifact and recorded with its usage', async () => {
-  const turn = new MemoryTurn({ message: 'What is 12 * (3 + 4)?', definition });
+  const turn = new MemoryTurn({ message: 'What is 12 * (3 + 4)?', definition: { ...definition, tools: [] } });
   assert.deepEqual(await agent.run(turn), { state: 'TASK_STATE_COMPLETED' });
   assert.match(turn.textOfArtifact('answer') ?? '', /12 \* \(3 \+ 4\) = 84/);
   assert.ok(turn.updates.length > 1);
@@ -124,9 +124,9 @@ test('history, data, files and links reach the model', async () => {
       { url: 'gs://bucket/file.pdf' },
     ],
     history: [
-      { taskId: 't0', role: 'user', parts: [{ text: 'first' }] },
-      { taskId: 't0', role: 'agent', parts: [{ text: 'second' }] },
-      { taskId: 't0', role: 'agent', parts: [{ raw: 'aGk=', filename: 'plot.png' }] },
+      { taskId: 't0', turn: 1, role: 'user', parts: [{ text: 'first' }] },
+      { taskId: 't0', turn: 1, role: 'agent', parts: [{ text: 'second' }] },
+      { taskId: 't0', turn: 1, role: 'agent', parts: [{ raw: 'aGk=', filename: 'plot.png' }] },
     ],
     definition,
   });
@@ -302,36 +302,6 @@ test("Gemini's own tools by name; what they made becomes parts and metadata of t
   assert.deepEqual(others, [{ googleSearch: {} }, { urlContext: {} }, { codeExecution: {} }]);
   assert.deepEqual(developer?.toolConfig, { includeServerSideToolInvocations: true });
   assert.equal(vertex?.toolConfig, undefined);
-});
-
-test('ask_user ends the turn with the question; the next turn has both and an artifact of its own', async () => {
-  const first = new MemoryTurn({ message: 'Ask me which city I live in.', definition });
-  const question = 'Could you tell me which city you live in?';
-  assert.deepEqual(await agent.run(first), { state: 'TASK_STATE_INPUT_REQUIRED', message: question });
-  assert.deepEqual(first.artifacts, []);
-  const second = new MemoryTurn({
-    number: 2,
-    message: 'Oslo',
-    history: [
-      { taskId: 'task-1', role: 'user', parts: first.message.parts },
-      { taskId: 'task-1', role: 'agent', parts: [{ text: question }] },
-    ],
-    definition,
-  });
-  assert.deepEqual(await agent.run(second), { state: 'TASK_STATE_COMPLETED' });
-  assert.match(second.textOfArtifact('answer-2') ?? '', /which city you live in\?” you answered “Oslo”/);
-});
-
-test('ask_user beside other calls is not asked: the model gets their results first', async () => {
-  offline.script([
-    {
-      match: 'go',
-      reactions: [{ functionCall: [{ name: 'lookup' }, { name: 'ask_user', args: { question: 'Why?' } }] }],
-    },
-  ]);
-  const turn = new MemoryTurn({ message: 'go', definition });
-  await agentWith(tool('lookup', async () => 'it')).run(turn);
-  assert.match(turn.textOfArtifact('answer') ?? '', /lookup returned: it\nask_user failed: Not asked\./);
 });
 
 test('a schema gives data, not streamed; other JSON fails clearly', async () => {

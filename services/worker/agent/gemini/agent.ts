@@ -11,8 +11,10 @@ import type { Backoff } from './backoff.ts';
 import { LimitError } from './budget.ts';
 import { createFetch, createGeminiClient } from './client.ts';
 import type { GeminiClientOptions } from './client.ts';
-import { Loop } from './loop.ts';
+import { addSaid } from './contents.ts';
+import { Loop, type Conversation, type LoopParts } from './loop.ts';
 import type { Model } from './model-call.ts';
+import { NotRecordedError, recordedTurn } from './recorded-turn.ts';
 import type { Tool } from './tool.ts';
 
 export interface GeminiAgentOptions {
@@ -44,7 +46,8 @@ export function createGeminiAgent({
     async run(turn) {
       const definition = definitionOf(turn);
       try {
-        const loop = new Loop(turn, definition, model, await toolsOf(definition));
+        const parts = { definition, model, tools: await toolsOf(definition) };
+        const loop = new Loop(turn, { ...parts, conversation: await conversationBefore(turn, parts) });
         try {
           return await loop.run();
         } catch (error) {
@@ -58,6 +61,33 @@ export function createGeminiAgent({
     },
     close: async () => mcp?.close(),
   };
+}
+
+/** What was said before this turn: of this task as it was, calls and their results included; of others in words. */
+async function conversationBefore(
+  turn: Turn,
+  parts: Pick<LoopParts, 'definition' | 'model'>,
+): Promise<Conversation> {
+  const conversation: Conversation = { contents: [] };
+  const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
+  const recalled = new Set<number>();
+  for (const entry of turn.history) {
+    const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
+    if (earlier !== undefined && recalled.has(earlier.number)) continue;
+    // Of a turn of another kind of agent, or one that came to nothing, there are only words.
+    if (earlier === undefined || (earlier.steps.length === 0 && conversation.waiting === undefined)) {
+      addSaid(conversation.contents, entry);
+      continue;
+    }
+    recalled.add(earlier.number);
+    // Without tools: nothing can be called by what is over.
+    const loop = new Loop(recordedTurn(earlier, turn.signal), { ...parts, tools: [], conversation });
+    await loop.run().catch((error: unknown) => {
+      // It ended before its next step: for want of credentials, say.
+      if (!(error instanceof NotRecordedError)) throw error;
+    });
+  }
+  return conversation;
 }
 
 function definitionOf(turn: Turn): AgentDefinition {

@@ -8,7 +8,7 @@ import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Tool } from '../gemini/tool.ts';
 import { McpConnection } from './connection.ts';
-import { declaredNames, isAllowed } from './names.ts';
+import { declaredNames, isAllowed, matches } from './names.ts';
 import { outputOf } from './result.ts';
 
 export interface McpTools {
@@ -45,14 +45,13 @@ export function createMcpTools(secretOf: (name: string) => string | undefined): 
               tool,
               connection,
               maxChars: server.maxOutputChars,
+              confirm: matches(tool.name, server.confirm ?? []),
             }));
         }),
       );
       const all = listed.flat();
       const names = declaredNames(all, taken);
-      return all.map(({ tool, connection, maxChars }, index) =>
-        toTool(names[index] ?? tool.name, tool, connection, maxChars),
-      );
+      return all.map(({ tool, ...about }, index) => toTool(names[index] ?? tool.name, tool, about));
     },
     close: async () => {
       await Promise.all([...connections.values()].map((connection) => connection.close()));
@@ -60,13 +59,18 @@ export function createMcpTools(secretOf: (name: string) => string | undefined): 
   };
 }
 
-function toTool(name: string, tool: McpTool, connection: McpConnection, maxChars: number): Tool {
+function toTool(
+  name: string,
+  tool: McpTool,
+  { connection, maxChars, confirm }: { connection: McpConnection; maxChars: number; confirm: boolean },
+): Tool {
   // The hints' defaults are the careful ones (specification of tools, "ToolAnnotations").
   const { readOnlyHint = false, idempotentHint = false } = tool.annotations ?? {};
   const { $schema: _, ...schema } = tool.inputSchema as JsonObject;
   return {
     declaration: { name, description: tool.description ?? tool.title ?? name, parametersJsonSchema: schema },
     sideEffects: !readOnlyHint,
+    confirm,
     call: async (args, { idempotencyKey, signal }) => {
       const repeatable = readOnlyHint || idempotentHint;
       const result = await connection.call({ name: tool.name, args, idempotencyKey, repeatable, signal });
