@@ -145,6 +145,25 @@ test('ask_user beside other calls: they run, and their results wait with the que
   ]);
 });
 
+test('tokens and cost count over all turns of a task, and are recorded with each step', async () => {
+  const priced = { ...definition, prices: { 'gemini-3.8-flash': { input: 1000, output: 1000 } } };
+  for (const limits of [{ tokens: 40 }, { cost: 0.04 }]) {
+    replies = [call([ask('Which city?')]), call([{ name: 'look', args: {} }])];
+    const first = new MemoryTurn({ message: 'book', definition: { ...priced, limits } });
+    assert.equal(messageOf(await agent.run(first)), 'Which city?');
+    const step = first.steps.get('model#1')!;
+    const usage = step.options.usage?.(JSON.parse(step.result) as JsonObject);
+    const tokens = Number(usage?.['tokens']);
+    assert.ok(tokens > 5 && tokens < 40, `${tokens}`);
+    assert.equal(usage?.['cost'], tokens / 1000);
+    assert.equal(usage['model'], 'gemini-3.8-flash');
+    const outcome = await agent.run(first.next('Oslo'));
+    assert.ok('state' in outcome && outcome.state === 'TASK_STATE_FAILED');
+    assert.match(messageOf(outcome), /stopped at its limit of (40 tokens|a cost of 0\.04)\./);
+    assert.equal(replies.length, 0, 'the second call was made, a third was not');
+  }
+});
+
 test('a question without words is told to the model', async () => {
   replies = [call([{ name: 'ask_user', args: { question: ' ' } }])];
   await agent.run(new MemoryTurn({ message: 'go', definition }));

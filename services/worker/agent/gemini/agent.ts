@@ -68,7 +68,7 @@ async function conversationBefore(
   turn: Turn,
   parts: Pick<LoopParts, 'definition' | 'model'>,
 ): Promise<Conversation> {
-  const conversation: Conversation = { contents: [] };
+  const conversation: Conversation = { contents: [], spent: { tokens: 0, cost: 0 } };
   const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const recalled = new Set<number>();
   for (const entry of turn.history) {

@@ -28,6 +28,7 @@ import { Budget } from './budget.ts';
 import type { LimitError } from './budget.ts';
 import { callTools, type Call, type Callable, type ToolAnswer } from './call-tools.ts';
 import { add, partsOfUser } from './contents.ts';
+import { spentIn, type Spent } from './cost.ts';
 import { callModel } from './model-call.ts';
 import type { Model } from './model-call.ts';
 import { contentOf, textOf } from './record.ts';
@@ -50,6 +51,8 @@ import {
 export interface Conversation {
   contents: Content[];
   waiting?: Waiting;
+  /** By the task so far. */
+  spent: Required<Spent>;
 }
 
 export interface LoopParts {
@@ -185,7 +188,8 @@ export class Loop {
 
   /** One call of the model; `live`: made now, not taken from the record; `streamed`: its text is in the artifact. */
   async #ask(): Promise<{ record: ModelRecord; live: boolean; streamed: boolean }> {
-    this.#budget.takeModelCall();
+    const { spent } = this.#conversation;
+    this.#budget.takeModelCall(spent);
     this.#replies += 1;
     using deadline = this.#budget.deadline();
     const { contents } = this.#conversation;
@@ -200,12 +204,22 @@ export class Loop {
       },
       {
         input: { model: request.model, contents: contents.length },
-        usage: (result: Json) => (result as ModelRecord).usage,
+        usage: (result: Json) => {
+          const { usage } = result as ModelRecord;
+          return { ...usage, ...this.#spentIn(usage) };
+        },
       },
     );
     const streamed = await this.#answer.end();
     this.#budget.spend(record.ms);
+    const { tokens, cost = 0 } = this.#spentIn(record.usage);
+    spent.tokens += tokens;
+    spent.cost += cost;
     return { record, live, streamed };
+  }
+
+  #spentIn(usage: JsonObject): Spent {
+    return spentIn(usage, this.#definition.model.name, this.#definition.prices);
   }
 
   async #finish(
