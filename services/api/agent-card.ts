@@ -1,5 +1,6 @@
 /** The agent card (A2A section 4.4.1), made of the agent's definition. */
 import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
+import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { AuthConfig } from '#shared/runtime/auth-config.ts';
 import { isAuthenticationOn } from './auth/authenticate.ts';
@@ -14,6 +15,13 @@ export interface Addresses {
   grpcPublicTarget: string | undefined;
 }
 
+const approval = {
+  uri: approvalExtension,
+  description:
+    'The user approves or refuses single calls of tools, in-band, while the task is in auth-required.',
+  required: false,
+};
+
 export interface CardParts extends Addresses {
   auth: AuthConfig;
   /** The card for callers who have authenticated: with the skills that are theirs alone. */
@@ -27,6 +35,7 @@ export function hasExtendedCard(definition: AgentDefinition, auth: AuthConfig): 
 
 export function createAgentCard(definition: AgentDefinition, parts: CardParts): AgentCard {
   const { auth, extended = false } = parts;
+  const asksForApproval = Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
   return AgentCard.fromJSON({
     name: definition.name,
     description: definition.description,
@@ -41,6 +50,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
       extensions: [
         { uri: replayExtension, description: 'Streams go on where they broke off.', required: false },
         { uri: scheduleExtension, description: 'A time to start at, and a deadline.', required: false },
+        ...(asksForApproval ? [approval] : []),
       ],
       extendedAgentCard: hasExtendedCard(definition, auth),
     },

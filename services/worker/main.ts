@@ -33,7 +33,7 @@ await runService(log, config.drainMs, async () => {
     onError: (error) => log.warn({ error: error.message }, 'a database connection failed'),
   });
   void checkCapacity(db, config.database, log);
-  const agent = await loadAgent({ agentModule: config.agentModule, gemini: config.gemini });
+  const agent = await loadAgent({ ...config, secretOf: (name) => secrets.env[name] });
   const publisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });
@@ -59,6 +59,7 @@ await runService(log, config.drainMs, async () => {
       // A third of the time is kept for giving leases back and for the last bells.
       const closed = sources.map((source) => source.close());
       await Promise.all([...closed, consumer.drain((config.drainMs * 2) / 3)]);
+      await agent.close?.();
       await Promise.all([keeper.close(), loops.close(), ringer.idle(), app.close()]);
       await Promise.all([publisher.close(), scheduler.close()]);
       await Promise.all([pool.end(), secrets.close()]);

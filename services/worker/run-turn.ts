@@ -138,7 +138,8 @@ function toEnd(
   const direct = 'direct' in outcome;
   const state = direct ? 'TASK_STATE_COMPLETED' : outcome.state;
   const content = direct ? outcome.direct : outcome.message;
-  const message = content === undefined ? undefined : agentMessage(ids, content);
+  const extensions = 'extensions' in outcome ? outcome.extensions : undefined;
+  const message = content === undefined ? undefined : agentMessage(ids, content, extensions);
   const statusAt = new Date().toISOString();
   return {
     kind: 'end',

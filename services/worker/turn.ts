@@ -10,7 +10,14 @@ import type { EventPayload } from '#shared/domain/events.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
-import type { ArtifactStream, HistoryEntry, StepContext, StepOptions, Turn } from './agent/agent.ts';
+import type {
+  ArtifactStream,
+  EarlierTurn,
+  HistoryEntry,
+  StepContext,
+  StepOptions,
+  Turn,
+} from './agent/agent.ts';
 import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { runWithPolicy } from './step-policy.ts';
@@ -93,6 +100,7 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
     number: lease.turn,
     message: input.message,
     history: historyOf(input),
+    earlierTurns: earlierTurnsOf(input, lease.taskId),
     metadata: input.metadata,
     acceptedOutputModes: input.acceptedOutputModes,
     definition: input.definition,
@@ -121,22 +129,39 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
 export function agentMessage(
   ids: { taskId: string; contextId: string },
   content: readonly Part[] | string,
+  extensions?: string[],
 ): Message {
   return {
     messageId: uuidv7(),
     ...ids,
     role: 'ROLE_AGENT',
     parts: typeof content === 'string' ? [{ text: content }] : [...content],
+    ...(extensions !== undefined && { extensions }),
   };
 }
 
 function historyOf(input: TurnInput): HistoryEntry[] {
-  return input.earlier.flatMap(({ taskId, message, artifacts, answer }) => {
+  return input.earlier.flatMap(({ taskId, turn, message, artifacts, answer }) => {
     const parts = [...artifacts.flatMap((artifact) => artifact.parts), ...(answer?.parts ?? [])];
-    const said: HistoryEntry[] = [{ taskId, role: 'user', parts: message.parts }];
-    if (parts.length > 0) said.push({ taskId, role: 'agent', parts });
+    const said: HistoryEntry[] = [{ taskId, turn, role: 'user', parts: message.parts }];
+    if (parts.length > 0) said.push({ taskId, turn, role: 'agent', parts });
     return said;
   });
+}
+
+function earlierTurnsOf({ earlier, earlierSteps }: TurnInput, taskId: string): EarlierTurn[] {
+  const steps = Map.groupBy(earlierSteps, ({ turn }) => turn);
+  return earlier
+    .filter((one) => one.taskId === taskId)
+    .map(({ turn, message }) => ({
+      number: turn,
+      message,
+      steps: (steps.get(turn) ?? []).map(({ name, occurrence, output }) => ({
+        name,
+        occurrence,
+        result: output,
+      })),
+    }));
 }
 
 function stepKey(name: string, occurrence: number): string {

@@ -9,7 +9,9 @@ import type { Static } from 'typebox';
 import { Default } from 'typebox/value';
 import type { JsonObject } from '../domain/message.ts';
 import { canonicalHash } from './canonical-hash.ts';
+import { McpServers, mcpContradictions } from './mcp-servers.ts';
 import { problemsOf } from './problems.ts';
+import type { Problem } from './problems.ts';
 import { parseYaml } from './yaml.ts';
 
 const closed = { additionalProperties: false };
@@ -46,20 +48,38 @@ const Model = Type.Object(
   { ...closed, default: {} },
 );
 
-/** All three count within one turn of a task: from a message to its answer. */
+/** For a million tokens, in whatever currency the operator counts. Thoughts are priced as output. */
+const Price = Type.Object(
+  {
+    input: Type.Number({ minimum: 0 }),
+    /** Left out: as input. */
+    cachedInput: Type.Optional(Type.Number({ minimum: 0 })),
+    output: Type.Number({ minimum: 0 }),
+  },
+  closed,
+);
+
+/** The first three count within one turn of a task, from a message to its answer; the others within the whole task. */
 const Limits = Type.Object(
   {
     modelCalls: Type.Integer({ ...positive, default: 20 }),
     toolCalls: Type.Integer({ ...positive, default: 100 }),
     /** Seconds spent in calls of the model and of tools. Time in which the task waits, parked or queued, is free. */
     workSeconds: Type.Integer({ ...positive, default: 3600 }),
+    /** Tokens in and out of the model. No further call is made when as many are spent. */
+    tokens: Type.Optional(Type.Integer(positive)),
+    /** The same by the price table. */
+    cost: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
   },
   { ...closed, default: {} },
 );
 
-export const builtInTools = ['ask_user'] as const;
+/** Tools that Gemini has itself and runs on its side. */
+export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
+export const builtInTools = ['ask_user', ...geminiTools] as const;
 
-const Definition = Type.Object(
+/** The schema of a definition whose defaults are filled in. */
+export const Definition = Type.Object(
   {
     name: Text,
     description: Text,
@@ -75,9 +95,12 @@ const Definition = Type.Object(
     instruction: Text,
     model: Model,
     tools: Type.Array(Type.Enum([...builtInTools]), { default: ['ask_user'] }),
+    mcpServers: McpServers,
     /** A JSON Schema: the answer is then data of that form instead of text. */
     responseSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     limits: Limits,
+    /** By the name of the model. */
+    prices: Type.Record(Type.String(), Price, { default: {} }),
   },
   closed,
 );
@@ -137,8 +160,15 @@ function found(value: unknown) {
 }
 
 /** What the schema cannot say. */
-function contradictions({ skills, extendedSkills = [], model }: AgentDefinition) {
-  const problems: { path: (string | number)[]; key?: boolean; message: string }[] = [];
+function contradictions({
+  skills,
+  extendedSkills = [],
+  model,
+  mcpServers,
+  limits,
+  prices,
+}: AgentDefinition): Problem[] {
+  const problems = mcpContradictions(mcpServers);
   for (const [index, { id }] of skills.entries()) {
     if (skills.findIndex((skill) => skill.id === id) < index) {
       problems.push({
@@ -155,6 +185,13 @@ function contradictions({ skills, extendedSkills = [], model }: AgentDefinition)
         message: `extendedSkills[${index}].id: "${id}" is taken by a skill before it`,
       });
     }
+  }
+  if (limits.cost !== undefined && prices[model.name] === undefined) {
+    problems.push({
+      path: ['limits', 'cost'],
+      key: true,
+      message: `limits.cost: prices has no entry for the model "${model.name}"`,
+    });
   }
   if (model.thinkingBudget !== undefined && model.thinkingLevel !== undefined) {
     problems.push({

@@ -17,6 +17,7 @@ export interface RecordedStep {
 /** One exchange: what a user said and what the agent answered in that turn. */
 export interface EarlierTurn {
   taskId: string;
+  turn: number;
   message: Message;
   artifacts: Artifact[];
   answer: Message | null;
@@ -32,6 +33,8 @@ export interface TurnInput {
   acceptedOutputModes: string[];
   earlier: EarlierTurn[];
   steps: RecordedStep[];
+  /** The finished steps of the earlier turns of this task. */
+  earlierSteps: (RecordedStep & { turn: number })[];
   traceparent: string | null;
 }
 
@@ -54,8 +57,14 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
       join messages m on m.task_id = t.id and m.turn = ${lease.turn} and m.role = 'user'
       left join agents a on a.hash = t.agent_hash
       where t.id = ${lease.taskId}`.execute(db),
-    sql<{ task_id: string; message: Message; answer: Message | null; artifacts: Artifact[] | null }>`
-      select m.task_id, m.message, answer.message as answer,
+    sql<{
+      task_id: string;
+      turn: number;
+      message: Message;
+      answer: Message | null;
+      artifacts: Artifact[] | null;
+    }>`
+      select m.task_id, m.turn, m.message, answer.message as answer,
         (select json_agg(a.artifact order by a.seq) from artifacts a
           where a.task_id = m.task_id and a.turn = m.turn) as artifacts
       from tasks self
@@ -68,14 +77,24 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
       limit ${maxEarlier}`.execute(db),
     db
       .selectFrom('steps')
-      .select(['name', 'occurrence', 'position', 'input_hash', 'output', 'finished_at'])
+      .select(['turn', 'name', 'occurrence', 'position', 'input_hash', 'output', 'finished_at'])
       .where('task_id', '=', lease.taskId)
-      .where('turn', '=', lease.turn)
+      .where('turn', '<=', lease.turn)
+      .orderBy('turn')
       .orderBy('position')
       .execute(),
   ]);
   const [row] = head.rows;
   if (row === undefined) throw new Error(`task ${lease.taskId} has no message for its turn ${lease.turn}`);
+  const recorded = steps.map((step) => ({
+    turn: step.turn,
+    name: step.name,
+    occurrence: step.occurrence,
+    position: step.position,
+    inputHash: step.input_hash,
+    output: step.output,
+    finished: step.finished_at !== null,
+  }));
   return {
     tenant: row.tenant,
     owner: row.owner,
@@ -87,17 +106,12 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
     traceparent: row.traceparent,
     earlier: earlier.rows.reverse().map((one) => ({
       taskId: one.task_id,
+      turn: one.turn,
       message: one.message,
       artifacts: one.artifacts ?? [],
       answer: one.answer,
     })),
-    steps: steps.map((step) => ({
-      name: step.name,
-      occurrence: step.occurrence,
-      position: step.position,
-      inputHash: step.input_hash,
-      output: step.output,
-      finished: step.finished_at !== null,
-    })),
+    steps: recorded.filter((step) => step.turn === lease.turn),
+    earlierSteps: recorded.filter((step) => step.turn < lease.turn && step.finished),
   };
 }

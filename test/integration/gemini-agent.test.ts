@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
-import type { Content } from '@google/genai';
+import { Language, Outcome, type Content } from '@google/genai';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { think } from '../../services/local/offline-model/brain.ts';
@@ -87,7 +87,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 test('the answer is streamed into one artifact and recorded with its usage', async () => {
-  const turn = new MemoryTurn({ message: 'What is 12 * (3 + 4)?', definition });
+  const turn = new MemoryTurn({ message: 'What is 12 * (3 + 4)?', definition: { ...definition, tools: [] } });
   assert.deepEqual(await agent.run(turn), { state: 'TASK_STATE_COMPLETED' });
   assert.match(turn.textOfArtifact('answer') ?? '', /12 \* \(3 \+ 4\) = 84/);
   assert.ok(turn.updates.length > 1);
@@ -124,9 +124,9 @@ test('history, data, files and links reach the model', async () => {
       { url: 'gs://bucket/file.pdf' },
     ],
     history: [
-      { taskId: 't0', role: 'user', parts: [{ text: 'first' }] },
-      { taskId: 't0', role: 'agent', parts: [{ text: 'second' }] },
-      { taskId: 't0', role: 'agent', parts: [{ raw: 'aGk=', filename: 'plot.png' }] },
+      { taskId: 't0', turn: 1, role: 'user', parts: [{ text: 'first' }] },
+      { taskId: 't0', turn: 1, role: 'agent', parts: [{ text: 'second' }] },
+      { taskId: 't0', turn: 1, role: 'agent', parts: [{ raw: 'aGk=', filename: 'plot.png' }] },
     ],
     definition,
   });
@@ -247,34 +247,61 @@ test('run again after a crash within the stream: one clean artifact', async () =
   assert.doesNotMatch(again.textOfArtifact('answer') ?? '', /half/);
 });
 
-test('ask_user ends the turn with the question; the next turn has both and an artifact of its own', async () => {
-  const first = new MemoryTurn({ message: 'Ask me which city I live in.', definition });
-  const question = 'Could you tell me which city you live in?';
-  assert.deepEqual(await agent.run(first), { state: 'TASK_STATE_INPUT_REQUIRED', message: question });
-  assert.deepEqual(first.artifacts, []);
-  const second = new MemoryTurn({
-    number: 2,
-    message: 'Oslo',
-    history: [
-      { taskId: 'task-1', role: 'user', parts: first.message.parts },
-      { taskId: 'task-1', role: 'agent', parts: [{ text: question }] },
-    ],
-    definition,
-  });
-  assert.deepEqual(await agent.run(second), { state: 'TASK_STATE_COMPLETED' });
-  assert.match(second.textOfArtifact('answer-2') ?? '', /which city you live in\?” you answered “Oslo”/);
-});
-
-test('ask_user beside other calls is not asked: the model gets their results first', async () => {
-  offline.script([
-    {
-      match: 'go',
-      reactions: [{ functionCall: [{ name: 'lookup' }, { name: 'ask_user', args: { question: 'Why?' } }] }],
+test("Gemini's own tools by name; what they made becomes parts and metadata of the answer", async () => {
+  const groundingMetadata = {
+    webSearchQueries: ['tides'],
+    groundingChunks: [{ web: { uri: 'https://x.example' } }],
+  };
+  const seen: GenerateRequest[] = [];
+  const model = await startOfflineModel({
+    port: 0,
+    brain(request) {
+      seen.push(request);
+      return {
+        pieces: [
+          { text: 'Computed: ' },
+          { executableCode: { language: Language.PYTHON, code: 'print(6*7)' } },
+          { codeExecutionResult: { outcome: Outcome.OUTCOME_OK, output: '42' } },
+          { inlineData: { mimeType: 'image/png', data: 'aGk=' } },
+          { text: 'as drawn.' },
+        ],
+        groundingMetadata,
+      };
     },
-  ]);
-  const turn = new MemoryTurn({ message: 'go', definition });
-  await agentWith(tool('lookup', async () => 'it')).run(turn);
-  assert.match(turn.textOfArtifact('answer') ?? '', /lookup returned: it\nask_user failed: Not asked\./);
+  });
+  const own = { ...definition, tools: ['ask_user', 'google_search', 'url_context', 'code_execution'] };
+  for (const client of [{ apiKey: 'any' }, { apiKey: 'any', vertexai: true }]) {
+    const searching = createGeminiAgent({ client: { ...client, baseUrl: model.url } });
+    const turn = new MemoryTurn({ message: 'draw', definition: own });
+    assert.deepEqual(await searching.run(turn), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(turn.artifacts, [
+      {
+        artifactId: 'answer',
+        name: 'Answer',
+        parts: [
+          { text: 'Computed: ' },
+          {
+            data: { executableCode: { language: 'PYTHON', code: 'print(6*7)' } },
+            mediaType: 'application/json',
+          },
+          {
+            data: { codeExecutionResult: { outcome: 'OUTCOME_OK', output: '42' } },
+            mediaType: 'application/json',
+          },
+          { raw: 'aGk=', mediaType: 'image/png' },
+          { text: 'as drawn.' },
+        ],
+        metadata: { groundingMetadata },
+      },
+    ]);
+  }
+  await model.close();
+  const [developer, vertex] = seen;
+  const [functions, ...others] = developer?.tools ?? [];
+  assert.equal(functions?.functionDeclarations?.[0]?.name, 'ask_user');
+  assert.deepEqual(others, [{ googleSearch: {} }, { urlContext: {} }, { codeExecution: {} }]);
+  assert.deepEqual(developer?.toolConfig, { includeServerSideToolInvocations: true });
+  assert.equal(vertex?.toolConfig, undefined);
 });
 
 test('a schema gives data, not streamed; other JSON fails clearly', async () => {
@@ -487,18 +514,19 @@ test("the same on Vertex AI's paths", async () => {
 
 test('loadAgent: a module, or Gemini; clear errors otherwise', async () => {
   const gemini = { apiKey: 'any', baseUrl: offline.url };
+  const secretOf = () => undefined;
   const path = (name: string) => new URL(`../support/${name}`, import.meta.url).pathname;
-  const echo = await loadAgent({ agentModule: path('echo-agent.ts'), gemini });
+  const echo = await loadAgent({ secretOf, agentModule: path('echo-agent.ts'), gemini });
   const turn = new MemoryTurn({ message: 'hi', definition });
   assert.deepEqual(await echo.run(turn), { direct: 'hi' });
-  assert.equal(typeof (await loadAgent({ gemini })).run, 'function');
+  assert.equal(typeof (await loadAgent({ secretOf, gemini })).run, 'function');
   await assert.rejects(
-    loadAgent({ agentModule: path('memory-turn.ts'), gemini }),
+    loadAgent({ secretOf, agentModule: path('memory-turn.ts'), gemini }),
     /is not an agent: its default export/,
   );
   await assert.rejects(
-    loadAgent({ agentModule: '/nowhere.ts', gemini }),
+    loadAgent({ secretOf, agentModule: '/nowhere.ts', gemini }),
     /AGENT_MODULE \/nowhere\.ts cannot be loaded/,
   );
-  await assert.rejects(loadAgent({ gemini: {} }), /set GEMINI_API_KEY/);
+  await assert.rejects(loadAgent({ secretOf, gemini: {} }), /set GEMINI_API_KEY/);
 });

@@ -18,7 +18,7 @@ export interface MemoryStep {
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
-  Pick<Turn, 'number' | 'history' | 'acceptedOutputModes' | 'signal'>
+  Pick<Turn, 'number' | 'history' | 'earlierTurns' | 'acceptedOutputModes' | 'signal'>
 > {
   message: Part[] | string;
   definition: JsonObject;
@@ -38,6 +38,7 @@ export class MemoryTurn implements Turn {
   readonly number: number;
   readonly message: Turn['message'];
   readonly history: Turn['history'];
+  readonly earlierTurns: Turn['earlierTurns'];
   readonly acceptedOutputModes: readonly string[];
   readonly definition: JsonObject;
   readonly signal: AbortSignal;
@@ -57,6 +58,7 @@ export class MemoryTurn implements Turn {
       parts: typeof message === 'string' ? [{ text: message }] : message,
     };
     this.history = options.history ?? [];
+    this.earlierTurns = options.earlierTurns ?? [];
     this.acceptedOutputModes = options.acceptedOutputModes ?? [];
     this.definition = options.definition;
     this.signal = options.signal ?? new AbortController().signal;
@@ -73,6 +75,25 @@ export class MemoryTurn implements Turn {
   textOfArtifact(artifactId: string): string | undefined {
     const artifact = this.artifacts.find((one) => one.artifactId === artifactId);
     return artifact === undefined ? undefined : textOf(artifact.parts);
+  }
+
+  /** The turn of the same task after this one. */
+  next(message: Part[] | string, more: Partial<MemoryTurnOptions> = {}): MemoryTurn {
+    const steps = [...this.steps].map(([key, { name, result }]) => ({
+      name,
+      occurrence: Number(key.slice(name.length + 1)) - 1,
+      result: JSON.parse(result) as Json,
+    }));
+    const { number, taskId, updates, definition } = this;
+    return new MemoryTurn({
+      message,
+      definition,
+      updates,
+      number: number + 1,
+      history: [...this.history, { taskId, turn: number, role: 'user', parts: this.message.parts }],
+      earlierTurns: [...this.earlierTurns, { number, message: this.message, steps }],
+      ...more,
+    });
   }
 
   async step<T extends Json | void>(

@@ -10,6 +10,7 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulator,
 } from '../../services/local/cloud-tasks-emulator/server.ts';
+import type { Brain } from '../../services/local/offline-model/brain.ts';
 import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
 import { testDatabase } from './postgres.ts';
@@ -61,12 +62,16 @@ export interface TaskJson {
   history?: { messageId: string; parts: { text?: string }[] }[];
 }
 
-/** Starts everything but the services. Ends with the test. */
-export async function startStack(t: Cleanup, extra: Record<string, string> = {}): Promise<Stack> {
+/** Starts everything but the services. Ends with the test. `brain`: what the model decides, in place of its own. */
+export async function startStack(
+  t: Cleanup,
+  extra: Record<string, string> = {},
+  brain?: Brain,
+): Promise<Stack> {
   const [database, tasks, model, port, dispatcherPort] = await Promise.all([
     testDatabase(),
     startCloudTasksEmulator({ port: 0 }),
-    startOfflineModel({ port: 0 }),
+    startOfflineModel({ port: 0, ...(brain && { brain }) }),
     freePort(),
     freePort(),
   ]);

@@ -82,13 +82,16 @@ limits: { modelCalls: 0, pace: 3 }
     'agent.yaml:15:19: documentationUrl: must be a URL with http or https',
     'agent.yaml:16:15: outputModes[0]: must be a media type, such as text/plain',
     'agent.yaml:17:23: limits.modelCalls: must be >= 1',
-    'agent.yaml:17:26: limits.pace: unknown field; known fields: modelCalls, toolCalls, workSeconds',
+    'agent.yaml:17:26: limits.pace: unknown field; known fields: modelCalls, toolCalls, workSeconds, tokens, cost',
   ]);
 });
 
 test('contradictions are problems', () => {
   const twice = least.replace('skills:', 'skills:\n  - { id: a, name: B, description: Does b., tags: [] }');
   assert.deepEqual(problemsIn(twice), ['agent.yaml:7:11: skills[1].id: "a" is taken by a skill before it']);
+  assert.deepEqual(problemsIn(`${least}limits: { cost: 1 }`), [
+    'agent.yaml:8:11: limits.cost: prices has no entry for the model "gemini-3.8-flash"',
+  ]);
   assert.deepEqual(problemsIn(`${least}model: { thinkingBudget: 0, thinkingLevel: low }`), [
     'agent.yaml:8:10: model: set thinkingLevel (Gemini 3 and later) or thinkingBudget (before), not both',
   ]);

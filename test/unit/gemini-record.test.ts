@@ -4,6 +4,7 @@ import { GenerateContentResponse } from '@google/genai';
 import type { Part } from '@google/genai';
 import * as fc from 'fast-check';
 import { defaultBackoff, parkFor, waitInPlace } from '../../services/worker/agent/gemini/backoff.ts';
+import { spentIn } from '../../services/worker/agent/gemini/cost.ts';
 import { RecordBuilder, textOf } from '../../services/worker/agent/gemini/record.ts';
 
 function recordOf(...events: Part[][]) {
@@ -37,6 +38,23 @@ test('pieces of text are joined; thoughts, calls and whatever has a signature st
     call,
   ]);
   assert.equal(textOf(record), 'Hello world! And');
+});
+
+test('cost: cached tokens at their own price, thoughts as output, tools as input; none without a price', () => {
+  const usage = {
+    promptTokenCount: 1000,
+    cachedContentTokenCount: 400,
+    toolUsePromptTokenCount: 100,
+    candidatesTokenCount: 50,
+    thoughtsTokenCount: 150,
+  };
+  const prices = { m: { input: 2, cachedInput: 0.5, output: 10 } };
+  assert.deepEqual(spentIn(usage, 'm', prices), {
+    tokens: 1300,
+    cost: (700 * 2 + 400 * 0.5 + 200 * 10) / 1_000_000,
+  });
+  assert.deepEqual(spentIn(usage, 'other', prices), { tokens: 1300 });
+  assert.deepEqual(spentIn({}, 'm', { m: { input: 2, output: 10 } }), { tokens: 0, cost: 0 });
 });
 
 const hint = fc.option(fc.integer({ min: 0, max: 10_000_000 }), { nil: undefined });

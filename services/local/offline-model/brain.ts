@@ -3,7 +3,7 @@
  * answers wins, so the order is the order of precedence. A test may put another brain in its place.
  */
 import type { Reply } from './reply.ts';
-import { answerReceived, askBack } from './skills/ask-back.ts';
+import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
 import { calculate } from './skills/calculate.ts';
 import { callTools } from './skills/call-tools.ts';
 import { echo } from './skills/echo.ts';
@@ -20,6 +20,7 @@ export type Skill = (request: GenerateRequest) => Reply | undefined;
 
 const skills: readonly Skill[] = [
   fillSchema,
+  answerToCall,
   reportToolResults,
   askBack,
   callTools,

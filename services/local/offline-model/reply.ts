@@ -3,7 +3,7 @@
  * streamed, with whatever goes wrong on the way.
  */
 import { randomUUID } from 'node:crypto';
-import type { Part } from '@google/genai';
+import type { GroundingMetadata, Part } from '@google/genai';
 import type { GoogleErrorOptions } from './google-error.ts';
 import { tokensIn } from './wire.ts';
 
@@ -12,6 +12,8 @@ export interface Reply {
   pieces: Part[];
   finishReason?: string;
   finishMessage?: string;
+  /** What Google Search found, with the last event. */
+  groundingMetadata?: GroundingMetadata;
   /** The prompt is refused: no candidate is made. */
   blockReason?: string;
   error?: GoogleErrorOptions & { status: number };

@@ -88,13 +88,14 @@ function responses(reply: Reply, { model, promptTokens }: Pick<Sending, 'model' 
   const final = (parts: Part[]): GenerateResponse => {
     if (reply.blockReason !== undefined)
       return { promptFeedback: { blockReason: reply.blockReason }, ...about() };
-    const { finishReason = 'STOP', finishMessage } = reply;
+    const { finishReason = 'STOP', finishMessage, groundingMetadata } = reply;
     const content = parts.length > 0 ? { role: 'model', parts } : { role: 'model' };
     const candidate = {
       content,
       finishReason,
       index: 0,
       ...(finishMessage !== undefined && { finishMessage }),
+      ...(groundingMetadata !== undefined && { groundingMetadata }),
     };
     return { candidates: [candidate], ...about() };
   };

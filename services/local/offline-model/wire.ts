@@ -2,7 +2,7 @@
  * The wire format of `generateContent`, by the types of Google's own SDK, and the two families of paths on which it is
  * spoken: the Gemini Developer API and Vertex AI.
  */
-import type { Content, FunctionDeclaration, Part, UsageMetadata } from '@google/genai';
+import type { Content, FunctionDeclaration, GroundingMetadata, Part, UsageMetadata } from '@google/genai';
 
 export interface GenerateRequest {
   contents: Content[];
@@ -27,7 +27,13 @@ interface GenerationConfig {
 
 /** One response body, or one event of a stream. */
 export interface GenerateResponse {
-  candidates?: { content: Content; finishReason?: string; finishMessage?: string; index: number }[];
+  candidates?: {
+    content: Content;
+    finishReason?: string;
+    finishMessage?: string;
+    groundingMetadata?: GroundingMetadata;
+    index: number;
+  }[];
   promptFeedback?: { blockReason: string };
   usageMetadata: UsageMetadata & { candidatesTokenCount?: number };
   modelVersion: string;

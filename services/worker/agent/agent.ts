@@ -21,6 +21,8 @@ import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/m
 
 export interface Agent {
   run(turn: Turn): Promise<TurnOutcome>;
+  /** Lets go of connections and the like, when the process stops and no turn runs. */
+  close?(): Promise<void>;
 }
 
 export interface Turn {
@@ -35,6 +37,8 @@ export interface Turn {
   readonly message: Message;
   /** Earlier messages of this task and of earlier tasks of the same context, oldest first. */
   readonly history: readonly HistoryEntry[];
+  /** The turns of this task before this one, oldest first, with what their steps returned. */
+  readonly earlierTurns: readonly EarlierTurn[];
   /** Metadata of the request that created the task. */
   readonly metadata: JsonObject;
   /** Media types that the caller accepts (`acceptedOutputModes`); empty: all. */
@@ -101,14 +105,23 @@ export interface StepOptions {
 /** An earlier message, with the text of the artifacts that a turn of the agent left. */
 export interface HistoryEntry {
   readonly taskId: string;
+  /** The number of the turn within that task. */
+  readonly turn: number;
   readonly role: 'user' | 'agent';
   readonly parts: readonly Part[];
+}
+
+export interface EarlierTurn {
+  readonly number: number;
+  readonly message: Message;
+  readonly steps: readonly { name: string; occurrence: number; result: Json }[];
 }
 
 export type TurnOutcome =
   | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
   | { state: 'TASK_STATE_INPUT_REQUIRED'; message: Part[] | string }
-  | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string }
+  /** `extensions`: URIs of those that the message uses. */
+  | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string; extensions?: string[] }
   | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
   | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
   /** Answer with one message and no task (A2A section 3.1.1): the only output of the turn. */

@@ -4,16 +4,21 @@ import { pathToFileURL } from 'node:url';
 import type { Agent } from './agent.ts';
 import { createGeminiAgent } from './gemini/agent.ts';
 import type { GeminiClientOptions } from './gemini/client.ts';
+import { createMcpTools } from './mcp/tools.ts';
 
 export interface LoadAgentOptions {
   /** A path, absolute or from the working directory. */
   agentModule?: string | undefined;
   gemini: GeminiClientOptions;
+  /** The variables that a definition names as `${env:NAME}`. */
+  secretOf: (name: string) => string | undefined;
 }
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
-export async function loadAgent({ agentModule, gemini }: LoadAgentOptions): Promise<Agent> {
-  if (agentModule === undefined) return createGeminiAgent({ client: gemini });
+export async function loadAgent({ agentModule, gemini, secretOf }: LoadAgentOptions): Promise<Agent> {
+  if (agentModule === undefined) {
+    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf) });
+  }
   const path = resolve(agentModule);
   let exported: { default?: unknown };
   try {

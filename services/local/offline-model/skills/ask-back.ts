@@ -27,6 +27,18 @@ function asQuestion(about: string): string {
 
 const yours: Record<string, string> = { 'I am': 'you are', I: 'you', me: 'you', my: 'your', mine: 'yours' };
 
+/** What the user answered to the function that asks. */
+export function answerToCall({ contents }: GenerateRequest): Reply | undefined {
+  const responses = (contents.at(-1)?.parts ?? []).flatMap((part) => part.functionResponse ?? []);
+  const calls = (contents.at(-2)?.parts ?? []).flatMap((part) => part.functionCall ?? []);
+  const [response] = responses;
+  if (responses.length !== 1 || !ASKING_FUNCTION.test(response?.name ?? '')) return undefined;
+  const question = calls[0]?.args?.['question'];
+  const answer = response?.response?.['answer'];
+  if (typeof question !== 'string' || typeof answer !== 'string') return undefined;
+  return say(`To “${question}” you answered “${answer.trim()}”. The offline model has noted it.`);
+}
+
 export function answerReceived(request: GenerateRequest): Reply | undefined {
   const asked = textOf(request.contents.findLast((content) => content.role === 'model')).trim();
   if (!asked.endsWith('?') || request.contents.at(-1)?.role === 'model') return undefined;

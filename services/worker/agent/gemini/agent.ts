@@ -1,46 +1,28 @@
-/**
- * The agent that runs Gemini: an own loop over the model and its tools, every call a durable step (invariant 7).
- *
- *   conversation ──▶ step model ──▶ tool calls ──▶ steps tool:… ──▶ conversation …
- *                        │
- *                        ├─▶ answer                ──▶ completed
- *                        ├─▶ ask_user              ──▶ input-required
- *                        ├─▶ empty or malformed    ──▶ asked once more with a hint, then failed
- *                        └─▶ blocked, limit        ──▶ failed, with the reason
- *
- * The text of each reply is streamed into the answer's artifact as it comes, because nobody can know yet whether a tool
- * call follows. When one does, that text was no answer: it is told once more as progress, so that it stays in sight, and
- * the next text replaces it in the artifact. Thoughts are never shown.
- *
- * A turn that runs again takes the recorded replies without streaming them. It may have died between the record of the
- * last reply and the last chunk of its text, so it writes the answer whole from the record: the same artifact, replaced.
- */
-import type { Content } from '@google/genai';
+/** The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Json } from '#shared/domain/message.ts';
-import type { Agent, Turn, TurnOutcome } from '../agent.ts';
-import { Answer } from './answer.ts';
-import { askUser, questionOf } from './ask-user.ts';
+import type { Agent, Turn } from '../agent.ts';
+import { CredentialsError } from '../credentials-error.ts';
+import type { McpTools } from '../mcp/tools.ts';
+import { askUser } from './ask-user.ts';
 import { defaultBackoff } from './backoff.ts';
 import type { Backoff } from './backoff.ts';
-import { Budget, LimitError } from './budget.ts';
-import { callTools } from './call-tools.ts';
+import { LimitError } from './budget.ts';
 import { createFetch, createGeminiClient } from './client.ts';
 import type { GeminiClientOptions } from './client.ts';
-import { contentsOf } from './contents.ts';
-import { callModel } from './model-call.ts';
+import { addSaid } from './contents.ts';
+import { Loop, type Conversation, type LoopParts } from './loop.ts';
 import type { Model } from './model-call.ts';
-import { contentOf, textOf } from './record.ts';
-import type { ModelRecord } from './record.ts';
-import { configOf } from './request.ts';
+import { NotRecordedError, recordedTurn } from './recorded-turn.ts';
 import type { Tool } from './tool.ts';
-import { verdictOn } from './verdict.ts';
 
 export interface GeminiAgentOptions {
   client: GeminiClientOptions;
+  /** Tools in code. */
   tools?: readonly Tool[];
+  /** Left out: MCP servers of a definition are refused. */
+  mcp?: McpTools;
   backoff?: Backoff;
 }
 
@@ -48,20 +30,64 @@ export interface GeminiAgentOptions {
 export function createGeminiAgent({
   client,
   tools = [],
+  mcp,
   backoff = defaultBackoff,
 }: GeminiAgentOptions): Agent {
   const model: Model = { client: createGeminiClient(client), fetch: createFetch(), backoff };
+  const taken = new Set([askUser.name, ...tools.map(({ declaration }) => declaration.name)]);
+
+  async function toolsOf({ mcpServers }: AgentDefinition): Promise<readonly Tool[]> {
+    if (Object.keys(mcpServers).length === 0) return tools;
+    if (mcp === undefined) throw new FatalError('This agent has no MCP servers.');
+    return [...tools, ...(await mcp.toolsOf(mcpServers, taken))];
+  }
+
   return {
     async run(turn) {
-      const loop = new Loop(turn, definitionOf(turn), model, tools);
+      const definition = definitionOf(turn);
       try {
-        return await loop.run();
+        const parts = { definition, model, tools: await toolsOf(definition) };
+        const loop = new Loop(turn, { ...parts, conversation: await conversationBefore(turn, parts) });
+        try {
+          return await loop.run();
+        } catch (error) {
+          if (error instanceof LimitError && !turn.signal.aborted) return await loop.stopped(error);
+          throw error;
+        }
       } catch (error) {
-        if (error instanceof LimitError && !turn.signal.aborted) return loop.stopped(error);
-        throw error;
+        if (!(error instanceof CredentialsError) || turn.signal.aborted) throw error;
+        return { state: 'TASK_STATE_AUTH_REQUIRED', message: error.message };
       }
     },
+    close: async () => mcp?.close(),
   };
+}
+
+/** What was said before this turn: of this task as it was, calls and their results included; of others in words. */
+async function conversationBefore(
+  turn: Turn,
+  parts: Pick<LoopParts, 'definition' | 'model'>,
+): Promise<Conversation> {
+  const conversation: Conversation = { contents: [], spent: { tokens: 0, cost: 0 } };
+  const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
+  const recalled = new Set<number>();
+  for (const entry of turn.history) {
+    const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
+    if (earlier !== undefined && recalled.has(earlier.number)) continue;
+    // Of a turn of another kind of agent, or one that came to nothing, there are only words.
+    if (earlier === undefined || (earlier.steps.length === 0 && conversation.waiting === undefined)) {
+      addSaid(conversation.contents, entry);
+      continue;
+    }
+    recalled.add(earlier.number);
+    // Without tools: nothing can be called by what is over.
+    const loop = new Loop(recordedTurn(earlier, turn.signal), { ...parts, tools: [], conversation });
+    await loop.run().catch((error: unknown) => {
+      // It ended before its next step: for want of credentials, say.
+      if (!(error instanceof NotRecordedError)) throw error;
+    });
+  }
+  return conversation;
 }
 
 function definitionOf(turn: Turn): AgentDefinition {
@@ -70,124 +96,5 @@ function definitionOf(turn: Turn): AgentDefinition {
   } catch (error) {
     if (!(error instanceof DefinitionError)) throw error;
     throw new FatalError(`The agent's definition cannot be used: ${error.message}`, { cause: error });
-  }
-}
-
-class Loop {
-  readonly #turn: Turn;
-  readonly #definition: AgentDefinition;
-  readonly #model: Model;
-  readonly #tools: readonly Tool[];
-  readonly #answer: Answer;
-  readonly #budget: Budget;
-  readonly #contents: Content[];
-
-  constructor(turn: Turn, definition: AgentDefinition, model: Model, tools: readonly Tool[]) {
-    this.#turn = turn;
-    this.#definition = definition;
-    this.#model = model;
-    this.#tools = tools;
-    this.#answer = new Answer(turn);
-    this.#budget = new Budget(definition.limits);
-    this.#contents = contentsOf(turn);
-  }
-
-  async run(): Promise<TurnOutcome> {
-    for (let hinted = false; ;) {
-      const { record, live } = await this.#ask();
-      const verdict = verdictOn(record);
-      switch (verdict.kind) {
-        case 'calls': {
-          hinted = false;
-          const [call] = verdict.calls;
-          const question =
-            verdict.calls.length === 1 && call?.name === askUser.name ? questionOf(call) : undefined;
-          if (question !== undefined) return { state: 'TASK_STATE_INPUT_REQUIRED', message: question };
-          const text = textOf(record).trim();
-          if (live && text !== '') await this.#turn.progress(text);
-          await this.#work(record, verdict.calls);
-          break;
-        }
-        case 'answer':
-          return this.#finish(verdict.text, { truncated: verdict.truncated, live });
-        case 'again':
-          if (hinted) return { state: 'TASK_STATE_FAILED', message: verdict.message };
-          hinted = true;
-          this.#contents.push({ role: 'user', parts: [{ text: verdict.hint }] });
-          break;
-        case 'failed':
-          if (verdict.withdraw && textOf(record) !== '') {
-            await this.#answer.replace({ text: '(withdrawn)' }, { withdrawn: true });
-          }
-          return { state: 'TASK_STATE_FAILED', message: verdict.message };
-        default:
-          return verdict satisfies never;
-      }
-    }
-  }
-
-  /** What was streamed stays. */
-  async stopped(limit: LimitError): Promise<TurnOutcome> {
-    await this.#answer.end();
-    return { state: 'TASK_STATE_FAILED', message: limit.message };
-  }
-
-  /** One call of the model; `live`: it was made now, not taken from the record. */
-  async #ask(): Promise<{ record: ModelRecord; live: boolean }> {
-    this.#budget.takeModelCall();
-    using deadline = this.#budget.deadline();
-    const request = {
-      model: this.#definition.model.name,
-      contents: this.#contents,
-      config: configOf(this.#definition, this.#tools),
-    };
-    const streamed = this.#definition.responseSchema === undefined ? this.#answer : undefined;
-    let live = false;
-    const record = await this.#turn.step(
-      'model',
-      ({ signal }) => {
-        live = true;
-        return callModel(this.#model, request, streamed, AbortSignal.any([signal, deadline]));
-      },
-      {
-        input: { model: request.model, contents: request.contents.length },
-        usage: (result: Json) => (result as ModelRecord).usage,
-      },
-    );
-    await this.#answer.end();
-    this.#budget.spend(record.ms);
-    return { record, live };
-  }
-
-  async #work(record: ModelRecord, calls: Parameters<typeof callTools>[1]): Promise<void> {
-    this.#budget.takeToolCalls(calls.length);
-    using deadline = this.#budget.deadline();
-    const { parts, ms } = await callTools(this.#turn, calls, this.#tools, deadline);
-    this.#budget.spend(ms);
-    this.#contents.push(contentOf(record), { role: 'user', parts });
-  }
-
-  async #finish(
-    text: string,
-    { truncated, live }: { truncated: boolean; live: boolean },
-  ): Promise<TurnOutcome> {
-    if (this.#definition.responseSchema !== undefined) return this.#finishWithData(text, truncated);
-    // Streamed text is complete already, except for the mark that it was cut.
-    if (truncated) await this.#answer.replace({ text }, { truncated: true, finishReason: 'MAX_TOKENS' });
-    else if (!live) await this.#answer.replace({ text });
-    if (!truncated) return { state: 'TASK_STATE_COMPLETED' };
-    return { state: 'TASK_STATE_COMPLETED', message: 'The answer was cut at the limit of output tokens.' };
-  }
-
-  async #finishWithData(text: string, truncated: boolean): Promise<TurnOutcome> {
-    let data: Json;
-    try {
-      data = JSON.parse(text) as Json;
-    } catch {
-      const why = truncated ? 'was cut at the limit of output tokens' : 'is not valid JSON';
-      return { state: 'TASK_STATE_FAILED', message: `The answer of the model ${why}.` };
-    }
-    await this.#answer.replace({ data, mediaType: 'application/json' });
-    return { state: 'TASK_STATE_COMPLETED' };
   }
 }

@@ -1,13 +1,13 @@
 /**
  * The built-in tool by which the model asks its user. It is never run: the turn ends in input-required with the
- * question, and the user's next message begins a turn that has both in its history.
+ * question, and the user's next message is what the call returns.
  */
 import type { FunctionCall, FunctionDeclaration } from '@google/genai';
 
 export const askUser: FunctionDeclaration & { name: string } = {
   name: 'ask_user',
   description:
-    'Asks the user for something without which the task cannot be done well, and ends your turn: the answer comes as the next message of the user. Call it alone, once for everything that is missing.',
+    'Asks the user for something without which the task cannot be done well, and ends your turn: the next message of the user is its result. Call it once, for everything that is missing.',
   parametersJsonSchema: {
     type: 'object',
     properties: {

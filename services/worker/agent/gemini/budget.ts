@@ -1,5 +1,9 @@
-/** What a turn may still spend. Filled again from the recorded steps when the turn runs again. */
+/**
+ * What a turn, and its task, may still spend. Filled again from the recorded steps when the turn runs again, or when a
+ * later turn of the task does.
+ */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
+import type { Spent } from './cost.ts';
 
 export class Budget {
   readonly #limits: AgentDefinition['limits'];
@@ -11,7 +15,11 @@ export class Budget {
     this.#limits = limits;
   }
 
-  takeModelCall(): void {
+  /** @param spent by the whole task so far */
+  takeModelCall(spent: Required<Spent>): void {
+    const { tokens = Infinity, cost = Infinity } = this.#limits;
+    if (spent.tokens >= tokens) throw new LimitError(`${tokens} tokens`);
+    if (spent.cost >= cost) throw new LimitError(`a cost of ${cost}`);
     this.#modelCalls += 1;
     if (this.#modelCalls > this.#limits.modelCalls) {
       throw new LimitError(`${this.#limits.modelCalls} calls of the model`);

@@ -1,69 +1,76 @@
 /**
- * Runs the calls of one reply at the same time, each a durable step, and gives back the parts that answer them, in the
- * order of the calls: Gemini wants exactly one for each. What a tool gets wrong is told to the model, which may correct
- * itself; what concerns the turn itself (lease, abort, parking) ends it.
+ * Runs calls of one reply at the same time, each a durable step. What a tool gets wrong is told to the model, which may
+ * correct itself; what concerns the turn itself (lease, abort, parking, credentials) ends it. What only the user can
+ * settle is left open.
  */
-import type { FunctionCall, Part } from '@google/genai';
+import type { FunctionCall } from '@google/genai';
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
-import type { StepContext, Turn } from '../agent.ts';
-import { askUser } from './ask-user.ts';
+import type { StepContext } from '../agent.ts';
+import { CredentialsError } from '../credentials-error.ts';
+import { askUser, questionOf } from './ask-user.ts';
+import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
 import type { Tool } from './tool.ts';
 
-type Call = FunctionCall & { name: string };
-type ToolRecord = { response: JsonObject; ms: number };
+export type Call = FunctionCall & { name: string };
 
-export interface ToolAnswers {
-  parts: Part[];
-  /** The time of the slowest. */
-  ms: number;
+/** A call that may be made; `approved`: also where its tool wants the user to confirm it. */
+export interface Callable {
+  call: Call;
+  approved: boolean;
 }
 
+export type ToolAnswer = { response: JsonObject; ms: number } | { open: 'ask' | 'confirm' | 'retry' };
+
+/** The answers in the order of the calls. */
 export async function callTools(
-  turn: Pick<Turn, 'step' | 'progress'>,
-  calls: readonly Call[],
+  turn: LoopTurn,
+  calls: readonly Callable[],
   tools: readonly Tool[],
   deadline: AbortSignal,
-): Promise<ToolAnswers> {
-  const running = calls.map((call) => answerTo(turn, call, tools, deadline));
+): Promise<ToolAnswer[]> {
+  // Each begins its step before the next one does: the order of the steps is that of the calls.
+  const running = calls.map((one) => answerTo(turn, one, tools, deadline));
   // All are waited for, so that none is left running behind a turn that has ended.
   const settled = await Promise.allSettled(running);
   for (const one of settled) if (one.status === 'rejected') throw one.reason;
-  const records = await Promise.all(running);
-  return {
-    parts: calls.map(({ id, name }, index) => ({
-      functionResponse: { ...(id !== undefined && { id }), name, response: records[index]?.response ?? {} },
-    })),
-    ms: Math.max(0, ...records.map(({ ms }) => ms)),
-  };
+  return Promise.all(running);
 }
 
 async function answerTo(
-  turn: Pick<Turn, 'step' | 'progress'>,
-  { name, args = {} }: Call,
+  turn: LoopTurn,
+  { call, approved }: Callable,
   tools: readonly Tool[],
   deadline: AbortSignal,
-): Promise<ToolRecord> {
-  if (name === askUser.name) return { response: { error: ASK_ALONE }, ms: 0 };
-  const tool = tools.find(({ declaration }) => declaration.name === name);
-  if (tool === undefined) {
-    const known = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
-    return { response: { error: `There is no function ${name}. Declared: ${known}.` }, ms: 0 };
+): Promise<ToolAnswer> {
+  const { name, args = {} } = call;
+  if (name === askUser.name) {
+    if (questionOf(call) !== undefined) return { open: 'ask' };
+    return { response: { error: 'Not asked: the question is missing.' }, ms: 0 };
   }
+  const tool = tools.find(({ declaration }) => declaration.name === name);
+  if (tool?.confirm === true && !approved) return { open: 'confirm' };
   const input = { name, args: args as JsonObject };
-  return turn.step(
-    `tool:${name}`,
-    async (step) => {
-      await turn.progress(`Calling ${name} …`);
-      const started = performance.now();
-      const response = await run(tool, input.args, {
-        ...step,
-        signal: AbortSignal.any([step.signal, deadline]),
-      });
-      return { response, ms: Math.round(performance.now() - started) };
-    },
-    { input, ...(tool.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
-  );
+  try {
+    return await turn.step(
+      `tool:${name}`,
+      async (step) => {
+        // Within the step: a call that was made counts, also when its server has the tool no more.
+        if (tool === undefined) return { response: { error: unknown(name, tools) }, ms: 0 };
+        await turn.progress(`Calling ${name} …`);
+        const started = performance.now();
+        const response = await run(tool, input.args, {
+          ...step,
+          signal: AbortSignal.any([step.signal, deadline]),
+        });
+        return { response, ms: Math.round(performance.now() - started) };
+      },
+      { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
+    );
+  } catch (error) {
+    if (error instanceof NotRecordedError) return { open: 'retry' };
+    throw error;
+  }
 }
 
 async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<JsonObject> {
@@ -77,8 +84,15 @@ async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<Jso
   }
 }
 
+function unknown(name: string, tools: readonly Tool[]): string {
+  const known = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
+  return `There is no function ${name}. Declared: ${known}.`;
+}
+
 function concernsTurn(error: unknown): boolean {
-  return [LeaseLostError, FatalError, RetryableError, ParkedError].some((kind) => error instanceof kind);
+  return [LeaseLostError, FatalError, RetryableError, ParkedError, CredentialsError].some(
+    (kind) => error instanceof kind,
+  );
 }
 
 function describe(error: unknown): Json {
@@ -86,5 +100,3 @@ function describe(error: unknown): Json {
 }
 
 const MAX_ERROR_CHARACTERS = 2000;
-const ASK_ALONE =
-  'Not asked. Call ask_user alone, with a question, when you have the results of the other calls.';

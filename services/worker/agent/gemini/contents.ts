@@ -1,26 +1,24 @@
-/**
- * The conversation as Gemini takes it: what was said before, then the message that began the turn. A question that the
- * agent asked stands there as its message and the answer as the user's: the function call that asked belongs to an
- * earlier turn, and is not rebuilt.
- */
+/** What was said, in the parts that Gemini takes. */
 import type { Content, Part as GeminiPart } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';
-import type { Turn } from '../agent.ts';
+import type { HistoryEntry } from '../agent.ts';
 
-export function contentsOf({ history, message }: Pick<Turn, 'history' | 'message'>): Content[] {
-  const contents: Content[] = [];
-  const add = (role: 'user' | 'model', parts: GeminiPart[]) => {
-    const last = contents.at(-1);
-    if (last?.role === role) last.parts?.push(...parts);
-    else contents.push({ role, parts });
-  };
-  for (const { role, parts } of history) {
-    const said = role === 'agent' ? parts.flatMap(ofAgent) : parts.flatMap(ofUser);
-    if (said.length > 0) add(role === 'agent' ? 'model' : 'user', said);
-  }
-  const asked = message.parts.flatMap(ofUser);
-  add('user', asked.length > 0 ? asked : [{ text: '(an empty message)' }]);
-  return contents;
+/** Adds parts to a conversation; what one role says in succession becomes one content. */
+export function add(contents: Content[], role: 'user' | 'model', parts: readonly GeminiPart[]): void {
+  if (parts.length === 0) return;
+  const last = contents.at(-1);
+  if (last?.role === role) last.parts = [...(last.parts ?? []), ...parts];
+  else contents.push({ role, parts: [...parts] });
+}
+
+/** An exchange of which only the words are known: of another task, or of a turn without records. */
+export function addSaid(contents: Content[], { role, parts }: HistoryEntry): void {
+  if (role === 'agent') add(contents, 'model', parts.flatMap(ofAgent));
+  else add(contents, 'user', partsOfUser(parts));
+}
+
+export function partsOfUser(parts: readonly Part[]): GeminiPart[] {
+  return parts.flatMap(ofUser);
 }
 
 function ofUser(part: Part): GeminiPart[] {

@@ -3,7 +3,8 @@
  * back as they were. Stored as the result of the step, so it must stay readable over versions.
  */
 import type { Content, FunctionCall, GenerateContentResponse, Part } from '@google/genai';
-import type { JsonObject } from '#shared/domain/message.ts';
+import { foldArtifacts } from '#shared/domain/events.ts';
+import type { JsonObject, Part as A2APart } from '#shared/domain/message.ts';
 
 export type ModelRecord = {
   /** A `Content`; without parts when the model gave none. */
@@ -12,6 +13,8 @@ export type ModelRecord = {
   finishMessage: string | null;
   /** Set where the prompt was refused. */
   blockReason: string | null;
+  /** What the answer rests on (`groundingMetadata`, `urlContextMetadata`), where a tool of Gemini's was used. */
+  sources?: JsonObject;
   /** Token counts by the names of `usageMetadata`, and the model that answered. */
   usage: JsonObject;
   /** How long the call took, with its quick retries. */
@@ -24,6 +27,7 @@ export class RecordBuilder {
   #finishReason: string | null = null;
   #finishMessage: string | null = null;
   #blockReason: string | null = null;
+  readonly #sources: JsonObject = {};
   #usage: JsonObject;
 
   constructor(model: string) {
@@ -41,6 +45,10 @@ export class RecordBuilder {
     this.#finishReason = candidate?.finishReason ?? this.#finishReason;
     this.#finishMessage = candidate?.finishMessage ?? this.#finishMessage;
     this.#blockReason = event.promptFeedback?.blockReason ?? this.#blockReason;
+    for (const name of ['groundingMetadata', 'urlContextMetadata'] as const) {
+      const found = candidate?.[name];
+      if (found !== undefined) this.#sources[name] = JSON.parse(JSON.stringify(found)) as JsonObject;
+    }
     const counts = Object.entries(event.usageMetadata ?? {}).filter(([, count]) => typeof count === 'number');
     Object.assign(
       this.#usage,
@@ -62,6 +70,7 @@ export class RecordBuilder {
       finishReason: this.#finishReason,
       finishMessage: this.#finishMessage,
       blockReason: this.#blockReason,
+      ...(Object.keys(this.#sources).length > 0 && { sources: this.#sources }),
       usage: this.#usage,
       ms,
     };
@@ -90,6 +99,42 @@ export function contentOf(record: ModelRecord): Content {
 export function textOf(record: ModelRecord): string {
   const parts = contentOf(record).parts ?? [];
   return parts.map((part) => (part.thought === true ? '' : (part.text ?? ''))).join('');
+}
+
+/**
+ * The answer as parts of A2A: files that the model made become file parts, code that it ran and what came of it data
+ * parts.
+ */
+export function partsOf(record: ModelRecord): A2APart[] {
+  const [{ parts } = { parts: [] }] = foldArtifacts([
+    {
+      taskId: '',
+      contextId: '',
+      artifact: { artifactId: '', parts: (contentOf(record).parts ?? []).flatMap(toPart) },
+    },
+  ]);
+  return parts;
+}
+
+function toPart(part: Part): A2APart[] {
+  const { text = '', thought, inlineData, fileData, executableCode, codeExecutionResult } = part;
+  if (thought === true) return [];
+  if (inlineData?.data !== undefined) {
+    return [{ raw: inlineData.data, ...named(inlineData) }];
+  }
+  if (fileData?.fileUri !== undefined) return [{ url: fileData.fileUri, ...named(fileData) }];
+  const ran = executableCode ? { executableCode } : codeExecutionResult && { codeExecutionResult };
+  if (ran !== undefined) {
+    return [{ data: JSON.parse(JSON.stringify(ran)) as JsonObject, mediaType: 'application/json' }];
+  }
+  return text === '' ? [] : [{ text }];
+}
+
+function named({ mimeType, displayName }: { mimeType?: string; displayName?: string }) {
+  return {
+    mediaType: mimeType ?? 'application/octet-stream',
+    ...(displayName !== undefined && { filename: displayName }),
+  };
 }
 
 export function callsOf(record: ModelRecord): (FunctionCall & { name: string })[] {

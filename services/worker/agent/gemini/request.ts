@@ -1,15 +1,34 @@
 /** What of a definition goes into each call of the model. */
-import type { FunctionDeclaration, GenerateContentConfig, ThinkingLevel } from '@google/genai';
-import type { AgentDefinition } from '#shared/agent/definition.ts';
+import type {
+  FunctionDeclaration,
+  GenerateContentConfig,
+  ThinkingLevel,
+  Tool as GeminiTool,
+} from '@google/genai';
+import { geminiTools, type AgentDefinition } from '#shared/agent/definition.ts';
 import { askUser } from './ask-user.ts';
 import type { Tool } from './tool.ts';
 
-export function configOf(definition: AgentDefinition, tools: readonly Tool[]): GenerateContentConfig {
+const ownTools: Record<(typeof geminiTools)[number], GeminiTool> = {
+  google_search: { googleSearch: {} },
+  url_context: { urlContext: {} },
+  code_execution: { codeExecution: {} },
+};
+
+export function configOf(
+  definition: AgentDefinition,
+  tools: readonly Tool[],
+  vertexai: boolean,
+): GenerateContentConfig {
   const { name: _, thinkingBudget, thinkingLevel, ...sampling } = definition.model;
   const functionDeclarations: FunctionDeclaration[] = tools.map(({ declaration }) => declaration);
   // Models before Gemini 3 refuse functions beside a response schema, so the built-in one stays away.
   if (definition.tools.includes('ask_user') && definition.responseSchema === undefined)
     functionDeclarations.push(askUser);
+  const own = geminiTools.filter((name) => definition.tools.includes(name)).map((name) => ownTools[name]);
+  const all = functionDeclarations.length > 0 ? [{ functionDeclarations }, ...own] : own;
+  // The Developer API takes both kinds together only where it may show its own calls in the content.
+  const both = functionDeclarations.length > 0 && own.length > 0 && !vertexai;
   return {
     systemInstruction: definition.instruction,
     ...sampling,
@@ -17,7 +36,8 @@ export function configOf(definition: AgentDefinition, tools: readonly Tool[]): G
     ...(thinkingLevel !== undefined && {
       thinkingConfig: { thinkingLevel: thinkingLevel.toUpperCase() as ThinkingLevel },
     }),
-    ...(functionDeclarations.length > 0 && { tools: [{ functionDeclarations }] }),
+    ...(all.length > 0 && { tools: all }),
+    ...(both && { toolConfig: { includeServerSideToolInvocations: true } }),
     ...(definition.responseSchema !== undefined && {
       responseMimeType: 'application/json',
       responseJsonSchema: definition.responseSchema,

@@ -7,6 +7,8 @@ export interface Tool {
   readonly declaration: FunctionDeclaration & { name: string };
   /** True: calling it twice does harm, so that a fenced record is written before it starts (invariant 3). */
   readonly sideEffects?: boolean;
+  /** True: it is called only when the user has approved this very call. */
+  readonly confirm?: boolean;
   /**
    * What it returns goes to the model; so does the message of an error, unless it is one of shared/domain/errors.
    * It has to end soon after the signal aborts.

@@ -3,12 +3,13 @@
  * end. Every reason that Gemini gives has its own words, because the client reads them.
  */
 import type { FunctionCall } from '@google/genai';
-import { callsOf, textOf } from './record.ts';
+import type { Part } from '#shared/domain/message.ts';
+import { callsOf, partsOf } from './record.ts';
 import type { ModelRecord } from './record.ts';
 
 export type Verdict =
   | { kind: 'calls'; calls: (FunctionCall & { name: string })[] }
-  | { kind: 'answer'; text: string; truncated: boolean }
+  | { kind: 'answer'; parts: Part[]; truncated: boolean }
   /** Ask once more, with a hint; should it happen again, the turn fails with the message. */
   | { kind: 'again'; hint: string; message: string }
   /** `withdraw`: text that was streamed already must not stay. */
@@ -21,21 +22,22 @@ export function verdictOn(record: ModelRecord): Verdict {
       true,
     );
   }
-  const text = textOf(record);
+  const parts = partsOf(record);
+  const any = parts.some((part) => part.raw ?? part.url ?? part.text?.trim());
   const calls = callsOf(record);
   const reason = record.finishReason ?? 'STOP';
   switch (reason) {
     case 'STOP':
     case 'FINISH_REASON_UNSPECIFIED':
       if (calls.length > 0) return { kind: 'calls', calls };
-      if (text.trim() !== '') return { kind: 'answer', text, truncated: false };
+      if (any) return { kind: 'answer', parts, truncated: false };
       return {
         kind: 'again',
         hint: 'Your last reply was empty. Give your answer now, as text.',
         message: 'The model gave an empty answer, twice.',
       };
     case 'MAX_TOKENS':
-      if (text.trim() !== '') return { kind: 'answer', text, truncated: true };
+      if (any) return { kind: 'answer', parts, truncated: true };
       return failed('The model reached its limit of output tokens before it wrote any answer.');
     case 'MALFORMED_FUNCTION_CALL':
     case 'UNEXPECTED_TOOL_CALL':

@@ -1,0 +1,253 @@
+/**
+ * The loop of the Gemini agent: an own one over the model and its tools, every call a durable step (invariant 7).
+ *
+ *   message ──▶ step model ──▶ tool calls ──▶ steps tool:… ──▶ step model …
+ *                   │              │
+ *                   │              └─▶ only the user can settle one ──▶ input-required, auth-required
+ *                   ├─▶ answer                ──▶ completed
+ *                   ├─▶ empty or malformed    ──▶ asked once more with a hint, then failed
+ *                   └─▶ blocked, limit        ──▶ failed, with the reason
+ *
+ * A turn that follows one which waited begins with the calls that were left open: the message settles them, and the
+ * conversation goes on as if the model had been answered at once.
+ *
+ * The text of each reply is streamed into the answer's artifact as it comes, because nobody can know yet whether a tool
+ * call follows. When one does, that text was no answer: it is told once more as progress, so that it stays in sight, and
+ * the next text replaces it in the artifact. Thoughts are never shown.
+ *
+ * A turn that runs again takes the recorded replies without streaming them. It may have died between the record of the
+ * last reply and the last chunk of its text, so it writes the answer whole from the record: the same artifact, replaced.
+ */
+import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
+import type { AgentDefinition } from '#shared/agent/definition.ts';
+import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
+import type { TurnOutcome } from '../agent.ts';
+import { Answer } from './answer.ts';
+import { askUser } from './ask-user.ts';
+import { Budget } from './budget.ts';
+import type { LimitError } from './budget.ts';
+import { callTools, type Call, type Callable, type ToolAnswer } from './call-tools.ts';
+import { add, partsOfUser } from './contents.ts';
+import { spentIn, type Spent } from './cost.ts';
+import { callModel } from './model-call.ts';
+import type { Model } from './model-call.ts';
+import { contentOf, textOf } from './record.ts';
+import type { ModelRecord } from './record.ts';
+import type { LoopTurn } from './recorded-turn.ts';
+import { configOf } from './request.ts';
+import type { Tool } from './tool.ts';
+import { verdictOn } from './verdict.ts';
+import {
+  answered,
+  outcomeOf,
+  recordOpen,
+  restOf,
+  settle,
+  type Waiting,
+  type WaitingCall,
+} from './waiting.ts';
+
+/** Goes from turn to turn of a task. */
+export interface Conversation {
+  contents: Content[];
+  waiting?: Waiting;
+  /** By the task so far. */
+  spent: Required<Spent>;
+}
+
+export interface LoopParts {
+  definition: AgentDefinition;
+  model: Model;
+  tools: readonly Tool[];
+  conversation: Conversation;
+}
+
+export class Loop {
+  readonly #turn: LoopTurn;
+  readonly #definition: AgentDefinition;
+  readonly #model: Model;
+  readonly #tools: readonly Tool[];
+  readonly #conversation: Conversation;
+  readonly #config: GenerateContentConfig;
+  readonly #from: number;
+  readonly #answer: Answer;
+  readonly #budget: Budget;
+  #replies = 0;
+
+  constructor(turn: LoopTurn, { definition, model, tools, conversation }: LoopParts) {
+    this.#turn = turn;
+    this.#definition = definition;
+    this.#model = model;
+    this.#tools = tools;
+    this.#conversation = conversation;
+    this.#config = configOf(definition, tools, model.client.vertexai);
+    this.#from = conversation.waiting?.from ?? turn.number;
+    const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
+    this.#answer = new Answer(turn, { from: this.#from, mayCall });
+    this.#budget = new Budget(definition.limits);
+  }
+
+  async run(): Promise<TurnOutcome> {
+    const { contents } = this.#conversation;
+    const stillOpen = await this.#begin();
+    if (stillOpen !== undefined) return stillOpen;
+    for (let hinted = false; ;) {
+      const { record, live, streamed } = await this.#ask();
+      const verdict = verdictOn(record);
+      switch (verdict.kind) {
+        case 'calls': {
+          hinted = false;
+          const open = await this.#work(record, verdict.calls, live);
+          if (open !== undefined) return open;
+          break;
+        }
+        case 'answer':
+          contents.push(contentOf(record));
+          return this.#finish(record, verdict, streamed);
+        case 'again':
+          if (hinted) return { state: 'TASK_STATE_FAILED', message: verdict.message };
+          hinted = true;
+          contents.push({ role: 'user', parts: [{ text: verdict.hint }] });
+          break;
+        case 'failed':
+          // A turn that runs again cannot know what was streamed before.
+          if (verdict.withdraw && (streamed || !live) && textOf(record) !== '') {
+            await this.#answer.replace([{ text: '(withdrawn)' }], { withdrawn: true });
+          }
+          return { state: 'TASK_STATE_FAILED', message: verdict.message };
+        default:
+          return verdict satisfies never;
+      }
+    }
+  }
+
+  /** What was streamed stays. */
+  async stopped(limit: LimitError): Promise<TurnOutcome> {
+    await this.#answer.end(true);
+    return { state: 'TASK_STATE_FAILED', message: limit.message };
+  }
+
+  /** The message of the turn: it begins a conversation, or settles what an earlier turn left open. */
+  async #begin(): Promise<TurnOutcome | undefined> {
+    const { message } = this.#turn;
+    const { contents, waiting } = this.#conversation;
+    if (waiting === undefined) {
+      const parts = partsOfUser(message.parts);
+      add(contents, 'user', parts.length > 0 ? parts : [{ text: '(an empty message)' }]);
+      return undefined;
+    }
+    const settled = waiting.calls.map((one) =>
+      one.response === undefined ? settle(one, message) : { response: one.response },
+    );
+    const runnable = waiting.calls.filter((_, index) => settled[index]?.run === true);
+    const answers = await this.#call(
+      runnable.map(({ call, why }) => ({ call, approved: why === 'confirm' })),
+    );
+    const calls = waiting.calls.map((one, index): WaitingCall => {
+      const response = settled[index]?.response;
+      if (response !== undefined) return { ...one, response };
+      return answered(one, answers[runnable.indexOf(one)]);
+    });
+    return this.#close({ ...waiting, calls }, partsOfUser(restOf(message, waiting)), '');
+  }
+
+  async #work(record: ModelRecord, calls: readonly Call[], live: boolean): Promise<TurnOutcome | undefined> {
+    this.#budget.takeToolCalls(calls.length);
+    const text = textOf(record).trim();
+    const asks = calls.every(({ name }) => name === askUser.name);
+    if (live && text !== '' && !asks) await this.#turn.progress(text);
+    const answers = await this.#call(calls.map((call) => ({ call, approved: false })));
+    this.#conversation.contents.push(contentOf(record));
+    const all = calls.map((call, index) =>
+      answered({ call, id: `${this.#turn.number}.${this.#replies}.${index + 1}` }, answers[index]),
+    );
+    return this.#close({ calls: all, from: this.#from }, [], text);
+  }
+
+  async #call(calls: readonly Callable[]): Promise<ToolAnswer[]> {
+    using deadline = this.#budget.deadline();
+    const answers = await callTools(this.#turn, calls, this.#tools, deadline);
+    this.#budget.spend(Math.max(0, ...answers.map((answer) => ('ms' in answer ? answer.ms : 0))));
+    return answers;
+  }
+
+  /** Answers a reply of the model, or leaves it open for the next turn. Gemini wants one answer for each of its calls. */
+  async #close(waiting: Waiting, rest: GeminiPart[], before: string): Promise<TurnOutcome | undefined> {
+    if (waiting.calls.some(({ response }) => response === undefined)) {
+      const calls = await recordOpen(this.#turn, waiting.calls);
+      this.#conversation.waiting = { ...waiting, calls };
+      return outcomeOf(this.#conversation.waiting, before);
+    }
+    delete this.#conversation.waiting;
+    const responses = waiting.calls.map(({ call: { id, name }, response = {} }) => ({
+      functionResponse: { ...(id !== undefined && { id }), name, response },
+    }));
+    this.#conversation.contents.push({ role: 'user', parts: [...responses, ...rest] });
+    return undefined;
+  }
+
+  /** One call of the model; `live`: made now, not taken from the record; `streamed`: its text is in the artifact. */
+  async #ask(): Promise<{ record: ModelRecord; live: boolean; streamed: boolean }> {
+    const { spent } = this.#conversation;
+    this.#budget.takeModelCall(spent);
+    this.#replies += 1;
+    using deadline = this.#budget.deadline();
+    const { contents } = this.#conversation;
+    const request = { model: this.#definition.model.name, contents, config: this.#config };
+    const answer = this.#definition.responseSchema === undefined ? this.#answer : undefined;
+    let live = false;
+    const record = await this.#turn.step(
+      'model',
+      ({ signal }) => {
+        live = true;
+        return callModel(this.#model, request, answer, AbortSignal.any([signal, deadline]));
+      },
+      {
+        input: { model: request.model, contents: contents.length },
+        usage: (result: Json) => {
+          const { usage } = result as ModelRecord;
+          return { ...usage, ...this.#spentIn(usage) };
+        },
+      },
+    );
+    const streamed = await this.#answer.end();
+    this.#budget.spend(record.ms);
+    const { tokens, cost = 0 } = this.#spentIn(record.usage);
+    spent.tokens += tokens;
+    spent.cost += cost;
+    return { record, live, streamed };
+  }
+
+  #spentIn(usage: JsonObject): Spent {
+    return spentIn(usage, this.#definition.model.name, this.#definition.prices);
+  }
+
+  async #finish(
+    record: ModelRecord,
+    { parts, truncated }: { parts: Part[]; truncated: boolean },
+    streamed: boolean,
+  ): Promise<TurnOutcome> {
+    if (this.#definition.responseSchema !== undefined) return this.#finishWithData(textOf(record), truncated);
+    const metadata: JsonObject = {
+      ...record.sources,
+      ...(truncated && { truncated: true, finishReason: 'MAX_TOKENS' }),
+    };
+    // Streamed text is complete already, where the answer is text and nothing is to be said about it.
+    const plain = Object.keys(metadata).length === 0 && parts.every(({ text }) => text !== undefined);
+    if (!streamed || !plain) await this.#answer.replace(parts, metadata);
+    if (!truncated) return { state: 'TASK_STATE_COMPLETED' };
+    return { state: 'TASK_STATE_COMPLETED', message: 'The answer was cut at the limit of output tokens.' };
+  }
+
+  async #finishWithData(text: string, truncated: boolean): Promise<TurnOutcome> {
+    let data: Json;
+    try {
+      data = JSON.parse(text) as Json;
+    } catch {
+      const why = truncated ? 'was cut at the limit of output tokens' : 'is not valid JSON';
+      return { state: 'TASK_STATE_FAILED', message: `The answer of the model ${why}.` };
+    }
+    await this.#answer.replace([{ data, mediaType: 'application/json' }]);
+    return { state: 'TASK_STATE_COMPLETED' };
+  }
+}
