@@ -85,5 +85,5 @@ mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
   const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
     capabilities: { extensions?: { uri: string }[] };
   };
-  assert.equal(card.capabilities.extensions?.[0]?.uri, approvalExtension);
+  assert.ok(card.capabilities.extensions?.some(({ uri }) => uri === approvalExtension));
 });
