@@ -61,52 +61,61 @@ test('streams', async (t) => {
 
   const story = 'progress one\nstream a b c d e f\nwait 300\nprogress two\nsay done';
 
-  await t.test('many streams on one task, on two processes, see the same events in the same order', async () => {
-    const { id } = await stack.submit(story);
-    const all = await Promise.all(
-      Array.from({ length: 10 }, (_, index) => subscribe(id, { 'last-event-id': '1' }, index % 2)),
-    );
-    const ids = all[0]!.map((event) => event.id);
-    assert.deepEqual(
-      ids,
-      ids.map((_, index) => index + 1),
-    );
-    for (const one of all) assert.deepEqual(one, all[0]);
-  });
+  await t.test(
+    'many streams on one task, on two processes, see the same events in the same order',
+    async () => {
+      const { id } = await stack.submit(story);
+      const all = await Promise.all(
+        Array.from({ length: 10 }, (_, index) => subscribe(id, { 'last-event-id': '1' }, index % 2)),
+      );
+      const ids = all[0]!.map((event) => event.id);
+      assert.deepEqual(
+        ids,
+        ids.map((_, index) => index + 1),
+      );
+      for (const one of all) assert.deepEqual(one, all[0]);
+    },
+  );
 
-  await t.test('a stream that breaks off goes on with the event after the last, on the other process', async () => {
-    const { id } = await stack.submit(story);
-    const first = await subscribe(id, { 'a2a-extensions': replay }, 0, 3);
-    const last = first.at(-1)!.id!;
-    const rest = await subscribe(id, { 'last-event-id': String(last) }, 1);
-    assert.equal(rest[0]?.id, last);
-    assert.ok(rest[0]?.data.result.task, 'the task as of that event');
-    assert.deepEqual(
-      rest.map((event) => event.id),
-      rest.map((_, index) => last + index),
-    );
-    assert.match(JSON.stringify(rest.at(-1)?.data), /TASK_STATE_COMPLETED/);
-    for (const { id: number, data } of rest) {
-      const payload = Object.values(data.result)[0] as { metadata: Record<string, unknown> };
-      assert.deepEqual(payload.metadata[replay], { event: number });
-    }
-  });
+  await t.test(
+    'a stream that breaks off goes on with the event after the last, on the other process',
+    async () => {
+      const { id } = await stack.submit(story);
+      const first = await subscribe(id, { 'a2a-extensions': replay }, 0, 3);
+      const last = first.at(-1)!.id!;
+      const rest = await subscribe(id, { 'last-event-id': String(last) }, 1);
+      assert.equal(rest[0]?.id, last);
+      assert.ok(rest[0]?.data.result.task, 'the task as of that event');
+      assert.deepEqual(
+        rest.map((event) => event.id),
+        rest.map((_, index) => last + index),
+      );
+      assert.match(JSON.stringify(rest.at(-1)?.data), /TASK_STATE_COMPLETED/);
+      for (const { id: number, data } of rest) {
+        const payload = Object.values(data.result)[0] as { metadata: Record<string, unknown> };
+        assert.deepEqual(payload.metadata[replay], { event: number });
+      }
+    },
+  );
 
-  await t.test('a replay of a task at its end tells its story and closes; a plain one is refused', async () => {
-    const { id } = await stack.submit('ask well?');
-    await stack.until(id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
-    await stack.submit('say more\nsay done', { message: { taskId: id } });
-    await stack.until(id, isCompleted);
-    const told = await subscribe(id, { 'last-event-id': '1' });
-    assert.deepEqual(
-      told.map((event) => event.id),
-      [1, 2, 3, 4, 5, 6, 7],
-      'also beyond the time at which it waited for input',
-    );
-    assert.equal((await subscribe(id))[0]?.data.error.code, -32004);
-    assert.equal((await subscribe(id, { 'last-event-id': '99' }))[0]?.data.error.code, -32602);
-    assert.equal((await subscribe(id, { 'last-event-id': 'x' }))[0]?.data.error.code, -32602);
-  });
+  await t.test(
+    'a replay of a task at its end tells its story and closes; a plain one is refused',
+    async () => {
+      const { id } = await stack.submit('ask well?');
+      await stack.until(id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
+      await stack.submit('say more\nsay done', { message: { taskId: id } });
+      await stack.until(id, isCompleted);
+      const told = await subscribe(id, { 'last-event-id': '1' });
+      assert.deepEqual(
+        told.map((event) => event.id),
+        [1, 2, 3, 4, 5, 6, 7],
+        'also beyond the time at which it waited for input',
+      );
+      assert.equal((await subscribe(id))[0]?.data.error.code, -32004);
+      assert.equal((await subscribe(id, { 'last-event-id': '99' }))[0]?.data.error.code, -32602);
+      assert.equal((await subscribe(id, { 'last-event-id': 'x' }))[0]?.data.error.code, -32602);
+    },
+  );
 
   await t.test('lists come in pages, newest status first, each task once', async () => {
     const contextId = randomUUID();
@@ -128,7 +137,10 @@ test('streams', async (t) => {
     const other = await stack.rpc('ListTasks', { pageSize: 3, pageToken: result.nextPageToken });
     assert.equal(other.error?.code, -32602, 'a token is of its query');
     const turned = `${result.nextPageToken.slice(0, -2)}AA`;
-    assert.equal((await stack.rpc('ListTasks', { contextId, pageSize: 3, pageToken: turned })).error?.code, -32602);
+    assert.equal(
+      (await stack.rpc('ListTasks', { contextId, pageSize: 3, pageToken: turned })).error?.code,
+      -32602,
+    );
     for (const [params, total] of [
       [{ contextId, status: 'TASK_STATE_COMPLETED' }, 7],
       [{ contextId, status: 'TASK_STATE_FAILED' }, 0],
