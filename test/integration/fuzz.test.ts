@@ -283,7 +283,7 @@ function callsOf(ids: readonly string[]): fc.Arbitrary<Call> {
         origin: headerValue,
         traceparent: headerValue,
         'x-forwarded-for': headerValue,
-        'last-event-id': headerValue,
+        'last-event-id': fc.oneof(headerValue, fc.constantFrom('0', '1', '999999999', '-1')),
       },
       { requiredKeys: ['a2a-version', 'content-type'] },
     )

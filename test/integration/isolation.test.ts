@@ -23,8 +23,13 @@ test('to other callers and in other tenants, a task is as one that does not exis
     { key: aliceKey, tenant: 'blue' },
     { key: aliceKey, tenant: '' },
   ];
-  const call = ({ key, tenant }: Who, method: string, params: object): Promise<JsonRpcAnswer> =>
-    stack.rpc(method, { ...params, ...(tenant !== '' && { tenant }) }, key);
+  const call = (
+    { key, tenant }: Who,
+    method: string,
+    params: object,
+    headers: Record<string, string> = {},
+  ): Promise<JsonRpcAnswer> =>
+    stack.rpc(method, { ...params, ...(tenant !== '' && { tenant }) }, { ...key, ...headers });
   const message = (text: string, more: object = {}) => ({
     message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...more },
     configuration: { returnImmediately: true },
@@ -41,10 +46,11 @@ test('to other callers and in other tenants, a task is as one that does not exis
 
   await t.test('every operation', async () => {
     const missing = uuidv7();
-    const operations: [string, (id: string) => object][] = [
+    const operations: [string, (id: string) => object, Record<string, string>?][] = [
       ['GetTask', (id) => ({ id })],
       ['CancelTask', (id) => ({ id })],
       ['SubscribeToTask', (id) => ({ id })],
+      ['SubscribeToTask', (id) => ({ id }), { 'last-event-id': '1' }],
       ['SendMessage', (taskId) => message('for a foreign task', { taskId })],
       ['SendStreamingMessage', (taskId) => message('for a foreign task', { taskId })],
       ['SendMessage', (taskId) => message('in its context', { taskId, contextId: task.contextId })],
@@ -61,11 +67,11 @@ test('to other callers and in other tenants, a task is as one that does not exis
       ['ListTaskPushNotificationConfigs', (taskId) => ({ taskId })],
       ['DeleteTaskPushNotificationConfig', (taskId) => ({ taskId, id: 'hook' })],
     ];
-    for (const [method, params] of operations) {
-      const expected = JSON.stringify((await call(alice, method, params(missing))).error);
+    for (const [method, params, headers] of operations) {
+      const expected = JSON.stringify((await call(alice, method, params(missing), headers)).error);
       assert.ok(expected?.includes('-32001'), `${method} on a missing task: ${expected}`);
       for (const who of others) {
-        const { error } = await call(who, method, params(task.id));
+        const { error } = await call(who, method, params(task.id), headers);
         assert.equal(
           JSON.stringify(error)?.replaceAll(task.id, missing),
           expected,
