@@ -29,6 +29,8 @@ export interface AppParts {
   publicUrl: string;
   ready: ReadyCheck;
   bodyLimitBytes: number;
+  /** Their public halves are served to receivers of webhooks. */
+  signingKeys: readonly SigningKey[];
   log: Logger;
 }
 

@@ -21,6 +21,7 @@ import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
 import { openSecrets } from '#shared/webhooks/secrets.ts';
 import type { Agent } from 'undici';
 import { headersOf } from './headers.ts';
+import type { SigningConfig } from './origin.ts';
 import { outcomeOf } from './outcome.ts';
 import { post, type Posted } from './post.ts';
 
@@ -37,6 +38,7 @@ export interface DeliverParts {
   agent: Agent;
   allowHosts: readonly string[];
   webhook: WebhookConfig;
+  signing: SigningConfig;
   bellGraceSeconds: number;
   log: Logger;
 }
@@ -82,8 +84,10 @@ export function createDeliver(parts: DeliverParts): Deliver {
     if ('problem' in checked) return failed(checked.problem);
     try {
       const secrets = openSecrets(parts.sealer, delivery.taskId, delivery.config);
-      const headers = headersOf(delivery, secrets, body, Date.now());
-      return await post(parts.agent, webhook.timeoutMs, { url: checked.url, headers, body: body.json });
+      const { url } = checked;
+      const { signing } = parts;
+      const headers = await headersOf({ delivery, url, secrets, body, signing, now: Date.now() });
+      return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
     } catch (error) {
       log.error(
         { taskId: delivery.taskId, configId: delivery.configId, err: error },

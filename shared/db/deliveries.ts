@@ -31,7 +31,12 @@ export interface ClaimedDelivery extends ConfigKey {
   fence: string;
   /** How many attempts in a row have failed for this config. */
   failures: number;
-  config: WebhookRow;
+  config: ClaimedConfig;
+}
+
+export interface ClaimedConfig extends WebhookRow {
+  /** Signs beside the newer secret for a while; sealed. */
+  previousSecret: string | null;
 }
 
 export type DeliveryClaim =
@@ -56,6 +61,9 @@ interface ClaimRow {
   auth_credentials: string | null;
   events: WebhookRow['events'];
   protocol_version: string;
+  signing_secret: string | null;
+  previous_secret: string | null;
+  ordered: boolean;
 }
 
 export function claimDeliveries(
@@ -117,7 +125,8 @@ async function claim(
     )
     select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts,
       claimed.fence, look.failures, look.url, look.token, look.auth_scheme, look.auth_credentials, look.events,
-      look.protocol_version
+      look.protocol_version, look.signing_secret, look.ordered,
+      case when look.previous_secret_until > now() then look.previous_secret end as previous_secret
     from look left join claimed on claimed.task_id = look.task_id and claimed.id = look.id`.execute(db);
   const results = new Map<string, DeliveryClaim>();
   const again: ConfigKey[] = [];
@@ -144,6 +153,9 @@ function toClaim(row: ClaimRow, key: ConfigKey): DeliveryClaim {
     authCredentials: row.auth_credentials,
     events: row.events,
     protocolVersion: row.protocol_version,
+    signingSecret: row.signing_secret,
+    previousSecret: row.previous_secret,
+    ordered: row.ordered,
   };
   return { kind: 'claimed', delivery: { ...key, seq, attempt: row.attempts + 1, fence, failures, config } };
 }

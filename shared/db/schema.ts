@@ -116,6 +116,10 @@ export interface Database {
     next_attempt_at: TimeOrNow;
     disabled_at: NullableTime;
     disabled_reason: string | null;
+    signing_secret: string | null;
+    previous_secret: string | null;
+    previous_secret_until: NullableTime;
+    ordered: Generated<boolean>;
   };
   deliveries: {
     task_id: string;
@@ -126,6 +130,8 @@ export interface Database {
     created_at: TimeOrNow;
     settled_at: NullableTime;
     bell_at: Time;
+    lease_until: NullableTime;
+    due_at: NullableTime;
   };
   delivery_attempts: {
     task_id: string;

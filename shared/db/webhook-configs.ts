@@ -86,6 +86,8 @@ async function storeConfig(
     auth_credentials: webhook.authCredentials,
     events: webhook.events,
     protocol_version: webhook.protocolVersion,
+    signing_secret: webhook.signingSecret,
+    ordered: webhook.ordered,
   };
   await trx
     .insertInto('webhook_configs')
@@ -101,6 +103,7 @@ async function storeConfig(
     .onConflict((conflict) =>
       conflict.columns(['task_id', 'id']).doUpdateSet({
         ...given,
+        previous_secret: null,
         // An attempt under way no longer counts: it went to the URL before.
         fence: sql`webhook_configs.fence + 1`,
         lease_until: null,
@@ -241,6 +244,8 @@ function toWebhook(row: ConfigRow): StoredWebhook {
     authCredentials: row.auth_credentials,
     events: row.events,
     protocolVersion: row.protocol_version,
+    signingSecret: row.signing_secret,
+    ordered: row.ordered,
     disabledReason: row.disabled_reason,
   };
 }
