@@ -50,12 +50,8 @@ await runService(log, config.drainMs, async () => {
   const follower = createFollower({ db, database: config.database, log });
   const sealer = createSealer(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
-  const pushConfigs = createPushConfigs({
-    ...config,
-    db,
-    ringer,
-    sealer,
-  });
+  const webhooks = { ...config, db, ringer, sealer, log };
+  const pushConfigs = createPushConfigs(webhooks);
   const signer = await createCardSigner(config.cardSigningKey, config.publicUrl);
   const card = await signer.sign(createAgentCard(definition, config));
   const extendedCard = hasExtendedCard(definition, config.auth)
@@ -84,6 +80,7 @@ await runService(log, config.drainMs, async () => {
   const front = {
     ...config,
     handler,
+    webhooks,
     card,
     cardKey: signer.publicKey,
     admitCaller,

@@ -12,11 +12,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Db } from '#shared/db/database.ts';
 import { claimDeliveries, type ClaimedDelivery, type ConfigKey } from '#shared/db/deliveries.ts';
-import { recordAttempts } from '#shared/db/delivery-attempts.ts';
+import { recordAttempts, type AttemptOutcome } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import { readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
+import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
 import { openSecrets } from '#shared/webhooks/secrets.ts';
 import type { Agent } from 'undici';
@@ -65,10 +65,12 @@ export function createDeliver(parts: DeliverParts): Deliver {
     const start = performance.now();
     const posted = body === undefined ? failed('the event is no longer stored') : await send(delivery, body);
     const durationMs = Math.round(performance.now() - start);
-    const outcome = outcomeOf(posted, delivery.failures, webhook.scheduleSeconds, {
+    const judged = outcomeOf(posted, delivery.failures, webhook.scheduleSeconds, {
       chance: Math.random(),
       now: Date.now(),
     });
+    const outcome: AttemptOutcome =
+      judged.kind !== 'delivered' && isTest(delivery.seq) ? { kind: 'test failed' } : judged;
     const { taskId, configId, seq, attempt } = delivery;
     const { status, error, responseStart } = posted;
     const bells = await record({ delivery, startedAt, durationMs, status, error, responseStart, outcome });

@@ -3,7 +3,7 @@
  * Webhooks specification, and our own, which name the event without reading the body.
  */
 import type { ClaimedDelivery } from '#shared/db/deliveries.ts';
-import type { WebhookBody } from '#shared/webhooks/body.ts';
+import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
 import { originToken, signaturesOf, type SigningConfig } from './origin.ts';
 
@@ -42,7 +42,7 @@ export async function headersOf(parts: HeaderParts): Promise<Record<string, stri
     'webhook-timestamp': String(timestamp),
     ...(signature !== undefined && { 'webhook-signature': signature }),
     'longhaul-task-id': taskId,
-    'longhaul-event': String(seq),
+    ...(isTest(seq) ? { 'longhaul-test': 'true' } : { 'longhaul-event': String(seq) }),
     ...(body.truncated && { 'longhaul-truncated': 'true' }),
     ...(authorization !== undefined && { authorization }),
     ...(secrets.token !== null && { 'x-a2a-notification-token': secrets.token }),

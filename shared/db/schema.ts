@@ -125,7 +125,7 @@ export interface Database {
     task_id: string;
     config_id: string;
     seq: number;
-    state: Generated<'pending' | 'delivered' | 'failed' | 'cancelled'>;
+    state: Generated<'pending' | 'delivered' | 'failed' | 'cancelled' | 'merged'>;
     attempts: Generated<number>;
     created_at: TimeOrNow;
     settled_at: NullableTime;

@@ -17,8 +17,13 @@ import type { Caller } from './tasks.ts';
 export const maxWebhookConfigs = 20;
 
 export interface StoredWebhook extends WebhookRow {
+  createdAt: Date;
+  /** Attempts in a row that have failed, and when the next is made. */
+  failures: number;
+  nextAttemptAt: Date;
   /** Why nothing is delivered any more; null: deliveries are made. */
   disabledReason: string | null;
+  disabledAt: Date | null;
 }
 
 export type PutWebhook =
@@ -62,7 +67,8 @@ export async function putWebhookConfig(
   }
 }
 
-async function lockGate(trx: Transaction<Database>, caller: Caller, taskId: string) {
+/** Takes the gate of a caller's task for a change of its configs. @returns undefined where there is no such task */
+export async function lockGate(trx: Transaction<Database>, caller: Caller, taskId: string) {
   const { rows } = await sql<{ config_rev: number; last_event: number; state_class: StateClass }>`
     update gates g set config_rev = g.config_rev + 1
     from tasks t
@@ -129,7 +135,8 @@ async function deliverLast(
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 
-async function ringForPending(
+/** Rings for what waits for delivery to a config. */
+export async function ringForPending(
   trx: Transaction<Database>,
   options: { bellGraceSeconds: number },
   taskId: string,
@@ -221,6 +228,11 @@ function selectConfigs(db: Db, caller: Caller, taskId: string) {
     .where((where) => where.or([where('t.shown', '=', true), where('t.direct', '=', false)]));
 }
 
+export async function isConfigOf(db: Db, caller: Caller, taskId: string, configId: string): Promise<boolean> {
+  const found = await selectConfigs(db, caller, taskId).where('c.id', '=', configId).executeTakeFirst();
+  return found !== undefined;
+}
+
 async function isTaskOf(db: Db, caller: Caller, taskId: string): Promise<boolean> {
   const task = await db
     .selectFrom('tasks')
@@ -246,6 +258,10 @@ function toWebhook(row: ConfigRow): StoredWebhook {
     protocolVersion: row.protocol_version,
     signingSecret: row.signing_secret,
     ordered: row.ordered,
+    createdAt: row.created_at,
+    failures: row.failures,
+    nextAttemptAt: row.next_attempt_at,
+    disabledAt: row.disabled_at,
     disabledReason: row.disabled_reason,
   };
 }
