@@ -39,7 +39,7 @@ export interface WebhookRoutesParts {
   sealer: Sealer;
   bellGraceSeconds: number;
   /** Their public halves are served to receivers. */
-  signingKeys: readonly SigningKey[];
+  signing: { readonly keys: readonly SigningKey[] };
   log: Logger;
 }
 
@@ -68,12 +68,11 @@ const routes: readonly { method: 'GET' | 'POST'; path: string; answer: Answer }[
 ];
 
 export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): void {
-  const jwks = JSON.stringify(publicJwks(parts.signingKeys));
   app.get(jwksPath, async (_request, reply) =>
     reply
       .header('content-type', 'application/jwk-set+json')
       .header('cache-control', 'public, max-age=300')
-      .send(jwks),
+      .send(JSON.stringify(publicJwks(parts.signing.keys))),
   );
   for (const prefix of [restPath, `${restPath}/:tenant`]) {
     for (const { method, path, answer } of routes) {

@@ -42,6 +42,13 @@ export function parseSigningKeys(text: string): { keys: SigningKey[]; problems: 
   return { keys, problems };
 }
 
+/** @throws {Error} with every problem */
+export function signingKeysOf(text: string): SigningKey[] {
+  const { keys, problems } = parseSigningKeys(text);
+  if (problems.length > 0) throw new Error(problems.join('; '));
+  return keys;
+}
+
 export function publicJwks(keys: readonly SigningKey[]): { keys: JWK[] } {
   return { keys: keys.map(({ publicJwk }) => publicJwk) };
 }
