@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Db } from '#shared/db/database.ts';
 import { claimDeliveries, type ClaimedDelivery, type ConfigKey } from '#shared/db/deliveries.ts';
+import { claimFastDeliveries, recordFastAttempts } from '#shared/db/fast-deliveries.ts';
 import { recordAttempts, type AttemptOutcome } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
@@ -27,6 +28,10 @@ import { post, type Posted } from './post.ts';
 
 /** How long a bell that came too early is held. Clocks differ; more than that is the bell of something else. */
 const longestWaitMs = 2_000;
+
+/** Attempts at once for one config that asks for speed, and how long one call goes on with them. */
+const fastAtOnce = 16;
+const longestRunMs = 60_000;
 
 /** What a lease lasts longer than a POST. */
 const leaseMarginSeconds = 15;
@@ -49,8 +54,11 @@ export type Deliver = (key: ConfigKey) => Promise<void>;
 /** @throws when the database cannot be reached: the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
   const { db, ringer, webhook, log } = parts;
-  const claim = claimDeliveries(db, { leaseSeconds: webhook.timeoutMs / 1000 + leaseMarginSeconds });
+  const leaseSeconds = webhook.timeoutMs / 1000 + leaseMarginSeconds;
+  const claim = claimDeliveries(db, { leaseSeconds });
   const record = recordAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
+  const claimFast = claimFastDeliveries(db, { leaseSeconds });
+  const recordFast = recordFastAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
 
   async function attempt(delivery: ClaimedDelivery): Promise<void> {
     const { protocolVersion } = delivery.config;
@@ -73,12 +81,29 @@ export function createDeliver(parts: DeliverParts): Deliver {
       judged.kind !== 'delivered' && isTest(delivery.seq) ? { kind: 'test failed' } : judged;
     const { taskId, configId, seq, attempt } = delivery;
     const { status, error, responseStart } = posted;
-    const bells = await record({ delivery, startedAt, durationMs, status, error, responseStart, outcome });
+    const recordIt = delivery.config.ordered ? record : recordFast;
+    const bells = await recordIt({ delivery, startedAt, durationMs, status, error, responseStart, outcome });
     const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
     if (bells === undefined) log.info(line, 'a webhook was attempted; its config was changed meanwhile');
     else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');
     else log.warn(line, 'a webhook failed');
     ringer.ring(bells ?? []);
+  }
+
+  /** As many at once as may be; each that ends makes room for the next. */
+  async function attemptMany(key: ConfigKey): Promise<void> {
+    const deadline = performance.now() + longestRunMs;
+    const first = await claimFast({ ...key, limit: fastAtOnce });
+    await Promise.all(
+      first.map(async (delivery) => {
+        let next: ClaimedDelivery | undefined = delivery;
+        while (next !== undefined) {
+          await attempt(next);
+          // What is left then is rung for by the reconciler.
+          [next] = performance.now() > deadline ? [] : await claimFast({ ...key, limit: 1 });
+        }
+      }),
+    );
   }
 
   async function send(delivery: ClaimedDelivery, body: WebhookBody): Promise<Posted> {
@@ -104,6 +129,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     for (;;) {
       const claimed = await claim(key);
       if (claimed.kind === 'claimed') return attempt(claimed.delivery);
+      if (claimed.kind === 'fast') return attemptMany(key);
       if (claimed.kind === 'idle' || performance.now() + claimed.waitMs > deadline) return;
       await delay(claimed.waitMs);
     }

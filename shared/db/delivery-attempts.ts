@@ -55,12 +55,11 @@ async function record(
   );
 }
 
-/** @returns the configs whose lease was still held */
-async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]> {
+/** Attempts as rows: `task_id, config_id, seq, attempt, fence, …, outcome, delay, reason`. */
+export function attemptInput(attempts: readonly Attempt[]) {
   const sorted = attempts.toSorted((a, b) => (keyText(a.delivery) < keyText(b.delivery) ? -1 : 1));
   const column = <T>(of: (attempt: Attempt) => T) => sorted.map(of);
-  const { rows } = await sql<{ task_id: string; config_id: string }>`
-    with input as (
+  return sql`
       select * from unnest(
         ${column((one) => one.delivery.taskId)}::uuid[], ${column((one) => one.delivery.configId)}::text[],
         ${column((one) => one.delivery.seq)}::int[], ${column((one) => one.delivery.attempt)}::int[],
@@ -73,8 +72,13 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
       ) as input (
         task_id, config_id, seq, attempt, fence, started_at, duration_ms, status, error, response_start, outcome, delay,
         reason
-      )
-    ),
+      )`;
+}
+
+/** @returns the configs whose lease was still held */
+async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]> {
+  const { rows } = await sql<{ task_id: string; config_id: string }>`
+    with input as (${attemptInput(attempts)}),
     held as (
       update webhook_configs c set
         fence = c.fence + 1,

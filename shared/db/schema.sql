@@ -25,6 +25,7 @@ create table deliveries (
   created_at timestamp with time zone not null default now(),
   settled_at timestamp with time zone,
   bell_at timestamp with time zone not null,
+  failures smallint not null default 0,
   lease_until timestamp with time zone,
   due_at timestamp with time zone,
   PRIMARY KEY (task_id, config_id, seq)

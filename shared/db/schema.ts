@@ -130,6 +130,7 @@ export interface Database {
     created_at: TimeOrNow;
     settled_at: NullableTime;
     bell_at: Time;
+    failures: Generated<number>;
     lease_until: NullableTime;
     due_at: NullableTime;
   };

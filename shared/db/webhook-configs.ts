@@ -56,6 +56,7 @@ export async function putWebhookConfig(
       const existed = counts[0]?.existed ?? false;
       if (!existed && (counts[0]?.others ?? 0) >= maxWebhookConfigs) throw new TooMany();
       await storeConfig(trx, caller, taskId, webhook, gate.config_rev);
+      await forgetAttempts(trx, taskId, webhook.id);
       if (gate.state_class === stateClass.terminal) {
         await deliverLast(trx, taskId, webhook.id, gate.last_event, existed);
       }
@@ -119,6 +120,17 @@ async function storeConfig(
         disabled_reason: null,
       }),
     )
+    .execute();
+}
+
+/** What waits is tried at once; only configs that ask for speed count by delivery. */
+async function forgetAttempts(trx: Transaction<Database>, taskId: string, configId: string): Promise<void> {
+  await trx
+    .updateTable('deliveries')
+    .set({ failures: 0, lease_until: null, due_at: null })
+    .where('task_id', '=', taskId)
+    .where('config_id', '=', configId)
+    .where('state', '=', 'pending')
     .execute();
 }
 

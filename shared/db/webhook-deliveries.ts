@@ -100,7 +100,7 @@ export async function deliverAgain(
         ? sql`d.seq = ${again.event}`
         : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${again.failedSince}`;
     const { numAffectedRows } = await sql`
-      update deliveries d set state = 'pending', settled_at = null, due_at = null, lease_until = null
+      update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = null, lease_until = null
       where d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${which}`.execute(trx);
     const count = Number(numAffectedRows ?? 0n);
     if (count > 0) await revive(trx, key);

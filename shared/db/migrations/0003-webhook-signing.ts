@@ -13,6 +13,7 @@ export async function up(db: Kysely<never>): Promise<void> {
   // Of configs that ask for speed: each delivery is attempted by itself, under a lease and at a time of its own.
   await sql`
     alter table deliveries
+      add column failures smallint not null default 0,
       add column lease_until timestamptz,
       add column due_at timestamptz`.execute(db);
 }
