@@ -51,7 +51,7 @@ await runService(log, config.drainMs, async () => {
   const follower = createFollower({ db, database: config.database, log });
   const sealer = createSealer(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
-  const signing = { keys: config.signingKeys };
+  const signing = { keys: config.webhookKeys };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = signingKeysOf(text)));
   const webhooks = { ...config, db, ringer, sealer, signing, log };
   const pushConfigs = createPushConfigs(webhooks);

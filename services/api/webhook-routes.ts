@@ -22,7 +22,7 @@ import {
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { makeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
-import { jwksPath, publicJwks, type SigningKey } from '#shared/webhooks/signing-keys.ts';
+import { jwksPath, publicJwks, type WebhookKey } from '#shared/webhooks/signing-keys.ts';
 import { httpCallContext } from './call-context.ts';
 import { callerOf } from './caller.ts';
 import { checkId } from './check-message.ts';
@@ -39,7 +39,7 @@ export interface WebhookRoutesParts {
   sealer: Sealer;
   bellGraceSeconds: number;
   /** Their public halves are served to receivers. */
-  signing: { readonly keys: readonly SigningKey[] };
+  signing: { readonly keys: readonly WebhookKey[] };
   log: Logger;
 }
 

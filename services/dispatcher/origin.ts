@@ -6,11 +6,11 @@
 import { createHash, createHmac, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { signingKeyOf } from '#shared/webhooks/secrets.ts';
-import type { SigningKey } from '#shared/webhooks/signing-keys.ts';
+import type { WebhookKey } from '#shared/webhooks/signing-keys.ts';
 
 export interface SigningConfig {
   /** The first signs. */
-  keys: readonly SigningKey[];
+  keys: readonly WebhookKey[];
   /** `iss`: the address of the front door, beside which the public keys stand. */
   issuer: string;
 }
@@ -29,7 +29,7 @@ const tokenSeconds = 300;
 export function signaturesOf(
   { id, timestamp, body }: Signable,
   secrets: readonly (string | null)[],
-  keys: readonly SigningKey[],
+  keys: readonly WebhookKey[],
 ): string | undefined {
   const content = `${id}.${timestamp}.${body}`;
   const signatures = secrets.flatMap((secret) =>

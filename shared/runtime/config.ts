@@ -7,7 +7,7 @@ import { parseEncryptionKeys, type EncryptionKeys } from '../db/seal.ts';
 import { googleCertsUrl, type CallerAuthConfig } from '../gcp/caller-auth.ts';
 import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database-config.ts';
 import { readAuth, type AuthConfig } from './auth-config.ts';
-import { parseSigningKeys, type SigningKey } from '../webhooks/signing-keys.ts';
+import { parseSigningKeys, type WebhookKey } from '../webhooks/signing-keys.ts';
 import { EnvReader, type Environment } from './env.ts';
 
 export const environment: Environment = process.env;
@@ -69,7 +69,7 @@ export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   webhookGuard: WebhookGuardConfig;
   encryptionKeys: EncryptionKeys;
   /** Their public halves are published. */
-  signingKeys: readonly SigningKey[];
+  webhookKeys: readonly WebhookKey[];
   /** The address that the agent card gives to clients. */
   publicUrl: string;
   /** False: this process speaks gRPC alone. */
@@ -145,7 +145,7 @@ export interface DispatcherConfig extends CommonConfig, BellConfig {
   webhook: WebhookConfig;
   signing: {
     /** The first signs; none: webhooks are signed by the secrets of their configs alone. */
-    keys: readonly SigningKey[];
+    keys: readonly WebhookKey[];
     /** The address of the front door: `iss` of the tokens. */
     issuer: string;
   };
@@ -195,7 +195,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
     encryptionKeys: readEncryptionKeys(reader),
-    signingKeys: readSigningKeys(reader),
+    webhookKeys: readWebhookKeys(reader),
     publicUrl,
     ...readBindings(reader, common.port, publicUrl),
     sendWaitMs: 1000 * reader.number('SEND_WAIT_SECONDS', 50, { min: 0, max: 3500, whole: false }),
@@ -372,7 +372,7 @@ function readEncryptionKeys(reader: EnvReader): EncryptionKeys {
   return keys;
 }
 
-function readSigningKeys(reader: EnvReader): SigningKey[] {
+function readWebhookKeys(reader: EnvReader): WebhookKey[] {
   const text = reader.secret('WEBHOOK_SIGNING_KEYS');
   if (text === undefined) return [];
   const { keys, problems } = parseSigningKeys(text);
@@ -381,7 +381,7 @@ function readSigningKeys(reader: EnvReader): SigningKey[] {
 }
 
 function readSigning(reader: EnvReader): DispatcherConfig['signing'] {
-  const keys = readSigningKeys(reader);
+  const keys = readWebhookKeys(reader);
   const [first] = keys;
   if (first === undefined) return { keys, issuer: '' };
   if (first.privateKey === undefined) {

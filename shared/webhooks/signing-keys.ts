@@ -6,7 +6,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 
-export interface SigningKey {
+export interface WebhookKey {
   kid: string;
   /** Undefined: this process may publish the key, and not sign with it. */
   privateKey: KeyObject | undefined;
@@ -17,8 +17,8 @@ export interface SigningKey {
 export const jwksPath = '/.well-known/webhook-jwks.json';
 
 /** Reads a JWK set. The problems never show a key. */
-export function parseSigningKeys(text: string): { keys: SigningKey[]; problems: string[] } {
-  const keys: SigningKey[] = [];
+export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: string[] } {
+  const keys: WebhookKey[] = [];
   const problems: string[] = [];
   const entries = entriesOf(text);
   if (entries === undefined || entries.length === 0) {
@@ -43,13 +43,13 @@ export function parseSigningKeys(text: string): { keys: SigningKey[]; problems: 
 }
 
 /** @throws {Error} with every problem */
-export function signingKeysOf(text: string): SigningKey[] {
+export function signingKeysOf(text: string): WebhookKey[] {
   const { keys, problems } = parseSigningKeys(text);
   if (problems.length > 0) throw new Error(problems.join('; '));
   return keys;
 }
 
-export function publicJwks(keys: readonly SigningKey[]): { keys: JWK[] } {
+export function publicJwks(keys: readonly WebhookKey[]): { keys: JWK[] } {
   return { keys: keys.map(({ publicJwk }) => publicJwk) };
 }
 
@@ -62,7 +62,7 @@ function entriesOf(text: string): unknown[] | undefined {
   }
 }
 
-function readKey(kid: string, x: string, d: unknown): SigningKey | undefined {
+function readKey(kid: string, x: string, d: unknown): WebhookKey | undefined {
   const jwk = { kty: 'OKP', crv: 'Ed25519', x };
   const publicJwk = { ...jwk, kid, alg: 'EdDSA', use: 'sig' };
   try {

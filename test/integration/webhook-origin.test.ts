@@ -6,7 +6,7 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import type { Db } from '#shared/db/database.ts';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
-import { publicJwks, type SigningKey } from '#shared/webhooks/signing-keys.ts';
+import { publicJwks, type WebhookKey } from '#shared/webhooks/signing-keys.ts';
 import { signingKey } from '../support/signing.ts';
 import {
   openTestDatabase,
@@ -31,7 +31,7 @@ const flat = ({ headers }: Received) =>
 async function deliverOne(
   t: TestContext,
   config: Parameters<typeof webhookTo>[1],
-  keys: readonly SigningKey[],
+  keys: readonly WebhookKey[],
 ): Promise<Received & { url: string; taskId: string }> {
   const receiver = await startReceiver(t);
   const { ringer } = await startDispatchers(t, db, 1, { signing: { keys, issuer } });
@@ -40,7 +40,7 @@ async function deliverOne(
   return { ...receiver.received[0]!, url: receiver.url, taskId };
 }
 
-function verifiesAsymmetric(got: Received, key: SigningKey, body = got.body): boolean {
+function verifiesAsymmetric(got: Received, key: WebhookKey, body = got.body): boolean {
   const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': list } = flat(got);
   const signature = list?.split(' ').find((one) => one.startsWith('v1a,')) ?? '';
   const publicKey = createPublicKey({ key: key.publicJwk, format: 'jwk' });
@@ -143,8 +143,8 @@ test('a scheme named alone asks for the token if it is Bearer, and no other', { 
 
 test('keys change under load, with overlap, and no verification fails', { timeout }, async (t) => {
   const [first, second] = [signingKey('first'), signingKey('second')];
-  const signing: { keys: readonly SigningKey[]; issuer: string } = { keys: [first, second], issuer };
-  let published: readonly SigningKey[] = signing.keys;
+  const signing: { keys: readonly WebhookKey[]; issuer: string } = { keys: [first, second], issuer };
+  let published: readonly WebhookKey[] = signing.keys;
   const seen = new Set<unknown>();
   const failed: unknown[] = [];
   const receiver = await startReceiver(t);
