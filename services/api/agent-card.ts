@@ -5,6 +5,7 @@ import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { AuthConfig } from '#shared/runtime/auth-config.ts';
 import { isAuthenticationOn } from './auth/authenticate.ts';
 import { securityOf } from './auth/security.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { jsonRpcPath } from './jsonrpc.ts';
 import { replayExtension } from './replay.ts';
 import { scheduleExtension } from './schedule.ts';
@@ -51,6 +52,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
         { uri: replayExtension, description: 'Streams go on where they broke off.', required: false },
         { uri: scheduleExtension, description: 'A time to start at, and a deadline.', required: false },
         ...(asksForApproval ? [approval] : []),
+        webhooksExtension,
       ],
       extendedAgentCard: hasExtendedCard(definition, auth),
     },
@@ -60,6 +62,13 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
     ...securityOf(auth),
   });
 }
+
+const webhooksExtension = {
+  uri: webhooksExtensionUri,
+  description:
+    'Webhooks: which events, order or speed, signatures, and their deliveries to look at and repeat',
+  required: false,
+};
 
 /** The first is the one that we would take (section 8.3.1). */
 function interfaces({ publicUrl, grpcPublicTarget }: Addresses): Omit<AgentInterface, 'tenant'>[] {

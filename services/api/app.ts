@@ -15,6 +15,7 @@ import { discardBody } from './discard-body.ts';
 import { RetryLaterError } from './errors.ts';
 import { registerHeaders } from './headers.ts';
 import { jsonRpcPath, registerJsonRpc } from './jsonrpc.ts';
+import { registerWebhookRoutes, type WebhookRoutesParts } from './webhook-routes.ts';
 import { registerRest, restFailure, restPath } from './rest.ts';
 
 export interface AppParts {
@@ -29,6 +30,7 @@ export interface AppParts {
   publicUrl: string;
   ready: ReadyCheck;
   bodyLimitBytes: number;
+  webhooks: WebhookRoutesParts;
   log: Logger;
 }
 
@@ -57,6 +59,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   await registerCard(app, card, parts.cardKey);
   registerJsonRpc(app, handler, card, log);
   registerRest(app, parts);
+  registerWebhookRoutes(app, parts.webhooks);
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };

@@ -10,6 +10,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { admittedCaller } from './admission.ts';
 import { setSignal } from './caller.ts';
 import { setCursor } from './replay.ts';
+import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
+import { setWebhookOptions } from './webhook-options.ts';
 
 /** The version of clients that name none. */
 const legacyVersion = '0.3';
@@ -22,6 +24,8 @@ export interface CallParameters {
   user?: User | undefined;
   /** The number of the last event that the client has seen. */
   cursor?: string | undefined;
+  /** The header of that name. */
+  webhookOptions?: string | undefined;
   signal: AbortSignal;
 }
 
@@ -35,6 +39,7 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
   });
   setSignal(context, signal);
   setCursor(context, parameters.cursor);
+  setWebhookOptions(context, parameters.webhookOptions);
   return context;
 }
 
@@ -57,6 +62,7 @@ export function httpCallContext(
     tenant,
     user: admittedCaller(request),
     cursor: headerOf(request, 'last-event-id'),
+    webhookOptions: headerOf(request, webhookOptionsHeader),
     signal: gone.signal,
   });
 }

@@ -15,6 +15,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import type { Admit } from './admission.ts';
 import type { RequestHeaders } from './auth/authenticate.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
+import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { admit, createCallContext } from './call-context.ts';
 import { signalOf } from './caller.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
@@ -112,6 +113,7 @@ function optionsFor(
         tenant,
         user,
         cursor: call?.metadata.get('last-event-id')[0]?.toString(),
+        webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
         signal: gone.signal,
       });
       admit(context, card, 'GRPC');

@@ -40,6 +40,7 @@ import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-config.ts';
 import { numbered, replayOf } from './replay.ts';
 import { stateEvent, type Send, type Sent } from './send-message.ts';
+import { webhookOptionsOf } from './webhook-options.ts';
 import { streamEvents, untilSettled } from './stream.ts';
 
 /** How a stream begins: the task as of event `after`, of `known` events; `ended` where nothing can follow. */
@@ -218,7 +219,9 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }),
 
     createTaskPushNotificationConfig: (request, context) =>
-      answered(log, () => pushConfigs.create(request, callerOf(context), context.requestedVersion)),
+      answered(log, () =>
+        pushConfigs.create(request, callerOf(context), context.requestedVersion, webhookOptionsOf(context)),
+      ),
     getTaskPushNotificationConfig: (request, context) =>
       answered(log, () => pushConfigs.get(request, callerOf(context))),
     listTaskPushNotificationConfigs: (request, context) =>

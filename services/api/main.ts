@@ -16,6 +16,7 @@ import { environment, readApiConfig } from '#shared/runtime/config.ts';
 import { checkDatabase } from '#shared/db/check.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
 import { createAdmission } from './admission.ts';
 import { createAgentCard, hasExtendedCard } from './agent-card.ts';
 import { createApp } from './app.ts';
@@ -50,12 +51,10 @@ await runService(log, config.drainMs, async () => {
   const follower = createFollower({ db, database: config.database, log });
   const sealer = createSealer(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
-  const pushConfigs = createPushConfigs({
-    ...config,
-    db,
-    ringer,
-    sealer,
-  });
+  const signing = { keys: config.webhookKeys };
+  secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = signingKeysOf(text)));
+  const webhooks = { ...config, db, ringer, sealer, signing, log };
+  const pushConfigs = createPushConfigs(webhooks);
   const signer = await createCardSigner(config.cardSigningKey, config.publicUrl);
   const card = await signer.sign(createAgentCard(definition, config));
   const extendedCard = hasExtendedCard(definition, config.auth)
@@ -84,6 +83,7 @@ await runService(log, config.drainMs, async () => {
   const front = {
     ...config,
     handler,
+    webhooks,
     card,
     cardKey: signer.publicKey,
     admitCaller,

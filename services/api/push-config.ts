@@ -25,6 +25,7 @@ import {
 } from '#shared/db/webhook-configs.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
+import type { WebhookOptions } from '#shared/webhooks/options.ts';
 import { openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
 import { checkId } from './check-message.ts';
 
@@ -34,11 +35,17 @@ export interface PushConfigs {
    *
    * @param version of the protocol, in which the webhooks are then written
    */
-  rowOf(config: TaskPushNotificationConfig, taskId: string, version: string): WebhookRow;
+  rowOf(
+    config: TaskPushNotificationConfig,
+    taskId: string,
+    version: string,
+    options: WebhookOptions,
+  ): WebhookRow;
   create(
     config: TaskPushNotificationConfig,
     caller: Caller,
     version: string,
+    options: WebhookOptions,
   ): Promise<TaskPushNotificationConfig>;
   get(request: GetTaskPushNotificationConfigRequest, caller: Caller): Promise<TaskPushNotificationConfig>;
   list(
@@ -59,7 +66,12 @@ interface Parts {
 export function createPushConfigs(parts: Parts): PushConfigs {
   const { db, sealer } = parts;
 
-  function rowOf(config: TaskPushNotificationConfig, taskId: string, version: string): WebhookRow {
+  function rowOf(
+    config: TaskPushNotificationConfig,
+    taskId: string,
+    version: string,
+    options: WebhookOptions,
+  ): WebhookRow {
     checkId('id', config.id, false);
     checkHeaderValue('token', config.token);
     checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
@@ -73,13 +85,18 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       token: config.token === '' ? null : config.token,
       authScheme: config.authentication?.scheme ?? null,
       authCredentials: config.authentication?.credentials ?? null,
-      events: 'state',
+      ...options,
       protocolVersion: version,
     });
   }
 
   function toWire(taskId: string, { tenant }: Caller, stored: StoredWebhook): TaskPushNotificationConfig {
-    const { token } = openSecrets(sealer, taskId, { ...stored, authCredentials: null });
+    const { token } = openSecrets(sealer, taskId, {
+      id: stored.id,
+      token: stored.token,
+      authCredentials: null,
+      signingSecret: null,
+    });
     return {
       tenant,
       id: stored.id,
@@ -93,10 +110,10 @@ export function createPushConfigs(parts: Parts): PushConfigs {
   return {
     rowOf,
 
-    create: async (config, caller, version) => {
+    create: async (config, caller, version, options) => {
       const { taskId } = config;
       checkTaskId(taskId);
-      const row = rowOf(config, taskId, version);
+      const row = rowOf(config, taskId, version, options);
       const result = await putWebhookConfig(db, parts, caller, taskId, row);
       switch (result.kind) {
         case 'stored':

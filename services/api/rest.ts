@@ -161,7 +161,7 @@ async function send(reply: FastifyReply, dialect: RestDialect, body: unknown): P
 }
 
 /** @throws {RequestMalformedError} or {ContentTypeNotSupportedError} */
-function readBody(request: FastifyRequest): Params {
+export function readBody(request: FastifyRequest): Params {
   const text = typeof request.body === 'string' ? request.body.trim() : '';
   if (text === '') return {};
   const mediaType = mediaTypeOf(request);

@@ -18,10 +18,12 @@ import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
+import { withoutSecret } from '#shared/webhooks/options.ts';
 import { callerOf } from './caller.ts';
 import { checkMessage, checkPartSizes } from './check-message.ts';
 import type { PushConfigs } from './push-config.ts';
 import { readSchedule } from './schedule.ts';
+import { webhookOptionsOf } from './webhook-options.ts';
 
 export interface Sent {
   taskId: string;
@@ -72,6 +74,8 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
   const statusAt = new Date().toISOString();
   const event = stateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
+  const options = webhookOptionsOf(send.context, send.request.metadata);
+  const metadata = withoutSecret(send.request.metadata);
   const bells = await parts.accept({
     ...send.caller,
     taskId,
@@ -80,7 +84,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     messageId: message.messageId,
     requestHash: send.requestHash,
     message: JSON.stringify(message),
-    metadata: send.request.metadata === undefined ? null : JSON.stringify(send.request.metadata),
+    metadata: metadata === undefined ? null : JSON.stringify(metadata),
     acceptedOutputModes: outputModesOf(send.request),
     event: JSON.stringify(event),
     statusAt,
@@ -88,7 +92,9 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     ...readSchedule(send.request.metadata, Date.now()),
     traceparent: null,
     webhook:
-      webhook === undefined ? null : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion),
+      webhook === undefined
+        ? null
+        : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion, options),
   });
   if (bells !== undefined) {
     parts.ringer.ring(bells);
@@ -98,7 +104,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
       status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
       artifacts: [],
       history: [message],
-      ...(send.request.metadata !== undefined && { metadata: send.request.metadata }),
+      ...(metadata !== undefined && { metadata }),
     };
     return { taskId, turn: 1, created: task };
   }
@@ -123,7 +129,9 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   }
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   if (webhook !== undefined && !isTerminal(found.task.status.state)) {
-    await parts.pushConfigs.create({ ...webhook, taskId }, send.caller, send.context.requestedVersion);
+    const { context } = send;
+    const options = webhookOptionsOf(context, send.request.metadata);
+    await parts.pushConfigs.create({ ...webhook, taskId }, send.caller, context.requestedVersion, options);
   }
   const statusAt = new Date().toISOString();
   const result = await acceptFollowUp(parts.db, parts, {

@@ -1,28 +1,62 @@
 /**
- * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), the id and time of the
- * Standard Webhooks specification, and our own, which name the event without reading the body.
+ * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the Standard
+ * Webhooks specification, and our own, which name the event without reading the body.
  */
 import type { ClaimedDelivery } from '#shared/db/deliveries.ts';
+import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
+import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
+import { originToken, signaturesOf, type SigningConfig } from './origin.ts';
 
-export function headersOf(
-  delivery: ClaimedDelivery,
-  secrets: { token: string | null; authScheme: string | null; authCredentials: string | null },
-  body: { contentType: string; truncated: boolean },
-  now: number,
-): Record<string, string> {
-  const { taskId, configId, seq } = delivery;
-  const { token, authScheme, authCredentials } = secrets;
+export interface HeaderParts {
+  delivery: ClaimedDelivery;
+  url: URL;
+  secrets: WebhookSecrets & { authScheme: string | null };
+  body: WebhookBody;
+  signing: SigningConfig;
+  /** Milliseconds since 1970. */
+  now: number;
+}
+
+export async function headersOf(parts: HeaderParts): Promise<Record<string, string>> {
+  const { delivery, secrets, body, signing } = parts;
+  const { taskId, configId, seq, attempt } = delivery;
+  const timestamp = Math.floor(parts.now / 1000);
+  // The same for every attempt, so that receivers can drop repeats.
+  const id = `${taskId}.${configId}.${seq}`;
+  const signable = { id, timestamp, body: body.json };
+  const signature = signaturesOf(
+    signable,
+    [secrets.signingSecret, secrets.previousSecret ?? null],
+    signing.keys,
+  );
+  const own = ownAuthorization(secrets);
+  const token =
+    own === undefined && takesToken(secrets)
+      ? await originToken(signable, { url: parts.url, taskId, attempt }, signing)
+      : undefined;
+  const authorization = own ?? (token && `Bearer ${token}`);
   return {
     'content-type': body.contentType,
     'user-agent': 'Longhaul',
-    // The same for every attempt, so that receivers can drop repeats.
-    'webhook-id': `${taskId}.${configId}.${seq}`,
-    'webhook-timestamp': String(Math.floor(now / 1000)),
+    'webhook-id': id,
+    'webhook-timestamp': String(timestamp),
+    ...(signature !== undefined && { 'webhook-signature': signature }),
     'longhaul-task-id': taskId,
-    'longhaul-event': String(seq),
+    ...(isTest(seq) ? { 'longhaul-test': 'true' } : { 'longhaul-event': String(seq) }),
     ...(body.truncated && { 'longhaul-truncated': 'true' }),
-    ...(authScheme !== null &&
-      authCredentials !== null && { authorization: `${authScheme} ${authCredentials}` }),
-    ...(token !== null && { 'x-a2a-notification-token': token }),
+    ...(authorization !== undefined && { authorization }),
+    ...(secrets.token !== null && { 'x-a2a-notification-token': secrets.token }),
   };
+}
+
+type Own = Pick<HeaderParts['secrets'], 'authScheme' | 'authCredentials'>;
+
+function ownAuthorization({ authScheme, authCredentials }: Own): string | undefined {
+  if (authScheme === null || authCredentials === null || authCredentials === '') return undefined;
+  return `${authScheme} ${authCredentials}`;
+}
+
+/** A2A's guide has clients ask for a token by naming the scheme alone; those that name nothing get one as well. */
+function takesToken({ authScheme }: Own): boolean {
+  return authScheme === null || authScheme === '' || authScheme.toLowerCase() === 'bearer';
 }

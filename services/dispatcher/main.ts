@@ -10,6 +10,7 @@ import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readDispatcherConfig } from '#shared/runtime/config.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
 import { createApp } from './app.ts';
 import { createDeliver } from './deliver.ts';
 import { createReceiverAgent } from './guard.ts';
@@ -34,7 +35,9 @@ await runService(log, config.drainMs, async () => {
   const agent = createReceiverAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
   const sealer = createSealer(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
-  const deliver = createDeliver({ ...config, db, ringer, sealer, agent, allowHosts, log });
+  const signing = { ...config.signing };
+  secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = signingKeysOf(text)));
+  const deliver = createDeliver({ ...config, signing, db, ringer, sealer, agent, allowHosts, log });
   const app = createApp({ config, callers: config.callers, db, ringer, deliver, log });
   const address = await app.listen({ host: config.host, port: config.port });
 

@@ -7,7 +7,7 @@
  * The services meet the stand-ins through the variables of their clients only, so each stand-in gives way to the real
  * thing where its variable is set. Ports stay the same over restarts, so that whoever was connected finds them again.
  */
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '#shared/runtime/env.ts';
@@ -54,6 +54,9 @@ export async function startStack(
     // Webhook receivers on this machine are what one tries first.
     WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
     ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? encryptionKey(place.dir),
+    ...(environment['WEBHOOK_SIGNING_KEYS_FILE'] === undefined && {
+      WEBHOOK_SIGNING_KEYS: environment['WEBHOOK_SIGNING_KEYS'] ?? signingKeys(place.dir),
+    }),
   };
   const envOf = (more: Record<string, string> = {}): NodeJS.ProcessEnv => ({
     ...environment,
@@ -188,6 +191,17 @@ function postgresChild({ dataDir, debug }: LocalOptions, onUrl: (url: string) =>
       };
     },
   };
+}
+
+/** Receivers keep the public half: the key must outlive a restart. */
+function signingKeys(dir: string): string {
+  const keyFile = path.join(dir, 'webhook-signing-keys.json');
+  if (!existsSync(keyFile)) {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const key = { ...privateKey.export({ format: 'jwk' }), kid: `local-${randomBytes(6).toString('hex')}` };
+    writeFileSync(keyFile, `${JSON.stringify({ keys: [key] })}\n`, { mode: 0o600 });
+  }
+  return readFileSync(keyFile, 'utf8').trim();
 }
 
 /** Webhook credentials are stored encrypted: the key must outlive a restart as the data do. */

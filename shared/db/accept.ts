@@ -16,6 +16,10 @@ export interface WebhookRow {
   authCredentials: string | null;
   events: 'all' | 'state' | 'end';
   protocolVersion: string;
+  /** Signs the webhooks of this config; sealed. */
+  signingSecret: string | null;
+  /** False: an event does not wait for those before it. */
+  ordered: boolean;
 }
 
 export interface NewTask {
@@ -78,10 +82,11 @@ async function accept(
         ${column('startAt')}::timestamptz[], ${column('deadlineAt')}::timestamptz[],
         ${webhook('id')}::text[], ${webhook('url')}::text[], ${webhook('token')}::text[],
         ${webhook('authScheme')}::text[], ${webhook('authCredentials')}::text[], ${webhook('events')}::text[],
-        ${webhook('protocolVersion')}::text[]
+        ${webhook('protocolVersion')}::text[], ${webhook('signingSecret')}::text[], ${webhook('ordered')}::boolean[]
       ) as input (
         task_id, tenant, owner, context_id, agent_hash, message_id, request_hash, message, metadata, modes, event,
-        status_at, shown, traceparent, start_at, deadline_at, hook_id, url, token, auth_scheme, auth_credentials, hook_events, hook_version
+        status_at, shown, traceparent, start_at, deadline_at, hook_id, url, token, auth_scheme, auth_credentials,
+        hook_events, hook_version, signing_secret, ordered
       )
     ),
     send as (
@@ -118,8 +123,10 @@ async function accept(
     ),
     hook as (
       insert into webhook_configs
-        (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version)
-      select task_id, hook_id, tenant, owner, url, token, auth_scheme, auth_credentials, hook_events, hook_version
+        (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version,
+        signing_secret, ordered)
+      select task_id, hook_id, tenant, owner, url, token, auth_scheme, auth_credentials, hook_events, hook_version,
+        signing_secret, ordered
       from fresh where hook_id is not null
     ),
     delivery as (

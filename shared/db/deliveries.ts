@@ -31,31 +31,45 @@ export interface ClaimedDelivery extends ConfigKey {
   fence: string;
   /** How many attempts in a row have failed for this config. */
   failures: number;
-  config: WebhookRow;
+  config: ClaimedConfig;
+}
+
+export interface ClaimedConfig extends WebhookRow {
+  /** Signs beside the newer secret for a while; sealed. */
+  previousSecret: string | null;
 }
 
 export type DeliveryClaim =
   | { kind: 'claimed'; delivery: ClaimedDelivery }
   /** The next attempt is due in so many milliseconds, and has a bell of its own. */
   | { kind: 'early'; waitMs: number }
+  /** The config asks for speed: see fast-deliveries.ts. */
+  | { kind: 'fast' }
   /** Nothing is to be done: no delivery waits, an attempt is under way elsewhere, or the config is disabled or gone. */
   | { kind: 'idle' };
 
-interface ClaimRow {
-  task_id: string;
-  config_id: string;
-  outcome: 'claimed' | 'early' | 'stale' | 'idle';
+interface ClaimRow extends ConfigColumns {
+  outcome: 'claimed' | 'early' | 'stale' | 'idle' | 'fast';
   wait_ms: number;
   seq: number;
   attempts: number;
   fence: string;
   failures: number;
+}
+
+/** A config, as statements return it. */
+export interface ConfigColumns {
+  task_id: string;
+  config_id: string;
   url: string;
   token: string | null;
   auth_scheme: string | null;
   auth_credentials: string | null;
   events: WebhookRow['events'];
   protocol_version: string;
+  signing_secret: string | null;
+  previous_secret: string | null;
+  ordered: boolean;
 }
 
 export function claimDeliveries(
@@ -98,6 +112,7 @@ async function claim(
         extract(epoch from held.next_attempt_at - now()) * 1000 as wait_ms,
         case
           when held.disabled_at is not null or held.lease_until >= now() then 'idle'
+          when not held.ordered then 'fast'
           when held.fence <> seen.fence then 'stale'
           when head.seq is null then 'idle'
           when held.next_attempt_at > now() then 'early'
@@ -117,7 +132,8 @@ async function claim(
     )
     select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts,
       claimed.fence, look.failures, look.url, look.token, look.auth_scheme, look.auth_credentials, look.events,
-      look.protocol_version
+      look.protocol_version, look.signing_secret, look.ordered,
+      case when look.previous_secret_until > now() then look.previous_secret end as previous_secret
     from look left join claimed on claimed.task_id = look.task_id and claimed.id = look.id`.execute(db);
   const results = new Map<string, DeliveryClaim>();
   const again: ConfigKey[] = [];
@@ -134,9 +150,15 @@ async function claim(
 
 function toClaim(row: ClaimRow, key: ConfigKey): DeliveryClaim {
   if (row.outcome === 'early') return { kind: 'early', waitMs: Math.ceil(row.wait_ms) };
+  if (row.outcome === 'fast') return { kind: 'fast' };
   if (row.outcome !== 'claimed') return { kind: 'idle' };
   const { seq, fence, failures } = row;
-  const config = {
+  const config = toConfig(row);
+  return { kind: 'claimed', delivery: { ...key, seq, attempt: row.attempts + 1, fence, failures, config } };
+}
+
+export function toConfig(row: ConfigColumns): ClaimedConfig {
+  return {
     id: row.config_id,
     url: row.url,
     token: row.token,
@@ -144,6 +166,8 @@ function toClaim(row: ClaimRow, key: ConfigKey): DeliveryClaim {
     authCredentials: row.auth_credentials,
     events: row.events,
     protocolVersion: row.protocol_version,
+    signingSecret: row.signing_secret,
+    previousSecret: row.previous_secret,
+    ordered: row.ordered,
   };
-  return { kind: 'claimed', delivery: { ...key, seq, attempt: row.attempts + 1, fence, failures, config } };
 }

@@ -13,7 +13,9 @@ export type AttemptOutcome =
   | { kind: 'delivered' }
   | { kind: 'retry'; delaySeconds: number }
   /** The config is disabled: this delivery and all that wait behind it have failed. */
-  | { kind: 'given up'; reason: string };
+  | { kind: 'given up'; reason: string }
+  /** A test is not repeated, and says nothing about the config. */
+  | { kind: 'test failed' };
 
 export interface Attempt {
   delivery: Pick<ClaimedDelivery, 'taskId' | 'configId' | 'seq' | 'attempt' | 'fence'>;
@@ -53,12 +55,11 @@ async function record(
   );
 }
 
-/** @returns the configs whose lease was still held */
-async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]> {
+/** Attempts as rows: `task_id, config_id, seq, attempt, fence, …, outcome, delay, reason`. */
+export function attemptInput(attempts: readonly Attempt[]) {
   const sorted = attempts.toSorted((a, b) => (keyText(a.delivery) < keyText(b.delivery) ? -1 : 1));
   const column = <T>(of: (attempt: Attempt) => T) => sorted.map(of);
-  const { rows } = await sql<{ task_id: string; config_id: string }>`
-    with input as (
+  return sql`
       select * from unnest(
         ${column((one) => one.delivery.taskId)}::uuid[], ${column((one) => one.delivery.configId)}::text[],
         ${column((one) => one.delivery.seq)}::int[], ${column((one) => one.delivery.attempt)}::int[],
@@ -71,13 +72,19 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
       ) as input (
         task_id, config_id, seq, attempt, fence, started_at, duration_ms, status, error, response_start, outcome, delay,
         reason
-      )
-    ),
+      )`;
+}
+
+/** @returns the configs whose lease was still held */
+async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]> {
+  const { rows } = await sql<{ task_id: string; config_id: string }>`
+    with input as (${attemptInput(attempts)}),
     held as (
       update webhook_configs c set
         fence = c.fence + 1,
         lease_until = null,
-        failures = case when input.outcome = 'delivered' then 0 else c.failures + 1 end,
+        failures = case input.outcome
+          when 'delivered' then 0 when 'test failed' then c.failures else c.failures + 1 end,
         next_attempt_at = case
           -- Whole milliseconds: a bell at this time must not come a fraction before it.
           when input.outcome = 'retry' then date_trunc('milliseconds', now() + input.delay * interval '1 second')
@@ -95,7 +102,7 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
     delivery as (
       update deliveries d set
         attempts = held.attempt,
-        state = case held.outcome when 'delivered' then 'delivered' when 'given up' then 'failed' else d.state end,
+        state = case held.outcome when 'delivered' then 'delivered' when 'retry' then d.state else 'failed' end,
         settled_at = case when held.outcome <> 'retry' then now() end
       from held where d.task_id = held.task_id and d.config_id = held.config_id and d.seq = held.seq
     )

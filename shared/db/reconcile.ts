@@ -54,12 +54,12 @@ export async function ringForOverdueDeliveries(db: Db, { limit, graceSeconds }: 
   const grace = sql`${graceSeconds} * interval '1 second'`;
   const { rows } = await sql<{ looked: number; id: string | null; task_id: string; config_id: string }>`
     with overdue as (
-      select task_id, config_id, seq from deliveries
+      select task_id, config_id, seq, lease_until, due_at from deliveries
       where state = 'pending' and bell_at < now() order by bell_at limit ${limit} for update skip locked
     ),
     look as (
-      select overdue.*, c.id is null as gone, c.disabled_at is not null as disabled,
-        greatest(c.next_attempt_at, c.lease_until, now()) as free_at
+      select overdue.task_id, overdue.config_id, overdue.seq, c.id is null as gone, c.disabled_at is not null as disabled,
+        greatest(c.next_attempt_at, c.lease_until, overdue.lease_until, overdue.due_at, now()) as free_at
       from overdue left join webhook_configs c on c.task_id = overdue.task_id and c.id = overdue.config_id
     ),
     settled as (

@@ -25,6 +25,9 @@ create table deliveries (
   created_at timestamp with time zone not null default now(),
   settled_at timestamp with time zone,
   bell_at timestamp with time zone not null,
+  failures smallint not null default 0,
+  lease_until timestamp with time zone,
+  due_at timestamp with time zone,
   PRIMARY KEY (task_id, config_id, seq)
 ) with (fillfactor=80);
 CREATE INDEX deliveries_pending ON public.deliveries USING btree (bell_at) WHERE (state = 'pending'::text);
@@ -161,5 +164,9 @@ create table webhook_configs (
   next_attempt_at timestamp with time zone not null default now(),
   disabled_at timestamp with time zone,
   disabled_reason text,
+  signing_secret text,
+  previous_secret text,
+  previous_secret_until timestamp with time zone,
+  ordered boolean not null default true,
   PRIMARY KEY (task_id, id)
 );

@@ -116,16 +116,23 @@ export interface Database {
     next_attempt_at: TimeOrNow;
     disabled_at: NullableTime;
     disabled_reason: string | null;
+    signing_secret: string | null;
+    previous_secret: string | null;
+    previous_secret_until: NullableTime;
+    ordered: Generated<boolean>;
   };
   deliveries: {
     task_id: string;
     config_id: string;
     seq: number;
-    state: Generated<'pending' | 'delivered' | 'failed' | 'cancelled'>;
+    state: Generated<'pending' | 'delivered' | 'failed' | 'cancelled' | 'merged'>;
     attempts: Generated<number>;
     created_at: TimeOrNow;
     settled_at: NullableTime;
     bell_at: Time;
+    failures: Generated<number>;
+    lease_until: NullableTime;
+    due_at: NullableTime;
   };
   delivery_attempts: {
     task_id: string;

@@ -27,6 +27,21 @@ export async function readEvent(
     .executeTakeFirst();
 }
 
+/** The state of a task as it is now, as a change of state tells it. */
+export async function readTaskStatus(
+  db: Db,
+  taskId: string,
+): Promise<{ taskId: string; contextId: string; status: TaskStatus } | undefined> {
+  const row = await db
+    .selectFrom('tasks')
+    .select(['context_id', 'state', 'status_at'])
+    .where('id', '=', taskId)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const status = { state: row.state, timestamp: row.status_at.toISOString() };
+  return { taskId, contextId: row.context_id, status };
+}
+
 /** The newest status that was told by an event up to this number. */
 export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promise<TaskStatus | undefined> {
   const row = await db

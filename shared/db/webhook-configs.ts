@@ -17,8 +17,13 @@ import type { Caller } from './tasks.ts';
 export const maxWebhookConfigs = 20;
 
 export interface StoredWebhook extends WebhookRow {
+  createdAt: Date;
+  /** Attempts in a row that have failed, and when the next is made. */
+  failures: number;
+  nextAttemptAt: Date;
   /** Why nothing is delivered any more; null: deliveries are made. */
   disabledReason: string | null;
+  disabledAt: Date | null;
 }
 
 export type PutWebhook =
@@ -51,6 +56,7 @@ export async function putWebhookConfig(
       const existed = counts[0]?.existed ?? false;
       if (!existed && (counts[0]?.others ?? 0) >= maxWebhookConfigs) throw new TooMany();
       await storeConfig(trx, caller, taskId, webhook, gate.config_rev);
+      await forgetAttempts(trx, taskId, webhook.id);
       if (gate.state_class === stateClass.terminal) {
         await deliverLast(trx, taskId, webhook.id, gate.last_event, existed);
       }
@@ -62,7 +68,8 @@ export async function putWebhookConfig(
   }
 }
 
-async function lockGate(trx: Transaction<Database>, caller: Caller, taskId: string) {
+/** Takes the gate of a caller's task for a change of its configs. @returns undefined where there is no such task */
+export async function lockGate(trx: Transaction<Database>, caller: Caller, taskId: string) {
   const { rows } = await sql<{ config_rev: number; last_event: number; state_class: StateClass }>`
     update gates g set config_rev = g.config_rev + 1
     from tasks t
@@ -86,6 +93,8 @@ async function storeConfig(
     auth_credentials: webhook.authCredentials,
     events: webhook.events,
     protocol_version: webhook.protocolVersion,
+    signing_secret: webhook.signingSecret,
+    ordered: webhook.ordered,
   };
   await trx
     .insertInto('webhook_configs')
@@ -101,6 +110,7 @@ async function storeConfig(
     .onConflict((conflict) =>
       conflict.columns(['task_id', 'id']).doUpdateSet({
         ...given,
+        previous_secret: null,
         // An attempt under way no longer counts: it went to the URL before.
         fence: sql`webhook_configs.fence + 1`,
         lease_until: null,
@@ -110,6 +120,17 @@ async function storeConfig(
         disabled_reason: null,
       }),
     )
+    .execute();
+}
+
+/** What waits is tried at once; only configs that ask for speed count by delivery. */
+async function forgetAttempts(trx: Transaction<Database>, taskId: string, configId: string): Promise<void> {
+  await trx
+    .updateTable('deliveries')
+    .set({ failures: 0, lease_until: null, due_at: null })
+    .where('task_id', '=', taskId)
+    .where('config_id', '=', configId)
+    .where('state', '=', 'pending')
     .execute();
 }
 
@@ -126,7 +147,8 @@ async function deliverLast(
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 
-async function ringForPending(
+/** Rings for what waits for delivery to a config. */
+export async function ringForPending(
   trx: Transaction<Database>,
   options: { bellGraceSeconds: number },
   taskId: string,
@@ -218,6 +240,11 @@ function selectConfigs(db: Db, caller: Caller, taskId: string) {
     .where((where) => where.or([where('t.shown', '=', true), where('t.direct', '=', false)]));
 }
 
+export async function isConfigOf(db: Db, caller: Caller, taskId: string, configId: string): Promise<boolean> {
+  const found = await selectConfigs(db, caller, taskId).where('c.id', '=', configId).executeTakeFirst();
+  return found !== undefined;
+}
+
 async function isTaskOf(db: Db, caller: Caller, taskId: string): Promise<boolean> {
   const task = await db
     .selectFrom('tasks')
@@ -241,6 +268,12 @@ function toWebhook(row: ConfigRow): StoredWebhook {
     authCredentials: row.auth_credentials,
     events: row.events,
     protocolVersion: row.protocol_version,
+    signingSecret: row.signing_secret,
+    ordered: row.ordered,
+    createdAt: row.created_at,
+    failures: row.failures,
+    nextAttemptAt: row.next_attempt_at,
+    disabledAt: row.disabled_at,
     disabledReason: row.disabled_reason,
   };
 }

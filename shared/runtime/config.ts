@@ -7,6 +7,7 @@ import { parseEncryptionKeys, type EncryptionKeys } from '../db/seal.ts';
 import { googleCertsUrl, type CallerAuthConfig } from '../gcp/caller-auth.ts';
 import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database-config.ts';
 import { readAuth, type AuthConfig } from './auth-config.ts';
+import { parseSigningKeys, type WebhookKey } from '../webhooks/signing-keys.ts';
 import { EnvReader, type Environment } from './env.ts';
 
 export const environment: Environment = process.env;
@@ -67,6 +68,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   cloudTasks: CloudTasksConfig;
   webhookGuard: WebhookGuardConfig;
   encryptionKeys: EncryptionKeys;
+  /** Their public halves are published. */
+  webhookKeys: readonly WebhookKey[];
   /** The address that the agent card gives to clients. */
   publicUrl: string;
   /** False: this process speaks gRPC alone. */
@@ -140,6 +143,12 @@ export interface DispatcherConfig extends CommonConfig, BellConfig {
   webhookGuard: WebhookGuardConfig;
   encryptionKeys: EncryptionKeys;
   webhook: WebhookConfig;
+  signing: {
+    /** The first signs; none: webhooks are signed by the secrets of their configs alone. */
+    keys: readonly WebhookKey[];
+    /** The address of the front door: `iss` of the tokens. */
+    issuer: string;
+  };
   callers: CallersConfig;
 }
 
@@ -186,6 +195,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     cloudTasks: readCloudTasks(reader),
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
     encryptionKeys: readEncryptionKeys(reader),
+    webhookKeys: readWebhookKeys(reader),
     publicUrl,
     ...readBindings(reader, common.port, publicUrl),
     sendWaitMs: 1000 * reader.number('SEND_WAIT_SECONDS', 50, { min: 0, max: 3500, whole: false }),
@@ -282,6 +292,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
     encryptionKeys: readEncryptionKeys(reader),
     callers: readCallers(reader),
+    signing: readSigning(reader),
     ...readBells(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
@@ -359,6 +370,24 @@ function readEncryptionKeys(reader: EnvReader): EncryptionKeys {
   const { keys, problems } = parseEncryptionKeys(text);
   if (text !== '') for (const problem of problems) reader.problem(`ENCRYPTION_KEYS: ${problem}`);
   return keys;
+}
+
+function readWebhookKeys(reader: EnvReader): WebhookKey[] {
+  const text = reader.secret('WEBHOOK_SIGNING_KEYS');
+  if (text === undefined) return [];
+  const { keys, problems } = parseSigningKeys(text);
+  for (const problem of problems) reader.problem(`WEBHOOK_SIGNING_KEYS: ${problem}`);
+  return keys;
+}
+
+function readSigning(reader: EnvReader): DispatcherConfig['signing'] {
+  const keys = readWebhookKeys(reader);
+  const [first] = keys;
+  if (first === undefined) return { keys, issuer: '' };
+  if (first.privateKey === undefined) {
+    reader.problem(`WEBHOOK_SIGNING_KEYS: the key ${first.kid} comes first and must be private, with "d"`);
+  }
+  return { keys, issuer: reader.url('PUBLIC_URL') };
 }
 
 function readPubSub(reader: EnvReader): PubSubConfig {

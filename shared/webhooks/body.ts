@@ -6,9 +6,10 @@
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
 import type { Db } from '../db/database.ts';
-import { readEvent, readStatusAsOf, readTaskAsOf } from '../db/task-as-of.ts';
+import { readEvent, readStatusAsOf, readTaskAsOf, readTaskStatus } from '../db/task-as-of.ts';
 import type { EventPayload, TaskStatus } from '../domain/events.ts';
 import { classOf, stateClass } from '../domain/task.ts';
+import { webhooksExtensionUri } from './options.ts';
 
 export interface WebhookBody {
   json: string;
@@ -18,6 +19,11 @@ export interface WebhookBody {
 }
 
 const v03 = new V03PushNotificationSerializer();
+
+/** Tests are numbered below the events; see ../db/webhook-deliveries.ts. */
+export function isTest(seq: number): boolean {
+  return seq < 0;
+}
 
 /**
  * @param version of the protocol, as the config was registered
@@ -30,7 +36,7 @@ export async function readWebhookBody(
   maxBytes: number,
   version: string,
 ): Promise<WebhookBody | undefined> {
-  const event = await readEvent(db, taskId, seq);
+  const event = isTest(seq) ? await testEvent(db, taskId) : await readEvent(db, taskId, seq);
   if (event === undefined) return undefined;
   const { payload } = event;
   const legacy = version === '0.3';
@@ -45,6 +51,14 @@ export async function readWebhookBody(
   if (json === undefined) return undefined;
   const contentType = legacy ? 'application/json' : 'application/a2a+json';
   return { json, contentType, truncated: json !== written[0] };
+}
+
+/** Tells the state of the task as it is, and that it is a test. */
+async function testEvent(db: Db, taskId: string): ReturnType<typeof readEvent> {
+  const task = await readTaskStatus(db, taskId);
+  if (task === undefined) return undefined;
+  const statusUpdate = { ...task, metadata: { [webhooksExtensionUri]: { test: true } } };
+  return { kind: 'progress', payload: { statusUpdate } };
 }
 
 function inV03(form: string): string {

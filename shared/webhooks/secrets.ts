@@ -1,10 +1,21 @@
 /** The secrets of a webhook config, as a caller gives them and as they are stored. */
+import { randomBytes } from 'node:crypto';
 import type { Sealer } from '../db/seal.ts';
 
 export interface WebhookSecrets {
   token: string | null;
   authCredentials: string | null;
+  signingSecret: string | null;
+  previousSecret?: string | null;
 }
+
+/** The column under whose name each is sealed: a secret that has been followed by another keeps its seal. */
+const columns = {
+  token: 'token',
+  authCredentials: 'auth_credentials',
+  signingSecret: 'signing_secret',
+  previousSecret: 'signing_secret',
+} as const;
 
 export function sealSecrets<T extends WebhookSecrets & { id: string }>(
   sealer: Sealer,
@@ -23,16 +34,40 @@ export function openSecrets<T extends WebhookSecrets & { id: string }>(
   return convert(taskId, config, (value, place) => sealer.open(value, place));
 }
 
+/** The form of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
+const secretPrefix = 'whsec_';
+
+export function makeSigningSecret(): string {
+  return secretPrefix + randomBytes(32).toString('base64');
+}
+
+/** The problem is a sentence for whoever sets the secret, and does not show it. */
+export function signingSecretProblem(text: string): string | undefined {
+  const encoded = text.startsWith(secretPrefix) ? text.slice(secretPrefix.length) : '';
+  const bytes = Buffer.from(encoded, 'base64');
+  const canonical = bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
+  if (canonical && bytes.length >= 24 && bytes.length <= 64) return undefined;
+  return 'it must be whsec_ and then 24 to 64 bytes in base64';
+}
+
+export function signingKeyOf(secret: string): Buffer {
+  return Buffer.from(secret.slice(secretPrefix.length), 'base64');
+}
+
 function convert<T extends WebhookSecrets & { id: string }>(
   taskId: string,
   config: T,
   by: Sealer['seal'],
 ): T {
-  const one = (value: string | null, column: string) =>
-    value === null ? null : by(value, { taskId, configId: config.id, column });
+  const one = (name: keyof typeof columns) => {
+    const value = config[name] ?? null;
+    return value === null ? null : by(value, { taskId, configId: config.id, column: columns[name] });
+  };
   return {
     ...config,
-    token: one(config.token, 'token'),
-    authCredentials: one(config.authCredentials, 'auth_credentials'),
+    token: one('token'),
+    authCredentials: one('authCredentials'),
+    signingSecret: one('signingSecret'),
+    ...(config.previousSecret !== undefined && { previousSecret: one('previousSecret') }),
   };
 }

@@ -46,7 +46,7 @@ const attemptsOf = (taskId: string) =>
 test('every state arrives in order, and the last with the task and its artifacts', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
   const { ringer } = await startDispatchers(t, db, 1);
-  const hook = webhookTo(receiver.url, { token: 'tök', authScheme: 'Bearer', authCredentials: 'secret' });
+  const hook = webhookTo(receiver.url, { token: 'tök', authScheme: 'Bearer', authCredentials: 'hush' });
   const task = await startTask(db, ringer, hook);
   await task.claim();
   await task.artifact({ artifactId: 'a', name: 'answer', parts: [{ text: 'forty' }] });
@@ -64,7 +64,7 @@ test('every state arrives in order, and the last with the task and its artifacts
     assert.equal(method, 'POST');
     assert.equal(headers['content-type'], 'application/a2a+json');
     assert.equal(headers['x-a2a-notification-token'], 'tök');
-    assert.equal(headers.authorization, 'Bearer secret');
+    assert.equal(headers.authorization, 'Bearer hush');
     assert.equal(headers['longhaul-task-id'], task.taskId);
     assert.equal(headers['webhook-id'], `${task.taskId}.hook.${headers['longhaul-event'] as string}`);
     assert.ok(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000) < 10);
@@ -90,7 +90,7 @@ test('every state arrives in order, and the last with the task and its artifacts
     attempts.map((one) => [one.seq, one.attempt, one.status, one.error]),
     [1, 2, 6].map((seq) => [seq, 1, 204, null]),
   );
-  assert.equal(JSON.stringify(await configOf(task.taskId)).includes('secret'), false);
+  assert.equal(JSON.stringify(await configOf(task.taskId)).includes('hush'), false);
 });
 
 test(

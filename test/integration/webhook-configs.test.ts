@@ -61,8 +61,11 @@ test('a config is read by its owner as it was stored, and by nobody else', async
     kind: 'stored',
     bells: [],
   });
-  const stored = { ...hook, disabledReason: null };
-  assert.deepEqual(await getWebhookConfig(db, caller, task.taskId, 'hook'), stored);
+  const stored = await getWebhookConfig(db, caller, task.taskId, 'hook');
+  assert.ok(stored !== undefined);
+  const { createdAt, nextAttemptAt, ...rest } = stored;
+  assert.ok(createdAt instanceof Date && nextAttemptAt instanceof Date);
+  assert.deepEqual(rest, { ...hook, failures: 0, disabledAt: null, disabledReason: null });
   assert.deepEqual(await listWebhookConfigs(db, caller, task.taskId, { size: 5 }), {
     configs: [stored],
     next: undefined,

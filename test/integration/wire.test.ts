@@ -21,6 +21,7 @@ import { InternalError, UnavailableError } from '../../services/api/errors.ts';
 import { listenGrpc } from '../../services/api/grpc.ts';
 import { healthService } from '../../services/api/grpc-health.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from '../support/raw-bindings.ts';
+import type { WebhookRoutesParts } from '../../services/api/webhook-routes.ts';
 
 const required = 'https://example.com/extensions/needed/v1';
 const bodyLimitBytes = 20_000;
@@ -72,6 +73,8 @@ async function front(
     // Nothing here reads conditionally.
     conditional: {} as ConditionalParts,
     limits: { trustedProxies: 0 },
+    // Nor looks at webhooks.
+    webhooks: {} as WebhookRoutesParts,
     corsOrigins: [],
     publicUrl: 'http://localhost',
     ready: async () => undefined,

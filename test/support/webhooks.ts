@@ -24,6 +24,7 @@ import { PassThroughClient } from 'google-auth-library';
 import { createApp } from '../../services/dispatcher/app.ts';
 import { createDeliver } from '../../services/dispatcher/deliver.ts';
 import { createReceiverAgent, type Resolve } from '../../services/dispatcher/guard.ts';
+import type { SigningConfig } from '../../services/dispatcher/origin.ts';
 import { startCloudTasksEmulator } from '../../services/local/cloud-tasks-emulator/server.ts';
 import { beforeStop, testDatabase } from './postgres.ts';
 
@@ -98,6 +99,7 @@ export interface DispatcherOptions {
   allowHosts?: string[];
   resolve?: Resolve;
   graceSeconds?: number;
+  signing?: SigningConfig;
 }
 
 /** Dispatchers on one Cloud Tasks queue, whose requests go to them in turn. */
@@ -158,6 +160,7 @@ export async function startDispatchers(
       agent,
       allowHosts,
       webhook,
+      signing: options.signing ?? { keys: [], issuer: '' },
       bellGraceSeconds: graceSeconds,
       log,
     });
@@ -217,6 +220,8 @@ export function webhookTo(url: string, config: Partial<WebhookRow> = {}): Webhoo
     authCredentials: null,
     events: 'state',
     protocolVersion: '1.0',
+    signingSecret: null,
+    ordered: true,
     ...config,
   };
 }

@@ -1,7 +1,9 @@
 /** Every migration, in order. Append only: what has run somewhere is never edited. */
 import type { Migration } from 'kysely/migration';
 import * as m0001 from './0001-tasks.ts';
+import * as m0003 from './0003-webhook-signing.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001-tasks': { up: m0001.up },
+  '0003-webhook-signing': { up: m0003.up },
 };
