@@ -74,6 +74,7 @@ test('streams a summary in several events, with usage and the reason of the end 
 });
 
 for (const [question, answer] of [
+  ['What is 6 times 7?', '6 * 7 = 42'],
   ['What is 12 * (3 + 4)?', '12 * (3 + 4) = 84'],
   ['2 + 3 * 4 ^ 2', '= 50'],
   ['Calculate -(2 - 5) * 1,000 / 8', '-(2 - 5) * 1,000 / 8 = 375'],

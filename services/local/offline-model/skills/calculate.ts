@@ -18,6 +18,7 @@ export function calculate(request: GenerateRequest): Reply | undefined {
     text
       .replaceAll(DATE, ' ')
       .replaceAll(/%\s*of\s+(?=[\d(])/g, '% * ')
+      .replaceAll(/(?<=[\d)]\s*)\b(times|plus|minus|divided by)\b(?=\s*[-\d(.])/gi, operator)
       .match(EXPRESSION) ?? []
   ).flatMap((candidate) => {
     const expression = candidate.trim().replace(/[\s.,+\-*/×÷^(]+$/, '');
@@ -27,6 +28,10 @@ export function calculate(request: GenerateRequest): Reply | undefined {
     return result === undefined ? [] : [`${expression} = ${shown(result)}`];
   });
   return answers.length === 0 ? undefined : say(`${answers.join('\n')}\n\n(calculated by the offline model)`);
+}
+
+function operator(word: string): string {
+  return { times: '*', plus: '+', minus: '-' }[word.toLowerCase()] ?? '/';
 }
 
 function shown(result: number): string {
