@@ -326,6 +326,20 @@ export function readMigrateConfig(env: Environment = environment): MigrateConfig
   return config;
 }
 
+export function readAdminConfig(env: Environment = environment): { database: DatabaseConfig } {
+  const reader = new EnvReader(env);
+  const config = { database: readDatabase(reader) };
+  reader.check();
+  return config;
+}
+
+export function readEncryptionConfig(env: Environment = environment): { encryptionKeys: EncryptionKeys } {
+  const reader = new EnvReader(env);
+  const config = { encryptionKeys: readEncryptionKeys(reader) };
+  reader.check();
+  return config;
+}
+
 function readCommon(reader: EnvReader, port: number): CommonConfig {
   return {
     logLevel: reader.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),
