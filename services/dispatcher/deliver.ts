@@ -13,7 +13,7 @@ import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Db } from '#shared/db/database.ts';
 import { claimDeliveries, type ClaimedDelivery, type ConfigKey } from '#shared/db/deliveries.ts';
 import { claimFastDeliveries, recordFastAttempts } from '#shared/db/fast-deliveries.ts';
-import { recordAttempts, type AttemptOutcome } from '#shared/db/delivery-attempts.ts';
+import { recordAttempts, type Attempt, type AttemptOutcome } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
@@ -23,7 +23,8 @@ import { openSecrets } from '#shared/webhooks/secrets.ts';
 import type { Agent } from 'undici';
 import { headersOf } from './headers.ts';
 import type { SigningConfig } from './origin.ts';
-import { outcomeOf } from './outcome.ts';
+import { Hosts } from './hosts.ts';
+import { isUp, outcomeOf } from './outcome.ts';
 import { post, type Posted } from './post.ts';
 
 /** How long a bell that came too early is held. Clocks differ; more than that is the bell of something else. */
@@ -54,6 +55,7 @@ export type Deliver = (key: ConfigKey) => Promise<void>;
 /** @throws when the database cannot be reached: the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
   const { db, ringer, webhook, log } = parts;
+  const hosts = new Hosts(webhook.hostConcurrency);
   const leaseSeconds = webhook.timeoutMs / 1000 + leaseMarginSeconds;
   const claim = claimDeliveries(db, { leaseSeconds });
   const record = recordAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
@@ -61,6 +63,31 @@ export function createDeliver(parts: DeliverParts): Deliver {
   const recordFast = recordFastAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
 
   async function attempt(delivery: ClaimedDelivery): Promise<void> {
+    const entry = await hosts.enter(hostOf(delivery.config.url), delivery.failures);
+    const startedAt = new Date();
+    if (entry.kind === 'put off') {
+      const outcome = { kind: 'put off' as const, delaySeconds: entry.delaySeconds };
+      return settle({ delivery, startedAt, durationMs: 0, ...failed(null), outcome });
+    }
+    let up = false;
+    try {
+      const made = await make(delivery);
+      up = isUp(made.posted);
+      await settle({
+        delivery,
+        startedAt,
+        durationMs: made.durationMs,
+        ...made.posted,
+        outcome: made.outcome,
+      });
+    } finally {
+      entry.leave(up);
+    }
+  }
+
+  async function make(
+    delivery: ClaimedDelivery,
+  ): Promise<{ posted: Posted; durationMs: number; outcome: AttemptOutcome }> {
     const { protocolVersion } = delivery.config;
     const body = await readWebhookBody(
       db,
@@ -69,7 +96,6 @@ export function createDeliver(parts: DeliverParts): Deliver {
       webhook.maxBodyBytes,
       protocolVersion,
     );
-    const startedAt = new Date();
     const start = performance.now();
     const posted = body === undefined ? failed('the event is no longer stored') : await send(delivery, body);
     const durationMs = Math.round(performance.now() - start);
@@ -79,13 +105,18 @@ export function createDeliver(parts: DeliverParts): Deliver {
     });
     const outcome: AttemptOutcome =
       judged.kind !== 'delivered' && isTest(delivery.seq) ? { kind: 'test failed' } : judged;
-    const { taskId, configId, seq, attempt } = delivery;
-    const { status, error, responseStart } = posted;
-    const recordIt = delivery.config.ordered ? record : recordFast;
-    const bells = await recordIt({ delivery, startedAt, durationMs, status, error, responseStart, outcome });
+    return { posted, durationMs, outcome };
+  }
+
+  async function settle(made: Attempt & { delivery: ClaimedDelivery }): Promise<void> {
+    const { durationMs, status, error, outcome } = made;
+    const { taskId, configId, seq, attempt, config } = made.delivery;
+    const bells = await (config.ordered ? record(made) : recordFast(made));
     const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
     if (bells === undefined) log.info(line, 'a webhook was attempted; its config was changed meanwhile');
     else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');
+    else if (outcome.kind === 'put off')
+      log.debug(line, 'a webhook was put off: its host is busy or failing');
     else log.warn(line, 'a webhook failed');
     ringer.ring(bells ?? []);
   }
@@ -136,6 +167,10 @@ export function createDeliver(parts: DeliverParts): Deliver {
   };
 }
 
-function failed(error: string): Posted {
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : '';
+}
+
+function failed(error: string | null): Posted {
   return { status: null, error, responseStart: null, retryAfter: undefined };
 }

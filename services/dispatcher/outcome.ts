@@ -3,6 +3,11 @@ import type { AttemptOutcome } from '#shared/db/delivery-attempts.ts';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
 import type { Posted } from './post.ts';
 
+/** Whether the receiver is there and takes requests, whatever it thinks of this one. */
+export function isUp({ status }: Pick<Posted, 'status'>): boolean {
+  return status !== null && status < 500 && status !== 429;
+}
+
 /**
  * @param failures attempts in a row that failed before this one
  * @param moment `chance` from 0 to 1; `now` in milliseconds since 1970

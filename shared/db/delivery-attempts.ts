@@ -14,6 +14,8 @@ export type AttemptOutcome =
   | { kind: 'retry'; delaySeconds: number }
   /** The config is disabled: this delivery and all that wait behind it have failed. */
   | { kind: 'given up'; reason: string }
+  /** No attempt was made: its host has no place for it now. */
+  | { kind: 'put off'; delaySeconds: number }
   /** A test is not repeated, and says nothing about the config. */
   | { kind: 'test failed' };
 
@@ -67,7 +69,7 @@ export function attemptInput(attempts: readonly Attempt[]) {
         ${column((one) => one.durationMs)}::int[], ${column((one) => one.status)}::int[],
         ${column((one) => one.error)}::text[], ${column((one) => one.responseStart)}::text[],
         ${column((one) => one.outcome.kind)}::text[],
-        ${column((one) => (one.outcome.kind === 'retry' ? one.outcome.delaySeconds : null))}::float8[],
+        ${column((one) => ('delaySeconds' in one.outcome ? one.outcome.delaySeconds : null))}::float8[],
         ${column((one) => (one.outcome.kind === 'given up' ? one.outcome.reason : null))}::text[]
       ) as input (
         task_id, config_id, seq, attempt, fence, started_at, duration_ms, status, error, response_start, outcome, delay,
@@ -84,10 +86,11 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
         fence = c.fence + 1,
         lease_until = null,
         failures = case input.outcome
-          when 'delivered' then 0 when 'test failed' then c.failures else c.failures + 1 end,
+          when 'delivered' then 0 when 'test failed' then c.failures when 'put off' then c.failures
+          else c.failures + 1 end,
         next_attempt_at = case
           -- Whole milliseconds: a bell at this time must not come a fraction before it.
-          when input.outcome = 'retry' then date_trunc('milliseconds', now() + input.delay * interval '1 second')
+          when input.delay is not null then date_trunc('milliseconds', now() + input.delay * interval '1 second')
           else c.next_attempt_at end,
         disabled_at = case when input.outcome = 'given up' then now() end,
         disabled_reason = input.reason
@@ -98,13 +101,16 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
       insert into delivery_attempts
         (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
       select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from held
+      where outcome <> 'put off'
     ),
     delivery as (
       update deliveries d set
         attempts = held.attempt,
         state = case held.outcome when 'delivered' then 'delivered' when 'retry' then d.state else 'failed' end,
         settled_at = case when held.outcome <> 'retry' then now() end
-      from held where d.task_id = held.task_id and d.config_id = held.config_id and d.seq = held.seq
+      from held
+      where d.task_id = held.task_id and d.config_id = held.config_id and d.seq = held.seq
+        and held.outcome <> 'put off'
     )
     select task_id, config_id from held`.execute(db);
   return rows.map((row) => ({ taskId: row.task_id, configId: row.config_id }));

@@ -125,11 +125,13 @@ async function settle(db: Db, bellGraceSeconds: number, attempts: readonly Attem
     ),
     held as (
       update deliveries d set
-        state = case input.outcome when 'delivered' then 'delivered' when 'retry' then d.state else 'failed' end,
-        settled_at = case when input.outcome <> 'retry' then now() end,
+        state = case
+          when input.outcome = 'delivered' then 'delivered' when input.delay is not null then d.state else 'failed' end,
+        settled_at = case when input.delay is null then now() end,
+        attempts = case when input.outcome = 'put off' then d.attempts - 1 else d.attempts end,
         failures = case when input.outcome = 'retry' then d.failures + 1 else d.failures end,
         lease_until = null,
-        due_at = case when input.outcome = 'retry'
+        due_at = case when input.delay is not null
           then date_trunc('milliseconds', now() + input.delay * interval '1 second') end,
         bell_at = now() + (coalesce(input.delay, 0) + ${bellGraceSeconds}) * interval '1 second'
       from input join config on config.task_id = input.task_id and config.id = input.config_id
@@ -142,6 +144,7 @@ async function settle(db: Db, bellGraceSeconds: number, attempts: readonly Attem
       insert into delivery_attempts
         (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
       select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from held
+      where outcome <> 'put off'
     ),
     changed as (
       update webhook_configs c set
@@ -157,7 +160,7 @@ async function settle(db: Db, bellGraceSeconds: number, attempts: readonly Attem
     ),
     bell as (
       insert into outbox (kind, task_id, config_id, due_at, claimed_until)
-      select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from held where outcome = 'retry'
+      select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from held where delay is not null
       returning id, task_id, config_id, due_at
     )
     select held.task_id, held.config_id, held.seq, held.outcome, held.due_at, (

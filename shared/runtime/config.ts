@@ -167,6 +167,8 @@ export interface WebhookConfig {
   scheduleSeconds: readonly number[];
   /** Larger bodies are replaced by the status alone. */
   maxBodyBytes: number;
+  /** Attempts of one process at one host at a time. */
+  hostConcurrency: number;
 }
 
 /** The schedule of the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
@@ -301,6 +303,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
         min: 1024,
         max: 16 * 1024 * 1024,
       }),
+      hostConcurrency: reader.number('WEBHOOK_HOST_CONCURRENCY', 20, { min: 1, max: 1000 }),
     },
   };
   reader.check();
@@ -322,6 +325,20 @@ export function readMigrateConfig(env: Environment = environment): MigrateConfig
     create: reader.flag('DATABASE_CREATE', false),
     grantTo: reader.secret('DATABASE_GRANT_TO'),
   };
+  reader.check();
+  return config;
+}
+
+export function readAdminConfig(env: Environment = environment): { database: DatabaseConfig } {
+  const reader = new EnvReader(env);
+  const config = { database: readDatabase(reader) };
+  reader.check();
+  return config;
+}
+
+export function readEncryptionConfig(env: Environment = environment): { encryptionKeys: EncryptionKeys } {
+  const reader = new EnvReader(env);
+  const config = { encryptionKeys: readEncryptionKeys(reader) };
   reader.check();
   return config;
 }

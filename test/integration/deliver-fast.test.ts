@@ -94,7 +94,10 @@ test(
     await after.got(2);
     hang.resolve(500);
     await until(isSettled(task.taskId));
-    assert.deepEqual(after.events().toSorted(), [1, 2]);
+    assert.deepEqual(
+      after.events().toSorted((a, b) => a - b),
+      [1, 2],
+    );
     assert.deepEqual(
       (await statesOf(task.taskId)).map(([, state]) => state),
       ['delivered', 'delivered'],

@@ -100,6 +100,7 @@ export interface DispatcherOptions {
   resolve?: Resolve;
   graceSeconds?: number;
   signing?: SigningConfig;
+  hostConcurrency?: number;
 }
 
 /** Dispatchers on one Cloud Tasks queue, whose requests go to them in turn. */
@@ -151,6 +152,7 @@ export async function startDispatchers(
     timeoutMs,
     scheduleSeconds: options.schedule ?? [0, 0.02, 0.02, 0.02],
     maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
+    hostConcurrency: options.hostConcurrency ?? 20,
   };
   for (let index = 0; index < count; index++) {
     const deliver = createDeliver({

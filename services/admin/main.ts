@@ -1,0 +1,42 @@
+/**
+ * `npm run admin -- <command>`: what an operator looks at or does by hand, on the database that the environment names.
+ * A command is a file beside this one and a line here.
+ */
+import { openDatabase } from '#shared/db/database.ts';
+import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { environment, readAdminConfig } from '#shared/runtime/config.ts';
+import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
+import { messageOf } from '#shared/runtime/log.ts';
+import { CommandError, type Command } from './command.ts';
+import { reseal } from './reseal.ts';
+import { webhooks } from './webhooks.ts';
+
+const commands: Readonly<Record<string, Command>> = { webhooks, reseal };
+
+const [name = '', ...args] = process.argv.slice(2);
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+const print = (line: string): boolean => process.stdout.write(`${line}\n`);
+
+if (command === undefined) {
+  print('npm run admin -- <command>\n');
+  for (const [each, { usage }] of Object.entries(commands)) print(`  ${each.padEnd(12)}${usage}`);
+  process.exitCode = 2;
+} else {
+  const secrets = await secretsOrExit(() => openSecretVariables(environment));
+  const config = configOrExit(() => readAdminConfig(secrets.env));
+  const { db, pool } = openDatabase({
+    ...config.database,
+    applicationName: 'longhaul-admin',
+    onError: () => undefined,
+  });
+  try {
+    await command.run({ db, env: secrets.env, args, print });
+  } catch (error) {
+    process.stderr.write(
+      `${error instanceof CommandError ? error.message : `failed: ${messageOf(error)}`}\n`,
+    );
+    process.exitCode = 1;
+  } finally {
+    await Promise.all([pool.end(), secrets.close()]);
+  }
+}

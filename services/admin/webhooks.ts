@@ -1,0 +1,50 @@
+/** `npm run admin -- webhooks`: what waits, for how long, and which hosts fail. */
+import { parseArgs } from 'node:util';
+import { deliveryNumbers } from '#shared/db/webhook-numbers.ts';
+import { CommandError, type Command } from './command.ts';
+
+export const webhooks: Command = {
+  usage: '[--hours 24] [--json]   undelivered webhooks, and failure rates by host',
+  run: async ({ db, args, print }) => {
+    const { hours, json } = readArguments(args);
+    const numbers = await deliveryNumbers(db, hours);
+    if (json) {
+      print(JSON.stringify(numbers));
+      return;
+    }
+    const { pending, oldestPendingSeconds, disabledConfigs, hosts } = numbers;
+    print(`pending deliveries     ${pending}`);
+    print(`oldest of them         ${oldestPendingSeconds === null ? '-' : `${oldestPendingSeconds} s`}`);
+    print(`disabled webhooks      ${disabledConfigs}`);
+    print(`\nattempts in the last ${hours} h, the most failures first`);
+    print(
+      `${'host'.padEnd(40)}${'attempts'.padStart(10)}${'failed'.padStart(10)}${'rate'.padStart(8)}${'p95 ms'.padStart(9)}`,
+    );
+    for (const { host, attempts, failed, p95Ms } of hosts) {
+      const rate = `${((100 * failed) / attempts).toFixed(1)}%`;
+      print(
+        host.padEnd(40) +
+          [
+            String(attempts).padStart(10),
+            String(failed).padStart(10),
+            rate.padStart(8),
+            String(p95Ms).padStart(9),
+          ].join(''),
+      );
+    }
+  },
+};
+
+function readArguments(args: readonly string[]): { hours: number; json: boolean } {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { hours: { type: 'string', default: '24' }, json: { type: 'boolean', default: false } },
+    });
+    const hours = Number(values.hours);
+    if (hours > 0 && hours <= 24 * 365) return { hours, json: values.json };
+  } catch {
+    // Told below.
+  }
+  throw new CommandError('webhooks takes --hours (a number above 0) and --json');
+}
