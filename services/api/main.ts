@@ -12,6 +12,7 @@ import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { readApiConfig } from '#shared/runtime/config.ts';
 import { checkDatabase } from '#shared/db/check.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAgentCard } from './agent-card.ts';
@@ -24,6 +25,7 @@ import { createSend } from './send-message.ts';
 
 const config = configOrExit(() => readApiConfig());
 const log = createLogger('api', config.logLevel);
+armFaultPoint(config.faultPoint);
 
 await runService(log, config.drainMs, async () => {
   const { db, pool } = openDatabase({

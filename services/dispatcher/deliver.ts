@@ -15,6 +15,7 @@ import { claimDeliveries, type ClaimedDelivery, type ConfigKey } from '#shared/d
 import { recordAttempts } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
@@ -26,9 +27,6 @@ import { post, type Posted } from './post.ts';
 
 /** How long a bell that came too early is held. Clocks differ; more than that is the bell of something else. */
 const longestWaitMs = 2_000;
-
-/** What a lease lasts longer than a POST. */
-const leaseMarginSeconds = 15;
 
 export interface DeliverParts {
   db: Db;
@@ -47,10 +45,11 @@ export type Deliver = (key: ConfigKey) => Promise<void>;
 /** @throws when the database cannot be reached: the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
   const { db, ringer, webhook, log } = parts;
-  const claim = claimDeliveries(db, { leaseSeconds: webhook.timeoutMs / 1000 + leaseMarginSeconds });
+  const claim = claimDeliveries(db, { leaseSeconds: webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds });
   const record = recordAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
 
   async function attempt(delivery: ClaimedDelivery): Promise<void> {
+    passFaultPoint('delivery-claimed');
     const { protocolVersion } = delivery.config;
     const body = await readWebhookBody(
       db,
@@ -62,6 +61,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     const startedAt = new Date();
     const start = performance.now();
     const posted = body === undefined ? failed('the event is no longer stored') : await send(delivery, body);
+    passFaultPoint('webhook-posted');
     const durationMs = Math.round(performance.now() - start);
     const outcome = outcomeOf(posted, delivery.failures, webhook.scheduleSeconds, {
       chance: Math.random(),
@@ -70,6 +70,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     const { taskId, configId, seq, attempt } = delivery;
     const { status, error, responseStart } = posted;
     const bells = await record({ delivery, startedAt, durationMs, status, error, responseStart, outcome });
+    passFaultPoint('attempt-recorded');
     const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
     if (bells === undefined) log.info(line, 'a webhook was attempted; its config was changed meanwhile');
     else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');

@@ -6,6 +6,7 @@ import { createSealer } from '#shared/db/seal.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { readDispatcherConfig } from '#shared/runtime/config.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createApp } from './app.ts';
@@ -14,6 +15,7 @@ import { createReceiverAgent } from './guard.ts';
 
 const config = configOrExit(() => readDispatcherConfig());
 const log = createLogger('dispatcher', config.logLevel);
+armFaultPoint(config.faultPoint);
 const { allowHosts } = config.webhookGuard;
 
 await runService(log, config.drainMs, async () => {

@@ -10,6 +10,7 @@ import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher, pullTurns } from '#shared/gcp/pubsub.ts';
 import { readWorkerConfig } from '#shared/runtime/config.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { loadAgent } from './agent/load.ts';
@@ -19,6 +20,7 @@ import { createLeaseKeeper } from './lease-keeper.ts';
 
 const config = configOrExit(() => readWorkerConfig());
 const log = createLogger('worker', config.logLevel);
+armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
 await runService(log, config.drainMs, async () => {

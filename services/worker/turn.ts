@@ -9,6 +9,7 @@ import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { ArtifactStream, HistoryEntry, StepContext, StepOptions, Turn } from './agent/agent.ts';
 import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
 import type { HeldLease } from './lease-keeper.ts';
@@ -49,6 +50,7 @@ export function createTurn({ held, input, signal, write, ringer }: TurnParts): T
     if (options.sideEffects === true) await store([], [{ ...place, output: null, usage: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
     const result = await run({ idempotencyKey, signal });
+    passFaultPoint('step-run');
     const output: Json = result ?? null;
     const usage = options.usage?.(output);
     await store(
@@ -61,6 +63,7 @@ export function createTurn({ held, input, signal, write, ringer }: TurnParts): T
         },
       ],
     );
+    passFaultPoint('step-recorded');
     return result;
   }
 
