@@ -24,7 +24,11 @@ export interface RunOptions {
 const dieWithParent = new URL('../../services/local/die-with-parent.ts', import.meta.url);
 
 /** Runs a TypeScript file of this project with the Node that runs the tests. Killed when the test ends. */
-export function runNode(t: TestContext, args: readonly string[], options: RunOptions = {}): Running {
+export function runNode(
+  t: Pick<TestContext, 'after'>,
+  args: readonly string[],
+  options: RunOptions = {},
+): Running {
   const { env, ...ids } = options;
   const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends it should the tests be killed
