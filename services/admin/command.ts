@@ -5,14 +5,14 @@ import type { Environment } from '#shared/runtime/env.ts';
 export interface Command {
   /** One line: arguments, and what it does. */
   usage: string;
-  run(context: CommandContext): Promise<void>;
+  run: (context: CommandContext) => Promise<void>;
 }
 
 export interface CommandContext {
   db: Db;
   env: Environment;
   args: readonly string[];
-  print(line: string): void;
+  print: (line: string) => void;
 }
 
 /** What the operator has to know or to do otherwise. */

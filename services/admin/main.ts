@@ -8,10 +8,11 @@ import { environment, readAdminConfig } from '#shared/runtime/config.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { messageOf } from '#shared/runtime/log.ts';
 import { CommandError, type Command } from './command.ts';
+import { deleteOwner } from './delete-owner.ts';
 import { reseal } from './reseal.ts';
 import { webhooks } from './webhooks.ts';
 
-const commands: Readonly<Record<string, Command>> = { webhooks, reseal };
+const commands: Readonly<Record<string, Command>> = { webhooks, reseal, 'delete-owner': deleteOwner };
 
 const [name = '', ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

@@ -140,3 +140,29 @@ test(
     assert.match((await admin(t, env, 'reseal')).output, /0 webhooks were sealed/);
   },
 );
+
+test('delete-owner: removes all that a caller has, and nothing of others', { timeout }, async (t) => {
+  const { db, url } = await database(t);
+  const { ringer } = await startDispatchers(t, db, 1);
+  const mine = await startTask(db, ringer);
+  const other = await startTask(db, ringer);
+  await db.updateTable('tasks').set({ owner: 'eve' }).where('id', '=', other.taskId).execute();
+  const env = { DATABASE_URL: url };
+  assert.equal((await admin(t, env, 'delete-owner', caller.owner)).code, 1, 'not without --yes');
+  const { code, output } = await admin(
+    t,
+    env,
+    'delete-owner',
+    caller.owner,
+    '--tenant',
+    caller.tenant,
+    '--yes',
+  );
+  assert.equal(code, 0);
+  assert.match(output, /1 tasks/);
+  for (const table of ['gates', 'events', 'messages'] as const) {
+    const left = await db.selectFrom(table).select('task_id').distinct().execute();
+    assert.deepEqual(left, [{ task_id: other.taskId }]);
+  }
+  assert.notEqual(mine.taskId, other.taskId);
+});

@@ -11,7 +11,7 @@ import { startTestServer, type TestServer } from './test-server.ts';
 export interface TestDatabase {
   readonly url: string;
   /** Drops the database, whoever is still connected to it. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** Names the address of the server of this run. */

@@ -1,0 +1,38 @@
+/** `npm run admin -- delete-owner`: removes all that a caller has, as data protection asks for. */
+import { parseArgs } from 'node:util';
+import { removeSendsOf, removeTasksOf } from '#shared/db/retention.ts';
+import { CommandError, type Command } from './command.ts';
+
+/** A removal takes a row from each of nine tables. */
+const batch = 100;
+
+export const deleteOwner: Command = {
+  usage: '<owner> [--tenant T] --yes   removes all tasks of a caller, whatever their state, for good',
+  run: async ({ db, args, print }) => {
+    const { owner, tenant } = readArguments(args);
+    let removed = 0;
+    for (let found = batch; found === batch; removed += found) {
+      found = await removeTasksOf(db, { tenant, owner }, batch);
+    }
+    await removeSendsOf(db, { tenant, owner });
+    print(`${removed} tasks of ${owner} were removed`);
+  },
+};
+
+function readArguments(args: readonly string[]): { owner: string; tenant: string } {
+  const usage =
+    'delete-owner takes the owner as tasks have it, --tenant where one is used, and --yes to mean it';
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { tenant: { type: 'string', default: '' }, yes: { type: 'boolean', default: false } },
+    });
+    const [owner] = positionals;
+    if (owner !== undefined && positionals.length === 1 && values.yes)
+      return { owner, tenant: values.tenant };
+  } catch {
+    // Told below.
+  }
+  throw new CommandError(usage);
+}
