@@ -24,7 +24,7 @@ async function run(receivers: Record<string, number>, perSecond: number): Promis
   const cleanups: (() => unknown)[] = [];
   const t = { after: (cleanup: () => unknown) => void cleanups.unshift(cleanup) };
   try {
-    const stack = await startStack(t, { MAX_DISPATCHES_PER_SECOND: '10000' });
+    const stack = await startStack(t);
     await stack.start('dispatcher');
     await runZoo(t, stack, {
       receivers: { good: 1 },
