@@ -10,12 +10,10 @@ export async function up(db: Kysely<never>): Promise<void> {
       add column previous_secret_until timestamptz,
       add column ordered boolean not null default true`.execute(db);
 
-  // Of configs that ask for speed: each delivery is attempted by itself, under a lease and at a time of its own. Of the
-  // others: what waited may be told by the delivery of a later event, which then tells of all from `merged_from` on.
+  // Of configs that ask for speed: each delivery is attempted by itself, under a lease and at a time of its own.
   await sql`
     alter table deliveries
       add column failures smallint not null default 0,
       add column lease_until timestamptz,
-      add column due_at timestamptz,
-      add column merged_from integer`.execute(db);
+      add column due_at timestamptz`.execute(db);
 }
