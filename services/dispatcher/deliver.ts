@@ -94,6 +94,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
       delivery.seq,
       webhook.maxBodyBytes,
       protocolVersion,
+      delivery.mergedFrom,
     );
     const start = performance.now();
     const posted = body === undefined ? failed('the event is no longer stored') : await send(delivery, body);

@@ -19,7 +19,7 @@ export interface HeaderParts {
 
 export async function headersOf(parts: HeaderParts): Promise<Record<string, string>> {
   const { delivery, secrets, body, signing } = parts;
-  const { taskId, configId, seq, attempt } = delivery;
+  const { taskId, configId, seq, attempt, mergedFrom } = delivery;
   const timestamp = Math.floor(parts.now / 1000);
   // The same for every attempt, so that receivers can drop repeats.
   const id = `${taskId}.${configId}.${seq}`;
@@ -43,6 +43,7 @@ export async function headersOf(parts: HeaderParts): Promise<Record<string, stri
     ...(signature !== undefined && { 'webhook-signature': signature }),
     'longhaul-task-id': taskId,
     ...(isTest(seq) ? { 'longhaul-test': 'true' } : { 'longhaul-event': String(seq) }),
+    ...(mergedFrom !== null && { 'longhaul-merged-from': String(mergedFrom) }),
     ...(body.truncated && { 'longhaul-truncated': 'true' }),
     ...(authorization !== undefined && { authorization }),
     ...(secrets.token !== null && { 'x-a2a-notification-token': secrets.token }),

@@ -29,6 +29,8 @@ export interface ClaimedDelivery extends ConfigKey {
   /** The number of this attempt at this event, from 1. */
   attempt: number;
   fence: string;
+  /** The first event that this one tells of as well; null: it tells of itself. */
+  mergedFrom: number | null;
   /** How many attempts in a row have failed for this config. */
   failures: number;
   config: ClaimedConfig;
@@ -53,6 +55,7 @@ interface ClaimRow extends ConfigColumns {
   wait_ms: number;
   seq: number;
   attempts: number;
+  merged_from: number | null;
   fence: string;
   failures: number;
 }
@@ -108,7 +111,7 @@ async function claim(
       order by c.task_id, c.id for update of c
     ),
     look as (
-      select held.*, head.seq, head.attempts,
+      select held.*, head.seq, head.attempts, head.merged_from,
         extract(epoch from held.next_attempt_at - now()) * 1000 as wait_ms,
         case
           when held.disabled_at is not null or held.lease_until >= now() then 'idle'
@@ -120,7 +123,7 @@ async function claim(
         end as outcome
       from held join webhook_configs seen on seen.task_id = held.task_id and seen.id = held.id
       left join lateral (
-        select d.seq, d.attempts from deliveries d
+        select d.seq, d.attempts, d.merged_from from deliveries d
         where d.task_id = held.task_id and d.config_id = held.id and d.state = 'pending' order by d.seq limit 1
       ) head on true
     ),
@@ -130,7 +133,7 @@ async function claim(
       from look where c.task_id = look.task_id and c.id = look.id and look.outcome = 'claimed'
       returning c.task_id, c.id, c.fence
     )
-    select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts,
+    select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts, look.merged_from,
       claimed.fence, look.failures, look.url, look.token, look.auth_scheme, look.auth_credentials, look.events,
       look.protocol_version, look.signing_secret, look.ordered,
       case when look.previous_secret_until > now() then look.previous_secret end as previous_secret
@@ -154,7 +157,18 @@ function toClaim(row: ClaimRow, key: ConfigKey): DeliveryClaim {
   if (row.outcome !== 'claimed') return { kind: 'idle' };
   const { seq, fence, failures } = row;
   const config = toConfig(row);
-  return { kind: 'claimed', delivery: { ...key, seq, attempt: row.attempts + 1, fence, failures, config } };
+  return {
+    kind: 'claimed',
+    delivery: {
+      ...key,
+      seq,
+      attempt: row.attempts + 1,
+      mergedFrom: row.merged_from,
+      fence,
+      failures,
+      config,
+    },
+  };
 }
 
 export function toConfig(row: ConfigColumns): ClaimedConfig {

@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { freshClaim, type DeliveryBell } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
+import { mergeWaiting } from './merge-deliveries.ts';
 import { keyText, type ClaimedDelivery, type ConfigKey } from './deliveries.ts';
 
 /** What becomes of a delivery after an attempt. */
@@ -20,7 +21,7 @@ export type AttemptOutcome =
   | { kind: 'test failed' };
 
 export interface Attempt {
-  delivery: Pick<ClaimedDelivery, 'taskId' | 'configId' | 'seq' | 'attempt' | 'fence'>;
+  delivery: Pick<ClaimedDelivery, 'taskId' | 'configId' | 'seq' | 'attempt' | 'fence' | 'failures'>;
   startedAt: Date;
   durationMs: number;
   /** The HTTP status, where the receiver answered. */
@@ -47,6 +48,11 @@ async function record(
 ): Promise<(DeliveryBell[] | undefined)[]> {
   const [recorded, bells] = await db.transaction().execute(async (trx) => {
     const recorded = await settle(trx, attempts);
+    const held = new Set(recorded.map(keyText));
+    const late = attempts.flatMap(({ delivery, outcome }) =>
+      held.has(keyText(delivery)) && (outcome.kind === 'retry' || delivery.failures > 0) ? [delivery] : [],
+    );
+    if (late.length > 0) await mergeWaiting(trx, late);
     return [recorded, recorded.length === 0 ? [] : await ringForNext(trx, bellGraceSeconds, recorded)];
   });
   const held = new Set(recorded.map(keyText));

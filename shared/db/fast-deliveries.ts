@@ -15,7 +15,13 @@ import type { Db } from './database.ts';
 import { keyText, toConfig, type ClaimedDelivery, type ConfigColumns, type ConfigKey } from './deliveries.ts';
 import { attemptInput, type Attempt, type RecordAttempt } from './delivery-attempts.ts';
 
-type Row = ConfigColumns & { seq: number; attempts: number; failures: number; fence: string };
+type Row = ConfigColumns & {
+  seq: number;
+  attempts: number;
+  merged_from: number | null;
+  failures: number;
+  fence: string;
+};
 
 /** Takes up to so many deliveries of a config that asks for speed. */
 export type ClaimFast = (key: ConfigKey & { limit: number }) => Promise<ClaimedDelivery[]>;
@@ -56,7 +62,7 @@ async function claim(
     claimed as (
       update deliveries d set attempts = d.attempts + 1, lease_until = now() + ${leaseSeconds} * interval '1 second'
       from head where d.task_id = head.task_id and d.config_id = head.config_id and d.seq = head.seq
-      returning d.task_id, d.config_id, d.seq, d.attempts, d.failures
+      returning d.task_id, d.config_id, d.seq, d.attempts, d.merged_from, d.failures
     )
     select claimed.*, config.fence, config.url, config.token, config.auth_scheme, config.auth_credentials,
       config.events, config.protocol_version, config.signing_secret, config.ordered,
@@ -68,6 +74,7 @@ async function claim(
     configId: row.config_id,
     seq: row.seq,
     attempt: row.attempts,
+    mergedFrom: row.merged_from,
     fence: row.fence,
     failures: row.failures,
     config: toConfig(row),

@@ -28,6 +28,7 @@ create table deliveries (
   failures smallint not null default 0,
   lease_until timestamp with time zone,
   due_at timestamp with time zone,
+  merged_from integer,
   PRIMARY KEY (task_id, config_id, seq)
 ) with (fillfactor=80);
 CREATE INDEX deliveries_pending ON public.deliveries USING btree (bell_at) WHERE (state = 'pending'::text);

@@ -133,6 +133,7 @@ export interface Database {
     failures: Generated<number>;
     lease_until: NullableTime;
     due_at: NullableTime;
+    merged_from: number | null;
   };
   delivery_attempts: {
     task_id: string;

@@ -1,6 +1,12 @@
 /** Reading a task as it was right after one of its events: what a webhook about that event says (invariant 5). */
 import { sql } from 'kysely';
-import { foldArtifacts, type EventKind, type EventPayload, type TaskStatus } from '../domain/events.ts';
+import {
+  foldArtifacts,
+  type ArtifactUpdate,
+  type EventKind,
+  type EventPayload,
+  type TaskStatus,
+} from '../domain/events.ts';
 import type { Artifact, JsonObject } from '../domain/message.ts';
 import type { Db } from './database.ts';
 
@@ -25,6 +31,26 @@ export async function readEvent(
     .where('task_id', '=', taskId)
     .where('seq', '=', seq)
     .executeTakeFirst();
+}
+
+/** The updates of one artifact, in their order. */
+export async function readChunks(
+  db: Db,
+  taskId: string,
+  artifactId: string,
+  from: number,
+  to: number,
+): Promise<ArtifactUpdate[]> {
+  const rows = await db
+    .selectFrom('events')
+    .select('payload')
+    .where('task_id', '=', taskId)
+    .where('artifact_id', '=', artifactId)
+    .where('seq', '>=', from)
+    .where('seq', '<=', to)
+    .orderBy('seq')
+    .execute();
+  return rows.flatMap(({ payload }) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
 }
 
 /** The state of a task as it is now, as a change of state tells it. */

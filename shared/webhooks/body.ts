@@ -6,8 +6,8 @@
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
 import type { Db } from '../db/database.ts';
-import { readEvent, readStatusAsOf, readTaskAsOf, readTaskStatus } from '../db/task-as-of.ts';
-import type { EventPayload, TaskStatus } from '../domain/events.ts';
+import { readChunks, readEvent, readStatusAsOf, readTaskAsOf, readTaskStatus } from '../db/task-as-of.ts';
+import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { classOf, stateClass } from '../domain/task.ts';
 import { webhooksExtensionUri } from './options.ts';
 
@@ -20,6 +20,22 @@ export interface WebhookBody {
 
 const v03 = new V03PushNotificationSerializer();
 
+/** One chunk in place of several of the same artifact; what is no chunk stays as it is. */
+async function readMergedChunks(
+  db: Db,
+  taskId: string,
+  from: number,
+  to: number,
+  payload: EventPayload,
+): Promise<EventPayload> {
+  if (!('artifactUpdate' in payload)) return payload;
+  const { artifactUpdate: last } = payload;
+  const chunks = await readChunks(db, taskId, last.artifact.artifactId, from, to);
+  const [artifact = last.artifact] = foldArtifacts(chunks);
+  const append = chunks.every((chunk) => chunk.append === true);
+  return { artifactUpdate: { ...last, artifact, append } };
+}
+
 /** Tests are numbered below the events; see ../db/webhook-deliveries.ts. */
 export function isTest(seq: number): boolean {
   return seq < 0;
@@ -27,6 +43,7 @@ export function isTest(seq: number): boolean {
 
 /**
  * @param version of the protocol, as the config was registered
+ * @param mergedFrom the first event that this one tells of as well (see ../db/merge-deliveries.ts)
  * @returns undefined where there is no such event any more
  */
 export async function readWebhookBody(
@@ -35,10 +52,12 @@ export async function readWebhookBody(
   seq: number,
   maxBytes: number,
   version: string,
+  mergedFrom: number | null,
 ): Promise<WebhookBody | undefined> {
   const event = isTest(seq) ? await testEvent(db, taskId) : await readEvent(db, taskId, seq);
   if (event === undefined) return undefined;
-  const { payload } = event;
+  const payload =
+    mergedFrom === null ? event.payload : await readMergedChunks(db, taskId, mergedFrom, seq, event.payload);
   const legacy = version === '0.3';
   const whole =
     'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
