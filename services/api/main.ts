@@ -14,6 +14,7 @@ import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readApiConfig } from '#shared/runtime/config.ts';
 import { checkDatabase } from '#shared/db/check.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
@@ -33,6 +34,7 @@ import { createSend } from './send-message.ts';
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readApiConfig(secrets.env));
 const log = createLogger('api', config.logLevel);
+armFaultPoint(config.faultPoint);
 
 await runService(log, config.drainMs, async () => {
   const { db, pool } = openDatabase({

@@ -18,6 +18,7 @@ import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
 import { callerOf } from './caller.ts';
 import { checkMessage, checkPartSizes } from './check-message.ts';
@@ -97,6 +98,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
         : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion, options),
   });
   if (bells !== undefined) {
+    passFaultPoint('message-stored');
     parts.ringer.ring(bells);
     const task: TaskView = {
       id: taskId,
@@ -148,6 +150,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   });
   switch (result.kind) {
     case 'accepted':
+      passFaultPoint('message-stored');
       parts.ringer.ring(result.bells);
       return { taskId, turn: result.turn, created: undefined };
     case 'repeat':

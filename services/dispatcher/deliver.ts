@@ -16,6 +16,7 @@ import { claimFastDeliveries, recordFastAttempts } from '#shared/db/fast-deliver
 import { recordAttempts, type Attempt, type AttemptOutcome } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
@@ -33,9 +34,6 @@ const longestWaitMs = 2_000;
 /** Attempts at once for one config that asks for speed, and how long one call goes on with them. */
 const fastAtOnce = 16;
 const longestRunMs = 60_000;
-
-/** What a lease lasts longer than a POST. */
-const leaseMarginSeconds = 15;
 
 export interface DeliverParts {
   db: Db;
@@ -56,13 +54,14 @@ export type Deliver = (key: ConfigKey) => Promise<void>;
 export function createDeliver(parts: DeliverParts): Deliver {
   const { db, ringer, webhook, log } = parts;
   const hosts = new Hosts(webhook.hostConcurrency);
-  const leaseSeconds = webhook.timeoutMs / 1000 + leaseMarginSeconds;
+  const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
   const claim = claimDeliveries(db, { leaseSeconds });
   const record = recordAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
   const claimFast = claimFastDeliveries(db, { leaseSeconds });
   const recordFast = recordFastAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
 
   async function attempt(delivery: ClaimedDelivery): Promise<void> {
+    passFaultPoint('delivery-claimed');
     const entry = await hosts.enter(hostOf(delivery.config.url), delivery.failures);
     const startedAt = new Date();
     if (entry.kind === 'put off') {
@@ -98,6 +97,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     );
     const start = performance.now();
     const posted = body === undefined ? failed('the event is no longer stored') : await send(delivery, body);
+    passFaultPoint('webhook-posted');
     const durationMs = Math.round(performance.now() - start);
     const judged = outcomeOf(posted, delivery.failures, webhook.scheduleSeconds, {
       chance: Math.random(),
@@ -112,6 +112,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     const { durationMs, status, error, outcome } = made;
     const { taskId, configId, seq, attempt, config } = made.delivery;
     const bells = await (config.ordered ? record(made) : recordFast(made));
+    passFaultPoint('attempt-recorded');
     const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
     if (bells === undefined) log.info(line, 'a webhook was attempted; its config was changed meanwhile');
     else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');

@@ -8,6 +8,7 @@ import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readDispatcherConfig } from '#shared/runtime/config.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
@@ -18,6 +19,7 @@ import { createReceiverAgent } from './guard.ts';
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readDispatcherConfig(secrets.env));
 const log = createLogger('dispatcher', config.logLevel);
+armFaultPoint(config.faultPoint);
 const { allowHosts } = config.webhookGuard;
 
 await runService(log, config.drainMs, async () => {

@@ -6,6 +6,7 @@
 import type { NewEvent } from '#shared/db/turns.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import type { Artifact, Part } from '#shared/domain/message.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { ArtifactStream } from './agent/agent.ts';
 
 const chunkMs = 100;
@@ -41,7 +42,10 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
     buffered = [];
     bufferedChars = 0;
     const event = artifactEvent(update, last ? whole : undefined);
-    written = written.then(() => target.write(event));
+    written = written.then(async () => {
+      await target.write(event);
+      if (!last) passFaultPoint('piece-stored');
+    });
     // The failure is told by close(); a turn that has lost its lease is aborted by its own signal.
     written.catch(() => (failed = true));
   }

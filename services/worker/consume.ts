@@ -6,6 +6,7 @@
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Claim } from '#shared/db/leases.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { runTurn, type RunParts, type Stopping } from './run-turn.ts';
@@ -49,6 +50,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     const result = await claim(taskId);
     onAnswered();
     if (result.kind !== 'claimed') return;
+    passFaultPoint('turn-claimed');
     ringer.ring(result.bells);
     await runTurn(parts, result, keeper.hold(result.lease, claimedAt), bounds);
   }

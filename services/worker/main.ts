@@ -13,6 +13,7 @@ import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readWorkerConfig } from '#shared/runtime/config.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { loadAgent } from './agent/load.ts';
@@ -24,6 +25,7 @@ import { createLeaseKeeper } from './lease-keeper.ts';
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readWorkerConfig(secrets.env));
 const log = createLogger('worker', config.logLevel);
+armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
 await runService(log, config.drainMs, async () => {

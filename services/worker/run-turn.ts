@@ -20,6 +20,7 @@ import type { EventPayload } from '#shared/domain/events.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { turnBackoffSeconds } from '#shared/domain/backoff.ts';
 import type { TaskState } from '#shared/domain/task.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
 import type { HeldLease } from './lease-keeper.ts';
@@ -55,6 +56,7 @@ export async function runTurn(
   try {
     const finish = await attempt(parts, { held, attempts, stopping, log });
     const { bells } = await insist(held, log, () => parts.write({ lease, finish }));
+    passFaultPoint('turn-ended');
     parts.ringer.ring(bells);
     const end = finish.kind === 'end' ? finish.state : finish.kind;
     log.info({ end, attempts, ms: Math.round(performance.now() - began) }, 'turn ended');

@@ -10,6 +10,7 @@ import type { EventPayload } from '#shared/domain/events.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type {
   ArtifactStream,
   EarlierTurn,
@@ -68,6 +69,7 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
     if (options.sideEffects === true) await store([], [{ ...place, output: null, usage: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
     const result = await runWithPolicy(run, idempotencyKey, signal, options);
+    passFaultPoint('step-run');
     const output: Json = result ?? null;
     const usage = options.usage?.(output);
     await store(
@@ -80,6 +82,7 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
         },
       ],
     );
+    passFaultPoint('step-recorded');
     return result;
   }
 

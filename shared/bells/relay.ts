@@ -4,6 +4,7 @@
  */
 import { claimUnrungBells } from '../db/bells.ts';
 import type { Db } from '../db/database.ts';
+import { passFaultPoint } from '../runtime/fault-points.ts';
 import type { Ringer } from './ringer.ts';
 
 const batch = 500;
@@ -12,6 +13,7 @@ const claimSeconds = 15;
 /** One pass. @returns whether there may be more */
 export async function relayBells(parts: { db: Db; ringer: Ringer }): Promise<boolean> {
   const bells = await claimUnrungBells(parts.db, batch, claimSeconds);
+  if (bells.length > 0) passFaultPoint('bells-claimed');
   await parts.ringer.ringAll(bells);
   return bells.length === batch;
 }

@@ -9,6 +9,7 @@ import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } 
 import { readAuth, type AuthConfig } from './auth-config.ts';
 import { parseSigningKeys, type WebhookKey } from '../webhooks/signing-keys.ts';
 import { EnvReader, type Environment } from './env.ts';
+import { faultPointNames, parseFaultPoint, type FaultPoint } from './fault-points.ts';
 
 export const environment: Environment = process.env;
 
@@ -18,6 +19,8 @@ export interface CommonConfig {
   port: number;
   /** Time that a service gives itself to stop after SIGTERM; Cloud Run kills it after 10 s. */
   drainMs: number;
+  /** Where the process kills itself; for tests. */
+  faultPoint: FaultPoint | undefined;
 }
 
 export interface PubSubConfig {
@@ -165,6 +168,8 @@ export interface WebhookConfig {
   timeoutMs: number;
   /** Seconds before each attempt, the first included (0); the delivery fails when they are spent. */
   scheduleSeconds: readonly number[];
+  /** What the lease on an attempt lasts longer than `timeoutMs`: reading the event before, recording after. */
+  leaseMarginSeconds: number;
   /** Larger bodies are replaced by the status alone. */
   maxBodyBytes: number;
   /** Attempts of one process at one host at a time. */
@@ -298,6 +303,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     ...readBells(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
+      leaseMarginSeconds: reader.number('WEBHOOK_LEASE_MARGIN_SECONDS', 15, { min: 1, max: 600 }),
       scheduleSeconds: readSchedule(reader),
       maxBodyBytes: reader.number('WEBHOOK_MAX_BODY_BYTES', 1024 * 1024, {
         min: 1024,
@@ -349,7 +355,20 @@ function readCommon(reader: EnvReader, port: number): CommonConfig {
     host: reader.string('HOST', '0.0.0.0'),
     port: reader.number('PORT', port, { min: 0, max: 65_535 }),
     drainMs: 1000 * reader.number('DRAIN_SECONDS', 8, { min: 0, max: 600, whole: false }),
+    faultPoint: readFaultPoint(reader),
   };
+}
+
+function readFaultPoint(reader: EnvReader): FaultPoint | undefined {
+  const text = reader.optional('FAULT_POINT');
+  if (text === undefined) return undefined;
+  const point = parseFaultPoint(text);
+  if (point === undefined) {
+    reader.problem(
+      `FAULT_POINT must be one of ${faultPointNames.join(', ')}, with ":n" for the n-th passage, not "${text}"`,
+    );
+  }
+  return point;
 }
 
 function readAgent(reader: EnvReader): AgentConfig {

@@ -150,6 +150,7 @@ export async function startDispatchers(
   const agent = createReceiverAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
   const webhook = {
     timeoutMs,
+    leaseMarginSeconds: 15,
     scheduleSeconds: options.schedule ?? [0, 0.02, 0.02, 0.02],
     maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
     hostConcurrency: options.hostConcurrency ?? 20,
