@@ -1,0 +1,237 @@
+/**
+ * The true order of what happened to the gates, kept by triggers under the very row locks that order it, and what must
+ * be so of it and of the log of those who acted (invariants 2 to 7 of ARCHITECTURE.md).
+ */
+import assert from 'node:assert/strict';
+import type { Pool } from 'pg';
+import { classOf, stateClass, type TaskState } from '#shared/domain/task.ts';
+import type { Done } from './world.ts';
+
+export async function recordHistory(pool: Pool): Promise<void> {
+  await pool.query(`
+    create table gate_history (
+      id bigint generated always as identity primary key, task_id uuid, fence int, turn int, last_turn int,
+      last_event int, state_class int, config_rev int
+    );
+    create index on gate_history (task_id);
+    create function record_gate() returns trigger language plpgsql as $$ begin
+      insert into gate_history (task_id, fence, turn, last_turn, last_event, state_class, config_rev)
+      values (new.task_id, new.fence, new.turn, new.last_turn, new.last_event, new.state_class, new.config_rev);
+      return null;
+    end $$;
+    create trigger record_gate after insert or update on gates for each row execute function record_gate();
+    create table config_history (task_id uuid, config_id text, events text, change text, at bigint, state_class int);
+    create function record_config() returns trigger language plpgsql as $$ declare config record; begin
+      config := case when tg_op = 'DELETE' then old else new end;
+      insert into config_history
+      select config.task_id, config.id, config.events, tg_op, max(h.id), max(g.state_class)
+      from gate_history h join gates g on g.task_id = h.task_id where h.task_id = config.task_id;
+      return null;
+    end $$;
+    create trigger record_config after insert or delete on webhook_configs
+      for each row execute function record_config();`);
+}
+
+interface GateRow {
+  id: number;
+  fence: number;
+  turn: number;
+  last_turn: number;
+  last_event: number;
+  state_class: number;
+  config_rev: number;
+}
+
+interface EventRow {
+  seq: number;
+  kind: string;
+  payload: { fence?: number; statusUpdate?: { status: { state: TaskState } } };
+}
+
+/** Everything about one task, after all was done and drained. */
+export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]): Promise<void> {
+  const done = all.filter((one) => one.taskId === taskId);
+  const read = async <T>(query: string): Promise<T[]> =>
+    (await pool.query({ text: query, values: [taskId] })).rows as T[];
+  const gates = await read<GateRow>(
+    `select id::int, fence, turn, last_turn, last_event, state_class, config_rev
+     from gate_history where task_id = $1 order by id`,
+  );
+  const events = await read<EventRow>(
+    `select seq, kind, payload from events where task_id = $1 order by seq`,
+  );
+  const [task] = await read<{ state: TaskState }>(`select state from tasks where id = $1`);
+  checkGate(gates);
+  checkEvents(events, gates, task?.state);
+  checkHolders(done);
+  checkAfterEnd(done);
+  checkTurns(done, task?.state);
+  checkBells(done);
+  await checkSteps(read, done);
+  await checkDeliveries(read, events, gates);
+}
+
+/** Fences, turns, event numbers and config revisions only grow; a terminal gate never changes but for its configs. */
+function checkGate(gates: readonly GateRow[]): void {
+  for (const [index, now] of gates.entries()) {
+    const before = gates[index - 1];
+    if (before === undefined) continue;
+    for (const field of ['fence', 'turn', 'last_turn', 'last_event', 'config_rev'] as const) {
+      assert.ok(
+        now[field] >= before[field],
+        `invariant 3: ${field} fell from ${before[field]} to ${now[field]}`,
+      );
+    }
+    if (before.state_class === stateClass.terminal) {
+      const { id: _id, config_rev: _rev, ...rest } = now;
+      const { id: _idBefore, config_rev: _revBefore, ...restBefore } = before;
+      assert.deepEqual(rest, restBefore, 'invariant 4: a terminal gate changed');
+    }
+  }
+}
+
+function checkEvents(events: readonly EventRow[], gates: readonly GateRow[], state?: TaskState): void {
+  assert.deepEqual(
+    events.map((event) => event.seq),
+    events.map((_, index) => index + 1),
+    'invariant 5: events have gaps',
+  );
+  assert.equal(gates.at(-1)?.last_event, events.length, 'invariant 5: the gate counts the events');
+  const states = events.filter((event) => event.kind === 'state').map(stateOf);
+  assert.equal(states.at(-1), state, 'invariant 5: the last event of state tells the state');
+  const terminal = events.filter((event) => event.kind === 'state' && isTerminal(event));
+  assert.ok(terminal.length <= 1, 'invariant 4: terminal twice');
+  if (terminal[0] !== undefined)
+    assert.equal(terminal[0].seq, events.length, 'invariant 4: events after the end');
+  const fences = events.flatMap((event) => event.payload.fence ?? []);
+  assert.deepEqual(
+    fences,
+    fences.toSorted((a, b) => a - b),
+    'invariant 3: an old owner wrote after a new one',
+  );
+}
+
+/** A claim that came while the lease of the one before was live, and a write that came after a later claim. */
+function checkHolders(done: readonly Done[]): void {
+  const claims = done.filter((one) => one.kind === 'claim' && one.ok).toSorted((a, b) => a.fence! - b.fence!);
+  assert.equal(new Set(claims.map((claim) => claim.fence)).size, claims.length, 'invariant 3: a fence twice');
+  for (const [index, claim] of claims.entries()) {
+    const next = claims[index + 1];
+    if (next === undefined) continue;
+    const own = done.filter((one) => one.ok && one.fence === claim.fence);
+    const alive = own.filter((one) => one.kind === 'claim' || one.kind === 'extend');
+    const since = Math.max(...alive.filter((one) => one.end < next.start).map((one) => one.start));
+    const given = own.some((one) => one.kind === 'end' || one.kind === 'release');
+    const expired = done.some((one) => one.kind === 'expire' && one.end > since && one.start < next.end);
+    assert.ok(given || expired, `invariant 3: fence ${next.fence} was claimed while ${claim.fence} was held`);
+    for (const late of own) {
+      assert.ok(late.start < next.end, `invariant 3: ${late.kind} under ${late.fence} after ${next.fence}`);
+    }
+  }
+}
+
+/** Nothing succeeds that began after the task was at its end. */
+function checkAfterEnd(done: readonly Done[]): void {
+  const closing = done.find(
+    (one) =>
+      one.ok &&
+      (one.kind === 'cancel' ||
+        (one.kind === 'end' && !['TASK_STATE_COMPLETED', ...interrupted].includes(one.state ?? ''))),
+  );
+  if (closing === undefined) return;
+  for (const late of done) {
+    if (late.start < closing.end || ['expire', 'configure', 'unconfigure'].includes(late.kind)) continue;
+    assert.ok(!late.ok, `invariant 4: ${late.kind} succeeded after ${closing.kind} ${closing.state ?? ''}`);
+  }
+}
+
+const interrupted: readonly string[] = ['TASK_STATE_INPUT_REQUIRED', 'TASK_STATE_AUTH_REQUIRED'];
+
+/** Each turn ends once, in order, and that of every accepted message does, unless the queue was closed before. */
+function checkTurns(done: readonly Done[], state?: TaskState): void {
+  const ended = done.filter((one) => one.kind === 'end' && one.ok).toSorted((a, b) => a.fence! - b.fence!);
+  const turns = ended.map((one) => one.turn);
+  assert.deepEqual(
+    turns,
+    turns.map((_, index) => index + 1),
+    'each turn ends once, in order',
+  );
+  if (['TASK_STATE_FAILED', 'TASK_STATE_CANCELED', 'TASK_STATE_REJECTED'].includes(state ?? '')) return;
+  const messages = done.filter((one) => one.kind === 'message' && one.ok);
+  assert.equal(turns.length, 1 + messages.length, 'invariant 2: an accepted message had no turn');
+}
+
+/** Whoever leaves a task runnable at once, writes a bell. */
+function checkBells(done: readonly Done[]): void {
+  for (const one of done) {
+    if (one.kind !== 'end' || !one.ok) continue;
+    const later = done.find((other) => other.kind === 'claim' && other.ok && other.turn === one.turn! + 1);
+    const message = done.find(
+      (other) => other.kind === 'message' && other.ok && other.turn === one.turn! + 1,
+    );
+    if (later === undefined || message === undefined) continue;
+    const rung = [one, message].some(({ bells }) => bells?.some((bell) => bell.kind === 'turn'));
+    assert.ok(rung, `invariant 2: turn ${later.turn} had no bell`);
+  }
+}
+
+/** What was recorded first stays. */
+async function checkSteps(read: <T>(query: string) => Promise<T[]>, done: readonly Done[]): Promise<void> {
+  const first = new Map<string, number>();
+  for (const one of done) {
+    if (one.kind !== 'step' || !one.ok) continue;
+    const key = `${one.turn}/${one.step}`;
+    first.set(key, Math.min(first.get(key) ?? Infinity, one.fence!));
+  }
+  const rows = await read<{ key: string; output: number }>(
+    `select turn || '/' || name as key, output from steps where task_id = $1`,
+  );
+  const stored = new Map(rows.map((row) => [row.key, row.output]));
+  assert.deepEqual(stored, first, 'invariant 7: a recorded step changed, or was lost');
+}
+
+/** One delivery for each event and each config that there was when it was made; the last for one made at the end. */
+async function checkDeliveries(
+  read: <T>(query: string) => Promise<T[]>,
+  events: readonly EventRow[],
+  gates: readonly GateRow[],
+): Promise<void> {
+  const changes = await read<{
+    config_id: string;
+    events: 'all' | 'state' | 'end';
+    change: string;
+    at: string;
+    state_class: number;
+  }>(`select config_id, events, change, at, state_class from config_history where task_id = $1`);
+  const expected = new Set<string>();
+  for (const made of changes.filter(({ change }) => change === 'INSERT')) {
+    const removed = changes.find((other) => other.config_id === made.config_id && other.change === 'DELETE');
+    if (made.state_class === stateClass.terminal) expected.add(`${made.config_id} ${events.length}`);
+    for (const event of events) {
+      const at = gates.find((gate) => gate.last_event >= event.seq)!.id;
+      if (at < Number(made.at) || at > Number(removed?.at ?? Infinity)) continue;
+      const wanted =
+        made.events === 'all' ||
+        (event.kind === 'state' &&
+          (made.events === 'state' || classOf(stateOf(event)!) !== stateClass.runnable));
+      if (wanted) expected.add(`${made.config_id} ${event.seq}`);
+    }
+  }
+  const rows = await read<{ delivery: string }>(
+    `select config_id || ' ' || seq as delivery from deliveries where task_id = $1`,
+  );
+  assert.deepEqual(
+    rows.map((row) => row.delivery).toSorted(),
+    [...expected].toSorted(),
+    'invariant 6: deliveries are missing, or too many',
+  );
+}
+
+function stateOf(event: EventRow): TaskState | undefined {
+  return event.payload.statusUpdate?.status.state;
+}
+
+function isTerminal(event: EventRow): boolean {
+  const state = stateOf(event);
+  return state !== undefined && classOf(state) === stateClass.terminal;
+}
