@@ -15,15 +15,25 @@ interface TopicEntry {
   readonly subscriptions: Set<Subscription>;
 }
 
+/**
+ * What becomes of a message that was taken: the service promises neither once nor soon nor in order, and a test may
+ * want it to lose one.
+ */
+export type Fate = 'delivered' | 'lost' | 'repeated' | { delayMs: number };
+export type FateOf = () => Fate;
+
 export class Broker {
   readonly #topics = new Map<string, TopicEntry>();
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #deadlines = new Deadlines();
   readonly #pushing: Pushing;
+  readonly #fateOf: FateOf;
+  readonly #delayed = new Set<NodeJS.Timeout>();
   #lastMessageId = Date.now() * 1000;
 
-  constructor(pushing: Pushing) {
+  constructor(pushing: Pushing, fateOf: FateOf = () => 'delivered') {
     this.#pushing = pushing;
+    this.#fateOf = fateOf;
   }
 
   createTopic(topic: Topic): Topic {
@@ -67,8 +77,22 @@ export class Broker {
         size,
       });
     }
-    for (const subscription of subscriptions) subscription.offer(messages);
+    const now = messages.flatMap((message) => this.#meetFate(message, subscriptions));
+    for (const subscription of subscriptions) subscription.offer(now);
     return ids;
+  }
+
+  #meetFate(message: Message, subscriptions: ReadonlySet<Subscription>): Message[] {
+    const fate = this.#fateOf();
+    if (fate === 'delivered') return [message];
+    if (fate === 'lost') return [];
+    if (fate === 'repeated') return [message, message];
+    const timer = setTimeout(() => {
+      this.#delayed.delete(timer);
+      for (const subscription of subscriptions) subscription.offer([message]);
+    }, fate.delayMs);
+    this.#delayed.add(timer);
+    return [];
   }
 
   createSubscription(settings: SubscriptionSettings): SubscriptionSettings {
@@ -112,6 +136,7 @@ export class Broker {
 
   close(): void {
     this.#deadlines.close();
+    for (const timer of this.#delayed) clearTimeout(timer);
     for (const name of this.#subscriptions.keys()) this.deleteSubscription(name);
   }
 

@@ -9,7 +9,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { Agent } from 'undici';
-import { Broker } from './broker.ts';
+import { Broker, type FateOf } from './broker.ts';
 import { TokenIssuer } from './oidc.ts';
 import { publisherHandlers } from './publisher.ts';
 import { subscriberHandlers } from './subscriber.ts';
@@ -28,13 +28,13 @@ export interface PubSubEmulator {
   close(): Promise<void>;
 }
 
-/** Ports of 0 (the default) take free ones. */
+/** Ports of 0 (the default) take free ones; `fateOf` has messages go wrong. */
 export async function startPubSubEmulator(
-  ports: { port?: number; jwksPort?: number } = {},
+  ports: { port?: number; jwksPort?: number; fateOf?: FateOf } = {},
 ): Promise<PubSubEmulator> {
   const tokens = new TokenIssuer();
   const http = new Agent({ pipelining: 1 });
-  const broker = new Broker({ http, tokens });
+  const broker = new Broker({ http, tokens }, ports.fateOf);
 
   const server = new Server({
     'grpc.max_receive_message_length': MAX_FRAME_BYTES,

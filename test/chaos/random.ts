@@ -1,0 +1,38 @@
+/** Chance from a seed, so that a run can be begun again the same way. Each part of a run has a stream of its own. */
+export class Chance {
+  #state: number;
+
+  constructor(seed: number, stream: string) {
+    this.#state = [...stream].reduce(
+      (hash, letter) => Math.imul(hash ^ letter.charCodeAt(0), 16777619),
+      seed,
+    );
+  }
+
+  /** In [0, 1): mulberry32. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  between(min: number, max: number): number {
+    return min + (max - min) * this.next();
+  }
+
+  whole(min: number, max: number): number {
+    return Math.floor(this.between(min, max + 1));
+  }
+
+  /** One of those that are given with their weights. */
+  pick<T>(weighted: readonly (readonly [number, T])[]): T {
+    const total = weighted.reduce((sum, [weight]) => sum + weight, 0);
+    let at = this.next() * total;
+    for (const [weight, value] of weighted) {
+      at -= weight;
+      if (at < 0) return value;
+    }
+    return weighted.at(-1)![1];
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * A chaos run:
+ *
+ *   start ▸ load and faults, for a time ▸ heal ▸ wait until all is quiet, within a bound ▸ check every task from outside
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fate } from '../../services/local/pubsub-emulator/broker.ts';
+import { check, mustBeEmpty, untilQuiet, type Findings } from './check.ts';
+import { startFaults, type Fault } from './faults.ts';
+import { startLoad, type Accepted, type Load } from './load.ts';
+import { startOutside } from './outside.ts';
+import { Chance } from './random.ts';
+import type { Recovery } from './recovery.ts';
+import { startSystem } from './system.ts';
+
+export interface ChaosOptions {
+  seed: number;
+  seconds: number;
+  tasksPerSecond: number;
+  /** For how long the system may go on working when all is healed. */
+  quietSeconds: number;
+  say?: (line: string) => void;
+}
+
+export interface ChaosResult {
+  seed: number;
+  accepted: readonly Accepted[];
+  messages: number;
+  sendsRepeated: number;
+  streams: Load['streams'];
+  faults: readonly Fault[];
+  recoveries: readonly Recovery[];
+  quietAfterMs: number;
+  findings: Findings;
+  /** What the services logged as errors: for whoever looks into a failure. */
+  errors: readonly string[];
+  passed: boolean;
+}
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
+  const { seed, say = () => undefined } = options;
+  const chanceOf = (stream: string): Chance => new Chance(seed, stream);
+  const pubsubChance = chanceOf('pubsub');
+  let healed = false;
+  const fateOf = (): Fate =>
+    healed
+      ? 'delivered'
+      : pubsubChance.pick<Fate>([
+          [12, 'delivered'],
+          [3, 'lost'],
+          [3, 'repeated'],
+          [2, { delayMs: Math.round(pubsubChance.between(50, 3_000)) }],
+        ]);
+  const errors: string[] = [];
+  const outside = await startOutside(chanceOf);
+  const system = await startSystem({ ...outside, fateOf, onWarning: (line) => errors.push(line) });
+  try {
+    say('the system is up');
+    const load = startLoad({
+      ...options,
+      apiUrls: system.apiUrls,
+      receiverUrl: outside.receiverUrl,
+      chance: chanceOf('load'),
+    });
+    const faults = startFaults(system, outside, chanceOf('faults'));
+    await sleep(options.seconds * 1000);
+    say(`${load.accepted.length} tasks accepted, ${faults.log.length} faults caused; healing`);
+    await Promise.all([faults.heal(), load.stop()]);
+    healed = true;
+    say('healed; waiting until all is quiet');
+    const quietAfterMs = await untilQuiet(system.pool, options.quietSeconds * 1000);
+    const findings = await check(system, outside, load, faults.log);
+    return {
+      seed,
+      accepted: load.accepted,
+      messages: load.accepted.reduce((sum, task) => sum + task.plans.length, 0),
+      sendsRepeated: load.repeats(),
+      streams: load.streams,
+      faults: faults.log,
+      recoveries: faults.recoveries,
+      quietAfterMs,
+      findings,
+      errors,
+      passed: load.accepted.length > 0 && mustBeEmpty.every((name) => findings[name].length === 0),
+    };
+  } finally {
+    await system.close();
+    await outside.close();
+  }
+}
