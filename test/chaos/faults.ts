@@ -25,13 +25,18 @@ export interface Faults {
   heal(): Promise<void>;
 }
 
-export function startFaults(system: System, outside: Outside, chance: Chance): Faults {
+export function startFaults(
+  system: System,
+  outside: Outside,
+  chance: Chance,
+  { modelFails }: { modelFails: boolean },
+): Faults {
   const log: Fault[] = [];
   const recoveries: Recovery[] = [];
   const stopping = new AbortController();
   const underWay = new Set<Promise<void>>();
   const busy = new Set<string>();
-  outside.wrong.model = true;
+  outside.wrong.model = modelFails;
   outside.wrong.receivers = true;
 
   async function felt(

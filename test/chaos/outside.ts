@@ -74,8 +74,8 @@ export async function startOutside(chanceOf: (stream: string) => Chance): Promis
         ? modelChance.pick<Parameters<typeof react>[0] | undefined>([
             [12, undefined],
             [2, { status: 429, retryDelay: '1s' }],
-            [2, { status: 503 }],
-            [1, { status: 500 }],
+            [2, { status: 503, retryAfter: 1 }],
+            [1, { status: 500, retryAfter: 1 }],
             [1, { status: 400 }],
             [1, { dropAfterChunks: 2 }],
             [1, { chunks: ['cut'], unfinished: true }],

@@ -19,6 +19,8 @@ export interface ChaosOptions {
   tasksPerSecond: number;
   /** For how long the system may go on working when all is healed. */
   quietSeconds: number;
+  /** False: the model always answers, so that no task waits, parked, for half a minute. */
+  modelFails: boolean;
   say?: (line: string) => void;
 }
 
@@ -62,7 +64,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       receiverUrl: outside.receiverUrl,
       chance: chanceOf('load'),
     });
-    const faults = startFaults(system, outside, chanceOf('faults'));
+    const faults = startFaults(system, outside, chanceOf('faults'), options);
     await sleep(options.seconds * 1000);
     say(`${load.accepted.length} tasks accepted, ${faults.log.length} faults caused; healing`);
     await Promise.all([faults.heal(), load.stop()]);

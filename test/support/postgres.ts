@@ -16,6 +16,8 @@ export interface TestDatabase {
 
 /** Names the address of the server of this run. */
 export const serverVariable = 'LONGHAUL_TEST_POSTGRES';
+/** Names the port at which tests connect to it. */
+export const portVariable = 'LONGHAUL_TEST_POSTGRES_PORT';
 
 let own: Promise<TestServer> | undefined;
 const closers: (() => Promise<void>)[] = [];
@@ -31,14 +33,20 @@ export function beforeStop(close: () => Promise<void>): void {
 
 /** A fresh database with the newest schema. */
 export async function testDatabase(): Promise<TestDatabase> {
-  const templateUrl = process.env[serverVariable] ?? (await (own ??= startTestServer())).templateUrl;
+  const { templateUrl, port } = await testServer();
   const template = new URL(templateUrl).pathname.slice(1);
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await administer(templateUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   return {
-    url: withDatabase(templateUrl, name),
+    url: withDatabase(templateUrl, name, port),
     close: () => administer(templateUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };
+}
+
+async function testServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
+  const templateUrl = process.env[serverVariable];
+  if (templateUrl !== undefined) return { templateUrl, port: Number(process.env[portVariable]) };
+  return (own ??= startTestServer());
 }
 
 /** Runs one statement beside the template: nobody may be connected to that while it is copied. */
@@ -52,8 +60,9 @@ async function administer(templateUrl: string, statement: string): Promise<void>
   }
 }
 
-function withDatabase(url: string, name: string): string {
+function withDatabase(url: string, name: string, port?: number): string {
   const other = new URL(url);
+  if (port !== undefined) other.port = String(port);
   other.pathname = `/${name}`;
   return other.href;
 }

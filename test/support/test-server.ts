@@ -4,11 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { migrateToLatest } from '#shared/db/migrate.ts';
 import { startPostgres } from '../../services/local/postgres.ts';
+import { startPgBouncer } from './pgbouncer.ts';
 import { isAlive } from './processes.ts';
 
 export interface TestServer {
   /** The address of the template: a database on which all migrations are applied. */
   readonly templateUrl: string;
+  /** Where tests connect: the port of the server, or of the pgbouncer before it. */
+  readonly port: number;
   stop(): Promise<void>;
 }
 
@@ -22,9 +25,13 @@ export async function startTestServer(): Promise<TestServer> {
     settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
   });
   await migrateToLatest(server);
+  const bouncer =
+    process.env['TEST_PGBOUNCER'] === '1' ? await startPgBouncer(server.url, server.dataDir) : undefined;
   return {
     templateUrl: server.url,
+    port: bouncer?.port ?? server.port,
     stop: async () => {
+      await bouncer?.stop();
       await server.kill();
       rmSync(dataDir, { recursive: true, force: true });
     },
