@@ -3,10 +3,10 @@ export class Chance {
   #state: number;
 
   constructor(seed: number, stream: string) {
-    this.#state = [...stream].reduce(
-      (hash, letter) => Math.imul(hash ^ letter.charCodeAt(0), 16777619),
-      seed,
-    );
+    this.#state = seed;
+    for (let at = 0; at < stream.length; at++) {
+      this.#state = Math.imul(this.#state ^ stream.charCodeAt(at), 16777619);
+    }
   }
 
   /** In [0, 1): mulberry32. */

@@ -4,7 +4,7 @@
  * true order of the gates' changes. `TEST_SEED` repeats the programs of a run, not the order in which they met.
  */
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { openDatabase } from '#shared/db/database.ts';
 import { checkTask, recordHistory } from '../support/gate/history.ts';
 import { World, type DoorAct, type TimeAct, type WorkerAct } from '../support/gate/world.ts';
