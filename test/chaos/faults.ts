@@ -29,7 +29,7 @@ export function startFaults(
   system: System,
   outside: Outside,
   chance: Chance,
-  { modelFails }: { modelFails: boolean },
+  { modelFails, faultEveryMs }: { modelFails: boolean; faultEveryMs: number },
 ): Faults {
   const log: Fault[] = [];
   const recoveries: Recovery[] = [];
@@ -121,7 +121,7 @@ export function startFaults(
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const pauseMs = chance.between(300, 1_700);
+      const pauseMs = faultEveryMs * chance.between(0.3, 1.7);
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return;
       const one = chance

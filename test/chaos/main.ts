@@ -25,6 +25,7 @@ const result = await runChaos({
   seconds: minutes! * 60,
   tasksPerSecond: tasksPerSecond!,
   quietSeconds: 120,
+  faultEveryMs: 1_000,
   modelFails: true,
   say,
 });

@@ -19,6 +19,8 @@ export interface ChaosOptions {
   tasksPerSecond: number;
   /** For how long the system may go on working when all is healed. */
   quietSeconds: number;
+  /** Between one fault and the next, on the average. */
+  faultEveryMs: number;
   /** False: the model always answers, so that no task waits, parked, for half a minute. */
   modelFails: boolean;
   say?: (line: string) => void;
@@ -55,7 +57,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
         ]);
   const errors: string[] = [];
   const outside = await startOutside(chanceOf);
-  const system = await startSystem({ ...outside, fateOf, onWarning: (line) => errors.push(line) });
+  const system = await startSystem({ ...outside, fateOf, onError: (line) => errors.push(line) });
   try {
     say('the system is up');
     const load = startLoad({

@@ -3,8 +3,7 @@
  * stand-ins for Pub/Sub and Cloud Tasks. Everything can be killed, and is then started again by `heal`.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { chmodSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,9 +28,8 @@ export interface Member {
   readonly name: string;
   /** The name of the present process: leases tell it. */
   readonly worker: string;
-  readonly url: string;
   readonly running: Running | undefined;
-  /** Starts it where it does not run; resolves when it is ready, or has died again. */
+  /** Starts it where it does not run; resolves when it is ready, or was ended from outside. */
   start(): Promise<void>;
 }
 
@@ -49,8 +47,8 @@ interface Options {
   toolUrl: string;
   modelUrl: string;
   fateOf: FateOf;
-  /** Told of what the services log above info. */
-  onWarning: (line: string) => void;
+  /** Told of what the services log as errors. */
+  onError: (line: string) => void;
 }
 
 export async function startSystem(options: Options): Promise<System> {
@@ -100,50 +98,61 @@ export async function startSystem(options: Options): Promise<System> {
     member('dispatcher', 'dispatcher', dispatcher),
   ];
 
+  let closing = false;
+
   function member(kind: Kind, name: string, port: number): Member {
     let running: Running | undefined;
     let started = 0;
+
+    /** Runs it until it is ended from outside: one that ends by itself is started again, as a platform does. */
+    async function start(): Promise<void> {
+      if (running !== undefined || closing) return;
+      started += 1;
+      const one = runNode(parent, [`services/${kind}/main.ts`], {
+        env: {
+          ...env,
+          PORT: String(port),
+          WORKER_NAME: `${name}.${started}`,
+          PUBLIC_URL: `http://127.0.0.1:${port}`,
+        },
+      });
+      running = one;
+      one.child.stdout.on('data', (chunk: Buffer) => {
+        for (const line of chunk.toString().split('\n')) {
+          if (/"severity":"(ERROR|CRITICAL)"/.test(line)) options.onError(`${name}: ${line}`);
+        }
+      });
+      const ended = one.exited.then(({ code, signal }) => {
+        if (running === one) running = undefined;
+        return signal === null && code !== 0 ? code : undefined;
+      });
+      void ended.then((code) => {
+        if (code !== undefined) options.onError(`${name} ended by itself with code ${code}`);
+      });
+      const ready = await one.line(/"message":"ready"/).catch(() => undefined);
+      if (ready === undefined && (await ended) !== undefined) {
+        await sleep(500);
+        await start();
+      }
+    }
+
     return {
       kind,
       name,
-      url: `http://127.0.0.1:${port}`,
       get worker() {
         return `${name}.${started}`;
       },
       get running() {
         return running;
       },
-      start: async () => {
-        if (running !== undefined) return;
-        started += 1;
-        const one = runNode(parent, [`services/${kind}/main.ts`], {
-          env: {
-            ...env,
-            PORT: String(port),
-            WORKER_NAME: `${name}.${started}`,
-            PUBLIC_URL: `http://127.0.0.1:${port}`,
-          },
-        });
-        running = one;
-        void one.exited.then(({ code, signal }) => {
-          if (running === one) running = undefined;
-          if (signal === null && code !== 0)
-            options.onWarning(`${name} ended with code ${code}: ${one.output()}`);
-        });
-        one.child.stdout.on('data', (chunk: Buffer) => {
-          for (const line of chunk.toString().split('\n')) {
-            if (/"severity":"(ERROR|CRITICAL)"/.test(line)) options.onWarning(`${name}: ${line}`);
-          }
-        });
-        await one.line(/"message":"ready"/).catch(() => undefined);
-      },
+      start,
     };
   }
 
   async function provision(): Promise<void> {
     const { exited, output } = runNode(parent, ['services/local/provision.ts'], { env });
     const { code } = await exited;
-    if (code !== 0) options.onWarning(`provisioning failed: ${output()}`);
+    if (code !== 0) options.onError(`provisioning failed: ${output()}`);
   }
 
   await provision();
@@ -179,6 +188,7 @@ export async function startSystem(options: Options): Promise<System> {
       await provision();
     },
     close: async () => {
+      closing = true;
       for (const close of closers) await close();
       await pool.end();
       await Promise.all([pubsub.close(), tasks.close(), postgres.kill()]);

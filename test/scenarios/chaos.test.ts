@@ -7,7 +7,14 @@ import { runChaos } from '../chaos/run.ts';
 
 test('chaos: what was accepted is done, once, and told, whatever dies', async (t) => {
   const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
-  const result = await runChaos({ seed, seconds: 8, tasksPerSecond: 4, quietSeconds: 60, modelFails: false });
+  const result = await runChaos({
+    seed,
+    seconds: 8,
+    tasksPerSecond: 4,
+    quietSeconds: 60,
+    faultEveryMs: 500,
+    modelFails: false,
+  });
   t.diagnostic(reportOf(result));
   assert.ok(result.accepted.length > 0, 'no task was accepted');
   assert.ok(result.faults.length > 0, 'nothing went wrong');
