@@ -57,7 +57,7 @@ export async function startSystem(options: Options): Promise<System> {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-chaos-'));
   chmodSync(dir, 0o711);
   let postgres: Postgres = await startPostgres({ dataDir: dir });
-  await migrateToLatest(postgres.url);
+  await migrateToLatest(postgres);
   const pool = new Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 2_000 });
   pool.on('error', () => undefined);
   let pubsub: PubSubEmulator = await startPubSubEmulator({ port: 0, fateOf: options.fateOf });

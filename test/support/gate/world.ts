@@ -84,6 +84,8 @@ export class World {
       event: eventOf('TASK_STATE_SUBMITTED'),
       statusAt: new Date().toISOString(),
       shown: true,
+      startAt: null,
+      deadlineAt: null,
       traceparent: null,
       webhook: config,
     });
@@ -283,6 +285,6 @@ function messageOf(messageId: string): string {
 
 function configOf(events: WebhookRow['events']): WebhookRow {
   const id = randomUUID();
-  const secrets = { token: null, authScheme: null, authCredentials: null };
-  return { id, url: 'http://localhost/', ...secrets, events, protocolVersion: '1.0' };
+  const secrets = { token: null, authScheme: null, authCredentials: null, signingSecret: null };
+  return { id, url: 'http://localhost/', ...secrets, events, ordered: true, protocolVersion: '1.0' };
 }
