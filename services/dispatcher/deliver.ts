@@ -61,6 +61,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
   const recordFast = recordFastAttempts(db, { bellGraceSeconds: parts.bellGraceSeconds });
 
   async function attempt(delivery: ClaimedDelivery): Promise<void> {
+    passFaultPoint('delivery-claimed');
     const entry = await hosts.enter(hostOf(delivery.config.url), delivery.failures);
     const startedAt = new Date();
     if (entry.kind === 'put off') {

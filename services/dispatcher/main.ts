@@ -9,6 +9,7 @@ import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readDispatcherConfig } from '#shared/runtime/config.ts';
+import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';

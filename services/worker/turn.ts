@@ -49,6 +49,8 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
   async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
     const { bells } = await write({ lease, events, steps });
     ringer.ring(bells);
+    // It may have taken long, or the process was paused meanwhile: nothing is begun under a lease that has run out.
+    held.assertHeld();
   }
 
   async function step<T extends Json | void>(
@@ -68,7 +70,11 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
     held.assertHeld();
     if (options.sideEffects === true) await store([], [{ ...place, output: null, usage: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
-    const result = await runWithPolicy(run, idempotencyKey, signal, options);
+    const runHeld = (context: StepContext): Promise<T> => {
+      held.assertHeld();
+      return run(context);
+    };
+    const result = await runWithPolicy(runHeld, idempotencyKey, signal, options);
     passFaultPoint('step-run');
     const output: Json = result ?? null;
     const usage = options.usage?.(output);

@@ -127,7 +127,7 @@ export async function startSystem(options: Options): Promise<System> {
         return signal === null && code !== 0 ? code : undefined;
       });
       void ended.then((code) => {
-        if (code !== undefined) options.onError(`${name} ended by itself with code ${code}`);
+        if (code !== undefined) options.onError(`${name} ended with code ${code}`);
       });
       const ready = await one.line(/"message":"ready"/).catch(() => undefined);
       if (ready === undefined && (await ended) !== undefined) {

@@ -286,5 +286,5 @@ function messageOf(messageId: string): string {
 function configOf(events: WebhookRow['events']): WebhookRow {
   const id = randomUUID();
   const secrets = { token: null, authScheme: null, authCredentials: null, signingSecret: null };
-  return { id, url: 'http://localhost/', ...secrets, events, protocolVersion: '1.0', ordered: true };
+  return { id, url: 'http://localhost/', ...secrets, events, ordered: true, protocolVersion: '1.0' };
 }
