@@ -20,6 +20,7 @@ import { createAdmission } from './admission.ts';
 import { createAgentCard, hasExtendedCard } from './agent-card.ts';
 import { createApp } from './app.ts';
 import { createAuthenticate, warnOfOpenDoors } from './auth/authenticate.ts';
+import { withinCapabilities } from './capabilities.ts';
 import { createCardSigner } from './card-signature.ts';
 import { listenGrpc } from './grpc.ts';
 import { createRequestHandler } from './handler.ts';
@@ -68,7 +69,7 @@ await runService(log, config.drainMs, async () => {
   warnOfOpenDoors(config.auth, log);
   const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
-  const handler = createRequestHandler({
+  const operations = createRequestHandler({
     ...config,
     db,
     card,
@@ -83,7 +84,7 @@ await runService(log, config.drainMs, async () => {
   });
   const front = {
     ...config,
-    handler,
+    handler: withinCapabilities(operations, card.capabilities),
     card,
     cardKey: signer.publicKey,
     admitCaller,
