@@ -3,6 +3,7 @@ import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { AuthConfig } from '#shared/runtime/auth-config.ts';
+import type { ProtocolConfig } from '#shared/runtime/config.ts';
 import { isAuthenticationOn } from './auth/authenticate.ts';
 import { securityOf } from './auth/security.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
@@ -16,6 +17,8 @@ export interface Addresses {
   grpcPublicTarget: string | undefined;
 }
 
+const replay = { uri: replayExtension, description: 'Streams go on where they broke off.', required: false };
+
 const approval = {
   uri: approvalExtension,
   description:
@@ -25,6 +28,7 @@ const approval = {
 
 export interface CardParts extends Addresses {
   auth: AuthConfig;
+  protocol: ProtocolConfig;
   /** The card for callers who have authenticated: with the skills that are theirs alone. */
   extended?: boolean;
 }
@@ -35,7 +39,7 @@ export function hasExtendedCard(definition: AgentDefinition, auth: AuthConfig): 
 }
 
 export function createAgentCard(definition: AgentDefinition, parts: CardParts): AgentCard {
-  const { auth, extended = false } = parts;
+  const { auth, protocol, extended = false } = parts;
   const asksForApproval = Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
   return AgentCard.fromJSON({
     name: definition.name,
@@ -46,14 +50,14 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
     iconUrl: definition.iconUrl,
     supportedInterfaces: interfaces(parts),
     capabilities: {
-      streaming: true,
-      pushNotifications: true,
-      extensions: [
-        { uri: replayExtension, description: 'Streams go on where they broke off.', required: false },
+      streaming: protocol.streaming,
+      pushNotifications: protocol.pushNotifications,
+      extensions: withRequired(protocol.requiredExtensions, [
+        ...(protocol.streaming ? [replay] : []),
         { uri: scheduleExtension, description: 'A time to start at, and a deadline.', required: false },
         ...(asksForApproval ? [approval] : []),
         webhooksExtension,
-      ],
+      ]),
       extendedAgentCard: hasExtendedCard(definition, auth),
     },
     defaultInputModes: definition.inputModes,
@@ -70,13 +74,21 @@ const webhooksExtension = {
   required: false,
 };
 
+/** An extension that this service does not know is the agent module's. */
+function withRequired(required: readonly string[], offered: readonly (typeof approval)[]): object[] {
+  const others = required.filter((uri) => offered.every((one) => one.uri !== uri));
+  return [
+    ...offered.map((one) => ({ ...one, required: required.includes(one.uri) })),
+    ...others.map((uri) => ({ uri, required: true })),
+  ];
+}
+
 /** The first is the one that we would take (section 8.3.1). */
-function interfaces({ publicUrl, grpcPublicTarget }: Addresses): Omit<AgentInterface, 'tenant'>[] {
+function interfaces({ publicUrl, grpcPublicTarget, protocol }: CardParts): Omit<AgentInterface, 'tenant'>[] {
   const jsonRpc = { url: `${publicUrl}${jsonRpcPath}`, protocolBinding: 'JSONRPC' };
   const grpc = grpcPublicTarget === undefined ? [] : [{ url: grpcPublicTarget, protocolBinding: 'GRPC' }];
   const rest = (path: string) => ({ url: `${publicUrl}${path}`, protocolBinding: 'HTTP+JSON' });
-  return [
-    ...[jsonRpc, rest(restPath), ...grpc].map((one) => ({ ...one, protocolVersion: '1.0' })),
-    ...[jsonRpc, rest(legacyRestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' })),
-  ];
+  const current = [jsonRpc, rest(restPath), ...grpc].map((one) => ({ ...one, protocolVersion: '1.0' }));
+  const legacy = [jsonRpc, rest(legacyRestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' }));
+  return protocol.legacy ? [...current, ...legacy] : current;
 }

@@ -80,7 +80,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
       message,
     };
     const { contentType, body } = request.url.startsWith(restPath)
-      ? restFailure(request, statusCode, message)
+      ? restFailure(card, request, statusCode, message)
       : {
           contentType: 'application/json',
           body: request.url.startsWith(jsonRpcPath)

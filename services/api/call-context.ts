@@ -84,9 +84,9 @@ export function versionOf(request: FastifyRequest): string {
 export function admit(context: ServerCallContext, card: AgentCard, binding: string): void {
   validateVersion(context.requestedVersion, card, binding);
   const named = new Set(context.requestedExtensions);
-  const missing = (card.capabilities?.extensions ?? []).filter(
-    ({ required, uri }) => required && !named.has(uri),
-  );
+  const required = (card.capabilities?.extensions ?? []).filter((extension) => extension.required);
+  const missing = required.filter(({ uri }) => !named.has(uri));
+  for (const { uri } of required) context.addActivatedExtension(uri);
   if (missing.length === 0) return;
   const uris = missing.map(({ uri }) => uri).join(',');
   throw new ExtensionSupportRequiredError(
@@ -96,6 +96,11 @@ export function admit(context: ServerCallContext, card: AgentCard, binding: stri
 
 export function isLegacy(context: ServerCallContext): boolean {
   return context.requestedVersion === legacyVersion;
+}
+
+/** Whether clients of 0.3 are served at all. */
+export function offersLegacy(card: AgentCard): boolean {
+  return card.supportedInterfaces.some(({ protocolVersion }) => protocolVersion === legacyVersion);
 }
 
 /** Tells the client which extensions are active in the answer. */

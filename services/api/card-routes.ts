@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
-import { versionOf } from './call-context.ts';
+import { offersLegacy, versionOf } from './call-context.ts';
 import { matchesEntityTag } from './conditional.ts';
 import { cardOfBothVersions } from './legacy/card.ts';
 
@@ -21,10 +21,10 @@ export async function registerCard(
   publicKey: JWK | undefined,
 ): Promise<void> {
   const current = createDocument(AgentCard.toJSON(card));
-  const ofBothVersions = createDocument(await cardOfBothVersions(card));
+  const unnamed = offersLegacy(card) ? createDocument(await cardOfBothVersions(card)) : current;
   app.get(`/${AGENT_CARD_PATH}`, async (request, reply) => {
     void reply.header('vary', A2A_VERSION_HEADER);
-    return sendDocument(request, reply, versionOf(request) === '1.0' ? current : ofBothVersions);
+    return sendDocument(request, reply, versionOf(request) === '1.0' ? current : unnamed);
   });
   if (publicKey === undefined) return;
   const keys = createDocument({ keys: [publicKey] });

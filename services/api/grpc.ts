@@ -16,7 +16,7 @@ import type { Admit } from './admission.ts';
 import type { RequestHeaders } from './auth/authenticate.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
-import { admit, createCallContext } from './call-context.ts';
+import { admit, createCallContext, offersLegacy } from './call-context.ts';
 import { signalOf } from './caller.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
 import { healthMethods, healthService } from './grpc-health.ts';
@@ -47,7 +47,8 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     'grpc.max_send_message_length': -1,
   });
   server.addService(A2AService, grpcService(optionsFor('1.0', parts)));
-  server.addService(LegacyA2AService, legacyGrpcService(optionsFor('0.3', parts)));
+  if (offersLegacy(parts.card))
+    server.addService(LegacyA2AService, legacyGrpcService(optionsFor('0.3', parts)));
   server.addService(healthService, healthMethods(parts.ready));
   // The platform ends TLS before the process.
   const bound = await new Promise<number>((resolve, reject) => {

@@ -16,7 +16,7 @@ import {
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
-import { admit, echoExtensions, httpCallContext, isLegacy } from './call-context.ts';
+import { admit, echoExtensions, httpCallContext, isLegacy, offersLegacy } from './call-context.ts';
 import { streamedEvent } from './caller.ts';
 import { mediaTypeOf } from './content-type.ts';
 import { readEnvelope, RpcFailure, type Id, type Methods, type RpcError } from './envelope.ts';
@@ -50,7 +50,7 @@ export function registerJsonRpc(
     const errorOf = (error: unknown): RpcError => {
       if (error instanceof RpcFailure) return error.rpc;
       const told = toClientError(log, error);
-      return isLegacy(context) ? legacyRpcError(told) : toJsonRpcError(told);
+      return isLegacy(context) && offersLegacy(card) ? legacyRpcError(told) : toJsonRpcError(told);
     };
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');

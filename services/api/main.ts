@@ -22,6 +22,7 @@ import { createAdmission } from './admission.ts';
 import { createAgentCard, hasExtendedCard } from './agent-card.ts';
 import { createApp } from './app.ts';
 import { createAuthenticate, warnOfOpenDoors } from './auth/authenticate.ts';
+import { withinCapabilities } from './capabilities.ts';
 import { createCardSigner } from './card-signature.ts';
 import { listenGrpc } from './grpc.ts';
 import { createRequestHandler } from './handler.ts';
@@ -69,7 +70,7 @@ await runService(log, config.drainMs, async () => {
   warnOfOpenDoors(config.auth, log);
   const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
-  const handler = createRequestHandler({
+  const operations = createRequestHandler({
     ...config,
     db,
     card,
@@ -84,7 +85,7 @@ await runService(log, config.drainMs, async () => {
   });
   const front = {
     ...config,
-    handler,
+    handler: withinCapabilities(operations, card.capabilities),
     webhooks,
     card,
     cardKey: signer.publicKey,

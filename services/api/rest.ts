@@ -8,7 +8,7 @@ import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import { admit, echoExtensions, httpCallContext, versionOf } from './call-context.ts';
+import { admit, echoExtensions, httpCallContext, offersLegacy, versionOf } from './call-context.ts';
 import { callerOf, entityTagIn, signalOf, streamedEvent } from './caller.ts';
 import { checkDepth, maxBodyDepth } from './check-json.ts';
 import { checkCondition, type ConditionalParts } from './conditional.ts';
@@ -102,7 +102,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
   }
 
   function dialectOf(request: FastifyRequest): RestDialect {
-    return versionOf(request) === legacy.version ? legacy : current;
+    return versionOf(request) === legacy.version && offersLegacy(card) ? legacy : current;
   }
 
   function errorOf(dialect: RestDialect, error: unknown): { status: number; body: unknown } {
@@ -147,11 +147,12 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
 
 /** The answer to what goes wrong before a route is reached: a body that is too large, or that breaks off. */
 export function restFailure(
+  card: AgentCard,
   request: FastifyRequest,
   status: number,
   message: string,
 ): { contentType: string; body: unknown } {
-  return versionOf(request) === '0.3'
+  return versionOf(request) === '0.3' && offersLegacy(card)
     ? { contentType: 'application/json', body: legacyErrorBody(new Error(message), status) }
     : { contentType: A2A_CONTENT_TYPE, body: statusBody(new Error(message), status) };
 }

@@ -6,7 +6,6 @@ import { openDatabase } from '#shared/db/database.ts';
 import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
-import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment, readDispatcherConfig } from '#shared/runtime/config.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';

@@ -85,11 +85,22 @@ export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
   idempotencyWindowSeconds: number;
   bodyLimitBytes: number;
   auth: AuthConfig;
+  protocol: ProtocolConfig;
   limits: ApiLimits;
   /** Origins whose pages may call from a browser. */
   corsOrigins: readonly string[];
   /** Signs the agent card. */
   cardSigningKey: SigningKey | undefined;
+}
+
+/** How much of A2A is offered. */
+export interface ProtocolConfig {
+  /** Clients of 0.3 are served beside those of 1.0. */
+  legacy: boolean;
+  streaming: boolean;
+  pushNotifications: boolean;
+  /** URIs of extensions without which a call is refused. */
+  requiredExtensions: readonly string[];
 }
 
 export interface ApiLimits {
@@ -213,12 +224,30 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
     ...readBells(reader),
     auth: readAuth(reader),
+    protocol: readProtocol(reader),
     limits: readLimits(reader),
     corsOrigins: readCorsOrigins(reader),
     cardSigningKey: readSigningKey(reader),
   };
   reader.check();
   return config;
+}
+
+function readProtocol(reader: EnvReader): ProtocolConfig {
+  const versions = reader.list('A2A_VERSIONS');
+  if (versions.length > 0 && !versions.includes('1.0')) reader.problem('A2A_VERSIONS must include 1.0');
+  const unknown = versions.filter((version) => version !== '1.0' && version !== '0.3');
+  if (unknown.length > 0) reader.problem(`A2A_VERSIONS can list 1.0 and 0.3, not "${unknown.join(',')}"`);
+  const requiredExtensions = reader.list('A2A_REQUIRED_EXTENSIONS');
+  for (const uri of requiredExtensions) {
+    if (!URL.canParse(uri)) reader.problem(`A2A_REQUIRED_EXTENSIONS must be URIs, not "${uri}"`);
+  }
+  return {
+    legacy: versions.length === 0 || versions.includes('0.3'),
+    streaming: reader.flag('A2A_STREAMING', true),
+    pushNotifications: reader.flag('A2A_PUSH_NOTIFICATIONS', true),
+    requiredExtensions,
+  };
 }
 
 function readLimits(reader: EnvReader): ApiLimits {

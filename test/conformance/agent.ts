@@ -47,6 +47,8 @@ const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
     await stream.close();
     return completed;
   },
+  // The kit for 0.3 goes on with its tasks, and cancels them: they are to be open.
+  'test-': async () => ({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'What next?' }),
   'test-resubscribe-message-id': async (turn) => {
     await sleep(4000, undefined, { signal: turn.signal });
     return completed;

@@ -1,13 +1,33 @@
 /**
  * `npm run conformance`: the system as the A2A conformance kit is to meet it. Two processes of the front door behind a
- * proxy that takes them in turn, two workers, and the agent of this folder. With a command after `--`, runs that
- * command with SUT_URL set, and ends with it; without, serves until it is stopped.
+ * proxy that takes them in turn, two workers, and the agent of this folder. With a command, runs that
+ * command with SUT_URL set, and ends with it; without, serves until it is stopped. OFFER chooses what the card offers.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
 import path from 'node:path';
+import { exportJWK, generateKeyPair } from 'jose';
+import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
 import { freePort, startStack } from '../support/stack.ts';
+import { takeTurns, takeTurnsOverHttp, takeTurnsOverHttp2 } from './proxy.ts';
+
+/** What the card offers (README.md tells what each is for). */
+const offers: Record<string, () => Promise<Record<string, string>>> = {
+  plain: async () => ({}),
+  // The proxy then brings the key of a caller along, since the kit has none.
+  everything: async () => ({ ...apiKeysEnv(), A2A_VERSIONS: '1.0', CARD_SIGNING_KEY: await signingKey() }),
+  nothing: async () => ({ A2A_VERSIONS: '1.0', A2A_STREAMING: 'false', A2A_PUSH_NOTIFICATIONS: 'false' }),
+  extension: async () => ({ A2A_REQUIRED_EXTENSIONS: 'urn:a2a:tck:required-extension' }),
+};
+
+async function signingKey(): Promise<string> {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  return JSON.stringify(await exportJWK(privateKey));
+}
+
+const offer = process.env['OFFER'] ?? 'plain';
+const settings = await offers[offer]?.();
+if (settings === undefined) throw new Error(`OFFER must be one of ${Object.keys(offers).join(', ')}`);
 
 const cleanups: (() => unknown)[] = [];
 const cleanup = { after: (run: () => unknown) => void cleanups.unshift(run) };
@@ -23,6 +43,7 @@ const stack = await startStack(cleanup, {
   LEASE_SECONDS: '30',
   BELL_GRACE_SECONDS: '10',
   RECONCILE_SECONDS: '2',
+  ...settings,
   ...(process.env as Record<string, string>),
 });
 const ports = await Promise.all(
@@ -33,14 +54,14 @@ const ports = await Promise.all(
   }),
 );
 await Promise.all([stack.start('worker'), stack.start('worker'), stack.start('dispatcher')]);
-takeTurns(
-  port,
-  ports.map((own) => own.http),
-);
-takeTurns(
-  grpcPort,
-  ports.map((own) => own.grpc),
-);
+const [httpPorts, grpcPorts] = [ports.map((own) => own.http), ports.map((own) => own.grpc)];
+if (offer === 'everything') {
+  takeTurnsOverHttp(port, httpPorts, aliceKey);
+  takeTurnsOverHttp2(grpcPort, grpcPorts, aliceKey);
+} else {
+  takeTurns(port, httpPorts);
+  takeTurns(grpcPort, grpcPorts);
+}
 
 const url = `http://127.0.0.1:${port}`;
 console.log(`serving ${url}, gRPC at 127.0.0.1:${grpcPort}`);
@@ -54,14 +75,3 @@ if (command === undefined) {
 }
 for (const run of cleanups) await run();
 process.exit();
-
-/** Each connection goes to the next of the targets. */
-function takeTurns(at: number, targets: readonly number[]): void {
-  let next = 0;
-  createServer((client) => {
-    const target = connect(targets[next++ % targets.length] ?? 0, '127.0.0.1');
-    client.pipe(target).pipe(client);
-    client.on('error', () => target.destroy());
-    target.on('error', () => client.destroy());
-  }).listen(at, '127.0.0.1');
-}

@@ -61,6 +61,7 @@ async function front(
     publicUrl: 'http://localhost',
     grpcPublicTarget: 'localhost:1',
     auth,
+    protocol: { legacy: true, streaming: true, pushNotifications: true, requiredExtensions: [] },
   });
   change(card);
   const handler = { getAgentCard: async () => card, ...operations } as A2ARequestHandler;
