@@ -8,9 +8,7 @@
  *   the process stops        ─▶ given back: before the next step, or at once when its time is up; no attempt spent
  *   the lease is lost        ─▶ nothing more is written
  */
-import { setTimeout } from 'node:timers/promises';
 import type { Ringer } from '#shared/bells/ringer.ts';
-import { wasRefused } from '#shared/db/combiner.ts';
 import type { Db } from '#shared/db/database.ts';
 import type { Claimed } from '#shared/db/leases.ts';
 import { readTurnInput } from '#shared/db/turn-input.ts';
@@ -23,11 +21,11 @@ import type { TaskState } from '#shared/domain/task.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
+import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { agentMessage, createTurn } from './turn.ts';
 
 const maxEarlierTurns = 100;
-const retryMs = 200;
 
 export interface RunParts {
   db: Db;
@@ -69,23 +67,6 @@ export async function runTurn(
   }
 }
 
-/**
- * Does something with the database, again and again while it is away, for as long as the lease lasts. For what may be
- * done twice: reads, and the end of a turn, which raises the fence and so is stored once.
- */
-async function insist<T>(held: HeldLease, log: Logger, operation: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await operation();
-    } catch (error) {
-      if (error instanceof LeaseLostError || wasRefused(error)) throw error;
-      log.warn({ error: messageOf(error) }, 'the database is away; trying again');
-      await setTimeout(retryMs);
-      held.assertHeld();
-    }
-  }
-}
-
 async function attempt(
   { db, agent, write, ringer, maxAttempts }: RunParts,
   turn: { held: HeldLease; attempts: number; stopping: Stopping; log: Logger },
@@ -100,7 +81,7 @@ async function attempt(
   }
   const signal = AbortSignal.any([held.lost, stopping.now]);
   try {
-    const own = createTurn({ held, input, signal, checkpoint: stopping.soon, write, ringer });
+    const own = createTurn({ held, input, signal, checkpoint: stopping.soon, write, ringer, log });
     const outcome = await agent.run(own);
     own.assertAllMatched();
     return toEnd(ids, outcome, null);

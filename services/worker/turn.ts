@@ -11,6 +11,7 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import type {
   ArtifactStream,
   EarlierTurn,
@@ -20,6 +21,7 @@ import type {
   Turn,
 } from './agent/agent.ts';
 import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
+import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { runWithPolicy } from './step-policy.ts';
 
@@ -37,9 +39,10 @@ export interface TurnParts {
   checkpoint: AbortSignal;
   write: WriteTurn;
   ringer: Ringer;
+  log: Logger;
 }
 
-export function createTurn({ held, input, signal, checkpoint, write, ringer }: TurnParts): OwnTurn {
+export function createTurn({ held, input, signal, checkpoint, write, ringer, log }: TurnParts): OwnTurn {
   const { lease } = held;
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
@@ -78,16 +81,13 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer }: T
     passFaultPoint('step-run');
     const output: Json = result ?? null;
     const usage = options.usage?.(output);
-    await store(
-      [],
-      [
-        {
-          ...place,
-          output: JSON.stringify(output),
-          usage: usage === undefined ? null : JSON.stringify(usage),
-        },
-      ],
-    );
+    const record: NewStep = {
+      ...place,
+      output: JSON.stringify(output),
+      usage: usage === undefined ? null : JSON.stringify(usage),
+    };
+    // What has run is not to run again because the database is away for a moment.
+    await insist(held, log, () => store([], [record]));
     passFaultPoint('step-recorded');
     return result;
   }

@@ -1,12 +1,14 @@
 /** Nothing is begun under a lease that has run out (invariants 3 and 7), however long a write before it took. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { WriteTurn } from '#shared/db/turns.ts';
 import { LeaseLostError, RetryableError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { createLogger } from '#shared/runtime/log.ts';
 import { createTurn } from '../../services/worker/turn.ts';
 
 /** A turn whose lease runs out while what is awaited is under way, as it does for a process that is paused. */
-function turnThatLoses() {
+function turnThatLoses(write?: WriteTurn) {
   let ranOut = false;
   const lost = new AbortController();
   const expire = (): void => {
@@ -37,11 +39,9 @@ function turnThatLoses() {
     },
     signal: lost.signal,
     checkpoint: new AbortController().signal,
-    write: async () => {
-      expire();
-      return { bells: [] };
-    },
+    write: write ?? (async () => (expire(), { bells: [] })),
     ringer: { ring: () => undefined, ringAll: async () => undefined, idle: async () => undefined },
+    log: createLogger('test', 'silent'),
   });
   return { turn, expire };
 }
@@ -75,4 +75,31 @@ test('a step is not run again by its policy when the lease ran out meanwhile', a
   };
   await assert.rejects(turn.step('flaky', run, { retries: 3 }), LeaseLostError);
   assert.equal(ran, 1);
+});
+
+test('a step that has run is recorded when the database is back, and does not run again', async () => {
+  const away = Object.assign(new Error('Connection terminated unexpectedly'), { code: '57P01' });
+  let writes = 0;
+  const { turn } = turnThatLoses(async () => {
+    writes += 1;
+    if (writes < 3) throw away;
+    return { bells: [] };
+  });
+  let ran = 0;
+  await turn.step('once', async () => void (ran += 1));
+  assert.deepEqual([ran, writes], [1, 3]);
+});
+
+test('what the database refuses is not tried again', async () => {
+  const refused = Object.assign(new Error('invalid byte sequence'), { code: '22021' });
+  let writes = 0;
+  const { turn } = turnThatLoses(async () => {
+    writes += 1;
+    throw refused;
+  });
+  await assert.rejects(
+    turn.step('once', async () => undefined),
+    refused,
+  );
+  assert.equal(writes, 1);
 });
