@@ -30,5 +30,8 @@ const result = await runChaos({
   say,
 });
 console.log(`\n${reportOf(result)}`);
-if (values.errors) for (const line of result.errors) console.log(line);
+if (values.errors) {
+  for (const fault of result.faults) console.log(JSON.stringify(fault));
+  for (const line of result.errors) console.log(line);
+}
 process.exit(result.passed ? 0 : 1);
