@@ -30,6 +30,17 @@ export type Findings = Record<(typeof mustBeEmpty)[number], string[]> & {
   repeatedDeliveries: number;
 };
 
+/** A worker told that it had lost a turn. */
+export interface LostTurn {
+  pid: number;
+  at: number;
+}
+
+interface Causes {
+  faults: readonly Fault[];
+  lost: readonly LostTurn[];
+}
+
 /** Until nothing is to be done any more: no task that could run, no delivery that waits. */
 export async function untilQuiet(pool: Pool, boundMs: number): Promise<number> {
   const began = Date.now();
@@ -46,12 +57,7 @@ export async function untilQuiet(pool: Pool, boundMs: number): Promise<number> {
   return Date.now() - began;
 }
 
-export async function check(
-  system: System,
-  outside: Outside,
-  load: Load,
-  faults: readonly Fault[],
-): Promise<Findings> {
+export async function check(system: System, outside: Outside, load: Load, causes: Causes): Promise<Findings> {
   const findings: Findings = {
     lost: [],
     stuck: [],
@@ -71,8 +77,8 @@ export async function check(
   if (load.streams.gaps > 0) findings['events with gaps'].push(`${load.streams.gaps} in streams`);
   for (const task of load.accepted) await checkTask(system.apiUrls[0]!, task, findings);
   await checkStored(system.pool, findings);
-  await checkToolCalls(system.pool, outside, faults, findings);
-  await checkModelCalls(system.pool, outside, faults, findings);
+  await checkToolCalls(system.pool, outside, causes, findings);
+  await checkModelCalls(system.pool, outside, causes.faults, findings);
   await checkWebhooks(system.pool, outside, findings);
   return findings;
 }
@@ -166,7 +172,7 @@ const roundingMs = 1;
 async function checkToolCalls(
   pool: Pool,
   outside: Outside,
-  faults: readonly Fault[],
+  causes: Causes,
   findings: Findings,
 ): Promise<void> {
   const finished = await finishedSteps(pool);
@@ -179,7 +185,7 @@ async function checkToolCalls(
       const before = ordered[index - 1];
       if (before === undefined || before.refused) continue;
       findings.repeatedCalls += 1;
-      if (!faults.some((fault) => explains(fault, before, call))) {
+      if (!explained(causes, before, call)) {
         findings['calls repeated without a cause'].push(
           `${call.key} at ${before.begun} by ${before.pid} and at ${call.begun} by ${call.pid}`,
         );
@@ -188,11 +194,21 @@ async function checkToolCalls(
   }
 }
 
-/** A call in flight may be made again when its process ended or was paused, or its result could not be recorded. */
-function explains(fault: Fault, before: ToolCall, after: ToolCall): boolean {
-  const meanwhile = fault.from <= after.begun && fault.until >= before.begun;
-  return meanwhile && (fault.what === 'postgres' || fault.pid === before.pid);
+/**
+ * A call in flight may be made again when its process ended or was paused, its result could not be recorded, or its
+ * worker had lost the turn, as one does that a busy machine does not let run for the time of a lease.
+ */
+function explained({ faults, lost }: Causes, before: ToolCall, after: ToolCall): boolean {
+  return (
+    faults.some(
+      ({ what, pid, from, until }) =>
+        from <= after.begun && until >= before.begun && (what === 'postgres' || pid === before.pid),
+    ) || lost.some(({ pid, at }) => pid === before.pid && at >= before.begun && at <= after.begun + noticedMs)
+  );
 }
+
+/** How much later than the one who took its turn a worker may notice, and tell. */
+const noticedMs = 5_000;
 
 /** Each of these tasks asks the model once in a turn; the calls that went wrong on purpose were made again in place. */
 async function checkModelCalls(

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fate } from '../../services/local/pubsub-emulator/broker.ts';
-import { check, mustBeEmpty, untilQuiet, type Findings } from './check.ts';
+import { check, mustBeEmpty, untilQuiet, type Findings, type LostTurn } from './check.ts';
 import { startFaults, type Fault } from './faults.ts';
 import { startLoad, type Accepted, type Load } from './load.ts';
 import { startOutside } from './outside.ts';
@@ -57,7 +57,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
         ]);
   const errors: string[] = [];
   const outside = await startOutside(chanceOf);
-  const system = await startSystem({ ...outside, fateOf, onError: (line) => errors.push(line) });
+  const lost: LostTurn[] = [];
+  const system = await startSystem({
+    ...outside,
+    fateOf,
+    onError: (line) => errors.push(line),
+    onTurnLost: (pid) => lost.push({ pid, at: Date.now() }),
+  });
   try {
     say('the system is up');
     const load = startLoad({
@@ -73,7 +79,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     healed = true;
     say('healed; waiting until all is quiet');
     const quietAfterMs = await untilQuiet(system.pool, options.quietSeconds * 1000);
-    const findings = await check(system, outside, load, faults.log);
+    const findings = await check(system, outside, load, { faults: faults.log, lost });
     return {
       seed,
       accepted: load.accepted,

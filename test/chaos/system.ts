@@ -21,7 +21,7 @@ import { runNode, type Running } from '../support/processes.ts';
 
 export type Kind = 'api' | 'worker' | 'dispatcher';
 
-export const leaseSeconds = 3;
+const leaseSeconds = 5;
 
 export interface Member {
   readonly kind: Kind;
@@ -49,6 +49,8 @@ interface Options {
   fateOf: FateOf;
   /** Told of what the services log as errors. */
   onError: (line: string) => void;
+  /** Told of a worker that lost a turn, for whatever reason. */
+  onTurnLost: (pid: number) => void;
 }
 
 export async function startSystem(options: Options): Promise<System> {
@@ -120,6 +122,7 @@ export async function startSystem(options: Options): Promise<System> {
       one.child.stdout.on('data', (chunk: Buffer) => {
         for (const line of chunk.toString().split('\n')) {
           if (/"severity":"(ERROR|CRITICAL)"/.test(line)) options.onError(`${name}: ${line}`);
+          if (line.includes('"message":"turn lost"')) options.onTurnLost(one.child.pid ?? 0);
         }
       });
       const ended = one.exited.then(({ code, signal }) => {
