@@ -12,7 +12,7 @@ export interface CommandContext {
   db: Db;
   env: Environment;
   args: readonly string[];
-  print(line: string): void;
+  print: (line: string) => void;
 }
 
 /** What the operator has to know or to do otherwise. */

@@ -15,7 +15,7 @@ const commands: Readonly<Record<string, Command>> = { webhooks, reseal };
 
 const [name = '', ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-const print = (line: string): boolean => process.stdout.write(`${line}\n`);
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 if (command === undefined) {
   print('npm run admin -- <command>\n');
