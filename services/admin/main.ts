@@ -16,7 +16,7 @@ const commands: Readonly<Record<string, Command>> = { webhooks, reseal, 'delete-
 
 const [name = '', ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-const print = (line: string): boolean => process.stdout.write(`${line}\n`);
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 if (command === undefined) {
   print('npm run admin -- <command>\n');

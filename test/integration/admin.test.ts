@@ -27,10 +27,10 @@ async function admin(t: TestContext, env: Record<string, string>, ...args: strin
 }
 
 async function database(t: TestContext) {
-  const { url, close } = await testDatabase();
-  const db = connect(url);
-  t.after(() => db.destroy().then(close));
-  return { db, url };
+  const own = await testDatabase();
+  const db = connect(own.url);
+  t.after(() => db.destroy().then(() => own.close()));
+  return { db, url: own.url };
 }
 
 test('commands are listed, and an unknown one is no success', { timeout }, async (t) => {

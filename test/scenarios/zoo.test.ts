@@ -5,7 +5,7 @@ import { startStack } from '../support/stack.ts';
 import { eventsPerTask, runZoo } from '../support/zoo.ts';
 
 test('bad receivers cost the good ones nothing', { timeout: 60_000 }, async (t) => {
-  const stack = await startStack(t, { WEBHOOK_TIMEOUT_SECONDS: '4', WEBHOOK_SCHEDULE_SECONDS: '0,0.5,60' });
+  const stack = await startStack(t, { WEBHOOK_TIMEOUT_SECONDS: '10', WEBHOOK_SCHEDULE_SECONDS: '0,0.5,60' });
   await stack.start('dispatcher');
   const tasksPerReceiver = 6;
   const receivers = {
@@ -25,8 +25,8 @@ test('bad receivers cost the good ones nothing', { timeout: 60_000 }, async (t) 
   t.diagnostic(JSON.stringify(seen));
   assert.deepEqual([seen.arrived, seen.outOfOrder], [seen.events, 0]);
   assert.equal(seen.events, 4 * tasksPerReceiver * eventsPerTask);
-  // Whoever waits for a hanging receiver waits 4 s.
-  assert.ok(seen.p99 < 3_500, `p99 was ${seen.p99} ms`);
+  // Whoever waits for a hanging receiver waits 10 s.
+  assert.ok(seen.p99 < 8_000, `p99 was ${seen.p99} ms`);
   const { gone, hanging, redirecting, busy } = seen.kinds;
   assert.deepEqual(gone, { requests: tasksPerReceiver, taken: 0 });
   assert.ok((hanging?.requests ?? 0) <= 2 * tasksPerReceiver);
