@@ -57,7 +57,11 @@ export function takeTurnsOverHttp2(
   const server = createHttp2Server();
   server.on('stream', (incoming, asked) => {
     const onward = sessionTo(next()).request({ ...asked, ...headers });
-    onward.on('response', (answer) => incoming.respond(answer, { waitForTrailers: true }));
+    onward.on('response', (answer) => {
+      // A call that fails at once is answered in one block of headers.
+      const alone = answer['grpc-status'] !== undefined;
+      incoming.respond(answer, alone ? { endStream: true } : { waitForTrailers: true });
+    });
     onward.on('trailers', (trailers) => incoming.once('wantTrailers', () => incoming.sendTrailers(trailers)));
     onward.on('error', () => incoming.close());
     incoming.on('close', () => onward.close());
