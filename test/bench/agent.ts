@@ -1,0 +1,22 @@
+/**
+ * The agent that is measured: it does nothing, so that what is left is the system. The text of the message chooses:
+ * `wait` runs until it is cancelled; `ticks <n>` reports progress n times, each time the present time.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Agent } from 'longhaul/agent';
+import { textOf } from '#shared/domain/message.ts';
+
+const agent: Agent = {
+  run: async (turn) => {
+    const { signal } = turn;
+    const [word, count] = textOf(turn.message.parts).split(' ');
+    const ticks = word === 'ticks' ? Number(count) : 0;
+    if (word === 'wait') await new Promise((_, reject) => signal.addEventListener('abort', reject));
+    for (let tick = 0; tick < ticks; tick++) {
+      await sleep(20, undefined, { signal });
+      await turn.progress(String(performance.timeOrigin + performance.now()));
+    }
+    return { state: 'TASK_STATE_COMPLETED' };
+  },
+};
+export default agent;

@@ -1,0 +1,89 @@
+/** A whole task with an agent that does nothing, from the request through Pub/Sub and a worker to completed. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sends, streamsOf } from '../jobs.ts';
+import { migrateSdk, withRig, type Rig } from '../rig.ts';
+import { alternate, ms, perSecond, ratio, type Case } from '../rounds.ts';
+
+const jobs = 10_000;
+
+export const whole: Case = () =>
+  withRig(async (rig) => {
+    const [sdkDatabase, jobDatabase] = [await rig.emptyDatabase(), await rig.emptyDatabase()];
+    await migrateSdk(sdkDatabase);
+    const [api, , memory, postgres] = await Promise.all([
+      rig.service('api'),
+      rig.service('worker'),
+      rig.peer('sdk', {}),
+      rig.peer('sdk', { DATABASE_URL: sdkDatabase }),
+    ]);
+    const engine = async () => {
+      const one = await rig.peer('graphile', { DATABASE_URL: jobDatabase });
+      const { perSecond } = await one.ask<{ perSecond: number }>({ jobs });
+      await one.kill();
+      return perSecond;
+    };
+    const blocking = async (url: string, seconds = 3) =>
+      (await rig.load(sends(url, 'whole', {}, { seconds, connections: 64 }))).perSecond;
+    await wholeTasks(rig, api.url, 2_000);
+    await blocking(memory.url, 1);
+    await blocking(postgres.url, 1);
+    const seen = await alternate(
+      {
+        longhaul: () => wholeTasks(rig, api.url, 8_000),
+        memory: () => blocking(memory.url),
+        postgres: () => blocking(postgres.url),
+        engine,
+      },
+      3,
+    );
+    return [
+      perSecond('Longhaul', seen.longhaul),
+      perSecond('SDK with PostgreSQL', seen.postgres),
+      perSecond('SDK in memory', seen.memory),
+      perSecond('graphile-worker, jobs of nothing', seen.engine),
+      ratio('of the SDK with PostgreSQL', seen.longhaul / seen.postgres, 15),
+    ];
+  });
+
+/** Sends so many tasks and waits until all are completed. @returns tasks a second, from the first request on */
+export async function wholeTasks(rig: Rig, url: string, count: number): Promise<number> {
+  const { pool } = rig.stack;
+  const before = await completed();
+  const from = performance.now();
+  await rig.load(sends(url, '', { returnImmediately: true }, { connections: 128, count }));
+  while ((await completed()) < before + count) await sleep(20);
+  return (count * 1000) / (performance.now() - from);
+
+  async function completed(): Promise<number> {
+    const { rows } = await pool.query<{ count: number }>(
+      `select count(*)::int as count from tasks where tenant = '' and owner = 'anonymous' and state = 'TASK_STATE_COMPLETED'`,
+    );
+    return rows[0]?.count ?? 0;
+  }
+}
+
+/** One task at a time, as a stream: from the request to the completed event, which a worker has written. */
+export const latency: Case = () =>
+  withRig(async (rig) => {
+    const [api] = await Promise.all([rig.service('api'), rig.service('worker')]);
+    await rig.load(streamsOf(api.url, '', { count: 100 }));
+    const { latencies } = await rig.load(streamsOf(api.url, '', { count: 500 }));
+    return [ms('whole task, p50', latencies.p50, 12), ms('whole task, p99', latencies.p99, 40)];
+  });
+
+/** From a worker's write to a subscriber of the front door: the agent writes the time, and the load compares it. */
+export const events: Case = () =>
+  withRig(async (rig) => {
+    const [api] = await Promise.all([rig.service('api'), rig.service('worker')]);
+    const measure = (connections: number, ticks: number) =>
+      rig.load(streamsOf(api.url, `ticks ${ticks}`, { connections, count: connections, events: true }));
+    await measure(4, 50);
+    const { latencies } = await measure(1, 200);
+    const many = await measure(20, 100);
+    return [
+      ms('one stream, p50', latencies.p50, 5),
+      ms('one stream, p99', latencies.p99, 30),
+      ms('20 streams of 50 events a second, p50', many.latencies.p50),
+      ms('20 streams of 50 events a second, p99', many.latencies.p99),
+    ];
+  });

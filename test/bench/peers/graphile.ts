@@ -1,0 +1,33 @@
+/** A job engine on the same PostgreSQL: `graphile-worker` with its batching on, and jobs that do nothing. */
+import { Logger, makeWorkerUtils, run } from 'graphile-worker';
+import { serve } from '../serve.ts';
+
+const connectionString = process.env['DATABASE_URL'] ?? '';
+const logger = new Logger(() => () => undefined);
+
+serve(async ({ jobs }: { jobs: number }) => {
+  const utils = await makeWorkerUtils({ connectionString, logger });
+  await utils.migrate();
+  await utils.addJobs(Array.from({ length: jobs }, (_, n) => ({ identifier: 'noop', payload: { n } })));
+  await utils.release();
+  let left = jobs;
+  const done = Promise.withResolvers<void>();
+  const from = performance.now();
+  const runner = await run({
+    connectionString,
+    logger,
+    concurrency: 24,
+    noHandleSignals: true,
+    preset: { worker: { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
+    taskList: {
+      noop: () => {
+        left -= 1;
+        if (left === 0) done.resolve();
+      },
+    },
+  });
+  await done.promise;
+  // Its last completions are written when it stops.
+  await runner.stop();
+  return { perSecond: (jobs * 1000) / (performance.now() - from) };
+});

@@ -1,0 +1,45 @@
+/** Measuring in alternation: each round has every contestant once, so that what the machine does besides hits all alike. */
+export type Contestants = Record<string, () => Promise<number>>;
+
+/** @returns the median of each over the rounds */
+export async function alternate<T extends Contestants>(
+  contestants: T,
+  rounds: number,
+): Promise<{ [K in keyof T]: number }> {
+  const seen = Object.fromEntries(Object.keys(contestants).map((name) => [name, [] as number[]]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, measure] of Object.entries(contestants)) seen[name]?.push(await measure());
+  }
+  return Object.fromEntries(Object.entries(seen).map(([name, values]) => [name, median(values)])) as {
+    [K in keyof T]: number;
+  };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+/** What a case found. `target`: what the figure should be at least or at most. */
+export interface Figure {
+  name: string;
+  value: number;
+  unit: string;
+  target?: { at: 'least' | 'most'; value: number };
+}
+
+export type Case = () => Promise<Figure[]>;
+
+export const perSecond = (name: string, value: number): Figure => ({ name, value, unit: '/s' });
+export const ms = (name: string, value: number, most?: number): Figure => ({
+  name,
+  value,
+  unit: 'ms',
+  ...(most !== undefined && { target: { at: 'most', value: most } }),
+});
+export const ratio = (name: string, value: number, least: number): Figure => ({
+  name,
+  value,
+  unit: '×',
+  target: { at: 'least', value: least },
+});
