@@ -30,6 +30,8 @@ test('the bindings', async (t) => {
   const bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
   t.after(() => bindings.forEach((binding) => binding.close()));
 
+  // [BIND-EQUIV-001] [BIND-EQUIV-002] [BIND-EQUIV-003] [BIND-ERR-001] [GRPC-ERR-001] [HTTP_JSON-ERR-002]
+  // [JSONRPC-ERR-003] [VER-PATCH-001] [VER-SERVER-002]
   await t.test('tell one story alike', async (t) => {
     const told = await Promise.all(
       bindings.map(async (binding) => {
@@ -50,6 +52,8 @@ test('the bindings', async (t) => {
         await t.test(`${binding.name}: ${step}`, () => assert.deepEqual(outcome, first!.outcomes[step]));
       }
     }
+    // [CORE-GET-001] [CORE-GET-002] [CORE-CANCEL-001] [CORE-CANCEL-002] [CORE-CANCEL-003] [CORE-STREAM-001]
+    // [CORE-STREAM-003] [STREAM-SUB-001] [STREAM-SUB-002] [STREAM-SUB-003] [STREAM-SUB-004] [PUSH-LIST-001]
     await t.test('and it is the right one', () => {
       const errors = Object.entries(first!.outcomes).flatMap(([step, outcome]) =>
         outcome.error === undefined ? [] : [[step, outcome.error.reason]],
@@ -206,6 +210,7 @@ async function story(binding: RawBinding, hook: string): Promise<Steps> {
   steps['get config'] = await call('GetTaskPushNotificationConfig', { taskId: id, id: 'mine' });
   steps['list configs'] = await call('ListTaskPushNotificationConfigs', { taskId: id, pageSize: 3 });
   steps['delete config'] = await call('DeleteTaskPushNotificationConfig', { taskId: id, id: 'mine' });
+  // [PUSH-DEL-002]
   steps['delete it again'] = await call('DeleteTaskPushNotificationConfig', { taskId: id, id: 'mine' });
   steps['configs: deleted'] = await call('GetTaskPushNotificationConfig', { taskId: id, id: 'mine' });
   steps['configs: of no task'] = await call('CreateTaskPushNotificationConfig', { taskId: none, ...config });

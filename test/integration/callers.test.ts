@@ -37,6 +37,7 @@ test('the door', async (t) => {
   const get = (where: string, headers: Record<string, string> = {}) =>
     fetch(`${stack.apiUrl}${where}`, { headers });
 
+  // [AUTH-SERVER-002] [CORE-ERR-003] [AUTH-SECRET-001] [CARD-DISC-001]
   await t.test('health and the card are public, and nothing else', async () => {
     for (const where of ['/health/live', '/health/ready', cardPath, '/.well-known/jwks.json']) {
       assert.equal((await get(where)).status, 200, where);
@@ -115,6 +116,7 @@ test('the door', async (t) => {
     }
   });
 
+  // [CARD-SIGN-001] [CARD-SIGN-003]
   await t.test('the SDK verifies the signature with the key that is published', async () => {
     const { body, kid } = await publicCard(stack);
     const card = AgentCard.fromJSON(body);
@@ -132,6 +134,7 @@ test('the door', async (t) => {
     assert.equal(jwks.keys[0]?.d, undefined, 'the private part stays here');
   });
 
+  // [CARD-EXT-001] [CARD-STRUCT-001]
   await t.test('the card says how to authenticate, and that there is more to see then', async () => {
     const { body } = await publicCard(stack);
     assert.deepEqual(body.securityRequirements, [{ schemes: { apiKey: {} } }]);
@@ -150,6 +153,7 @@ test('the door', async (t) => {
     )(extended);
   });
 
+  // [BIND-EQUIV-004]
   await t.test('the other bindings stand behind the same door', async () => {
     const rest = await get('/a2a/v1/tasks', { 'a2a-version': '1.0' });
     assert.equal(rest.status, 401);

@@ -26,6 +26,7 @@ test('clients', async (t) => {
   });
   await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
 
+  // [BIND-FIELD-001] [CARD-PROTO-001] [CARD-PROTO-002]
   await t.test('the card offers every interface that there is', async () => {
     const card = async (headers: Record<string, string> = {}) =>
       // oxlint-disable-next-line typescript/no-explicit-any -- looked at field by field
@@ -53,6 +54,7 @@ test('clients', async (t) => {
 
   for (const version of versions) {
     for (const binding of bindings) {
+      // [VER-SERVER-001] [VER-SERVER-003]
       await t.test(`${version} by ${binding}`, async (t) => {
         const client = await connect(stack.apiUrl, version, binding);
         assert.equal(client.protocolVersion, version);

@@ -54,6 +54,7 @@ test('wrong requests', async (t) => {
     );
   });
 
+  // [JSONRPC-FMT-001]
   await t.test('what is not JSON-RPC is told in the terms of JSON-RPC', async () => {
     refused(await post('{"jsonrpc": "2.0", '), code.PARSE_ERROR, /not valid JSON/);
     refused(await post(''), code.PARSE_ERROR, /not valid JSON/);
@@ -81,6 +82,7 @@ test('wrong requests', async (t) => {
     }
   });
 
+  // [CORE-SEND-003]
   await t.test('a body of another type', async () => {
     for (const [type, http] of [
       ['text/plain', 415],
@@ -99,6 +101,7 @@ test('wrong requests', async (t) => {
     refused(await stack.rpc('GetTask', params, { 'a2a-version': '7.3' }), versionNotSupported, /7\.3/);
   });
 
+  // [CORE-ERR-001] [CORE-ERR-002] [CORE-MULTI-002a] [DM-SERIAL-004]
   await t.test('missing and wrong fields are named', async () => {
     for (const [more, text] of [
       [{ messageId: '' }, /message\.messageId/],
@@ -147,6 +150,7 @@ test('wrong requests', async (t) => {
     assert.ok((await stack.rpc('ListTasks', { statusTimestampAfter: '0001-01-01T00:00:00Z' })).result);
   });
 
+  // [CORE-MULTI-004]
   await t.test('a task that is not there, in every operation', async () => {
     for (const id of [uuidv7(), 'no-uuid', `${uuidv7()}'; drop table tasks`, 'a\u0000']) {
       for (const method of ['GetTask', 'CancelTask', 'SubscribeToTask']) {
@@ -175,6 +179,7 @@ test('wrong requests', async (t) => {
     );
   });
 
+  // [CORE-SEND-002] [CORE-MULTI-006]
   await t.test('a message for a task at its end, or with another context than its task', async () => {
     const { result } = await send();
     const { id: taskId, contextId } = result.task;
@@ -185,6 +190,7 @@ test('wrong requests', async (t) => {
     refused(await stack.rpc('SubscribeToTask', { id: taskId }), unsupportedOperation, /at its end/);
   });
 
+  // [CORE-CAP-003]
   await t.test('an extended card where there is none', async () => {
     refused(await stack.rpc('GetExtendedAgentCard', {}), unsupportedOperation, /no extended card/);
   });

@@ -209,6 +209,7 @@ test('a tool to be confirmed waits; approved by its id and the hash of its argum
   assert.equal(again.textOfArtifact('answer'), 'done');
 });
 
+// [AUTH-INTASK-004]
 test('an approval holds for one call: the same call later is asked for again', async () => {
   const remove = call([{ name: 'remove', args: { file: 'a' } }]);
   replies = [remove, remove];

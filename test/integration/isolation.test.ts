@@ -44,6 +44,7 @@ test('to other callers and in other tenants, a task is as one that does not exis
   const hook = { taskId: task.id, id: 'hook', url: 'http://127.0.0.1:9/hook' };
   assert.equal((await call(alice, 'CreateTaskPushNotificationConfig', hook)).error, undefined);
 
+  // [AUTH-SCOPE-001] [AUTH-SCOPE-003] [PUSH-GET-002]
   await t.test('every operation', async () => {
     const missing = uuidv7();
     const operations: [string, (id: string) => object, Record<string, string>?][] = [
@@ -88,6 +89,7 @@ test('to other callers and in other tenants, a task is as one that does not exis
     );
   });
 
+  // [AUTH-SCOPE-002] [CORE-LIST-001]
   await t.test('lists show only one’s own, also by context', async () => {
     const [bob] = others as [Who];
     const his = await submit(bob, 'his, in a context that is called like hers', {

@@ -105,6 +105,7 @@ test('configs are paged by id, and a task has so many at most', async () => {
   assert.deepEqual(seen, ids);
 });
 
+// [PUSH-CREATE-002]
 test('a config made later gets the events that come after it', { timeout }, async (t) => {
   const { receiver, ringer, put } = await start(t);
   const task = await startTask(db, ringer);
@@ -114,6 +115,7 @@ test('a config made later gets the events that come after it', { timeout }, asyn
   assert.deepEqual(receiver.events(), [2]);
 });
 
+// [PUSH-DELIVER-002]
 test('no event falls between a config and the writes of a worker', { timeout }, async () => {
   // Whatever the order in which they commit: each config gets every event from some number on, without a gap.
   const task = await startTask(db, undefined);

@@ -180,6 +180,7 @@ interface Init {
   headers?: Record<string, string>;
 }
 
+// [HTTP_JSON-QP-001]
 test('requests of HTTP+JSON', async (t) => {
   const asked: unknown[] = [];
   const { url } = await front(t, {
@@ -295,6 +296,7 @@ test('failures say no more than they should, alike in every binding', async (t) 
   }
 });
 
+// [JSONRPC-SVC-002] [HTTP_JSON-SVC-002] [GRPC-META-001]
 test('extensions: required ones are insisted on, active ones are told', async (t) => {
   const optional = 'https://example.com/extensions/other/v1';
   const activate = async ({ id }: { id: string }, context: ServerCallContext): Promise<Task> => {

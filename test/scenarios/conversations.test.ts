@@ -64,6 +64,7 @@ test('conversations', async (t) => {
     assert.ok(accepted > 0, 'at least the quickest was in time');
   });
 
+  // [CORE-MULTI-005]
   await t.test('to a task that waits for input: the answer goes on where it stopped', async () => {
     const asked = (await send('ask which one?')).result.task;
     assert.equal(asked.status.state, 'TASK_STATE_INPUT_REQUIRED');
@@ -90,6 +91,7 @@ test('conversations', async (t) => {
     },
   );
 
+  // [CORE-EXECUTION-MODE-001]
   await t.test(
     'a waiting send at auth-required returns; the task goes on with the next message',
     async () => {
@@ -153,6 +155,7 @@ test('conversations', async (t) => {
     },
   );
 
+  // [CORE-HIST-002]
   await t.test('history is as long as asked for', async () => {
     const asked = (await send('ask more?')).result.task;
     await send('say yes', { taskId: asked.id });

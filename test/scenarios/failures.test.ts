@@ -255,6 +255,7 @@ test('a webhook receiver that is down gets the event when it is back; the order 
   );
 });
 
+// [STREAM-ORDER-004]
 test('a client that leaves a stream stops nothing, and can come back', async (t) => {
   const { stack } = await scripted(t);
   await Promise.all([stack.start('api'), stack.start('worker')]);

@@ -200,6 +200,7 @@ test('random operations of several callers', { timeout: 60_000 }, async (t) => {
     assert.ok(!Array.isArray(answer) && answer.error?.code === notFound);
   }
 
+  // [CORE-MULTI-003] [CORE-MULTI-001a]
   await t.test('each answer is as the model has it', async () => {
     const sessions = (['alice', 'bob', 'alice', 'bob'] as const).map(async (caller, index) => {
       for (const one of fc.sample(operation, { seed: seed + index, numRuns: 60 })) await run(caller, one);
@@ -226,6 +227,7 @@ test('random operations of several callers', { timeout: 60_000 }, async (t) => {
     for (const task of tasks) {
       const { result } = await rpc(task.owner, 0, 'GetTask', { id: task.id });
       assert.match(result.status.state, terminal);
+      wellFormed(result);
       shown(task, task.end, result.status.state);
       const told = result.history.map((message: { messageId: string }) => message.messageId);
       assert.deepEqual(
@@ -271,4 +273,30 @@ function lawful(from: string, to: string): void {
       ? /WORKING|CANCELED|FAILED/
       : /WORKING|REQUIRED|COMPLETED|FAILED|CANCELED|REJECTED/;
   assert.match(to, allowed, `${from} → ${to}`);
+}
+
+// [DM-TASK-001] [DM-TASK-002] [DM-MSG-001] [DM-MSG-002] [DM-PART-001] [DM-ART-001] [DM-STATUS-001]
+// [DM-SERIAL-001] [DM-SERIAL-002] [DM-SERIAL-003]
+function wellFormed(task: {
+  id: string;
+  status: { state: string; timestamp: string };
+  artifacts?: { artifactId: string; parts: object[] }[];
+  history: { messageId: string; role: string; parts: object[] }[];
+}): void {
+  assert.ok(task.id !== '');
+  assert.match(task.status.state, /^TASK_STATE_[A-Z_]+$/);
+  assert.match(task.status.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
+  assert.doesNotMatch(JSON.stringify(task), /"[a-z]+_[a-z_]+":/, 'names are in camelCase');
+  for (const { messageId, role } of task.history) {
+    assert.ok(messageId !== '');
+    assert.match(role, /^ROLE_(USER|AGENT)$/);
+  }
+  for (const { artifactId } of task.artifacts ?? []) assert.ok(artifactId !== '');
+  for (const { parts } of [...task.history, ...(task.artifacts ?? [])]) {
+    assert.ok(parts.length > 0);
+    for (const part of parts) {
+      const contents = Object.keys(part).filter((key) => ['text', 'raw', 'url', 'data'].includes(key));
+      assert.equal(contents.length, 1, 'a part has one content');
+    }
+  }
 }

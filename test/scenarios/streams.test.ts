@@ -61,6 +61,7 @@ test('streams', async (t) => {
 
   const story = 'progress one\nstream a b c d e f\nwait 300\nprogress two\nsay done';
 
+  // [STREAM-ORDER-001] [STREAM-ORDER-002] [STREAM-ORDER-003]
   await t.test(
     'many streams on one task, on two processes, see the same events in the same order',
     async () => {
@@ -117,6 +118,7 @@ test('streams', async (t) => {
     },
   );
 
+  // [CORE-LIST-002] [CORE-LIST-003] [CORE-LIST-004] [CORE-LIST-005]
   await t.test('lists come in pages, newest status first, each task once', async () => {
     const contextId = randomUUID();
     const made: string[] = [];
@@ -129,6 +131,7 @@ test('streams', async (t) => {
     do {
       const { result } = await stack.rpc('ListTasks', { contextId, pageSize: 3, pageToken });
       assert.equal(result.totalSize, 7);
+      assert.ok(result.tasks.every((task: object) => !('artifacts' in task)));
       found.push(...result.tasks.map((task: { id: string }) => task.id));
       pageToken = result.nextPageToken;
     } while (pageToken !== '');

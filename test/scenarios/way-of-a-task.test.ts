@@ -39,6 +39,7 @@ test('the way of a task', async (t) => {
     };
   }
 
+  // [CORE-SEND-001]
   await t.test('a waiting send returns the finished task with its artifact', async () => {
     const task = asTask(await client.sendMessage(send(text)));
     assert.equal(task.status?.state, TaskState.TASK_STATE_COMPLETED);
@@ -56,6 +57,7 @@ test('the way of a task', async (t) => {
     assert.equal(last?.$case === 'statusUpdate' && last.value.status?.state, TaskState.TASK_STATE_COMPLETED);
   });
 
+  // [CORE-EXECUTION-MODE-002]
   await t.test('an immediate send returns at once; polling and listing see the task through', async () => {
     const task = asTask(await client.sendMessage(send(text, { returnImmediately: true })));
     assert.equal(task.status?.state, TaskState.TASK_STATE_SUBMITTED);
@@ -108,6 +110,7 @@ test('the way of a task', async (t) => {
     }, /at its end/);
   });
 
+  // [PUSH-CREATE-001] [PUSH-DELIVER-001] [PUSH-DELIVER-003]
   await t.test(
     'a webhook gets every change of state in order, the last with the task and its artifacts',
     async () => {
@@ -149,6 +152,7 @@ test('the way of a task', async (t) => {
     },
   );
 
+  // [PUSH-GET-001] [PUSH-DEL-001]
   await t.test('webhook configs are made, read, listed and deleted', async () => {
     const task = asTask(await client.sendMessage(send('What is 2 + 2?')));
     const receiver = await startReceiver(t);

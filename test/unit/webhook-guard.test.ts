@@ -165,6 +165,7 @@ test('hosts that an operator names are exempt, and no others', () => {
   assert.match(problemOf('file://localhost/etc/passwd', allowed)!, /https/);
 });
 
+// [PUSH-SSRF-001]
 test('an address, as resolved, is public or not', () => {
   for (const address of [
     '8.8.8.8',
