@@ -18,6 +18,10 @@ async function withArtifact(turn: Turn, part: Part): Promise<TurnOutcome> {
   return completed;
 }
 
+async function open(): Promise<TurnOutcome> {
+  return { state: 'TASK_STATE_INPUT_REQUIRED', message: 'What next?' };
+}
+
 /** The longest prefix that fits is obeyed. */
 const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
   'tck-complete-task': async () => ({ state: 'TASK_STATE_COMPLETED', message: 'Hello from TCK' }),
@@ -31,7 +35,7 @@ const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
     }),
   'tck-artifact-data': (turn) => withArtifact(turn, { data: { key: 'value', count: 42 } }),
   'tck-message-response': async () => ({ direct: 'Direct message response' }),
-  'tck-input-required': async () => ({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'What next?' }),
+  'tck-input-required': open,
   'tck-reject-task': async () => ({ state: 'TASK_STATE_REJECTED', message: 'rejected' }),
   'tck-stream-001': (turn) => withArtifact(turn, { text: 'Stream hello from TCK' }),
   'tck-stream-002': async () => completed,
@@ -48,7 +52,10 @@ const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
     return completed;
   },
   // The kit for 0.3 goes on with its tasks, and cancels them: they are to be open.
-  'test-': async () => ({ state: 'TASK_STATE_INPUT_REQUIRED', message: 'What next?' }),
+  'test-': open,
+  'text-message-id': open,
+  'mapping-test': open,
+  'cancel-test': open,
   'test-resubscribe-message-id': async (turn) => {
     await sleep(4000, undefined, { signal: turn.signal });
     return completed;
