@@ -17,7 +17,7 @@ export function takeTurns(at: number, targets: readonly number[]): void {
   }).listen(at, '127.0.0.1');
 }
 
-/** Also adds headers to each request, which a client cannot be made to send. */
+/** Also adds headers to each request that a client cannot be made to send, unless it sends its own. */
 export function takeTurnsOverHttp(
   at: number,
   targets: readonly number[],
@@ -27,7 +27,7 @@ export function takeTurnsOverHttp(
   createHttpServer((incoming, outgoing) => {
     const { method, url } = incoming;
     const onward = httpRequest(
-      { port: next(), host: '127.0.0.1', method, path: url, headers: { ...incoming.headers, ...headers } },
+      { port: next(), host: '127.0.0.1', method, path: url, headers: { ...headers, ...incoming.headers } },
       (answer) => {
         outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(outgoing);
@@ -56,7 +56,7 @@ export function takeTurnsOverHttp2(
   };
   const server = createHttp2Server();
   server.on('stream', (incoming, asked) => {
-    const onward = sessionTo(next()).request({ ...asked, ...headers });
+    const onward = sessionTo(next()).request({ ...headers, ...asked });
     onward.on('response', (answer) => {
       // A call that fails at once is answered in one block of headers.
       const alone = answer['grpc-status'] !== undefined;
