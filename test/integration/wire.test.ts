@@ -56,6 +56,7 @@ async function front(
     skills: [],
     inputModes: [],
     outputModes: [],
+    mcpServers: {},
   };
   const card = createAgentCard(definition as unknown as Parameters<typeof createAgentCard>[0], {
     publicUrl: 'http://localhost',
