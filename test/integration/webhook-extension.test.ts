@@ -179,6 +179,10 @@ test('the extension for webhooks', async (t) => {
     receiver.answer(500);
     assert.deepEqual((await rest(stack, `${hook}/test`, {})).body, { count: 1 });
     await receiver.count(2);
+    await until(
+      async () => (await rest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
+    );
+    assert.equal((await rest(stack, hook)).body.failuresInARow, 0);
     receiver.answer(200);
     await rest(stack, `${hook}/test`, {});
     const [, first, second] = await receiver.count(3);
