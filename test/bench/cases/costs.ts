@@ -24,12 +24,12 @@ interface Usage {
   cpuMs: number;
 }
 
-const tasks = 10_000;
+const tasks = 9_900;
 
 export const memory: Case = () =>
   withRig(async (rig) => {
     const api = await rig.service('api');
-    const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(tasks + 100) });
+    const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(tasks) });
     const running = async () => {
       const { rows } = await rig.stack.pool.query<{ count: number }>(
         'select count(*)::int as count from gates where lease_until > now()',
