@@ -51,7 +51,10 @@ export function httpCallContext(
 ): ServerCallContext {
   const gone = new AbortController();
   // Of the response, not of the socket: that one lives on, and serves other requests.
-  reply.raw.once('close', () => gone.abort());
+  // After a whole answer nobody waits for the signal, and an abort is dear: its reason is an error with a stack.
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) gone.abort();
+  });
   const extensions = [
     headerOf(request, HTTP_EXTENSION_HEADER),
     headerOf(request, LEGACY_HTTP_EXTENSION_HEADER),

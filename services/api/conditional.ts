@@ -4,9 +4,8 @@
  * (`Prefer: wait`, RFC 7240), which follows the task's events like a stream (invariant 5).
  */
 import type { User } from '@a2a-js/sdk/server';
-import type { Db } from '#shared/db/database.ts';
 import type { Follower } from '#shared/db/follower.ts';
-import { readTaskVersion, type Caller, type TaskVersion } from '#shared/db/tasks.ts';
+import type { Caller, ReadTaskVersion, TaskVersion } from '#shared/db/tasks.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { stateClass } from '#shared/domain/task.ts';
 import type { OpenStreams } from './limits/open-streams.ts';
@@ -36,7 +35,7 @@ export function waitPreference(prefer: string | string[] | undefined): number | 
 }
 
 export interface ConditionalParts {
-  db: Db;
+  readVersion: ReadTaskVersion;
   follower: Follower;
   streams: OpenStreams;
 }
@@ -71,7 +70,7 @@ export async function checkCondition(
   const { ifNoneMatch, taskId, caller } = request;
   if (ifNoneMatch === undefined || !isUuid(taskId)) return { notModified: false, headers: {} };
   const current = async (): Promise<(TaskVersion & { etag: string }) | undefined> => {
-    const version = await readTaskVersion(parts.db, caller, taskId);
+    const version = await parts.readVersion(caller, taskId);
     if (version === undefined) return undefined;
     const etag = entityTagOf(taskId, version);
     return matchesEntityTag(ifNoneMatch, etag) ? { ...version, etag } : undefined;

@@ -26,7 +26,7 @@ import type { Db } from '#shared/db/database.ts';
 import { cancelTask } from '#shared/db/follow-up.ts';
 import type { Follower } from '#shared/db/follower.ts';
 import { readTaskAsOf } from '#shared/db/task-as-of.ts';
-import { markShown, readTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks.ts';
+import { markShown, taskReader, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { classOf, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -71,9 +71,10 @@ export interface HandlerParts {
 
 export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   const { db, card, log, pushConfigs } = parts;
+  const read = taskReader(db);
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
-    const found = isUuid(id) ? await readTask(db, callerOf(context), id, options) : undefined;
+    const found = isUuid(id) ? await read(callerOf(context), id, options) : undefined;
     if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
     return found;
   }

@@ -7,7 +7,7 @@ import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { createFollower } from '#shared/db/follower.ts';
 import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
-import { storeAgent } from '#shared/db/tasks.ts';
+import { storeAgent, taskVersionReader } from '#shared/db/tasks.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
@@ -90,7 +90,7 @@ await runService(log, config.drainMs, async () => {
     card,
     cardKey: signer.publicKey,
     admitCaller,
-    conditional: { db, follower, streams },
+    conditional: { readVersion: taskVersionReader(db), follower, streams },
     ready: () => checkDatabase(db),
     log,
   };

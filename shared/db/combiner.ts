@@ -10,8 +10,10 @@
 export interface CombinerOptions<In> {
   /** Calls in one set at most. */
   max: number;
-  /** Calls of one key run one after the other, in the order in which they came. */
-  key: (input: In) => string;
+  /** Sets under way at most; more than one only where the order of calls does not matter. Default: 1. */
+  lanes?: number;
+  /** Calls of one key run one after the other, in the order in which they came. Left out: any may share a set. */
+  key?: (input: In) => string;
 }
 
 interface Waiting<In, Out> {
@@ -28,14 +30,14 @@ export function combine<In, Out>(
   options: CombinerOptions<In>,
 ): (input: In) => Promise<Out> {
   let waiting: Waiting<In, Out>[] = [];
-  let running = false;
+  let running = 0;
 
   async function drain(): Promise<void> {
     while (waiting.length > 0) {
       const set = takeSet();
       await runSet(set);
     }
-    running = false;
+    running -= 1;
   }
 
   function takeSet(): Waiting<In, Out>[] {
@@ -43,10 +45,10 @@ export function combine<In, Out>(
     const left: Waiting<In, Out>[] = [];
     const keys = new Set<string>();
     for (const call of waiting) {
-      const key = options.key(call.input);
-      if (set.length < options.max && !keys.has(key)) set.push(call);
+      const key = options.key?.(call.input);
+      if (set.length < options.max && (key === undefined || !keys.has(key))) set.push(call);
       else left.push(call);
-      keys.add(key);
+      if (key !== undefined) keys.add(key);
     }
     waiting = left;
     return set;
@@ -71,8 +73,8 @@ export function combine<In, Out>(
   return (input) =>
     new Promise<Out>((resolve, reject) => {
       waiting.push({ input, resolve, reject });
-      if (running) return;
-      running = true;
+      if (running >= (options.lanes ?? 1)) return;
+      running += 1;
       queueMicrotask(() => void drain());
     });
 }

@@ -3,6 +3,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import type { Artifact, JsonObject, Message } from '../domain/message.ts';
 import type { StateClass, TaskState } from '../domain/task.ts';
+import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 
 /** Who asks. The owner is the authenticated caller; the tenant is empty where none is used. */
@@ -65,12 +66,46 @@ export async function readTask(
   taskId: string,
   options: ReadOptions = {},
 ): Promise<TaskSnapshot | undefined> {
-  const { rows } = await sql<TaskRow>`
-    select ${taskColumns(options)}
-    from tasks t join gates g on g.task_id = t.id
-    where t.id = ${taskId} and t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
-      and (t.shown or not t.direct or ${options.includeHidden ?? false})`.execute(db);
-  return rows[0] && toSnapshot(rows[0], options);
+  const [found] = await readTasks(db, [{ caller, taskId, options }]);
+  return found;
+}
+
+type ReadTask = (caller: Caller, taskId: string, options?: ReadOptions) => Promise<TaskSnapshot | undefined>;
+
+interface Read {
+  caller: Caller;
+  taskId: string;
+  options: ReadOptions;
+}
+
+/** Reads that wait for one another go as one statement: to plan it costs more than to read a task by it. */
+export function taskReader(db: Db): ReadTask {
+  const read = combine((reads: readonly Read[]) => readTasks(db, reads), {
+    max: 64,
+    // A large task holds up those of its own set only.
+    lanes: 2,
+  });
+  return (caller, taskId, options = {}) => read({ caller, taskId, options });
+}
+
+async function readTasks(db: Db, reads: readonly Read[]): Promise<(TaskSnapshot | undefined)[]> {
+  const column = <T>(of: (read: Read) => T) => reads.map(of);
+  const { rows } = await sql<TaskRow & { place: number }>`
+    select input.place::int, ${taskColumns}
+    from unnest(
+      ${column((read) => read.taskId)}::uuid[], ${column((read) => read.caller.tenant)}::text[],
+      ${column((read) => read.caller.owner)}::text[], ${column(({ options }) => options.historyLength ?? null)}::int[],
+      ${column(({ options }) => options.includeArtifacts ?? true)}::boolean[],
+      ${column(({ options }) => options.includeHidden ?? false)}::boolean[]
+    ) with ordinality as input (task_id, tenant, owner, history_length, include_artifacts, include_hidden, place)
+    join tasks t on t.id = input.task_id and t.tenant = input.tenant and t.owner = input.owner
+    join gates g on g.task_id = t.id
+    where t.shown or not t.direct or input.include_hidden`.execute(db);
+  const found = new Map(rows.map((row) => [row.place, row]));
+  return reads.map(({ options }, index) => {
+    const row = found.get(index + 1);
+    return row && toSnapshot(row, options);
+  });
 }
 
 /** What changes with a task: enough to tell whether it has, without reading it. */
@@ -80,17 +115,31 @@ export interface TaskVersion {
   stateClass: StateClass;
 }
 
-export async function readTaskVersion(
+export type ReadTaskVersion = (caller: Caller, taskId: string) => Promise<TaskVersion | undefined>;
+
+/** In sets, like whole tasks. */
+export function taskVersionReader(db: Db): ReadTaskVersion {
+  const read = combine((reads: readonly Omit<Read, 'options'>[]) => readTaskVersions(db, reads), {
+    max: 256,
+  });
+  return (caller, taskId) => read({ caller, taskId });
+}
+
+async function readTaskVersions(
   db: Db,
-  caller: Caller,
-  taskId: string,
-): Promise<TaskVersion | undefined> {
-  const { rows } = await sql<TaskVersion>`
-    select g.last_event as "lastEvent", g.last_turn as "lastTurn", g.state_class as "stateClass"
-    from gates g join tasks t on t.id = g.task_id
-    where g.task_id = ${taskId} and t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
-      and (t.shown or not t.direct)`.execute(db);
-  return rows[0];
+  reads: readonly Omit<Read, 'options'>[],
+): Promise<(TaskVersion | undefined)[]> {
+  const { rows } = await sql<TaskVersion & { place: number }>`
+    select input.place::int, g.last_event as "lastEvent", g.last_turn as "lastTurn", g.state_class as "stateClass"
+    from unnest(
+      ${reads.map((read) => read.taskId)}::uuid[], ${reads.map((read) => read.caller.tenant)}::text[],
+      ${reads.map((read) => read.caller.owner)}::text[]
+    ) with ordinality as input (task_id, tenant, owner, place)
+    join tasks t on t.id = input.task_id and t.tenant = input.tenant and t.owner = input.owner
+    join gates g on g.task_id = t.id
+    where t.shown or not t.direct`.execute(db);
+  const found = new Map(rows.map(({ place, ...version }) => [place, version]));
+  return reads.map((_, index) => found.get(index + 1));
 }
 
 /** Marks that a caller is given the task as a Task, so that a direct answer can no longer hide it. */
@@ -132,8 +181,12 @@ export async function listTasks(
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
   const [{ rows }, total] = await Promise.all([
     sql<TaskRow & { cursor_at: string }>`
-      select ${taskColumns(options)}, t.status_at::text as cursor_at
+      select ${taskColumns}, t.status_at::text as cursor_at
       from tasks t join gates g on g.task_id = t.id
+      cross join (
+        select ${options.historyLength ?? null}::int as history_length,
+          ${options.includeArtifacts ?? true}::boolean as include_artifacts
+      ) input
       where ${matches}
         ${page.after === undefined ? sql`` : sql`and (t.status_at, t.id) < (${page.after.statusAt}::timestamptz, ${page.after.id}::uuid)`}
       order by t.status_at desc, t.id desc
@@ -164,30 +217,23 @@ async function countTasks(db: Db, matches: RawBuilder<unknown>): Promise<number>
   return Math.max(counted, Math.round(plans[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? counted));
 }
 
-function taskColumns(options: ReadOptions) {
-  const length = options.historyLength ?? null;
-  const history =
-    length === 0
-      ? sql`null::json`
-      : sql`(
-          select json_agg(h.message order by h.turn, h.role desc) from (
-            select m.message, m.turn, m.role from messages m
-            where m.task_id = t.id order by m.turn desc, m.role limit ${length === null ? null : length + 1}::bigint
-          ) h
-        )`;
-  const artifacts =
-    options.includeArtifacts === false
-      ? sql`null::json as artifacts, null::json as open_chunks`
-      : sql`
-          (select json_agg(a.artifact order by a.seq) from artifacts a where a.task_id = t.id) as artifacts,
-          (select json_agg(e.payload order by e.seq) from events e
-            where e.task_id = t.id and e.kind = 'artifact' and not exists (
-              select 1 from artifacts a
-              where a.task_id = e.task_id and a.artifact_id = e.artifact_id and a.seq >= e.seq
-            )) as open_chunks`;
-  return sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.direct, t.shown,
-    g.last_event, g.turn, g.last_turn, ${history} as history, ${artifacts}`;
-}
+/** Of tasks `t`, gates `g`, and `input` with a history_length and include_artifacts. */
+const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.direct, t.shown,
+  g.last_event, g.turn, g.last_turn,
+  case when input.history_length is distinct from 0 then (
+    select json_agg(h.message order by h.turn, h.role desc) from (
+      select m.message, m.turn, m.role from messages m
+      where m.task_id = t.id order by m.turn desc, m.role limit input.history_length::bigint + 1
+    ) h
+  ) end as history,
+  case when input.include_artifacts then
+    (select json_agg(a.artifact order by a.seq) from artifacts a where a.task_id = t.id) end as artifacts,
+  case when input.include_artifacts then (
+    select json_agg(e.payload order by e.seq) from events e
+    where e.task_id = t.id and e.kind = 'artifact' and not exists (
+      select 1 from artifacts a where a.task_id = e.task_id and a.artifact_id = e.artifact_id and a.seq >= e.seq
+    )
+  ) end as open_chunks`;
 
 function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot {
   // The message of the present status is told there, and becomes history when the status changes.

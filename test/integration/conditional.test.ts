@@ -6,7 +6,7 @@ import { acceptTasks } from '#shared/db/accept.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/follow-up.ts';
 import { createFollower } from '#shared/db/follower.ts';
-import { readTask, readTaskVersion } from '#shared/db/tasks.ts';
+import { readTask, taskVersionReader } from '#shared/db/tasks.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import {
@@ -98,6 +98,8 @@ test('conditional reads', async (t) => {
     return taskId;
   }
 
+  const readVersion = taskVersionReader(db);
+
   const cancel = (taskId: string) =>
     cancelTask(db, options, {
       taskId,
@@ -114,7 +116,7 @@ test('conditional reads', async (t) => {
   function check(taskId: string, ifNoneMatch: string | undefined, more: object = {}): Promise<Condition> {
     const signal = new AbortController().signal;
     return checkCondition(
-      { db, follower, streams },
+      { readVersion, follower, streams },
       { caller, user, taskId, ifNoneMatch, prefer: undefined, signal, ...more },
     );
   }
@@ -151,7 +153,7 @@ test('conditional reads', async (t) => {
       { ...caller, owner: 'bob' },
       { ...caller, tenant: 'blue' },
     ]) {
-      assert.equal(await readTaskVersion(db, other, taskId), undefined);
+      assert.equal(await readVersion(other, taskId), undefined);
       assert.deepEqual(await check(taskId, tag, { caller: other }), { notModified: false, headers: {} });
       assert.equal((await check(taskId, '*', { caller: other })).notModified, false);
     }
@@ -162,7 +164,7 @@ test('conditional reads', async (t) => {
     const taskId = await newTask();
     const waiting = check(taskId, await tagOf(taskId), { prefer: 'wait=30' });
     assert.equal(
-      await Promise.race([waiting, readTaskVersion(db, caller, taskId).then(() => 'waits')]),
+      await Promise.race([waiting, readVersion(caller, taskId).then(() => 'waits')]),
       'waits',
     );
     const began = performance.now();

@@ -13,17 +13,17 @@ export const accept: Case = () =>
       rig.peer('sdk', { DATABASE_URL: sdkDatabase }),
       rig.peer('floor', { DATABASE_URL: rig.stack.databaseUrl }),
     ]);
-    const measure = async (url: string, seconds = 3) => {
+    const measure = async (url: string, seconds = 2) => {
       const job = sends(url, 'accept', { returnImmediately: true }, { seconds, connections: 128 });
       return (await rig.load(job)).perSecond;
     };
-    for (const { url } of [api, memory, postgres]) await measure(url, 1.5);
+    for (const { url } of [api, memory, postgres]) await measure(url, 1);
     const seen = await alternate(
       {
         longhaul: () => measure(api.url),
         memory: () => measure(memory.url),
         postgres: () => measure(postgres.url),
-        floor: async () => (await floor.ask<{ perSecond: number }>({ seconds: 3, lanes: 2 })).perSecond,
+        floor: async () => (await floor.ask<{ perSecond: number }>({ seconds: 2, lanes: 2 })).perSecond,
       },
       5,
     );

@@ -22,14 +22,14 @@ export const whole: Case = () =>
       await one.kill();
       return perSecond;
     };
-    const blocking = async (url: string, seconds = 3) =>
+    const blocking = async (url: string, seconds = 2) =>
       (await rig.load(sends(url, 'whole', {}, { seconds, connections: 64 }))).perSecond;
     await wholeTasks(rig, api.url, 2_000);
     await blocking(memory.url, 1);
     await blocking(postgres.url, 1);
     const seen = await alternate(
       {
-        longhaul: () => wholeTasks(rig, api.url, 8_000),
+        longhaul: () => wholeTasks(rig, api.url, 6_000),
         memory: () => blocking(memory.url),
         postgres: () => blocking(postgres.url),
         engine,
