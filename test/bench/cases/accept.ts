@@ -25,7 +25,7 @@ export const accept: Case = () =>
         postgres: () => measure(postgres.url),
         floor: async () => (await floor.ask<{ perSecond: number }>({ seconds: 2, lanes: 2 })).perSecond,
       },
-      5,
+      3,
     );
     const idle = await rig.load(
       sends(api.url, '', { returnImmediately: true }, { connections: 1, seconds: 1 }),
