@@ -163,10 +163,7 @@ test('conditional reads', async (t) => {
   await t.test('a request that waits is answered as soon as the task has changed', async () => {
     const taskId = await newTask();
     const waiting = check(taskId, await tagOf(taskId), { prefer: 'wait=30' });
-    assert.equal(
-      await Promise.race([waiting, readVersion(caller, taskId).then(() => 'waits')]),
-      'waits',
-    );
+    assert.equal(await Promise.race([waiting, readVersion(caller, taskId).then(() => 'waits')]), 'waits');
     const began = performance.now();
     await cancel(taskId);
     assert.deepEqual(await waiting, { notModified: false, headers: { 'preference-applied': 'wait=30' } });
