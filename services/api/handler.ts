@@ -189,8 +189,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         const begun =
           after === lastEvent ? task : await readTaskAsOf(db, request.id, after, maxReplayedBytes);
         if (begun?.artifacts === undefined) throw new TaskNotFoundError(`task ${request.id} was not found`);
-        const view = { ...begun, artifacts: begun.artifacts, history: [] };
-        const first = taskToWire(after === lastEvent ? task : view);
+        const history = replay?.after === undefined ? task.history : [];
+        const first = taskToWire({ ...begun, artifacts: begun.artifacts, history });
         return { task: first, after, known: lastEvent, ended: ended && after === lastEvent };
       }, context),
 

@@ -68,7 +68,6 @@ export function createDeliver(parts: DeliverParts): Deliver {
       const outcome = { kind: 'put off' as const, delaySeconds: entry.delaySeconds };
       return settle({ delivery, startedAt, durationMs: 0, ...failed(null), outcome });
     }
-    passFaultPoint('delivery-claimed');
     let up = false;
     try {
       const made = await make(delivery);
