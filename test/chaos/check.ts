@@ -106,9 +106,9 @@ async function checkTask(apiUrl: string, task: Accepted, findings: Findings): Pr
     findings.stuck.push(`${about} is ${state}`);
     return;
   }
-  if (task.canceled !== (state === 'TASK_STATE_CANCELED')) {
-    findings['wrong results'].push(`${about} is ${state}, cancelled: ${task.canceled}`);
-  }
+  const unlikely = state === 'TASK_STATE_CANCELED' ? 'not asked' : 'done';
+  if (task.cancel === unlikely)
+    findings['wrong results'].push(`${about} is ${state}, cancel: ${task.cancel}`);
   const mayFail = first?.kind === 'broken' || first?.kind === 'gemini';
   if (state === 'TASK_STATE_FAILED' && !mayFail) {
     findings['wrong results'].push(`${about} failed: ${JSON.stringify(result.status.message)}`);

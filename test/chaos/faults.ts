@@ -54,6 +54,16 @@ export function startFaults(
     });
   }
 
+  /** The database and Pub/Sub were there meanwhile. */
+  function isUndisturbed({ from, ms }: Recovery): boolean {
+    return !log.some(
+      (fault) =>
+        (fault.what === 'postgres' || fault.what === 'pubsub') &&
+        fault.from <= from + ms &&
+        fault.until >= from,
+    );
+  }
+
   function anyOf(kind: Kind): Member | undefined {
     const members = system.members.filter((one) => one.kind === kind);
     const member = members[chance.whole(0, members.length - 1)];
@@ -69,11 +79,16 @@ export function startFaults(
     await felt(signal === 'SIGKILL' ? 'kill' : 'terminate', member.name, child.pid, async () => {
       const { worker } = member;
       if (kind === 'worker' && signal === 'SIGKILL') child.kill('SIGSTOP'); // it ends nothing while its turns are counted
-      const recovery = kind === 'worker' ? watchRecovery(system.pool, worker, signal, exited) : undefined;
+      // Who is to go on is there; otherwise it is the start of a process that would be measured.
+      const others = system.members.some(
+        (one) => one.kind === 'worker' && one !== member && one.running !== undefined && !busy.has(one.name),
+      );
+      const measured = kind === 'worker' && others;
+      const recovery = measured ? watchRecovery(system.pool, worker, signal, exited) : undefined;
       await recovery?.counted;
       child.kill(signal);
       await exited;
-      void recovery?.done.then((found) => recoveries.push(...found));
+      void recovery?.done.then((found) => recoveries.push(...found.filter(isUndisturbed)));
       await sleep(downMs);
       await member.start();
     });

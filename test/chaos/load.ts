@@ -11,8 +11,8 @@ export interface Accepted {
   contextId: string;
   /** The plan of each accepted message, in order: the first began the task. */
   plans: Plan[];
-  /** Some client asked for its end, and was told that it is so. */
-  canceled: boolean;
+  /** Whether a client asked for its end, and whether it was told that it is so: an answer may be lost. */
+  cancel: 'not asked' | 'asked' | 'done';
   hook: boolean;
 }
 
@@ -100,7 +100,7 @@ export function startLoad(options: {
       return undefined;
     }
     const { id: taskId, contextId } = result.task;
-    const one = { taskId, contextId, plans: [plan], canceled: false, hook };
+    const one: Accepted = { taskId, contextId, plans: [plan], cancel: 'not asked', hook };
     accepted.push(one);
     return one;
   }
@@ -117,8 +117,9 @@ export function startLoad(options: {
   }
 
   async function cancel(task: Accepted): Promise<void> {
+    task.cancel = 'asked';
     const { error } = await call('CancelTask', { id: task.taskId });
-    if (error === undefined) task.canceled = true;
+    if (error === undefined) task.cancel = 'done';
     else if (error.code !== notCancelable) surprises.push(`CancelTask: ${error.code} ${error.message}`);
   }
 
