@@ -60,7 +60,8 @@ await runService(log, config.drainMs, async () => {
     drain: async () => {
       // A third of the time is kept for giving leases back and for the last bells.
       const closed = sources.map((source) => source.close());
-      await Promise.all([...closed, consumer.drain((config.drainMs * 2) / 3)]);
+      // Whatever closing a source comes to, the leases are given back.
+      await Promise.allSettled([...closed, consumer.drain((config.drainMs * 2) / 3)]);
       await agent.close?.();
       await Promise.all([keeper.close(), loops.close(), ringer.idle(), app.close()]);
       await Promise.all([publisher.close(), scheduler.close()]);

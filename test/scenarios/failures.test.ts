@@ -26,7 +26,8 @@ test('no worker and no Pub/Sub: sends are answered in milliseconds, and run when
   const task = await stack.submit('say hello');
   const took = performance.now() - began;
   assert.equal(task.status.state, 'TASK_STATE_SUBMITTED');
-  assert.ok(took < 250, `answered in ${took} ms`);
+  // Far from the 10 s that publishing waits: the answer waits for nobody but the database.
+  assert.ok(took < 2_000, `answered in ${took} ms`);
   const worker = stack.start('worker');
   await stack.startPubSub();
   await worker;
@@ -146,10 +147,15 @@ test('a worker that is paused and comes back writes nothing', async (t) => {
 test('SIGTERM: the worker gives the turn back, and another goes on within two seconds', async (t) => {
   // A lease of a minute: nothing but the hand-back can let another go on.
   const { stack, tool } = await scripted(t, { LEASE_SECONDS: '60', DRAIN_SECONDS: '1.5' });
-  const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
+  const [, ...workers] = await Promise.all([
+    stack.start('api'),
+    stack.start('worker', { WORKER_NAME: '0' }),
+    stack.start('worker', { WORKER_NAME: '1' }),
+  ]);
   const task = await stack.submit('step one\nstep long 4000\nsay done');
   await tool.count(2);
-  await stack.start('worker');
+  const { rows: gates } = await stack.pool.query(`select worker from gates where task_id = $1`, [task.id]);
+  const first = workers[Number(gates[0].worker)]!;
   first.running.child.kill('SIGTERM');
   assert.equal((await first.running.exited).code, 0);
   const gone = performance.now();
