@@ -91,7 +91,7 @@ test('a numbered version is read once', { timeout: 20_000 }, async (t) => {
   });
   t.after(() => secrets.close());
   const changed = Promise.withResolvers<void>();
-  const log = { info: () => undefined } as unknown as Logger;
+  const log = { info: () => undefined, warn: () => undefined } as unknown as Logger;
   secrets.watch('ALLOY_DB_PASS', log, () => assert.fail('it does not change'));
   secrets.watch('ENCRYPTION_KEYS', log, () => changed.resolve());
   manager.set(name, 'second');
