@@ -50,7 +50,7 @@ test('TLS: required, verified by its authority, refused by another', { skip: !ha
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const own = makeCertificate(dir, 'alloydb');
   const other = makeCertificate(dir, 'somebody-else');
-  const database = await testDatabase();
+  const database = await testDatabase({ direct: true });
   t.after(() => database.close());
   const url = await startTlsDoor(t, database.url, own);
 
@@ -68,7 +68,7 @@ test('TLS: required, verified by its authority, refused by another', { skip: !ha
 });
 
 test('IAM: each new connection logs in with the token of that time', async (t) => {
-  const database = await testDatabase();
+  const database = await testDatabase({ direct: true });
   const metadata = await startMetadataServer(t);
   process.env['GCE_METADATA_HOST'] = metadata.host;
   t.after(() => delete process.env['GCE_METADATA_HOST']);
@@ -108,7 +108,7 @@ test('IAM: each new connection logs in with the token of that time', async (t) =
 });
 
 test('connections that do not add up are an error in the log', async (t) => {
-  const database = await testDatabase();
+  const database = await testDatabase({ direct: true });
   t.after(() => database.close());
   const lines: { level: string; message: string; available: number }[] = [];
   const level = (name: string) => (line: { available: number }, message: string) =>
@@ -127,7 +127,7 @@ test('connections that do not add up are an error in the log', async (t) => {
 });
 
 test('a migration makes the database, and the services may write rows but not change tables', async (t) => {
-  const template = await testDatabase();
+  const template = await testDatabase({ direct: true });
   const name = `made_${process.pid}`;
   const user = `app_${process.pid}`;
   const admin = new Client({ connectionString: template.url });

@@ -31,14 +31,14 @@ export function beforeStop(close: () => Promise<void>): void {
   closers.push(close);
 }
 
-/** A fresh database with the newest schema. */
-export async function testDatabase(): Promise<TestDatabase> {
+/** A fresh database with the newest schema. `direct`: past any pooler, for what is about logging in to the server. */
+export async function testDatabase({ direct = false } = {}): Promise<TestDatabase> {
   const { templateUrl, port } = await testServer();
   const template = new URL(templateUrl).pathname.slice(1);
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await administer(templateUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   return {
-    url: withDatabase(templateUrl, name, port),
+    url: withDatabase(templateUrl, name, direct ? undefined : port),
     close: () => administer(templateUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };
 }
