@@ -1,6 +1,6 @@
 /** What a command of `npm run admin` is. */
 import type { Db } from '#shared/db/database.ts';
-import type { Environment } from '#shared/runtime/env.ts';
+import type { Environment } from '#shared/runtime/config/env-reader.ts';
 
 export interface Command {
   /** One line: arguments, and what it does. */

@@ -4,7 +4,8 @@
  */
 import { openDatabase } from '#shared/db/database.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
-import { environment, readAdminConfig } from '#shared/runtime/config.ts';
+import { environment } from '#shared/runtime/config/environment.ts';
+import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { messageOf } from '#shared/runtime/log.ts';
 import { CommandError, type Command } from './command.ts';

@@ -4,7 +4,7 @@
  */
 import { createSealer } from '#shared/db/seal.ts';
 import { resealSecrets } from '#shared/db/reseal.ts';
-import { readEncryptionConfig } from '#shared/runtime/config.ts';
+import { readEncryptionConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit } from '#shared/runtime/lifecycle.ts';
 import { CommandError, type Command } from './command.ts';
 

@@ -2,8 +2,8 @@
 import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { AuthConfig } from '#shared/runtime/auth-config.ts';
-import type { ProtocolConfig } from '#shared/runtime/config.ts';
+import type { AuthConfig } from '#shared/runtime/config/auth.ts';
+import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
 import { isAuthenticationOn } from './auth/authenticate.ts';
 import { securityOf } from './auth/security.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';

@@ -4,7 +4,7 @@ import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { JWK } from 'jose';
-import type { ApiLimits } from '#shared/runtime/config.ts';
+import type { ApiLimits } from '#shared/runtime/config/api.ts';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { registerAdmission, type Admit } from './admission.ts';

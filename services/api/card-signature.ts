@@ -1,7 +1,7 @@
 /** Signs agent cards (A2A section 8.4), so that clients can tell that a card is this agent's and unchanged. */
 import { generateAgentCardSignature, type AgentCard } from '@a2a-js/sdk';
 import { calculateJwkThumbprint, importJWK, type JWK } from 'jose';
-import type { SigningKey } from '#shared/runtime/config.ts';
+import type { SigningKey } from '#shared/runtime/config/api.ts';
 import { jwksPath } from './card-routes.ts';
 
 export interface CardSigner {

@@ -15,7 +15,7 @@ import { claimDeliveries, type ClaimedDelivery, type ConfigKey } from '#shared/d
 import { claimFastDeliveries, recordFastAttempts } from '#shared/db/fast-deliveries.ts';
 import { recordAttempts, type Attempt, type AttemptOutcome } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
-import type { WebhookConfig } from '#shared/runtime/config.ts';
+import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';

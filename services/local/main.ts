@@ -2,7 +2,7 @@
  * `npm start`: Longhaul on one machine, without any account or installed service. Stand-ins are embedded; the services run
  * as they do in production, as processes of their own.
  */
-import { ConfigError } from '#shared/runtime/env.ts';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { infraBanner, servicesBanner } from './banner.ts';
 import { printTo } from './log-output.ts';
 import { readOptions, usage } from './options.ts';

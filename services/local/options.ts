@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { ConfigError, EnvReader, type Environment } from '#shared/runtime/env.ts';
+import { ConfigError, EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 
 export type Model = 'offline' | 'gemini-api' | 'vertex-ai' | 'own-address';
 

@@ -1,7 +1,7 @@
 /** TCP ports: free ones, and whether one is. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
-import { ConfigError } from '#shared/runtime/env.ts';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 
 /** A TCP port of 127.0.0.1 that nobody listens on at this moment. */
 export async function freePort(): Promise<number> {

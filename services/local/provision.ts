@@ -6,7 +6,7 @@
 import { PubSub } from '@google-cloud/pubsub';
 import { CloudTasksClient } from '@google-cloud/tasks';
 import { credentials, status } from '@grpc/grpc-js';
-import { EnvReader } from '#shared/runtime/env.ts';
+import { EnvReader } from '#shared/runtime/config/env-reader.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 
 const log = createLogger('provision', process.env['LOG_LEVEL'] ?? 'info');

@@ -10,7 +10,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Environment } from '#shared/runtime/env.ts';
+import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { lockData } from './data-lock.ts';
 import { placeData } from './data-place.ts';
 import type { Print } from './log-output.ts';

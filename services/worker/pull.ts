@@ -8,7 +8,7 @@
 import { ringAgain } from '#shared/db/bells.ts';
 import type { Db } from '#shared/db/database.ts';
 import { pullTurns, type TurnSource } from '#shared/gcp/pubsub.ts';
-import type { PubSubConfig } from '#shared/runtime/config.ts';
+import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consume.ts';
 

@@ -7,7 +7,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '../db/database.ts';
-import type { BellConfig } from '../runtime/config.ts';
+import type { BellConfig } from '../runtime/config/common.ts';
 import { messageOf, type Logger } from '../runtime/log.ts';
 import { reconcile } from './reconcile.ts';
 import { relayBells } from './relay.ts';

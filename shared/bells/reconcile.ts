@@ -6,7 +6,7 @@ import type { Db } from '../db/database.ts';
 import { failOverdueTasks } from '../db/overdue.ts';
 import { ringForOverdueDeliveries, ringForOverdueTurns } from '../db/reconcile.ts';
 import { removeExpiredSends, removeOldTasks } from '../db/retention.ts';
-import type { BellConfig } from '../runtime/config.ts';
+import type { BellConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Ringer } from './ringer.ts';
 

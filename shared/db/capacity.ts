@@ -3,7 +3,7 @@
  * it was configured, in the middle of the night.
  */
 import { sql } from 'kysely';
-import type { DatabaseConfig } from '../runtime/database-config.ts';
+import type { DatabaseConfig } from '../runtime/config/database.ts';
 import { messageOf, type Logger } from '../runtime/log.ts';
 import type { Db } from './database.ts';
 

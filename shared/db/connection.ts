@@ -1,7 +1,7 @@
 /** A database's address as the options of `pg`: for pools, and for the one connection that listens. */
 import type { ClientConfig } from 'pg';
 import { createDatabaseToken } from '../gcp/database-token.ts';
-import type { DatabaseAddress, DatabaseSsl } from '../runtime/database-config.ts';
+import type { DatabaseAddress, DatabaseSsl } from '../runtime/config/database.ts';
 
 export function connectionOptions(address: DatabaseAddress): ClientConfig {
   const ssl = address.ssl === undefined ? {} : { ssl: tlsOptions(address.ssl) };

@@ -1,7 +1,7 @@
 /** Connections to PostgreSQL (AlloyDB), built once for each process and passed to whoever reads or writes. */
 import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
-import type { DatabaseAddress } from '../runtime/database-config.ts';
+import type { DatabaseAddress } from '../runtime/config/database.ts';
 import { connectionOptions } from './connection.ts';
 import type { Database } from './schema.ts';
 

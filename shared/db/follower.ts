@@ -13,7 +13,7 @@
 import { Client } from 'pg';
 import type { TaskEvent } from '../domain/events.ts';
 import { messageOf, type Logger } from '../runtime/log.ts';
-import type { DatabaseAddress } from '../runtime/database-config.ts';
+import type { DatabaseAddress } from '../runtime/config/database.ts';
 import { connectionOptions } from './connection.ts';
 import type { Db } from './database.ts';
 import { logPosition, readEvents, tailEvents, type LogPosition } from './events.ts';

@@ -5,7 +5,8 @@
  *   DATABASE_GRANT_TO[_FILE]      a user that may then read and write rows: the services'
  */
 import { openSecretVariables } from '../gcp/secrets.ts';
-import { environment, readMigrateConfig } from '../runtime/config.ts';
+import { environment } from '../runtime/config/environment.ts';
+import { readMigrateConfig } from '../runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '../runtime/lifecycle.ts';
 import { createLogger } from '../runtime/log.ts';
 import { migrateToLatest } from './migrate.ts';

@@ -1,7 +1,7 @@
 /** Brings a database to the newest schema: a step of its own in a deploy, never at a service's start. */
 import { Migrator } from 'kysely/migration';
 import { migrations } from './migrations/index.ts';
-import type { DatabaseAddress } from '../runtime/database-config.ts';
+import type { DatabaseAddress } from '../runtime/config/database.ts';
 import { openDatabase, type Db } from './database.ts';
 
 /**

@@ -3,7 +3,7 @@
  * services are another user: the database itself, and the right to read and write rows, but not to change tables.
  */
 import { Client } from 'pg';
-import type { DatabaseAddress } from '../runtime/database-config.ts';
+import type { DatabaseAddress } from '../runtime/config/database.ts';
 import { connectionOptions } from './connection.ts';
 
 const duplicateDatabase = '42P04';

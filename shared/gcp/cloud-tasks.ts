@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
 import type { ScheduleDelivery } from '../bells/ringer.ts';
-import type { CloudTasksConfig } from '../runtime/config.ts';
+import type { CloudTasksConfig } from '../runtime/config/common.ts';
 
 /** What Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {

@@ -4,7 +4,7 @@ import { PassThroughClient } from 'google-auth-library';
 import { PubSub, type Message, type Subscription } from '@google-cloud/pubsub';
 import { isUuid } from '../domain/ids.ts';
 import type { PublishTurn } from '../bells/ringer.ts';
-import type { PubSubConfig } from '../runtime/config.ts';
+import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 
 /** The stand-in takes no credentials; without this the client would look for some, at length. */

@@ -10,7 +10,7 @@
  * Only `versions/latest` changes; a numbered version is read once. Nothing that is read here is logged (invariant 12).
  */
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
-import { ConfigError, type Environment } from '../runtime/env.ts';
+import { ConfigError, type Environment } from '../runtime/config/env-reader.ts';
 import { messageOf, type Logger } from '../runtime/log.ts';
 
 export interface SecretVariables {

@@ -3,7 +3,7 @@
  *
  * Cloud Run sends SIGTERM and kills ten seconds later; a second signal ends the process at once.
  */
-import { ConfigError } from './env.ts';
+import { ConfigError } from './config/env-reader.ts';
 import { messageOf, type Logger } from './log.ts';
 
 export interface Service {

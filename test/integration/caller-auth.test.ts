@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose';
 import { CallerError, createCheckCaller, type CheckCaller } from '#shared/gcp/caller-auth.ts';
-import { readDispatcherConfig } from '#shared/runtime/config.ts';
+import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 

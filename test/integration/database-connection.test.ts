@@ -9,7 +9,7 @@ import { sql } from 'kysely';
 import { Client } from 'pg';
 import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/database.ts';
-import type { DatabaseAddress } from '#shared/runtime/database-config.ts';
+import type { DatabaseAddress } from '#shared/runtime/config/database.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startMetadataServer } from '../support/metadata-server.ts';
 import { runNode } from '../support/processes.ts';

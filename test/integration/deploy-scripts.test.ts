@@ -21,13 +21,11 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import {
-  readApiConfig,
-  readDispatcherConfig,
-  readMigrateConfig,
-  readWorkerConfig,
-} from '#shared/runtime/config.ts';
-import type { Environment } from '#shared/runtime/env.ts';
+import { readApiConfig } from '#shared/runtime/config/api.ts';
+import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
+import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
+import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
+import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { describeAccess, projectWide, readGrants, withAccess } from '../access/matrix.ts';
 import { dryRun, run, runScript, type Ran } from '../support/deploy-scripts.ts';
 

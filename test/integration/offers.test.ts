@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { freePort } from '../../services/local/ports.ts';
-import { readApiConfig } from '#shared/runtime/config.ts';
+import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { rawGrpc, rawJsonRpc, rawRest } from '../support/raw-bindings.ts';
 import { startStack } from '../support/stack.ts';
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { createSealer, encryptionKeysOf, SealError } from '#shared/db/seal.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
-import { ConfigError } from '#shared/runtime/env.ts';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { runNode } from '../support/processes.ts';
 import { startSecretManager } from '../support/secret-manager.ts';

@@ -9,7 +9,7 @@ import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import { credentials, makeGenericClientConstructor, Metadata, type ServiceError } from '@grpc/grpc-js';
-import type { AuthConfig } from '#shared/runtime/auth-config.ts';
+import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAdmission } from '../../services/api/admission.ts';
 import { createAgentCard } from '../../services/api/agent-card.ts';

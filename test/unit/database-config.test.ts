@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { readMigrateConfig } from '#shared/runtime/config.ts';
-import { ConfigError, type Environment } from '#shared/runtime/env.ts';
+import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
+import { ConfigError, type Environment } from '#shared/runtime/config/env-reader.ts';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-config-'));
 after(() => rmSync(dir, { recursive: true, force: true }));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { createSealer, parseEncryptionKeys, SealError } from '#shared/db/seal.ts';
-import { readDispatcherConfig } from '#shared/runtime/config.ts';
+import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import * as fc from 'fast-check';
 
 const key = () => randomBytes(32).toString('base64');

@@ -5,7 +5,7 @@
  * a token. Else the bearer token decides, by the one mode that reads tokens. Nothing falls back to anything.
  */
 import type { User } from '@a2a-js/sdk/server';
-import type { AuthConfig } from '#shared/runtime/auth-config.ts';
+import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { apiKeyHeader, createApiKeys } from './api-keys.ts';
 import { createCloudRunIam } from './cloud-run-iam.ts';

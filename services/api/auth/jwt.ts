@@ -4,7 +4,7 @@
  * are made up do not become a load on the issuer.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
-import type { JwtIssuer } from '#shared/runtime/auth-config.ts';
+import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../errors.ts';
 import type { AuthenticatedCaller } from './authenticate.ts';
 import { callerOfClaims, clockSkewSeconds } from './claims.ts';

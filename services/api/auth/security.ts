@@ -1,5 +1,5 @@
 /** How callers authenticate, as the agent card tells them (A2A section 4.5): from the configuration that is applied. */
-import type { AuthConfig } from '#shared/runtime/auth-config.ts';
+import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { apiKeyHeader } from './api-keys.ts';
 
 /** The fields of an agent card, in JSON form. Any one of the schemes is enough. */

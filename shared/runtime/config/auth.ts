@@ -2,7 +2,7 @@
  * How callers of the front door are authenticated, as the environment says. `AUTH_MODES` names the ways that are
  * taken; `none` stands alone, so that nobody opens a door beside the locks by mistake.
  */
-import type { EnvReader } from './env.ts';
+import type { EnvReader } from './env-reader.ts';
 
 export interface ApiKeyEntry {
   owner: string;

@@ -7,7 +7,7 @@
  *
  * AlloyDB's certificates name no host, so that a full verification of the name has nothing to verify.
  */
-import type { EnvReader } from './env.ts';
+import type { EnvReader } from './env-reader.ts';
 
 export interface DatabaseAddress {
   url: string;

@@ -1,0 +1,193 @@
+/** The configuration of the front door. */
+import type { EncryptionKeys } from '../../db/seal.ts';
+import type { WebhookKey } from '../../webhooks/signing-keys.ts';
+import { readAuth, type AuthConfig } from './auth.ts';
+import {
+  readAgent,
+  readBells,
+  readCloudTasks,
+  readCommon,
+  readEncryptionKeys,
+  readPubSub,
+  readWebhookKeys,
+  type AgentConfig,
+  type BellConfig,
+  type CloudTasksConfig,
+  type CommonConfig,
+  type PubSubConfig,
+  type WebhookGuardConfig,
+} from './common.ts';
+import { readDatabase, type DatabaseConfig } from './database.ts';
+import { EnvReader, type Environment } from './env-reader.ts';
+import { environment } from './environment.ts';
+
+export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
+  database: DatabaseConfig;
+  pubsub: PubSubConfig;
+  cloudTasks: CloudTasksConfig;
+  webhookGuard: WebhookGuardConfig;
+  encryptionKeys: EncryptionKeys;
+  /** Their public halves are published. */
+  webhookKeys: readonly WebhookKey[];
+  /** The address that the agent card gives to clients. */
+  publicUrl: string;
+  /** False: this process speaks gRPC alone. */
+  http: boolean;
+  /** Undefined: this process speaks no gRPC. */
+  grpcPort: number | undefined;
+  /** `host:port` that the agent card gives to gRPC clients; undefined: there is no gRPC. */
+  grpcPublicTarget: string | undefined;
+  sendWaitMs: number;
+  idempotencyWindowSeconds: number;
+  bodyLimitBytes: number;
+  auth: AuthConfig;
+  protocol: ProtocolConfig;
+  limits: ApiLimits;
+  /** Origins whose pages may call from a browser. */
+  corsOrigins: readonly string[];
+  /** Signs the agent card. */
+  cardSigningKey: SigningKey | undefined;
+}
+
+/** How much of A2A is offered. */
+export interface ProtocolConfig {
+  /** Clients of 0.3 are served beside those of 1.0. */
+  legacy: boolean;
+  streaming: boolean;
+  pushNotifications: boolean;
+  /** URIs of extensions without which a call is refused. */
+  requiredExtensions: readonly string[];
+}
+
+export interface ApiLimits {
+  /** For each caller in each process; 0: no limit. */
+  requestsPerMinute: number;
+  streamsPerCaller: number;
+  /** In each process. */
+  streams: number;
+  /** Of one part of a message, as it is sent. */
+  partBytes: number;
+  /** Proxies in front whose X-Forwarded-For is believed, from the nearest on. */
+  trustedProxies: number;
+}
+
+export interface SigningKey {
+  jwk: Readonly<Record<string, string>> & { kty: 'EC' | 'OKP' };
+  alg: 'ES256' | 'EdDSA';
+}
+
+export function readApiConfig(env: Environment = environment): ApiConfig {
+  const reader = new EnvReader(env);
+  const common = readCommon(reader, 8080);
+  const publicUrl = reader.url('PUBLIC_URL', `http://localhost:${common.port}`);
+  const config = {
+    ...common,
+    ...readAgent(reader),
+    database: readDatabase(reader),
+    pubsub: readPubSub(reader),
+    cloudTasks: readCloudTasks(reader),
+    webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
+    encryptionKeys: readEncryptionKeys(reader),
+    webhookKeys: readWebhookKeys(reader),
+    publicUrl,
+    ...readBindings(reader, common.port, publicUrl),
+    sendWaitMs: 1000 * reader.number('SEND_WAIT_SECONDS', 50, { min: 0, max: 3500, whole: false }),
+    idempotencyWindowSeconds: reader.number('IDEMPOTENCY_WINDOW_SECONDS', 86_400, {
+      min: 0,
+      max: 31_536_000,
+    }),
+    bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    ...readBells(reader),
+    auth: readAuth(reader),
+    protocol: readProtocol(reader),
+    limits: readLimits(reader),
+    corsOrigins: readCorsOrigins(reader),
+    cardSigningKey: readSigningKey(reader),
+  };
+  reader.check();
+  return config;
+}
+
+function readProtocol(reader: EnvReader): ProtocolConfig {
+  const versions = reader.list('A2A_VERSIONS');
+  if (versions.length > 0 && !versions.includes('1.0')) reader.problem('A2A_VERSIONS must include 1.0');
+  const unknown = versions.filter((version) => version !== '1.0' && version !== '0.3');
+  if (unknown.length > 0) reader.problem(`A2A_VERSIONS can list 1.0 and 0.3, not "${unknown.join(',')}"`);
+  const requiredExtensions = reader.list('A2A_REQUIRED_EXTENSIONS');
+  for (const uri of requiredExtensions) {
+    if (!URL.canParse(uri)) reader.problem(`A2A_REQUIRED_EXTENSIONS must be URIs, not "${uri}"`);
+  }
+  return {
+    legacy: versions.length === 0 || versions.includes('0.3'),
+    streaming: reader.flag('A2A_STREAMING', true),
+    pushNotifications: reader.flag('A2A_PUSH_NOTIFICATIONS', true),
+    requiredExtensions,
+  };
+}
+
+function readLimits(reader: EnvReader): ApiLimits {
+  // Where nobody authenticates, it is one machine, or something in front that has limits of its own.
+  const anybody = reader.list('AUTH_MODES').every((mode) => mode === 'none');
+  return {
+    requestsPerMinute: reader.number('RATE_LIMIT_PER_MINUTE', anybody ? 0 : 6000, {
+      min: 0,
+      max: 10_000_000,
+    }),
+    streamsPerCaller: reader.number('MAX_STREAMS_PER_CALLER', 100, { min: 1, max: 1_000_000 }),
+    streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
+    partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    trustedProxies: reader.number('TRUSTED_PROXIES', 0, { min: 0, max: 10 }),
+  };
+}
+
+function readCorsOrigins(reader: EnvReader): string[] {
+  const origins = reader.list('CORS_ORIGINS');
+  for (const origin of origins) {
+    if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
+      reader.problem(`CORS_ORIGINS must be origins such as https://app.example, or *, not "${origin}"`);
+    }
+  }
+  return origins;
+}
+
+function readSigningKey(reader: EnvReader): SigningKey | undefined {
+  const text = reader.secret('CARD_SIGNING_KEY');
+  if (text === undefined) return undefined;
+  try {
+    const jwk = JSON.parse(text) as SigningKey['jwk'];
+    const kind = `${jwk.kty} ${jwk['crv']}`;
+    const alg = kind === 'EC P-256' ? 'ES256' : kind === 'OKP Ed25519' ? 'EdDSA' : undefined;
+    if (alg !== undefined && typeof jwk['d'] === 'string') return { jwk, alg };
+  } catch {
+    // What the file holds is a secret, and so is what a parser says of it.
+  }
+  reader.problem(
+    'CARD_SIGNING_KEY (or the file that CARD_SIGNING_KEY_FILE names) must hold one private key as a JWK, of P-256 (ES256) or Ed25519 (EdDSA)',
+  );
+  return undefined;
+}
+
+/** One process may speak HTTP and gRPC on two ports, or gRPC alone on the one port that a Cloud Run service has. */
+function readBindings(
+  reader: EnvReader,
+  port: number,
+  publicUrl: string,
+): Pick<ApiConfig, 'http' | 'grpcPort' | 'grpcPublicTarget'> {
+  const http = reader.oneOf('API_BINDINGS', ['all', 'grpc'], 'all') === 'all';
+  const named = reader.optional('GRPC_PORT');
+  const grpcPort =
+    named !== undefined || !http ? reader.number('GRPC_PORT', port, { min: 0, max: 65_535 }) : undefined;
+  if (http && grpcPort === port && port !== 0) {
+    reader.problem('GRPC_PORT must not be PORT, unless API_BINDINGS is grpc');
+  }
+  const target = reader.optional('GRPC_PUBLIC_TARGET');
+  if (target !== undefined && !/^[^\s/]+:\d+$/.test(target)) {
+    reader.problem(`GRPC_PUBLIC_TARGET must be host:port, such as "agent.example.com:443", not "${target}"`);
+  }
+  const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : 'localhost';
+  return {
+    http,
+    grpcPort,
+    grpcPublicTarget: target ?? (grpcPort === undefined ? undefined : `${host}:${grpcPort}`),
+  };
+}

@@ -1,0 +1,57 @@
+/** Who may call the private services, and how that is checked: see ../../gcp/caller-auth.ts. */
+import { googleCertsUrl, type CallerAuthConfig } from '../../gcp/caller-auth.ts';
+import type { EnvReader } from './env-reader.ts';
+
+export interface PushConfig {
+  auth: CallerAuthConfig;
+  /** The service account of the push subscription. */
+  account: string;
+  deadlineMs: number;
+}
+
+/** Who may call the dispatcher, and for what. */
+export interface CallersConfig {
+  auth: CallerAuthConfig;
+  /** The service account of Cloud Tasks: `POST /deliver`. */
+  tasksAccount: string;
+  /** The service account of Cloud Scheduler: `POST /reconcile`. */
+  schedulerAccount: string;
+}
+
+export function readPush(reader: EnvReader): PushConfig | undefined {
+  if (reader.oneOf('WORKER_MODE', ['pull', 'push'], 'pull') === 'pull') return undefined;
+  const deadlineMs = 1000 * reader.number('PUSH_DEADLINE_SECONDS', 600, { min: 1, max: 600 });
+  const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'iam');
+  if (mode === 'none') {
+    if (reader.optional('PUBSUB_EMULATOR_HOST') === undefined) {
+      reader.problem('CALLER_AUTH=none lets everybody call: it is taken only with PUBSUB_EMULATOR_HOST');
+    }
+    return { auth: { mode }, account: '', deadlineMs };
+  }
+  const audience = reader.url('WORKER_URL');
+  const certsUrl = reader.url('GOOGLE_CERTS_URL', googleCertsUrl);
+  return {
+    auth: mode === 'iam' ? { mode, audience } : { mode, audience, certsUrl },
+    account: reader.string('PUBSUB_PUSH_SERVICE_ACCOUNT'),
+    deadlineMs,
+  };
+}
+
+export function readCallers(reader: EnvReader): CallersConfig {
+  const local = reader.optional('CLOUD_TASKS_EMULATOR_HOST') !== undefined;
+  const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'none');
+  if (!local && reader.optional('CALLER_AUTH') === undefined) {
+    reader.problem('CALLER_AUTH must be iam (Cloud Run checks who calls) or verify (this service does)');
+  }
+  if (!local && reader.optional('CALLER_AUTH') === 'none') {
+    reader.problem('CALLER_AUTH=none lets everybody call: it is taken only with CLOUD_TASKS_EMULATOR_HOST');
+  }
+  if (mode === 'none') return { auth: { mode }, tasksAccount: '', schedulerAccount: '' };
+  const audience = reader.url('DISPATCHER_URL');
+  const certsUrl = reader.url('GOOGLE_CERTS_URL', googleCertsUrl);
+  return {
+    auth: mode === 'iam' ? { mode, audience } : { mode, audience, certsUrl },
+    tasksAccount: reader.string('CLOUD_TASKS_SERVICE_ACCOUNT'),
+    schedulerAccount: reader.string('SCHEDULER_SERVICE_ACCOUNT'),
+  };
+}

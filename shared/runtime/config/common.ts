@@ -1,0 +1,130 @@
+/** What several services are configured by. */
+import { parseEncryptionKeys, type EncryptionKeys } from '../../db/seal.ts';
+import { parseSigningKeys, type WebhookKey } from '../../webhooks/signing-keys.ts';
+import { faultPointNames, parseFaultPoint, type FaultPoint } from '../fault-points.ts';
+import type { EnvReader } from './env-reader.ts';
+
+export interface CommonConfig {
+  logLevel: string;
+  host: string;
+  port: number;
+  /** Time that a service gives itself to stop after SIGTERM; Cloud Run kills it after 10 s. */
+  drainMs: number;
+  /** Where the process kills itself; for tests. */
+  faultPoint: FaultPoint | undefined;
+}
+
+export interface PubSubConfig {
+  project: string;
+  topic: string;
+  subscription: string;
+  deadLetterSubscription: string;
+  /** `host:port` of a stand-in, which the client reads from the environment itself. */
+  emulatorHost: string | undefined;
+}
+
+export interface CloudTasksConfig {
+  project: string;
+  location: string;
+  queue: string;
+  /** Base URL of the dispatcher, as Cloud Tasks reaches it. */
+  dispatcherUrl: string;
+  /** The service account whose OIDC token Cloud Tasks adds; none against the local stand-in. */
+  serviceAccount: string | undefined;
+  /** `host:port` of a stand-in that speaks plain gRPC. */
+  emulatorHost: string | undefined;
+}
+
+export interface AgentConfig {
+  agentFile: string | undefined;
+  agentModule: string | undefined;
+}
+
+export interface BellConfig {
+  /** How long after its last bell a runnable task without a live lease is rung for again. */
+  bellGraceSeconds: number;
+  /** How often the relay and the reconciler look. */
+  reconcileMs: number;
+  /** How long an interrupted task waits for its caller before it fails. */
+  interruptedExpirySeconds: number;
+  /** How long a task is kept after its end; 0: for ever. */
+  retentionSeconds: number;
+}
+
+export interface WebhookGuardConfig {
+  /** Hosts (names or IP literals) that may be private and may use plain http. */
+  allowHosts: readonly string[];
+}
+
+export function readCommon(reader: EnvReader, port: number): CommonConfig {
+  return {
+    logLevel: reader.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),
+    host: reader.string('HOST', '0.0.0.0'),
+    port: reader.number('PORT', port, { min: 0, max: 65_535 }),
+    drainMs: 1000 * reader.number('DRAIN_SECONDS', 8, { min: 0, max: 600, whole: false }),
+    faultPoint: readFaultPoint(reader),
+  };
+}
+
+function readFaultPoint(reader: EnvReader): FaultPoint | undefined {
+  const text = reader.optional('FAULT_POINT');
+  if (text === undefined) return undefined;
+  const point = parseFaultPoint(text);
+  if (point === undefined) {
+    reader.problem(
+      `FAULT_POINT must be one of ${faultPointNames.join(', ')}, with ":n" for the n-th passage, not "${text}"`,
+    );
+  }
+  return point;
+}
+
+export function readAgent(reader: EnvReader): AgentConfig {
+  return { agentFile: reader.optional('AGENT_FILE'), agentModule: reader.optional('AGENT_MODULE') };
+}
+
+export function readPubSub(reader: EnvReader): PubSubConfig {
+  return {
+    project: reader.string('GOOGLE_CLOUD_PROJECT'),
+    topic: reader.string('PUBSUB_TOPIC', 'longhaul-turns'),
+    subscription: reader.string('PUBSUB_SUBSCRIPTION', 'longhaul-turns-worker'),
+    deadLetterSubscription: reader.string('PUBSUB_DEAD_LETTER_SUBSCRIPTION', 'longhaul-turns-dead-worker'),
+    emulatorHost: reader.optional('PUBSUB_EMULATOR_HOST'),
+  };
+}
+
+export function readCloudTasks(reader: EnvReader): CloudTasksConfig {
+  return {
+    project: reader.optional('GOOGLE_CLOUD_PROJECT') ?? '',
+    location: reader.string('CLOUD_TASKS_LOCATION', 'us-central1'),
+    queue: reader.string('CLOUD_TASKS_QUEUE', 'longhaul-webhooks'),
+    dispatcherUrl: reader.url('DISPATCHER_URL'),
+    serviceAccount: reader.optional('CLOUD_TASKS_SERVICE_ACCOUNT'),
+    emulatorHost: reader.optional('CLOUD_TASKS_EMULATOR_HOST'),
+  };
+}
+
+export function readBells(reader: EnvReader): BellConfig {
+  const days = { min: 0, max: 3650, whole: false };
+  return {
+    bellGraceSeconds: reader.number('BELL_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
+    interruptedExpirySeconds: 86_400 * reader.number('INTERRUPTED_EXPIRY_DAYS', 30, { ...days, min: 0.001 }),
+    retentionSeconds: 86_400 * reader.number('RETENTION_DAYS', 90, days),
+    reconcileMs: 1000 * reader.number('RECONCILE_SECONDS', 2, { min: 0.05, max: 3600, whole: false }),
+  };
+}
+
+export function readEncryptionKeys(reader: EnvReader): EncryptionKeys {
+  const text = reader.secret('ENCRYPTION_KEYS') ?? '';
+  if (text === '') reader.problem('ENCRYPTION_KEYS is not set');
+  const { keys, problems } = parseEncryptionKeys(text);
+  if (text !== '') for (const problem of problems) reader.problem(`ENCRYPTION_KEYS: ${problem}`);
+  return keys;
+}
+
+export function readWebhookKeys(reader: EnvReader): WebhookKey[] {
+  const text = reader.secret('WEBHOOK_SIGNING_KEYS');
+  if (text === undefined) return [];
+  const { keys, problems } = parseSigningKeys(text);
+  for (const problem of problems) reader.problem(`WEBHOOK_SIGNING_KEYS: ${problem}`);
+  return keys;
+}

@@ -1,0 +1,116 @@
+/** The configuration of the dispatcher. */
+import type { EncryptionKeys } from '../../db/seal.ts';
+import type { WebhookKey } from '../../webhooks/signing-keys.ts';
+import { readCallers, type CallersConfig } from './callers.ts';
+import {
+  readBells,
+  readCloudTasks,
+  readCommon,
+  readEncryptionKeys,
+  readPubSub,
+  readWebhookKeys,
+  type BellConfig,
+  type CloudTasksConfig,
+  type CommonConfig,
+  type PubSubConfig,
+  type WebhookGuardConfig,
+} from './common.ts';
+import { readDatabase, type DatabaseConfig } from './database.ts';
+import { EnvReader, type Environment } from './env-reader.ts';
+import { environment } from './environment.ts';
+
+export interface DispatcherConfig extends CommonConfig, BellConfig {
+  database: DatabaseConfig;
+  pubsub: PubSubConfig;
+  cloudTasks: CloudTasksConfig;
+  webhookGuard: WebhookGuardConfig;
+  encryptionKeys: EncryptionKeys;
+  webhook: WebhookConfig;
+  signing: {
+    /** The first signs; none: webhooks are signed by the secrets of their configs alone. */
+    keys: readonly WebhookKey[];
+    /** The address of the front door: `iss` of the tokens. */
+    issuer: string;
+  };
+  callers: CallersConfig;
+}
+
+export interface WebhookConfig {
+  timeoutMs: number;
+  /** Seconds before each attempt, the first included (0); the delivery fails when they are spent. */
+  scheduleSeconds: readonly number[];
+  /** What the lease on an attempt lasts longer than `timeoutMs`: reading the event before, recording after. */
+  leaseMarginSeconds: number;
+  /** Larger bodies are replaced by the status alone. */
+  maxBodyBytes: number;
+  /** Attempts of one process at one host at a time. */
+  hostConcurrency: number;
+}
+
+/** The schedule of the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
+const standardSchedule = [
+  0,
+  5,
+  5 * 60,
+  30 * 60,
+  2 * 3600,
+  5 * 3600,
+  10 * 3600,
+  14 * 3600,
+  20 * 3600,
+  24 * 3600,
+];
+
+export function readDispatcherConfig(env: Environment = environment): DispatcherConfig {
+  const reader = new EnvReader(env);
+  const config = {
+    ...readCommon(reader, 8080),
+    database: readDatabase(reader),
+    pubsub: readPubSub(reader),
+    cloudTasks: readCloudTasks(reader),
+    webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
+    encryptionKeys: readEncryptionKeys(reader),
+    callers: readCallers(reader),
+    signing: readSigning(reader),
+    ...readBells(reader),
+    webhook: {
+      timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
+      leaseMarginSeconds: reader.number('WEBHOOK_LEASE_MARGIN_SECONDS', 15, { min: 1, max: 600 }),
+      scheduleSeconds: readSchedule(reader),
+      maxBodyBytes: reader.number('WEBHOOK_MAX_BODY_BYTES', 1024 * 1024, {
+        min: 1024,
+        max: 16 * 1024 * 1024,
+      }),
+      hostConcurrency: reader.number('WEBHOOK_HOST_CONCURRENCY', 20, { min: 1, max: 1000 }),
+    },
+  };
+  reader.check();
+  return config;
+}
+
+function readSigning(reader: EnvReader): DispatcherConfig['signing'] {
+  const keys = readWebhookKeys(reader);
+  const [first] = keys;
+  if (first === undefined) return { keys, issuer: '' };
+  if (first.privateKey === undefined) {
+    reader.problem(`WEBHOOK_SIGNING_KEYS: the key ${first.kid} comes first and must be private, with "d"`);
+  }
+  return { keys, issuer: reader.url('PUBLIC_URL') };
+}
+
+function readSchedule(reader: EnvReader): readonly number[] {
+  const entries = reader.list('WEBHOOK_SCHEDULE_SECONDS');
+  if (entries.length === 0) return standardSchedule;
+  const seconds = entries.map(Number);
+  if (
+    seconds.length > 50 ||
+    seconds[0] !== 0 ||
+    seconds.some((value) => !(value >= 0 && value <= 30 * 86_400))
+  ) {
+    reader.problem(
+      'WEBHOOK_SCHEDULE_SECONDS must be up to 50 numbers of seconds from 0 to 2592000, the first 0, as "0,5,300"',
+    );
+    return standardSchedule;
+  }
+  return seconds;
+}

@@ -1,0 +1,39 @@
+/** The configuration of what an operator runs by hand or as a job: migrations and `npm run admin`. */
+import type { EncryptionKeys } from '../../db/seal.ts';
+import { readEncryptionKeys } from './common.ts';
+import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database.ts';
+import { EnvReader, type Environment } from './env-reader.ts';
+import { environment } from './environment.ts';
+
+export interface MigrateConfig {
+  address: DatabaseAddress;
+  /** Makes the database where it does not exist. */
+  create: boolean;
+  /** The user that may read and write rows afterwards. */
+  grantTo: string | undefined;
+}
+
+export function readMigrateConfig(env: Environment = environment): MigrateConfig {
+  const reader = new EnvReader(env);
+  const config = {
+    address: readAddress(reader),
+    create: reader.flag('DATABASE_CREATE', false),
+    grantTo: reader.secret('DATABASE_GRANT_TO'),
+  };
+  reader.check();
+  return config;
+}
+
+export function readAdminConfig(env: Environment = environment): { database: DatabaseConfig } {
+  const reader = new EnvReader(env);
+  const config = { database: readDatabase(reader) };
+  reader.check();
+  return config;
+}
+
+export function readEncryptionConfig(env: Environment = environment): { encryptionKeys: EncryptionKeys } {
+  const reader = new EnvReader(env);
+  const config = { encryptionKeys: readEncryptionKeys(reader) };
+  reader.check();
+  return config;
+}

@@ -1,0 +1,67 @@
+/** The configuration of the worker. */
+import { hostname } from 'node:os';
+import { readPush, type PushConfig } from './callers.ts';
+import {
+  readAgent,
+  readBells,
+  readCloudTasks,
+  readCommon,
+  readPubSub,
+  type AgentConfig,
+  type BellConfig,
+  type CloudTasksConfig,
+  type CommonConfig,
+  type PubSubConfig,
+} from './common.ts';
+import { readDatabase, type DatabaseConfig } from './database.ts';
+import { EnvReader, type Environment } from './env-reader.ts';
+import { environment } from './environment.ts';
+
+export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
+  database: DatabaseConfig;
+  pubsub: PubSubConfig;
+  cloudTasks: CloudTasksConfig;
+  gemini: GeminiConfig;
+  /** Named in leases and logs: the host and the process, unless set. */
+  workerName: string;
+  /** Where bells come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
+  push: PushConfig | undefined;
+  /** Turns at once in one process. */
+  concurrency: number;
+  leaseSeconds: number;
+  maxAttempts: number;
+}
+
+export interface GeminiConfig {
+  apiKey: string | undefined;
+  vertexai: boolean;
+  project: string | undefined;
+  location: string | undefined;
+  baseUrl: string | undefined;
+}
+
+export function readWorkerConfig(env: Environment = environment): WorkerConfig {
+  const reader = new EnvReader(env);
+  const config = {
+    ...readCommon(reader, 8080),
+    ...readAgent(reader),
+    database: readDatabase(reader),
+    pubsub: readPubSub(reader),
+    cloudTasks: readCloudTasks(reader),
+    ...readBells(reader),
+    gemini: {
+      apiKey: reader.optional('GOOGLE_API_KEY') ?? reader.optional('GEMINI_API_KEY'),
+      vertexai: reader.flag('GOOGLE_GENAI_USE_VERTEXAI', false),
+      project: reader.optional('GOOGLE_CLOUD_PROJECT'),
+      location: reader.optional('GOOGLE_CLOUD_LOCATION'),
+      baseUrl: reader.optional('GOOGLE_GEMINI_BASE_URL'),
+    },
+    workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
+    push: readPush(reader),
+    concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
+    leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
+    maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
+  };
+  reader.check();
+  return config;
+}
