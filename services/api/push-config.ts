@@ -24,7 +24,7 @@ import {
   type StoredWebhook,
 } from '#shared/db/webhook-configs.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
-import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
+import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookOptions } from '#shared/webhooks/options.ts';
 import { openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
 import { checkId } from './check-message.ts';
@@ -76,7 +76,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     checkHeaderValue('token', config.token);
     checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
     checkHeaderValue('authentication.credentials', config.authentication?.credentials ?? '');
-    const checked = checkWebhookUrl(config.url, parts.webhookGuard.allowHosts);
+    const checked = checkPublicUrl(config.url, parts.webhookGuard.allowHosts);
     if ('problem' in checked) throw new RequestMalformedError(`url is refused: ${checked.problem}`);
     return sealSecrets(sealer, taskId, {
       // Clients of 0.3 may ask for the config of a task without naming it: it has the id of the task then.

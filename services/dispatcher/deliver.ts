@@ -19,7 +19,7 @@ import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
-import { checkWebhookUrl } from '#shared/webhooks/guard.ts';
+import { checkPublicUrl } from '#shared/net/public-url.ts';
 import { openSecrets } from '#shared/webhooks/secrets.ts';
 import type { Agent } from 'undici';
 import { headersOf } from './headers.ts';
@@ -140,7 +140,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
   }
 
   async function send(delivery: ClaimedDelivery, body: WebhookBody): Promise<Posted> {
-    const checked = checkWebhookUrl(delivery.config.url, parts.allowHosts);
+    const checked = checkPublicUrl(delivery.config.url, parts.allowHosts);
     if ('problem' in checked) return failed(checked.problem);
     try {
       const secrets = openSecrets(parts.sealer, delivery.taskId, delivery.config);

@@ -15,7 +15,7 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
 import { createApp } from './app.ts';
 import { createDeliver } from './deliver.ts';
-import { createReceiverAgent } from './guard.ts';
+import { createGuardedAgent } from '#shared/net/guarded-agent.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readDispatcherConfig(secrets.env));
@@ -35,7 +35,7 @@ await runService(log, config.drainMs, async () => {
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });
   const loops = startBellLoops({ db, ringer, config, log });
 
-  const agent = createReceiverAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
+  const agent = createGuardedAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
   const sealer = createSealer(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
   const signing = { ...config.signing };

@@ -23,7 +23,7 @@ import { credentials } from '@grpc/grpc-js';
 import { PassThroughClient } from 'google-auth-library';
 import { createApp } from '../../services/dispatcher/app.ts';
 import { createDeliver } from '../../services/dispatcher/deliver.ts';
-import { createReceiverAgent, type Resolve } from '../../services/dispatcher/guard.ts';
+import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
 import type { SigningConfig } from '../../services/dispatcher/origin.ts';
 import { startCloudTasksEmulator } from '../../services/local/cloud-tasks-emulator/server.ts';
 import { beforeStop, testDatabase } from './postgres.ts';
@@ -147,7 +147,7 @@ export async function startDispatchers(
     log,
   });
   const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 2_000, resolve } = options;
-  const agent = createReceiverAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
+  const agent = createGuardedAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
   const webhook = {
     timeoutMs,
     leaseMarginSeconds: 15,

@@ -1,7 +1,7 @@
 /**
- * Which addresses webhooks may go to, so that nobody makes the dispatcher call into the network that it stands in
- * (server-side request forgery). Two checks share this file: of the URL, without DNS, when it is registered and again
- * before each attempt; and of every address that its name resolves to, when it is dialled.
+ * Which addresses a service may call because a caller named them (webhooks, files by URL), so that nobody makes it call
+ * into the network that it stands in (server-side request forgery). Two checks share this file: of the URL, without DNS,
+ * when it is registered and again before each request; and of every address that its name resolves to, when it is dialled.
  *
  * An operator can name hosts that are exempt: they may be private, use plain http, and any port.
  */
@@ -27,23 +27,23 @@ const otherRanges = [ipaddr.IPv4.parseCIDR('199.36.153.0/24')];
 
 const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
 
-export type WebhookUrlCheck = { url: URL } | { problem: string };
+export type PublicUrlCheck = { url: URL } | { problem: string };
 
-/** Checks what can be told without DNS. The problem is a sentence for whoever registers the webhook. */
-export function checkWebhookUrl(text: string, allowHosts: readonly string[]): WebhookUrlCheck {
+/** Checks what can be told without DNS. The problem is a sentence for whoever gave the URL. */
+export function checkPublicUrl(text: string, allowHosts: readonly string[]): PublicUrlCheck {
   if (text.length > longestUrl) return { problem: `The URL must be at most ${longestUrl} characters long.` };
   // URL parsers disagree about these, and drop or rewrite some of them silently.
   // oxlint-disable-next-line no-control-regex
   if (/[\s\\\u0000-\u001f\u007f]/.test(text)) {
     return { problem: 'The URL must not contain spaces, control characters or backslashes.' };
   }
-  if (!URL.canParse(text)) return { problem: 'The URL must be absolute, such as https://example.com/hook.' };
+  if (!URL.canParse(text)) return { problem: 'The URL must be absolute, such as https://example.com/path.' };
   const url = new URL(text);
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     return { problem: 'The URL must begin with https://.' };
   if (url.username !== '' || url.password !== '') {
     return {
-      problem: 'The URL must not contain a user name or password; use the authentication of the config.',
+      problem: 'The URL must not contain a user name or password.',
     };
   }
   if (isAllowedHost(url.hostname, allowHosts)) return { url };

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkWebhookUrl, isPublicAddress } from '#shared/webhooks/guard.ts';
+import { checkPublicUrl, isPublicAddress } from '#shared/net/public-url.ts';
 
 const problemOf = (url: string, allowHosts: string[] = []) => {
-  const checked = checkWebhookUrl(url, allowHosts);
+  const checked = checkPublicUrl(url, allowHosts);
   return 'problem' in checked ? checked.problem : undefined;
 };
 

@@ -1,20 +1,20 @@
 /**
- * The connections to webhook receivers: pooled, and guarded at dial (see shared/webhooks/guard.ts). A name is resolved
- * once for each connection, every address that it has is checked, and only those addresses are dialled, so that a name
- * that resolves differently the next time gains nothing.
+ * Connections to hosts that callers name (receivers of webhooks, files by URL): pooled, and guarded at dial (see
+ * public-url.ts). A name is resolved once for each connection, every address that it has is checked, and only those
+ * addresses are dialled, so that a name that resolves differently the next time gains nothing.
  *
- * Literal addresses are never resolved: they are checked with the URL, before each attempt.
+ * Literal addresses are never resolved: they are checked with the URL, before each request. Redirects are not followed.
  */
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
-import { isAllowedHost, isPublicAddress } from '#shared/webhooks/guard.ts';
+import { isAllowedHost, isPublicAddress } from './public-url.ts';
 import { Agent } from 'undici';
 
 /** All addresses of a host. */
 export type Resolve = (host: string) => Promise<string[]>;
 
-export interface ReceiverOptions {
+export interface GuardedAgentOptions {
   allowHosts: readonly string[];
   timeoutMs: number;
   /** Replaces the public DNS. */
@@ -26,12 +26,12 @@ export class ForbiddenAddressError extends Error {
 }
 
 const keepAliveMs = 10_000;
-const connectionsPerReceiver = 100;
+const connectionsPerOrigin = 100;
 
-export function createReceiverAgent(options: ReceiverOptions): Agent {
+export function createGuardedAgent(options: GuardedAgentOptions): Agent {
   return new Agent({
     connect: { lookup: guardedLookup(options), timeout: options.timeoutMs },
-    connections: connectionsPerReceiver,
+    connections: connectionsPerOrigin,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,
     maxHeaderSize: 16 * 1024,
@@ -39,7 +39,7 @@ export function createReceiverAgent(options: ReceiverOptions): Agent {
   });
 }
 
-function guardedLookup(options: ReceiverOptions): LookupFunction {
+function guardedLookup(options: GuardedAgentOptions): LookupFunction {
   const resolve = options.resolve ?? publicResolver(options.timeoutMs);
   const find = callbackify((host: string) => resolveGuarded(host, options.allowHosts, resolve));
   return (host, { all }, callback) => {
