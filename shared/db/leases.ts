@@ -2,11 +2,12 @@
  * Leases on turns: who may run what. The gate (invariant 3) is updated first; each claim raises its fence. Times are
  * the database's.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 import { deliveriesOf, notifyFollowers } from './fragments.ts';
+import type { Database } from './schema.ts';
 
 /** The right to run one turn of one task, until the lease runs out or the fence is raised. */
 export interface Lease {
@@ -125,7 +126,7 @@ async function claim(
       results.set(row.task_id, { kind: 'idle' });
     }
   }
-  // It looked free when the statement began and was not had: someone else changed it meanwhile. Look once more.
+  // It looked free when the statement began and was not had: someone else changed it meanwhile. Look again.
   if (again.length > 0) {
     for (const [taskId, result] of await claim(db, options, again)) results.set(taskId, result);
   }
@@ -154,10 +155,22 @@ export async function extendLeases(
 
 /** The task ids of those leases that nobody has taken over or ended; writes nothing. */
 export async function heldLeases(db: Db, leases: readonly Lease[]): Promise<Set<string>> {
+  return selectHeld(db, leases, sql``);
+}
+
+/** The same, and nobody changes their gates until the transaction ends. */
+export async function lockHeldLeases(
+  trx: Transaction<Database>,
+  leases: readonly Lease[],
+): Promise<Set<string>> {
+  return selectHeld(trx, leases, sql`order by g.task_id for no key update of g`);
+}
+
+async function selectHeld(db: Db, leases: readonly Lease[], locking: RawBuilder<unknown>) {
   const { rows } = await sql<{ task_id: string }>`
     select g.task_id from gates g
     join unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.fence)}::int[])
       as held (task_id, fence) on g.task_id = held.task_id and g.fence = held.fence
-    where g.state_class = 0`.execute(db);
+    where g.state_class = 0 ${locking}`.execute(db);
   return new Set(rows.map((row) => row.task_id));
 }

@@ -13,7 +13,7 @@ import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 import { deliveriesOf, notifyFollowers } from './fragments.ts';
-import { heldLeases, type Lease } from './leases.ts';
+import { lockHeldLeases, type Lease } from './leases.ts';
 
 export interface NewEvent {
   kind: Exclude<EventKind, 'state'>;
@@ -96,20 +96,31 @@ async function writeSet(
 ): Promise<(TurnWritten | undefined)[]> {
   const rows = await runSet(db, bellGraceSeconds, writes);
   const missed = writes.filter((write) => !rows.has(write.lease.taskId));
-  // Zero rows: the lease is lost, or a webhook config was made at the same moment (see the join on `seen`), which a
-  // fresh look tells apart.
-  for (let look = 0; look < 3 && missed.length > 0; look++) {
-    const held = await heldLeases(
-      db,
-      missed.map((write) => write.lease),
-    );
-    const again = missed.filter((write) => held.has(write.lease.taskId) && !rows.has(write.lease.taskId));
-    if (again.length === 0) break;
-    for (const [taskId, row] of await runSet(db, bellGraceSeconds, again)) rows.set(taskId, row);
+  if (missed.length > 0) {
+    for (const [taskId, row] of await runLocked(db, bellGraceSeconds, missed)) rows.set(taskId, row);
   }
   return writes.map((write) => {
     const row = rows.get(write.lease.taskId);
     return row && { bells: bellsOf(row, row.task_id, row.turn, row.traceparent) };
+  });
+}
+
+/**
+ * A write that changed no row has lost its lease, or a webhook config was made at the same moment (see the join on
+ * `seen`). With the gates locked first, nothing but a lost lease is left to keep it from being written.
+ */
+async function runLocked(
+  db: Db,
+  bellGraceSeconds: number,
+  writes: readonly TurnWrite[],
+): Promise<Map<string, Row>> {
+  return db.transaction().execute(async (trx) => {
+    const held = await lockHeldLeases(
+      trx,
+      writes.map((write) => write.lease),
+    );
+    const own = writes.filter((write) => held.has(write.lease.taskId));
+    return own.length === 0 ? new Map<string, Row>() : runSet(trx, bellGraceSeconds, own);
   });
 }
 
