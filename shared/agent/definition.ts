@@ -96,6 +96,8 @@ export const Definition = Type.Object(
     model: Model,
     tools: Type.Array(Type.Enum([...builtInTools]), { default: ['ask_user'] }),
     mcpServers: McpServers,
+    /** Modules whose default export is a list of tools: paths, absolute or from the worker's working directory. */
+    toolModules: Type.Array(Text, { default: [] }),
     /** A JSON Schema: the answer is then data of that form instead of text. */
     responseSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     limits: Limits,

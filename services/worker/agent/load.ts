@@ -1,12 +1,16 @@
 /** Which agent a worker runs: the module that `AGENT_MODULE` names, else Gemini. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Agent } from './agent.ts';
 import { createGeminiAgent } from './gemini/agent.ts';
 import type { GeminiClientOptions } from './gemini/client.ts';
 import { createMcpTools } from './mcp/tools.ts';
+import { loadToolModules } from './tools/modules.ts';
 
 export interface LoadAgentOptions {
+  /** The definition of new tasks: its tools are loaded at once, so that mistakes in them are told at the start. */
+  agentFile?: string | undefined;
   /** A path, absolute or from the working directory. */
   agentModule?: string | undefined;
   gemini: GeminiClientOptions;
@@ -15,8 +19,10 @@ export interface LoadAgentOptions {
 }
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
-export async function loadAgent({ agentModule, gemini, secretOf }: LoadAgentOptions): Promise<Agent> {
+export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
+  const { agentFile, agentModule, gemini, secretOf } = options;
   if (agentModule === undefined) {
+    if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
     return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf) });
   }
   const path = resolve(agentModule);

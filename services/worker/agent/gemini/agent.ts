@@ -5,6 +5,7 @@ import { FatalError } from '#shared/domain/errors.ts';
 import type { Agent, Turn } from '../agent.ts';
 import { CredentialsError } from '../credentials-error.ts';
 import type { McpTools } from '../mcp/tools.ts';
+import { loadToolModules } from '../tools/modules.ts';
 import { askUser } from './ask-user.ts';
 import { defaultBackoff } from './backoff.ts';
 import type { Backoff } from './backoff.ts';
@@ -19,7 +20,7 @@ import type { Tool } from './tool.ts';
 
 export interface GeminiAgentOptions {
   client: GeminiClientOptions;
-  /** Tools in code. */
+  /** Tools in code, beside those of the modules that a definition names. */
   tools?: readonly Tool[];
   /** Left out: MCP servers of a definition are refused. */
   mcp?: McpTools;
@@ -34,12 +35,13 @@ export function createGeminiAgent({
   backoff = defaultBackoff,
 }: GeminiAgentOptions): Agent {
   const model: Model = { client: createGeminiClient(client), fetch: createFetch(), backoff };
-  const taken = new Set([askUser.name, ...tools.map(({ declaration }) => declaration.name)]);
 
-  async function toolsOf({ mcpServers }: AgentDefinition): Promise<readonly Tool[]> {
-    if (Object.keys(mcpServers).length === 0) return tools;
+  async function toolsOf({ mcpServers, toolModules }: AgentDefinition): Promise<readonly Tool[]> {
+    const inCode = [...tools, ...(await loadToolModules(toolModules))];
+    if (Object.keys(mcpServers).length === 0) return inCode;
     if (mcp === undefined) throw new FatalError('This agent has no MCP servers.');
-    return [...tools, ...(await mcp.toolsOf(mcpServers, taken))];
+    const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
+    return [...inCode, ...(await mcp.toolsOf(mcpServers, taken))];
   }
 
   return {
