@@ -1,5 +1,6 @@
 /** `npm run admin -- delete-owner`: removes all that a caller has, as data protection asks for. */
 import { parseArgs } from 'node:util';
+import { removeLedgerOf } from '#shared/db/ledger.ts';
 import { removeSendsOf, removeTasksOf } from '#shared/db/retention.ts';
 import { CommandError, type Command } from './command.ts';
 
@@ -7,7 +8,7 @@ import { CommandError, type Command } from './command.ts';
 const batch = 100;
 
 export const deleteOwner: Command = {
-  usage: '<owner> [--tenant T] --yes   removes all tasks of a caller, whatever their state, for good',
+  usage: '<owner> [--tenant T] --yes   removes all tasks and the usage of a caller, for good',
   run: async ({ db, args, print }) => {
     const { owner, tenant } = readArguments(args);
     let removed = 0;
@@ -15,6 +16,7 @@ export const deleteOwner: Command = {
       found = await removeTasksOf(db, { tenant, owner }, batch);
     }
     await removeSendsOf(db, { tenant, owner });
+    await removeLedgerOf(db, { tenant, owner });
     print(`${removed} tasks of ${owner} were removed`);
   },
 };

@@ -11,9 +11,10 @@ import { messageOf } from '#shared/runtime/log.ts';
 import { CommandError, type Command } from './command.ts';
 import { deleteOwner } from './delete-owner.ts';
 import { reseal } from './reseal.ts';
+import { usage } from './usage.ts';
 import { webhooks } from './webhooks.ts';
 
-const commands: Readonly<Record<string, Command>> = { webhooks, reseal, 'delete-owner': deleteOwner };
+const commands: Readonly<Record<string, Command>> = { webhooks, usage, reseal, 'delete-owner': deleteOwner };
 
 const [name = '', ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
@@ -21,7 +22,7 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 if (command === undefined) {
   print('npm run admin -- <command>\n');
-  for (const [each, { usage }] of Object.entries(commands)) print(`  ${each.padEnd(12)}${usage}`);
+  for (const [each, { usage: line }] of Object.entries(commands)) print(`  ${each.padEnd(14)}${line}`);
   process.exitCode = 2;
 } else {
   const secrets = await secretsOrExit(() => openSecretVariables(environment));

@@ -2,6 +2,7 @@
 import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
+import { usageExtension } from '#shared/domain/usage.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
 import { isAuthenticationOn } from './auth/authenticate.ts';
@@ -18,6 +19,12 @@ export interface Addresses {
 }
 
 const replay = { uri: replayExtension, description: 'Streams go on where they broke off.', required: false };
+
+const usage = {
+  uri: usageExtension,
+  description: 'The metadata of a task tells the tokens and the cost that it has taken.',
+  required: false,
+};
 
 const approval = {
   uri: approvalExtension,
@@ -57,6 +64,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
         { uri: scheduleExtension, description: 'A time to start at, and a deadline.', required: false },
         ...(asksForApproval ? [approval] : []),
         webhooksExtension,
+        usage,
       ]),
       extendedAgentCard: hasExtendedCard(definition, auth),
     },

@@ -13,12 +13,15 @@ import type { OpenStreams } from './limits/open-streams.ts';
 /** Longer waits are cut to this. */
 export const maxWaitSeconds = 60;
 
-/** Changes whenever what GetTask answers does: with each event, and with a message that waits for its turn. */
+/**
+ * Changes whenever what GetTask answers does: with each event, with a message that waits for its turn, and with what the
+ * task has used.
+ */
 export function entityTagOf(
   taskId: string,
-  { lastEvent, lastTurn }: Pick<TaskVersion, 'lastEvent' | 'lastTurn'>,
+  { lastEvent, lastTurn, modelCalls }: Omit<TaskVersion, 'stateClass'>,
 ): string {
-  return `"${taskId}-${lastEvent}.${lastTurn}"`;
+  return `"${taskId}-${lastEvent}.${lastTurn}.${modelCalls}"`;
 }
 
 /** RFC 9110, section 13.1.2: `*`, or a list of tags of which one is ours, weak or not. */

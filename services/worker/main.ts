@@ -6,6 +6,7 @@ import { checkDatabase } from '#shared/db/check.ts';
 import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { claimTurns } from '#shared/db/leases.ts';
+import { spentTodayReader } from '#shared/db/ledger.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createCheckCaller } from '#shared/gcp/caller-auth.ts';
@@ -36,7 +37,11 @@ await runService(log, config.drainMs, async () => {
     onError: (error) => log.warn({ error: error.message }, 'a database connection failed'),
   });
   void checkCapacity(db, config.database, log);
-  const agent = await loadAgent({ ...config, secretOf: (name) => secrets.env[name] });
+  const agent = await loadAgent({
+    ...config,
+    secretOf: (name) => secrets.env[name],
+    spentToday: spentTodayReader(db),
+  });
   const publisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });

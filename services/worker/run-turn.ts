@@ -15,9 +15,9 @@ import { readTurnInput } from '#shared/db/turn-input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
-import type { Message } from '#shared/domain/message.ts';
 import { turnBackoffSeconds } from '#shared/domain/backoff.ts';
 import type { TaskState } from '#shared/domain/task.ts';
+import { usageMetadata, type Usage } from '#shared/domain/usage.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
@@ -74,25 +74,26 @@ async function attempt(
   const { held, attempts, stopping, log } = turn;
   const input = await insist(held, log, () => readTurnInput(db, held.lease, maxEarlierTurns));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
+  const signal = AbortSignal.any([held.lost, stopping.now]);
+  const own = createTurn({ held, input, signal, checkpoint: stopping.soon, write, ringer, log });
+  const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage);
+  const failed = (text: string, error = text) => toEnd({ state: 'TASK_STATE_FAILED', message: text }, error);
   // The worker died that often before it could tell what was wrong.
   if (attempts > maxAttempts) {
-    const text = `Given up after ${maxAttempts} attempts: each one ended without a result, as if its worker had died.`;
-    return toEnd(ids, { state: 'TASK_STATE_FAILED', message: text }, text);
+    return failed(
+      `Given up after ${maxAttempts} attempts: each one ended without a result, as if its worker had died.`,
+    );
   }
-  const signal = AbortSignal.any([held.lost, stopping.now]);
   try {
-    const own = createTurn({ held, input, signal, checkpoint: stopping.soon, write, ringer, log });
     const outcome = await agent.run(own);
     own.assertAllMatched();
-    return toEnd(ids, outcome, null);
+    return toEnd(outcome, null);
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
     held.lost.throwIfAborted();
     if (stopping.now.aborted || stopping.soon.aborted)
       return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
-    if (error instanceof FatalError) {
-      return toEnd(ids, { state: 'TASK_STATE_FAILED', message: error.message }, error.message);
-    }
+    if (error instanceof FatalError) return failed(error.message);
     if (error instanceof ParkedError) {
       const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
       log.info({ delaySeconds, reason: error.message }, 'turn parked');
@@ -101,8 +102,7 @@ async function attempt(
     const cause = messageOf(error);
     log.warn({ err: error, attempts }, 'turn failed');
     if (attempts >= maxAttempts) {
-      const text = `Given up after ${attempts} attempts. The last one failed: ${cause}`;
-      return toEnd(ids, { state: 'TASK_STATE_FAILED', message: text }, cause);
+      return failed(`Given up after ${attempts} attempts. The last one failed: ${cause}`, cause);
     }
     return {
       kind: 'release',
@@ -113,10 +113,11 @@ async function attempt(
   }
 }
 
-function toEnd(
+function endOf(
   ids: { taskId: string; contextId: string },
   outcome: TurnOutcome,
   error: string | null,
+  usage: Usage | undefined,
 ): TurnEnd {
   const direct = 'direct' in outcome;
   const state = direct ? 'TASK_STATE_COMPLETED' : outcome.state;
@@ -124,25 +125,21 @@ function toEnd(
   const extensions = 'extensions' in outcome ? outcome.extensions : undefined;
   const message = content === undefined ? undefined : agentMessage(ids, content, extensions);
   const statusAt = new Date().toISOString();
+  const statusEvent = (state: TaskState): EventPayload => ({
+    statusUpdate: {
+      ...ids,
+      status: { state, timestamp: statusAt, ...(message !== undefined && { message }) },
+      ...(usage !== undefined && { metadata: usageMetadata(usage) }),
+    },
+  });
   return {
     kind: 'end',
     state,
-    payload: JSON.stringify(statusEvent(ids, state, message, statusAt)),
-    payloadIfContinued: JSON.stringify(statusEvent(ids, 'TASK_STATE_WORKING', message, statusAt)),
+    payload: JSON.stringify(statusEvent(state)),
+    payloadIfContinued: JSON.stringify(statusEvent('TASK_STATE_WORKING')),
     statusAt,
     message: message === undefined ? null : JSON.stringify(message),
     direct,
     error,
-  };
-}
-
-function statusEvent(
-  ids: { taskId: string; contextId: string },
-  state: TaskState,
-  message: Message | undefined,
-  timestamp: string,
-): EventPayload {
-  return {
-    statusUpdate: { ...ids, status: { state, timestamp, ...(message !== undefined && { message }) } },
   };
 }

@@ -10,6 +10,7 @@ import type { EventPayload } from '#shared/domain/events.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import { addUsage, noUsage, type Usage } from '#shared/domain/usage.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type {
@@ -28,6 +29,8 @@ import { runWithPolicy } from './step-policy.ts';
 export interface OwnTurn extends Turn {
   /** @throws {FatalError} when the agent has ended without asking for a step that it had finished before */
   assertAllMatched(): void;
+  /** What the models took for the whole task so far; undefined where none was called. */
+  readonly usage: Usage | undefined;
 }
 
 export interface TurnParts {
@@ -48,9 +51,11 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer, log
   const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
   const occurrences = new Map<string, number>();
   let position = 0;
+  let taskUsage = input.usage;
 
   async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
-    const { bells } = await write({ lease, events, steps });
+    const used = steps.some((step) => step.usage !== undefined);
+    const { bells } = await write({ lease, events, steps, ...(used && { taskUsage }) });
     ringer.ring(bells);
     // It may have taken long, or the process was paused meanwhile: nothing is begun under a lease that has run out.
     held.assertHeld();
@@ -71,7 +76,7 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer, log
     signal.throwIfAborted();
     checkpoint.throwIfAborted();
     held.assertHeld();
-    if (options.sideEffects === true) await store([], [{ ...place, output: null, usage: null }]);
+    if (options.sideEffects === true) await store([], [{ ...place, output: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
     const runHeld = (context: StepContext): Promise<T> => {
       held.assertHeld();
@@ -81,11 +86,8 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer, log
     passFaultPoint('step-run');
     const output: Json = result ?? null;
     const usage = options.usage?.(output);
-    const record: NewStep = {
-      ...place,
-      output: JSON.stringify(output),
-      usage: usage === undefined ? null : JSON.stringify(usage),
-    };
+    if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
+    const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
     // What has run is not to run again because the database is away for a moment.
     await insist(held, log, () => store([], [record]));
     passFaultPoint('step-recorded');
@@ -115,6 +117,9 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer, log
     definition: input.definition,
     signal,
     step,
+    get usage() {
+      return taskUsage;
+    },
     assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
     artifact: (artifact: Artifact) =>
       store([artifactEvent(artifactUpdate(ids, artifact, { append: false, lastChunk: true }), artifact)]),

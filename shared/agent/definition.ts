@@ -59,7 +59,10 @@ const Price = Type.Object(
   closed,
 );
 
-/** The first three count within one turn of a task, from a message to its answer; the others within the whole task. */
+/**
+ * The first three count within one turn of a task, from a message to its answer; the next two within the whole task; the
+ * last two over tasks. A call of the model that has begun is not cut short by tokens or cost.
+ */
 const Limits = Type.Object(
   {
     modelCalls: Type.Integer({ ...positive, default: 20 }),
@@ -70,6 +73,9 @@ const Limits = Type.Object(
     tokens: Type.Optional(Type.Integer(positive)),
     /** The same by the price table. */
     cost: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    /** Of all tasks of one owner together, since midnight UTC. */
+    ownerTokensPerDay: Type.Optional(Type.Integer(positive)),
+    ownerCostPerDay: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
   },
   { ...closed, default: {} },
 );
@@ -188,11 +194,12 @@ function contradictions({
       });
     }
   }
-  if (limits.cost !== undefined && prices[model.name] === undefined) {
+  for (const name of ['cost', 'ownerCostPerDay'] as const) {
+    if (limits[name] === undefined || prices[model.name] !== undefined) continue;
     problems.push({
-      path: ['limits', 'cost'],
+      path: ['limits', name],
       key: true,
-      message: `limits.cost: prices has no entry for the model "${model.name}"`,
+      message: `limits.${name}: prices has no entry for the model "${model.name}"`,
     });
   }
   if (model.thinkingBudget !== undefined && model.thinkingLevel !== undefined) {

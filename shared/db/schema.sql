@@ -77,6 +77,22 @@ create table gates (
 CREATE INDEX gates_by_bell ON public.gates USING btree (state_class, bell_at);
 CREATE INDEX gates_by_deadline ON public.gates USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (state_class < 2));
 
+create table ledger (
+  tenant text not null,
+  owner text not null,
+  day date not null,
+  model text not null,
+  calls bigint not null,
+  prompt_tokens bigint not null,
+  cached_tokens bigint not null,
+  tool_tokens bigint not null,
+  thought_tokens bigint not null,
+  output_tokens bigint not null,
+  cost double precision not null,
+  unpriced bigint not null,
+  PRIMARY KEY (tenant, owner, day, model)
+) with (fillfactor=50);
+
 create table messages (
   task_id uuid not null,
   turn integer not null,
@@ -141,6 +157,7 @@ create table tasks (
   direct boolean not null default false,
   last_error text,
   traceparent text,
+  usage json,
   PRIMARY KEY (id)
 ) with (fillfactor=80);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, status_at DESC, id DESC);

@@ -3,6 +3,7 @@ import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 import type { EventKind, EventPayload } from '../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../domain/message.ts';
 import type { TaskState } from '../domain/task.ts';
+import type { ModelUsage, Usage } from '../domain/usage.ts';
 
 type Time = ColumnType<Date, Date | string, Date | string>;
 type TimeOrNow = ColumnType<Date, Date | string | undefined, Date | string>;
@@ -41,6 +42,7 @@ export interface Database {
     direct: Generated<boolean>;
     last_error: string | null;
     traceparent: string | null;
+    usage: NullableJson<Usage>;
   };
   messages: {
     task_id: string;
@@ -74,10 +76,24 @@ export interface Database {
     position: number;
     input_hash: string | null;
     output: ColumnType<Json, string | null, string | null>;
-    usage: NullableJson<JsonObject>;
+    usage: NullableJson<ModelUsage>;
     fence: number;
     started_at: TimeOrNow;
     finished_at: NullableTime;
+  };
+  ledger: {
+    tenant: string;
+    owner: string;
+    day: string;
+    model: string;
+    calls: string;
+    prompt_tokens: string;
+    cached_tokens: string;
+    tool_tokens: string;
+    thought_tokens: string;
+    output_tokens: string;
+    cost: number;
+    unpriced: string;
   };
   sends: {
     tenant: string;

@@ -8,7 +8,9 @@ import {
   type TaskStatus,
 } from '../domain/events.ts';
 import type { Artifact, JsonObject } from '../domain/message.ts';
+import type { Usage } from '../domain/usage.ts';
 import type { Db } from './database.ts';
+import { metadataOf } from './tasks.ts';
 
 /** A task without its history. */
 export interface TaskAsOf {
@@ -98,6 +100,7 @@ export async function readTaskAsOf(
   const { rows } = await sql<{
     context_id: string;
     metadata: JsonObject | null;
+    usage: Usage | null;
     payload: EventPayload;
     fits: boolean;
     artifacts: Artifact[] | null;
@@ -116,7 +119,7 @@ export async function readTaskAsOf(
       select coalesce((select sum(octet_length(artifact::text)) from whole), 0)
         + coalesce((select sum(octet_length(payload::text)) from chunk), 0) <= ${maxArtifactBytes} as fits
     )
-    select t.context_id, t.metadata, e.payload, size.fits,
+    select t.context_id, t.metadata, t.usage, e.payload, size.fits,
       case when size.fits then (select json_agg(artifact order by seq) from whole) end as artifacts,
       case when size.fits then (select json_agg(payload order by seq) from chunk) end as chunks
     from tasks t join events this on this.task_id = t.id and this.seq = ${seq}
@@ -135,6 +138,6 @@ export async function readTaskAsOf(
     contextId: row.context_id,
     status: row.payload.statusUpdate.status,
     artifacts: row.fits ? foldArtifacts(updates, row.artifacts ?? []) : undefined,
-    ...(row.metadata !== null && { metadata: row.metadata }),
+    ...metadataOf(row),
   };
 }

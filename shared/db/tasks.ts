@@ -3,6 +3,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import type { Artifact, JsonObject, Message } from '../domain/message.ts';
 import type { StateClass, TaskState } from '../domain/task.ts';
+import { usageMetadata, type Usage } from '../domain/usage.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 
@@ -26,6 +27,8 @@ export interface TaskSnapshot {
   task: TaskView;
   /** The number of the last event that the task contains. */
   lastEvent: number;
+  /** How many have been recorded: what the task has used changes with them, without an event. */
+  modelCalls: number;
   /** The present turn, and the last that a message has begun. */
   turn: number;
   lastTurn: number;
@@ -42,6 +45,7 @@ interface TaskRow {
   status_at: Date;
   status_message: Message | null;
   metadata: JsonObject | null;
+  usage: Usage | null;
   direct: boolean;
   shown: boolean;
   last_event: number;
@@ -112,6 +116,7 @@ async function readTasks(db: Db, reads: readonly Read[]): Promise<(TaskSnapshot 
 export interface TaskVersion {
   lastEvent: number;
   lastTurn: number;
+  modelCalls: number;
   stateClass: StateClass;
 }
 
@@ -130,7 +135,8 @@ async function readTaskVersions(
   reads: readonly Omit<Read, 'options'>[],
 ): Promise<(TaskVersion | undefined)[]> {
   const { rows } = await sql<TaskVersion & { place: number }>`
-    select input.place::int, g.last_event as "lastEvent", g.last_turn as "lastTurn", g.state_class as "stateClass"
+    select input.place::int, g.last_event as "lastEvent", g.last_turn as "lastTurn",
+      coalesce((t.usage ->> 'calls')::int, 0) as "modelCalls", g.state_class as "stateClass"
     from unnest(
       ${reads.map((read) => read.taskId)}::uuid[], ${reads.map((read) => read.caller.tenant)}::text[],
       ${reads.map((read) => read.caller.owner)}::text[]
@@ -218,7 +224,8 @@ async function countTasks(db: Db, matches: RawBuilder<unknown>): Promise<number>
 }
 
 /** Of tasks `t`, gates `g`, and `input` with a history_length and include_artifacts. */
-const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.direct, t.shown,
+const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.usage, t.direct,
+  t.shown,
   g.last_event, g.turn, g.last_turn,
   case when input.history_length is distinct from 0 then (
     select json_agg(h.message order by h.turn, h.role desc) from (
@@ -252,14 +259,24 @@ function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot 
       },
       artifacts: foldArtifacts(chunks, row.artifacts ?? []),
       history: history.slice(historyLength === undefined ? 0 : Math.max(0, history.length - historyLength)),
-      ...(row.metadata !== null && { metadata: row.metadata }),
+      ...metadataOf(row),
     },
     lastEvent: row.last_event,
+    modelCalls: row.usage?.calls ?? 0,
     turn: row.turn,
     lastTurn: row.last_turn,
     direct: row.direct,
     shown: row.shown,
   };
+}
+
+/** What came with the task, and what it has used so far. */
+export function metadataOf(row: {
+  metadata: JsonObject | null;
+  usage: Usage | null;
+}): Pick<TaskView, 'metadata'> {
+  if (row.metadata === null && row.usage === null) return {};
+  return { metadata: { ...row.metadata, ...(row.usage && usageMetadata(row.usage)) } };
 }
 
 /** The task of an earlier send of the same message, while its window lasts. */

@@ -1,6 +1,7 @@
 /** What a worker reads before it runs a turn: the task, the message, what was said before, and the finished steps. */
 import { sql } from 'kysely';
 import type { Artifact, Json, JsonObject, Message } from '../domain/message.ts';
+import type { Usage } from '../domain/usage.ts';
 import type { Db } from './database.ts';
 import type { Lease } from './leases.ts';
 
@@ -35,6 +36,8 @@ export interface TurnInput {
   steps: RecordedStep[];
   /** The finished steps of the earlier turns of this task. */
   earlierSteps: (RecordedStep & { turn: number })[];
+  /** Of the task so far; undefined where no model was called. */
+  usage: Usage | undefined;
   traceparent: string | null;
 }
 
@@ -49,9 +52,10 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
       definition: JsonObject | null;
       message: Message;
       accepted_output_modes: string[] | null;
+      usage: Usage | null;
       traceparent: string | null;
     }>`
-      select t.tenant, t.owner, t.context_id, t.metadata, a.definition, m.message, m.accepted_output_modes,
+      select t.tenant, t.owner, t.context_id, t.metadata, a.definition, m.message, m.accepted_output_modes, t.usage,
         t.traceparent
       from tasks t
       join messages m on m.task_id = t.id and m.turn = ${lease.turn} and m.role = 'user'
@@ -103,6 +107,7 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
     definition: row.definition ?? {},
     message: row.message,
     acceptedOutputModes: row.accepted_output_modes ?? [],
+    usage: row.usage ?? undefined,
     traceparent: row.traceparent,
     earlier: earlier.rows.reverse().map((one) => ({
       taskId: one.task_id,

@@ -9,11 +9,13 @@ import { sql } from 'kysely';
 import { LeaseLostError } from '../domain/errors.ts';
 import type { EventKind } from '../domain/events.ts';
 import { classOf, yieldsToNextTurn, type TurnEndState } from '../domain/task.ts';
+import type { ModelUsage, Usage } from '../domain/usage.ts';
 import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 import { deliveriesOf, notifyFollowers } from './fragments.ts';
 import { lockHeldLeases, type Lease } from './leases.ts';
+import { entriesOf } from './ledger.ts';
 
 export interface NewEvent {
   kind: Exclude<EventKind, 'state'>;
@@ -33,7 +35,8 @@ export interface NewStep {
   inputHash: string | null;
   /** JSON; null: the step has begun and not ended. */
   output: string | null;
-  usage: string | null;
+  /** Of a call of a model: counted in the ledger when the step is recorded. */
+  usage?: ModelUsage;
 }
 
 /** The end of a turn. */
@@ -64,6 +67,8 @@ export interface TurnWrite {
   lease: Lease;
   events?: readonly NewEvent[];
   steps?: readonly NewStep[];
+  /** Of the whole task, the steps of this write included. */
+  taskUsage?: Usage | undefined;
   finish?: TurnEnd | TurnRelease;
 }
 
@@ -157,11 +162,12 @@ async function runSet(
         ${end('state')}::text[], ${end('payload')}::json[], ${end('payloadIfContinued')}::json[],
         ${end('statusAt')}::timestamptz[], ${end('message')}::json[], ${end('direct')}::boolean[],
         ${column((write) => write.finish?.error ?? null)}::text[],
+        ${column((write) => (write.taskUsage === undefined ? null : JSON.stringify(write.taskUsage)))}::json[],
         ${releases.map((one) => one?.delaySeconds ?? null)}::float8[],
         ${releases.map((one) => one?.countAttempt ?? null)}::boolean[]
       ) as input (
         task_id, own_turn, fence, events, stepped, end_class, yields, state, payload, payload_if_continued, status_at, message,
-        direct, error, delay, count_attempt
+        direct, error, usage, delay, count_attempt
       )
     ),
     gate as (
@@ -191,17 +197,8 @@ async function runSet(
         and g.config_rev = seen.config_rev
       returning g.task_id, g.turn, g.last_event, g.config_rev, g.state_class, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
-        input.error, input.delay, input.own_turn,
+        input.error, input.usage, input.delay, input.own_turn,
         input.end_class is not null and g.state_class = 0 as continued
-    ),
-    task as (
-      update tasks t set
-        state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
-        status_at = coalesce(gate.status_at, t.status_at),
-        status_message = case when gate.end_class is null then t.status_message else gate.message end,
-        direct = coalesce(gate.direct, t.direct),
-        last_error = coalesce(gate.error, t.last_error)
-      from gate where t.id = gate.task_id and (gate.end_class is not null or gate.error is not null)
     ),
     answer as (
       insert into messages (task_id, turn, role, message)
@@ -219,14 +216,22 @@ async function runSet(
       ) as given (task_id, ordinal, kind, payload, status_message, artifact_id, artifact)
       join gate on gate.task_id = given.task_id
     ),
-    progress as (
-      update tasks t set status_message = p.status_message
-      from (
-        select distinct on (g.task_id) g.task_id, g.status_message from given_event g
-        join gate on gate.task_id = g.task_id and gate.end_class is null
-        where g.status_message is not null order by g.task_id, g.seq desc
-      ) p
-      where t.id = p.task_id
+    task as (
+      update tasks t set
+        state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
+        status_at = coalesce(gate.status_at, t.status_at),
+        status_message = case
+          when gate.end_class is null then coalesce(progress.message, t.status_message) else gate.message end,
+        direct = coalesce(gate.direct, t.direct),
+        last_error = coalesce(gate.error, t.last_error),
+        usage = coalesce(gate.usage, t.usage)
+      from gate left join (
+        select distinct on (task_id) task_id, status_message as message from given_event
+        where status_message is not null order by task_id, seq desc
+      ) progress on progress.task_id = gate.task_id
+      where t.id = gate.task_id and (
+        gate.end_class is not null or gate.error is not null or gate.usage is not null or progress.task_id is not null
+      )
     ),
     artifact as (
       insert into artifacts (task_id, artifact_id, turn, seq, artifact)
@@ -254,14 +259,16 @@ async function runSet(
         ${steps.map((step) => step.taskId)}::uuid[], ${steps.map((step) => step.name)}::text[],
         ${steps.map((step) => step.occurrence)}::int[], ${steps.map((step) => step.position)}::int[],
         ${steps.map((step) => step.inputHash)}::text[], ${steps.map((step) => step.output)}::json[],
-        ${steps.map((step) => step.usage)}::json[]
+        ${steps.map((step) => (step.usage === undefined ? null : JSON.stringify(step.usage)))}::json[]
       ) as given (task_id, name, occurrence, position, input_hash, output, usage)
       join gate on gate.task_id = given.task_id join input on input.task_id = given.task_id
       on conflict (task_id, turn, name, occurrence) do update
         set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
           finished_at = excluded.finished_at
         where steps.output is null
+      returning task_id, name, occurrence
     ),
+    ${entriesOf(steps)}
     ${deliveriesOf(bellGraceSeconds)},
     bell as (
       insert into outbox (kind, task_id, turn, config_id, due_at, claimed_until, traceparent)

@@ -2,20 +2,19 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { acceptTasks, type NewTask } from '#shared/db/accept.ts';
+import { acceptTasks } from '#shared/db/accept.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { readEvents } from '#shared/db/events.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/follow-up.ts';
-import { claimTurns, extendLeases, heldLeases, type Claimed } from '#shared/db/leases.ts';
+import { claimTurns, extendLeases, heldLeases } from '#shared/db/leases.ts';
 import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type TurnEnd } from '#shared/db/turns.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
-import { uuidv7 } from '#shared/domain/ids.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
+import { caller, claimedTask, newTask } from '../support/new-task.ts';
 import { testDatabase } from '../support/postgres.ts';
 
 const options = { idempotencyWindowSeconds: 60, bellGraceSeconds: 10 };
-const caller = { tenant: '', owner: 'ada' };
 
 test('the gate', async (t) => {
   const database = await testDatabase();
@@ -33,37 +32,7 @@ test('the gate', async (t) => {
   const claim = claimTurns(db, { worker: 'w1', leaseSeconds: 30, bellGraceSeconds: 10 });
   const write = writeTurns(db, options);
 
-  function newTask(more: Partial<NewTask> = {}): NewTask {
-    const taskId = uuidv7();
-    const messageId = randomUUID();
-    return {
-      ...caller,
-      taskId,
-      contextId: 'c',
-      agentHash: 'h',
-      messageId,
-      requestHash: 'r',
-      message: JSON.stringify({ messageId, role: 'ROLE_USER', parts: [{ text: 'hello' }] }),
-      metadata: null,
-      acceptedOutputModes: null,
-      event: '{"statusUpdate":{"status":{"state":"TASK_STATE_SUBMITTED"}}}',
-      statusAt: new Date().toISOString(),
-      shown: true,
-      startAt: null,
-      deadlineAt: null,
-      traceparent: null,
-      webhook: null,
-      ...more,
-    };
-  }
-
-  async function claimed(): Promise<Claimed> {
-    const task = newTask();
-    await accept(task);
-    const result = await claim(task.taskId);
-    if (result.kind !== 'claimed') assert.fail(`the task was not claimed: ${result.kind}`);
-    return result;
-  }
+  const claimed = () => claimedTask(db);
 
   function end(state: TurnEndState): TurnEnd {
     return {
@@ -255,7 +224,7 @@ test('the gate', async (t) => {
     const third = await claim(lease.taskId);
     assert.equal(third.kind === 'claimed' && third.attempts, 2);
     if (third.kind !== 'claimed') return;
-    const step = { name: 's', occurrence: 0, position: 0, inputHash: null, output: '1', usage: null };
+    const step = { name: 's', occurrence: 0, position: 0, inputHash: null, output: '1' };
     await write({ lease: third.lease, steps: [step] });
     await write({
       lease: third.lease,

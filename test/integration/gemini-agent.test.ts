@@ -97,8 +97,8 @@ test('the answer is streamed into one artifact and recorded with its usage', asy
   );
   const step = turn.steps.get('model#1')!;
   const usage = step.options.usage?.(JSON.parse(step.result) as Json);
-  assert.equal(usage?.['model'], 'gemini-3.8-flash');
-  assert.ok(Number(usage?.['promptTokenCount']) > 0 && Number(usage?.['candidatesTokenCount']) > 0);
+  assert.equal(usage?.model, 'gemini-3.8-flash');
+  assert.ok(usage.tokens.prompt > 0 && usage.tokens.output > 0);
 });
 
 test('the definition of the task decides the request', async () => {

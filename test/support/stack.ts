@@ -60,6 +60,7 @@ export interface TaskJson {
   status: { state: string; message?: any };
   artifacts?: { artifactId: string; parts: { text?: string }[] }[];
   history?: { messageId: string; parts: { text?: string }[] }[];
+  metadata?: Record<string, unknown>;
 }
 
 /** Starts everything but the services. Ends with the test. `brain`: what the model decides, in place of its own. */

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { GenerateContentResponse } from '@google/genai';
 import type { Part } from '@google/genai';
 import * as fc from 'fast-check';
+import { totalOf } from '#shared/domain/usage.ts';
 import { defaultBackoff, parkFor, waitInPlace } from '../../services/worker/agent/gemini/backoff.ts';
-import { spentIn } from '../../services/worker/agent/gemini/cost.ts';
+import { usageOf } from '../../services/worker/agent/gemini/cost.ts';
 import { RecordBuilder, textOf } from '../../services/worker/agent/gemini/record.ts';
 
 function recordOf(...events: Part[][]) {
@@ -49,12 +50,15 @@ test('cost: cached tokens at their own price, thoughts as output, tools as input
     thoughtsTokenCount: 150,
   };
   const prices = { m: { input: 2, cachedInput: 0.5, output: 10 } };
-  assert.deepEqual(spentIn(usage, 'm', prices), {
-    tokens: 1300,
+  const tokens = { prompt: 1000, cached: 400, tool: 100, thoughts: 150, output: 50 };
+  assert.deepEqual(usageOf(usage, 'm', prices), {
+    model: 'm',
+    tokens,
     cost: (700 * 2 + 400 * 0.5 + 200 * 10) / 1_000_000,
   });
-  assert.deepEqual(spentIn(usage, 'other', prices), { tokens: 1300 });
-  assert.deepEqual(spentIn({}, 'm', { m: { input: 2, output: 10 } }), { tokens: 0, cost: 0 });
+  assert.equal(totalOf(tokens), 1300);
+  assert.deepEqual(usageOf(usage, 'other', prices), { model: 'other', tokens });
+  assert.equal(usageOf({}, 'm', { m: { input: 2, output: 10 } }).cost, 0);
 });
 
 const hint = fc.option(fc.integer({ min: 0, max: 10_000_000 }), { nil: undefined });

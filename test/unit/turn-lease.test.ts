@@ -35,6 +35,7 @@ function turnThatLoses(write?: WriteTurn) {
       earlier: [],
       earlierSteps: [],
       steps: [],
+      usage: undefined,
       traceparent: null,
     },
     signal: lost.signal,

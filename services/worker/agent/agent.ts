@@ -18,6 +18,7 @@
  * (invariant 7).
  */
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import type { ModelUsage } from '#shared/domain/usage.ts';
 
 export interface Agent {
   run(turn: Turn): Promise<TurnOutcome>;
@@ -92,8 +93,8 @@ export interface StepContext {
 export interface StepOptions {
   /** What goes into the step: its hash is recorded beside the result. */
   input?: Json;
-  /** Token counts and the like, taken from the result, recorded beside it. */
-  usage?: (result: Json) => JsonObject | undefined;
+  /** What a call of a model took, read from the result: recorded beside it, and counted for the task and its owner. */
+  usage?: (result: Json) => ModelUsage | undefined;
   /** Seconds that one run may take; then its signal aborts and the run has failed. Default: no bound but the turn's. */
   timeoutSeconds?: number;
   /** How often a run that fails is tried again in place, with backoff from 1 s to 60 s. Default: 0. */

@@ -3,8 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Agent } from './agent.ts';
-import { createGeminiAgent } from './gemini/agent.ts';
-import type { GeminiClientOptions } from './gemini/client.ts';
+import { createGeminiAgent, type GeminiAgentOptions } from './gemini/agent.ts';
 import { createMcpTools } from './mcp/tools.ts';
 import { loadToolModules } from './tools/modules.ts';
 
@@ -13,17 +12,18 @@ export interface LoadAgentOptions {
   agentFile?: string | undefined;
   /** A path, absolute or from the working directory. */
   agentModule?: string | undefined;
-  gemini: GeminiClientOptions;
+  gemini: GeminiAgentOptions['client'];
+  spentToday?: GeminiAgentOptions['spentToday'];
   /** The variables that a definition names as `${env:NAME}`. */
   secretOf: (name: string) => string | undefined;
 }
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule, gemini, secretOf } = options;
+  const { agentFile, agentModule, gemini, spentToday, secretOf } = options;
   if (agentModule === undefined) {
     if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
-    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf) });
+    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), spentToday });
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };

@@ -248,7 +248,6 @@ function writeOf(
             position: 0,
             inputHash: null,
             output: String(fence),
-            usage: null,
           },
         ],
       };

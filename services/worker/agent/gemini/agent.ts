@@ -2,6 +2,7 @@
 import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { FatalError } from '#shared/domain/errors.ts';
+import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
 import { CredentialsError } from '../credentials-error.ts';
 import type { McpTools } from '../mcp/tools.ts';
@@ -24,6 +25,9 @@ export interface GeminiAgentOptions {
   tools?: readonly Tool[];
   /** Left out: MCP servers of a definition are refused. */
   mcp?: McpTools;
+  /** What all tasks of an owner have spent today. Left out: limits of owners are refused. */
+  spentToday?:
+    ((owner: { tenant: string; owner: string }) => Promise<{ tokens: number; cost: number }>) | undefined;
   backoff?: Backoff;
 }
 
@@ -32,6 +36,7 @@ export function createGeminiAgent({
   client,
   tools = [],
   mcp,
+  spentToday = refuseLimits,
   backoff = defaultBackoff,
 }: GeminiAgentOptions): Agent {
   const model: Model = { client: createGeminiClient(client), fetch: createFetch(), backoff };
@@ -48,7 +53,12 @@ export function createGeminiAgent({
     async run(turn) {
       const definition = definitionOf(turn);
       try {
-        const parts = { definition, model, tools: await toolsOf(definition) };
+        const parts = {
+          definition,
+          model,
+          tools: await toolsOf(definition),
+          spentToday: () => spentToday({ tenant: turn.tenant, owner: turn.owner }),
+        };
         const loop = new Loop(turn, { ...parts, conversation: await conversationBefore(turn, parts) });
         try {
           return await loop.run();
@@ -66,11 +76,8 @@ export function createGeminiAgent({
 }
 
 /** What was said before this turn: of this task as it was, calls and their results included; of others in words. */
-async function conversationBefore(
-  turn: Turn,
-  parts: Pick<LoopParts, 'definition' | 'model'>,
-): Promise<Conversation> {
-  const conversation: Conversation = { contents: [], spent: { tokens: 0, cost: 0 } };
+async function conversationBefore(turn: Turn, parts: Omit<LoopParts, 'conversation'>): Promise<Conversation> {
+  const conversation: Conversation = { contents: [], spent: noUsage };
   const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const recalled = new Set<number>();
   for (const entry of turn.history) {
@@ -90,6 +97,10 @@ async function conversationBefore(
     });
   }
   return conversation;
+}
+
+async function refuseLimits(): Promise<never> {
+  throw new FatalError('This agent keeps no ledger, which its limits for an owner need.');
 }
 
 function definitionOf(turn: Turn): AgentDefinition {

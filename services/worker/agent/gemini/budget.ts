@@ -3,7 +3,7 @@
  * later turn of the task does.
  */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { Spent } from './cost.ts';
+import { totalOf, type Usage } from '#shared/domain/usage.ts';
 
 export class Budget {
   readonly #limits: AgentDefinition['limits'];
@@ -16,14 +16,27 @@ export class Budget {
   }
 
   /** @param spent by the whole task so far */
-  takeModelCall(spent: Required<Spent>): void {
+  takeModelCall(spent: Usage): void {
     const { tokens = Infinity, cost = Infinity } = this.#limits;
-    if (spent.tokens >= tokens) throw new LimitError(`${tokens} tokens`);
+    if (totalOf(spent.tokens) >= tokens) throw new LimitError(`${tokens} tokens`);
     if (spent.cost >= cost) throw new LimitError(`a cost of ${cost}`);
     this.#modelCalls += 1;
     if (this.#modelCalls > this.#limits.modelCalls) {
       throw new LimitError(`${this.#limits.modelCalls} calls of the model`);
     }
+  }
+
+  get limitsOwner(): boolean {
+    const { ownerTokensPerDay, ownerCostPerDay } = this.#limits;
+    return ownerTokensPerDay !== undefined || ownerCostPerDay !== undefined;
+  }
+
+  /** @param spent by all tasks of the owner today */
+  checkOwner(spent: { tokens: number; cost: number }): void {
+    const { ownerTokensPerDay: tokens = Infinity, ownerCostPerDay: cost = Infinity } = this.#limits;
+    const of = 'a day for all tasks of one owner';
+    if (spent.tokens >= tokens) throw new LimitError(`${tokens} tokens ${of}`);
+    if (spent.cost >= cost) throw new LimitError(`a cost of ${cost} ${of}`);
   }
 
   takeToolCalls(count: number): void {

@@ -21,6 +21,7 @@
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
+import { addUsage, type ModelUsage, type Usage } from '#shared/domain/usage.ts';
 import type { TurnOutcome } from '../agent.ts';
 import { Answer } from './answer.ts';
 import { askUser } from './ask-user.ts';
@@ -28,7 +29,7 @@ import { Budget } from './budget.ts';
 import type { LimitError } from './budget.ts';
 import { callTools, type Call, type Callable, type ToolAnswer } from './call-tools.ts';
 import { add, partsOfUser } from './contents.ts';
-import { spentIn, type Spent } from './cost.ts';
+import { usageOf } from './cost.ts';
 import { callModel } from './model-call.ts';
 import type { Model } from './model-call.ts';
 import { contentOf, textOf } from './record.ts';
@@ -52,7 +53,7 @@ export interface Conversation {
   contents: Content[];
   waiting?: Waiting;
   /** By the task so far. */
-  spent: Required<Spent>;
+  spent: Usage;
 }
 
 export interface LoopParts {
@@ -60,6 +61,8 @@ export interface LoopParts {
   model: Model;
   tools: readonly Tool[];
   conversation: Conversation;
+  /** What all tasks of the owner have spent today. */
+  spentToday: () => Promise<{ tokens: number; cost: number }>;
 }
 
 export class Loop {
@@ -68,18 +71,20 @@ export class Loop {
   readonly #model: Model;
   readonly #tools: readonly Tool[];
   readonly #conversation: Conversation;
+  readonly #spentToday: LoopParts['spentToday'];
   readonly #config: GenerateContentConfig;
   readonly #from: number;
   readonly #answer: Answer;
   readonly #budget: Budget;
   #replies = 0;
 
-  constructor(turn: LoopTurn, { definition, model, tools, conversation }: LoopParts) {
+  constructor(turn: LoopTurn, { definition, model, tools, conversation, spentToday }: LoopParts) {
     this.#turn = turn;
     this.#definition = definition;
     this.#model = model;
     this.#tools = tools;
     this.#conversation = conversation;
+    this.#spentToday = spentToday;
     this.#config = configOf(definition, tools, model.client.vertexai);
     this.#from = conversation.waiting?.from ?? turn.number;
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
@@ -188,8 +193,7 @@ export class Loop {
 
   /** One call of the model; `live`: made now, not taken from the record; `streamed`: its text is in the artifact. */
   async #ask(): Promise<{ record: ModelRecord; live: boolean; streamed: boolean }> {
-    const { spent } = this.#conversation;
-    this.#budget.takeModelCall(spent);
+    this.#budget.takeModelCall(this.#conversation.spent);
     this.#replies += 1;
     using deadline = this.#budget.deadline();
     const { contents } = this.#conversation;
@@ -198,28 +202,24 @@ export class Loop {
     let live = false;
     const record = await this.#turn.step(
       'model',
-      ({ signal }) => {
+      async ({ signal }) => {
         live = true;
+        if (this.#budget.limitsOwner) this.#budget.checkOwner(await this.#spentToday());
         return callModel(this.#model, request, answer, AbortSignal.any([signal, deadline]));
       },
       {
         input: { model: request.model, contents: contents.length },
-        usage: (result: Json) => {
-          const { usage } = result as ModelRecord;
-          return { ...usage, ...this.#spentIn(usage) };
-        },
+        usage: (result: Json) => this.#usageOf(result as ModelRecord),
       },
     );
     const streamed = await this.#answer.end();
     this.#budget.spend(record.ms);
-    const { tokens, cost = 0 } = this.#spentIn(record.usage);
-    spent.tokens += tokens;
-    spent.cost += cost;
+    this.#conversation.spent = addUsage(this.#conversation.spent, this.#usageOf(record));
     return { record, live, streamed };
   }
 
-  #spentIn(usage: JsonObject): Spent {
-    return spentIn(usage, this.#definition.model.name, this.#definition.prices);
+  #usageOf({ usage }: ModelRecord): ModelUsage {
+    return usageOf(usage, this.#definition.model.name, this.#definition.prices);
   }
 
   async #finish(

@@ -1,0 +1,99 @@
+/** `npm run admin -- usage`: the tokens and the cost of a time, by owner, day and model. */
+import { parseArgs } from 'node:util';
+import {
+  ledgerColumns,
+  readLedger,
+  type LedgerColumn,
+  type LedgerFilter,
+  type LedgerLine,
+} from '#shared/db/ledger.ts';
+import { CommandError, type Command } from './command.ts';
+
+export const usage: Command = {
+  usage:
+    '[--since DAY] [--until DAY] [--by owner,day,model] [--owner O] [--tenant T] [--json]   tokens and cost; the last 30 days',
+  run: async ({ db, args, print }) => {
+    const { by, filter, json } = readArguments(args);
+    const lines = await readLedger(db, by, filter);
+    if (json) {
+      print(JSON.stringify(lines));
+      return;
+    }
+    const rows = [headings(by), ...lines.map((line) => cells(by, line))];
+    if (lines.length > 1) rows.push(cells(by, sumOf(lines)));
+    const widths = rows[0]?.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0))) ?? [];
+    for (const row of rows) {
+      const padded = row.map((cell, at) =>
+        at < by.length ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
+      );
+      print(padded.join('  ').trimEnd());
+    }
+    const unpriced = sumOf(lines).unpriced;
+    if (unpriced > 0) print(`\n${unpriced} calls of models without a price are not in the cost`);
+  },
+};
+
+function headings(by: readonly LedgerColumn[]): string[] {
+  return [...by, 'calls', 'prompt', 'cached', 'tool', 'thoughts', 'output', 'cost'];
+}
+
+function cells(by: readonly LedgerColumn[], line: LedgerLine): string[] {
+  const names = by.map((column) => {
+    if (column !== 'owner' || line.tenant === undefined || line.tenant === '') return line[column] ?? '';
+    return `${line.tenant}/${line.owner}`;
+  });
+  const { calls, promptTokens, cachedTokens, toolTokens, thoughtTokens, outputTokens, cost } = line;
+  const counts = [calls, promptTokens, cachedTokens, toolTokens, thoughtTokens, outputTokens].map(String);
+  return [...names, ...counts, cost.toFixed(4)];
+}
+
+function sumOf(lines: readonly LedgerLine[]): LedgerLine {
+  const sum = (of: (line: LedgerLine) => number) => lines.reduce((total, line) => total + of(line), 0);
+  return {
+    calls: sum((line) => line.calls),
+    promptTokens: sum((line) => line.promptTokens),
+    cachedTokens: sum((line) => line.cachedTokens),
+    toolTokens: sum((line) => line.toolTokens),
+    thoughtTokens: sum((line) => line.thoughtTokens),
+    outputTokens: sum((line) => line.outputTokens),
+    cost: sum((line) => line.cost),
+    unpriced: sum((line) => line.unpriced),
+  };
+}
+
+function readArguments(args: readonly string[]): { by: LedgerColumn[]; filter: LedgerFilter; json: boolean } {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        since: { type: 'string', default: dayOf(Date.now() - 29 * 86_400_000) },
+        until: { type: 'string', default: dayOf(Date.now()) },
+        by: { type: 'string', default: ledgerColumns.join(',') },
+        owner: { type: 'string' },
+        tenant: { type: 'string' },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    const { since, until, owner, tenant, json } = values;
+    const asked = values.by.split(',');
+    const by = ledgerColumns.filter((column) => asked.includes(column));
+    if (isDay(since) && isDay(until) && since <= until && by.length === asked.length) {
+      return { by, filter: { since, until, owner, tenant }, json };
+    }
+  } catch {
+    // Told below.
+  }
+  throw new CommandError(
+    `usage takes --since and --until (days such as 2026-11-30, of UTC), --by (one or more of ${ledgerColumns.join(',')}), --owner, --tenant and --json`,
+  );
+}
+
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
+
+function isDay(text: string): boolean {
+  return (
+    /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && dayOf(Date.parse(text)) === text
+  );
+}
