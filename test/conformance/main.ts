@@ -11,13 +11,25 @@ import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
 import { freePort, startStack } from '../support/stack.ts';
 import { takeTurns, takeTurnsOverHttp, takeTurnsOverHttp2 } from './proxy.ts';
 
+interface Offer {
+  env: Record<string, string>;
+  /** Whether the proxy brings the key of a caller along, since the kits have none. */
+  withKey?: true;
+}
+
 /** What the card offers (README.md tells what each is for). */
-const offers: Record<string, () => Promise<Record<string, string>>> = {
-  plain: async () => ({}),
-  // The proxy then brings the key of a caller along, since the kit has none.
-  everything: async () => ({ ...apiKeysEnv(), A2A_VERSIONS: '1.0', CARD_SIGNING_KEY: await signingKey() }),
-  nothing: async () => ({ A2A_VERSIONS: '1.0', A2A_STREAMING: 'false', A2A_PUSH_NOTIFICATIONS: 'false' }),
-  extension: async () => ({ A2A_REQUIRED_EXTENSIONS: 'urn:a2a:tck:required-extension' }),
+const offers: Record<string, () => Promise<Offer>> = {
+  plain: async () => ({ env: {} }),
+  everything: async () => ({
+    env: { ...apiKeysEnv(), A2A_VERSIONS: '1.0', CARD_SIGNING_KEY: await signingKey() },
+    withKey: true,
+  }),
+  nothing: async () => ({
+    env: { A2A_VERSIONS: '1.0', A2A_STREAMING: 'false', A2A_PUSH_NOTIFICATIONS: 'false' },
+  }),
+  extension: async () => ({ env: { A2A_REQUIRED_EXTENSIONS: 'urn:a2a:tck:required-extension' } }),
+  callers: async () => ({ env: apiKeysEnv(), withKey: true }),
+  strangers: async () => ({ env: apiKeysEnv() }),
 };
 
 async function signingKey(): Promise<string> {
@@ -26,8 +38,8 @@ async function signingKey(): Promise<string> {
 }
 
 const offer = process.env['OFFER'] ?? 'plain';
-const settings = await offers[offer]?.();
-if (settings === undefined) throw new Error(`OFFER must be one of ${Object.keys(offers).join(', ')}`);
+const chosen = await offers[offer]?.();
+if (chosen === undefined) throw new Error(`OFFER must be one of ${Object.keys(offers).join(', ')}`);
 
 const cleanups: (() => unknown)[] = [];
 const cleanup = { after: (run: () => unknown) => void cleanups.unshift(run) };
@@ -39,11 +51,12 @@ const stack = await startStack(cleanup, {
   // The kit sends one message id many times, and expects a new task each time.
   IDEMPOTENCY_WINDOW_SECONDS: '0',
   PUBLIC_URL: `http://127.0.0.1:${port}`,
-  GRPC_PUBLIC_TARGET: `127.0.0.1:${grpcPort}`,
+  // The kit for 0.3 reaches gRPC at a URL alone.
+  GRPC_PUBLIC_TARGET: `${process.env['GRPC_URL_SCHEME'] ?? ''}127.0.0.1:${grpcPort}`,
   LEASE_SECONDS: '30',
   BELL_GRACE_SECONDS: '10',
   RECONCILE_SECONDS: '2',
-  ...settings,
+  ...chosen.env,
   ...(process.env as Record<string, string>),
 });
 const ports = await Promise.all(
@@ -55,7 +68,7 @@ const ports = await Promise.all(
 );
 await Promise.all([stack.start('worker'), stack.start('worker'), stack.start('dispatcher')]);
 const [httpPorts, grpcPorts] = [ports.map((own) => own.http), ports.map((own) => own.grpc)];
-if (offer === 'everything') {
+if (chosen.withKey === true) {
   takeTurnsOverHttp(port, httpPorts, aliceKey);
   takeTurnsOverHttp2(grpcPort, grpcPorts, aliceKey);
 } else {

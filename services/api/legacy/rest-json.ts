@@ -1,6 +1,7 @@
 /**
  * The two JSON forms of A2A 0.3: that of its JSON schema, with `kind`, which JSON-RPC carries and the SDK translates to
- * and from 1.0; and that of its protocol buffers, which HTTP+JSON carries. They say the same with other names.
+ * and from 1.0; and that of its protocol buffers, which HTTP+JSON carries. They say the same with other names. Of the
+ * latter, readers take the names of fields as a2a.proto writes them too (`message_id`), as ProtoJSON has it.
  */
 import type { LegacyRestTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
@@ -93,7 +94,7 @@ export function configToProto({ taskId, pushNotificationConfig }: Config): objec
 
 /** @throws {RequestMalformedError} for what is not a SendMessageRequest of A2A 0.3 */
 export function sendParamsFromProto(json: unknown): SendParams {
-  const body = objectOf('the body', json);
+  const body = objectOf('the body', withJsonNames(json));
   const { content, ...message } = objectOf('message', body['message'] ?? body['request']);
   if (!Array.isArray(content)) throw new RequestMalformedError('message.content must be an array of parts');
   const { pushNotification, historyLength, blocking, ...configuration } = objectOf(
@@ -104,7 +105,7 @@ export function sendParamsFromProto(json: unknown): SendParams {
     message: {
       ...message,
       kind: 'message',
-      role: message['role'] === 'ROLE_AGENT' ? 'agent' : 'user',
+      role: roleFromProto(message['role']),
       parts: content.map((part, index) => partFromProto(`message.content[${index}]`, part)),
     },
     // Fields that protocol buffers leave out are false and 0; without any configuration a send waits.
@@ -119,6 +120,12 @@ export function sendParamsFromProto(json: unknown): SendParams {
     ...(body['metadata'] !== undefined && { metadata: objectOf('metadata', body['metadata']) }),
   };
   return params as SendParams;
+}
+
+function roleFromProto(role: unknown): Message['role'] {
+  if (role === 'ROLE_USER' || role === 1) return 'user';
+  if (role === 'ROLE_AGENT' || role === 2) return 'agent';
+  throw new RequestMalformedError('message.role must be ROLE_USER');
 }
 
 function partFromProto(where: string, json: unknown): Part {
@@ -139,12 +146,28 @@ function partFromProto(where: string, json: unknown): Part {
 
 /** @throws {RequestMalformedError} for what is not a TaskPushNotificationConfig of A2A 0.3 */
 export function configFromProto(taskId: string, json: unknown): Config {
-  const body = objectOf('the body', json);
+  const body = objectOf('the body', withJsonNames(json));
   // The reference servers take the config bare or wrapped once more.
   const outer = objectOf('config', body['config'] ?? body);
   const config = objectOf('pushNotificationConfig', outer['pushNotificationConfig']);
   const id = config['id'] ?? body['configId'];
   return { taskId, pushNotificationConfig: { ...config, id } } as unknown as Config;
+}
+
+/** Fields in which everything is the caller's own, names included. */
+const opaque = new Set(['metadata', 'data']);
+
+/** A request with the names of its fields in camelCase, and without those that are null: they count as left out. */
+function withJsonNames(json: unknown): unknown {
+  if (Array.isArray(json)) return json.map(withJsonNames);
+  if (typeof json !== 'object' || json === null) return json;
+  const fields = Object.entries(json).filter(([, value]) => value !== null);
+  return Object.fromEntries(
+    fields.map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      opaque.has(name) ? (value as unknown) : withJsonNames(value),
+    ]),
+  );
 }
 
 function objectOf(name: string, value: unknown): Record<string, unknown> {

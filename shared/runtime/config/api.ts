@@ -181,8 +181,11 @@ function readBindings(
     reader.problem('GRPC_PORT must not be PORT, unless API_BINDINGS is grpc');
   }
   const target = reader.optional('GRPC_PUBLIC_TARGET');
-  if (target !== undefined && !/^[^\s/]+:\d+$/.test(target)) {
-    reader.problem(`GRPC_PUBLIC_TARGET must be host:port, such as "agent.example.com:443", not "${target}"`);
+  // The specification has a URL here; most clients dial what stands here as it is, and take host:port alone.
+  if (target !== undefined && !/^(https?:\/\/)?[^\s/]+:\d+$/.test(target)) {
+    reader.problem(
+      `GRPC_PUBLIC_TARGET must be host:port, such as "agent.example.com:443", or that as a URL, not "${target}"`,
+    );
   }
   const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : 'localhost';
   return {
