@@ -2,7 +2,7 @@
  * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the Standard
  * Webhooks specification, and our own, which name the event without reading the body.
  */
-import type { ClaimedDelivery } from '#shared/db/deliveries.ts';
+import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
 import { originToken, signaturesOf, type SigningConfig } from './origin.ts';

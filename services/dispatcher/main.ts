@@ -40,13 +40,16 @@ await runService(log, config.drainMs, async () => {
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
   const signing = { ...config.signing };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = signingKeysOf(text)));
-  const deliver = createDeliver({ ...config, signing, db, ringer, sealer, agent, allowHosts, log });
+  const stop = new AbortController();
+  const stopping = stop.signal;
+  const deliver = createDeliver({ ...config, signing, db, ringer, sealer, agent, allowHosts, stopping, log });
   const app = createApp({ config, callers: config.callers, db, ringer, deliver, log });
   const address = await app.listen({ host: config.host, port: config.port });
 
   return {
     address,
     drain: async () => {
+      stop.abort();
       // Attempts under way end by themselves; one that takes longer than the drain is made again when its lease is over.
       await Promise.all([app.close(), loops.close()]);
       await ringer.idle();

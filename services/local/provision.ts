@@ -60,7 +60,7 @@ async function provideCloudTasks(): Promise<void> {
     const parent = client.locationPath(project, location);
     const name = client.queuePath(project, location, queue);
     const rateLimits = { maxDispatchesPerSecond: rate, maxConcurrentDispatches: 1000 };
-    // One Cloud Task is one attempt: the schedule of a webhook is kept elsewhere, these retries only bridge a restart.
+    // The schedule of a webhook is kept elsewhere: these retries only bridge a restart.
     const retryConfig = { maxAttempts: 100, minBackoff: { nanos: 100_000_000 }, maxBackoff: { seconds: 10 } };
     await unlessThere(client.createQueue({ parent, queue: { name, rateLimits, retryConfig } }));
   } finally {

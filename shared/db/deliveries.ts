@@ -7,39 +7,22 @@
  *      └───────────────────────────────────────────────────┴─────────────────────────────────────────────┘
  *                                                          └─ given up: failed, the config disabled
  *
- * No wake-up is lost: a bell that finds the config leased is dropped, and whoever holds the lease rings again. For
- * that the claim waits for a record under way (it locks the row before it looks at the lease), and the record looks
- * for further deliveries in a statement of its own, after the one that has the lock: whatever was committed before a
- * dropped bell is seen there.
+ * No wake-up is lost: a bell that finds the config leased is dropped, and whoever holds the lease goes on with the queue
+ * or rings again. For that the claim waits for a record under way (it locks the row before it looks at the lease), and
+ * the record looks for further deliveries in a statement of its own, after the one that has the lock: whatever was
+ * committed before a dropped bell is seen there.
  */
 import { sql } from 'kysely';
-import type { WebhookRow } from './accept.ts';
+import {
+  configColumns,
+  keyText,
+  toClaimed,
+  type ClaimedColumns,
+  type ClaimedDelivery,
+  type ConfigKey,
+} from './claimed-delivery.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
-
-export interface ConfigKey {
-  taskId: string;
-  configId: string;
-}
-
-/** The right to make one attempt, until the lease runs out or the fence is raised. */
-export interface ClaimedDelivery extends ConfigKey {
-  /** The number of the event. */
-  seq: number;
-  /** The number of this attempt at this event, from 1. */
-  attempt: number;
-  fence: string;
-  /** The first event that this one tells of as well; null: it tells of itself. */
-  mergedFrom: number | null;
-  /** How many attempts in a row have failed for this config. */
-  failures: number;
-  config: ClaimedConfig;
-}
-
-export interface ClaimedConfig extends WebhookRow {
-  /** Signs beside the newer secret for a while; sealed. */
-  previousSecret: string | null;
-}
 
 export type DeliveryClaim =
   | { kind: 'claimed'; delivery: ClaimedDelivery }
@@ -50,29 +33,9 @@ export type DeliveryClaim =
   /** Nothing is to be done: no delivery waits, an attempt is under way elsewhere, or the config is disabled or gone. */
   | { kind: 'idle' };
 
-interface ClaimRow extends ConfigColumns {
+interface ClaimRow extends ClaimedColumns {
   outcome: 'claimed' | 'early' | 'stale' | 'idle' | 'fast';
   wait_ms: number;
-  seq: number;
-  attempts: number;
-  merged_from: number | null;
-  fence: string;
-  failures: number;
-}
-
-/** A config, as statements return it. */
-export interface ConfigColumns {
-  task_id: string;
-  config_id: string;
-  url: string;
-  token: string | null;
-  auth_scheme: string | null;
-  auth_credentials: string | null;
-  events: WebhookRow['events'];
-  protocol_version: string;
-  signing_secret: string | null;
-  previous_secret: string | null;
-  ordered: boolean;
 }
 
 export function claimDeliveries(
@@ -86,11 +49,6 @@ export function claimDeliveries(
     },
     { max: 256, key: keyText },
   );
-}
-
-/** The key of a config as one string. */
-export function keyText(key: ConfigKey): string {
-  return JSON.stringify([key.taskId, key.configId]);
 }
 
 async function claim(
@@ -133,17 +91,15 @@ async function claim(
       from look where c.task_id = look.task_id and c.id = look.id and look.outcome = 'claimed'
       returning c.task_id, c.id, c.fence
     )
-    select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts, look.merged_from,
-      claimed.fence, look.failures, look.url, look.token, look.auth_scheme, look.auth_credentials, look.events,
-      look.protocol_version, look.signing_secret, look.ordered,
-      case when look.previous_secret_until > now() then look.previous_secret end as previous_secret
+    select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts + 1 as attempt,
+      look.merged_from, claimed.fence, look.failures, ${configColumns('look')}
     from look left join claimed on claimed.task_id = look.task_id and claimed.id = look.id`.execute(db);
   const results = new Map<string, DeliveryClaim>();
   const again: ConfigKey[] = [];
   for (const row of rows) {
     const key = { taskId: row.task_id, configId: row.config_id };
     if (row.outcome === 'stale') again.push(key);
-    else results.set(keyText(key), toClaim(row, key));
+    else results.set(keyText(key), toClaim(row));
   }
   if (again.length > 0) {
     for (const [key, result] of await claim(db, leaseSeconds, again)) results.set(key, result);
@@ -151,37 +107,8 @@ async function claim(
   return results;
 }
 
-function toClaim(row: ClaimRow, key: ConfigKey): DeliveryClaim {
+function toClaim(row: ClaimRow): DeliveryClaim {
+  if (row.outcome === 'claimed') return { kind: 'claimed', delivery: toClaimed(row) };
   if (row.outcome === 'early') return { kind: 'early', waitMs: Math.ceil(row.wait_ms) };
-  if (row.outcome === 'fast') return { kind: 'fast' };
-  if (row.outcome !== 'claimed') return { kind: 'idle' };
-  const { seq, fence, failures } = row;
-  const config = toConfig(row);
-  return {
-    kind: 'claimed',
-    delivery: {
-      ...key,
-      seq,
-      attempt: row.attempts + 1,
-      mergedFrom: row.merged_from,
-      fence,
-      failures,
-      config,
-    },
-  };
-}
-
-export function toConfig(row: ConfigColumns): ClaimedConfig {
-  return {
-    id: row.config_id,
-    url: row.url,
-    token: row.token,
-    authScheme: row.auth_scheme,
-    authCredentials: row.auth_credentials,
-    events: row.events,
-    protocolVersion: row.protocol_version,
-    signingSecret: row.signing_secret,
-    previousSecret: row.previous_secret,
-    ordered: row.ordered,
-  };
+  return { kind: row.outcome === 'fast' ? 'fast' : 'idle' };
 }

@@ -1,13 +1,20 @@
 /**
- * Recording attempts at deliveries, and ringing for what comes next in the queue of their config. The states, and why no
- * wake-up is lost, stand in deliveries.ts.
+ * Recording attempts at deliveries, and seeing to what comes next in the queue of their config: whoever goes on with it
+ * gets it along, otherwise it is rung for. The states, and why no wake-up is lost, stand in deliveries.ts.
  */
 import { sql } from 'kysely';
 import { freshClaim, type DeliveryBell } from './bells.ts';
+import {
+  configColumns,
+  keyText,
+  toClaimed,
+  type ClaimedColumns,
+  type ClaimedDelivery,
+  type ConfigKey,
+} from './claimed-delivery.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 import { mergeWaiting } from './merge-deliveries.ts';
-import { keyText, type ClaimedDelivery, type ConfigKey } from './deliveries.ts';
 
 /** What becomes of a delivery after an attempt. */
 export type AttemptOutcome =
@@ -29,13 +36,26 @@ export interface Attempt {
   error: string | null;
   responseStart: string | null;
   outcome: AttemptOutcome;
+  /** Whether the same process goes on with what is due next in the queue. */
+  goesOn: boolean;
 }
 
-/** The bells to ring, or undefined where the config was changed, deleted or taken over meanwhile: nothing was written. */
-export type RecordAttempt = (attempt: Attempt) => Promise<DeliveryBell[] | undefined>;
+export interface Recorded {
+  bells: DeliveryBell[];
+  /** What is to be attempted next, claimed; undefined: there is nothing, or it has a bell. */
+  next: ClaimedDelivery | undefined;
+}
 
-export function recordAttempts(db: Db, options: { bellGraceSeconds: number }): RecordAttempt {
-  return combine((attempts: readonly Attempt[]) => record(db, options.bellGraceSeconds, attempts), {
+/** Resolves to undefined where the config was changed, deleted or taken over meanwhile: nothing was written. */
+export type RecordAttempt = (attempt: Attempt) => Promise<Recorded | undefined>;
+
+interface Options {
+  leaseSeconds: number;
+  bellGraceSeconds: number;
+}
+
+export function recordAttempts(db: Db, options: Options): RecordAttempt {
+  return combine((attempts: readonly Attempt[]) => record(db, options, attempts), {
     max: 256,
     key: (attempt) => keyText(attempt.delivery),
   });
@@ -43,24 +63,32 @@ export function recordAttempts(db: Db, options: { bellGraceSeconds: number }): R
 
 async function record(
   db: Db,
-  bellGraceSeconds: number,
+  options: Options,
   attempts: readonly Attempt[],
-): Promise<(DeliveryBell[] | undefined)[]> {
-  const [recorded, bells] = await db.transaction().execute(async (trx) => {
-    const recorded = await settle(trx, attempts);
-    const held = new Set(recorded.map(keyText));
-    const late = attempts.flatMap(({ delivery, outcome }) =>
-      held.has(keyText(delivery)) && (outcome.kind === 'retry' || delivery.failures > 0) ? [delivery] : [],
-    );
-    if (late.length > 0) await mergeWaiting(trx, late);
-    return [recorded, recorded.length === 0 ? [] : await ringForNext(trx, bellGraceSeconds, recorded)];
+): Promise<(Recorded | undefined)[]> {
+  const [held, next] = await db.transaction().execute(async (trx) => {
+    const keys = new Set((await settle(trx, attempts)).map(keyText));
+    const held = attempts.filter(({ delivery }) => keys.has(keyText(delivery)));
+    const late = held.filter(({ delivery, outcome }) => outcome.kind === 'retry' || delivery.failures > 0);
+    if (late.length > 0)
+      await mergeWaiting(
+        trx,
+        late.map(({ delivery }) => delivery),
+      );
+    return [keys, held.length === 0 ? [] : await seeToNext(trx, options, held)];
   });
-  const held = new Set(recorded.map(keyText));
-  return attempts.map(({ delivery }) =>
-    held.has(keyText(delivery))
-      ? bells.filter((bell) => bell.taskId === delivery.taskId && bell.configId === delivery.configId)
-      : undefined,
-  );
+  const nextOf = new Map(next.map((row) => [keyText({ taskId: row.task_id, configId: row.config_id }), row]));
+  return attempts.map(({ delivery: { taskId, configId } }) => {
+    const key = keyText({ taskId, configId });
+    if (!held.has(key)) return undefined;
+    const row = nextOf.get(key);
+    if (row === undefined) return { bells: [], next: undefined };
+    if (row.bell === null) return { bells: [], next: toClaimed(row) };
+    return {
+      bells: [{ id: row.bell, kind: 'delivery', taskId, configId, dueAt: row.due_at }],
+      next: undefined,
+    };
+  });
 }
 
 /** Attempts as rows: `task_id, config_id, seq, attempt, fence, …, outcome, delay, reason`. */
@@ -122,17 +150,20 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
   return rows.map((row) => ({ taskId: row.task_id, configId: row.config_id }));
 }
 
-/** Rings for the heads of the queues at the time of their next attempt, or ends the queues of disabled configs. */
-async function ringForNext(
-  db: Db,
-  bellGraceSeconds: number,
-  configs: readonly ConfigKey[],
-): Promise<DeliveryBell[]> {
-  const { rows } = await sql<{ id: string; task_id: string; config_id: string; due_at: Date }>`
+/** The head of a queue: claimed, or with a bell. */
+type NextRow = ClaimedColumns & { bell: string | null; due_at: Date };
+
+/**
+ * Claims the heads of the queues that are gone on with, rings for the others at the time of their next attempt, and ends
+ * the queues of disabled configs.
+ */
+async function seeToNext(db: Db, options: Options, attempts: readonly Attempt[]): Promise<NextRow[]> {
+  const column = <T>(of: (attempt: Attempt) => T) => attempts.map(of);
+  const { rows } = await sql<NextRow>`
     with config as (
-      select c.task_id, c.id, c.disabled_at, greatest(c.next_attempt_at, now()) as due_at
-      from unnest(${configs.map((key) => key.taskId)}::uuid[], ${configs.map((key) => key.configId)}::text[])
-        as input (task_id, config_id)
+      select c.*, input.goes_on, greatest(c.next_attempt_at, now()) as due_at
+      from unnest(${column((one) => one.delivery.taskId)}::uuid[], ${column((one) => one.delivery.configId)}::text[],
+        ${column((one) => one.goesOn)}::boolean[]) as input (task_id, config_id, goes_on)
       join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id
     ),
     given_up as (
@@ -142,25 +173,33 @@ async function ringForNext(
         and config.disabled_at is not null
     ),
     head as (
-      select config.task_id, config.id as config_id, config.due_at, first.seq
+      select config.*, config.id as config_id, first.seq, first.attempts + 1 as attempt, first.merged_from,
+        config.goes_on and config.next_attempt_at <= now() as taken
       from config cross join lateral (
-        select d.seq from deliveries d
+        select d.seq, d.attempts, d.merged_from from deliveries d
         where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending' order by d.seq limit 1
       ) first
       where config.disabled_at is null
     ),
     moved as (
-      update deliveries d set bell_at = head.due_at + ${bellGraceSeconds} * interval '1 second'
+      update deliveries d set bell_at = head.due_at + ${options.bellGraceSeconds} * interval '1 second'
       from head where d.task_id = head.task_id and d.config_id = head.config_id and d.seq = head.seq
+    ),
+    claimed as (
+      update webhook_configs c
+      set fence = c.fence + 1, lease_until = now() + ${options.leaseSeconds} * interval '1 second'
+      from head where c.task_id = head.task_id and c.id = head.config_id and head.taken
+      returning c.task_id, c.id, c.fence
+    ),
+    bell as (
+      insert into outbox (kind, task_id, config_id, due_at, claimed_until)
+      select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from head where not taken
+      returning id, task_id, config_id
     )
-    insert into outbox (kind, task_id, config_id, due_at, claimed_until)
-    select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from head
-    returning id, task_id, config_id, due_at`.execute(db);
-  return rows.map((row) => ({
-    id: row.id,
-    kind: 'delivery',
-    taskId: row.task_id,
-    configId: row.config_id,
-    dueAt: row.due_at,
-  }));
+    select head.task_id, head.config_id, head.seq, head.attempt, head.merged_from, head.failures, head.due_at,
+      claimed.fence, bell.id as bell, ${configColumns('head')}
+    from head
+    left join claimed on claimed.task_id = head.task_id and claimed.id = head.config_id
+    left join bell on bell.task_id = head.task_id and bell.config_id = head.config_id`.execute(db);
+  return rows;
 }

@@ -10,18 +10,17 @@
  */
 import { sql } from 'kysely';
 import { freshClaim, type DeliveryBell } from './bells.ts';
+import {
+  configColumns,
+  keyText,
+  toClaimed,
+  type ClaimedColumns,
+  type ClaimedDelivery,
+  type ConfigKey,
+} from './claimed-delivery.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
-import { keyText, toConfig, type ClaimedDelivery, type ConfigColumns, type ConfigKey } from './deliveries.ts';
-import { attemptInput, type Attempt, type RecordAttempt } from './delivery-attempts.ts';
-
-type Row = ConfigColumns & {
-  seq: number;
-  attempts: number;
-  merged_from: number | null;
-  failures: number;
-  fence: string;
-};
+import { attemptInput, type Attempt, type RecordAttempt, type Recorded } from './delivery-attempts.ts';
 
 /** Takes up to so many deliveries of a config that asks for speed. */
 export type ClaimFast = (key: ConfigKey & { limit: number }) => Promise<ClaimedDelivery[]>;
@@ -41,7 +40,7 @@ async function claim(
   leaseSeconds: number,
   keys: readonly (ConfigKey & { limit: number })[],
 ): Promise<ClaimedDelivery[]> {
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<ClaimedColumns>`
     with input as (
       select * from unnest(${keys.map((key) => key.taskId)}::uuid[], ${keys.map((key) => key.configId)}::text[],
         ${keys.map((key) => key.limit)}::int[]) as input (task_id, config_id, most)
@@ -62,23 +61,12 @@ async function claim(
     claimed as (
       update deliveries d set attempts = d.attempts + 1, lease_until = now() + ${leaseSeconds} * interval '1 second'
       from head where d.task_id = head.task_id and d.config_id = head.config_id and d.seq = head.seq
-      returning d.task_id, d.config_id, d.seq, d.attempts, d.merged_from, d.failures
+      returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.merged_from, d.failures
     )
-    select claimed.*, config.fence, config.url, config.token, config.auth_scheme, config.auth_credentials,
-      config.events, config.protocol_version, config.signing_secret, config.ordered,
-      case when config.previous_secret_until > now() then config.previous_secret end as previous_secret
+    select claimed.*, config.fence, ${configColumns('config')}
     from claimed join config on config.task_id = claimed.task_id and config.id = claimed.config_id
     order by claimed.seq`.execute(db);
-  return rows.map((row) => ({
-    taskId: row.task_id,
-    configId: row.config_id,
-    seq: row.seq,
-    attempt: row.attempts,
-    mergedFrom: row.merged_from,
-    fence: row.fence,
-    failures: row.failures,
-    config: toConfig(row),
-  }));
+  return rows.map(toClaimed);
 }
 
 export function recordFastAttempts(db: Db, options: { bellGraceSeconds: number }): RecordAttempt {
@@ -88,7 +76,7 @@ export function recordFastAttempts(db: Db, options: { bellGraceSeconds: number }
   });
 }
 
-type Recorded = {
+type RecordedRow = {
   task_id: string;
   config_id: string;
   seq: number;
@@ -101,7 +89,7 @@ async function record(
   db: Db,
   bellGraceSeconds: number,
   attempts: readonly Attempt[],
-): Promise<(DeliveryBell[] | undefined)[]> {
+): Promise<(Recorded | undefined)[]> {
   const rows = await db.transaction().execute(async (trx) => {
     const recorded = await settle(trx, bellGraceSeconds, attempts);
     const givenUp = recorded.filter(({ outcome }) => outcome === 'given up');
@@ -117,13 +105,19 @@ async function record(
   return attempts.map(({ delivery: { taskId, configId, seq } }) => {
     const row = rows.find((one) => one.task_id === taskId && one.config_id === configId && one.seq === seq);
     if (row === undefined) return undefined;
-    return row.bell === null ? [] : [{ id: row.bell, kind: 'delivery', taskId, configId, dueAt: row.due_at }];
+    const bells: DeliveryBell[] =
+      row.bell === null ? [] : [{ id: row.bell, kind: 'delivery', taskId, configId, dueAt: row.due_at }];
+    return { bells, next: undefined };
   });
 }
 
 /** Locks the configs first, like everybody who changes both. */
-async function settle(db: Db, bellGraceSeconds: number, attempts: readonly Attempt[]): Promise<Recorded[]> {
-  const { rows } = await sql<Recorded>`
+async function settle(
+  db: Db,
+  bellGraceSeconds: number,
+  attempts: readonly Attempt[],
+): Promise<RecordedRow[]> {
+  const { rows } = await sql<RecordedRow>`
     with input as (${attemptInput(attempts)}),
     config as (
       select c.task_id, c.id, c.fence from webhook_configs c

@@ -6,7 +6,7 @@
  */
 import { sql } from 'kysely';
 import type { Db } from './database.ts';
-import type { ConfigKey } from './deliveries.ts';
+import type { ConfigKey } from './claimed-delivery.ts';
 
 /** Expects the configs to be locked. */
 export async function mergeWaiting(db: Db, configs: readonly ConfigKey[]): Promise<void> {

@@ -1,8 +1,8 @@
 /**
- * Wakes the dispatcher by Cloud Tasks: one task is one attempt at a webhook, at its time.
+ * Wakes the dispatcher by Cloud Tasks: one task has the queue of one webhook config gone on with, at its time.
  *
  * A name that was used is refused for about an hour, so the name is made of the bell: ringing one bell again is harmless,
- * and each further attempt has a bell of its own.
+ * and each time that is waited for has a bell of its own.
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';

@@ -21,7 +21,7 @@ export const faultPointNames = [
   'delivery-claimed',
   /** dispatcher: the receiver has answered, and the attempt is not recorded. */
   'webhook-posted',
-  /** dispatcher: the attempt is recorded, and the next delivery is not rung for. */
+  /** dispatcher: the attempt is recorded; the next delivery is claimed and not sent, or not rung for. */
   'attempt-recorded',
   /** relay, in workers and dispatchers: bells are claimed, and none is rung. */
   'bells-claimed',

@@ -36,7 +36,7 @@ const fast = (url: string) => webhookTo(url, { ordered: false, events: 'all' });
 
 test('an event that fails or hangs holds up no other, and is repeated by itself', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 2, { schedule: [0, 0.2, 0.2] });
+  const { ringer } = await startDispatchers(t, db, 2, { schedule: [0, 0.2, 0.2], timeoutMs: 10_000 });
   const hang = Promise.withResolvers<number>();
   let refusals = 2;
   receiver.answers(({ headers }) => {

@@ -238,6 +238,35 @@ test(
   },
 );
 
+for (const stops of [false, true]) {
+  test(
+    `one call goes on with a queue${stops ? ', and rings for the rest where its process stops' : ''}`,
+    { timeout },
+    async (t) => {
+      const receiver = await startReceiver(t);
+      const stop = new AbortController();
+      const options = { stopping: stop.signal, timeoutMs: 10_000 };
+      const { ringer, calls, underWay } = await startDispatchers(t, db, 1, options);
+      const release = Promise.withResolvers<number>();
+      receiver.answers(() => release.promise);
+      const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }));
+      await receiver.got(1);
+      await task.claim();
+      await task.progress(3);
+      await ringer.idle();
+      // The bells of these events found the config leased.
+      await until(() => underWay() === 1);
+      const before = calls();
+      if (stops) stop.abort();
+      release.resolve(200);
+      await until(isSettled(task.taskId));
+      await ringer.idle();
+      assert.deepEqual(receiver.events(), [1, 2, 3, 4, 5]);
+      assert.equal(calls() - before, stops ? 4 : 0);
+    },
+  );
+}
+
 test('dispatchers that race for one config deliver each event once and in order', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
   const { ringer, app } = await startDispatchers(t, db, 2);

@@ -172,14 +172,26 @@ describe('fault points', { concurrency: 2, timeout: 120_000 }, () => {
     );
 
     await t.test(
-      'attempt-recorded, bells-claimed: what is recorded is not sent again; the next is rung for, though the relay dies as well (2, 6)',
+      'attempt-recorded: what is recorded is not sent again; what was claimed with the record is sent (6)',
       async () => {
+        const taskId = await submit();
+        await dispatcher.died();
+        // Here it records one.
+        dispatcher = await doomed(stack, 'dispatcher', 'attempt-recorded', 2);
+        assert.deepEqual(await eventsOf(taskId), [1, 2, 3]);
+      },
+    );
+
+    await t.test(
+      'attempt-recorded, bells-claimed: a failed attempt is rung for again, though the relay dies as well (2, 6)',
+      async () => {
+        receiver.answer(500, 200);
         const taskId = await submit();
         await dispatcher.died();
         dispatcher = await doomed(stack, 'dispatcher', 'bells-claimed');
         await dispatcher.died();
         await stack.start('dispatcher');
-        assert.deepEqual(await eventsOf(taskId), [1, 2, 3]);
+        assert.deepEqual(await eventsOf(taskId), [1, 1, 2, 3]);
       },
     );
   });

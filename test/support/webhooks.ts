@@ -101,6 +101,7 @@ export interface DispatcherOptions {
   graceSeconds?: number;
   signing?: SigningConfig;
   hostConcurrency?: number;
+  stopping?: AbortSignal;
 }
 
 /** Dispatchers on one Cloud Tasks queue, whose requests go to them in turn. */
@@ -113,9 +114,11 @@ export async function startDispatchers(
   const emulator = await startCloudTasksEmulator({ port: 0 });
   const apps: ReturnType<typeof createApp>[] = [];
   let turn = 0;
+  let calls = 0;
   let underWay = 0;
   const door = createServer((request, response) => {
     void (async () => {
+      calls += 1;
       underWay += 1;
       const payload = await buffer(request);
       const { statusCode } = await apps[turn++ % count]!.inject({
@@ -165,6 +168,7 @@ export async function startDispatchers(
       webhook,
       signing: options.signing ?? { keys: [], issuer: '' },
       bellGraceSeconds: graceSeconds,
+      stopping: options.stopping ?? new AbortController().signal,
       log,
     });
     const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
@@ -198,7 +202,9 @@ export async function startDispatchers(
     ringer,
     turnBells,
     config,
-    /** Requests of Cloud Tasks. */ underWay: () => underWay,
+    /** Requests of Cloud Tasks: in all, and at this moment. */
+    calls: () => calls,
+    underWay: () => underWay,
   };
 }
 

@@ -1,0 +1,136 @@
+/**
+ * One attempt at a claimed delivery:
+ *
+ *   a place at its host ──▶ read the event ──▶ check the URL ──▶ POST ──▶ give the place back ──▶ record
+ *     └ none: put off, which is recorded and is no attempt
+ *
+ * No transaction is open meanwhile (invariant 8): the lease keeps others away, and the fence refuses the record if the
+ * config was changed, deleted or taken over.
+ */
+import type { Agent } from 'undici';
+import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
+import type { Db } from '#shared/db/database.ts';
+import type { Attempt, AttemptOutcome, Recorded, RecordAttempt } from '#shared/db/delivery-attempts.ts';
+import type { Sealer } from '#shared/db/seal.ts';
+import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
+import { checkPublicUrl } from '#shared/net/public-url.ts';
+import { openSecrets } from '#shared/webhooks/secrets.ts';
+import { headersOf } from './headers.ts';
+import { Hosts } from './hosts.ts';
+import type { SigningConfig } from './origin.ts';
+import { isUp, outcomeOf } from './outcome.ts';
+import { post, type Posted } from './post.ts';
+
+export interface AttemptParts {
+  db: Db;
+  sealer: Sealer;
+  agent: Agent;
+  allowHosts: readonly string[];
+  webhook: WebhookConfig;
+  signing: SigningConfig;
+  log: Logger;
+}
+
+/**
+ * @param goesOn asked once the receiver has taken the webhook: whether its caller goes on with the queue
+ * @returns undefined where the attempt no longer counts
+ */
+export type MakeAttempt = (
+  delivery: ClaimedDelivery,
+  record: RecordAttempt,
+  goesOn: () => boolean,
+) => Promise<Recorded | undefined>;
+
+/** What was done, and what it means. */
+type Made = Omit<Attempt, 'delivery' | 'goesOn'>;
+
+/** @throws when the database cannot be reached */
+export function createAttempt(parts: AttemptParts): MakeAttempt {
+  const { db, webhook, log } = parts;
+  const hosts = new Hosts(webhook.hostConcurrency);
+
+  async function make(delivery: ClaimedDelivery): Promise<Made> {
+    const entry = await hosts.enter(hostOf(delivery.config.url), delivery.failures);
+    const startedAt = new Date();
+    if (entry.kind === 'put off') {
+      const outcome = { kind: 'put off' as const, delaySeconds: entry.delaySeconds };
+      return { ...noAnswer(null), startedAt, durationMs: 0, outcome };
+    }
+    let up = false;
+    try {
+      const body = await readWebhookBody(
+        db,
+        delivery.taskId,
+        delivery.seq,
+        webhook.maxBodyBytes,
+        delivery.config.protocolVersion,
+        delivery.mergedFrom,
+      );
+      const start = performance.now();
+      const posted =
+        body === undefined ? noAnswer('the event is no longer stored') : await send(delivery, body);
+      passFaultPoint('webhook-posted');
+      const durationMs = Math.round(performance.now() - start);
+      up = isUp(posted);
+      return { ...posted, startedAt, durationMs, outcome: judge(delivery, posted) };
+    } finally {
+      entry.leave(up);
+    }
+  }
+
+  function judge({ seq, failures }: ClaimedDelivery, posted: Posted): AttemptOutcome {
+    const moment = { chance: Math.random(), now: Date.now() };
+    const outcome = outcomeOf(posted, failures, webhook.scheduleSeconds, moment);
+    return outcome.kind !== 'delivered' && isTest(seq) ? { kind: 'test failed' } : outcome;
+  }
+
+  async function send(delivery: ClaimedDelivery, body: WebhookBody): Promise<Posted> {
+    const { taskId, configId, config } = delivery;
+    const checked = checkPublicUrl(config.url, parts.allowHosts);
+    if ('problem' in checked) return noAnswer(checked.problem);
+    try {
+      const secrets = openSecrets(parts.sealer, taskId, config);
+      const { url } = checked;
+      const { signing } = parts;
+      const headers = await headersOf({ delivery, url, secrets, body, signing, now: Date.now() });
+      return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
+    } catch (error) {
+      log.error({ taskId, configId, err: error }, 'a webhook could not be made');
+      return noAnswer(`the webhook could not be made: ${messageOf(error)}`);
+    }
+  }
+
+  return async (delivery, record, goesOn) => {
+    passFaultPoint('delivery-claimed');
+    const made = await make(delivery);
+    const recorded = await record({
+      ...made,
+      delivery,
+      goesOn: made.outcome.kind === 'delivered' && goesOn(),
+    });
+    passFaultPoint('attempt-recorded');
+    logAttempt(log, delivery, made, recorded !== undefined);
+    return recorded;
+  };
+}
+
+function logAttempt(log: Logger, delivery: ClaimedDelivery, made: Made, counts: boolean): void {
+  const { taskId, configId, seq, attempt } = delivery;
+  const { durationMs, status, error, outcome } = made;
+  const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
+  if (!counts) log.info(line, 'a webhook was attempted; its config was changed meanwhile');
+  else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');
+  else if (outcome.kind === 'put off') log.debug(line, 'a webhook was put off: its host is busy or failing');
+  else log.warn(line, 'a webhook failed');
+}
+
+function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : '';
+}
+
+function noAnswer(error: string | null): Posted {
+  return { status: null, error, responseStart: null, retryAfter: undefined };
+}
