@@ -13,6 +13,9 @@ export type PublishTurn = (bell: Omit<TurnBell, 'id' | 'kind'>) => Promise<void>
 /** Wakes the dispatcher for a webhook at a time: a task on Cloud Tasks. Resolves when the service has taken it. */
 export type ScheduleDelivery = (bell: Omit<DeliveryBell, 'kind'>) => Promise<void>;
 
+/** Nobody waits for a removal, and each costs a commit; the relay leaves bells alone for two seconds. */
+const removeAfterMs = 100;
+
 export interface Ringer {
   /** Rings in the background. */
   ring(bells: readonly Bell[]): void;
@@ -34,7 +37,7 @@ export function createRinger(parts: {
       await removeBells(db, ids);
       return ids;
     },
-    { max: 500, key: (id) => id },
+    { max: 500, gatherMs: removeAfterMs },
   );
   const underWay = new Set<Promise<void>>();
 

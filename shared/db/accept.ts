@@ -58,6 +58,7 @@ export type Accept = (task: NewTask) => Promise<Bell[] | undefined>;
 export function acceptTasks(db: Db, options: AcceptOptions): Accept {
   return combine((tasks: readonly NewTask[]) => accept(db, options, tasks), {
     max: 256,
+    lanes: 2,
     key: (task) => JSON.stringify([task.tenant, task.owner, task.messageId]),
   });
 }
@@ -71,7 +72,7 @@ async function accept(
   const webhook = <K extends keyof WebhookRow>(name: K) => tasks.map((task) => task.webhook?.[name] ?? null);
   const grace = sql`${options.bellGraceSeconds} * interval '1 second'`;
   const window = options.idempotencyWindowSeconds;
-  const { rows } = await sql<{ task_id: string } & BellColumns>`
+  const { rows } = await sql<{ task_id: string } & BellColumns>`-- prepared
     with input as (
       select * from unnest(
         ${column('taskId')}::uuid[], ${column('tenant')}::text[], ${column('owner')}::text[],

@@ -1,17 +1,21 @@
 /**
- * Group commit: gathers the calls that arrive while the statement before them runs, and sends them as one.
+ * Group commit: gathers the calls that arrive while the statements before them run, and sends them as one.
  *
- *   idle ──call──▶ running(set of the calls of this tick) ──done──▶ running(those that came meanwhile) … ──none──▶ idle
+ *   idle ──call──▶ gathering (one turn of the event loop) ──▶ running(set) ──done──▶ running(those that came meanwhile) …
  *
- * A call that arrives idle goes out alone and waits for nobody. Two calls of one key never share a set, and keep their
- * order. A set that the database refuses is tried again one by one, so that one bad row fails alone; a set that failed
- * because the connection did is not tried again, since it may have been committed.
+ * A call that arrives idle waits for those that arrived with it and for nobody else: without that, the first of a hundred
+ * requests that are read together would go out alone, and the others wait for it. Two calls of one key never share a set,
+ * never run at the same time, and keep their order. A set that the database refuses is tried again one by one, so that
+ * one bad row fails alone; a set that failed because the connection did is not tried again, since it may have been
+ * committed.
  */
 export interface CombinerOptions<In> {
   /** Calls in one set at most. */
   max: number;
-  /** Sets under way at most; more than one only where the order of calls does not matter. Default: 1. */
+  /** Sets under way at most. Default: 1. */
   lanes?: number;
+  /** How long calls are gathered for, where nobody waits for them. Default: for a turn of the event loop. */
+  gatherMs?: number;
   /** Calls of one key run one after the other, in the order in which they came. Left out: any may share a set. */
   key?: (input: In) => string;
 }
@@ -29,29 +33,51 @@ export function combine<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: CombinerOptions<In>,
 ): (input: In) => Promise<Out> {
+  const { lanes = 1 } = options;
   let waiting: Waiting<In, Out>[] = [];
   let running = 0;
+  let gathering = false;
+  const runningKeys = new Set<string>();
 
-  async function drain(): Promise<void> {
-    while (waiting.length > 0) {
-      const set = takeSet();
-      await runSet(set);
-    }
-    running -= 1;
+  function gather(): void {
+    gathering = true;
+    if (options.gatherMs === undefined) setImmediate(begin);
+    else setTimeout(begin, options.gatherMs);
   }
 
-  function takeSet(): Waiting<In, Out>[] {
+  function begin(): void {
+    gathering = false;
+    while (running < lanes && waiting.length > 0) {
+      const { set, keys } = takeSet();
+      if (set.length === 0) return;
+      running += 1;
+      for (const key of keys) runningKeys.add(key);
+      void runSet(set).then(() => {
+        running -= 1;
+        for (const key of keys) runningKeys.delete(key);
+        if (options.gatherMs === undefined) begin();
+        else if (waiting.length > 0) gather();
+      });
+    }
+  }
+
+  function takeSet(): { set: Waiting<In, Out>[]; keys: Set<string> } {
     const set: Waiting<In, Out>[] = [];
     const left: Waiting<In, Out>[] = [];
     const keys = new Set<string>();
+    const blocked = new Set(runningKeys);
     for (const call of waiting) {
       const key = options.key?.(call.input);
-      if (set.length < options.max && (key === undefined || !keys.has(key))) set.push(call);
-      else left.push(call);
-      if (key !== undefined) keys.add(key);
+      if (set.length < options.max && (key === undefined || !blocked.has(key))) {
+        set.push(call);
+        if (key !== undefined) keys.add(key);
+      } else {
+        left.push(call);
+      }
+      if (key !== undefined) blocked.add(key);
     }
     waiting = left;
-    return set;
+    return { set, keys };
   }
 
   async function runSet(set: readonly Waiting<In, Out>[]): Promise<void> {
@@ -73,9 +99,7 @@ export function combine<In, Out>(
   return (input) =>
     new Promise<Out>((resolve, reject) => {
       waiting.push({ input, resolve, reject });
-      if (running >= (options.lanes ?? 1)) return;
-      running += 1;
-      queueMicrotask(() => void drain());
+      if (!gathering && running < lanes) gather();
     });
 }
 

@@ -8,6 +8,16 @@ export const eventsChannel = 'longhaul_events';
 export const notifyFollowers = sql`(select pg_notify(${eventsChannel}, '')) as notified`;
 
 /**
+ * Ends a subquery that unnests a set of rows to be looked up. A prepared statement is planned before the size of its sets
+ * is known, perhaps while its tables are empty; by a limit that it does not know either, the planner takes sets for small,
+ * and looks each row up by its key.
+ */
+export const fewRows = (count: number) => sql`limit ${count}::int`;
+
+/** That a gate found by its key is runnable. The sum keeps the planner off the index, which would give it all such gates. */
+export const isRunnable = sql`g.state_class + 0 = 0`;
+
+/**
  * The deliveries of new events (invariant 6). Stands after a CTE `new_event (task_id, seq, kind, settles, config_rev)`;
  * `settles` is true of a state that is terminal or interrupted.
  */

@@ -6,7 +6,7 @@ import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
-import { deliveriesOf, notifyFollowers } from './fragments.ts';
+import { deliveriesOf, fewRows, isRunnable, notifyFollowers } from './fragments.ts';
 import type { Database } from './schema.ts';
 
 /** The right to run one turn of one task, until the lease runs out or the fence is raised. */
@@ -44,7 +44,7 @@ export function claimTurns(db: Db, options: LeaseOptions): Claim {
       const results = await claim(db, options, taskIds);
       return taskIds.map((taskId): ClaimResult => results.get(taskId) ?? { kind: 'idle' });
     },
-    { max: 256, key: (taskId) => taskId },
+    { max: 128, lanes: 2, key: (taskId) => taskId },
   );
 }
 
@@ -66,16 +66,16 @@ async function claim(
       turn: number;
       attempts: number;
     } & BellColumns
-  >`
+  >`-- prepared
     with input as (
-      select task_id from unnest(${taskIds.toSorted()}::uuid[]) as input (task_id)
+      select task_id from unnest(${taskIds.toSorted()}::uuid[]) as input (task_id) ${fewRows(taskIds.length)}
     ),
     gate as (
       update gates g
       set fence = g.fence + 1, lease_until = now() + ${options.leaseSeconds} * interval '1 second',
         worker = ${options.worker}, attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
       from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and g.state_class = 0 and g.run_at <= now()
+      where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
         and (g.lease_until is null or g.lease_until < now()) and g.config_rev = seen.config_rev
       returning g.task_id, g.fence, g.turn, g.attempts, g.last_event, g.config_rev
     ),
@@ -144,11 +144,10 @@ export async function extendLeases(
   leaseSeconds: number,
 ): Promise<Set<string>> {
   const sorted = leases.toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
-  const { rows } = await sql<{ task_id: string }>`
+  const { rows } = await sql<{ task_id: string }>`-- prepared
     update gates g set lease_until = now() + ${leaseSeconds} * interval '1 second'
-    from unnest(${sorted.map((lease) => lease.taskId)}::uuid[], ${sorted.map((lease) => lease.fence)}::int[])
-      as held (task_id, fence)
-    where g.task_id = held.task_id and g.fence = held.fence and g.state_class = 0 and g.lease_until is not null
+    from ${heldOf(sorted)}
+    where g.task_id = held.task_id and g.fence = held.fence and ${isRunnable} and g.lease_until is not null
     returning g.task_id`.execute(db);
   return new Set(rows.map((row) => row.task_id));
 }
@@ -168,9 +167,14 @@ export async function lockHeldLeases(
 
 async function selectHeld(db: Db, leases: readonly Lease[], locking: RawBuilder<unknown>) {
   const { rows } = await sql<{ task_id: string }>`
-    select g.task_id from gates g
-    join unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.fence)}::int[])
-      as held (task_id, fence) on g.task_id = held.task_id and g.fence = held.fence
-    where g.state_class = 0 ${locking}`.execute(db);
+    select g.task_id from gates g join ${heldOf(leases)} on g.task_id = held.task_id and g.fence = held.fence
+    where ${isRunnable} ${locking}`.execute(db);
   return new Set(rows.map((row) => row.task_id));
+}
+
+function heldOf(leases: readonly Lease[]) {
+  return sql`(
+    select * from unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.fence)}::int[])
+      as held (task_id, fence) ${fewRows(leases.length)}
+  ) held`;
 }

@@ -6,6 +6,7 @@ import type { StateClass, TaskState } from '../domain/task.ts';
 import { usageMetadata, type Usage } from '../domain/usage.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
+import { fewRows } from './fragments.ts';
 
 /** Who asks. The owner is the authenticated caller; the tenant is empty where none is used. */
 export interface Caller {
@@ -94,14 +95,15 @@ export function taskReader(db: Db): ReadTask {
 
 async function readTasks(db: Db, reads: readonly Read[]): Promise<(TaskSnapshot | undefined)[]> {
   const column = <T>(of: (read: Read) => T) => reads.map(of);
-  const { rows } = await sql<TaskRow & { place: number }>`
+  const { rows } = await sql<TaskRow & { place: number }>`-- prepared
     select input.place::int, ${taskColumns}
-    from unnest(
+    from (select * from unnest(
       ${column((read) => read.taskId)}::uuid[], ${column((read) => read.caller.tenant)}::text[],
       ${column((read) => read.caller.owner)}::text[], ${column(({ options }) => options.historyLength ?? null)}::int[],
       ${column(({ options }) => options.includeArtifacts ?? true)}::boolean[],
       ${column(({ options }) => options.includeHidden ?? false)}::boolean[]
     ) with ordinality as input (task_id, tenant, owner, history_length, include_artifacts, include_hidden, place)
+      ${fewRows(reads.length)}) input
     join tasks t on t.id = input.task_id and t.tenant = input.tenant and t.owner = input.owner
     join gates g on g.task_id = t.id
     where t.shown or not t.direct or input.include_hidden`.execute(db);
@@ -134,13 +136,13 @@ async function readTaskVersions(
   db: Db,
   reads: readonly Omit<Read, 'options'>[],
 ): Promise<(TaskVersion | undefined)[]> {
-  const { rows } = await sql<TaskVersion & { place: number }>`
+  const { rows } = await sql<TaskVersion & { place: number }>`-- prepared
     select input.place::int, g.last_event as "lastEvent", g.last_turn as "lastTurn",
       coalesce((t.usage ->> 'calls')::int, 0) as "modelCalls", g.state_class as "stateClass"
-    from unnest(
+    from (select * from unnest(
       ${reads.map((read) => read.taskId)}::uuid[], ${reads.map((read) => read.caller.tenant)}::text[],
       ${reads.map((read) => read.caller.owner)}::text[]
-    ) with ordinality as input (task_id, tenant, owner, place)
+    ) with ordinality as input (task_id, tenant, owner, place) ${fewRows(reads.length)}) input
     join tasks t on t.id = input.task_id and t.tenant = input.tenant and t.owner = input.owner
     join gates g on g.task_id = t.id
     where t.shown or not t.direct`.execute(db);

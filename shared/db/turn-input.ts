@@ -54,7 +54,7 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
       accepted_output_modes: string[] | null;
       usage: Usage | null;
       traceparent: string | null;
-    }>`
+    }>`-- prepared
       select t.tenant, t.owner, t.context_id, t.metadata, a.definition, m.message, m.accepted_output_modes, t.usage,
         t.traceparent
       from tasks t
@@ -67,7 +67,7 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
       message: Message;
       answer: Message | null;
       artifacts: Artifact[] | null;
-    }>`
+    }>`-- prepared
       select m.task_id, m.turn, m.message, answer.message as answer,
         (select json_agg(a.artifact order by a.seq) from artifacts a
           where a.task_id = m.task_id and a.turn = m.turn) as artifacts

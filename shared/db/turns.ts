@@ -13,7 +13,7 @@ import type { ModelUsage, Usage } from '../domain/usage.ts';
 import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
-import { deliveriesOf, notifyFollowers } from './fragments.ts';
+import { deliveriesOf, fewRows, isRunnable, notifyFollowers } from './fragments.ts';
 import { lockHeldLeases, type Lease } from './leases.ts';
 import { entriesOf } from './ledger.ts';
 
@@ -81,7 +81,8 @@ export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
 
 export function writeTurns(db: Db, options: { bellGraceSeconds: number }): WriteTurn {
   const write = combine((writes: readonly TurnWrite[]) => writeSet(db, options.bellGraceSeconds, writes), {
-    max: 256,
+    max: 128,
+    lanes: 2,
     key: (one) => one.lease.taskId,
   });
   return async (one) => {
@@ -150,7 +151,7 @@ async function runSet(
     (write.steps ?? []).map((step) => ({ taskId: write.lease.taskId, ...step })),
   );
   const grace = sql`${bellGraceSeconds} * interval '1 second'`;
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Row>`-- prepared
     with input as (
       select * from unnest(
         ${column((write) => write.lease.taskId)}::uuid[], ${column((write) => write.lease.turn)}::int[],
@@ -168,7 +169,7 @@ async function runSet(
       ) as input (
         task_id, own_turn, fence, events, stepped, end_class, yields, state, payload, payload_if_continued, status_at, message,
         direct, error, usage, delay, count_attempt
-      )
+      ) ${fewRows(sorted.length)}
     ),
     gate as (
       update gates g set
@@ -193,7 +194,7 @@ async function runSet(
           when input.end_class is not null then now()
           else g.bell_at end
       from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and g.fence = input.fence and g.state_class = 0
+      where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
         and g.config_rev = seen.config_rev
       returning g.task_id, g.turn, g.last_event, g.config_rev, g.state_class, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,

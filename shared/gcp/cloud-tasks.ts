@@ -80,16 +80,6 @@ function timestamp(ms: number): { seconds: number; nanos: number } {
 async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
   if (config.emulatorHost === undefined) return new CloudTasksClient();
-  const [{ credentials }, { PassThroughClient }] = await Promise.all([
-    import('@grpc/grpc-js'),
-    import('google-auth-library'),
-  ]);
-  const { hostname, port } = new URL(`http://${config.emulatorHost}`);
-  return new CloudTasksClient({
-    apiEndpoint: hostname,
-    port: Number(port),
-    sslCreds: credentials.createInsecure(),
-    // Without it the client looks for credentials, which the stand-in does not ask for.
-    authClient: new PassThroughClient(),
-  });
+  const { standInOptions } = await import('./stand-in.ts');
+  return new CloudTasksClient(standInOptions(config.emulatorHost));
 }

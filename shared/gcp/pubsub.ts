@@ -1,11 +1,13 @@
 /** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
 import { PassThroughClient } from 'google-auth-library';
-import { PubSub, type Message, type Subscription } from '@google-cloud/pubsub';
+import { PubSub, v1, type Message, type Subscription } from '@google-cloud/pubsub';
+import { combine } from '../db/combiner.ts';
 import { isUuid } from '../domain/ids.ts';
 import type { PublishTurn } from '../bells/ringer.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
+import { standInOptions } from './stand-in.ts';
 
 /** The stand-in takes no credentials; without this the client would look for some, at length. */
 function createClient({ project, emulatorHost }: PubSubConfig): PubSub {
@@ -20,22 +22,30 @@ export interface TurnPublisher {
   close(): Promise<void>;
 }
 
+const publishTimeoutMs = 10_000;
+
+/**
+ * Publishes what arrives together in one call. The client's own batching waits for a millisecond at least, and costs
+ * five times as much for each message.
+ */
 export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
-  const client = createClient(config);
-  const topic = client.topic(config.topic, {
-    // The default delay of 10 ms would stand in every task's way; what arrives together still goes together.
-    batching: { maxMilliseconds: 1, maxMessages: 500 },
-    gaxOpts: { timeout: 10_000 },
+  const client = new v1.PublisherClient({
+    projectId: config.project,
+    ...(config.emulatorHost !== undefined && standInOptions(config.emulatorHost)),
   });
-  return {
-    publishTurn: async ({ taskId, turn, traceparent }) => {
-      await topic.publishMessage({
+  const topic = `projects/${config.project}/topics/${config.topic}`;
+  const publishTurn = combine(
+    async (bells: readonly Parameters<PublishTurn>[0][]) => {
+      const messages = bells.map(({ taskId, turn, traceparent }) => ({
         data: Buffer.from(JSON.stringify({ taskId, turn })),
         ...(traceparent !== null && { attributes: { traceparent } }),
-      });
+      }));
+      await client.publish({ topic, messages }, { timeout: publishTimeoutMs });
+      return bells.map(() => undefined);
     },
-    close: () => client.close(),
-  };
+    { max: 500, lanes: 8 },
+  );
+  return { publishTurn, close: () => client.close() };
 }
 
 /** One delivery of a turn's bell. */

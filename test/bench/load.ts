@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Pool, request } from 'undici';
+import { Connection } from './http-client.ts';
 import { serve } from './serve.ts';
 import type { Job, Load, Requests, Seen, Streams, Webhooks } from './jobs.ts';
 
@@ -29,7 +30,9 @@ function run(job: Job): Promise<Seen> {
 
 /** A closed loop: each connection sends its next request when it has the answer to the one before. */
 async function requests(job: Requests): Promise<Seen> {
-  const pool = new Pool(job.url, { connections: job.connections });
+  const connections = await Promise.all(
+    Array.from({ length: job.connections }, () => Connection.open(job.url)),
+  );
   const latencies: number[] = [];
   const ids: string[] = [];
   const from = performance.now();
@@ -37,30 +40,26 @@ async function requests(job: Requests): Promise<Seen> {
   let sent = 0;
   const more = () => (job.count === undefined ? performance.now() < until : sent < job.count);
   await Promise.all(
-    Array.from({ length: job.connections }, async () => {
+    connections.map(async (connection) => {
       while (more()) {
         const task = job.tasks[sent++ % job.tasks.length] ?? '';
-        const { body, path, headers } = fill(job, task);
         const began = performance.now();
-        const answer = await pool.request({ method: job.method, path, headers, body });
-        const text = await answer.body.text();
+        const { status, text } = await connection.send({ method: job.method, ...fill(job, task) });
         latencies.push(performance.now() - began);
-        if (answer.statusCode >= 400 || text.includes('"error"')) throw new Error(`${path}: ${text}`);
+        if (status >= 400 || text.includes('"error"')) throw new Error(`${job.path}: ${text}`);
         if (job.keepIds) ids.push(/"id":"([0-9a-f]{8}-[^"]+)"/.exec(text)?.[1] ?? '');
       }
     }),
   );
   const perSecond = (latencies.length * 1000) / (performance.now() - from);
-  await pool.close();
+  for (const connection of connections) connection.close();
   return { perSecond, latencies: summary(latencies), ids };
 }
 
 function fill({ path, headers, body }: Load, task: string) {
   return {
     path: path.replace('%TASK%', task),
-    headers: Object.fromEntries(
-      Object.entries(headers).map(([name, value]) => [name, value.replace('%TASK%', task)]),
-    ),
+    headers,
     body: body?.replace('%TASK%', task).replace('%NEW%', randomUUID()) ?? null,
   };
 }

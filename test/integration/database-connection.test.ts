@@ -154,3 +154,28 @@ test('a migration makes the database, and the services may write rows but not ch
   await assert.rejects(sql`create table mine ()`.execute(app), /permission denied for schema public/);
   await assert.rejects(sql`alter table agents add column mine text`.execute(app), /must be owner/);
 });
+
+test('marked statements are prepared, and sent whole once a connection turns out not to keep them', async (t) => {
+  const database = await testDatabase({ direct: true });
+  t.after(() => database.close());
+  const options = { poolSize: 1, applicationName: 'test', onError: () => undefined };
+  const { db } = openDatabase({ url: database.url, ...options });
+  t.after(() => db.destroy());
+  const ask = async (n: number) =>
+    (
+      await sql<{ n: number }>`-- prepared
+      select ${n}::int as n`.execute(db)
+    ).rows[0]?.n;
+  const prepared = async () =>
+    (await sql<{ count: number }>`select count(*)::int as count from pg_prepared_statements`.execute(db))
+      .rows[0]?.count;
+
+  assert.equal(await ask(1), 1);
+  assert.equal(await ask(2), 2);
+  assert.equal(await prepared(), 1);
+  // What a pooler does that gives each transaction another connection.
+  await sql`deallocate all`.execute(db);
+  assert.equal(await ask(3), 3);
+  assert.equal(await ask(4), 4);
+  assert.equal(await prepared(), 0);
+});
