@@ -6,6 +6,7 @@ import { fastify, type FastifyInstance } from 'fastify';
 import type { JWK } from 'jose';
 import type { ApiLimits } from '#shared/runtime/config/api.ts';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
+import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { registerAdmission, type Admit } from './admission.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
@@ -28,6 +29,7 @@ export interface AppParts {
   limits: Pick<ApiLimits, 'trustedProxies'>;
   corsOrigins: readonly string[];
   publicUrl: string;
+  drainMs: number;
   ready: ReadyCheck;
   bodyLimitBytes: number;
   webhooks: WebhookRoutesParts;
@@ -46,6 +48,8 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     // card send a slash more.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
   });
+  // A reader that has stopped reading its stream does not hold up the drain.
+  closeAfterRequests(app, (parts.drainMs * 2) / 3);
   // Bodies reach the bindings as text: what is wrong with them is told in the binding's own form.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));

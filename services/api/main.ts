@@ -1,5 +1,4 @@
 /** The front door: environment → configuration → dependencies → listen → drain. */
-import { definitionHash } from '#shared/agent/definition.ts';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import { createRinger } from '#shared/bells/ringer.ts';
 import { acceptTasks } from '#shared/db/accept.ts';
@@ -7,8 +6,7 @@ import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { createFollower } from '#shared/db/follower.ts';
 import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
-import { storeAgent, taskVersionReader } from '#shared/db/tasks.ts';
-import type { JsonObject } from '#shared/domain/message.ts';
+import { taskVersionReader } from '#shared/db/tasks.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -17,7 +15,7 @@ import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { checkDatabase } from '#shared/db/check.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
-import { createLogger } from '#shared/runtime/log.ts';
+import { createLogger, messageOf } from '#shared/runtime/log.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
 import { createAdmission } from './admission.ts';
 import { createAgentCard, hasExtendedCard } from './agent-card.ts';
@@ -32,6 +30,7 @@ import { TokenBuckets } from './limits/token-buckets.ts';
 import { PageTokens } from './page-token.ts';
 import { createPushConfigs } from './push-config.ts';
 import { createSend } from './send-message.ts';
+import { createStoredAgent } from './stored-agent.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readApiConfig(secrets.env));
@@ -46,8 +45,8 @@ await runService(log, config.drainMs, async () => {
   });
   void checkCapacity(db, config.database, log);
   const definition = await loadAgentDefinition(config.agentFile);
-  const agentHash = definitionHash(definition);
-  await storeAgent(db, agentHash, definition as JsonObject);
+  const agent = createStoredAgent(db, definition);
+  agent().catch((error: unknown) => log.warn({ error: messageOf(error) }, 'the agent is not stored yet'));
 
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
@@ -69,7 +68,16 @@ await runService(log, config.drainMs, async () => {
   const buckets = limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute);
   const admitCaller = createAdmission(createAuthenticate(config.auth), buckets, log);
   warnOfOpenDoors(config.auth, log);
-  const send = createSend({ ...config, db, ringer, agentHash, pushConfigs, accept: acceptTasks(db, config) });
+  const { taskSeconds } = definition.limits;
+  const send = createSend({
+    ...config,
+    taskSeconds,
+    db,
+    ringer,
+    agent,
+    pushConfigs,
+    accept: acceptTasks(db, config),
+  });
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const operations = createRequestHandler({
     ...config,
@@ -92,7 +100,10 @@ await runService(log, config.drainMs, async () => {
     cardKey: signer.publicKey,
     admitCaller,
     conditional: { readVersion: taskVersionReader(db), follower, streams },
-    ready: () => checkDatabase(db),
+    ready: async () => {
+      await agent();
+      await checkDatabase(db);
+    },
     log,
   };
   const app = config.http ? await createApp(front) : undefined;
@@ -103,8 +114,8 @@ await runService(log, config.drainMs, async () => {
   return {
     address: address ?? `grpc://${config.host}:${grpc?.port}`,
     drain: async () => {
-      await follower.close();
-      await Promise.all([app?.close(), grpc?.close()]);
+      // With the follower, streams and waits end; the other requests end by themselves.
+      await Promise.all([follower.close(), app?.close(), grpc?.close()]);
       await ringer.idle();
       await Promise.all([publisher.close(), scheduler.close()]);
       await Promise.all([pool.end(), secrets.close()]);

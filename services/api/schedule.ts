@@ -21,10 +21,23 @@ export interface Schedule {
 
 /**
  * @param now milliseconds since 1970
+ * @param taskSeconds from the start to the deadline of a task that is given none
  * @throws {RequestMalformedError} for what is not a time, or a deadline that has passed or comes before the start
  */
-export function readSchedule(metadata: Record<string, unknown> | undefined, now: number): Schedule {
-  const asked = metadata?.[scheduleExtension];
+export function readSchedule(
+  metadata: Record<string, unknown> | undefined,
+  now: number,
+  taskSeconds: number | undefined,
+): Schedule {
+  const { startAt, deadlineAt } = readAsked(metadata?.[scheduleExtension], now);
+  const limit = taskSeconds === undefined ? null : new Date((startAt?.getTime() ?? now) + taskSeconds * 1000);
+  return {
+    startAt: startAt?.toISOString() ?? null,
+    deadlineAt: (deadlineAt ?? limit)?.toISOString() ?? null,
+  };
+}
+
+function readAsked(asked: unknown, now: number): { startAt: Date | null; deadlineAt: Date | null } {
   if (asked === undefined) return { startAt: null, deadlineAt: null };
   if (typeof asked !== 'object' || asked === null) {
     throw new RequestMalformedError(
@@ -41,7 +54,7 @@ export function readSchedule(metadata: Record<string, unknown> | undefined, now:
   if (deadlineAt !== null && deadlineAt.getTime() <= Math.max(now, startAt?.getTime() ?? now)) {
     throw new RequestMalformedError('the deadline must be after now and after startAt');
   }
-  return { startAt: startAt?.toISOString() ?? null, deadlineAt: deadlineAt?.toISOString() ?? null };
+  return { startAt, deadlineAt };
 }
 
 function readTime(name: string, value: unknown, now: number): Date | null {

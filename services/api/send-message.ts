@@ -24,6 +24,7 @@ import { callerOf } from './caller.ts';
 import { checkMessage, checkPartSizes } from './check-message.ts';
 import type { PushConfigs } from './push-config.ts';
 import { readSchedule } from './schedule.ts';
+import type { StoredAgent } from './stored-agent.ts';
 import { webhookOptionsOf } from './webhook-options.ts';
 
 export interface Sent {
@@ -38,7 +39,9 @@ export interface SendParts {
   db: Db;
   accept: Accept;
   ringer: Ringer;
-  agentHash: string;
+  agent: StoredAgent;
+  /** From the start of a task to its deadline, where its sender names none. */
+  taskSeconds: number | undefined;
   idempotencyWindowSeconds: number;
   bellGraceSeconds: number;
   pushConfigs: PushConfigs;
@@ -81,7 +84,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     ...send.caller,
     taskId,
     contextId,
-    agentHash: parts.agentHash,
+    agentHash: await parts.agent(),
     messageId: message.messageId,
     requestHash: send.requestHash,
     message: JSON.stringify(message),
@@ -90,7 +93,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     event: JSON.stringify(event),
     statusAt,
     shown: send.shown,
-    ...readSchedule(send.request.metadata, Date.now()),
+    ...readSchedule(send.request.metadata, Date.now(), parts.taskSeconds),
     traceparent: null,
     webhook:
       webhook === undefined

@@ -5,6 +5,7 @@
 import type { Follower } from '#shared/db/follower.ts';
 import type { TaskEvent } from '#shared/domain/events.ts';
 import { classOf, isTerminal, stateClass, type TaskState } from '#shared/domain/task.ts';
+import { UnavailableError } from './errors.ts';
 
 /** Resolves when the task reaches a terminal or interrupted state after an event, or when the signal aborts. */
 export async function untilSettled(
@@ -23,6 +24,7 @@ export async function untilSettled(
  * Events after a number, up to and with the one that ends the stream: a terminal state, or becoming input-required.
  *
  * @param known the last event that there was when the stream began: having been input-required before ends nothing
+ * @throws {UnavailableError} when this process stops before: the stream goes on at another
  */
 export async function* streamEvents(
   follower: Follower,
@@ -36,6 +38,9 @@ export async function* streamEvents(
     const state = stateOf(event);
     if (state === undefined) continue;
     if (isTerminal(state) || (state === 'TASK_STATE_INPUT_REQUIRED' && event.seq >= known)) return;
+  }
+  if (!signal.aborted) {
+    throw new UnavailableError('This server is stopping. Subscribe to the task again: it goes on elsewhere.');
   }
 }
 

@@ -9,10 +9,10 @@ import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import type { BellConfig } from '#shared/runtime/config/common.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
+import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Deliver } from './deliver.ts';
-import { closeAfterRequests } from './in-flight.ts';
 
 export interface AppParts {
   db: Db;

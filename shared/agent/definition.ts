@@ -60,8 +60,9 @@ const Price = Type.Object(
 );
 
 /**
- * The first three count within one turn of a task, from a message to its answer; the next two within the whole task; the
- * last two over tasks. A call of the model that has begun is not cut short by tokens or cost.
+ * The first three, and turnSeconds, count within one turn of a task, from a message to its answer; tokens, cost and
+ * taskSeconds within the whole task; those of an owner over tasks. A call of the model that has begun is not cut short by
+ * tokens or cost. The last three hold for agents in code as well.
  */
 const Limits = Type.Object(
   {
@@ -76,6 +77,12 @@ const Limits = Type.Object(
     /** Of all tasks of one owner together, since midnight UTC. */
     ownerTokensPerDay: Type.Optional(Type.Integer(positive)),
     ownerCostPerDay: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    /** Seconds that one run of a step may take which names no bound of its own. */
+    stepSeconds: Type.Optional(Type.Integer(positive)),
+    /** Seconds from the first step of a turn to its end, waits included. */
+    turnSeconds: Type.Optional(Type.Integer(positive)),
+    /** Seconds from the start of a task to its deadline, where its sender names none. */
+    taskSeconds: Type.Optional(Type.Integer(positive)),
   },
   { ...closed, default: {} },
 );
@@ -151,6 +158,13 @@ export function readAgentDefinition(stored: JsonObject): AgentDefinition {
   const problems = found(filled);
   if (problems.length === 0) return filled as AgentDefinition;
   throw new DefinitionError(problems.map(({ message }) => message));
+}
+
+/** The bounds on time that a worker keeps, of a stored definition whatever else stands in it. */
+export function timeLimitsOf(
+  stored: JsonObject,
+): Pick<AgentDefinition['limits'], 'turnSeconds' | 'stepSeconds'> {
+  return (stored['limits'] ?? {}) as AgentDefinition['limits'];
 }
 
 /** SHA-256 (hex) over the canonical JSON: the order of the fields and comments do not change it. */

@@ -209,6 +209,7 @@ async function listen(
     const client = new Client({
       ...connectionOptions(database),
       application_name: 'longhaul-listen',
+      connectionTimeoutMillis: 5_000,
       keepAlive: true,
     });
     try {

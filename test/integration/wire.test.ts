@@ -79,6 +79,7 @@ async function front(
     webhooks: {} as WebhookRoutesParts,
     corsOrigins: [],
     publicUrl: 'http://localhost',
+    drainMs: 1_000,
     ready: async () => undefined,
     bodyLimitBytes,
     log,

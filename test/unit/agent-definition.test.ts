@@ -82,7 +82,7 @@ limits: { modelCalls: 0, pace: 3 }
     'agent.yaml:15:19: documentationUrl: must be a URL with http or https',
     'agent.yaml:16:15: outputModes[0]: must be a media type, such as text/plain',
     'agent.yaml:17:23: limits.modelCalls: must be >= 1',
-    'agent.yaml:17:26: limits.pace: unknown field; known fields: modelCalls, toolCalls, workSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay',
+    'agent.yaml:17:26: limits.pace: unknown field; known fields: modelCalls, toolCalls, workSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, taskSeconds',
   ]);
 });
 

@@ -4,8 +4,12 @@
  */
 import type { FastifyInstance } from 'fastify';
 
-/** The application must be made with `forceCloseConnections: true`, which is what ends the connections then. */
-export function closeAfterRequests(app: FastifyInstance): void {
+/**
+ * The application must be made with `forceCloseConnections: true`, which is what ends the connections then.
+ *
+ * @param boundMs for how long requests are waited for; left out: until they end
+ */
+export function closeAfterRequests(app: FastifyInstance, boundMs?: number): void {
   let inFlight = 0;
   let ended: () => void = () => undefined;
   app.addHook('onRequest', async (_request, reply) => {
@@ -17,6 +21,10 @@ export function closeAfterRequests(app: FastifyInstance): void {
   });
   // Requests that come from here on are answered with 503, and made again by whoever sent them.
   app.addHook('preClose', async () => {
-    if (inFlight > 0) await new Promise<void>((resolve) => (ended = resolve));
+    if (inFlight === 0) return;
+    await new Promise<void>((resolve) => {
+      ended = resolve;
+      if (boundMs !== undefined) setTimeout(resolve, boundMs).unref();
+    });
   });
 }
