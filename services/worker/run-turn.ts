@@ -5,9 +5,11 @@
  *   FatalError               ─▶ failed, with its message
  *   ParkedError              ─▶ given back until a time; no attempt spent
  *   any other error          ─▶ given back with backoff while attempts are left, then failed with the cause
+ *   turnSeconds is reached   ─▶ failed, with the limit
  *   the process stops        ─▶ given back: before the next step, or at once when its time is up; no attempt spent
  *   the lease is lost        ─▶ nothing more is written
  */
+import { timeLimitsOf } from '#shared/agent/definition.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Db } from '#shared/db/database.ts';
 import type { Claimed } from '#shared/db/leases.ts';
@@ -15,17 +17,20 @@ import { readTurnInput } from '#shared/db/turn-input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
-import { turnBackoffSeconds } from '#shared/domain/backoff.ts';
+import { backoffSeconds } from '#shared/domain/backoff.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import { usageMetadata, type Usage } from '#shared/domain/usage.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { untilAborted } from './abandon.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
 import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { agentMessage, createTurn } from './turn.ts';
 
 const maxEarlierTurns = 100;
+/** Timers know no longer one: 24 days. */
+const longestTimerMs = 2 ** 31 - 1;
 
 export interface RunParts {
   db: Db;
@@ -74,8 +79,11 @@ async function attempt(
   const { held, attempts, stopping, log } = turn;
   const input = await insist(held, log, () => readTurnInput(db, held.lease, maxEarlierTurns));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
-  const signal = AbortSignal.any([held.lost, stopping.now]);
-  const own = createTurn({ held, input, signal, checkpoint: stopping.soon, write, ringer, log });
+  const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);
+  const outOfTime = timeIsUp(turnSeconds, input.begunSecondsAgo);
+  const signal = AbortSignal.any([held.lost, stopping.now, outOfTime]);
+  const checkpoint = stopping.soon;
+  const own = createTurn({ held, input, signal, checkpoint, stepSeconds, write, ringer, log });
   const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage);
   const failed = (text: string, error = text) => toEnd({ state: 'TASK_STATE_FAILED', message: text }, error);
   // The worker died that often before it could tell what was wrong.
@@ -85,7 +93,7 @@ async function attempt(
     );
   }
   try {
-    const outcome = await agent.run(own);
+    const outcome = await untilAborted(signal, agent.run(own));
     own.assertAllMatched();
     return toEnd(outcome, null);
   } catch (error) {
@@ -93,6 +101,11 @@ async function attempt(
     held.lost.throwIfAborted();
     if (stopping.now.aborted || stopping.soon.aborted)
       return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
+    if (outOfTime.aborted) {
+      return failed(
+        `The turn was stopped at its limit of ${turnSeconds} seconds. What was made until then is kept.`,
+      );
+    }
     if (error instanceof FatalError) return failed(error.message);
     if (error instanceof ParkedError) {
       const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
@@ -106,11 +119,18 @@ async function attempt(
     }
     return {
       kind: 'release',
-      delaySeconds: turnBackoffSeconds(attempts, Math.random()),
+      delaySeconds: backoffSeconds(attempts, Math.random()),
       countAttempt: true,
       error: cause,
     };
   }
+}
+
+/** Aborts when a turn that began so long ago has had its time. */
+function timeIsUp(turnSeconds: number | undefined, begunSecondsAgo: number): AbortSignal {
+  if (turnSeconds === undefined) return new AbortController().signal;
+  const leftMs = Math.max(0, turnSeconds - begunSecondsAgo) * 1000;
+  return AbortSignal.timeout(Math.min(leftMs, longestTimerMs));
 }
 
 function endOf(

@@ -36,16 +36,19 @@ export interface OwnTurn extends Turn {
 export interface TurnParts {
   held: HeldLease;
   input: TurnInput;
-  /** Aborts when the lease is lost or the process stops. */
+  /** Aborts when the lease is lost, the process stops or the turn has had its time. */
   signal: AbortSignal;
   /** Aborts when the turn is to be given back as soon as it can be: no further step begins. */
   checkpoint: AbortSignal;
+  /** The bound of steps that name none. */
+  stepSeconds?: number | undefined;
   write: WriteTurn;
   ringer: Ringer;
   log: Logger;
 }
 
-export function createTurn({ held, input, signal, checkpoint, write, ringer, log }: TurnParts): OwnTurn {
+export function createTurn(parts: TurnParts): OwnTurn {
+  const { held, input, signal, checkpoint, write, ringer, log } = parts;
   const { lease } = held;
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
@@ -82,7 +85,8 @@ export function createTurn({ held, input, signal, checkpoint, write, ringer, log
       held.assertHeld();
       return run(context);
     };
-    const result = await runWithPolicy(runHeld, idempotencyKey, signal, options);
+    const policy = { timeoutSeconds: parts.stepSeconds, ...options };
+    const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
     passFaultPoint('step-run');
     const output: Json = result ?? null;
     const usage = options.usage?.(output);

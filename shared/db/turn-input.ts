@@ -34,6 +34,8 @@ export interface TurnInput {
   acceptedOutputModes: string[];
   earlier: EarlierTurn[];
   steps: RecordedStep[];
+  /** How long ago the first step of this turn was recorded; 0: none was. */
+  begunSecondsAgo: number;
   /** The finished steps of the earlier turns of this task. */
   earlierSteps: (RecordedStep & { turn: number })[];
   /** Of the task so far; undefined where no model was called. */
@@ -82,6 +84,7 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
     db
       .selectFrom('steps')
       .select(['turn', 'name', 'occurrence', 'position', 'input_hash', 'output', 'finished_at'])
+      .select(sql<number>`extract(epoch from now() - started_at)::float8`.as('seconds_ago'))
       .where('task_id', '=', lease.taskId)
       .where('turn', '<=', lease.turn)
       .orderBy('turn')
@@ -116,6 +119,10 @@ export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): P
       artifacts: one.artifacts ?? [],
       answer: one.answer,
     })),
+    begunSecondsAgo: Math.max(
+      0,
+      ...steps.filter((step) => step.turn === lease.turn).map((step) => step.seconds_ago),
+    ),
     steps: recorded.filter((step) => step.turn === lease.turn),
     earlierSteps: recorded.filter((step) => step.turn < lease.turn && step.finished),
   };

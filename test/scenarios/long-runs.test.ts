@@ -1,5 +1,7 @@
 /** Tasks over hours, in small: push mode with checkpoints, start times, deadlines, retention, changed code. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { PubSub } from '@google-cloud/pubsub';
@@ -71,6 +73,43 @@ test('a task with a start time runs at that time, and one past its deadline fail
   for (const wrong of [{ startAt: 'tomorrow' }, { deadline: '2001-01-01T00:00:00Z' }, { begin: 1 }, 7]) {
     await assert.rejects(stack.submit('x', { metadata: { [schedule]: wrong } }), /schedule|startAt|deadline/);
   }
+});
+
+test('limits of the definition: a step or a turn that takes too long fails with the reason; a task gets its deadline', async (t) => {
+  const limited = (name: string, limits: string): string => {
+    const file = path.join(mkdtempSync(path.join(os.tmpdir(), 'longhaul-limits-')), name);
+    t.after(() => rmSync(path.dirname(file), { recursive: true }));
+    writeFileSync(file, readFileSync('agent.yaml', 'utf8').replace('\nlimits:\n', `\nlimits:\n${limits}`));
+    return file;
+  };
+  const short = limited('short.yaml', '  stepSeconds: 1\n  turnSeconds: 3\n  taskSeconds: 3600\n');
+  const { stack, tool } = await scripted(t, { MAX_ATTEMPTS: '1', DRAIN_SECONDS: '1.5' });
+  const [api, worker] = await Promise.all([stack.start('api', { AGENT_FILE: short }), stack.start('worker')]);
+  const expected: [string, RegExp][] = [
+    ['step slow 60000', /a step took longer than 1 s/],
+    ['wait 60000', /limit of 3 seconds/],
+    ['deaf 60000', /limit of 3 seconds/],
+  ];
+  const tasks = await Promise.all(expected.map(([text]) => stack.submit(text)));
+  for (const [index, { id }] of tasks.entries()) {
+    const failed = await stack.until(id, (task) => task.status.state === 'TASK_STATE_FAILED');
+    assert.match(failed.status.message.parts[0].text, expected[index]![1]);
+  }
+  const { rows } = await stack.pool.query(
+    `select extract(epoch from g.deadline_at - t.created_at)::int as seconds
+     from gates g join tasks t on t.id = g.task_id`,
+  );
+  for (const { seconds } of rows) assert.ok(Math.abs(seconds - 3600) < 60, `${seconds} s to the deadline`);
+  // A turn's time runs on from one worker to the next.
+  await api.kill('SIGTERM');
+  await stack.start('api', { AGENT_FILE: limited('long.yaml', '  turnSeconds: 600\n') });
+  const handed = await stack.submit('step one\nwait 60000');
+  await tool.count(2);
+  await worker.kill('SIGTERM');
+  await stack.pool.query(`update steps set started_at = now() - interval '10 minutes'`);
+  await stack.start('worker');
+  const failed = await stack.until(handed.id, (task) => task.status.state === 'TASK_STATE_FAILED');
+  assert.match(failed.status.message.parts[0].text, /limit of 600 seconds/);
 });
 
 test('a task that waits for its caller for too long fails; old tasks are removed with all that is theirs', async (t) => {

@@ -34,6 +34,7 @@ function turnThatLoses(write?: WriteTurn) {
       acceptedOutputModes: [],
       earlier: [],
       earlierSteps: [],
+      begunSecondsAgo: 0,
       steps: [],
       usage: undefined,
       traceparent: null,

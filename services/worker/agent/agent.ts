@@ -17,6 +17,7 @@
  * A turn may be run again from its start after a crash: everything outside a step runs again, a finished step does not
  * (invariant 7).
  */
+import type { Backoff } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 
@@ -46,7 +47,10 @@ export interface Turn {
   readonly acceptedOutputModes: readonly string[];
   /** The definition that the task began with (the parsed YAML), kept over deploys. */
   readonly definition: JsonObject;
-  /** Aborts when the lease is lost, the task is cancelled or the process stops. A turn must end soon after. */
+  /**
+   * Aborts when the lease is lost, the task is cancelled, the process stops, or the turn has reached
+   * `limits.turnSeconds`. The turn must end at once: half a second later it is left behind, and writes nothing more.
+   */
   readonly signal: AbortSignal;
 
   /**
@@ -95,12 +99,23 @@ export interface StepOptions {
   input?: Json;
   /** What a call of a model took, read from the result: recorded beside it, and counted for the task and its owner. */
   usage?: (result: Json) => ModelUsage | undefined;
-  /** Seconds that one run may take; then its signal aborts and the run has failed. Default: no bound but the turn's. */
+  /**
+   * Seconds that one run may take; then its signal aborts, and soon after it has failed, also if it does not heed that.
+   * Default: `limits.stepSeconds` of the definition, else no bound but the turn's.
+   */
   timeoutSeconds?: number;
-  /** How often a run that fails is tried again in place, with backoff from 1 s to 60 s. Default: 0. */
-  retries?: number;
+  /**
+   * How often a run that fails is tried again in place, under the same idempotency key. A FatalError or a ParkedError is
+   * not. The turn waits meanwhile, and keeps its worker. Default: 0.
+   */
+  retries?: number | StepRetries;
   /** True: a fenced "started" record is written before `run`, as a tool with side effects needs (invariant 3). */
   sideEffects?: boolean;
+}
+
+/** Waits are doubled from the first to the longest, and jittered over their upper half. */
+export interface StepRetries extends Backoff {
+  times: number;
 }
 
 /** An earlier message, with the text of the artifacts that a turn of the agent left. */

@@ -3,6 +3,7 @@
  *
  *   step NAME [MS]     a durable step that takes MS milliseconds, and tells TEST_LOG_URL that it ran
  *   wait MS            outside any step
+ *   deaf MS            the same, whatever the signal says
  *   stream TEXT        writes TEXT word by word into the artifact "answer", 20 ms apart
  *   say TEXT           writes the artifact "said"
  *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
@@ -40,6 +41,9 @@ async function obey(turn: Turn, command: string, words: readonly string[]): Prom
     }
     case 'wait':
       await sleep(Number(text), undefined, { signal: turn.signal });
+      return undefined;
+    case 'deaf':
+      await sleep(Number(text));
       return undefined;
     case 'stream': {
       const artifact = turn.openArtifact({ artifactId: 'answer' });
