@@ -8,7 +8,7 @@ import { ExtensionSupportRequiredError } from '@a2a-js/sdk/errors';
 import { ServerCallContext, validateVersion, type User } from '@a2a-js/sdk/server';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { admittedCaller } from './admission.ts';
-import { setSignal } from './caller.ts';
+import { setSignal, setTraceparent } from './caller.ts';
 import { setCursor } from './replay.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { setWebhookOptions } from './webhook-options.ts';
@@ -26,6 +26,8 @@ export interface CallParameters {
   cursor?: string | undefined;
   /** The header of that name. */
   webhookOptions?: string | undefined;
+  /** W3C Trace Context. */
+  traceparent?: string | undefined;
   signal: AbortSignal;
 }
 
@@ -39,6 +41,7 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
   });
   setSignal(context, signal);
   setCursor(context, parameters.cursor);
+  setTraceparent(context, parameters.traceparent);
   setWebhookOptions(context, parameters.webhookOptions);
   return context;
 }
@@ -66,6 +69,7 @@ export function httpCallContext(
     user: admittedCaller(request),
     cursor: headerOf(request, 'last-event-id'),
     webhookOptions: headerOf(request, webhookOptionsHeader),
+    traceparent: headerOf(request, 'traceparent'),
     signal: gone.signal,
   });
 }

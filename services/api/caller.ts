@@ -19,6 +19,7 @@ export function callerOf(context: ServerCallContext): Caller {
 const signalKey = 'longhaul.signal';
 const tagKey = 'longhaul.entityTag';
 const eventKey = 'longhaul.event';
+const traceKey = 'longhaul.traceparent';
 
 /** The signal that aborts when the caller has gone. */
 export function signalOf(context: ServerCallContext): AbortSignal {
@@ -28,6 +29,16 @@ export function signalOf(context: ServerCallContext): AbortSignal {
 
 export function setSignal(context: ServerCallContext, signal: AbortSignal): void {
   context.state.set(signalKey, signal);
+}
+
+/** The span of the caller's own that this call belongs to, as it was sent. */
+export function traceparentIn(context: ServerCallContext): string | undefined {
+  const traceparent = context.state.get(traceKey);
+  return typeof traceparent === 'string' ? traceparent : undefined;
+}
+
+export function setTraceparent(context: ServerCallContext, traceparent: string | undefined): void {
+  if (traceparent !== undefined) context.state.set(traceKey, traceparent);
 }
 
 /**

@@ -16,6 +16,7 @@ import { checkDatabase } from '#shared/db/check.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger, messageOf } from '#shared/runtime/log.ts';
+import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
 import { createAdmission } from './admission.ts';
 import { createAgentCard, hasExtendedCard } from './agent-card.ts';
@@ -25,6 +26,7 @@ import { withinCapabilities } from './capabilities.ts';
 import { createCardSigner } from './card-signature.ts';
 import { listenGrpc } from './grpc.ts';
 import { createRequestHandler } from './handler.ts';
+import { measuredSend } from './measured-send.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
 import { PageTokens } from './page-token.ts';
@@ -34,10 +36,11 @@ import { createStoredAgent } from './stored-agent.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readApiConfig(secrets.env));
-const log = createLogger('api', config.logLevel);
+const log = createLogger('api', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
 
 await runService(log, config.drainMs, async () => {
+  const telemetry = await startTelemetry('api', config.telemetry, log);
   const { db, pool } = openDatabase({
     ...config.database,
     applicationName: 'longhaul-api',
@@ -69,15 +72,18 @@ await runService(log, config.drainMs, async () => {
   const admitCaller = createAdmission(createAuthenticate(config.auth), buckets, log);
   warnOfOpenDoors(config.auth, log);
   const { taskSeconds } = definition.limits;
-  const send = createSend({
-    ...config,
-    taskSeconds,
-    db,
-    ringer,
-    agent,
-    pushConfigs,
-    accept: acceptTasks(db, config),
-  });
+  const accept = acceptTasks(db, config);
+  const send = measuredSend(
+    createSend({
+      ...config,
+      taskSeconds,
+      db,
+      ringer,
+      agent,
+      pushConfigs,
+      accept,
+    }),
+  );
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const operations = createRequestHandler({
     ...config,
@@ -117,7 +123,7 @@ await runService(log, config.drainMs, async () => {
       // With the follower, streams and waits end; the other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
       await ringer.idle();
-      await Promise.all([publisher.close(), scheduler.close()]);
+      await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
   };

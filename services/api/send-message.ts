@@ -19,6 +19,7 @@ import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import { activeTraceparent } from '#shared/runtime/spans.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
 import { callerOf } from './caller.ts';
 import { checkMessage, checkPartSizes } from './check-message.ts';
@@ -94,7 +95,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     statusAt,
     shown: send.shown,
     ...readSchedule(send.request.metadata, Date.now(), parts.taskSeconds),
-    traceparent: null,
+    traceparent: activeTraceparent(),
     webhook:
       webhook === undefined
         ? null
@@ -149,7 +150,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
     workingEvent: JSON.stringify(stateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
     statusAt,
     shown: send.shown,
-    traceparent: null,
+    traceparent: activeTraceparent(),
   });
   switch (result.kind) {
     case 'accepted':

@@ -30,6 +30,7 @@ const deliverSchema = {
     properties: {
       taskId: { type: 'string', pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' },
       configId: { type: 'string', minLength: 1 },
+      traceparent: { type: 'string' },
     },
   },
 };

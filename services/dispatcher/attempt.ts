@@ -14,7 +14,9 @@ import type { Attempt, AttemptOutcome, Recorded, RecordAttempt } from '#shared/d
 import type { Sealer } from '#shared/db/seal.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import { instruments } from '#shared/runtime/instruments.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 import { openSecrets } from '#shared/webhooks/secrets.ts';
@@ -23,6 +25,7 @@ import { Hosts } from './hosts.ts';
 import type { SigningConfig } from './origin.ts';
 import { isUp, outcomeOf } from './outcome.ts';
 import { post, type Posted } from './post.ts';
+import { inWebhookSpan } from './webhook-span.ts';
 
 export interface AttemptParts {
   db: Db;
@@ -35,6 +38,7 @@ export interface AttemptParts {
 }
 
 /**
+ * @param traceparent of the span that asked for it
  * @param goesOn asked once the receiver has taken the webhook: whether its caller goes on with the queue
  * @returns undefined where the attempt no longer counts
  */
@@ -42,6 +46,7 @@ export type MakeAttempt = (
   delivery: ClaimedDelivery,
   record: RecordAttempt,
   goesOn: () => boolean,
+  traceparent: string | undefined,
 ) => Promise<Recorded | undefined>;
 
 /** What was done, and what it means. */
@@ -69,13 +74,18 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
         delivery.config.protocolVersion,
         delivery.mergedFrom,
       );
+      linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
       const posted =
         body === undefined ? noAnswer('the event is no longer stored') : await send(delivery, body);
       passFaultPoint('webhook-posted');
       const durationMs = Math.round(performance.now() - start);
       up = isUp(posted);
-      return { ...posted, startedAt, durationMs, outcome: judge(delivery, posted) };
+      const outcome = judge(delivery, posted);
+      if (body !== undefined && outcome.kind === 'delivered') {
+        instruments.webhookAge.record(body.event.age + durationMs / 1000);
+      }
+      return { ...posted, startedAt, durationMs, outcome };
     } finally {
       entry.leave(up);
     }
@@ -96,6 +106,8 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const { url } = checked;
       const { signing } = parts;
       const headers = await headersOf({ delivery, url, secrets, body, signing, now: Date.now() });
+      const traceparent = activeTraceparent();
+      if (traceparent !== null) headers['traceparent'] = traceparent;
       return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
     } catch (error) {
       log.error({ taskId, configId, err: error }, 'a webhook could not be made');
@@ -103,9 +115,9 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     }
   }
 
-  return async (delivery, record, goesOn) => {
+  return async (delivery, record, goesOn, traceparent) => {
     passFaultPoint('delivery-claimed');
-    const made = await make(delivery);
+    const made = await inWebhookSpan(delivery, traceparent, () => make(delivery));
     const recorded = await record({
       ...made,
       delivery,

@@ -10,10 +10,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Ringer } from '#shared/bells/ringer.ts';
-import type { ClaimedDelivery, ConfigKey } from '#shared/db/claimed-delivery.ts';
+import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
 import { claimDeliveries } from '#shared/db/deliveries.ts';
 import { recordAttempts } from '#shared/db/delivery-attempts.ts';
 import { claimFastDeliveries, recordFastAttempts } from '#shared/db/fast-deliveries.ts';
+import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import { createAttempt, type AttemptParts } from './attempt.ts';
 
 /** How long a bell that came too early is held. Clocks differ; more than that is the bell of something else. */
@@ -31,7 +32,7 @@ export interface DeliverParts extends AttemptParts {
 }
 
 /** Resolves when what was attempted is recorded, or there was nothing to do. */
-export type Deliver = (key: ConfigKey) => Promise<void>;
+export type Deliver = (request: DeliverRequest) => Promise<void>;
 
 /** @throws when the database cannot be reached: the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
@@ -44,23 +45,27 @@ export function createDeliver(parts: DeliverParts): Deliver {
   const attempt = createAttempt(parts);
 
   /** One after the other. */
-  async function attemptInOrder(first: ClaimedDelivery, goesOn: () => boolean): Promise<void> {
+  async function attemptInOrder(
+    first: ClaimedDelivery,
+    goesOn: () => boolean,
+    traceparent: string | undefined,
+  ): Promise<void> {
     let next: ClaimedDelivery | undefined = first;
     while (next !== undefined) {
-      const recorded = await attempt(next, record, goesOn);
+      const recorded = await attempt(next, record, goesOn, traceparent);
       ringer.ring(recorded?.bells ?? []);
       next = recorded?.next;
     }
   }
 
   /** As many at once as may be; each that ends makes room for the next. */
-  async function attemptMany(key: ConfigKey, goesOn: () => boolean): Promise<void> {
+  async function attemptMany(key: DeliverRequest, goesOn: () => boolean): Promise<void> {
     const first = await claimFast({ ...key, limit: fastAtOnce });
     await Promise.all(
       first.map(async (delivery) => {
         let next: ClaimedDelivery | undefined = delivery;
         while (next !== undefined) {
-          const recorded = await attempt(next, recordFast, goesOn);
+          const recorded = await attempt(next, recordFast, goesOn, key.traceparent);
           ringer.ring(recorded?.bells ?? []);
           // What is left then is rung for by the reconciler.
           [next] = goesOn() ? await claimFast({ ...key, limit: 1 }) : [];
@@ -74,7 +79,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     const goesOn = (): boolean => !stopping.aborted && performance.now() < began + longestRunMs;
     for (;;) {
       const claimed = await claim(key);
-      if (claimed.kind === 'claimed') return attemptInOrder(claimed.delivery, goesOn);
+      if (claimed.kind === 'claimed') return attemptInOrder(claimed.delivery, goesOn, key.traceparent);
       if (claimed.kind === 'fast') return attemptMany(key, goesOn);
       if (claimed.kind === 'idle' || performance.now() + claimed.waitMs > began + longestWaitMs) return;
       await delay(claimed.waitMs);

@@ -4,14 +4,17 @@ import { createRinger } from '#shared/bells/ringer.ts';
 import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
+import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
+import { observeGauges } from '#shared/runtime/instruments.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
 import { createApp } from './app.ts';
 import { createDeliver } from './deliver.ts';
@@ -19,17 +22,19 @@ import { createGuardedAgent } from '#shared/net/guarded-agent.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readDispatcherConfig(secrets.env));
-const log = createLogger('dispatcher', config.logLevel);
+const log = createLogger('dispatcher', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
 const { allowHosts } = config.webhookGuard;
 
 await runService(log, config.drainMs, async () => {
+  const telemetry = await startTelemetry('dispatcher', config.telemetry, log);
   const { db, pool } = openDatabase({
     ...config.database,
     applicationName: 'longhaul-dispatcher',
     onError: (error) => log.warn({ error: error.message }, 'an idle database connection failed'),
   });
   void checkCapacity(db, config.database, log);
+  observeGauges(statisticNames, () => readStatistics(db));
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });
@@ -53,7 +58,7 @@ await runService(log, config.drainMs, async () => {
       // Attempts under way end by themselves; one that takes longer than the drain is made again when its lease is over.
       await Promise.all([app.close(), loops.close()]);
       await ringer.idle();
-      await Promise.all([publisher.close(), scheduler.close(), agent.close()]);
+      await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
   };

@@ -5,12 +5,14 @@
  */
 import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Claim } from '#shared/db/leases.ts';
-import type { TurnMessage } from '#shared/gcp/pubsub.ts';
+import type { Sent, TurnMessage } from '#shared/gcp/pubsub.ts';
+import { MovingMean } from '#shared/domain/demand.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { runTurn, type RunParts, type Stopping } from './run-turn.ts';
 import { Slots } from './slots.ts';
+import { inTurnSpan, type TurnSource } from './turn-span.ts';
 
 const roomWaitMs = 2_000;
 
@@ -19,6 +21,7 @@ export interface ConsumeParts extends RunParts {
   keeper: LeaseKeeper;
   ringer: Ringer;
   concurrency: number;
+  pubsub: TurnSource;
   log: Logger;
 }
 
@@ -29,8 +32,10 @@ export interface Consumer {
    * A bell that was pushed: resolves when the turn has ended or was given back, with false where there is no room.
    * The turn is given back before its next step from `soonMs` on, and whatever it does at `nowMs`.
    */
-  runPushed(taskId: string, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
+  runPushed(taskId: string, sent: Sent, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
   readonly running: number;
+  /** How long turns took here lately, in seconds; undefined before the first. */
+  readonly meanSeconds: number | undefined;
   /**
    * Claims nothing more. Turns are given back before their next step, or finish, for `finishMs`; then they are given
    * back as they are.
@@ -41,18 +46,28 @@ export interface Consumer {
 export function createConsumer(parts: ConsumeParts): Consumer {
   const { claim, keeper, ringer, log } = parts;
   const slots = new Slots(parts.concurrency);
+  const mean = new MovingMean();
   const soon = new AbortController();
   const now = new AbortController();
   const stopping: Stopping = { soon: soon.signal, now: now.signal };
 
-  async function claimAndRun(taskId: string, onAnswered: () => void, bounds: Stopping): Promise<void> {
+  async function claimAndRun(
+    taskId: string,
+    sent: Sent,
+    onAnswered: () => void,
+    bounds: Stopping,
+  ): Promise<void> {
     const claimedAt = performance.now();
     const result = await claim(taskId);
     onAnswered();
     if (result.kind !== 'claimed') return;
     passFaultPoint('turn-claimed');
-    ringer.ring(result.bells);
-    await runTurn(parts, result, keeper.hold(result.lease, claimedAt), bounds);
+    const held = keeper.hold(result.lease, claimedAt);
+    await inTurnSpan(result, sent, parts.pubsub, () => {
+      ringer.ring(result.bells);
+      return runTurn(parts, result, held, bounds);
+    });
+    mean.add((performance.now() - claimedAt) / 1000);
   }
 
   async function receive(message: TurnMessage): Promise<void> {
@@ -61,7 +76,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       return;
     }
     try {
-      await claimAndRun(message.taskId, message.ack, stopping);
+      await claimAndRun(message.taskId, message.sent, message.ack, stopping);
     } catch (error) {
       log.warn({ taskId: message.taskId, error: messageOf(error) }, 'a turn could not be claimed');
       message.nack();
@@ -72,14 +87,14 @@ export function createConsumer(parts: ConsumeParts): Consumer {
 
   return {
     onTurn: (message) => void receive(message),
-    runPushed: async (taskId, { soonMs, nowMs }) => {
+    runPushed: async (taskId, sent, { soonMs, nowMs }) => {
       if (soon.signal.aborted || !(await slots.take(0))) return false;
       try {
         const bounds = {
           soon: AbortSignal.any([soon.signal, AbortSignal.timeout(soonMs)]),
           now: AbortSignal.any([now.signal, AbortSignal.timeout(nowMs)]),
         };
-        await claimAndRun(taskId, () => undefined, bounds);
+        await claimAndRun(taskId, sent, () => undefined, bounds);
         return true;
       } finally {
         slots.give();
@@ -87,6 +102,9 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     },
     get running() {
       return slots.taken;
+    },
+    get meanSeconds() {
+      return mean.value;
     },
     drain: async (finishMs) => {
       soon.abort(new Error('the worker is stopping'));

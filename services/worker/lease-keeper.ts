@@ -6,6 +6,7 @@
 import type { Db } from '#shared/db/database.ts';
 import { extendLeases, heldLeases, type Lease } from '#shared/db/leases.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
+import { instruments } from '#shared/runtime/instruments.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 
 const lookMs = 500;
@@ -67,6 +68,7 @@ export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Lo
 
   function lose(entry: Entry, why: string): void {
     held.delete(entry.lease.taskId);
+    instruments.leasesLost.record(1, { 'longhaul.lease.reason': why });
     entry.lost.abort(new LeaseLostError(`task ${entry.lease.taskId} is no longer this worker's: ${why}`));
   }
 

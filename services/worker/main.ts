@@ -7,7 +7,9 @@ import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { claimTurns } from '#shared/db/leases.ts';
 import { spentTodayReader } from '#shared/db/ledger.ts';
+import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
 import { writeTurns } from '#shared/db/turns.ts';
+import { wantedTurns } from '#shared/domain/demand.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
@@ -16,8 +18,10 @@ import { environment } from '#shared/runtime/config/environment.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
+import { observeGauges } from '#shared/runtime/instruments.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
 import { createConsumer } from './consume.ts';
 import { deadLetter, pullBells } from './pull.ts';
@@ -26,11 +30,12 @@ import { createLeaseKeeper } from './lease-keeper.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readWorkerConfig(secrets.env));
-const log = createLogger('worker', config.logLevel);
+const log = createLogger('worker', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
 await runService(log, config.drainMs, async () => {
+  const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool } = openDatabase({
     ...config.database,
     applicationName: 'longhaul-worker',
@@ -41,6 +46,7 @@ await runService(log, config.drainMs, async () => {
     ...config,
     secretOf: (name) => secrets.env[name],
     spentToday: spentTodayReader(db),
+    captureContent: config.telemetry.captureContent,
   });
   const publisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
@@ -51,6 +57,12 @@ await runService(log, config.drainMs, async () => {
   const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
   const write = writeTurns(db, { bellGraceSeconds });
   const consumer = createConsumer({ ...config, db, agent, claim, write, keeper, ringer, log });
+  observeGauges([...statisticNames, 'turnsRunning', 'turnsWanted'], async () => {
+    const statistics = await readStatistics(db);
+    const { turnsWaiting: waiting, turnsLeased: running } = statistics;
+    const turnsWanted = wantedTurns({ running, waiting, meanSeconds: consumer.meanSeconds });
+    return { ...statistics, turnsRunning: consumer.running, turnsWanted };
+  });
   const sources = config.push === undefined ? pullBells(db, pubsub, config.concurrency, consumer, log) : [];
 
   const app = fastify({ forceCloseConnections: true });
@@ -70,7 +82,7 @@ await runService(log, config.drainMs, async () => {
       await Promise.allSettled([...closed, consumer.drain((config.drainMs * 2) / 3)]);
       await agent.close?.();
       await Promise.all([keeper.close(), loops.close(), ringer.idle(), app.close()]);
-      await Promise.all([publisher.close(), scheduler.close()]);
+      await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
   };

@@ -5,7 +5,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, type CheckCaller } from '#shared/gcp/caller-auth.ts';
-import { parseTurn } from '#shared/gcp/pubsub.ts';
+import { parseTurn, type Sent } from '#shared/gcp/pubsub.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consume.ts';
 
@@ -46,7 +46,7 @@ export function registerPush(app: FastifyInstance, parts: PushParts): void {
       log.error('a pushed message is not {taskId, turn}; it was dropped');
       return reply.code(204).send();
     }
-    const had = await consumer.runPushed(turn.taskId, bounds);
+    const had = await consumer.runPushed(turn.taskId, turn.sent, bounds);
     return had ? reply.code(204).send() : reply.code(429).header('retry-after', '5').send();
   });
 
@@ -57,8 +57,24 @@ export function registerPush(app: FastifyInstance, parts: PushParts): void {
   });
 }
 
+interface PushedMessage {
+  data?: unknown;
+  publishTime?: unknown;
+  attributes?: Record<string, unknown>;
+}
+
 /** The wrapped form of a push: `{"message": {"data": "<base64>"}, "subscription": "…"}`. */
-function turnOf(body: unknown): { taskId: string; turn: number } | undefined {
-  const data = (body as { message?: { data?: unknown } } | null)?.message?.data;
-  return typeof data === 'string' ? parseTurn(Buffer.from(data, 'base64')) : undefined;
+function turnOf(body: unknown): { taskId: string; turn: number; sent: Sent } | undefined {
+  const message = (body as { message?: PushedMessage } | null)?.message;
+  const turn = typeof message?.data === 'string' ? parseTurn(Buffer.from(message.data, 'base64')) : undefined;
+  if (turn === undefined) return undefined;
+  const at = Date.parse(String(message?.publishTime));
+  const traceparent = message?.attributes?.['traceparent'];
+  return {
+    ...turn,
+    sent: {
+      at: Number.isNaN(at) ? Date.now() : at,
+      traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+    },
+  };
 }

@@ -21,7 +21,9 @@ import { backoffSeconds } from '#shared/domain/backoff.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import { usageMetadata, type Usage } from '#shared/domain/usage.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import { instruments } from '#shared/runtime/instruments.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { linkActive } from '#shared/runtime/spans.ts';
 import { untilAborted } from './abandon.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
 import { insist } from './insist.ts';
@@ -47,12 +49,13 @@ export interface Stopping {
   now: AbortSignal;
 }
 
+/** @returns how it ended: a state, `release`, or what kept its end from being stored */
 export async function runTurn(
   parts: RunParts,
   claimed: Claimed,
   held: HeldLease,
   stopping: Stopping,
-): Promise<void> {
+): Promise<string> {
   const { lease, attempts } = claimed;
   const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
   const began = performance.now();
@@ -63,10 +66,15 @@ export async function runTurn(
     parts.ringer.ring(bells);
     const end = finish.kind === 'end' ? finish.state : finish.kind;
     log.info({ end, attempts, ms: Math.round(performance.now() - began) }, 'turn ended');
+    return end;
   } catch (error) {
     // Nothing was written: the turn is somebody else's now, or will be when this lease has run out.
-    if (error instanceof LeaseLostError) log.info({ reason: error.message }, 'turn lost');
-    else log.error({ err: error }, 'the end of a turn could not be stored');
+    if (error instanceof LeaseLostError) {
+      log.info({ reason: error.message }, 'turn lost');
+      return 'lost';
+    }
+    log.error({ err: error }, 'the end of a turn could not be stored');
+    return 'not stored';
   } finally {
     held.release();
   }
@@ -79,6 +87,7 @@ async function attempt(
   const { held, attempts, stopping, log } = turn;
   const input = await insist(held, log, () => readTurnInput(db, held.lease, maxEarlierTurns));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
+  linkActive(input.traceparent);
   const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);
   const outOfTime = timeIsUp(turnSeconds, input.begunSecondsAgo);
   const signal = AbortSignal.any([held.lost, stopping.now, outOfTime]);
@@ -110,6 +119,7 @@ async function attempt(
     if (error instanceof ParkedError) {
       const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
       log.info({ delaySeconds, reason: error.message }, 'turn parked');
+      instruments.turnsParked.record(1);
       return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
     }
     const cause = messageOf(error);

@@ -25,6 +25,7 @@ import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-st
 import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { runWithPolicy } from './step-policy.ts';
+import { inStepSpan } from './step-span.ts';
 
 export interface OwnTurn extends Turn {
   /** @throws {FatalError} when the agent has ended without asking for a step that it had finished before */
@@ -86,16 +87,18 @@ export function createTurn(parts: TurnParts): OwnTurn {
       return run(context);
     };
     const policy = { timeoutSeconds: parts.stepSeconds, ...options };
-    const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
-    passFaultPoint('step-run');
-    const output: Json = result ?? null;
-    const usage = options.usage?.(output);
-    if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
-    const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
-    // What has run is not to run again because the database is away for a moment.
-    await insist(held, log, () => store([], [record]));
-    passFaultPoint('step-recorded');
-    return result;
+    return inStepSpan(place, async () => {
+      const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
+      passFaultPoint('step-run');
+      const output: Json = result ?? null;
+      const usage = options.usage?.(output);
+      if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
+      const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
+      // What has run is not to run again because the database is away for a moment.
+      await insist(held, log, () => store([], [record]));
+      passFaultPoint('step-recorded');
+      return result;
+    });
   }
 
   /** A finished step that stood at or before this place, and that the agent has not asked for, cannot be matched. */

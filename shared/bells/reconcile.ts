@@ -7,6 +7,7 @@ import { failOverdueTasks } from '../db/overdue.ts';
 import { ringForOverdueDeliveries, ringForOverdueTurns } from '../db/reconcile.ts';
 import { removeExpiredSends, removeOldTasks } from '../db/retention.ts';
 import type { BellConfig } from '../runtime/config/common.ts';
+import { instruments } from '../runtime/instruments.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Ringer } from './ringer.ts';
 
@@ -33,7 +34,10 @@ export async function reconcile(parts: {
   for (const [name, look] of Object.entries(looks)) {
     const { bells, looked } = await look();
     await ringer.ringAll(bells);
-    if (looked > 0) found[name] = looked;
+    if (looked > 0) {
+      found[name] = looked;
+      instruments.overdueFound.record(looked, { 'longhaul.overdue.kind': name });
+    }
     more ||= looked >= batch;
   }
   if (retentionSeconds > 0) {

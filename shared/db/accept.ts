@@ -120,7 +120,8 @@ async function accept(
       select task_id, 1, 'user', message, modes from fresh
     ),
     event as (
-      insert into events (task_id, seq, kind, payload) select task_id, 1, 'state', event from fresh
+      insert into events (task_id, seq, kind, payload, traceparent)
+      select task_id, 1, 'state', event, traceparent from fresh
     ),
     hook as (
       insert into webhook_configs

@@ -76,7 +76,7 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
         .execute();
       await trx
         .updateTable('tasks')
-        .set({ shown: sql`shown or ${followUp.shown}` })
+        .set({ shown: sql`shown or ${followUp.shown}`, ...(traceparent !== null && { traceparent }) })
         .$if(gate.resumed, (query) =>
           query.set({ state: 'TASK_STATE_WORKING', status_at: followUp.statusAt, status_message: null }),
         )
@@ -173,7 +173,8 @@ async function writeStateEvent(
       from gates where task_id = ${event.taskId}
     ),
     event as (
-      insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
+      insert into events (task_id, seq, kind, payload, traceparent)
+      select task_id, seq, kind, payload, ${event.traceparent} from new_event
     ),
     ${deliveriesOf(options.bellGraceSeconds)},
     bell as (

@@ -54,6 +54,7 @@ create table events (
   payload json not null,
   created_at timestamp with time zone not null default now(),
   tx xid8 not null default pg_current_xact_id(),
+  traceparent text,
   PRIMARY KEY (task_id, seq)
 );
 CREATE INDEX events_by_tx ON public.events USING btree (tx);

@@ -60,6 +60,7 @@ export interface Database {
     payload: JSONColumnType<EventPayload>;
     created_at: TimeOrNow;
     tx: Generated<string>;
+    traceparent: string | null;
   };
   artifacts: {
     task_id: string;

@@ -22,14 +22,21 @@ export interface TaskAsOf {
   metadata?: JsonObject;
 }
 
-export async function readEvent(
-  db: Db,
-  taskId: string,
-  seq: number,
-): Promise<{ kind: EventKind; payload: EventPayload } | undefined> {
+export interface StoredEvent {
+  kind: EventKind;
+  payload: EventPayload;
+  /** Of the span in which it was written. */
+  traceparent: string | null;
+  /** In seconds. */
+  age: number;
+}
+
+const ageInSeconds = sql<number>`extract(epoch from now() - created_at)::float8`;
+
+export async function readEvent(db: Db, taskId: string, seq: number): Promise<StoredEvent | undefined> {
   return db
     .selectFrom('events')
-    .select(['kind', 'payload'])
+    .select(['kind', 'payload', 'traceparent', ageInSeconds.as('age')])
     .where('task_id', '=', taskId)
     .where('seq', '=', seq)
     .executeTakeFirst();

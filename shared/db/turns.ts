@@ -16,6 +16,7 @@ import type { Db } from './database.ts';
 import { deliveriesOf, fewRows, isRunnable, notifyFollowers } from './fragments.ts';
 import { lockHeldLeases, type Lease } from './leases.ts';
 import { entriesOf } from './ledger.ts';
+import { activeTraceparent } from '../runtime/spans.ts';
 
 export interface NewEvent {
   kind: Exclude<EventKind, 'state'>;
@@ -72,6 +73,9 @@ export interface TurnWrite {
   finish?: TurnEnd | TurnRelease;
 }
 
+/** `traceparent`: of the span in which it is written, for the webhooks of its events. */
+type TracedWrite = TurnWrite & { traceparent: string | null };
+
 export interface TurnWritten {
   bells: Bell[];
 }
@@ -80,13 +84,13 @@ export interface TurnWritten {
 export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
 
 export function writeTurns(db: Db, options: { bellGraceSeconds: number }): WriteTurn {
-  const write = combine((writes: readonly TurnWrite[]) => writeSet(db, options.bellGraceSeconds, writes), {
+  const write = combine((writes: readonly TracedWrite[]) => writeSet(db, options.bellGraceSeconds, writes), {
     max: 128,
     lanes: 2,
     key: (one) => one.lease.taskId,
   });
   return async (one) => {
-    const written = await write(one);
+    const written = await write({ ...one, traceparent: activeTraceparent() });
     if (written === undefined)
       throw new LeaseLostError(`task ${one.lease.taskId} is no longer this worker's`);
     return written;
@@ -98,7 +102,7 @@ type Row = { task_id: string; turn: number; traceparent: string | null } & BellC
 async function writeSet(
   db: Db,
   bellGraceSeconds: number,
-  writes: readonly TurnWrite[],
+  writes: readonly TracedWrite[],
 ): Promise<(TurnWritten | undefined)[]> {
   const rows = await runSet(db, bellGraceSeconds, writes);
   const missed = writes.filter((write) => !rows.has(write.lease.taskId));
@@ -118,7 +122,7 @@ async function writeSet(
 async function runLocked(
   db: Db,
   bellGraceSeconds: number,
-  writes: readonly TurnWrite[],
+  writes: readonly TracedWrite[],
 ): Promise<Map<string, Row>> {
   return db.transaction().execute(async (trx) => {
     const held = await lockHeldLeases(
@@ -133,10 +137,10 @@ async function runLocked(
 async function runSet(
   db: Db,
   bellGraceSeconds: number,
-  writes: readonly TurnWrite[],
+  writes: readonly TracedWrite[],
 ): Promise<Map<string, Row>> {
   const sorted = writes.toSorted((a, b) => (a.lease.taskId < b.lease.taskId ? -1 : 1));
-  const column = <T>(of: (write: TurnWrite) => T) => sorted.map(of);
+  const column = <T>(of: (write: TracedWrite) => T) => sorted.map(of);
   const ends = column((write) => (write.finish?.kind === 'end' ? write.finish : undefined));
   const releases = column((write) => (write.finish?.kind === 'release' ? write.finish : undefined));
   const end = <K extends keyof TurnEnd>(name: K) => ends.map((one) => one?.[name] ?? null);
@@ -165,10 +169,11 @@ async function runSet(
         ${column((write) => write.finish?.error ?? null)}::text[],
         ${column((write) => (write.taskUsage === undefined ? null : JSON.stringify(write.taskUsage)))}::json[],
         ${releases.map((one) => one?.delaySeconds ?? null)}::float8[],
-        ${releases.map((one) => one?.countAttempt ?? null)}::boolean[]
+        ${releases.map((one) => one?.countAttempt ?? null)}::boolean[],
+        ${column((write) => write.traceparent)}::text[]
       ) as input (
         task_id, own_turn, fence, events, stepped, end_class, yields, state, payload, payload_if_continued, status_at, message,
-        direct, error, usage, delay, count_attempt
+        direct, error, usage, delay, count_attempt, traceparent
       ) ${fewRows(sorted.length)}
     ),
     gate as (
@@ -198,7 +203,7 @@ async function runSet(
         and g.config_rev = seen.config_rev
       returning g.task_id, g.turn, g.last_event, g.config_rev, g.state_class, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
-        input.error, input.usage, input.delay, input.own_turn,
+        input.error, input.usage, input.delay, input.own_turn, input.traceparent,
         input.end_class is not null and g.state_class = 0 as continued
     ),
     answer as (
@@ -207,7 +212,7 @@ async function runSet(
       on conflict (task_id, turn, role) do update set message = excluded.message
     ),
     given_event as (
-      select given.*, gate.own_turn, gate.last_event - gate.events + given.ordinal as seq, gate.config_rev
+      select given.*, gate.own_turn, gate.last_event - gate.events + given.ordinal as seq, gate.config_rev, gate.traceparent
       from unnest(
         ${events.map((event) => event.taskId)}::uuid[], ${events.map((event) => event.ordinal)}::int[],
         ${events.map((event) => event.kind)}::text[], ${events.map((event) => event.payload)}::json[],
@@ -242,15 +247,16 @@ async function runSet(
         set turn = excluded.turn, seq = excluded.seq, artifact = excluded.artifact
     ),
     new_event as (
-      select task_id, seq, kind, artifact_id, payload, false as settles, config_rev from given_event
+      select task_id, seq, kind, artifact_id, payload, false as settles, config_rev, traceparent
+      from given_event
       union all
       select task_id, last_event, case when continued then 'progress' else 'state' end, null,
-        case when continued then payload_if_continued else payload end, not continued, config_rev
+        case when continued then payload_if_continued else payload end, not continued, config_rev, traceparent
       from gate where end_class is not null
     ),
     event as (
-      insert into events (task_id, seq, kind, artifact_id, payload)
-      select task_id, seq, kind, artifact_id, payload from new_event
+      insert into events (task_id, seq, kind, artifact_id, payload, traceparent)
+      select task_id, seq, kind, artifact_id, payload, traceparent from new_event
     ),
     step as (
       insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at)

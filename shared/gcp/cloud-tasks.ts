@@ -8,11 +8,14 @@ import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
 import type { ScheduleDelivery } from '../bells/ringer.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
+import { inProducerSpan } from '../runtime/spans.ts';
 
 /** What Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {
   taskId: string;
   configId: string;
+  /** Of the span that asks: in the body, because platforms put their own into the header. */
+  traceparent?: string;
 }
 
 export interface DeliveryScheduler {
@@ -31,36 +34,44 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
   const { project, location, queue, dispatcherUrl, serviceAccount } = config;
 
   return {
-    scheduleDelivery: async ({ id, taskId, configId, dueAt }) => {
-      const client = await (opening ??= openClient(config));
-      const parent = client.queuePath(project, location, queue);
-      const now = Date.now();
-      const dueMs = Math.min(dueAt.getTime(), now + furthestMs);
-      const request: DeliverRequest = { taskId, configId };
-      const task = {
-        name: `${parent}/tasks/${nameOf(taskId, configId, id)}`,
-        ...(dueMs > now && { scheduleTime: timestamp(dueMs) }),
-        httpRequest: {
-          httpMethod: 'POST' as const,
-          url: `${dispatcherUrl}/deliver`,
-          headers: { 'Content-Type': 'application/json' },
-          body: Buffer.from(JSON.stringify(request)),
-          ...(serviceAccount !== undefined && {
-            oidcToken: { serviceAccountEmail: serviceAccount, audience: dispatcherUrl },
-          }),
-        },
-      };
-      try {
-        await client.createTask({ parent, task }, { timeout: callTimeoutMs });
-      } catch (error) {
-        if ((error as { code?: unknown }).code !== alreadyExists) throw error;
-      }
+    scheduleDelivery: async (bell) => {
+      const attributes = { 'messaging.system': 'gcp_cloud_tasks', 'longhaul.task.id': bell.taskId };
+      await inProducerSpan(queue, attributes, null, (traceparent) => createTask(bell, traceparent));
     },
     close: async () => {
       const client = await opening?.catch(() => undefined);
       await client?.close();
     },
   };
+
+  async function createTask(
+    { id, taskId, configId, dueAt }: Parameters<ScheduleDelivery>[0],
+    traceparent: string | null,
+  ): Promise<void> {
+    const client = await (opening ??= openClient(config));
+    const parent = client.queuePath(project, location, queue);
+    const now = Date.now();
+    const dueMs = Math.min(dueAt.getTime(), now + furthestMs);
+    const request: DeliverRequest = { taskId, configId, ...(traceparent !== null && { traceparent }) };
+    const task = {
+      name: `${parent}/tasks/${nameOf(taskId, configId, id)}`,
+      ...(dueMs > now && { scheduleTime: timestamp(dueMs) }),
+      httpRequest: {
+        httpMethod: 'POST' as const,
+        url: `${dispatcherUrl}/deliver`,
+        headers: { 'Content-Type': 'application/json' },
+        body: Buffer.from(JSON.stringify(request)),
+        ...(serviceAccount !== undefined && {
+          oidcToken: { serviceAccountEmail: serviceAccount, audience: dispatcherUrl },
+        }),
+      },
+    };
+    try {
+      await client.createTask({ parent, task }, { timeout: callTimeoutMs });
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== alreadyExists) throw error;
+    }
+  }
 }
 
 /** A hash spreads the names: Cloud Tasks slows down on names that follow one another. */

@@ -8,6 +8,7 @@ import type { PublishTurn } from '../bells/ringer.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import { standInOptions } from './stand-in.ts';
+import { inProducerSpan } from '../runtime/spans.ts';
 
 /** The stand-in takes no credentials; without this the client would look for some, at length. */
 function createClient({ project, emulatorHost }: PubSubConfig): PubSub {
@@ -34,7 +35,7 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
     ...(config.emulatorHost !== undefined && standInOptions(config.emulatorHost)),
   });
   const topic = `projects/${config.project}/topics/${config.topic}`;
-  const publishTurn = combine(
+  const publish = combine(
     async (bells: readonly Parameters<PublishTurn>[0][]) => {
       const messages = bells.map(({ taskId, turn, traceparent }) => ({
         data: Buffer.from(JSON.stringify({ taskId, turn })),
@@ -45,13 +46,33 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
     },
     { max: 500, lanes: 8 },
   );
-  return { publishTurn, close: () => client.close() };
+  return {
+    publishTurn: async (bell) => {
+      const { taskId, turn } = bell;
+      const attributes = {
+        'messaging.system': 'gcp_pubsub',
+        'longhaul.task.id': taskId,
+        'longhaul.turn': turn,
+      };
+      await inProducerSpan(config.topic, attributes, bell.traceparent, (traceparent) =>
+        publish({ ...bell, traceparent }),
+      );
+    },
+    close: () => client.close(),
+  };
+}
+
+/** Of a message: when it was sent, in milliseconds since 1970, and by which span. */
+export interface Sent {
+  at: number;
+  traceparent: string | undefined;
 }
 
 /** One delivery of a turn's bell. */
 export interface TurnMessage {
   taskId: string;
   turn: number;
+  sent: Sent;
   ack: () => void;
   /** Has it delivered again, to this or another worker. */
   nack: () => void;
@@ -107,7 +128,8 @@ export function pullTurns(
       message.ack();
       return;
     }
-    onTurn({ ...turn, ack: () => message.ack(), nack: () => message.nack() });
+    const sent = { at: message.publishTime.getTime(), traceparent: message.attributes['traceparent'] };
+    onTurn({ ...turn, sent, ack: () => message.ack(), nack: () => message.nack() });
   }
 
   return {

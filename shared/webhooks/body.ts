@@ -6,7 +6,14 @@
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
 import type { Db } from '../db/database.ts';
-import { readChunks, readEvent, readStatusAsOf, readTaskAsOf, readTaskStatus } from '../db/task-as-of.ts';
+import {
+  readChunks,
+  readEvent,
+  readStatusAsOf,
+  readTaskAsOf,
+  readTaskStatus,
+  type StoredEvent,
+} from '../db/task-as-of.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { classOf, stateClass } from '../domain/task.ts';
 import { webhooksExtensionUri } from './options.ts';
@@ -16,6 +23,7 @@ export interface WebhookBody {
   contentType: string;
   /** The whole would have been too large: this is the status, and the receiver may fetch the rest. */
   truncated: boolean;
+  event: Pick<StoredEvent, 'traceparent' | 'age'>;
 }
 
 const v03 = new V03PushNotificationSerializer();
@@ -69,7 +77,7 @@ export async function readWebhookBody(
   const json = written.find(fits) ?? written.at(-1);
   if (json === undefined) return undefined;
   const contentType = legacy ? 'application/json' : 'application/a2a+json';
-  return { json, contentType, truncated: json !== written[0] };
+  return { json, contentType, truncated: json !== written[0], event };
 }
 
 /** Tells the state of the task as it is, and that it is a test. */
@@ -77,7 +85,7 @@ async function testEvent(db: Db, taskId: string): ReturnType<typeof readEvent> {
   const task = await readTaskStatus(db, taskId);
   if (task === undefined) return undefined;
   const statusUpdate = { ...task, metadata: { [webhooksExtensionUri]: { test: true } } };
-  return { kind: 'progress', payload: { statusUpdate } };
+  return { kind: 'progress', payload: { statusUpdate }, traceparent: null, age: 0 };
 }
 
 function inV03(form: string): string {

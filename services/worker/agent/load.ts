@@ -16,14 +16,15 @@ export interface LoadAgentOptions {
   spentToday?: GeminiAgentOptions['spentToday'];
   /** The variables that a definition names as `${env:NAME}`. */
   secretOf: (name: string) => string | undefined;
+  captureContent?: boolean;
 }
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule, gemini, spentToday, secretOf } = options;
+  const { agentFile, agentModule, gemini, spentToday, secretOf, captureContent = false } = options;
   if (agentModule === undefined) {
     if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
-    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), spentToday });
+    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), spentToday, captureContent });
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };

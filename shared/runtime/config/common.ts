@@ -3,6 +3,7 @@ import { parseEncryptionKeys, type EncryptionKeys } from '../../db/seal.ts';
 import { parseSigningKeys, type WebhookKey } from '../../webhooks/signing-keys.ts';
 import { faultPointNames, parseFaultPoint, type FaultPoint } from '../fault-points.ts';
 import type { EnvReader } from './env-reader.ts';
+import { readTelemetry, type TelemetryConfig } from './telemetry.ts';
 
 export interface CommonConfig {
   logLevel: string;
@@ -12,6 +13,7 @@ export interface CommonConfig {
   drainMs: number;
   /** Where the process kills itself; for tests. */
   faultPoint: FaultPoint | undefined;
+  telemetry: TelemetryConfig;
 }
 
 export interface PubSubConfig {
@@ -63,6 +65,7 @@ export function readCommon(reader: EnvReader, port: number): CommonConfig {
     port: reader.number('PORT', port, { min: 0, max: 65_535 }),
     drainMs: 1000 * reader.number('DRAIN_SECONDS', 8, { min: 0, max: 600, whole: false }),
     faultPoint: readFaultPoint(reader),
+    telemetry: readTelemetry(reader),
   };
 }
 

@@ -29,6 +29,8 @@ export interface GeminiAgentOptions {
   spentToday?:
     ((owner: { tenant: string; owner: string }) => Promise<{ tokens: number; cost: number }>) | undefined;
   backoff?: Backoff;
+  /** What is said to the model and by it goes into telemetry. */
+  captureContent?: boolean;
 }
 
 /** @throws {Error} when no credentials are configured */
@@ -38,8 +40,9 @@ export function createGeminiAgent({
   mcp,
   spentToday = refuseLimits,
   backoff = defaultBackoff,
+  captureContent = false,
 }: GeminiAgentOptions): Agent {
-  const model: Model = { client: createGeminiClient(client), fetch: createFetch(), backoff };
+  const model: Model = { client: createGeminiClient(client), fetch: createFetch(), backoff, captureContent };
 
   async function toolsOf({ mcpServers, toolModules }: AgentDefinition): Promise<readonly Tool[]> {
     const inCode = [...tools, ...(await loadToolModules(toolModules))];

@@ -10,6 +10,7 @@ import type { StepContext } from '../agent.ts';
 import { CredentialsError } from '../credentials-error.ts';
 import { askUser, questionOf } from './ask-user.ts';
 import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
+import { inToolSpan } from './tool-span.ts';
 import type { Tool } from './tool.ts';
 
 export type Call = FunctionCall & { name: string };
@@ -59,10 +60,8 @@ async function answerTo(
         if (tool === undefined) return { response: { error: unknown(name, tools) }, ms: 0 };
         await turn.progress(`Calling ${name} …`);
         const started = performance.now();
-        const response = await run(tool, input.args, {
-          ...step,
-          signal: AbortSignal.any([step.signal, deadline]),
-        });
+        const signal = AbortSignal.any([step.signal, deadline]);
+        const response = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));
         return { response, ms: Math.round(performance.now() - started) };
       },
       { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },

@@ -32,6 +32,7 @@ import { add, partsOfUser } from './contents.ts';
 import { usageOf } from './cost.ts';
 import { callModel } from './model-call.ts';
 import type { Model } from './model-call.ts';
+import { inModelSpan } from './model-span.ts';
 import { contentOf, textOf } from './record.ts';
 import type { ModelRecord } from './record.ts';
 import type { LoopTurn } from './recorded-turn.ts';
@@ -205,7 +206,8 @@ export class Loop {
       async ({ signal }) => {
         live = true;
         if (this.#budget.limitsOwner) this.#budget.checkOwner(await this.#spentToday());
-        return callModel(this.#model, request, answer, AbortSignal.any([signal, deadline]));
+        const bound = AbortSignal.any([signal, deadline]);
+        return inModelSpan(this.#model, request, () => callModel(this.#model, request, answer, bound));
       },
       {
         input: { model: request.model, contents: contents.length },

@@ -19,6 +19,8 @@ export interface Model {
   client: GoogleGenAI;
   fetch: Fetch;
   backoff: Backoff;
+  /** What is said goes into the spans of the calls. */
+  captureContent: boolean;
 }
 
 export interface ModelRequest {

@@ -1,0 +1,136 @@
+/**
+ * Exports traces and metrics by OTLP, where that is configured. This is the one file that knows OpenTelemetry's SDK, and
+ * it loads it only then: the rest of the code speaks to its API, which does nothing until a provider is registered.
+ *
+ * A span that begins a trace is recorded where one that it is linked to is: a task is traced whole or not at all,
+ * though it is made of several traces (see spans.ts).
+ */
+import { randomUUID } from 'node:crypto';
+import { diag, DiagLogLevel, metrics, trace, TraceFlags } from '@opentelemetry/api';
+import type { Sampler } from '@opentelemetry/sdk-trace-node';
+import { messageOf, type Logger } from './log.ts';
+import type { TelemetryConfig } from './config/telemetry.ts';
+
+export interface Telemetry {
+  /** Exports what is left. */
+  close(): Promise<void>;
+}
+
+/** The Telemetry API takes no more data points in one request. */
+const pointsPerRequest = 200;
+/** A collector that does not answer must not hold up the end of the process. */
+const lastExportMs = 2_000;
+
+/** @param service as in logs: its telemetry is of `longhaul-<service>`, unless `OTEL_SERVICE_NAME` says otherwise */
+export async function startTelemetry(
+  service: string,
+  config: TelemetryConfig,
+  log: Logger,
+): Promise<Telemetry> {
+  const providers = config.traces || config.metrics ? await startProviders(service, config, log) : [];
+  return {
+    close: async () => {
+      const closed = Promise.allSettled(providers.map((provider) => provider.shutdown()));
+      await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, lastExportMs).unref())]);
+    },
+  };
+}
+
+async function startProviders(
+  service: string,
+  config: TelemetryConfig,
+  log: Logger,
+): Promise<{ shutdown(): Promise<void> }[]> {
+  const warn = (message: string): void => log.warn({ reason: message }, 'telemetry could not be exported');
+  const ignore = (): void => undefined;
+  diag.setLogger(
+    { error: warn, warn: ignore, info: ignore, debug: ignore, verbose: ignore },
+    { logLevel: DiagLogLevel.ERROR },
+  );
+  const { detectResources, envDetector, defaultResource, resourceFromAttributes } =
+    await import('@opentelemetry/resources');
+  const resource = defaultResource()
+    .merge(
+      resourceFromAttributes({
+        'service.name': `longhaul-${service}`,
+        'service.instance.id': randomUUID(),
+        ...(config.project !== undefined && { 'gcp.project_id': config.project }),
+      }),
+    )
+    .merge(detectResources({ detectors: [envDetector] }));
+  const options = config.google ? { headers: await googleHeaders(log) } : {};
+  return Promise.all([
+    ...(config.traces ? [startTraces()] : []),
+    ...(config.metrics ? [startMetrics()] : []),
+  ]);
+
+  async function startTraces() {
+    const [{ BatchSpanProcessor, NodeTracerProvider }, { OTLPTraceExporter }] = await Promise.all([
+      import('@opentelemetry/sdk-trace-node'),
+      import('@opentelemetry/exporter-trace-otlp-proto'),
+    ]);
+    const provider = new NodeTracerProvider({
+      resource,
+      sampler: await createSampler(config),
+      spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter(options))],
+    });
+    provider.register();
+    return provider;
+  }
+
+  async function startMetrics() {
+    const [{ MeterProvider, PeriodicExportingMetricReader }, { OTLPMetricExporter }] = await Promise.all([
+      import('@opentelemetry/sdk-metrics'),
+      import('@opentelemetry/exporter-metrics-otlp-proto'),
+    ]);
+    const reader = new PeriodicExportingMetricReader({
+      exporter: new OTLPMetricExporter(options),
+      exportIntervalMillis: config.metricIntervalMs,
+      exportTimeoutMillis: Math.min(10_000, config.metricIntervalMs),
+      maxExportBatchSize: pointsPerRequest,
+    });
+    const provider = new MeterProvider({ resource, readers: [reader] });
+    metrics.setGlobalMeterProvider(provider);
+    return provider;
+  }
+}
+
+async function createSampler({ sampler, sampledRatio }: TelemetryConfig): Promise<Sampler> {
+  const {
+    AlwaysOffSampler,
+    AlwaysOnSampler,
+    ParentBasedSampler,
+    SamplingDecision,
+    TraceIdRatioBasedSampler,
+  } = await import('@opentelemetry/sdk-trace-node');
+  const root = sampler.endsWith('always_on')
+    ? new AlwaysOnSampler()
+    : sampler.endsWith('always_off')
+      ? new AlwaysOffSampler()
+      : new TraceIdRatioBasedSampler(sampledRatio);
+  const configured = sampler.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
+  return {
+    shouldSample: (context, traceId, name, kind, attributes, links) => {
+      if (links.length === 0 || trace.getSpanContext(context) !== undefined) {
+        return configured.shouldSample(context, traceId, name, kind, attributes, links);
+      }
+      const recorded = links.some((link) => (link.context.traceFlags & TraceFlags.SAMPLED) !== 0);
+      return { decision: recorded ? SamplingDecision.RECORD_AND_SAMPLED : SamplingDecision.NOT_RECORD };
+    },
+    toString: () => `LinkBased{${configured.toString()}}`,
+  };
+}
+
+/** The exporter must not see an error of these: without the header its request is refused, and that is told. */
+async function googleHeaders(log: Logger): Promise<() => Promise<Record<string, string>>> {
+  const { GoogleAuth } = await import('google-auth-library');
+  const auth = new GoogleAuth({ scopes: 'https://www.googleapis.com/auth/cloud-platform' });
+  return async () => {
+    try {
+      return Object.fromEntries(await auth.getRequestHeaders());
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'there are no credentials for telemetry');
+      return {};
+    }
+  };
+}
