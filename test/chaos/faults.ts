@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outside } from './outside.ts';
 import type { Chance } from './random.ts';
-import { watchRecovery, type Recovery } from './recovery.ts';
+import { watchRecovery, type FoundRecovery, type Recovery } from './recovery.ts';
 import type { Kind, Member, System } from './system.ts';
 
 export interface Fault {
@@ -16,6 +16,12 @@ export interface Fault {
   pid: number | undefined;
   from: number;
   until: number;
+}
+
+/** A bell that Pub/Sub lost, or delayed. */
+export interface Astray {
+  taskId: string;
+  at: number;
 }
 
 export interface Faults {
@@ -29,8 +35,9 @@ export function startFaults(
   system: System,
   outside: Outside,
   chance: Chance,
-  { modelFails, faultEveryMs }: { modelFails: boolean; faultEveryMs: number },
+  options: { modelFails: boolean; faultEveryMs: number; astray: readonly Astray[] },
 ): Faults {
+  const { modelFails, faultEveryMs, astray } = options;
   const log: Fault[] = [];
   const recoveries: Recovery[] = [];
   const stopping = new AbortController();
@@ -54,14 +61,22 @@ export function startFaults(
     });
   }
 
+  function during({ from, ms }: FoundRecovery): Fault[] {
+    return log.filter((fault) => fault.from <= from + ms && fault.until >= from);
+  }
+
   /** The database and Pub/Sub were there meanwhile. */
-  function isUndisturbed({ from, ms }: Recovery): boolean {
-    return !log.some(
-      (fault) =>
-        (fault.what === 'postgres' || fault.what === 'pubsub') &&
-        fault.from <= from + ms &&
-        fault.until >= from,
+  function isUndisturbed(found: FoundRecovery): boolean {
+    return !during(found).some(({ what }) => what === 'postgres' || what === 'pubsub');
+  }
+
+  function isHindered(found: FoundRecovery, whom: string): boolean {
+    const { taskId, from, ms } = found;
+    // A bell is rung a moment before it is seen that its turn is free.
+    const lost = astray.some(
+      (bell) => bell.taskId === taskId && bell.at > from - 1_000 && bell.at <= from + ms,
     );
+    return lost || during(found).some((fault) => fault.whom.startsWith('worker') && fault.whom !== whom);
   }
 
   function anyOf(kind: Kind): Member | undefined {
@@ -88,7 +103,11 @@ export function startFaults(
       await recovery?.counted;
       child.kill(signal);
       await exited;
-      void recovery?.done.then((found) => recoveries.push(...found.filter(isUndisturbed)));
+      void recovery?.done.then((all) => {
+        for (const found of all.filter(isUndisturbed)) {
+          recoveries.push({ ...found, hindered: isHindered(found, member.name) });
+        }
+      });
       await sleep(downMs);
       await member.start();
     });

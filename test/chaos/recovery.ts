@@ -5,12 +5,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 
-export interface Recovery {
+export interface FoundRecovery {
   how: 'SIGKILL' | 'SIGTERM';
   taskId: string;
   /** When nobody had it any more. */
   from: number;
   ms: number;
+}
+
+export interface Recovery extends FoundRecovery {
+  /** Its bell was lost or late, or may have gone to a worker that was paused, or ended, meanwhile. */
+  hindered: boolean;
 }
 
 const lookMs = 25;
@@ -19,9 +24,9 @@ const boundMs = 60_000;
 export function watchRecovery(
   pool: Pool,
   worker: string,
-  how: Recovery['how'],
+  how: FoundRecovery['how'],
   gone: Promise<unknown> | undefined,
-): { counted: Promise<void>; done: Promise<Recovery[]> } {
+): { counted: Promise<void>; done: Promise<FoundRecovery[]> } {
   // While the database is away, nothing is measured.
   const held = heldBy(pool, worker).catch(() => new Map<string, number>());
   const from = Promise.resolve(gone).then(() => Date.now());
@@ -41,13 +46,13 @@ async function heldBy(pool: Pool, worker: string): Promise<Map<string, number>> 
 
 async function watch(
   pool: Pool,
-  how: Recovery['how'],
+  how: FoundRecovery['how'],
   held: Promise<Map<string, number>>,
   gone: Promise<number>,
-): Promise<Recovery[]> {
+): Promise<FoundRecovery[]> {
   const waiting = new Map(await held);
   const freeSince = new Map<string, number>();
-  const recoveries: Recovery[] = [];
+  const recoveries: FoundRecovery[] = [];
   if (how === 'SIGKILL') {
     const from = await gone;
     for (const taskId of waiting.keys()) freeSince.set(taskId, from);

@@ -4,9 +4,10 @@
  *   start ▸ load and faults, for a time ▸ heal ▸ wait until all is quiet, within a bound ▸ check every task from outside
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseTurn } from '#shared/gcp/pubsub.ts';
 import type { Fate } from '../../services/local/pubsub-emulator/broker.ts';
 import { check, mustBeEmpty, untilQuiet, type Findings, type LostTurn } from './check.ts';
-import { startFaults, type Fault } from './faults.ts';
+import { startFaults, type Astray, type Fault } from './faults.ts';
 import { startLoad, type Accepted, type Load } from './load.ts';
 import { startOutside } from './outside.ts';
 import { Chance } from './random.ts';
@@ -28,6 +29,7 @@ export interface ChaosOptions {
 
 export interface ChaosResult {
   seed: number;
+  seconds: number;
   accepted: readonly Accepted[];
   messages: number;
   sendsRepeated: number;
@@ -46,15 +48,20 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const chanceOf = (stream: string): Chance => new Chance(seed, stream);
   const pubsubChance = chanceOf('pubsub');
   let healed = false;
-  const fateOf = (): Fate =>
-    healed
-      ? 'delivered'
-      : pubsubChance.pick<Fate>([
-          [12, 'delivered'],
-          [3, 'lost'],
-          [3, 'repeated'],
-          [2, { delayMs: Math.round(pubsubChance.between(50, 3_000)) }],
-        ]);
+  const astray: Astray[] = [];
+  const fateOf = (data: Buffer): Fate => {
+    if (healed) return 'delivered';
+    const fate = pubsubChance.pick<Fate>([
+      [12, 'delivered'],
+      [3, 'lost'],
+      [3, 'repeated'],
+      [2, { delayMs: Math.round(pubsubChance.between(50, 3_000)) }],
+    ]);
+    const taskId = parseTurn(data)?.taskId;
+    if (taskId !== undefined && (fate === 'lost' || typeof fate === 'object'))
+      astray.push({ taskId, at: Date.now() });
+    return fate;
+  };
   const errors: string[] = [];
   const outside = await startOutside(chanceOf);
   const lost: LostTurn[] = [];
@@ -72,7 +79,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       receiverUrl: outside.receiverUrl,
       chance: chanceOf('load'),
     });
-    const faults = startFaults(system, outside, chanceOf('faults'), options);
+    const faults = startFaults(system, outside, chanceOf('faults'), { ...options, astray });
     await sleep(options.seconds * 1000);
     say(`${load.accepted.length} tasks accepted, ${faults.log.length} faults caused; healing`);
     await Promise.all([faults.heal(), load.stop()]);
@@ -82,6 +89,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     const findings = await check(system, outside, load, { faults: faults.log, lost });
     return {
       seed,
+      seconds: options.seconds,
       accepted: load.accepted,
       messages: load.accepted.reduce((sum, task) => sum + task.plans.length, 0),
       sendsRepeated: load.repeats(),

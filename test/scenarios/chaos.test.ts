@@ -15,7 +15,7 @@ test('chaos: what was accepted is done, once, and told, whatever dies', async (t
     faultEveryMs: 500,
     modelFails: false,
   });
-  t.diagnostic(reportOf(result));
+  t.diagnostic(reportOf([result]));
   assert.ok(result.accepted.length > 0, 'no task was accepted');
   assert.ok(result.faults.length > 0, 'nothing went wrong');
   for (const name of mustBeEmpty) assert.deepEqual(result.findings[name], [], name);

@@ -20,7 +20,7 @@ interface TopicEntry {
  * want it to lose one.
  */
 export type Fate = 'delivered' | 'lost' | 'repeated' | { delayMs: number };
-export type FateOf = () => Fate;
+export type FateOf = (data: Buffer) => Fate;
 
 export class Broker {
   readonly #topics = new Map<string, TopicEntry>();
@@ -83,7 +83,7 @@ export class Broker {
   }
 
   #meetFate(message: Message, subscriptions: ReadonlySet<Subscription>): Message[] {
-    const fate = this.#fateOf();
+    const fate = this.#fateOf(message.wire.data);
     if (fate === 'delivered') return [message];
     if (fate === 'lost') return [];
     if (fate === 'repeated') return [message, message];
