@@ -71,7 +71,8 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
     if (retryLater) void reply.header('retry-after', error.retryAfterSeconds);
     if (error instanceof UnauthenticatedError) void reply.header('www-authenticate', error.challenges);
     const hidden = statusCode >= 500 && !retryLater;
-    if (hidden) log.error({ err: error }, 'a request failed');
+    if (code === 'ERR_STREAM_PREMATURE_CLOSE') log.debug('a reader has left its stream');
+    else if (hidden) log.error({ err: error }, 'a request failed');
     const tooLarge = code === 'FST_ERR_CTP_BODY_TOO_LARGE';
     if (tooLarge) await discardBody(request.raw);
     const message = tooLarge

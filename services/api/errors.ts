@@ -71,7 +71,7 @@ function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
   if (typeof code === 'string') return awayCodes.test(code);
-  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client was closed|Connection ended/i.test(
+  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client was closed|Connection ended|not queryable/i.test(
     error.message,
   );
 }

@@ -7,7 +7,7 @@
  *
  * Nothing depends on a session. A name is the hash of its statement, so that it means the same on whichever connection a
  * pooler picks; and where statements are not kept, the first complaint, which comes before anything was done, ends the
- * preparing for this process.
+ * preparing for this process. Within a transaction it would end that too: there, nothing is prepared.
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
@@ -33,8 +33,11 @@ export function preparing(pool: Pool): PostgresPool {
   }
 
   function wrap(client: PoolClient): PostgresPoolClient {
+    let inTransaction = false;
     const query = async (text: string, values: unknown[]) => {
-      if (!kept || !text.startsWith(mark)) return client.query(text, values);
+      if (/^(begin|start transaction)\b/.test(text)) inTransaction = true;
+      else if (/^(commit|rollback)$/.test(text)) inTransaction = false;
+      if (!kept || inTransaction || !text.startsWith(mark)) return client.query(text, values);
       try {
         return await client.query({ name: nameOf(text), text, values });
       } catch (error) {
