@@ -25,6 +25,7 @@ import {
 } from '#shared/db/webhook-configs.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
+import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookOptions } from '#shared/webhooks/options.ts';
 import { openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
 import { checkId } from './check-message.ts';
@@ -59,7 +60,7 @@ interface Parts {
   db: Db;
   ringer: Ringer;
   sealer: Sealer;
-  webhookGuard: { allowHosts: readonly string[] };
+  webhookGuard: WebhookGuardConfig;
   bellGraceSeconds: number;
 }
 
@@ -76,7 +77,8 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     checkHeaderValue('token', config.token);
     checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
     checkHeaderValue('authentication.credentials', config.authentication?.credentials ?? '');
-    const checked = checkPublicUrl(config.url, parts.webhookGuard.allowHosts);
+    const { allowHosts, ownHosts } = parts.webhookGuard;
+    const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
     if ('problem' in checked) throw new RequestMalformedError(`url is refused: ${checked.problem}`);
     return sealSecrets(sealer, taskId, {
       // Clients of 0.3 may ask for the config of a task without naming it: it has the id of the task then.

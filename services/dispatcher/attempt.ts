@@ -1,8 +1,8 @@
 /**
  * One attempt at a claimed delivery:
  *
- *   a place at its host ──▶ read the event ──▶ check the URL ──▶ POST ──▶ give the place back ──▶ record
- *     └ none: put off, which is recorded and is no attempt
+ *   check the URL ──▶ a place at its host ──▶ read the event ──▶ POST ──▶ give the place back ──▶ record
+ *                       └ none: put off, which is recorded and is no attempt
  *
  * No transaction is open meanwhile (invariant 8): the lease keeps others away, and the fence refuses the record if the
  * config was changed, deleted or taken over.
@@ -10,8 +10,9 @@
 import type { Agent } from 'undici';
 import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
 import type { Db } from '#shared/db/database.ts';
-import type { Attempt, AttemptOutcome, Recorded, RecordAttempt } from '#shared/db/delivery-attempts.ts';
+import type { Attempt, Recorded, RecordAttempt } from '#shared/db/delivery-attempts.ts';
 import type { Sealer } from '#shared/db/seal.ts';
+import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -31,7 +32,7 @@ export interface AttemptParts {
   db: Db;
   sealer: Sealer;
   agent: Agent;
-  allowHosts: readonly string[];
+  webhookGuard: WebhookGuardConfig;
   webhook: WebhookConfig;
   signing: SigningConfig;
   log: Logger;
@@ -58,7 +59,10 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   const hosts = new Hosts(webhook.hostConcurrency);
 
   async function make(delivery: ClaimedDelivery): Promise<Made> {
-    const entry = await hosts.enter(hostOf(delivery.config.url), delivery.failures);
+    const { allowHosts, ownHosts } = parts.webhookGuard;
+    const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
+    if ('problem' in checked) return judged(delivery, new Date(), 0, noAnswer(checked.problem));
+    const entry = await hosts.enter(checked.url.host, delivery.failures);
     const startedAt = new Date();
     if (entry.kind === 'put off') {
       const outcome = { kind: 'put off' as const, delaySeconds: entry.delaySeconds };
@@ -77,34 +81,34 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
       const posted =
-        body === undefined ? noAnswer('the event is no longer stored') : await send(delivery, body);
+        body === undefined
+          ? noAnswer('the event is no longer stored')
+          : await send(delivery, checked.url, body);
       passFaultPoint('webhook-posted');
-      const durationMs = Math.round(performance.now() - start);
       up = isUp(posted);
-      const outcome = judge(delivery, posted);
-      if (body !== undefined && outcome.kind === 'delivered') {
+      const durationMs = Math.round(performance.now() - start);
+      const made = judged(delivery, startedAt, durationMs, posted);
+      if (body !== undefined && made.outcome.kind === 'delivered') {
         instruments.webhookAge.record(body.event.age + durationMs / 1000);
       }
-      return { ...posted, startedAt, durationMs, outcome };
+      return made;
     } finally {
       entry.leave(up);
     }
   }
 
-  function judge({ seq, failures }: ClaimedDelivery, posted: Posted): AttemptOutcome {
+  function judged(delivery: ClaimedDelivery, startedAt: Date, durationMs: number, posted: Posted): Made {
     const moment = { chance: Math.random(), now: Date.now() };
-    const outcome = outcomeOf(posted, failures, webhook.scheduleSeconds, moment);
-    return outcome.kind !== 'delivered' && isTest(seq) ? { kind: 'test failed' } : outcome;
+    const found = outcomeOf(posted, delivery.failures, webhook.scheduleSeconds, moment);
+    const failedTest = isTest(delivery.seq) && found.kind !== 'delivered';
+    return { ...posted, startedAt, durationMs, outcome: failedTest ? { kind: 'test failed' } : found };
   }
 
-  async function send(delivery: ClaimedDelivery, body: WebhookBody): Promise<Posted> {
+  async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<Posted> {
     const { taskId, configId, config } = delivery;
-    const checked = checkPublicUrl(config.url, parts.allowHosts);
-    if ('problem' in checked) return noAnswer(checked.problem);
+    const { signing } = parts;
     try {
       const secrets = openSecrets(parts.sealer, taskId, config);
-      const { url } = checked;
-      const { signing } = parts;
       const headers = await headersOf({ delivery, url, secrets, body, signing, now: Date.now() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
@@ -137,10 +141,6 @@ function logAttempt(log: Logger, delivery: ClaimedDelivery, made: Made, counts: 
   else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');
   else if (outcome.kind === 'put off') log.debug(line, 'a webhook was put off: its host is busy or failing');
   else log.warn(line, 'a webhook failed');
-}
-
-function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : '';
 }
 
 function noAnswer(error: string | null): Posted {

@@ -24,7 +24,6 @@ const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readDispatcherConfig(secrets.env));
 const log = createLogger('dispatcher', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
-const { allowHosts } = config.webhookGuard;
 
 await runService(log, config.drainMs, async () => {
   const telemetry = await startTelemetry('dispatcher', config.telemetry, log);
@@ -40,14 +39,14 @@ await runService(log, config.drainMs, async () => {
   const ringer = createRinger({ db, ...publisher, ...scheduler, log });
   const loops = startBellLoops({ db, ringer, config, log });
 
-  const agent = createGuardedAgent({ allowHosts, timeoutMs: config.webhook.timeoutMs });
+  const agent = createGuardedAgent({ ...config.webhookGuard, timeoutMs: config.webhook.timeoutMs });
   const sealer = createSealer(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
   const signing = { ...config.signing };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = signingKeysOf(text)));
   const stop = new AbortController();
   const stopping = stop.signal;
-  const deliver = createDeliver({ ...config, signing, db, ringer, sealer, agent, allowHosts, stopping, log });
+  const deliver = createDeliver({ ...config, signing, db, ringer, sealer, agent, stopping, log });
   const app = createApp({ config, callers: config.callers, db, ringer, deliver, log });
   const address = await app.listen({ host: config.host, port: config.port });
 

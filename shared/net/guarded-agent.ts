@@ -8,7 +8,7 @@
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
-import { isAllowedHost, isPublicAddress } from './public-url.ts';
+import { isAmong, isPublicAddress } from './public-url.ts';
 import { Agent } from 'undici';
 
 /** All addresses of a host. */
@@ -17,7 +17,7 @@ export type Resolve = (host: string) => Promise<string[]>;
 export interface GuardedAgentOptions {
   allowHosts: readonly string[];
   timeoutMs: number;
-  /** Replaces the public DNS. */
+  /** Left out: asks the name servers of the machine. */
   resolve?: Resolve;
 }
 
@@ -40,7 +40,7 @@ export function createGuardedAgent(options: GuardedAgentOptions): Agent {
 }
 
 function guardedLookup(options: GuardedAgentOptions): LookupFunction {
-  const resolve = options.resolve ?? publicResolver(options.timeoutMs);
+  const resolve = options.resolve ?? createResolve(options.timeoutMs);
   const find = callbackify((host: string) => resolveGuarded(host, options.allowHosts, resolve));
   return (host, { all }, callback) => {
     find(host, (error, addresses) => {
@@ -61,7 +61,7 @@ async function resolveGuarded(
   allowHosts: readonly string[],
   resolve: Resolve,
 ): Promise<[Address, ...Address[]]> {
-  const exempt = isAllowedHost(host, allowHosts);
+  const exempt = isAmong(host, allowHosts);
   // Names that an operator has exempted may be known to this machine alone.
   const found = exempt
     ? (await lookup(host, { all: true })).map(({ address }) => address)
@@ -81,9 +81,12 @@ async function resolveGuarded(
 /**
  * Asks the DNS itself rather than the operating system, whose few threads one slow name server could fill
  * (invariant 11).
+ *
+ * @param servers `host:port` of name servers; left out: those of the machine
  */
-function publicResolver(timeoutMs: number): Resolve {
+export function createResolve(timeoutMs: number, servers?: readonly string[]): Resolve {
   const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 4), tries: 2 });
+  if (servers !== undefined) resolver.setServers(servers);
   return async (host) => {
     const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
     const addresses = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));

@@ -29,8 +29,16 @@ const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
 
 export type PublicUrlCheck = { url: URL } | { problem: string };
 
-/** Checks what can be told without DNS. The problem is a sentence for whoever gave the URL. */
-export function checkPublicUrl(text: string, allowHosts: readonly string[]): PublicUrlCheck {
+/**
+ * Checks what can be told without DNS. The problem is a sentence for whoever gave the URL.
+ *
+ * @param ownHosts of this system: refused though they are public
+ */
+export function checkPublicUrl(
+  text: string,
+  allowHosts: readonly string[],
+  ownHosts: readonly string[] = [],
+): PublicUrlCheck {
   if (text.length > longestUrl) return { problem: `The URL must be at most ${longestUrl} characters long.` };
   // URL parsers disagree about these, and drop or rewrite some of them silently.
   // oxlint-disable-next-line no-control-regex
@@ -42,22 +50,21 @@ export function checkPublicUrl(text: string, allowHosts: readonly string[]): Pub
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     return { problem: 'The URL must begin with https://.' };
   if (url.username !== '' || url.password !== '') {
-    return {
-      problem: 'The URL must not contain a user name or password.',
-    };
+    return { problem: 'The URL must not contain a user name or password.' };
   }
-  if (isAllowedHost(url.hostname, allowHosts)) return { url };
+  if (isAmong(url.hostname, allowHosts)) return { url };
   if (url.protocol !== 'https:') return { problem: 'The URL must begin with https://.' };
   const port = Number(url.port || 443);
   if (port !== 443 && port < 1024) return { problem: 'The port must be 443, or 1024 or higher.' };
+  if (isAmong(url.hostname, ownHosts)) return { problem: 'The URL must not lead to this service itself.' };
   const problem = hostProblem(bareHost(url.hostname));
   return problem === undefined ? { url } : { problem };
 }
 
-/** Whether an operator has exempted a host. Both may be names or IP literals, these with or without brackets. */
-export function isAllowedHost(host: string, allowHosts: readonly string[]): boolean {
+/** Whether a host is among others. They may be names or IP literals, these with or without brackets. */
+export function isAmong(host: string, hosts: readonly string[]): boolean {
   const bare = bareHost(host);
-  return allowHosts.some((allowed) => bareHost(allowed) === bare);
+  return hosts.some((other) => bareHost(other) === bare);
 }
 
 /** Whether an address, as resolved, is on the public internet. Everything that has a special meaning is not. */

@@ -8,15 +8,9 @@ import { setSigningSecret } from '#shared/db/webhook-deliveries.ts';
 import { makeSigningSecret, openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { runNode } from '../support/processes.ts';
-import {
-  caller,
-  connect,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  until,
-  webhookTo,
-} from '../support/webhooks.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { caller, connect, startTask, until, webhookTo } from '../support/webhooks.ts';
 
 const timeout = 30_000;
 
@@ -45,13 +39,13 @@ test('commands are listed, and an unknown one is no success', { timeout }, async
 test('webhooks: what waits, and which hosts fail', { timeout }, async (t) => {
   const { db, url } = await database(t);
   const [good, bad] = [await startReceiver(t), await startReceiver(t)];
-  bad.answers(() => 500);
+  bad.answerBy(() => 500);
   const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.01, 100] });
   const one = await startTask(db, ringer, webhookTo(good.url));
   await one.claim();
   const other = await startTask(db, ringer, webhookTo(bad.url));
-  await good.got(2);
-  await bad.got(2);
+  await good.count(2);
+  await bad.count(2);
   await db
     .updateTable('deliveries')
     .set({ created_at: new Date(Date.now() - 60_000) })

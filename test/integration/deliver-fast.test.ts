@@ -1,37 +1,16 @@
 /** Configs that ask for speed: no event waits for another. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import type { Db } from '#shared/db/database.ts';
+import { test } from 'node:test';
 import { putWebhookConfig } from '#shared/db/webhook-configs.ts';
 import { sealSecrets } from '#shared/webhooks/secrets.ts';
-import {
-  caller,
-  openTestDatabase,
-  sealer,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  until,
-  webhookTo,
-} from '../support/webhooks.ts';
+import { configOf, statesOf, untilSettled } from '../support/deliveries.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { caller, openTestDatabase, sealer, startTask, until, webhookTo } from '../support/webhooks.ts';
 
 const timeout = 20_000;
-let db: Db;
-before(async () => {
-  db = await openTestDatabase();
-});
+const db = await openTestDatabase();
 
-const statesOf = async (taskId: string) => {
-  const rows = await db
-    .selectFrom('deliveries')
-    .selectAll()
-    .where('task_id', '=', taskId)
-    .orderBy('seq')
-    .execute();
-  return rows.map(({ seq, state, attempts }) => [seq, state, attempts]);
-};
-const isSettled = (taskId: string) => async () =>
-  (await statesOf(taskId)).every(([, state]) => state !== 'pending');
 const fast = (url: string) => webhookTo(url, { ordered: false, events: 'all' });
 
 test('an event that fails or hangs holds up no other, and is repeated by itself', { timeout }, async (t) => {
@@ -39,22 +18,22 @@ test('an event that fails or hangs holds up no other, and is repeated by itself'
   const { ringer } = await startDispatchers(t, db, 2, { schedule: [0, 0.2, 0.2], timeoutMs: 10_000 });
   const hang = Promise.withResolvers<number>();
   let refusals = 2;
-  receiver.answers(({ headers }) => {
+  receiver.answerBy(({ headers }) => {
     const event = Number(headers['longhaul-event']);
     if (event === 1) return hang.promise;
     return event === 2 && refusals-- > 0 ? 500 : 200;
   });
   const task = await startTask(db, ringer, fast(receiver.url));
-  await receiver.got(1);
+  await receiver.count(1);
   await task.claim();
   await task.progress(30);
   await task.end('TASK_STATE_COMPLETED');
   await until(async () =>
-    (await statesOf(task.taskId)).every(([seq, state]) => seq === 1 || state === 'delivered'),
+    (await statesOf(db, task.taskId)).every(([seq, state]) => seq === 1 || state === 'delivered'),
   );
   hang.resolve(200);
-  await until(isSettled(task.taskId));
-  const states = await statesOf(task.taskId);
+  await untilSettled(db, task.taskId);
+  const states = await statesOf(db, task.taskId);
   assert.deepEqual(
     states,
     Array.from({ length: 33 }, (_, index) => [index + 1, 'delivered', index === 1 ? 3 : 1]),
@@ -65,16 +44,11 @@ test('an event that fails or hangs holds up no other, and is repeated by itself'
 test('one event whose schedule is spent disables the config', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
   const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.02] });
-  receiver.answers(() => 503);
+  receiver.answerBy(() => 503);
   const task = await startTask(db, ringer, fast(receiver.url));
-  await until(isSettled(task.taskId));
-  assert.deepEqual(await statesOf(task.taskId), [[1, 'failed', 2]]);
-  const config = await db
-    .selectFrom('webhook_configs')
-    .selectAll()
-    .where('task_id', '=', task.taskId)
-    .executeTakeFirstOrThrow();
-  assert.match(config.disabled_reason!, /2 attempts in a row have failed/);
+  await untilSettled(db, task.taskId);
+  assert.deepEqual(await statesOf(db, task.taskId), [[1, 'failed', 2]]);
+  assert.match((await configOf(db, task.taskId)).disabled_reason!, /2 attempts in a row have failed/);
 });
 
 test(
@@ -84,22 +58,22 @@ test(
     const [before, after] = [await startReceiver(t), await startReceiver(t)];
     const { ringer } = await startDispatchers(t, db, 1);
     const hang = Promise.withResolvers<number>();
-    before.answers(() => hang.promise);
+    before.answerBy(() => hang.promise);
     const task = await startTask(db, ringer, fast(before.url));
     await task.claim();
-    await before.got(2);
+    await before.count(2);
     const hook = sealSecrets(sealer, task.taskId, fast(after.url));
     const result = await putWebhookConfig(db, { bellGraceSeconds: 10 }, caller, task.taskId, hook);
     ringer.ring(result.kind === 'stored' ? result.bells : []);
-    await after.got(2);
+    await after.count(2);
     hang.resolve(500);
-    await until(isSettled(task.taskId));
+    await untilSettled(db, task.taskId);
     assert.deepEqual(
       after.events().toSorted((a, b) => a - b),
       [1, 2],
     );
     assert.deepEqual(
-      (await statesOf(task.taskId)).map(([, state]) => state),
+      (await statesOf(db, task.taskId)).map(([, state]) => state),
       ['delivered', 'delivered'],
     );
   },
@@ -121,6 +95,6 @@ test('what a dispatcher that died had claimed is attempted again by another', { 
     await ringer.idle();
     return receiver.received.length > 0;
   });
-  await until(isSettled(task.taskId));
-  assert.deepEqual(await statesOf(task.taskId), [[1, 'delivered', 2]]);
+  await untilSettled(db, task.taskId);
+  assert.deepEqual(await statesOf(db, task.taskId), [[1, 'delivered', 2]]);
 });

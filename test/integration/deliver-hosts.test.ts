@@ -1,25 +1,14 @@
 /** Fairness between receivers: what one host does costs the others nothing. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import type { Db } from '#shared/db/database.ts';
+import { test } from 'node:test';
 import { Hosts } from '../../services/dispatcher/hosts.ts';
-import {
-  openTestDatabase,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  until,
-  webhookTo,
-} from '../support/webhooks.ts';
+import { attemptsOf } from '../support/deliveries.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { openTestDatabase, startTask, until, webhookTo } from '../support/webhooks.ts';
 
 const timeout = 20_000;
-let db: Db;
-before(async () => {
-  db = await openTestDatabase();
-});
-
-const attemptsOf = (taskIds: string[]) =>
-  db.selectFrom('delivery_attempts').selectAll().where('task_id', 'in', taskIds).execute();
+const db = await openTestDatabase();
 
 for (const ordered of [true, false]) {
   test(
@@ -30,7 +19,7 @@ for (const ordered of [true, false]) {
       const { ringer } = await startDispatchers(t, db, 1, { hostConcurrency: 3 });
       let [inFlight, most] = [0, 0];
       const release = Promise.withResolvers<void>();
-      receiver.answers(async () => {
+      receiver.answerBy(async () => {
         most = Math.max(most, (inFlight += 1));
         await release.promise;
         inFlight -= 1;
@@ -40,7 +29,7 @@ for (const ordered of [true, false]) {
         Array.from({ length: 12 }, () => startTask(db, ringer, webhookTo(receiver.url, { ordered }))),
       );
       const taskIds = tasks.map(({ taskId }) => taskId);
-      await receiver.got(3);
+      await receiver.count(3);
       // Those that found no place have a time of their own, and no attempt.
       await until(async () => {
         const { count } = await db
@@ -52,10 +41,12 @@ for (const ordered of [true, false]) {
       });
       assert.equal(receiver.received.length, 3);
       release.resolve();
-      await receiver.got(12);
-      await until(async () => (await attemptsOf(taskIds)).length === 12);
+      await receiver.count(12);
+      await until(async () => (await attemptsOf(db, ...taskIds)).length === 12);
       assert.equal(most, 3);
-      assert.ok((await attemptsOf(taskIds)).every(({ attempt, status }) => attempt === 1 && status === 200));
+      assert.ok(
+        (await attemptsOf(db, ...taskIds)).every(({ attempt, status }) => attempt === 1 && status === 200),
+      );
     },
   );
 }

@@ -1,33 +1,25 @@
 /** What waits behind a failed attempt becomes less. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import type { Db } from '#shared/db/database.ts';
-import {
-  openTestDatabase,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  until,
-  webhookTo,
-} from '../support/webhooks.ts';
+import { test } from 'node:test';
+import { deliveriesOf, untilSettled } from '../support/deliveries.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { openTestDatabase, startTask, webhookTo } from '../support/webhooks.ts';
 
-let db: Db;
-before(async () => {
-  db = await openTestDatabase();
-});
+const db = await openTestDatabase();
 
 for (const events of ['all', 'state'] as const) {
   test(`while a config waits, chunks and progress merge (${events})`, { timeout: 20_000 }, async (t) => {
     const receiver = await startReceiver(t);
     const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.05, 0.05, 0.05] });
     const gate = Promise.withResolvers<void>();
-    receiver.answers(async () => {
+    receiver.answerBy(async () => {
       if (receiver.received.length > 1) return 200;
       await gate.promise;
       return 500;
     });
     const task = await startTask(db, ringer, webhookTo(receiver.url, { events }));
-    await receiver.got(1);
+    await receiver.count(1);
     await task.claim(); // 2
     await task.artifact({ artifactId: 'a', name: 'answer', parts: [{ text: 'one ' }] }); // 3
     await task.progress(3); // 4, 5, 6
@@ -36,21 +28,14 @@ for (const events of ['all', 'state'] as const) {
     await task.artifact({ artifactId: 'a', parts: [{ text: 'three' }] }, { append: true }); // 9
     await task.end('TASK_STATE_COMPLETED'); // 10
     gate.resolve();
-    const rows = () =>
-      db
-        .selectFrom('deliveries')
-        .select(['seq', 'state', 'merged_from'])
-        .where('task_id', '=', task.taskId)
-        .orderBy('seq')
-        .execute();
-    await until(async () => (await rows()).every(({ state }) => state !== 'pending'));
+    await untilSettled(db, task.taskId);
     if (events === 'state') {
       assert.deepEqual(receiver.events(), [1, 1, 2, 10]);
       return;
     }
     assert.deepEqual(receiver.events(), [1, 1, 2, 6, 8, 9, 10]);
     assert.deepEqual(
-      (await rows()).map(({ seq, state, merged_from: from }) => [seq, state, from]),
+      (await deliveriesOf(db, task.taskId)).map(({ seq, state, merged_from: from }) => [seq, state, from]),
       [
         [1, 'delivered', null],
         [2, 'delivered', null],

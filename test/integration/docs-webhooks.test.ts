@@ -2,28 +2,20 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
-import type { Db } from '#shared/db/database.ts';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/webhooks/signing-keys.ts';
 import { signingKey } from '../support/signing.ts';
-import {
-  openTestDatabase,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  webhookTo,
-} from '../support/webhooks.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { openTestDatabase, startTask, webhookTo } from '../support/webhooks.ts';
 
 const timeout = 20_000;
 const root = path.join(import.meta.dirname, '../..');
 const docs = readFileSync(path.join(root, 'docs/webhooks.md'), 'utf8');
-let db: Db;
-before(async () => {
-  db = await openTestDatabase();
-});
+const db = await openTestDatabase();
 
 /** Below the project, so that packages are found. */
 async function snippet(t: TestContext, name: string): Promise<(...args: unknown[]) => unknown> {
@@ -45,7 +37,7 @@ test('the verifier by a secret', { timeout }, async (t) => {
   const { ringer } = await startDispatchers(t, db, 1);
   const signingSecret = makeSigningSecret();
   await startTask(db, ringer, webhookTo(receiver.url, { signingSecret }));
-  await receiver.got(1);
+  await receiver.count(1);
   const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
   assert.deepEqual(verify(signingSecret, headers, body), JSON.parse(body));
   assert.throws(() => verify(signingSecret, headers, body.replace('SUBMITTED', 'COMPLETED')));
@@ -59,7 +51,7 @@ test('the verifier by our key', { timeout }, async (t) => {
   const agent = 'https://agent.example.com';
   const { ringer } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
   await startTask(db, ringer, webhookTo(receiver.url));
-  await receiver.got(1);
+  await receiver.count(1);
   const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
   const keys = createLocalJWKSet(publicJwks([key]));
   assert.deepEqual(await verify(keys, agent, receiver.url, headers, body), JSON.parse(body));

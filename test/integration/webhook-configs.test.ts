@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { before, test, type TestContext } from 'node:test';
-import type { Db } from '#shared/db/database.ts';
+import { test, type TestContext } from 'node:test';
 import {
   deleteWebhookConfig,
   getWebhookConfig,
@@ -9,32 +8,16 @@ import {
   putWebhookConfig,
 } from '#shared/db/webhook-configs.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import {
-  caller,
-  openTestDatabase,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  until,
-  webhookTo,
-} from '../support/webhooks.ts';
+import { deliveriesOf } from '../support/deliveries.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { caller, openTestDatabase, startTask, until, webhookTo } from '../support/webhooks.ts';
 
 const timeout = 20_000;
 const options = { bellGraceSeconds: 10 };
 const stranger = { ...caller, owner: 'mallory' };
 const otherTenant = { ...caller, tenant: 'other' };
-let db: Db;
-before(async () => {
-  db = await openTestDatabase();
-});
-
-const deliveriesOf = (taskId: string) =>
-  db
-    .selectFrom('deliveries')
-    .select(['config_id', 'seq', 'state'])
-    .where('task_id', '=', taskId)
-    .orderBy('seq')
-    .execute();
+const db = await openTestDatabase();
 
 async function start(t: TestContext) {
   const receiver = await startReceiver(t);
@@ -111,7 +94,7 @@ test('a config made later gets the events that come after it', { timeout }, asyn
   const task = await startTask(db, ringer);
   await put(task.taskId);
   await task.claim();
-  await receiver.got(1);
+  await receiver.count(1);
   assert.deepEqual(receiver.events(), [2]);
 });
 
@@ -134,7 +117,7 @@ test('no event falls between a config and the writes of a worker', { timeout }, 
     for (let round = 0; round < rounds; round++) await task.progress(1);
   };
   await Promise.all([write().finally(() => written.abort()), ...ids.map(configure)]);
-  const rows = await deliveriesOf(task.taskId);
+  const rows = await deliveriesOf(db, task.taskId);
   for (const id of ids) {
     const seqs = rows.filter((row) => row.config_id === id).map(({ seq }) => seq);
     assert.deepEqual(
@@ -150,20 +133,20 @@ test('a config on a task at its end gets the task, once', { timeout }, async (t)
   await task.claim();
   await task.end('TASK_STATE_COMPLETED');
   await put(task.taskId);
-  await receiver.got(1);
-  await until(async () => (await deliveriesOf(task.taskId)).every(({ state }) => state === 'delivered'));
+  await receiver.count(1);
+  await until(async () => (await deliveriesOf(db, task.taskId)).every(({ state }) => state === 'delivered'));
   assert.ok('task' in (JSON.parse(receiver.received[0]!.body) as object));
   await put(task.taskId);
   await put(task.taskId, webhookTo(receiver.url, { id: 'other' }));
-  await receiver.got(2);
-  await until(async () => (await deliveriesOf(task.taskId)).every(({ state }) => state === 'delivered'));
+  await receiver.count(2);
+  await until(async () => (await deliveriesOf(db, task.taskId)).every(({ state }) => state === 'delivered'));
   assert.deepEqual(
     receiver.received.map(({ headers }) => headers['webhook-id']),
     [`${task.taskId}.hook.3`, `${task.taskId}.other.3`],
   );
   assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'hook'), 'deleted');
   await put(task.taskId);
-  await receiver.got(3);
+  await receiver.count(3);
 });
 
 test(
@@ -172,16 +155,16 @@ test(
   async (t) => {
     const { receiver, ringer } = await start(t);
     const release = Promise.withResolvers<number>();
-    receiver.answers(() => release.promise);
+    receiver.answerBy(() => release.promise);
     const task = await startTask(db, ringer, webhookTo(receiver.url));
-    await receiver.got(1);
+    await receiver.count(1);
     await task.claim();
     assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'hook'), 'deleted');
     await task.end('TASK_STATE_COMPLETED');
     release.resolve(500);
     await ringer.idle();
     assert.deepEqual(
-      (await deliveriesOf(task.taskId)).map(({ seq, state }) => [seq, state]),
+      (await deliveriesOf(db, task.taskId)).map(({ seq, state }) => [seq, state]),
       [
         [1, 'cancelled'],
         [2, 'cancelled'],
@@ -196,21 +179,21 @@ test('what an attempt under way learns does not touch the config in its place', 
     const { receiver, ringer, put, underWay } = await start(t);
     const newReceiver = await startReceiver(t);
     const [release, newRelease] = [Promise.withResolvers<number>(), Promise.withResolvers<number>()];
-    receiver.answers(() => release.promise);
-    newReceiver.answers(() => newRelease.promise);
+    receiver.answerBy(() => release.promise);
+    newReceiver.answerBy(() => newRelease.promise);
     const task = await startTask(db, ringer, webhookTo(receiver.url));
-    await receiver.got(1);
+    await receiver.count(1);
     if (replace === 'delete and put') await deleteWebhookConfig(db, caller, task.taskId, 'hook');
     await put(task.taskId, webhookTo(newReceiver.url));
     await task.claim();
-    await newReceiver.got(1);
+    await newReceiver.count(1);
     await ringer.idle();
     release.resolve(410);
     await until(() => underWay() === 1);
     assert.equal((await getWebhookConfig(db, caller, task.taskId, 'hook'))?.disabledReason, null);
     newRelease.resolve(200);
     const expected = replace === 'put' ? [1, 2] : [2];
-    await newReceiver.got(expected.length);
+    await newReceiver.count(expected.length);
     assert.deepEqual(newReceiver.events(), expected);
     assert.equal(receiver.received.length, 1);
   }
@@ -218,12 +201,12 @@ test('what an attempt under way learns does not touch the config in its place', 
 
 test('replacing a config that was disabled has it deliver again', { timeout }, async (t) => {
   const { receiver, ringer, put } = await start(t);
-  receiver.answers(() => 410);
+  receiver.answerBy(() => 410);
   const task = await startTask(db, ringer, webhookTo(receiver.url));
   await until(async () => (await getWebhookConfig(db, caller, task.taskId, 'hook'))?.disabledReason !== null);
-  receiver.answers(() => 200);
+  receiver.answerBy(() => 200);
   await put(task.taskId);
   await task.claim();
-  await receiver.got(2);
+  await receiver.count(2);
   assert.deepEqual(receiver.events(), [1, 2]);
 });

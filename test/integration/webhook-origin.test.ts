@@ -1,28 +1,19 @@
 /** That a webhook is from here, as receivers see it: verified by packages that know nothing of this project. */
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify } from 'node:crypto';
-import { before, test, type TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
-import type { Db } from '#shared/db/database.ts';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/webhooks/signing-keys.ts';
 import { signingKey } from '../support/signing.ts';
-import {
-  openTestDatabase,
-  startDispatchers,
-  startReceiver,
-  startTask,
-  webhookTo,
-  type Received,
-} from '../support/webhooks.ts';
+import { startDispatchers } from '../support/dispatchers.ts';
+import { startReceiver, type Received } from '../support/receiver.ts';
+import { openTestDatabase, startTask, webhookTo } from '../support/webhooks.ts';
 
 const timeout = 20_000;
 const issuer = 'https://agent.example.com';
-let db: Db;
-before(async () => {
-  db = await openTestDatabase();
-});
+const db = await openTestDatabase();
 
 const flat = ({ headers }: Received) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
@@ -36,7 +27,7 @@ async function deliverOne(
   const receiver = await startReceiver(t);
   const { ringer } = await startDispatchers(t, db, 1, { signing: { keys, issuer } });
   const { taskId } = await startTask(db, ringer, webhookTo(receiver.url, config));
-  await receiver.got(1);
+  await receiver.count(1);
   return { ...receiver.received[0]!, url: receiver.url, taskId };
 }
 
@@ -148,7 +139,7 @@ test('keys change under load, with overlap, and no verification fails', { timeou
   const seen = new Set<unknown>();
   const failed: unknown[] = [];
   const receiver = await startReceiver(t);
-  receiver.answers(async (got) => {
+  receiver.answerBy(async (got) => {
     const jwks = createLocalJWKSet(publicJwks(published));
     try {
       const { protectedHeader } = await jwtVerify(tokenOf(got), jwks, { issuer, audience: receiver.url });
@@ -165,16 +156,16 @@ test('keys change under load, with overlap, and no verification fails', { timeou
   await Promise.all(tasks.map((task) => task.claim()));
   const round = () => Promise.all(tasks.map((task) => task.progress(10)));
   await round();
-  await receiver.got(20);
+  await receiver.count(20);
   signing.keys = [second, first];
   await round();
-  await receiver.got(16 + 80 + 40);
+  await receiver.count(16 + 80 + 40);
   signing.keys = [second];
   await round();
-  await receiver.got(16 + 240);
+  await receiver.count(16 + 240);
   published = signing.keys;
   await round();
-  await receiver.got(16 + 320);
+  await receiver.count(16 + 320);
   assert.deepEqual(failed, []);
   assert.deepEqual(seen, new Set(['first', 'second']));
 });

@@ -9,6 +9,7 @@ import {
   readCommon,
   readEncryptionKeys,
   readPubSub,
+  readWebhookGuard,
   readWebhookKeys,
   type AgentConfig,
   type BellConfig,
@@ -80,13 +81,14 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
   const reader = new EnvReader(env);
   const common = readCommon(reader, 8080);
   const publicUrl = reader.url('PUBLIC_URL', `http://localhost:${common.port}`);
+  const cloudTasks = readCloudTasks(reader);
   const config = {
     ...common,
     ...readAgent(reader),
     database: readDatabase(reader),
     pubsub: readPubSub(reader),
-    cloudTasks: readCloudTasks(reader),
-    webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
+    cloudTasks,
+    webhookGuard: readWebhookGuard(reader, publicUrl, cloudTasks.dispatcherUrl),
     encryptionKeys: readEncryptionKeys(reader),
     webhookKeys: readWebhookKeys(reader),
     publicUrl,

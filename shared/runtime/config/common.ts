@@ -56,6 +56,16 @@ export interface BellConfig {
 export interface WebhookGuardConfig {
   /** Hosts (names or IP literals) that may be private and may use plain http. */
   allowHosts: readonly string[];
+  /** Hosts of this system itself, which are nobody's receiver; `allowHosts` counts before them. */
+  ownHosts: readonly string[];
+}
+
+/** @param ownUrls of this system, as far as this service knows them */
+export function readWebhookGuard(reader: EnvReader, ...ownUrls: readonly string[]): WebhookGuardConfig {
+  return {
+    allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS'),
+    ownHosts: ownUrls.filter((url) => URL.canParse(url)).map((url) => new URL(url).hostname),
+  };
 }
 
 export function readCommon(reader: EnvReader, port: number): CommonConfig {

@@ -8,6 +8,7 @@ import {
   readCommon,
   readEncryptionKeys,
   readPubSub,
+  readWebhookGuard,
   readWebhookKeys,
   type BellConfig,
   type CloudTasksConfig,
@@ -63,15 +64,17 @@ const standardSchedule = [
 
 export function readDispatcherConfig(env: Environment = environment): DispatcherConfig {
   const reader = new EnvReader(env);
+  const cloudTasks = readCloudTasks(reader);
+  const signing = readSigning(reader);
   const config = {
     ...readCommon(reader, 8080),
     database: readDatabase(reader),
     pubsub: readPubSub(reader),
-    cloudTasks: readCloudTasks(reader),
-    webhookGuard: { allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS') },
+    cloudTasks,
+    webhookGuard: readWebhookGuard(reader, cloudTasks.dispatcherUrl, signing.issuer),
     encryptionKeys: readEncryptionKeys(reader),
     callers: readCallers(reader),
-    signing: readSigning(reader),
+    signing,
     ...readBells(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
