@@ -4,7 +4,7 @@ import { removeLedgerOf } from '#shared/db/ledger.ts';
 import { removeSendsOf, removeTasksOf } from '#shared/db/retention.ts';
 import { CommandError, type Command } from './command.ts';
 
-/** A removal takes a row from each of nine tables. */
+/** A removal takes a row from each of ten tables. */
 const batch = 100;
 
 export const deleteOwner: Command = {

@@ -7,6 +7,7 @@ import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
 import { claimTurns } from '#shared/db/leases.ts';
 import { spentTodayReader } from '#shared/db/ledger.ts';
+import { modelQuotas } from '#shared/db/quotas.ts';
 import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { wantedTurns } from '#shared/domain/demand.ts';
@@ -45,7 +46,7 @@ await runService(log, config.drainMs, async () => {
   const agent = await loadAgent({
     ...config,
     secretOf: (name) => secrets.env[name],
-    spentToday: spentTodayReader(db),
+    meter: { spentToday: spentTodayReader(db), quotas: modelQuotas(db) },
     captureContent: config.telemetry.captureContent,
   });
   const publisher = createTurnPublisher(pubsub);

@@ -87,6 +87,16 @@ const Limits = Type.Object(
   { ...closed, default: {} },
 );
 
+/** What one minute allows, over all workers. */
+const Quota = Type.Object(
+  {
+    requestsPerMinute: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    /** Going in, as Gemini counts them. */
+    tokensPerMinute: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+  },
+  closed,
+);
+
 /** Tools that Gemini has itself and runs on its side. */
 export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
 export const builtInTools = ['ask_user', ...geminiTools] as const;
@@ -116,6 +126,7 @@ export const Definition = Type.Object(
     limits: Limits,
     /** By the name of the model. */
     prices: Type.Record(Type.String(), Price, { default: {} }),
+    quotas: Type.Record(Type.String(), Quota, { default: {} }),
   },
   closed,
 );

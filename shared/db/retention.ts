@@ -70,6 +70,7 @@ async function removeTasks(db: Db, which: RawBuilder<unknown>): Promise<number> 
       attempts_gone as (delete from delivery_attempts where task_id in (select task_id from gone)),
       deliveries_gone as (delete from deliveries where task_id in (select task_id from gone)),
       configs_gone as (delete from webhook_configs where task_id in (select task_id from gone)),
+      places_gone as (delete from quota_places where task_id in (select task_id from gone)),
       tasks_gone as (delete from tasks where id in (select task_id from gone)),
       gates_gone as (delete from gates where task_id in (select task_id from gone) returning task_id)
     select count(*)::int as removed from gates_gone`.execute(db);

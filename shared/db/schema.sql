@@ -104,6 +104,14 @@ create table messages (
   PRIMARY KEY (task_id, turn, role)
 );
 
+create table model_quotas (
+  model text not null,
+  requests_at timestamp with time zone not null default now(),
+  tokens_at timestamp with time zone not null default now(),
+  queue_at timestamp with time zone not null default now(),
+  PRIMARY KEY (model)
+) with (fillfactor=50);
+
 create table outbox (
   id bigint not null generated always as identity,
   kind text not null,
@@ -114,6 +122,13 @@ create table outbox (
   claimed_until timestamp with time zone not null,
   traceparent text,
   PRIMARY KEY (id)
+);
+
+create table quota_places (
+  task_id uuid not null,
+  model text not null,
+  at timestamp with time zone not null,
+  PRIMARY KEY (task_id)
 );
 
 create table sends (

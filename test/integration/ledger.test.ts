@@ -7,6 +7,7 @@ import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type NewStep } from '#shared/db/turns.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
+import { usage } from '../../services/admin/usage.ts';
 import { caller, claimedTask } from '../support/new-task.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { connect } from '../support/webhooks.ts';
@@ -108,4 +109,36 @@ test('by day; without a price; of a tenant; and forgotten with its owner', async
   assert.deepEqual(await spentToday(caller), { tokens: 0, cost: 0 }, 'the same name in another tenant');
   await removeLedgerOf(db, { tenant: 't', owner: 'ada' });
   assert.deepEqual(await readLedger(db, ['owner'], { ...ever, tenant: 't' }), []);
+});
+
+test('admin usage: a table with its sum, JSON, and a word on wrong arguments', async () => {
+  const { lease } = await claimedTask(db, { tenant: 't', owner: 'shown' });
+  await write({ lease, steps: [step(0, used('gemini-a', 0.25)), step(1, used('gemini-b'))] });
+  const run = async (...args: string[]) => {
+    const lines: string[] = [];
+    await usage.run({ db, env: {}, args: [...args, '--owner', 'shown'], print: (line) => lines.push(line) });
+    return lines;
+  };
+  assert.deepEqual(await run('--by', 'owner,model'), [
+    'owner    model     calls  prompt  cached  tool  thoughts  output    cost',
+    't/shown  gemini-a      1     100      40    10         5      20  0.2500',
+    't/shown  gemini-b      1     100      40    10         5      20  0.0000',
+    '                       2     200      80    20        10      40  0.2500',
+    '\n1 calls of models without a price are not in the cost',
+  ]);
+  const [json = ''] = await run('--json', '--by', 'day');
+  assert.deepEqual(
+    (JSON.parse(json) as { day: string; calls: number }[]).map(({ day, calls }) => [day, calls]),
+    [[today, 2]],
+  );
+  assert.deepEqual(await run('--until', '2026-01-01', '--since', '2025-12-01', '--json'), ['[]']);
+  for (const bad of [
+    ['--by', 'task'],
+    ['--by', 'day,day'],
+    ['--since', '2026-02-30'],
+    ['--since', '2026-11-02', '--until', '2026-11-01'],
+    ['x'],
+  ]) {
+    await assert.rejects(run(...bad), /usage takes --since and --until/);
+  }
 });

@@ -13,7 +13,7 @@ export interface LoadAgentOptions {
   /** A path, absolute or from the working directory. */
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
-  spentToday?: GeminiAgentOptions['spentToday'];
+  meter?: GeminiAgentOptions['meter'];
   /** The variables that a definition names as `${env:NAME}`. */
   secretOf: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -21,10 +21,10 @@ export interface LoadAgentOptions {
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule, gemini, spentToday, secretOf, captureContent = false } = options;
+  const { agentFile, agentModule, gemini, meter, secretOf, captureContent = false } = options;
   if (agentModule === undefined) {
     if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
-    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), spentToday, captureContent });
+    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), meter, captureContent });
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };

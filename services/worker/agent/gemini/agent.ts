@@ -1,6 +1,8 @@
 /** The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
+import type { ReadSpentToday } from '#shared/db/ledger.ts';
+import type { ModelQuotas } from '#shared/db/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
@@ -16,8 +18,15 @@ import type { GeminiClientOptions } from './client.ts';
 import { addSaid } from './contents.ts';
 import { Loop, type Conversation, type LoopParts } from './loop.ts';
 import type { Model } from './model-call.ts';
+import { noQuota, quotaOf } from './quota.ts';
 import { NotRecordedError, recordedTurn } from './recorded-turn.ts';
 import type { Tool } from './tool.ts';
+
+/** What all workers know together of the calls that they make. */
+export interface Meter {
+  spentToday: ReadSpentToday;
+  quotas: ModelQuotas;
+}
 
 export interface GeminiAgentOptions {
   client: GeminiClientOptions;
@@ -25,9 +34,8 @@ export interface GeminiAgentOptions {
   tools?: readonly Tool[];
   /** Left out: MCP servers of a definition are refused. */
   mcp?: McpTools;
-  /** What all tasks of an owner have spent today. Left out: limits of owners are refused. */
-  spentToday?:
-    ((owner: { tenant: string; owner: string }) => Promise<{ tokens: number; cost: number }>) | undefined;
+  /** Left out: limits of owners and quotas of models are refused. */
+  meter?: Meter | undefined;
   backoff?: Backoff;
   /** What is said to the model and by it goes into telemetry. */
   captureContent?: boolean;
@@ -38,7 +46,7 @@ export function createGeminiAgent({
   client,
   tools = [],
   mcp,
-  spentToday = refuseLimits,
+  meter,
   backoff = defaultBackoff,
   captureContent = false,
 }: GeminiAgentOptions): Agent {
@@ -60,7 +68,7 @@ export function createGeminiAgent({
           definition,
           model,
           tools: await toolsOf(definition),
-          spentToday: () => spentToday({ tenant: turn.tenant, owner: turn.owner }),
+          ...measured(meter, definition, turn),
         };
         const loop = new Loop(turn, { ...parts, conversation: await conversationBefore(turn, parts) });
         try {
@@ -102,8 +110,21 @@ async function conversationBefore(turn: Turn, parts: Omit<LoopParts, 'conversati
   return conversation;
 }
 
-async function refuseLimits(): Promise<never> {
-  throw new FatalError('This agent keeps no ledger, which its limits for an owner need.');
+function measured(
+  meter: Meter | undefined,
+  { model, quotas, limits }: AgentDefinition,
+  { tenant, owner, taskId }: Turn,
+): Pick<LoopParts, 'spentToday' | 'quota'> {
+  if (meter !== undefined) {
+    return {
+      spentToday: () => meter.spentToday({ tenant, owner }),
+      quota: quotaOf(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }),
+    };
+  }
+  if (limits.ownerTokensPerDay ?? limits.ownerCostPerDay ?? quotas[model.name]) {
+    throw new FatalError('This agent keeps no ledger and no quotas, which its definition asks for.');
+  }
+  return { spentToday: async () => ({ tokens: 0, cost: 0 }), quota: noQuota };
 }
 
 function definitionOf(turn: Turn): AgentDefinition {

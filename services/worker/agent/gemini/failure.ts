@@ -5,7 +5,8 @@
 import { ApiError } from '@google/genai';
 
 export type Failure =
-  | { kind: 'transient'; message: string; hintMs: number | undefined }
+  /** `refused`: by the model, before it did anything; `hintMs`: it asks for so much patience. */
+  | { kind: 'transient'; message: string; refused: boolean; hintMs: number | undefined }
   | { kind: 'fatal'; message: string }
   | { kind: 'unknown'; message: string };
 
@@ -18,7 +19,12 @@ export class StreamCutError extends Error {
 export function failureOf(error: unknown, about: { model: string; retryAfter: string | null }): Failure {
   if (error instanceof ApiError) return failureOfApi(error, about);
   if (isNetworkError(error)) {
-    return { kind: 'transient', message: 'The model cannot be reached.', hintMs: undefined };
+    return {
+      kind: 'transient',
+      message: 'The model cannot be reached.',
+      refused: false,
+      hintMs: undefined,
+    };
   }
   return { kind: 'unknown', message: 'The model could not be called.' };
 }
@@ -38,6 +44,7 @@ function failureOfApi(
         kind: 'transient',
         message:
           status === 429 ? "The model's quota is used up for now." : 'The model did not answer in time.',
+        refused: status === 429,
         hintMs,
       };
     case 401:
@@ -49,7 +56,12 @@ function failureOfApi(
       return { kind: 'fatal', message: 'The request is too large for the model.' };
     default:
       if (status >= 500)
-        return { kind: 'transient', message: 'The model is overloaded or out of order for now.', hintMs };
+        return {
+          kind: 'transient',
+          message: 'The model is overloaded or out of order for now.',
+          refused: status === 503,
+          hintMs,
+        };
       if (reasons.includes('API_KEY_INVALID') || /api key/i.test(message))
         return { kind: 'fatal', message: CREDENTIALS };
       return { kind: 'fatal', message: `The model refused the request: ${message}` };

@@ -30,9 +30,9 @@ import type { LimitError } from './budget.ts';
 import { callTools, type Call, type Callable, type ToolAnswer } from './call-tools.ts';
 import { add, partsOfUser } from './contents.ts';
 import { usageOf } from './cost.ts';
-import { callModel } from './model-call.ts';
-import type { Model } from './model-call.ts';
+import { callModel, type Model } from './model-call.ts';
 import { inModelSpan } from './model-span.ts';
+import type { Quota } from './quota.ts';
 import { contentOf, textOf } from './record.ts';
 import type { ModelRecord } from './record.ts';
 import type { LoopTurn } from './recorded-turn.ts';
@@ -64,6 +64,7 @@ export interface LoopParts {
   conversation: Conversation;
   /** What all tasks of the owner have spent today. */
   spentToday: () => Promise<{ tokens: number; cost: number }>;
+  quota: Quota;
 }
 
 export class Loop {
@@ -73,19 +74,22 @@ export class Loop {
   readonly #tools: readonly Tool[];
   readonly #conversation: Conversation;
   readonly #spentToday: LoopParts['spentToday'];
+  readonly #quota: Quota;
   readonly #config: GenerateContentConfig;
   readonly #from: number;
   readonly #answer: Answer;
   readonly #budget: Budget;
   #replies = 0;
 
-  constructor(turn: LoopTurn, { definition, model, tools, conversation, spentToday }: LoopParts) {
+  constructor(turn: LoopTurn, parts: LoopParts) {
+    const { definition, model, tools, conversation, spentToday, quota } = parts;
     this.#turn = turn;
     this.#definition = definition;
     this.#model = model;
     this.#tools = tools;
     this.#conversation = conversation;
     this.#spentToday = spentToday;
+    this.#quota = quota;
     this.#config = configOf(definition, tools, model.client.vertexai);
     this.#from = conversation.waiting?.from ?? turn.number;
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
@@ -206,8 +210,8 @@ export class Loop {
       async ({ signal }) => {
         live = true;
         if (this.#budget.limitsOwner) this.#budget.checkOwner(await this.#spentToday());
-        const bound = AbortSignal.any([signal, deadline]);
-        return inModelSpan(this.#model, request, () => callModel(this.#model, request, answer, bound));
+        const parts = { quota: this.#quota, answer, signal: AbortSignal.any([signal, deadline]) };
+        return inModelSpan(this.#model, request, () => callModel(this.#model, request, parts));
       },
       {
         input: { model: request.model, contents: contents.length },

@@ -12,6 +12,7 @@ import type { Backoff } from './backoff.ts';
 import { noting } from './client.ts';
 import type { Fetch } from './client.ts';
 import { failureOf, StreamCutError } from './failure.ts';
+import type { Quota } from './quota.ts';
 import { RecordBuilder } from './record.ts';
 import type { ModelRecord } from './record.ts';
 
@@ -29,20 +30,30 @@ export interface ModelRequest {
   config: GenerateContentConfig;
 }
 
-/** `answer` undefined: the text is not streamed. */
+export interface ModelCallParts {
+  quota: Quota;
+  /** Undefined: the text is not streamed. */
+  answer: Answer | undefined;
+  signal: AbortSignal;
+}
+
 export async function callModel(
   { client, fetch, backoff }: Model,
   request: ModelRequest,
-  answer: Answer | undefined,
-  signal: AbortSignal,
+  { quota, answer, signal }: ModelCallParts,
 ): Promise<ModelRecord> {
-  const started = performance.now();
+  let started = performance.now();
   for (let made = 1; ; made += 1) {
+    const admitted = await quota.admit(request, signal);
+    started += admitted.waitedMs;
     let retryAfter: string | null = null;
     try {
       const observed = noting(fetch, (header) => (retryAfter = header));
       const record = await stream(client, request, observed, answer, signal);
-      return record.build(Math.round(performance.now() - started));
+      const built = record.build(Math.max(0, Math.round(performance.now() - started)));
+      if (typeof built.usage['promptTokenCount'] === 'number')
+        admitted.settle(built.usage['promptTokenCount']);
+      return built;
     } catch (error) {
       signal.throwIfAborted();
       // What came of the answer is stored before it begins anew, so that no late piece can follow the new beginning.
@@ -50,6 +61,7 @@ export async function callModel(
       const failure = failureOf(error, { model: request.model, retryAfter });
       if (failure.kind === 'fatal') throw new FatalError(failure.message, { cause: error });
       if (failure.kind === 'unknown') throw new RetryableError(failure.message, { cause: error });
+      if (failure.refused) await admitted.refused(failure.hintMs ?? 0);
       const wait = waitInPlace(backoff, made, failure.hintMs, Math.random());
       if (wait === undefined) {
         const until = new Date(Date.now() + parkFor(failure.hintMs, Math.random()));

@@ -1,4 +1,7 @@
-/** What calls of models take: by task, for its clients, and by owner, day and model, for the operator and the limits. */
+/**
+ * What calls of models take: by task, for its clients, and by owner, day and model, for the operator and the limits. And
+ * what they may take in a minute, over all workers.
+ */
 import { sql, type Kysely } from 'kysely';
 
 export async function up(db: Kysely<never>): Promise<void> {
@@ -22,4 +25,21 @@ export async function up(db: Kysely<never>): Promise<void> {
       unpriced bigint not null,
       primary key (tenant, owner, day, model)
     ) with (fillfactor = 50)`.execute(db);
+
+  // A model's quota as three clocks; see quotas.ts. Never removed: there are few.
+  await sql`
+    create table model_quotas (
+      model text primary key,
+      requests_at timestamptz not null default now(),
+      tokens_at timestamptz not null default now(),
+      queue_at timestamptz not null default now()
+    ) with (fillfactor = 50)`.execute(db);
+
+  // A task that is parked for want of quota, and when its call comes.
+  await sql`
+    create table quota_places (
+      task_id uuid primary key,
+      model text not null,
+      at timestamptz not null
+    )`.execute(db);
 }
