@@ -5,6 +5,7 @@
 import { claimUnrungBells } from '../db/bells.ts';
 import type { Db } from '../db/database.ts';
 import { passFaultPoint } from '../runtime/fault-points.ts';
+import { instruments } from '../runtime/instruments.ts';
 import type { Ringer } from './ringer.ts';
 
 const batch = 500;
@@ -13,7 +14,10 @@ const claimSeconds = 15;
 /** One pass. @returns whether there may be more */
 export async function relayBells(parts: { db: Db; ringer: Ringer }): Promise<boolean> {
   const bells = await claimUnrungBells(parts.db, batch, claimSeconds);
-  if (bells.length > 0) passFaultPoint('bells-claimed');
+  if (bells.length > 0) {
+    passFaultPoint('bells-claimed');
+    instruments.overdueFound.record(bells.length, { 'longhaul.overdue.kind': 'bells' });
+  }
   await parts.ringer.ringAll(bells);
   return bells.length === batch;
 }

@@ -22,17 +22,25 @@ test('no worker and no Pub/Sub: sends are answered in milliseconds, and run when
   const { stack } = await scripted(t);
   await stack.start('api');
   await stack.submit('say warm');
+  await untilRung(stack);
   await stack.stopPubSub();
-  const began = performance.now();
-  const task = await stack.submit('say hello');
-  const took = performance.now() - began;
-  assert.equal(task.status.state, 'TASK_STATE_SUBMITTED');
-  // Far from the 10 s that publishing waits: the answer waits for nobody but the database.
-  assert.ok(took < 2_000, `answered in ${took} ms`);
+  const tasks: { id: string; ms: number }[] = [];
+  for (let send = 0; send < 5; send++) {
+    const began = performance.now();
+    const { id, status } = await stack.submit('say hello');
+    tasks.push({ id, ms: performance.now() - began });
+    assert.equal(status.state, 'TASK_STATE_SUBMITTED');
+  }
+  // The quickest tells what it takes; the others also what else the machine does.
+  const quickest = Math.min(...tasks.map(({ ms }) => ms));
+  assert.ok(quickest < 250, `answered in ${quickest} ms`);
+  assert.equal((await stack.pool.query(`select from outbox`)).rows.length, tasks.length, 'no bell was taken');
   const worker = stack.start('worker');
   await stack.startPubSub();
   await worker;
-  assert.equal((await stack.until(task.id, isCompleted)).artifacts?.[0]?.parts[0]?.text, 'hello');
+  for (const { id } of tasks) {
+    assert.equal((await stack.until(id, isCompleted)).artifacts?.[0]?.parts[0]?.text, 'hello');
+  }
 });
 
 test('the api dies after the commit, before it has published: the relay does', async (t) => {

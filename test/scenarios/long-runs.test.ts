@@ -21,11 +21,11 @@ async function scripted(t: TestContext, extra: Record<string, string> = {}) {
   return { stack, tool };
 }
 
-test('push mode: a task of many seconds runs on requests of two, each step once', async (t) => {
+test('push mode: a task of many seconds runs on requests of three, each step once', async (t) => {
   const { stack, tool } = await scripted(t, {
     WORKER_MODE: 'push',
     CALLER_AUTH: 'none',
-    PUSH_DEADLINE_SECONDS: '2',
+    PUSH_DEADLINE_SECONDS: '3',
     WORKER_CONCURRENCY: '2',
   });
   const port = await freePort();
@@ -40,17 +40,18 @@ test('push mode: a task of many seconds runs on requests of two, each step once'
     ackDeadlineSeconds: 10,
   });
   await Promise.all([stack.start('api'), stack.start('worker', { PORT: String(port) })]);
-  const steps = Array.from({ length: 9 }, (_, index) => `step part${index} 500`).join('\n');
+  const steps = Array.from({ length: 50 }, (_, index) => `step part${index} 100`).join('\n');
   const tasks = await Promise.all([1, 2, 3].map(() => stack.submit(`${steps}\nsay done`)));
   for (const { id } of tasks) await stack.until(id, isCompleted, 60_000);
   const keys = tool.received.map((one) => one.body);
-  assert.equal(new Set(keys).size, 27);
+  assert.equal(new Set(keys).size, 150);
   const { rows } = await stack.pool.query(
-    `select max(fence) as claims, sum(fence)::int as raised, sum(attempts) as attempts from gates`,
+    `select min(fence) as raised, sum(attempts) as attempts from gates`,
   );
-  // A step under way at the hard end of a request runs once more for it; between steps nothing does.
-  assert.ok(keys.length <= 27 + rows[0].raised / 2, `${keys.length} runs of 27 steps`);
-  assert.ok(rows[0].claims >= 4, 'each task took several requests');
+  // From the last moment at which a step begins, it has more than four times what it takes: on a busy machine one may
+  // still be cut at the hard end of a request, and run once more.
+  assert.ok(keys.length <= 150 + tasks.length, `${keys.length} runs of 150 steps`);
+  assert.ok(rows[0].raised >= 4, 'each task took several requests'); // a claim raises the fence, and so does its end
   assert.equal(Number(rows[0].attempts), 0);
 });
 
