@@ -3,7 +3,8 @@ import { TaskState as WireState, type ListTasksRequest, type ListTasksResponse }
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { stateFromWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { Db } from '#shared/db/database.ts';
-import { listTasks, type Caller } from '#shared/db/tasks.ts';
+import { listTasks } from '#shared/db/list-tasks.ts';
+import type { Caller } from '#shared/db/tasks.ts';
 import { checkHistoryLength, checkId } from './check-message.ts';
 import type { PageTokens } from './page-token.ts';
 

@@ -4,7 +4,7 @@
  */
 import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
-import type { ListCursor } from '#shared/db/tasks.ts';
+import type { ListCursor } from '#shared/db/list-tasks.ts';
 
 export class PageTokens {
   readonly #key: Buffer;
@@ -16,7 +16,7 @@ export class PageTokens {
 
   /** @param query whatever the pages of one listing have in common: caller and filters */
   seal(cursor: ListCursor, query: string): string {
-    const content = Buffer.from(JSON.stringify([cursor.statusAt, cursor.id]));
+    const content = Buffer.from(JSON.stringify([cursor.statusAt, cursor.id, cursor.total]));
     return Buffer.concat([this.#sign(content, query), content]).toString('base64url');
   }
 
@@ -29,8 +29,8 @@ export class PageTokens {
         'pageToken is not valid: pass nextPageToken of the page before, with the same filters',
       );
     }
-    const [statusAt, id] = JSON.parse(content.toString()) as [string, string];
-    return { statusAt, id };
+    const [statusAt, id, total] = JSON.parse(content.toString()) as [string, string, number];
+    return { statusAt, id, total };
   }
 
   #sign(content: Buffer, query: string): Buffer {

@@ -176,9 +176,8 @@ create table tasks (
   usage json,
   PRIMARY KEY (id)
 ) with (fillfactor=80);
-CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, status_at DESC, id DESC);
-CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, status_at DESC, id DESC);
-CREATE INDEX tasks_by_state ON public.tasks USING btree (tenant, owner, state, status_at DESC, id DESC);
+CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
+CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 
 create table webhook_configs (
   task_id uuid not null,

@@ -1,5 +1,5 @@
 /** Reading tasks for their owners (invariant 9: owner and tenant stand in every query). */
-import { sql, type RawBuilder } from 'kysely';
+import { sql } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import type { Artifact, JsonObject, Message } from '../domain/message.ts';
 import type { StateClass, TaskState } from '../domain/task.ts';
@@ -39,7 +39,7 @@ export interface TaskSnapshot {
   shown: boolean;
 }
 
-interface TaskRow {
+export interface TaskRow {
   id: string;
   context_id: string;
   state: TaskState;
@@ -155,78 +155,8 @@ export async function markShown(db: Db, taskId: string): Promise<void> {
   await db.updateTable('tasks').set({ shown: true }).where('id', '=', taskId).execute();
 }
 
-export interface ListFilter {
-  contextId?: string | undefined;
-  state?: TaskState | undefined;
-  /** Tasks whose status is as old as this, or newer. */
-  statusSince?: Date | undefined;
-}
-
-/** The place after which a page begins: the last task of the page before. */
-export interface ListCursor {
-  statusAt: string;
-  id: string;
-}
-
-export interface TaskPage {
-  tasks: TaskSnapshot[];
-  next: ListCursor | undefined;
-  total: number;
-}
-
-/** A page of the caller's tasks, newest status first (section 3.1.4). */
-export async function listTasks(
-  db: Db,
-  caller: Caller,
-  filter: ListFilter,
-  page: { size: number; after?: ListCursor | undefined },
-  options: ReadOptions,
-): Promise<TaskPage> {
-  const matches = sql`
-    t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)
-    ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
-    ${filter.state === undefined ? sql`` : sql`and t.state = ${filter.state}`}
-    ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
-  const [{ rows }, total] = await Promise.all([
-    sql<TaskRow & { cursor_at: string }>`
-      select ${taskColumns}, t.status_at::text as cursor_at
-      from tasks t join gates g on g.task_id = t.id
-      cross join (
-        select ${options.historyLength ?? null}::int as history_length,
-          ${options.includeArtifacts ?? true}::boolean as include_artifacts
-      ) input
-      where ${matches}
-        ${page.after === undefined ? sql`` : sql`and (t.status_at, t.id) < (${page.after.statusAt}::timestamptz, ${page.after.id}::uuid)`}
-      order by t.status_at desc, t.id desc
-      limit ${page.size + 1}`.execute(db),
-    countTasks(db, matches),
-  ]);
-  const last = rows.length > page.size ? rows[page.size - 1] : undefined;
-  return {
-    tasks: rows.slice(0, page.size).map((row) => toSnapshot(row, options)),
-    next: last && { statusAt: last.cursor_at, id: last.id },
-    total,
-  };
-}
-
-/** Up to here totals are exact; a count of a million rows would cost more than its page. */
-const exactTotal = 1_000;
-
-/** How many tasks match: exact up to a thousand, from there on as many as the planner's statistics say, at least. */
-async function countTasks(db: Db, matches: RawBuilder<unknown>): Promise<number> {
-  const { rows } = await sql<{ total: number }>`
-    select count(*)::int as total from (select 1 from tasks t where ${matches} limit ${exactTotal + 1}) one`.execute(
-    db,
-  );
-  const counted = rows[0]?.total ?? 0;
-  if (counted <= exactTotal) return counted;
-  const { rows: plans } = await sql<{ 'QUERY PLAN': { Plan: { 'Plan Rows': number } }[] }>`
-    explain (format json) select 1 from tasks t where ${matches}`.execute(db);
-  return Math.max(counted, Math.round(plans[0]?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? counted));
-}
-
 /** Of tasks `t`, gates `g`, and `input` with a history_length and include_artifacts. */
-const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.usage, t.direct,
+export const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.usage, t.direct,
   t.shown,
   g.last_event, g.turn, g.last_turn,
   case when input.history_length is distinct from 0 then (
@@ -244,7 +174,7 @@ const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_messa
     )
   ) end as open_chunks`;
 
-function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot {
+export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot {
   // The message of the present status is told there, and becomes history when the status changes.
   const history = (row.history ?? []).filter((one) => one.messageId !== row.status_message?.messageId);
   const chunks = (row.open_chunks ?? []).flatMap((payload) =>
