@@ -5,6 +5,7 @@ import { checkDepth } from './check-json.ts';
 
 const maxIdLength = 256;
 const maxParts = 1000;
+const maxReferences = 100;
 
 /** @throws {RequestMalformedError} */
 export function checkMessage(request: SendMessageRequest): Message {
@@ -13,6 +14,12 @@ export function checkMessage(request: SendMessageRequest): Message {
   checkId('message.messageId', message.messageId, true);
   checkId('message.contextId', message.contextId, false);
   checkId('message.taskId', message.taskId, false);
+  if (message.referenceTaskIds.length > maxReferences) {
+    throw new RequestMalformedError(
+      `message.referenceTaskIds has ${message.referenceTaskIds.length} ids; at most ${maxReferences} are taken`,
+    );
+  }
+  for (const id of message.referenceTaskIds) checkId('message.referenceTaskIds', id, true);
   if (message.role !== Role.ROLE_USER) {
     throw new RequestMalformedError(
       'message.role must be ROLE_USER: agents do not send messages to agents here',

@@ -95,7 +95,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     if (snapshot.direct && !snapshot.shown && snapshot.task.status.message !== undefined) {
       return messageToWire(snapshot.task.status.message);
     }
-    if (!snapshot.shown) await markShown(db, sent.taskId);
+    // At its end a task that is not hidden stays so.
+    if (!snapshot.shown && !isTerminal(snapshot.task.status.state)) await markShown(db, sent.taskId);
     return taskToWire(snapshot.task);
   }
 

@@ -29,6 +29,7 @@ import { createRequestHandler } from './handler.ts';
 import { measuredSend } from './measured-send.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
+import { mediaTypesOf } from './media-types.ts';
 import { PageTokens } from './page-token.ts';
 import { createPushConfigs } from './push-config.ts';
 import { createSend } from './send-message.ts';
@@ -80,6 +81,7 @@ await runService(log, config.drainMs, async () => {
       db,
       ringer,
       agent,
+      mediaTypes: mediaTypesOf(definition),
       pushConfigs,
       accept,
     }),

@@ -13,7 +13,7 @@ import type { Ringer } from '#shared/bells/ringer.ts';
 import type { Accept } from '#shared/db/accept.ts';
 import type { Db } from '#shared/db/database.ts';
 import { acceptFollowUp } from '#shared/db/follow-up.ts';
-import { findSend, readTask, type Caller, type TaskView } from '#shared/db/tasks.ts';
+import { findMissing, findSend, readTask, type Caller, type TaskView } from '#shared/db/tasks.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
@@ -23,6 +23,7 @@ import { activeTraceparent } from '#shared/runtime/spans.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
 import { callerOf } from './caller.ts';
 import { checkMessage, checkPartSizes } from './check-message.ts';
+import { checkMediaTypes, type MediaTypes } from './media-types.ts';
 import type { PushConfigs } from './push-config.ts';
 import { readSchedule } from './schedule.ts';
 import type { StoredAgent } from './stored-agent.ts';
@@ -43,6 +44,7 @@ export interface SendParts {
   agent: StoredAgent;
   /** From the start of a task to its deadline, where its sender names none. */
   taskSeconds: number | undefined;
+  mediaTypes: MediaTypes;
   idempotencyWindowSeconds: number;
   bellGraceSeconds: number;
   pushConfigs: PushConfigs;
@@ -56,9 +58,18 @@ export function createSend(parts: SendParts): Send {
   return async (request, context, shown) => {
     const wire = checkMessage(request);
     checkPartSizes(wire, parts.limits.partBytes);
+    checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
     const caller = callerOf(context);
     const requestHash = hashOf(wire, request);
     const send = { request, context, caller, requestHash, shown };
+    if (wire.referenceTaskIds.length > 0) {
+      const repeated = await findRepeat(parts, send, wire.messageId);
+      if (repeated !== undefined) return repeated;
+      const missing = await findMissing(parts.db, caller, wire.referenceTaskIds);
+      if (missing !== undefined) {
+        throw new TaskNotFoundError(`task ${missing}, which message.referenceTaskIds names, was not found`);
+      }
+    }
     return wire.taskId === '' ? begin(parts, send) : followUp(parts, send, wire.taskId);
   };
 }

@@ -1,6 +1,7 @@
 /** Reading tasks for their owners (invariant 9: owner and tenant stand in every query). */
 import { sql } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
+import { isUuid } from '../domain/ids.ts';
 import type { Artifact, JsonObject, Message } from '../domain/message.ts';
 import type { StateClass, TaskState } from '../domain/task.ts';
 import { usageMetadata, type Usage } from '../domain/usage.ts';
@@ -209,6 +210,19 @@ export function metadataOf(row: {
 }): Pick<TaskView, 'metadata'> {
   if (row.metadata === null && row.usage === null) return {};
   return { metadata: { ...row.metadata, ...(row.usage && usageMetadata(row.usage)) } };
+}
+
+/** The first of these ids that is not of a task of the caller's. */
+export async function findMissing(
+  db: Db,
+  caller: Caller,
+  ids: readonly string[],
+): Promise<string | undefined> {
+  const { rows } = await sql<{ id: string }>`
+    select id from tasks where id = any(${ids.filter(isUuid)}::uuid[])
+      and tenant = ${caller.tenant} and owner = ${caller.owner} and (shown or not direct)`.execute(db);
+  const found = new Set(rows.map((row) => row.id));
+  return ids.find((id) => !found.has(id.toLowerCase()));
 }
 
 /** The task of an earlier send of the same message, while its window lasts. */

@@ -15,6 +15,7 @@ const codes: Record<string, Record<RawBinding['name'], number>> = {
   TASK_NOT_FOUND: { JSONRPC: -32001, 'HTTP+JSON': 404, GRPC: 5 },
   TASK_NOT_CANCELABLE: { JSONRPC: -32002, 'HTTP+JSON': 400, GRPC: 9 },
   UNSUPPORTED_OPERATION: { JSONRPC: -32004, 'HTTP+JSON': 400, GRPC: 9 },
+  CONTENT_TYPE_NOT_SUPPORTED: { JSONRPC: -32005, 'HTTP+JSON': 400, GRPC: 3 },
   VERSION_NOT_SUPPORTED: { JSONRPC: -32009, 'HTTP+JSON': 400, GRPC: 9 },
   INVALID_PARAMS: { JSONRPC: -32602, 'HTTP+JSON': 400, GRPC: 3 },
 };
@@ -125,8 +126,11 @@ const expectedErrors = {
   'read: negative history': 'INVALID_PARAMS',
   'send: to a task at its end': 'UNSUPPORTED_OPERATION',
   'send: to no task': 'TASK_NOT_FOUND',
+  'send: about no task': 'TASK_NOT_FOUND',
   'send: no parts': 'INVALID_PARAMS',
   'send: no message': 'INVALID_PARAMS',
+  'send: a media type that is not taken': 'CONTENT_TYPE_NOT_SUPPORTED',
+  'send: nothing that is answered in': 'CONTENT_TYPE_NOT_SUPPORTED',
   'send: the id of another message': 'INVALID_PARAMS',
   'list: page too large': 'INVALID_PARAMS',
   'list: page of another list': 'INVALID_PARAMS',
@@ -172,8 +176,21 @@ async function story(binding: RawBinding, hook: string): Promise<Steps> {
   steps['read: negative history'] = await call('GetTask', { id, historyLength: -1 });
   steps['send: to a task at its end'] = await call('SendMessage', send('say more', { taskId: id }));
   steps['send: to no task'] = await call('SendMessage', send('say more', { taskId: none }));
+  steps['send: about no task'] = await call(
+    'SendMessage',
+    send('say more', { referenceTaskIds: [id, none] }),
+  );
+  steps['send: about a task'] = await call('SendMessage', send('say more', { referenceTaskIds: [id] }));
   steps['send: no parts'] = await call('SendMessage', send('', { parts: [] }));
   steps['send: no message'] = await call('SendMessage', {});
+  steps['send: a media type that is not taken'] = await call(
+    'SendMessage',
+    send('', { parts: [{ text: 'x', mediaType: 'video/mp4' }] }),
+  );
+  steps['send: nothing that is answered in'] = await call(
+    'SendMessage',
+    send('say hello', {}, { acceptedOutputModes: ['image/png', 'audio/*'] }),
+  );
 
   const slow = await call('SendMessage', send('wait 60000', {}, { returnImmediately: true }));
   assert.equal(slow.result.task.status.state, 'TASK_STATE_SUBMITTED');

@@ -9,6 +9,7 @@ import { startStack, type JsonRpcAnswer } from '../support/stack.ts';
 const taskNotFound = -32001;
 const taskNotCancelable = -32002;
 const unsupportedOperation = -32004;
+const contentTypeNotSupported = -32005;
 const versionNotSupported = -32009;
 
 test('wrong requests', async (t) => {
@@ -82,7 +83,6 @@ test('wrong requests', async (t) => {
     }
   });
 
-  // [CORE-SEND-003]
   await t.test('a body of another type', async () => {
     for (const [type, http] of [
       ['text/plain', 415],
@@ -93,6 +93,33 @@ test('wrong requests', async (t) => {
       const answer = await post(body, { 'content-type': type });
       assert.equal(answer.http, http, type);
       if (http === 415) refused(answer, -32005, /application\/json/);
+    }
+  });
+
+  // [CORE-SEND-003]
+  await t.test('media types: those of the card, in any spelling, and no others', async () => {
+    const notTaken = async (part: object) =>
+      refused(
+        await send({ parts: [{ text: 'hello' }, part] }),
+        contentTypeNotSupported,
+        /parts\[1\].*text\/plain/,
+      );
+    await notTaken({ raw: 'AAAA', mediaType: 'video/mp4' });
+    await notTaken({ url: 'https://example.com/x', mediaType: 'image/webp' });
+    await notTaken({ text: 'hello', mediaType: 'text/x-unknown' });
+    await notTaken({ data: {}, mediaType: 'no type' });
+    for (const part of [
+      { data: { a: 1 } },
+      { text: 'hello', mediaType: 'Text/Plain; charset=utf-8' },
+      { raw: 'AAAA', filename: 'x.bin' },
+    ]) {
+      assert.ok((await send({ parts: [part] })).result, JSON.stringify(part));
+    }
+    const accepting = (...acceptedOutputModes: string[]) =>
+      send({}, { configuration: { returnImmediately: true, acceptedOutputModes } });
+    refused(await accepting('image/png'), contentTypeNotSupported, /acceptedOutputModes.*text\/plain/);
+    for (const one of ['text/plain', 'text/*', '*/*', 'text']) {
+      assert.ok((await accepting('image/png', one)).result, one);
     }
   });
 

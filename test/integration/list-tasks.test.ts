@@ -44,7 +44,7 @@ before(async () => {
   pool = new Pool({ connectionString: database.url, max: 2 });
   db = new Kysely({
     dialect: new PostgresDialect({ pool }),
-    log: ({ query }) => queries.push(query),
+    log: ({ query }) => void queries.push(query),
   });
   const column = <K extends keyof Seeded>(name: K) => tasks.map((task) => task[name]);
   for (const owner of ['alice', 'bob']) {
