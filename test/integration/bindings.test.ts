@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { status as Status } from '@grpc/grpc-js';
 import { freePort } from '../../services/local/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../support/raw-bindings.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -115,8 +116,11 @@ test('the bindings', async (t) => {
     const events = binding.stream('SendStreamingMessage', { message });
     assert.ok((await events.next()).value?.result?.task.id);
     service.running.child.kill('SIGTERM');
-    // The stream ends, rather than breaking, and the task goes on.
-    for await (const { error } of events) assert.equal(error, undefined);
+    // The stream ends with what to do, rather than breaking, and the task goes on.
+    let last: Outcome | undefined;
+    for await (const outcome of events) last = outcome;
+    assert.equal(last?.error?.code, Status.UNAVAILABLE);
+    assert.match(last?.error?.message ?? '', /Subscribe/);
     assert.deepEqual(await service.running.exited, { code: 0, signal: null });
   });
 });
