@@ -19,16 +19,20 @@ export const isRunnable = sql`g.state_class + 0 = 0`;
 
 /**
  * The deliveries of new events (invariant 6). Stands after a CTE `new_event (task_id, seq, kind, settles, config_rev)`;
- * `settles` is true of a state that is terminal or interrupted.
+ * `settles` is true of a state that is terminal or interrupted. Those of a disabled config have failed from the start, so
+ * that they can be sent again. The CTE `delivery (task_id, config_id)` has what is to be rung for.
  */
 export function deliveriesOf(bellGraceSeconds: number) {
   return sql`
-    delivery as (
-      insert into deliveries (task_id, config_id, seq, bell_at)
-      select e.task_id, c.id, e.seq, now() + ${bellGraceSeconds} * interval '1 second'
+    made as (
+      insert into deliveries (task_id, config_id, seq, bell_at, state, settled_at)
+      select e.task_id, c.id, e.seq, now() + ${bellGraceSeconds} * interval '1 second',
+        case when c.disabled_at is null then 'pending' else 'failed' end,
+        case when c.disabled_at is not null then now() end
       from new_event e join webhook_configs c on c.task_id = e.task_id
-      where e.config_rev > 0 and c.disabled_at is null
+      where e.config_rev > 0
         and (c.events = 'all' or (e.kind = 'state' and (c.events = 'state' or e.settles)))
-      returning task_id, config_id
-    )`;
+      returning task_id, config_id, state
+    ),
+    delivery as (select task_id, config_id from made where state = 'pending')`;
 }

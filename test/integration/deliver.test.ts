@@ -93,7 +93,7 @@ test(
 );
 
 test(
-  '410 ends the config: what waits has failed, and no further delivery is made',
+  '410 ends the config: what waits and what follows has failed, and nothing more is sent',
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
@@ -110,6 +110,7 @@ test(
     assert.deepEqual(await statesOf(db, task.taskId), [
       [1, 'failed', 1],
       [2, 'failed', 0],
+      [3, 'failed', 0],
     ]);
     assert.match((await configOf(db, task.taskId)).disabled_reason!, /410/);
     assert.equal(receiver.received.length, 1);
