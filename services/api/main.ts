@@ -24,7 +24,6 @@ import { createApp } from './app.ts';
 import { createAuthenticate, warnOfOpenDoors } from './auth/authenticate.ts';
 import { withinCapabilities } from './capabilities.ts';
 import { createCardSigner } from './card-signature.ts';
-import { listenGrpc } from './grpc.ts';
 import { createRequestHandler } from './handler.ts';
 import { measuredSend } from './measured-send.ts';
 import { OpenStreams } from './limits/open-streams.ts';
@@ -116,7 +115,9 @@ await runService(log, config.drainMs, async () => {
   };
   const app = config.http ? await createApp(front) : undefined;
   const grpc =
-    config.grpcPort === undefined ? undefined : await listenGrpc({ ...front, port: config.grpcPort });
+    config.grpcPort === undefined
+      ? undefined
+      : await (await import('./grpc.ts')).listenGrpc({ ...front, port: config.grpcPort });
   const address = await app?.listen({ host: config.host, port: config.port });
 
   return {

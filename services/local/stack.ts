@@ -51,6 +51,8 @@ export async function startStack(
   const variables: Record<string, string> = {
     GOOGLE_CLOUD_PROJECT: options.project,
     DISPATCHER_URL: `http://127.0.0.1:${dispatcherPort}`,
+    // The services start in half the time once they are compiled.
+    NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(place.dir, 'compile-cache'),
     // Webhook receivers on this machine are what one tries first.
     WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
     ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? encryptionKey(place.dir),

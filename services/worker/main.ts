@@ -64,7 +64,6 @@ await runService(log, config.drainMs, async () => {
     const turnsWanted = wantedTurns({ running, waiting, meanSeconds: consumer.meanSeconds });
     return { ...statistics, turnsRunning: consumer.running, turnsWanted };
   });
-  const sources = config.push === undefined ? pullBells(db, pubsub, config.concurrency, consumer, log) : [];
 
   const app = fastify({ forceCloseConnections: true });
   if (config.push !== undefined) {
@@ -73,6 +72,8 @@ await runService(log, config.drainMs, async () => {
   }
   registerHealth(app, () => checkDatabase(db));
   const address = await app.listen({ host: config.host, port: config.port });
+  // Last, since loading the client of Pub/Sub holds up everything else.
+  const sources = config.push === undefined ? pullBells(db, pubsub, config.concurrency, consumer, log) : [];
 
   return {
     address,

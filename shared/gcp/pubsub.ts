@@ -1,22 +1,16 @@
 /** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
-import { PassThroughClient } from 'google-auth-library';
-import { PubSub, v1, type Message, type Subscription } from '@google-cloud/pubsub';
+import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
 import { combine } from '../db/combiner.ts';
 import { isUuid } from '../domain/ids.ts';
 import type { PublishTurn } from '../bells/ringer.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
-import { standInOptions } from './stand-in.ts';
 import { inProducerSpan } from '../runtime/spans.ts';
 
-/** The stand-in takes no credentials; without this the client would look for some, at length. */
-function createClient({ project, emulatorHost }: PubSubConfig): PubSub {
-  return new PubSub({
-    projectId: project,
-    ...(emulatorHost !== undefined && { authClient: new PassThroughClient() }),
-  });
-}
+/** The client is large: it is loaded when it is first needed, so that services start quickly. */
+const load = () => import('@google-cloud/pubsub');
+const loadStandIn = () => import('./stand-in.ts');
 
 export interface TurnPublisher {
   publishTurn: PublishTurn;
@@ -30,10 +24,7 @@ const publishTimeoutMs = 10_000;
  * five times as much for each message.
  */
 export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
-  const client = new v1.PublisherClient({
-    projectId: config.project,
-    ...(config.emulatorHost !== undefined && standInOptions(config.emulatorHost)),
-  });
+  let opening: ReturnType<typeof openPublisher> | undefined;
   const topic = `projects/${config.project}/topics/${config.topic}`;
   const publish = combine(
     async (bells: readonly Parameters<PublishTurn>[0][]) => {
@@ -41,6 +32,7 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
         data: Buffer.from(JSON.stringify({ taskId, turn })),
         ...(traceparent !== null && { attributes: { traceparent } }),
       }));
+      const client = await (opening ??= openPublisher(config));
       await client.publish({ topic, messages }, { timeout: publishTimeoutMs });
       return bells.map(() => undefined);
     },
@@ -58,8 +50,16 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
         publish({ ...bell, traceparent }),
       );
     },
-    close: () => client.close(),
+    close: async () => (await opening)?.close(),
   };
+}
+
+async function openPublisher({ project, emulatorHost }: PubSubConfig) {
+  const { v1 } = await load();
+  return new v1.PublisherClient({
+    projectId: project,
+    ...(emulatorHost !== undefined && (await loadStandIn()).standInOptions(emulatorHost)),
+  });
 }
 
 /** Of a message: when it was sent, in milliseconds since 1970, and by which span. */
@@ -94,12 +94,12 @@ export function pullTurns(
   onTurn: (message: TurnMessage) => void,
   log: Logger,
 ): TurnSource {
-  const client = createClient(config);
+  const client = openPuller(config);
   let closed = false;
   let subscription = open();
 
-  function open(): Subscription {
-    const opened = client.subscription(options.subscription, {
+  async function open(): Promise<Subscription> {
+    const opened = (await client).subscription(options.subscription, {
       flowControl: { maxMessages: options.maxMessages, allowExcessMessages: false },
       batching: { maxMilliseconds: 10 },
       streamingOptions: { maxStreams: 1 },
@@ -135,10 +135,20 @@ export function pullTurns(
   return {
     close: async () => {
       closed = true;
-      await subscription.close();
-      await client.close();
+      await (await subscription).close();
+      await (await client).close();
     },
   };
+}
+
+async function openPuller({ project, emulatorHost }: PubSubConfig): Promise<PubSub> {
+  const { PubSub } = await load();
+  return new PubSub({
+    projectId: project,
+    ...(emulatorHost !== undefined && {
+      authClient: (await loadStandIn()).standInOptions(emulatorHost).authClient,
+    }),
+  });
 }
 
 const reopenMs = 1_000;

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chmodSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -33,7 +33,11 @@ after(() => {
 test('both images run node as process 1, without rights, on port 8080', () => {
   for (const spec of [api, worker]) {
     assert.deepEqual(spec.entrypoint, ['node']);
-    assert.deepEqual(spec.env, { NODE_ENV: 'production', PORT: '8080' });
+    assert.deepEqual(spec.env, {
+      NODE_ENV: 'production',
+      PORT: '8080',
+      NODE_COMPILE_CACHE: '.compile-cache',
+    });
     assert.ok(spec.user > 0);
     for (const { from } of spec.copies) {
       assert.ok(from === 'node_modules' || isSentToBuilder(from), `.dockerignore keeps ${from} out`);
@@ -46,6 +50,10 @@ test('both images run node as process 1, without rights, on port 8080', () => {
 test('a task and its webhook, by the files of the images alone', { timeout: 60_000 }, async (t) => {
   buildImage(api, path.join(dir, 'api'));
   buildImage(worker, path.join(dir, 'worker'));
+  for (const image of ['api', 'worker']) {
+    const compiled = readdirSync(path.join(dir, image, '.compile-cache'), { recursive: true });
+    assert.ok(compiled.length > 1_000, `${image} has compiled only ${compiled.length} modules`);
+  }
   const stack = await startStack(t);
   const receiver = await startReceiver(t);
 

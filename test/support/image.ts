@@ -3,8 +3,10 @@
  * lines say, with the production dependencies of the lock file in place of `npm ci`. A line that it does not know is an
  * error, so that the Dockerfiles cannot drift away from what the tests run.
  */
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   cpSync,
   existsSync,
   linkSync,
@@ -16,6 +18,7 @@ import {
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const isRoot = process.getuid?.() === 0;
 const project = fileURLToPath(new URL('../../', import.meta.url));
 
 export interface ImageSpec {
@@ -24,6 +27,10 @@ export interface ImageSpec {
   /** Of files in node_modules that are removed. */
   prunedNames: string[];
   env: Record<string, string>;
+  /** What the image's user may write to while it is built. */
+  ownDirectories: string[];
+  /** Commands of the image's user, when all files are there. */
+  runs: string[];
   user: number;
   entrypoint: string[];
   command: string[];
@@ -34,7 +41,16 @@ export function readDockerfile(name: string): ImageSpec {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
-  const spec: ImageSpec = { copies: [], prunedNames: [], env: {}, user: 0, entrypoint: [], command: [] };
+  const spec: ImageSpec = {
+    copies: [],
+    prunedNames: [],
+    env: {},
+    ownDirectories: [],
+    runs: [],
+    user: 0,
+    entrypoint: [],
+    command: [],
+  };
   let stage = 0;
   for (const line of lines) {
     const [instruction = '', ...words] = line.split(/\s+/);
@@ -49,6 +65,10 @@ export function readDockerfile(name: string): ImageSpec {
       if (!rest.includes('--omit=dev') || !rest.includes('--omit=optional')) {
         throw new Error(`${name}: installs more than production needs: ${line}`);
       }
+    } else if (instruction === 'RUN' && rest.startsWith('install -d -o 1000 -g 1000 ')) {
+      spec.ownDirectories.push(words.at(-1)!);
+    } else if (instruction === 'RUN' && rest.startsWith('node ')) {
+      spec.runs.push(rest);
     } else if (instruction === 'COPY' && stage === 2) {
       const to = words.at(-1)!;
       for (const from of words.slice(0, -1)) {
@@ -79,6 +99,18 @@ export function buildImage(spec: ImageSpec, into: string): void {
     else cpSync(path.join(project, from), path.join(into, to), { recursive: true });
   }
   chmodTree(into, 0o555);
+  for (const name of spec.ownDirectories) {
+    mkdirSync(path.join(into, name));
+    if (isRoot) chownSync(path.join(into, name), spec.user, spec.user);
+  }
+  for (const command of spec.runs) {
+    execFileSync('sh', ['-c', command], {
+      cwd: into,
+      env: { PATH: `${path.dirname(process.execPath)}:${process.env['PATH']}`, ...spec.env },
+      ...(isRoot && { uid: spec.user, gid: spec.user }),
+    });
+  }
+  for (const name of spec.ownDirectories) chmodTree(path.join(into, name), 0o555);
 }
 
 export function removeImage(dir: string): void {

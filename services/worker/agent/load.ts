@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Agent } from './agent.ts';
-import { createGeminiAgent, type GeminiAgentOptions } from './gemini/agent.ts';
+import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { createMcpTools } from './mcp/tools.ts';
 import { loadToolModules } from './tools/modules.ts';
 
@@ -24,6 +24,7 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   const { agentFile, agentModule, gemini, meter, secretOf, captureContent = false } = options;
   if (agentModule === undefined) {
     if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
+    const { createGeminiAgent } = await import('./gemini/agent.ts');
     return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), meter, captureContent });
   }
   const path = resolve(agentModule);

@@ -11,7 +11,8 @@ import { wholeTasks } from './whole.ts';
 export const coldStart: Case = () =>
   withRig(async (rig) => {
     const start = (kind: 'api' | 'worker' | 'dispatcher') => async () => {
-      const service = await rig.service(kind);
+      // The agent of the definition: the one that does nothing would load nothing.
+      const service = await rig.service(kind, { AGENT_MODULE: '' });
       // What it compiled is written to the cache by a process that ends by itself.
       service.child.kill('SIGTERM');
       await once(service.child, 'exit');

@@ -1,6 +1,5 @@
 /** The SDK's client, made once. It retries nothing and waits for as long as a model may think without a word. */
 import { GoogleGenAI } from '@google/genai';
-import { Agent, fetch as undiciFetch } from 'undici';
 
 /** As the SDK's own environment variables have them. */
 export interface GeminiClientOptions {
@@ -35,17 +34,28 @@ export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
   });
 }
 
-const dispatcher = () =>
-  new Agent({ headersTimeout: MAX_SILENCE_MS, bodyTimeout: MAX_SILENCE_MS, allowH2: false });
-
 export type Fetch = typeof globalThis.fetch;
 
 /** A fetch with connections of its own. */
 export function createFetch(): Fetch {
-  const connections = dispatcher();
+  let opening: ReturnType<typeof openConnections> | undefined;
+  const fetch = async (url: string, init: object) => {
+    const { undici, dispatcher } = await (opening ??= openConnections());
+    return undici.fetch(url, { ...init, dispatcher });
+  };
   // The same standard; only the declarations of the two implementations differ.
-  return ((url: string, init: object) =>
-    undiciFetch(url, { ...init, dispatcher: connections })) as unknown as Fetch;
+  return fetch as unknown as Fetch;
+}
+
+/** Loaded with the first call, so that workers start quickly. */
+async function openConnections() {
+  const undici = await import('undici');
+  const dispatcher = new undici.Agent({
+    headersTimeout: MAX_SILENCE_MS,
+    bodyTimeout: MAX_SILENCE_MS,
+    allowH2: false,
+  });
+  return { undici, dispatcher };
 }
 
 /** Notes `Retry-After` of an answer: the SDK's error does not carry it. */

@@ -7,7 +7,7 @@ import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Tool } from '../gemini/tool.ts';
-import { McpConnection } from './connection.ts';
+import type { McpConnection } from './connection.ts';
 import { declaredNames, isAllowed, matches } from './names.ts';
 import { outputOf } from './result.ts';
 
@@ -23,7 +23,9 @@ export interface McpTools {
 export function createMcpTools(secretOf: (name: string) => string | undefined): McpTools {
   const connections = new Map<string, McpConnection>();
 
-  function connectionTo(name: string, server: McpServerDefinition): McpConnection {
+  // The client of MCP is loaded with the first server.
+  async function connectionTo(name: string, server: McpServerDefinition): Promise<McpConnection> {
+    const { McpConnection } = await import('./connection.ts');
     const { command, args, env, cwd, url, headers, timeoutSeconds } = server;
     const key = canonicalHash({ name, command, args, env, cwd, url, headers, timeoutSeconds });
     const known = connections.get(key) ?? new McpConnection(name, server, secretOf);
@@ -35,7 +37,7 @@ export function createMcpTools(secretOf: (name: string) => string | undefined): 
     toolsOf: async (servers, taken) => {
       const listed = await Promise.all(
         Object.entries(servers).map(async ([name, server]) => {
-          const connection = connectionTo(name, server);
+          const connection = await connectionTo(name, server);
           const tools = await connection.tools();
           return tools
             .filter((tool) => isAllowed(tool.name, server))
