@@ -9,6 +9,7 @@ import { claimTurns } from '#shared/db/leases.ts';
 import { spentTodayReader } from '#shared/db/ledger.ts';
 import { modelQuotas } from '#shared/db/quotas.ts';
 import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
+import { turnInputReader } from '#shared/db/turn-input.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { wantedTurns } from '#shared/domain/demand.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -35,6 +36,9 @@ const log = createLogger('worker', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
+/** What an agent is told of the conversation. */
+const maxEarlierTurns = 100;
+
 await runService(log, config.drainMs, async () => {
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool } = openDatabase({
@@ -57,7 +61,8 @@ await runService(log, config.drainMs, async () => {
   const keeper = createLeaseKeeper({ db, leaseSeconds, log });
   const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
   const write = writeTurns(db, { bellGraceSeconds });
-  const consumer = createConsumer({ ...config, db, agent, claim, write, keeper, ringer, log });
+  const readInput = turnInputReader(db, maxEarlierTurns);
+  const consumer = createConsumer({ ...config, readInput, agent, claim, write, keeper, ringer, log });
   observeGauges([...statisticNames, 'turnsRunning', 'turnsWanted'], async () => {
     const statistics = await readStatistics(db);
     const { turnsWaiting: waiting, turnsLeased: running } = statistics;

@@ -11,9 +11,8 @@
  */
 import { timeLimitsOf } from '#shared/agent/definition.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
-import type { Db } from '#shared/db/database.ts';
 import type { Claimed } from '#shared/db/leases.ts';
-import { readTurnInput } from '#shared/db/turn-input.ts';
+import type { ReadTurnInput } from '#shared/db/turn-input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
@@ -30,12 +29,11 @@ import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { agentMessage, createTurn } from './turn.ts';
 
-const maxEarlierTurns = 100;
 /** Timers know no longer one: 24 days. */
 const longestTimerMs = 2 ** 31 - 1;
 
 export interface RunParts {
-  db: Db;
+  readInput: ReadTurnInput;
   agent: Agent;
   write: WriteTurn;
   ringer: Ringer;
@@ -81,11 +79,11 @@ export async function runTurn(
 }
 
 async function attempt(
-  { db, agent, write, ringer, maxAttempts }: RunParts,
+  { readInput, agent, write, ringer, maxAttempts }: RunParts,
   turn: { held: HeldLease; attempts: number; stopping: Stopping; log: Logger },
 ): Promise<TurnEnd | TurnRelease> {
   const { held, attempts, stopping, log } = turn;
-  const input = await insist(held, log, () => readTurnInput(db, held.lease, maxEarlierTurns));
+  const input = await insist(held, log, () => readInput(held.lease));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
   linkActive(input.traceparent);
   const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);

@@ -1,8 +1,13 @@
-/** What a worker reads before it runs a turn: the task, the message, what was said before, and the finished steps. */
+/**
+ * What a worker reads before it runs a turn: the task, the message, what was said before, and the finished steps. In one
+ * statement for the turns that begin at the same time; the definitions of agents are read once for each process.
+ */
 import { sql } from 'kysely';
 import type { Artifact, Json, JsonObject, Message } from '../domain/message.ts';
 import type { Usage } from '../domain/usage.ts';
+import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
+import { fewRows } from './fragments.ts';
 import type { Lease } from './leases.ts';
 
 export interface RecordedStep {
@@ -43,87 +48,108 @@ export interface TurnInput {
   traceparent: string | null;
 }
 
-/** @param maxEarlier turns at most of this task and of the earlier tasks of its context, the newest */
-export async function readTurnInput(db: Db, lease: Lease, maxEarlier: number): Promise<TurnInput> {
-  const [head, earlier, steps] = await Promise.all([
-    sql<{
-      tenant: string;
-      owner: string;
-      context_id: string;
-      metadata: JsonObject | null;
-      definition: JsonObject | null;
-      message: Message;
-      accepted_output_modes: string[] | null;
-      usage: Usage | null;
-      traceparent: string | null;
-    }>`-- prepared
-      select t.tenant, t.owner, t.context_id, t.metadata, a.definition, m.message, m.accepted_output_modes, t.usage,
-        t.traceparent
-      from tasks t
-      join messages m on m.task_id = t.id and m.turn = ${lease.turn} and m.role = 'user'
-      left join agents a on a.hash = t.agent_hash
-      where t.id = ${lease.taskId}`.execute(db),
-    sql<{
-      task_id: string;
-      turn: number;
-      message: Message;
-      answer: Message | null;
-      artifacts: Artifact[] | null;
-    }>`-- prepared
-      select m.task_id, m.turn, m.message, answer.message as answer,
-        (select json_agg(a.artifact order by a.seq) from artifacts a
-          where a.task_id = m.task_id and a.turn = m.turn) as artifacts
-      from tasks self
-      join tasks t on t.tenant = self.tenant and t.owner = self.owner and t.context_id = self.context_id
-        and t.id <= self.id
-      join messages m on m.task_id = t.id and m.role = 'user' and (t.id < self.id or m.turn < ${lease.turn})
-      left join messages answer on answer.task_id = m.task_id and answer.turn = m.turn and answer.role = 'agent'
-      where self.id = ${lease.taskId}
-      order by m.task_id desc, m.turn desc
-      limit ${maxEarlier}`.execute(db),
-    db
-      .selectFrom('steps')
-      .select(['turn', 'name', 'occurrence', 'position', 'input_hash', 'output', 'finished_at'])
-      .select(sql<number>`extract(epoch from now() - started_at)::float8`.as('seconds_ago'))
-      .where('task_id', '=', lease.taskId)
-      .where('turn', '<=', lease.turn)
-      .orderBy('turn')
-      .orderBy('position')
-      .execute(),
-  ]);
-  const [row] = head.rows;
-  if (row === undefined) throw new Error(`task ${lease.taskId} has no message for its turn ${lease.turn}`);
-  const recorded = steps.map((step) => ({
-    turn: step.turn,
-    name: step.name,
-    occurrence: step.occurrence,
-    position: step.position,
-    inputHash: step.input_hash,
-    output: step.output,
-    finished: step.finished_at !== null,
-  }));
-  return {
-    tenant: row.tenant,
-    owner: row.owner,
-    contextId: row.context_id,
-    metadata: row.metadata ?? {},
-    definition: row.definition ?? {},
-    message: row.message,
-    acceptedOutputModes: row.accepted_output_modes ?? [],
-    usage: row.usage ?? undefined,
-    traceparent: row.traceparent,
-    earlier: earlier.rows.reverse().map((one) => ({
-      taskId: one.task_id,
-      turn: one.turn,
-      message: one.message,
-      artifacts: one.artifacts ?? [],
-      answer: one.answer,
-    })),
-    begunSecondsAgo: Math.max(
-      0,
-      ...steps.filter((step) => step.turn === lease.turn).map((step) => step.seconds_ago),
-    ),
-    steps: recorded.filter((step) => step.turn === lease.turn),
-    earlierSteps: recorded.filter((step) => step.turn < lease.turn && step.finished),
+interface Row {
+  place: number;
+  tenant: string;
+  owner: string;
+  context_id: string;
+  metadata: JsonObject | null;
+  agent_hash: string;
+  message: Message;
+  accepted_output_modes: string[] | null;
+  usage: Usage | null;
+  traceparent: string | null;
+  earlier: EarlierTurn[] | null;
+  begun_seconds_ago: number | null;
+  steps: (RecordedStep & { turn: number })[] | null;
+}
+
+export type ReadTurnInput = (lease: Lease) => Promise<TurnInput>;
+
+/** @param maxEarlier turns at most of a task and of the earlier tasks of its context, the newest */
+export function turnInputReader(db: Db, maxEarlier: number): ReadTurnInput {
+  const read = combine((leases: readonly Lease[]) => readSet(db, maxEarlier, leases), { max: 64, lanes: 2 });
+  const definitionOf = definitionReader(db);
+  return async (lease) => {
+    const row = await read(lease);
+    if (row === undefined) throw new Error(`task ${lease.taskId} has no message for its turn ${lease.turn}`);
+    const steps = row.steps ?? [];
+    return {
+      tenant: row.tenant,
+      owner: row.owner,
+      contextId: row.context_id,
+      metadata: row.metadata ?? {},
+      definition: await definitionOf(row.agent_hash),
+      message: row.message,
+      acceptedOutputModes: row.accepted_output_modes ?? [],
+      usage: row.usage ?? undefined,
+      traceparent: row.traceparent,
+      earlier: row.earlier ?? [],
+      begunSecondsAgo: Math.max(0, row.begun_seconds_ago ?? 0),
+      steps: steps.filter((step) => step.turn === lease.turn),
+      earlierSteps: steps.filter((step) => step.turn < lease.turn && step.finished),
+    };
   };
 }
+
+async function readSet(db: Db, maxEarlier: number, leases: readonly Lease[]): Promise<(Row | undefined)[]> {
+  const { rows } = await sql<Row>`-- prepared
+    select input.place::int, t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message,
+      m.accepted_output_modes, t.usage, t.traceparent,
+      (
+        select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
+          'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)
+        from (
+          select said.task_id, said.turn, said.message, answer.message as answer,
+            (select json_agg(a.artifact order by a.seq) from artifacts a
+              where a.task_id = said.task_id and a.turn = said.turn) as artifacts
+          from tasks other
+          join messages said on said.task_id = other.id and said.role = 'user'
+            and (other.id < t.id or said.turn < input.turn)
+          left join messages answer
+            on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
+          where other.tenant = t.tenant and other.owner = t.owner and other.context_id = t.context_id
+            and other.id <= t.id
+          order by said.task_id desc, said.turn desc
+          limit ${maxEarlier}
+        ) one
+      ) as earlier,
+      (
+        select json_agg(json_build_object('turn', s.turn, 'name', s.name, 'occurrence', s.occurrence,
+          'position', s.position, 'inputHash', s.input_hash, 'output', s.output,
+          'finished', s.finished_at is not null) order by s.turn, s.position)
+        from steps s where s.task_id = t.id and s.turn <= input.turn
+      ) as steps,
+      (
+        select extract(epoch from now() - min(s.started_at))::float8 from steps s
+        where s.task_id = t.id and s.turn = input.turn
+      ) as begun_seconds_ago
+    from (
+      select * from unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.turn)}::int[])
+        with ordinality as input (task_id, turn, place) ${fewRows(leases.length)}
+    ) input
+    join tasks t on t.id = input.task_id
+    join messages m on m.task_id = t.id and m.turn = input.turn and m.role = 'user'`.execute(db);
+  const found = new Map(rows.map((row) => [row.place, row]));
+  return leases.map((_, index) => found.get(index + 1));
+}
+
+/** Definitions are kept by their hash, so that the tasks of one agent share it in memory. */
+function definitionReader(db: Db): (hash: string) => Promise<JsonObject> {
+  const known = new Map<string, JsonObject>();
+  return async (hash) => {
+    const before = known.get(hash);
+    if (before !== undefined) return before;
+    const row = await db
+      .selectFrom('agents')
+      .select('definition')
+      .where('hash', '=', hash)
+      .executeTakeFirst();
+    if (row === undefined) return {};
+    if (known.size >= maxDefinitions) known.clear();
+    known.set(hash, row.definition);
+    return row.definition;
+  };
+}
+
+const maxDefinitions = 100;

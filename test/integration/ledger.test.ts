@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { readLedger, removeLedgerOf, spentTodayReader } from '#shared/db/ledger.ts';
-import { readTurnInput } from '#shared/db/turn-input.ts';
+import { turnInputReader } from '#shared/db/turn-input.ts';
 import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type NewStep } from '#shared/db/turns.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
@@ -62,7 +62,7 @@ test('a step is counted when it is first recorded: repeats, zombies and steps wi
   assert.deepEqual(read?.task.metadata, {
     [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
   });
-  assert.deepEqual((await readTurnInput(db, lease, 10)).usage, taskUsage);
+  assert.deepEqual((await turnInputReader(db, 10)(lease)).usage, taskUsage);
 });
 
 test('two workers and many owners at once: sets that touch the same rows add up and wait for none', async () => {
