@@ -119,6 +119,8 @@ await runService(log, config.drainMs, async () => {
       ? undefined
       : await (await import('./grpc.ts')).listenGrpc({ ...front, port: config.grpcPort });
   const address = await app?.listen({ host: config.host, port: config.port });
+  // Who waited for the start is answered first; the bell of the first task then finds its client loaded.
+  setTimeout(() => publisher.open(), 100).unref();
 
   return {
     address: address ?? `grpc://${config.host}:${grpc?.port}`,

@@ -14,6 +14,8 @@ const loadStandIn = () => import('./stand-in.ts');
 
 export interface TurnPublisher {
   publishTurn: PublishTurn;
+  /** Loads the client before there is something to publish: the process does nothing else meanwhile. */
+  open(): void;
   close(): Promise<void>;
 }
 
@@ -25,6 +27,7 @@ const publishTimeoutMs = 10_000;
  */
 export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
   let opening: ReturnType<typeof openPublisher> | undefined;
+  const open = () => (opening ??= openPublisher(config));
   const topic = `projects/${config.project}/topics/${config.topic}`;
   const publish = combine(
     async (bells: readonly Parameters<PublishTurn>[0][]) => {
@@ -32,7 +35,7 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
         data: Buffer.from(JSON.stringify({ taskId, turn })),
         ...(traceparent !== null && { attributes: { traceparent } }),
       }));
-      const client = await (opening ??= openPublisher(config));
+      const client = await open();
       await client.publish({ topic, messages }, { timeout: publishTimeoutMs });
       return bells.map(() => undefined);
     },
@@ -50,6 +53,7 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
         publish({ ...bell, traceparent }),
       );
     },
+    open: () => void open(),
     close: async () => (await opening)?.close(),
   };
 }
