@@ -9,17 +9,15 @@ export const maxBodyDepth = maxDepth + 20;
 
 /** @throws {RequestMalformedError} for objects and arrays that are nested too deeply */
 export function checkDepth(name: string, value: unknown, max: number = maxDepth): void {
-  let level = [value];
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > max) {
-      throw new RequestMalformedError(`${name} is nested more than ${max} levels deep`);
-    }
-    level = level.flatMap((one) =>
-      typeof one === 'object' && one !== null ? (Object.values(one) as unknown[]).filter(isNested) : [],
-    );
+  if (isDeeper(value, max)) {
+    throw new RequestMalformedError(`${name} is nested more than ${max} levels deep`);
   }
 }
 
-function isNested(value: unknown): boolean {
-  return typeof value === 'object' && value !== null;
+/** Goes no deeper than `max`, whatever the value. */
+function isDeeper(value: unknown, max: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (max < 0) return true;
+  for (const one of Object.values(value)) if (isDeeper(one, max - 1)) return true;
+  return false;
 }

@@ -22,12 +22,14 @@ export async function registerHeaders(
   app: FastifyInstance,
   { secure, corsOrigins }: { secure: boolean; corsOrigins: readonly string[] },
 ): Promise<void> {
-  app.addHook('onRequest', async (_request, reply) => {
-    void reply.headers(always);
-    if (secure) void reply.header('strict-transport-security', 'max-age=31536000');
+  const own = { ...always, ...(secure && { 'strict-transport-security': 'max-age=31536000' }) };
+  app.addHook('onRequest', (_request, reply, done) => {
+    void reply.headers(own);
+    done();
   });
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
+    done();
   });
   if (corsOrigins.length === 0) return;
   await app.register(cors, {

@@ -4,7 +4,7 @@
  * A message is accepted when its transaction is committed (invariant 1); nothing after that can lose it. A repeat of a
  * message finds the task of the first, before the task's state is looked at, and waits or streams as the repeat asks.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { SendMessageConfiguration, type Message as WireMessage, type SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
@@ -213,5 +213,5 @@ function hashOf(message: WireMessage, request: SendMessageRequest): string {
     historyLength: undefined,
   };
   const content = JSON.stringify([messageFromWire(message), configuration, request.metadata]);
-  return createHash('sha256').update(content).digest('base64url');
+  return hash('sha256', content, 'base64url');
 }
