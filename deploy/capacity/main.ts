@@ -1,0 +1,94 @@
+/** `npm run capacity -- --tasks-per-day 50000 --turn-seconds 90 …`: what a load takes. Without flags, an example. */
+import { parseArgs } from 'node:util';
+import { reckon, type Load } from './reckon.ts';
+
+const example: Load = {
+  tasksPerDay: 10_000,
+  peak: 4,
+  turnsPerTask: 1.2,
+  turnSeconds: 120,
+  modelCallsPerTurn: 6,
+  inputTokensPerTurn: 20_000,
+  outputTokensPerTurn: 3_000,
+  requestsPerMinute: 0,
+  tokensPerMinute: 0,
+  readsPerTask: 10,
+  openStreams: 100,
+  webhooksPerTask: 3,
+  receiverSeconds: 0.5,
+  workerConcurrency: 100,
+  poolSize: 10,
+  databaseConnections: 1_000,
+  retentionDays: 90,
+  kilobytesPerTask: 40,
+  inputPrice: 0.3,
+  outputPrice: 2.5,
+};
+
+const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const names = Object.keys(example) as (keyof Load)[];
+
+function readLoad(): Load {
+  const options = Object.fromEntries(names.map((name) => [flagOf(name), { type: 'string' as const }]));
+  const { values } = parseArgs({ options });
+  const load = { ...example };
+  for (const name of names) {
+    const text = values[flagOf(name)];
+    if (text === undefined) continue;
+    const value = Number(text);
+    const atLeast = ['peak', 'workerConcurrency', 'poolSize'].includes(name) ? 1 : 0;
+    if (text.trim() === '' || !Number.isFinite(value) || value < atLeast) {
+      throw new Error(`--${flagOf(name)} must be a number from ${atLeast} on, not "${text}"`);
+    }
+    load[name] = value;
+  }
+  return load;
+}
+
+function describe(load: Load): string {
+  const {
+    tasksPerSecond,
+    turnsAtOnce,
+    model,
+    api,
+    worker,
+    dispatcher,
+    connections,
+    databaseCpus,
+    storedGibibytes,
+    webhooksPerSecond,
+    costs,
+    problems,
+  } = reckon(load);
+  const rows: [string, string][] = [
+    ['tasks a second, at the peak', tasksPerSecond.toFixed(2)],
+    ['turns at once', String(Math.ceil(turnsAtOnce))],
+    [
+      'model, at the peak',
+      `${Math.ceil(model.requestsPerMinute)} requests and ${Math.ceil(model.tokensPerMinute)} tokens a minute`,
+    ],
+    ['webhooks a second', webhooksPerSecond.toFixed(2)],
+    ['instances', `front door ${api}, workers ${worker}, dispatcher ${dispatcher}`],
+    ['connections', `${connections} of ${load.databaseConnections}`],
+    ['AlloyDB', `${databaseCpus} vCPUs, ${Math.ceil(storedGibibytes)} GiB after ${load.retentionDays} days`],
+  ];
+  const width = Math.max(...rows.map(([label]) => label.length), ...costs.map(([label]) => label.length));
+  const line = ([label, value]: [string, string]): string => `  ${label.padEnd(width)}  ${value}`;
+  return [
+    `Load: ${names.map((name) => `--${flagOf(name)} ${load[name]}`).join(' ')}`,
+    '\nWhat it takes',
+    ...rows.map(line),
+    '\nCost drivers, US dollars a month at list prices',
+    ...costs.map(([label, cost]) => line([label, cost < 1 ? 'under 1' : String(Math.round(cost))])),
+    '\nSettings',
+    `  API_MAX=${api} WORKER_INSTANCES=${worker} WORKER_MAX=${worker} DISPATCHER_MAX=${dispatcher} ALLOYDB_CPUS=${databaseCpus}`,
+    ...(problems.length === 0 ? [] : ['\nThis will not work so', ...problems.map((text) => `  - ${text}`)]),
+  ].join('\n');
+}
+
+try {
+  process.stdout.write(`${describe(readLoad())}\n`);
+} catch (error) {
+  process.stderr.write(`capacity: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 64; // EX_USAGE of sysexits.h
+}
