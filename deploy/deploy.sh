@@ -4,7 +4,7 @@
 #   PROJECT_ID=my-project deploy/deploy.sh [--dry-run] [step …]
 #
 # --dry-run prints every command that a first run would run, and runs none. Steps, in order, all without an argument:
-# apis network accounts secrets pubsub tasks alloydb images migrate services. Settings: deploy/settings.sh.
+# apis network accounts secrets pubsub tasks alloydb images migrate services monitoring. Settings: deploy/settings.sh.
 set -euo pipefail
 
 ((BASH_VERSINFO[0] >= 5)) || { echo 'deploy: bash 5 or newer is needed (Cloud Shell has it)' >&2; exit 69; }
@@ -20,7 +20,7 @@ for argument in "$@"; do
   esac
 done
 if ((${#steps[@]} == 0)); then
-  steps=(apis network accounts secrets pubsub tasks alloydb images migrate services)
+  steps=(apis network accounts secrets pubsub tasks alloydb images migrate services monitoring)
 fi
 
 # shellcheck source=deploy/settings.sh
@@ -43,6 +43,8 @@ if [[ ",$API_AUTH_MODES," == *,api-key,* && -z $API_KEYS_SECRET ]]; then
   fail 'API_AUTH_MODES has api-key: make a secret with lines of owner:hash, and name it in API_KEYS_SECRET'
 fi
 
+[[ $WORKER_MODE =~ ^(pull|push)$ ]] || fail "WORKER_MODE must be pull or push, not $WORKER_MODE"
+
 PROJECT_NUMBER=$(ask 123456789012 projects describe "$PROJECT_ID" --format='value(projectNumber)') ||
   fail "the project $PROJECT_ID cannot be read: is it right, and are you logged in (gcloud auth login)?"
 # Known before the service is: its own name for itself, which is also the audience of the tokens of its callers.
@@ -50,6 +52,11 @@ DISPATCHER_URL="https://$PREFIX-dispatcher-$PROJECT_NUMBER.$REGION.run.app"
 API_URL="https://$PREFIX-api-$PROJECT_NUMBER.$REGION.run.app"
 # Tokens of service accounts are for the URL; those of people, by gcloud auth print-identity-token, for gcloud itself.
 API_AUDIENCE="$API_URL,32555940559.apps.googleusercontent.com"
+WORKER_URL="https://$PREFIX-worker-$PROJECT_NUMBER.$REGION.run.app"
+GRPC_HOST="$PREFIX-grpc-$PROJECT_NUMBER.$REGION.run.app"
+GRPC_AUDIENCE="https://$GRPC_HOST,32555940559.apps.googleusercontent.com"
+GRPC_TARGET=''
+if ((GRPC_MAX > 0)); then GRPC_TARGET="$GRPC_HOST:443"; fi
 API_KEYS_VALUE=''
 if [[ -n $API_KEYS_SECRET ]]; then API_KEYS_VALUE="sm://projects/$PROJECT_ID/secrets/$API_KEYS_SECRET/versions/latest"; fi
 

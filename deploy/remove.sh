@@ -45,11 +45,28 @@ for name in api worker dispatcher migrator; do
   revoke roles/alloydb.client "$(service_account $name)"
   revoke roles/serviceusage.serviceUsageConsumer "$(service_account $name)"
 done
+for name in api worker dispatcher; do
+  for role in telemetry.tracesWriter telemetry.metricsWriter; do revoke "roles/$role" "$(service_account $name)"; done
+done
 revoke roles/aiplatform.user "$(service_account worker)"
 for role in run.developer logging.logWriter ondemandscanning.admin; do revoke "roles/$role" "$(service_account build)"; done
 
+# each <list …> -- <delete …>: what has no name that is known before.
+each() {
+  local -a look=()
+  while [[ $1 != -- ]]; do look+=("$1"); shift; done
+  shift
+  local name
+  while read -r name; do
+    if [[ -n $name ]]; then change "$@" "$name" </dev/null || left=$((left + 1)); fi
+  done < <(ask NAME "${look[@]}" || true)
+}
+each alpha monitoring policies list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- alpha monitoring policies delete
+each monitoring dashboards list --filter="displayName=\"$PREFIX\"" --format='value(name.basename())' -- monitoring dashboards delete
+each beta monitoring channels list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- beta monitoring channels delete
+
 gone scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- scheduler jobs delete "$PREFIX-reconcile" --location="$REGION"
-for name in api dispatcher; do
+for name in api grpc dispatcher worker; do
   gone run services describe "$PREFIX-$name" --region="$REGION" -- run services delete "$PREFIX-$name" --region="$REGION"
 done
 gone beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools delete "$PREFIX-worker" --region="$REGION"
@@ -61,12 +78,13 @@ done
 for name in turns turns-dead; do
   gone pubsub topics describe "$PREFIX-$name" -- pubsub topics delete "$PREFIX-$name"
 done
-for name in alloy_db_user alloy_db_pass alloy_db_admin_pass "$PREFIX-encryption-keys"; do
+for name in alloy_db_user alloy_db_pass alloy_db_admin_pass "$PREFIX-encryption-keys" "$PREFIX-webhook-signing-keys" \
+  "$PREFIX-webhook-public-keys"; do
   gone secrets describe "$name" -- secrets delete "$name"
 done
 gone artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
 gone storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
-for name in api worker dispatcher migrator build tasks scheduler; do
+for name in api worker dispatcher migrator build tasks scheduler push; do
   gone iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
 done
 if [[ -z $DATABASE_HOST ]]; then # a cluster that was there before stays

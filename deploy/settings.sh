@@ -30,6 +30,12 @@
 : "${WORKER_INSTANCES:=1}"
 : "${WORKER_MAX:=20}"                         # how far you mean to scale the pool by hand or by a scaler
 : "${WORKER_POOL:=10}"
+# pull: a pool, as large as WORKER_INSTANCES says. push: a service that Pub/Sub calls, and that scales by itself.
+: "${WORKER_MODE:=pull}"
+: "${WORKER_MIN:=0}"                          # of the service; the pool has no minimum of its own
+# gRPC needs a service of its own: GRPC_MAX=5 makes it, with the front door's image and callers.
+: "${GRPC_MIN:=0}"
+: "${GRPC_MAX:=0}"
 : "${WORKER_CONCURRENCY:=100}"
 : "${API_INVOKERS:=}"                         # who may call the front door, by commas: user:…, serviceAccount:…, allUsers
 # How the front door itself tells callers apart: cloud-run-iam believes Cloud Run's check, and so is no way for allUsers;
@@ -40,6 +46,11 @@
 : "${API_KEYS_SECRET:=}"                      # a secret of yours with owner:hash lines, for api-key
 : "${GEMINI_LOCATION:=global}"
 
+# Telemetry. Without an endpoint there are no traces, metrics, dashboard and alerts.
+: "${TELEMETRY_ENDPOINT=https://telemetry.googleapis.com}"
+: "${TRACE_RATIO:=1}"                         # of tasks, from 0 to 1
+: "${ALERT_EMAIL:=}"                          # who is told of alerts; without it they are seen in the console alone
+
 # Images, by digest. Without them the newest in the registry are used, or made if there are none.
 : "${API_IMAGE:=}"
 : "${WORKER_IMAGE:=}"
@@ -49,7 +60,7 @@ REPOSITORY="$REGION-docker.pkg.dev/$PROJECT_ID/$PREFIX"
 
 account() { printf '%s-%s@%s.iam.gserviceaccount.com' "$PREFIX" "$1" "$PROJECT_ID"; }
 
-# Ten per instance and one that listens for the front door, and two for a migration.
+# One more for each front door, which listens, and two for a migration.
 planned_connections() {
-  printf '%s' $((API_MAX * (API_POOL + 1) + DISPATCHER_MAX * DISPATCHER_POOL + WORKER_MAX * WORKER_POOL + 2))
+  printf '%s' $(((API_MAX + GRPC_MAX) * (API_POOL + 1) + DISPATCHER_MAX * DISPATCHER_POOL + WORKER_MAX * WORKER_POOL + 2))
 }

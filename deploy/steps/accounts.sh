@@ -2,8 +2,9 @@
 declare -A purposes=(
   [api]='Front door' [worker]='Worker' [dispatcher]='Dispatcher of webhooks' [migrator]='Migrations'
   [build]='Builds and deploys' [tasks]='Cloud Tasks, calling the dispatcher' [scheduler]='Cloud Scheduler, calling the dispatcher'
+  [push]='Pub/Sub, calling the worker'
 )
-for name in api worker dispatcher migrator build tasks scheduler; do
+for name in api worker dispatcher migrator build tasks scheduler push; do
   ensure iam service-accounts describe "$(account $name)" -- \
     iam service-accounts create "$PREFIX-$name" --display-name="${purposes[$name]}"
 done
@@ -12,6 +13,10 @@ done
 for name in api worker dispatcher migrator; do
   grant roles/alloydb.client "$(service_account $name)" projects "$PROJECT_ID"
   grant roles/serviceusage.serviceUsageConsumer "$(service_account $name)" projects "$PROJECT_ID"
+done
+for name in api worker dispatcher; do
+  grant roles/telemetry.tracesWriter "$(service_account $name)" projects "$PROJECT_ID"
+  grant roles/telemetry.metricsWriter "$(service_account $name)" projects "$PROJECT_ID"
 done
 grant roles/aiplatform.user "$(service_account worker)" projects "$PROJECT_ID"
 grant roles/run.developer "$(service_account build)" projects "$PROJECT_ID"

@@ -1,6 +1,6 @@
 # The APIs that are used, switched on in one call.
 apis=(run alloydb servicenetworking compute pubsub cloudtasks cloudscheduler secretmanager aiplatform artifactregistry
-  cloudbuild ondemandscanning iam serviceusage)
+  cloudbuild ondemandscanning iam serviceusage telemetry monitoring cloudtrace)
 enabled=$(ask '' services list --enabled --format='value(config.name)') || enabled=''
 missing=()
 for api in "${apis[@]}"; do

@@ -5,6 +5,19 @@ secret alloy_db_admin_pass random_password
 new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
 
+# Webhooks are signed with an Ed25519 key: the private half for the dispatcher, the public one for the front door to publish.
+base64url() { base64 | tr '+/' '-_' | tr -d '=\n'; }
+new_signing_keys() {
+  local key private public
+  key=$(openssl genpkey -algorithm ed25519)
+  private=$(openssl pkey -outform DER <<<"$key" | tail -c 32 | base64url)
+  public=$(openssl pkey -pubout -outform DER <<<"$key" | tail -c 32 | base64url)
+  printf '{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"%s","d":"%s","x":"%s"}]}' "k-${public:0:8}" "$private" "$public"
+}
+public_keys() { read_secret "$PREFIX-webhook-signing-keys" | sed 's/"d":"[^"]*",//g'; }
+secret "$PREFIX-webhook-signing-keys" new_signing_keys
+secret "$PREFIX-webhook-public-keys" public_keys
+
 for name in api worker dispatcher; do
   grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets alloy_db_user
   grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets alloy_db_pass
@@ -17,3 +30,5 @@ fi
 for name in api dispatcher; do
   grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "$PREFIX-encryption-keys"
 done
+grant roles/secretmanager.secretAccessor "$(service_account dispatcher)" secrets "$PREFIX-webhook-signing-keys"
+grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$PREFIX-webhook-public-keys"

@@ -1,15 +1,27 @@
-# The three services, who may call them, and the clock that wakes the dispatcher.
+# The services, who may call them, and the clock that wakes the dispatcher.
 source "$HERE/steps/cloud-run.sh"
 apply dispatcher run services describe "$PREFIX-dispatcher" --region="$REGION" -- run services replace --region="$REGION"
-apply worker beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools replace
+if [[ $WORKER_MODE == push ]]; then
+  apply worker-push run services describe "$PREFIX-worker" --region="$REGION" -- run services replace --region="$REGION"
+  grant roles/run.invoker "$(service_account push)" run services "$PREFIX-worker" --region="$REGION"
+else
+  apply worker beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools replace
+fi
 apply api run services describe "$PREFIX-api" --region="$REGION" -- run services replace --region="$REGION"
 
 for name in tasks scheduler; do
   grant roles/run.invoker "$(service_account $name)" run services "$PREFIX-dispatcher" --region="$REGION"
 done
+doors=("$PREFIX-api")
+if ((GRPC_MAX > 0)); then
+  apply grpc run services describe "$PREFIX-grpc" --region="$REGION" -- run services replace --region="$REGION"
+  doors+=("$PREFIX-grpc")
+fi
 IFS=, read -r -a invokers <<<"$API_INVOKERS"
-for member in "${invokers[@]}"; do
-  grant roles/run.invoker "$member" run services "$PREFIX-api" --region="$REGION"
+for door in "${doors[@]}"; do
+  for member in "${invokers[@]}"; do
+    grant roles/run.invoker "$member" run services "$door" --region="$REGION"
+  done
 done
 # The build tries the front door before it is given traffic.
 grant roles/run.invoker "$(service_account build)" run services "$PREFIX-api" --region="$REGION"

@@ -1,4 +1,4 @@
-/** Who may do what on which resource, read from the commands that deploy/deploy.sh would run. */
+/** Who may do what on which resource, read from the commands that deploy/deploy.sh would run in either mode. */
 import { dryRun } from '../support/deploy-scripts.ts';
 
 export interface Grant {
@@ -13,6 +13,8 @@ export const projectWide: Record<string, string> = {
   'roles/alloydb.client': 'AlloyDB has no policy on a cluster or an instance',
   'roles/serviceusage.serviceUsageConsumer': 'is about the use of the project itself',
   'roles/aiplatform.user': 'the models of Google have no policy of their own',
+  'roles/telemetry.tracesWriter': 'traces are written to the project',
+  'roles/telemetry.metricsWriter': 'metrics are written to the project',
   'roles/run.developer':
     'a worker pool and a job to come have no policy; it gives no right to change who may call',
   'roles/logging.logWriter': 'logs are written to the project',
@@ -20,7 +22,11 @@ export const projectWide: Record<string, string> = {
 };
 
 export async function readGrants(): Promise<Grant[]> {
-  const grants = (await dryRun('deploy.sh')).flatMap(({ words }): Grant[] => {
+  // What stands only in one of the modes is told as well.
+  const runs = [{}, { WORKER_MODE: 'push', GRPC_MAX: '1' }];
+  const commands = await Promise.all(runs.map((env) => dryRun('deploy.sh', env)));
+  const once = new Map(commands.flat().map((command) => [command.line, command]));
+  const grants = [...once.values()].flatMap(({ words }): Grant[] => {
     const verb = words.indexOf('add-iam-policy-binding');
     if (verb === -1) return [];
     const flag = (name: string): string =>

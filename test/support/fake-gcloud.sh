@@ -4,7 +4,7 @@
 set -euo pipefail
 
 positional=()
-role='' member='' filter='' format='' cluster=''
+role='' member='' filter='' format='' cluster='' content='' endpoint='' email=''
 for word in "$@"; do
   case $word in
     --role=*) role=${word#*=} ;;
@@ -12,6 +12,9 @@ for word in "$@"; do
     --filter=*) filter=${word#*=} ;;
     --format=*) format=${word#*=} ;;
     --secret=*) cluster=${word#*=} ;;
+    --config-from-file=* | --policy-from-file=*) content=${word#*=} ;;
+    --push-endpoint=*) endpoint=${word#*=} ;;
+    --channel-labels=*) email=${word##*=} ;;
     --*) ;;
     *) positional+=("$word") ;;
   esac
@@ -27,6 +30,23 @@ file() { local name="$*"; name=${name%@*}; printf '%s/%s' "$there" "${name//\//_
 changes() { printf '%s\n' "$line $role $member" >>"$FAKE_PROJECT/changes"; }
 group() { printf '%s' "${positional[*]:0:${#positional[@]}-2}"; }
 last=${positional[-1]}
+
+# What has no name of its own making, kept under one that can be told from its content, with its manifest.
+monitored() { printf '%s/monitoring %s' "$there" "$1"; }
+listed() {
+  local kind=$1 wanted='*' path name
+  if [[ $filter =~ longhaul-alert=\"?([a-z-]+) || $filter =~ email_address=(.*) ]]; then wanted=${BASH_REMATCH[1]}; fi
+  for path in "$there/monitoring $kind "$wanted; do
+    if [[ ! -f $path ]]; then continue; fi
+    name="$kind/${path##* }"
+    if [[ $format == *separator* ]]; then printf '%s|%s|%s\n' "$name" "$(cat "$path")" etag-1; else printf '%s\n' "$name"; fi
+  done
+}
+kept() {
+  local name
+  name=$(sed -n 's/^  longhaul-alert: //p' "$content")
+  sed -n 's/^  longhaul-manifest: "\(.*\)"/\1/p' "$content" >"$(monitored "$1 ${name:-dashboard}")"
+}
 
 case $line in
   'projects describe '*) echo 123456789012 ;;
@@ -55,6 +75,14 @@ case $line in
     name=$(sed -n 's/^  name: //p' "$last" | head -1)
     sed -n 's/^    longhaul-manifest: "\(.*\)"/\1/p' "$last" >"$(file "$(group) $name")"
     ;;
+  *'monitoring '*' list') listed "${positional[-2]}" ;;
+  'beta monitoring channels create') changes; touch "$(monitored "channels $email")" ;;
+  *'monitoring '*' create') changes; kept "${positional[-2]}" ;;
+  *'monitoring '*' update '*) changes; kept "${positional[-3]}" ;;
+  *'monitoring '*' delete '*) changes; rm -f "$(monitored "${last/\// }")" ;;
+  'pubsub subscriptions create '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
+  'pubsub subscriptions update '*) changes ;;
+  'pubsub subscriptions modify-push-config '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
   'scheduler jobs create http '*) changes; touch "$(file "scheduler jobs $last")" ;;
   *' create '*) changes; touch "$(file "${line/ create/}")" ;;
   *' describe '*)
@@ -62,6 +90,7 @@ case $line in
     case $format in
       *longhaul-manifest*) cat "$(file "${line/ describe/}")" ;;
       *ipAddress*) echo 10.21.0.2 ;;
+      *pushEndpoint*) cat "$(file "${line/ describe/}")" ;;
     esac
     ;;
   'storage rm '*) changes; rm -f "$(file "storage buckets $last")" ;;

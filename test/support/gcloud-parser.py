@@ -1,8 +1,8 @@
 """Holds commands and files against the parsers of the gcloud that is installed. Nothing is run, nobody is asked.
 
 Run by gcloud's own Python, with the SDK's lib directory as argument. Reads JSON from standard input,
-{"commands": [[word, ...], ...], "manifests": [path, ...], "builds": [path, ...]}, and prints a JSON list of what was
-refused, as [what, why].
+{"commands": [[word, ...], ...], "manifests": [path, ...], "builds": [path, ...], "dashboards": [path, ...],
+"alerts": [path, ...]}, and prints a JSON list of what was refused, as [what, why].
 """
 
 import contextlib
@@ -52,6 +52,18 @@ def build(path):
   config.LoadCloudbuildConfigFromPath(path, cloudbuild_util.GetMessagesModule(), params={})
 
 
+def monitoring(path, version, kind):
+  from googlecloudsdk.api_lib.util import apis
+  from googlecloudsdk.api_lib.util import messages as messages_util
+
+  messages = apis.GetMessagesModule("monitoring", version)
+  messages_util.DictToMessageWithErrorCheck(yaml.load_path(path), getattr(messages, kind))
+
+
+for path in asked["dashboards"]:
+  attempt(path, lambda path=path: monitoring(path, "v1", "Dashboard"))
+for path in asked["alerts"]:
+  attempt(path, lambda path=path: monitoring(path, "v3", "AlertPolicy"))
 for path in asked["manifests"]:
   attempt(path, lambda path=path: manifest(path))
 for path in asked["builds"]:
