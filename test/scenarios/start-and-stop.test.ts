@@ -55,14 +55,13 @@ test('a front door without a free connection says when to come again, and comes 
   const locker = await stack.pool.connect();
   await locker.query('begin');
   await locker.query('lock table tasks in access exclusive mode');
-  const lists = call(stack, 'ListTasks', {}); // two queries, and so both connections
-  const { rows } = await untilRows(stack, `select from pg_stat_activity where wait_event_type = 'Lock'`, 2);
-  assert.equal(rows.length, 2);
+  const lists = [1, 2].map(() => call(stack, 'ListTasks', {}));
+  await untilRows(stack, waitingForLock, 2);
   const refused = await call(stack, 'SendMessage', sendOf('say hello'));
   assert.deepEqual([refused.status, refused.headers.get('retry-after')], [503, '2']);
   await locker.query('rollback');
   locker.release();
-  assert.equal((await lists).status, 200);
+  for (const { status } of await Promise.all(lists)) assert.equal(status, 200);
   assert.equal((await call(stack, 'SendMessage', sendOf('say hello'))).status, 200);
 });
 
@@ -78,11 +77,7 @@ test('a front door that stops answers what it has begun, and has streams come ba
   await locker.query('begin');
   await locker.query('lock table gates in exclusive mode');
   const begun = call(stack, 'SendMessage', sendOf('say hello'));
-  await untilRows(
-    stack,
-    `select from pg_stat_activity where wait_event_type = 'Lock' and query ~ 'sends'`,
-    1,
-  );
+  await untilRows(stack, waitingForLock, 1);
 
   const began = performance.now();
   api.running.child.kill('SIGTERM');
@@ -114,10 +109,14 @@ async function openDoor(t: TestContext, port: number, databaseUrl: string): Prom
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
 }
 
-async function untilRows(stack: Stack, query: string, count: number) {
-  for (;;) {
-    const found = await stack.pool.query(query);
-    if (found.rows.length >= count) return found;
+/** What the front door of this test waits for; the server is shared with other tests. */
+const waitingForLock = `select from pg_stat_activity
+  where wait_event_type = 'Lock' and datname = current_database() and application_name = 'longhaul-api'`;
+
+async function untilRows(stack: Stack, query: string, count: number): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while ((await stack.pool.query(query)).rows.length < count) {
+    assert.ok(performance.now() < deadline, `not ${count} rows: ${query}`);
     await sleep(20);
   }
 }
