@@ -159,7 +159,10 @@ test('two tools of one reply run at the same time; the conversation goes back as
   const outcome = await agentWith(tool('lookup', wait), tool('clock', wait)).run(turn);
   assert.deepEqual(outcome, { state: 'TASK_STATE_COMPLETED' });
   assert.match(turn.textOfArtifact('answer') ?? '', /lookup returned: found "a"\nclock returned: found "b"/);
-  assert.deepEqual(turn.told, ['Calling lookup …', 'Calling clock …']);
+  assert.deepEqual(turn.told, [
+    'Calling lookup … (round 1 of 20 at most)',
+    'Calling clock … (round 1 of 20 at most)',
+  ]);
   assert.deepEqual([...turn.steps.keys()].sort(), ['model#1', 'model#2', 'tool:clock#1', 'tool:lookup#1']);
   const [, said, answers] = asked[1]!.contents;
   const recorded = JSON.parse(turn.steps.get('model#1')!.result) as { content: Content };
@@ -182,7 +185,7 @@ test('text before a tool call is progress: the artifact ends with the answer alo
   ]);
   const turn = new MemoryTurn({ message: 'go', definition });
   await agentWith(tool('lookup', async () => 'it')).run(turn);
-  assert.deepEqual(turn.told, ['I will look.', 'Calling lookup …']);
+  assert.deepEqual(turn.told, ['I will look.', 'Calling lookup … (round 1 of 20 at most)']);
   assert.equal(turn.textOfArtifact('answer'), 'lookup returned: it\n\n(reported by the offline model)');
   assert.ok(!JSON.stringify(turn.updates).includes('hm'));
   assert.equal(asked[0]?.contents[1]?.parts?.[0]?.thought, true);

@@ -26,3 +26,19 @@ export function refusing({ share, inARow }: { share: number; inARow: number }): 
     return { ...say('done'), delayMs: 200 };
   };
 }
+
+/** Keeps a quota of its own, with a second's worth saved, and tells those that it refuses when there is room again. */
+export function limiting({ perMinute }: { perMinute: number }): Brain {
+  const costMs = 60_000 / perMinute;
+  let paidAt = 0;
+  return () => {
+    const now = performance.now();
+    paidAt = Math.max(paidAt, now - 1000);
+    if (paidAt > now) {
+      const retryDelay = `${((paidAt - now) / 1000).toFixed(3)}s`;
+      return { pieces: [], error: { status: 429, retryDelay } };
+    }
+    paidAt += costMs;
+    return { ...say('done'), delayMs: 200 };
+  };
+}

@@ -1,9 +1,9 @@
 /**
- * `npm run load`: what docs/load.md tells, measured again. With `slow` or `refusing` after `--` it runs that one alone.
+ * `npm run load`: what docs/load.md tells, measured again. With the names of cases after `--` it runs those alone.
  * Prints the figures; fails where one is not as it has to be.
  */
 import type { Cleanup } from '../support/processes.ts';
-import { refusing, slow } from './brains.ts';
+import { limiting, refusing, slow } from './brains.ts';
 import { runLoad, type Figures, type Load } from './run.ts';
 
 interface Case {
@@ -44,6 +44,22 @@ const cases: Record<string, Case> = {
       'all are completed': completed === tasks,
       'answers within a tenth of the quota': Math.abs(answeredPerMinute / requestsPerMinute - 1) < 0.1,
       // Half as many again are refused and cost nothing; and what was saved in five seconds may be spent in one.
+      'no storm of calls': busiestSecond < (requestsPerMinute / 60) * (1.5 + 5),
+    }),
+  },
+  /** A model that allows two thirds of what the agent's definition believes, and tells when to come again. */
+  limiting: {
+    load: {
+      tasks: 600,
+      workers: 2,
+      concurrency: 200,
+      requestsPerMinute: 900,
+      brain: limiting({ perMinute: 600 }),
+      boundMs: 240_000,
+    },
+    check: ({ completed, answeredPerMinute, busiestSecond }, { tasks, requestsPerMinute }) => ({
+      'all are completed': completed === tasks,
+      'answers within a tenth of what the model allows': Math.abs(answeredPerMinute / 600 - 1) < 0.1,
       'no storm of calls': busiestSecond < (requestsPerMinute / 60) * (1.5 + 5),
     }),
   },

@@ -23,15 +23,22 @@ export interface Callable {
 
 export type ToolAnswer = { response: JsonObject; ms: number } | { open: 'ask' | 'confirm' | 'retry' };
 
+export interface CallBounds {
+  /** Aborts when the time for work is used up. */
+  deadline: AbortSignal;
+  /** Which reply of the model asks for the calls, in words for those who watch. */
+  round: string;
+}
+
 /** The answers in the order of the calls. */
 export async function callTools(
   turn: LoopTurn,
   calls: readonly Callable[],
   tools: readonly Tool[],
-  deadline: AbortSignal,
+  bounds: CallBounds,
 ): Promise<ToolAnswer[]> {
   // Each begins its step before the next one does: the order of the steps is that of the calls.
-  const running = calls.map((one) => answerTo(turn, one, tools, deadline));
+  const running = calls.map((one) => answerTo(turn, one, tools, bounds));
   // All are waited for, so that none is left running behind a turn that has ended.
   const settled = await Promise.allSettled(running);
   for (const one of settled) if (one.status === 'rejected') throw one.reason;
@@ -42,7 +49,7 @@ async function answerTo(
   turn: LoopTurn,
   { call, approved }: Callable,
   tools: readonly Tool[],
-  deadline: AbortSignal,
+  { deadline, round }: CallBounds,
 ): Promise<ToolAnswer> {
   const { name, args = {} } = call;
   if (name === askUser.name) {
@@ -58,7 +65,7 @@ async function answerTo(
       async (step) => {
         // Within the step: a call that was made counts, also when its server has the tool no more.
         if (tool === undefined) return { response: { error: unknown(name, tools) }, ms: 0 };
-        await turn.progress(`Calling ${name} …`);
+        await turn.progress(`Calling ${name} …${round}`);
         const started = performance.now();
         const signal = AbortSignal.any([step.signal, deadline]);
         const response = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));

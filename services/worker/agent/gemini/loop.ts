@@ -176,7 +176,10 @@ export class Loop {
 
   async #call(calls: readonly Callable[]): Promise<ToolAnswer[]> {
     using deadline = this.#budget.deadline();
-    const answers = await callTools(this.#turn, calls, this.#tools, deadline);
+    // What the user has approved was asked for by a reply of an earlier turn.
+    const round =
+      this.#replies === 0 ? '' : ` (round ${this.#replies} of ${this.#definition.limits.modelCalls} at most)`;
+    const answers = await callTools(this.#turn, calls, this.#tools, { deadline, round });
     this.#budget.spend(Math.max(0, ...answers.map((answer) => ('ms' in answer ? answer.ms : 0))));
     return answers;
   }
