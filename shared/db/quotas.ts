@@ -8,6 +8,8 @@
  *                            for each of its tokens; it may begin once what was granted before it is paid. What is saved
  *                            is lost after `burst`.
  *   queue_at                 when what waits parked, behind that, will be paid for too
+ *   refunds_at               up to when refused calls were refunded: half of the time may be, so that a model that refuses
+ *                            has half as many calls again as its quota, and not more
  *
  * A call that may begin within `bound` is granted its time, and waits in place. Any other is parked, and its task has a
  * place in the queue: a time of its own, so that the parked come back one after the other, a little early (`lead`), at the
@@ -15,7 +17,7 @@
  * the queue is then one of tasks that were cancelled or are late, and nobody waits for those. So a long task is not
  * overtaken for ever, and a place that nobody comes for costs nothing.
  *
- * A model that asks for patience moves `requests_at` for all. A call of a model without a quota costs no time, and only
+ * A model that asks for patience moves `requests_at` for all, and what it refused so is not refunded. A call of a model without a quota costs no time, and only
  * that patience counts: those who wait for its end are spread over the time after it.
  */
 import { sql } from 'kysely';
@@ -49,8 +51,8 @@ export interface ModelQuotas {
   /** A call that was granted took another number of tokens. */
   settle(call: ModelCall, tokens: number): Promise<void>;
   /**
-   * A call that was granted was refused by the model: it costs nothing, and when its task asks again, it comes before those
-   * that are new. `patienceMs`: the model takes no call for so long.
+   * A call that was granted was refused by the model: when its task asks again, it comes before those that are new.
+   * `patienceMs`: the model takes no call for so long; 0: it did not say, and the call is refunded as far as can be.
    */
   giveBack(call: ModelCall, patienceMs: number): Promise<void>;
 }
@@ -81,16 +83,15 @@ export function modelQuotas(db: Db): ModelQuotas {
   return {
     take,
     settle: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>
+      correct({ ...noCorrection, model, tokenSeconds: secondsOf(tokens - estimated, tokensPerMinute) }),
+    giveBack: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, patienceMs) =>
       correct({
         ...noCorrection,
         model,
-        tokenSeconds: secondsOf(tokens - estimated, tokensPerMinute),
-      }),
-    giveBack: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, patienceMs) =>
-      correct({
-        model,
-        requestSeconds: -secondsOf(1, requestsPerMinute),
-        tokenSeconds: -secondsOf(tokens, tokensPerMinute),
+        ...(patienceMs === 0 && {
+          refundRequestSeconds: secondsOf(1, requestsPerMinute),
+          refundTokenSeconds: secondsOf(tokens, tokensPerMinute),
+        }),
         patienceSeconds: patienceMs / 1000,
         placeFor: taskId,
       }),
@@ -193,43 +194,58 @@ async function takeSet(db: Db, calls: readonly ModelCall[]): Promise<QuotaAnswer
 
 interface Correction {
   model: string;
-  requestSeconds: number;
   tokenSeconds: number;
+  refundRequestSeconds: number;
+  refundTokenSeconds: number;
   /** 0: none. */
   patienceSeconds: number;
   /** A task that is given a place in the queue, at its head. */
   placeFor: string | null;
 }
 
-const noCorrection = { requestSeconds: 0, tokenSeconds: 0, patienceSeconds: 0, placeFor: null };
+const noCorrection = {
+  tokenSeconds: 0,
+  refundRequestSeconds: 0,
+  refundTokenSeconds: 0,
+  patienceSeconds: 0,
+  placeFor: null,
+};
 
 async function correctSet(db: Db, corrections: readonly Correction[]): Promise<void[]> {
   const column = <K extends keyof Correction>(name: K) => corrections.map((one) => one[name]);
   await sql`
     with correction as (
       select * from unnest(
-        ${column('model')}::text[], ${column('requestSeconds')}::float8[], ${column('tokenSeconds')}::float8[],
-        ${column('patienceSeconds')}::float8[], ${column('placeFor')}::uuid[]
-      ) as correction (model, request_s, token_s, patience_s, task_id)
+        ${column('model')}::text[], ${column('tokenSeconds')}::float8[], ${column('refundRequestSeconds')}::float8[],
+        ${column('refundTokenSeconds')}::float8[], ${column('patienceSeconds')}::float8[], ${column('placeFor')}::uuid[]
+      ) as correction (model, settle_s, request_s, token_s, patience_s, task_id)
     ),
     locked as (
-      select model from model_quotas where model in (select model from correction) order by model for update
+      select model, greatest(refunds_at, now() - ${burst}) as refunds_at from model_quotas
+      where model in (select model from correction) order by model for update
     ),
     parked as (
       insert into quota_places (task_id, model, at)
       select task_id, model, now() from correction where task_id is not null
       on conflict (task_id) do update set model = excluded.model, at = excluded.at
+    ),
+    total as (
+      select model, sum(settle_s) as settle_s, sum(request_s) as request_s, sum(token_s) as token_s,
+        sum(greatest(request_s, token_s)) as cost_s, max(patience_s) as patience_s
+      from correction group by model
+    ),
+    refund as (
+      select total.*, refunds_at,
+        coalesce(least(1, extract(epoch from now() - refunds_at)::float8 / 2 / nullif(cost_s, 0)), 0) as share
+      from total join locked on locked.model = total.model
     )
     update model_quotas q set
       requests_at = greatest(
-        q.requests_at + total.request_s * interval '1 second',
-        case when total.patience_s > 0 then now() + total.patience_s * interval '1 second' end
+        q.requests_at - share * request_s * interval '1 second',
+        case when patience_s > 0 then now() + patience_s * interval '1 second' end
       ),
-      tokens_at = q.tokens_at + total.token_s * interval '1 second'
-    from (
-      select correction.model, sum(request_s) as request_s, sum(token_s) as token_s, max(patience_s) as patience_s
-      from correction join locked on locked.model = correction.model group by correction.model
-    ) total
-    where q.model = total.model`.execute(db);
+      tokens_at = q.tokens_at + (settle_s - share * token_s) * interval '1 second',
+      refunds_at = refund.refunds_at + 2 * share * cost_s * interval '1 second'
+    from refund where q.model = refund.model`.execute(db);
   return corrections.map(() => undefined);
 }

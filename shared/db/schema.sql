@@ -109,6 +109,7 @@ create table model_quotas (
   requests_at timestamp with time zone not null default now(),
   tokens_at timestamp with time zone not null default now(),
   queue_at timestamp with time zone not null default now(),
+  refunds_at timestamp with time zone not null default now(),
   PRIMARY KEY (model)
 ) with (fillfactor=50);
 

@@ -96,7 +96,13 @@ export interface Database {
     cost: number;
     unpriced: string;
   };
-  model_quotas: { model: string; requests_at: TimeOrNow; tokens_at: TimeOrNow; queue_at: TimeOrNow };
+  model_quotas: {
+    model: string;
+    requests_at: TimeOrNow;
+    tokens_at: TimeOrNow;
+    queue_at: TimeOrNow;
+    refunds_at: TimeOrNow;
+  };
   quota_places: { task_id: string; model: string; at: Time };
   sends: {
     tenant: string;

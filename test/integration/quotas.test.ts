@@ -41,6 +41,7 @@ async function pass(model: string, seconds: number): Promise<void> {
       requests_at: earlier('requests_at'),
       tokens_at: earlier('tokens_at'),
       queue_at: earlier('queue_at'),
+      refunds_at: earlier('refunds_at'),
     })
     .where('model', '=', model)
     .execute();
@@ -71,29 +72,30 @@ test('calls of one moment begin one after the other; those beyond five seconds a
   assert.ok(Math.abs((parked.at(-1) ?? 0) - (12_000 - 3000)) < slackMs, `the last after ${parked.at(-1)} ms`);
 });
 
-test('two workers share one quota', async () => {
-  const call = callsOf();
-  const other = connect(database.url);
-  const workers = [quotas, modelQuotas(other)];
-  const from = performance.now();
-  const answers = await Promise.all(
-    Array.from({ length: 60 }, async (_, index) => {
-      const { kind, waitMs } = await workers[index % 2]!.take(call());
-      return { kind, waitMs: waitMs + performance.now() - from };
-    }),
-  );
-  await other.destroy();
-  const granted = waits(answers, 'granted').length;
-  assert.ok(granted >= 50 && granted <= 56, `${granted} granted`);
+/** Seconds that are owed by now. */
+async function owed(model: string): Promise<number> {
   const { rows } = await sql<{ ahead: number }>`
-    select extract(epoch from requests_at - now())::float8 as ahead from model_quotas where model = ${call().model}`.execute(
+    select extract(epoch from requests_at - now())::float8 as ahead from model_quotas where model = ${model}`.execute(
     db,
   );
-  const paid = (rows[0]?.ahead ?? 0) + (performance.now() - from) / 1000;
-  assert.ok(
-    Math.abs(paid - granted / perSecond) < slackMs / 1000,
-    `${granted} calls were paid with ${paid} s`,
+  return rows[0]?.ahead ?? 0;
+}
+
+test('workers share one quota: what each is granted, all have paid', async () => {
+  const call = callsOf();
+  const others = Array.from({ length: 3 }, () => connect(database.url));
+  const workers = [quotas, ...others.map((other) => modelQuotas(other))];
+  await quotas.take(call());
+  const from = performance.now();
+  const before = await owed(call().model);
+  await Promise.all(
+    workers.map(async (worker) => {
+      for (let made = 0; made < 10; made++) assert.equal((await worker.take(call())).kind, 'granted');
+    }),
   );
+  const paid = (await owed(call().model)) - before + (performance.now() - from) / 1000;
+  await Promise.all(others.map((other) => other.destroy()));
+  assert.ok(Math.abs(paid - 40 / perSecond) < 0.1, `40 calls were paid with ${paid} s`);
 });
 
 test('the parked come first when they are back; a newcomer goes behind those that are still away', async () => {
@@ -163,16 +165,32 @@ test('tokens: by an estimate first, settled by what they were', async () => {
   assert.equal((await quotas.take(ask(1))).kind, 'parked', 'or a minute more than estimated');
 });
 
-test('a refused call costs nothing, and its task comes before newcomers', async () => {
-  const call = callsOf({ requestsPerMinute: 60 });
+test('a refused call is refunded, and its task comes before newcomers', async () => {
+  const call = callsOf();
+  const { model } = call();
   const refused = call();
   await quotas.take(refused);
-  await Promise.all(Array.from({ length: 20 }, () => quotas.take(call())));
-  const [before] = waits([await quotas.take(call())], 'parked');
+  await Promise.all(Array.from({ length: 90 }, () => quotas.take(call())));
+  await pass(model, 2);
+  const before = await owed(model);
   await quotas.giveBack(refused, 0);
-  const again = await quotas.take(refused);
-  assert.equal(again.kind, 'granted');
-  assert.ok(again.waitMs < (before ?? 0) + 3000);
+  assert.ok(Math.abs(before - 1 / perSecond - (await owed(model))) < 0.05);
+  assert.equal((await quotas.take(call())).kind, 'parked');
+  assert.equal((await quotas.take(refused)).kind, 'granted');
+});
+
+test('a model that refuses everything has half as many calls again, and not more', async () => {
+  const call = callsOf();
+  const { model } = call();
+  await quotas.take(call());
+  await pass(model, 60);
+  const calls = Array.from({ length: 50 }, () => call());
+  await Promise.all(calls.map((one) => quotas.take(one)));
+  const before = await owed(model);
+  await Promise.all(calls.map((one) => quotas.giveBack(one, 0)));
+  const refunded = before - (await owed(model));
+  // Of the last five seconds: what was saved before is lost.
+  assert.ok(refunded > 2.4 && refunded < 2.8, `${refunded} s`);
 });
 
 for (const limits of [{}, { requestsPerMinute: 60 * perSecond }]) {

@@ -26,13 +26,14 @@ export async function up(db: Kysely<never>): Promise<void> {
       primary key (tenant, owner, day, model)
     ) with (fillfactor = 50)`.execute(db);
 
-  // A model's quota as three clocks; see quotas.ts. Never removed: there are few.
+  // A model's quota as clocks; see quotas.ts. Never removed: there are few.
   await sql`
     create table model_quotas (
       model text primary key,
       requests_at timestamptz not null default now(),
       tokens_at timestamptz not null default now(),
-      queue_at timestamptz not null default now()
+      queue_at timestamptz not null default now(),
+      refunds_at timestamptz not null default now()
     ) with (fillfactor = 50)`.execute(db);
 
   // A task that is parked for want of quota, and when its call comes.
