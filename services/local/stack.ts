@@ -55,6 +55,7 @@ export async function startStack(
     NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(place.dir, 'compile-cache'),
     // Webhook receivers on this machine are what one tries first.
     WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
+    FILE_ALLOW_HOSTS: environment['FILE_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
     ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? encryptionKey(place.dir),
     ...(environment['WEBHOOK_SIGNING_KEYS_FILE'] === undefined && {
       WEBHOOK_SIGNING_KEYS: environment['WEBHOOK_SIGNING_KEYS'] ?? signingKeys(place.dir),

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Agent } from './agent.ts';
+import { createFileFetcher, type FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { createMcpTools } from './mcp/tools.ts';
 import { loadToolModules } from './tools/modules.ts';
@@ -14,6 +15,7 @@ export interface LoadAgentOptions {
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
+  files?: FileFetcherOptions;
   /** The variables that a definition names as `${env:NAME}`. */
   secretOf: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -21,11 +23,17 @@ export interface LoadAgentOptions {
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule, gemini, meter, secretOf, captureContent = false } = options;
+  const { agentFile, agentModule, gemini, files, meter, secretOf, captureContent = false } = options;
   if (agentModule === undefined) {
     if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
     const { createGeminiAgent } = await import('./gemini/agent.ts');
-    return createGeminiAgent({ client: gemini, mcp: createMcpTools(secretOf), meter, captureContent });
+    return createGeminiAgent({
+      client: gemini,
+      mcp: createMcpTools(secretOf),
+      files: createFileFetcher(files),
+      meter,
+      captureContent,
+    });
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };

@@ -22,6 +22,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
   gemini: GeminiConfig;
+  files: FilesConfig;
   /** Named in leases and logs: the host and the process, unless set. */
   workerName: string;
   /** Where bells come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
@@ -30,6 +31,14 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
   concurrency: number;
   leaseSeconds: number;
   maxAttempts: number;
+}
+
+/** How files are fetched that messages name by URL. */
+export interface FilesConfig {
+  /** Hosts (names or IP literals) that may be private and may use plain http. */
+  allowHosts: readonly string[];
+  timeoutMs: number;
+  maxBytes: number;
 }
 
 export interface GeminiConfig {
@@ -55,6 +64,11 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
       project: reader.optional('GOOGLE_CLOUD_PROJECT'),
       location: reader.optional('GOOGLE_CLOUD_LOCATION'),
       baseUrl: reader.optional('GOOGLE_GEMINI_BASE_URL'),
+    },
+    files: {
+      allowHosts: reader.list('FILE_ALLOW_HOSTS'),
+      timeoutMs: 1000 * reader.number('FILE_TIMEOUT_SECONDS', 30, { min: 0.1, max: 600, whole: false }),
+      maxBytes: reader.number('FILE_MAX_BYTES', 20 * 1024 * 1024, { min: 1, max: 64 * 1024 * 1024 }),
     },
     workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
     push: readPush(reader),

@@ -7,6 +7,7 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
 import { CredentialsError } from '../credentials-error.ts';
+import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { askUser } from './ask-user.ts';
@@ -36,6 +37,8 @@ export interface GeminiAgentOptions {
   mcp?: McpTools;
   /** Left out: limits of owners and quotas of models are refused. */
   meter?: Meter | undefined;
+  /** Fetches the files of messages. */
+  files?: FileFetcher;
   backoff?: Backoff;
   /** What is said to the model and by it goes into telemetry. */
   captureContent?: boolean;
@@ -47,6 +50,7 @@ export function createGeminiAgent({
   tools = [],
   mcp,
   meter,
+  files = createFileFetcher(),
   backoff = defaultBackoff,
   captureContent = false,
 }: GeminiAgentOptions): Agent {
@@ -67,6 +71,7 @@ export function createGeminiAgent({
         const parts = {
           definition,
           model,
+          files,
           tools: await toolsOf(definition),
           ...measured(meter, definition, turn),
         };
@@ -82,7 +87,9 @@ export function createGeminiAgent({
         return { state: 'TASK_STATE_AUTH_REQUIRED', message: error.message };
       }
     },
-    close: async () => mcp?.close(),
+    close: async () => {
+      await Promise.all([mcp?.close(), files.close()]);
+    },
   };
 }
 

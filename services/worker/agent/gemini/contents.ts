@@ -2,6 +2,7 @@
 import type { Content, Part as GeminiPart } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';
 import type { HistoryEntry } from '../agent.ts';
+import { takenType, typeByName } from './media-types.ts';
 
 /** Adds parts to a conversation; what one role says in succession becomes one content. */
 export function add(contents: Content[], role: 'user' | 'model', parts: readonly GeminiPart[]): void {
@@ -11,58 +12,30 @@ export function add(contents: Content[], role: 'user' | 'model', parts: readonly
   else contents.push({ role, parts: [...parts] });
 }
 
-/** An exchange of which only the words are known: of another task, or of a turn without records. */
+/**
+ * An exchange of which only the words are known: of another task, or of a turn without records. Files that its user
+ * sent inline are shown again; all others are only named.
+ */
 export function addSaid(contents: Content[], { role, parts }: HistoryEntry): void {
-  if (role === 'agent') add(contents, 'model', parts.flatMap(ofAgent));
-  else add(contents, 'user', partsOfUser(parts));
+  if (role === 'agent') add(contents, 'model', parts.flatMap(inWords));
+  else add(contents, 'user', parts.flatMap(shownAgain));
 }
 
-export function partsOfUser(parts: readonly Part[]): GeminiPart[] {
-  return parts.flatMap(ofUser);
+function shownAgain(part: Part): GeminiPart[] {
+  const { raw, mediaType, filename } = part;
+  const type = raw === undefined ? undefined : takenType(mediaType ?? typeByName(filename));
+  return raw === undefined || type === undefined
+    ? inWords(part)
+    : [{ inlineData: { mimeType: type, data: raw } }];
 }
 
-function ofUser(part: Part): GeminiPart[] {
-  if (part.raw !== undefined) {
-    return [{ inlineData: { mimeType: part.mediaType ?? typeByName(part.filename), data: part.raw } }];
-  }
-  if (part.url !== undefined) {
-    return [
-      { fileData: { fileUri: part.url, mimeType: part.mediaType ?? typeByName(part.filename ?? part.url) } },
-    ];
-  }
-  return asText(part);
+/** A model's own contents are text. */
+function inWords(part: Part): GeminiPart[] {
+  if (part.raw === undefined && part.url === undefined) return asText(part);
+  return [{ text: `[file ${part.filename ?? part.url ?? ''}]` }];
 }
 
-/** Files that the agent made are only named: a model's own contents are text. */
-function ofAgent(part: Part): GeminiPart[] {
-  if (part.raw !== undefined || part.url !== undefined)
-    return [{ text: `[file ${part.filename ?? part.url ?? ''}]` }];
-  return asText(part);
-}
-
-function asText({ text, data }: Part): GeminiPart[] {
+export function asText({ text, data }: Part): GeminiPart[] {
   if (data !== undefined) return [{ text: JSON.stringify(data) }];
   return text === undefined || text === '' ? [] : [{ text }];
-}
-
-const types: Record<string, string> = {
-  csv: 'text/csv',
-  gif: 'image/gif',
-  html: 'text/html',
-  jpeg: 'image/jpeg',
-  jpg: 'image/jpeg',
-  json: 'application/json',
-  md: 'text/markdown',
-  mp3: 'audio/mpeg',
-  mp4: 'video/mp4',
-  pdf: 'application/pdf',
-  png: 'image/png',
-  txt: 'text/plain',
-  wav: 'audio/wav',
-  webp: 'image/webp',
-};
-
-function typeByName(name = ''): string {
-  const extension = /\.(\w+)(?:[?#].*)?$/.exec(name)?.[1]?.toLowerCase() ?? '';
-  return types[extension] ?? 'application/octet-stream';
 }

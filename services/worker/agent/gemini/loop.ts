@@ -23,13 +23,15 @@ import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { addUsage, type ModelUsage, type Usage } from '#shared/domain/usage.ts';
 import type { TurnOutcome } from '../agent.ts';
+import type { FileFetcher } from '../files/fetch-file.ts';
 import { Answer } from './answer.ts';
 import { askUser } from './ask-user.ts';
 import { Budget } from './budget.ts';
 import type { LimitError } from './budget.ts';
 import { callTools, type Call, type Callable, type ToolAnswer } from './call-tools.ts';
-import { add, partsOfUser } from './contents.ts';
+import { add } from './contents.ts';
 import { usageOf } from './cost.ts';
+import { partsOfMessage } from './message-parts.ts';
 import { callModel, type Model } from './model-call.ts';
 import { inModelSpan } from './model-span.ts';
 import type { Quota } from './quota.ts';
@@ -61,6 +63,7 @@ export interface LoopParts {
   definition: AgentDefinition;
   model: Model;
   tools: readonly Tool[];
+  files: FileFetcher;
   conversation: Conversation;
   /** What all tasks of the owner have spent today. */
   spentToday: () => Promise<{ tokens: number; cost: number }>;
@@ -72,6 +75,7 @@ export class Loop {
   readonly #definition: AgentDefinition;
   readonly #model: Model;
   readonly #tools: readonly Tool[];
+  readonly #files: FileFetcher;
   readonly #conversation: Conversation;
   readonly #spentToday: LoopParts['spentToday'];
   readonly #quota: Quota;
@@ -82,11 +86,12 @@ export class Loop {
   #replies = 0;
 
   constructor(turn: LoopTurn, parts: LoopParts) {
-    const { definition, model, tools, conversation, spentToday, quota } = parts;
+    const { definition, model, tools, files, conversation, spentToday, quota } = parts;
     this.#turn = turn;
     this.#definition = definition;
     this.#model = model;
     this.#tools = tools;
+    this.#files = files;
     this.#conversation = conversation;
     this.#spentToday = spentToday;
     this.#quota = quota;
@@ -142,7 +147,7 @@ export class Loop {
     const { message } = this.#turn;
     const { contents, waiting } = this.#conversation;
     if (waiting === undefined) {
-      const parts = partsOfUser(message.parts);
+      const parts = await this.#partsOf(message.parts);
       add(contents, 'user', parts.length > 0 ? parts : [{ text: '(an empty message)' }]);
       return undefined;
     }
@@ -158,7 +163,14 @@ export class Loop {
       if (response !== undefined) return { ...one, response };
       return answered(one, answers[runnable.indexOf(one)]);
     });
-    return this.#close({ ...waiting, calls }, partsOfUser(restOf(message, waiting)), '');
+    return this.#close({ ...waiting, calls }, await this.#partsOf(restOf(message, waiting)), '');
+  }
+
+  #partsOf(parts: readonly Part[]): Promise<GeminiPart[]> {
+    return partsOfMessage(this.#turn, parts, {
+      fetcher: this.#files,
+      vertexai: this.#model.client.vertexai,
+    });
   }
 
   async #work(record: ModelRecord, calls: readonly Call[], live: boolean): Promise<TurnOutcome | undefined> {
