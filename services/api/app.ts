@@ -14,6 +14,7 @@ import { registerCard } from './card-routes.ts';
 import type { ConditionalParts } from './conditional.ts';
 import { discardBody } from './discard-body.ts';
 import { RetryLaterError } from './errors.ts';
+import { registerFileRoutes } from './file-routes.ts';
 import { registerHeaders } from './headers.ts';
 import { jsonRpcPath, registerJsonRpc } from './jsonrpc.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './webhook-routes.ts';
@@ -64,6 +65,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   registerJsonRpc(app, handler, card, log);
   registerRest(app, parts);
   registerWebhookRoutes(app, parts.webhooks);
+  registerFileRoutes(app, parts.webhooks);
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };

@@ -15,6 +15,8 @@ const chunkChars = 1024;
 export interface ArtifactTarget {
   taskId: string;
   contextId: string;
+  /** Parts as they are to be written; see files.ts. */
+  settle: (parts: Part[]) => Promise<Part[]>;
   /** Stores an event of the turn; rejects when the turn is lost. */
   write: (event: NewEvent) => Promise<void>;
 }
@@ -22,6 +24,7 @@ export interface ArtifactTarget {
 export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 'parts'>): ArtifactStream {
   let buffered: Part[] = [];
   let bufferedChars = 0;
+  let begun = false;
   let whole: Artifact | undefined;
   let timer: NodeJS.Timeout | undefined;
   let failed = false;
@@ -30,20 +33,17 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
   function flush(last: boolean): void {
     clearTimeout(timer);
     timer = undefined;
-    if (buffered.length === 0 && !(last && whole !== undefined)) return;
+    if (buffered.length === 0 && !(last && begun)) return;
     // A chunk has at least one part (A2A section 4.1.7); an empty text changes nothing.
     const parts = joinTexts(buffered.length === 0 ? [{ text: '' }] : buffered);
-    const update = artifactUpdate(
-      target,
-      { ...head, parts },
-      { append: whole !== undefined, lastChunk: last },
-    );
-    [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
+    const place = { append: begun, lastChunk: last };
+    begun = true;
     buffered = [];
     bufferedChars = 0;
-    const event = artifactEvent(update, last ? whole : undefined);
     written = written.then(async () => {
-      await target.write(event);
+      const update = artifactUpdate(target, { ...head, parts: await target.settle(parts) }, place);
+      [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
+      await target.write(artifactEvent(update, last ? whole : undefined));
       if (!last) passFaultPoint('piece-stored');
     });
     // The failure is told by close(); a turn that has lost its lease is aborted by its own signal.

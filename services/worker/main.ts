@@ -26,6 +26,7 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
 import { createConsumer } from './consume.ts';
+import { createFiles } from './files.ts';
 import { deadLetter, pullBells } from './pull.ts';
 import { registerPush } from './push.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
@@ -61,8 +62,9 @@ await runService(log, config.drainMs, async () => {
   const keeper = createLeaseKeeper({ db, leaseSeconds, log });
   const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
   const write = writeTurns(db, { bellGraceSeconds });
+  const filesOf = createFiles(db, config.publicUrl);
   const readInput = turnInputReader(db, maxEarlierTurns);
-  const consumer = createConsumer({ ...config, readInput, agent, claim, write, keeper, ringer, log });
+  const consumer = createConsumer({ ...config, readInput, agent, claim, write, filesOf, keeper, ringer, log });
   observeGauges([...statisticNames, 'turnsRunning', 'turnsWanted'], async () => {
     const statistics = await readStatistics(db);
     const { turnsWaiting: waiting, turnsLeased: running } = statistics;

@@ -25,6 +25,7 @@ import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
 import { untilAborted } from './abandon.ts';
 import type { Agent, TurnOutcome } from './agent/agent.ts';
+import type { FilesOf } from './files.ts';
 import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { agentMessage, createTurn } from './turn.ts';
@@ -36,6 +37,7 @@ export interface RunParts {
   readInput: ReadTurnInput;
   agent: Agent;
   write: WriteTurn;
+  filesOf: FilesOf;
   ringer: Ringer;
   maxAttempts: number;
   log: Logger;
@@ -79,7 +81,7 @@ export async function runTurn(
 }
 
 async function attempt(
-  { readInput, agent, write, ringer, maxAttempts }: RunParts,
+  { readInput, agent, write, filesOf, ringer, maxAttempts }: RunParts,
   turn: { held: HeldLease; attempts: number; stopping: Stopping; log: Logger },
 ): Promise<TurnEnd | TurnRelease> {
   const { held, attempts, stopping, log } = turn;
@@ -90,7 +92,7 @@ async function attempt(
   const outOfTime = timeIsUp(turnSeconds, input.begunSecondsAgo);
   const signal = AbortSignal.any([held.lost, stopping.now, outOfTime]);
   const checkpoint = stopping.soon;
-  const own = createTurn({ held, input, signal, checkpoint, stepSeconds, write, ringer, log });
+  const own = createTurn({ held, input, signal, checkpoint, stepSeconds, write, filesOf, ringer, log });
   const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage);
   const failed = (text: string, error = text) => toEnd({ state: 'TASK_STATE_FAILED', message: text }, error);
   // The worker died that often before it could tell what was wrong.
@@ -102,7 +104,7 @@ async function attempt(
   try {
     const outcome = await untilAborted(signal, agent.run(own));
     own.assertAllMatched();
-    return toEnd(outcome, null);
+    return toEnd(await own.settled(outcome), null);
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
     held.lost.throwIfAborted();

@@ -20,14 +20,18 @@ import type {
   StepContext,
   StepOptions,
   Turn,
+  TurnOutcome,
 } from './agent/agent.ts';
 import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
+import type { FilesOf } from './files.ts';
 import { insist } from './insist.ts';
 import type { HeldLease } from './lease-keeper.ts';
 import { runWithPolicy } from './step-policy.ts';
 import { inStepSpan } from './step-span.ts';
 
 export interface OwnTurn extends Turn {
+  /** What the turn comes to, with its large parts stored. */
+  settled(outcome: TurnOutcome): Promise<TurnOutcome>;
   /** @throws {FatalError} when the agent has ended without asking for a step that it had finished before */
   assertAllMatched(): void;
   /** What the models took for the whole task so far; undefined where none was called. */
@@ -44,6 +48,7 @@ export interface TurnParts {
   /** The bound of steps that name none. */
   stepSeconds?: number | undefined;
   write: WriteTurn;
+  filesOf: FilesOf;
   ringer: Ringer;
   log: Logger;
 }
@@ -51,6 +56,7 @@ export interface TurnParts {
 export function createTurn(parts: TurnParts): OwnTurn {
   const { held, input, signal, checkpoint, write, ringer, log } = parts;
   const { lease } = held;
+  const files = parts.filesOf(lease, input);
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
   const occurrences = new Map<string, number>();
@@ -101,6 +107,10 @@ export function createTurn(parts: TurnParts): OwnTurn {
     });
   }
 
+  async function settled(content: Part[] | string): Promise<Part[] | string> {
+    return typeof content === 'string' ? content : files.settle(content);
+  }
+
   /** A finished step that stood at or before this place, and that the agent has not asked for, cannot be matched. */
   function assertMatched(place: number, what: string): void {
     const missed = [...recorded.values()].find((one) => one.finished && one.position <= place);
@@ -128,12 +138,24 @@ export function createTurn(parts: TurnParts): OwnTurn {
       return taskUsage;
     },
     assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
-    artifact: (artifact: Artifact) =>
-      store([artifactEvent(artifactUpdate(ids, artifact, { append: false, lastChunk: true }), artifact)]),
+    artifact: async (artifact: Artifact) => {
+      const whole = { ...artifact, parts: await files.settle(artifact.parts) };
+      await store([artifactEvent(artifactUpdate(ids, whole, { append: false, lastChunk: true }), whole)]);
+    },
     openArtifact: (head): ArtifactStream =>
-      openArtifactStream({ ...ids, write: (event) => store([event]) }, head),
+      openArtifactStream(
+        { ...ids, settle: (parts) => files.settle(parts), write: (event) => store([event]) },
+        head,
+      ),
+    readFile: (url) => files.read(url),
+    settled: async (outcome) => {
+      if ('direct' in outcome) return { direct: await settled(outcome.direct) };
+      return outcome.message === undefined
+        ? outcome
+        : { ...outcome, message: await settled(outcome.message) };
+    },
     progress: async (content) => {
-      const message = agentMessage(ids, content);
+      const message = agentMessage(ids, await settled(content));
       const payload: EventPayload = {
         statusUpdate: {
           ...ids,

@@ -66,6 +66,7 @@ async function removeTasks(db: Db, which: RawBuilder<unknown>): Promise<number> 
       events_gone as (delete from events where task_id in (select task_id from gone)),
       artifacts_gone as (delete from artifacts where task_id in (select task_id from gone)),
       messages_gone as (delete from messages where task_id in (select task_id from gone)),
+      files_gone as (delete from files where task_id in (select task_id from gone)),
       steps_gone as (delete from steps where task_id in (select task_id from gone)),
       attempts_gone as (delete from delivery_attempts where task_id in (select task_id from gone)),
       deliveries_gone as (delete from deliveries where task_id in (select task_id from gone)),

@@ -59,6 +59,16 @@ create table events (
 );
 CREATE INDEX events_by_tx ON public.events USING btree (tx);
 
+create table files (
+  task_id uuid not null,
+  hash text not null,
+  media_type text not null,
+  filename text,
+  content bytea not null,
+  created_at timestamp with time zone not null default now(),
+  PRIMARY KEY (task_id, hash)
+);
+
 create table gates (
   task_id uuid not null,
   fence integer not null default 0,

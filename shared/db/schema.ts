@@ -104,6 +104,14 @@ export interface Database {
     refunds_at: TimeOrNow;
   };
   quota_places: { task_id: string; model: string; at: Time };
+  files: {
+    task_id: string;
+    hash: string;
+    media_type: string;
+    filename: string | null;
+    content: Buffer;
+    created_at: TimeOrNow;
+  };
   sends: {
     tenant: string;
     owner: string;

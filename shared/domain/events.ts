@@ -71,6 +71,8 @@ function mergeText(before: readonly Part[], more: readonly Part[]): Part[] {
   const parts = [...before];
   for (const part of more) {
     const last = parts.at(-1);
+    // The last chunk of a stream may have nothing left to say.
+    if (last !== undefined && part.text === '' && isPlainText(part)) continue;
     if (last !== undefined && isPlainText(last) && isPlainText(part) && last.mediaType === part.mediaType) {
       parts[parts.length - 1] = { ...last, text: last.text + part.text };
     } else {

@@ -136,6 +136,11 @@ export class MemoryTurn implements Turn {
     };
   }
 
+  /** None is stored. */
+  async readFile(): Promise<undefined> {
+    return undefined;
+  }
+
   async progress(parts: Part[] | string): Promise<void> {
     this.told.push(typeof parts === 'string' ? parts : textOf(parts));
   }

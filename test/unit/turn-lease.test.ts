@@ -42,6 +42,7 @@ function turnThatLoses(write?: WriteTurn) {
     signal: lost.signal,
     checkpoint: new AbortController().signal,
     write: write ?? (async () => (expire(), { bells: [] })),
+    filesOf: () => ({ settle: async (parts) => [...parts], read: async () => undefined }),
     ringer: { ring: () => undefined, ringAll: async () => undefined, idle: async () => undefined },
     log: createLogger('test', 'silent'),
   });

@@ -68,7 +68,10 @@ export interface Turn {
     options?: StepOptions,
   ): Promise<T>;
 
-  /** Writes a whole artifact, replacing any of the same id. */
+  /**
+   * Writes a whole artifact, replacing any of the same id. Here as everywhere, `raw` of more than 256 KiB is stored once
+   * as a file, and clients are given its address.
+   */
   artifact(artifact: Artifact): Promise<void>;
 
   /**
@@ -76,6 +79,12 @@ export interface Turn {
    * The first chunk replaces whatever an earlier, interrupted run wrote under the same id.
    */
   openArtifact(artifact: Omit<Artifact, 'parts'>): ArtifactStream;
+
+  /**
+   * A file that this service has stored for the owner of the task: large parts of artifacts and messages are given to
+   * clients by an address of the front door, and may come back with it.
+   */
+  readFile(url: string): Promise<{ mediaType: string; filename: string | null; content: Buffer } | undefined>;
 
   /** Tells clients what is going on, as a status message in the state working. Not part of the history. */
   progress(parts: Part[] | string): Promise<void>;

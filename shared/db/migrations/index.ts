@@ -5,6 +5,7 @@ import * as m0003 from './0003-webhook-signing.ts';
 import * as m0004 from './0004-webhook-merging.ts';
 import * as m0005 from './0005-task-lists.ts';
 import * as m0008 from './0008-models.ts';
+import * as m0009 from './0009-files.ts';
 import * as m0010 from './0010-traces.ts';
 
 export const migrations: Record<string, Migration> = {
@@ -13,5 +14,6 @@ export const migrations: Record<string, Migration> = {
   '0004-webhook-merging': { up: m0004.up },
   '0005-task-lists': { up: m0005.up },
   '0008-models': { up: m0008.up },
+  '0009-files': { up: m0009.up },
   '0010-traces': { up: m0010.up },
 };

@@ -21,6 +21,8 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
+  /** The address of the front door, which serves large files; undefined: they stay where they are. */
+  publicUrl: string | undefined;
   gemini: GeminiConfig;
   files: FilesConfig;
   /** Named in leases and logs: the host and the process, unless set. */
@@ -58,6 +60,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     pubsub: readPubSub(reader),
     cloudTasks: readCloudTasks(reader),
     ...readBells(reader),
+    publicUrl: reader.optional('PUBLIC_URL') === undefined ? undefined : reader.url('PUBLIC_URL'),
     gemini: {
       apiKey: reader.optional('GOOGLE_API_KEY') ?? reader.optional('GEMINI_API_KEY'),
       vertexai: reader.flag('GOOGLE_GENAI_USE_VERTEXAI', false),

@@ -6,6 +6,8 @@
  *   deaf MS            the same, whatever the signal says
  *   stream TEXT        writes TEXT word by word into the artifact "answer", 20 ms apart
  *   say TEXT           writes the artifact "said"
+ *   file BYTES NAME    writes the artifact "file", a PNG by its type, whole and streamed
+ *   size URL           says how large a stored file is
  *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
  *   throw TEXT | die   the turn fails, or takes its whole process with it
  */
@@ -57,6 +59,20 @@ async function obey(turn: Turn, command: string, words: readonly string[]): Prom
     case 'say':
       await turn.artifact({ artifactId: 'said', parts: [{ text }] });
       return undefined;
+    case 'file': {
+      const [bytes, ...name] = words;
+      const raw = Buffer.alloc(Number(bytes), 'file').toString('base64');
+      const part = { raw, mediaType: 'image/png', filename: name.join(' ') };
+      await turn.artifact({ artifactId: 'file', parts: [part] });
+      const artifact = turn.openArtifact({ artifactId: 'streamed' });
+      artifact.write(part);
+      await artifact.close();
+      return { state: 'TASK_STATE_COMPLETED', message: [part] };
+    }
+    case 'size': {
+      const file = await turn.readFile(text);
+      return { state: 'TASK_STATE_COMPLETED', message: String(file?.content.length) };
+    }
     case 'progress':
       await turn.progress(text);
       return undefined;

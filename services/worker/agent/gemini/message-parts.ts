@@ -4,6 +4,7 @@
  *   inline                       as inline data
  *   by URL, gs://                by its name, read by Vertex AI itself
  *   by URL, a YouTube video      by its name, read by both APIs themselves
+ *   by URL, of this service      read here, if the caller may
  *   by URL, anything else        fetched here, once: a durable step whose result is the content
  */
 import type { Part as GeminiPart } from '@google/genai';
@@ -51,7 +52,7 @@ async function toGemini(turn: LoopTurn, part: Part, access: FileAccess): Promise
   if (isYouTube(url)) return [{ fileData: { fileUri: url, mimeType: part.mediaType ?? 'video/mp4' } }];
   const { type, data } = await turn.step(
     'file',
-    ({ signal }) => fetched(url, named, access.fetcher, signal),
+    ({ signal }) => fetched(turn, url, named, access.fetcher, signal),
     {
       input: { url },
     },
@@ -60,12 +61,13 @@ async function toGemini(turn: LoopTurn, part: Part, access: FileAccess): Promise
 }
 
 async function fetched(
+  turn: LoopTurn,
   url: string,
   named: string | undefined,
-  { fetch }: FileFetcher,
+  fetcher: FileFetcher,
   signal: AbortSignal,
 ): Promise<{ type: string; data: string }> {
-  const { content, mediaType } = await fetch(url, signal);
+  const { content, mediaType } = (await turn.readFile(url)) ?? (await fetcher.fetch(url, signal));
   // The caller knows best, but a page in place of a file is an error or a login.
   const page = mediaType === 'text/html' && named !== undefined && !named.startsWith('text/');
   if (page)

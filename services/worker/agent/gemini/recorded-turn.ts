@@ -7,7 +7,7 @@ import type { EarlierTurn, Turn } from '../agent.ts';
 /** The part of a turn that the loop uses. */
 export type LoopTurn = Pick<
   Turn,
-  'number' | 'message' | 'signal' | 'step' | 'artifact' | 'openArtifact' | 'progress'
+  'number' | 'message' | 'signal' | 'step' | 'artifact' | 'openArtifact' | 'progress' | 'readFile'
 >;
 
 export class NotRecordedError extends Error {
@@ -17,7 +17,7 @@ export class NotRecordedError extends Error {
 export function recordedTurn({ number, message, steps }: EarlierTurn, signal: AbortSignal): LoopTurn {
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
-  const nothing = async (): Promise<void> => undefined;
+  const nothing = async (): Promise<undefined> => undefined;
   return {
     number,
     message,
@@ -33,5 +33,6 @@ export function recordedTurn({ number, message, steps }: EarlierTurn, signal: Ab
     artifact: nothing,
     openArtifact: () => ({ write: () => undefined, close: nothing }),
     progress: nothing,
+    readFile: nothing,
   };
 }
