@@ -38,7 +38,8 @@ armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
 /** What an agent is told of the conversation. */
-const maxEarlierTurns = 100;
+/** Of what was said before; the agent may take less of it. */
+const earlierBounds = { turns: 500, bytes: 8 * 1024 * 1024 };
 
 await runService(log, config.drainMs, async () => {
   const telemetry = await startTelemetry('worker', config.telemetry, log);
@@ -63,8 +64,18 @@ await runService(log, config.drainMs, async () => {
   const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
   const write = writeTurns(db, { bellGraceSeconds });
   const filesOf = createFiles(db, config.publicUrl);
-  const readInput = turnInputReader(db, maxEarlierTurns);
-  const consumer = createConsumer({ ...config, readInput, agent, claim, write, filesOf, keeper, ringer, log });
+  const readInput = turnInputReader(db, earlierBounds);
+  const consumer = createConsumer({
+    ...config,
+    readInput,
+    agent,
+    claim,
+    write,
+    filesOf,
+    keeper,
+    ringer,
+    log,
+  });
   observeGauges([...statisticNames, 'turnsRunning', 'turnsWanted'], async () => {
     const statistics = await readStatistics(db);
     const { turnsWaiting: waiting, turnsLeased: running } = statistics;

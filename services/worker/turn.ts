@@ -128,6 +128,7 @@ export function createTurn(parts: TurnParts): OwnTurn {
     number: lease.turn,
     message: input.message,
     history: historyOf(input),
+    references: input.references,
     earlierTurns: earlierTurnsOf(input, lease.taskId),
     metadata: input.metadata,
     acceptedOutputModes: input.acceptedOutputModes,

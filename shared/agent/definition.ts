@@ -97,6 +97,15 @@ const Quota = Type.Object(
   closed,
 );
 
+/** How much of what was said before a turn goes to the model; the oldest is dropped. */
+const History = Type.Object(
+  {
+    /** Estimated: four characters a token. 0: nothing. */
+    maxTokens: Type.Integer({ minimum: 0, default: 200_000 }),
+  },
+  { ...closed, default: {} },
+);
+
 /** Tools that Gemini has itself and runs on its side. */
 export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
 export const builtInTools = ['ask_user', ...geminiTools] as const;
@@ -124,6 +133,7 @@ export const Definition = Type.Object(
     /** A JSON Schema: the answer is then data of that form instead of text. */
     responseSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     limits: Limits,
+    history: History,
     /** By the name of the model. */
     prices: Type.Record(Type.String(), Price, { default: {} }),
     quotas: Type.Record(Type.String(), Quota, { default: {} }),

@@ -3,12 +3,15 @@
  * statement for the turns that begin at the same time; the definitions of agents are read once for each process.
  */
 import { sql } from 'kysely';
+import { isUuid } from '../domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message } from '../domain/message.ts';
+import type { TaskState } from '../domain/task.ts';
 import type { Usage } from '../domain/usage.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
 import { fewRows } from './fragments.ts';
 import type { Lease } from './leases.ts';
+import { readTask, type Caller } from './tasks.ts';
 
 export interface RecordedStep {
   name: string;
@@ -29,6 +32,14 @@ export interface EarlierTurn {
   answer: Message | null;
 }
 
+/** A task to which a message refers, as it is now. */
+export interface ReferencedTask {
+  taskId: string;
+  state: TaskState;
+  messages: Message[];
+  artifacts: Artifact[];
+}
+
 export interface TurnInput {
   contextId: string;
   owner: string;
@@ -37,6 +48,8 @@ export interface TurnInput {
   definition: JsonObject;
   message: Message;
   acceptedOutputModes: string[];
+  /** The tasks of the owner to which messages of this task refer. */
+  references: ReferencedTask[];
   earlier: EarlierTurn[];
   steps: RecordedStep[];
   /** How long ago the first step of this turn was recorded; 0: none was. */
@@ -66,14 +79,22 @@ interface Row {
 
 export type ReadTurnInput = (lease: Lease) => Promise<TurnInput>;
 
-/** @param maxEarlier turns at most of a task and of the earlier tasks of its context, the newest */
-export function turnInputReader(db: Db, maxEarlier: number): ReadTurnInput {
-  const read = combine((leases: readonly Lease[]) => readSet(db, maxEarlier, leases), { max: 64, lanes: 2 });
+/** What is read of a task and of the earlier tasks of its context: the newest turns. */
+export interface EarlierBounds {
+  turns: number;
+  /** In JSON; the turns of the task itself are read whatever their size. */
+  bytes: number;
+}
+
+export function turnInputReader(db: Db, bounds: EarlierBounds): ReadTurnInput {
+  const read = combine((leases: readonly Lease[]) => readSet(db, bounds, leases), { max: 64, lanes: 2 });
   const definitionOf = definitionReader(db);
   return async (lease) => {
     const row = await read(lease);
     if (row === undefined) throw new Error(`task ${lease.taskId} has no message for its turn ${lease.turn}`);
     const steps = row.steps ?? [];
+    const earlier = row.earlier ?? [];
+    const said = [...earlier.filter((one) => one.taskId === lease.taskId), row];
     return {
       tenant: row.tenant,
       owner: row.owner,
@@ -84,7 +105,8 @@ export function turnInputReader(db: Db, maxEarlier: number): ReadTurnInput {
       acceptedOutputModes: row.accepted_output_modes ?? [],
       usage: row.usage ?? undefined,
       traceparent: row.traceparent,
-      earlier: row.earlier ?? [],
+      references: await readReferences(db, row, lease.taskId, said),
+      earlier,
       begunSecondsAgo: Math.max(0, row.begun_seconds_ago ?? 0),
       steps: steps.filter((step) => step.turn === lease.turn),
       earlierSteps: steps.filter((step) => step.turn < lease.turn && step.finished),
@@ -92,7 +114,11 @@ export function turnInputReader(db: Db, maxEarlier: number): ReadTurnInput {
   };
 }
 
-async function readSet(db: Db, maxEarlier: number, leases: readonly Lease[]): Promise<(Row | undefined)[]> {
+async function readSet(
+  db: Db,
+  bounds: EarlierBounds,
+  leases: readonly Lease[],
+): Promise<(Row | undefined)[]> {
   const { rows } = await sql<Row>`-- prepared
     select input.place::int, t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message,
       m.accepted_output_modes, t.usage, t.traceparent,
@@ -100,19 +126,24 @@ async function readSet(db: Db, maxEarlier: number, leases: readonly Lease[]): Pr
         select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
           'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)
         from (
-          select said.task_id, said.turn, said.message, answer.message as answer,
-            (select json_agg(a.artifact order by a.seq) from artifacts a
-              where a.task_id = said.task_id and a.turn = said.turn) as artifacts
-          from tasks other
-          join messages said on said.task_id = other.id and said.role = 'user'
-            and (other.id < t.id or said.turn < input.turn)
-          left join messages answer
-            on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
-          where other.tenant = t.tenant and other.owner = t.owner and other.context_id = t.context_id
-            and other.id <= t.id
-          order by said.task_id desc, said.turn desc
-          limit ${maxEarlier}
-        ) one
+          select *, sum(octet_length(message::text) + coalesce(octet_length(answer::text), 0)
+            + coalesce(octet_length(artifacts::text), 0)) over (order by task_id desc, turn desc) as bytes
+          from (
+            select said.task_id, said.turn, said.message, answer.message as answer,
+              (select json_agg(a.artifact order by a.seq) from artifacts a
+                where a.task_id = said.task_id and a.turn = said.turn) as artifacts
+            from tasks other
+            join messages said on said.task_id = other.id and said.role = 'user'
+              and (other.id < t.id or said.turn < input.turn)
+            left join messages answer
+              on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
+            where other.tenant = t.tenant and other.owner = t.owner and other.context_id = t.context_id
+              and other.id <= t.id
+            order by said.task_id desc, said.turn desc
+            limit ${bounds.turns}
+          ) newest
+        ) sized
+        where bytes <= ${bounds.bytes} or task_id = t.id
       ) as earlier,
       (
         select json_agg(json_build_object('turn', s.turn, 'name', s.name, 'occurrence', s.occurrence,
@@ -132,6 +163,29 @@ async function readSet(db: Db, maxEarlier: number, leases: readonly Lease[]): Pr
     join messages m on m.task_id = t.id and m.turn = input.turn and m.role = 'user'`.execute(db);
   const found = new Map(rows.map((row) => [row.place, row]));
   return leases.map((_, index) => found.get(index + 1));
+}
+
+/** More would be no reference but a dump. */
+const maxReferences = 20;
+
+/** Those that are gone since the message was accepted are left out; so would be those of others (invariant 9). */
+async function readReferences(
+  db: Db,
+  { tenant, owner }: Caller,
+  taskId: string,
+  said: readonly { message: Message }[],
+): Promise<ReferencedTask[]> {
+  const named = new Set(said.flatMap(({ message }) => message.referenceTaskIds ?? []));
+  const ids = [...named].filter((id) => isUuid(id) && id !== taskId).slice(-maxReferences);
+  const found = await Promise.all(
+    ids.map((id) => readTask(db, { tenant, owner }, id, { includeHidden: true })),
+  );
+  return found.flatMap((snapshot) => {
+    if (snapshot === undefined) return [];
+    const { id, status, history, artifacts } = snapshot.task;
+    const messages = status.message === undefined ? history : [...history, status.message];
+    return [{ taskId: id, state: status.state, messages, artifacts }];
+  });
 }
 
 /** Definitions are kept by their hash, so that the tasks of one agent share it in memory. */

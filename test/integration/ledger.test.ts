@@ -62,7 +62,7 @@ test('a step is counted when it is first recorded: repeats, zombies and steps wi
   assert.deepEqual(read?.task.metadata, {
     [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
   });
-  assert.deepEqual((await turnInputReader(db, 10)(lease)).usage, taskUsage);
+  assert.deepEqual((await turnInputReader(db, { turns: 10, bytes: 1e6 })(lease)).usage, taskUsage);
 });
 
 test('two workers and many owners at once: sets that touch the same rows add up and wait for none', async () => {

@@ -18,7 +18,7 @@ export interface MemoryStep {
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
-  Pick<Turn, 'number' | 'history' | 'earlierTurns' | 'acceptedOutputModes' | 'signal'>
+  Pick<Turn, 'number' | 'history' | 'references' | 'earlierTurns' | 'acceptedOutputModes' | 'signal'>
 > {
   message: Part[] | string;
   definition: JsonObject;
@@ -38,6 +38,7 @@ export class MemoryTurn implements Turn {
   readonly number: number;
   readonly message: Turn['message'];
   readonly history: Turn['history'];
+  readonly references: Turn['references'];
   readonly earlierTurns: Turn['earlierTurns'];
   readonly acceptedOutputModes: readonly string[];
   readonly definition: JsonObject;
@@ -58,6 +59,7 @@ export class MemoryTurn implements Turn {
       parts: typeof message === 'string' ? [{ text: message }] : message,
     };
     this.history = options.history ?? [];
+    this.references = options.references ?? [];
     this.earlierTurns = options.earlierTurns ?? [];
     this.acceptedOutputModes = options.acceptedOutputModes ?? [];
     this.definition = options.definition;

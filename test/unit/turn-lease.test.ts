@@ -32,6 +32,7 @@ function turnThatLoses(write?: WriteTurn) {
       definition: {},
       message: { messageId: 'm', role: 'ROLE_USER', parts: [] },
       acceptedOutputModes: [],
+      references: [],
       earlier: [],
       earlierSteps: [],
       begunSecondsAgo: 0,

@@ -19,6 +19,7 @@
  */
 import type { Backoff } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import type { TaskState } from '#shared/domain/task.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 
 export interface Agent {
@@ -39,6 +40,11 @@ export interface Turn {
   readonly message: Message;
   /** Earlier messages of this task and of earlier tasks of the same context, oldest first. */
   readonly history: readonly HistoryEntry[];
+  /**
+   * The tasks that messages of this task refer to (`referenceTaskIds`), as they are now; those that are not the owner's
+   * are left out.
+   */
+  readonly references: readonly ReferencedTask[];
   /** The turns of this task before this one, oldest first, with what their steps returned. */
   readonly earlierTurns: readonly EarlierTurn[];
   /** Metadata of the request that created the task. */
@@ -134,6 +140,14 @@ export interface HistoryEntry {
   readonly turn: number;
   readonly role: 'user' | 'agent';
   readonly parts: readonly Part[];
+}
+
+export interface ReferencedTask {
+  readonly taskId: string;
+  readonly state: TaskState;
+  /** What was said, oldest first. */
+  readonly messages: readonly Message[];
+  readonly artifacts: readonly Artifact[];
 }
 
 export interface EarlierTurn {

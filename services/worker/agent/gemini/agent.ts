@@ -17,6 +17,7 @@ import { LimitError } from './budget.ts';
 import { createFetch, createGeminiClient } from './client.ts';
 import type { GeminiClientOptions } from './client.ts';
 import { addSaid } from './contents.ts';
+import { newestWithin } from './history.ts';
 import { Loop, type Conversation, type LoopParts } from './loop.ts';
 import type { Model } from './model-call.ts';
 import { noQuota, quotaOf } from './quota.ts';
@@ -108,12 +109,14 @@ async function conversationBefore(turn: Turn, parts: Omit<LoopParts, 'conversati
     }
     recalled.add(earlier.number);
     // Without tools: nothing can be called by what is over.
-    const loop = new Loop(recordedTurn(earlier, turn.signal), { ...parts, tools: [], conversation });
+    const loop = new Loop(recordedTurn(earlier, turn), { ...parts, tools: [], conversation });
     await loop.run().catch((error: unknown) => {
       // It ended before its next step: for want of credentials, say.
       if (!(error instanceof NotRecordedError)) throw error;
     });
   }
+  const { maxTokens } = parts.definition.history;
+  conversation.contents = newestWithin(conversation.contents, maxTokens, conversation.waiting !== undefined);
   return conversation;
 }
 

@@ -21,7 +21,7 @@ export function addSaid(contents: Content[], { role, parts }: HistoryEntry): voi
   else add(contents, 'user', parts.flatMap(shownAgain));
 }
 
-function shownAgain(part: Part): GeminiPart[] {
+export function shownAgain(part: Part): GeminiPart[] {
   const { raw, mediaType, filename } = part;
   const type = raw === undefined ? undefined : takenType(mediaType ?? typeByName(filename));
   return raw === undefined || type === undefined

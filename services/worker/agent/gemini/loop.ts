@@ -38,6 +38,7 @@ import type { Quota } from './quota.ts';
 import { contentOf, textOf } from './record.ts';
 import type { ModelRecord } from './record.ts';
 import type { LoopTurn } from './recorded-turn.ts';
+import { partsOfReference } from './references.ts';
 import { configOf } from './request.ts';
 import type { Tool } from './tool.ts';
 import { verdictOn } from './verdict.ts';
@@ -148,7 +149,8 @@ export class Loop {
     const { contents, waiting } = this.#conversation;
     if (waiting === undefined) {
       const parts = await this.#partsOf(message.parts);
-      add(contents, 'user', parts.length > 0 ? parts : [{ text: '(an empty message)' }]);
+      const said = parts.length > 0 ? parts : [{ text: '(an empty message)' }];
+      add(contents, 'user', [...this.#references(), ...said]);
       return undefined;
     }
     const settled = waiting.calls.map((one) =>
@@ -163,7 +165,14 @@ export class Loop {
       if (response !== undefined) return { ...one, response };
       return answered(one, answers[runnable.indexOf(one)]);
     });
-    return this.#close({ ...waiting, calls }, await this.#partsOf(restOf(message, waiting)), '');
+    const rest = await this.#partsOf(restOf(message, waiting));
+    return this.#close({ ...waiting, calls }, [...this.#references(), ...rest], '');
+  }
+
+  #references(): GeminiPart[] {
+    const { message, references } = this.#turn;
+    const meant = references.filter(({ taskId }) => message.referenceTaskIds?.includes(taskId));
+    return meant.flatMap((task) => partsOfReference(task, this.#definition.history.maxTokens));
   }
 
   #partsOf(parts: readonly Part[]): Promise<GeminiPart[]> {

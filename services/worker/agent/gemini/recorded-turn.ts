@@ -7,20 +7,32 @@ import type { EarlierTurn, Turn } from '../agent.ts';
 /** The part of a turn that the loop uses. */
 export type LoopTurn = Pick<
   Turn,
-  'number' | 'message' | 'signal' | 'step' | 'artifact' | 'openArtifact' | 'progress' | 'readFile'
+  | 'number'
+  | 'message'
+  | 'signal'
+  | 'step'
+  | 'artifact'
+  | 'openArtifact'
+  | 'progress'
+  | 'readFile'
+  | 'references'
 >;
 
 export class NotRecordedError extends Error {
   override readonly name = 'NotRecordedError';
 }
 
-export function recordedTurn({ number, message, steps }: EarlierTurn, signal: AbortSignal): LoopTurn {
+export function recordedTurn(
+  { number, message, steps }: EarlierTurn,
+  { signal, references }: Pick<Turn, 'signal' | 'references'>,
+): LoopTurn {
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
   const nothing = async (): Promise<undefined> => undefined;
   return {
     number,
     message,
+    references,
     signal,
     step: async <T>(name: string): Promise<T> => {
       const occurrence = occurrences.get(name) ?? 0;
