@@ -1,13 +1,15 @@
 /**
- * What Gemini refuses with a 400, so that a request that works here works there: the shape of contents, the pairing of
- * function calls with their responses, and the thought signature that must come back with a call (it may be left out
- * by no client that keeps the model's content as it was).
+ * What Gemini refuses with a 400, so that a request that works here works there: the shape of contents, files that it
+ * does not take, tools and settings that do not go together, the pairing of function calls with their responses, and the
+ * thought signature that must come back with a call (it may be left out by no client that keeps the model's content as
+ * it was).
  */
-import type { Content } from '@google/genai';
+import type { Content, Part } from '@google/genai';
 import { GoogleError } from './google-error.ts';
-import type { GenerateRequest } from './wire.ts';
+import type { Api, GenerateRequest } from './wire.ts';
 
-export function checkRequest(body: unknown): GenerateRequest {
+/** @throws {GoogleError} 400, in the words of the API where they are known */
+export function checkRequest(body: unknown, about: { model: string; api: Api }): GenerateRequest {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw invalid('Invalid JSON payload received. An object is expected.');
   }
@@ -16,9 +18,11 @@ export function checkRequest(body: unknown): GenerateRequest {
     throw invalid('* GenerateContentRequest.contents: contents is not specified');
   }
   request.contents.forEach(checkContent);
+  for (const part of request.contents.flatMap(({ parts = [] }) => parts)) checkFile(part, about.api);
   checkFunctionTurns(request.contents);
   checkFunctions(request);
-  checkConfig(request);
+  checkTools(request, about);
+  checkConfig(request, about.model);
   return request as GenerateRequest;
 }
 
@@ -38,6 +42,8 @@ function checkContent({ role, parts }: Content, index: number): void {
       part.functionResponse,
       part.executableCode,
       part.codeExecutionResult,
+      part.toolCall,
+      part.toolResponse,
     ].filter((field) => field !== undefined);
     if (data.length > 1 || (data.length === 0 && part.thoughtSignature === undefined)) {
       throw invalid(
@@ -47,12 +53,36 @@ function checkContent({ role, parts }: Content, index: number): void {
   }
 }
 
+const mediaTypes =
+  /^(?:text\/[\w.+-]+|application\/pdf|image\/(?:png|jpeg|webp|heic|heif)|(?:audio|video)\/[\w.+-]+)$/;
+
+function checkFile({ inlineData, fileData }: Part, api: Api): void {
+  const file = inlineData ?? fileData;
+  if (file === undefined) return;
+  const { mimeType = '' } = file;
+  const optional = fileData !== undefined && api === 'developer' && mimeType === '';
+  if (!optional && !mediaTypes.test(mimeType)) throw invalid(`Unsupported MIME type: ${mimeType}`);
+  if (inlineData !== undefined && !/^(?:[\w+/-]{2,}={0,2})$/.test(inlineData.data ?? '')) {
+    throw invalid('Invalid value at inline_data.data (TYPE_BYTES), Base64 decoding failed.');
+  }
+  const { fileUri = '' } = fileData ?? {};
+  const schemes = api === 'vertex' ? /^(?:gs|https?):\/\// : /^https:\/\//;
+  if (fileData !== undefined && !schemes.test(fileUri))
+    throw invalid(`Invalid or unsupported file uri: ${fileUri}`);
+}
+
 function checkFunctionTurns(contents: Content[]): void {
+  if (contents[0]?.parts?.some(isResponse) === true) {
+    throw invalid('Please ensure that function response turn comes immediately after a function call turn.');
+  }
   for (const [index, content] of contents.entries()) {
     const calls = (content.parts ?? []).filter((part) => part.functionCall !== undefined);
-    const responses = (contents[index + 1]?.parts ?? []).filter(
-      (part) => part.functionResponse !== undefined,
-    );
+    const responses = (contents[index + 1]?.parts ?? []).filter(isResponse);
+    if (calls.length > 0 && (index === 0 || contents[index - 1]?.role === 'model')) {
+      throw invalid(
+        'Please ensure that function call turn comes immediately after a user turn or after a function response turn.',
+      );
+    }
     if (calls.length !== responses.length) {
       throw invalid(
         'Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.',
@@ -65,6 +95,33 @@ function checkFunctionTurns(contents: Content[]): void {
       );
     }
   }
+}
+
+function isResponse({ functionResponse }: Part): boolean {
+  return functionResponse !== undefined;
+}
+
+/** What the API runs itself, beside functions, and what models before Gemini 3 do not take together. */
+function checkTools(
+  { tools = [], toolConfig, generationConfig }: Partial<GenerateRequest>,
+  { model, api }: { model: string; api: Api },
+): void {
+  const kinds = tools.flatMap((tool) => Object.keys(tool));
+  const functions = kinds.includes('functionDeclarations');
+  const own = kinds.filter((kind) => kind !== 'functionDeclarations');
+  const shown = toolConfig?.includeServerSideToolInvocations === true;
+  if (api === 'developer' && functions && own.length > 0 && !shown) {
+    throw invalid(
+      'Built-in tools and function calling can be combined only with tool_config.include_server_side_tool_invocations.',
+    );
+  }
+  if (functions && isBefore3(model) && generationConfig?.responseMimeType === 'application/json') {
+    throw invalid("Function calling with a response mime type: 'application/json' is unsupported");
+  }
+}
+
+function isBefore3(model: string): boolean {
+  return /^gemini-[12]\b/.test(model);
 }
 
 function checkFunctions({ tools }: Partial<GenerateRequest>): void {
@@ -80,9 +137,16 @@ function checkFunctions({ tools }: Partial<GenerateRequest>): void {
   }
 }
 
-function checkConfig({ generationConfig = {} }: Partial<GenerateRequest>): void {
+function checkConfig({ generationConfig = {} }: Partial<GenerateRequest>, model: string): void {
   const { temperature, maxOutputTokens, responseSchema, responseJsonSchema, responseMimeType } =
     generationConfig;
+  const { thinkingBudget, thinkingLevel } = generationConfig.thinkingConfig ?? {};
+  if (thinkingBudget !== undefined && thinkingLevel !== undefined) {
+    throw invalid('You can only set only one of thinking budget and thinking level.');
+  }
+  if (thinkingLevel !== undefined && isBefore3(model)) {
+    throw invalid('Thinking level is not supported for this model.');
+  }
   if (temperature !== undefined && (temperature < 0 || temperature > 2)) {
     throw invalid(`* GenerateContentRequest.generation_config.temperature: must be in the range [0.0, 2.0].`);
   }

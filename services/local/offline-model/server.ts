@@ -80,7 +80,7 @@ export async function startOfflineModel({ port, brain = think }: OfflineModelOpt
         message: 'This stand-in streams as server-sent events only: add ?alt=sse.',
       });
     }
-    await answer(route, checkRequest(await readJson(request)), response);
+    await answer(route, checkRequest(await readJson(request), route), response);
   }
 
   async function answer(route: Route & { kind: 'call' }, body: GenerateRequest, response: ServerResponse) {

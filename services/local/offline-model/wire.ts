@@ -7,8 +7,9 @@ import type { Content, FunctionDeclaration, GroundingMetadata, Part, UsageMetada
 export interface GenerateRequest {
   contents: Content[];
   systemInstruction?: Content;
-  tools?: { functionDeclarations?: FunctionDeclaration[] }[];
+  tools?: ({ functionDeclarations?: FunctionDeclaration[] } & Record<string, unknown>)[];
   toolConfig?: {
+    includeServerSideToolInvocations?: boolean;
     functionCallingConfig?: { mode?: 'AUTO' | 'ANY' | 'NONE' | 'VALIDATED'; allowedFunctionNames?: string[] };
   };
   generationConfig?: GenerationConfig;
@@ -23,6 +24,7 @@ interface GenerationConfig {
   responseMimeType?: string;
   responseSchema?: unknown;
   responseJsonSchema?: unknown;
+  thinkingConfig?: { thinkingBudget?: number; thinkingLevel?: string };
 }
 
 /** One response body, or one event of a stream. */
@@ -43,8 +45,10 @@ export interface GenerateResponse {
 const verbs = ['generateContent', 'streamGenerateContent', 'countTokens'] as const;
 type Verb = (typeof verbs)[number];
 
+export type Api = 'developer' | 'vertex';
+
 export type Route =
-  { kind: 'call'; verb: Verb; model: string } | { kind: 'list' } | { kind: 'get'; model: string };
+  { kind: 'call'; verb: Verb; model: string; api: Api } | { kind: 'list' } | { kind: 'get'; model: string };
 
 const GEMINI = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 const VERTEX =
@@ -52,14 +56,15 @@ const VERTEX =
 
 /** What a path asks for, or undefined for a path that neither API has. */
 export function routeOf(method: string, path: string): Route | undefined {
-  const match = GEMINI.exec(path) ?? VERTEX.exec(path);
+  const developer = GEMINI.exec(path);
+  const match = developer ?? VERTEX.exec(path);
   if (match === null) return undefined;
   const [, model, name] = match;
   if (method === 'GET' && name === undefined)
     return model === undefined ? { kind: 'list' } : { kind: 'get', model };
   const verb = verbs.find((known) => known === name);
   if (method !== 'POST' || model === undefined || verb === undefined) return undefined;
-  return { kind: 'call', verb, model };
+  return { kind: 'call', verb, model, api: developer === null ? 'vertex' : 'developer' };
 }
 
 /** The text of a content's parts, thoughts left out; text files sent inline count as text. */

@@ -13,7 +13,7 @@ export type ModelRecord = {
   finishMessage: string | null;
   /** Set where the prompt was refused. */
   blockReason: string | null;
-  /** What the answer rests on (`groundingMetadata`, `urlContextMetadata`), where a tool of Gemini's was used. */
+  /** What the answer rests on (`groundingMetadata`, `urlContextMetadata`, `citationMetadata`), where a tool of Gemini's was used. */
   sources?: JsonObject;
   /** Token counts by the names of `usageMetadata`, and the model that answered. */
   usage: JsonObject;
@@ -45,7 +45,7 @@ export class RecordBuilder {
     this.#finishReason = candidate?.finishReason ?? this.#finishReason;
     this.#finishMessage = candidate?.finishMessage ?? this.#finishMessage;
     this.#blockReason = event.promptFeedback?.blockReason ?? this.#blockReason;
-    for (const name of ['groundingMetadata', 'urlContextMetadata'] as const) {
+    for (const name of ['groundingMetadata', 'urlContextMetadata', 'citationMetadata'] as const) {
       const found = candidate?.[name];
       if (found !== undefined) this.#sources[name] = JSON.parse(JSON.stringify(found)) as JsonObject;
     }

@@ -7,6 +7,7 @@ import { Errors } from 'typebox/value';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { messageOf } from '#shared/runtime/log.ts';
+import { untilAborted } from '../../abandon.ts';
 import { askUser } from '../gemini/ask-user.ts';
 import type { Tool } from '../gemini/tool.ts';
 import type { AgentTool } from './tool.ts';
@@ -78,12 +79,8 @@ function toTool(tool: AgentTool): Tool {
       check(parameters, args);
       const timeout = AbortSignal.timeout(1000 * timeoutSeconds);
       const bounded = AbortSignal.any([signal, timeout]);
-      bounded.throwIfAborted();
-      // A tool that does not look at its signal is left behind.
-      const { promise: aborted, reject } = Promise.withResolvers<never>();
-      bounded.addEventListener('abort', () => reject(bounded.reason));
       try {
-        return (await Promise.race([tool.run(args, { idempotencyKey, signal: bounded }), aborted])) ?? null;
+        return (await untilAborted(bounded, tool.run(args, { idempotencyKey, signal: bounded }))) ?? null;
       } catch (error) {
         if (!timeout.aborted) throw error;
         throw new Error(`The tool gave no answer within ${timeoutSeconds} s.`, { cause: error });

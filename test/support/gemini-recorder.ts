@@ -1,0 +1,93 @@
+/**
+ * A server that takes what is sent to Gemini exactly as it is sent, and answers with recorded events. It also hands out
+ * access tokens, so that the client of Vertex AI can have credentials without an account: those of a workload identity
+ * whose token service is this server.
+ */
+import { writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { json } from 'node:stream/consumers';
+
+export interface RecordedRequest {
+  method: string;
+  path: string;
+  /** Those that matter to Google. */
+  headers: Record<string, string>;
+  body: unknown;
+}
+
+export interface GeminiRecorder {
+  readonly url: string;
+  readonly requests: RecordedRequest[];
+  /** The events of the next answers, a list for each. */
+  answer(responses: readonly (readonly object[])[]): void;
+  /** Writes a file for `GOOGLE_APPLICATION_CREDENTIALS` into a directory, and returns its name. */
+  credentials(directory: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+const kept = ['content-type', 'x-goog-api-key', 'authorization', 'x-goog-user-project'];
+
+export async function startGeminiRecorder(): Promise<GeminiRecorder> {
+  const requests: RecordedRequest[] = [];
+  const waiting: (readonly object[])[] = [];
+  const server = createServer((request, response) => {
+    void (async () => {
+      if (request.url === '/token') {
+        response.setHeader('content-type', 'application/json');
+        return response.end(
+          JSON.stringify({
+            access_token: 'access-token',
+            issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+            token_type: 'Bearer',
+            expires_in: 3600,
+          }),
+        );
+      }
+      requests.push(await recorded(request));
+      response.setHeader('content-type', 'text/event-stream');
+      for (const event of waiting.shift() ?? []) response.write(`data: ${JSON.stringify(event)}\r\n\r\n`);
+      return response.end();
+    })();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url,
+    requests,
+    answer: (responses) => waiting.push(...responses),
+    credentials: async (directory) => {
+      const file = path.join(directory, 'credentials.json');
+      const subject = path.join(directory, 'subject-token');
+      await writeFile(subject, 'subject-token');
+      await writeFile(
+        file,
+        JSON.stringify({
+          type: 'external_account',
+          audience: '//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/p',
+          subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+          token_url: `${url}/token`,
+          credential_source: { file: subject },
+        }),
+      );
+      return file;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function recorded(request: IncomingMessage): Promise<RecordedRequest> {
+  const { method = '', url = '', headers } = request;
+  const named = kept.flatMap((name) => (headers[name] === undefined ? [] : [[name, String(headers[name])]]));
+  return {
+    method,
+    path: url,
+    headers: Object.fromEntries(named) as Record<string, string>,
+    body: await json(request),
+  };
+}
