@@ -2,6 +2,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { DefinitionError, parseAgentDefinition } from '#shared/agent/definition.ts';
 import { declaredNames, isAllowed } from '../../services/worker/agent/mcp/names.ts';
+import { OutputWithFiles } from '../../services/worker/agent/gemini/tool.ts';
 import { outputOf } from '../../services/worker/agent/mcp/result.ts';
 
 const least = `name: Small
@@ -105,8 +106,29 @@ test('what a tool returns: structured content before text, errors thrown, long o
     outputOf({ content: [text('0123456789')] }, 4),
     '0123\n[cut here: the first 4 of 10 characters]',
   );
-  assert.match(
-    JSON.stringify(outputOf({ content: [{ type: 'image', data: 'aGk=', mimeType: 'image/png' }] }, 100)),
-    /^"\[image, image\/png, 3 bytes: not shown\]"$/,
+});
+
+test('images and files that the model can read belong to what a tool returns; others are only named', () => {
+  const image = { type: 'image' as const, data: 'aGk=', mimeType: 'image/png' };
+  const blob = (uri: string, mimeType: string) => ({
+    type: 'resource' as const,
+    resource: { uri, mimeType, blob: 'aGk=' },
+  });
+  const content = [
+    image,
+    blob('file:///a/b.pdf', 'application/pdf'),
+    blob('file:///c.zip', 'application/zip'),
+  ];
+  const output = outputOf({ content }, 1000);
+  assert.ok(output instanceof OutputWithFiles);
+  assert.deepEqual(output.files, [
+    { mediaType: 'image/png', data: 'aGk=' },
+    { mediaType: 'application/pdf', data: 'aGk=', filename: 'b.pdf' },
+  ]);
+  assert.equal(
+    output.output,
+    '[image, image/png, 3 bytes, attached]\n[resource file:///a/b.pdf, application/pdf, attached]\n[resource file:///c.zip, application/zip: not shown]',
   );
+  const large = { ...image, data: Buffer.alloc(9e6).toString('base64') };
+  assert.equal(outputOf({ content: [large] }, 1000), '[image, image/png, 9000000 bytes: not shown]');
 });

@@ -11,7 +11,7 @@ import { CredentialsError } from '../credentials-error.ts';
 import { askUser, questionOf } from './ask-user.ts';
 import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
 import { inToolSpan } from './tool-span.ts';
-import type { Tool } from './tool.ts';
+import { OutputWithFiles, type Tool, type ToolFile } from './tool.ts';
 
 export type Call = FunctionCall & { name: string };
 
@@ -21,7 +21,10 @@ export interface Callable {
   approved: boolean;
 }
 
-export type ToolAnswer = { response: JsonObject; ms: number } | { open: 'ask' | 'confirm' | 'retry' };
+/** What a call came to. */
+export type ToolReply = { response: JsonObject; files?: ToolFile[] };
+
+export type ToolAnswer = (ToolReply & { ms: number }) | { open: 'ask' | 'confirm' | 'retry' };
 
 export interface CallBounds {
   /** Aborts when the time for work is used up. */
@@ -68,8 +71,8 @@ async function answerTo(
         await turn.progress(`Calling ${name} …${round}`);
         const started = performance.now();
         const signal = AbortSignal.any([step.signal, deadline]);
-        const response = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));
-        return { response, ms: Math.round(performance.now() - started) };
+        const answer = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));
+        return { ...answer, ms: Math.round(performance.now() - started) };
       },
       { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
     );
@@ -79,14 +82,16 @@ async function answerTo(
   }
 }
 
-async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<JsonObject> {
+async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<ToolReply> {
   try {
-    return { output: await tool.call(args, step) };
+    const result = await tool.call(args, step);
+    if (!(result instanceof OutputWithFiles)) return { response: { output: result } };
+    return { response: { output: result.output }, files: [...result.files] };
   } catch (error) {
     // The reason says whether the turn is lost or out of time; what the tool threw does not.
     step.signal.throwIfAborted();
     if (concernsTurn(error)) throw error;
-    return { error: describe(error) };
+    return { response: { error: describe(error) } };
   }
 }
 

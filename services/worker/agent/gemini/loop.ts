@@ -24,6 +24,7 @@ import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { addUsage, type ModelUsage, type Usage } from '#shared/domain/usage.ts';
 import type { TurnOutcome } from '../agent.ts';
 import type { FileFetcher } from '../files/fetch-file.ts';
+import { asksForJson, inAcceptedModes } from './accepted-modes.ts';
 import { Answer } from './answer.ts';
 import { askUser } from './ask-user.ts';
 import { Budget } from './budget.ts';
@@ -46,6 +47,7 @@ import {
   answered,
   outcomeOf,
   recordOpen,
+  responsesTo,
   restOf,
   settle,
   type Waiting,
@@ -96,7 +98,10 @@ export class Loop {
     this.#conversation = conversation;
     this.#spentToday = spentToday;
     this.#quota = quota;
-    this.#config = configOf(definition, tools, model.client.vertexai);
+    this.#config = configOf(definition, tools, {
+      vertexai: model.client.vertexai,
+      json: asksForJson(turn.acceptedOutputModes),
+    });
     this.#from = conversation.waiting?.from ?? turn.number;
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
     this.#answer = new Answer(turn, { from: this.#from, mayCall });
@@ -213,11 +218,21 @@ export class Loop {
       return outcomeOf(this.#conversation.waiting, before);
     }
     delete this.#conversation.waiting;
-    const responses = waiting.calls.map(({ call: { id, name }, response = {} }) => ({
-      functionResponse: { ...(id !== undefined && { id }), name, response },
-    }));
+    for (const call of waiting.calls) await this.#handOut(call);
+    const responses = responsesTo(waiting.calls, this.#definition.model.name);
     this.#conversation.contents.push({ role: 'user', parts: [...responses, ...rest] });
     return undefined;
+  }
+
+  /** Files of a tool are the user's too: an artifact for each call that returned some. */
+  async #handOut({ id, call: { name }, files }: WaitingCall): Promise<void> {
+    if (files === undefined) return;
+    const parts = files.map(({ data, ...about }): Part => ({ raw: data, ...about }));
+    await this.#turn.artifact({ artifactId: `${name}-${id}`, name, parts: this.#accepted(parts) });
+  }
+
+  #accepted(parts: readonly Part[]): Part[] {
+    return inAcceptedModes(parts, this.#turn.acceptedOutputModes);
   }
 
   /** One call of the model; `live`: made now, not taken from the record; `streamed`: its text is in the artifact. */
@@ -227,7 +242,7 @@ export class Loop {
     using deadline = this.#budget.deadline();
     const { contents } = this.#conversation;
     const request = { model: this.#definition.model.name, contents, config: this.#config };
-    const answer = this.#definition.responseSchema === undefined ? this.#answer : undefined;
+    const answer = this.#answersWithData ? undefined : this.#answer;
     let live = false;
     const record = await this.#turn.step(
       'model',
@@ -252,19 +267,23 @@ export class Loop {
     return usageOf(usage, this.#definition.model.name, this.#definition.prices);
   }
 
+  get #answersWithData(): boolean {
+    return this.#config.responseMimeType === 'application/json';
+  }
+
   async #finish(
     record: ModelRecord,
     { parts, truncated }: { parts: Part[]; truncated: boolean },
     streamed: boolean,
   ): Promise<TurnOutcome> {
-    if (this.#definition.responseSchema !== undefined) return this.#finishWithData(textOf(record), truncated);
+    if (this.#answersWithData) return this.#finishWithData(textOf(record), truncated);
     const metadata: JsonObject = {
       ...record.sources,
       ...(truncated && { truncated: true, finishReason: 'MAX_TOKENS' }),
     };
     // Streamed text is complete already, where the answer is text and nothing is to be said about it.
     const plain = Object.keys(metadata).length === 0 && parts.every(({ text }) => text !== undefined);
-    if (!streamed || !plain) await this.#answer.replace(parts, metadata);
+    if (!streamed || !plain) await this.#answer.replace(this.#accepted(parts), metadata);
     if (!truncated) return { state: 'TASK_STATE_COMPLETED' };
     return { state: 'TASK_STATE_COMPLETED', message: 'The answer was cut at the limit of output tokens.' };
   }
@@ -277,7 +296,7 @@ export class Loop {
       const why = truncated ? 'was cut at the limit of output tokens' : 'is not valid JSON';
       return { state: 'TASK_STATE_FAILED', message: `The answer of the model ${why}.` };
     }
-    await this.#answer.replace([{ data, mediaType: 'application/json' }]);
+    await this.#answer.replace(this.#accepted([{ data, mediaType: 'application/json' }]));
     return { state: 'TASK_STATE_COMPLETED' };
   }
 }

@@ -16,6 +16,7 @@ export type LoopTurn = Pick<
   | 'progress'
   | 'readFile'
   | 'references'
+  | 'acceptedOutputModes'
 >;
 
 export class NotRecordedError extends Error {
@@ -33,6 +34,7 @@ export function recordedTurn(
     number,
     message,
     references,
+    acceptedOutputModes: [],
     signal,
     step: async <T>(name: string): Promise<T> => {
       const occurrence = occurrences.get(name) ?? 0;

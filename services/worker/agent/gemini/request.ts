@@ -15,10 +15,16 @@ const ownTools: Record<(typeof geminiTools)[number], GeminiTool> = {
   code_execution: { codeExecution: {} },
 };
 
+/** Models before Gemini 3 take less together. */
+export function isBefore3(model: string): boolean {
+  return /^gemini-[12]\b/.test(model);
+}
+
+/** @param json whether the caller accepts nothing but data */
 export function configOf(
   definition: AgentDefinition,
   tools: readonly Tool[],
-  vertexai: boolean,
+  { vertexai, json }: { vertexai: boolean; json: boolean },
 ): GenerateContentConfig {
   const { name: _, thinkingBudget, thinkingLevel, ...sampling } = definition.model;
   const functionDeclarations: FunctionDeclaration[] = tools.map(({ declaration }) => declaration);
@@ -29,6 +35,7 @@ export function configOf(
   const all = functionDeclarations.length > 0 ? [{ functionDeclarations }, ...own] : own;
   // The Developer API takes both kinds together only where it may show its own calls in the content.
   const both = functionDeclarations.length > 0 && own.length > 0 && !vertexai;
+  const jsonToo = json && (all.length === 0 || !isBefore3(definition.model.name));
   return {
     systemInstruction: definition.instruction,
     ...sampling,
@@ -38,10 +45,8 @@ export function configOf(
     }),
     ...(all.length > 0 && { tools: all }),
     ...(both && { toolConfig: { includeServerSideToolInvocations: true } }),
-    ...(definition.responseSchema !== undefined && {
-      responseMimeType: 'application/json',
-      responseJsonSchema: definition.responseSchema,
-    }),
+    ...((definition.responseSchema !== undefined || jsonToo) && { responseMimeType: 'application/json' }),
+    ...(definition.responseSchema !== undefined && { responseJsonSchema: definition.responseSchema }),
     // The SDK's own loop would run the tools out of sight of the steps.
     automaticFunctionCalling: { disable: true },
   };

@@ -1,9 +1,8 @@
 /** The span of one call of a tool, by OpenTelemetry's semantic conventions of generative AI. */
-import type { JsonObject } from '#shared/domain/message.ts';
 import { inSpan } from '#shared/runtime/spans.ts';
-import type { Call } from './call-tools.ts';
+import type { Call, ToolReply } from './call-tools.ts';
 
-export async function inToolSpan({ id, name }: Call, run: () => Promise<JsonObject>): Promise<JsonObject> {
+export async function inToolSpan({ id, name }: Call, run: () => Promise<ToolReply>): Promise<ToolReply> {
   const attributes = {
     'gen_ai.operation.name': 'execute_tool',
     'gen_ai.tool.name': name,
@@ -11,9 +10,9 @@ export async function inToolSpan({ id, name }: Call, run: () => Promise<JsonObje
     ...(id !== undefined && { 'gen_ai.tool.call.id': id }),
   };
   return inSpan(`execute_tool ${name}`, { attributes }, async (span) => {
-    const response = await run();
+    const reply = await run();
     // What the tool gets wrong is told to the model, and ends nothing: the span is where it can be seen.
-    if ('error' in response) span.setAttribute('error.type', 'tool_error');
-    return response;
+    if ('error' in reply.response) span.setAttribute('error.type', 'tool_error');
+    return reply;
   });
 }

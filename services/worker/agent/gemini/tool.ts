@@ -13,5 +13,18 @@ export interface Tool {
    * What it returns goes to the model; so does the message of an error, unless it is one of shared/domain/errors.
    * It has to end soon after the signal aborts.
    */
-  call(args: JsonObject, context: StepContext): Promise<Json>;
+  call(args: JsonObject, context: StepContext): Promise<Json | OutputWithFiles>;
+}
+
+/** A file that a tool returned. */
+export type ToolFile = { mediaType: string; /** Base64. */ data: string; filename?: string };
+
+/** What a tool returned, where files belong to it: the model sees them, and the user gets them. */
+export class OutputWithFiles {
+  readonly output: Json;
+  readonly files: readonly ToolFile[];
+  constructor(output: Json, files: readonly ToolFile[]) {
+    this.output = output;
+    this.files = files;
+  }
 }

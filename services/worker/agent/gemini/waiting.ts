@@ -6,6 +6,7 @@
  *   confirm   a tool that the definition marks so             approved, refused, or asked for again
  *   retry     a call that had no credentials                  any message: it is made again
  */
+import type { Part as GeminiPart } from '@google/genai';
 import {
   approvalExtension,
   approvalPart,
@@ -18,7 +19,10 @@ import { textOf, type JsonObject, type Message, type Part } from '#shared/domain
 import type { TurnOutcome } from '../agent.ts';
 import { questionOf } from './ask-user.ts';
 import type { Call, ToolAnswer } from './call-tools.ts';
+import { takenType } from './media-types.ts';
 import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
+import { isBefore3 } from './request.ts';
+import type { ToolFile } from './tool.ts';
 
 export type Why = 'ask' | 'confirm' | 'retry';
 
@@ -26,6 +30,8 @@ export interface WaitingCall {
   call: Call;
   /** Set: it is answered already. */
   response?: JsonObject;
+  /** Belong to the response. */
+  files?: ToolFile[];
   why?: Why;
   /** Names the call among all of its task. */
   id: string;
@@ -100,7 +106,9 @@ export function restOf(message: Message, { calls }: Waiting): Part[] {
 
 export function answered(one: WaitingCall, answer: ToolAnswer | undefined): WaitingCall {
   if (answer === undefined) return one;
-  return 'open' in answer ? { ...one, why: answer.open } : { ...one, response: answer.response };
+  if ('open' in answer) return { ...one, why: answer.open };
+  const { response, files } = answer;
+  return { ...one, response, ...(files !== undefined && { files }) };
 }
 
 /** Why each call is open is recorded, because the next turn cannot tell it from the steps. */
@@ -116,4 +124,24 @@ export async function recordOpen(turn: LoopTurn, calls: WaitingCall[]): Promise<
     const why = whys[index] as Why | null | undefined;
     return why === undefined || why === null ? one : { ...one, why };
   });
+}
+
+/** What Gemini 3 takes within a response; the models before it take nothing there. */
+const withinResponse = /^(?:image\/|application\/pdf$|text\/plain$)/;
+
+/** The answers to the calls of one reply, as Gemini takes them: with their files inside, or beside all of them. */
+export function responsesTo(calls: readonly WaitingCall[], model: string): GeminiPart[] {
+  const beside: GeminiPart[] = [];
+  const responses = calls.map(({ call: { id, name }, response = {}, files = [] }): GeminiPart => {
+    const parts: { inlineData: { mimeType: string; data: string } }[] = [];
+    for (const { mediaType, data } of files) {
+      const mimeType = takenType(mediaType);
+      if (mimeType === undefined) continue;
+      const inside = !isBefore3(model) && withinResponse.test(mimeType);
+      (inside ? parts : beside).push({ inlineData: { mimeType, data } });
+    }
+    const own = parts.length > 0 && { parts };
+    return { functionResponse: { ...(id !== undefined && { id }), name, response, ...own } };
+  });
+  return [...responses, ...beside];
 }

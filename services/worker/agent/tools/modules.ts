@@ -82,6 +82,7 @@ function toTool(tool: AgentTool): Tool {
       try {
         return (await untilAborted(bounded, tool.run(args, { idempotencyKey, signal: bounded }))) ?? null;
       } catch (error) {
+        signal.throwIfAborted();
         if (!timeout.aborted) throw error;
         throw new Error(`The tool gave no answer within ${timeoutSeconds} s.`, { cause: error });
       }
