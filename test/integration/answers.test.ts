@@ -8,16 +8,10 @@ import type { Reply } from '../../services/local/offline-model/reply.ts';
 import type { GenerateRequest } from '../../services/local/offline-model/wire.ts';
 import { createGeminiAgent } from '../../services/worker/agent/gemini/agent.ts';
 import { OutputWithFiles, type Tool } from '../../services/worker/agent/gemini/tool.ts';
+import { leastDefinition } from '../support/definition.ts';
 import { MemoryTurn } from '../support/memory-turn.ts';
 
-const definition: JsonObject = {
-  name: 'Test',
-  description: 'Tests.',
-  version: '1',
-  skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
-  instruction: 'Be brief.',
-  tools: [],
-};
+const definition: JsonObject = { ...leastDefinition, tools: [] };
 const chart = { mediaType: 'image/png', data: 'aGk=', filename: 'chart.png' };
 const sound = { mediaType: 'audio/wav', data: 'aGk=' };
 const draw: Tool = {

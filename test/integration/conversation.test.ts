@@ -1,29 +1,23 @@
 /** What the model is told of other tasks: earlier ones of the context, and those to which a message refers. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
-import { uuidv7 } from '#shared/domain/ids.ts';
 import { think } from '../../services/local/offline-model/brain.ts';
 import type { GenerateRequest } from '../../services/local/offline-model/wire.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../support/api-keys.ts';
+import { leastDefinition } from '../support/definition.ts';
 import { startStack, type TaskJson } from '../support/stack.ts';
 
 test('earlier tasks of a context and tasks referred to are told to the model, to their owner alone', async (t) => {
   const asked: GenerateRequest[] = [];
-  const agentFile = `/tmp/agent-${randomUUID()}.yaml`;
-  await writeFile(
-    agentFile,
-    stringify({
-      name: 'Test',
-      description: 'Tests.',
-      version: '1',
-      skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
-      instruction: 'Be brief.',
-      history: { maxTokens: 100 },
-    }),
-  );
+  const directory = await mkdtemp(path.join(tmpdir(), 'agent-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const agentFile = path.join(directory, 'agent.yaml');
+  await writeFile(agentFile, stringify({ ...leastDefinition, history: { maxTokens: 100 } }));
   const stack = await startStack(t, { ...apiKeysEnv(), AGENT_FILE: agentFile }, (request) => {
     asked.push(structuredClone(request));
     return think(request);
@@ -51,7 +45,7 @@ test('earlier tasks of a context and tasks referred to are told to the model, to
   await send(aliceKey, 'Which were my questions?', { contextId });
   assert.equal(lastAsked().filter((text) => text === 'user').length, 1);
 
-  const referenceTaskIds = [first.id, uuidv7(), 'no task at all'];
+  const referenceTaskIds = [first.id];
   await send(aliceKey, 'How did you get there?', { referenceTaskIds });
   assert.deepEqual(lastAsked(), [
     'user',
@@ -64,6 +58,7 @@ test('earlier tasks of a context and tasks referred to are told to the model, to
     'How did you get there?',
   ]);
 
-  await send(bobKey, 'How did she get there?', { referenceTaskIds, contextId });
+  // In a context of the same name nothing of hers is his; referring to it is refused at the front door.
+  await send(bobKey, 'How did she get there?', { contextId });
   assert.deepEqual(lastAsked(), ['user', 'How did she get there?']);
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
 import { parseAgentDefinition } from '#shared/agent/definition.ts';
-import type { Tool } from '../../services/worker/agent/gemini/tool.ts';
+import { OutputWithFiles, type Tool } from '../../services/worker/agent/gemini/tool.ts';
 import { CredentialsError } from '../../services/worker/agent/credentials-error.ts';
 import { createMcpTools, type McpTools } from '../../services/worker/agent/mcp/tools.ts';
 import { everythingFile, startMcpServer } from '../support/mcp-server.ts';
@@ -53,6 +53,10 @@ test('streamable HTTP: tools are listed, called with key and headers, shared, fi
   const weather = await call(tools, 'get-structured-content', { location: 'New York' });
   assert.equal((weather as JsonObject)['conditions'], 'Cloudy');
   await assert.rejects(call(tools, 'get-sum', { a: 'x' }), /Input validation error/);
+  const image = await call(tools, 'get-tiny-image');
+  assert.ok(image instanceof OutputWithFiles);
+  assert.match(JSON.stringify(image.output), /\[image, image\/png, \d+ bytes, attached\]/);
+  assert.match(image.files[0]?.data ?? '', /^iVBOR/);
 
   const two = await toolsOf(
     mcp,

@@ -1,5 +1,6 @@
 /** Tools in code, from the modules that a definition names: loaded, checked, called by the loop, approved. */
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
@@ -17,19 +18,24 @@ import { MemoryTurn } from '../support/memory-turn.ts';
 const example = 'docs/agents/orders.yaml';
 let offline: OfflineModel;
 let definition: JsonObject;
+let directory: string;
 
 before(async () => {
   offline = await startOfflineModel({ port: 0 });
+  directory = await mkdtemp(path.join(tmpdir(), 'tools-'));
   definition = parseAgentDefinition(await readFile(example, 'utf8'), example) as unknown as JsonObject;
 });
 beforeEach(() => offline.reset());
-after(() => offline.close());
+after(async () => {
+  await offline.close();
+  await rm(directory, { recursive: true });
+});
 
 const agent = () => createGeminiAgent({ client: { apiKey: 'any', baseUrl: offline.url } });
 
 /** A module with this source, as the path by which a definition names it. */
 async function moduleOf(source: string): Promise<string> {
-  const file = path.join(await mkdtemp(path.join(tmpdir(), 'tools-')), 'tools.ts');
+  const file = path.join(directory, `${randomUUID()}.ts`);
   await writeFile(file, source);
   return file;
 }

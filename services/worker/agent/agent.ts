@@ -41,8 +41,8 @@ export interface Turn {
   /** Earlier messages of this task and of earlier tasks of the same context, oldest first. */
   readonly history: readonly HistoryEntry[];
   /**
-   * The tasks that messages of this task refer to (`referenceTaskIds`), as they are now; those that are not the owner's
-   * are left out.
+   * The tasks that messages of this task refer to (`referenceTaskIds`), as they are now; those that are gone are left
+   * out.
    */
   readonly references: readonly ReferencedTask[];
   /** The turns of this task before this one, oldest first, with what their steps returned. */

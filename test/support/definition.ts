@@ -1,0 +1,10 @@
+/** The least that a definition has to say, for tests of agents. */
+import type { JsonObject } from '#shared/domain/message.ts';
+
+export const leastDefinition: JsonObject = {
+  name: 'Test',
+  description: 'Tests.',
+  version: '1',
+  skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
+  instruction: 'Be brief.',
+};
