@@ -90,9 +90,9 @@ const Limits = Type.Object(
 /** What one minute allows, over all workers. */
 const Quota = Type.Object(
   {
-    requestsPerMinute: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    requestsPerMinute: Type.Optional(Type.Number({ minimum: 0.01 })),
     /** Going in, as Gemini counts them. */
-    tokensPerMinute: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    tokensPerMinute: Type.Optional(Type.Integer(positive)),
   },
   closed,
 );

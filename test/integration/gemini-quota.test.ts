@@ -95,16 +95,22 @@ for (const status of [429, 503]) {
   });
 }
 
-test('refused for long: everybody is told before the task is parked', async () => {
-  offline.script([{ match: 'hello', reactions: [{ status: 429, retryAfter: 20 }] }]);
-  await assert.rejects(agent.run(new MemoryTurn({ message: 'hello', definition })), ParkedError);
-  assert.deepEqual(
-    asked.map(({ verb, amount }) => [verb, amount]),
-    [
-      ['take', undefined],
-      ['giveBack', 20_000],
-    ],
-  );
+test('refused for long: everybody is told before the task is parked, of a quarter of an hour at most', async () => {
+  for (const [retryAfter, patienceMs] of [
+    [20, 20_000],
+    [86_400, 900_000],
+  ] as const) {
+    asked = [];
+    offline.script([{ match: 'hello', reactions: [{ status: 429, retryAfter }] }]);
+    await assert.rejects(agent.run(new MemoryTurn({ message: 'hello', definition })), ParkedError);
+    assert.deepEqual(
+      asked.map(({ verb, amount }) => [verb, amount]),
+      [
+        ['take', undefined],
+        ['giveBack', patienceMs],
+      ],
+    );
+  }
 });
 
 test('a database that is away holds up no call', async () => {

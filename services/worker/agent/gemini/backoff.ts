@@ -28,6 +28,11 @@ const SHORTEST_PARK_MS = 5000;
 const LONGEST_PARK_MS = 15 * 60_000;
 const UNHINTED_PARK_MS = 30_000;
 
+/** Milliseconds for which nobody calls a model that asks for patience; 0: it does not. Then somebody looks again. */
+export function patienceFor(hintMs: number | undefined): number {
+  return Math.min(LONGEST_PARK_MS, hintMs ?? 0);
+}
+
 /** Milliseconds that a task is parked: as the server asks within bounds, else about half a minute. */
 export function parkFor(hintMs: number | undefined, random: number): number {
   const wanted = (hintMs ?? UNHINTED_PARK_MS) * (1 + random / 4);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Answer } from './answer.ts';
-import { parkFor, waitInPlace } from './backoff.ts';
+import { parkFor, patienceFor, waitInPlace } from './backoff.ts';
 import type { Backoff } from './backoff.ts';
 import { noting } from './client.ts';
 import type { Fetch } from './client.ts';
@@ -61,7 +61,7 @@ export async function callModel(
       const failure = failureOf(error, { model: request.model, retryAfter });
       if (failure.kind === 'fatal') throw new FatalError(failure.message, { cause: error });
       if (failure.kind === 'unknown') throw new RetryableError(failure.message, { cause: error });
-      if (failure.refused) await admitted.refused(failure.hintMs ?? 0);
+      if (failure.refused) await admitted.refused(patienceFor(failure.hintMs));
       const wait = waitInPlace(backoff, made, failure.hintMs, Math.random());
       if (wait === undefined) {
         const until = new Date(Date.now() + parkFor(failure.hintMs, Math.random()));
