@@ -3,7 +3,7 @@
  * from the first on. Exits with 1 where anything is found that must not be.
  */
 import { parseArgs } from 'node:util';
-import { percentiles, reportOf } from './report.ts';
+import { gapsOf, reportOf } from './report.ts';
 import { runChaos, type ChaosResult } from './run.ts';
 
 const { values } = parseArgs({
@@ -48,10 +48,7 @@ for (let seed = first; seed < first + seeds; seed++) {
   }
 }
 console.log(`\n${reportOf(results)}`);
-for (const how of ['SIGKILL', 'SIGTERM'] as const) {
-  const all = results.flatMap(({ recoveries }) =>
-    recoveries.filter((one) => one.how === how && !one.hindered),
-  );
-  console.log(`Gap after ${how} over all seeds, p50 / p99: ${percentiles(all)}`);
+for (const [name, gaps] of gapsOf(results.flatMap(({ recoveries }) => recoveries))) {
+  console.log(`Over all seeds, ${name}: ${gaps}`);
 }
 process.exit(results.every((result) => result.passed) ? 0 : 1);

@@ -24,8 +24,6 @@ function rowsOf(result: ChaosResult): [string, string | number][] {
   const { findings, faults, recoveries } = result;
   const count = (...kinds: Fault['what'][]): number =>
     faults.filter(({ what }) => kinds.includes(what)).length;
-  const gaps = (how: Recovery['how'], hindered: boolean): string =>
-    percentiles(recoveries.filter((one) => one.how === how && one.hindered === hindered));
   return [
     ['seed', result.seed],
     ['minutes of faults', Math.round(result.seconds / 6) / 10],
@@ -43,16 +41,23 @@ function rowsOf(result: ChaosResult): [string, string | number][] {
     ...mustBeEmpty.map((name): [string, number] => [`**${name}**`, findings[name].length]),
     ['calls repeated after a fault', findings.repeatedCalls],
     ['repeated deliveries', findings.repeatedDeliveries],
-    ['gap after SIGKILL', gaps('SIGKILL', false)],
-    ['… hindered', gaps('SIGKILL', true)],
-    ['gap after SIGTERM', gaps('SIGTERM', false)],
-    ['… hindered', gaps('SIGTERM', true)],
+    ...gapsOf(recoveries),
     ['quiet after healing', `${(result.quietAfterMs / 1000).toFixed(1)} s`],
   ];
 }
 
+/** After SIGKILL the lease is waited for, and what hinders a bell meanwhile is no matter. */
+export function gapsOf(recoveries: readonly Recovery[]): [string, string][] {
+  const of = (how: Recovery['how']) => recoveries.filter((one) => one.how === how);
+  return [
+    ['gap after SIGKILL', percentiles(of('SIGKILL'))],
+    ['gap after SIGTERM', percentiles(of('SIGTERM').filter(({ hindered }) => !hindered))],
+    ['… hindered', percentiles(of('SIGTERM').filter(({ hindered }) => hindered))],
+  ];
+}
+
 /** "p50 / p99 s (turns)". */
-export function percentiles(recoveries: readonly Recovery[]): string {
+function percentiles(recoveries: readonly Recovery[]): string {
   const sorted = recoveries.map(({ ms }) => ms / 1000).toSorted((a, b) => a - b);
   if (sorted.length === 0) return '-';
   const at = (share: number): string =>
