@@ -12,7 +12,8 @@ import { webhooks } from './cases/webhooks.ts';
 import { events, latency, whole } from './cases/whole.ts';
 import { plot } from './plot.ts';
 import { startServer } from './rig.ts';
-import type { Case, Figure } from './rounds.ts';
+import { isMet, type Case, type Figure } from './rounds.ts';
+import { shown, table } from './table.ts';
 
 const cases: Record<string, Case> = {
   accept,
@@ -57,28 +58,34 @@ const results: Results = existsSync(file)
   : { machine, cases: {} };
 console.log(machine);
 
+const failed: string[] = [];
 const server = await startServer();
 try {
   for (const [name, run] of Object.entries(cases)) {
     if (asked.length > 0 && !asked.includes(name)) continue;
     const began = Date.now();
     const [loadBefore = 0] = os.loadavg();
-    const figures = await run();
+    const figures = await run().catch((error: unknown) => {
+      console.error(`\n${name} failed:`, error);
+      failed.push(name);
+    });
+    if (figures === undefined) continue;
     const seconds = Math.round((Date.now() - began) / 1000);
     results.cases[name] = { at: new Date(began).toISOString(), seconds, loadBefore, figures };
     console.log(`\n${name} (${seconds} s, load before ${loadBefore.toFixed(1)})`);
     for (const figure of figures) console.log(`  ${describe(figure)}`);
     writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`);
     writeFileSync(path.join(folder, 'bench.svg'), plot(results.cases));
+    writeFileSync(path.join(folder, 'figures.md'), table(machine, results.cases));
   }
 } finally {
   await server.stop();
 }
-process.exit();
+process.exit(failed.length > 0 ? 1 : 0);
 
-function describe({ name, value, unit, target }: Figure): string {
-  const shown = `${name.padEnd(46)} ${value.toFixed(value < 100 ? 2 : 0).padStart(9)} ${unit}`;
-  if (target === undefined) return shown;
-  const met = target.at === 'least' ? value >= target.value : value <= target.value;
-  return `${shown.padEnd(62)} ${met ? 'met' : 'MISSED'}: at ${target.at} ${target.value}`;
+function describe(figure: Figure): string {
+  const { name, value, unit, target } = figure;
+  const measured = `${name.padEnd(46)} ${shown(value).padStart(9)} ${unit}`;
+  if (target === undefined) return measured;
+  return `${measured.padEnd(62)} ${isMet(figure) ? 'met' : 'MISSED'}: at ${target.at} ${target.value}`;
 }

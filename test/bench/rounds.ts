@@ -1,4 +1,6 @@
 /** Measuring in alternation: each round has every contestant once, so that what the machine does besides hits all alike. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 export type Contestants = Record<string, () => Promise<number>>;
 
 /** @returns the median of each over the rounds */
@@ -20,12 +22,27 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
+/** Looks again and again. @throws {Error} after two minutes: what is measured has stopped */
+export async function until(done: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 120_000;
+  while (!(await done())) {
+    if (performance.now() > deadline) throw new Error('what is measured has stopped');
+    await sleep(20);
+  }
+}
+
 /** What a case found. `target`: what the figure should be at least or at most. */
 export interface Figure {
   name: string;
   value: number;
   unit: string;
   target?: { at: 'least' | 'most'; value: number };
+}
+
+/** True where there is no target. */
+export function isMet({ value, target }: Figure): boolean {
+  if (target === undefined) return true;
+  return target.at === 'least' ? value >= target.value : value <= target.value;
 }
 
 export type Case = () => Promise<Figure[]>;

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sends, subscriptions } from '../jobs.ts';
 import { withRig, type Process } from '../rig.ts';
-import { alternate, ms, type Case, type Figure } from '../rounds.ts';
+import { alternate, ms, until, type Case, type Figure } from '../rounds.ts';
 import { wholeTasks } from './whole.ts';
 
 export const coldStart: Case = () =>
@@ -52,7 +52,7 @@ export const memory: Case = () =>
       const before = await running();
       const job = sends(api.url, 'wait', { returnImmediately: true }, { count, keepIds: true });
       const { ids } = await rig.load(job);
-      while ((await running()) < before + count) await sleep(50);
+      await until(async () => (await running()) >= before + count);
       return ids;
     };
     await wait(100);
