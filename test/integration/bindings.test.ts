@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { status as Status } from '@grpc/grpc-js';
+import { replayExtension } from '../../services/api/replay.ts';
 import { freePort } from '../../services/local/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../support/raw-bindings.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -70,6 +71,26 @@ test('the bindings', async (t) => {
       assert.equal(of('read without history').result.history, undefined);
       const streamed = (step: string) => of(step).map((one: Outcome) => Object.keys(one.result)[0]);
       assert.deepEqual(streamed('stream'), ['task', 'statusUpdate', 'artifactUpdate', 'statusUpdate']);
+      // [CORE-STREAM-002]
+      assert.deepEqual(streamed('stream of a direct answer'), ['task', 'statusUpdate', 'statusUpdate']);
+      const answer = of('stream of a direct answer').at(-1).result.statusUpdate.status.message;
+      assert.equal(answer.parts[0].text, 'hi');
+      assert.deepEqual(streamed('subscribe after 1'), [
+        'task',
+        'statusUpdate',
+        'artifactUpdate',
+        'statusUpdate',
+      ]);
+      assert.deepEqual(streamed('subscribe after 3'), ['task', 'statusUpdate']);
+      assert.equal(of('subscribe after 3')[0].result.task.status.state, 'TASK_STATE_WORKING');
+      const numbers = of('subscribe after 1').map(({ result }: Outcome) => {
+        const [event] = Object.values<{ metadata: Record<string, { event: number }> }>(result);
+        return event?.metadata[replayExtension]?.event;
+      });
+      assert.deepEqual(numbers, [1, 2, 3, 4]);
+      for (const cursor of ['99', 'x']) {
+        assert.equal(of(`subscribe after ${cursor}`)[0].error.reason, 'INVALID_PARAMS');
+      }
       assert.equal(streamed('subscribe')[0], 'task');
       assert.equal(of('subscribe').at(-1).result.statusUpdate.status.state, 'TASK_STATE_COMPLETED');
       assert.equal(of('list configs').result.configs.length, 1);
@@ -158,9 +179,13 @@ async function story(binding: RawBinding, hook: string): Promise<Steps> {
     message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...more },
     configuration,
   });
-  const collect = async (operation: string, params: Record<string, unknown>): Promise<Outcome[]> => {
+  const collect = async (
+    operation: string,
+    params: Record<string, unknown>,
+    headers?: Record<string, string>,
+  ): Promise<Outcome[]> => {
     const outcomes: Outcome[] = [];
-    for await (const outcome of binding.stream(operation, params)) outcomes.push(outcome);
+    for await (const outcome of binding.stream(operation, params, undefined, headers)) outcomes.push(outcome);
     return outcomes;
   };
   const none = randomUUID();
@@ -209,6 +234,7 @@ async function story(binding: RawBinding, hook: string): Promise<Steps> {
   steps['list: page of another list'] = await call('ListTasks', { pageToken: 'bm8' });
 
   steps['stream'] = await collect('SendStreamingMessage', send('say streamed'));
+  steps['stream of a direct answer'] = await collect('SendStreamingMessage', send('direct hi'));
   steps['stream: no parts'] = await collect('SendStreamingMessage', send('', { parts: [] }));
   const asked = await call('SendMessage', send('ask what?'));
   const taskId: string = asked.result.task.id;
@@ -218,6 +244,11 @@ async function story(binding: RawBinding, hook: string): Promise<Steps> {
     subscribed.push(event);
   }
   steps['subscribe'] = subscribed;
+  const streamed = steps['stream'][0].result.task.id;
+  for (const cursor of ['1', '3', '99', 'x']) {
+    const headers = { 'last-event-id': cursor };
+    steps[`subscribe after ${cursor}`] = await collect('SubscribeToTask', { id: streamed }, headers);
+  }
   steps['subscribe: at its end'] = await collect('SubscribeToTask', { id });
   steps['subscribe: not there'] = await collect('SubscribeToTask', { id: none });
 

@@ -135,6 +135,7 @@ test('the door', async (t) => {
   });
 
   // [CARD-EXT-001] [CARD-STRUCT-001]
+  // [CARD-EXT-002]
   await t.test('the card says how to authenticate, and that there is more to see then', async () => {
     const { body } = await publicCard(stack);
     assert.deepEqual(body.securityRequirements, [{ schemes: { apiKey: {} } }]);

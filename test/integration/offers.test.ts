@@ -86,6 +86,18 @@ test('what is offered', async (t) => {
     assert.equal(response.headers.get('a2a-extensions'), extension);
   });
 
+  // [AUTH-TLS-001]
+  await t.test('callers who send credentials are sent to encrypted addresses alone', () => {
+    const read = (PUBLIC_URL: string) => () =>
+      readApiConfig({ AUTH_MODES: 'api-key', API_KEYS: `alice:${'0'.repeat(64)}`, PUBLIC_URL });
+    const problem = /PUBLIC_URL must be https/;
+    assert.throws(read('http://agent.example.com'), problem);
+    for (const url of ['https://agent.example.com', 'http://localhost:8080']) {
+      // Other variables are missing, which is told as well.
+      assert.throws(read(url), (error: Error) => !problem.test(error.message), url);
+    }
+  });
+
   await t.test('settings that mean nothing', () => {
     const read = (env: Record<string, string>) => () => readApiConfig(env);
     assert.throws(read({ A2A_VERSIONS: '0.3' }), /A2A_VERSIONS must include 1\.0/);

@@ -51,6 +51,7 @@ export interface RawBinding {
     operation: string,
     params: Params,
     signal?: AbortSignal,
+    headers?: Headers,
   ) => AsyncGenerator<Outcome, void, undefined>;
   readonly close: () => void;
 }
@@ -72,8 +73,8 @@ export function rawJsonRpc(url: string): RawBinding {
   return {
     name: 'JSONRPC',
     call: async (method, params, headers) => read(await (await post(method, params, headers)).json()),
-    stream: async function* (method, params, signal) {
-      const response = await post(method, params, {}, signal);
+    stream: async function* (method, params, signal, headers) {
+      const response = await post(method, params, headers, signal);
       if (isJson(response)) yield read(await response.json());
       else for await (const { data } of parseSseStream(response)) yield read(JSON.parse(data));
     },
@@ -139,8 +140,8 @@ export function rawRest(url: string): RawBinding {
       const response = await send(operation, params, headers);
       return read(response.status, response.status === 204 ? null : await response.json());
     },
-    stream: async function* (operation, params, signal) {
-      const response = await send(operation, params, {}, signal);
+    stream: async function* (operation, params, signal, headers) {
+      const response = await send(operation, params, headers, signal);
       if (isJson(response)) yield read(response.status, await response.json());
       else for await (const { data } of parseSseStream(response)) yield read(200, JSON.parse(data));
     },
@@ -190,9 +191,9 @@ export function rawGrpc(target: string): RawBinding {
         );
       });
     },
-    stream: async function* (operation, params, signal) {
+    stream: async function* (operation, params, signal, headers) {
       const [request, response] = codecs[operation]!;
-      const call = method(operation)(request.fromJSON(params), metadata());
+      const call = method(operation)(request.fromJSON(params), metadata(headers));
       signal?.addEventListener('abort', () => call.cancel());
       try {
         for await (const value of call) yield { result: response.toJSON(value) };

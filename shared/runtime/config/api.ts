@@ -18,7 +18,7 @@ import {
   type PubSubConfig,
   type WebhookGuardConfig,
 } from './common.ts';
-import { readDatabase, type DatabaseConfig } from './database.ts';
+import { loopback, readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 
@@ -81,6 +81,8 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
   const reader = new EnvReader(env);
   const common = readCommon(reader, 8080);
   const publicUrl = reader.url('PUBLIC_URL', `http://localhost:${common.port}`);
+  const auth = readAuth(reader);
+  checkEncrypted(reader, publicUrl, auth);
   const cloudTasks = readCloudTasks(reader);
   const config = {
     ...common,
@@ -100,7 +102,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     }),
     bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
     ...readBells(reader),
-    auth: readAuth(reader),
+    auth,
     protocol: readProtocol(reader),
     limits: readLimits(reader),
     corsOrigins: readCorsOrigins(reader),
@@ -108,6 +110,15 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
   };
   reader.check();
   return config;
+}
+
+/** A2A section 7.1. Where callers authenticate, the card must not send their credentials over an open line. */
+function checkEncrypted(reader: EnvReader, publicUrl: string, auth: AuthConfig): void {
+  const open = URL.canParse(publicUrl) && new URL(publicUrl).protocol === 'http:';
+  const authenticated = Object.values(auth).some((mode) => mode !== undefined);
+  if (open && authenticated && !loopback.has(new URL(publicUrl).hostname)) {
+    reader.problem('PUBLIC_URL must be https where AUTH_MODES has callers send credentials');
+  }
 }
 
 function readProtocol(reader: EnvReader): ProtocolConfig {

@@ -25,7 +25,8 @@ export interface DatabaseConfig extends DatabaseAddress {
   plannedConnections: number;
 }
 
-const loopback = new Set(['127.0.0.1', '[::1]', 'localhost']);
+/** Names of this machine: what goes there leaves nothing readable on a network. */
+export const loopback: ReadonlySet<string> = new Set(['127.0.0.1', '[::1]', 'localhost']);
 
 export function readDatabase(reader: EnvReader): DatabaseConfig {
   const address = readAddress(reader);
