@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { migrateToLatest } from '#shared/db/migrate.ts';
 import { startPostgres } from '../../services/local/postgres.ts';
-import { serverVariable } from '../support/postgres.ts';
+import { serverVariable } from '../support/test-server.ts';
 import { freePort, startStack, type ServiceKind, type Stack } from '../support/stack.ts';
 import type { Job, Seen } from './jobs.ts';
 

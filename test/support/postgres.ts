@@ -6,18 +6,13 @@
 import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
 import { Client } from 'pg';
-import { startTestServer, type TestServer } from './test-server.ts';
+import { portVariable, serverVariable, startTestServer, type TestServer } from './test-server.ts';
 
 export interface TestDatabase {
   readonly url: string;
   /** Drops the database, whoever is still connected to it. */
   close: () => Promise<void>;
 }
-
-/** Names the address of the server of this run. */
-export const serverVariable = 'LONGHAUL_TEST_POSTGRES';
-/** Names the port at which tests connect to it. */
-export const portVariable = 'LONGHAUL_TEST_POSTGRES_PORT';
 
 let own: Promise<TestServer> | undefined;
 const closers: (() => Promise<void>)[] = [];

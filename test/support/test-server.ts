@@ -7,6 +7,11 @@ import { startPostgres } from '../../services/local/postgres.ts';
 import { startPgBouncer } from './pgbouncer.ts';
 import { isAlive } from './processes.ts';
 
+/** Names the address of the server of a run. */
+export const serverVariable = 'LONGHAUL_TEST_POSTGRES';
+/** Names the port at which tests connect to it. */
+export const portVariable = 'LONGHAUL_TEST_POSTGRES_PORT';
+
 export interface TestServer {
   /** The address of the template: a database on which all migrations are applied. */
   readonly templateUrl: string;
