@@ -36,12 +36,13 @@ interface Usage {
   cpuMs: number;
 }
 
+const warmUp = 100;
 const tasks = 9_900;
 
 export const memory: Case = () =>
   withRig(async (rig) => {
     const api = await rig.service('api');
-    const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(tasks) });
+    const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(warmUp + tasks) });
     const running = async () => {
       const { rows } = await rig.stack.pool.query<{ count: number }>(
         'select count(*)::int as count from gates where lease_until > now()',
@@ -55,14 +56,14 @@ export const memory: Case = () =>
       await until(async () => (await running()) >= before + count);
       return ids;
     };
-    await wait(100);
+    await wait(warmUp);
     const idle = await usage(worker);
     const ids = await wait(tasks);
     const busy = await usage(worker);
     const cpuOfTasks = await cpu(worker);
-    await rig.load(subscriptions(api.url, ids.slice(0, 100)));
+    await rig.load(subscriptions(api.url, ids.slice(0, warmUp)));
     const closed = await usage(api);
-    const open = ids.slice(100);
+    const open = ids.slice(warmUp);
     await rig.load(subscriptions(api.url, open));
     const opened = await usage(api);
     const cpuOfStreams = await cpu(api);
