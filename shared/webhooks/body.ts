@@ -14,6 +14,7 @@ import {
   readTaskStatus,
   type StoredEvent,
 } from '../db/task-as-of.ts';
+import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { classOf, stateClass } from '../domain/task.ts';
 import { webhooksExtensionUri } from './options.ts';
@@ -101,15 +102,16 @@ type Forms = (string | undefined)[];
 
 async function taskForms(db: Db, taskId: string, seq: number, maxBytes: number): Promise<Forms> {
   // As events, artifacts take several times the space that they take in a task.
-  const task = await readTaskAsOf(db, taskId, seq, 4 * maxBytes);
-  if (task === undefined) return [];
+  const read = await readTaskAsOf(db, taskId, seq, 4 * maxBytes);
+  if (read === undefined) return [];
+  const task = numbered(read, seq);
   const { artifacts, ...rest } = task;
   const { id, contextId, status } = rest;
   const whole = artifacts === undefined ? undefined : JSON.stringify({ task });
   return [
     whole,
     JSON.stringify({ task: rest }),
-    JSON.stringify({ task: { id, contextId, status: bare(status) } }),
+    JSON.stringify({ task: numbered({ id, contextId, status: bare(status) }, seq) }),
   ];
 }
 
@@ -120,12 +122,25 @@ async function eventForms(
   payload: EventPayload,
   maxBytes: number,
 ): Promise<Forms> {
-  const whole = JSON.stringify(payload);
+  const whole = JSON.stringify(
+    'statusUpdate' in payload
+      ? { statusUpdate: numbered(payload.statusUpdate, seq) }
+      : { artifactUpdate: numbered(payload.artifactUpdate, seq) },
+  );
   if (Buffer.byteLength(whole) <= maxBytes) return [whole];
   const { contextId } = 'statusUpdate' in payload ? payload.statusUpdate : payload.artifactUpdate;
   const status = await readStatusAsOf(db, taskId, seq);
   if (status === undefined) return [whole];
-  return [whole, JSON.stringify({ statusUpdate: { taskId, contextId, status: bare(status) } })];
+  const statusUpdate = numbered({ taskId, contextId, status: bare(status) }, seq);
+  return [whole, JSON.stringify({ statusUpdate })];
+}
+
+/** With the number of the event in its metadata, for those who keep a body without its headers. */
+function numbered<T extends object>(about: T & { metadata?: JsonObject }, seq: number): T {
+  if (isTest(seq)) return about;
+  const options = about.metadata?.[webhooksExtensionUri];
+  const event = { ...(typeof options === 'object' && !Array.isArray(options) ? options : {}), event: seq };
+  return { ...about, metadata: { ...about.metadata, [webhooksExtensionUri]: event } };
 }
 
 function bare(status: TaskStatus): TaskStatus {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { StreamResponse, TaskState } from '@a2a-js/sdk';
 import { acceptFollowUp } from '#shared/db/follow-up.ts';
 import type { TaskAsOf } from '#shared/db/task-as-of.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { attemptsOf, configOf, statesOf, untilSettled } from '../support/deliveries.ts';
@@ -48,7 +49,10 @@ test('every state arrives in order, and the last with the task and its artifacts
   assert.equal(second!.payload.value.status?.state, TaskState.TASK_STATE_WORKING);
   assert.ok(last!.payload?.$case === 'task');
   const { id, contextId, status, artifacts, history, metadata } = last!.payload.value;
-  assert.deepEqual([id, contextId, history, metadata], [task.taskId, task.contextId, [], { origin: 'test' }]);
+  assert.deepEqual(
+    [id, contextId, history, metadata],
+    [task.taskId, task.contextId, [], { origin: 'test', [webhooksExtensionUri]: { event: 6 } }],
+  );
   assert.equal(status?.state, TaskState.TASK_STATE_COMPLETED);
   const contents = artifacts.map(({ artifactId, parts }) => [artifactId, parts.map((part) => part.content)]);
   assert.deepEqual(Object.fromEntries(contents), {

@@ -33,9 +33,10 @@ test('the extension for webhooks', async (t) => {
     const [got] = await receiver.count(1);
     const body = new Webhook(secret).verify(got!.body, flat(got!)) as Json;
     assert.equal(body.task.status.state, terminal);
-    assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end' } });
+    const event = Number(got!.headers['longhaul-event']);
+    assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
     const { result } = await stack.rpc('GetTask', { id });
-    assert.deepEqual(result.metadata, body.task.metadata);
+    assert.deepEqual(result.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end' } });
     const { rows } = await stack.pool.query(
       'select row_to_json(t)::text as text from tasks t where id = $1',
       [id],
