@@ -3,7 +3,8 @@
  * 4.0 ms, prepared 1.3), so what begins with the comment `-- prepared` is planned once for each connection.
  *
  * Such a plan must be good for a set of any size and for tables of any size: it is made by guesses, perhaps while the
- * tables are empty, and kept. Rows are therefore looked up in a way that only an index can serve well (`byKey`).
+ * tables are empty, and kept. Rows are therefore looked up in a way that only an index can serve well (`fewRows`
+ * and `isRunnable` in fragments.ts).
  *
  * Nothing depends on a session. A name is the hash of its statement, so that it means the same on whichever connection a
  * pooler picks; and where statements are not kept, the first complaint, which comes before anything was done, ends the
