@@ -56,44 +56,55 @@ export async function sendStream(
 
 /** Sends events until they end or the caller goes; the generator is always closed. */
 function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
-  const stream = Readable.from(withKeepAlive(events), { objectMode: false, highWaterMark: 16 * 1024 });
   return reply
     .header('content-type', 'text/event-stream')
     .header('cache-control', 'no-cache')
     .header('x-accel-buffering', 'no')
-    .send(stream);
+    .send(new EventStream(events));
 }
 
-async function* withKeepAlive(
-  events: AsyncGenerator<SseEvent, void, undefined>,
-): AsyncGenerator<string, void, undefined> {
-  try {
-    let next = events.next();
-    for (;;) {
-      const result = await within(next, keepAliveMs);
-      if (result === undefined) {
-        yield ': keep-alive\n\n';
-        continue;
-      }
-      if (result.done === true) return;
-      next = events.next();
-      // A rejection is looked at on the next round; until then it is not unhandled.
-      next.catch(() => undefined);
-      yield formatEvent(result.value);
-    }
-  } finally {
-    // Not awaited: the generator may be waiting for an event, and ends when the caller's signal aborts.
-    events.return().catch(() => undefined);
+/** A stream of its own class holds less for each open stream than a generator over a generator. */
+class EventStream extends Readable {
+  readonly #events: AsyncGenerator<SseEvent, void, undefined>;
+  readonly #keepAlive: NodeJS.Timeout;
+  #asked = false;
+
+  constructor(events: AsyncGenerator<SseEvent, void, undefined>) {
+    super({ highWaterMark: 16 * 1024 });
+    this.#events = events;
+    this.#keepAlive = setInterval(() => {
+      // A reader who has not taken what came before is not idle.
+      if (this.readableLength === 0) this.push(': keep-alive\n\n');
+    }, keepAliveMs);
   }
-}
 
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), ms);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+  override _read(): void {
+    if (this.#asked) return;
+    this.#asked = true;
+    void this.#next();
+  }
+
+  async #next(): Promise<void> {
+    try {
+      const { done, value } = await this.#events.next();
+      this.#asked = false;
+      if (this.destroyed) return;
+      this.#keepAlive.refresh();
+      this.push(done === true ? null : formatEvent(value));
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearInterval(this.#keepAlive);
+    void this.#close();
+    done(error);
+  }
+
+  /** Nobody waits for it: the generator may be waiting for an event, and ends when the caller's signal aborts. */
+  async #close(): Promise<void> {
+    await this.#events.return().catch(() => undefined);
   }
 }
 

@@ -92,17 +92,20 @@ export function createFollower(parts: {
     after: number,
     signal: AbortSignal,
   ): AsyncGenerator<TaskEvent, void, undefined> {
-    const stop = AbortSignal.any([signal, closing.signal]);
-    const subscription = new Subscription(db, taskId, after, stop);
+    const subscription = new Subscription(db, taskId, after);
+    const stop = (): void => subscription.stop();
+    if (signal.aborted || closing.signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
     const others = subscriptions.get(taskId) ?? new Set();
     subscriptions.set(taskId, others.add(subscription));
     joined = true;
     loop ??= run();
     try {
       // It reads the table only once the log is followed from before that read, so that nothing falls in between.
-      await Promise.race([positioned.promise, aborted(stop)]);
+      await Promise.race([positioned.promise, subscription.untilStopped()]);
       yield* subscription.events();
     } finally {
+      signal.removeEventListener('abort', stop);
       others.delete(subscription);
       if (others.size === 0 && subscriptions.get(taskId) === others) subscriptions.delete(taskId);
     }
@@ -112,6 +115,7 @@ export function createFollower(parts: {
     follow,
     close: async () => {
       closing.abort();
+      for (const subscription of [...subscriptions.values()].flatMap((one) => [...one])) subscription.stop();
       wake();
       await Promise.all([loop, hints]);
     },
@@ -121,19 +125,29 @@ export function createFollower(parts: {
 class Subscription {
   readonly #db: Db;
   readonly #taskId: string;
-  readonly #stop: AbortSignal;
+  #stopped = false;
   /** The number of the last event that was handed on or waits in the buffer. */
   #last: number;
   #buffer: TaskEvent[] = [];
   #behind = true;
   #wake: () => void = () => undefined;
 
-  constructor(db: Db, taskId: string, after: number, stop: AbortSignal) {
+  constructor(db: Db, taskId: string, after: number) {
     this.#db = db;
     this.#taskId = taskId;
     this.#last = after;
-    this.#stop = stop;
-    stop.addEventListener('abort', () => this.#wake(), { once: true });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  async untilStopped(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      if (this.#stopped) resolve();
+    });
   }
 
   offer(event: TaskEvent): void {
@@ -148,7 +162,7 @@ class Subscription {
   }
 
   async *events(): AsyncGenerator<TaskEvent, void, undefined> {
-    while (!this.#stop.aborted) {
+    while (!this.#stopped) {
       const events = this.#buffer.length > 0 || !this.#behind ? this.#take() : await this.#read();
       yield* events;
       if (events.length === 0 && !this.#behind) await this.#more();
@@ -186,16 +200,9 @@ class Subscription {
   async #more(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      if (this.#stop.aborted || this.#behind || this.#buffer.length > 0) resolve();
+      if (this.#stopped || this.#behind || this.#buffer.length > 0) resolve();
     });
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 /** Listens for hints until the signal aborts, connecting again when the connection is lost. */
