@@ -191,7 +191,11 @@ describe('fault points', { concurrency: 2, timeout: 120_000 }, () => {
         dispatcher = await doomed(stack, 'dispatcher', 'bells-claimed');
         await dispatcher.died();
         await stack.start('dispatcher');
-        assert.deepEqual(await eventsOf(taskId), [1, 1, 2, 3]);
+        const events = await eventsOf(taskId);
+        assert.deepEqual([...new Set(events)], [1, 2, 3]);
+        assert.ok(events.lastIndexOf(1) >= 1, 'the attempt that failed was made again');
+        // Cloud Tasks calls again as well: the relay's death may cut a webhook under way, which is then sent once more.
+        assert.ok(events.length <= 5, `sent ${events.join(', ')}`);
       },
     );
   });
