@@ -82,25 +82,13 @@ export async function readTask(
  */
 const isCallers = sql`(t.tenant = input.tenant and t.owner = input.owner) is true`;
 
-type ReadTask = (caller: Caller, taskId: string, options?: ReadOptions) => Promise<TaskSnapshot | undefined>;
-
-interface Read {
+export interface Read {
   caller: Caller;
   taskId: string;
   options: ReadOptions;
 }
 
-/** Reads that wait for one another go as one statement: to plan it costs more than to read a task by it. */
-export function taskReader(db: Db): ReadTask {
-  const read = combine((reads: readonly Read[]) => readTasks(db, reads), {
-    max: 64,
-    // A large task holds up those of its own set only.
-    lanes: 2,
-  });
-  return (caller, taskId, options = {}) => read({ caller, taskId, options });
-}
-
-async function readTasks(db: Db, reads: readonly Read[]): Promise<(TaskSnapshot | undefined)[]> {
+export async function readTasks(db: Db, reads: readonly Read[]): Promise<(TaskSnapshot | undefined)[]> {
   const column = <T>(of: (read: Read) => T) => reads.map(of);
   const { rows } = await sql<TaskRow & { place: number }>`-- prepared
     select input.place::int, ${taskColumns}

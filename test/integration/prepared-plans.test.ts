@@ -10,7 +10,8 @@ import { Pool } from 'pg';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { claimTurns } from '#shared/db/leases.ts';
 import type { Database } from '#shared/db/schema.ts';
-import { taskReader, taskVersionReader } from '#shared/db/tasks.ts';
+import { taskReader } from '#shared/db/task-reader.ts';
+import { taskVersionReader } from '#shared/db/tasks.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { testDatabase } from '../support/postgres.ts';
 
