@@ -9,8 +9,8 @@ import type { Sent, TurnMessage } from '#shared/gcp/pubsub.ts';
 import { MovingMean } from '#shared/domain/demand.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import type { LeaseKeeper } from './lease-keeper.ts';
-import { runTurn, type RunParts, type Stopping } from './run-turn.ts';
+import type { HeldLease, LeaseKeeper } from './lease-keeper.ts';
+import { runTurn, type RunParts } from './run-turn.ts';
 import { Slots } from './slots.ts';
 import { inTurnSpan, type TurnSource } from './turn-span.ts';
 
@@ -47,36 +47,36 @@ export function createConsumer(parts: ConsumeParts): Consumer {
   const { claim, keeper, ringer, log } = parts;
   const slots = new Slots(parts.concurrency);
   const mean = new MovingMean();
-  const soon = new AbortController();
-  const now = new AbortController();
-  const stopping: Stopping = { soon: soon.signal, now: now.signal };
+  const stopping = new AbortController();
+  const checkpoint = stopping.signal;
 
   async function claimAndRun(
     taskId: string,
     sent: Sent,
-    onAnswered: () => void,
-    bounds: Stopping,
+    bounds: { answered?: () => void; checkpoint: AbortSignal; nowMs?: number },
   ): Promise<void> {
     const claimedAt = performance.now();
     const result = await claim(taskId);
-    onAnswered();
+    bounds.answered?.();
     if (result.kind !== 'claimed') return;
     passFaultPoint('turn-claimed');
     const held = keeper.hold(result.lease, claimedAt);
+    const timer = stopAt(held, bounds.nowMs === undefined ? undefined : claimedAt + bounds.nowMs);
     await inTurnSpan(result, sent, parts.pubsub, () => {
       ringer.ring(result.bells);
-      return runTurn(parts, result, held, bounds);
+      return runTurn(parts, result, held, bounds.checkpoint);
     });
+    clearTimeout(timer);
     mean.add((performance.now() - claimedAt) / 1000);
   }
 
   async function receive(message: TurnMessage): Promise<void> {
-    if (soon.signal.aborted || !(await slots.take(roomWaitMs))) {
+    if (checkpoint.aborted || !(await slots.take(roomWaitMs))) {
       message.nack();
       return;
     }
     try {
-      await claimAndRun(message.taskId, message.sent, message.ack, stopping);
+      await claimAndRun(message.taskId, message.sent, { answered: message.ack, checkpoint });
     } catch (error) {
       log.warn({ taskId: message.taskId, error: messageOf(error) }, 'a turn could not be claimed');
       message.nack();
@@ -88,13 +88,10 @@ export function createConsumer(parts: ConsumeParts): Consumer {
   return {
     onTurn: (message) => void receive(message),
     runPushed: async (taskId, sent, { soonMs, nowMs }) => {
-      if (soon.signal.aborted || !(await slots.take(0))) return false;
+      if (checkpoint.aborted || !(await slots.take(0))) return false;
       try {
-        const bounds = {
-          soon: AbortSignal.any([soon.signal, AbortSignal.timeout(soonMs)]),
-          now: AbortSignal.any([now.signal, AbortSignal.timeout(nowMs)]),
-        };
-        await claimAndRun(taskId, sent, () => undefined, bounds);
+        const soon = AbortSignal.any([checkpoint, AbortSignal.timeout(soonMs)]);
+        await claimAndRun(taskId, sent, { checkpoint: soon, nowMs });
         return true;
       } finally {
         slots.give();
@@ -107,10 +104,16 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       return mean.value;
     },
     drain: async (finishMs) => {
-      soon.abort(new Error('the worker is stopping'));
-      const timer = setTimeout(() => now.abort(new Error('the worker is stopping')), finishMs);
+      const reason = new Error('the worker is stopping');
+      stopping.abort(reason);
+      const timer = setTimeout(() => keeper.stopAll(reason), finishMs);
       await slots.idle();
       clearTimeout(timer);
     },
   };
+}
+
+function stopAt(held: HeldLease, at: number | undefined): NodeJS.Timeout | undefined {
+  if (at === undefined) return undefined;
+  return setTimeout(() => held.stop(new Error('the request of the push ends')), at - performance.now());
 }

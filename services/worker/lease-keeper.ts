@@ -13,8 +13,15 @@ const lookMs = 500;
 
 export interface HeldLease {
   readonly lease: Lease;
-  /** Aborts, with a LeaseLostError as its reason, when the turn is lost. */
-  readonly lost: AbortSignal;
+  /**
+   * Aborts when the turn is lost, and when it is told to stop: one signal for all, since what `AbortSignal.any` makes is
+   * held together by weak references, and so kept in memory long after its turn.
+   */
+  readonly signal: AbortSignal;
+  /** Set when the turn is lost. */
+  readonly lost: LeaseLostError | undefined;
+  /** Aborts the signal of a turn that is still held: it may write how it ends. */
+  stop(reason: Error): void;
   /** @throws {LeaseLostError} when the lease may have run out: nothing new may be begun */
   assertHeld(): void;
   release(): void;
@@ -23,14 +30,16 @@ export interface HeldLease {
 export interface LeaseKeeper {
   /** @param claimedAt `performance.now()` before the claim was sent */
   hold(lease: Lease, claimedAt: number): HeldLease;
-  readonly count: number;
+  /** Stops all turns that are held, and those that are claimed after. */
+  stopAll(reason: Error): void;
   close(): Promise<void>;
 }
 
 interface Entry {
   lease: Lease;
   until: number;
-  lost: AbortController;
+  ending: AbortController;
+  lost: LeaseLostError | undefined;
 }
 
 export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Logger }): LeaseKeeper {
@@ -38,6 +47,7 @@ export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Lo
   const leaseMs = leaseSeconds * 1000;
   const held = new Map<string, Entry>();
   let extendAt = 0;
+  let stopped: Error | undefined;
   let looking: Promise<void> | undefined;
   const timer = setInterval(
     () => {
@@ -69,32 +79,37 @@ export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Lo
   function lose(entry: Entry, why: string): void {
     held.delete(entry.lease.taskId);
     instruments.leasesLost.record(1, { 'longhaul.lease.reason': why });
-    entry.lost.abort(new LeaseLostError(`task ${entry.lease.taskId} is no longer this worker's: ${why}`));
+    entry.lost = new LeaseLostError(`task ${entry.lease.taskId} is no longer this worker's: ${why}`);
+    entry.ending.abort(entry.lost);
   }
 
   return {
     hold: (lease, claimedAt) => {
-      const entry: Entry = { lease, until: claimedAt + leaseMs, lost: new AbortController() };
+      const ending = new AbortController();
+      const entry: Entry = { lease, until: claimedAt + leaseMs, ending, lost: undefined };
       held.set(lease.taskId, entry);
       // The next look extends it, so that no lease waits for longer than a third of its time.
       extendAt = Math.min(extendAt, claimedAt + leaseMs / 3);
+      if (stopped !== undefined) ending.abort(stopped);
       return {
         lease,
-        lost: entry.lost.signal,
+        signal: ending.signal,
+        get lost() {
+          return entry.lost;
+        },
+        stop: (reason) => ending.abort(reason),
         assertHeld: () => {
-          entry.lost.signal.throwIfAborted();
-          if (performance.now() >= entry.until) {
-            lose(entry, 'its lease ran out');
-            entry.lost.signal.throwIfAborted();
-          }
+          if (entry.lost === undefined && performance.now() >= entry.until) lose(entry, 'its lease ran out');
+          if (entry.lost !== undefined) throw entry.lost;
         },
         release: () => {
           if (held.get(lease.taskId) === entry) held.delete(lease.taskId);
         },
       };
     },
-    get count() {
-      return held.size;
+    stopAll: (reason) => {
+      stopped = reason;
+      for (const { ending } of held.values()) ending.abort(reason);
     },
     close: async () => {
       clearInterval(timer);

@@ -43,24 +43,21 @@ export interface RunParts {
   log: Logger;
 }
 
-/** When a turn is to be given back: `soon` before its next step, `now` whatever it does. */
-export interface Stopping {
-  soon: AbortSignal;
-  now: AbortSignal;
-}
-
-/** @returns how it ended: a state, `release`, or what kept its end from being stored */
+/**
+ * @param checkpoint aborts when the turn is to be given back before its next step
+ * @returns how it ended: a state, `release`, or what kept its end from being stored
+ */
 export async function runTurn(
   parts: RunParts,
   claimed: Claimed,
   held: HeldLease,
-  stopping: Stopping,
+  checkpoint: AbortSignal,
 ): Promise<string> {
   const { lease, attempts } = claimed;
   const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
   const began = performance.now();
   try {
-    const finish = await attempt(parts, { held, attempts, stopping, log });
+    const finish = await attempt(parts, { held, attempts, checkpoint, log });
     const { bells } = await insist(held, log, () => parts.write({ lease, finish }));
     passFaultPoint('turn-ended');
     parts.ringer.ring(bells);
@@ -82,17 +79,14 @@ export async function runTurn(
 
 async function attempt(
   { readInput, agent, write, filesOf, ringer, maxAttempts }: RunParts,
-  turn: { held: HeldLease; attempts: number; stopping: Stopping; log: Logger },
+  turn: { held: HeldLease; attempts: number; checkpoint: AbortSignal; log: Logger },
 ): Promise<TurnEnd | TurnRelease> {
-  const { held, attempts, stopping, log } = turn;
+  const { held, attempts, checkpoint, log } = turn;
   const input = await insist(held, log, () => readInput(held.lease));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
   linkActive(input.traceparent);
   const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);
-  const outOfTime = timeIsUp(turnSeconds, input.begunSecondsAgo);
-  const signal = AbortSignal.any([held.lost, stopping.now, outOfTime]);
-  const checkpoint = stopping.soon;
-  const own = createTurn({ held, input, signal, checkpoint, stepSeconds, write, filesOf, ringer, log });
+  const own = createTurn({ held, input, checkpoint, stepSeconds, write, filesOf, ringer, log });
   const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage);
   const failed = (text: string, error = text) => toEnd({ state: 'TASK_STATE_FAILED', message: text }, error);
   // The worker died that often before it could tell what was wrong.
@@ -101,16 +95,16 @@ async function attempt(
       `Given up after ${maxAttempts} attempts: each one ended without a result, as if its worker had died.`,
     );
   }
+  const timer = stopInTime(held, turnSeconds, input.begunSecondsAgo);
   try {
-    const outcome = await untilAborted(signal, agent.run(own));
+    const outcome = await untilAborted(held.signal, agent.run(own));
     own.assertAllMatched();
     return toEnd(await own.settled(outcome), null);
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
-    held.lost.throwIfAborted();
-    if (stopping.now.aborted || stopping.soon.aborted)
-      return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
-    if (outOfTime.aborted) {
+    if (held.lost !== undefined) throw held.lost;
+    if (checkpoint.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
+    if (held.signal.aborted) {
       return failed(
         `The turn was stopped at its limit of ${turnSeconds} seconds. What was made until then is kept.`,
       );
@@ -133,14 +127,17 @@ async function attempt(
       countAttempt: true,
       error: cause,
     };
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** Aborts when a turn that began so long ago has had its time. */
-function timeIsUp(turnSeconds: number | undefined, begunSecondsAgo: number): AbortSignal {
-  if (turnSeconds === undefined) return new AbortController().signal;
+/** Stops a turn that began so long ago when it has had its time. */
+function stopInTime(held: HeldLease, turnSeconds: number | undefined, begunSecondsAgo: number) {
+  if (turnSeconds === undefined) return undefined;
   const leftMs = Math.max(0, turnSeconds - begunSecondsAgo) * 1000;
-  return AbortSignal.timeout(Math.min(leftMs, longestTimerMs));
+  const stop = () => held.stop(new Error(`the turn has reached its limit of ${turnSeconds} seconds`));
+  return setTimeout(stop, Math.min(leftMs, longestTimerMs));
 }
 
 function endOf(

@@ -41,8 +41,6 @@ export interface OwnTurn extends Turn {
 export interface TurnParts {
   held: HeldLease;
   input: TurnInput;
-  /** Aborts when the lease is lost, the process stops or the turn has had its time. */
-  signal: AbortSignal;
   /** Aborts when the turn is to be given back as soon as it can be: no further step begins. */
   checkpoint: AbortSignal;
   /** The bound of steps that name none. */
@@ -54,8 +52,8 @@ export interface TurnParts {
 }
 
 export function createTurn(parts: TurnParts): OwnTurn {
-  const { held, input, signal, checkpoint, write, ringer, log } = parts;
-  const { lease } = held;
+  const { held, input, checkpoint, write, ringer, log } = parts;
+  const { lease, signal } = held;
   const files = parts.filesOf(lease, input);
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));

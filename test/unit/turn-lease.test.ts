@@ -10,17 +10,19 @@ import { createTurn } from '../../services/worker/turn.ts';
 /** A turn whose lease runs out while what is awaited is under way, as it does for a process that is paused. */
 function turnThatLoses(write?: WriteTurn) {
   let ranOut = false;
-  const lost = new AbortController();
+  const ending = new AbortController();
   const expire = (): void => {
     ranOut = true;
   };
   const turn = createTurn({
     held: {
       lease: { taskId: uuidv7(), turn: 1, fence: 1 },
-      lost: lost.signal,
+      signal: ending.signal,
+      lost: undefined,
+      stop: (reason) => ending.abort(reason),
       assertHeld: () => {
-        if (ranOut) lost.abort(new LeaseLostError('its lease ran out'));
-        lost.signal.throwIfAborted();
+        if (ranOut) ending.abort(new LeaseLostError('its lease ran out'));
+        ending.signal.throwIfAborted();
       },
       release: () => undefined,
     },
@@ -40,7 +42,6 @@ function turnThatLoses(write?: WriteTurn) {
       usage: undefined,
       traceparent: null,
     },
-    signal: lost.signal,
     checkpoint: new AbortController().signal,
     write: write ?? (async () => (expire(), { bells: [] })),
     filesOf: () => ({ settle: async (parts) => [...parts], read: async () => undefined }),
