@@ -6,9 +6,10 @@
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
+import { context } from '@opentelemetry/api';
 import type { ScheduleDelivery } from '../bells/ringer.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
-import { inProducerSpan } from '../runtime/spans.ts';
+import { inProducerSpans } from '../runtime/spans.ts';
 
 /** What Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {
@@ -36,7 +37,8 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
   return {
     scheduleDelivery: async (bell) => {
       const attributes = { 'messaging.system': 'gcp_cloud_tasks', 'longhaul.task.id': bell.taskId };
-      await inProducerSpan(queue, attributes, null, (traceparent) => createTask(bell, traceparent));
+      const sending = { attributes, parent: context.active(), left: null };
+      await inProducerSpans(queue, [sending], ([traceparent = null]) => createTask(bell, traceparent));
     },
     close: async () => {
       const client = await opening?.catch(() => undefined);

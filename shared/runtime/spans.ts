@@ -36,9 +36,7 @@ export async function inSpan<T>(
     try {
       return await run(span);
     } catch (error) {
-      // The message stays out: it may quote what was sent (invariant 12).
-      span.setAttribute('error.type', error instanceof Error ? error.name : typeof error);
-      span.setStatus({ code: SpanStatusCode.ERROR });
+      markFailed(span, error);
       throw error;
     } finally {
       span.end();
@@ -46,29 +44,54 @@ export async function inSpan<T>(
   });
 }
 
+/** The message stays out: it may quote what was sent (invariant 12). */
+function markFailed(span: Span, error: unknown): void {
+  span.setAttribute('error.type', error instanceof Error ? error.name : typeof error);
+  span.setStatus({ code: SpanStatusCode.ERROR });
+}
+
+/** What is handed to a queue, for its span. */
+export interface Sending {
+  attributes: Attributes;
+  /** Where it comes from. Where no span is active there, it is handed over for somebody who has gone: it gets none. */
+  parent: Context;
+  /** The traceparent that then travels along. */
+  left: string | null;
+}
+
 /**
- * Hands something to a queue, in a span of the active one. Where none is active it is handed over for somebody who has gone: it
- * gets no span, and `left` travels along.
+ * Hands things to a queue in one call, each in a span of its own.
  *
- * @param run is given the traceparent that is to travel
+ * @param run is given the traceparents that are to travel, in the order of `all`
  */
-export async function inProducerSpan(
+export async function inProducerSpans(
   queue: string,
-  attributes: Attributes,
-  left: string | null,
-  run: (traceparent: string | null) => Promise<unknown>,
+  all: readonly Sending[],
+  run: (traceparents: readonly (string | null)[]) => Promise<void>,
 ): Promise<void> {
-  if (activeTraceparent() === null) {
-    await run(left);
-    return;
+  const spans = all.map(({ attributes, parent }) => startProducerSpan(queue, attributes, parent));
+  try {
+    await run(
+      all.map(({ left }, index) => (spans[index] === undefined ? left : traceparentOf(spans[index]))),
+    );
+  } catch (error) {
+    for (const span of spans) if (span !== undefined) markFailed(span, error);
+    throw error;
+  } finally {
+    for (const span of spans) span?.end();
   }
+}
+
+function startProducerSpan(queue: string, attributes: Attributes, parent: Context): Span | undefined {
+  const active = trace.getSpan(parent);
+  if (active === undefined || traceparentOf(active) === null) return undefined;
   const sending = {
     'messaging.operation.type': 'send',
     'messaging.operation.name': 'send',
     'messaging.destination.name': queue,
   };
   const options = { kind: SpanKind.PRODUCER, attributes: { ...sending, ...attributes } };
-  await inSpan(`send ${queue}`, options, (span) => run(traceparentOf(span)));
+  return tracer.startSpan(`send ${queue}`, options, parent);
 }
 
 /** Of the active span; null where there is none. */

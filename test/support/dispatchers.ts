@@ -75,7 +75,8 @@ export async function startDispatchers(
   const ringer = createRinger({
     db,
     ...scheduler,
-    publishTurn: async ({ taskId, turn }) => void turnBells.push({ taskId, turn }),
+    publishTurns: async (bells) =>
+      void turnBells.push(...bells.map(({ taskId, turn }) => ({ taskId, turn }))),
     log,
   });
   const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 2_000, resolve } = options;

@@ -55,7 +55,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
   const ringer = createRinger({
     db,
     ...scheduler,
-    publishTurn: () => Promise.resolve(),
+    publishTurns: () => Promise.resolve(),
     log: createLogger('zoo', 'warn'),
   });
   const report = async (): Promise<Arrival[]> => (await fetch(control)).json() as Promise<Arrival[]>;
