@@ -4,7 +4,7 @@
  * given back, for a worker that has some.
  */
 import type { Ringer } from '#shared/bells/ringer.ts';
-import type { Claim } from '#shared/db/leases.ts';
+import type { Claim } from '#shared/db/claim.ts';
 import type { Sent, TurnMessage } from '#shared/gcp/pubsub.ts';
 import { MovingMean } from '#shared/domain/demand.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';

@@ -5,7 +5,7 @@ import { createRinger } from '#shared/bells/ringer.ts';
 import { checkDatabase } from '#shared/db/check.ts';
 import { checkCapacity } from '#shared/db/capacity.ts';
 import { openDatabase } from '#shared/db/database.ts';
-import { claimTurns } from '#shared/db/leases.ts';
+import { claimTurns } from '#shared/db/claim.ts';
 import { spentTodayReader } from '#shared/db/ledger.ts';
 import { modelQuotas } from '#shared/db/quotas.ts';
 import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
@@ -37,10 +37,6 @@ const log = createLogger('worker', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
 
-/** What an agent is told of the conversation. */
-/** Of what was said before; the agent may take less of it. */
-const earlierBounds = { turns: 500, bytes: 8 * 1024 * 1024 };
-
 await runService(log, config.drainMs, async () => {
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool } = openDatabase({
@@ -64,7 +60,7 @@ await runService(log, config.drainMs, async () => {
   const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
   const write = writeTurns(db, { bellGraceSeconds });
   const filesOf = createFiles(db, config.publicUrl);
-  const readInput = turnInputReader(db, earlierBounds);
+  const readInput = turnInputReader(db);
   const consumer = createConsumer({
     ...config,
     readInput,

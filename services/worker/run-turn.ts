@@ -11,7 +11,7 @@
  */
 import { timeLimitsOf } from '#shared/agent/definition.ts';
 import type { Ringer } from '#shared/bells/ringer.ts';
-import type { Claimed } from '#shared/db/leases.ts';
+import type { Claimed } from '#shared/db/claim.ts';
 import type { ReadTurnInput } from '#shared/db/turn-input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
@@ -53,16 +53,16 @@ export async function runTurn(
   held: HeldLease,
   checkpoint: AbortSignal,
 ): Promise<string> {
-  const { lease, attempts } = claimed;
+  const { lease } = claimed;
   const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
   const began = performance.now();
   try {
-    const finish = await attempt(parts, { held, attempts, checkpoint, log });
+    const finish = await attempt(parts, claimed, held, checkpoint, log);
     const { bells } = await insist(held, log, () => parts.write({ lease, finish }));
     passFaultPoint('turn-ended');
     parts.ringer.ring(bells);
     const end = finish.kind === 'end' ? finish.state : finish.kind;
-    log.info({ end, attempts, ms: Math.round(performance.now() - began) }, 'turn ended');
+    log.info({ end, attempts: claimed.attempts, ms: Math.round(performance.now() - began) }, 'turn ended');
     return end;
   } catch (error) {
     // Nothing was written: the turn is somebody else's now, or will be when this lease has run out.
@@ -79,10 +79,12 @@ export async function runTurn(
 
 async function attempt(
   { readInput, agent, write, filesOf, ringer, maxAttempts }: RunParts,
-  turn: { held: HeldLease; attempts: number; checkpoint: AbortSignal; log: Logger },
+  { attempts, stored }: Claimed,
+  held: HeldLease,
+  checkpoint: AbortSignal,
+  log: Logger,
 ): Promise<TurnEnd | TurnRelease> {
-  const { held, attempts, checkpoint, log } = turn;
-  const input = await insist(held, log, () => readInput(held.lease));
+  const input = await insist(held, log, () => readInput(held.lease, stored));
   const ids = { taskId: held.lease.taskId, contextId: input.contextId };
   linkActive(input.traceparent);
   const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);

@@ -1,15 +1,13 @@
 /**
- * What a worker reads before it runs a turn: the task, the message, what was said before, and the finished steps. In one
- * statement for the turns that begin at the same time; the definitions of agents are read once for each process.
+ * What a turn begins with: the task, the message, what was said before, and the finished steps, all read by the claim; the
+ * definition of the agent, which is read once for each process; and the tasks to which its messages refer.
  */
 import { sql } from 'kysely';
 import { isUuid } from '../domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message } from '../domain/message.ts';
 import type { TaskState } from '../domain/task.ts';
 import type { Usage } from '../domain/usage.ts';
-import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
-import { fewRows } from './fragments.ts';
 import type { Lease } from './leases.ts';
 import { readTask, type Caller } from './tasks.ts';
 
@@ -61,14 +59,14 @@ export interface TurnInput {
   traceparent: string | null;
 }
 
-interface Row {
-  place: number;
+/** What the claim reads of it. */
+export interface StoredInput {
   tenant: string;
   owner: string;
   context_id: string;
   metadata: JsonObject | null;
   agent_hash: string;
-  message: Message;
+  message: Message | null;
   accepted_output_modes: string[] | null;
   usage: Usage | null;
   traceparent: string | null;
@@ -77,92 +75,75 @@ interface Row {
   steps: (RecordedStep & { turn: number })[] | null;
 }
 
-export type ReadTurnInput = (lease: Lease) => Promise<TurnInput>;
+/** What is read of a task and of the earlier tasks of its context: so many of the newest turns. */
+const maxEarlier = 500;
+/** In JSON; the turns of the task itself are read whatever their size. */
+const maxEarlierBytes = 8 * 1024 * 1024;
 
-/** What is read of a task and of the earlier tasks of its context: the newest turns. */
-export interface EarlierBounds {
-  turns: number;
-  /** In JSON; the turns of the task itself are read whatever their size. */
-  bytes: number;
-}
+/** The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. */
+export const storedInput = sql`
+  t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
+  (
+    select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
+      'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)
+    from (
+      select *, sum(octet_length(message::text) + coalesce(octet_length(answer::text), 0)
+        + coalesce(octet_length(artifacts::text), 0)) over (order by task_id desc, turn desc) as bytes
+      from (
+        select said.task_id, said.turn, said.message, answer.message as answer,
+          (select json_agg(a.artifact order by a.seq) from artifacts a
+            where a.task_id = said.task_id and a.turn = said.turn) as artifacts
+        from tasks other
+        join messages said on said.task_id = other.id and said.role = 'user'
+          and (other.id < t.id or said.turn < gate.turn)
+        left join messages answer
+          on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
+        where other.tenant = t.tenant and other.owner = t.owner and other.context_id = t.context_id
+          and other.id <= t.id
+        order by said.task_id desc, said.turn desc
+        limit ${maxEarlier}
+      ) newest
+    ) sized
+    where bytes <= ${maxEarlierBytes} or task_id = t.id
+  ) as earlier,
+  (
+    select json_agg(json_build_object('turn', s.turn, 'name', s.name, 'occurrence', s.occurrence,
+      'position', s.position, 'inputHash', s.input_hash, 'output', s.output,
+      'finished', s.finished_at is not null) order by s.turn, s.position)
+    from steps s where s.task_id = t.id and s.turn <= gate.turn
+  ) as steps,
+  (
+    select extract(epoch from now() - min(s.started_at))::float8 from steps s
+    where s.task_id = t.id and s.turn = gate.turn
+  ) as begun_seconds_ago`;
 
-export function turnInputReader(db: Db, bounds: EarlierBounds): ReadTurnInput {
-  const read = combine((leases: readonly Lease[]) => readSet(db, bounds, leases), { max: 64, lanes: 2 });
+export type ReadTurnInput = (lease: Lease, stored: StoredInput) => Promise<TurnInput>;
+
+export function turnInputReader(db: Db): ReadTurnInput {
   const definitionOf = definitionReader(db);
-  return async (lease) => {
-    const row = await read(lease);
-    if (row === undefined) throw new Error(`task ${lease.taskId} has no message for its turn ${lease.turn}`);
-    const steps = row.steps ?? [];
-    const earlier = row.earlier ?? [];
-    const said = [...earlier.filter((one) => one.taskId === lease.taskId), row];
+  return async ({ taskId, turn }, stored) => {
+    const { message } = stored;
+    if (message === null) throw new Error(`task ${taskId} has no message for its turn ${turn}`);
+    const steps = stored.steps ?? [];
+    const earlier = stored.earlier ?? [];
+    const said = [...earlier.filter((one) => one.taskId === taskId), { message }];
     return {
-      tenant: row.tenant,
-      owner: row.owner,
-      contextId: row.context_id,
-      metadata: row.metadata ?? {},
-      definition: await definitionOf(row.agent_hash),
-      message: row.message,
-      acceptedOutputModes: row.accepted_output_modes ?? [],
-      usage: row.usage ?? undefined,
-      traceparent: row.traceparent,
-      references: await readReferences(db, row, lease.taskId, said),
+      tenant: stored.tenant,
+      owner: stored.owner,
+      contextId: stored.context_id,
+      metadata: stored.metadata ?? {},
+      definition: await definitionOf(stored.agent_hash),
+      message,
+      acceptedOutputModes: stored.accepted_output_modes ?? [],
+      usage: stored.usage ?? undefined,
+      traceparent: stored.traceparent,
+      references: await readReferences(db, stored, taskId, said),
       earlier,
-      begunSecondsAgo: Math.max(0, row.begun_seconds_ago ?? 0),
-      steps: steps.filter((step) => step.turn === lease.turn),
-      earlierSteps: steps.filter((step) => step.turn < lease.turn && step.finished),
+      begunSecondsAgo: Math.max(0, stored.begun_seconds_ago ?? 0),
+      steps: steps.filter((step) => step.turn === turn),
+      earlierSteps: steps.filter((step) => step.turn < turn && step.finished),
     };
   };
-}
-
-async function readSet(
-  db: Db,
-  bounds: EarlierBounds,
-  leases: readonly Lease[],
-): Promise<(Row | undefined)[]> {
-  const { rows } = await sql<Row>`-- prepared
-    select input.place::int, t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message,
-      m.accepted_output_modes, t.usage, t.traceparent,
-      (
-        select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
-          'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)
-        from (
-          select *, sum(octet_length(message::text) + coalesce(octet_length(answer::text), 0)
-            + coalesce(octet_length(artifacts::text), 0)) over (order by task_id desc, turn desc) as bytes
-          from (
-            select said.task_id, said.turn, said.message, answer.message as answer,
-              (select json_agg(a.artifact order by a.seq) from artifacts a
-                where a.task_id = said.task_id and a.turn = said.turn) as artifacts
-            from tasks other
-            join messages said on said.task_id = other.id and said.role = 'user'
-              and (other.id < t.id or said.turn < input.turn)
-            left join messages answer
-              on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
-            where other.tenant = t.tenant and other.owner = t.owner and other.context_id = t.context_id
-              and other.id <= t.id
-            order by said.task_id desc, said.turn desc
-            limit ${bounds.turns}
-          ) newest
-        ) sized
-        where bytes <= ${bounds.bytes} or task_id = t.id
-      ) as earlier,
-      (
-        select json_agg(json_build_object('turn', s.turn, 'name', s.name, 'occurrence', s.occurrence,
-          'position', s.position, 'inputHash', s.input_hash, 'output', s.output,
-          'finished', s.finished_at is not null) order by s.turn, s.position)
-        from steps s where s.task_id = t.id and s.turn <= input.turn
-      ) as steps,
-      (
-        select extract(epoch from now() - min(s.started_at))::float8 from steps s
-        where s.task_id = t.id and s.turn = input.turn
-      ) as begun_seconds_ago
-    from (
-      select * from unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.turn)}::int[])
-        with ordinality as input (task_id, turn, place) ${fewRows(leases.length)}
-    ) input
-    join tasks t on t.id = input.task_id
-    join messages m on m.task_id = t.id and m.turn = input.turn and m.role = 'user'`.execute(db);
-  const found = new Map(rows.map((row) => [row.place, row]));
-  return leases.map((_, index) => found.get(index + 1));
 }
 
 /** More would be no reference but a dump. */

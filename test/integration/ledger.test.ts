@@ -1,8 +1,8 @@
 /** The ledger on a real PostgreSQL: every call of a model that is recorded is counted, and once. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { claimTurns } from '#shared/db/claim.ts';
 import { readLedger, removeLedgerOf, spentTodayReader } from '#shared/db/ledger.ts';
-import { turnInputReader } from '#shared/db/turn-input.ts';
 import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type NewStep } from '#shared/db/turns.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
@@ -62,7 +62,10 @@ test('a step is counted when it is first recorded: repeats, zombies and steps wi
   assert.deepEqual(read?.task.metadata, {
     [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
   });
-  assert.deepEqual((await turnInputReader(db, { turns: 10, bytes: 1e6 })(lease)).usage, taskUsage);
+  await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
+  const again = await claimTurns(db, { worker: 'w2', leaseSeconds: 30, bellGraceSeconds: 10 })(lease.taskId);
+  if (again.kind !== 'claimed') assert.fail(again.kind);
+  assert.deepEqual(again.stored.usage, taskUsage);
 });
 
 test('two workers and many owners at once: sets that touch the same rows add up and wait for none', async () => {

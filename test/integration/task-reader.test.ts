@@ -6,7 +6,7 @@ import type { Pool } from 'pg';
 import { acceptTasks } from '#shared/db/accept.ts';
 import { openDatabase, type Db } from '#shared/db/database.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/follow-up.ts';
-import { claimTurns } from '#shared/db/leases.ts';
+import { claimTurns } from '#shared/db/claim.ts';
 import { taskReader } from '#shared/db/task-reader.ts';
 import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type TurnWrite } from '#shared/db/turns.ts';

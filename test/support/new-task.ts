@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { acceptTasks, type NewTask } from '#shared/db/accept.ts';
 import type { Db } from '#shared/db/database.ts';
-import { claimTurns, type Claimed } from '#shared/db/leases.ts';
+import { claimTurns, type Claimed } from '#shared/db/claim.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 
 export const caller = { tenant: '', owner: 'ada' };
