@@ -28,7 +28,7 @@ export interface CallParameters {
   webhookOptions?: string | undefined;
   /** W3C Trace Context. */
   traceparent?: string | undefined;
-  signal: AbortSignal;
+  signal: () => AbortSignal;
 }
 
 export function createCallContext(parameters: CallParameters): ServerCallContext {
@@ -52,12 +52,6 @@ export function httpCallContext(
   reply: FastifyReply,
   tenant?: string,
 ): ServerCallContext {
-  const gone = new AbortController();
-  // Of the response, not of the socket: that one lives on, and serves other requests.
-  // After a whole answer nobody waits for the signal, and an abort is dear: its reason is an error with a stack.
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) gone.abort();
-  });
   const extensions = [
     headerOf(request, HTTP_EXTENSION_HEADER),
     headerOf(request, LEGACY_HTTP_EXTENSION_HEADER),
@@ -70,8 +64,25 @@ export function httpCallContext(
     cursor: headerOf(request, 'last-event-id'),
     webhookOptions: headerOf(request, webhookOptionsHeader),
     traceparent: headerOf(request, 'traceparent'),
-    signal: gone.signal,
+    signal: goneSignal(reply),
   });
+}
+
+/** Aborts when the caller has gone before the whole answer. Few calls ask for it, and to make one is dear. */
+function goneSignal({ raw }: FastifyReply): () => AbortSignal {
+  let gone: AbortController | undefined;
+  return () => {
+    if (gone !== undefined) return gone.signal;
+    const made = (gone = new AbortController());
+    // Of the response, not of the socket: that one lives on, and serves other requests.
+    // After a whole answer nobody waits for the signal, and an abort is dear too: its reason is an error with a stack.
+    const abort = () => {
+      if (!raw.writableFinished) made.abort();
+    };
+    if (raw.closed) abort();
+    else raw.once('close', abort);
+    return made.signal;
+  };
 }
 
 /** The version that an HTTP request names: in a header, or in the query instead (section 3.6.1). */

@@ -24,10 +24,11 @@ const traceKey = 'longhaul.traceparent';
 /** The signal that aborts when the caller has gone. */
 export function signalOf(context: ServerCallContext): AbortSignal {
   const signal = context.state.get(signalKey);
-  return signal instanceof AbortSignal ? signal : new AbortController().signal;
+  return typeof signal === 'function' ? (signal as () => AbortSignal)() : new AbortController().signal;
 }
 
-export function setSignal(context: ServerCallContext, signal: AbortSignal): void {
+/** @param signal is asked for it each time, and gives the same */
+export function setSignal(context: ServerCallContext, signal: () => AbortSignal): void {
   context.state.set(signalKey, signal);
 }
 

@@ -116,7 +116,7 @@ function optionsFor(
         cursor: call?.metadata.get('last-event-id')[0]?.toString(),
         webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
         traceparent: call?.metadata.get('traceparent')[0]?.toString(),
-        signal: gone.signal,
+        signal: () => gone.signal,
       });
       admit(context, card, 'GRPC');
       if (context.requestedVersion !== version) {

@@ -94,7 +94,9 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       taskId: typeof id === 'string' ? id : '',
       ifNoneMatch: headers['if-none-match'],
       prefer: headers['prefer'],
-      signal: signalOf(context),
+      get signal() {
+        return signalOf(context);
+      },
     });
     void reply.headers(condition.headers);
     if (condition.notModified) void reply.headers(ownCopy);

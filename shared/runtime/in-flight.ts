@@ -12,12 +12,14 @@ import type { FastifyInstance } from 'fastify';
 export function closeAfterRequests(app: FastifyInstance, boundMs?: number): void {
   let inFlight = 0;
   let ended: () => void = () => undefined;
-  app.addHook('onRequest', async (_request, reply) => {
+  const end = (): void => {
+    inFlight -= 1;
+    if (inFlight === 0) ended();
+  };
+  app.addHook('onRequest', (_request, reply, done) => {
     inFlight += 1;
-    reply.raw.once('close', () => {
-      inFlight -= 1;
-      if (inFlight === 0) ended();
-    });
+    reply.raw.once('close', end);
+    done();
   });
   // Requests that come from here on are answered with 503, and made again by whoever sent them.
   app.addHook('preClose', async () => {
