@@ -3,6 +3,7 @@
  *
  * Cloud Run sends SIGTERM and kills ten seconds later; a second signal ends the process at once.
  */
+import { setFlagsFromString } from 'node:v8';
 import { ConfigError } from './config/env-reader.ts';
 import { messageOf, type Logger } from './log.ts';
 
@@ -15,6 +16,10 @@ export interface Service {
 
 /** Runs a service to its end; resolves never, since the process exits. */
 export async function runService(log: Logger, drainMs: number, start: () => Promise<Service>): Promise<void> {
+  // V8 learns from the first requests, which wait longest, that what belongs to a request lives long, and from then on makes
+  // some of it in the old generation. What that points to is kept with it until the next full collection: of an accept
+  // in the front door 11 KB instead of 2, which cost a sixth of its CPU.
+  setFlagsFromString('--no-allocation-site-pretenuring');
   // From the first moment on: as process 1 of a container, a process without a handler does not get the signal at all.
   const signalled = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
