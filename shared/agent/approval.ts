@@ -10,9 +10,7 @@
  *
  * A decision holds for that one call with those arguments and for no other.
  */
-import { Type } from 'typebox';
-import type { Static } from 'typebox';
-import { Check } from 'typebox/value';
+import * as v from 'valibot';
 import type { Json, JsonObject, Message, Part } from '../domain/message.ts';
 import { canonicalHash } from './canonical-hash.ts';
 
@@ -25,14 +23,14 @@ export interface ApprovalRequest {
   argumentsHash: string;
 }
 
-const Decision = Type.Object({
-  id: Type.String(),
-  argumentsHash: Type.String(),
-  approve: Type.Boolean(),
-  reason: Type.Optional(Type.String()),
+const Decision = v.object({
+  id: v.string(),
+  argumentsHash: v.string(),
+  approve: v.boolean(),
+  reason: v.exactOptional(v.string()),
 });
-const Decisions = Type.Object({ decisions: Type.Array(Decision) });
-export type Decision = Static<typeof Decision>;
+const Decisions = v.object({ decisions: v.array(Decision) });
+export type Decision = v.InferOutput<typeof Decision>;
 
 export function approvalRequest(id: string, tool: string, args: JsonObject): ApprovalRequest {
   return { id, tool, arguments: args, argumentsHash: canonicalHash({ tool, arguments: args }) };
@@ -60,5 +58,5 @@ export function decisionsIn({
 function decisionsOf(value: Json | undefined): Decision[] | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const content = value[approvalExtension];
-  return Check(Decisions, content) ? content.decisions : undefined;
+  return v.is(Decisions, content) ? content.decisions : undefined;
 }

@@ -4,144 +4,132 @@
  *
  * Fields that nothing implements are refused, so that no one believes to have set what has no effect.
  */
-import { Type } from 'typebox';
-import type { Static } from 'typebox';
-import { Default } from 'typebox/value';
+import * as v from 'valibot';
 import type { JsonObject } from '../domain/message.ts';
 import { canonicalHash } from './canonical-hash.ts';
+import {
+  above,
+  Amount,
+  atLeast,
+  atMost,
+  byName,
+  closed,
+  Count,
+  listOf,
+  listOfSome,
+  MediaType,
+  AnyText,
+  oneOf,
+  Text,
+  Url,
+  Whole,
+} from './fields.ts';
 import { McpServers, mcpContradictions } from './mcp-servers.ts';
-import { problemsOf } from './problems.ts';
-import type { Problem } from './problems.ts';
+import { problemOf, type Problem } from './problems.ts';
 import { parseYaml } from './yaml.ts';
 
-const closed = { additionalProperties: false };
-const Text = Type.String({ minLength: 1 });
-const Url = Type.String({ pattern: '^https?://\\S+$' });
-const MediaType = Type.String({ pattern: '^[\\w.+*-]+/[\\w.+*-]+$' });
-const positive = { minimum: 1 };
+const Skill = closed({
+  id: v.pipe(AnyText, v.regex(/^[\w.-]+$/, 'may have only letters, digits, ".", "_" and "-"')),
+  name: Text,
+  description: Text,
+  tags: listOf(Text),
+  examples: v.exactOptional(listOf(Text)),
+  inputModes: v.exactOptional(listOfSome(MediaType)),
+  outputModes: v.exactOptional(listOfSome(MediaType)),
+});
 
-const Skill = Type.Object(
-  {
-    id: Type.String({ pattern: '^[\\w.-]+$' }),
-    name: Text,
-    description: Text,
-    tags: Type.Array(Text),
-    examples: Type.Optional(Type.Array(Text)),
-    inputModes: Type.Optional(Type.Array(MediaType, { minItems: 1 })),
-    outputModes: Type.Optional(Type.Array(MediaType, { minItems: 1 })),
-  },
-  closed,
-);
+const Model = closed({
+  name: v.optional(Text, 'gemini-3.8-flash'),
+  temperature: v.exactOptional(v.pipe(Amount, atLeast(0), atMost(2))),
+  topP: v.exactOptional(v.pipe(Amount, atLeast(0), atMost(1))),
+  topK: v.exactOptional(Count),
+  maxOutputTokens: v.exactOptional(Count),
+  /** Tokens that the model may think; 0: none, -1: the model decides. For models before Gemini 3. */
+  thinkingBudget: v.exactOptional(v.pipe(Whole, atLeast(-1))),
+  /** The same for Gemini 3 and later. */
+  thinkingLevel: v.exactOptional(oneOf(['minimal', 'low', 'medium', 'high'])),
+});
 
-const Model = Type.Object(
-  {
-    name: Type.String({ minLength: 1, default: 'gemini-3.8-flash' }),
-    temperature: Type.Optional(Type.Number({ minimum: 0, maximum: 2 })),
-    topP: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
-    topK: Type.Optional(Type.Integer(positive)),
-    maxOutputTokens: Type.Optional(Type.Integer(positive)),
-    /** Tokens that the model may think; 0: none, -1: the model decides. For models before Gemini 3. */
-    thinkingBudget: Type.Optional(Type.Integer({ minimum: -1 })),
-    /** The same for Gemini 3 and later. */
-    thinkingLevel: Type.Optional(Type.Enum(['minimal', 'low', 'medium', 'high'])),
-  },
-  { ...closed, default: {} },
-);
+const NotNegative = v.pipe(Amount, atLeast(0));
 
 /** For a million tokens, in whatever currency the operator counts. Thoughts are priced as output. */
-const Price = Type.Object(
-  {
-    input: Type.Number({ minimum: 0 }),
-    /** Left out: as input. */
-    cachedInput: Type.Optional(Type.Number({ minimum: 0 })),
-    output: Type.Number({ minimum: 0 }),
-  },
-  closed,
-);
+const Price = closed({
+  input: NotNegative,
+  /** Left out: as input. */
+  cachedInput: v.exactOptional(NotNegative),
+  output: NotNegative,
+});
 
 /**
  * The first three, and turnSeconds, count within one turn of a task, from a message to its answer; tokens, cost and
  * taskSeconds within the whole task; those of an owner over tasks. A call of the model that has begun is not cut short by
  * tokens or cost. The last three hold for agents in code as well.
  */
-const Limits = Type.Object(
-  {
-    modelCalls: Type.Integer({ ...positive, default: 20 }),
-    toolCalls: Type.Integer({ ...positive, default: 100 }),
-    /** Seconds spent in calls of the model and of tools. Time in which the task waits, parked or queued, is free. */
-    workSeconds: Type.Integer({ ...positive, default: 3600 }),
-    /** Tokens in and out of the model. No further call is made when as many are spent. */
-    tokens: Type.Optional(Type.Integer(positive)),
-    /** The same by the price table. */
-    cost: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
-    /** Of all tasks of one owner together, since midnight UTC. */
-    ownerTokensPerDay: Type.Optional(Type.Integer(positive)),
-    ownerCostPerDay: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
-    /** Seconds that one run of a step may take which names no bound of its own. */
-    stepSeconds: Type.Optional(Type.Integer(positive)),
-    /** Seconds from the first step of a turn to its end, waits included. */
-    turnSeconds: Type.Optional(Type.Integer(positive)),
-    /** Seconds from the start of a task to its deadline, where its sender names none. */
-    taskSeconds: Type.Optional(Type.Integer(positive)),
-  },
-  { ...closed, default: {} },
-);
+const Limits = closed({
+  modelCalls: v.optional(Count, 20),
+  toolCalls: v.optional(Count, 100),
+  /** Seconds spent in calls of the model and of tools. Time in which the task waits, parked or queued, is free. */
+  workSeconds: v.optional(Count, 3600),
+  /** Tokens in and out of the model. No further call is made when as many are spent. */
+  tokens: v.exactOptional(Count),
+  /** The same by the price table. */
+  cost: v.exactOptional(v.pipe(Amount, above(0))),
+  /** Of all tasks of one owner together, since midnight UTC. */
+  ownerTokensPerDay: v.exactOptional(Count),
+  ownerCostPerDay: v.exactOptional(v.pipe(Amount, above(0))),
+  /** Seconds that one run of a step may take which names no bound of its own. */
+  stepSeconds: v.exactOptional(Count),
+  /** Seconds from the first step of a turn to its end, waits included. */
+  turnSeconds: v.exactOptional(Count),
+  /** Seconds from the start of a task to its deadline, where its sender names none. */
+  taskSeconds: v.exactOptional(Count),
+});
 
 /** What one minute allows, over all workers. */
-const Quota = Type.Object(
-  {
-    requestsPerMinute: Type.Optional(Type.Number({ minimum: 0.01 })),
-    /** Going in, as Gemini counts them. */
-    tokensPerMinute: Type.Optional(Type.Integer(positive)),
-  },
-  closed,
-);
+const Quota = closed({
+  requestsPerMinute: v.exactOptional(v.pipe(Amount, atLeast(0.01))),
+  /** Going in, as Gemini counts them. */
+  tokensPerMinute: v.exactOptional(Count),
+});
 
 /** How much of what was said before a turn goes to the model; the oldest is dropped. */
-const History = Type.Object(
-  {
-    /** Estimated: four characters a token. 0: nothing. */
-    maxTokens: Type.Integer({ minimum: 0, default: 200_000 }),
-  },
-  { ...closed, default: {} },
-);
+const History = closed({
+  /** Estimated: four characters a token. 0: nothing. */
+  maxTokens: v.optional(v.pipe(Whole, atLeast(0)), 200_000),
+});
 
 /** Tools that Gemini has itself and runs on its side. */
 export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
-export const builtInTools = ['ask_user', ...geminiTools] as const;
+const builtInTools = ['ask_user', ...geminiTools] as const;
 
-/** The schema of a definition whose defaults are filled in. */
-export const Definition = Type.Object(
-  {
-    name: Text,
-    description: Text,
-    version: Text,
-    provider: Type.Optional(Type.Object({ organization: Text, url: Url }, closed)),
-    documentationUrl: Type.Optional(Url),
-    iconUrl: Type.Optional(Url),
-    skills: Type.Array(Skill, { minItems: 1 }),
-    /** Shown only to callers who have authenticated, on the extended agent card. */
-    extendedSkills: Type.Optional(Type.Array(Skill, { minItems: 1 })),
-    inputModes: Type.Array(MediaType, { minItems: 1, default: ['text/plain'] }),
-    outputModes: Type.Array(MediaType, { minItems: 1, default: ['text/plain'] }),
-    instruction: Text,
-    model: Model,
-    tools: Type.Array(Type.Enum([...builtInTools]), { default: ['ask_user'] }),
-    mcpServers: McpServers,
-    /** Modules whose default export is a list of tools: paths, absolute or from the worker's working directory. */
-    toolModules: Type.Array(Text, { default: [] }),
-    /** A JSON Schema: the answer is then data of that form instead of text. */
-    responseSchema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-    limits: Limits,
-    history: History,
-    /** By the name of the model. */
-    prices: Type.Record(Type.String(), Price, { default: {} }),
-    quotas: Type.Record(Type.String(), Quota, { default: {} }),
-  },
-  closed,
-);
+export const Definition = closed({
+  name: Text,
+  description: Text,
+  version: Text,
+  provider: v.exactOptional(closed({ organization: Text, url: Url })),
+  documentationUrl: v.exactOptional(Url),
+  iconUrl: v.exactOptional(Url),
+  skills: listOfSome(Skill),
+  /** Shown only to callers who have authenticated, on the extended agent card. */
+  extendedSkills: v.exactOptional(listOfSome(Skill)),
+  inputModes: v.optional(listOfSome(MediaType), ['text/plain']),
+  outputModes: v.optional(listOfSome(MediaType), ['text/plain']),
+  instruction: Text,
+  model: v.optional(Model, {}),
+  tools: v.optional(listOf(oneOf(builtInTools)), ['ask_user']),
+  mcpServers: McpServers,
+  /** Modules whose default export is a list of tools: paths, absolute or from the worker's working directory. */
+  toolModules: v.optional(listOf(Text), []),
+  /** A JSON Schema: the answer is then data of that form instead of text. */
+  responseSchema: v.exactOptional(byName(v.unknown())),
+  limits: v.optional(Limits, {}),
+  history: v.optional(History, {}),
+  /** By the name of the model. */
+  prices: v.optional(byName(Price), {}),
+  quotas: v.optional(byName(Quota), {}),
+});
 
-export type AgentDefinition = Static<typeof Definition>;
+export type AgentDefinition = v.InferOutput<typeof Definition>;
 
 /** Every problem of a definition, each with its place where the text is known: `agent.yaml:3:7: …`. */
 export class DefinitionError extends Error {
@@ -158,10 +146,9 @@ export function parseAgentDefinition(text: string, fileName: string): AgentDefin
   const yaml = parseYaml(text);
   const problems = [...yaml.problems];
   if (problems.length === 0) {
-    const filled = filledIn(yaml.value);
-    for (const { path, key, message } of found(filled))
-      problems.push({ ...yaml.placeOf(path, key), message });
-    if (problems.length === 0) return filled as AgentDefinition;
+    const { definition, found } = check(yaml.value);
+    if (definition !== undefined) return definition;
+    for (const { path, key, message } of found) problems.push({ ...yaml.placeOf(path, key), message });
   }
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   throw new DefinitionError(
@@ -175,10 +162,9 @@ export function parseAgentDefinition(text: string, fileName: string): AgentDefin
  * @throws {DefinitionError} with all problems at once
  */
 export function readAgentDefinition(stored: JsonObject): AgentDefinition {
-  const filled = filledIn(stored);
-  const problems = found(filled);
-  if (problems.length === 0) return filled as AgentDefinition;
-  throw new DefinitionError(problems.map(({ message }) => message));
+  const { definition, found } = check(stored);
+  if (definition !== undefined) return definition;
+  throw new DefinitionError(found.map(({ message }) => message));
 }
 
 /** The bounds on time that a worker keeps, of a stored definition whatever else stands in it. */
@@ -193,13 +179,11 @@ export function definitionHash(definition: AgentDefinition): string {
   return canonicalHash(definition);
 }
 
-function filledIn(value: unknown): unknown {
-  return Default(Definition, structuredClone(value));
-}
-
-function found(value: unknown) {
-  const problems = problemsOf(Definition, value);
-  return problems.length > 0 ? problems : contradictions(value as AgentDefinition);
+/** The definition with its defaults filled in, or what is wrong with it. */
+function check(value: unknown): { definition?: AgentDefinition; found: Problem[] } {
+  const { success, output, issues } = v.safeParse(Definition, value);
+  const found = success ? contradictions(output) : issues.map(problemOf);
+  return success && found.length === 0 ? { definition: output, found } : { found };
 }
 
 /** What the schema cannot say. */

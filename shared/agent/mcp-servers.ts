@@ -3,44 +3,37 @@
  * one that names a `url` is spoken to over streamable HTTP. Values of `env` and `headers` may name secrets as
  * `${env:NAME}`: they are filled in by the worker when it connects, and never stored with the definition.
  */
-import { Type } from 'typebox';
-import type { Static } from 'typebox';
+import * as v from 'valibot';
+import { AnyText, atLeast, atMost, byName, closed, Count, listOf, Text, Url, Whole } from './fields.ts';
 import type { Problem } from './problems.ts';
 
-const closed = { additionalProperties: false };
-const Text = Type.String({ minLength: 1 });
-
 /** Names of tools as their server has them; `*` stands for anything. */
-const Patterns = Type.Array(Text);
+const Patterns = listOf(Text);
 
-const McpServer = Type.Object(
-  {
-    command: Type.Optional(Text),
-    args: Type.Optional(Type.Array(Type.String())),
-    env: Type.Optional(Type.Record(Type.String(), Type.String())),
-    /** The working directory of the command. */
-    cwd: Type.Optional(Text),
-    url: Type.Optional(Type.String({ pattern: '^https?://\\S+$' })),
-    headers: Type.Optional(Type.Record(Type.String(), Type.String())),
-    /** Left out: all tools of the server. */
-    allow: Type.Optional(Patterns),
-    /** Counts more than `allow`. */
-    deny: Type.Optional(Patterns),
-    /** Each call of these waits for the user's approval. */
-    confirm: Type.Optional(Patterns),
-    /** For one call, and for the list of tools. */
-    timeoutSeconds: Type.Integer({ minimum: 1, maximum: 86_400, default: 60 }),
-    /** What a tool returns beyond this is cut off before the model sees it. */
-    maxOutputChars: Type.Integer({ minimum: 100, default: 50_000 }),
-  },
-  // The library fills in the defaults within a record only where its values have one.
-  { ...closed, default: {} },
-);
+const McpServer = closed({
+  command: v.exactOptional(Text),
+  args: v.exactOptional(listOf(AnyText)),
+  env: v.exactOptional(byName(AnyText)),
+  /** The working directory of the command. */
+  cwd: v.exactOptional(Text),
+  url: v.exactOptional(Url),
+  headers: v.exactOptional(byName(AnyText)),
+  /** Left out: all tools of the server. */
+  allow: v.exactOptional(Patterns),
+  /** Counts more than `allow`. */
+  deny: v.exactOptional(Patterns),
+  /** Each call of these waits for the user's approval. */
+  confirm: v.exactOptional(Patterns),
+  /** For one call, and for the list of tools. */
+  timeoutSeconds: v.optional(v.pipe(Count, atMost(86_400)), 60),
+  /** What a tool returns beyond this is cut off before the model sees it. */
+  maxOutputChars: v.optional(v.pipe(Whole, atLeast(100)), 50_000),
+});
 
-export type McpServerDefinition = Static<typeof McpServer>;
+export type McpServerDefinition = v.InferOutput<typeof McpServer>;
 
 /** By name: letters, digits and "_", because it may become the beginning of the name of a tool. */
-export const McpServers = Type.Record(Type.String(), McpServer, { default: {} });
+export const McpServers = v.optional(byName(McpServer), {});
 
 const SECRET = /\$\{env:([A-Za-z_]\w*)\}/g;
 

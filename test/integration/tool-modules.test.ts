@@ -101,8 +101,8 @@ test('a call is given its key and a signal, and is left behind when its time is 
 test('what is wrong with a module is told, by its path, and at the start of a worker', async () => {
   const wrong: [string, RegExp][] = [
     ['export default {};', /must be a list of tools/],
-    ['export default [{ name: "1st", description: "a", run: () => 1 }];', /\/0\/name must match pattern/],
-    ['export default [{ name: "a", description: "a" }];', /must have required properties run/],
+    ['export default [{ name: "1st", description: "a", run: () => 1 }];', /0\.name: must be a letter/],
+    ['export default [{ name: "a", description: "a" }];', /0\.run: missing/],
     [
       'export default [{ name: "ask_user", description: "a", run: async () => 1 }];',
       /the name ask_user is taken/,

@@ -8,65 +8,56 @@
  * reply as it is.
  */
 import type { Part } from '@google/genai';
-import { Type } from 'typebox';
-import type { Static } from 'typebox';
-import { Errors } from 'typebox/value';
+import * as v from 'valibot';
 import { GoogleError } from './google-error.ts';
 import { call } from './reply.ts';
 import type { Call, Reply } from './reply.ts';
 
-const Millis = Type.Integer({ minimum: 0 });
-const Calls = Type.Object(
-  { name: Type.String(), args: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
-  { additionalProperties: false },
+const Whole = v.pipe(v.number(), v.integer(), v.minValue(0));
+const Calls = v.strictObject({
+  name: v.string(),
+  args: v.exactOptional(v.record(v.string(), v.unknown())),
+});
+const Reaction = v.strictObject({
+  delayMs: v.exactOptional(Whole),
+  chunkDelayMs: v.exactOptional(Whole),
+  /** An error of Google's: 400, 429, 503 … */
+  status: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(400), v.maxValue(599))),
+  message: v.exactOptional(v.string()),
+  retryDelay: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9.]+s$/))),
+  /** Sent as the header of that name, in seconds. */
+  retryAfter: v.exactOptional(Whole),
+  dropAfterChunks: v.exactOptional(Whole),
+  chunks: v.exactOptional(v.array(v.string())),
+  /** Streamed before everything else, as a thought. */
+  thought: v.exactOptional(v.string()),
+  functionCall: v.exactOptional(v.union([Calls, v.array(Calls)])),
+  finishReason: v.exactOptional(v.string()),
+  blockReason: v.exactOptional(v.string()),
+  unfinished: v.exactOptional(v.boolean()),
+  hang: v.exactOptional(v.boolean()),
+  empty: v.exactOptional(v.boolean()),
+});
+const Rules = v.array(
+  v.strictObject({
+    match: v.string(),
+    reactions: v.pipe(v.array(Reaction), v.minLength(1)),
+    repeat: v.exactOptional(v.boolean()),
+  }),
 );
-const Reaction = Type.Object(
-  {
-    delayMs: Type.Optional(Millis),
-    chunkDelayMs: Type.Optional(Millis),
-    /** An error of Google's: 400, 429, 503 … */
-    status: Type.Optional(Type.Integer({ minimum: 400, maximum: 599 })),
-    message: Type.Optional(Type.String()),
-    retryDelay: Type.Optional(Type.String({ pattern: '^[0-9.]+s$' })),
-    /** Sent as the header of that name, in seconds. */
-    retryAfter: Type.Optional(Type.Integer({ minimum: 0 })),
-    dropAfterChunks: Type.Optional(Type.Integer({ minimum: 0 })),
-    chunks: Type.Optional(Type.Array(Type.String())),
-    /** Streamed before everything else, as a thought. */
-    thought: Type.Optional(Type.String()),
-    functionCall: Type.Optional(Type.Union([Calls, Type.Array(Calls)])),
-    finishReason: Type.Optional(Type.String()),
-    blockReason: Type.Optional(Type.String()),
-    unfinished: Type.Optional(Type.Boolean()),
-    hang: Type.Optional(Type.Boolean()),
-    empty: Type.Optional(Type.Boolean()),
-  },
-  { additionalProperties: false },
-);
-const Rules = Type.Array(
-  Type.Object(
-    {
-      match: Type.String(),
-      reactions: Type.Array(Reaction, { minItems: 1 }),
-      repeat: Type.Optional(Type.Boolean()),
-    },
-    { additionalProperties: false },
-  ),
-);
-type Reaction = Static<typeof Reaction>;
-export type ScriptRule = Static<typeof Rules>[number];
+type Reaction = v.InferOutput<typeof Reaction>;
+export type ScriptRule = v.InferOutput<typeof Rules>[number];
 
 export class Script {
   #rules: { rule: ScriptRule; used: number }[] = [];
 
   add(rules: unknown): void {
-    const [error] = Errors(Rules, rules);
-    if (error !== undefined) {
-      throw new GoogleError(400, {
-        message: `The script is not valid at ${error.instancePath || '/'}: ${error.message}`,
-      });
+    const { success, output, issues } = v.safeParse(Rules, rules);
+    if (!success) {
+      const place = v.getDotPath(issues[0]) ?? 'its top';
+      throw new GoogleError(400, { message: `The script is not valid at ${place}: ${issues[0].message}` });
     }
-    this.#rules.push(...(rules as ScriptRule[]).map((rule) => ({ rule, used: 0 })));
+    this.#rules.push(...output.map((rule) => ({ rule, used: 0 })));
   }
 
   clear(): void {
@@ -100,6 +91,6 @@ export async function react(reaction: Reaction, own: () => Reply | Promise<Reply
   return { ...reply, pieces: [...pieces, ...reply.pieces], ...rest };
 }
 
-function withArgs({ name, args = {} }: Static<typeof Calls>): Call {
+function withArgs({ name, args = {} }: v.InferOutput<typeof Calls>): Call {
   return { name, args };
 }

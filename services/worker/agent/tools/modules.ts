@@ -1,9 +1,8 @@
 /** Tools in code, from the modules that a definition names by path: loaded once, each call checked and bounded in time. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Type } from 'typebox';
-import { Errors as SchemaErrors } from 'typebox/schema';
-import { Errors } from 'typebox/value';
+import * as v from 'valibot';
+import { above, Amount, AnyText, atMost, closed, Flag, listOf, Text } from '#shared/agent/fields.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { messageOf } from '#shared/runtime/log.ts';
@@ -14,19 +13,19 @@ import type { AgentTool } from './tool.ts';
 
 const defaultTimeoutSeconds = 60;
 
-const Tools = Type.Array(
-  Type.Object(
-    {
-      name: Type.String({ pattern: '^[A-Za-z_]\\w{0,63}$' }),
-      description: Type.String({ minLength: 1 }),
-      parameters: Type.Optional(Type.Object({ type: Type.Literal('object') })),
-      readOnly: Type.Optional(Type.Boolean()),
-      confirm: Type.Optional(Type.Boolean()),
-      timeoutSeconds: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 86_400 })),
-      run: Type.Function([], Type.Unknown()),
-    },
-    { additionalProperties: false },
-  ),
+const Tools = listOf(
+  closed({
+    name: v.pipe(
+      AnyText,
+      v.regex(/^[A-Za-z_]\w{0,63}$/, 'must be a letter or "_", then up to 63 letters, digits and "_"'),
+    ),
+    description: Text,
+    parameters: v.optional(v.looseObject({ type: v.literal('object') }, 'must be the schema of an object')),
+    readOnly: v.optional(Flag),
+    confirm: v.optional(Flag),
+    timeoutSeconds: v.optional(v.pipe(Amount, above(0), atMost(86_400))),
+    run: v.function('must be a function'),
+  }),
 );
 
 /**
@@ -54,12 +53,10 @@ async function load(path: string): Promise<AgentTool[]> {
   } catch (error) {
     throw wrong(path, messageOf(error), error);
   }
-  const [problem] = Errors(Tools, exported.default);
+  const problem = v.safeParse(Tools, exported.default).issues?.[0];
   if (problem !== undefined) {
-    throw wrong(
-      path,
-      `its default export must be a list of tools; ${problem.instancePath} ${problem.message}`,
-    );
+    const place = v.getDotPath(problem) ?? 'it';
+    throw wrong(path, `its default export must be a list of tools; ${place}: ${problem.message}`);
   }
   return exported.default as AgentTool[];
 }
@@ -76,7 +73,7 @@ function toTool(tool: AgentTool): Tool {
     sideEffects: !readOnly,
     confirm,
     call: async (args, { idempotencyKey, signal }) => {
-      check(parameters, args);
+      await check(parameters, args);
       const timeout = AbortSignal.timeout(1000 * timeoutSeconds);
       const bounded = AbortSignal.any([signal, timeout]);
       try {
@@ -90,9 +87,11 @@ function toTool(tool: AgentTool): Tool {
   };
 }
 
-function check(parameters: JsonObject | undefined, args: JsonObject): void {
+/** What knows JSON Schema is large: it is loaded with the first call, so that workers start quickly. */
+async function check(parameters: JsonObject | undefined, args: JsonObject): Promise<void> {
   if (parameters === undefined) return;
-  const [, problems] = SchemaErrors(parameters, args);
+  const { Errors } = await import('typebox/schema');
+  const [, problems] = Errors(parameters, args);
   if (problems.length === 0) return;
   const told = problems.map(({ instancePath, message }) => `${instancePath || '/'} ${message}`);
   throw new Error(`Not called: the arguments do not fit the schema: ${told.join('; ')}`);
