@@ -2,12 +2,13 @@
 import { AGENT_CARD_PATH, type AgentCard } from '@a2a-js/sdk';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import { fastify, type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { JWK } from 'jose';
 import type { ApiLimits } from '#shared/runtime/config/api.ts';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { createServer } from '#shared/runtime/server.ts';
 import { registerAdmission, type Admit } from './admission.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
 import { registerCard } from './card-routes.ts';
@@ -39,12 +40,11 @@ export interface AppParts {
 
 export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   const { handler, card, log } = parts;
-  const app = fastify({
+  const app = createServer({
     trustProxy: (_address, hop) => hop < parts.limits.trustedProxies,
     bodyLimit: parts.bodyLimitBytes,
     // Idle streams are kept open by comments; a request must arrive within a minute.
     requestTimeout: 60_000,
-    forceCloseConnections: true,
     // Ids of clients' making, encoded, are what is longest in a path. Clients that append a path to an address of the
     // card send a slash more.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },

@@ -5,13 +5,14 @@ import type { Ringer } from '#shared/bells/ringer.ts';
 import { checkDatabase } from '#shared/db/check.ts';
 import type { Db } from '#shared/db/database.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
-import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import type { BellConfig } from '#shared/runtime/config/common.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { createServer } from '#shared/runtime/server.ts';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import * as v from 'valibot';
 import type { Deliver } from './deliver.ts';
 
 export interface AppParts {
@@ -23,21 +24,15 @@ export interface AppParts {
   log: Logger;
 }
 
-const deliverSchema = {
-  body: {
-    type: 'object',
-    required: ['taskId', 'configId'],
-    properties: {
-      taskId: { type: 'string', pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' },
-      configId: { type: 'string', minLength: 1 },
-      traceparent: { type: 'string' },
-    },
-  },
-};
+const DeliverBody = v.object({
+  taskId: v.pipe(v.string(), v.uuid()),
+  configId: v.pipe(v.string(), v.minLength(1)),
+  traceparent: v.exactOptional(v.string()),
+});
 
 export function createApp(parts: AppParts): FastifyInstance {
   const { db, ringer, deliver, config, callers, log } = parts;
-  const app = Fastify({ logger: false, bodyLimit: 16 * 1024, forceCloseConnections: true });
+  const app = createServer({ bodyLimit: 16 * 1024 });
   closeAfterRequests(app);
 
   const check = createCheckCaller(callers.auth);
@@ -56,14 +51,11 @@ export function createApp(parts: AppParts): FastifyInstance {
     return reply.code(503).header('retry-after', '5').send({ error: 'try again' });
   });
 
-  app.post<{ Body: DeliverRequest }>(
-    '/deliver',
-    { schema: deliverSchema, onRequest: fromTasks },
-    async (request, reply) => {
-      await deliver(request.body);
-      return reply.code(204).send();
-    },
-  );
+  app.post('/deliver', { onRequest: fromTasks }, async ({ body }, reply) => {
+    if (!v.is(DeliverBody, body)) return reply.code(400).send({ error: 'not a delivery' });
+    await deliver(body);
+    return reply.code(204).send();
+  });
 
   // Cloud Scheduler sends a body of its own, or none.
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));

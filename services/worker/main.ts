@@ -1,5 +1,5 @@
 /** The worker: environment → configuration → dependencies → pull → drain. */
-import { fastify } from 'fastify';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startBellLoops } from '#shared/bells/loops.ts';
 import { createRinger } from '#shared/bells/ringer.ts';
 import { checkDatabase } from '#shared/db/check.ts';
@@ -13,7 +13,6 @@ import { turnInputReader } from '#shared/db/turn-input.ts';
 import { writeTurns } from '#shared/db/turns.ts';
 import { wantedTurns } from '#shared/domain/demand.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
-import { createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
@@ -23,12 +22,12 @@ import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
 import { createConsumer } from './consume.ts';
 import { createFiles } from './files.ts';
 import { deadLetter, pullBells } from './pull.ts';
-import { registerPush } from './push.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
@@ -36,6 +35,9 @@ const config = configOrExit(() => readWorkerConfig(secrets.env));
 const log = createLogger('worker', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
 const { leaseSeconds, bellGraceSeconds, pubsub } = config;
+
+/** For those who ask whether it is ready. */
+const answerMs = 50;
 
 await runService(log, config.drainMs, async () => {
   const telemetry = await startTelemetry('worker', config.telemetry, log);
@@ -79,15 +81,17 @@ await runService(log, config.drainMs, async () => {
     return { ...statistics, turnsRunning: consumer.running, turnsWanted };
   });
 
-  const app = fastify({ forceCloseConnections: true });
+  const app = createServer();
   if (config.push !== undefined) {
-    const check = createCheckCaller(config.push.auth);
-    registerPush(app, { ...config.push, consumer, check, onDeadLetter: deadLetter(db, log), log });
+    const { registerPush } = await import('./push.ts');
+    registerPush(app, { ...config.push, consumer, onDeadLetter: deadLetter(db, log), log });
   }
   registerHealth(app, () => checkDatabase(db));
   const address = await app.listen({ host: config.host, port: config.port });
-  // Last, since loading the client of Pub/Sub holds up everything else.
+  // Who waited for the start is answered first: loading what is large holds up everything else.
+  await sleep(answerMs);
   const sources = config.push === undefined ? pullBells(db, pubsub, config.concurrency, consumer, log) : [];
+  agent.open?.();
 
   return {
     address,

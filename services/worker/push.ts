@@ -4,8 +4,9 @@
  * of hours runs on requests of minutes. No room is 429, which Pub/Sub takes as "later and slower".
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { CallerError, type CheckCaller } from '#shared/gcp/caller-auth.ts';
+import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import { parseTurn, type Sent } from '#shared/gcp/pubsub.ts';
+import type { PushConfig } from '#shared/runtime/config/callers.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consume.ts';
 
@@ -13,13 +14,8 @@ import type { Consumer } from './consume.ts';
 const soonPart = 0.8;
 const nowPart = 0.95;
 
-export interface PushParts {
+export interface PushParts extends PushConfig {
   consumer: Consumer;
-  check: CheckCaller;
-  /** The service account of the push subscription. */
-  account: string;
-  /** The ack deadline of the push subscription. */
-  deadlineMs: number;
   /** What to do with a bell that Pub/Sub gave up. */
   onDeadLetter: (taskId: string) => Promise<void>;
   log: Logger;
@@ -27,8 +23,9 @@ export interface PushParts {
 
 export function registerPush(app: FastifyInstance, parts: PushParts): void {
   const { consumer, deadlineMs, log } = parts;
+  const check = createCheckCaller(parts.auth);
   const onRequest = (request: FastifyRequest): Promise<void> =>
-    parts.check(request.headers.authorization, parts.account);
+    check(request.headers.authorization, parts.account);
   const bounds = { soonMs: deadlineMs * soonPart, nowMs: deadlineMs * nowPart };
 
   app.setErrorHandler(async (error, request, reply) => {

@@ -26,7 +26,6 @@ import {
 } from './fields.ts';
 import { McpServers, mcpContradictions } from './mcp-servers.ts';
 import { problemOf, type Problem } from './problems.ts';
-import { parseYaml } from './yaml.ts';
 
 const Skill = closed({
   id: v.pipe(AnyText, v.regex(/^[\w.-]+$/, 'may have only letters, digits, ".", "_" and "-"')),
@@ -141,28 +140,13 @@ export class DefinitionError extends Error {
   }
 }
 
-/** @throws {DefinitionError} with all problems at once */
-export function parseAgentDefinition(text: string, fileName: string): AgentDefinition {
-  const yaml = parseYaml(text);
-  const problems = [...yaml.problems];
-  if (problems.length === 0) {
-    const { definition, found } = check(yaml.value);
-    if (definition !== undefined) return definition;
-    for (const { path, key, message } of found) problems.push({ ...yaml.placeOf(path, key), message });
-  }
-  problems.sort((a, b) => a.line - b.line || a.column - b.column);
-  throw new DefinitionError(
-    problems.map(({ line, column, message }) => `${fileName}:${line}:${column}: ${message}`),
-  );
-}
-
 /**
  * The definition that a task was stored with, perhaps by an older version: fields added since take their defaults.
  *
  * @throws {DefinitionError} with all problems at once
  */
 export function readAgentDefinition(stored: JsonObject): AgentDefinition {
-  const { definition, found } = check(stored);
+  const { definition, found } = checkDefinition(stored);
   if (definition !== undefined) return definition;
   throw new DefinitionError(found.map(({ message }) => message));
 }
@@ -180,7 +164,7 @@ export function definitionHash(definition: AgentDefinition): string {
 }
 
 /** The definition with its defaults filled in, or what is wrong with it. */
-function check(value: unknown): { definition?: AgentDefinition; found: Problem[] } {
+export function checkDefinition(value: unknown): { definition?: AgentDefinition; found: Problem[] } {
   const { success, output, issues } = v.safeParse(Definition, value);
   const found = success ? contradictions(output) : issues.map(problemOf);
   return success && found.length === 0 ? { definition: output, found } : { found };

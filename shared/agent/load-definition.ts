@@ -1,7 +1,8 @@
 /** Reads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { parseAgentDefinition, type AgentDefinition } from './definition.ts';
+import { checkDefinition, DefinitionError, type AgentDefinition } from './definition.ts';
+import { parseYaml } from './yaml.ts';
 
 const ownFile = fileURLToPath(new URL('../../agent.yaml', import.meta.url));
 
@@ -12,4 +13,19 @@ export async function loadAgentDefinition(agentFile: string | undefined): Promis
     throw new Error(`AGENT_FILE ${file} cannot be read`, { cause: error });
   });
   return parseAgentDefinition(text, file);
+}
+
+/** @throws {DefinitionError} with all problems at once */
+export function parseAgentDefinition(text: string, fileName: string): AgentDefinition {
+  const yaml = parseYaml(text);
+  const problems = [...yaml.problems];
+  if (problems.length === 0) {
+    const { definition, found } = checkDefinition(yaml.value);
+    if (definition !== undefined) return definition;
+    for (const { path, key, message } of found) problems.push({ ...yaml.placeOf(path, key), message });
+  }
+  problems.sort((a, b) => a.line - b.line || a.column - b.column);
+  throw new DefinitionError(
+    problems.map(({ line, column, message }) => `${fileName}:${line}:${column}: ${message}`),
+  );
 }

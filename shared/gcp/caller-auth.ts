@@ -30,8 +30,6 @@ export class CallerError extends Error {
  */
 export type CheckCaller = (authorization: string | undefined, email: string) => Promise<void>;
 
-export const googleCertsUrl = 'https://www.googleapis.com/oauth2/v3/certs';
-
 const issuers = ['https://accounts.google.com', 'accounts.google.com'];
 const clockSkewSeconds = 30;
 const strippedSignature = 'SIGNATURE_REMOVED_BY_GOOGLE';

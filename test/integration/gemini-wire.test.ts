@@ -13,7 +13,7 @@ import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { checkRequest } from '../../services/local/offline-model/check-request.ts';
 import { routeOf } from '../../services/local/offline-model/wire.ts';
 import { createGeminiAgent } from '../../services/worker/agent/gemini/agent.ts';
-import type { GeminiClientOptions } from '../../services/worker/agent/gemini/client.ts';
+import type { GeminiClientOptions } from '../../services/worker/agent/gemini/credentials.ts';
 import type { Tool } from '../../services/worker/agent/gemini/tool.ts';
 import {
   startGeminiRecorder,

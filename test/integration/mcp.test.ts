@@ -2,7 +2,7 @@ import { test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
-import { parseAgentDefinition } from '#shared/agent/definition.ts';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { OutputWithFiles, type Tool } from '../../services/worker/agent/gemini/tool.ts';
 import { CredentialsError } from '../../services/worker/agent/credentials-error.ts';
 import { createMcpTools, type McpTools } from '../../services/worker/agent/mcp/tools.ts';

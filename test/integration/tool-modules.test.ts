@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { parseAgentDefinition } from '#shared/agent/definition.ts';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { startOfflineModel } from '../../services/local/offline-model/server.ts';

@@ -1,12 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import {
-  DefinitionError,
-  definitionHash,
-  parseAgentDefinition,
-  readAgentDefinition,
-} from '#shared/agent/definition.ts';
+import { DefinitionError, definitionHash, readAgentDefinition } from '#shared/agent/definition.ts';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 
 const least = `

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Definition, parseAgentDefinition } from '#shared/agent/definition.ts';
+import { Definition } from '#shared/agent/definition.ts';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { Check } from 'typebox/schema';
 import { format, resolveConfig } from 'prettier';

@@ -1,6 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { DefinitionError, parseAgentDefinition } from '#shared/agent/definition.ts';
+import { DefinitionError } from '#shared/agent/definition.ts';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { declaredNames, isAllowed } from '../../services/worker/agent/mcp/names.ts';
 import { OutputWithFiles } from '../../services/worker/agent/gemini/tool.ts';
 import { outputOf } from '../../services/worker/agent/mcp/result.ts';

@@ -24,6 +24,8 @@ import type { ModelUsage } from '#shared/domain/usage.ts';
 
 export interface Agent {
   run(turn: Turn): Promise<TurnOutcome>;
+  /** Loads what its first turn needs, before there is one: called when the worker has told that it is ready. */
+  open?(): void;
   /** Lets go of connections and the like, when the process stops and no turn runs. */
   close?(): Promise<void>;
 }

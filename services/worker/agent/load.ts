@@ -1,12 +1,10 @@
 /** Which agent a worker runs: the module that `AGENT_MODULE` names, else Gemini. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Agent } from './agent.ts';
-import { createFileFetcher, type FileFetcherOptions } from './files/fetch-file.ts';
+import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
-import { createMcpTools } from './mcp/tools.ts';
-import { loadToolModules } from './tools/modules.ts';
+import { checkCredentials } from './gemini/credentials.ts';
 
 export interface LoadAgentOptions {
   /** The definition of new tasks: its tools are loaded at once, so that mistakes in them are told at the start. */
@@ -23,17 +21,11 @@ export interface LoadAgentOptions {
 
 /** @throws {Error} that says what is wrong with the module, or which credentials are missing */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule, gemini, files, meter, secretOf, captureContent = false } = options;
+  const { agentFile, agentModule } = options;
   if (agentModule === undefined) {
-    if (agentFile !== undefined) await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
-    const { createGeminiAgent } = await import('./gemini/agent.ts');
-    return createGeminiAgent({
-      client: gemini,
-      mcp: createMcpTools(secretOf),
-      files: createFileFetcher(files),
-      meter,
-      captureContent,
-    });
+    checkCredentials(options.gemini);
+    if (agentFile !== undefined) await checkTools(agentFile);
+    return geminiAgent(options);
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };
@@ -53,6 +45,39 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
     );
   }
   return exported.default;
+}
+
+async function checkTools(agentFile: string): Promise<void> {
+  const { loadAgentDefinition } = await import('#shared/agent/load-definition.ts');
+  const { loadToolModules } = await import('./tools/modules.ts');
+  await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
+}
+
+/** The SDK, MCP and all that fetches files are large: they are loaded when they are first needed. */
+function geminiAgent(options: LoadAgentOptions): Agent {
+  let opening: Promise<Agent> | undefined;
+  const open = () => (opening ??= openGeminiAgent(options));
+  return {
+    open: () => void open(),
+    run: async (turn) => (await open()).run(turn),
+    close: async () => (await opening)?.close?.(),
+  };
+}
+
+async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
+  const { gemini, files, meter, secretOf, captureContent = false } = options;
+  const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
+    import('./gemini/agent.ts'),
+    import('./mcp/tools.ts'),
+    import('./files/fetch-file.ts'),
+  ]);
+  return createGeminiAgent({
+    client: gemini,
+    mcp: createMcpTools(secretOf),
+    files: createFileFetcher(files),
+    meter,
+    captureContent,
+  });
 }
 
 function isAgent(value: unknown): value is Agent {

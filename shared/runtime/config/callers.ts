@@ -1,11 +1,14 @@
 /** Who may call the private services, and how that is checked: see ../../gcp/caller-auth.ts. */
-import { googleCertsUrl, type CallerAuthConfig } from '../../gcp/caller-auth.ts';
+import type { CallerAuthConfig } from '../../gcp/caller-auth.ts';
 import type { EnvReader } from './env-reader.ts';
+
+const googleCertsUrl = 'https://www.googleapis.com/oauth2/v3/certs';
 
 export interface PushConfig {
   auth: CallerAuthConfig;
   /** The service account of the push subscription. */
   account: string;
+  /** The ack deadline of the push subscription. */
   deadlineMs: number;
 }
 

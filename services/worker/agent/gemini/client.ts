@@ -1,14 +1,6 @@
 /** The SDK's client, made once. It retries nothing and waits for as long as a model may think without a word. */
 import { GoogleGenAI } from '@google/genai';
-
-/** As the SDK's own environment variables have them. */
-export interface GeminiClientOptions {
-  apiKey?: string | undefined;
-  vertexai?: boolean | undefined;
-  project?: string | undefined;
-  location?: string | undefined;
-  baseUrl?: string | undefined;
-}
+import { checkCredentials, type GeminiClientOptions } from './credentials.ts';
 
 /**
  * Fetch gives up after five minutes of silence, the SDK waits forever; a model that thinks hard is silent for minutes,
@@ -16,14 +8,10 @@ export interface GeminiClientOptions {
  */
 const MAX_SILENCE_MS = 10 * 60_000;
 
-/** @throws {Error} when neither a key nor Vertex AI is configured: worth stopping the start for */
+/** @throws {Error} when neither a key nor Vertex AI is configured */
 export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
   const { apiKey, vertexai = false, project, location, baseUrl } = options;
-  if (!vertexai && apiKey === undefined && baseUrl === undefined) {
-    throw new Error(
-      'No credentials for Gemini: set GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI=true with GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION.',
-    );
-  }
+  checkCredentials(options);
   return new GoogleGenAI({
     vertexai,
     ...(vertexai
