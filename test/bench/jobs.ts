@@ -43,6 +43,9 @@ export interface Seen {
   ids: string[];
 }
 
+/** Requests under way at once where throughput is measured: as many as a front door is given (deploy/manifests/api.yaml). */
+export const manyConnections = 500;
+
 const headers = { 'content-type': 'application/json', 'a2a-version': '1.0' };
 const rpcPath = { path: '/a2a/jsonrpc', headers, method: 'POST' as const };
 
@@ -60,7 +63,7 @@ export function sends(url: string, text: string, configuration: object, more: Pa
   const all = {
     ...rpcPath,
     kind: 'requests' as const,
-    connections: 64,
+    connections: manyConnections,
     seconds: 2,
     tasks: [],
     keepIds: false,
@@ -77,7 +80,7 @@ export function reads(url: string, tasks: string[], more: Partial<Requests>): Jo
   const base = {
     kind: 'requests' as const,
     method: 'GET' as const,
-    connections: 64,
+    connections: manyConnections,
     seconds: 2,
     keepIds: false,
   };

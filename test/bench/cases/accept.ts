@@ -1,7 +1,7 @@
 /** SendMessage with `returnImmediately`: how many tasks a second are accepted, which here means stored. */
-import { sends } from '../jobs.ts';
+import { sends, type Requests } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, warmUpSeconds, type Case } from '../rounds.ts';
 
 export const accept: Case = () =>
   withRig(async (rig) => {
@@ -13,11 +13,9 @@ export const accept: Case = () =>
       rig.peer('sdk', { DATABASE_URL: sdkDatabase }),
       rig.peer('floor', { DATABASE_URL: rig.stack.databaseUrl }),
     ]);
-    const measure = async (url: string, seconds = 2) => {
-      const job = sends(url, 'accept', { returnImmediately: true }, { seconds, connections: 128 });
-      return (await rig.load(job)).perSecond;
-    };
-    for (const { url } of [api, memory, postgres]) await measure(url, 1);
+    const measure = async (url: string, more: Partial<Requests> = {}) =>
+      (await rig.load(sends(url, 'accept', { returnImmediately: true }, more))).perSecond;
+    for (const { url } of [api, memory, postgres]) await measure(url, { seconds: warmUpSeconds });
     const seen = await alternate(
       {
         longhaul: () => measure(api.url),
@@ -27,6 +25,7 @@ export const accept: Case = () =>
       },
       3,
     );
+    const fewer = await measure(api.url, { connections: 64 });
     const idle = await rig.load(
       sends(api.url, '', { returnImmediately: true }, { connections: 1, seconds: 1 }),
     );
@@ -35,6 +34,7 @@ export const accept: Case = () =>
       perSecond('SDK in memory', seen.memory),
       perSecond('SDK with PostgreSQL', seen.postgres),
       perSecond('floor', seen.floor),
+      perSecond('Longhaul, 64 connections', fewer),
       ratio('of the SDK with PostgreSQL', seen.longhaul / seen.postgres, 20),
       ratio('of the SDK in memory', seen.longhaul / seen.memory, 2.5),
       ratio('of the floor', seen.longhaul / seen.floor, 0.6),

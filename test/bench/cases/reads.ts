@@ -1,7 +1,7 @@
 /** Reading: a task, a task that has not changed, and lists of few and of very many tasks. */
 import { calls, reads, sends } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, warmUpSeconds, type Case } from '../rounds.ts';
 
 export const getTask: Case = () =>
   withRig(async (rig) => {
@@ -21,9 +21,9 @@ export const getTask: Case = () =>
       memory: await made(memory.url),
       postgres: await made(postgres.url),
     };
-    await read(api.url, ids.api, 1);
-    await read(memory.url, ids.memory, 1);
-    await read(postgres.url, ids.postgres, 1);
+    await read(api.url, ids.api, warmUpSeconds);
+    await read(memory.url, ids.memory, warmUpSeconds);
+    await read(postgres.url, ids.postgres, warmUpSeconds);
     const seen = await alternate(
       {
         longhaul: () => read(api.url, ids.api),

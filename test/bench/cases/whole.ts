@@ -1,7 +1,7 @@
 /** A whole task with an agent that does nothing, from the request through Pub/Sub and a worker to completed. */
 import { sends, streamsOf } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, until, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, until, warmUpSeconds, type Case } from '../rounds.ts';
 
 const jobs = 10_000;
 
@@ -22,13 +22,13 @@ export const whole: Case = () =>
       return perSecond;
     };
     const blocking = async (url: string, seconds = 2) =>
-      (await rig.load(sends(url, 'whole', {}, { seconds, connections: 64 }))).perSecond;
-    await wholeTasks(rig, api.url, 2_000);
-    await blocking(memory.url, 1);
-    await blocking(postgres.url, 1);
+      (await rig.load(sends(url, 'whole', {}, { seconds }))).perSecond;
+    await wholeTasks(rig, api.url, 10_000);
+    await blocking(memory.url, warmUpSeconds);
+    await blocking(postgres.url, warmUpSeconds);
     const seen = await alternate(
       {
-        longhaul: () => wholeTasks(rig, api.url, 6_000),
+        longhaul: () => wholeTasks(rig, api.url, 10_000),
         memory: () => blocking(memory.url),
         postgres: () => blocking(postgres.url),
         engine,
@@ -47,7 +47,7 @@ export const whole: Case = () =>
 /** Sends so many tasks and waits until none is left to run. @returns tasks a second, from the first request on */
 export async function wholeTasks(rig: Rig, url: string, count: number): Promise<number> {
   const from = performance.now();
-  await rig.load(sends(url, '', { returnImmediately: true }, { connections: 128, count }));
+  await rig.load(sends(url, '', { returnImmediately: true }, { count }));
   await until(async () => {
     const { rows } = await rig.stack.pool.query('select from gates where state_class = 0 limit 1');
     return rows.length === 0;
