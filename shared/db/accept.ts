@@ -69,7 +69,7 @@ async function accept(
   tasks: readonly NewTask[],
 ): Promise<(Bell[] | undefined)[]> {
   const column = <K extends keyof NewTask>(name: K) => tasks.map((task) => task[name]);
-  const webhook = <K extends keyof WebhookRow>(name: K) => tasks.map((task) => task.webhook?.[name] ?? null);
+  const hooked = tasks.filter((task) => task.webhook !== null);
   const grace = sql`${options.bellGraceSeconds} * interval '1 second'`;
   const window = options.idempotencyWindowSeconds;
   const { rows } = await sql<{ task_id: string } & BellColumns>`-- prepared
@@ -80,14 +80,10 @@ async function accept(
         ${column('requestHash')}::text[], ${column('message')}::json[], ${column('metadata')}::json[],
         ${column('acceptedOutputModes')}::json[], ${column('event')}::json[], ${column('statusAt')}::timestamptz[],
         ${column('shown')}::boolean[], ${column('traceparent')}::text[],
-        ${column('startAt')}::timestamptz[], ${column('deadlineAt')}::timestamptz[],
-        ${webhook('id')}::text[], ${webhook('url')}::text[], ${webhook('token')}::text[],
-        ${webhook('authScheme')}::text[], ${webhook('authCredentials')}::text[], ${webhook('events')}::text[],
-        ${webhook('protocolVersion')}::text[], ${webhook('signingSecret')}::text[], ${webhook('ordered')}::boolean[]
+        ${column('startAt')}::timestamptz[], ${column('deadlineAt')}::timestamptz[]
       ) as input (
         task_id, tenant, owner, context_id, agent_hash, message_id, request_hash, message, metadata, modes, event,
-        status_at, shown, traceparent, start_at, deadline_at, hook_id, url, token, auth_scheme, auth_credentials,
-        hook_events, hook_version, signing_secret, ordered
+        status_at, shown, traceparent, start_at, deadline_at
       )
     ),
     send as (
@@ -105,8 +101,8 @@ async function accept(
     ),
     gate as (
       insert into gates (task_id, last_event, config_rev, run_at, bell_at, deadline_at)
-      select task_id, 1, (hook_id is not null)::int, coalesce(start_at, now()), greatest(start_at, now() + ${grace}),
-        deadline_at
+      select task_id, 1, (task_id = any(${hooked.map((task) => task.taskId)}::uuid[]))::int, coalesce(start_at, now()),
+        greatest(start_at, now() + ${grace}), deadline_at
       from fresh
     ),
     task as (
@@ -123,25 +119,12 @@ async function accept(
       insert into events (task_id, seq, kind, payload, traceparent)
       select task_id, 1, 'state', event, traceparent from fresh
     ),
-    hook as (
-      insert into webhook_configs
-        (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version,
-        signing_secret, ordered)
-      select task_id, hook_id, tenant, owner, url, token, auth_scheme, auth_credentials, hook_events, hook_version,
-        signing_secret, ordered
-      from fresh where hook_id is not null
-    ),
-    delivery as (
-      insert into deliveries (task_id, config_id, seq, bell_at)
-      select task_id, hook_id, 1, now() + ${grace} from fresh where hook_events in ('all', 'state')
-      returning task_id, config_id
-    ),
+    ${hooked.length === 0 ? sql`` : hooksOf(hooked, options)}
     bell as (
       insert into outbox (kind, task_id, turn, config_id, claimed_until, traceparent)
       select 'turn', task_id, 1, null, now() + ${freshClaim}, traceparent from fresh
       where start_at is null or start_at <= now()
-      union all
-      select 'delivery', task_id, null, config_id, now() + ${freshClaim}, null from delivery
+      ${hooked.length === 0 ? sql`` : deliveryBells}
       returning id, kind, task_id, config_id
     )
     select fresh.task_id, max(bell.id) filter (where kind = 'turn') as bell_id,
@@ -154,3 +137,39 @@ async function accept(
     return row === undefined ? undefined : bellsOf(row, task.taskId, 1, task.traceparent);
   });
 }
+
+/**
+ * The webhook configs of a set, and their deliveries. Left out of the statement where no task has one, since to set them
+ * up takes 8% of its time: such sets are most.
+ */
+function hooksOf(tasks: readonly NewTask[], { bellGraceSeconds }: AcceptOptions) {
+  const column = <K extends keyof WebhookRow>(name: K) => tasks.map((task) => task.webhook?.[name] ?? null);
+  return sql`
+    hook as (
+      insert into webhook_configs
+        (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version,
+        signing_secret, ordered)
+      select fresh.task_id, given.id, tenant, owner, url, token, auth_scheme, auth_credentials, events,
+        protocol_version, signing_secret, ordered
+      from unnest(
+        ${tasks.map((task) => task.taskId)}::uuid[], ${column('id')}::text[], ${column('url')}::text[],
+        ${column('token')}::text[], ${column('authScheme')}::text[], ${column('authCredentials')}::text[],
+        ${column('events')}::text[], ${column('protocolVersion')}::text[], ${column('signingSecret')}::text[],
+        ${column('ordered')}::boolean[]
+      ) as given (
+        task_id, id, url, token, auth_scheme, auth_credentials, events, protocol_version, signing_secret, ordered
+      )
+      join fresh on fresh.task_id = given.task_id
+      returning task_id, id, events
+    ),
+    delivery as (
+      insert into deliveries (task_id, config_id, seq, bell_at)
+      select task_id, id, 1, now() + ${bellGraceSeconds} * interval '1 second' from hook
+      where events in ('all', 'state')
+      returning task_id, config_id
+    ),`;
+}
+
+const deliveryBells = sql`
+      union all
+      select 'delivery', task_id, null, config_id, now() + ${freshClaim}, null from delivery`;

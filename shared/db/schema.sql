@@ -150,7 +150,7 @@ create table sends (
   task_id uuid not null,
   turn integer not null,
   expires_at timestamp with time zone not null,
-  PRIMARY KEY (tenant, owner, message_id)
+  PRIMARY KEY (message_id, owner, tenant)
 );
 CREATE INDEX sends_expired ON public.sends USING btree (expires_at);
 

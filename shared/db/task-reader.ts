@@ -26,14 +26,14 @@ export function taskReader(db: Db): ReadTask {
   // A large task holds up those of its own set only.
   const read = combine((reads: readonly Read[]) => readTasks(db, reads), { max: 64, lanes: 2 });
   const readVersion = taskVersionReader(db);
-  /** In the order in which they were last given. */
+  /** In the order in which they were read. */
   const held = new Map<string, TaskSnapshot>();
 
   function hold(key: string, snapshot: TaskSnapshot): void {
-    held.delete(key);
     held.set(key, snapshot);
-    const [oldest] = held.keys();
-    if (held.size > maxHeld && oldest !== undefined) held.delete(oldest);
+    if (held.size <= maxHeld) return;
+    const [oldest = key] = held.keys();
+    held.delete(oldest);
   }
 
   return async (caller, taskId, options = {}) => {
@@ -43,10 +43,7 @@ export function taskReader(db: Db): ReadTask {
     const key = `${taskId} ${historyLength} ${includeArtifacts}`;
     const known = held.get(key);
     if (known !== undefined) {
-      if (isOf(known, await readVersion(caller, taskId))) {
-        hold(key, known);
-        return known;
-      }
+      if (isOf(known, await readVersion(caller, taskId))) return known;
       held.delete(key);
     }
     const snapshot = await read({ caller, taskId, options });
