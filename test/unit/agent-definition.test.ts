@@ -93,6 +93,11 @@ test('contradictions are problems', () => {
   ]);
 });
 
+test('a list is not taken for fields by name', () => {
+  assert.deepEqual(problemsIn(`${least}limits: []`), ['agent.yaml:8:9: limits: must be an object']);
+  assert.deepEqual(problemsIn(`${least}prices: [1]`), ['agent.yaml:8:9: prices: must be an object']);
+});
+
 test('text that is no YAML, or no object, is told with its place', () => {
   assert.match(problemsIn('name: [a\nversion: 1')[0] ?? '', /^agent\.yaml:2:\d+: /);
   assert.match(problemsIn('name: a\nname: b')[0] ?? '', /^agent\.yaml:2:1: .*unique/);
