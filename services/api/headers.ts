@@ -9,6 +9,8 @@ const always = {
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'referrer-policy': 'no-referrer',
+  // Unless a route says otherwise.
+  'cache-control': 'no-store',
 };
 
 /** Headers that scripts of another origin may read beside the safe ones. */
@@ -25,10 +27,6 @@ export async function registerHeaders(
   const own = { ...always, ...(secure && { 'strict-transport-security': 'max-age=31536000' }) };
   app.addHook('onRequest', (_request, reply, done) => {
     void reply.headers(own);
-    done();
-  });
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
     done();
   });
   if (corsOrigins.length === 0) return;

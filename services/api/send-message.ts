@@ -59,13 +59,20 @@ export function createSend(parts: SendParts): Send {
     const wire = checkMessage(request);
     checkPartSizes(wire, parts.limits.partBytes);
     checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
-    const caller = callerOf(context);
-    const requestHash = hashOf(wire, request);
-    const send = { request, context, caller, requestHash, shown };
+    const message = messageFromWire(wire);
+    const send: OneSend = {
+      request,
+      context,
+      wire,
+      message,
+      caller: callerOf(context),
+      requestHash: hashOf(message, request),
+      shown,
+    };
     if (wire.referenceTaskIds.length > 0) {
       const repeated = await findRepeat(parts, send, wire.messageId);
       if (repeated !== undefined) return repeated;
-      const missing = await findMissing(parts.db, caller, wire.referenceTaskIds);
+      const missing = await findMissing(parts.db, send.caller, wire.referenceTaskIds);
       if (missing !== undefined) {
         throw new TaskNotFoundError(`task ${missing}, which message.referenceTaskIds names, was not found`);
       }
@@ -77,16 +84,19 @@ export function createSend(parts: SendParts): Send {
 interface OneSend {
   request: SendMessageRequest;
   context: ServerCallContext;
+  /** The message of the request, checked; and the same as it is stored. */
+  wire: WireMessage;
+  message: Message;
   caller: Caller;
   requestHash: string;
   shown: boolean;
 }
 
 async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
+  const { wire } = send;
   const taskId = uuidv7();
-  const wire = checkMessage(send.request);
   const contextId = wire.contextId === '' ? uuidv7() : wire.contextId;
-  const message: Message = { ...messageFromWire(wire), taskId, contextId };
+  const message: Message = { ...send.message, taskId, contextId };
   const statusAt = new Date().toISOString();
   const event = stateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
@@ -131,7 +141,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
 }
 
 async function followUp(parts: SendParts, send: OneSend, taskId: string): Promise<Sent> {
-  const wire = checkMessage(send.request);
+  const { wire } = send;
   const repeated = await findRepeat(parts, send, wire.messageId);
   if (repeated !== undefined) return repeated;
   const found = isUuid(taskId)
@@ -156,7 +166,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
     taskId,
     messageId: wire.messageId,
     requestHash: send.requestHash,
-    message: JSON.stringify({ ...messageFromWire(wire), taskId, contextId }),
+    message: JSON.stringify({ ...send.message, taskId, contextId }),
     acceptedOutputModes: outputModesOf(send.request),
     workingEvent: JSON.stringify(stateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
     statusAt,
@@ -206,12 +216,12 @@ function outputModesOf(request: SendMessageRequest): string | null {
 }
 
 /** What makes two sends the same: the message, and the configuration but for how the caller wants to be answered. */
-function hashOf(message: WireMessage, request: SendMessageRequest): string {
+function hashOf(message: Message, request: SendMessageRequest): string {
   const configuration = request.configuration && {
     ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),
     returnImmediately: undefined,
     historyLength: undefined,
   };
-  const content = JSON.stringify([messageFromWire(message), configuration, request.metadata]);
+  const content = JSON.stringify([message, configuration, request.metadata]);
   return hash('sha256', content, 'base64url');
 }

@@ -81,7 +81,7 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
   }
 
   async function run(answer: Answer, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    void reply.header('content-type', 'application/json').header('cache-control', 'no-store');
+    void reply.header('content-type', 'application/json');
     try {
       const { tenant, taskId = '', configId = '', event = '' } = request.params as Record<string, string>;
       if (!isUuid(taskId)) throw new TaskNotFoundError(`task ${taskId} was not found`);
