@@ -18,7 +18,7 @@ import {
 /** What it gives may be given to others again: nobody changes it. */
 type ReadTask = (caller: Caller, taskId: string, options?: ReadOptions) => Promise<TaskSnapshot | undefined>;
 
-/** Tasks held at most, and the length of each in JSON: 32 MB if all were of that length. */
+/** Tasks held at most, and the characters in each: 32 MB if all were of that length. */
 const maxHeld = 2_000;
 const maxHeldLength = 16_384;
 
@@ -47,7 +47,7 @@ export function taskReader(db: Db): ReadTask {
       held.delete(key);
     }
     const snapshot = await read({ caller, taskId, options });
-    if (snapshot !== undefined && JSON.stringify(snapshot.task).length <= maxHeldLength) hold(key, snapshot);
+    if (snapshot !== undefined && leftOf(maxHeldLength, snapshot.task) >= 0) hold(key, snapshot);
     return snapshot;
   };
 }
@@ -58,4 +58,16 @@ function isOf(snapshot: TaskSnapshot, version: TaskVersion | undefined): boolean
     snapshot.lastTurn === version.lastTurn &&
     snapshot.modelCalls === version.modelCalls
   );
+}
+
+/** What is left of a number of characters after those of a value; below 0 it stops: large tasks are not to be counted out. */
+function leftOf(length: number, value: unknown): number {
+  if (typeof value === 'string') return length - value.length;
+  if (typeof value !== 'object' || value === null) return length - 8;
+  let left = length;
+  for (const [key, one] of Object.entries(value)) {
+    if (left < 0) break;
+    left = leftOf(left - key.length, one);
+  }
+  return left;
 }
