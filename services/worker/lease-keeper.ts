@@ -18,8 +18,8 @@ export interface HeldLease {
    * held together by weak references, and so kept in memory long after its turn.
    */
   readonly signal: AbortSignal;
-  /** Set when the turn is lost. */
-  readonly lost: LeaseLostError | undefined;
+  /** Why the turn is lost; undefined while it is not. */
+  lost(): LeaseLostError | undefined;
   /** Aborts the signal of a turn that is still held: it may write how it ends. */
   stop(reason: Error): void;
   /** @throws {LeaseLostError} when the lease may have run out: nothing new may be begun */
@@ -94,9 +94,7 @@ export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Lo
       return {
         lease,
         signal: ending.signal,
-        get lost() {
-          return entry.lost;
-        },
+        lost: () => entry.lost,
         stop: (reason) => ending.abort(reason),
         assertHeld: () => {
           if (entry.lost === undefined && performance.now() >= entry.until) lose(entry, 'its lease ran out');

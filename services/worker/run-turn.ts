@@ -89,7 +89,7 @@ async function attempt(
   linkActive(input.traceparent);
   const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);
   const own = createTurn({ held, input, checkpoint, stepSeconds, write, filesOf, ringer, log });
-  const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage);
+  const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage());
   const failed = (text: string, error = text) => toEnd({ state: 'TASK_STATE_FAILED', message: text }, error);
   // The worker died that often before it could tell what was wrong.
   if (attempts > maxAttempts) {
@@ -104,7 +104,8 @@ async function attempt(
     return toEnd(await own.settled(outcome), null);
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
-    if (held.lost !== undefined) throw held.lost;
+    const lost = held.lost();
+    if (lost !== undefined) throw lost;
     if (checkpoint.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
     if (held.signal.aborted) {
       return failed(

@@ -34,8 +34,11 @@ export interface OwnTurn extends Turn {
   settled(outcome: TurnOutcome): Promise<TurnOutcome>;
   /** @throws {FatalError} when the agent has ended without asking for a step that it had finished before */
   assertAllMatched(): void;
-  /** What the models took for the whole task so far; undefined where none was called. */
-  readonly usage: Usage | undefined;
+  /**
+   * What the models took for the whole task so far; undefined where none was called. No getter: one that each turn makes
+   * gives each a hidden class of its own, which keeps the turn until the next full collection.
+   */
+  usage(): Usage | undefined;
 }
 
 export interface TurnParts {
@@ -133,9 +136,7 @@ export function createTurn(parts: TurnParts): OwnTurn {
     definition: input.definition,
     signal,
     step,
-    get usage() {
-      return taskUsage;
-    },
+    usage: () => taskUsage,
     assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
     artifact: async (artifact: Artifact) => {
       const whole = { ...artifact, parts: await files.settle(artifact.parts) };

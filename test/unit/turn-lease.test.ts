@@ -18,7 +18,7 @@ function turnThatLoses(write?: WriteTurn) {
     held: {
       lease: { taskId: uuidv7(), turn: 1, fence: 1 },
       signal: ending.signal,
-      lost: undefined,
+      lost: () => undefined,
       stop: (reason) => ending.abort(reason),
       assertHeld: () => {
         if (ranOut) ending.abort(new LeaseLostError('its lease ran out'));
