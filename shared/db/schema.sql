@@ -84,7 +84,7 @@ create table gates (
   bell_at timestamp with time zone not null,
   deadline_at timestamp with time zone,
   PRIMARY KEY (task_id)
-) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05);
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX gates_by_bell ON public.gates USING btree (state_class, bell_at);
 CREATE INDEX gates_by_deadline ON public.gates USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (state_class < 2));
 
@@ -186,7 +186,7 @@ create table tasks (
   traceparent text,
   usage json,
   PRIMARY KEY (id)
-) with (fillfactor=80);
+) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 

@@ -7,6 +7,7 @@ import * as m0005 from './0005-task-lists.ts';
 import * as m0006 from './0006-models.ts';
 import * as m0007 from './0007-files.ts';
 import * as m0008 from './0008-traces.ts';
+import * as m0009 from './0009-first-statistics.ts';
 import * as m0010 from './0010-sends.ts';
 
 export const migrations: Record<string, Migration> = {
@@ -17,5 +18,6 @@ export const migrations: Record<string, Migration> = {
   '0006-models': { up: m0006.up },
   '0007-files': { up: m0007.up },
   '0008-traces': { up: m0008.up },
+  '0009-first-statistics': { up: m0009.up },
   '0010-sends': { up: m0010.up },
 };
