@@ -9,6 +9,7 @@ import type { Caller, ReadTaskVersion, TaskVersion } from '#shared/db/tasks.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { stateClass } from '#shared/domain/task.ts';
 import type { OpenStreams } from './limits/open-streams.ts';
+import { within } from './within.ts';
 
 /** Longer waits are cut to this. */
 export const maxWaitSeconds = 60;
@@ -50,7 +51,7 @@ export interface ConditionalRequest {
   ifNoneMatch: string | undefined;
   prefer: string | string[] | undefined;
   /** Aborts when the client has gone. */
-  signal: AbortSignal;
+  signal: () => AbortSignal;
 }
 
 export interface Condition {
@@ -104,8 +105,9 @@ async function nextEvent(
 ): Promise<void> {
   const close = streams.open(user);
   try {
-    const stop = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
-    for await (const _event of follower.follow(taskId, after, stop)) break;
+    await within(seconds * 1000, signal(), async (stop) => {
+      for await (const _event of follower.follow(taskId, after, stop)) break;
+    });
   } finally {
     close();
   }

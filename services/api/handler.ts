@@ -43,6 +43,7 @@ import { numbered, replayOf } from './replay.ts';
 import { stateEvent, type Send, type Sent } from './send-message.ts';
 import { webhookOptionsOf } from './webhook-options.ts';
 import { streamEvents, untilSettled } from './stream.ts';
+import { within } from './within.ts';
 
 /** How a stream begins: the task as of event `after`, of `known` events; `ended` where nothing can follow. */
 interface Begun {
@@ -103,7 +104,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
 
   /** Until the task is settled, for `sendWaitMs` at most: then the caller gets the task as it stands. */
   async function waitFor(sent: Sent, context: ServerCallContext): Promise<void> {
-    const signal = AbortSignal.any([signalOf(context), AbortSignal.timeout(parts.sendWaitMs)]);
+    let after = 1;
     if (sent.created === undefined) {
       const now = await find(sent.taskId, context, {
         historyLength: 0,
@@ -111,10 +112,11 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         includeHidden: true,
       });
       if (classOf(now.task.status.state) !== stateClass.runnable) return;
-      await untilSettled(parts.follower, sent.taskId, now.lastEvent, signal);
-    } else {
-      await untilSettled(parts.follower, sent.taskId, 1, signal);
+      after = now.lastEvent;
     }
+    await within(parts.sendWaitMs, signalOf(context), (signal) =>
+      untilSettled(parts.follower, sent.taskId, after, signal),
+    );
   }
 
   async function* stream(

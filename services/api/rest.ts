@@ -94,9 +94,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       taskId: typeof id === 'string' ? id : '',
       ifNoneMatch: headers['if-none-match'],
       prefer: headers['prefer'],
-      get signal() {
-        return signalOf(context);
-      },
+      signal: () => signalOf(context),
     });
     void reply.headers(condition.headers);
     if (condition.notModified) void reply.headers(ownCopy);

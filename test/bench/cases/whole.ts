@@ -11,7 +11,8 @@ export const whole: Case = () =>
     await migrateSdk(sdkDatabase);
     const [api, , memory, postgres] = await Promise.all([
       rig.service('api'),
-      rig.service('worker'),
+      // What such turns wait for is the database alone, and more of them at once make larger sets.
+      rig.service('worker', { WORKER_CONCURRENCY: '300' }),
       rig.peer('sdk', {}),
       rig.peer('sdk', { DATABASE_URL: sdkDatabase }),
     ]);
