@@ -187,7 +187,7 @@ create table tasks (
   usage json,
   PRIMARY KEY (id)
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
-CREATE INDEX tasks_by_context ON public.tasks USING btree (tenant, owner, context_id, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
+CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 
 create table webhook_configs (

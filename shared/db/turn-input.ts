@@ -8,6 +8,7 @@ import type { Artifact, Json, JsonObject, Message } from '../domain/message.ts';
 import type { TaskState } from '../domain/task.ts';
 import type { Usage } from '../domain/usage.ts';
 import type { Db } from './database.ts';
+import { fewRows } from './fragments.ts';
 import type { Lease } from './leases.ts';
 import { readTask, type Caller } from './tasks.ts';
 
@@ -80,7 +81,11 @@ const maxEarlier = 500;
 /** In JSON; the turns of the task itself are read whatever their size. */
 const maxEarlierBytes = 8 * 1024 * 1024;
 
-/** The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. */
+/**
+ * The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. What else is asked of the tasks of
+ * the context is a test of truth, so that they are found by the context and by nothing else (see prepared.ts). Every task
+ * has a message: the newest turns are of as many tasks at most, beside the task itself.
+ */
 export const storedInput = sql`
   t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
   (
@@ -93,13 +98,16 @@ export const storedInput = sql`
         select said.task_id, said.turn, said.message, answer.message as answer,
           (select json_agg(a.artifact order by a.seq) from artifacts a
             where a.task_id = said.task_id and a.turn = said.turn) as artifacts
-        from tasks other
+        from (
+          select other.id from tasks other
+          where other.context_id = t.context_id
+            and (other.tenant = t.tenant and other.owner = t.owner and other.id <= t.id) is true
+          order by other.id desc ${fewRows(maxEarlier + 1)}
+        ) other
         join messages said on said.task_id = other.id and said.role = 'user'
           and (other.id < t.id or said.turn < gate.turn)
         left join messages answer
           on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
-        where other.tenant = t.tenant and other.owner = t.owner and other.context_id = t.context_id
-          and other.id <= t.id
         order by said.task_id desc, said.turn desc
         limit ${maxEarlier}
       ) newest

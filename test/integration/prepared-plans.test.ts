@@ -46,24 +46,29 @@ test('prepared statements find tasks by their ids, however few there are when th
   const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
   assert.equal(prepared.size, 4);
 
-  for (const count of [0, 1_000]) {
-    // Nobody has analyzed them: of their owners the planner knows nothing.
+  for (const count of [0, ...Array<number>(30).fill(5), 300, 1_000, 5_000]) {
+    // Nobody has analyzed them: of their owners and contexts the planner knows nothing.
     await pool.query(
-      `insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
-       select gen_random_uuid(), '', 'ada', n::text, 'none', 'TASK_STATE_WORKING', now(), true
-       from generate_series(1, $1::int) n`,
+      `with made as (
+         insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
+         select gen_random_uuid(), '', 'ada', gen_random_uuid()::text, 'none', 'TASK_STATE_WORKING', now(), true
+         from generate_series(1, $1::int) returning id
+       )
+       insert into messages (task_id, turn, role, message) select id, 1, 'user', '{}' from made`,
       [count],
     );
     for (const text of prepared) {
       const { rows } = await pool.query(`explain (generic_plan, format json) ${text}`);
       const looks = nodesOf(rows[0]['QUERY PLAN'][0].Plan).filter(
-        (node) => node['Relation Name'] === 'tasks' && node['Node Type'] !== 'ModifyTable',
+        (node) =>
+          ['tasks', 'messages'].includes(node['Relation Name'] ?? '') && node['Node Type'] !== 'ModifyTable',
       );
       assert.ok(looks.length > 0, text);
       for (const look of looks) {
         // The claim reads what was said in the context, by the index that begins with that.
-        const index = look.Alias === 'other' ? 'tasks_by_context' : 'tasks_pkey';
-        assert.equal(look['Index Name'], index, `${count} tasks: ${text}`);
+        const index = look.Alias === 'other' ? 'tasks_by_context' : `${look['Relation Name']}_pkey`;
+        const [found = look] = look['Node Type'] === 'Bitmap Heap Scan' ? (look.Plans ?? []) : [];
+        assert.equal(found['Index Name'], index, `${count} more tasks: ${text}`);
       }
     }
   }

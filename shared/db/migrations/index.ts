@@ -9,6 +9,7 @@ import * as m0007 from './0007-files.ts';
 import * as m0008 from './0008-traces.ts';
 import * as m0009 from './0009-first-statistics.ts';
 import * as m0010 from './0010-sends.ts';
+import * as m0011 from './0011-contexts.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001-tasks': { up: m0001.up },
@@ -20,4 +21,5 @@ export const migrations: Record<string, Migration> = {
   '0008-traces': { up: m0008.up },
   '0009-first-statistics': { up: m0009.up },
   '0010-sends': { up: m0010.up },
+  '0011-contexts': { up: m0011.up },
 };
