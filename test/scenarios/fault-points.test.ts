@@ -1,14 +1,14 @@
 /**
  * A process that dies exactly between two steps that must hold together: one test for each named fault point, and the
- * invariant that it pins. The tests follow one another: the process that goes on after a death is the one that is to
- * die in the next test, which is why some die on a later passage.
+ * invariant that it pins. Those of the worker follow one another: the process that goes on after a death is the one that is
+ * to die in the next test, which is why some die on a later passage.
  */
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { faultPointNames, type FaultPointName } from '#shared/runtime/fault-points.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { isCompleted, startStack, type ServiceKind, type Stack } from '../support/stack.ts';
+import { isCompleted, startStack, type Service, type ServiceKind, type Stack } from '../support/stack.ts';
 
 const settings = {
   AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'),
@@ -129,13 +129,12 @@ describe('fault points', { concurrency: 2, timeout: 120_000 }, () => {
 
   test('of the dispatcher and the relay', async (t) => {
     const { stack, receiver } = await scripted(t);
-    const [dispatcherOfFirst] = await Promise.all([
-      doomed(stack, 'dispatcher', 'delivery-claimed', 2),
+    await Promise.all([
       stack.start('api'),
       // Its relay is not to be the one that finds a bell.
       stack.start('worker', { RECONCILE_SECONDS: '3600' }),
     ]);
-    let dispatcher = dispatcherOfFirst;
+    let goesOn: Service | undefined;
 
     /** A task with three events: submitted, working, completed. */
     const submit = async () => (await stack.submit('hello', withHook(receiver.url))).id;
@@ -153,32 +152,34 @@ describe('fault points', { concurrency: 2, timeout: 120_000 }, () => {
         });
     }
 
+    /** @returns the events that came of a task whose dispatchers die at these points, one after the other */
+    async function eventsDespite(...points: [FaultPointName, number][]): Promise<unknown[]> {
+      await goesOn?.kill();
+      let taskId: string | undefined;
+      for (const [point, passage] of points) {
+        const dispatcher = await doomed(stack, 'dispatcher', point, passage);
+        taskId ??= await submit();
+        await dispatcher.died();
+      }
+      goesOn = await stack.start('dispatcher');
+      return eventsOf(taskId ?? '');
+    }
+
     await t.test('delivery-claimed: what was claimed and not sent is sent, in its order (6)', async () => {
-      const taskId = await submit();
-      await dispatcher.died();
-      // Here it posts two, and two in the test that follows; the same below.
-      dispatcher = await doomed(stack, 'dispatcher', 'webhook-posted', 4);
-      assert.deepEqual(await eventsOf(taskId), [1, 2, 3]);
+      assert.deepEqual(await eventsDespite(['delivery-claimed', 2]), [1, 2, 3]);
     });
 
     await t.test(
       'webhook-posted: what was sent and not recorded is sent again, under the same id (6)',
       async () => {
-        const taskId = await submit();
-        await dispatcher.died();
-        dispatcher = await doomed(stack, 'dispatcher', 'attempt-recorded', 4);
-        assert.deepEqual(await eventsOf(taskId), [1, 2, 2, 3]);
+        assert.deepEqual(await eventsDespite(['webhook-posted', 2]), [1, 2, 2, 3]);
       },
     );
 
     await t.test(
       'attempt-recorded: what is recorded is not sent again; what was claimed with the record is sent (6)',
       async () => {
-        const taskId = await submit();
-        await dispatcher.died();
-        // Here it records one.
-        dispatcher = await doomed(stack, 'dispatcher', 'attempt-recorded', 2);
-        assert.deepEqual(await eventsOf(taskId), [1, 2, 3]);
+        assert.deepEqual(await eventsDespite(['attempt-recorded', 2]), [1, 2, 3]);
       },
     );
 
@@ -186,12 +187,7 @@ describe('fault points', { concurrency: 2, timeout: 120_000 }, () => {
       'attempt-recorded, bells-claimed: a failed attempt is rung for again, though the relay dies as well (2, 6)',
       async () => {
         receiver.answer(500, 200);
-        const taskId = await submit();
-        await dispatcher.died();
-        dispatcher = await doomed(stack, 'dispatcher', 'bells-claimed');
-        await dispatcher.died();
-        await stack.start('dispatcher');
-        const events = await eventsOf(taskId);
+        const events = await eventsDespite(['attempt-recorded', 1], ['bells-claimed', 1]);
         assert.deepEqual([...new Set(events)], [1, 2, 3]);
         assert.ok(events.lastIndexOf(1) >= 1, 'the attempt that failed was made again');
         // Cloud Tasks calls again as well: the relay's death may cut a webhook under way, which is then sent once more.
