@@ -61,9 +61,12 @@ function assertSpaced(times: readonly number[], gapMs: number): void {
 
 test('calls of one moment begin one after the other; those beyond five seconds are parked, each to a time of its own', async () => {
   const call = callsOf();
+  const from = performance.now();
   const answers = await Promise.all(Array.from({ length: 120 }, () => quotas.take(call())));
   const granted = waits(answers, 'granted');
-  assert.ok(granted.length >= 50 && granted.length <= 52, `${granted.length} granted`);
+  // While they are asked for, time goes on.
+  const most = 52 + ((performance.now() - from) / 1000) * perSecond;
+  assert.ok(granted.length >= 50 && granted.length <= most, `${granted.length} granted`);
   assert.ok((granted.at(-1) ?? 0) <= 5000);
   const parked = waits(answers, 'parked');
   assertSpaced(parked, 1000 / perSecond);
