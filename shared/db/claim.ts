@@ -3,10 +3,17 @@
  * (invariant 5), and what the turn begins with is read, in one statement for the turns that are claimed at the same time.
  */
 import { sql } from 'kysely';
-import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
+import { bellsOf, type Bell, type BellColumns } from './bells.ts';
 import { combine } from './combiner.ts';
 import type { Db } from './database.ts';
-import { deliveriesOf, fewRows, isRunnable, notifyFollowers } from './fragments.ts';
+import {
+  bellsOfGate,
+  deliveriesOf,
+  deliveryBell,
+  fewRows,
+  isRunnable,
+  notifyFollowers,
+} from './fragments.ts';
 import type { Lease } from './leases.ts';
 import { storedInput, type StoredInput } from './turn-input.ts';
 
@@ -105,15 +112,9 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
       insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
     ),
     ${deliveriesOf(options.bellGraceSeconds)},
-    bell as (
-      insert into outbox (kind, task_id, config_id, claimed_until)
-      select distinct 'delivery', task_id, config_id, now() + ${freshClaim} from delivery
-      returning id, task_id, config_id
-    )
+    ${deliveryBell}
     select gate.task_id, gate.fence, gate.turn, gate.attempts, ${storedInput},
-      null as bell_id,
-      (select json_agg(json_build_object('id', bell.id::text, 'config_id', bell.config_id))
-        from bell where bell.task_id = gate.task_id) as delivery_bells,
+      ${bellsOfGate},
       ${notifyFollowers}
     from gate join tasks t on t.id = gate.task_id
     left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'`.execute(db);

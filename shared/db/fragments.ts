@@ -1,5 +1,6 @@
 /** Pieces of SQL that several writing statements share. */
 import { sql } from 'kysely';
+import { freshClaim } from './bells.ts';
 
 /** The channel on which followers of events listen. A hint only: whoever misses it looks a little later. */
 export const eventsChannel = 'longhaul_events';
@@ -36,3 +37,16 @@ export function deliveriesOf(bellGraceSeconds: number) {
     ),
     delivery as (select task_id, config_id from made where state = 'pending')`;
 }
+
+/** The bells of the CTE `delivery`, one for each config, as the CTE `bell (id, task_id, config_id)`. */
+export const deliveryBell = sql`
+    bell as (
+      insert into outbox (kind, task_id, config_id, claimed_until)
+      select distinct 'delivery', task_id, config_id, now() + ${freshClaim} from delivery
+      returning id, task_id, config_id
+    )`;
+
+/** Those of a row of `gate`, as BellColumns has them. Stands in a select list. */
+export const bellsOfGate = sql`null as bell_id,
+      (select json_agg(json_build_object('id', bell.id::text, 'config_id', bell.config_id))
+        from bell where bell.task_id = gate.task_id) as delivery_bells`;

@@ -4,9 +4,9 @@
  */
 import { sql } from 'kysely';
 import { stateClass } from '../domain/task.ts';
-import { bellsOf, freshClaim, type Bell, type BellColumns } from './bells.ts';
+import { bellsOf, type Bell, type BellColumns } from './bells.ts';
 import type { Db } from './database.ts';
-import { deliveriesOf, notifyFollowers } from './fragments.ts';
+import { bellsOfGate, deliveriesOf, deliveryBell, notifyFollowers } from './fragments.ts';
 import type { Overdue } from './reconcile.ts';
 
 export async function failOverdueTasks(
@@ -62,14 +62,8 @@ export async function failOverdueTasks(
       insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
     ),
     ${deliveriesOf(options.bellGraceSeconds)},
-    bell as (
-      insert into outbox (kind, task_id, config_id, claimed_until)
-      select distinct 'delivery', task_id, config_id, now() + ${freshClaim} from delivery
-      returning id, task_id, config_id
-    )
-    select gate.task_id, null as bell_id,
-      (select json_agg(json_build_object('id', bell.id::text, 'config_id', bell.config_id))
-        from bell where bell.task_id = gate.task_id) as delivery_bells,
+    ${deliveryBell}
+    select gate.task_id, ${bellsOfGate},
       ${notifyFollowers}
     from gate`.execute(db);
   const bells: Bell[] = rows.flatMap((row) => bellsOf(row, row.task_id, 0, null));
