@@ -75,6 +75,22 @@ test('the gate', async (t) => {
     return (await readTask(db, caller, taskId))?.task.status.state;
   }
 
+  async function expire(taskId: string): Promise<void> {
+    await pool.query(`update gates set lease_until = now() - interval '1 second' where task_id = $1`, [
+      taskId,
+    ]);
+  }
+
+  /** Resolves when a statement waits for a lock. */
+  async function untilOneWaits(): Promise<void> {
+    for (;;) {
+      const { rowCount } = await pool.query(
+        `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+      );
+      if (rowCount !== 0) return;
+    }
+  }
+
   async function assertGapless(taskId: string): Promise<void> {
     const seqs = (await readEvents(db, taskId, 0, 1000)).map((event) => event.seq);
     assert.deepEqual(
@@ -117,11 +133,32 @@ test('the gate', async (t) => {
     await assertGapless(task.taskId);
   });
 
+  await t.test('a claim that waited for a write begins with what was written', async () => {
+    const { taskId } = (await claimed()).lease;
+    await expire(taskId);
+    const writer = await pool.connect();
+    await writer.query('begin');
+    await writer.query(`update gates set attempts = 0 where task_id = $1`, [taskId]);
+    await writer.query(
+      `insert into steps (task_id, turn, name, occurrence, position, output, fence, finished_at)
+       values ($1, 1, 'late', 0, 0, '1', 1, now())`,
+      [taskId],
+    );
+    const claiming = claim(taskId);
+    await untilOneWaits();
+    await writer.query('commit');
+    writer.release();
+    const result = await claiming;
+    assert.ok(result.kind === 'claimed');
+    assert.deepEqual(
+      result.stored.steps?.map((step) => step.name),
+      ['late'],
+    );
+  });
+
   await t.test('a zombie whose lease ran out and was taken writes nothing', async () => {
     const first = await claimed();
-    await pool.query(`update gates set lease_until = now() - interval '1 second' where task_id = $1`, [
-      first.lease.taskId,
-    ]);
+    await expire(first.lease.taskId);
     const second = await claim(first.lease.taskId);
     assert.equal(second.kind, 'claimed');
     const event = { kind: 'progress' as const, payload: '{}' };
