@@ -52,7 +52,8 @@ export function createApp(parts: AppParts): FastifyInstance {
   });
 
   app.post('/deliver', { onRequest: fromTasks }, async ({ body }, reply) => {
-    if (!v.is(DeliverBody, body)) return reply.code(400).send({ error: 'not a delivery' });
+    if (!v.is(DeliverBody, body))
+      return reply.code(400).send({ error: 'the body must have a taskId, which is a UUID, and a configId' });
     await deliver(body);
     return reply.code(204).send();
   });
