@@ -12,8 +12,11 @@ import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consume.ts';
 
-/** Bells that wait for a free slot at most: more would be kept from workers that have one. */
-const maxPrefetch = 100;
+/**
+ * Bells that wait for a slot or for the answer to their claim at most. More would be kept from workers that have a slot; fewer, and
+ * a worker that has many waits for Pub/Sub between its claims.
+ */
+const maxPrefetch = 500;
 
 export function pullBells(
   db: Db,

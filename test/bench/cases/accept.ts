@@ -1,7 +1,7 @@
 /** SendMessage with `returnImmediately`: how many tasks a second are accepted, which here means stored. */
 import { sends, type Requests } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, warmUpSeconds, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, rounds, warmUpSeconds, type Case } from '../rounds.ts';
 
 export const accept: Case = () =>
   withRig(async (rig) => {
@@ -23,7 +23,7 @@ export const accept: Case = () =>
         postgres: () => measure(postgres.url),
         floor: async () => (await floor.ask<{ perSecond: number }>({ seconds: 2, lanes: 2 })).perSecond,
       },
-      3,
+      rounds,
     );
     const fewer = await measure(api.url, { connections: 64 });
     const idle = await rig.load(

@@ -1,7 +1,7 @@
 /** Reading: a task, a task that has not changed, and lists of few and of very many tasks. */
 import { calls, reads, sends } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, warmUpSeconds, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, rounds, warmUpSeconds, type Case } from '../rounds.ts';
 
 export const getTask: Case = () =>
   withRig(async (rig) => {
@@ -31,7 +31,7 @@ export const getTask: Case = () =>
         memory: () => read(memory.url, ids.memory),
         postgres: () => read(postgres.url, ids.postgres),
       },
-      3,
+      rounds,
     );
     return [
       perSecond('Longhaul', seen.longhaul),

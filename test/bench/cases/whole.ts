@@ -1,7 +1,7 @@
 /** A whole task with an agent that does nothing, from the request through Pub/Sub and a worker to completed. */
 import { sends, streamsOf } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, until, warmUpSeconds, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, rounds, until, warmUpSeconds, type Case } from '../rounds.ts';
 
 const jobs = 10_000;
 
@@ -24,7 +24,7 @@ export const whole: Case = () =>
     };
     const blocking = async (url: string, seconds = 2) =>
       (await rig.load(sends(url, 'whole', {}, { seconds }))).perSecond;
-    await wholeTasks(rig, api.url, 10_000);
+    await wholeTasks(rig, api.url, 30_000);
     await blocking(memory.url, warmUpSeconds);
     await blocking(postgres.url, warmUpSeconds);
     const seen = await alternate(
@@ -34,7 +34,7 @@ export const whole: Case = () =>
         postgres: () => blocking(postgres.url),
         engine,
       },
-      3,
+      rounds,
     );
     return [
       perSecond('Longhaul', seen.longhaul),
