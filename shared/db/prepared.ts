@@ -13,6 +13,7 @@
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
+import { arrayParameter } from './array-parameter.ts';
 
 const mark = '-- prepared\n';
 
@@ -40,7 +41,7 @@ export function preparing(pool: Pool): PostgresPool {
       else if (/^(commit|rollback)$/.test(text)) inTransaction = false;
       if (!kept || inTransaction || !text.startsWith(mark)) return client.query(text, values);
       try {
-        return await client.query({ name: nameOf(text), text, values });
+        return await client.query({ name: nameOf(text), text, values: values.map(arrayParameter) });
       } catch (error) {
         if (!notKept.has(String((error as { code?: unknown }).code))) throw error;
         kept = false;

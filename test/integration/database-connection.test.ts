@@ -179,3 +179,34 @@ test('marked statements are prepared, and sent whole once a connection turns out
   assert.equal(await ask(4), 4);
   assert.equal(await prepared(), 0);
 });
+
+test('arrays reach prepared statements as they are, whatever is in them', async (t) => {
+  const database = await testDatabase({ direct: true });
+  t.after(() => database.close());
+  const db = open(t, { url: database.url });
+  const echo = async (texts: (string | null)[], flags: (boolean | null)[]) => {
+    const { rows } = await sql<{ texts: unknown; flags: unknown }>`-- prepared
+      select ${texts}::text[] as texts, ${flags}::boolean[] as flags`.execute(db);
+    return rows[0];
+  };
+  const plain = [
+    '',
+    'null',
+    'NULL',
+    ' a ',
+    '{a,b}',
+    'a"b',
+    'a\\b',
+    '\\n',
+    JSON.stringify('a\n"\\"'),
+    'é',
+    '\u2028',
+  ];
+  assert.deepEqual((await echo(plain, []))?.texts, plain);
+  for (const text of [...plain, 'a\nb', 'a\tb\\', '\u0001', '\u007f', '😀']) {
+    const texts = [text, null, 'a'];
+    const flags = [true, null, false];
+    assert.deepEqual(await echo(texts, flags), { texts, flags }, JSON.stringify(text));
+  }
+  assert.deepEqual(await echo([], []), { texts: [], flags: [] });
+});
