@@ -11,10 +11,10 @@ import { RetryLaterError, TooManyRequestsError } from './errors.ts';
 import type { TokenBuckets } from './limits/token-buckets.ts';
 
 /**
- * @param address where the call comes from: callers without a name are told apart by it
+ * @param addressOf where the call comes from: callers without a name are told apart by it
  * @throws {UnauthenticatedError | RetryLaterError}
  */
-export type Admit = (headers: RequestHeaders, address: string) => Promise<AuthenticatedCaller>;
+export type Admit = (headers: RequestHeaders, addressOf: () => string) => Promise<AuthenticatedCaller>;
 
 /** @param buckets undefined: there is no limit */
 export function createAdmission(
@@ -22,14 +22,17 @@ export function createAdmission(
   buckets: TokenBuckets | undefined,
   log: Logger,
 ): Admit {
-  return async (headers, address) => {
-    const caller = await authenticate(headers).catch((error: unknown) => {
+  return async (headers, addressOf) => {
+    let caller: AuthenticatedCaller;
+    try {
+      caller = await authenticate(headers);
+    } catch (error) {
       if (error instanceof UnauthenticatedError)
-        log.info({ address, reason: error.message }, 'a caller was refused');
+        log.info({ address: addressOf(), reason: error.message }, 'a caller was refused');
       if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be checked');
       throw error;
-    });
-    const wait = buckets?.take(caller.isAuthenticated ? caller.userName : `address ${address}`) ?? 0;
+    }
+    const wait = buckets?.take(caller.isAuthenticated ? caller.userName : `address ${addressOf()}`) ?? 0;
     if (wait > 0) throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
     return caller;
   };
@@ -38,10 +41,13 @@ export function createAdmission(
 const admitted = Symbol('admitted caller');
 type Admitted = FastifyRequest & { [admitted]?: AuthenticatedCaller };
 
+/** For the routes that are added from here on. */
 export function registerAdmission(app: FastifyInstance, admit: Admit): void {
-  app.addHook('onRequest', async (request: Admitted) => {
-    if (isPublic(request)) return;
-    request[admitted] = await admit(request.headers, request.ip);
+  const door = async (request: Admitted): Promise<void> => {
+    request[admitted] = await admit(request.headers, () => request.ip);
+  };
+  app.addHook('onRoute', (route) => {
+    if (!isPublic(route.url)) route.onRequest = [door, ...[route.onRequest ?? []].flat()];
   });
 }
 
@@ -52,6 +58,6 @@ export function admittedCaller(request: FastifyRequest): AuthenticatedCaller {
   return caller;
 }
 
-function isPublic({ is404, routeOptions: { url } }: FastifyRequest): boolean {
-  return is404 || url === undefined || url.startsWith('/.well-known/') || url.startsWith('/health/');
+function isPublic(path: string): boolean {
+  return path.startsWith('/.well-known/') || path.startsWith('/health/');
 }

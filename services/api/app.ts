@@ -55,11 +55,11 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 
+  registerAdmission(app, parts.admitCaller);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),
     corsOrigins: parts.corsOrigins,
   });
-  registerAdmission(app, parts.admitCaller);
   registerHealth(app, parts.ready);
   await registerCard(app, card, parts.cardKey);
   registerJsonRpc(app, handler, card, log);

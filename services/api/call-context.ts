@@ -52,13 +52,12 @@ export function httpCallContext(
   reply: FastifyReply,
   tenant?: string,
 ): ServerCallContext {
-  const extensions = [
-    headerOf(request, HTTP_EXTENSION_HEADER),
-    headerOf(request, LEGACY_HTTP_EXTENSION_HEADER),
-  ];
   return createCallContext({
     version: versionOf(request),
-    extensions: extensions.flatMap(splitList),
+    extensions: [
+      ...splitList(headerOf(request, HTTP_EXTENSION_HEADER)),
+      ...splitList(headerOf(request, LEGACY_HTTP_EXTENSION_HEADER)),
+    ],
     tenant,
     user: admittedCaller(request),
     cursor: headerOf(request, 'last-event-id'),
@@ -94,22 +93,30 @@ export function versionOf(request: FastifyRequest): string {
 }
 
 /**
- * What a call must meet before anything is done for it.
+ * What a call by a binding must meet before anything is done for it.
  *
  * @throws {VersionNotSupportedError} where the card does not offer the version on this binding
  * @throws {ExtensionSupportRequiredError} where the card requires an extension that the client has not named
  */
-export function admit(context: ServerCallContext, card: AgentCard, binding: string): void {
-  validateVersion(context.requestedVersion, card, binding);
-  const named = new Set(context.requestedExtensions);
-  const required = (card.capabilities?.extensions ?? []).filter((extension) => extension.required);
-  const missing = required.filter(({ uri }) => !named.has(uri));
-  for (const { uri } of required) context.addActivatedExtension(uri);
-  if (missing.length === 0) return;
-  const uris = missing.map(({ uri }) => uri).join(',');
-  throw new ExtensionSupportRequiredError(
-    `this agent requires extensions: send the header ${HTTP_EXTENSION_HEADER}: ${uris}`,
-  );
+export function createAdmit(card: AgentCard, binding: string): (context: ServerCallContext) => void {
+  const required = (card.capabilities?.extensions ?? [])
+    .filter((extension) => extension.required)
+    .map(({ uri }) => uri);
+  /** Versions that were found to be offered. */
+  const offered = new Set<string>();
+  return (context) => {
+    const { requestedVersion, requestedExtensions = [] } = context;
+    if (!offered.has(requestedVersion)) {
+      validateVersion(requestedVersion, card, binding);
+      offered.add(requestedVersion);
+    }
+    for (const uri of required) context.addActivatedExtension(uri);
+    const missing = required.filter((uri) => !requestedExtensions.includes(uri));
+    if (missing.length === 0) return;
+    throw new ExtensionSupportRequiredError(
+      `this agent requires extensions: send the header ${HTTP_EXTENSION_HEADER}: ${missing.join(',')}`,
+    );
+  };
 }
 
 export function isLegacy(context: ServerCallContext): boolean {
@@ -141,7 +148,8 @@ function headerOf(request: FastifyRequest, name: string): string | undefined {
 }
 
 function splitList(list: string | undefined): string[] {
-  return (list ?? '')
+  if (list === undefined) return [];
+  return list
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');

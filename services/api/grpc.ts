@@ -16,7 +16,7 @@ import type { Admit } from './admission.ts';
 import type { RequestHeaders } from './auth/authenticate.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
-import { admit, createCallContext, offersLegacy } from './call-context.ts';
+import { createAdmit, createCallContext, offersLegacy } from './call-context.ts';
 import { signalOf } from './caller.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
 import { healthMethods, healthService } from './grpc-health.ts';
@@ -94,11 +94,12 @@ function optionsFor(
   version: '1.0' | '0.3',
   { handler, card, admitCaller, log }: GrpcParts,
 ): GrpcServiceOptions {
+  const admit = createAdmit(card, 'GRPC');
   return {
     requestHandler: aroundHandler(handler, log),
     userBuilder: async (call) => {
-      const address = call.getPeer().replace(/:\d+$/, '');
-      const caller = await admitCaller(headersOf(call), address).catch((error: unknown) => {
+      const addressOf = () => call.getPeer().replace(/:\d+$/, '');
+      const caller = await admitCaller(headersOf(call), addressOf).catch((error: unknown) => {
         throw toGrpcError(log, error);
       });
       return new CallingUser(caller, call);
@@ -118,7 +119,7 @@ function optionsFor(
         traceparent: call?.metadata.get('traceparent')[0]?.toString(),
         signal: () => gone.signal,
       });
-      admit(context, card, 'GRPC');
+      admit(context);
       if (context.requestedVersion !== version) {
         throw new VersionNotSupportedError(
           `this service speaks A2A ${version} and the call names ${context.requestedVersion}: set the metadata a2a-version, or call ${version === '1.0' ? 'a2a.v1' : 'lf.a2a.v1'}.A2AService`,

@@ -16,7 +16,7 @@ import {
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
-import { admit, echoExtensions, httpCallContext, isLegacy, offersLegacy } from './call-context.ts';
+import { createAdmit, echoExtensions, httpCallContext, isLegacy, offersLegacy } from './call-context.ts';
 import { streamedEvent } from './caller.ts';
 import { mediaTypeOf } from './content-type.ts';
 import { readEnvelope, RpcFailure, type Id, type Methods, type RpcError } from './envelope.ts';
@@ -35,6 +35,7 @@ export function registerJsonRpc(
 ): void {
   const current = createMethods(handler);
   const legacy = createLegacyMethods(handler);
+  const admit = createAdmit(card, 'JSONRPC');
 
   app.post(jsonRpcPath, async (request, reply) => {
     const mediaType = mediaTypeOf(request);
@@ -54,7 +55,7 @@ export function registerJsonRpc(
     };
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
-      admit(context, card, 'JSONRPC');
+      admit(context);
       const answer = await (isLegacy(context) ? legacy : current)(envelope, context);
       if (notification) {
         if (answer.kind === 'stream') await drain(answer.payloads);

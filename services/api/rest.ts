@@ -8,7 +8,7 @@ import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import { admit, echoExtensions, httpCallContext, offersLegacy, versionOf } from './call-context.ts';
+import { createAdmit, echoExtensions, httpCallContext, offersLegacy, versionOf } from './call-context.ts';
 import { callerOf, entityTagIn, signalOf, streamedEvent } from './caller.ts';
 import { checkDepth, maxBodyDepth } from './check-json.ts';
 import { checkCondition, type ConditionalParts } from './conditional.ts';
@@ -41,6 +41,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
   const { handler, card, log } = parts;
   const current = createDialect(handler);
   const legacy = createLegacyDialect(handler);
+  const admit = createAdmit(card, 'HTTP+JSON');
 
   async function answer(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     // The version decides in which dialect anything is refused.
@@ -55,7 +56,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       const { tenant = '' } = params;
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       const context = httpCallContext(request, reply, tenant);
-      admit(context, card, 'HTTP+JSON');
+      admit(context);
       if ('streaming' in route) {
         const stream = dialect.streaming[route.streaming];
         return await sendStream(reply, stream(params, context), {

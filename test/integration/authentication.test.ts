@@ -249,7 +249,7 @@ test('each caller has a rate of its own, and callers without a name one for each
     buckets,
     createLogger('test', 'silent'),
   );
-  const call = (key: string) => admit({ 'x-api-key': key }, '192.0.2.1');
+  const call = (key: string) => admit({ 'x-api-key': key }, () => '192.0.2.1');
   for (let i = 0; i < 60; i += 1) await call('a');
   await assert.rejects(
     call('a'),
@@ -267,10 +267,10 @@ test('each caller has a rate of its own, and callers without a name one for each
     new TokenBuckets(1),
     createLogger('test', 'silent'),
   );
-  await anybody({}, '192.0.2.1');
-  await anybody({}, '192.0.2.2');
+  await anybody({}, () => '192.0.2.1');
+  await anybody({}, () => '192.0.2.2');
   await assert.rejects(
-    anybody({}, '192.0.2.1'),
+    anybody({}, () => '192.0.2.1'),
     (error) => error instanceof TooManyRequestsError && error.retryAfterSeconds > 50,
   );
 });

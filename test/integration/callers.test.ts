@@ -42,6 +42,14 @@ test('the door', async (t) => {
     for (const where of ['/health/live', '/health/ready', cardPath, '/.well-known/jwks.json']) {
       assert.equal((await get(where)).status, 200, where);
     }
+    for (const method of ['GET', 'HEAD'])
+      for (const where of [
+        '/a2a/v1/tasks',
+        '/a2a/v1/tasks/x/',
+        '/a2a/v1/tenant/tasks',
+        '/a2a/v1/extendedAgentCard',
+      ])
+        assert.equal((await fetch(stack.apiUrl + where, { method })).status, 401, `${method} ${where}`);
     const response = await rpc(stack, 'ListTasks', {});
     assert.equal(response.status, 401);
     assert.equal(response.headers.get('www-authenticate'), 'ApiKey realm="a2a", header="x-api-key"');
