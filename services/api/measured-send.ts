@@ -8,7 +8,7 @@ import { traceparentIn } from './caller.ts';
 import type { Send } from './send-message.ts';
 
 export function measuredSend(send: Send): Send {
-  return async (request, context, shown) => {
+  return (request, context, shown) => {
     const began = performance.now();
     return inSpan(
       'SendMessage',

@@ -18,7 +18,7 @@ export function closeAfterRequests(app: FastifyInstance, boundMs?: number): void
   };
   app.addHook('onRequest', (_request, reply, done) => {
     inFlight += 1;
-    reply.raw.once('close', end);
+    reply.raw.on('close', end);
     done();
   });
   // Requests that come from here on are answered with 503, and made again by whoever sent them.

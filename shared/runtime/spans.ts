@@ -26,7 +26,7 @@ export { SpanKind, type Span } from '@opentelemetry/api';
 const tracer = trace.getTracer('longhaul');
 
 /** Runs something in a span: a child of the one that is active, unless `options.root` or `parent` say otherwise. */
-export async function inSpan<T>(
+export function inSpan<T>(
   name: string,
   options: SpanOptions,
   run: (span: Span) => Promise<T>,
