@@ -35,10 +35,10 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
   const { version, extensions, tenant, user, signal } = parameters;
   const context = new ServerCallContext({
     requestedVersion: readVersion(version),
-    requestedExtensions: [...new Set(extensions)],
-    ...(tenant !== undefined && tenant !== '' && { tenant }),
+    requestedExtensions: extensions.length === 0 ? [] : [...new Set(extensions)],
     ...(user !== undefined && { user }),
   });
+  if (tenant !== undefined && tenant !== '') context.setTenant(tenant);
   setSignal(context, signal);
   setCursor(context, parameters.cursor);
   setTraceparent(context, parameters.traceparent);

@@ -18,7 +18,6 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
 import { createAdmit, echoExtensions, httpCallContext, isLegacy, offersLegacy } from './call-context.ts';
 import { streamedEvent } from './caller.ts';
-import { mediaTypeOf } from './content-type.ts';
 import { readEnvelope, RpcFailure, type Id, type Methods, type RpcError } from './envelope.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
 import { createLegacyMethods, legacyRpcError } from './legacy/jsonrpc.ts';
@@ -38,13 +37,13 @@ export function registerJsonRpc(
   const admit = createAdmit(card, 'JSONRPC');
 
   app.post(jsonRpcPath, async (request, reply) => {
-    const mediaType = mediaTypeOf(request);
+    const { mediaType } = request;
     if (mediaType !== undefined && mediaType !== 'application/json') {
       const text = `the body must be application/json, not ${mediaType}`;
-      return sendError(reply.code(415), null, toJsonRpcError(new ContentTypeNotSupportedError(text)));
+      return answerWithError(reply.code(415), null, toJsonRpcError(new ContentTypeNotSupportedError(text)));
     }
     const envelope = readEnvelope(request.body);
-    if ('error' in envelope) return sendError(reply, envelope.id, envelope.error);
+    if ('error' in envelope) return answerWithError(reply, envelope.id, envelope.error);
     const { id, notification } = envelope;
     const { tenant = '' } = envelope.params;
     const context = httpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
@@ -72,13 +71,13 @@ export function registerJsonRpc(
         });
       }
       echoExtensions(reply, context);
-      return await send(reply, envelopeOf(answer.result));
+      return answerWith(reply, envelopeOf(answer.result));
     } catch (error) {
       if (notification) return reply.code(204).send();
       if (error instanceof RetryLaterError) {
         void reply.code(error.statusCode).header('retry-after', String(error.retryAfterSeconds));
       }
-      return sendError(reply, id, errorOf(error));
+      return answerWithError(reply, id, errorOf(error));
     }
   });
 }
@@ -108,10 +107,12 @@ async function drain(payloads: AsyncGenerator<unknown, void, undefined>): Promis
   await payloads.return();
 }
 
-async function send(reply: FastifyReply, answer: object): Promise<FastifyReply> {
-  return reply.header('content-type', 'application/json').send(JSON.stringify(answer));
+/** The text of an answer, which Fastify sends. */
+function answerWith(reply: FastifyReply, answer: object): string {
+  void reply.header('content-type', 'application/json');
+  return JSON.stringify(answer);
 }
 
-async function sendError(reply: FastifyReply, id: Id, error: RpcError): Promise<FastifyReply> {
-  return send(reply, { jsonrpc: '2.0', id, error });
+function answerWithError(reply: FastifyReply, id: Id, error: RpcError): string {
+  return answerWith(reply, { jsonrpc: '2.0', id, error });
 }

@@ -52,6 +52,7 @@ function typeOf({ mediaType, content }: Part): string | undefined {
 
 /** Parameters such as a charset play no part. Early clients of A2A say `text` for all text. */
 function overlap(one: string, other: string): boolean {
+  if (one === other) return true;
   const [[type, subtype], [otherType, otherSubtype]] = [split(one), split(other)];
   return same(type, otherType) && same(subtype, otherSubtype);
 }

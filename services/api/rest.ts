@@ -12,7 +12,6 @@ import { createAdmit, echoExtensions, httpCallContext, offersLegacy, versionOf }
 import { callerOf, entityTagIn, signalOf, streamedEvent } from './caller.ts';
 import { checkDepth, maxBodyDepth } from './check-json.ts';
 import { checkCondition, type ConditionalParts } from './conditional.ts';
-import { mediaTypeOf } from './content-type.ts';
 import { RetryLaterError, toClientError } from './errors.ts';
 import { createLegacyDialect, legacyErrorBody } from './legacy/rest.ts';
 import type { Params } from './operations.ts';
@@ -166,7 +165,7 @@ async function send(reply: FastifyReply, dialect: RestDialect, body: unknown): P
 export function readBody(request: FastifyRequest): Params {
   const text = typeof request.body === 'string' ? request.body.trim() : '';
   if (text === '') return {};
-  const mediaType = mediaTypeOf(request);
+  const { mediaType } = request;
   if (mediaType !== undefined && mediaType !== A2A_CONTENT_TYPE && mediaType !== 'application/json') {
     throw new ContentTypeNotSupportedError(
       `the body must be ${A2A_CONTENT_TYPE} or application/json, not ${mediaType}`,

@@ -141,8 +141,9 @@ async function readTaskVersions(
     join tasks t on t.id = input.task_id and ${isCallers}
     join gates g on g.task_id = t.id
     where t.shown or not t.direct`.execute(db);
-  const found = new Map(rows.map(({ place, ...version }) => [place, version]));
-  return reads.map((_, index) => found.get(index + 1));
+  const found: (TaskVersion | undefined)[] = reads.map(() => undefined);
+  for (const row of rows) found[row.place - 1] = row;
+  return found;
 }
 
 /** Marks that a caller is given the task as a Task, so that a direct answer can no longer hide it. */

@@ -126,8 +126,9 @@ export function contextOf(traceparent: string | undefined): Context {
 
 /** W3C Trace Context, section 3.2: later versions may have more fields, which are left out. */
 function parseTraceparent(text: string | null | undefined): SpanContext | undefined {
+  if (text === null || text === undefined) return undefined;
   const [, version, traceId, spanId, flags] =
-    /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:-.*)?$/.exec(text?.trim() ?? '') ?? [];
+    /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:-.*)?$/.exec(text.trim()) ?? [];
   if (traceId === undefined || spanId === undefined || flags === undefined || version === 'ff')
     return undefined;
   const spanContext = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
