@@ -1,5 +1,5 @@
 /** The front door as a Fastify application: routes and the errors of HTTP itself. */
-import { AGENT_CARD_PATH, type AgentCard } from '@a2a-js/sdk';
+import { A2A_CONTENT_TYPE, AGENT_CARD_PATH, type AgentCard } from '@a2a-js/sdk';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import type { FastifyInstance } from 'fastify';
@@ -51,9 +51,14 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
   });
   // A reader that has stopped reading its stream does not hold up the drain.
   closeAfterRequests(app, (parts.drainMs * 2) / 3);
-  // Bodies reach the bindings as text: what is wrong with them is told in the binding's own form.
+  // Bodies reach the bindings as text: what is wrong with them is told in the binding's own form. The types that are
+  // named are those of good requests: what Fastify finds by `*` it looks for again each time.
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser(
+    ['application/json', A2A_CONTENT_TYPE, '*'],
+    { parseAs: 'string' },
+    (_request, body, done) => done(null, body),
+  );
 
   registerAdmission(app, parts.admitCaller);
   await registerHeaders(app, {

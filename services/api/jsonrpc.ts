@@ -13,7 +13,7 @@ import {
   RequestMalformedError,
   toJsonRpcError,
 } from '@a2a-js/sdk/errors';
-import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
 import { createAdmit, echoExtensions, httpCallContext, isLegacy, offersLegacy } from './call-context.ts';
@@ -36,6 +36,12 @@ export function registerJsonRpc(
   const legacy = createLegacyMethods(handler);
   const admit = createAdmit(card, 'JSONRPC');
 
+  function errorOf(context: ServerCallContext, error: unknown): RpcError {
+    if (error instanceof RpcFailure) return error.rpc;
+    const told = toClientError(log, error);
+    return isLegacy(context) && offersLegacy(card) ? legacyRpcError(told) : toJsonRpcError(told);
+  }
+
   app.post(jsonRpcPath, async (request, reply) => {
     const { mediaType } = request;
     if (mediaType !== undefined && mediaType !== 'application/json') {
@@ -47,11 +53,6 @@ export function registerJsonRpc(
     const { id, notification } = envelope;
     const { tenant = '' } = envelope.params;
     const context = httpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
-    const errorOf = (error: unknown): RpcError => {
-      if (error instanceof RpcFailure) return error.rpc;
-      const told = toClientError(log, error);
-      return isLegacy(context) && offersLegacy(card) ? legacyRpcError(told) : toJsonRpcError(told);
-    };
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       admit(context);
@@ -60,24 +61,23 @@ export function registerJsonRpc(
         if (answer.kind === 'stream') await drain(answer.payloads);
         return await reply.code(204).send();
       }
-      const envelopeOf = (result: unknown) => ({ jsonrpc: '2.0', id, result });
       if (answer.kind === 'stream') {
         return await sendStream(reply, answer.payloads, {
           id: () => streamedEvent(context),
-          event: envelopeOf,
-          error: (error) => ({ jsonrpc: '2.0', id, error: errorOf(error) }),
+          event: (result) => ({ jsonrpc: '2.0', id, result }),
+          error: (error) => ({ jsonrpc: '2.0', id, error: errorOf(context, error) }),
           begin: () => echoExtensions(reply, context),
           always: answer.always,
         });
       }
       echoExtensions(reply, context);
-      return answerWith(reply, envelopeOf(answer.result));
+      return answerWith(reply, { jsonrpc: '2.0', id, result: answer.result });
     } catch (error) {
       if (notification) return reply.code(204).send();
       if (error instanceof RetryLaterError) {
         void reply.code(error.statusCode).header('retry-after', String(error.retryAfterSeconds));
       }
-      return answerWithError(reply, id, errorOf(error));
+      return answerWithError(reply, id, errorOf(context, error));
     }
   });
 }

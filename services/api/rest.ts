@@ -42,7 +42,11 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
   const legacy = createLegacyDialect(handler);
   const admit = createAdmit(card, 'HTTP+JSON');
 
-  async function answer(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async function answer(
+    route: Route,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply | string> {
     // The version decides in which dialect anything is refused.
     const dialect = dialectOf(request);
     if (route.version !== undefined && route.version !== dialect.version) {
@@ -66,7 +70,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
         });
       }
       const run = dialect.unary[route.unary];
-      if (run === undefined) return await notServed(dialect, request, reply);
+      if (run === undefined) return notServed(dialect, request, reply);
       if (route.unary === 'GetTask' && (await isUnchanged(request, reply, params, context))) {
         return await reply.code(304).send();
       }
@@ -75,9 +79,9 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       if (etag !== undefined) void reply.headers({ etag, ...ownCopy });
       echoExtensions(reply, context);
       const status = dialect.statusOf(route.unary);
-      return status === 204 ? await reply.code(204).send() : await send(reply.code(status), dialect, result);
+      return status === 204 ? await reply.code(204).send() : answerWith(reply.code(status), dialect, result);
     } catch (error) {
-      return sendError(reply, dialect, error);
+      return answerWithError(reply, dialect, error);
     }
   }
 
@@ -111,20 +115,16 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
     return { status, body: dialect.errorBody(told, status) };
   }
 
-  async function sendError(reply: FastifyReply, dialect: RestDialect, error: unknown): Promise<FastifyReply> {
+  function answerWithError(reply: FastifyReply, dialect: RestDialect, error: unknown): string {
     if (error instanceof RetryLaterError) void reply.header('retry-after', String(error.retryAfterSeconds));
     const { status, body } = errorOf(dialect, error);
-    return send(reply.code(status), dialect, body);
+    return answerWith(reply.code(status), dialect, body);
   }
 
-  async function notServed(
-    dialect: RestDialect,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<FastifyReply> {
+  function notServed(dialect: RestDialect, request: FastifyRequest, reply: FastifyReply): string {
     const text = `A2A ${dialect.version} serves nothing at ${request.method} ${request.url}`;
     const hint = dialect === legacy ? `: send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
-    return send(reply.code(404), dialect, dialect.errorBody(new Error(text + hint), 404));
+    return answerWith(reply.code(404), dialect, dialect.errorBody(new Error(text + hint), 404));
   }
 
   void app.register(
@@ -157,8 +157,10 @@ export function restFailure(
     : { contentType: A2A_CONTENT_TYPE, body: statusBody(new Error(message), status) };
 }
 
-async function send(reply: FastifyReply, dialect: RestDialect, body: unknown): Promise<FastifyReply> {
-  return reply.header('content-type', dialect.contentType).send(JSON.stringify(body));
+/** The text of an answer, which Fastify sends. */
+function answerWith(reply: FastifyReply, dialect: RestDialect, body: unknown): string {
+  void reply.header('content-type', dialect.contentType);
+  return JSON.stringify(body);
 }
 
 /** @throws {RequestMalformedError} or {ContentTypeNotSupportedError} */
