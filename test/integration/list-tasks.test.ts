@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { listTasks, type ListCursor, type ListFilter } from '#shared/db/list-tasks.ts';
+import { removeTasksOf } from '#shared/db/retention.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
@@ -134,4 +135,11 @@ test('no page reads more than its own tasks and the beginnings of the eight stat
       assert.ok(hit + read < 2_000, `${hit + read} blocks for ${JSON.stringify(filter)}: ${sql}`);
     }
   }
+});
+
+test('the removal of what an owner has finds tasks of every state, and hidden ones, of that owner alone', async () => {
+  const removed = await removeTasksOf(db, { tenant: '', owner: 'bob' }, 2 * count);
+  assert.equal(removed, count);
+  const { rows } = await pool.query('select count(*)::int as left from tasks where owner = $1', ['alice']);
+  assert.equal(rows[0]?.left, count);
 });
