@@ -165,7 +165,7 @@ async function runSet(
         ${ends.map((one) => (one === undefined ? null : classOf(one.state)))}::int[],
         ${ends.map((one) => one !== undefined && yieldsToNextTurn(one.state))}::boolean[],
         ${end('state')}::text[], ${end('payload')}::json[], ${end('payloadIfContinued')}::json[],
-        ${end('statusAt')}::timestamptz[], ${end('message')}::json[], ${end('direct')}::boolean[],
+        ${end('statusAt')}::timestamptz[], ${column(statusMessageOf)}::json[], ${end('direct')}::boolean[],
         ${column((write) => write.finish?.error ?? null)}::text[],
         ${column((write) => (write.taskUsage === undefined ? null : JSON.stringify(write.taskUsage)))}::json[],
         ${releases.map((one) => one?.delaySeconds ?? null)}::float8[],
@@ -201,14 +201,14 @@ async function runSet(
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
         and g.config_rev = seen.config_rev
-      returning g.task_id, g.turn, g.last_event, g.config_rev, g.state_class, input.events, input.end_class,
+      returning g.task_id, g.turn, g.last_event, g.config_rev, g.state_class, input.fence, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
         input.error, input.usage, input.delay, input.own_turn, input.traceparent,
         input.end_class is not null and g.state_class = 0 as continued
     ),
     answer as (
       insert into messages (task_id, turn, role, message)
-      select task_id, own_turn, 'agent', message from gate where message is not null
+      select task_id, own_turn, 'agent', message from gate where end_class is not null and message is not null
       on conflict (task_id, turn, role) do update set message = excluded.message
     ),
     given_event as (
@@ -216,10 +216,9 @@ async function runSet(
       from unnest(
         ${events.map((event) => event.taskId)}::uuid[], ${events.map((event) => event.ordinal)}::int[],
         ${events.map((event) => event.kind)}::text[], ${events.map((event) => event.payload)}::json[],
-        ${events.map((event) => event.statusMessage ?? null)}::json[],
         ${events.map((event) => event.artifact?.artifactId ?? null)}::text[],
         ${events.map((event) => event.artifact?.whole ?? null)}::json[]
-      ) as given (task_id, ordinal, kind, payload, status_message, artifact_id, artifact)
+      ) as given (task_id, ordinal, kind, payload, artifact_id, artifact)
       join gate on gate.task_id = given.task_id
     ),
     task as (
@@ -227,16 +226,13 @@ async function runSet(
         state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
         status_at = coalesce(gate.status_at, t.status_at),
         status_message = case
-          when gate.end_class is null then coalesce(progress.message, t.status_message) else gate.message end,
+          when gate.end_class is null then coalesce(gate.message, t.status_message) else gate.message end,
         direct = coalesce(gate.direct, t.direct),
         last_error = coalesce(gate.error, t.last_error),
         usage = coalesce(gate.usage, t.usage)
-      from gate left join (
-        select distinct on (task_id) task_id, status_message as message from given_event
-        where status_message is not null order by task_id, seq desc
-      ) progress on progress.task_id = gate.task_id
+      from gate
       where t.id = gate.task_id and (
-        gate.end_class is not null or gate.error is not null or gate.usage is not null or progress.task_id is not null
+        gate.end_class is not null or gate.error is not null or gate.usage is not null or gate.message is not null
       )
     ),
     artifact as (
@@ -261,14 +257,14 @@ async function runSet(
     step as (
       insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at)
       select given.task_id, gate.own_turn, given.name, given.occurrence, given.position, given.input_hash, given.output,
-        given.usage, input.fence, case when given.output is not null then now() end
+        given.usage, gate.fence, case when given.output is not null then now() end
       from unnest(
         ${steps.map((step) => step.taskId)}::uuid[], ${steps.map((step) => step.name)}::text[],
         ${steps.map((step) => step.occurrence)}::int[], ${steps.map((step) => step.position)}::int[],
         ${steps.map((step) => step.inputHash)}::text[], ${steps.map((step) => step.output)}::json[],
         ${steps.map((step) => (step.usage === undefined ? null : JSON.stringify(step.usage)))}::json[]
       ) as given (task_id, name, occurrence, position, input_hash, output, usage)
-      join gate on gate.task_id = given.task_id join input on input.task_id = given.task_id
+      join gate on gate.task_id = given.task_id
       on conflict (task_id, turn, name, occurrence) do update
         set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
           finished_at = excluded.finished_at
@@ -295,4 +291,10 @@ async function runSet(
       from bell group by task_id
     ) rung on rung.task_id = gate.task_id`.execute(db);
   return new Map(rows.map((row) => [row.task_id, row]));
+}
+
+/** JSON of the message of the task's status after the write: that of the end, else the last progress; null: none came. */
+function statusMessageOf({ events, finish }: TurnWrite): string | null {
+  if (finish?.kind === 'end') return finish.message;
+  return events?.findLast((event) => event.statusMessage !== undefined)?.statusMessage ?? null;
 }
