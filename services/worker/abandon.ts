@@ -6,18 +6,19 @@
 const patienceMs = 500;
 
 /** @throws what the work throws, or the reason of the signal */
-export async function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const abandoned = Promise.withResolvers<never>();
-  let timer: NodeJS.Timeout | undefined;
-  const abort = (): void => {
-    timer = setTimeout(() => abandoned.reject(signal.reason), patienceMs);
-  };
-  if (signal.aborted) abort();
-  else signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([work, abandoned.promise]);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', abort);
-  }
+export function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const abort = (): void => {
+      timer = setTimeout(() => reject(signal.reason), patienceMs);
+    };
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    };
+    work.then(resolve, reject);
+    work.then(settle, settle);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
 }

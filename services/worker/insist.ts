@@ -21,7 +21,7 @@ export async function insist<T>(held: HeldLease, log: Logger, operation: () => P
       return await operation();
     } catch (error) {
       if (error instanceof LeaseLostError || wasRefused(error)) throw error;
-      log.warn({ error: messageOf(error) }, 'the database is away; trying again');
+      log.warn({ ...held.lease, error: messageOf(error) }, 'the database is away; trying again');
       await setTimeout(retryMs);
       held.assertHeld();
     }

@@ -53,24 +53,25 @@ export async function runTurn(
   held: HeldLease,
   checkpoint: AbortSignal,
 ): Promise<string> {
+  const { log } = parts;
   const { lease } = claimed;
-  const log = parts.log.child({ taskId: lease.taskId, turn: lease.turn, fence: lease.fence });
   const began = performance.now();
   try {
-    const finish = await attempt(parts, claimed, held, checkpoint, log);
+    const finish = await attempt(parts, claimed, held, checkpoint);
     const { bells } = await insist(held, log, () => parts.write({ lease, finish }));
     passFaultPoint('turn-ended');
     parts.ringer.ring(bells);
     const end = finish.kind === 'end' ? finish.state : finish.kind;
-    log.info({ end, attempts: claimed.attempts, ms: Math.round(performance.now() - began) }, 'turn ended');
+    const ms = Math.round(performance.now() - began);
+    log.info({ ...lease, end, attempts: claimed.attempts, ms }, 'turn ended');
     return end;
   } catch (error) {
     // Nothing was written: the turn is somebody else's now, or will be when this lease has run out.
     if (error instanceof LeaseLostError) {
-      log.info({ reason: error.message }, 'turn lost');
+      log.info({ ...lease, reason: error.message }, 'turn lost');
       return 'lost';
     }
-    log.error({ err: error }, 'the end of a turn could not be stored');
+    log.error({ ...lease, err: error }, 'the end of a turn could not be stored');
     return 'not stored';
   } finally {
     held.release();
@@ -78,14 +79,13 @@ export async function runTurn(
 }
 
 async function attempt(
-  { readInput, agent, write, filesOf, ringer, maxAttempts }: RunParts,
-  { attempts, stored }: Claimed,
+  { readInput, agent, write, filesOf, ringer, maxAttempts, log }: RunParts,
+  { lease, attempts, stored }: Claimed,
   held: HeldLease,
   checkpoint: AbortSignal,
-  log: Logger,
 ): Promise<TurnEnd | TurnRelease> {
-  const input = await insist(held, log, () => readInput(held.lease, stored));
-  const ids = { taskId: held.lease.taskId, contextId: input.contextId };
+  const input = await insist(held, log, () => readInput(lease, stored));
+  const ids = { taskId: lease.taskId, contextId: input.contextId };
   linkActive(input.traceparent);
   const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);
   const own = createTurn({ held, input, checkpoint, stepSeconds, write, filesOf, ringer, log });
@@ -115,12 +115,12 @@ async function attempt(
     if (error instanceof FatalError) return failed(error.message);
     if (error instanceof ParkedError) {
       const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
-      log.info({ delaySeconds, reason: error.message }, 'turn parked');
+      log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
       instruments.turnsParked.record(1);
       return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
     }
     const cause = messageOf(error);
-    log.warn({ err: error, attempts }, 'turn failed');
+    log.warn({ ...lease, err: error, attempts }, 'turn failed');
     if (attempts >= maxAttempts) {
       return failed(`Given up after ${attempts} attempts. The last one failed: ${cause}`, cause);
     }

@@ -32,7 +32,10 @@ export function inSpan<T>(
   run: (span: Span) => Promise<T>,
   parent: Context = context.active(),
 ): Promise<T> {
-  return tracer.startActiveSpan(name, options, parent, async (span) => {
+  const span = tracer.startSpan(name, options, parent);
+  // Without an exporter there is nothing to be a parent of, and nothing to end.
+  if (!isSpanContextValid(span.spanContext())) return run(span);
+  return context.with(trace.setSpan(parent, span), async () => {
     try {
       return await run(span);
     } catch (error) {
