@@ -84,7 +84,8 @@ const maxEarlierBytes = 8 * 1024 * 1024;
 /**
  * The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. What else is asked of the tasks of
  * the context is a test of truth, so that they are found by the context and by nothing else (see prepared.ts). Every task
- * has a message: the newest turns are of as many tasks at most, beside the task itself.
+ * has a message: the newest turns are of as many tasks at most, beside the task itself. At the first claim (fence 1) no step was
+ * recorded.
  */
 export const storedInput = sql`
   t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
@@ -114,16 +115,16 @@ export const storedInput = sql`
     ) sized
     where bytes <= ${maxEarlierBytes} or task_id = t.id
   ) as earlier,
-  (
+  case when gate.fence > 1 then (
     select json_agg(json_build_object('turn', s.turn, 'name', s.name, 'occurrence', s.occurrence,
       'position', s.position, 'inputHash', s.input_hash, 'output', s.output,
       'finished', s.finished_at is not null) order by s.turn, s.position)
     from steps s where s.task_id = t.id and s.turn <= gate.turn
-  ) as steps,
-  (
+  ) end as steps,
+  case when gate.fence > 1 then (
     select extract(epoch from now() - min(s.started_at))::float8 from steps s
     where s.task_id = t.id and s.turn = gate.turn
-  ) as begun_seconds_ago`;
+  ) end as begun_seconds_ago`;
 
 export type ReadTurnInput = (lease: Lease, stored: StoredInput) => Promise<TurnInput>;
 
