@@ -73,8 +73,8 @@ export const listTasks: Case = () =>
       ms('page of 50 of a thousand, p50', seen.few),
       ms('page of 50 of a million, p50', seen.many),
       {
-        name: 'a million against a thousand',
-        value: seen.many / seen.few,
+        name: 'the slower of the two against the other',
+        value: Math.max(seen.many, seen.few) / Math.min(seen.many, seen.few),
         unit: '×',
         target: { at: 'most', value: 1.3 },
       },
