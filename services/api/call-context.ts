@@ -35,7 +35,7 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
   const { version, extensions, tenant, user, signal } = parameters;
   const context = new ServerCallContext({
     requestedVersion: readVersion(version),
-    requestedExtensions: extensions.length === 0 ? [] : [...new Set(extensions)],
+    requestedExtensions: [...new Set(extensions)],
     ...(user !== undefined && { user }),
   });
   if (tenant !== undefined && tenant !== '') context.setTenant(tenant);

@@ -166,7 +166,6 @@ async function readReferences(
   said: readonly { message: Message }[],
 ): Promise<ReferencedTask[]> {
   const named = new Set(said.flatMap(({ message }) => message.referenceTaskIds ?? []));
-  if (named.size === 0) return [];
   const ids = [...named].filter((id) => isUuid(id) && id !== taskId).slice(-maxReferences);
   const found = await Promise.all(
     ids.map((id) => readTask(db, { tenant, owner }, id, { includeHidden: true })),

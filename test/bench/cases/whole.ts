@@ -24,7 +24,7 @@ export const whole: Case = () =>
     };
     const blocking = async (url: string, seconds = 2) =>
       (await rig.load(sends(url, 'whole', {}, { seconds }))).perSecond;
-    await wholeTasks(rig, api.url, 30_000);
+    await wholeTasks(rig, api.url, 30_000); // about as long as the others
     await blocking(memory.url, warmUpSeconds);
     await blocking(postgres.url, warmUpSeconds);
     const seen = await alternate(

@@ -1,0 +1,58 @@
+/** The message of a task's status: that of its last progress, then that of its end, which is what the agent has answered. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openDatabase } from '#shared/db/database.ts';
+import { readTask } from '#shared/db/tasks.ts';
+import { writeTurns, type NewEvent, type TurnEnd } from '#shared/db/turns.ts';
+import { caller, claimedTask } from '../support/new-task.ts';
+import { testDatabase } from '../support/postgres.ts';
+
+const message = (text: string) => JSON.stringify({ messageId: text, role: 'ROLE_AGENT', parts: [{ text }] });
+const progress = (text: string): NewEvent => ({
+  kind: 'progress',
+  payload: '{}',
+  statusMessage: message(text),
+});
+const end = (text: string | null): TurnEnd => ({
+  kind: 'end',
+  state: 'TASK_STATE_COMPLETED',
+  payload: '{}',
+  payloadIfContinued: '{}',
+  statusAt: new Date().toISOString(),
+  message: text === null ? null : message(text),
+  direct: false,
+  error: null,
+});
+
+test('the message of the status is that of the last progress, and of the end', async (t) => {
+  const database = await testDatabase();
+  const { db, pool } = openDatabase({
+    url: database.url,
+    poolSize: 2,
+    applicationName: 'test',
+    onError: () => undefined,
+  });
+  t.after(async () => {
+    await pool.end();
+    await database.close();
+  });
+  const write = writeTurns(db, { bellGraceSeconds: 10 });
+  const shown = async (taskId: string) =>
+    (await readTask(db, caller, taskId))?.task.status.message?.messageId ?? null;
+  const answers = async () => (await pool.query(`select from messages where role = 'agent'`)).rowCount;
+  const chunk: NewEvent = { kind: 'artifact', payload: '{}', artifact: { artifactId: 'a' } };
+
+  const { lease } = await claimedTask(db);
+  await write({ lease, events: [progress('first'), progress('second'), chunk] });
+  assert.equal(await shown(lease.taskId), 'second');
+  assert.equal(await answers(), 0);
+  await write({ lease, events: [chunk] });
+  assert.equal(await shown(lease.taskId), 'second');
+  await write({ lease, events: [progress('third')], finish: end('done') });
+  assert.equal(await shown(lease.taskId), 'done');
+  assert.equal(await answers(), 1);
+
+  const { lease: silent } = await claimedTask(db);
+  await write({ lease: silent, events: [progress('first')], finish: end(null) });
+  assert.equal(await shown(silent.taskId), null);
+});
