@@ -108,6 +108,7 @@ test('kill -9 under load: steps in flight run once more, under their key, within
     stack.start('worker', { WORKER_NAME: 'first' }),
     stack.start('worker', { WORKER_NAME: 'second' }),
   ]);
+  await untilBothPull(stack);
   const plans = Array.from({ length: 30 }, () => 'step one\nstep slow 3000\nsay done');
   const tasks = await Promise.all(plans.map((plan) => stack.submit(plan)));
   let finished: string[] = [];
@@ -180,6 +181,7 @@ test('SIGTERM under load: the worker gives its turns back, and others go on with
     stack.start('worker', { WORKER_NAME: 'first' }),
     stack.start('worker', { WORKER_NAME: 'second' }),
   ]);
+  await untilBothPull(stack);
   const short = Array.from({ length: 8 }, (_, index) => `step short${index} 400`).join('\n');
   const plans = [
     ...Array.from({ length: 40 }, () => short),
@@ -342,6 +344,15 @@ async function publish(stack: Stack, taskId: string, turn: number): Promise<void
 /** Until the outbox is empty: every bell was taken by Pub/Sub. */
 async function untilRung(stack: Stack): Promise<void> {
   await until(async () => (await stack.pool.query(`select from outbox`)).rows.length === 0);
+}
+
+/** Until both workers have had a task: one that is ready may not pull yet, and the other would take all there is. */
+async function untilBothPull(stack: Stack): Promise<void> {
+  await until(async () => {
+    await stack.submit('wait 200');
+    const { rows } = await stack.pool.query(`select distinct worker from gates where lease_until > now()`);
+    return rows.length === 2;
+  });
 }
 
 async function until(condition: () => Promise<boolean>, boundMs = 10_000): Promise<void> {
