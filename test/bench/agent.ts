@@ -1,6 +1,7 @@
 /**
  * The agent that is measured: it does nothing, so that what is left is the system. The text of the message chooses:
- * `wait` runs until it is cancelled; `ticks <n>` reports progress n times, each time the present time.
+ * `wait` runs until it is cancelled; `ticks <n>` reports progress n times, each time the present time; `steps <n>` takes
+ * n durable steps, one after the other.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from 'longhaul/agent';
@@ -16,6 +17,8 @@ const agent: Agent = {
       await sleep(20, undefined, { signal });
       await turn.progress(String(performance.timeOrigin + performance.now()));
     }
+    const steps = word === 'steps' ? Number(count) : 0;
+    for (let step = 0; step < steps; step++) await turn.step('nothing', async () => null);
     return { state: 'TASK_STATE_COMPLETED' };
   },
 };

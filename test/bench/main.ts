@@ -9,7 +9,7 @@ import { accept } from './cases/accept.ts';
 import { coldStart, memory, sql } from './cases/costs.ts';
 import { getTask, listTasks } from './cases/reads.ts';
 import { webhooks } from './cases/webhooks.ts';
-import { events, latency, whole } from './cases/whole.ts';
+import { events, latency, steps, whole } from './cases/whole.ts';
 import { plot } from './plot.ts';
 import { startServer } from './rig.ts';
 import { isMet, type Case, type Figure } from './rounds.ts';
@@ -18,6 +18,7 @@ import { shown, table } from './table.ts';
 const cases: Record<string, Case> = {
   accept,
   whole,
+  steps,
   latency,
   events,
   getTask,

@@ -28,7 +28,7 @@ export interface Process {
 export interface Rig {
   readonly stack: Stack;
   service(kind: ServiceKind, env?: Record<string, string>): Promise<Process>;
-  peer(name: 'sdk' | 'floor' | 'graphile', env: Record<string, string>): Promise<Process>;
+  peer(name: 'sdk' | 'floor' | 'graphile' | 'dbos', env: Record<string, string>): Promise<Process>;
   /** An empty database on the same server. */
   emptyDatabase(): Promise<string>;
   /** Has the process that makes load do something. */
@@ -87,7 +87,9 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
         const probe = ['--expose-gc', '--import', path.join(here, 'probe.ts'), ...profile];
         return start(`services/${kind}/main.ts`, all, true, probe);
       },
-      peer: (name, env) => start(path.join(here, 'peers', `${name}.ts`), env, name === 'sdk'),
+      // What their own code is warned of is nothing that a reader of the figures can use.
+      peer: (name, env) =>
+        start(path.join(here, 'peers', `${name}.ts`), { NODE_NO_WARNINGS: '1', ...env }, name === 'sdk'),
       emptyDatabase: () => emptyDatabase(stack.databaseUrl),
       load: async (job) => {
         const answer = await loader.ask<{ seen?: Seen; error?: string }>(job);

@@ -4,6 +4,7 @@ import { migrateSdk, withRig, type Rig } from '../rig.ts';
 import { alternate, ms, perSecond, ratio, rounds, until, warmUpSeconds, type Case } from '../rounds.ts';
 
 const jobs = 10_000;
+const stepsEach = 5;
 
 export const whole: Case = () =>
   withRig(async (rig) => {
@@ -45,10 +46,37 @@ export const whole: Case = () =>
     ];
   });
 
-/** Sends so many tasks and waits until none is left to run. @returns tasks a second, from the first request on */
-export async function wholeTasks(rig: Rig, url: string, count: number): Promise<number> {
+/** Whole tasks whose turn takes durable steps that do nothing, beside workflows of an engine that has no front door. */
+export const steps: Case = () =>
+  withRig(async (rig) => {
+    const [api, , dbos] = await Promise.all([
+      rig.service('api'),
+      rig.service('worker', { WORKER_CONCURRENCY: '300' }),
+      rig.peer('dbos', { DATABASE_URL: await rig.emptyDatabase() }),
+    ]);
+    const workflows = async (count: number) =>
+      (await dbos.ask<{ perSecond: number }>({ count, steps: stepsEach, atOnce: 500 })).perSecond;
+    const tasks = (count: number) => wholeTasks(rig, api.url, count, `steps ${stepsEach}`);
+    await tasks(10_000);
+    await workflows(2_000);
+    const seen = await alternate({ longhaul: () => tasks(3_000), dbos: () => workflows(1_000) }, rounds);
+    return [
+      perSecond(`Longhaul, tasks of ${stepsEach} steps`, seen.longhaul),
+      perSecond(`DBOS, workflows of ${stepsEach} steps`, seen.dbos),
+      perSecond('Longhaul, steps', seen.longhaul * stepsEach),
+      perSecond('DBOS, steps', seen.dbos * stepsEach),
+    ];
+  });
+
+/**
+ * Sends so many tasks and waits until none is left to run.
+ *
+ * @param text what the agent is to do
+ * @returns tasks a second, from the first request on
+ */
+export async function wholeTasks(rig: Rig, url: string, count: number, text = ''): Promise<number> {
   const from = performance.now();
-  await rig.load(sends(url, '', { returnImmediately: true }, { count }));
+  await rig.load(sends(url, text, { returnImmediately: true }, { count }));
   await until(async () => {
     const { rows } = await rig.stack.pool.query('select from gates where state_class = 0 limit 1');
     return rows.length === 0;
