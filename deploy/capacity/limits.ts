@@ -14,7 +14,10 @@ export const limits = {
   databaseCpus: [2, 4, 8, 16, 32, 64, 96, 128],
 } as const;
 
-/** What one instance of the manifests' size bears; below what `npm run bench` shows, and worth measuring with a load of one's own. */
+/**
+ * What one instance of the manifests' size bears; below what `npm run bench` shows, and worth measuring with a load of
+ * one's own.
+ */
 export const rates = {
   apiRequestsPerSecond: 300,
   turnsPerSecond: 50,

@@ -13,8 +13,8 @@ import { messageOf, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consume.ts';
 
 /**
- * Bells that wait for a slot or for the answer to their claim at most. More would be kept from workers that have a slot; fewer, and
- * a worker that has many waits for Pub/Sub between its claims.
+ * Bells that wait for a slot or for the answer to their claim at most. More would be kept from workers that have a
+ * slot; fewer, and a worker that has many waits for Pub/Sub between its claims.
  */
 const maxPrefetch = 500;
 

@@ -17,8 +17,9 @@
  * the queue is then one of tasks that were cancelled or are late, and nobody waits for those. So a long task is not
  * overtaken for ever, and a place that nobody comes for costs nothing.
  *
- * A model that asks for patience moves `requests_at` for all, and what it refused so is not refunded. A call of a model without a quota costs no time, and only
- * that patience counts: those who wait for its end are spread over the time after it.
+ * A model that asks for patience moves `requests_at` for all, and what it refused so is not refunded. A call of a model
+ * without a quota costs no time, and only that patience counts: those who wait for its end are spread over the time
+ * after it.
  */
 import { sql } from 'kysely';
 import { combine } from './combiner.ts';

@@ -82,10 +82,10 @@ const maxEarlier = 500;
 const maxEarlierBytes = 8 * 1024 * 1024;
 
 /**
- * The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. What else is asked of the tasks of
- * the context is a test of truth, so that they are found by the context and by nothing else (see prepared.ts). Every task
- * has a message: the newest turns are of as many tasks at most, beside the task itself. At the first claim (fence 1) no step was
- * recorded.
+ * The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. What else is asked of the
+ * tasks of the context is a test of truth, so that they are found by the context and by nothing else (see prepared.ts).
+ * Every task has a message: the newest turns are of as many tasks at most, beside the task itself. At the first claim
+ * (fence 1) no step was recorded.
  */
 export const storedInput = sql`
   t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,

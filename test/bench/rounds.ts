@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Until V8 has compiled what runs often, as it has in a process that lives for hours; for every contestant alike. What runs once for
- * a set of a hundred takes that long.
+ * Until V8 has compiled what runs often, as it has in a process that lives for hours; for every contestant alike. What
+ * runs once for a set of a hundred takes that long.
  */
 export const warmUpSeconds = 8;
 

@@ -13,7 +13,10 @@ export type ModelRecord = {
   finishMessage: string | null;
   /** Set where the prompt was refused. */
   blockReason: string | null;
-  /** What the answer rests on (`groundingMetadata`, `urlContextMetadata`, `citationMetadata`), where a tool of Gemini's was used. */
+  /**
+   * What the answer rests on (`groundingMetadata`, `urlContextMetadata`, `citationMetadata`), where a tool of Gemini's
+   * was used.
+   */
   sources?: JsonObject;
   /** Token counts by the names of `usageMetadata`, and the model that answered. */
   usage: JsonObject;

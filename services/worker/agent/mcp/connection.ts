@@ -4,8 +4,8 @@
  *   none ──first use──▶ opening ──▶ open ──lost, idle, closed──▶ none
  *
  * A call that certainly did not reach the server (its session is gone, nobody listens) is made again on a new
- * connection, for some seconds. One whose connection was lost on the way may have been done: it is made again only where its tool
- * says that this does no harm; else the caller is told that nobody knows.
+ * connection, for some seconds. One whose connection was lost on the way may have been done: it is made again only
+ * where its tool says that this does no harm; else the caller is told that nobody knows.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallToolResult, Tool } from '@modelcontextprotocol/client';
