@@ -12,7 +12,8 @@ import { Client } from 'pg';
 import { migrateToLatest } from '#shared/db/migrate.ts';
 import { startPostgres } from '../../services/local/postgres.ts';
 import { serverVariable } from '../support/test-server.ts';
-import { freePort, startStack, type ServiceKind, type Stack } from '../support/stack.ts';
+import { freePort } from '../support/ports.ts';
+import { startStack, type ServiceKind, type Stack } from '../support/stack.ts';
 import type { Job, Seen } from './jobs.ts';
 
 export interface Process {

@@ -13,10 +13,10 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulator,
 } from '../../services/local/cloud-tasks-emulator/server.ts';
-import { freePort } from '../../services/local/ports.ts';
 import { startPostgres, type Postgres } from '../../services/local/postgres.ts';
 import type { FateOf } from '../../services/local/pubsub-emulator/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
+import { freePort } from '../support/ports.ts';
 import { runNode, type Running } from '../support/processes.ts';
 
 export type Kind = 'api' | 'worker' | 'dispatcher';
@@ -58,13 +58,14 @@ export async function startSystem(options: Options): Promise<System> {
   const parent = { after: (close: () => unknown) => void closers.push(close) };
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-chaos-'));
   chmodSync(dir, 0o711);
-  let postgres: Postgres = await startPostgres({ dataDir: dir });
+  // Those of whatever is stopped and comes back on the same one.
+  const [postgresPort, pubsubPort, tasksPort] = await Promise.all([freePort(), freePort(), freePort()]);
+  let postgres: Postgres = await startPostgres({ dataDir: dir, port: postgresPort });
   await migrateToLatest(postgres);
   const pool = new Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 2_000 });
   pool.on('error', () => undefined);
-  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: 0, fateOf: options.fateOf });
-  let tasks: CloudTasksEmulator = await startCloudTasksEmulator({ port: 0 });
-  const ports = { pubsub: Number(pubsub.host.split(':')[1]), tasks: tasks.port, postgres: postgres.port };
+  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+  let tasks: CloudTasksEmulator = await startCloudTasksEmulator({ port: tasksPort });
   const [first, second, dispatcher] = await Promise.all([freePort(), freePort(), freePort()]);
   const apiUrls = [first, second].map((port) => `http://127.0.0.1:${port}`);
 
@@ -72,7 +73,7 @@ export async function startSystem(options: Options): Promise<System> {
     DATABASE_URL: postgres.url,
     GOOGLE_CLOUD_PROJECT: 'longhaul-chaos',
     PUBSUB_EMULATOR_HOST: pubsub.host,
-    CLOUD_TASKS_EMULATOR_HOST: `127.0.0.1:${ports.tasks}`,
+    CLOUD_TASKS_EMULATOR_HOST: `127.0.0.1:${tasksPort}`,
     DISPATCHER_URL: `http://127.0.0.1:${dispatcher}`,
     GOOGLE_GEMINI_BASE_URL: options.modelUrl,
     GEMINI_API_KEY: 'offline',
@@ -170,7 +171,7 @@ export async function startSystem(options: Options): Promise<System> {
       // Processes of the server that was killed may hold its memory for a moment.
       for (let attempt = 0; ; attempt++) {
         try {
-          postgres = await startPostgres({ dataDir: dir, port: ports.postgres });
+          postgres = await startPostgres({ dataDir: dir, port: postgresPort });
           return;
         } catch (error) {
           if (attempt === 20) throw error;
@@ -181,13 +182,13 @@ export async function startSystem(options: Options): Promise<System> {
     restartPubSub: async (downMs) => {
       await pubsub.close();
       await sleep(downMs);
-      pubsub = await startPubSubEmulator({ port: ports.pubsub, fateOf: options.fateOf });
+      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
       await provision();
     },
     restartCloudTasks: async (downMs) => {
       await tasks.close();
       await sleep(downMs);
-      tasks = await startCloudTasksEmulator({ port: ports.tasks });
+      tasks = await startCloudTasksEmulator({ port: tasksPort });
       await provision();
     },
     close: async () => {

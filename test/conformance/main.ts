@@ -8,7 +8,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { exportJWK, generateKeyPair } from 'jose';
 import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
-import { freePort, startStack } from '../support/stack.ts';
+import { freePort } from '../support/ports.ts';
+import { startStack } from '../support/stack.ts';
 import { takeTurns, takeTurnsOverHttp, takeTurnsOverHttp2 } from './proxy.ts';
 
 interface Offer {

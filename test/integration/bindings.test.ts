@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { status as Status } from '@grpc/grpc-js';
 import { replayExtension } from '../../services/api/replay.ts';
-import { freePort } from '../../services/local/ports.ts';
+import { freePort } from '../support/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../support/raw-bindings.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startStack } from '../support/stack.ts';

@@ -15,8 +15,8 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { createRemoteJWKSet, exportJWK, generateKeyPair, type JWK } from 'jose';
-import { freePort } from '../../services/local/ports.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../support/api-keys.ts';
+import { freePort } from '../support/ports.ts';
 import { startStack, type Stack } from '../support/stack.ts';
 
 const cardPath = '/.well-known/agent-card.json';

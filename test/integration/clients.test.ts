@@ -12,7 +12,7 @@ import {
 } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
-import { freePort } from '../../services/local/ports.ts';
+import { freePort } from '../support/ports.ts';
 import { startReceiver, type Received } from '../support/receiver.ts';
 import { startStack } from '../support/stack.ts';
 

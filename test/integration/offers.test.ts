@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { freePort } from '../../services/local/ports.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
+import { freePort } from '../support/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest } from '../support/raw-bindings.ts';
 import { startStack } from '../support/stack.ts';
 

@@ -18,6 +18,7 @@ import { Client } from 'pg';
 import { findPackage, postgresBinaries } from '../../services/local/postgres-binaries.ts';
 import { startPostgres } from '../../services/local/postgres.ts';
 import { canEnter, nobody } from '../../services/local/system-user.ts';
+import { freePort } from '../support/ports.ts';
 import { isAlive, runNode, untilGone, userOf } from '../support/processes.ts';
 
 const holder = fileURLToPath(new URL('../support/postgres-holder.ts', import.meta.url));
@@ -49,7 +50,7 @@ test(
   { timeout },
   async (t) => {
     const dataDir = tempDir(t);
-    const first = await startPostgres({ dataDir });
+    const first = await startPostgres({ dataDir, port: await freePort() });
     await query(first.url, 'CREATE TABLE kept (n int)');
     await query(first.url, 'INSERT INTO kept VALUES (1)');
     assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../services/local/ports.ts';
+import { freePort } from '../support/ports.ts';
 import { isAlive, runNode, untilGone, type Running } from '../support/processes.ts';
 import type { FakeChild } from '../support/supervisor-holder.ts';
 

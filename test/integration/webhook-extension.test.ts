@@ -6,10 +6,11 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { freePort } from '../support/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest } from '../support/raw-bindings.ts';
 import { startReceiver, type Received } from '../support/receiver.ts';
 import { signingJwk } from '../support/signing.ts';
-import { freePort, startStack, type Stack } from '../support/stack.ts';
+import { startStack, type Stack } from '../support/stack.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field, as a client would
 type Json = any;

@@ -6,8 +6,9 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { PubSub } from '@google-cloud/pubsub';
 import { PassThroughClient } from 'google-auth-library';
+import { freePort } from '../support/ports.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { freePort, isCompleted, startStack } from '../support/stack.ts';
+import { isCompleted, startStack } from '../support/stack.ts';
 
 const schedule = 'https://longhaul.dev/ext/schedule/v1';
 

@@ -9,7 +9,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { aliceKey, apiKeysEnv, bobKey } from '../support/api-keys.ts';
-import { freePort, startStack, type JsonRpcAnswer } from '../support/stack.ts';
+import { freePort } from '../support/ports.ts';
+import { startStack, type JsonRpcAnswer } from '../support/stack.ts';
 
 const seed = Number(process.env['MODEL_SEED'] ?? 20_261_122);
 const replay = 'https://longhaul.dev/ext/replay/v1';

@@ -5,7 +5,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort, isCompleted, startStack, type Stack } from '../support/stack.ts';
+import { freePort } from '../support/ports.ts';
+import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 
 /** Cloud Run kills what is still there ten seconds after SIGTERM. */
 const graceMs = 10_000;

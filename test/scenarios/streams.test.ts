@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { test } from 'node:test';
-import { freePort, isCompleted, startStack } from '../support/stack.ts';
+import { freePort } from '../support/ports.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { isCompleted, startStack } from '../support/stack.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';
 

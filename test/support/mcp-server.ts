@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { freePort } from './ports.ts';
 
 const require = createRequire(import.meta.url);
 export const everythingFile = path.join(
@@ -124,12 +125,4 @@ async function startEverything(port: number): Promise<ChildProcess> {
     child.once('exit', () => reject(new Error(`the MCP server ended: ${said}`)));
   });
   return child;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -6,8 +6,8 @@ import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { runGuarded } from '../../services/local/guard.ts';
-import { freePort } from '../../services/local/ports.ts';
 import { databaseUser } from '../../services/local/system-user.ts';
+import { freePort } from './ports.ts';
 
 export interface PgBouncer {
   readonly port: number;

@@ -3,7 +3,6 @@
  * model, and the three services as processes of their own, to be started, killed and multiplied at will.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createServer } from 'node:net';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { Pool } from 'pg';
 import {
@@ -13,6 +12,7 @@ import {
 import type { Brain } from '../../services/local/offline-model/brain.ts';
 import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
+import { freePort } from './ports.ts';
 import { testDatabase } from './postgres.ts';
 import { runNode, type Cleanup, type Running } from './processes.ts';
 
@@ -69,15 +69,15 @@ export async function startStack(
   extra: Record<string, string> = {},
   brain?: Brain,
 ): Promise<Stack> {
-  const [database, tasks, model, port, dispatcherPort] = await Promise.all([
+  const [database, tasks, model, port, dispatcherPort, pubsubPort] = await Promise.all([
     testDatabase(),
     startCloudTasksEmulator({ port: 0 }),
     startOfflineModel({ port: 0, ...(brain && { brain }) }),
     freePort(),
     freePort(),
+    freePort(),
   ]);
-  let pubsub: PubSubEmulator | undefined = await startPubSubEmulator({ port: 0 });
-  const pubsubPort = Number(pubsub.host.split(':')[1]);
+  let pubsub: PubSubEmulator | undefined = await startPubSubEmulator({ port: pubsubPort });
   const pool = new Pool({ connectionString: database.url, max: 4 });
   pool.on('error', () => undefined);
   const apiUrl = `http://127.0.0.1:${port}`;
@@ -178,11 +178,3 @@ export async function startStack(
 }
 
 export const isCompleted = (task: TaskJson): boolean => task.status.state === 'TASK_STATE_COMPLETED';
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}

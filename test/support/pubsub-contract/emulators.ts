@@ -5,11 +5,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../ports.ts';
 
 export interface RunningEmulator {
   host: string;
@@ -101,13 +101,4 @@ function firstLine(child: ChildProcess, text: string): Promise<string> {
 function pathOf(command: string): string | undefined {
   const directories = (process.env.PATH ?? '').split(delimiter);
   return directories.map((directory) => join(directory, command)).find((path) => existsSync(path));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
