@@ -42,6 +42,8 @@ export interface Stack {
   stopPubSub(): Promise<void>;
   /** Comes back on the same port, empty, with its topics. */
   startPubSub(): Promise<void>;
+  /** As if the leases that all of a kind, who have been killed, still held had run out. */
+  endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
   rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
   /** Sends a text and returns the task at once. */
@@ -142,6 +144,19 @@ export async function startStack(
     startPubSub: async () => {
       pubsub = await startPubSubEmulator({ port: pubsubPort });
       await provision();
+    },
+    endLeases: async (kind) => {
+      await pool.query(
+        kind === 'worker'
+          ? `update gates set lease_until = now() - interval '1 second', bell_at = least(bell_at, now())
+             where lease_until is not null`
+          : `with ended as (
+               update webhook_configs set lease_until = now() - interval '1 second' where lease_until is not null
+               returning task_id, id
+             )
+             update deliveries d set bell_at = least(bell_at, now())
+             from ended where d.task_id = ended.task_id and d.config_id = ended.id`,
+      );
     },
     client: () => new ClientFactory().createFromUrl(apiUrl),
     rpc: async (method, params, headers = {}) => {
