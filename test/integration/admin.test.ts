@@ -12,7 +12,7 @@ import { startDispatchers } from '../support/dispatchers.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { caller, connect, startTask, until, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 30_000;
+const timeout = 60_000;
 
 async function admin(t: TestContext, env: Record<string, string>, ...args: string[]) {
   const running = runNode(t, ['services/admin/main.ts', ...args], { env });

@@ -231,7 +231,7 @@ test('the door', async (t) => {
     assert.equal((await open(bobKey)).status, 200);
     assert.equal((await open(bobKey)).status, 429, 'the process has three');
     mine[0]?.close();
-    const deadline = performance.now() + 5000;
+    const deadline = performance.now() + 30_000;
     while ((await open(aliceKey)).status !== 200) assert.ok(performance.now() < deadline, 'never given back');
   });
 

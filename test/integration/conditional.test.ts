@@ -167,7 +167,7 @@ test('conditional reads', async (t) => {
     const began = performance.now();
     await cancel(taskId);
     assert.deepEqual(await waiting, { notModified: false, headers: { 'preference-applied': 'wait=30' } });
-    assert.ok(performance.now() - began < 5000);
+    assert.ok(performance.now() - began < 20_000);
   });
 
   await t.test('it is answered "not modified" when the time is over, or the client has gone', async () => {

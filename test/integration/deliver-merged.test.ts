@@ -9,7 +9,7 @@ import { openTestDatabase, startTask, webhookTo } from '../support/webhooks.ts';
 const db = await openTestDatabase();
 
 for (const events of ['all', 'state'] as const) {
-  test(`while a config waits, chunks and progress merge (${events})`, { timeout: 20_000 }, async (t) => {
+  test(`while a config waits, chunks and progress merge (${events})`, { timeout: 60_000 }, async (t) => {
     const receiver = await startReceiver(t);
     const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.05, 0.05, 0.05] });
     const gate = Promise.withResolvers<void>();

@@ -12,7 +12,7 @@ import { startDispatchers } from '../support/dispatchers.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { openTestDatabase, startTask, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../..');
 const pages = ['README.md', 'docs/webhooks.md'];
 const db = await openTestDatabase();

@@ -47,7 +47,7 @@ test('both images run node as process 1, without rights, on port 8080', () => {
   assert.ok(!isSentToBuilder('.longhaul/encryption.key'));
 });
 
-test('a task and its webhook, by the files of the images alone', { timeout: 60_000 }, async (t) => {
+test('a task and its webhook, by the files of the images alone', { timeout: 120_000 }, async (t) => {
   buildImage(api, path.join(dir, 'api'));
   buildImage(worker, path.join(dir, 'worker'));
   for (const image of ['api', 'worker']) {

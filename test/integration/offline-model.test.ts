@@ -254,7 +254,7 @@ test('a script that is not valid is refused, naming the place', async () => {
   assert.match(await response.text(), /0\.reactions\.0/);
 });
 
-test('notes a client that goes away while it waits', { timeout: 5000 }, async () => {
+test('notes a client that goes away while it waits', { timeout: 60_000 }, async () => {
   offline.script([{ match: 'wait', reactions: [{ hang: true }] }]);
   const abort = new AbortController();
   const asked = ask('wait', { abortSignal: abort.signal });
@@ -264,7 +264,7 @@ test('notes a client that goes away while it waits', { timeout: 5000 }, async ()
   while (offline.log()[0]?.aborted !== true) await new Promise((resolve) => setImmediate(resolve));
 });
 
-test('two thousand requests wait at the same time', { timeout: 20_000 }, async () => {
+test('two thousand requests wait at the same time', { timeout: 90_000 }, async () => {
   offline.script([{ match: 'patience', reactions: [{ delayMs: 1000 }], repeat: true }]);
   const url = new URL(`/v1beta/models/${model}:generateContent`, offline.url);
   const body = JSON.stringify({ contents: [{ role: 'user', parts: [{ text: 'patience' }] }] });
@@ -276,7 +276,7 @@ test('two thousand requests wait at the same time', { timeout: 20_000 }, async (
 
 test(
   'as a process: ready line with the port, script and log over HTTP, end on SIGTERM',
-  { timeout: 10_000 },
+  { timeout: 60_000 },
   async () => {
     const main = new URL('../../services/local/offline-model/main.ts', import.meta.url).pathname;
     const child = spawn(process.execPath, [main], {

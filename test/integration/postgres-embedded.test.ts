@@ -23,7 +23,7 @@ import { isAlive, runNode, untilGone, userOf } from '../support/processes.ts';
 
 const holder = fileURLToPath(new URL('../support/postgres-holder.ts', import.meta.url));
 const isRoot = process.getuid?.() === 0;
-const timeout = 30_000;
+const timeout = 60_000;
 
 function tempDir(t: TestContext): string {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-test-'));
@@ -117,7 +117,7 @@ test(
     assert.ok(!isAlive(pid));
     const last = serverPid(dataDir);
     await next.stop();
-    await untilGone([last], 1000);
+    await untilGone([last], 10_000);
   },
 );
 

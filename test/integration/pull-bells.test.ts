@@ -12,7 +12,7 @@ import { testDatabase } from '../support/postgres.ts';
 import { Inbox } from '../support/pubsub-contract/inbox.ts';
 import { Kit } from '../support/pubsub-contract/kit.ts';
 
-test('a worker has as many bells under way as it has slots', { timeout: 20_000 }, async (t) => {
+test('a worker has as many bells under way as it has slots', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
   const database = await testDatabase();

@@ -21,7 +21,7 @@ test('without a secret in it, the environment is taken as it is', async () => {
 
 test(
   'keys are renewed while the service runs: what was sealed before still opens',
-  { timeout: 20_000 },
+  { timeout: 60_000 },
   async (t) => {
     const manager = await startSecretManager(t);
     const [one, two] = [key('one'), key('two')];
@@ -78,7 +78,7 @@ test(
   },
 );
 
-test('a numbered version is read once', { timeout: 20_000 }, async (t) => {
+test('a numbered version is read once', { timeout: 60_000 }, async (t) => {
   const manager = await startSecretManager(t);
   const pinned = 'projects/p/secrets/alloy_db_pass/versions/3';
   manager.set(pinned, 'value');

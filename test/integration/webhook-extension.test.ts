@@ -290,9 +290,9 @@ async function rest(stack: Stack, path: string, body?: object): Promise<{ status
 }
 
 async function until(state: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 15_000;
+  const deadline = performance.now() + 60_000;
   while (!(await state())) {
-    if (performance.now() > deadline) throw new Error(`not within 15 s: ${state.toString()}`);
+    if (performance.now() > deadline) throw new Error(`not within 60 s: ${state.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -11,7 +11,7 @@ import { startDispatchers } from '../support/dispatchers.ts';
 import { startReceiver, type Received } from '../support/receiver.ts';
 import { openTestDatabase, startTask, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const issuer = 'https://agent.example.com';
 const db = await openTestDatabase();
 

@@ -363,7 +363,7 @@ test('a client that leaves ends its call, in every binding', async (t) => {
   const metadata = new Metadata();
   metadata.set('a2a-version', '1.0');
   const error = await new Promise<ServiceError>((resolve) =>
-    client['getTask'](taskRequest('late'), metadata, { deadline: Date.now() + 200 }, resolve),
+    client['getTask'](taskRequest('late'), metadata, { deadline: Date.now() + 2_000 }, resolve),
   );
   assert.equal(error.code, 4);
   await gone.get('late')!.promise;

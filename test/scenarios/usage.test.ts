@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
-test('from the step to the client, and to the limit of the day', { timeout: 60_000 }, async (t) => {
+test('from the step to the client, and to the limit of the day', { timeout: 150_000 }, async (t) => {
   const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
   writeFileSync(
     agentFile,

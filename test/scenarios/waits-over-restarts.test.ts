@@ -27,7 +27,7 @@ const brain: Brain = ({ contents }) => {
 };
 
 // [AUTH-INTASK-001] [AUTH-INTASK-002] [AUTH-INTASK-003]
-test('asked, approved and finished, each in other processes', { timeout: 60_000 }, async (t) => {
+test('asked, approved and finished, each in other processes', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
   const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
   writeFileSync(

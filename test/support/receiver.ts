@@ -58,7 +58,7 @@ export async function startReceiver(t: TestContext): Promise<Receiver> {
     },
     answerBy: (next) => (answer = next),
     events: () => received.map(({ headers }) => Number(headers['longhaul-event'])),
-    count: (wanted, boundMs = 15_000) =>
+    count: (wanted, boundMs = 60_000) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           waiting.delete(look);

@@ -46,7 +46,7 @@ export interface Stack {
   endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
   rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
-  /** Sends a text and returns the task at once. */
+  /** Sends a text and returns the task at once. Who is told to come again in a few seconds does. */
   submit(
     text: string,
     more?: { message?: object; configuration?: object; metadata?: object },
@@ -115,6 +115,22 @@ export async function startStack(
     if (code !== 0) throw new Error(`provisioning failed:\n${output()}`);
   }
 
+  const post = (method: string, params: object, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`${apiUrl}/a2a/jsonrpc`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+    });
+
+  async function patientRpc(method: string, params: object): Promise<JsonRpcAnswer> {
+    for (let tries = 1; ; tries++) {
+      const response = await post(method, params);
+      const answer = (await response.json()) as JsonRpcAnswer;
+      if (response.status !== 503 || tries === 5) return answer;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get('retry-after'))));
+    }
+  }
+
   const stack: Stack = {
     databaseUrl: database.url,
     pool,
@@ -159,16 +175,9 @@ export async function startStack(
       );
     },
     client: () => new ClientFactory().createFromUrl(apiUrl),
-    rpc: async (method, params, headers = {}) => {
-      const response = await fetch(`${apiUrl}/a2a/jsonrpc`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
-        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-      });
-      return (await response.json()) as JsonRpcAnswer;
-    },
+    rpc: async (...call) => (await (await post(...call)).json()) as JsonRpcAnswer,
     submit: async (text, { message = {}, configuration = {}, metadata } = {}) => {
-      const { result, error } = await stack.rpc('SendMessage', {
+      const { result, error } = await patientRpc('SendMessage', {
         message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...message },
         configuration: { returnImmediately: true, ...configuration },
         ...(metadata !== undefined && { metadata }),
@@ -176,10 +185,10 @@ export async function startStack(
       if (error !== undefined) throw new Error(error.message);
       return result.task;
     },
-    until: async (taskId, wanted, boundMs = 20_000) => {
+    until: async (taskId, wanted, boundMs = 60_000) => {
       const deadline = performance.now() + boundMs;
       for (;;) {
-        const { result, error } = await stack.rpc('GetTask', { id: taskId });
+        const { result, error } = await patientRpc('GetTask', { id: taskId });
         if (error !== undefined) throw new Error(error.message);
         if (wanted(result)) return result;
         if (performance.now() > deadline) {

@@ -14,11 +14,11 @@ import type { TurnEndState } from '#shared/domain/task.ts';
 import { sealSecrets } from '#shared/webhooks/secrets.ts';
 import { beforeStop, testDatabase } from './postgres.ts';
 
-/** Waits for a state, at most 8 s. */
+/** Waits for a state, at most 20 s. */
 export async function until(state: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 8_000;
+  const deadline = performance.now() + 20_000;
   while (!(await state())) {
-    if (performance.now() > deadline) throw new Error(`not within 8 s: ${state.toString()}`);
+    if (performance.now() > deadline) throw new Error(`not within 20 s: ${state.toString()}`);
     await delay(5);
   }
 }

@@ -94,7 +94,7 @@ export async function startOtlpReceiver(t: Cleanup): Promise<OtlpReceiver> {
     spans,
     metrics,
     headers,
-    until: (wanted, boundMs = 15_000) =>
+    until: (wanted, boundMs = 60_000) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
           waiting.delete(look);
