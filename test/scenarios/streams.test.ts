@@ -16,7 +16,11 @@ interface Seen {
 }
 
 test('streams', async (t) => {
-  const stack = await startStack(t, { AGENT_MODULE: path.resolve('test/support/agents/scripted.ts') });
+  const tool = await startReceiver(t);
+  const stack = await startStack(t, {
+    AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'),
+    TEST_LOG_URL: tool.url,
+  });
   const otherPort = String(await freePort());
   const [, other] = await Promise.all([
     stack.start('api'),
@@ -30,6 +34,7 @@ test('streams', async (t) => {
     headers: Record<string, string> = {},
     door = 0,
     wanted = Number.POSITIVE_INFINITY,
+    begun = () => {},
   ): Promise<Seen[]> {
     const leave = new AbortController();
     const response = await fetch(`${doors[door]}/a2a/jsonrpc`, {
@@ -52,6 +57,7 @@ test('streams', async (t) => {
         const data = field('data');
         if (data === undefined) continue;
         seen.push({ id: Number(field('id')), data: JSON.parse(data) });
+        begun();
         if (seen.length === wanted) {
           leave.abort();
           return seen;
@@ -83,8 +89,11 @@ test('streams', async (t) => {
   await t.test(
     'a stream that breaks off goes on with the event after the last, on the other process',
     async () => {
-      const { id } = await stack.submit(story);
-      const first = await subscribe(id, { 'a2a-extensions': replay }, 0, 3);
+      // It is not at its end before the stream has begun.
+      const begun = Promise.withResolvers<number>();
+      tool.answerBy(() => begun.promise);
+      const { id } = await stack.submit(story.replace('wait 300', 'step held'));
+      const first = await subscribe(id, { 'a2a-extensions': replay }, 0, 3, () => begun.resolve(200));
       const last = first.at(-1)!.id!;
       const rest = await subscribe(id, { 'last-event-id': String(last) }, 1);
       assert.equal(rest[0]?.id, last);

@@ -31,7 +31,7 @@ async function submit(stack: Stack, text: string, url?: string): Promise<string>
   return result.task.id;
 }
 
-test('the spans and links of a task', { timeout: 60_000 }, async (t) => {
+test('the spans and links of a task', { timeout: 150_000 }, async (t) => {
   const [collector, server, webhook] = await Promise.all([
     startOtlpReceiver(t),
     startMcpServer(t),
@@ -70,7 +70,14 @@ mcpServers: { all: { url: "${server.url}" } }
     webhook.received
       .filter(({ body }) => body.includes('TASK_STATE_COMPLETED'))
       .map(({ headers }) => Number(headers['longhaul-event']))[0];
-  await collector.until(() => completed() !== undefined && ofTask('process longhaul-turns').length > 0);
+  // Each process tells of its own when it comes to it.
+  const counts = { SendMessage: 1, 'send longhaul-turns': 1, 'process longhaul-turns': 1, 'step model': 2 };
+  await collector.until(
+    () =>
+      Object.entries(counts).every(([name, count]) => ofTask(name).length >= count) &&
+      ofTask('POST webhook').some(({ attributes }) => attributes['longhaul.event'] === 1) &&
+      ofTask('send longhaul-webhooks').some(({ spanId }) => spanId === completed()?.links[0]?.spanId),
+  );
 
   const only = (name: string): SpanSeen => {
     const [span, ...others] = ofTask(name);
@@ -154,13 +161,10 @@ mcpServers: { all: { url: "${server.url}" } }
     assert.ok(collector.headers.every((headers) => headers['x-collector-key'] === 'sesame'));
   });
 
-  await t.test('a line of the log names its span, in the form of Cloud Logging', () => {
+  await t.test('a line of the log names its span, in the form of Cloud Logging', async () => {
     const turn = only('process longhaul-turns');
-    const line = worker.running
-      .output()
-      .split('\n')
-      .find((one) => one.includes('turn ended'));
-    const logged = JSON.parse(line ?? '{}') as Record<string, unknown>;
+    const [line] = await worker.running.line(/.*turn ended.*/);
+    const logged = JSON.parse(line) as Record<string, unknown>;
     assert.equal(logged['severity'], 'INFO');
     assert.equal(logged['logging.googleapis.com/trace'], `projects/longhaul-test/traces/${turn.traceId}`);
     assert.equal(logged['logging.googleapis.com/spanId'], turn.spanId);

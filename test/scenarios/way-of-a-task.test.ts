@@ -10,6 +10,8 @@ import {
   type SendMessageRequest,
   type Task,
 } from '@a2a-js/sdk';
+import { think } from '../../services/local/offline-model/brain.ts';
+import { lastUserText } from '../../services/local/offline-model/wire.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startStack } from '../support/stack.ts';
 
@@ -18,7 +20,11 @@ const text =
   'Ships rely on the lighthouse in winter. The brothers never saw a ship that did not rely on it.';
 
 test('the way of a task', async (t) => {
-  const stack = await startStack(t);
+  const followed = Promise.withResolvers<void>();
+  const stack = await startStack(t, {}, async (request) => {
+    if (lastUserText(request) === 'slowly') await followed.promise;
+    return think(request);
+  });
   await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   const client = await stack.client();
 
@@ -81,26 +87,32 @@ test('the way of a task', async (t) => {
   await t.test(
     'a cancelled task ends at once, and its call to the model is aborted within a second',
     async () => {
-      stack.model.script([{ match: 'think for ever', reactions: [{ hang: true }] }]);
-      const task = asTask(await client.sendMessage(send('think for ever', { returnImmediately: true })));
-      await until(() => stack.model.log().some((entry) => entry.lastUserText.includes('think for ever')));
-      const canceled = await client.cancelTask({ tenant: '', id: task.id, metadata: undefined });
-      assert.equal(canceled.status?.state, TaskState.TASK_STATE_CANCELED);
-      await until(
-        () =>
-          stack.model.log().some((entry) => entry.lastUserText.includes('think for ever') && entry.aborted),
-        1_500,
-      );
+      stack.model.script([{ match: 'think for ever', reactions: [{ hang: true }], repeat: true }]);
+      const took: number[] = [];
+      for (let round = 0; round < 5; round++) {
+        const words = `think for ever ${round}`;
+        const calls = () => stack.model.log().filter((entry) => entry.lastUserText === words);
+        const task = asTask(await client.sendMessage(send(words, { returnImmediately: true })));
+        await until(() => calls().length > 0);
+        const from = performance.now();
+        const canceled = await client.cancelTask({ tenant: '', id: task.id, metadata: undefined });
+        assert.equal(canceled.status?.state, TaskState.TASK_STATE_CANCELED);
+        await until(() => calls().some(({ aborted }) => aborted));
+        took.push(performance.now() - from);
+      }
+      // Most tell what it takes; the others also what else the machine does.
+      const median = took.toSorted((a, b) => a - b)[2]!;
+      assert.ok(median < 1_000, `aborted after ${took.join(', ')} ms`);
     },
   );
 
   await t.test('a subscription begins with the task as of now, and sees it to its end', async () => {
-    stack.model.script([
-      { match: 'slowly', reactions: [{ chunks: ['one ', 'two ', 'three'], chunkDelayMs: 200 }] },
-    ]);
     const task = asTask(await client.sendMessage(send('slowly', { returnImmediately: true })));
     const events: StreamResponse[] = [];
-    for await (const event of client.resubscribeTask({ tenant: '', id: task.id })) events.push(event);
+    for await (const event of client.resubscribeTask({ tenant: '', id: task.id })) {
+      followed.resolve();
+      events.push(event);
+    }
     assert.equal(events[0]?.payload?.$case, 'task');
     const last = events.at(-1)?.payload;
     assert.equal(last?.$case === 'statusUpdate' && last.value.status?.state, TaskState.TASK_STATE_COMPLETED);
@@ -214,7 +226,7 @@ function textOf(task: Task): string {
     .join('');
 }
 
-async function until(condition: () => boolean, boundMs = 10_000): Promise<void> {
+async function until(condition: () => boolean, boundMs = 30_000): Promise<void> {
   const deadline = performance.now() + boundMs;
   while (!condition()) {
     assert.ok(performance.now() < deadline, `not so within ${boundMs} ms`);
