@@ -43,16 +43,20 @@ test('push mode: a task of many seconds runs on requests of three, each step onc
   await Promise.all([stack.start('api'), stack.start('worker', { PORT: String(port) })]);
   const steps = Array.from({ length: 50 }, (_, index) => `step part${index} 100`).join('\n');
   const tasks = await Promise.all([1, 2, 3].map(() => stack.submit(`${steps}\nsay done`)));
-  for (const { id } of tasks) await stack.until(id, isCompleted, 60_000);
+  for (const { id } of tasks) await stack.until(id, isCompleted);
   const keys = tool.received.map((one) => one.body);
   assert.equal(new Set(keys).size, 150);
   const { rows } = await stack.pool.query(
-    `select min(fence) as raised, sum(attempts) as attempts from gates`,
+    `select min(fence) as raised, sum(fence)::int / 2 as requests, sum(attempts) as attempts from gates`,
   );
-  // From the last moment at which a step begins, it has more than four times what it takes: on a busy machine one may
+  // From the last moment at which a step begins, it has more than four times what it takes: on a busy machine some may
   // still be cut at the hard end of a request, and run once more.
-  assert.ok(keys.length <= 150 + tasks.length, `${keys.length} runs of 150 steps`);
-  assert.ok(rows[0].raised >= 4, 'each task took several requests'); // a claim raises the fence, and so does its end
+  const { raised, requests } = rows[0];
+  assert.ok(
+    keys.length <= 150 + (requests - 3) / 2,
+    `${keys.length} runs of 150 steps in ${requests} requests`,
+  );
+  assert.ok(raised >= 4, 'each task took several requests'); // a claim raises the fence, and so does its end
   assert.equal(Number(rows[0].attempts), 0);
 });
 
@@ -62,13 +66,16 @@ test('a task with a start time runs at that time, and one past its deadline fail
   await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   const startAt = new Date(Date.now() + 2_000);
   const later = await stack.submit('step later\nsay done', { metadata: { [schedule]: { startAt } } });
-  const late = await stack.submit('wait 20000', {
-    metadata: { [schedule]: { deadline: new Date(Date.now() + 1_500) } },
+  const late = await stack.submit('wait 120000', {
+    metadata: { [schedule]: { deadline: new Date(Date.now() + 2_500) } },
     configuration: { taskPushNotificationConfig: { url: receiver.url } },
   });
   const failed = await stack.until(late.id, (task) => task.status.state === 'TASK_STATE_FAILED');
   assert.match(failed.status.message.parts[0].text, /deadline/);
-  assert.match((await receiver.count(3))[2]!.body, /deadline/);
+  // On a busy machine it may not have begun by then, and so has an event less.
+  const isTold = (): boolean =>
+    receiver.received.some(({ body }) => /deadline of this task has passed/.test(body));
+  while (!isTold()) await receiver.count(receiver.received.length + 1);
   await stack.until(later.id, isCompleted);
   assert.equal(tool.received.length, 1);
   assert.ok(Date.now() >= startAt.getTime());
@@ -85,7 +92,7 @@ test('limits of the definition: a step or a turn that takes too long fails with 
     return file;
   };
   const short = limited('short.yaml', '  stepSeconds: 1\n  turnSeconds: 3\n  taskSeconds: 3600\n');
-  const { stack, tool } = await scripted(t, { MAX_ATTEMPTS: '1', DRAIN_SECONDS: '1.5' });
+  const { stack } = await scripted(t, { MAX_ATTEMPTS: '1', DRAIN_SECONDS: '1.5' });
   const [api, worker] = await Promise.all([stack.start('api', { AGENT_FILE: short }), stack.start('worker')]);
   const expected: [string, RegExp][] = [
     ['step slow 60000', /a step took longer than 1 s/],
@@ -105,8 +112,8 @@ test('limits of the definition: a step or a turn that takes too long fails with 
   // A turn's time runs on from one worker to the next.
   await api.kill('SIGTERM');
   await stack.start('api', { AGENT_FILE: limited('long.yaml', '  turnSeconds: 600\n') });
-  const handed = await stack.submit('step one\nwait 60000');
-  await tool.count(2);
+  const handed = await stack.submit('step one\nprogress waits\nwait 60000');
+  await stack.until(handed.id, (task) => task.status.message !== undefined);
   await worker.kill('SIGTERM');
   await stack.pool.query(`update steps set started_at = now() - interval '10 minutes'`);
   await stack.start('worker');
@@ -115,10 +122,9 @@ test('limits of the definition: a step or a turn that takes too long fails with 
 });
 
 test('a task that waits for its caller for too long fails; old tasks are removed with all that is theirs', async (t) => {
-  const seconds = (count: number): string => String(count / 86_400);
   const { stack } = await scripted(t, {
     INTERRUPTED_EXPIRY_DAYS: '0.001',
-    RETENTION_DAYS: seconds(2),
+    RETENTION_DAYS: '1',
     IDEMPOTENCY_WINDOW_SECONDS: '1',
   });
   await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -139,8 +145,10 @@ test('a task that waits for its caller for too long fails; old tasks are removed
     'outbox',
     'deliveries',
   ];
-  await stack.submit('step one\nsay done');
-  const deadline = performance.now() + 20_000;
+  const done = await stack.submit('step one\nsay done');
+  await stack.until(done.id, isCompleted);
+  await stack.pool.query(`update gates set bell_at = now() - interval '2 days'`); // a day after they are to go
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const counts = await Promise.all(
       tables.map(async (table) => (await stack.pool.query(`select from ${table}`)).rowCount),
