@@ -1,6 +1,6 @@
 /** The ledger on a real PostgreSQL: every call of a model that is recorded is counted, and once. */
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { claimTurns } from '#shared/db/claim.ts';
 import { readLedger, removeLedgerOf, spentTodayReader } from '#shared/db/ledger.ts';
 import { readTask } from '#shared/db/tasks.ts';
@@ -9,12 +9,12 @@ import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
 import { usage } from '../../services/admin/usage.ts';
 import { caller, claimedTask } from '../support/new-task.ts';
-import { testDatabase } from '../support/postgres.ts';
+import { beforeStop, testDatabase } from '../support/postgres.ts';
 import { connect } from '../support/webhooks.ts';
 
 const database = await testDatabase();
 const db = connect(database.url);
-after(() => db.destroy().then(() => database.close()));
+beforeStop(() => db.destroy().then(() => database.close()));
 
 const write = writeTurns(db, { bellGraceSeconds: 10 });
 const spentToday = spentTodayReader(db);

@@ -1,6 +1,6 @@
 /** Lists of tasks: the right ones in the right order by every filter, and pages that cost the same among very many. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { listTasks, type ListCursor, type ListFilter } from '#shared/db/list-tasks.ts';
@@ -8,7 +8,7 @@ import { removeTasksOf } from '#shared/db/retention.ts';
 import type { Database } from '#shared/db/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
-import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { beforeStop, testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const count = 20_000;
 /** Tasks of an owner who has few beside the others. */
@@ -70,7 +70,7 @@ before(async () => {
   }
   await pool.query('analyze tasks, gates');
 });
-after(async () => {
+beforeStop(async () => {
   await db.destroy();
   await database.close();
 });

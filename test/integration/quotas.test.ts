@@ -1,16 +1,16 @@
 /** Quotas on a real PostgreSQL: all workers together begin no more calls than a minute allows, and nobody is forgotten. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { sql } from 'kysely';
 import { modelQuotas, type ModelCall, type QuotaAnswer } from '#shared/db/quotas.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { testDatabase } from '../support/postgres.ts';
+import { beforeStop, testDatabase } from '../support/postgres.ts';
 import { connect } from '../support/webhooks.ts';
 
 const database = await testDatabase();
 const db = connect(database.url);
-after(() => db.destroy().then(() => database.close()));
+beforeStop(() => db.destroy().then(() => database.close()));
 const quotas = modelQuotas(db);
 
 const perSecond = 10;

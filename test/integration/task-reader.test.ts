@@ -1,7 +1,7 @@
 /** Reading for clients that poll: what is held is given again while the task is as it was, and to nobody else. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import type { Pool } from 'pg';
 import { acceptTasks } from '#shared/db/accept.ts';
 import { openDatabase, type Db } from '#shared/db/database.ts';
@@ -12,7 +12,7 @@ import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type TurnWrite } from '#shared/db/turns.ts';
 import { addUsage, noUsage } from '#shared/domain/usage.ts';
 import { caller, newTask } from '../support/new-task.ts';
-import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { beforeStop, testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const options = { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 };
 const messageOf = (text: string) =>
@@ -30,7 +30,7 @@ before(async () => {
     onError: () => undefined,
   }));
 });
-after(async () => {
+beforeStop(async () => {
   await pool.end();
   await database.close();
 });
