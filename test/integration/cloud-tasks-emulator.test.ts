@@ -4,6 +4,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CloudTasksClient } from '@google-cloud/tasks';
 import { credentials, status } from '@grpc/grpc-js';
 import { createLocalJWKSet, jwtVerify } from 'jose';
@@ -16,7 +17,7 @@ import { retryDelay } from '../../services/local/cloud-tasks-emulator/settings.t
 // A stand-in asks for no credentials: keep the client from looking for any.
 process.env['METADATA_SERVER_DETECTION'] = 'none';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const location = 'projects/p/locations/us-central1';
 const queueName = `${location}/queues/q`;
 
@@ -80,7 +81,6 @@ test('a task reaches its target at once, as it was made, and is gone after 2xx',
   const { client, target } = await start(t);
   await client.createQueue({ parent: location, queue: { name: queueName } });
   const name = `${queueName}/tasks/one`;
-  const before = performance.now();
   await client.createTask({
     parent: queueName,
     task: {
@@ -99,7 +99,6 @@ test('a task reaches its target at once, as it was made, and is gone after 2xx',
     },
   });
   await target.got(1);
-  assert.ok(performance.now() - before < 1000);
   const [request] = target.received;
   assert.equal(request!.method, 'PUT');
   assert.equal(request!.path, '/deliver?x=1');
@@ -114,6 +113,15 @@ test('a task reaches its target at once, as it was made, and is gone after 2xx',
   assert.equal(request!.headers['x-cloudtasks-taskexecutioncount'], '0');
   assert.ok(Math.abs(Number(request!.headers['x-cloudtasks-tasketa']) - Date.now() / 1000) < 5);
   await untilGone(client, name);
+  const took: number[] = [];
+  for (let round = 2; round < 7; round++) {
+    const before = performance.now();
+    await client.createTask({ parent: queueName, task: { httpRequest: { url: target.url } } });
+    await target.got(round);
+    took.push(performance.now() - before);
+  }
+  // The quickest tells what it takes; the others also what else the machine does.
+  assert.ok(Math.min(...took) < 250, `each took ${Math.min(...took)} ms or more`);
 });
 
 async function untilGone(client: CloudTasksClient, name: string): Promise<void> {
@@ -128,7 +136,8 @@ async function untilGone(client: CloudTasksClient, name: string): Promise<void> 
 }
 
 test('a name stays used while its task lives and for a while after', { timeout }, async (t) => {
-  const { client, target } = await start(t, { dedupMs: 300 });
+  const dedupMs = 2_000;
+  const { client, target } = await start(t, { dedupMs });
   await client.createQueue({ parent: location, queue: { name: queueName } });
   const task = { name: `${queueName}/tasks/same`, httpRequest: { url: target.url } };
   const later = { seconds: Math.floor(Date.now() / 1000) + 3600 };
@@ -144,9 +153,10 @@ test('a name stays used while its task lives and for a while after', { timeout }
       break;
     } catch (error) {
       assert.equal((error as { code: number }).code, status.ALREADY_EXISTS);
+      await sleep(20);
     }
   }
-  assert.ok(Date.now() - deletedAt >= 290);
+  assert.ok(Date.now() - deletedAt >= dedupMs - 10);
   await target.got(1);
   await untilGone(client, task.name);
   await assert.rejects(again(), { code: status.ALREADY_EXISTS });
@@ -159,8 +169,15 @@ test('a schedule time is kept, and what Cloud Tasks refuses is refused', { timeo
   await assert.rejects(create({ httpRequest }), { code: status.NOT_FOUND });
   await client.createQueue({ parent: location, queue: { name: queueName } });
 
-  const due = Date.now() + 400;
-  await create({ httpRequest, scheduleTime: { seconds: Math.floor(due / 1000), nanos: (due % 1000) * 1e6 } });
+  const late: number[] = [];
+  for (let round = 1; round <= 3; round++) {
+    const due = Date.now() + 300;
+    const scheduleTime = { seconds: Math.floor(due / 1000), nanos: (due % 1000) * 1e6 };
+    await create({ httpRequest, scheduleTime });
+    await target.got(round);
+    late.push(target.received.at(-1)!.at - due);
+  }
+  assert.ok(Math.min(...late) >= 0 && Math.min(...late) < 250, `late by ${late.join(', ')} ms`);
   const inDays = (days: number): object => ({ seconds: Math.floor(Date.now() / 1000) + days * 86_400 });
   await create({ httpRequest, scheduleTime: inDays(29.99) });
   const refused = [
@@ -175,10 +192,6 @@ test('a schedule time is kept, and what Cloud Tasks refuses is refused', { timeo
     {},
   ];
   for (const task of refused) await assert.rejects(create(task), { code: status.INVALID_ARGUMENT });
-
-  await target.got(1);
-  const { at } = target.received[0]!;
-  assert.ok(at >= due && at < due + 500, `due ${due}, came ${at}`);
 });
 
 test(
@@ -243,9 +256,12 @@ test('a queue keeps to its rate and to its concurrency', { timeout }, async (t) 
   });
   let open = 0;
   let most = 0;
+  const two = Promise.withResolvers<void>();
   target.answers(async () => {
     most = Math.max(most, ++open);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    if (open === 2) two.resolve();
+    await two.promise;
+    await sleep(30); // for a third, of which there must be none
     open -= 1;
     return 200;
   });
