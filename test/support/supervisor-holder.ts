@@ -19,7 +19,7 @@ const supervisor = new Supervisor(print, { backoffMs: 20 });
 try {
   await runUntilSignal(supervisor, print, async () => {
     await Promise.all(
-      children.map(({ name, tier, ready = 'line', port = 0, stopMs = 1000, env = {} }) =>
+      children.map(({ name, tier, ready = 'line', port = 0, stopMs = 10_000, env = {} }) =>
         supervisor.start(
           nodeChild(
             {
