@@ -33,7 +33,7 @@ describe('Pub/Sub', { concurrency: true }, () => {
     await stream.responses.next();
     const start = performance.now();
     assert.equal(await emulator.stop(), 0);
-    assert.ok(performance.now() - start < 2000);
+    assert.ok(performance.now() - start < 10_000);
     const { code } = await stream.ended;
     assert.ok(code === status.CANCELLED || code === status.UNAVAILABLE, `status ${code}`);
     await kit.close();

@@ -107,12 +107,13 @@ export function pushContract(kit: () => Kit): void {
   test('a push without an answer within the ack deadline is given up and made again', async (t) => {
     const { endpoint, pushes } = await receiver(t);
     const { topic } = await kit().pair({ pushConfig: { pushEndpoint: endpoint }, ackDeadlineSeconds: 10 });
+    const from = performance.now(); // the first may have been on its way for a while when it is seen
     await kit().publish(topic, 'slow');
     const first = await pushes.next();
     const second = await pushes.next();
     second.answer(200);
     assert.deepEqual(second.body.message, first.body.message);
-    assert.ok(second.at - first.at > 9_500, `it came again after ${second.at - first.at} ms`);
+    assert.ok(second.at - from > 9_500, `it came again after ${second.at - from} ms`);
     if (kit().differs('pushAbandoned')) first.answer(200);
     await first.dropped;
   });
