@@ -8,7 +8,7 @@ import { startDispatchers } from '../support/dispatchers.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { caller, openTestDatabase, sealer, startTask, until, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const db = await openTestDatabase();
 
 const fast = (url: string) => webhookTo(url, { ordered: false, events: 'all' });

@@ -7,7 +7,7 @@ import { startDispatchers } from '../support/dispatchers.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { openTestDatabase, startTask, until, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const db = await openTestDatabase();
 
 for (const ordered of [true, false]) {

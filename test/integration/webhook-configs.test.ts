@@ -13,7 +13,7 @@ import { startDispatchers } from '../support/dispatchers.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { caller, openTestDatabase, startTask, until, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const options = { bellGraceSeconds: 10 };
 const stranger = { ...caller, owner: 'mallory' };
 const otherTenant = { ...caller, tenant: 'other' };

@@ -11,7 +11,7 @@ import { hostileUrls, ownHost } from '../support/hostile-urls.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { caller, openTestDatabase, sealer, startTask, webhookTo } from '../support/webhooks.ts';
 
-const timeout = 20_000;
+const timeout = 60_000;
 const db = await openTestDatabase();
 
 /** A receiver inside, and a dispatcher outside of whose exemptions it is, with a name server of its own. */
@@ -21,7 +21,7 @@ async function start(
   options: { schedule?: number[]; allowHosts?: string[] } = {},
 ) {
   const [inside, dns] = await Promise.all([startReceiver(t), startNameServer(t, zone)]);
-  const timeoutMs = 500;
+  const timeoutMs = 3_000;
   const resolve = createResolve(timeoutMs, [dns.address]);
   const { ringer } = await startDispatchers(t, db, 1, {
     schedule: [0],

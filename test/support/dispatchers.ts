@@ -79,7 +79,7 @@ export async function startDispatchers(
       void turnBells.push(...bells.map(({ taskId, turn }) => ({ taskId, turn }))),
     log,
   });
-  const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 2_000, resolve } = options;
+  const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 15_000, resolve } = options;
   const agent = createGuardedAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
   const webhook = {
     timeoutMs,
