@@ -228,8 +228,15 @@ test('the database restarts: requests fail clearly or wait, nothing accepted is 
     const parts = [{ text: `step s 50\nsay ${index}` }];
     const message = { messageId: randomUUID(), role: 'ROLE_USER', parts };
     const params = { message, configuration: { returnImmediately: true } };
-    const { result } = await stack.rpc('SendMessage', params).catch(() => ({ result: undefined }));
-    if (result !== undefined) ids.push(result.task.id);
+    // As one that does not come again when it is told to.
+    const response = await fetch(`${stack.apiUrl}/a2a/jsonrpc`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'SendMessage', params }),
+    }).catch(() => undefined);
+    if (response?.status === 200) {
+      ids.push(((await response.json()) as { result: { task: { id: string } } }).result.task.id);
+    }
   }
   assert.ok(ids.length >= 18, `${ids.length} of 20 accepted`);
   for (const id of ids) await stack.until(id, isCompleted);

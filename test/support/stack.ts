@@ -3,6 +3,7 @@
  * model, and the three services as processes of their own, to be started, killed and multiplied at will.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { Pool } from 'pg';
 import {
@@ -45,8 +46,9 @@ export interface Stack {
   /** As if the leases that all of a kind, who have been killed, still held had run out. */
   endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
+  /** Who is told to come again in a few seconds does. */
   rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
-  /** Sends a text and returns the task at once. Who is told to come again in a few seconds does. */
+  /** Sends a text and returns the task at once. */
   submit(
     text: string,
     more?: { message?: object; configuration?: object; metadata?: object },
@@ -115,22 +117,6 @@ export async function startStack(
     if (code !== 0) throw new Error(`provisioning failed:\n${output()}`);
   }
 
-  const post = (method: string, params: object, headers: Record<string, string> = {}): Promise<Response> =>
-    fetch(`${apiUrl}/a2a/jsonrpc`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-    });
-
-  async function patientRpc(method: string, params: object): Promise<JsonRpcAnswer> {
-    for (let tries = 1; ; tries++) {
-      const response = await post(method, params);
-      const answer = (await response.json()) as JsonRpcAnswer;
-      if (response.status !== 503 || tries === 5) return answer;
-      await new Promise((resolve) => setTimeout(resolve, 1000 * Number(response.headers.get('retry-after'))));
-    }
-  }
-
   const stack: Stack = {
     databaseUrl: database.url,
     pool,
@@ -175,9 +161,20 @@ export async function startStack(
       );
     },
     client: () => new ClientFactory().createFromUrl(apiUrl),
-    rpc: async (...call) => (await (await post(...call)).json()) as JsonRpcAnswer,
+    rpc: async (method, params, headers = {}) => {
+      for (let tries = 1; ; tries++) {
+        const response = await fetch(`${apiUrl}/a2a/jsonrpc`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
+          body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
+        });
+        const answer = (await response.json()) as JsonRpcAnswer;
+        if (response.status !== 503 || tries === 5) return answer;
+        await sleep(1000 * Number(response.headers.get('retry-after')));
+      }
+    },
     submit: async (text, { message = {}, configuration = {}, metadata } = {}) => {
-      const { result, error } = await patientRpc('SendMessage', {
+      const { result, error } = await stack.rpc('SendMessage', {
         message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...message },
         configuration: { returnImmediately: true, ...configuration },
         ...(metadata !== undefined && { metadata }),
@@ -188,13 +185,13 @@ export async function startStack(
     until: async (taskId, wanted, boundMs = 60_000) => {
       const deadline = performance.now() + boundMs;
       for (;;) {
-        const { result, error } = await patientRpc('GetTask', { id: taskId });
+        const { result, error } = await stack.rpc('GetTask', { id: taskId });
         if (error !== undefined) throw new Error(error.message);
         if (wanted(result)) return result;
         if (performance.now() > deadline) {
           throw new Error(`task ${taskId} is still not as wanted: ${JSON.stringify(result)}`);
         }
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await sleep(20);
       }
     },
   };
