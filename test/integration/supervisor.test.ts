@@ -89,6 +89,24 @@ test('after SIGKILL of the parent no child is left', { timeout }, async (t) => {
   await untilGone(pids, 20_000);
 });
 
+test('nor is one that is just ending, and finds nobody who reads its log', { timeout }, async (t) => {
+  const file = (name: string) => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
+  const script = `require('node:child_process').spawn(
+    process.execPath,
+    ['--import', ${file('../../services/local/die-with-parent.ts')}, ${file('../support/log-at-the-end.ts')}],
+    { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] },
+  ).stdout.pipe(process.stdout)`;
+  const parent = runNode(t, ['-e', script]);
+  const pid = Number((await parent.line(/"pid":(\d+).*"ready"/))[1]);
+  process.kill(pid, 'SIGTERM');
+  parent.child.kill('SIGKILL');
+  try {
+    await untilGone([pid], 20_000);
+  } finally {
+    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  }
+});
+
 test(
   'a child that dies is started again on the same port, and told to the others',
   { timeout },
