@@ -1,27 +1,20 @@
 /** How many bells a worker has under way (services/worker/pull.ts). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openDatabase } from '#shared/db/database.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { startPubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
 import { pullBells } from '../../services/worker/pull.ts';
 import type { Consumer } from '../../services/worker/consume.ts';
-import { testDatabase } from '../support/postgres.ts';
 import { Inbox } from '../support/pubsub-contract/inbox.ts';
 import { Kit } from '../support/pubsub-contract/kit.ts';
+import { openTestDatabase } from '../support/webhooks.ts';
 
 test('a worker has as many bells under way as it has slots', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
-  const database = await testDatabase();
-  const { db, pool } = openDatabase({
-    url: database.url,
-    poolSize: 1,
-    applicationName: 'test',
-    onError: () => undefined,
-  });
+  const db = await openTestDatabase();
   const { topic, subscription } = await kit.pair();
   const { subscription: deadLetterSubscription } = await kit.pair();
   const name = (full: string) => full.split('/').at(-1) ?? '';
@@ -42,8 +35,6 @@ test('a worker has as many bells under way as it has slots', { timeout: 60_000 }
   const sources = pullBells(db, config, slots, consumer, createLogger('test', 'silent'));
   t.after(async () => {
     await Promise.all(sources.map((source) => source.close()));
-    await pool.end();
-    await database.close();
     await kit.close();
     await emulator.close();
   });

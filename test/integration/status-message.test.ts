@@ -1,11 +1,10 @@
 /** The message of a task's status: that of its last progress, then that of its end, which is what the agent has answered. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openDatabase } from '#shared/db/database.ts';
 import { readTask } from '#shared/db/tasks.ts';
 import { writeTurns, type NewEvent, type TurnEnd } from '#shared/db/turns.ts';
 import { caller, claimedTask } from '../support/new-task.ts';
-import { testDatabase } from '../support/postgres.ts';
+import { openTestDatabase } from '../support/webhooks.ts';
 
 const message = (text: string) => JSON.stringify({ messageId: text, role: 'ROLE_AGENT', parts: [{ text }] });
 const progress = (text: string): NewEvent => ({
@@ -24,22 +23,13 @@ const end = (text: string | null): TurnEnd => ({
   error: null,
 });
 
-test('the message of the status is that of the last progress, and of the end', async (t) => {
-  const database = await testDatabase();
-  const { db, pool } = openDatabase({
-    url: database.url,
-    poolSize: 2,
-    applicationName: 'test',
-    onError: () => undefined,
-  });
-  t.after(async () => {
-    await pool.end();
-    await database.close();
-  });
+test('the message of the status is that of the last progress, and of the end', async () => {
+  const db = await openTestDatabase();
   const write = writeTurns(db, { bellGraceSeconds: 10 });
   const shown = async (taskId: string) =>
     (await readTask(db, caller, taskId))?.task.status.message?.messageId ?? null;
-  const answers = async () => (await pool.query(`select from messages where role = 'agent'`)).rowCount;
+  const answers = async () =>
+    (await db.selectFrom('messages').select('turn').where('role', '=', 'agent').execute()).length;
   const chunk: NewEvent = { kind: 'artifact', payload: '{}', artifact: { artifactId: 'a' } };
 
   const { lease } = await claimedTask(db);

@@ -179,7 +179,7 @@ test('a worker that is paused and comes back writes nothing', async (t) => {
   assert.deepEqual(after, before);
 });
 
-test('SIGTERM under load: the worker gives its turns back, and others go on at once', async (t) => {
+test('SIGTERM under load: the worker gives its turns back, and others go on within two seconds', async (t) => {
   // A lease of a minute: nothing but the hand-back can let another go on.
   const { stack, tool } = await scripted(t, { LEASE_SECONDS: '60', DRAIN_SECONDS: '6' });
   const [, first] = await Promise.all([
@@ -204,8 +204,8 @@ test('SIGTERM under load: the worker gives its turns back, and others go on at o
   const [median = NaN, most = NaN] = [gaps[Math.floor(gaps.length / 2)], gaps.at(-1)];
   t.diagnostic(`${gaps.length} turns, ${median} ms without a worker, ${most} at most`);
   assert.ok(gaps.length >= 10, `${gaps.length} turns were given back`);
-  // Half tell what it takes; the others also what else the machine does.
-  assert.ok(median < 500 && most < 20_000, `${gaps.join(', ')} ms without a worker`);
+  // A turn whose bell is not rung at the hand-back takes more than a second: half of them tell.
+  assert.ok(median < 500 && most < 2_000, `${gaps.join(', ')} ms without a worker`);
   for (const { id } of tasks) await stack.until(id, isCompleted);
   const repeated = tool.received.length - new Set(tool.received.map(({ body }) => body)).size;
   assert.ok(repeated <= 6, `${repeated} steps ran again: more than those that were cut`);
