@@ -1,5 +1,5 @@
 /** What a command of `npm run admin` is. */
-import type { Db } from '#shared/db/database.ts';
+import type { Db } from '#shared/db/client/pool.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 
 export interface Command {

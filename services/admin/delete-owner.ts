@@ -1,7 +1,7 @@
 /** `npm run admin -- delete-owner`: removes all that a caller has, as data protection asks for. */
 import { parseArgs } from 'node:util';
-import { removeLedgerOf } from '#shared/db/ledger.ts';
-import { removeSendsOf, removeTasksOf } from '#shared/db/retention.ts';
+import { removeLedgerOf } from '#shared/db/models/ledger.ts';
+import { removeSendsOf, removeTasksOf } from '#shared/db/tasks/retention.ts';
 import { CommandError, type Command } from './command.ts';
 
 /** A removal takes a row from each of ten tables. */

@@ -2,7 +2,7 @@
  * `npm run admin -- <command>`: what an operator looks at or does by hand, on the database that the environment names.
  * A command is a file beside this one and a line here.
  */
-import { openDatabase } from '#shared/db/database.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readAdminConfig } from '#shared/runtime/config/operator.ts';
@@ -10,7 +10,7 @@ import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { messageOf } from '#shared/runtime/log.ts';
 import { CommandError, type Command } from './command.ts';
 import { deleteOwner } from './delete-owner.ts';
-import { reseal } from './reseal.ts';
+import { reseal } from './reencrypt.ts';
 import { usage } from './usage.ts';
 import { webhooks } from './webhooks.ts';
 

@@ -6,7 +6,7 @@ import {
   type LedgerColumn,
   type LedgerFilter,
   type LedgerLine,
-} from '#shared/db/ledger.ts';
+} from '#shared/db/models/ledger.ts';
 import { CommandError, type Command } from './command.ts';
 
 export const usage: Command = {

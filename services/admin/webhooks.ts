@@ -1,6 +1,6 @@
 /** `npm run admin -- webhooks`: what waits, for how long, and which hosts fail. */
 import { parseArgs } from 'node:util';
-import { deliveryNumbers } from '#shared/db/webhook-numbers.ts';
+import { deliveryNumbers } from '#shared/db/webhooks/stats.ts';
 import { CommandError, type Command } from './command.ts';
 
 export const webhooks: Command = {

@@ -1,38 +1,38 @@
 /** The front door: environment → configuration → dependencies → listen → drain. */
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
-import { createRinger } from '#shared/bells/ringer.ts';
-import { acceptTasks } from '#shared/db/accept.ts';
-import { checkCapacity } from '#shared/db/capacity.ts';
-import { openDatabase } from '#shared/db/database.ts';
-import { createFollower } from '#shared/db/follower.ts';
-import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
-import { taskVersionReader } from '#shared/db/tasks.ts';
+import { createRinger } from '#shared/outbox/publisher.ts';
+import { acceptTasks } from '#shared/db/tasks/accept.ts';
+import { checkCapacity } from '#shared/db/client/capacity.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { createFollower } from '#shared/db/events/follower.ts';
+import { createSealer, encryptionKeysOf } from '#shared/crypto/encryption.ts';
+import { taskVersionReader } from '#shared/db/tasks/read.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
-import { checkDatabase } from '#shared/db/check.ts';
+import { checkDatabase } from '#shared/db/client/check.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger, messageOf } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
-import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
-import { createAdmission } from './admission.ts';
-import { createAgentCard, hasExtendedCard } from './agent-card.ts';
-import { createApp } from './app.ts';
+import { signingKeysOf } from '#shared/crypto/signing-keys.ts';
+import { createAdmission } from './limits/admission.ts';
+import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
+import { createApp } from './server.ts';
 import { createAuthenticate, warnOfOpenDoors } from './auth/authenticate.ts';
-import { withinCapabilities } from './capabilities.ts';
-import { createCardSigner } from './card-signature.ts';
-import { createRequestHandler } from './handler.ts';
-import { measuredSend } from './measured-send.ts';
+import { withinCapabilities } from './handler/capabilities.ts';
+import { createCardSigner } from './card/signature.ts';
+import { createRequestHandler } from './handler/handler.ts';
+import { measuredSend } from './handler/measured-send.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
-import { mediaTypesOf } from './media-types.ts';
-import { PageTokens } from './page-token.ts';
-import { createPushConfigs } from './push-config.ts';
-import { createSend } from './send-message.ts';
-import { createStoredAgent } from './stored-agent.ts';
+import { mediaTypesOf } from './handler/validate/media-types.ts';
+import { PageTokens } from './handler/page-token.ts';
+import { createPushConfigs } from './handler/push-configs.ts';
+import { createSend } from './handler/send-message.ts';
+import { createStoredAgent } from './handler/stored-agent.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readApiConfig(secrets.env));
@@ -117,7 +117,7 @@ await runService(log, config.drainMs, async () => {
   const grpc =
     config.grpcPort === undefined
       ? undefined
-      : await (await import('./grpc.ts')).listenGrpc({ ...front, port: config.grpcPort });
+      : await (await import('./bindings/grpc/grpc.ts')).listenGrpc({ ...front, port: config.grpcPort });
   const address = await app?.listen({ host: config.host, port: config.port });
   // Who waited for the start is answered first; the bell of the first task then finds its client loaded.
   setTimeout(() => publisher.open(), 100).unref();

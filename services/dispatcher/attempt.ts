@@ -8,10 +8,10 @@
  * config was changed, deleted or taken over.
  */
 import type { Agent } from 'undici';
-import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
-import type { Db } from '#shared/db/database.ts';
-import type { Attempt, Recorded, RecordAttempt } from '#shared/db/delivery-attempts.ts';
-import type { Sealer } from '#shared/db/seal.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import type { Attempt, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
+import type { Sealer } from '#shared/crypto/encryption.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -23,10 +23,10 @@ import { checkPublicUrl } from '#shared/net/public-url.ts';
 import { openSecrets } from '#shared/webhooks/secrets.ts';
 import { headersOf } from './headers.ts';
 import { Hosts } from './hosts.ts';
-import type { SigningConfig } from './origin.ts';
+import type { SigningConfig } from './signature.ts';
 import { isUp, outcomeOf } from './outcome.ts';
 import { post, type Posted } from './post.ts';
-import { inWebhookSpan } from './webhook-span.ts';
+import { inWebhookSpan } from './span.ts';
 
 export interface AttemptParts {
   db: Db;

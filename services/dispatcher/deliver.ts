@@ -9,11 +9,11 @@
  * Going on spares a bell, a call and a claim for each further event, and Cloud Tasks makes 500 calls a second at most.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Ringer } from '#shared/bells/ringer.ts';
-import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
-import { claimDeliveries } from '#shared/db/deliveries.ts';
-import { recordAttempts } from '#shared/db/delivery-attempts.ts';
-import { claimFastDeliveries, recordFastAttempts } from '#shared/db/fast-deliveries.ts';
+import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
+import { claimDeliveries } from '#shared/db/webhooks/claim.ts';
+import { recordAttempts } from '#shared/db/webhooks/record.ts';
+import { claimFastDeliveries, recordFastAttempts } from '#shared/db/webhooks/fast-deliveries.ts';
 import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import { createAttempt, type AttemptParts } from './attempt.ts';
 

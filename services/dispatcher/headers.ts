@@ -2,10 +2,10 @@
  * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the Standard
  * Webhooks specification, and our own, which name the event without reading the body.
  */
-import type { ClaimedDelivery } from '#shared/db/claimed-delivery.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
-import { originToken, signaturesOf, type SigningConfig } from './origin.ts';
+import { originToken, signaturesOf, type SigningConfig } from './signature.ts';
 
 export interface HeaderParts {
   delivery: ClaimedDelivery;

@@ -1,10 +1,10 @@
 /** The dispatcher: environment → configuration → dependencies → listen → drain. */
-import { startBellLoops } from '#shared/bells/loops.ts';
-import { createRinger } from '#shared/bells/ringer.ts';
-import { checkCapacity } from '#shared/db/capacity.ts';
-import { openDatabase } from '#shared/db/database.ts';
-import { createSealer, encryptionKeysOf } from '#shared/db/seal.ts';
-import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
+import { startBellLoops } from '#shared/outbox/loops.ts';
+import { createRinger } from '#shared/outbox/publisher.ts';
+import { checkCapacity } from '#shared/db/client/capacity.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { createSealer, encryptionKeysOf } from '#shared/crypto/encryption.ts';
+import { readStatistics, statisticNames } from '#shared/db/outbox/backlog.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -15,8 +15,8 @@ import { observeGauges } from '#shared/runtime/instruments.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
-import { signingKeysOf } from '#shared/webhooks/signing-keys.ts';
-import { createApp } from './app.ts';
+import { signingKeysOf } from '#shared/crypto/signing-keys.ts';
+import { createApp } from './server.ts';
 import { createDeliver } from './deliver.ts';
 import { createGuardedAgent } from '#shared/net/guarded-agent.ts';
 

@@ -1,5 +1,5 @@
 /** What an answer, or the lack of one, means for the delivery. Pure. */
-import type { AttemptOutcome } from '#shared/db/delivery-attempts.ts';
+import type { AttemptOutcome } from '#shared/db/webhooks/record.ts';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
 import type { Posted } from './post.ts';
 

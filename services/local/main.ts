@@ -4,11 +4,11 @@
  */
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { infraBanner, servicesBanner } from './banner.ts';
-import { printTo } from './log-output.ts';
+import { printTo } from './processes/log-output.ts';
 import { readOptions, usage } from './options.ts';
-import { runUntilSignal } from './signals.ts';
+import { runUntilSignal } from './processes/signals.ts';
 import { startStack } from './stack.ts';
-import { StartError, Supervisor } from './supervisor.ts';
+import { StartError, Supervisor } from './processes/supervisor.ts';
 
 const print = printTo(process.stdout);
 

@@ -11,14 +11,14 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
-import { lockData } from './data-lock.ts';
-import { placeData } from './data-place.ts';
-import type { Print } from './log-output.ts';
-import { nodeChild, runToEnd, type NodeChildOptions } from './node-child.ts';
+import { lockData } from './postgres/data-lock.ts';
+import { placeData } from './postgres/data-directory.ts';
+import type { Print } from './processes/log-output.ts';
+import { nodeChild, runToEnd, type NodeChildOptions } from './processes/node-child.ts';
 import type { LocalOptions } from './options.ts';
 import { assertFree, freePort, portNear } from './ports.ts';
-import { startPostgres } from './postgres.ts';
-import type { Child, RunningChild, Supervisor } from './supervisor.ts';
+import { startPostgres } from './postgres/postgres.ts';
+import type { Child, RunningChild, Supervisor } from './processes/supervisor.ts';
 
 export interface Stack {
   /** Of the front door. */
@@ -68,11 +68,7 @@ export async function startStack(
   });
   const run = (child: Child): Promise<void> => supervisor.start(child);
   const migrate = (): Promise<void> =>
-    runToEnd(
-      { name: 'migrate', file: file('../../shared/db/migrate-main.ts'), env: envOf() },
-      print,
-      supervisor.signal,
-    );
+    runToEnd({ name: 'migrate', file: file('../migrate/main.ts'), env: envOf() }, print, supervisor.signal);
   const provision = (signal: AbortSignal): Promise<void> =>
     runToEnd(
       {

@@ -1,17 +1,17 @@
 /** The worker: environment → configuration → dependencies → pull → drain. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startBellLoops } from '#shared/bells/loops.ts';
-import { createRinger } from '#shared/bells/ringer.ts';
-import { checkDatabase } from '#shared/db/check.ts';
-import { checkCapacity } from '#shared/db/capacity.ts';
-import { openDatabase } from '#shared/db/database.ts';
-import { claimTurns } from '#shared/db/claim.ts';
-import { spentTodayReader } from '#shared/db/ledger.ts';
-import { modelQuotas } from '#shared/db/quotas.ts';
-import { readStatistics, statisticNames } from '#shared/db/statistics.ts';
-import { turnInputReader } from '#shared/db/turn-input.ts';
-import { writeTurns } from '#shared/db/turns.ts';
-import { wantedTurns } from '#shared/domain/demand.ts';
+import { startBellLoops } from '#shared/outbox/loops.ts';
+import { createRinger } from '#shared/outbox/publisher.ts';
+import { checkDatabase } from '#shared/db/client/check.ts';
+import { checkCapacity } from '#shared/db/client/capacity.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { claimTurns } from '#shared/db/turns/claim.ts';
+import { spentTodayReader } from '#shared/db/models/ledger.ts';
+import { modelQuotas } from '#shared/db/models/quotas.ts';
+import { readStatistics, statisticNames } from '#shared/db/outbox/backlog.ts';
+import { turnInputReader } from '#shared/db/turns/input.ts';
+import { writeTurns } from '#shared/db/turns/write.ts';
+import { wantedTurns } from '#shared/domain/concurrency.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -25,10 +25,10 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
-import { createConsumer } from './consume.ts';
-import { createFiles } from './files.ts';
-import { deadLetter, pullBells } from './pull.ts';
-import { createLeaseKeeper } from './lease-keeper.ts';
+import { createConsumer } from './intake/consumer.ts';
+import { createFiles } from './turn/files.ts';
+import { deadLetter, pullBells } from './intake/pull.ts';
+import { createLeaseKeeper } from './turn/lease-heartbeat.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readWorkerConfig(secrets.env));
@@ -83,7 +83,7 @@ await runService(log, config.drainMs, async () => {
 
   const app = createServer();
   if (config.push !== undefined) {
-    const { registerPush } = await import('./push.ts');
+    const { registerPush } = await import('./intake/push.ts');
     registerPush(app, { ...config.push, consumer, onDeadLetter: deadLetter(db, log), log });
   }
   registerHealth(app, () => checkDatabase(db));

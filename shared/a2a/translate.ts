@@ -11,7 +11,7 @@ import {
 } from '@a2a-js/sdk';
 import type { EventPayload } from '../domain/events.ts';
 import type { Message } from '../domain/message.ts';
-import type { TaskView } from '../db/tasks.ts';
+import type { TaskView } from '../db/tasks/read.ts';
 import { taskStates, type TaskState } from '../domain/task.ts';
 
 export function messageFromWire(message: WireMessage): Message {

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
 import { context } from '@opentelemetry/api';
-import type { ScheduleDelivery } from '../bells/ringer.ts';
+import type { ScheduleDelivery } from '../outbox/publisher.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
 

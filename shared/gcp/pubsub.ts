@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
 import { isUuid } from '../domain/ids.ts';
-import type { PublishTurns } from '../bells/ringer.ts';
+import type { PublishTurns } from '../outbox/publisher.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import { inProducerSpans } from '../runtime/spans.ts';

@@ -5,7 +5,7 @@
  */
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
-import type { Db } from '../db/database.ts';
+import type { Db } from '../db/client/pool.ts';
 import {
   readChunks,
   readEvent,
@@ -13,7 +13,7 @@ import {
   readTaskAsOf,
   readTaskStatus,
   type StoredEvent,
-} from '../db/task-as-of.ts';
+} from '../db/tasks/as-of.ts';
 import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
 import { classOf, stateClass } from '../domain/task.ts';

@@ -1,6 +1,6 @@
 /** The secrets of a webhook config, as a caller gives them and as they are stored. */
 import { randomBytes } from 'node:crypto';
-import type { Sealer } from '../db/seal.ts';
+import type { Sealer } from '../crypto/encryption.ts';
 
 export interface WebhookSecrets {
   token: string | null;

@@ -1,9 +1,9 @@
 /** The short form of `npm run chaos`: a few seconds of everything that can go wrong, and nothing lost or done twice. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { mustBeEmpty } from '../chaos/check.ts';
-import { reportOf } from '../chaos/report.ts';
-import { runChaos } from '../chaos/run.ts';
+import { mustBeEmpty } from '../tools/chaos/check.ts';
+import { reportOf } from '../tools/chaos/report.ts';
+import { runChaos } from '../tools/chaos/run.ts';
 
 test('chaos: what was accepted is done, once, and told, whatever dies', async (t) => {
   const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { test } from 'node:test';
-import { startReceiver } from '../support/receiver.ts';
+import { startReceiver } from '../support/webhooks/receiver.ts';
 import { isCompleted, startStack, type JsonRpcAnswer, type TaskJson } from '../support/stack.ts';
 
 const unsupportedOperation = -32004;

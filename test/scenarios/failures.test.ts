@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { watchRecovery } from '../chaos/recovery.ts';
-import { startReceiver } from '../support/receiver.ts';
+import { watchRecovery } from '../tools/chaos/recovery.ts';
+import { startReceiver } from '../support/webhooks/receiver.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 
 const agentModule = path.resolve('test/support/agents/scripted.ts');

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { faultPointNames, type FaultPointName } from '#shared/runtime/fault-points.ts';
-import { startReceiver } from '../support/receiver.ts';
+import { startReceiver } from '../support/webhooks/receiver.ts';
 import { isCompleted, startStack, type Service, type ServiceKind, type Stack } from '../support/stack.ts';
 
 const settings = {

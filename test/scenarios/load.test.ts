@@ -1,8 +1,8 @@
 /** More calls than a minute allows, to a model that refuses a third of them. `npm run load` is the larger one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { refusing } from '../load/brains.ts';
-import { runLoad } from '../load/run.ts';
+import { refusing } from '../tools/load/brains.ts';
+import { runLoad } from '../tools/load/run.ts';
 
 test('no task fails, and there is no storm of calls', { timeout: 120_000 }, async (t) => {
   const tasks = 40;

@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { PubSub } from '@google-cloud/pubsub';
 import { PassThroughClient } from 'google-auth-library';
 import { freePort } from '../support/ports.ts';
-import { startReceiver } from '../support/receiver.ts';
+import { startReceiver } from '../support/webhooks/receiver.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
 const schedule = 'https://longhaul.dev/ext/schedule/v1';

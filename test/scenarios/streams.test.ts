@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { test } from 'node:test';
 import { freePort } from '../support/ports.ts';
-import { startReceiver } from '../support/receiver.ts';
+import { startReceiver } from '../support/webhooks/receiver.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startStack } from '../support/stack.ts';
-import { eventsPerTask, runZoo } from '../support/zoo.ts';
+import { eventsPerTask, runZoo } from '../tools/zoo/run.ts';
 
 test('bad receivers cost the good ones nothing', { timeout: 150_000 }, async (t) => {
   const stack = await startStack(t, { WEBHOOK_TIMEOUT_SECONDS: '10', WEBHOOK_SCHEDULE_SECONDS: '0,0.5,60' });

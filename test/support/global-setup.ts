@@ -1,5 +1,5 @@
 /** Runs once before all test files of a run (`node --test --test-global-setup`): one PostgreSQL server for all of them. */
-import { portVariable, serverVariable, startTestServer, type TestServer } from './test-server.ts';
+import { portVariable, serverVariable, startTestServer, type TestServer } from './database/test-server.ts';
 
 let server: TestServer | undefined;
 

@@ -9,13 +9,13 @@ import { Pool } from 'pg';
 import {
   startCloudTasksEmulator,
   type CloudTasksEmulator,
-} from '../../services/local/cloud-tasks-emulator/server.ts';
-import type { Brain } from '../../services/local/offline-model/brain.ts';
-import { startOfflineModel, type OfflineModel } from '../../services/local/offline-model/server.ts';
-import { startPubSubEmulator, type PubSubEmulator } from '../../services/local/pubsub-emulator/emulator.ts';
+} from '#services/local/cloud-tasks-emulator/server.ts';
+import type { Brain } from '#services/local/offline-model/responder.ts';
+import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
+import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { freePort } from './ports.ts';
-import { testDatabase } from './postgres.ts';
-import { runNode, type Cleanup, type Running } from './processes.ts';
+import { testDatabase } from './database/postgres.ts';
+import { runNode, type Cleanup, type Running } from './processes/processes.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { reckon, type Load } from '../../deploy/capacity/reckon.ts';
-import { run, runScript } from '../support/deploy-scripts.ts';
+import { run, runScript } from '../support/deploy/scripts.ts';
 
 const load: Load = {
   tasksPerDay: 86_400,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
 import * as fc from 'fast-check';
-import { outcomeOf } from '../../services/dispatcher/outcome.ts';
+import { outcomeOf } from '#services/dispatcher/outcome.ts';
 
 const schedule = fc.array(fc.nat(86_400), { minLength: 1, maxLength: 20 });
 const chance = fc.double({ min: 0, max: 1, noNaN: true });

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import { untilAborted } from '../../services/worker/abandon.ts';
-import { runWithPolicy } from '../../services/worker/step-policy.ts';
+import { untilAborted } from '#services/worker/turn/race-abort.ts';
+import { runWithPolicy } from '#services/worker/turn/step-policy.ts';
 
 const fast = { firstSeconds: 0.001, longestSeconds: 0.002 };
 const never = new AbortController().signal;

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { trace } from '@opentelemetry/api';
-import { MovingMean, wantedTurns } from '#shared/domain/demand.ts';
+import { MovingMean, wantedTurns } from '#shared/domain/concurrency.ts';
 import { EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 import { readTelemetry, type TelemetryConfig } from '#shared/runtime/config/telemetry.ts';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';

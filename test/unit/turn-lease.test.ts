@@ -1,11 +1,11 @@
 /** Nothing is begun under a lease that has run out (invariants 3 and 7), however long a write before it took. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { WriteTurn } from '#shared/db/turns.ts';
+import type { WriteTurn } from '#shared/db/turns/write.ts';
 import { LeaseLostError, RetryableError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { createTurn } from '../../services/worker/turn.ts';
+import { createTurn } from '#services/worker/turn/turn.ts';
 
 /** A turn whose lease runs out while what is awaited is under way, as it does for a process that is paused. */
 function turnThatLoses(write?: WriteTurn) {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readWebhookOptions, webhooksExtensionUri, withoutSecret } from '#shared/webhooks/options.ts';
 import { makeSigningSecret, signingKeyOf, signingSecretProblem } from '#shared/webhooks/secrets.ts';
-import { parseSigningKeys, publicJwks } from '#shared/webhooks/signing-keys.ts';
-import { signingJwk } from '../support/signing.ts';
+import { parseSigningKeys, publicJwks } from '#shared/crypto/signing-keys.ts';
+import { signingJwk } from '../support/webhooks/signing.ts';
 
 test('a set of signing keys is read, and only its public halves are published', () => {
   const [one, two] = [signingJwk('one'), signingJwk('two')];

@@ -5,7 +5,7 @@
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
-import { UnavailableError } from '../errors.ts';
+import { UnavailableError } from '../handler/errors.ts';
 import type { AuthenticatedCaller } from './authenticate.ts';
 import { callerOfClaims, clockSkewSeconds } from './claims.ts';
 import { UnauthenticatedError } from './unauthenticated.ts';

@@ -4,7 +4,7 @@
  * alone, since they cannot be told apart.
  */
 import type { User } from '@a2a-js/sdk/server';
-import { TooManyRequestsError } from '../errors.ts';
+import { TooManyRequestsError } from '../handler/errors.ts';
 
 const retryAfterSeconds = 5;
 

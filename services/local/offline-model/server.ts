@@ -8,8 +8,8 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { think } from './brain.ts';
-import type { Brain } from './brain.ts';
+import { think } from './responder.ts';
+import type { Brain } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
 import { withinTokens } from './reply.ts';

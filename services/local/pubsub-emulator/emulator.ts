@@ -1,7 +1,7 @@
 /**
  * A stand-in for Google Cloud Pub/Sub that the real client libraries talk to over plaintext gRPC when
  * `PUBSUB_EMULATOR_HOST` names it. What it does, it does as the service does (the contract suite in
- * `test/integration/pubsub-contract.test.ts` holds it to that); what it does not do (ordering, exactly-once, schemas,
+ * `test/integration/local/pubsub-contract.test.ts` holds it to that); what it does not do (ordering, exactly-once, schemas,
  * snapshots, exports) it refuses. Everything is in memory and ends with the process.
  */
 import { once } from 'node:events';
@@ -9,10 +9,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { Agent } from 'undici';
-import { Broker, type FateOf } from './broker.ts';
+import { Broker, type FateOf } from './broker/broker.ts';
 import { TokenIssuer } from './oidc.ts';
 import { publisherHandlers } from './publisher.ts';
-import { subscriberHandlers } from './subscriber.ts';
+import { subscriberHandlers } from './subscriber/subscriber.ts';
 import { loadServices } from './wire.ts';
 
 /** More than a request may hold, so that what is too large is refused with a reason. */

@@ -1,5 +1,5 @@
 /** `google.pubsub.v1.Publisher`. */
-import type { Broker, MessageContent } from './broker.ts';
+import type { Broker, MessageContent } from './broker/broker.ts';
 import { checkName, checkProject } from './names.ts';
 import { changedTopic, newTopic } from './settings.ts';
 import { invalid, unimplemented } from './status.ts';

@@ -1,5 +1,5 @@
 /** What a topic or a subscription may be set to: defaults, bounds, and which fields an update may change. */
-import { parseFilter } from './filter.ts';
+import { parseFilter } from './broker/filter.ts';
 import { checkName } from './names.ts';
 import { invalid, unimplemented } from './status.ts';
 import { milliseconds, type SubscriptionSettings, type Topic } from './wire.ts';

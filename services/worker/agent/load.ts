@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { Agent } from './agent.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
-import { checkCredentials } from './gemini/credentials.ts';
+import { checkCredentials } from './gemini/model/credentials.ts';
 
 export interface LoadAgentOptions {
   /** The definition of new tasks: its tools are loaded at once, so that mistakes in them are told at the start. */

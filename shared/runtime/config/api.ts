@@ -1,6 +1,6 @@
 /** The configuration of the front door. */
-import type { EncryptionKeys } from '../../db/seal.ts';
-import type { WebhookKey } from '../../webhooks/signing-keys.ts';
+import type { EncryptionKeys } from '../../crypto/encryption.ts';
+import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import { readAuth, type AuthConfig } from './auth.ts';
 import {
   readAgent,

@@ -1,6 +1,6 @@
 /** What several services are configured by. */
-import { parseEncryptionKeys, type EncryptionKeys } from '../../db/seal.ts';
-import { parseSigningKeys, type WebhookKey } from '../../webhooks/signing-keys.ts';
+import { parseEncryptionKeys, type EncryptionKeys } from '../../crypto/encryption.ts';
+import { parseSigningKeys, type WebhookKey } from '../../crypto/signing-keys.ts';
 import { faultPointNames, parseFaultPoint, type FaultPoint } from '../fault-points.ts';
 import type { EnvReader } from './env-reader.ts';
 import { readTelemetry, type TelemetryConfig } from './telemetry.ts';

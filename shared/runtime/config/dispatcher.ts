@@ -1,6 +1,6 @@
 /** The configuration of the dispatcher. */
-import type { EncryptionKeys } from '../../db/seal.ts';
-import type { WebhookKey } from '../../webhooks/signing-keys.ts';
+import type { EncryptionKeys } from '../../crypto/encryption.ts';
+import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import { readCallers, type CallersConfig } from './callers.ts';
 import {
   readBells,

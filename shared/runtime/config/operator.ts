@@ -1,5 +1,5 @@
 /** The configuration of what an operator runs by hand or as a job: migrations and `npm run admin`. */
-import type { EncryptionKeys } from '../../db/seal.ts';
+import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import { readEncryptionKeys } from './common.ts';
 import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';

@@ -5,14 +5,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { acceptTasks, type WebhookRow } from '#shared/db/accept.ts';
-import type { Bell } from '#shared/db/bells.ts';
-import type { Db } from '#shared/db/database.ts';
-import { acceptFollowUp, cancelTask } from '#shared/db/follow-up.ts';
-import { claimTurns, type Claim } from '#shared/db/claim.ts';
-import { extendLeases, type Lease } from '#shared/db/leases.ts';
-import { writeTurns, type TurnWrite, type WriteTurn } from '#shared/db/turns.ts';
-import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhook-configs.ts';
+import { acceptTasks, type WebhookRow } from '#shared/db/tasks/accept.ts';
+import type { Bell } from '#shared/db/outbox/outbox.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
+import { claimTurns, type Claim } from '#shared/db/turns/claim.ts';
+import { extendLeases, type Lease } from '#shared/db/turns/leases.ts';
+import { writeTurns, type TurnWrite, type WriteTurn } from '#shared/db/turns/write.ts';
+import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { TaskState, TurnEndState } from '#shared/domain/task.ts';

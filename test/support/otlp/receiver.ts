@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
-import type { Cleanup } from '../processes.ts';
+import type { Cleanup } from '../processes/processes.ts';
 
 export type Value = string | number | boolean | Value[];
 

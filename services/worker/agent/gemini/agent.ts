@@ -1,8 +1,8 @@
 /** The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { ReadSpentToday } from '#shared/db/ledger.ts';
-import type { ModelQuotas } from '#shared/db/quotas.ts';
+import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
+import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
@@ -10,19 +10,19 @@ import { CredentialsError } from '../credentials-error.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
-import { askUser } from './ask-user.ts';
-import { defaultBackoff } from './backoff.ts';
-import type { Backoff } from './backoff.ts';
+import { askUser } from './tools/ask-user.ts';
+import { defaultBackoff } from './model/backoff.ts';
+import type { Backoff } from './model/backoff.ts';
 import { LimitError } from './budget.ts';
-import { createFetch, createGeminiClient } from './client.ts';
-import { addSaid } from './contents.ts';
-import type { GeminiClientOptions } from './credentials.ts';
-import { newestWithin } from './history.ts';
+import { createFetch, createGeminiClient } from './model/client.ts';
+import { addSaid } from './conversation/contents.ts';
+import type { GeminiClientOptions } from './model/credentials.ts';
+import { newestWithin } from './conversation/history.ts';
 import { Loop, type Conversation, type LoopParts } from './loop.ts';
-import type { Model } from './model-call.ts';
-import { noQuota, quotaOf } from './quota.ts';
-import { NotRecordedError, recordedTurn } from './recorded-turn.ts';
-import type { Tool } from './tool.ts';
+import type { Model } from './model/call.ts';
+import { noQuota, quotaOf } from './model/quota.ts';
+import { NotRecordedError, recordedTurn } from './conversation/recorded-turn.ts';
+import type { Tool } from './tools/tool.ts';
 
 /** What all workers know together of the calls that they make. */
 export interface Meter {

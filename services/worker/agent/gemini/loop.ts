@@ -24,25 +24,25 @@ import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { addUsage, type ModelUsage, type Usage } from '#shared/domain/usage.ts';
 import type { TurnOutcome } from '../agent.ts';
 import type { FileFetcher } from '../files/fetch-file.ts';
-import { asksForJson, inAcceptedModes } from './accepted-modes.ts';
-import { Answer } from './answer.ts';
-import { askUser } from './ask-user.ts';
+import { asksForJson, inAcceptedModes } from './conversation/accepted-modes.ts';
+import { Answer } from './conversation/answer.ts';
+import { askUser } from './tools/ask-user.ts';
 import { Budget } from './budget.ts';
 import type { LimitError } from './budget.ts';
-import { callTools, type Call, type Callable, type ToolAnswer } from './call-tools.ts';
-import { add } from './contents.ts';
-import { usageOf } from './cost.ts';
-import { partsOfMessage } from './message-parts.ts';
-import { callModel, type Model } from './model-call.ts';
-import { inModelSpan } from './model-span.ts';
-import type { Quota } from './quota.ts';
-import { contentOf, textOf } from './record.ts';
-import type { ModelRecord } from './record.ts';
-import type { LoopTurn } from './recorded-turn.ts';
-import { partsOfReference } from './references.ts';
-import { configOf } from './request.ts';
-import type { Tool } from './tool.ts';
-import { verdictOn } from './verdict.ts';
+import { callTools, type Call, type Callable, type ToolAnswer } from './tools/call-tools.ts';
+import { add } from './conversation/contents.ts';
+import { usageOf } from './model/cost.ts';
+import { partsOfMessage } from './conversation/message-parts.ts';
+import { callModel, type Model } from './model/call.ts';
+import { inModelSpan } from './model/span.ts';
+import type { Quota } from './model/quota.ts';
+import { contentOf, textOf } from './model/response.ts';
+import type { ModelRecord } from './model/response.ts';
+import type { LoopTurn } from './conversation/recorded-turn.ts';
+import { partsOfReference } from './conversation/references.ts';
+import { configOf } from './model/request.ts';
+import type { Tool } from './tools/tool.ts';
+import { verdictOn } from './model/classify-response.ts';
 import {
   answered,
   outcomeOf,
@@ -52,7 +52,7 @@ import {
   settle,
   type Waiting,
   type WaitingCall,
-} from './waiting.ts';
+} from './conversation/waiting.ts';
 
 /** Goes from turn to turn of a task. */
 export interface Conversation {

@@ -1,8 +1,8 @@
 /** What an MCP tool has returned, as the model gets it. */
 import type { CallToolResult } from '@modelcontextprotocol/client';
 import type { Json } from '#shared/domain/message.ts';
-import { takenType } from '../gemini/media-types.ts';
-import { OutputWithFiles, type ToolFile } from '../gemini/tool.ts';
+import { takenType } from '../gemini/conversation/media-types.ts';
+import { OutputWithFiles, type ToolFile } from '../gemini/tools/tool.ts';
 
 /** @throws {Error} with the tool's own words where it says that it failed */
 export function outputOf(result: CallToolResult, maxChars: number): Json | OutputWithFiles {

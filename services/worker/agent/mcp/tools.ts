@@ -6,7 +6,7 @@ import type { Tool as McpTool } from '@modelcontextprotocol/client';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
-import type { Tool } from '../gemini/tool.ts';
+import type { Tool } from '../gemini/tools/tool.ts';
 import type { McpConnection } from './connection.ts';
 import { declaredNames, isAllowed, matches } from './names.ts';
 import { outputOf } from './result.ts';

@@ -6,9 +6,9 @@ import { above, Amount, AnyText, atMost, closed, Flag, listOf, Text } from '#sha
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { messageOf } from '#shared/runtime/log.ts';
-import { untilAborted } from '../../abandon.ts';
-import { askUser } from '../gemini/ask-user.ts';
-import type { Tool } from '../gemini/tool.ts';
+import { untilAborted } from '../../turn/race-abort.ts';
+import { askUser } from '../gemini/tools/ask-user.ts';
+import type { Tool } from '../gemini/tools/tool.ts';
 import type { AgentTool } from './tool.ts';
 
 const defaultTimeoutSeconds = 60;

@@ -1,0 +1,53 @@
+/**
+ * The methods of A2A 0.3 over JSON-RPC, on the SDK's translation. `tasks/resubscribe` always answers with a stream:
+ * clients of that version take nothing else.
+ */
+import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
+import { isV1JsonRpcMethod, LEGACY_METHOD_TASKS_RESUBSCRIBE } from '@a2a-js/sdk/compat/v0_3';
+import { LegacyJsonRpcTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
+import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
+import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import { RpcFailure, type Methods, type RpcError } from './envelope.ts';
+import { InternalError, UnavailableError } from '../../handler/errors.ts';
+
+export function createLegacyMethods(handler: A2ARequestHandler): Methods {
+  const transport = new LegacyJsonRpcTransportHandler(handler);
+  return async ({ method, body }, context) => {
+    if (isV1JsonRpcMethod(method)) {
+      throw new RpcFailure({
+        code: A2A_ERROR_CODE.METHOD_NOT_FOUND,
+        message: `${method} is a method of A2A 1.0: send the header ${A2A_VERSION_HEADER}: 1.0`,
+      });
+    }
+    const answer = await transport.handle(body, context);
+    if (Symbol.asyncIterator in answer) {
+      return {
+        kind: 'stream',
+        payloads: resultsOf(answer),
+        always: method === LEGACY_METHOD_TASKS_RESUBSCRIBE,
+      };
+    }
+    if (answer.error === undefined) return { kind: 'result', result: answer.result };
+    throw failureOf(answer.error, method);
+  };
+}
+
+export function legacyRpcError(error: unknown): RpcError {
+  return LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error);
+}
+
+async function* resultsOf(
+  envelopes: AsyncGenerator<{ result?: unknown }, void, undefined>,
+): AsyncGenerator<unknown, void, undefined> {
+  for await (const { result } of envelopes) yield result;
+}
+
+/** The translation answers with its own errors where it cannot read the params: those are the client's, not ours. */
+function failureOf(error: RpcError, method: string): Error {
+  if (error.code !== A2A_ERROR_CODE.INTERNAL_ERROR || error.message === InternalError.text) {
+    return new RpcFailure(error);
+  }
+  if (error.message === UnavailableError.text) return new UnavailableError();
+  const message = `params are not those of ${method} in A2A 0.3`;
+  return new RpcFailure({ code: A2A_ERROR_CODE.INVALID_PARAMS, message });
+}

@@ -1,0 +1,70 @@
+/**
+ * The agent card where clients look for it, with what caches need to keep it and to ask again cheaply (A2A section
+ * 8.6), and the key that verifies its signature.
+ */
+import { createHash } from 'node:crypto';
+import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { JWK } from 'jose';
+import { offersLegacy, versionOf } from '../bindings/call-context.ts';
+import { matchesEntityTag } from '../http/conditional.ts';
+import { cardOfBothVersions } from './v03.ts';
+
+export const jwksPath = '/.well-known/jwks.json';
+
+/** A client that looks once a minute sees a new card soon enough; deploys are rarer. */
+const cacheControl = 'public, max-age=60';
+
+export async function registerCard(
+  app: FastifyInstance,
+  card: AgentCard,
+  publicKey: JWK | undefined,
+): Promise<void> {
+  const current = createDocument(AgentCard.toJSON(card));
+  const unnamed = offersLegacy(card) ? createDocument(await cardOfBothVersions(card)) : current;
+  app.get(`/${AGENT_CARD_PATH}`, async (request, reply) => {
+    void reply.header('vary', A2A_VERSION_HEADER);
+    return sendDocument(request, reply, versionOf(request) === '1.0' ? current : unnamed);
+  });
+  if (publicKey === undefined) return;
+  const keys = createDocument({ keys: [publicKey] });
+  app.get(jwksPath, async (request, reply) => sendDocument(request, reply, keys));
+}
+
+/** What stays the same for the life of the process. */
+interface Document {
+  body: string;
+  etag: string;
+  lastModified: Date;
+}
+
+function createDocument(content: unknown): Document {
+  const body = JSON.stringify(content);
+  return {
+    body,
+    etag: `"${createHash('sha256').update(body).digest('base64url')}"`,
+    // HTTP dates have whole seconds: one in the future would be ignored.
+    lastModified: new Date(Math.floor(Date.now() / 1000) * 1000),
+  };
+}
+
+async function sendDocument(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  document: Document,
+): Promise<FastifyReply> {
+  void reply
+    .header('cache-control', cacheControl)
+    .header('etag', document.etag)
+    .header('last-modified', document.lastModified.toUTCString());
+  if (isCurrent(request, document)) return reply.code(304).send();
+  return reply.header('content-type', 'application/json').send(document.body);
+}
+
+/** RFC 9110, section 13.2.2: an entity tag, where one is sent, decides alone. */
+function isCurrent({ headers }: FastifyRequest, { etag, lastModified }: Document): boolean {
+  const ifNoneMatch = headers['if-none-match'];
+  if (ifNoneMatch !== undefined) return matchesEntityTag(ifNoneMatch, etag);
+  const since = Date.parse(headers['if-modified-since'] ?? '');
+  return since >= lastModified.getTime();
+}

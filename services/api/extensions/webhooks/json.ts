@@ -1,0 +1,35 @@
+/** Webhook configs and their deliveries in the JSON of the extension. No secret is among it. */
+import type { StoredWebhook } from '#shared/db/webhooks/configs.ts';
+import type { DeliveryView } from '#shared/db/webhooks/deliveries.ts';
+import { isTest } from '#shared/webhooks/body.ts';
+
+export function webhookToJson(config: StoredWebhook): object {
+  return {
+    id: config.id,
+    url: config.url,
+    events: config.events,
+    order: config.ordered ? 'strict' : 'none',
+    hasSecret: config.signingSecret !== null,
+    protocolVersion: config.protocolVersion,
+    createdAt: config.createdAt,
+    failuresInARow: config.failures,
+    ...(config.disabledAt === null
+      ? { state: 'active', ...(config.failures > 0 && { nextAttemptAt: config.nextAttemptAt }) }
+      : { state: 'disabled', disabledAt: config.disabledAt, disabledReason: config.disabledReason }),
+  };
+}
+
+export function deliveryToJson(key: { taskId: string; configId: string }, delivery: DeliveryView): object {
+  const { seq, state, createdAt, settledAt, attempts } = delivery;
+  return {
+    webhookId: `${key.taskId}.${key.configId}.${seq}`,
+    ...(isTest(seq) ? { test: true } : { event: seq }),
+    state,
+    createdAt,
+    ...(settledAt !== null && { settledAt }),
+    attempts: attempts.map((made) => ({
+      ...Object.fromEntries(Object.entries(made).filter(([, value]) => value !== null)),
+      startedAt: new Date(made.startedAt).toISOString(),
+    })),
+  };
+}

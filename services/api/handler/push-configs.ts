@@ -1,0 +1,185 @@
+/**
+ * Webhook configs as A2A has them (sections 3.1.7 to 3.1.10). URLs are checked here, without DNS, and again whenever
+ * they are dialled; secrets are sealed before they are stored. Credentials are not given out again.
+ */
+import type {
+  DeleteTaskPushNotificationConfigRequest,
+  GetTaskPushNotificationConfigRequest,
+  ListTaskPushNotificationConfigsRequest,
+  ListTaskPushNotificationConfigsResponse,
+  TaskPushNotificationConfig,
+} from '@a2a-js/sdk';
+import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
+import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { WebhookRow } from '#shared/db/tasks/accept.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import type { Sealer } from '#shared/crypto/encryption.ts';
+import type { Caller } from '#shared/db/tasks/read.ts';
+import {
+  deleteWebhookConfig,
+  getWebhookConfig,
+  listWebhookConfigs,
+  maxWebhookConfigs,
+  putWebhookConfig,
+  type StoredWebhook,
+} from '#shared/db/webhooks/configs.ts';
+import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
+import { checkPublicUrl } from '#shared/net/public-url.ts';
+import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
+import type { WebhookOptions } from '#shared/webhooks/options.ts';
+import { openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
+import { checkId } from './validate/message.ts';
+
+export interface PushConfigs {
+  /**
+   * The row of a config that a send brings along: checked and sealed.
+   *
+   * @param version of the protocol, in which the webhooks are then written
+   */
+  rowOf(
+    config: TaskPushNotificationConfig,
+    taskId: string,
+    version: string,
+    options: WebhookOptions,
+  ): WebhookRow;
+  create(
+    config: TaskPushNotificationConfig,
+    caller: Caller,
+    version: string,
+    options: WebhookOptions,
+  ): Promise<TaskPushNotificationConfig>;
+  get(request: GetTaskPushNotificationConfigRequest, caller: Caller): Promise<TaskPushNotificationConfig>;
+  list(
+    request: ListTaskPushNotificationConfigsRequest,
+    caller: Caller,
+  ): Promise<ListTaskPushNotificationConfigsResponse>;
+  remove(request: DeleteTaskPushNotificationConfigRequest, caller: Caller): Promise<void>;
+}
+
+interface Parts {
+  db: Db;
+  ringer: Ringer;
+  sealer: Sealer;
+  webhookGuard: WebhookGuardConfig;
+  bellGraceSeconds: number;
+}
+
+export function createPushConfigs(parts: Parts): PushConfigs {
+  const { db, sealer } = parts;
+
+  function rowOf(
+    config: TaskPushNotificationConfig,
+    taskId: string,
+    version: string,
+    options: WebhookOptions,
+  ): WebhookRow {
+    checkId('id', config.id, false);
+    checkHeaderValue('token', config.token);
+    checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
+    checkHeaderValue('authentication.credentials', config.authentication?.credentials ?? '');
+    const { allowHosts, ownHosts } = parts.webhookGuard;
+    const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
+    if ('problem' in checked) throw new RequestMalformedError(`url is refused: ${checked.problem}`);
+    return sealSecrets(sealer, taskId, {
+      // Clients of 0.3 may ask for the config of a task without naming it: it has the id of the task then.
+      id: config.id === '' ? (version === '0.3' ? taskId : uuidv7()) : config.id,
+      url: checked.url.href,
+      token: config.token === '' ? null : config.token,
+      authScheme: config.authentication?.scheme ?? null,
+      authCredentials: config.authentication?.credentials ?? null,
+      ...options,
+      protocolVersion: version,
+    });
+  }
+
+  function toWire(taskId: string, { tenant }: Caller, stored: StoredWebhook): TaskPushNotificationConfig {
+    const { token } = openSecrets(sealer, taskId, {
+      id: stored.id,
+      token: stored.token,
+      authCredentials: null,
+      signingSecret: null,
+    });
+    return {
+      tenant,
+      id: stored.id,
+      taskId,
+      url: stored.url,
+      token: token ?? '',
+      authentication: stored.authScheme === null ? undefined : { scheme: stored.authScheme, credentials: '' },
+    };
+  }
+
+  return {
+    rowOf,
+
+    create: async (config, caller, version, options) => {
+      const { taskId } = config;
+      checkTaskId(taskId);
+      const row = rowOf(config, taskId, version, options);
+      const result = await putWebhookConfig(db, parts, caller, taskId, row);
+      switch (result.kind) {
+        case 'stored':
+          parts.ringer.ring(result.bells);
+          return { ...config, id: row.id, url: row.url };
+        case 'no task':
+          throw notFound(taskId);
+        case 'too many':
+          throw new RequestMalformedError(
+            `task ${taskId} has ${maxWebhookConfigs} webhook configs, the most that it may have: delete one first`,
+          );
+        default:
+          return result satisfies never;
+      }
+    },
+
+    get: async ({ taskId, id: named }, caller) => {
+      checkTaskId(taskId);
+      const id = named === '' ? taskId : named;
+      checkId('id', id, true);
+      const stored = await getWebhookConfig(db, caller, taskId, id);
+      if (stored === undefined) throw new TaskNotFoundError(`task ${taskId} has no webhook config ${id}`);
+      return toWire(taskId, caller, stored);
+    },
+
+    list: async ({ taskId, pageSize, pageToken }, caller) => {
+      checkTaskId(taskId);
+      if (!(Number.isInteger(pageSize) && pageSize >= 0)) {
+        throw new RequestMalformedError(`pageSize must be a whole number from 0, not ${pageSize}`);
+      }
+      const size = pageSize === 0 ? maxWebhookConfigs : Math.min(pageSize, maxWebhookConfigs);
+      const after = Buffer.from(pageToken, 'base64url').toString();
+      checkId('pageToken', after, false);
+      const page = await listWebhookConfigs(db, caller, taskId, { size, after });
+      if (page === undefined) throw notFound(taskId);
+      return {
+        configs: page.configs.map((config) => toWire(taskId, caller, config)),
+        nextPageToken: Buffer.from(page.next ?? '').toString('base64url'),
+      };
+    },
+
+    remove: async ({ taskId, id }, caller) => {
+      checkTaskId(taskId);
+      checkId('id', id, false);
+      // Deleting what is not there is no error (section 3.1.10); a task that is not there is one.
+      const result = await deleteWebhookConfig(db, caller, taskId, id);
+      if (result === 'no task') throw notFound(taskId);
+    },
+  };
+}
+
+function checkTaskId(taskId: string): void {
+  if (taskId === '') throw new RequestMalformedError('taskId is missing or empty');
+  if (!isUuid(taskId)) throw notFound(taskId);
+}
+
+function notFound(taskId: string): Error {
+  return new TaskNotFoundError(`task ${taskId} was not found`);
+}
+
+/** RFC 9110, section 5.5: what a header may carry. */
+function checkHeaderValue(name: string, value: string): void {
+  if (value.length > 4096) throw new RequestMalformedError(`${name} is longer than 4096 characters`);
+  if (!/^[\u0020-\u007e\u0080-\u00ff]*$/.test(value)) {
+    throw new RequestMalformedError(`${name} has characters that a header cannot carry`);
+  }
+}

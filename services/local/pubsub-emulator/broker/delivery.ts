@@ -1,0 +1,48 @@
+/** One message on its way to one subscription. Its states are told in `subscription.ts`. */
+import type { Consumer } from './consumer.ts';
+import type { Timed } from './deadlines.ts';
+import type { ReceivedMessage, WireMessage } from '../wire.ts';
+
+export interface Message {
+  wire: WireMessage;
+  /** Milliseconds since 1970. */
+  publishedAt: number;
+  /** Bytes of data and attributes. */
+  size: number;
+}
+
+/** The subscription, as far as its deliveries need it. */
+interface Owner {
+  readonly countsAttempts: boolean;
+  deadlinePassed(delivery: Delivery): void;
+}
+
+export class Delivery implements Timed {
+  slot: Set<Timed> | undefined = undefined;
+  readonly message: Message;
+  readonly #owner: Owner;
+  /** How often it was handed out. */
+  attempts = 0;
+  /** Of the present lease; each hand-out has its own, so that a late acknowledgement is not taken for a new one. */
+  ackId = '';
+  /** Who holds the lease; undefined while it waits. */
+  holder: Consumer | undefined = undefined;
+
+  constructor(message: Message, owner: Owner) {
+    this.message = message;
+    this.#owner = owner;
+  }
+
+  due(): void {
+    this.#owner.deadlinePassed(this);
+  }
+
+  /** 0 unless the subscription has a dead-letter policy, as the API has it. */
+  get deliveryAttempt(): number {
+    return this.#owner.countsAttempts ? this.attempts : 0;
+  }
+
+  received(): ReceivedMessage {
+    return { ackId: this.ackId, message: this.message.wire, deliveryAttempt: this.deliveryAttempt };
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * An earlier turn of the same task, in the form in which the loop runs a turn: its steps return what they returned then,
+ * and nothing is written. Run so, it leaves the conversation exactly as it was when the turn ended.
+ */
+import type { EarlierTurn, Turn } from '../../agent.ts';
+
+/** The part of a turn that the loop uses. */
+export type LoopTurn = Pick<
+  Turn,
+  | 'number'
+  | 'message'
+  | 'signal'
+  | 'step'
+  | 'artifact'
+  | 'openArtifact'
+  | 'progress'
+  | 'readFile'
+  | 'references'
+  | 'acceptedOutputModes'
+>;
+
+export class NotRecordedError extends Error {
+  override readonly name = 'NotRecordedError';
+}
+
+export function recordedTurn(
+  { number, message, steps }: EarlierTurn,
+  { signal, references }: Pick<Turn, 'signal' | 'references'>,
+): LoopTurn {
+  const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
+  const occurrences = new Map<string, number>();
+  const nothing = async (): Promise<undefined> => undefined;
+  return {
+    number,
+    message,
+    references,
+    acceptedOutputModes: [],
+    signal,
+    step: async <T>(name: string): Promise<T> => {
+      const occurrence = occurrences.get(name) ?? 0;
+      occurrences.set(name, occurrence + 1);
+      const result = results.get(`${occurrence}/${name}`);
+      if (result === undefined)
+        throw new NotRecordedError(`turn ${number} has no step ${name} ${occurrence}`);
+      return result as T;
+    },
+    artifact: nothing,
+    openArtifact: () => ({ write: () => undefined, close: nothing }),
+    progress: nothing,
+    readFile: nothing,
+  };
+}

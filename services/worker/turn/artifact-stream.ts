@@ -1,0 +1,91 @@
+/**
+ * An artifact that is written in pieces: deltas are gathered into chunks of about 100 ms or 1 KiB, so that streaming
+ * costs the database little. The first chunk replaces what an interrupted run left under the same id; the last carries
+ * the whole artifact for reads.
+ */
+import type { NewEvent } from '#shared/db/turns/write.ts';
+import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
+import type { Artifact, Part } from '#shared/domain/message.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import type { ArtifactStream } from '../agent/agent.ts';
+
+const chunkMs = 100;
+const chunkChars = 1024;
+
+export interface ArtifactTarget {
+  taskId: string;
+  contextId: string;
+  /** Parts as they are to be written; see files.ts. */
+  settle: (parts: Part[]) => Promise<Part[]>;
+  /** Stores an event of the turn; rejects when the turn is lost. */
+  write: (event: NewEvent) => Promise<void>;
+}
+
+export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 'parts'>): ArtifactStream {
+  let buffered: Part[] = [];
+  let bufferedChars = 0;
+  let begun = false;
+  let whole: Artifact | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let failed = false;
+  let written: Promise<void> = Promise.resolve();
+
+  function flush(last: boolean): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (buffered.length === 0 && !(last && begun)) return;
+    // A chunk has at least one part (A2A section 4.1.7); an empty text changes nothing.
+    const parts = joinTexts(buffered.length === 0 ? [{ text: '' }] : buffered);
+    const place = { append: begun, lastChunk: last };
+    begun = true;
+    buffered = [];
+    bufferedChars = 0;
+    written = written.then(async () => {
+      const update = artifactUpdate(target, { ...head, parts: await target.settle(parts) }, place);
+      [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
+      await target.write(artifactEvent(update, last ? whole : undefined));
+      if (!last) passFaultPoint('piece-stored');
+    });
+    // The failure is told by close(); a turn that has lost its lease is aborted by its own signal.
+    written.catch(() => (failed = true));
+  }
+
+  return {
+    write: (part) => {
+      if (failed) return;
+      buffered.push(part);
+      bufferedChars += part.text?.length ?? chunkChars;
+      if (bufferedChars >= chunkChars) flush(false);
+      else timer ??= setTimeout(() => flush(false), chunkMs);
+    },
+    close: async () => {
+      flush(true);
+      await written;
+    },
+  };
+}
+
+export function artifactUpdate(
+  task: { taskId: string; contextId: string },
+  artifact: Artifact,
+  place: { append: boolean; lastChunk: boolean },
+): ArtifactUpdate {
+  return { taskId: task.taskId, contextId: task.contextId, artifact, ...place };
+}
+
+/** @param whole the artifact as it stands after the update, where the update completes it */
+export function artifactEvent(update: ArtifactUpdate, whole: Artifact | undefined): NewEvent {
+  const { artifactId } = update.artifact;
+  return {
+    kind: 'artifact',
+    payload: JSON.stringify({ artifactUpdate: update }),
+    artifact: { artifactId, ...(whole !== undefined && { whole: JSON.stringify(whole) }) },
+  };
+}
+
+function joinTexts(parts: readonly Part[]): Part[] {
+  const [artifact] = foldArtifacts([
+    { taskId: '', contextId: '', artifact: { artifactId: '', parts: [...parts] } },
+  ]);
+  return artifact?.parts ?? [];
+}

@@ -1,0 +1,182 @@
+/** The tables as Kysely sees them. The comments on what they mean stand in the migrations that make them. */
+import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { EventKind, EventPayload } from '../../domain/events.ts';
+import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
+import type { TaskState } from '../../domain/task.ts';
+import type { ModelUsage, Usage } from '../../domain/usage.ts';
+
+type Time = ColumnType<Date, Date | string, Date | string>;
+type TimeOrNow = ColumnType<Date, Date | string | undefined, Date | string>;
+type NullableTime = ColumnType<Date | null, Date | string | null | undefined, Date | string | null>;
+type NullableJson<T extends object> = JSONColumnType<T | null, string | null | undefined, string | null>;
+
+export interface Database {
+  agents: { hash: string; definition: JSONColumnType<JsonObject>; created_at: TimeOrNow };
+  gates: {
+    task_id: string;
+    fence: Generated<number>;
+    lease_until: NullableTime;
+    worker: string | null;
+    turn: Generated<number>;
+    last_turn: Generated<number>;
+    last_event: number;
+    state_class: Generated<number>;
+    attempts: Generated<number>;
+    config_rev: Generated<number>;
+    run_at: TimeOrNow;
+    bell_at: Time;
+    deadline_at: NullableTime;
+  };
+  tasks: {
+    id: string;
+    tenant: string;
+    owner: string;
+    context_id: string;
+    agent_hash: string;
+    state: TaskState;
+    status_at: Time;
+    status_message: NullableJson<Message>;
+    created_at: TimeOrNow;
+    metadata: NullableJson<JsonObject>;
+    shown: boolean;
+    direct: Generated<boolean>;
+    last_error: string | null;
+    traceparent: string | null;
+    usage: NullableJson<Usage>;
+  };
+  messages: {
+    task_id: string;
+    turn: number;
+    role: 'user' | 'agent';
+    message: JSONColumnType<Message>;
+    accepted_output_modes: NullableJson<string[]>;
+    created_at: TimeOrNow;
+  };
+  events: {
+    task_id: string;
+    seq: number;
+    kind: EventKind;
+    artifact_id: string | null;
+    payload: JSONColumnType<EventPayload>;
+    created_at: TimeOrNow;
+    tx: Generated<string>;
+    traceparent: string | null;
+  };
+  artifacts: {
+    task_id: string;
+    artifact_id: string;
+    turn: number;
+    seq: number;
+    artifact: JSONColumnType<Artifact>;
+  };
+  steps: {
+    task_id: string;
+    turn: number;
+    name: string;
+    occurrence: number;
+    position: number;
+    input_hash: string | null;
+    output: ColumnType<Json, string | null, string | null>;
+    usage: NullableJson<ModelUsage>;
+    fence: number;
+    started_at: TimeOrNow;
+    finished_at: NullableTime;
+  };
+  ledger: {
+    tenant: string;
+    owner: string;
+    day: string;
+    model: string;
+    calls: string;
+    prompt_tokens: string;
+    cached_tokens: string;
+    tool_tokens: string;
+    thought_tokens: string;
+    output_tokens: string;
+    cost: number;
+    unpriced: string;
+  };
+  model_quotas: {
+    model: string;
+    requests_at: TimeOrNow;
+    tokens_at: TimeOrNow;
+    queue_at: TimeOrNow;
+    refunds_at: TimeOrNow;
+  };
+  quota_places: { task_id: string; model: string; at: Time };
+  files: {
+    task_id: string;
+    hash: string;
+    media_type: string;
+    filename: string | null;
+    content: Buffer;
+    created_at: TimeOrNow;
+  };
+  sends: {
+    tenant: string;
+    owner: string;
+    message_id: string;
+    request_hash: string;
+    task_id: string;
+    turn: number;
+    expires_at: Time;
+  };
+  outbox: {
+    id: Generated<string>;
+    kind: 'turn' | 'delivery';
+    task_id: string;
+    turn: number | null;
+    config_id: string | null;
+    due_at: TimeOrNow;
+    claimed_until: Time;
+    traceparent: string | null;
+  };
+  webhook_configs: {
+    task_id: string;
+    id: string;
+    tenant: string;
+    owner: string;
+    url: string;
+    token: string | null;
+    auth_scheme: string | null;
+    auth_credentials: string | null;
+    events: 'all' | 'state' | 'end';
+    protocol_version: string;
+    created_at: TimeOrNow;
+    fence: Generated<string>;
+    lease_until: NullableTime;
+    failures: Generated<number>;
+    next_attempt_at: TimeOrNow;
+    disabled_at: NullableTime;
+    disabled_reason: string | null;
+    signing_secret: string | null;
+    previous_secret: string | null;
+    previous_secret_until: NullableTime;
+    ordered: Generated<boolean>;
+  };
+  deliveries: {
+    task_id: string;
+    config_id: string;
+    seq: number;
+    state: Generated<'pending' | 'delivered' | 'failed' | 'cancelled' | 'merged'>;
+    attempts: Generated<number>;
+    created_at: TimeOrNow;
+    settled_at: NullableTime;
+    bell_at: Time;
+    failures: Generated<number>;
+    lease_until: NullableTime;
+    due_at: NullableTime;
+    merged_from: number | null;
+  };
+  delivery_attempts: {
+    task_id: string;
+    config_id: string;
+    seq: number;
+    attempt: number;
+    started_at: Time;
+    duration_ms: number;
+    status: number | null;
+    error: string | null;
+    response_start: string | null;
+  };
+}

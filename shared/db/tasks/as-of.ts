@@ -1,0 +1,150 @@
+/** Reading a task as it was right after one of its events: what a webhook about that event says (invariant 5). */
+import { sql } from 'kysely';
+import {
+  foldArtifacts,
+  type ArtifactUpdate,
+  type EventKind,
+  type EventPayload,
+  type TaskStatus,
+} from '../../domain/events.ts';
+import type { Artifact, JsonObject } from '../../domain/message.ts';
+import type { Usage } from '../../domain/usage.ts';
+import type { Db } from '../client/pool.ts';
+import { metadataOf } from './read.ts';
+
+/** A task without its history. */
+export interface TaskAsOf {
+  id: string;
+  contextId: string;
+  status: TaskStatus;
+  /** Undefined where they are larger than was asked for. */
+  artifacts: Artifact[] | undefined;
+  metadata?: JsonObject;
+}
+
+export interface StoredEvent {
+  kind: EventKind;
+  payload: EventPayload;
+  /** Of the span in which it was written. */
+  traceparent: string | null;
+  /** In seconds. */
+  age: number;
+}
+
+const ageInSeconds = sql<number>`extract(epoch from now() - created_at)::float8`;
+
+export async function readEvent(db: Db, taskId: string, seq: number): Promise<StoredEvent | undefined> {
+  return db
+    .selectFrom('events')
+    .select(['kind', 'payload', 'traceparent', ageInSeconds.as('age')])
+    .where('task_id', '=', taskId)
+    .where('seq', '=', seq)
+    .executeTakeFirst();
+}
+
+/** The updates of one artifact, in their order. */
+export async function readChunks(
+  db: Db,
+  taskId: string,
+  artifactId: string,
+  from: number,
+  to: number,
+): Promise<ArtifactUpdate[]> {
+  const rows = await db
+    .selectFrom('events')
+    .select('payload')
+    .where('task_id', '=', taskId)
+    .where('artifact_id', '=', artifactId)
+    .where('seq', '>=', from)
+    .where('seq', '<=', to)
+    .orderBy('seq')
+    .execute();
+  return rows.flatMap(({ payload }) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
+}
+
+/** The state of a task as it is now, as a change of state tells it. */
+export async function readTaskStatus(
+  db: Db,
+  taskId: string,
+): Promise<{ taskId: string; contextId: string; status: TaskStatus } | undefined> {
+  const row = await db
+    .selectFrom('tasks')
+    .select(['context_id', 'state', 'status_at'])
+    .where('id', '=', taskId)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const status = { state: row.state, timestamp: row.status_at.toISOString() };
+  return { taskId, contextId: row.context_id, status };
+}
+
+/** The newest status that was told by an event up to this number. */
+export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promise<TaskStatus | undefined> {
+  const row = await db
+    .selectFrom('events')
+    .select('payload')
+    .where('task_id', '=', taskId)
+    .where('seq', '<=', seq)
+    .where('kind', '<>', 'artifact')
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined && 'statusUpdate' in row.payload ? row.payload.statusUpdate.status : undefined;
+}
+
+/**
+ * The task as of an event.
+ *
+ * @param maxArtifactBytes stored artifacts above this size are not read
+ * @returns undefined where there is no such event
+ */
+export async function readTaskAsOf(
+  db: Db,
+  taskId: string,
+  seq: number,
+  maxArtifactBytes: number,
+): Promise<TaskAsOf | undefined> {
+  // A stored artifact that a later event has changed is folded again from the events up to this one.
+  const { rows } = await sql<{
+    context_id: string;
+    metadata: JsonObject | null;
+    usage: Usage | null;
+    payload: EventPayload;
+    fits: boolean;
+    artifacts: Artifact[] | null;
+    chunks: EventPayload[] | null;
+  }>`
+    with whole as (
+      select artifact_id, seq, artifact from artifacts where task_id = ${taskId} and seq <= ${seq}
+    ),
+    chunk as (
+      select e.seq, e.payload from events e
+      where e.task_id = ${taskId} and e.seq <= ${seq} and e.kind = 'artifact' and not exists (
+        select 1 from whole where whole.artifact_id = e.artifact_id and whole.seq >= e.seq
+      )
+    ),
+    size as (
+      select coalesce((select sum(octet_length(artifact::text)) from whole), 0)
+        + coalesce((select sum(octet_length(payload::text)) from chunk), 0) <= ${maxArtifactBytes} as fits
+    )
+    select t.context_id, t.metadata, t.usage, e.payload, size.fits,
+      case when size.fits then (select json_agg(artifact order by seq) from whole) end as artifacts,
+      case when size.fits then (select json_agg(payload order by seq) from chunk) end as chunks
+    from tasks t join events this on this.task_id = t.id and this.seq = ${seq}
+    cross join lateral (
+      select payload from events where task_id = t.id and seq <= ${seq} and kind <> 'artifact'
+      order by seq desc limit 1
+    ) e cross join size
+    where t.id = ${taskId}`.execute(db);
+  const [row] = rows;
+  if (row === undefined || !('statusUpdate' in row.payload)) return undefined;
+  const updates = (row.chunks ?? []).flatMap((payload) =>
+    'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
+  );
+  return {
+    id: taskId,
+    contextId: row.context_id,
+    status: row.payload.statusUpdate.status,
+    artifacts: row.fits ? foldArtifacts(updates, row.artifacts ?? []) : undefined,
+    ...metadataOf(row),
+  };
+}

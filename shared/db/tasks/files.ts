@@ -1,0 +1,55 @@
+/** Files of tasks, by the hash of their content. */
+import { sql } from 'kysely';
+import { LeaseLostError } from '../../domain/errors.ts';
+import type { Db } from '../client/pool.ts';
+import type { Lease } from '../turns/leases.ts';
+import type { Caller } from './read.ts';
+
+export interface StoredFile {
+  mediaType: string;
+  filename: string | null;
+  content: Buffer;
+}
+
+/**
+ * Stores a file of a task, unless the task has it already.
+ *
+ * @throws {LeaseLostError} when the turn is no longer this worker's; nothing was written (invariant 3)
+ */
+export async function storeFile(
+  db: Db,
+  { taskId, fence }: Lease,
+  { hash, mediaType, filename, content }: StoredFile & { hash: string },
+): Promise<void> {
+  const { rows } = await sql`
+    with gate as (
+      update gates set last_event = last_event
+      where task_id = ${taskId} and fence = ${fence} and state_class = 0
+      returning task_id
+    ),
+    file as (
+      insert into files (task_id, hash, media_type, filename, content)
+      select task_id, ${hash}, ${mediaType}, ${filename}, ${content} from gate
+      on conflict (task_id, hash) do nothing
+    )
+    select 1 from gate`.execute(db);
+  if (rows.length === 0) throw new LeaseLostError(`task ${taskId} is no longer this worker's`);
+}
+
+/** A file of a task of the caller's (invariant 9). */
+export async function readFile(
+  db: Db,
+  caller: Caller,
+  { taskId, hash }: { taskId: string; hash: string },
+): Promise<StoredFile | undefined> {
+  const row = await db
+    .selectFrom('files')
+    .innerJoin('tasks', 'tasks.id', 'files.task_id')
+    .select(['media_type', 'filename', 'content'])
+    .where('files.task_id', '=', taskId)
+    .where('hash', '=', hash)
+    .where('tenant', '=', caller.tenant)
+    .where('owner', '=', caller.owner)
+    .executeTakeFirst();
+  return row && { mediaType: row.media_type, filename: row.filename, content: row.content };
+}

@@ -1,0 +1,40 @@
+/**
+ * What waits behind a failed attempt, made less: of the progress between two changes of state the last is sent, and the
+ * chunks of one artifact become one. The delivery of the last event stays, and says from which event on it tells
+ * (`merged_from`); the others are settled as merged. Nothing that may have been sent already is touched, nor are configs
+ * that are not sent such events.
+ */
+import { sql } from 'kysely';
+import type { Db } from '../client/pool.ts';
+import type { ConfigKey } from './claimed-delivery.ts';
+
+/** Expects the configs to be locked. */
+export async function mergeWaiting(db: Db, configs: readonly ConfigKey[]): Promise<void> {
+  await sql`
+    with config as (
+      select c.task_id, c.id
+      from unnest(${configs.map((key) => key.taskId)}::uuid[], ${configs.map((key) => key.configId)}::text[])
+        as input (task_id, config_id)
+      join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id and c.events = 'all'
+    ),
+    waiting as (
+      select d.task_id, d.config_id, d.seq, coalesce(d.merged_from, d.seq) as first, e.kind, e.artifact_id,
+        count(*) filter (where e.kind = 'state') over (partition by d.task_id, d.config_id order by d.seq) as span
+      from config join deliveries d on d.task_id = config.task_id and d.config_id = config.id
+      join events e on e.task_id = d.task_id and e.seq = d.seq
+      where d.state = 'pending' and d.attempts = 0
+    ),
+    alike as (
+      select task_id, config_id, seq, min(first) over alike as first, max(seq) over alike as last
+      from waiting where kind <> 'state'
+      window alike as (partition by task_id, config_id, span, kind, artifact_id)
+    )
+    update deliveries d set
+      state = case when d.seq = alike.last then d.state else 'merged' end,
+      settled_at = case when d.seq = alike.last then null else now() end,
+      merged_from = case when d.seq = alike.last then alike.first end
+    from alike
+    where d.task_id = alike.task_id and d.config_id = alike.config_id and d.seq = alike.seq and alike.first < alike.last`.execute(
+    db,
+  );
+}

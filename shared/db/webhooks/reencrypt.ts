@@ -1,0 +1,77 @@
+/**
+ * Sealing anew what was sealed with other keys, in batches. A row that changes meanwhile is left alone: whoever changed
+ * it sealed with a key of now, or it is found by the next run.
+ */
+import { sql } from 'kysely';
+import type { Db } from '../client/pool.ts';
+import { SealError, type Sealer } from '../../crypto/encryption.ts';
+
+const batch = 200;
+
+/** Columns, and the column under whose name each was sealed (see ../webhooks/secrets.ts). */
+const columns = {
+  token: 'token',
+  auth_credentials: 'auth_credentials',
+  signing_secret: 'signing_secret',
+  previous_secret: 'signing_secret',
+} as const;
+const names = Object.keys(columns) as (keyof typeof columns)[];
+
+export interface Resealed {
+  resealed: number;
+  failed: { taskId: string; configId: string; problem: string }[];
+}
+
+type Row = { task_id: string; id: string } & Record<keyof typeof columns, string | null>;
+
+/** @param keyId the key with which the sealer seals */
+export async function resealSecrets(db: Db, sealer: Sealer, keyId: string): Promise<Resealed> {
+  const result: Resealed = { resealed: 0, failed: [] };
+  let after = { task_id: '00000000-0000-0000-0000-000000000000', id: '' };
+  for (;;) {
+    const rows = await rowsOfOtherKeys(db, keyId, after);
+    for (const row of rows) {
+      try {
+        if (await resealRow(db, sealer, row)) result.resealed += 1;
+      } catch (error) {
+        if (!(error instanceof SealError)) throw error;
+        result.failed.push({ taskId: row.task_id, configId: row.id, problem: error.message });
+      }
+    }
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < batch) return result;
+    after = last;
+  }
+}
+
+async function rowsOfOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id' | 'id'>): Promise<Row[]> {
+  const prefix = `1.${keyId}.`;
+  const { rows } = await sql<Row>`
+    select task_id, id, token, auth_credentials, signing_secret, previous_secret from webhook_configs
+    where (task_id, id) > (${after.task_id}, ${after.id})
+      and not (
+        starts_with(coalesce(token, ${prefix}), ${prefix})
+        and starts_with(coalesce(auth_credentials, ${prefix}), ${prefix})
+        and starts_with(coalesce(signing_secret, ${prefix}), ${prefix})
+        and starts_with(coalesce(previous_secret, ${prefix}), ${prefix})
+      )
+    order by task_id, id limit ${batch}`.execute(db);
+  return rows;
+}
+
+async function resealRow(db: Db, sealer: Sealer, row: Row): Promise<boolean> {
+  const again = (name: keyof typeof columns) => {
+    const place = { taskId: row.task_id, configId: row.id, column: columns[name] };
+    const sealed = row[name];
+    return sealed === null ? null : sealer.seal(sealer.open(sealed, place), place);
+  };
+  const sealed = Object.fromEntries(names.map((name) => [name, again(name)]));
+  const { numUpdatedRows } = await db
+    .updateTable('webhook_configs')
+    .set(sealed)
+    .where('task_id', '=', row.task_id)
+    .where('id', '=', row.id)
+    .where((where) => where.and(names.map((name) => where(name, 'is not distinct from', row[name]))))
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
+}

@@ -1,0 +1,35 @@
+/** How webhooks fare, for operators: all owners together. */
+import { sql } from 'kysely';
+import type { Db } from '../client/pool.ts';
+
+export interface DeliveryNumbers {
+  pending: number;
+  /** The age of the oldest delivery that waits for its receiver. */
+  oldestPendingSeconds: number | null;
+  disabledConfigs: number;
+  /** The hosts of receivers, those with the most failures first. */
+  hosts: { host: string; attempts: number; failed: number; p95Ms: number }[];
+}
+
+const shownHosts = 50;
+
+export async function deliveryNumbers(db: Db, hours: number): Promise<DeliveryNumbers> {
+  const waiting = await sql<{ pending: number; oldest: number | null; disabled: number }>`
+    select count(*)::int as pending, extract(epoch from now() - min(created_at))::int as oldest,
+      (select count(*) from webhook_configs where disabled_at is not null)::int as disabled
+    from deliveries where state = 'pending'`.execute(db);
+  const hosts = await sql<{ host: string; attempts: number; failed: number; p95_ms: number }>`
+    select substring(c.url from '^[a-z]+://([^/?#]+)') as host, count(*)::int as attempts,
+      (count(*) filter (where a.status is null or a.status not between 200 and 299))::int as failed,
+      (percentile_disc(0.95) within group (order by a.duration_ms))::int as p95_ms
+    from delivery_attempts a join webhook_configs c on c.task_id = a.task_id and c.id = a.config_id
+    where a.started_at > now() - ${hours} * interval '1 hour'
+    group by 1 order by failed desc, attempts desc limit ${shownHosts}`.execute(db);
+  const [row] = waiting.rows;
+  return {
+    pending: row?.pending ?? 0,
+    oldestPendingSeconds: row?.oldest ?? null,
+    disabledConfigs: row?.disabled ?? 0,
+    hosts: hosts.rows.map(({ p95_ms: p95Ms, ...same }) => ({ ...same, p95Ms })),
+  };
+}

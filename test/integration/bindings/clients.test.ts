@@ -1,0 +1,244 @@
+/** The SDK's own client, of A2A 1.0 and of 0.3, through each binding: it finds its way by the card, and all works. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { Role, TaskState, type SendMessageRequest, type StreamResponse, type Task } from '@a2a-js/sdk';
+import {
+  ClientFactory,
+  DefaultAgentCardResolver,
+  JsonRpcTransportFactory,
+  RestTransportFactory,
+  type Client,
+} from '@a2a-js/sdk/client';
+import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
+import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
+import { freePort } from '../../support/ports.ts';
+import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
+import { startStack } from '../../support/stack.ts';
+
+const versions = ['1.0', '0.3'] as const;
+const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;
+
+test('clients', async (t) => {
+  const stack = await startStack(t, {
+    AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+    GRPC_PORT: String(await freePort()),
+  });
+  await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+
+  // [BIND-FIELD-001] [CARD-PROTO-001] [CARD-PROTO-002]
+  await t.test('the card offers every interface that there is', async () => {
+    const card = async (headers: Record<string, string> = {}) =>
+      // oxlint-disable-next-line typescript/no-explicit-any -- looked at field by field
+      (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`, { headers })).json()) as any;
+    const current = await card({ 'a2a-version': '1.0' });
+    const offered = current.supportedInterfaces.map(
+      (one: Record<string, string>) => `${one['protocolBinding']} ${one['protocolVersion']}`,
+    );
+    assert.deepEqual(
+      offered,
+      versions.flatMap((version) => bindings.map((binding) => `${binding} ${version}`)),
+    );
+    assert.equal(current.protocolVersion, undefined);
+    const both = await card();
+    assert.deepEqual(both.supportedInterfaces, current.supportedInterfaces);
+    assert.deepEqual(
+      [both.url, both.preferredTransport, both.protocolVersion],
+      [`${stack.apiUrl}/a2a/jsonrpc`, 'JSONRPC', '0.3'],
+    );
+    assert.deepEqual(
+      both.additionalInterfaces.map((one: { transport: string }) => one.transport),
+      ['HTTP+JSON', 'GRPC'],
+    );
+  });
+
+  for (const version of versions) {
+    for (const binding of bindings) {
+      // [VER-SERVER-001] [VER-SERVER-003]
+      await t.test(`${version} by ${binding}`, async (t) => {
+        const client = await connect(stack.apiUrl, version, binding);
+        assert.equal(client.protocolVersion, version);
+        const receiver = await startReceiver(t);
+        await useEverything(client, version, receiver.url);
+        const received = await receiver.count(3);
+        checkWebhooks(received, version);
+      });
+    }
+  }
+});
+
+/** As a client of that version does: it reads of the card what its version knows. */
+async function connect(url: string, version: string, binding: string): Promise<Client> {
+  const legacyCompat = { enabled: version === '0.3' };
+  const cardResolver = new DefaultAgentCardResolver({
+    legacyCompat,
+    fetchImpl: async (input) => {
+      const headers: Record<string, string> = version === '1.0' ? { 'a2a-version': '1.0' } : {};
+      const card = (await (await fetch(input, { headers })).json()) as Record<string, unknown>;
+      if (version === '0.3') delete card['supportedInterfaces'];
+      return Response.json(card);
+    },
+  });
+  return new ClientFactory({
+    transports: [
+      new JsonRpcTransportFactory({ legacyCompat }),
+      new RestTransportFactory({ legacyCompat }),
+      new GrpcTransportFactory({ legacyCompat }),
+    ],
+    preferredTransports: [binding],
+    cardResolver,
+  }).createFromUrl(url);
+}
+
+async function useEverything(client: Client, version: string, hook: string): Promise<void> {
+  const tenant = '';
+  const send = (
+    text: string,
+    more: Partial<SendMessageRequest['configuration'] & object> = {},
+    taskId = '',
+  ) => ({
+    tenant,
+    message: {
+      messageId: randomUUID(),
+      contextId: '',
+      taskId,
+      role: Role.ROLE_USER,
+      parts: [
+        {
+          content: { $case: 'text' as const, value: text },
+          metadata: undefined,
+          filename: '',
+          mediaType: '',
+        },
+        {
+          content: { $case: 'raw' as const, value: Buffer.from('bytes') },
+          metadata: undefined,
+          filename: '',
+          mediaType: 'image/png',
+        },
+        {
+          content: { $case: 'data' as const, value: { a: [1] } },
+          metadata: undefined,
+          filename: '',
+          mediaType: '',
+        },
+      ],
+      metadata: { k: 'v' },
+      extensions: [],
+      referenceTaskIds: [],
+    },
+    configuration: {
+      acceptedOutputModes: ['text/plain'],
+      taskPushNotificationConfig: undefined,
+      returnImmediately: false,
+      ...more,
+    },
+    metadata: undefined,
+  });
+
+  // Send and wait, with a webhook along.
+  const webhook = { tenant, id: '', taskId: '', url: hook, token: 'mine', authentication: undefined };
+  const done = taskOf(await client.sendMessage(send('say hello', { taskPushNotificationConfig: webhook })));
+  assert.equal(done.status?.state, TaskState.TASK_STATE_COMPLETED);
+  assert.deepEqual(done.artifacts[0]?.parts[0]?.content, { $case: 'text', value: 'hello' });
+  const parts = done.history[0]?.parts.map((part) => part.content);
+  assert.deepEqual(parts?.[1], { $case: 'raw', value: Buffer.from('bytes') });
+  assert.deepEqual(parts?.[2], { $case: 'data', value: { a: [1] } });
+  const said = await client.sendMessage(send('direct hi'));
+  assert.deepEqual('parts' in said && said.parts[0]?.content, { $case: 'text', value: 'hi' });
+
+  // Stream.
+  const streamed: StreamResponse[] = [];
+  for await (const event of client.sendMessageStream(send('say streamed'))) streamed.push(event);
+  assert.deepEqual(
+    streamed.map((event) => event.payload?.$case),
+    ['task', 'statusUpdate', 'artifactUpdate', 'statusUpdate'],
+  );
+
+  // Read and list.
+  const read = await client.getTask({ tenant, id: done.id, historyLength: 1 });
+  assert.deepEqual([read.id, read.history.length], [done.id, 1]);
+  await assert.rejects(client.getTask({ tenant, id: randomUUID() }), TaskNotFoundError);
+  const list = {
+    tenant,
+    contextId: done.contextId,
+    status: TaskState.TASK_STATE_UNSPECIFIED,
+    pageToken: '',
+    statusTimestampAfter: undefined,
+  };
+  // 0.3 has no list.
+  if (version === '1.0') {
+    const page = await client.listTasks(list);
+    assert.deepEqual(
+      page.tasks.map(({ id }) => id),
+      [done.id],
+    );
+  }
+
+  // Cancel.
+  const slow = taskOf(await client.sendMessage(send('wait 60000', { returnImmediately: true })));
+  const canceled = await client.cancelTask({ tenant, id: slow.id, metadata: undefined });
+  assert.equal(canceled.status?.state, TaskState.TASK_STATE_CANCELED);
+  await assert.rejects(
+    client.cancelTask({ tenant, id: slow.id, metadata: undefined }),
+    TaskNotCancelableError,
+  );
+
+  // Subscribe, and answer what the agent asks.
+  const asked = taskOf(await client.sendMessage(send('ask what?')));
+  assert.equal(asked.status?.state, TaskState.TASK_STATE_INPUT_REQUIRED);
+  const followed: StreamResponse[] = [];
+  for await (const event of client.resubscribeTask({ tenant, id: asked.id })) {
+    if (followed.length === 0) await client.sendMessage(send('say this', {}, asked.id));
+    followed.push(event);
+  }
+  const last = followed.at(-1)?.payload;
+  assert.equal(last?.$case === 'statusUpdate' && last.value.status?.state, TaskState.TASK_STATE_COMPLETED);
+  await assert.rejects(async () => {
+    for await (const _event of client.resubscribeTask({ tenant, id: asked.id }));
+  }, /is at its end: read it with GetTask/);
+
+  // Webhook configs.
+  const config = {
+    ...webhook,
+    taskId: slow.id,
+    id: 'one',
+    authentication: { scheme: 'Bearer', credentials: 'c' },
+  };
+  const created = await client.createTaskPushNotificationConfig(config);
+  assert.deepEqual([created.id, created.taskId, created.url], ['one', slow.id, hook]);
+  const got = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
+  assert.deepEqual([got.id, got.url, got.token, got.authentication?.scheme], ['one', hook, 'mine', 'Bearer']);
+  const query = { tenant, taskId: slow.id, pageSize: 0, pageToken: '' };
+  assert.equal((await client.listTaskPushNotificationConfig(query)).configs.length, 1);
+  const path = { tenant, taskId: slow.id, id: 'one' };
+  await client.deleteTaskPushNotificationConfig(path);
+  await assert.rejects(client.getTaskPushNotificationConfig(path), TaskNotFoundError);
+}
+
+/** Submitted, working and completed of one task, in the form of the version that registered for them. */
+function checkWebhooks(received: readonly Received[], version: string): void {
+  const bodies = received
+    .filter(({ body }) => body.includes('completed') || body.includes('COMPLETED'))
+    .map(({ body }) => JSON.parse(body));
+  const types = new Set(received.map(({ headers }) => headers['content-type']));
+  const [completed] = bodies;
+  if (version === '1.0') {
+    assert.deepEqual([...types], ['application/a2a+json']);
+    assert.equal(completed.task.status.state, 'TASK_STATE_COMPLETED');
+    assert.equal(completed.task.artifacts[0].parts[0].text, 'hello');
+  } else {
+    assert.deepEqual([...types], ['application/json']);
+    assert.deepEqual(
+      received.map(({ body }) => (JSON.parse(body) as { kind: string }).kind),
+      received.map(() => 'task'),
+    );
+    assert.equal(completed.status.state, 'completed');
+    assert.deepEqual(completed.artifacts[0].parts[0], { kind: 'text', text: 'hello' });
+  }
+}
+
+function taskOf(sent: object): Task {
+  assert.ok('status' in sent, 'a task was expected');
+  return sent as Task;
+}

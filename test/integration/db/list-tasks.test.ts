@@ -1,0 +1,166 @@
+/** Lists of tasks: the right ones in the right order by every filter, and pages that cost the same among very many. */
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
+import { Pool } from 'pg';
+import { listTasks, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
+import { removeTasksOf } from '#shared/db/tasks/retention.ts';
+import type { Database } from '#shared/db/schema/schema.ts';
+import { uuidv7 } from '#shared/domain/ids.ts';
+import { taskStates, type TaskState } from '#shared/domain/task.ts';
+import { beforeStop, testDatabase, type TestDatabase } from '../../support/database/postgres.ts';
+
+const count = 20_000;
+/** Tasks of an owner who has few beside the others. */
+const fewCount = 200;
+const minute = 60_000;
+const now = Date.UTC(2030, 0, 1);
+const caller = { tenant: '', owner: 'alice' };
+
+interface Seeded {
+  id: string;
+  contextId: string;
+  state: TaskState;
+  statusAt: number;
+  hidden: boolean;
+}
+
+/** Mostly completed, half of them in one context, several with one time, and many hidden by a direct answer. */
+const tasks: readonly Seeded[] = Array.from({ length: count }, (_, index) => ({
+  id: uuidv7(),
+  contextId: index % 2 === 0 ? 'one' : `context-${index % 700}`,
+  state:
+    index % 50 === 1
+      ? (taskStates[index % taskStates.length] ?? 'TASK_STATE_FAILED')
+      : 'TASK_STATE_COMPLETED',
+  statusAt: now - Math.floor(index / 3) * minute,
+  hidden: index > 50 && index % 20 !== 1,
+}));
+
+let database: TestDatabase;
+let pool: Pool;
+let db: Kysely<Database>;
+const queries: CompiledQuery[] = [];
+
+before(async () => {
+  database = await testDatabase();
+  pool = new Pool({ connectionString: database.url, max: 2 });
+  db = new Kysely({
+    dialect: new PostgresDialect({ pool }),
+    log: ({ query }) => void queries.push(query),
+  });
+  const column = <K extends keyof Seeded>(name: K) => tasks.map((task) => task[name]);
+  const few = (one: unknown[]) => one.slice(0, fewCount);
+  for (const owner of ['alice', 'bob', 'carol']) {
+    const of = owner === 'carol' ? few : (all: unknown[]) => all;
+    const ids = owner === 'alice' ? column('id') : tasks.map(() => uuidv7());
+    await pool.query(
+      `with made as (
+         insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown, direct)
+         select id, '', $1, context_id, 'none', state, to_timestamp(at / 1000.0), not hidden, hidden
+         from unnest($2::uuid[], $3::text[], $4::text[], $5::float8[], $6::boolean[])
+           as one (id, context_id, state, at, hidden)
+         -- As tasks whose states have changed stand: those that follow one another in a list are far from one another.
+         order by md5(id::text)
+         returning id
+       )
+       insert into gates (task_id, last_event, bell_at) select id, 1, now() from made`,
+      [owner, ...[ids, column('contextId'), column('state'), column('statusAt'), column('hidden')].map(of)],
+    );
+  }
+  await pool.query('analyze tasks, gates');
+});
+beforeStop(async () => {
+  await db.destroy();
+  await database.close();
+});
+
+const filters: ListFilter[] = [
+  undefined,
+  'TASK_STATE_COMPLETED',
+  'TASK_STATE_CANCELED',
+  'TASK_STATE_WORKING',
+].flatMap((state) =>
+  [undefined, 'one', 'context-21', 'no such'].flatMap((contextId) =>
+    [undefined, 100, 5_000, -1].map((minutes) => ({
+      state: state as TaskState | undefined,
+      contextId,
+      statusSince: minutes === undefined ? undefined : new Date(now - minutes * minute),
+    })),
+  ),
+);
+
+const visible = tasks
+  .filter(({ hidden }) => !hidden)
+  .toSorted((a, b) => b.statusAt - a.statusAt || (a.id < b.id ? 1 : -1));
+
+/** What the list is by its definition. */
+function expected({ state, contextId, statusSince }: ListFilter): string[] {
+  return visible
+    .filter((task) => state === undefined || task.state === state)
+    .filter((task) => contextId === undefined || task.contextId === contextId)
+    .filter((task) => statusSince === undefined || task.statusAt >= statusSince.getTime())
+    .map(({ id }) => id);
+}
+
+const read = (filter: ListFilter, size: number, from?: ListCursor, whose = caller) =>
+  listTasks(db, whose, filter, { size, after: from }, { historyLength: 0, includeArtifacts: false });
+
+/** How many blocks each of the statements since `queries` was emptied reads, but for those that explain others. */
+async function blocksRead(): Promise<{ sql: string; blocks: number }[]> {
+  const asked = queries.filter((query) => !query.sql.startsWith('\n    explain'));
+  return Promise.all(
+    asked.map(async ({ sql, parameters }) => {
+      const { rows } = await pool.query(`explain (analyze, buffers, format json) ${sql}`, [...parameters]);
+      const { 'Shared Hit Blocks': hit, 'Shared Read Blocks': read } = rows[0]['QUERY PLAN'][0].Plan;
+      return { sql, blocks: hit + read };
+    }),
+  );
+}
+
+// [CORE-LIST-002] [CORE-LIST-003]
+test('pages of every filter are the list that it describes, without a gap or a repeat', async () => {
+  for (const filter of filters) {
+    const all = expected(filter);
+    const seen: string[] = [];
+    let from: ListCursor | undefined;
+    do {
+      const page = await read(filter, 97, from);
+      seen.push(...page.tasks.map(({ task }) => task.id));
+      if (all.length <= 1000) assert.equal(page.total, all.length);
+      else assert.ok(page.total > 1000);
+      from = page.next;
+    } while (from !== undefined && seen.length < 300);
+    assert.deepEqual(seen, from === undefined ? all : all.slice(0, seen.length), JSON.stringify(filter));
+  }
+});
+
+test('no page reads more than its own tasks and the beginnings of the eight states', async () => {
+  for (const filter of filters) {
+    queries.length = 0;
+    const first = await read(filter, 50);
+    const [last] = expected(filter).slice(-30);
+    const end = tasks.find(({ id }) => id === last);
+    if (first.next !== undefined && end !== undefined) {
+      await read(filter, 50, { ...first.next, statusAt: new Date(end.statusAt).toISOString(), id: end.id });
+    }
+    // A task is read by its place in an index, by its id, and with its gate; a bad plan reads twenty thousand.
+    for (const { sql, blocks } of await blocksRead())
+      assert.ok(blocks < 2_000, `${blocks} blocks for ${JSON.stringify(filter)}: ${sql}`);
+  }
+});
+
+test('the list of an owner who has few reads nothing of those who have many', async () => {
+  queries.length = 0;
+  const { tasks, total } = await read({}, 50, undefined, { tenant: '', owner: 'carol' });
+  assert.ok(tasks.length === 50 && total > 50 && total <= fewCount);
+  for (const { sql, blocks } of await blocksRead())
+    assert.ok(blocks < 6 * fewCount, `${blocks} blocks: ${sql}`);
+});
+
+test('the removal of what an owner has finds tasks of every state, and hidden ones, of that owner alone', async () => {
+  const removed = await removeTasksOf(db, { tenant: '', owner: 'bob' }, 2 * count);
+  assert.equal(removed, count);
+  const { rows } = await pool.query('select count(*)::int as left from tasks where owner = $1', ['alice']);
+  assert.equal(rows[0]?.left, count);
+});

@@ -1,0 +1,113 @@
+/**
+ * The requests to Gemini, to the byte of their JSON, for both of its APIs, and what is made of its answers: held against
+ * test/golden/gemini/. `given` and `responses` there are written by Google's reference and the types of its SDK;
+ * `UPDATE_GOLDEN=1` writes the rest anew, to be read before it is committed.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { format, resolveConfig } from 'prettier';
+import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
+import { checkRequest } from '#services/local/offline-model/check-request.ts';
+import { routeOf } from '#services/local/offline-model/wire.ts';
+import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
+import type { GeminiClientOptions } from '#services/worker/agent/gemini/model/credentials.ts';
+import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';
+import {
+  startGeminiRecorder,
+  type GeminiRecorder,
+  type RecordedRequest,
+} from '../../support/fakes/gemini-recorder.ts';
+import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+
+interface Golden {
+  /** Left out: both. */
+  apis?: string[];
+  given: {
+    definition: JsonObject;
+    message: Part[];
+    tools?: { declaration: Tool['declaration']; outputs: Json[] }[];
+  };
+  responses: object[][];
+  /** The turn of the task after the first. */
+  then?: { message: Part[]; responses: object[][] };
+  requests?: Record<string, RecordedRequest[]>;
+  comesTo?: unknown;
+}
+
+const golden = new URL('../../golden/gemini/', import.meta.url);
+const update = process.env['UPDATE_GOLDEN'] === '1';
+let recorder: GeminiRecorder;
+let directory: string;
+let apis: Record<string, GeminiClientOptions>;
+
+before(async () => {
+  recorder = await startGeminiRecorder();
+  directory = await mkdtemp(path.join(tmpdir(), 'gemini-'));
+  process.env['GOOGLE_APPLICATION_CREDENTIALS'] = await recorder.credentials(directory);
+  // Without it the library asks Google for the project of the credentials.
+  process.env['GOOGLE_CLOUD_PROJECT'] = 'project';
+  apis = {
+    developer: { apiKey: 'api-key', baseUrl: recorder.url },
+    vertex: { vertexai: true, project: 'project', location: 'global', baseUrl: recorder.url },
+  };
+});
+after(async () => {
+  delete process.env['GOOGLE_APPLICATION_CREDENTIALS'];
+  delete process.env['GOOGLE_CLOUD_PROJECT'];
+  await rm(directory, { recursive: true });
+  await recorder.close();
+});
+
+for (const name of await readdir(golden)) {
+  test(`${name}: the requests of both APIs, and what their answers come to`, async () => {
+    const file = new URL(name, golden);
+    const recording = JSON.parse(await readFile(file, 'utf8')) as Golden;
+    const requests: Record<string, RecordedRequest[]> = {};
+    let comesTo: unknown;
+    for (const api of recording.apis ?? Object.keys(apis)) {
+      const client = apis[api]!;
+      comesTo = await run(recording, client);
+      requests[api] = recorder.requests.splice(0);
+      if (!update) assert.deepEqual(comesTo, recording.comesTo, api);
+    }
+    if (update) {
+      const options = { ...(await resolveConfig(file)), parser: 'json' };
+      await writeFile(file, await format(JSON.stringify({ ...recording, requests, comesTo }), options));
+    } else {
+      assert.deepEqual(requests, recording.requests);
+    }
+  });
+
+  test(`${name}: what is sent is what the offline model takes`, async () => {
+    const { requests = {} } = JSON.parse(await readFile(new URL(name, golden), 'utf8')) as Golden;
+    for (const { method, path: address, body } of Object.values(requests).flat()) {
+      const route = routeOf(method, new URL(address, recorder.url).pathname);
+      assert.ok(route?.kind === 'call' && route.verb === 'streamGenerateContent', address);
+      assert.deepEqual(checkRequest(body, route), body);
+    }
+  });
+}
+
+/** What clients see, and what is counted. */
+async function run({ given, responses, then }: Golden, client: GeminiClientOptions): Promise<unknown> {
+  const tools = (given.tools ?? []).map(({ declaration, outputs }): Tool => {
+    const left = [...outputs];
+    return { declaration, call: async () => left.shift() ?? null };
+  });
+  const agent = createGeminiAgent({ client, tools });
+  const turns = [new MemoryTurn(given)];
+  recorder.answer(responses);
+  const outcomes = [await agent.run(turns[0]!)];
+  if (then !== undefined) {
+    turns.push(turns[0]!.next(then.message));
+    recorder.answer(then.responses);
+    outcomes.push(await agent.run(turns[1]!));
+  }
+  await agent.close?.();
+  const steps = turns.flatMap((turn) => [...turn.steps.values()]);
+  const usage = steps.flatMap(({ result, options }) => options.usage?.(JSON.parse(result) as Json) ?? []);
+  return JSON.parse(JSON.stringify({ outcomes, artifacts: turns.at(-1)!.artifacts, usage }));
+}

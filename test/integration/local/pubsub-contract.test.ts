@@ -1,0 +1,66 @@
+/**
+ * One contract for Pub/Sub, written from the service's documentation and held against the emulator of the local stack
+ * and, where it is installed, against Google's own. A difference of Google's is data (`differences.ts`), and asserted.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { status } from '@grpc/grpc-js';
+import { administrationContract } from '../../support/pubsub-contract/administration.ts';
+import { deliveryContract } from '../../support/pubsub-contract/delivery.ts';
+import { GOOGLE_EMULATOR_DIFFERS, type Difference } from '../../support/pubsub-contract/differences.ts';
+import {
+  missingForGoogle,
+  startGoogle,
+  startOwn,
+  type RunningEmulator,
+} from '../../support/pubsub-contract/emulators.ts';
+import { filterContract } from '../../support/pubsub-contract/filters.ts';
+import { Kit } from '../../support/pubsub-contract/kit.ts';
+import { pushContract } from '../../support/pubsub-contract/push.ts';
+
+const missing = missingForGoogle();
+const googleDiffers = Object.keys(GOOGLE_EMULATOR_DIFFERS) as Difference[];
+
+describe('Pub/Sub', { concurrency: true }, () => {
+  contract('the local emulator', startOwn, []);
+  contract("Google's emulator", startGoogle, googleDiffers, missing);
+
+  test('the local emulator stops at once on SIGTERM, and its streams end as broken ones do', async () => {
+    const emulator = await startOwn();
+    const kit = new Kit(emulator.host, emulator.jwksUrl, []);
+    const { subscription } = await kit.pair();
+    const stream = kit.stream(subscription);
+    await stream.responses.next();
+    const start = performance.now();
+    assert.equal(await emulator.stop(), 0);
+    assert.ok(performance.now() - start < 10_000);
+    const { code } = await stream.ended;
+    assert.ok(code === status.CANCELLED || code === status.UNAVAILABLE, `status ${code}`);
+    await kit.close();
+  });
+});
+
+function contract(
+  name: string,
+  start: () => Promise<RunningEmulator>,
+  differences: readonly Difference[],
+  missing?: string,
+): void {
+  describe(name, { concurrency: true, timeout: 60_000, skip: missing ?? false }, () => {
+    let emulator: RunningEmulator;
+    let kit: Kit;
+    before(async () => {
+      emulator = await start();
+      kit = new Kit(emulator.host, emulator.jwksUrl, differences);
+    });
+    after(async () => {
+      await kit.close();
+      await emulator.stop();
+      assert.deepEqual(kit.unasserted(), [], 'these differences are named but not asserted');
+    });
+    deliveryContract(() => kit);
+    pushContract(() => kit);
+    filterContract(() => kit);
+    administrationContract(() => kit);
+  });
+}

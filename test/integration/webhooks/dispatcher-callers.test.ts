@@ -1,0 +1,163 @@
+/** Who may call the dispatcher: tokens as Google signs them, by the two modes, in a real process where it matters. */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose';
+import { CallerError, createCheckCaller, type CheckCaller } from '#shared/gcp/caller-auth.ts';
+import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { isCompleted, startStack } from '../../support/stack.ts';
+
+const audience = 'https://dispatcher.example';
+const email = 'longhaul-tasks@project.iam.gserviceaccount.com';
+const { privateKey, publicKey } = await generateKeyPair('RS256');
+const stranger = await generateKeyPair('RS256');
+const now = Math.floor(Date.now() / 1000);
+const claims: JWTPayload = {
+  iss: 'https://accounts.google.com',
+  aud: audience,
+  sub: '1',
+  email,
+  email_verified: true,
+  iat: now,
+  exp: now + 3600,
+};
+
+async function token(more: Claims = {}, key = privateKey): Promise<string> {
+  return new SignJWT({ ...claims, ...more } as JWTPayload)
+    .setProtectedHeader({ alg: 'RS256', kid: 'k' })
+    .sign(key);
+}
+
+/** As Cloud Run hands it on once it has checked it. */
+async function stripped(more: Claims = {}): Promise<string> {
+  return (await token(more)).replace(/[^.]*$/, 'SIGNATURE_REMOVED_BY_GOOGLE');
+}
+
+async function startCerts(t: TestContext, keys: () => Promise<{ keys: JWK[] }>): Promise<string> {
+  const server = createServer((_request, response) => {
+    void keys().then((set) =>
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(set)),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/certs`;
+}
+
+type Claims = { [Name in keyof JWTPayload]: JWTPayload[Name] | undefined };
+
+const wrongClaims: [string, Claims][] = [
+  ['another audience', { aud: 'https://other.example' }],
+  ['no audience', { aud: undefined }],
+  ['several audiences', { aud: [audience, 'https://other.example'] }],
+  ['another service account', { email: `x${email}` }],
+  ['no email', { email: undefined }],
+  ['an email that is not verified', { email_verified: false }],
+  ['an email of which nothing is said', { email_verified: undefined }],
+  ['another issuer', { iss: 'https://accounts.example' }],
+  ['expired', { exp: now - 60 }],
+  ['no expiry', { exp: undefined }],
+  ['made in the future', { iat: now + 600 }],
+];
+
+async function refusedWithoutToken(
+  check: CheckCaller,
+  authorization: string | undefined,
+  what: string,
+): Promise<void> {
+  await assert.rejects(
+    check(authorization, email),
+    (error) => {
+      assert.ok(error instanceof CallerError, `${what}: ${String(error)}`);
+      const [, payload = 'none'] = authorization?.split('.') ?? [];
+      assert.ok(!error.message.includes(payload), 'the token stands in the error');
+      return true;
+    },
+    what,
+  );
+}
+
+test('verify: signature and claims', async (t) => {
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' };
+  const certsUrl = await startCerts(t, async () => Promise.resolve({ keys: [jwk] }));
+  const check = createCheckCaller({ mode: 'verify', audience, certsUrl });
+  await check(`Bearer ${await token()}`, email);
+  for (const [what, more] of wrongClaims) {
+    await refusedWithoutToken(check, `Bearer ${await token(more)}`, what);
+  }
+  await refusedWithoutToken(check, `Bearer ${await token({}, stranger.privateKey)}`, 'another key');
+  await refusedWithoutToken(check, `Bearer ${await stripped()}`, 'no fallback to iam');
+  await refusedWithoutToken(check, undefined, 'no token');
+  await refusedWithoutToken(check, 'Bearer x', 'no JWT');
+});
+
+test('verify: keys that cannot be fetched are not the fault of the caller', async () => {
+  const check = createCheckCaller({ mode: 'verify', audience, certsUrl: 'http://127.0.0.1:9/certs' });
+  await assert.rejects(check(`Bearer ${await token()}`, email), /keys of Google could not be fetched/);
+});
+
+test('iam: claims, of tokens that Cloud Run has checked', async () => {
+  const check = createCheckCaller({ mode: 'iam', audience });
+  await check(`Bearer ${await stripped()}`, email);
+  for (const [what, more] of wrongClaims) {
+    await refusedWithoutToken(check, `Bearer ${await stripped(more)}`, what);
+  }
+  await refusedWithoutToken(check, `Bearer ${await token()}`, 'Cloud Run did not check it');
+  await refusedWithoutToken(check, undefined, 'no token');
+});
+
+test('the mode is named: none only beside a stand-in', () => {
+  const env = {
+    DATABASE_URL: 'postgres://h/d',
+    GOOGLE_CLOUD_PROJECT: 'p',
+    DISPATCHER_URL: audience,
+    ENCRYPTION_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
+  };
+  assert.throws(() => readDispatcherConfig(env), /CALLER_AUTH must be iam .* or verify/);
+  assert.throws(
+    () => readDispatcherConfig({ ...env, CALLER_AUTH: 'none' }),
+    /CALLER_AUTH=none lets everybody/,
+  );
+  assert.throws(
+    () => readDispatcherConfig({ ...env, CALLER_AUTH: 'iam' }),
+    /SCHEDULER_SERVICE_ACCOUNT is not set/,
+  );
+  const local = { ...env, CLOUD_TASKS_EMULATOR_HOST: '127.0.0.1:1' };
+  assert.equal(readDispatcherConfig(local).callers.auth.mode, 'none');
+});
+
+test(
+  'a webhook arrives by the token of Cloud Tasks, and nobody else is let in',
+  { timeout: 60_000 },
+  async (t) => {
+    const scheduler = 'longhaul-scheduler@project.iam.gserviceaccount.com';
+    const stack = await startStack(t, { CLOUD_TASKS_SERVICE_ACCOUNT: email });
+    const certsUrl = await startCerts(t, async () => stack.cloudTasks.jwks());
+    const [receiver, dispatcher] = await Promise.all([
+      startReceiver(t),
+      stack.start('dispatcher', {
+        CALLER_AUTH: 'verify',
+        GOOGLE_CERTS_URL: certsUrl,
+        SCHEDULER_SERVICE_ACCOUNT: scheduler,
+      }),
+      stack.start('api'),
+      stack.start('worker'),
+    ]);
+    const post = async (path: string): Promise<number> =>
+      (await fetch(`${dispatcher.url}${path}`, { method: 'POST' })).status;
+    assert.equal(await post('/deliver'), 401);
+    assert.equal(await post('/reconcile'), 401);
+    assert.equal((await fetch(`${dispatcher.url}/health/ready`)).status, 200);
+
+    const task = await stack.submit('Summarise this: The sea is rough. The sea is wide.', {
+      configuration: { taskPushNotificationConfig: { id: 'one', url: receiver.url } },
+    });
+    await stack.until(task.id, isCompleted);
+    await receiver.count(1);
+  },
+);

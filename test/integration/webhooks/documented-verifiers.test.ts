@@ -1,0 +1,67 @@
+/** The verifiers of README.md and docs/webhooks.md, as they stand there, in a receiver. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { createLocalJWKSet } from 'jose';
+import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { publicJwks } from '#shared/crypto/signing-keys.ts';
+import { signingKey } from '../../support/webhooks/signing.ts';
+import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+
+const timeout = 60_000;
+const root = path.join(import.meta.dirname, '../../..');
+const pages = ['README.md', 'docs/webhooks.md'];
+const db = await openTestDatabase();
+
+/** Below the project, so that packages are found. */
+async function snippet(t: TestContext, page: string, name: string): Promise<(...args: unknown[]) => unknown> {
+  const text = readFileSync(path.join(root, page), 'utf8');
+  const code = new RegExp(`\`\`\`js\\n// ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
+  assert.ok(code !== undefined, `${page} has no ${name}`);
+  const lines = code.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('/**'));
+  assert.ok(lines.length <= 10, `${name} has ${lines.length} lines`);
+  const dir = mkdtempSync(path.join(root, 'node_modules/.docs-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = path.join(dir, `${name.replace(/\.js$/, '')}.mjs`);
+  writeFileSync(file, code);
+  const { verify } = (await import(pathToFileURL(file).href)) as { verify: (...args: unknown[]) => unknown };
+  return verify;
+}
+
+for (const page of pages) {
+  test(`the verifier by a secret in ${page}`, { timeout }, async (t) => {
+    const verify = await snippet(t, page, 'verify-secret.js');
+    const receiver = await startReceiver(t);
+    const { ringer } = await startDispatchers(t, db, 1);
+    const signingSecret = makeSigningSecret();
+    await startTask(db, ringer, webhookTo(receiver.url, { signingSecret }));
+    await receiver.count(1);
+    const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
+    assert.deepEqual(verify(signingSecret, headers, body), JSON.parse(body));
+    assert.throws(() => verify(signingSecret, headers, body.replace('SUBMITTED', 'COMPLETED')));
+    assert.throws(() => verify(makeSigningSecret(), headers, body));
+  });
+
+  test(`the verifier by our key in ${page}`, { timeout }, async (t) => {
+    const verify = await snippet(t, page, 'verify-token.js');
+    const receiver = await startReceiver(t);
+    const key = signingKey('one');
+    const agent = 'https://agent.example.com';
+    const { ringer } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
+    await startTask(db, ringer, webhookTo(receiver.url));
+    await receiver.count(1);
+    const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
+    const keys = createLocalJWKSet(publicJwks([key]));
+    assert.deepEqual(await verify(keys, agent, receiver.url, headers, body), JSON.parse(body));
+    const tampered = body.replace('SUBMITTED', 'COMPLETED');
+    await assert.rejects(async () => verify(keys, agent, receiver.url, headers, tampered), /not the one/);
+    await assert.rejects(async () => verify(keys, agent, 'https://other/', headers, body), /"aud"/);
+    await assert.rejects(async () => verify(keys, 'https://other', receiver.url, headers, body), /"iss"/);
+    const foreign = createLocalJWKSet(publicJwks([signingKey('one')]));
+    await assert.rejects(async () => verify(foreign, agent, receiver.url, headers, body), /signature/);
+  });
+}

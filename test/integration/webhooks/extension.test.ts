@@ -1,0 +1,298 @@
+/** What the extension for webhooks adds to A2A, through the real processes: options, secrets, deliveries to look at. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { test } from 'node:test';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { Webhook } from 'standardwebhooks';
+import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { freePort } from '../../support/ports.ts';
+import { rawGrpc, rawJsonRpc, rawRest } from '../../support/raw-bindings.ts';
+import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
+import { signingJwk } from '../../support/webhooks/signing.ts';
+import { startStack, type Stack } from '../../support/stack.ts';
+
+// oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field, as a client would
+type Json = any;
+const header = 'Longhaul-Webhook-Options';
+const terminal = 'TASK_STATE_COMPLETED';
+
+test('the extension for webhooks', async (t) => {
+  const grpcPort = await freePort();
+  const stack = await startStack(t, {
+    AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+    GRPC_PORT: String(grpcPort),
+    WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
+    WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
+  });
+  await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+
+  await t.test('options in the metadata of SendMessage; the secret is not kept there', async (t) => {
+    const receiver = await startReceiver(t);
+    const secret = makeSigningSecret();
+    const { id } = await submit(stack, receiver.url, { events: 'end', secret }, { other: 1 });
+    const [got] = await receiver.count(1);
+    const body = new Webhook(secret).verify(got!.body, flat(got!)) as Json;
+    assert.equal(body.task.status.state, terminal);
+    const event = Number(got!.headers['longhaul-event']);
+    assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
+    const { result } = await stack.rpc('GetTask', { id });
+    assert.deepEqual(result.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end' } });
+    const { rows } = await stack.pool.query(
+      'select row_to_json(t)::text as text from tasks t where id = $1',
+      [id],
+    );
+    assert.ok(!rows[0].text.includes(secret));
+    await assert.rejects(
+      stack.submit('hello', { metadata: { [webhooksExtensionUri]: { event: 'all' } } }),
+      /metadata\["https:.*"\]: "event" is no option/,
+    );
+  });
+
+  await t.test('options in a header of Create, by each binding', async (t) => {
+    const bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
+    t.after(() => bindings.forEach((binding) => binding.close()));
+    const { id: taskId } = await stack.submit('hello');
+    await stack.until(taskId, ({ status }) => status.state === terminal);
+    for (const { name, call } of bindings) {
+      const receiver = await startReceiver(t);
+      const secret = makeSigningSecret();
+      const create = (options: string) =>
+        call(
+          'CreateTaskPushNotificationConfig',
+          { taskId, id: name, url: receiver.url },
+          { [header]: options },
+        );
+      const { error } = await create(JSON.stringify({ events: 'all', secret }));
+      assert.equal(error, undefined, name);
+      const [got] = await receiver.count(1);
+      new Webhook(secret).verify(got!.body, flat(got!));
+      const shown = await rest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
+      const { events, order, hasSecret, state } = shown.body;
+      assert.deepEqual([events, order, hasSecret, state], ['all', 'strict', true, 'active']);
+      for (const bad of ['nonsense', '{"order":"fast"}']) {
+        const { error } = await create(bad);
+        assert.match(error?.message ?? '', /longhaul-webhook-options/, name);
+      }
+    }
+    const { body } = await rest(stack, `/tasks/${taskId}/webhooks`);
+    assert.deepEqual(
+      body.webhooks.map((one: Json) => one.id),
+      ['GRPC', 'HTTP+JSON', 'JSONRPC'],
+    );
+  });
+
+  await t.test('a token is verified by the key set that the front door serves', async (t) => {
+    const receiver = await startReceiver(t);
+    await submit(stack, receiver.url, {});
+    const [got] = await receiver.count(1);
+    const jwks = createRemoteJWKSet(new URL(`${stack.apiUrl}/.well-known/webhook-jwks.json`));
+    const token = String(got!.headers.authorization).slice('Bearer '.length);
+    const { protectedHeader } = await jwtVerify(token, jwks, {
+      issuer: stack.apiUrl,
+      audience: receiver.url,
+    });
+    assert.equal(protectedHeader.kid, 'one');
+    const served: Json = await (await fetch(`${stack.apiUrl}/.well-known/webhook-jwks.json`)).json();
+    assert.deepEqual(
+      served.keys.map((key: Json) => [key.kid, key.d]),
+      [
+        ['one', undefined],
+        ['two', undefined],
+      ],
+    );
+  });
+
+  await t.test('what failed is seen, and sent again when its owner says so', async (t) => {
+    const receiver = await startReceiver(t);
+    receiver.answer(500);
+    const began = new Date(Date.now() - 1000).toISOString();
+    const { id } = await submit(stack, receiver.url, {});
+    const hook = `/tasks/${id}/webhooks/hook`;
+    await until(async () => (await rest(stack, hook)).body.state === 'disabled');
+    await stack.until(id, ({ status }) => status.state === terminal);
+    const disabled = (await rest(stack, hook)).body;
+    assert.match(disabled.disabledReason, /2 attempts in a row have failed; the last: status 500/);
+    await receiver.count(2);
+
+    const { body: failed } = await rest(stack, `${hook}/deliveries?state=failed`);
+    const first = failed.deliveries.at(-1);
+    assert.equal(first.event, 1);
+    assert.equal(first.webhookId, `${id}.hook.1`);
+    assert.deepEqual(
+      first.attempts.map((made: Json) => [made.attempt, made.status]),
+      [
+        [1, 500],
+        [2, 500],
+      ],
+    );
+    assert.ok(Date.parse(first.attempts[0].startedAt) > Date.parse(began));
+
+    receiver.answer(200);
+    const one = await rest(stack, `${hook}/deliveries/1/redeliver`, {});
+    assert.deepEqual([one.status, one.body], [200, { count: 1 }]);
+    const third = (await receiver.count(3))[2]!;
+    assert.equal(third.headers['webhook-id'], `${id}.hook.1`);
+    await until(
+      async () => (await rest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
+    );
+    assert.equal((await rest(stack, hook)).body.state, 'active');
+
+    // What waited and what came since has failed; it is sent in order, the end of the task among it.
+    const others = failed.deliveries.length - 1;
+    const all = await rest(stack, `${hook}/redeliver`, { since: began });
+    assert.deepEqual([all.status, all.body], [200, { count: others }]);
+    const sent = (await receiver.count(3 + others)).slice(3);
+    assert.deepEqual(receiver.events().slice(3), [2, 3]);
+    assert.equal(JSON.parse(sent.at(-1)!.body).task.status.state, terminal);
+    const none = await rest(stack, `${hook}/redeliver`, {
+      since: new Date(Date.now() + 60_000).toISOString(),
+    });
+    assert.deepEqual(none.body, { count: 0 });
+  });
+
+  await t.test('deliveries are paged, the newest first', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, { events: 'all' });
+    await stack.until(id, ({ status }) => status.state === terminal);
+    const path = `/tasks/${id}/webhooks/hook/deliveries`;
+    const whole = (await rest(stack, path)).body.deliveries.map((one: Json) => one.event);
+    assert.ok(whole.length >= 3);
+    const paged: number[] = [];
+    for (let token = ''; ;) {
+      const { body } = await rest(stack, `${path}?pageSize=2&pageToken=${token}`);
+      paged.push(...body.deliveries.map((one: Json) => one.event));
+      token = body.nextPageToken;
+      if (token === '') break;
+    }
+    assert.deepEqual(paged, whole);
+    assert.deepEqual(
+      whole,
+      whole.toSorted((a: number, b: number) => b - a),
+    );
+    for (const query of ['pageSize=0', 'pageSize=101', 'pageToken=x', 'state=lost']) {
+      assert.equal((await rest(stack, `${path}?${query}`)).status, 400, query);
+    }
+  });
+
+  await t.test('a test is sent once, and its failure changes nothing', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, { events: 'end' });
+    await receiver.count(1);
+    const hook = `/tasks/${id}/webhooks/hook`;
+    receiver.answer(500);
+    assert.deepEqual((await rest(stack, `${hook}/test`, {})).body, { count: 1 });
+    await receiver.count(2);
+    await until(
+      async () => (await rest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
+    );
+    assert.equal((await rest(stack, hook)).body.failuresInARow, 0);
+    receiver.answer(200);
+    await rest(stack, `${hook}/test`, {});
+    const [, first, second] = await receiver.count(3);
+    for (const [got, number] of [
+      [first, -1],
+      [second, -2],
+    ] as const) {
+      assert.equal(got!.headers['longhaul-test'], 'true');
+      assert.equal(got!.headers['longhaul-event'], undefined);
+      assert.equal(got!.headers['webhook-id'], `${id}.hook.${number}`);
+      const { statusUpdate } = JSON.parse(got!.body);
+      assert.equal(statusUpdate.status.state, terminal);
+      assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: { test: true } });
+    }
+    await until(async () => {
+      const { body } = await rest(stack, `${hook}/deliveries`);
+      return body.deliveries.every((one: Json) => one.state !== 'pending');
+    });
+    const { body } = await rest(stack, `${hook}/deliveries`);
+    assert.deepEqual(
+      body.deliveries.map((one: Json) => [one.event ?? 'test', one.state, one.attempts.length]).slice(1),
+      [
+        ['test', 'failed', 1],
+        ['test', 'delivered', 1],
+      ],
+    );
+    const { state, failuresInARow } = (await rest(stack, hook)).body;
+    assert.deepEqual([state, failuresInARow], ['active', 0]);
+  });
+
+  await t.test('a secret is made, shown once, and follows the one before with overlap', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, { events: 'end' });
+    const hook = `/tasks/${id}/webhooks/hook`;
+    await receiver.count(1);
+    const one = (await rest(stack, `${hook}/secret`, {})).body.secret;
+    const sendTest = async (count: number): Promise<Received> => {
+      await rest(stack, `${hook}/test`, {});
+      return (await receiver.count(count))[count - 1]!;
+    };
+    const byOne = await sendTest(2);
+    new Webhook(one).verify(byOne.body, flat(byOne));
+    const two = makeSigningSecret();
+    assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: two })).body, { secret: two });
+    const byBoth = await sendTest(3);
+    for (const secret of [one, two]) new Webhook(secret).verify(byBoth.body, flat(byBoth));
+    const three = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
+    const byThree = await sendTest(4);
+    new Webhook(three).verify(byThree.body, flat(byThree));
+    assert.throws(() => new Webhook(two).verify(byThree.body, flat(byThree)));
+    const shown = JSON.stringify([await rest(stack, hook), await rest(stack, `/tasks/${id}/webhooks`)]);
+    assert.ok(!shown.includes('whsec_'));
+    for (const bad of [{ secret: 'whsec_x' }, { secret: 1 }, { overlapSeconds: -1 }]) {
+      assert.equal((await rest(stack, `${hook}/secret`, bad)).status, 400);
+    }
+  });
+
+  await t.test('what is not there, or of another tenant, is not found', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, {});
+    const paths: [string, object?][] = [
+      [`/tasks/${randomUUID()}/webhooks`],
+      ['/tasks/nonsense/webhooks'],
+      [`/tasks/${id}/webhooks/other`],
+      [`/tasks/${id}/webhooks/other/deliveries`],
+      [`/tasks/${id}/webhooks/hook/deliveries/99/redeliver`, {}],
+      [`/tasks/${id}/webhooks/hook/deliveries/x/redeliver`, {}],
+      [`/tasks/${id}/webhooks/other/test`, {}],
+      [`/tasks/${id}/webhooks/other/secret`, {}],
+      [`/tasks/${id}/webhooks/other/redeliver`, { since: '2030-01-01' }],
+      ...['', '/hook', '/hook/deliveries'].map((rest): [string] => [`/acme/tasks/${id}/webhooks${rest}`]),
+      [`/acme/tasks/${id}/webhooks/hook/test`, {}],
+      [`/acme/tasks/${id}/webhooks/hook/secret`, {}],
+      [`/acme/tasks/${id}/webhooks/hook/deliveries/1/redeliver`, {}],
+    ];
+    for (const [path, body] of paths) {
+      const answer = await rest(stack, path, body);
+      assert.deepEqual([path, answer.status], [path, 404]);
+      assert.equal(answer.body.error.status, 'NOT_FOUND');
+    }
+    assert.equal((await rest(stack, `/tasks/${id}/webhooks/hook/redeliver`, { since: 'then' })).status, 400);
+  });
+});
+
+const flat = ({ headers }: Received) =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+
+async function submit(stack: Stack, url: string, options: object, metadata: object = {}) {
+  return stack.submit('hello', {
+    configuration: { taskPushNotificationConfig: { id: 'hook', url } },
+    metadata: { ...metadata, [webhooksExtensionUri]: options },
+  });
+}
+
+async function rest(stack: Stack, path: string, body?: object): Promise<{ status: number; body: Json }> {
+  const response = await fetch(`${stack.apiUrl}/a2a/v1${path}`, {
+    headers: { 'a2a-version': '1.0', 'content-type': 'application/json' },
+    ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+async function until(state: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!(await state())) {
+    if (performance.now() > deadline) throw new Error(`not within 60 s: ${state.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * A turn in memory: steps are kept as JSON, artifacts are folded as clients fold them. A second turn that is given the
+ * steps of the first is that turn, run again after a crash.
+ */
+import type { ArtifactStream, StepContext, StepOptions, Turn } from '#services/worker/agent/agent.ts';
+import { foldArtifacts } from '#shared/domain/events.ts';
+import type { ArtifactUpdate } from '#shared/domain/events.ts';
+import { textOf } from '#shared/domain/message.ts';
+import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
+
+export interface MemoryStep {
+  name: string;
+  result: string;
+  options: StepOptions;
+}
+
+/** The process is gone: nothing after it is written. */
+export class Crash extends Error {}
+
+export interface MemoryTurnOptions extends Partial<
+  Pick<Turn, 'number' | 'history' | 'references' | 'earlierTurns' | 'acceptedOutputModes' | 'signal'>
+> {
+  message: Part[] | string;
+  definition: JsonObject;
+  /** Carried over from a run before. */
+  steps?: Map<string, MemoryStep>;
+  updates?: ArtifactUpdate[];
+  /** Dies when this step (`model#1`) has been recorded. */
+  crashAfter?: string;
+}
+
+export class MemoryTurn implements Turn {
+  readonly taskId = 'task-1';
+  readonly contextId = 'context-1';
+  readonly owner = 'owner';
+  readonly tenant = '';
+  readonly metadata = {};
+  readonly number: number;
+  readonly message: Turn['message'];
+  readonly history: Turn['history'];
+  readonly references: Turn['references'];
+  readonly earlierTurns: Turn['earlierTurns'];
+  readonly acceptedOutputModes: readonly string[];
+  readonly definition: JsonObject;
+  readonly signal: AbortSignal;
+  readonly steps: Map<string, MemoryStep>;
+  readonly updates: ArtifactUpdate[];
+  readonly told: string[] = [];
+  readonly #counts = new Map<string, number>();
+  readonly #crashAfter: string | undefined;
+  #crashed = false;
+
+  constructor(options: MemoryTurnOptions) {
+    const { message } = options;
+    this.number = options.number ?? 1;
+    this.message = {
+      messageId: 'message-1',
+      role: 'ROLE_USER',
+      parts: typeof message === 'string' ? [{ text: message }] : message,
+    };
+    this.history = options.history ?? [];
+    this.references = options.references ?? [];
+    this.earlierTurns = options.earlierTurns ?? [];
+    this.acceptedOutputModes = options.acceptedOutputModes ?? [];
+    this.definition = options.definition;
+    this.signal = options.signal ?? new AbortController().signal;
+    this.steps = options.steps ?? new Map<string, MemoryStep>();
+    this.updates = options.updates ?? [];
+    this.#crashAfter = options.crashAfter;
+  }
+
+  /** As clients see them now. */
+  get artifacts(): Artifact[] {
+    return foldArtifacts(this.updates);
+  }
+
+  textOfArtifact(artifactId: string): string | undefined {
+    const artifact = this.artifacts.find((one) => one.artifactId === artifactId);
+    return artifact === undefined ? undefined : textOf(artifact.parts);
+  }
+
+  /** The turn of the same task after this one. */
+  next(message: Part[] | string, more: Partial<MemoryTurnOptions> = {}): MemoryTurn {
+    const steps = [...this.steps].map(([key, { name, result }]) => ({
+      name,
+      occurrence: Number(key.slice(name.length + 1)) - 1,
+      result: JSON.parse(result) as Json,
+    }));
+    const { number, taskId, updates, definition } = this;
+    return new MemoryTurn({
+      message,
+      definition,
+      updates,
+      number: number + 1,
+      history: [...this.history, { taskId, turn: number, role: 'user', parts: this.message.parts }],
+      earlierTurns: [...this.earlierTurns, { number, message: this.message, steps }],
+      ...more,
+    });
+  }
+
+  async step<T extends Json | void>(
+    name: string,
+    run: (step: StepContext) => Promise<T>,
+    options: StepOptions = {},
+  ): Promise<T> {
+    const occurrence = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, occurrence);
+    const key = `${name}#${occurrence}`;
+    const recorded = this.steps.get(key);
+    if (recorded !== undefined) return JSON.parse(recorded.result) as T;
+    const result = await run({ idempotencyKey: `${this.taskId}:${key}`, signal: this.signal });
+    this.signal.throwIfAborted();
+    this.steps.set(key, { name, result: JSON.stringify(result ?? null), options });
+    if (key === this.#crashAfter) {
+      this.#crashed = true;
+      throw new Crash();
+    }
+    return result;
+  }
+
+  async artifact(artifact: Artifact): Promise<void> {
+    this.#write({ taskId: this.taskId, contextId: this.contextId, artifact, lastChunk: true });
+  }
+
+  openArtifact(about: Omit<Artifact, 'parts'>): ArtifactStream {
+    let append = false;
+    let closed = false;
+    return {
+      write: (part) => {
+        if (closed) throw new Error('written after close');
+        const artifact = { ...about, parts: [part] };
+        this.#write({ taskId: this.taskId, contextId: this.contextId, artifact, append });
+        append = true;
+      },
+      close: async () => {
+        closed = true;
+      },
+    };
+  }
+
+  /** None is stored. */
+  async readFile(): Promise<undefined> {
+    return undefined;
+  }
+
+  async progress(parts: Part[] | string): Promise<void> {
+    this.told.push(typeof parts === 'string' ? parts : textOf(parts));
+  }
+
+  #write(update: ArtifactUpdate): void {
+    if (!this.#crashed) this.updates.push(structuredClone(update));
+  }
+}

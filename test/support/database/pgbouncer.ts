@@ -1,0 +1,63 @@
+/**
+ * A pgbouncer in transaction mode before the test server, for `TEST_PGBOUNCER=1`: what is correct must not need a
+ * session. Debian's package has it (`apt-get install pgbouncer`).
+ */
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { runGuarded } from '#services/local/processes/guard.ts';
+import { databaseUser } from '#services/local/postgres/system-user.ts';
+import { freePort } from '../ports.ts';
+
+export interface PgBouncer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+const places = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
+
+/** @param dir where its configuration goes; PostgreSQL's user can enter it */
+export async function startPgBouncer(serverUrl: string, dir: string): Promise<PgBouncer> {
+  const program = places.map((place) => path.join(place, 'pgbouncer')).find((file) => existsSync(file));
+  if (program === undefined) {
+    throw new Error('TEST_PGBOUNCER is set, and there is no pgbouncer: apt-get install pgbouncer');
+  }
+  const { hostname, port: serverPort, username, password } = new URL(serverUrl);
+  const port = await freePort();
+  const file = path.join(dir, 'pgbouncer.ini');
+  writeFileSync(
+    file,
+    `[databases]
+* = host=${hostname} port=${serverPort} user=${username} password=${password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 10
+max_client_conn = 2000
+; A query waits for a connection no longer than it would without a pooler.
+query_wait_timeout = 5
+server_login_retry = 1
+`,
+    { mode: 0o644 },
+  );
+  const bouncer = runGuarded(program, [file], { user: databaseUser(dir), stopSeconds: 1 });
+  bouncer.stdout.resume();
+  const said: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    createInterface({ input: bouncer.stderr }).on('line', (line) => {
+      if (said.length < 20) said.push(line);
+      if (line.includes('process up')) resolve();
+    });
+    bouncer.exited.then(() => reject(new Error(`pgbouncer did not start: ${said.join('\n')}`)), reject);
+  });
+  return {
+    port,
+    stop: async () => {
+      bouncer.kill();
+      await bouncer.exited;
+    },
+  };
+}

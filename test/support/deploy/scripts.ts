@@ -1,0 +1,56 @@
+/** The scripts of deploy/, run dry or against a project that is a directory. */
+import { spawn, type SpawnOptionsWithoutStdio } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+const deploy = fileURLToPath(new URL('../../../deploy/', import.meta.url));
+
+export interface Ran {
+  code: number | null;
+  output: string;
+  errors: string;
+}
+
+export interface Command {
+  words: string[];
+  line: string;
+}
+
+export async function runScript(
+  script: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Ran> {
+  return run('bash', [`${deploy}${script}`, ...args], {
+    env: { PATH: process.env['PATH'], PROJECT_ID: 'my-project', GRANT_RETRY_SECONDS: '0', ...env },
+  });
+}
+
+/** Every command that the script would run, in order. */
+export async function dryRun(script: string, env: Record<string, string> = {}): Promise<Command[]> {
+  const { code, output, errors } = await runScript(script, ['--dry-run'], env);
+  if (code !== 0) throw new Error(`${script} --dry-run failed:\n${errors}`);
+  const lines = output.split('\n').filter((line) => line.startsWith('gcloud '));
+  return lines.map((line) => ({ line, words: wordsOf(line) }));
+}
+
+export async function run(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptionsWithoutStdio,
+  input = '',
+): Promise<Ran> {
+  const child = spawn(command, args, { timeout: 60_000, ...options });
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  child.stdin.end(input);
+  const [code, output, errors] = await Promise.all([exited, text(child.stdout), text(child.stderr)]);
+  return { code, output, errors };
+}
+
+/** What bash's `printf %q` wrote: words apart by blanks, with backslashes before what is special. */
+function wordsOf(line: string): string[] {
+  return [...line.matchAll(/(?:\\.|[^\s\\])+/g)].map(([word]) => word.replace(/\\(.)/g, '$1'));
+}

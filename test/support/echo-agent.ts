@@ -1,8 +1,0 @@
-/** The smallest agent: says what it was told. */
-import type { Agent } from '../../services/worker/agent/agent.ts';
-import { textOf } from '#shared/domain/message.ts';
-
-const agent: Agent = {
-  run: async (turn) => ({ direct: textOf(turn.message.parts) }),
-};
-export default agent;

@@ -1,0 +1,151 @@
+/** Dispatchers behind the Cloud Tasks stand-in, in this process. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import type { TestContext } from 'node:test';
+import { CloudTasksClient } from '@google-cloud/tasks';
+import { credentials } from '@grpc/grpc-js';
+import { PassThroughClient } from 'google-auth-library';
+import { createRinger } from '#shared/outbox/publisher.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
+import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
+import { createLogger } from '#shared/runtime/log.ts';
+import { createApp } from '#services/dispatcher/server.ts';
+import { createDeliver } from '#services/dispatcher/deliver.ts';
+import type { SigningConfig } from '#services/dispatcher/signature.ts';
+import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
+import { ownHost } from './hostile-urls.ts';
+import { sealer } from './webhooks.ts';
+
+const log = createLogger('test', process.env['LOG_LEVEL'] ?? 'silent');
+
+export interface DispatcherOptions {
+  schedule?: number[];
+  timeoutMs?: number;
+  maxBodyBytes?: number;
+  allowHosts?: string[];
+  resolve?: Resolve;
+  graceSeconds?: number;
+  signing?: SigningConfig;
+  hostConcurrency?: number;
+  stopping?: AbortSignal;
+}
+
+/** Dispatchers on one Cloud Tasks queue, whose requests go to them in turn. */
+export async function startDispatchers(
+  t: TestContext,
+  db: Db,
+  count: number,
+  options: DispatcherOptions = {},
+) {
+  const emulator = await startCloudTasksEmulator({ port: 0 });
+  const apps: ReturnType<typeof createApp>[] = [];
+  let turn = 0;
+  let calls = 0;
+  let underWay = 0;
+  const door = createServer((request, response) => {
+    void (async () => {
+      calls += 1;
+      underWay += 1;
+      const payload = await buffer(request);
+      const { statusCode } = await apps[turn++ % count]!.inject({
+        method: 'POST',
+        url: request.url ?? '',
+        headers: { 'content-type': 'application/json' },
+        payload,
+      }).catch(() => ({ statusCode: 503 })); // it is closing
+      underWay -= 1;
+      response.writeHead(statusCode).end();
+    })();
+  }).listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  const config = {
+    project: 'p',
+    location: 'us-central1',
+    queue: 'q',
+    dispatcherUrl: `http://127.0.0.1:${(door.address() as AddressInfo).port}`,
+    serviceAccount: undefined,
+    emulatorHost: `127.0.0.1:${emulator.port}`,
+  };
+  await createQueue(emulator.port);
+  const scheduler = createDeliveryScheduler(config);
+  const turnBells: { taskId: string; turn: number }[] = [];
+  const ringer = createRinger({
+    db,
+    ...scheduler,
+    publishTurns: async (bells) =>
+      void turnBells.push(...bells.map(({ taskId, turn }) => ({ taskId, turn }))),
+    log,
+  });
+  const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 15_000, resolve } = options;
+  const agent = createGuardedAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
+  const webhook = {
+    timeoutMs,
+    leaseMarginSeconds: 15,
+    scheduleSeconds: options.schedule ?? [0, 0.02, 0.02, 0.02],
+    maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
+    hostConcurrency: options.hostConcurrency ?? 20,
+  };
+  for (let index = 0; index < count; index++) {
+    const deliver = createDeliver({
+      db,
+      ringer,
+      sealer,
+      agent,
+      webhookGuard: { allowHosts, ownHosts: [ownHost] },
+      webhook,
+      signing: options.signing ?? { keys: [], issuer: '' },
+      bellGraceSeconds: graceSeconds,
+      stopping: options.stopping ?? new AbortController().signal,
+      log,
+    });
+    const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
+    apps.push(
+      createApp({
+        db,
+        ringer,
+        deliver,
+        config: {
+          bellGraceSeconds: graceSeconds,
+          reconcileMs: 1000,
+          interruptedExpirySeconds: 3600,
+          retentionSeconds: 0,
+        },
+        callers,
+        log,
+      }),
+    );
+  }
+  t.after(async () => {
+    await emulator.close();
+    await agent.destroy(); // attempts that would still wait for a receiver end now
+    await Promise.all(apps.map((app) => app.close()));
+    await ringer.idle();
+    await scheduler.close();
+    door.closeAllConnections();
+    door.close();
+  });
+  return {
+    app: apps[0]!,
+    ringer,
+    turnBells,
+    config,
+    /** Requests of Cloud Tasks: in all, and at this moment. */
+    calls: () => calls,
+    underWay: () => underWay,
+  };
+}
+
+async function createQueue(port: number): Promise<void> {
+  const client = new CloudTasksClient({
+    apiEndpoint: '127.0.0.1',
+    port,
+    sslCreds: credentials.createInsecure(),
+    authClient: new PassThroughClient(),
+  });
+  const parent = 'projects/p/locations/us-central1';
+  await client.createQueue({ parent, queue: { name: `${parent}/queues/q` } });
+  await client.close();
+}

@@ -1,0 +1,14 @@
+/** Signing keys for tests, as an operator would make them. */
+import { generateKeyPairSync } from 'node:crypto';
+import { parseSigningKeys, type WebhookKey } from '#shared/crypto/signing-keys.ts';
+
+export function signingJwk(kid: string): Record<string, unknown> {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  return { ...privateKey.export({ format: 'jwk' }), kid };
+}
+
+export function signingKey(kid: string): WebhookKey {
+  const { keys, problems } = parseSigningKeys(JSON.stringify({ keys: [signingJwk(kid)] }));
+  if (keys[0] === undefined) throw new Error(problems.join());
+  return keys[0];
+}

@@ -1,0 +1,66 @@
+/**
+ * The floor: the statement that accepts tasks, in sets that are always full, prepared, over as many connections as there
+ * are lanes, without HTTP and without anybody to answer. Nothing on the same database can accept faster by that statement.
+ */
+import { randomUUID } from 'node:crypto';
+import { Kysely, PostgresDialect } from 'kysely';
+import { Client } from 'pg';
+import { acceptTasks, type NewTask } from '#shared/db/tasks/accept.ts';
+import type { Database } from '#shared/db/schema/schema.ts';
+import { uuidv7 } from '#shared/domain/ids.ts';
+import { serve } from '../serve.ts';
+
+const setSize = 64;
+
+async function lane(until: number): Promise<number> {
+  const client = new Client({ connectionString: process.env['DATABASE_URL'] });
+  await client.connect();
+  const prepared = {
+    query: (text: string, values: readonly unknown[]) =>
+      client.query({ name: 'accept', text, values: [...values] }),
+    release: () => undefined,
+  };
+  const pool = { connect: () => Promise.resolve(prepared), end: () => Promise.resolve() };
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: pool as never }) });
+  const accept = acceptTasks(db, { idempotencyWindowSeconds: 86_400, bellGraceSeconds: 10 });
+  let accepted = 0;
+  while (performance.now() < until) {
+    await Promise.all(Array.from({ length: setSize }, () => accept(newTask())));
+    accepted += setSize;
+  }
+  await client.end();
+  return accepted;
+}
+
+function newTask(): NewTask {
+  const [taskId, contextId, messageId] = [uuidv7(), uuidv7(), randomUUID()];
+  const statusAt = new Date().toISOString();
+  const status = { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt };
+  const message = { messageId, taskId, contextId, role: 'ROLE_USER', parts: [{ text: 'accept' }] };
+  return {
+    taskId,
+    contextId,
+    messageId,
+    statusAt,
+    tenant: '',
+    owner: 'floor',
+    agentHash: 'none',
+    requestHash: messageId,
+    message: JSON.stringify(message),
+    event: JSON.stringify({ statusUpdate: { taskId, contextId, status } }),
+    metadata: null,
+    acceptedOutputModes: null,
+    shown: true,
+    startAt: null,
+    deadlineAt: null,
+    traceparent: null,
+    webhook: null,
+  };
+}
+
+serve(async ({ seconds, lanes }: { seconds: number; lanes: number }) => {
+  const from = performance.now();
+  const counts = await Promise.all(Array.from({ length: lanes }, () => lane(from + seconds * 1000)));
+  const accepted = counts.reduce((sum, count) => sum + count, 0);
+  return { perSecond: (accepted * 1000) / (performance.now() - from) };
+});

@@ -1,0 +1,50 @@
+/**
+ * `npm run upgrade -- [ref]`: the tests of an earlier release on the schema of this one, since each migration must work with the
+ * code before it, which goes on serving while and after it runs. Without a ref, the newest tag of a release before this commit.
+ *
+ * The earlier tree is checked out beside this one, with its own dependencies; its tests find a server whose template has
+ * the migrations of this tree.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { portVariable, serverVariable, startTestServer } from '../../support/database/test-server.ts';
+
+/** What a user notices first: the whole way of a task, conversations, the gate and webhooks. */
+const core = [
+  'test/scenarios/tasks.test.ts',
+  'test/scenarios/conversations.test.ts',
+  'test/integration/db/gate.test.ts',
+  'test/integration/webhooks/deliver.test.ts',
+];
+
+const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
+
+function newestRelease(): string | undefined {
+  const tags = git('tag', '--merged', 'HEAD~1', '--sort=-version:refname', 'v*').split('\n');
+  return tags[0] === '' ? undefined : tags[0];
+}
+
+const ref = process.argv[2] ?? newestRelease();
+if (ref === undefined) {
+  process.stdout.write('There is no release before this commit: nothing to be kept working.\n');
+  process.exit(0);
+}
+const tree = path.join(mkdtempSync(path.join(os.tmpdir(), 'longhaul-upgrade-')), 'tree');
+const server = await startTestServer();
+try {
+  git('worktree', 'add', '--detach', tree, ref);
+  execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: tree, stdio: 'inherit' });
+  const files = core.filter((file) => existsSync(path.join(tree, file)));
+  const { status } = spawnSync(process.execPath, ['--test', '--test-timeout=180000', ...files], {
+    cwd: tree,
+    stdio: 'inherit',
+    env: { ...process.env, [serverVariable]: server.templateUrl, [portVariable]: String(server.port) },
+  });
+  process.exitCode = files.length > 0 ? (status ?? 1) : 1;
+} finally {
+  await server.stop();
+  git('worktree', 'remove', '--force', tree);
+  rmSync(path.dirname(tree), { recursive: true, force: true });
+}

@@ -1,0 +1,58 @@
+/**
+ * `npm run zoo`: 10,000 events to 50 receivers of which 10 misbehave, and the same without those, each on a stack of its
+ * own. Prints the figures of both; fails where a good receiver lacks an event, has one out of order, or waits more than
+ * twice as long.
+ */
+import { startStack } from '../../support/stack.ts';
+import { runZoo, type ZooFigures } from './run.ts';
+
+const tasksPerReceiver = Number(process.env['ZOO_TASKS_PER_RECEIVER'] ?? 67);
+const tasksPerSecond = Number(process.env['ZOO_TASKS_PER_SECOND'] ?? 25);
+const bad = {
+  slow: 1,
+  hanging: 2,
+  closing: 1,
+  endless: 1,
+  redirecting: 1,
+  gone: 1,
+  busy: 1,
+  flapping: 1,
+  'not-tls': 1,
+};
+
+async function run(receivers: Record<string, number>, perSecond: number): Promise<ZooFigures> {
+  const cleanups: (() => unknown)[] = [];
+  const t = { after: (cleanup: () => unknown) => void cleanups.unshift(cleanup) };
+  try {
+    const stack = await startStack(t);
+    await stack.start('dispatcher');
+    await runZoo(t, stack, {
+      receivers: { good: 1 },
+      tasksPerReceiver: 20,
+      tasksPerSecond: 20,
+      boundMs: 20_000,
+    });
+    return await runZoo(t, stack, {
+      receivers,
+      tasksPerReceiver,
+      tasksPerSecond: perSecond,
+      boundMs: 60_000,
+    });
+  } finally {
+    for (const cleanup of cleanups) await cleanup();
+  }
+}
+
+// The good ones get as much a second in both.
+const alone = await run({ good: 40 }, tasksPerSecond * 0.8);
+const together = await run({ good: 40, ...bad }, tasksPerSecond);
+for (const [name, seen] of Object.entries({ alone, together }))
+  console.log(name, JSON.stringify(seen, null, 1));
+const complete = [alone, together].every(
+  ({ events, arrived, outOfOrder }) => arrived === events && outOfOrder === 0,
+);
+const ratio = together.p99 / alone.p99;
+console.log(
+  `p99 of the good receivers: ${alone.p99} ms alone, ${together.p99} ms together (${ratio.toFixed(2)}×)`,
+);
+process.exit(complete && ratio <= 2 ? 0 : 1);

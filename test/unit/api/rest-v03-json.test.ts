@@ -1,0 +1,70 @@
+/** What requests of A2A 0.3 over HTTP+JSON may look like: ProtoJSON, in either spelling of its names. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import { configFromProto, sendParamsFromProto } from '#services/api/bindings/rest/v03-json.ts';
+
+/** Names of the caller's own, which must stay as they are. */
+const own = { snake_name: { inner_name: null } };
+
+const camel = {
+  message: {
+    messageId: 'm',
+    contextId: 'c',
+    role: 'ROLE_USER',
+    content: [
+      { text: 'a_b' },
+      { data: { data: own } },
+      { file: { fileWithUri: 'https://a.example/f', mimeType: 'text/plain' } },
+    ],
+    metadata: own,
+  },
+  configuration: {
+    acceptedOutputModes: ['text/plain'],
+    historyLength: 3,
+    blocking: true,
+    pushNotification: { id: 'p', url: 'https://a.example/hook' },
+  },
+  metadata: own,
+};
+
+const snake = {
+  message: {
+    message_id: 'm',
+    context_id: 'c',
+    task_id: null,
+    role: 1,
+    content: [
+      { text: 'a_b' },
+      { data: { data: own } },
+      { file: { file_with_uri: 'https://a.example/f', mime_type: 'text/plain' } },
+    ],
+    metadata: own,
+  },
+  configuration: {
+    accepted_output_modes: ['text/plain'],
+    history_length: 3,
+    blocking: true,
+    push_notification: { id: 'p', url: 'https://a.example/hook', token: null },
+  },
+  metadata: own,
+};
+
+test('names as a2a.proto writes them say the same as those in camelCase', () => {
+  const read = sendParamsFromProto(camel);
+  assert.deepEqual(sendParamsFromProto(snake), read);
+  const { message } = read;
+  assert.deepEqual([message.messageId, message.contextId, message.role], ['m', 'c', 'user']);
+  assert.deepEqual([message.metadata, message.parts[1]], [own, { kind: 'data', data: own }]);
+  assert.deepEqual(
+    configFromProto('t', { config: { push_notification_config: { id: 'p', url: 'u' } } }),
+    configFromProto('t', { pushNotificationConfig: { id: 'p', url: 'u' } }),
+  );
+});
+
+test('a message without a role, or with one that there is not, is refused', () => {
+  for (const role of [undefined, null, 'ROLE_UNSPECIFIED', 'user', 0, {}]) {
+    const request = { ...camel, message: { ...camel.message, role } };
+    assert.throws(() => sendParamsFromProto(request), RequestMalformedError, JSON.stringify(role));
+  }
+});

@@ -1,0 +1,114 @@
+/** The offline model refuses what Gemini refuses, so that a request that works here works there. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Content, Part } from '@google/genai';
+import { checkRequest } from '#services/local/offline-model/check-request.ts';
+import type { Api } from '#services/local/offline-model/wire.ts';
+
+const user = (...parts: Part[]): Content => ({ role: 'user', parts });
+const model = (...parts: Part[]): Content => ({ role: 'model', parts });
+const hello = user({ text: 'hello' });
+const call: Part = { functionCall: { name: 'f', args: {} }, thoughtSignature: 'c2ln' };
+const response: Part = { functionResponse: { name: 'f', response: { output: 1 } } };
+const functions = { functionDeclarations: [{ name: 'f' }] };
+const file = (mimeType: string, fileUri: string) => user({ fileData: { mimeType, fileUri } });
+
+const refused: [string, object, RegExp, { model?: string; api?: Api }?][] = [
+  ['no contents', { contents: [] }, /contents is not specified/],
+  ['a content without parts', { contents: [user()] }, /parts must not be empty/],
+  [
+    'a part with two kinds of data',
+    { contents: [user({ text: 'a', ...response })] },
+    /must have one initialized/,
+  ],
+  [
+    'a call whose signature is lost',
+    { contents: [hello, model({ functionCall: call.functionCall! }), user(response)] },
+    /missing a thought_signature/,
+  ],
+  [
+    'a call without its response',
+    { contents: [hello, model(call)] },
+    /equal to the number of function call parts/,
+  ],
+  ['a response without a call', { contents: [user(response)] }, /immediately after a function call turn/],
+  [
+    'a call with nothing before it',
+    { contents: [model(call), user(response)] },
+    /immediately after a user turn/,
+  ],
+  [
+    'an image that it cannot read',
+    { contents: [user({ inlineData: { mimeType: 'image/gif', data: 'aGk=' } })] },
+    /Unsupported MIME type: image\/gif/,
+  ],
+  [
+    'data that is no base64',
+    { contents: [user({ inlineData: { mimeType: 'image/png', data: '<svg>' } })] },
+    /Base64 decoding failed/,
+  ],
+  [
+    'Cloud Storage on the Developer API',
+    { contents: [file('application/pdf', 'gs://b/a.pdf')] },
+    /unsupported file uri/,
+  ],
+  [
+    'a file of no type on Vertex AI',
+    { contents: [file('', 'gs://b/a')] },
+    /Unsupported MIME type/,
+    { api: 'vertex' },
+  ],
+  [
+    'two functions of a name',
+    { contents: [hello], tools: [{ functionDeclarations: [{ name: 'f' }, { name: 'f' }] }] },
+    /Duplicate function/,
+  ],
+  [
+    'functions beside its own tools',
+    { contents: [hello], tools: [functions, { googleSearch: {} }] },
+    /can be combined only with/,
+  ],
+  [
+    'functions beside a schema, before Gemini 3',
+    { contents: [hello], tools: [functions], generationConfig: { responseMimeType: 'application/json' } },
+    /'application\/json' is unsupported/,
+    { model: 'gemini-2.5-flash' },
+  ],
+  [
+    'a level of thinking, before Gemini 3',
+    { contents: [hello], generationConfig: { thinkingConfig: { thinkingLevel: 'LOW' } } },
+    /level is not supported/,
+    { model: 'gemini-2.5-flash' },
+  ],
+  [
+    'a level and a budget of thinking',
+    { contents: [hello], generationConfig: { thinkingConfig: { thinkingLevel: 'LOW', thinkingBudget: 1 } } },
+    /only one of thinking budget/,
+  ],
+  [
+    'a schema for text',
+    { contents: [hello], generationConfig: { responseJsonSchema: {} } },
+    /only supported with response mime type/,
+  ],
+];
+
+for (const [what, body, message, about] of refused) {
+  test(`refused: ${what}`, () => {
+    assert.throws(
+      () => checkRequest(body, { model: 'gemini-3.8-flash', api: 'developer', ...about }),
+      message,
+    );
+  });
+}
+
+test('taken: the same where it is right', () => {
+  const right: [object, { model?: string; api?: Api }?][] = [
+    [{ contents: [hello, model(call), user(response)] }],
+    [{ contents: [file('application/pdf', 'gs://b/a.pdf')] }, { api: 'vertex' }],
+    [{ contents: [hello], tools: [functions, { googleSearch: {} }] }, { api: 'vertex' }],
+    [{ contents: [hello], tools: [functions], generationConfig: { responseMimeType: 'application/json' } }],
+  ];
+  for (const [body, about] of right) {
+    assert.equal(checkRequest(body, { model: 'gemini-3.8-flash', api: 'developer', ...about }), body);
+  }
+});
