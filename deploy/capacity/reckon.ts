@@ -55,21 +55,21 @@ const spansPerTask = (load: Load): number =>
 
 export function reckon(load: Load): Reckoning {
   const tasksPerSecond = (load.tasksPerDay / secondsPerDay) * load.peak;
-  const turnsWanted = tasksPerSecond * load.turnsPerTask;
+  const turnsPerSecondWanted = tasksPerSecond * load.turnsPerTask;
   const tokensPerTurn = load.inputTokensPerTurn + load.outputTokensPerTurn;
   const model = {
-    requestsPerMinute: turnsWanted * load.modelCallsPerTurn * 60,
-    tokensPerMinute: turnsWanted * tokensPerTurn * 60,
+    requestsPerMinute: turnsPerSecondWanted * load.modelCallsPerTurn * 60,
+    tokensPerMinute: turnsPerSecondWanted * tokensPerTurn * 60,
     turnsPerSecond: Math.min(
       perSecond(load.requestsPerMinute, load.modelCallsPerTurn),
       perSecond(load.tokensPerMinute, tokensPerTurn),
     ),
   };
   // What the model does not take waits; more workers would not change that.
-  const turnsPerSecond = Math.min(turnsWanted, model.turnsPerSecond);
+  const turnsPerSecond = Math.min(turnsPerSecondWanted, model.turnsPerSecond);
   const turnsAtOnce = turnsPerSecond * load.turnSeconds;
   const webhooksPerSecond = tasksPerSecond * load.webhooksPerTask;
-  const requestsPerSecond = turnsWanted + tasksPerSecond * load.readsPerTask;
+  const requestsPerSecond = turnsPerSecondWanted + tasksPerSecond * load.readsPerTask;
 
   const api = instances(
     requestsPerSecond / rates.apiRequestsPerSecond,

@@ -1,7 +1,7 @@
 /** `npm run admin -- delete-owner`: removes all that a caller has, as data protection asks for. */
 import { parseArgs } from 'node:util';
-import { removeLedgerOf } from '#shared/db/models/ledger.ts';
-import { removeSendsOf, removeTasksOf } from '#shared/db/tasks/retention.ts';
+import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
+import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { CommandError, type Command } from './command.ts';
 
 /** A removal takes a row from each of ten tables. */
@@ -13,10 +13,10 @@ export const deleteOwner: Command = {
     const { owner, tenant } = readArguments(args);
     let removed = 0;
     for (let found = batch; found === batch; removed += found) {
-      found = await removeTasksOf(db, { tenant, owner }, batch);
+      found = await deleteTasksOfOwner(db, { tenant, owner }, batch);
     }
-    await removeSendsOf(db, { tenant, owner });
-    await removeLedgerOf(db, { tenant, owner });
+    await deleteSendsOfOwner(db, { tenant, owner });
+    await deleteLedgerOfOwner(db, { tenant, owner });
     print(`${removed} tasks of ${owner} were removed`);
   },
 };

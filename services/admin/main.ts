@@ -7,14 +7,19 @@ import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
-import { messageOf } from '#shared/runtime/log.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type Command } from './command.ts';
 import { deleteOwner } from './delete-owner.ts';
-import { reseal } from './reencrypt.ts';
+import { reencrypt } from './reencrypt.ts';
 import { usage } from './usage.ts';
 import { webhooks } from './webhooks.ts';
 
-const commands: Readonly<Record<string, Command>> = { webhooks, usage, reseal, 'delete-owner': deleteOwner };
+const commands: Readonly<Record<string, Command>> = {
+  webhooks,
+  usage,
+  reencrypt,
+  'delete-owner': deleteOwner,
+};
 
 const [name = '', ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
@@ -36,7 +41,7 @@ if (command === undefined) {
     await command.run({ db, env: secrets.env, args, print });
   } catch (error) {
     process.stderr.write(
-      `${error instanceof CommandError ? error.message : `failed: ${messageOf(error)}`}\n`,
+      `${error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`}\n`,
     );
     process.exitCode = 1;
   } finally {

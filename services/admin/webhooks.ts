@@ -1,13 +1,13 @@
 /** `npm run admin -- webhooks`: what waits, for how long, and which hosts fail. */
 import { parseArgs } from 'node:util';
-import { deliveryNumbers } from '#shared/db/webhooks/stats.ts';
+import { readDeliveryStats } from '#shared/db/webhooks/stats.ts';
 import { CommandError, type Command } from './command.ts';
 
 export const webhooks: Command = {
   usage: '[--hours 24] [--json]   undelivered webhooks, and failure rates by host',
   run: async ({ db, args, print }) => {
     const { hours, json } = readArguments(args);
-    const numbers = await deliveryNumbers(db, hours);
+    const numbers = await readDeliveryStats(db, hours);
     if (json) {
       print(JSON.stringify(numbers));
       return;

@@ -1,12 +1,12 @@
 /** The front door: environment → configuration → dependencies → listen → drain. */
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
-import { createRinger } from '#shared/outbox/publisher.ts';
-import { acceptTasks } from '#shared/db/tasks/accept.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
-import { createSealer, encryptionKeysOf } from '#shared/crypto/encryption.ts';
-import { taskVersionReader } from '#shared/db/tasks/read.ts';
+import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -15,20 +15,20 @@ import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { checkDatabase } from '#shared/db/client/check.ts';
 import { armFaultPoint } from '#shared/runtime/fault-points.ts';
 import { configOrExit, runService, secretsOrExit } from '#shared/runtime/lifecycle.ts';
-import { createLogger, messageOf } from '#shared/runtime/log.ts';
+import { createLogger, errorMessage } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
-import { signingKeysOf } from '#shared/crypto/signing-keys.ts';
+import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { createAdmission } from './limits/admission.ts';
 import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
 import { createApp } from './server.ts';
-import { createAuthenticate, warnOfOpenDoors } from './auth/authenticate.ts';
+import { createAuthenticate, warnOfOpenAccess } from './auth/authenticate.ts';
 import { withinCapabilities } from './handler/capabilities.ts';
 import { createCardSigner } from './card/signature.ts';
 import { createRequestHandler } from './handler/handler.ts';
 import { measuredSend } from './handler/measured-send.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
-import { mediaTypesOf } from './handler/validate/media-types.ts';
+import { getMediaTypes } from './handler/validate/media-types.ts';
 import { PageTokens } from './handler/page-token.ts';
 import { createPushConfigs } from './handler/push-configs.ts';
 import { createSend } from './handler/send-message.ts';
@@ -49,17 +49,17 @@ await runService(log, config.drainMs, async () => {
   void checkCapacity(db, config.database, log);
   const definition = await loadAgentDefinition(config.agentFile);
   const agent = createStoredAgent(db, definition);
-  agent().catch((error: unknown) => log.warn({ error: messageOf(error) }, 'the agent is not stored yet'));
+  agent().catch((error: unknown) => log.warn({ error: errorMessage(error) }, 'the agent is not stored yet'));
 
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
-  const ringer = createRinger({ db, ...publisher, ...scheduler, log });
+  const outbox = createOutboxPublisher({ db, ...publisher, ...scheduler, log });
   const follower = createFollower({ db, database: config.database, log });
-  const sealer = createSealer(config.encryptionKeys);
-  secrets.watch('ENCRYPTION_KEYS', log, (text) => sealer.useKeys(encryptionKeysOf(text)));
+  const encryptor = createEncryptor(config.encryptionKeys);
+  secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
   const signing = { keys: config.webhookKeys };
-  secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = signingKeysOf(text)));
-  const webhooks = { ...config, db, ringer, sealer, signing, log };
+  secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
+  const webhooks = { ...config, db, outbox, encryptor, signing, log };
   const pushConfigs = createPushConfigs(webhooks);
   const signer = await createCardSigner(config.cardSigningKey, config.publicUrl);
   const card = await signer.sign(createAgentCard(definition, config));
@@ -70,17 +70,17 @@ await runService(log, config.drainMs, async () => {
   const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
   const buckets = limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute);
   const admitCaller = createAdmission(createAuthenticate(config.auth), buckets, log);
-  warnOfOpenDoors(config.auth, log);
+  warnOfOpenAccess(config.auth, log);
   const { taskSeconds } = definition.limits;
-  const accept = acceptTasks(db, config);
+  const accept = createAccept(db, config);
   const send = measuredSend(
     createSend({
       ...config,
       taskSeconds,
       db,
-      ringer,
+      outbox,
       agent,
-      mediaTypes: mediaTypesOf(definition),
+      mediaTypes: getMediaTypes(definition),
       pushConfigs,
       accept,
     }),
@@ -94,7 +94,7 @@ await runService(log, config.drainMs, async () => {
     streams,
     send,
     follower,
-    ringer,
+    outbox,
     pushConfigs,
     pageTokens,
     log,
@@ -106,7 +106,7 @@ await runService(log, config.drainMs, async () => {
     card,
     cardKey: signer.publicKey,
     admitCaller,
-    conditional: { readVersion: taskVersionReader(db), follower, streams },
+    conditional: { readVersion: createVersionReader(db), follower, streams },
     ready: async () => {
       await agent();
       await checkDatabase(db);
@@ -119,7 +119,7 @@ await runService(log, config.drainMs, async () => {
       ? undefined
       : await (await import('./bindings/grpc/grpc.ts')).listenGrpc({ ...front, port: config.grpcPort });
   const address = await app?.listen({ host: config.host, port: config.port });
-  // Who waited for the start is answered first; the bell of the first task then finds its client loaded.
+  // Who waited for the start is answered first; the wakeup of the first task then finds its client loaded.
   setTimeout(() => publisher.open(), 100).unref();
 
   return {
@@ -127,7 +127,7 @@ await runService(log, config.drainMs, async () => {
     drain: async () => {
       // With the follower, streams and waits end; the other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
-      await ringer.idle();
+      await outbox.idle();
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

@@ -7,7 +7,7 @@ import type { JWK } from 'jose';
 import type { ApiLimits } from '#shared/runtime/config/api.ts';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { registerAdmission, type Admit } from './limits/admission.ts';
 import { UnauthenticatedError } from './auth/unauthenticated.ts';
@@ -86,7 +86,7 @@ export async function createApp(parts: AppParts): Promise<FastifyInstance> {
       ? `The body is larger than ${parts.bodyLimitBytes} bytes: send large content as a file by URL`
       : hidden
         ? 'Internal error'
-        : messageOf(error);
+        : errorMessage(error);
     const rpcError = {
       code: rpcCodeOf(error, statusCode),
       message,

@@ -11,17 +11,17 @@ import type { Agent } from 'undici';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Attempt, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
-import type { Sealer } from '#shared/crypto/encryption.ts';
+import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
-import { openSecrets } from '#shared/webhooks/secrets.ts';
-import { headersOf } from './headers.ts';
+import { decryptSecrets } from '#shared/webhooks/secrets.ts';
+import { buildHeaders } from './headers.ts';
 import { Hosts } from './hosts.ts';
 import type { SigningConfig } from './signature.ts';
 import { isUp, outcomeOf } from './outcome.ts';
@@ -30,7 +30,7 @@ import { inWebhookSpan } from './span.ts';
 
 export interface AttemptParts {
   db: Db;
-  sealer: Sealer;
+  encryptor: Encryptor;
   agent: Agent;
   webhookGuard: WebhookGuardConfig;
   webhook: WebhookConfig;
@@ -108,14 +108,14 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { taskId, configId, config } = delivery;
     const { signing } = parts;
     try {
-      const secrets = openSecrets(parts.sealer, taskId, config);
-      const headers = await headersOf({ delivery, url, secrets, body, signing, now: Date.now() });
+      const secrets = decryptSecrets(parts.encryptor, taskId, config);
+      const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: Date.now() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
       return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
     } catch (error) {
       log.error({ taskId, configId, err: error }, 'a webhook could not be made');
-      return noAnswer(`the webhook could not be made: ${messageOf(error)}`);
+      return noAnswer(`the webhook could not be made: ${errorMessage(error)}`);
     }
   }
 

@@ -5,7 +5,7 @@
 import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
-import { originToken, signaturesOf, type SigningConfig } from './signature.ts';
+import { createWebhookToken, signWebhook, type SigningConfig } from './signature.ts';
 
 export interface HeaderParts {
   delivery: ClaimedDelivery;
@@ -17,14 +17,14 @@ export interface HeaderParts {
   now: number;
 }
 
-export async function headersOf(parts: HeaderParts): Promise<Record<string, string>> {
+export async function buildHeaders(parts: HeaderParts): Promise<Record<string, string>> {
   const { delivery, secrets, body, signing } = parts;
   const { taskId, configId, seq, attempt, mergedFrom } = delivery;
   const timestamp = Math.floor(parts.now / 1000);
   // The same for every attempt, so that receivers can drop repeats.
   const id = `${taskId}.${configId}.${seq}`;
   const signable = { id, timestamp, body: body.json };
-  const signature = signaturesOf(
+  const signature = signWebhook(
     signable,
     [secrets.signingSecret, secrets.previousSecret ?? null],
     signing.keys,
@@ -32,7 +32,7 @@ export async function headersOf(parts: HeaderParts): Promise<Record<string, stri
   const own = ownAuthorization(secrets);
   const token =
     own === undefined && takesToken(secrets)
-      ? await originToken(signable, { url: parts.url, taskId, attempt }, signing)
+      ? await createWebhookToken(signable, { url: parts.url, taskId, attempt }, signing)
       : undefined;
   const authorization = own ?? (token && `Bearer ${token}`);
   return {

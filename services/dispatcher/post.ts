@@ -1,5 +1,5 @@
 /** One POST to a receiver: bounded in time and in what is read of the answer; redirects are not followed. */
-import { messageOf } from '#shared/runtime/log.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
 
 export interface Post {
@@ -60,6 +60,6 @@ async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
 function describe(error: unknown): string {
   const code = (error as { code?: unknown }).code;
   const cause = error instanceof AggregateError ? error.errors[0] : error;
-  const message = messageOf(cause).slice(0, 500);
+  const message = errorMessage(cause).slice(0, 500);
   return typeof code === 'string' && !message.includes(code) ? `${code}: ${message}` : message;
 }

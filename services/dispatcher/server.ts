@@ -1,15 +1,15 @@
 /** The dispatcher's HTTP interface: called by Cloud Tasks, Cloud Scheduler and the platform, never by clients. */
 import { reconcile } from '#shared/outbox/reconciler.ts';
-import { relayBells } from '#shared/outbox/relay.ts';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import { relayOutbox } from '#shared/outbox/relay.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { checkDatabase } from '#shared/db/client/check.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
-import type { BellConfig } from '#shared/runtime/config/common.ts';
+import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
@@ -17,9 +17,9 @@ import type { Deliver } from './deliver.ts';
 
 export interface AppParts {
   db: Db;
-  ringer: Ringer;
+  outbox: OutboxPublisher;
   deliver: Deliver;
-  config: BellConfig;
+  config: OutboxConfig;
   callers: CallersConfig;
   log: Logger;
 }
@@ -31,7 +31,7 @@ const DeliverBody = v.object({
 });
 
 export function createApp(parts: AppParts): FastifyInstance {
-  const { db, ringer, deliver, config, callers, log } = parts;
+  const { db, outbox, deliver, config, callers, log } = parts;
   const app = createServer({ bodyLimit: 16 * 1024 });
   closeAfterRequests(app);
 
@@ -47,7 +47,7 @@ export function createApp(parts: AppParts): FastifyInstance {
       return reply.code(401).send({ error: 'unauthorized' });
     }
     if (error.statusCode !== undefined && error.statusCode < 500) return reply.send(error);
-    log.error({ path: request.url, error: messageOf(error) }, 'a request failed');
+    log.error({ path: request.url, error: errorMessage(error) }, 'a request failed');
     return reply.code(503).header('retry-after', '5').send({ error: 'try again' });
   });
 
@@ -61,8 +61,8 @@ export function createApp(parts: AppParts): FastifyInstance {
   // Cloud Scheduler sends a body of its own, or none.
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   app.post('/reconcile', { onRequest: fromScheduler }, async (_request, reply) => {
-    while (await relayBells({ db, ringer }));
-    while (await reconcile({ db, ringer, config, log }));
+    while (await relayOutbox({ db, outbox }));
+    while (await reconcile({ db, outbox, config, log }));
     return reply.code(204).send();
   });
 

@@ -5,7 +5,7 @@
  */
 import { createHash, createHmac, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { signingKeyOf } from '#shared/webhooks/secrets.ts';
+import { deriveSigningKey } from '#shared/webhooks/secrets.ts';
 import type { WebhookKey } from '#shared/crypto/signing-keys.ts';
 
 export interface SigningConfig {
@@ -26,7 +26,7 @@ export interface Signable {
 const tokenSeconds = 300;
 
 /** The header `webhook-signature`, or undefined where there is nothing to sign with. */
-export function signaturesOf(
+export function signWebhook(
   { id, timestamp, body }: Signable,
   secrets: readonly (string | null)[],
   keys: readonly WebhookKey[],
@@ -35,7 +35,7 @@ export function signaturesOf(
   const signatures = secrets.flatMap((secret) =>
     secret === null
       ? []
-      : [`v1,${createHmac('sha256', signingKeyOf(secret)).update(content).digest('base64')}`],
+      : [`v1,${createHmac('sha256', deriveSigningKey(secret)).update(content).digest('base64')}`],
   );
   const key = keys[0]?.privateKey;
   if (key !== undefined) signatures.push(`v1a,${sign(null, Buffer.from(content), key).toString('base64')}`);
@@ -48,7 +48,7 @@ export function signaturesOf(
  *
  * @returns undefined where there is no key
  */
-export async function originToken(
+export async function createWebhookToken(
   { id, timestamp, body }: Signable,
   to: { url: URL; taskId: string; attempt: number },
   { keys, issuer }: SigningConfig,

@@ -1,17 +1,17 @@
 /** The worker: environment → configuration → dependencies → pull → drain. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startBellLoops } from '#shared/outbox/loops.ts';
-import { createRinger } from '#shared/outbox/publisher.ts';
+import { startOutboxLoops } from '#shared/outbox/loops.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import { checkDatabase } from '#shared/db/client/check.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
-import { claimTurns } from '#shared/db/turns/claim.ts';
-import { spentTodayReader } from '#shared/db/models/ledger.ts';
-import { modelQuotas } from '#shared/db/models/quotas.ts';
-import { readStatistics, statisticNames } from '#shared/db/outbox/backlog.ts';
-import { turnInputReader } from '#shared/db/turns/input.ts';
-import { writeTurns } from '#shared/db/turns/write.ts';
-import { wantedTurns } from '#shared/domain/concurrency.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
+import { createSpendReader } from '#shared/db/models/ledger.ts';
+import { createModelQuotas } from '#shared/db/models/quotas.ts';
+import { readBacklog, backlogGauges } from '#shared/db/outbox/backlog.ts';
+import { createInputReader } from '#shared/db/turns/input.ts';
+import { createTurnWriter } from '#shared/db/turns/write.ts';
+import { desiredConcurrency } from '#shared/domain/concurrency.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -27,14 +27,14 @@ import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
 import { createConsumer } from './intake/consumer.ts';
 import { createFiles } from './turn/files.ts';
-import { deadLetter, pullBells } from './intake/pull.ts';
-import { createLeaseKeeper } from './turn/lease-heartbeat.ts';
+import { deadLetter, pullWakeups } from './intake/pull.ts';
+import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
 const config = configOrExit(() => readWorkerConfig(secrets.env));
 const log = createLogger('worker', config.logLevel, config.telemetry.project);
 armFaultPoint(config.faultPoint);
-const { leaseSeconds, bellGraceSeconds, pubsub } = config;
+const { leaseSeconds, wakeupGraceSeconds, pubsub } = config;
 
 /** For those who ask whether it is ready. */
 const answerMs = 50;
@@ -50,19 +50,19 @@ await runService(log, config.drainMs, async () => {
   const agent = await loadAgent({
     ...config,
     secretOf: (name) => secrets.env[name],
-    meter: { spentToday: spentTodayReader(db), quotas: modelQuotas(db) },
+    meter: { spentToday: createSpendReader(db), quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
   });
   const publisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
-  const ringer = createRinger({ db, ...publisher, ...scheduler, log });
-  const loops = startBellLoops({ db, ringer, config, log });
+  const outbox = createOutboxPublisher({ db, ...publisher, ...scheduler, log });
+  const loops = startOutboxLoops({ db, outbox, config, log });
 
-  const keeper = createLeaseKeeper({ db, leaseSeconds, log });
-  const claim = claimTurns(db, { worker: config.workerName, leaseSeconds, bellGraceSeconds });
-  const write = writeTurns(db, { bellGraceSeconds });
+  const keeper = createLeaseHeartbeat({ db, leaseSeconds, log });
+  const claim = createClaim(db, { worker: config.workerName, leaseSeconds, wakeupGraceSeconds });
+  const write = createTurnWriter(db, { wakeupGraceSeconds });
   const filesOf = createFiles(db, config.publicUrl);
-  const readInput = turnInputReader(db);
+  const readInput = createInputReader(db);
   const consumer = createConsumer({
     ...config,
     readInput,
@@ -71,14 +71,14 @@ await runService(log, config.drainMs, async () => {
     write,
     filesOf,
     keeper,
-    ringer,
+    outbox,
     log,
   });
-  observeGauges([...statisticNames, 'turnsRunning', 'turnsWanted'], async () => {
-    const statistics = await readStatistics(db);
+  observeGauges([...backlogGauges, 'turnsRunning', 'turnsDesired'], async () => {
+    const statistics = await readBacklog(db);
     const { turnsWaiting: waiting, turnsLeased: running } = statistics;
-    const turnsWanted = wantedTurns({ running, waiting, meanSeconds: consumer.meanSeconds });
-    return { ...statistics, turnsRunning: consumer.running, turnsWanted };
+    const turnsDesired = desiredConcurrency({ running, waiting, meanSeconds: consumer.meanSeconds });
+    return { ...statistics, turnsRunning: consumer.running, turnsDesired };
   });
 
   const app = createServer();
@@ -90,18 +90,18 @@ await runService(log, config.drainMs, async () => {
   const address = await app.listen({ host: config.host, port: config.port });
   // Who waited for the start is answered first: loading what is large holds up everything else.
   await sleep(answerMs);
-  const sources = config.push === undefined ? pullBells(db, pubsub, config.concurrency, consumer, log) : [];
+  const sources = config.push === undefined ? pullWakeups(db, pubsub, config.concurrency, consumer, log) : [];
   agent.open?.();
 
   return {
     address,
     drain: async () => {
-      // A third of the time is kept for giving leases back and for the last bells.
+      // A third of the time is kept for giving leases back and for the last wakeups.
       const closed = sources.map((source) => source.close());
       // Whatever closing a source comes to, the leases are given back.
       await Promise.allSettled([...closed, consumer.drain((config.drainMs * 2) / 3)]);
       await agent.close?.();
-      await Promise.all([keeper.close(), loops.close(), ringer.idle(), app.close()]);
+      await Promise.all([keeper.close(), loops.close(), outbox.idle(), app.close()]);
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

@@ -25,7 +25,7 @@ import {
   Whole,
 } from './fields.ts';
 import { McpServers, mcpContradictions } from './mcp-servers.ts';
-import { problemOf, type Problem } from './problems.ts';
+import { toProblem, type Problem } from './problems.ts';
 
 const Skill = closed({
   id: v.pipe(AnyText, v.regex(/^[\w.-]+$/, 'may have only letters, digits, ".", "_" and "-"')),
@@ -152,7 +152,7 @@ export function readAgentDefinition(stored: JsonObject): AgentDefinition {
 }
 
 /** The bounds on time that a worker keeps, of a stored definition whatever else stands in it. */
-export function timeLimitsOf(
+export function getTimeLimits(
   stored: JsonObject,
 ): Pick<AgentDefinition['limits'], 'turnSeconds' | 'stepSeconds'> {
   return (stored['limits'] ?? {}) as AgentDefinition['limits'];
@@ -166,7 +166,7 @@ export function definitionHash(definition: AgentDefinition): string {
 /** The definition with its defaults filled in, or what is wrong with it. */
 export function checkDefinition(value: unknown): { definition?: AgentDefinition; found: Problem[] } {
   const { success, output, issues } = v.safeParse(Definition, value);
-  const found = success ? contradictions(output) : issues.map(problemOf);
+  const found = success ? contradictions(output) : issues.map(toProblem);
   return success && found.length === 0 ? { definition: output, found } : { found };
 }
 

@@ -11,7 +11,7 @@ export interface Problem {
   message: string;
 }
 
-export function problemOf(issue: BaseIssue<unknown>): Problem {
+export function toProblem(issue: BaseIssue<unknown>): Problem {
   const items = issue.path ?? [];
   const path = items.map(({ key }) => (typeof key === 'number' ? key : String(key)));
   return { path, key: items.at(-1)?.origin === 'key', message: `${nameOf(path)}: ${issue.message}` };

@@ -1,13 +1,13 @@
 /**
  * Secrets at rest (invariant 12): AES-256-GCM, under one of several keys, so that keys can be changed without a pause.
- * The first key seals; every key opens. A sealed value opens only at the place it was sealed for: copied into another
+ * The first key encrypts; every key opens. A encrypted value opens only at the place it was encrypted for: copied into another
  * row or column it is refused.
  *
  * Form: `1.<key id>.<base64url of nonce (12 bytes), ciphertext, tag (16 bytes)>`.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 
-/** The first one seals. */
+/** The first one encrypts. */
 export type EncryptionKeys = readonly [EncryptionKey, ...EncryptionKey[]];
 
 export interface EncryptionKey {
@@ -15,23 +15,23 @@ export interface EncryptionKey {
   key: KeyObject;
 }
 
-/** Where a sealed value stands. */
-export interface SealPlace {
+/** Where a encrypted value stands. */
+export interface EncryptionContext {
   taskId: string;
   configId: string;
   column: string;
 }
 
-export interface Sealer {
-  seal(plain: string, place: SealPlace): string;
-  /** @throws {SealError} where the value was not sealed for this place with one of the keys */
-  open(sealed: string, place: SealPlace): string;
+export interface Encryptor {
+  encrypt(plain: string, place: EncryptionContext): string;
+  /** @throws {DecryptionError} where the value was not encrypted for this place with one of the keys */
+  decrypt(encrypted: string, place: EncryptionContext): string;
   /** Takes other keys from now on. */
   useKeys(keys: EncryptionKeys): void;
 }
 
-export class SealError extends Error {
-  override readonly name = 'SealError';
+export class DecryptionError extends Error {
+  override readonly name = 'DecryptionError';
 }
 
 const algorithm = 'aes-256-gcm';
@@ -68,37 +68,39 @@ export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; probl
   return { keys: keys as unknown as EncryptionKeys, problems };
 }
 
-/** @throws {SealError} with every problem */
-export function encryptionKeysOf(text: string): EncryptionKeys {
+/** @throws {DecryptionError} with every problem */
+export function requireEncryptionKeys(text: string): EncryptionKeys {
   const { keys, problems } = parseEncryptionKeys(text);
-  if (problems.length > 0) throw new SealError(problems.join('; '));
+  if (problems.length > 0) throw new DecryptionError(problems.join('; '));
   return keys;
 }
 
-export function createSealer(keys: EncryptionKeys): Sealer {
+export function createEncryptor(keys: EncryptionKeys): Encryptor {
   let [first] = keys;
   let byId = new Map(keys.map((one) => [one.id, one.key]));
   return {
-    seal: (plain, place) => {
+    encrypt: (plain, place) => {
       const nonce = randomBytes(nonceBytes);
       const cipher = createCipheriv(algorithm, first.key, nonce).setAAD(placeBytes(place));
-      const sealed = Buffer.concat([
+      const encrypted = Buffer.concat([
         nonce,
         cipher.update(plain, 'utf8'),
         cipher.final(),
         cipher.getAuthTag(),
       ]);
-      return `1.${first.id}.${sealed.toString('base64url')}`;
+      return `1.${first.id}.${encrypted.toString('base64url')}`;
     },
-    open: (sealed, place) => {
-      const [version, id = '', encoded = '', ...more] = sealed.split('.');
+    decrypt: (encrypted, place) => {
+      const [version, id = '', encoded = '', ...more] = encrypted.split('.');
       const bytes = Buffer.from(encoded, 'base64url');
       if (version !== '1' || more.length > 0 || bytes.length < nonceBytes + tagBytes) {
-        throw new SealError('the stored value is not in a form that this version seals');
+        throw new DecryptionError('the stored value is not in a form that this version encrypts');
       }
       const key = byId.get(id);
       if (key === undefined) {
-        throw new SealError(`the value was sealed with the key "${id}", which ENCRYPTION_KEYS no longer has`);
+        throw new DecryptionError(
+          `the value was encrypted with the key "${id}", which ENCRYPTION_KEYS no longer has`,
+        );
       }
       const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes))
         .setAAD(placeBytes(place))
@@ -108,7 +110,7 @@ export function createSealer(keys: EncryptionKeys): Sealer {
           decipher.update(bytes.subarray(nonceBytes, -tagBytes), undefined, 'utf8') + decipher.final('utf8')
         );
       } catch (error) {
-        throw new SealError(`the value was changed, moved, or sealed with another key "${id}"`, {
+        throw new DecryptionError(`the value was changed, moved, or encrypted with another key "${id}"`, {
           cause: error,
         });
       }
@@ -121,6 +123,6 @@ export function createSealer(keys: EncryptionKeys): Sealer {
 }
 
 /** JSON keeps the fields apart, whatever they contain. */
-function placeBytes(place: SealPlace): Buffer {
+function placeBytes(place: EncryptionContext): Buffer {
   return Buffer.from(JSON.stringify([place.taskId, place.configId, place.column]));
 }

@@ -20,7 +20,7 @@ export const jwksPath = '/.well-known/webhook-jwks.json';
 export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: string[] } {
   const keys: WebhookKey[] = [];
   const problems: string[] = [];
-  const entries = entriesOf(text);
+  const entries = ledgerEntries(text);
   if (entries === undefined || entries.length === 0) {
     return { keys, problems: ['must be a JWK set: {"keys": [{"kty": "OKP", "crv": "Ed25519", …}]}'] };
   }
@@ -43,7 +43,7 @@ export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: 
 }
 
 /** @throws {Error} with every problem */
-export function signingKeysOf(text: string): WebhookKey[] {
+export function requireSigningKeys(text: string): WebhookKey[] {
   const { keys, problems } = parseSigningKeys(text);
   if (problems.length > 0) throw new Error(problems.join('; '));
   return keys;
@@ -53,7 +53,7 @@ export function publicJwks(keys: readonly WebhookKey[]): { keys: JWK[] } {
   return { keys: keys.map(({ publicJwk }) => publicJwk) };
 }
 
-function entriesOf(text: string): unknown[] | undefined {
+function ledgerEntries(text: string): unknown[] | undefined {
   try {
     const { keys } = (JSON.parse(text) ?? {}) as { keys?: unknown };
     return Array.isArray(keys) ? keys : undefined;

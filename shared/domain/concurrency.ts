@@ -9,7 +9,7 @@ export const drainSeconds = 60;
  *
  * @param meanSeconds how long a turn takes; undefined: nobody knows, and each waiting turn counts as a long one
  */
-export function wantedTurns(load: {
+export function desiredConcurrency(load: {
   running: number;
   waiting: number;
   meanSeconds: number | undefined;

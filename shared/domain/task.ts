@@ -23,7 +23,7 @@ export type TaskState = (typeof taskStates)[number];
 export const stateClass = { runnable: 0, interrupted: 1, terminal: 2 } as const;
 export type StateClass = (typeof stateClass)[keyof typeof stateClass];
 
-export function classOf(state: TaskState): StateClass {
+export function getStateClass(state: TaskState): StateClass {
   switch (state) {
     case 'TASK_STATE_SUBMITTED':
     case 'TASK_STATE_WORKING':
@@ -42,7 +42,7 @@ export function classOf(state: TaskState): StateClass {
 }
 
 export function isTerminal(state: TaskState): boolean {
-  return classOf(state) === stateClass.terminal;
+  return getStateClass(state) === stateClass.terminal;
 }
 
 /** The states in which a turn can end. */

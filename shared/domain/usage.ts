@@ -61,6 +61,6 @@ export function usageMetadata({ tokens, ...usage }: Usage): JsonObject {
 }
 
 /** In and out of the model; cached ones are among those of the prompt. */
-export function totalOf({ prompt, tool, thoughts, output }: Tokens): number {
+export function totalTokens({ prompt, tool, thoughts, output }: Tokens): number {
   return prompt + tool + thoughts + output;
 }

@@ -1,8 +1,8 @@
 /**
  * Wakes the dispatcher by Cloud Tasks: one task has the queue of one webhook config gone on with, at its time.
  *
- * A name that was used is refused for about an hour, so the name is made of the bell: ringing one bell again is harmless,
- * and each time that is waited for has a bell of its own.
+ * A name that was used is refused for about an hour, so the name is made of the wakeup: ringing one wakeup again is harmless,
+ * and each time that is waited for has a wakeup of its own.
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
@@ -35,10 +35,10 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
   const { project, location, queue, dispatcherUrl, serviceAccount } = config;
 
   return {
-    scheduleDelivery: async (bell) => {
-      const attributes = { 'messaging.system': 'gcp_cloud_tasks', 'longhaul.task.id': bell.taskId };
+    scheduleDelivery: async (wakeup) => {
+      const attributes = { 'messaging.system': 'gcp_cloud_tasks', 'longhaul.task.id': wakeup.taskId };
       const sending = { attributes, parent: context.active(), left: null };
-      await inProducerSpans(queue, [sending], ([traceparent = null]) => createTask(bell, traceparent));
+      await inProducerSpans(queue, [sending], ([traceparent = null]) => createTask(wakeup, traceparent));
     },
     close: async () => {
       const client = await opening?.catch(() => undefined);
@@ -77,19 +77,19 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
 }
 
 /** A hash spreads the names: Cloud Tasks slows down on names that follow one another. */
-function nameOf(taskId: string, configId: string, bellId: string): string {
+function nameOf(taskId: string, configId: string, wakeupId: string): string {
   return createHash('sha256')
-    .update(JSON.stringify([taskId, configId, bellId]))
+    .update(JSON.stringify([taskId, configId, wakeupId]))
     .digest('hex');
 }
 
 function timestamp(ms: number): { seconds: number; nanos: number } {
-  // Rounded up: a bell must not come before its time.
+  // Rounded up: a wakeup must not come before its time.
   const whole = Math.ceil(ms);
   return { seconds: Math.floor(whole / 1000), nanos: (whole % 1000) * 1_000_000 };
 }
 
-/** The client is large: it is loaded with the first bell, so that services start quickly. */
+/** The client is large: it is loaded with the first wakeup, so that services start quickly. */
 async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
   if (config.emulatorHost === undefined) return new CloudTasksClient();

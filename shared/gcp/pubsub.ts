@@ -26,14 +26,14 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
   const open = () => (opening ??= openPublisher(config));
   const topic = `projects/${config.project}/topics/${config.topic}`;
   return {
-    publishTurns: async (bells) => {
-      const sent = bells.map(({ taskId, turn, traceparent, parent }) => ({
+    publishTurns: async (wakeups) => {
+      const sent = wakeups.map(({ taskId, turn, traceparent, parent }) => ({
         attributes: { 'messaging.system': 'gcp_pubsub', 'longhaul.task.id': taskId, 'longhaul.turn': turn },
         left: traceparent,
         parent,
       }));
       await inProducerSpans(config.topic, sent, async (traceparents) => {
-        const messages = bells.map(({ taskId, turn }, index) => {
+        const messages = wakeups.map(({ taskId, turn }, index) => {
           const traceparent = traceparents[index] ?? null;
           return {
             data: Buffer.from(JSON.stringify({ taskId, turn })),
@@ -62,7 +62,7 @@ export interface Sent {
   traceparent: string | undefined;
 }
 
-/** One delivery of a turn's bell. */
+/** One delivery of a turn's wakeup. */
 export interface TurnMessage {
   taskId: string;
   turn: number;
@@ -78,7 +78,7 @@ export interface TurnSource {
 }
 
 /**
- * Pulls the bells of turns. A message that is not one is logged and acknowledged: it would come again for ever.
+ * Pulls the wakeups of turns. A message that is not one is logged and acknowledged: it would come again for ever.
  *
  * @param maxMessages messages at most that wait for `ack` or `nack`
  */
@@ -147,7 +147,7 @@ async function openPuller({ project, emulatorHost }: PubSubConfig): Promise<PubS
 
 const reopenMs = 1_000;
 
-/** @returns undefined where the data is not that of a turn's bell */
+/** @returns undefined where the data is not that of a turn's wakeup */
 export function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
   try {
     const { taskId, turn } = JSON.parse(data.toString()) as { taskId?: unknown; turn?: unknown };

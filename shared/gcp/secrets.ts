@@ -11,7 +11,7 @@
  */
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { ConfigError, type Environment } from '../runtime/config/env-reader.ts';
-import { messageOf, type Logger } from '../runtime/log.ts';
+import { errorMessage, type Logger } from '../runtime/log.ts';
 
 export interface SecretVariables {
   /** The environment with the contents in place of the addresses. */
@@ -49,7 +49,7 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
       try {
         values.set(name, await read(client, address));
       } catch (error) {
-        problems.push(`${name}: the secret ${address} cannot be read: ${messageOf(error)}`);
+        problems.push(`${name}: the secret ${address} cannot be read: ${errorMessage(error)}`);
       }
     }),
   );
@@ -84,7 +84,7 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
       const timer = setInterval(() => {
         void refresh().catch((error: unknown) => {
           log.warn(
-            { variable: name, secret: address, error: messageOf(error) },
+            { variable: name, secret: address, error: errorMessage(error) },
             'a secret could not be renewed; the value before stays in use',
           );
         });

@@ -7,30 +7,30 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '../db/client/pool.ts';
-import type { BellConfig } from '../runtime/config/common.ts';
-import { messageOf, type Logger } from '../runtime/log.ts';
+import type { OutboxConfig } from '../runtime/config/common.ts';
+import { errorMessage, type Logger } from '../runtime/log.ts';
 import { reconcile } from './reconciler.ts';
-import { relayBells } from './relay.ts';
-import type { Ringer } from './publisher.ts';
+import { relayOutbox } from './relay.ts';
+import type { OutboxPublisher } from './publisher.ts';
 
 const longestBackoffMs = 5_000;
 
-export interface BellLoops {
+export interface OutboxLoops {
   /** Begins no further pass, and resolves when none is under way. */
   close(): Promise<void>;
 }
 
-export function startBellLoops(parts: {
+export function startOutboxLoops(parts: {
   db: Db;
-  ringer: Ringer;
-  config: BellConfig;
+  outbox: OutboxPublisher;
+  config: OutboxConfig;
   log: Logger;
-}): BellLoops {
-  const { db, ringer, config, log } = parts;
+}): OutboxLoops {
+  const { db, outbox, config, log } = parts;
   const stop = new AbortController();
   const loops = [
-    loop('relay', () => relayBells({ db, ringer })),
-    loop('reconciler', () => reconcile({ db, ringer, config, log })),
+    loop('relay', () => relayOutbox({ db, outbox })),
+    loop('reconciler', () => reconcile({ db, outbox, config, log })),
   ];
 
   async function loop(name: string, pass: () => Promise<boolean>): Promise<void> {
@@ -44,8 +44,8 @@ export function startBellLoops(parts: {
         (error: unknown) => {
           failures += 1;
           log.warn(
-            { loop: name, error: messageOf(error) },
-            'a pass over the bells failed; it is tried again',
+            { loop: name, error: errorMessage(error) },
+            'a pass over the wakeups failed; it is tried again',
           );
           return false;
         },

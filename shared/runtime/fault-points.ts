@@ -5,7 +5,7 @@
  * The state is the process's, not an object's: what a fault point ends is the process.
  */
 export const faultPointNames = [
-  /** api: the message is stored, its bell is not rung. */
+  /** api: the message is stored, its wakeup is not rung. */
   'message-stored',
   /** worker: the lease is taken, nothing has been done with it. */
   'turn-claimed',
@@ -15,7 +15,7 @@ export const faultPointNames = [
   'step-recorded',
   /** worker: a piece of a streamed artifact is stored, and more is to come. */
   'piece-stored',
-  /** worker: the end of the turn is stored, and no bell of it is rung. */
+  /** worker: the end of the turn is stored, and no wakeup of it is rung. */
   'turn-ended',
   /** dispatcher: the delivery is claimed, and nothing is sent. */
   'delivery-claimed',
@@ -23,8 +23,8 @@ export const faultPointNames = [
   'webhook-posted',
   /** dispatcher: the attempt is recorded; the next delivery is claimed and not sent, or not rung for. */
   'attempt-recorded',
-  /** relay, in workers and dispatchers: bells are claimed, and none is rung. */
-  'bells-claimed',
+  /** relay, in workers and dispatchers: wakeups are claimed, and none is rung. */
+  'wakeups-claimed',
 ] as const;
 
 export type FaultPointName = (typeof faultPointNames)[number];

@@ -3,7 +3,7 @@
  * (Paths that end in "z" are reserved on Cloud Run.)
  */
 import type { FastifyInstance } from 'fastify';
-import { messageOf } from './log.ts';
+import { errorMessage } from './log.ts';
 
 /** Resolves when the service can do its work; rejects with what is missing. */
 export type ReadyCheck = () => Promise<void>;
@@ -15,7 +15,7 @@ export function registerHealth(app: FastifyInstance, ready: ReadyCheck): void {
       await ready();
       return { status: 'ready' };
     } catch (error) {
-      return reply.code(503).send({ status: 'not ready', reason: messageOf(error) });
+      return reply.code(503).send({ status: 'not ready', reason: errorMessage(error) });
     }
   });
 }

@@ -40,7 +40,7 @@ function counter(name: string, unit: string, description: string): Recorder {
 
 export const instruments = {
   acceptDuration: histogram('longhaul.accept.duration', 's', 'From a send to its stored message'),
-  turnWait: histogram('longhaul.turn.wait', 's', 'From the bell of a turn to its claim'),
+  turnWait: histogram('longhaul.turn.wait', 's', 'From the wakeup of a turn to its claim'),
   turnDuration: histogram('longhaul.turn.duration', 's', 'From the claim of a turn to its end or release'),
   turnsParked: counter('longhaul.turns.parked', '{turn}', 'Turns that gave way to a model without capacity'),
   leasesLost: counter('longhaul.leases.lost', '{lease}', 'Leases that ended before their turns'),
@@ -49,7 +49,11 @@ export const instruments = {
   modelTokens: histogram('gen_ai.client.token.usage', '{token}', 'Of one call of the model', tokens),
   webhookDuration: histogram('longhaul.webhook.duration', 's', 'Of one attempt at a webhook'),
   webhookAge: histogram('longhaul.webhook.age', 's', 'From an event to its arrival at the receiver'),
-  overdueFound: counter('longhaul.overdue.found', '{item}', 'What was found because its bell was lost'),
+  reconcilerFound: counter(
+    'longhaul.reconciler.found',
+    '{item}',
+    'What was found because its wakeup was lost',
+  ),
 } satisfies Record<string, Recorder>;
 
 /** Told with each export: of the whole system by workers and dispatchers alike, of the process by workers. */
@@ -58,12 +62,12 @@ export const gauges = {
   turnsWaitingAge: { name: 'longhaul.turns.waiting.age', unit: 's' },
   turnsLeased: { name: 'longhaul.turns.leased', unit: '{turn}' },
   turnsDelayed: { name: 'longhaul.turns.delayed', unit: '{turn}' },
-  turnsOverdueAge: { name: 'longhaul.turns.overdue.age', unit: 's' },
-  bellsUnrungAge: { name: 'longhaul.bells.unrung.age', unit: 's' },
+  turnsStalledAge: { name: 'longhaul.turns.stalled.age', unit: 's' },
+  outboxAge: { name: 'longhaul.outbox.age', unit: 's' },
   webhooksPending: { name: 'longhaul.webhooks.pending', unit: '{webhook}' },
-  webhooksOverdueAge: { name: 'longhaul.webhooks.overdue.age', unit: 's' },
+  webhooksStalledAge: { name: 'longhaul.webhooks.stalled.age', unit: 's' },
   turnsRunning: { name: 'longhaul.turns.running', unit: '{turn}' },
-  turnsWanted: { name: 'longhaul.turns.wanted', unit: '{turn}' },
+  turnsDesired: { name: 'longhaul.turns.desired', unit: '{turn}' },
 } as const;
 
 export type Gauge = keyof typeof gauges;

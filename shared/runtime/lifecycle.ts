@@ -5,7 +5,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { ConfigError } from './config/env-reader.ts';
-import { messageOf, type Logger } from './log.ts';
+import { errorMessage, type Logger } from './log.ts';
 
 export interface Service {
   /** Where it listens, for the log. */
@@ -66,6 +66,6 @@ export async function secretsOrExit<T>(open: () => Promise<T>): Promise<T> {
 
 function exitWithProblems(error: unknown): never {
   if (!(error instanceof ConfigError)) throw error;
-  process.stderr.write(`${messageOf(error)}\n`);
+  process.stderr.write(`${errorMessage(error)}\n`);
   return process.exit(78); // EX_CONFIG of sysexits.h
 }

@@ -43,6 +43,6 @@ function traceFields(project: string | undefined): object {
 }
 
 /** The message of anything that was thrown. */
-export function messageOf(error: unknown): string {
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -75,7 +75,7 @@ export async function inProducerSpans(
   const spans = all.map(({ attributes, parent }) => startProducerSpan(queue, attributes, parent));
   try {
     await run(
-      all.map(({ left }, index) => (spans[index] === undefined ? left : traceparentOf(spans[index]))),
+      all.map(({ left }, index) => (spans[index] === undefined ? left : toTraceparent(spans[index]))),
     );
   } catch (error) {
     for (const span of spans) if (span !== undefined) markFailed(span, error);
@@ -87,7 +87,7 @@ export async function inProducerSpans(
 
 function startProducerSpan(queue: string, attributes: Attributes, parent: Context): Span | undefined {
   const active = trace.getSpan(parent);
-  if (active === undefined || traceparentOf(active) === null) return undefined;
+  if (active === undefined || toTraceparent(active) === null) return undefined;
   const sending = {
     'messaging.operation.type': 'send',
     'messaging.operation.name': 'send',
@@ -100,10 +100,10 @@ function startProducerSpan(queue: string, attributes: Attributes, parent: Contex
 /** Of the active span; null where there is none. */
 export function activeTraceparent(): string | null {
   const span = trace.getActiveSpan();
-  return span === undefined ? null : traceparentOf(span);
+  return span === undefined ? null : toTraceparent(span);
 }
 
-export function traceparentOf(span: Span): string | null {
+export function toTraceparent(span: Span): string | null {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (!isSpanContextValid(span.spanContext())) return null;
   return `00-${traceId}-${spanId}-${(traceFlags & TraceFlags.SAMPLED) === 0 ? '00' : '01'}`;
@@ -122,7 +122,7 @@ export function linkActive(traceparent: string | null): void {
 }
 
 /** The context of a caller who sent a traceparent; without a good one, that of nobody. */
-export function contextOf(traceparent: string | undefined): Context {
+export function toContext(traceparent: string | undefined): Context {
   const spanContext = parseTraceparent(traceparent);
   return spanContext === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, spanContext);
 }

@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { diag, DiagLogLevel, metrics, trace, TraceFlags } from '@opentelemetry/api';
 import type { Sampler } from '@opentelemetry/sdk-trace-node';
-import { messageOf, type Logger } from './log.ts';
+import { errorMessage, type Logger } from './log.ts';
 import type { TelemetryConfig } from './config/telemetry.ts';
 
 export interface Telemetry {
@@ -129,7 +129,7 @@ async function googleHeaders(log: Logger): Promise<() => Promise<Record<string, 
     try {
       return Object.fromEntries(await auth.getRequestHeaders());
     } catch (error) {
-      log.warn({ error: messageOf(error) }, 'there are no credentials for telemetry');
+      log.warn({ error: errorMessage(error) }, 'there are no credentials for telemetry');
       return {};
     }
   };

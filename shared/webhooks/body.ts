@@ -16,7 +16,7 @@ import {
 } from '../db/tasks/as-of.ts';
 import type { JsonObject } from '../domain/message.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../domain/events.ts';
-import { classOf, stateClass } from '../domain/task.ts';
+import { getStateClass, stateClass } from '../domain/task.ts';
 import { webhooksExtensionUri } from './options.ts';
 
 export interface WebhookBody {
@@ -94,7 +94,7 @@ function inV03(form: string): string {
 }
 
 function settles(status: TaskStatus): boolean {
-  return classOf(status.state) !== stateClass.runnable;
+  return getStateClass(status.state) !== stateClass.runnable;
 }
 
 /** Forms of a body, from the whole to the bare status; undefined: too large to be made. */

@@ -1,6 +1,6 @@
 /** The secrets of a webhook config, as a caller gives them and as they are stored. */
 import { randomBytes } from 'node:crypto';
-import type { Sealer } from '../crypto/encryption.ts';
+import type { Encryptor } from '../crypto/encryption.ts';
 
 export interface WebhookSecrets {
   token: string | null;
@@ -9,7 +9,7 @@ export interface WebhookSecrets {
   previousSecret?: string | null;
 }
 
-/** The column under whose name each is sealed: a secret that has been followed by another keeps its seal. */
+/** The column under whose name each is encrypted: a secret that has been followed by another keeps its encrypt. */
 const columns = {
   token: 'token',
   authCredentials: 'auth_credentials',
@@ -17,21 +17,21 @@ const columns = {
   previousSecret: 'signing_secret',
 } as const;
 
-export function sealSecrets<T extends WebhookSecrets & { id: string }>(
-  sealer: Sealer,
+export function encryptSecrets<T extends WebhookSecrets & { id: string }>(
+  encryptor: Encryptor,
   taskId: string,
   config: T,
 ): T {
-  return convert(taskId, config, (value, place) => sealer.seal(value, place));
+  return convert(taskId, config, (value, place) => encryptor.encrypt(value, place));
 }
 
-/** @throws {SealError} where one of them cannot be opened */
-export function openSecrets<T extends WebhookSecrets & { id: string }>(
-  sealer: Sealer,
+/** @throws {DecryptionError} where one of them cannot be opened */
+export function decryptSecrets<T extends WebhookSecrets & { id: string }>(
+  encryptor: Encryptor,
   taskId: string,
   config: T,
 ): T {
-  return convert(taskId, config, (value, place) => sealer.open(value, place));
+  return convert(taskId, config, (value, place) => encryptor.decrypt(value, place));
 }
 
 /** The form of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
@@ -50,14 +50,14 @@ export function signingSecretProblem(text: string): string | undefined {
   return 'it must be whsec_ and then 24 to 64 bytes in base64';
 }
 
-export function signingKeyOf(secret: string): Buffer {
+export function deriveSigningKey(secret: string): Buffer {
   return Buffer.from(secret.slice(secretPrefix.length), 'base64');
 }
 
 function convert<T extends WebhookSecrets & { id: string }>(
   taskId: string,
   config: T,
-  by: Sealer['seal'],
+  by: Encryptor['encrypt'],
 ): T {
   const one = (name: keyof typeof columns) => {
     const value = config[name] ?? null;

@@ -55,7 +55,7 @@ const stack = await startStack(cleanup, {
   // The kit for 0.3 reaches gRPC at a URL alone.
   GRPC_PUBLIC_TARGET: `${process.env['GRPC_URL_SCHEME'] ?? ''}127.0.0.1:${grpcPort}`,
   LEASE_SECONDS: '30',
-  BELL_GRACE_SECONDS: '10',
+  WAKEUP_GRACE_SECONDS: '10',
   RECONCILE_SECONDS: '2',
   ...chosen.env,
   ...(process.env as Record<string, string>),

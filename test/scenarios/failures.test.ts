@@ -22,7 +22,7 @@ test('no worker and no Pub/Sub: sends are answered in milliseconds, and run when
   const { stack } = await scripted(t);
   await stack.start('api');
   await stack.submit('say warm');
-  await untilRung(stack);
+  await untilPublished(stack);
   await stack.stopPubSub();
   const tasks: { id: string; ms: number }[] = [];
   for (let send = 0; send < 5; send++) {
@@ -34,7 +34,11 @@ test('no worker and no Pub/Sub: sends are answered in milliseconds, and run when
   // The quickest tells what it takes; the others also what else the machine does.
   const quickest = Math.min(...tasks.map(({ ms }) => ms));
   assert.ok(quickest < 250, `answered in ${quickest} ms`);
-  assert.equal((await stack.pool.query(`select from outbox`)).rows.length, tasks.length, 'no bell was taken');
+  assert.equal(
+    (await stack.pool.query(`select from outbox`)).rows.length,
+    tasks.length,
+    'no wakeup was taken',
+  );
   const worker = stack.start('worker');
   await stack.startPubSub();
   await worker;
@@ -58,8 +62,8 @@ test('Pub/Sub loses every message: the reconciler rings', async (t) => {
   const { stack } = await scripted(t);
   await stack.start('api');
   const task = await stack.submit('say hello');
-  await untilRung(stack);
-  // It comes back empty: the bell that it had taken is gone.
+  await untilPublished(stack);
+  // It comes back empty: the wakeup that it had taken is gone.
   await stack.stopPubSub();
   await stack.startPubSub();
   await stack.start('worker');
@@ -204,7 +208,7 @@ test('SIGTERM under load: the worker gives its turns back, and others go on with
   const [median = NaN, most = NaN] = [gaps[Math.floor(gaps.length / 2)], gaps.at(-1)];
   t.diagnostic(`${gaps.length} turns, ${median} ms without a worker, ${most} at most`);
   assert.ok(gaps.length >= 10, `${gaps.length} turns were given back`);
-  // A turn whose bell is not rung at the hand-back takes more than a second: half of them tell.
+  // A turn whose wakeup is not rung at the hand-back takes more than a second: half of them tell.
   assert.ok(median < 500 && most < 2_000, `${gaps.join(', ')} ms without a worker`);
   for (const { id } of tasks) await stack.until(id, isCompleted);
   const repeated = tool.received.length - new Set(tool.received.map(({ body }) => body)).size;
@@ -359,8 +363,8 @@ async function publish(stack: Stack, taskId: string, turn: number): Promise<void
   await client.close();
 }
 
-/** Until the outbox is empty: every bell was taken by Pub/Sub. */
-async function untilRung(stack: Stack): Promise<void> {
+/** Until the outbox is empty: every wakeup was taken by Pub/Sub. */
+async function untilPublished(stack: Stack): Promise<void> {
   await until(async () => (await stack.pool.query(`select from outbox`)).rows.length === 0);
 }
 

@@ -138,7 +138,7 @@ describe('fault points', { concurrency: 2, timeout: 180_000 }, () => {
     const { stack, receiver } = await scripted(t);
     await Promise.all([
       stack.start('api'),
-      // Its relay is not to be the one that finds a bell.
+      // Its relay is not to be the one that finds a wakeup.
       stack.start('worker', { RECONCILE_SECONDS: '3600' }),
     ]);
     let goesOn: Service | undefined;
@@ -191,10 +191,10 @@ describe('fault points', { concurrency: 2, timeout: 180_000 }, () => {
     );
 
     await t.test(
-      'attempt-recorded, bells-claimed: a failed attempt is rung for again, though the relay dies as well (2, 6)',
+      'attempt-recorded, wakeups-claimed: a failed attempt is rung for again, though the relay dies as well (2, 6)',
       async () => {
         receiver.answer(500, 200);
-        const events = await eventsDespite(['attempt-recorded', 1], ['bells-claimed', 1]);
+        const events = await eventsDespite(['attempt-recorded', 1], ['wakeups-claimed', 1]);
         assert.deepEqual([...new Set(events)], [1, 2, 3]);
         assert.ok(events.lastIndexOf(1) >= 1, 'the attempt that failed was made again');
         // Cloud Tasks calls again as well: the relay's death may cut a webhook under way, which is then sent once more.

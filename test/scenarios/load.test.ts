@@ -12,7 +12,7 @@ test('no task fails, and there is no storm of calls', { timeout: 120_000 }, asyn
     workers: 2,
     concurrency: 100,
     requestsPerMinute,
-    brain: refusing({ share: 1 / 3, inARow: 2 }),
+    responder: refusing({ share: 1 / 3, inARow: 2 }),
     boundMs: 100_000,
   });
   t.diagnostic(JSON.stringify(figures));

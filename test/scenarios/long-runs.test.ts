@@ -130,7 +130,7 @@ test('a task that waits for its caller for too long fails; old tasks are removed
   await Promise.all([stack.start('api'), stack.start('worker')]);
   const asked = await stack.submit('ask well?');
   await stack.until(asked.id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
-  await stack.pool.query(`update gates set bell_at = now() - interval '1 day' where task_id = $1`, [
+  await stack.pool.query(`update gates set wakeup_at = now() - interval '1 day' where task_id = $1`, [
     asked.id,
   ]);
   await stack.until(asked.id, (task) => task.status.state === 'TASK_STATE_FAILED');
@@ -147,7 +147,7 @@ test('a task that waits for its caller for too long fails; old tasks are removed
   ];
   const done = await stack.submit('step one\nsay done');
   await stack.until(done.id, isCompleted);
-  await stack.pool.query(`update gates set bell_at = now() - interval '2 days'`); // a day after they are to go
+  await stack.pool.query(`update gates set wakeup_at = now() - interval '2 days'`); // a day after they are to go
   const deadline = performance.now() + 60_000;
   for (;;) {
     const counts = await Promise.all(

@@ -7,7 +7,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { Brain } from '#services/local/offline-model/responder.ts';
+import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
@@ -16,7 +16,7 @@ const steps = 15;
 const killedIn = [4, 8, 12];
 
 /** Adds up 1 + 2 + … by the server's tool; every fourth call is a slow one. */
-const adding: Brain = ({ contents }) => {
+const adding: Responder = ({ contents }) => {
   const answers = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
   if (answers.length >= steps)
     return say(answers.map(({ response }) => String(response?.['output'])).join('\n'));

@@ -54,7 +54,7 @@ mcpServers: { all: { url: "${server.url}" } }
     OTEL_EXPORTER_OTLP_HEADERS: 'x-collector-key=sesame',
     OTEL_BSP_SCHEDULE_DELAY: '50',
     OTEL_METRIC_EXPORT_INTERVAL: '500',
-    // A machine under load would have bells rung twice.
+    // A machine under load would have wakeups rung twice.
     RECONCILE_SECONDS: '3600',
   });
   const [, worker] = await Promise.all([
@@ -88,18 +88,18 @@ mcpServers: { all: { url: "${server.url}" } }
   const isChildOf = (span: SpanSeen, parent: { traceId: string; spanId: string }): void =>
     assert.deepEqual([span.traceId, span.parentSpanId], [parent.traceId, parent.spanId], span.name);
 
-  await t.test('the send is a child of the caller’s span, and its bell a child of the send', () => {
+  await t.test('the send is a child of the caller’s span, and its wakeup a child of the send', () => {
     const send = only('SendMessage');
     assert.deepEqual([send.service, send.kind], ['longhaul-api', 'SERVER']);
     isChildOf(send, caller);
     assert.equal(send.attributes['longhaul.task.id'], taskId);
-    const bell = only('send longhaul-turns');
-    assert.equal(bell.kind, 'PRODUCER');
-    isChildOf(bell, send);
-    assert.deepEqual(bell.links, []);
+    const wakeup = only('send longhaul-turns');
+    assert.equal(wakeup.kind, 'PRODUCER');
+    isChildOf(wakeup, send);
+    assert.deepEqual(wakeup.links, []);
   });
 
-  await t.test('the turn begins a trace, linked to the bell and to the send', () => {
+  await t.test('the turn begins a trace, linked to the wakeup and to the send', () => {
     const turn = only('process longhaul-turns');
     assert.deepEqual([turn.service, turn.kind, turn.parentSpanId], ['longhaul-worker', 'CONSUMER', '']);
     assert.notEqual(turn.traceId, caller.traceId);
@@ -172,7 +172,7 @@ mcpServers: { all: { url: "${server.url}" } }
   });
 
   await t.test('the metrics are those of the table, in their units', async () => {
-    const quiet = [instruments.turnsParked, instruments.leasesLost, instruments.overdueFound];
+    const quiet = [instruments.turnsParked, instruments.leasesLost, instruments.reconcilerFound];
     const loud = [...Object.values(instruments), ...Object.values(gauges)]
       .map(({ name }) => name)
       .filter((name) => quiet.every((one) => one.name !== name));

@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
-import type { Brain } from '#services/local/offline-model/responder.ts';
+import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack, type Service } from '../support/stack.ts';
 
 /** Looks, asks, changes something, and tells what came of all that. */
-const brain: Brain = ({ contents }) => {
+const responder: Responder = ({ contents }) => {
   const answers = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
   switch (answers.length) {
     case 0:
@@ -40,7 +40,7 @@ instruction: Ask.
 mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
 `,
   );
-  const stack = await startStack(t, { AGENT_FILE: agentFile }, brain);
+  const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
   let running: Service[] = [];
   const restart = async () => {
     await Promise.all(running.map((service) => service.kill()));

@@ -10,7 +10,7 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulator,
 } from '#services/local/cloud-tasks-emulator/server.ts';
-import type { Brain } from '#services/local/offline-model/responder.ts';
+import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { freePort } from './ports.ts';
@@ -67,16 +67,16 @@ export interface TaskJson {
   metadata?: Record<string, unknown>;
 }
 
-/** Starts everything but the services. Ends with the test. `brain`: what the model decides, in place of its own. */
+/** Starts everything but the services. Ends with the test. `responder`: what the model decides, in place of its own. */
 export async function startStack(
   t: Cleanup,
   extra: Record<string, string> = {},
-  brain?: Brain,
+  responder?: Responder,
 ): Promise<Stack> {
   const [database, tasks, model, port, dispatcherPort, pubsubPort] = await Promise.all([
     testDatabase(),
     startCloudTasksEmulator({ port: 0 }),
-    startOfflineModel({ port: 0, ...(brain && { brain }) }),
+    startOfflineModel({ port: 0, ...(responder && { responder }) }),
     freePort(),
     freePort(),
     freePort(),
@@ -100,7 +100,7 @@ export async function startStack(
     METADATA_SERVER_DETECTION: 'none',
     // Short enough that a test sees what takes minutes in production.
     LEASE_SECONDS: '3',
-    BELL_GRACE_SECONDS: '1',
+    WAKEUP_GRACE_SECONDS: '1',
     RECONCILE_SECONDS: '0.2',
     ...extra,
   };
@@ -150,13 +150,13 @@ export async function startStack(
     endLeases: async (kind) => {
       await pool.query(
         kind === 'worker'
-          ? `update gates set lease_until = now() - interval '1 second', bell_at = least(bell_at, now())
+          ? `update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
              where lease_until is not null`
           : `with ended as (
                update webhook_configs set lease_until = now() - interval '1 second' where lease_until is not null
                returning task_id, id
              )
-             update deliveries d set bell_at = least(bell_at, now())
+             update deliveries d set wakeup_at = least(wakeup_at, now())
              from ended where d.task_id = ended.task_id and d.config_id = ended.id`,
       );
     },

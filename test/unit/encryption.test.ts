@@ -1,54 +1,57 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { createSealer, parseEncryptionKeys, SealError } from '#shared/crypto/encryption.ts';
+import { createEncryptor, parseEncryptionKeys, DecryptionError } from '#shared/crypto/encryption.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import * as fc from 'fast-check';
 
 const key = () => randomBytes(32).toString('base64');
 const [one, two] = [key(), key()];
-const sealerOf = (text: string) => createSealer(parseEncryptionKeys(text).keys);
+const toEncryptor = (text: string) => createEncryptor(parseEncryptionKeys(text).keys);
 const place = { taskId: 't', configId: 'c', column: 'token' };
 
-test('what is sealed opens again, and does not show', () => {
-  const sealer = sealerOf(`a:${one}`);
+test('what is encrypted opens again, and does not show', () => {
+  const encryptor = toEncryptor(`a:${one}`);
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (secret) => {
-      const sealed = sealer.seal(secret, place);
-      assert.equal(sealer.open(sealed, place), secret);
-      assert.match(sealed, /^1\.a\.[A-Za-z0-9_-]+$/);
+      const encrypted = encryptor.encrypt(secret, place);
+      assert.equal(encryptor.decrypt(encrypted, place), secret);
+      assert.match(encrypted, /^1\.a\.[A-Za-z0-9_-]+$/);
     }),
   );
-  assert.notEqual(sealer.seal('same', place), sealer.seal('same', place));
+  assert.notEqual(encryptor.encrypt('same', place), encryptor.encrypt('same', place));
 });
 
-test('the first key seals and every key opens, so that keys can be rotated', () => {
-  const old = sealerOf(`a:${one}`).seal('secret', place);
-  const rotated = sealerOf(`b:${two},a:${one}`);
-  assert.equal(rotated.open(old, place), 'secret');
-  assert.match(rotated.seal('secret', place), /^1\.b\./);
-  assert.throws(() => sealerOf(`b:${two}`).open(old, place), /key "a", which ENCRYPTION_KEYS no longer has/);
-  assert.throws(() => sealerOf(`a:${two}`).open(old, place), SealError);
+test('the first key encrypts and every key opens, so that keys can be rotated', () => {
+  const old = toEncryptor(`a:${one}`).encrypt('secret', place);
+  const rotated = toEncryptor(`b:${two},a:${one}`);
+  assert.equal(rotated.decrypt(old, place), 'secret');
+  assert.match(rotated.encrypt('secret', place), /^1\.b\./);
+  assert.throws(
+    () => toEncryptor(`b:${two}`).decrypt(old, place),
+    /key "a", which ENCRYPTION_KEYS no longer has/,
+  );
+  assert.throws(() => toEncryptor(`a:${two}`).decrypt(old, place), DecryptionError);
 });
 
-test('a sealed value opens only where it was sealed for, and only unchanged', () => {
-  const sealer = sealerOf(`a:${one}`);
-  const sealed = sealer.seal('secret', place);
+test('a encrypted value opens only where it was encrypted for, and only unchanged', () => {
+  const encryptor = toEncryptor(`a:${one}`);
+  const encrypted = encryptor.encrypt('secret', place);
   for (const elsewhere of [
     { ...place, taskId: 'u' },
     { ...place, configId: 'd' },
     { ...place, column: 'auth_credentials' },
     { taskId: 't","c', configId: '', column: 'token' },
   ]) {
-    assert.throws(() => sealer.open(sealed, elsewhere), SealError);
+    assert.throws(() => encryptor.decrypt(encrypted, elsewhere), DecryptionError);
   }
-  for (let index = '1.a.'.length; index < sealed.length; index += 7) {
-    const other = sealed[index] === 'A' ? 'B' : 'A';
-    const changed = sealed.slice(0, index) + other + sealed.slice(index + 1);
-    assert.throws(() => sealer.open(changed, place), SealError);
+  for (let index = '1.a.'.length; index < encrypted.length; index += 7) {
+    const other = encrypted[index] === 'A' ? 'B' : 'A';
+    const changed = encrypted.slice(0, index) + other + encrypted.slice(index + 1);
+    assert.throws(() => encryptor.decrypt(changed, place), DecryptionError);
   }
-  for (const broken of ['', 'secret', '1.a.', '2' + sealed.slice(1), `${sealed}.x`, '1.a.AAAA']) {
-    assert.throws(() => sealer.open(broken, place), SealError);
+  for (const broken of ['', 'secret', '1.a.', '2' + encrypted.slice(1), `${encrypted}.x`, '1.a.AAAA']) {
+    assert.throws(() => encryptor.decrypt(broken, place), DecryptionError);
   }
 });
 

@@ -3,19 +3,19 @@ import { test } from 'node:test';
 import { checkPublicUrl, isPublicAddress } from '#shared/net/public-url.ts';
 import { hostileUrls, ownHost } from '../support/webhooks/hostile-urls.ts';
 
-const problemOf = (url: string, allowHosts: string[] = []) => {
+const toProblem = (url: string, allowHosts: string[] = []) => {
   const checked = checkPublicUrl(url, allowHosts, [ownHost]);
   return 'problem' in checked ? checked.problem : undefined;
 };
 
 for (const [reason, urls] of Object.entries(hostileUrls)) {
   test(`refused: ${reason}`, () => {
-    for (const url of urls) assert.match(problemOf(url) ?? 'accepted', new RegExp(reason), url);
+    for (const url of urls) assert.match(toProblem(url) ?? 'accepted', new RegExp(reason), url);
   });
 }
 
 test('a URL that is too long is refused', () => {
-  assert.match(problemOf(`https://example.com/${'x'.repeat(2048)}`)!, /at most 2048/);
+  assert.match(toProblem(`https://example.com/${'x'.repeat(2048)}`)!, /at most 2048/);
 });
 
 test('public receivers are accepted', () => {
@@ -31,7 +31,7 @@ test('public receivers are accepted', () => {
     'https://notlocalhost.com/',
     'https://internal.example.com/',
   ]) {
-    assert.equal(problemOf(url), undefined, url);
+    assert.equal(toProblem(url), undefined, url);
   }
 });
 
@@ -44,7 +44,7 @@ test('hosts that an operator names are exempt, and no others', () => {
     'http://[::1]:8080/',
     'https://receiver.internal./',
   ]) {
-    assert.equal(problemOf(url, allowed), undefined, url);
+    assert.equal(toProblem(url, allowed), undefined, url);
   }
   for (const url of [
     'http://127.0.0.2/',
@@ -52,10 +52,10 @@ test('hosts that an operator names are exempt, and no others', () => {
     'https://[::ffff:127.0.0.1]/',
     'http://example.com/',
   ]) {
-    assert.notEqual(problemOf(url, allowed), undefined, url);
+    assert.notEqual(toProblem(url, allowed), undefined, url);
   }
-  assert.match(problemOf('http://user@localhost/', allowed)!, /user name/);
-  assert.match(problemOf('file://localhost/etc/passwd', allowed)!, /https/);
+  assert.match(toProblem('http://user@localhost/', allowed)!, /user name/);
+  assert.match(toProblem('file://localhost/etc/passwd', allowed)!, /https/);
 });
 
 // [PUSH-SSRF-001]

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import { untilAborted } from '#services/worker/turn/race-abort.ts';
+import { raceAbort } from '#services/worker/turn/race-abort.ts';
 import { runWithPolicy } from '#services/worker/turn/step-policy.ts';
 
 const fast = { firstSeconds: 0.001, longestSeconds: 0.002 };
@@ -62,13 +62,13 @@ test('a run past its bound has failed, whether or not it heeds its signal', asyn
 test('work that ends soon after its signal keeps its result; work that does not is left behind', async () => {
   const stop = new AbortController();
   const soon = Promise.withResolvers<string>();
-  const ending = untilAborted(stop.signal, soon.promise);
-  const left = untilAborted(stop.signal, new Promise(() => undefined));
+  const ending = raceAbort(stop.signal, soon.promise);
+  const left = raceAbort(stop.signal, new Promise(() => undefined));
   stop.abort(new Error('stopping'));
   soon.resolve('done');
   assert.equal(await ending, 'done');
   await assert.rejects(left, /stopping/);
-  await assert.rejects(untilAborted(stop.signal, new Promise(() => undefined)), /stopping/);
+  await assert.rejects(raceAbort(stop.signal, new Promise(() => undefined)), /stopping/);
 });
 
 test('waits are doubled up to the longest, over their upper half', () => {

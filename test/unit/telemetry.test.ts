@@ -5,12 +5,12 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { trace } from '@opentelemetry/api';
-import { MovingMean, wantedTurns } from '#shared/domain/concurrency.ts';
+import { MovingMean, desiredConcurrency } from '#shared/domain/concurrency.ts';
 import { EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 import { readTelemetry, type TelemetryConfig } from '#shared/runtime/config/telemetry.ts';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { activeTraceparent, contextOf, inSpan, linksTo } from '#shared/runtime/spans.ts';
+import { activeTraceparent, toContext, inSpan, linksTo } from '#shared/runtime/spans.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 
 const log = createLogger('test', 'silent');
@@ -66,7 +66,7 @@ test('what cannot be done is told by name', () => {
 test('a trace context is taken as W3C has it, and nothing else is', () => {
   const ids = ['0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331'];
   const good = `00-${ids.join('-')}-01`;
-  const spanOf = (traceparent: string | undefined) => trace.getSpanContext(contextOf(traceparent));
+  const spanOf = (traceparent: string | undefined) => trace.getSpanContext(toContext(traceparent));
   assert.deepEqual([spanOf(good)?.traceId, spanOf(good)?.spanId, spanOf(good)?.traceFlags], [...ids, 1]);
   assert.equal(spanOf(`01-${ids.join('-')}-00-more`)?.traceFlags, 0);
   const zeros = `00-${'0'.repeat(32)}-${'0'.repeat(16)}-01`;
@@ -97,11 +97,11 @@ test('the guide names each metric with its unit, and no other', async () => {
 });
 
 test('short turns that wait want few slots, long ones a slot each', () => {
-  assert.equal(wantedTurns({ running: 7, waiting: 0, meanSeconds: 5 }), 7);
-  assert.equal(wantedTurns({ running: 7, waiting: 600, meanSeconds: 1 }), 17);
-  assert.equal(wantedTurns({ running: 0, waiting: 600, meanSeconds: 3600 }), 600);
-  assert.equal(wantedTurns({ running: 0, waiting: 3, meanSeconds: undefined }), 3);
-  assert.equal(wantedTurns({ running: 0, waiting: 1, meanSeconds: 0.001 }), 1);
+  assert.equal(desiredConcurrency({ running: 7, waiting: 0, meanSeconds: 5 }), 7);
+  assert.equal(desiredConcurrency({ running: 7, waiting: 600, meanSeconds: 1 }), 17);
+  assert.equal(desiredConcurrency({ running: 0, waiting: 600, meanSeconds: 3600 }), 600);
+  assert.equal(desiredConcurrency({ running: 0, waiting: 3, meanSeconds: undefined }), 3);
+  assert.equal(desiredConcurrency({ running: 0, waiting: 1, meanSeconds: 0.001 }), 1);
   const mean = new MovingMean();
   assert.equal(mean.value, undefined);
   for (const seconds of [10, 20]) mean.add(seconds);

@@ -43,9 +43,9 @@ function turnThatLoses(write?: WriteTurn) {
       traceparent: null,
     },
     checkpoint: new AbortController().signal,
-    write: write ?? (async () => (expire(), { bells: [] })),
+    write: write ?? (async () => (expire(), { wakeups: [] })),
     filesOf: () => ({ settle: async (parts) => [...parts], read: async () => undefined }),
-    ringer: { ring: () => undefined, ringAll: async () => undefined, idle: async () => undefined },
+    outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },
     log: createLogger('test', 'silent'),
   });
   return { turn, expire };
@@ -88,7 +88,7 @@ test('a step that has run is recorded when the database is back, and does not ru
   const { turn } = turnThatLoses(async () => {
     writes += 1;
     if (writes < 3) throw away;
-    return { bells: [] };
+    return { wakeups: [] };
   });
   let ran = 0;
   await turn.step('once', async () => void (ran += 1));

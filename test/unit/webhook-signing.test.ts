@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readWebhookOptions, webhooksExtensionUri, withoutSecret } from '#shared/webhooks/options.ts';
-import { makeSigningSecret, signingKeyOf, signingSecretProblem } from '#shared/webhooks/secrets.ts';
+import { makeSigningSecret, deriveSigningKey, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { parseSigningKeys, publicJwks } from '#shared/crypto/signing-keys.ts';
 import { signingJwk } from '../support/webhooks/signing.ts';
 
@@ -57,7 +57,7 @@ test('what is wrong with signing keys is said, without the keys', () => {
 test('secrets have the form of Standard Webhooks', () => {
   const secret = makeSigningSecret();
   assert.equal(signingSecretProblem(secret), undefined);
-  assert.equal(signingKeyOf(secret).length, 32);
+  assert.equal(deriveSigningKey(secret).length, 32);
   assert.notEqual(secret, makeSigningSecret());
   const short = `whsec_${Buffer.alloc(23).toString('base64')}`;
   const long = `whsec_${Buffer.alloc(65).toString('base64')}`;

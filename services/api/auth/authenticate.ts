@@ -62,7 +62,7 @@ export function isAuthenticationOn(config: AuthConfig): boolean {
 }
 
 /** Says at start what an operator should know of the door that was chosen. */
-export function warnOfOpenDoors(config: AuthConfig, log: Logger): void {
+export function warnOfOpenAccess(config: AuthConfig, log: Logger): void {
   if (!isAuthenticationOn(config)) {
     log.warn('AUTH_MODES is none: whoever reaches this service may use it, and sees the tasks of all');
   }

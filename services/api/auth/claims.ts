@@ -7,7 +7,7 @@ import { UnauthenticatedError } from './unauthenticated.ts';
 export const clockSkewSeconds = 30;
 
 /** An issuer's subjects are its own: the two together name a caller. */
-export function callerOfClaims({ iss, sub }: JWTPayload): AuthenticatedCaller {
+export function toCaller({ iss, sub }: JWTPayload): AuthenticatedCaller {
   if (typeof sub !== 'string' || sub === '' || sub.length > 255 || /[^\u0020-\u007e]/.test(sub)) {
     throw new UnauthenticatedError(
       'The token has no usable subject: sub must be printable ASCII (OpenID Connect)',

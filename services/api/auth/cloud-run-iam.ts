@@ -6,7 +6,7 @@
  */
 import { decodeJwt, type JWTPayload } from 'jose';
 import type { AuthenticatedCaller } from './authenticate.ts';
-import { callerOfClaims, clockSkewSeconds } from './claims.ts';
+import { toCaller, clockSkewSeconds } from './claims.ts';
 import { UnauthenticatedError } from './unauthenticated.ts';
 
 const googleIssuer = 'https://accounts.google.com';
@@ -23,7 +23,7 @@ export function createCloudRunIam(audience: readonly string[]): (token: string) 
     if (claims.exp + clockSkewSeconds <= Date.now() / 1000) {
       throw new UnauthenticatedError('The token has expired');
     }
-    return callerOfClaims(claims);
+    return toCaller(claims);
   };
 }
 

@@ -7,7 +7,7 @@ import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey 
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../handler/errors.ts';
 import type { AuthenticatedCaller } from './authenticate.ts';
-import { callerOfClaims, clockSkewSeconds } from './claims.ts';
+import { toCaller, clockSkewSeconds } from './claims.ts';
 import { UnauthenticatedError } from './unauthenticated.ts';
 
 /** Asymmetric ones alone: with a symmetric one, whoever can verify could also sign. */
@@ -30,7 +30,7 @@ export function createJwtVerifier(
         requiredClaims: ['exp', 'sub'],
         clockTolerance: clockSkewSeconds,
       });
-      return callerOfClaims(payload);
+      return toCaller(payload);
     } catch (error) {
       throw toCallersError(error);
     }

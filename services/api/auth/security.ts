@@ -3,7 +3,7 @@ import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { apiKeyHeader } from './api-keys.ts';
 
 /** The fields of an agent card, in JSON form. Any one of the schemes is enough. */
-export function securityOf(config: AuthConfig): {
+export function toSecurity(config: AuthConfig): {
   securitySchemes: Record<string, object>;
   securityRequirements: object[];
 } {

@@ -14,7 +14,7 @@ import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { setWebhookOptions } from '../extensions/webhooks/options.ts';
 
 /** The version of clients that name none. */
-const legacyVersion = '0.3';
+const v03 = '0.3';
 
 export interface CallParameters {
   /** As the client names it; empty or absent means 0.3. */
@@ -53,7 +53,7 @@ export function httpCallContext(
   tenant?: string,
 ): ServerCallContext {
   return createCallContext({
-    version: versionOf(request),
+    version: getVersion(request),
     extensions: [
       ...splitList(headerOf(request, HTTP_EXTENSION_HEADER)),
       ...splitList(headerOf(request, LEGACY_HTTP_EXTENSION_HEADER)),
@@ -85,7 +85,7 @@ function goneSignal({ raw }: FastifyReply): () => AbortSignal {
 }
 
 /** The version that an HTTP request names: in a header, or in the query instead (section 3.6.1). */
-export function versionOf(request: FastifyRequest): string {
+export function getVersion(request: FastifyRequest): string {
   const queried = (request.query as Record<string, unknown>)[A2A_VERSION_HEADER];
   return readVersion(
     headerOf(request, A2A_VERSION_HEADER) ?? (typeof queried === 'string' ? queried : undefined),
@@ -119,27 +119,27 @@ export function createAdmit(card: AgentCard, binding: string): (context: ServerC
   };
 }
 
-export function isLegacy(context: ServerCallContext): boolean {
-  return context.requestedVersion === legacyVersion;
+export function isV03(context: ServerCallContext): boolean {
+  return context.requestedVersion === v03;
 }
 
 /** Whether clients of 0.3 are served at all. */
-export function offersLegacy(card: AgentCard): boolean {
-  return card.supportedInterfaces.some(({ protocolVersion }) => protocolVersion === legacyVersion);
+export function supportsV03(card: AgentCard): boolean {
+  return card.supportedInterfaces.some(({ protocolVersion }) => protocolVersion === v03);
 }
 
 /** Tells the client which extensions are active in the answer. */
 export function echoExtensions(reply: FastifyReply, context: ServerCallContext): void {
   const active = context.activatedExtensions ?? [];
   if (active.length === 0) return;
-  const name = isLegacy(context) ? LEGACY_HTTP_EXTENSION_HEADER : HTTP_EXTENSION_HEADER;
+  const name = isV03(context) ? LEGACY_HTTP_EXTENSION_HEADER : HTTP_EXTENSION_HEADER;
   void reply.header(name, active.join(','));
 }
 
 /** None is 0.3 (section 3.6.2); patch numbers play no part in which versions go together (section 3.6). */
 function readVersion(version = ''): string {
   const trimmed = version.trim();
-  return trimmed === '' ? legacyVersion : (/^(\d+\.\d+)\.\d+$/.exec(trimmed)?.[1] ?? trimmed);
+  return trimmed === '' ? v03 : (/^(\d+\.\d+)\.\d+$/.exec(trimmed)?.[1] ?? trimmed);
 }
 
 function headerOf(request: FastifyRequest, name: string): string | undefined {

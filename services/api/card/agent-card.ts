@@ -6,12 +6,12 @@ import { usageExtension } from '#shared/domain/usage.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
 import { isAuthenticationOn } from '../auth/authenticate.ts';
-import { securityOf } from '../auth/security.ts';
+import { toSecurity } from '../auth/security.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
-import { legacyRestPath, restPath } from '../bindings/rest/rest.ts';
+import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
 
 export interface Addresses {
   publicUrl: string;
@@ -71,7 +71,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
     defaultInputModes: definition.inputModes,
     defaultOutputModes: definition.outputModes,
     skills: extended ? [...definition.skills, ...(definition.extendedSkills ?? [])] : definition.skills,
-    ...securityOf(auth),
+    ...toSecurity(auth),
   });
 }
 
@@ -97,6 +97,6 @@ function interfaces({ publicUrl, grpcPublicTarget, protocol }: CardParts): Omit<
   const grpc = grpcPublicTarget === undefined ? [] : [{ url: grpcPublicTarget, protocolBinding: 'GRPC' }];
   const rest = (path: string) => ({ url: `${publicUrl}${path}`, protocolBinding: 'HTTP+JSON' });
   const current = [jsonRpc, rest(restPath), ...grpc].map((one) => ({ ...one, protocolVersion: '1.0' }));
-  const legacy = [jsonRpc, rest(legacyRestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' }));
+  const legacy = [jsonRpc, rest(v03RestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' }));
   return protocol.legacy ? [...current, ...legacy] : current;
 }

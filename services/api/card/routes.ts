@@ -6,9 +6,9 @@ import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
-import { offersLegacy, versionOf } from '../bindings/call-context.ts';
+import { supportsV03, getVersion } from '../bindings/call-context.ts';
 import { matchesEntityTag } from '../http/conditional.ts';
-import { cardOfBothVersions } from './v03.ts';
+import { toDualVersionCard } from './v03.ts';
 
 export const jwksPath = '/.well-known/jwks.json';
 
@@ -21,10 +21,10 @@ export async function registerCard(
   publicKey: JWK | undefined,
 ): Promise<void> {
   const current = createDocument(AgentCard.toJSON(card));
-  const unnamed = offersLegacy(card) ? createDocument(await cardOfBothVersions(card)) : current;
+  const unnamed = supportsV03(card) ? createDocument(await toDualVersionCard(card)) : current;
   app.get(`/${AGENT_CARD_PATH}`, async (request, reply) => {
     void reply.header('vary', A2A_VERSION_HEADER);
-    return sendDocument(request, reply, versionOf(request) === '1.0' ? current : unnamed);
+    return sendDocument(request, reply, getVersion(request) === '1.0' ? current : unnamed);
   });
   if (publicKey === undefined) return;
   const keys = createDocument({ keys: [publicKey] });

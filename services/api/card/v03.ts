@@ -8,7 +8,7 @@ import { ServerCallContext, type A2ARequestHandler } from '@a2a-js/sdk/server';
 
 type Json = Readonly<Record<string, unknown>>;
 
-export async function cardOfBothVersions(card: AgentCard): Promise<object> {
+export async function toDualVersionCard(card: AgentCard): Promise<object> {
   // The SDK translates a card only on its way out of a handler.
   const source: Pick<A2ARequestHandler, 'getAuthenticatedExtendedAgentCard'> = {
     getAuthenticatedExtendedAgentCard: () => Promise.resolve(card),

@@ -27,7 +27,7 @@ export interface Replay {
  *
  * @throws {RequestMalformedError} for a cursor that is no number of an event
  */
-export function replayOf(context: ServerCallContext): Replay | undefined {
+export function getReplay(context: ServerCallContext): Replay | undefined {
   const cursor = context.state.get(cursorKey);
   const asked = context.requestedExtensions?.includes(replayExtension) ?? false;
   if (typeof cursor !== 'string' && !asked) return undefined;

@@ -11,17 +11,17 @@ import { isFileHash } from '#shared/domain/file-url.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { httpCallContext } from '../bindings/call-context.ts';
-import { callerOf } from '../handler/caller.ts';
+import { getCaller } from '../handler/caller.ts';
 import { RetryLaterError, toClientError } from '../handler/errors.ts';
 import { Query } from '../http/query.ts';
-import { httpStatusOf, statusBody } from '../bindings/rest/dialect.ts';
+import { toHttpStatus, statusBody } from '../bindings/rest/dialect.ts';
 
 export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; log: Logger }): void {
   app.get<{ Params: { taskId: string; hash: string } }>('/files/:taskId/:hash', async (request, reply) => {
     try {
       const { taskId, hash } = request.params;
       const tenant = new Query(request.query).string('tenant');
-      const caller = callerOf(httpCallContext(request, reply, tenant));
+      const caller = getCaller(httpCallContext(request, reply, tenant));
       const named = isUuid(taskId) && isFileHash(hash);
       const file = named ? await readFile(db, caller, { taskId, hash }) : undefined;
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
@@ -39,7 +39,7 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
     } catch (error) {
       const told = toClientError(log, error);
       if (told instanceof RetryLaterError) void reply.header('retry-after', String(told.retryAfterSeconds));
-      const status = httpStatusOf(told);
+      const status = toHttpStatus(told);
       const body = JSON.stringify(statusBody(told, status));
       return reply.code(status).header('content-type', 'application/json').send(body);
     }

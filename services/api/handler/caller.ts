@@ -7,7 +7,7 @@ import { checkId } from './validate/message.ts';
 const anonymous = 'anonymous';
 
 /** @throws {RequestMalformedError} for a tenant that is not a name */
-export function callerOf(context: ServerCallContext): Caller {
+export function getCaller(context: ServerCallContext): Caller {
   const { user, tenant = '' } = context;
   checkId('tenant', tenant, false);
   return {
@@ -22,7 +22,7 @@ const eventKey = 'longhaul.event';
 const traceKey = 'longhaul.traceparent';
 
 /** The signal that aborts when the caller has gone. */
-export function signalOf(context: ServerCallContext): AbortSignal {
+export function getSignal(context: ServerCallContext): AbortSignal {
   const signal = context.state.get(signalKey);
   return typeof signal === 'function' ? (signal as () => AbortSignal)() : new AbortController().signal;
 }
@@ -33,7 +33,7 @@ export function setSignal(context: ServerCallContext, signal: () => AbortSignal)
 }
 
 /** The span of the caller's own that this call belongs to, as it was sent. */
-export function traceparentIn(context: ServerCallContext): string | undefined {
+export function getTraceparent(context: ServerCallContext): string | undefined {
   const traceparent = context.state.get(traceKey);
   return typeof traceparent === 'string' ? traceparent : undefined;
 }
@@ -46,7 +46,7 @@ export function setTraceparent(context: ServerCallContext, traceparent: string |
  * The number of the event that a stream has just yielded. The stream sets it before each yield and the binding reads
  * it after, to give the event its id: the transport of the SDK passes payloads only.
  */
-export function streamedEvent(context: ServerCallContext): number | undefined {
+export function getStreamedEvent(context: ServerCallContext): number | undefined {
   const seq = context.state.get(eventKey);
   return typeof seq === 'number' ? seq : undefined;
 }
@@ -56,7 +56,7 @@ export function setStreamedEvent(context: ServerCallContext, seq: number): void 
 }
 
 /** The entity tag of the task that an operation has read, for the bindings that have a place for it. */
-export function entityTagIn(context: ServerCallContext): string | undefined {
+export function getEntityTag(context: ServerCallContext): string | undefined {
   const tag = context.state.get(tagKey);
   return typeof tag === 'string' ? tag : undefined;
 }

@@ -3,7 +3,7 @@
  * away is said so, as something to try again; anything else is logged and told as "internal error" and no more.
  */
 import { A2AError } from '@a2a-js/sdk/errors';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
 /** What cannot be answered now and can soon: an HTTP status with `Retry-After`. The message is for clients. */
 export abstract class RetryLaterError extends Error {
@@ -57,7 +57,7 @@ export function toClientError(log: Logger, error: unknown): Error {
   if (error instanceof A2AError) return error;
   if (error instanceof RetryLaterError || error instanceof InternalError) return error;
   if (isDatabaseAway(error)) {
-    log.warn({ error: messageOf(error) }, 'the database is away');
+    log.warn({ error: errorMessage(error) }, 'the database is away');
     return new UnavailableError();
   }
   log.error({ err: error }, 'an operation failed');

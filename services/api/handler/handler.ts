@@ -21,27 +21,27 @@ import {
 } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { eventToWire, messageToWire, taskToWire } from '#shared/a2a/translate.ts';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { cancelTask } from '#shared/db/tasks/follow-up.ts';
 import type { Follower } from '#shared/db/events/follower.ts';
 import { readTaskAsOf } from '#shared/db/tasks/as-of.ts';
-import { taskReader } from '#shared/db/tasks/cached-reader.ts';
+import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { markShown, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks/read.ts';
 import { isUuid } from '#shared/domain/ids.ts';
-import { classOf, isTerminal, stateClass } from '#shared/domain/task.ts';
+import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { callerOf, setEntityTag, setStreamedEvent, signalOf } from './caller.ts';
+import { getCaller, setEntityTag, setStreamedEvent, getSignal } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
-import { entityTagOf } from '../http/conditional.ts';
+import { toEntityTag } from '../http/conditional.ts';
 import { answered, toClientError } from './errors.ts';
 import type { OpenStreams } from '../limits/open-streams.ts';
 import { listCallersTasks } from './list-tasks.ts';
 import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-configs.ts';
-import { numbered, replayOf } from '../extensions/replay.ts';
+import { numbered, getReplay } from '../extensions/replay.ts';
 import { stateEvent, type Send, type Sent } from './send-message.ts';
-import { webhookOptionsOf } from '../extensions/webhooks/options.ts';
+import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 import { streamEvents, untilSettled } from './stream.ts';
 import { within } from './with-timeout.ts';
 
@@ -62,21 +62,21 @@ export interface HandlerParts {
   extendedCard: AgentCard | undefined;
   send: Send;
   follower: Follower;
-  ringer: Ringer;
+  outbox: OutboxPublisher;
   pushConfigs: PushConfigs;
   pageTokens: PageTokens;
   streams: OpenStreams;
   sendWaitMs: number;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
   log: Logger;
 }
 
 export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   const { db, card, log, pushConfigs } = parts;
-  const read = taskReader(db);
+  const read = createCachedReader(db);
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
-    const found = isUuid(id) ? await read(callerOf(context), id, options) : undefined;
+    const found = isUuid(id) ? await read(getCaller(context), id, options) : undefined;
     if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
     return found;
   }
@@ -111,10 +111,10 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         includeArtifacts: false,
         includeHidden: true,
       });
-      if (classOf(now.task.status.state) !== stateClass.runnable) return;
+      if (getStateClass(now.task.status.state) !== stateClass.runnable) return;
       after = now.lastEvent;
     }
-    await within(parts.sendWaitMs, signalOf(context), (signal) =>
+    await within(parts.sendWaitMs, getSignal(context), (signal) =>
       untilSettled(parts.follower, sent.taskId, after, signal),
     );
   }
@@ -127,12 +127,12 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     try {
       close = parts.streams.open(context.user);
       const { task, after, known, ended } = await begin();
-      const replay = replayOf(context) !== undefined;
+      const replay = getReplay(context) !== undefined;
       setStreamedEvent(context, after);
       const first: StreamResponse = { payload: { $case: 'task', value: task } };
       yield replay ? numbered(first, after) : first;
       if (ended) return;
-      for await (const event of streamEvents(parts.follower, task.id, after, known, signalOf(context))) {
+      for await (const event of streamEvents(parts.follower, task.id, after, known, getSignal(context))) {
         setStreamedEvent(context, event.seq);
         const response = eventToWire(event.payload);
         yield replay ? numbered(response, event.seq) : response;
@@ -178,7 +178,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
 
     resubscribe: (request: SubscribeToTaskRequest, context) =>
       stream(async () => {
-        const replay = replayOf(context);
+        const replay = getReplay(context);
         const { task, lastEvent } = await find(request.id, context, {});
         const ended = isTerminal(task.status.state);
         if (replay === undefined && ended) {
@@ -202,36 +202,36 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       answered(log, async () => {
         checkHistoryLength(request.historyLength);
         const found = await find(request.id, context, { historyLength: request.historyLength });
-        setEntityTag(context, entityTagOf(found.task.id, found));
+        setEntityTag(context, toEntityTag(found.task.id, found));
         return taskToWire(found.task);
       }),
 
     listTasks: (request: ListTasksRequest, context) =>
-      answered(log, () => listCallersTasks(db, parts.pageTokens, callerOf(context), request)),
+      answered(log, () => listCallersTasks(db, parts.pageTokens, getCaller(context), request)),
 
     cancelTask: (request: CancelTaskRequest, context) =>
       answered(log, async () => {
         const { task } = await find(request.id, context, { historyLength: 0, includeArtifacts: false });
         const statusAt = new Date().toISOString();
-        const bells = await cancelTask(db, parts, {
+        const wakeups = await cancelTask(db, parts, {
           taskId: task.id,
           event: JSON.stringify(stateEvent(task.id, task.contextId, 'TASK_STATE_CANCELED', statusAt)),
           statusAt,
         });
-        if (bells === undefined) throw new TaskNotCancelableError(`task ${task.id} is at its end already`);
-        parts.ringer.ring(bells);
+        if (wakeups === undefined) throw new TaskNotCancelableError(`task ${task.id} is at its end already`);
+        parts.outbox.publish(wakeups);
         return taskToWire((await find(task.id, context, {})).task);
       }),
 
     createTaskPushNotificationConfig: (request, context) =>
       answered(log, () =>
-        pushConfigs.create(request, callerOf(context), context.requestedVersion, webhookOptionsOf(context)),
+        pushConfigs.create(request, getCaller(context), context.requestedVersion, getWebhookOptions(context)),
       ),
     getTaskPushNotificationConfig: (request, context) =>
-      answered(log, () => pushConfigs.get(request, callerOf(context))),
+      answered(log, () => pushConfigs.get(request, getCaller(context))),
     listTaskPushNotificationConfigs: (request, context) =>
-      answered(log, () => pushConfigs.list(request, callerOf(context))),
+      answered(log, () => pushConfigs.list(request, getCaller(context))),
     deleteTaskPushNotificationConfig: (request, context) =>
-      answered(log, () => pushConfigs.remove(request, callerOf(context))),
+      answered(log, () => pushConfigs.remove(request, getCaller(context))),
   };
 }

@@ -37,7 +37,7 @@ export async function listCallersTasks(
   );
   return {
     tasks: page.tasks.map(({ task }) => taskToWire(task)),
-    nextPageToken: page.next === undefined ? '' : tokens.seal(page.next, query),
+    nextPageToken: page.next === undefined ? '' : tokens.encrypt(page.next, query),
     pageSize: size,
     totalSize: page.total,
   };

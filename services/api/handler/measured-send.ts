@@ -3,8 +3,8 @@
  * waits for after that is the task's time, and not a part of it.
  */
 import { instruments } from '#shared/runtime/instruments.ts';
-import { contextOf, inSpan, SpanKind } from '#shared/runtime/spans.ts';
-import { traceparentIn } from './caller.ts';
+import { toContext, inSpan, SpanKind } from '#shared/runtime/spans.ts';
+import { getTraceparent } from './caller.ts';
 import type { Send } from './send-message.ts';
 
 export function measuredSend(send: Send): Send {
@@ -19,7 +19,7 @@ export function measuredSend(send: Send): Send {
         instruments.acceptDuration.record((performance.now() - began) / 1000);
         return sent;
       },
-      contextOf(traceparentIn(context)),
+      toContext(getTraceparent(context)),
     );
   };
 }

@@ -22,7 +22,7 @@ import {
 } from '@a2a-js/sdk';
 import { A2AError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
-import { messageOf } from '#shared/runtime/log.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 
 /** The fields of a request, by their JSON names. */
 export type Params = Readonly<Record<string, unknown>>;
@@ -135,7 +135,7 @@ export function decode<T>(codec: Codec<T>, json: unknown): T {
     return codec.fromJSON(json);
   } catch (error) {
     if (error instanceof A2AError) throw error;
-    throw new RequestMalformedError(`the request cannot be read: ${messageOf(error)}`);
+    throw new RequestMalformedError(`the request cannot be read: ${errorMessage(error)}`);
   }
 }
 

@@ -15,7 +15,7 @@ export class PageTokens {
   }
 
   /** @param query whatever the pages of one listing have in common: caller and filters */
-  seal(cursor: ListCursor, query: string): string {
+  encrypt(cursor: ListCursor, query: string): string {
     const content = Buffer.from(JSON.stringify([cursor.statusAt, cursor.id, cursor.total]));
     return Buffer.concat([this.#sign(content, query), content]).toString('base64url');
   }

@@ -1,6 +1,6 @@
 /**
  * Webhook configs as A2A has them (sections 3.1.7 to 3.1.10). URLs are checked here, without DNS, and again whenever
- * they are dialled; secrets are sealed before they are stored. Credentials are not given out again.
+ * they are dialled; secrets are encrypted before they are stored. Credentials are not given out again.
  */
 import type {
   DeleteTaskPushNotificationConfigRequest,
@@ -10,10 +10,10 @@ import type {
   TaskPushNotificationConfig,
 } from '@a2a-js/sdk';
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { WebhookRow } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import type { Sealer } from '#shared/crypto/encryption.ts';
+import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import {
   deleteWebhookConfig,
@@ -27,12 +27,12 @@ import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookOptions } from '#shared/webhooks/options.ts';
-import { openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
+import { decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { checkId } from './validate/message.ts';
 
 export interface PushConfigs {
   /**
-   * The row of a config that a send brings along: checked and sealed.
+   * The row of a config that a send brings along: checked and encrypted.
    *
    * @param version of the protocol, in which the webhooks are then written
    */
@@ -58,14 +58,14 @@ export interface PushConfigs {
 
 interface Parts {
   db: Db;
-  ringer: Ringer;
-  sealer: Sealer;
+  outbox: OutboxPublisher;
+  encryptor: Encryptor;
   webhookGuard: WebhookGuardConfig;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
 }
 
 export function createPushConfigs(parts: Parts): PushConfigs {
-  const { db, sealer } = parts;
+  const { db, encryptor } = parts;
 
   function rowOf(
     config: TaskPushNotificationConfig,
@@ -80,7 +80,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
     if ('problem' in checked) throw new RequestMalformedError(`url is refused: ${checked.problem}`);
-    return sealSecrets(sealer, taskId, {
+    return encryptSecrets(encryptor, taskId, {
       // Clients of 0.3 may ask for the config of a task without naming it: it has the id of the task then.
       id: config.id === '' ? (version === '0.3' ? taskId : uuidv7()) : config.id,
       url: checked.url.href,
@@ -93,7 +93,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
   }
 
   function toWire(taskId: string, { tenant }: Caller, stored: StoredWebhook): TaskPushNotificationConfig {
-    const { token } = openSecrets(sealer, taskId, {
+    const { token } = decryptSecrets(encryptor, taskId, {
       id: stored.id,
       token: stored.token,
       authCredentials: null,
@@ -119,7 +119,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       const result = await putWebhookConfig(db, parts, caller, taskId, row);
       switch (result.kind) {
         case 'stored':
-          parts.ringer.ring(result.bells);
+          parts.outbox.publish(result.wakeups);
           return { ...config, id: row.id, url: row.url };
         case 'no task':
           throw notFound(taskId);

@@ -9,7 +9,7 @@ import { SendMessageConfiguration, type Message as WireMessage, type SendMessage
 import { RequestMalformedError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { messageFromWire } from '#shared/a2a/translate.ts';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Accept } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
@@ -21,13 +21,13 @@ import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { activeTraceparent } from '#shared/runtime/spans.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
-import { callerOf } from './caller.ts';
+import { getCaller } from './caller.ts';
 import { checkMessage, checkPartSizes } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
 import { readSchedule } from '../extensions/schedule.ts';
 import type { StoredAgent } from './stored-agent.ts';
-import { webhookOptionsOf } from '../extensions/webhooks/options.ts';
+import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 
 export interface Sent {
   taskId: string;
@@ -40,13 +40,13 @@ export interface Sent {
 export interface SendParts {
   db: Db;
   accept: Accept;
-  ringer: Ringer;
+  outbox: OutboxPublisher;
   agent: StoredAgent;
   /** From the start of a task to its deadline, where its sender names none. */
   taskSeconds: number | undefined;
   mediaTypes: MediaTypes;
   idempotencyWindowSeconds: number;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
   pushConfigs: PushConfigs;
   limits: { partBytes: number };
 }
@@ -65,7 +65,7 @@ export function createSend(parts: SendParts): Send {
       context,
       wire,
       message,
-      caller: callerOf(context),
+      caller: getCaller(context),
       requestHash: hashOf(message, request),
       shown,
     };
@@ -100,9 +100,9 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
   const statusAt = new Date().toISOString();
   const event = stateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
-  const options = webhookOptionsOf(send.context, send.request.metadata);
+  const options = getWebhookOptions(send.context, send.request.metadata);
   const metadata = withoutSecret(send.request.metadata);
-  const bells = await parts.accept({
+  const wakeups = await parts.accept({
     ...send.caller,
     taskId,
     contextId,
@@ -122,9 +122,9 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
         ? null
         : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion, options),
   });
-  if (bells !== undefined) {
+  if (wakeups !== undefined) {
     passFaultPoint('message-stored');
-    parts.ringer.ring(bells);
+    parts.outbox.publish(wakeups);
     const task: TaskView = {
       id: taskId,
       contextId,
@@ -157,7 +157,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   if (webhook !== undefined && !isTerminal(found.task.status.state)) {
     const { context } = send;
-    const options = webhookOptionsOf(context, send.request.metadata);
+    const options = getWebhookOptions(context, send.request.metadata);
     await parts.pushConfigs.create({ ...webhook, taskId }, send.caller, context.requestedVersion, options);
   }
   const statusAt = new Date().toISOString();
@@ -176,7 +176,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   switch (result.kind) {
     case 'accepted':
       passFaultPoint('message-stored');
-      parts.ringer.ring(result.bells);
+      parts.outbox.publish(result.wakeups);
       return { taskId, turn: result.turn, created: undefined };
     case 'repeat':
       return (await findRepeat(parts, send, wire.messageId)) ?? followUp(parts, send, taskId);

@@ -4,7 +4,7 @@
  */
 import type { Follower } from '#shared/db/events/follower.ts';
 import type { TaskEvent } from '#shared/domain/events.ts';
-import { classOf, isTerminal, stateClass, type TaskState } from '#shared/domain/task.ts';
+import { getStateClass, isTerminal, stateClass, type TaskState } from '#shared/domain/task.ts';
 import { UnavailableError } from './errors.ts';
 
 /** Resolves when the task reaches a terminal or interrupted state after an event, or when the signal aborts. */
@@ -16,7 +16,7 @@ export async function untilSettled(
 ): Promise<void> {
   for await (const event of follower.follow(taskId, after, signal)) {
     const state = stateOf(event);
-    if (state !== undefined && classOf(state) !== stateClass.runnable) return;
+    if (state !== undefined && getStateClass(state) !== stateClass.runnable) return;
   }
 }
 

@@ -18,7 +18,7 @@ export const maxWaitSeconds = 60;
  * Changes whenever what GetTask answers does: with each event, with a message that waits for its turn, and with what the
  * task has used.
  */
-export function entityTagOf(
+export function toEntityTag(
   taskId: string,
   { lastEvent, lastTurn, modelCalls }: Omit<TaskVersion, 'stateClass'>,
 ): string {
@@ -76,7 +76,7 @@ export async function checkCondition(
   const current = async (): Promise<(TaskVersion & { etag: string }) | undefined> => {
     const version = await parts.readVersion(caller, taskId);
     if (version === undefined) return undefined;
-    const etag = entityTagOf(taskId, version);
+    const etag = toEntityTag(taskId, version);
     return matchesEntityTag(ifNoneMatch, etag) ? { ...version, etag } : undefined;
   };
   let known = await current();

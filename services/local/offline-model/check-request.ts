@@ -112,7 +112,7 @@ function checkTools(
   const shown = toolConfig?.includeServerSideToolInvocations === true;
   if (api === 'developer' && functions && own.length > 0 && !shown) {
     throw invalid(
-      'Built-in tools and function calling can be combined only with tool_config.include_server_side_tool_invocations.',
+      'Built-in tools and function calling can be batched only with tool_config.include_server_side_tool_invocations.',
     );
   }
   if (functions && isBefore3(model) && generationConfig?.responseMimeType === 'application/json') {

@@ -1,5 +1,5 @@
 /**
- * What a brain answers, before it is put on the wire: the parts of one candidate, in the pieces in which they are
+ * What a responder answers, before it is put on the wire: the parts of one candidate, in the pieces in which they are
  * streamed, with whatever goes wrong on the way.
  */
 import { randomUUID } from 'node:crypto';

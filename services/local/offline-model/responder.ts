@@ -1,6 +1,6 @@
 /**
  * What the offline model decides to do. Each skill looks at the request and either answers or passes; the first that
- * answers wins, so the order is the order of precedence. A test may put another brain in its place.
+ * answers wins, so the order is the order of precedence. A test may put another responder in its place.
  */
 import type { Reply } from './reply.ts';
 import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
@@ -13,7 +13,7 @@ import { summarise } from './skills/summarise.ts';
 import { reportToolResults } from './skills/tool-results.ts';
 import type { GenerateRequest } from './wire.ts';
 
-export type Brain = (request: GenerateRequest) => Reply | Promise<Reply>;
+export type Responder = (request: GenerateRequest) => Reply | Promise<Reply>;
 
 /** Undefined: not for this skill. */
 export type Skill = (request: GenerateRequest) => Reply | undefined;
@@ -30,7 +30,7 @@ const skills: readonly Skill[] = [
   answerReceived,
 ];
 
-export const think: Brain = (request) => {
+export const think: Responder = (request) => {
   for (const skill of skills) {
     const reply = skill(request);
     if (reply !== undefined) return reply;

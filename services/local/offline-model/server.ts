@@ -9,7 +9,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { think } from './responder.ts';
-import type { Brain } from './responder.ts';
+import type { Responder } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
 import { withinTokens } from './reply.ts';
@@ -35,13 +35,16 @@ export interface OfflineModel {
 export interface OfflineModelOptions {
   /** 0: any free port. */
   port: number;
-  brain?: Brain;
+  responder?: Responder;
 }
 
 /** As the real API has it for a request with inline data. */
 const MAX_BODY_BYTES = 20 * 1024 * 1024;
 
-export async function startOfflineModel({ port, brain = think }: OfflineModelOptions): Promise<OfflineModel> {
+export async function startOfflineModel({
+  port,
+  responder = think,
+}: OfflineModelOptions): Promise<OfflineModel> {
   const log = new RequestLog();
   const script = new Script();
 
@@ -113,7 +116,7 @@ export async function startOfflineModel({ port, brain = think }: OfflineModelOpt
     });
     try {
       const reaction = script.next(text);
-      const own = () => brain(body);
+      const own = () => responder(body);
       const reply = reaction === undefined ? await own() : await react(reaction, own);
       cut = reply.dropAfterChunks !== undefined;
       await send(withinTokens(reply, body.generationConfig?.maxOutputTokens), {

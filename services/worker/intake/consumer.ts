@@ -1,35 +1,35 @@
 /**
- * From bells to turns. A bell is acknowledged once the database has answered who has the turn (invariant 2): what is
- * still to be done has its own bell. No more turns are claimed than can run; a bell that finds no room for a while is
+ * From wakeups to turns. A wakeup is acknowledged once the database has answered who has the turn (invariant 2): what is
+ * still to be done has its own wakeup. No more turns are claimed than can run; a wakeup that finds no room for a while is
  * given back, for a worker that has some.
  */
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Claim } from '#shared/db/turns/claim.ts';
 import type { Sent, TurnMessage } from '#shared/gcp/pubsub.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import type { HeldLease, LeaseKeeper } from '../turn/lease-heartbeat.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { HeldLease, LeaseHeartbeat } from '../turn/lease-heartbeat.ts';
 import { runTurn, type RunParts } from '../turn/run.ts';
-import { Slots } from './semaphore.ts';
+import { Semaphore } from './semaphore.ts';
 import { inTurnSpan, type TurnSource } from '../turn/turn-span.ts';
 
 const roomWaitMs = 2_000;
 
 export interface ConsumeParts extends RunParts {
   claim: Claim;
-  keeper: LeaseKeeper;
-  ringer: Ringer;
+  keeper: LeaseHeartbeat;
+  outbox: OutboxPublisher;
   concurrency: number;
   pubsub: TurnSource;
   log: Logger;
 }
 
 export interface Consumer {
-  /** A bell that was pulled: acknowledged once the claim is answered. */
+  /** A wakeup that was pulled: acknowledged once the claim is answered. */
   onTurn: (message: TurnMessage) => void;
   /**
-   * A bell that was pushed: resolves when the turn has ended or was given back, with false where there is no room.
+   * A wakeup that was pushed: resolves when the turn has ended or was given back, with false where there is no room.
    * The turn is given back before its next step from `soonMs` on, and whatever it does at `nowMs`.
    */
   runPushed(taskId: string, sent: Sent, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
@@ -44,8 +44,8 @@ export interface Consumer {
 }
 
 export function createConsumer(parts: ConsumeParts): Consumer {
-  const { claim, keeper, ringer, log } = parts;
-  const slots = new Slots(parts.concurrency);
+  const { claim, keeper, outbox, log } = parts;
+  const slots = new Semaphore(parts.concurrency);
   const mean = new MovingMean();
   const stopping = new AbortController();
   const checkpoint = stopping.signal;
@@ -63,7 +63,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     const held = keeper.hold(result.lease, claimedAt);
     const timer = stopAt(held, bounds.nowMs === undefined ? undefined : claimedAt + bounds.nowMs);
     await inTurnSpan(result, sent, parts.pubsub, () => {
-      ringer.ring(result.bells);
+      outbox.publish(result.wakeups);
       return runTurn(parts, result, held, bounds.checkpoint);
     });
     clearTimeout(timer);
@@ -78,7 +78,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     try {
       await claimAndRun(message.taskId, message.sent, { answered: message.ack, checkpoint });
     } catch (error) {
-      log.warn({ taskId: message.taskId, error: messageOf(error) }, 'a turn could not be claimed');
+      log.warn({ taskId: message.taskId, error: errorMessage(error) }, 'a turn could not be claimed');
       message.nack();
     } finally {
       slots.give();

@@ -1,13 +1,13 @@
 /**
  * Push mode: Pub/Sub calls the worker, so that it can scale to zero. A request lasts as long as its turn; before the
- * push deadline (600 s at most) the turn is given back between two steps, with a bell for what is left, so that a task
+ * push deadline (600 s at most) the turn is given back between two steps, with a wakeup for what is left, so that a task
  * of hours runs on requests of minutes. No room is 429, which Pub/Sub takes as "later and slower".
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import { parseTurn, type Sent } from '#shared/gcp/pubsub.ts';
 import type { PushConfig } from '#shared/runtime/config/callers.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consumer.ts';
 
 /** What is left of the deadline when no further step begins, and when a step under way is cut. */
@@ -16,7 +16,7 @@ const nowPart = 0.95;
 
 export interface PushParts extends PushConfig {
   consumer: Consumer;
-  /** What to do with a bell that Pub/Sub gave up. */
+  /** What to do with a wakeup that Pub/Sub gave up. */
   onDeadLetter: (taskId: string) => Promise<void>;
   log: Logger;
 }
@@ -33,7 +33,7 @@ export function registerPush(app: FastifyInstance, parts: PushParts): void {
       log.warn({ path: request.url, reason: error.message }, 'a caller was refused');
       return reply.code(403).send({ error: 'not allowed' });
     }
-    log.warn({ path: request.url, error: messageOf(error) }, 'a push failed');
+    log.warn({ path: request.url, error: errorMessage(error) }, 'a push failed');
     return reply.code(503).send({ error: 'try again' });
   });
 

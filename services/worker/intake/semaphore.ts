@@ -1,5 +1,5 @@
 /** Room for a number of turns at once, given out in the order in which it was asked for. */
-export class Slots {
+export class Semaphore {
   readonly #size: number;
   #taken = 0;
   readonly #waiting = new Set<() => void>();

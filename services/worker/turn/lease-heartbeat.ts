@@ -7,7 +7,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { extendLeases, heldLeases, type Lease } from '#shared/db/turns/leases.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
 const lookMs = 500;
 
@@ -27,7 +27,7 @@ export interface HeldLease {
   release(): void;
 }
 
-export interface LeaseKeeper {
+export interface LeaseHeartbeat {
   /** @param claimedAt `performance.now()` before the claim was sent */
   hold(lease: Lease, claimedAt: number): HeldLease;
   /** Stops all turns that are held, and those that are claimed after. */
@@ -42,7 +42,7 @@ interface Entry {
   lost: LeaseLostError | undefined;
 }
 
-export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Logger }): LeaseKeeper {
+export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log: Logger }): LeaseHeartbeat {
   const { db, leaseSeconds, log } = parts;
   const leaseMs = leaseSeconds * 1000;
   const held = new Map<string, Entry>();
@@ -72,7 +72,7 @@ export function createLeaseKeeper(parts: { db: Db; leaseSeconds: number; log: Lo
         else if (extend) entry.until = before + leaseMs;
       }
     } catch (error) {
-      log.warn({ error: messageOf(error), leases: entries.length }, 'leases could not be looked at');
+      log.warn({ error: errorMessage(error), leases: entries.length }, 'leases could not be looked at');
     }
   }
 

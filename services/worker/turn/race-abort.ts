@@ -6,7 +6,7 @@
 const patienceMs = 500;
 
 /** @throws what the work throws, or the reason of the signal */
-export function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+export function raceAbort<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
     const abort = (): void => {

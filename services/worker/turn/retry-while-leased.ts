@@ -6,7 +6,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { wasRefused } from '#shared/db/client/batcher.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 
 const retryMs = 200;
@@ -15,13 +15,17 @@ const retryMs = 200;
  * @throws {LeaseLostError} when the lease has run out meanwhile
  * @throws what the database refused
  */
-export async function insist<T>(held: HeldLease, log: Logger, operation: () => Promise<T>): Promise<T> {
+export async function retryWhileLeased<T>(
+  held: HeldLease,
+  log: Logger,
+  operation: () => Promise<T>,
+): Promise<T> {
   for (;;) {
     try {
       return await operation();
     } catch (error) {
       if (error instanceof LeaseLostError || wasRefused(error)) throw error;
-      log.warn({ ...held.lease, error: messageOf(error) }, 'the database is away; trying again');
+      log.warn({ ...held.lease, error: errorMessage(error) }, 'the database is away; trying again');
       await setTimeout(retryMs);
       held.assertHeld();
     }

@@ -9,8 +9,8 @@
  *   the process stops        ─▶ given back: before the next step, or at once when its time is up; no attempt spent
  *   the lease is lost        ─▶ nothing more is written
  */
-import { timeLimitsOf } from '#shared/agent/definition.ts';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import { getTimeLimits } from '#shared/agent/definition.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
 import type { ReadTurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
@@ -21,12 +21,12 @@ import type { TaskState } from '#shared/domain/task.ts';
 import { usageMetadata, type Usage } from '#shared/domain/usage.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
-import { untilAborted } from './race-abort.ts';
+import { raceAbort } from './race-abort.ts';
 import type { Agent, TurnOutcome } from '../agent/agent.ts';
 import type { FilesOf } from './files.ts';
-import { insist } from './retry-while-leased.ts';
+import { retryWhileLeased } from './retry-while-leased.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { agentMessage, createTurn } from './turn.ts';
 
@@ -38,7 +38,7 @@ export interface RunParts {
   agent: Agent;
   write: WriteTurn;
   filesOf: FilesOf;
-  ringer: Ringer;
+  outbox: OutboxPublisher;
   maxAttempts: number;
   log: Logger;
 }
@@ -58,9 +58,9 @@ export async function runTurn(
   const began = performance.now();
   try {
     const finish = await attempt(parts, claimed, held, checkpoint);
-    const { bells } = await insist(held, log, () => parts.write({ lease, finish }));
+    const { wakeups } = await retryWhileLeased(held, log, () => parts.write({ lease, finish }));
     passFaultPoint('turn-ended');
-    parts.ringer.ring(bells);
+    parts.outbox.publish(wakeups);
     const end = finish.kind === 'end' ? finish.state : finish.kind;
     const ms = Math.round(performance.now() - began);
     log.info({ ...lease, end, attempts: claimed.attempts, ms }, 'turn ended');
@@ -79,16 +79,16 @@ export async function runTurn(
 }
 
 async function attempt(
-  { readInput, agent, write, filesOf, ringer, maxAttempts, log }: RunParts,
+  { readInput, agent, write, filesOf, outbox, maxAttempts, log }: RunParts,
   { lease, attempts, stored }: Claimed,
   held: HeldLease,
   checkpoint: AbortSignal,
 ): Promise<TurnEnd | TurnRelease> {
-  const input = await insist(held, log, () => readInput(lease, stored));
+  const input = await retryWhileLeased(held, log, () => readInput(lease, stored));
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   linkActive(input.traceparent);
-  const { turnSeconds, stepSeconds } = timeLimitsOf(input.definition);
-  const own = createTurn({ held, input, checkpoint, stepSeconds, write, filesOf, ringer, log });
+  const { turnSeconds, stepSeconds } = getTimeLimits(input.definition);
+  const own = createTurn({ held, input, checkpoint, stepSeconds, write, filesOf, outbox, log });
   const toEnd = (outcome: TurnOutcome, error: string | null) => endOf(ids, outcome, error, own.usage());
   const failed = (text: string, error = text) => toEnd({ state: 'TASK_STATE_FAILED', message: text }, error);
   // The worker died that often before it could tell what was wrong.
@@ -99,7 +99,7 @@ async function attempt(
   }
   const timer = stopInTime(held, turnSeconds, input.begunSecondsAgo);
   try {
-    const outcome = await untilAborted(held.signal, agent.run(own));
+    const outcome = await raceAbort(held.signal, agent.run(own));
     own.assertAllMatched();
     return toEnd(await own.settled(outcome), null);
   } catch (error) {
@@ -119,7 +119,7 @@ async function attempt(
       instruments.turnsParked.record(1);
       return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
     }
-    const cause = messageOf(error);
+    const cause = errorMessage(error);
     log.warn({ ...lease, err: error, attempts }, 'turn failed');
     if (attempts >= maxAttempts) {
       return failed(`Given up after ${attempts} attempts. The last one failed: ${cause}`, cause);

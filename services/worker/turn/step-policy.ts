@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import { untilAborted } from './race-abort.ts';
+import { raceAbort } from './race-abort.ts';
 import type { StepContext, StepOptions } from '../agent/agent.ts';
 
 export interface StepPolicy {
@@ -35,11 +35,11 @@ async function runBounded<T>(
   signal: AbortSignal,
   timeoutSeconds: number | undefined,
 ): Promise<T> {
-  if (timeoutSeconds === undefined) return untilAborted(signal, run({ idempotencyKey, signal }));
+  if (timeoutSeconds === undefined) return raceAbort(signal, run({ idempotencyKey, signal }));
   const timeout = AbortSignal.timeout(timeoutSeconds * 1000);
   const bound = AbortSignal.any([signal, timeout]);
   try {
-    return await untilAborted(bound, run({ idempotencyKey, signal: bound }));
+    return await raceAbort(bound, run({ idempotencyKey, signal: bound }));
   } catch (error) {
     if (!timeout.aborted) throw error;
     throw new RetryableError(`a step took longer than ${timeoutSeconds} s`, { cause: error });

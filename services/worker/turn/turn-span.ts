@@ -1,5 +1,5 @@
 /**
- * The span of a turn, and its times. It begins a trace: the bell that asked for the turn, and the send of its message, are
+ * The span of a turn, and its times. It begins a trace: the wakeup that asked for the turn, and the send of its message, are
  * linked (see shared/runtime/spans.ts).
  */
 import type { Lease } from '#shared/db/turns/leases.ts';

@@ -3,7 +3,7 @@
  * turn's lease; a write that is refused aborts the turn (invariant 3).
  */
 import { createHash } from 'node:crypto';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
@@ -24,7 +24,7 @@ import type {
 } from '../agent/agent.ts';
 import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
 import type { FilesOf } from './files.ts';
-import { insist } from './retry-while-leased.ts';
+import { retryWhileLeased } from './retry-while-leased.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { runWithPolicy } from './step-policy.ts';
 import { inStepSpan } from './step-span.ts';
@@ -50,12 +50,12 @@ export interface TurnParts {
   stepSeconds?: number | undefined;
   write: WriteTurn;
   filesOf: FilesOf;
-  ringer: Ringer;
+  outbox: OutboxPublisher;
   log: Logger;
 }
 
 export function createTurn(parts: TurnParts): OwnTurn {
-  const { held, input, checkpoint, write, ringer, log } = parts;
+  const { held, input, checkpoint, write, outbox, log } = parts;
   const { lease, signal } = held;
   const files = parts.filesOf(lease, input);
   const ids = { taskId: lease.taskId, contextId: input.contextId };
@@ -66,8 +66,8 @@ export function createTurn(parts: TurnParts): OwnTurn {
 
   async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
     const used = steps.some((step) => step.usage !== undefined);
-    const { bells } = await write({ lease, events, steps, ...(used && { taskUsage }) });
-    ringer.ring(bells);
+    const { wakeups } = await write({ lease, events, steps, ...(used && { taskUsage }) });
+    outbox.publish(wakeups);
     // It may have taken long, or the process was paused meanwhile: nothing is begun under a lease that has run out.
     held.assertHeld();
   }
@@ -102,7 +102,7 @@ export function createTurn(parts: TurnParts): OwnTurn {
       if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
       const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
       // What has run is not to run again because the database is away for a moment.
-      await insist(held, log, () => store([], [record]));
+      await retryWhileLeased(held, log, () => store([], [record]));
       passFaultPoint('step-recorded');
       return result;
     });

@@ -9,7 +9,7 @@
  * one bad row fails alone; a set that failed because the connection did is not tried again, since it may have been
  * committed.
  */
-export interface CombinerOptions<In> {
+export interface BatcherOptions<In> {
   /** Calls in one set at most. */
   max: number;
   /** Sets under way at most. Default: 1. */
@@ -29,9 +29,9 @@ interface Waiting<In, Out> {
 /**
  * @param run takes a set of calls and resolves to their outputs, in the same order
  */
-export function combine<In, Out>(
+export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
-  options: CombinerOptions<In>,
+  options: BatcherOptions<In>,
 ): (input: In) => Promise<Out> {
   const { lanes = 1 } = options;
   let waiting: Waiting<In, Out>[] = [];

@@ -4,7 +4,7 @@
  */
 import { sql } from 'kysely';
 import type { DatabaseConfig } from '../../runtime/config/database.ts';
-import { messageOf, type Logger } from '../../runtime/log.ts';
+import { errorMessage, type Logger } from '../../runtime/log.ts';
 import type { Db } from './pool.ts';
 
 /** Resolves in any case: a database that does not answer is told of elsewhere. */
@@ -36,6 +36,6 @@ export async function checkCapacity(
       log.debug(line, 'the connections add up');
     }
   } catch (error) {
-    log.warn({ error: messageOf(error) }, 'the connections that the database allows could not be read');
+    log.warn({ error: errorMessage(error) }, 'the connections that the database allows could not be read');
   }
 }

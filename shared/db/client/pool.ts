@@ -3,7 +3,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
 import { connectionOptions } from './connection.ts';
-import { preparing } from './prepared.ts';
+import { preparePool } from './prepared.ts';
 import type { Database } from '../schema/schema.ts';
 
 export type Db = Kysely<Database>;
@@ -36,5 +36,5 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   // The pool listens to idle connections only; one that fails between a query and its release would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', options.onError));
-  return { db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing(pool) }) }), pool };
+  return { db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparePool(pool) }) }), pool };
 }

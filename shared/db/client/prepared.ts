@@ -8,7 +8,7 @@
  *
  * Nothing depends on a session. A name is the hash of its statement, so that it means the same on whichever connection a
  * pooler picks; and where statements are not kept, the first complaint, which comes before anything was done, ends the
- * preparing for this process. Within a transaction it would end that too: there, nothing is prepared.
+ * preparePool for this process. Within a transaction it would end that too: there, nothing is prepared.
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
@@ -21,7 +21,7 @@ const mark = '-- prepared\n';
 const notKept = new Set(['26000', '42P05', '0A000']);
 
 /** A pool that prepares the statements that are marked. */
-export function preparing(pool: Pool): PostgresPool {
+export function preparePool(pool: Pool): PostgresPool {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
   let kept = true;

@@ -23,11 +23,11 @@ export const isRunnable = sql`g.state_class + 0 = 0`;
  * `settles` is true of a state that is terminal or interrupted. Those of a disabled config have failed from the start, so
  * that they can be sent again. The CTE `delivery (task_id, config_id)` has what is to be rung for.
  */
-export function deliveriesOf(bellGraceSeconds: number) {
+export function deliveriesOf(wakeupGraceSeconds: number) {
   return sql`
     made as (
-      insert into deliveries (task_id, config_id, seq, bell_at, state, settled_at)
-      select e.task_id, c.id, e.seq, now() + ${bellGraceSeconds} * interval '1 second',
+      insert into deliveries (task_id, config_id, seq, wakeup_at, state, settled_at)
+      select e.task_id, c.id, e.seq, now() + ${wakeupGraceSeconds} * interval '1 second',
         case when c.disabled_at is null then 'pending' else 'failed' end,
         case when c.disabled_at is not null then now() end
       from new_event e join webhook_configs c on c.task_id = e.task_id
@@ -38,15 +38,15 @@ export function deliveriesOf(bellGraceSeconds: number) {
     delivery as (select task_id, config_id from made where state = 'pending')`;
 }
 
-/** The bells of the CTE `delivery`, one for each config, as the CTE `bell (id, task_id, config_id)`. */
-export const deliveryBell = sql`
-    bell as (
+/** The wakeups of the CTE `delivery`, one for each config, as the CTE `wakeup (id, task_id, config_id)`. */
+export const deliveryWakeups = sql`
+    wakeup as (
       insert into outbox (kind, task_id, config_id, claimed_until)
       select distinct 'delivery', task_id, config_id, now() + ${freshClaim} from delivery
       returning id, task_id, config_id
     )`;
 
-/** Those of a row of `gate`, as BellColumns has them. Stands in a select list. */
-export const bellsOfGate = sql`null as bell_id,
-      (select json_agg(json_build_object('id', bell.id::text, 'config_id', bell.config_id))
-        from bell where bell.task_id = gate.task_id) as delivery_bells`;
+/** Those of a row of `gate`, as WakeupColumns has them. Stands in a select list. */
+export const gateWakeups = sql`null as wakeup_id,
+      (select json_agg(json_build_object('id', wakeup.id::text, 'config_id', wakeup.config_id))
+        from wakeup where wakeup.task_id = gate.task_id) as delivery_wakeups`;

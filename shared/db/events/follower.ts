@@ -12,7 +12,7 @@
  */
 import { Client } from 'pg';
 import type { TaskEvent } from '../../domain/events.ts';
-import { messageOf, type Logger } from '../../runtime/log.ts';
+import { errorMessage, type Logger } from '../../runtime/log.ts';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
 import { connectionOptions } from '../client/connection.ts';
 import type { Db } from '../client/pool.ts';
@@ -55,7 +55,7 @@ export function createFollower(parts: {
     while (subscriptions.size > 0 && !closing.signal.aborted) {
       hinted = false;
       await look().catch(async (error: unknown) => {
-        log.warn({ error: messageOf(error) }, 'events cannot be followed for now');
+        log.warn({ error: errorMessage(error) }, 'events cannot be followed for now');
         await pause(500);
       });
       if (!hinted) await pause(pollMs);
@@ -231,7 +231,7 @@ async function listen(
       onHint();
       await ended;
     } catch (error) {
-      log.debug({ error: messageOf(error) }, 'listening for hints failed');
+      log.debug({ error: errorMessage(error) }, 'listening for hints failed');
     }
     await client.end().catch(() => undefined);
     if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 500));

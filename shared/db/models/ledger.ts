@@ -4,7 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { ModelUsage } from '../../domain/usage.ts';
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import type { Caller } from '../tasks/read.ts';
 
@@ -19,7 +19,7 @@ interface UsedStep {
  * The entries of steps that called a model; nothing where none did. Stands after a CTE `step (task_id, name, occurrence)`
  * of those that were recorded. Rows are locked in order, so that two sets never wait for each other.
  */
-export function entriesOf(steps: readonly UsedStep[]): RawBuilder<unknown> {
+export function ledgerEntries(steps: readonly UsedStep[]): RawBuilder<unknown> {
   const used = steps.flatMap(({ usage, ...step }) => (usage === undefined ? [] : [{ ...step, ...usage }]));
   if (used.length === 0) return sql``;
   const column = <T>(of: (step: (typeof used)[number]) => T) => used.map(of);
@@ -66,8 +66,8 @@ export interface SpentToday {
 export type ReadSpentToday = (caller: Caller) => Promise<SpentToday>;
 
 /** Reads that wait for one another go as one. */
-export function spentTodayReader(db: Db): ReadSpentToday {
-  return combine((callers: readonly Caller[]) => readSpentToday(db, callers), { max: 256 });
+export function createSpendReader(db: Db): ReadSpentToday {
+  return createBatcher((callers: readonly Caller[]) => readSpentToday(db, callers), { max: 256 });
 }
 
 async function readSpentToday(db: Db, callers: readonly Caller[]): Promise<SpentToday[]> {
@@ -141,7 +141,7 @@ export async function readLedger(
 }
 
 /** Forgets what an owner has used, as data protection asks for. */
-export async function removeLedgerOf(db: Db, caller: Caller): Promise<void> {
+export async function deleteLedgerOfOwner(db: Db, caller: Caller): Promise<void> {
   await db
     .deleteFrom('ledger')
     .where('tenant', '=', caller.tenant)

@@ -22,7 +22,7 @@
  * after it.
  */
 import { sql } from 'kysely';
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 
 const bound = sql`interval '5 seconds'`;
@@ -58,7 +58,7 @@ export interface ModelQuotas {
   giveBack(call: ModelCall, patienceMs: number): Promise<void>;
 }
 
-export function modelQuotas(db: Db): ModelQuotas {
+export function createModelQuotas(db: Db): ModelQuotas {
   const known = new Set<string>();
   async function addModels(models: ReadonlySet<string>): Promise<void> {
     const added = [...models]
@@ -73,14 +73,16 @@ export function modelQuotas(db: Db): ModelQuotas {
       .execute();
     for (const { model } of added) known.add(model);
   }
-  const take = combine(
+  const take = createBatcher(
     async (calls: readonly ModelCall[]) => {
       await addModels(new Set(calls.map(({ model }) => model)));
       return takeSet(db, calls);
     },
     { max: 256, key: (call) => call.taskId },
   );
-  const correct = combine((corrections: readonly Correction[]) => correctSet(db, corrections), { max: 256 });
+  const correct = createBatcher((corrections: readonly Correction[]) => correctSet(db, corrections), {
+    max: 256,
+  });
   return {
     take,
     settle: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>

@@ -9,44 +9,44 @@ import type { Db } from '../client/pool.ts';
 
 const bound = 10_000;
 
-export const statisticNames = [
+export const backlogGauges = [
   'turnsWaiting',
   'turnsWaitingAge',
   'turnsLeased',
   'turnsDelayed',
-  'turnsOverdueAge',
-  'bellsUnrungAge',
+  'turnsStalledAge',
+  'outboxAge',
   'webhooksPending',
-  'webhooksOverdueAge',
+  'webhooksStalledAge',
 ] as const satisfies readonly Gauge[];
 
 /** Ages in seconds; 0 where there is nothing. */
-export type Statistics = Record<(typeof statisticNames)[number], number>;
+export type Statistics = Record<(typeof backlogGauges)[number], number>;
 
-export async function readStatistics(db: Db): Promise<Statistics> {
+export async function readBacklog(db: Db): Promise<Statistics> {
   const { rows } = await sql<Statistics>`
     with gate as (
-      select run_at, bell_at, coalesce(lease_until >= now(), false) as leased, run_at > now() as delayed
-      from gates where state_class = ${stateClass.runnable} order by bell_at limit ${bound}
+      select run_at, wakeup_at, coalesce(lease_until >= now(), false) as leased, run_at > now() as delayed
+      from gates where state_class = ${stateClass.runnable} order by wakeup_at limit ${bound}
     ),
-    bell as (
+    wakeup as (
       select claimed_until from outbox where claimed_until < now() order by id limit ${bound}
     ),
     webhook as (
-      select bell_at from deliveries where state = 'pending' order by bell_at limit ${bound}
+      select wakeup_at from deliveries where state = 'pending' order by wakeup_at limit ${bound}
     ),
     turns as (
       select count(*) filter (where not leased and not delayed) as waiting, count(*) filter (where leased) as leased,
         count(*) filter (where delayed and not leased) as delayed,
         min(run_at) filter (where not leased and not delayed) as waits_since,
-        min(bell_at) filter (where not leased and not delayed and bell_at < now()) as overdue_since
+        min(wakeup_at) filter (where not leased and not delayed and wakeup_at < now()) as overdue_since
       from gate
     )
     select turns.waiting::int as "turnsWaiting", turns.leased::int as "turnsLeased", turns.delayed::int as "turnsDelayed",
-      ${age(sql`turns.waits_since`)} as "turnsWaitingAge", ${age(sql`turns.overdue_since`)} as "turnsOverdueAge",
-      ${age(sql`(select min(claimed_until) from bell)`)} as "bellsUnrungAge",
+      ${age(sql`turns.waits_since`)} as "turnsWaitingAge", ${age(sql`turns.overdue_since`)} as "turnsStalledAge",
+      ${age(sql`(select min(claimed_until) from wakeup)`)} as "outboxAge",
       (select count(*) from webhook)::int as "webhooksPending",
-      ${age(sql`(select min(bell_at) from webhook where bell_at < now())`)} as "webhooksOverdueAge"
+      ${age(sql`(select min(wakeup_at) from webhook where wakeup_at < now())`)} as "webhooksStalledAge"
     from turns`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new Error('an aggregate without a row');

@@ -1,12 +1,12 @@
 /**
- * Bells (invariant 2): rows of the outbox, written in the transaction that leaves something to do and rung after its
+ * Wakeups (invariant 2): rows of the outbox, written in the transaction that leaves something to do and rung after its
  * commit. `turn` wakes a worker by Pub/Sub, `delivery` the dispatcher by Cloud Tasks.
  */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Db } from '../client/pool.ts';
 
-export interface TurnBell {
+export interface TurnWakeup {
   id: string;
   kind: 'turn';
   taskId: string;
@@ -14,7 +14,7 @@ export interface TurnBell {
   traceparent: string | null;
 }
 
-export interface DeliveryBell {
+export interface DeliveryWakeup {
   id: string;
   kind: 'delivery';
   taskId: string;
@@ -22,36 +22,41 @@ export interface DeliveryBell {
   dueAt: Date;
 }
 
-export type Bell = TurnBell | DeliveryBell;
+export type Wakeup = TurnWakeup | DeliveryWakeup;
 
 /** For how long a fresh row belongs to whoever wrote it; after that the relay takes it. */
 export const freshClaim = sql`interval '2 seconds'`;
 
-/** What the statements that write bells return of them. */
-export interface BellColumns {
-  bell_id: string | null;
-  delivery_bells: { id: string; config_id: string }[] | null;
+/** What the statements that write wakeups return of them. */
+export interface WakeupColumns {
+  wakeup_id: string | null;
+  delivery_wakeups: { id: string; config_id: string }[] | null;
 }
 
-/** The bells of one row that a writing statement returned. */
-export function bellsOf(row: BellColumns, taskId: string, turn: number, traceparent: string | null): Bell[] {
-  const bells: Bell[] = [];
-  if (row.bell_id !== null) bells.push({ id: row.bell_id, kind: 'turn', taskId, turn, traceparent });
-  for (const { id, config_id } of row.delivery_bells ?? []) {
-    bells.push({ id, kind: 'delivery', taskId, configId: config_id, dueAt: new Date() });
+/** The wakeups of one row that a writing statement returned. */
+export function toWakeups(
+  row: WakeupColumns,
+  taskId: string,
+  turn: number,
+  traceparent: string | null,
+): Wakeup[] {
+  const wakeups: Wakeup[] = [];
+  if (row.wakeup_id !== null) wakeups.push({ id: row.wakeup_id, kind: 'turn', taskId, turn, traceparent });
+  for (const { id, config_id } of row.delivery_wakeups ?? []) {
+    wakeups.push({ id, kind: 'delivery', taskId, configId: config_id, dueAt: new Date() });
   }
-  return bells;
+  return wakeups;
 }
 
-/** Removes bells that have been rung. */
-export async function removeBells(db: Db, ids: readonly string[]): Promise<void> {
+/** Removes wakeups that have been rung. */
+export async function deleteWakeups(db: Db, ids: readonly string[]): Promise<void> {
   await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(db);
 }
 
 /**
- * Takes bells that nobody rang in time, for `seconds`. Safe from many processes at once: each row goes to one of them.
+ * Takes wakeups that nobody rang in time, for `seconds`. Safe from many processes at once: each row goes to one of them.
  */
-export async function claimUnrungBells(db: Db, limit: number, seconds: number): Promise<Bell[]> {
+export async function claimUnpublishedWakeups(db: Db, limit: number, seconds: number): Promise<Wakeup[]> {
   const { rows } = await sql<{
     id: string;
     kind: 'turn' | 'delivery';
@@ -84,10 +89,10 @@ export async function claimUnrungBells(db: Db, limit: number, seconds: number): 
  *
  * @returns whether there was anything to ring for
  */
-export async function ringAgain(db: Db, taskId: string): Promise<boolean> {
+export async function requestWakeup(db: Db, taskId: string): Promise<boolean> {
   const { numUpdatedRows } = await db
     .updateTable('gates')
-    .set({ bell_at: sql`now()` })
+    .set({ wakeup_at: sql`now()` })
     .where('task_id', '=', taskId)
     .where('state_class', '=', stateClass.runnable)
     .executeTakeFirstOrThrow();

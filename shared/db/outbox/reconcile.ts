@@ -1,14 +1,14 @@
 /**
- * Finds work whose bell is overdue and writes a new one (invariant 2): the last resort when bells, or the processes that
+ * Finds work whose wakeup is overdue and writes a new one (invariant 2): the last resort when wakeups, or the processes that
  * should have rung them, were lost. Safe from many processes at once: a row that one of them looks at is skipped by
  * the others, and a row that was rung for is not overdue again before its grace has passed.
  */
 import { sql } from 'kysely';
-import { freshClaim, type Bell } from './outbox.ts';
+import { freshClaim, type Wakeup } from './outbox.ts';
 import type { Db } from '../client/pool.ts';
 
 export interface Overdue {
-  bells: Bell[];
+  wakeups: Wakeup[];
   /** Rows looked at; as many as the limit: there may be more. */
   looked: number;
 }
@@ -19,15 +19,15 @@ interface Limits {
 }
 
 /** Runnable tasks that nobody runs. */
-export async function ringForOverdueTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Overdue> {
+export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Overdue> {
   const { rows } = await sql<{ id: string; task_id: string; turn: number; traceparent: string | null }>`
     with overdue as (
       select task_id from gates
-      where state_class = 0 and bell_at < now() and run_at <= now() and (lease_until is null or lease_until < now())
-      order by bell_at limit ${limit} for update skip locked
+      where state_class = 0 and wakeup_at < now() and run_at <= now() and (lease_until is null or lease_until < now())
+      order by wakeup_at limit ${limit} for update skip locked
     ),
     gate as (
-      update gates g set bell_at = now() + ${graceSeconds} * interval '1 second'
+      update gates g set wakeup_at = now() + ${graceSeconds} * interval '1 second'
       from overdue where g.task_id = overdue.task_id
       returning g.task_id, g.turn
     )
@@ -35,27 +35,27 @@ export async function ringForOverdueTurns(db: Db, { limit, graceSeconds }: Limit
     select 'turn', gate.task_id, gate.turn, now() + ${freshClaim}, t.traceparent
     from gate join tasks t on t.id = gate.task_id
     returning id, task_id, turn, traceparent`.execute(db);
-  const bells = rows.map((row): Bell => ({
+  const wakeups = rows.map((row): Wakeup => ({
     id: row.id,
     kind: 'turn',
     taskId: row.task_id,
     turn: row.turn,
     traceparent: row.traceparent,
   }));
-  return { bells, looked: rows.length };
+  return { wakeups, looked: rows.length };
 }
 
 /**
- * Deliveries that wait though their config could be tried: one bell for each config. What waits for a later attempt, or
+ * Deliveries that wait though their config could be tried: one wakeup for each config. What waits for a later attempt, or
  * behind an attempt under way, is looked at again after that. A delivery that was made while its config was being
  * disabled is settled.
  */
-export async function ringForOverdueDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Overdue> {
+export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Overdue> {
   const grace = sql`${graceSeconds} * interval '1 second'`;
   const { rows } = await sql<{ looked: number; id: string | null; task_id: string; config_id: string }>`
     with overdue as (
       select task_id, config_id, seq, lease_until, due_at from deliveries
-      where state = 'pending' and bell_at < now() order by bell_at limit ${limit} for update skip locked
+      where state = 'pending' and wakeup_at < now() order by wakeup_at limit ${limit} for update skip locked
     ),
     look as (
       select overdue.task_id, overdue.config_id, overdue.seq, c.id is null as gone, c.disabled_at is not null as disabled,
@@ -69,23 +69,23 @@ export async function ringForOverdueDeliveries(db: Db, { limit, graceSeconds }: 
         and (look.gone or look.disabled)
     ),
     moved as (
-      update deliveries d set bell_at = look.free_at + ${grace}
+      update deliveries d set wakeup_at = look.free_at + ${grace}
       from look
       where d.task_id = look.task_id and d.config_id = look.config_id and d.seq = look.seq
         and not (look.gone or look.disabled)
     ),
-    bell as (
+    wakeup as (
       insert into outbox (kind, task_id, config_id, claimed_until)
       select distinct 'delivery', task_id, config_id, now() + ${freshClaim} from look
       where not (gone or disabled) and free_at <= now()
       returning id, task_id, config_id
     )
-    select (select count(*) from overdue)::int as looked, bell.id, bell.task_id, bell.config_id
-    from (select) one left join bell on true`.execute(db);
-  const bells = rows.flatMap((row): Bell[] =>
+    select (select count(*) from overdue)::int as looked, wakeup.id, wakeup.task_id, wakeup.config_id
+    from (select) one left join wakeup on true`.execute(db);
+  const wakeups = rows.flatMap((row): Wakeup[] =>
     row.id === null
       ? []
       : [{ id: row.id, kind: 'delivery', taskId: row.task_id, configId: row.config_id, dueAt: new Date() }],
   );
-  return { bells, looked: rows[0]?.looked ?? 0 };
+  return { wakeups, looked: rows[0]?.looked ?? 0 };
 }

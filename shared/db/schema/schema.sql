@@ -24,14 +24,14 @@ create table deliveries (
   attempts smallint not null default 0,
   created_at timestamp with time zone not null default now(),
   settled_at timestamp with time zone,
-  bell_at timestamp with time zone not null,
+  wakeup_at timestamp with time zone not null,
   failures smallint not null default 0,
   lease_until timestamp with time zone,
   due_at timestamp with time zone,
   merged_from integer,
   PRIMARY KEY (task_id, config_id, seq)
 ) with (fillfactor=80);
-CREATE INDEX deliveries_pending ON public.deliveries USING btree (bell_at) WHERE (state = 'pending'::text);
+CREATE INDEX deliveries_pending ON public.deliveries USING btree (wakeup_at) WHERE (state = 'pending'::text);
 
 create table delivery_attempts (
   task_id uuid not null,
@@ -81,12 +81,12 @@ create table gates (
   attempts smallint not null default 0,
   config_rev integer not null default 0,
   run_at timestamp with time zone not null default now(),
-  bell_at timestamp with time zone not null,
+  wakeup_at timestamp with time zone not null,
   deadline_at timestamp with time zone,
   PRIMARY KEY (task_id)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
-CREATE INDEX gates_by_bell ON public.gates USING btree (state_class, bell_at);
 CREATE INDEX gates_by_deadline ON public.gates USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (state_class < 2));
+CREATE INDEX gates_by_wakeup ON public.gates USING btree (state_class, wakeup_at);
 
 create table ledger (
   tenant text not null,

@@ -24,7 +24,7 @@ export interface Database {
     attempts: Generated<number>;
     config_rev: Generated<number>;
     run_at: TimeOrNow;
-    bell_at: Time;
+    wakeup_at: Time;
     deadline_at: NullableTime;
   };
   tasks: {
@@ -162,7 +162,7 @@ export interface Database {
     attempts: Generated<number>;
     created_at: TimeOrNow;
     settled_at: NullableTime;
-    bell_at: Time;
+    wakeup_at: Time;
     failures: Generated<number>;
     lease_until: NullableTime;
     due_at: NullableTime;

@@ -1,22 +1,22 @@
 /**
  * Accepting a message that begins a task (invariant 1): the task, its gate, its first event, the message, its webhook
- * config and the bells, in one statement for a whole set of simultaneous sends.
+ * config and the wakeups, in one statement for a whole set of simultaneous sends.
  */
 import { sql } from 'kysely';
-import { bellsOf, freshClaim, type Bell, type BellColumns } from '../outbox/outbox.ts';
-import { combine } from '../client/batcher.ts';
+import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 
 export interface WebhookRow {
   id: string;
   url: string;
-  /** Sealed; see seal.ts. */
+  /** Sealed; see encrypt.ts. */
   token: string | null;
   authScheme: string | null;
   authCredentials: string | null;
   events: 'all' | 'state' | 'end';
   protocolVersion: string;
-  /** Signs the webhooks of this config; sealed. */
+  /** Signs the webhooks of this config; encrypted. */
   signingSecret: string | null;
   /** False: an event does not wait for those before it. */
   ordered: boolean;
@@ -49,14 +49,14 @@ export interface NewTask {
 export interface AcceptOptions {
   /** For how long a repeat of a message finds the task of the first; 0: never. */
   idempotencyWindowSeconds: number;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
 }
 
-/** The bells to ring, or undefined where this message has been sent before. */
-export type Accept = (task: NewTask) => Promise<Bell[] | undefined>;
+/** The wakeups to ring, or undefined where this message has been sent before. */
+export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
-export function acceptTasks(db: Db, options: AcceptOptions): Accept {
-  return combine((tasks: readonly NewTask[]) => accept(db, options, tasks), {
+export function createAccept(db: Db, options: AcceptOptions): Accept {
+  return createBatcher((tasks: readonly NewTask[]) => accept(db, options, tasks), {
     max: 256,
     lanes: 2,
     key: (task) => JSON.stringify([task.tenant, task.owner, task.messageId]),
@@ -67,12 +67,12 @@ async function accept(
   db: Db,
   options: AcceptOptions,
   tasks: readonly NewTask[],
-): Promise<(Bell[] | undefined)[]> {
+): Promise<(Wakeup[] | undefined)[]> {
   const column = <K extends keyof NewTask>(name: K) => tasks.map((task) => task[name]);
   const hooked = tasks.filter((task) => task.webhook !== null);
-  const grace = sql`${options.bellGraceSeconds} * interval '1 second'`;
+  const grace = sql`${options.wakeupGraceSeconds} * interval '1 second'`;
   const window = options.idempotencyWindowSeconds;
-  const { rows } = await sql<{ task_id: string } & BellColumns>`-- prepared
+  const { rows } = await sql<{ task_id: string } & WakeupColumns>`-- prepared
     with input as (
       select * from unnest(
         ${column('taskId')}::uuid[], ${column('tenant')}::text[], ${column('owner')}::text[],
@@ -100,7 +100,7 @@ async function accept(
       select * from input where ${window} = 0 or task_id in (select task_id from send)
     ),
     gate as (
-      insert into gates (task_id, last_event, config_rev, run_at, bell_at, deadline_at)
+      insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at)
       select task_id, 1, (task_id = any(${hooked.map((task) => task.taskId)}::uuid[]))::int, coalesce(start_at, now()),
         greatest(start_at, now() + ${grace}), deadline_at
       from fresh
@@ -120,21 +120,21 @@ async function accept(
       select task_id, 1, 'state', event, traceparent from fresh
     ),
     ${hooked.length === 0 ? sql`` : hooksOf(hooked, options)}
-    bell as (
+    wakeup as (
       insert into outbox (kind, task_id, turn, config_id, claimed_until, traceparent)
       select 'turn', task_id, 1, null, now() + ${freshClaim}, traceparent from fresh
       where start_at is null or start_at <= now()
-      ${hooked.length === 0 ? sql`` : deliveryBells}
+      ${hooked.length === 0 ? sql`` : webhookWakeups}
       returning id, kind, task_id, config_id
     )
-    select fresh.task_id, max(bell.id) filter (where kind = 'turn') as bell_id,
-      json_agg(json_build_object('id', bell.id::text, 'config_id', config_id)) filter (where kind = 'delivery')
-        as delivery_bells
-    from fresh left join bell on bell.task_id = fresh.task_id group by fresh.task_id`.execute(db);
+    select fresh.task_id, max(wakeup.id) filter (where kind = 'turn') as wakeup_id,
+      json_agg(json_build_object('id', wakeup.id::text, 'config_id', config_id)) filter (where kind = 'delivery')
+        as delivery_wakeups
+    from fresh left join wakeup on wakeup.task_id = fresh.task_id group by fresh.task_id`.execute(db);
   const accepted = new Map(rows.map((row) => [row.task_id, row]));
   return tasks.map((task) => {
     const row = accepted.get(task.taskId);
-    return row === undefined ? undefined : bellsOf(row, task.taskId, 1, task.traceparent);
+    return row === undefined ? undefined : toWakeups(row, task.taskId, 1, task.traceparent);
   });
 }
 
@@ -142,7 +142,7 @@ async function accept(
  * The webhook configs of a set, and their deliveries. Left out of the statement where no task has one, since to set them
  * up takes 8% of its time: such sets are most.
  */
-function hooksOf(tasks: readonly NewTask[], { bellGraceSeconds }: AcceptOptions) {
+function hooksOf(tasks: readonly NewTask[], { wakeupGraceSeconds }: AcceptOptions) {
   const column = <K extends keyof WebhookRow>(name: K) => tasks.map((task) => task.webhook?.[name] ?? null);
   return sql`
     hook as (
@@ -163,13 +163,13 @@ function hooksOf(tasks: readonly NewTask[], { bellGraceSeconds }: AcceptOptions)
       returning task_id, id, events
     ),
     delivery as (
-      insert into deliveries (task_id, config_id, seq, bell_at)
-      select task_id, id, 1, now() + ${bellGraceSeconds} * interval '1 second' from hook
+      insert into deliveries (task_id, config_id, seq, wakeup_at)
+      select task_id, id, 1, now() + ${wakeupGraceSeconds} * interval '1 second' from hook
       where events in ('all', 'state')
       returning task_id, config_id
     ),`;
 }
 
-const deliveryBells = sql`
+const webhookWakeups = sql`
       union all
       select 'delivery', task_id, null, config_id, now() + ${freshClaim}, null from delivery`;

@@ -10,7 +10,7 @@ import {
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
-import { metadataOf } from './read.ts';
+import { toMetadata } from './read.ts';
 
 /** A task without its history. */
 export interface TaskAsOf {
@@ -145,6 +145,6 @@ export async function readTaskAsOf(
     contextId: row.context_id,
     status: row.payload.statusUpdate.status,
     artifacts: row.fits ? foldArtifacts(updates, row.artifacts ?? []) : undefined,
-    ...metadataOf(row),
+    ...toMetadata(row),
   };
 }

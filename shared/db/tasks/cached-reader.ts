@@ -3,11 +3,11 @@
  * in the database, which is asked for on every read with owner and tenant (invariant 9), is the one that is held: a
  * version is one narrow read, the task itself several.
  */
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import {
   readTasks,
-  taskVersionReader,
+  createVersionReader,
   type Caller,
   type Read,
   type ReadOptions,
@@ -22,10 +22,10 @@ type ReadTask = (caller: Caller, taskId: string, options?: ReadOptions) => Promi
 const maxHeld = 2_000;
 const maxHeldLength = 16_384;
 
-export function taskReader(db: Db): ReadTask {
+export function createCachedReader(db: Db): ReadTask {
   // A large task holds up those of its own set only.
-  const read = combine((reads: readonly Read[]) => readTasks(db, reads), { max: 64, lanes: 2 });
-  const readVersion = taskVersionReader(db);
+  const read = createBatcher((reads: readonly Read[]) => readTasks(db, reads), { max: 64, lanes: 2 });
+  const readVersion = createVersionReader(db);
   /** In the order in which they were read. */
   const held = new Map<string, TaskSnapshot>();
 

@@ -4,18 +4,18 @@
  */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
-import { bellsOf, type Bell, type BellColumns } from '../outbox/outbox.ts';
+import { toWakeups, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Db } from '../client/pool.ts';
-import { bellsOfGate, deliveriesOf, deliveryBell, notifyFollowers } from '../events/fan-out.ts';
+import { gateWakeups, deliveriesOf, deliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import type { Overdue } from '../outbox/reconcile.ts';
 
-export async function failOverdueTasks(
+export async function expireTasks(
   db: Db,
-  options: { limit: number; bellGraceSeconds: number; interruptedExpirySeconds: number },
+  options: { limit: number; wakeupGraceSeconds: number; interruptedExpirySeconds: number },
 ): Promise<Overdue> {
   const now = new Date().toISOString();
   // A webhook config made at this very moment is seen on the next look (see the join on seen in turns.ts).
-  const { rows } = await sql<{ task_id: string } & BellColumns>`
+  const { rows } = await sql<{ task_id: string } & WakeupColumns>`
     with past_deadline as (
       select task_id from gates where deadline_at < now() and state_class < ${stateClass.terminal}
       order by deadline_at limit ${options.limit} for update skip locked
@@ -23,15 +23,15 @@ export async function failOverdueTasks(
     unanswered as (
       select task_id from gates
       where state_class = ${stateClass.interrupted}
-        and bell_at < now() - ${options.interruptedExpirySeconds} * interval '1 second'
-      order by bell_at limit ${options.limit} for update skip locked
+        and wakeup_at < now() - ${options.interruptedExpirySeconds} * interval '1 second'
+      order by wakeup_at limit ${options.limit} for update skip locked
     ),
     late as (
       select task_id from past_deadline union select task_id from unanswered
     ),
     gate as (
       update gates g set fence = g.fence + 1, last_event = g.last_event + 1, state_class = ${stateClass.terminal},
-        lease_until = null, worker = null, bell_at = now()
+        lease_until = null, worker = null, wakeup_at = now()
       from late join gates seen on seen.task_id = late.task_id
       where g.task_id = late.task_id and g.state_class < ${stateClass.terminal} and g.config_rev = seen.config_rev
       returning g.task_id, g.last_event, g.config_rev, coalesce(g.deadline_at < now(), false) as past_deadline
@@ -61,11 +61,11 @@ export async function failOverdueTasks(
     event as (
       insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
     ),
-    ${deliveriesOf(options.bellGraceSeconds)},
-    ${deliveryBell}
-    select gate.task_id, ${bellsOfGate},
+    ${deliveriesOf(options.wakeupGraceSeconds)},
+    ${deliveryWakeups}
+    select gate.task_id, ${gateWakeups},
       ${notifyFollowers}
     from gate`.execute(db);
-  const bells: Bell[] = rows.flatMap((row) => bellsOf(row, row.task_id, 0, null));
-  return { bells, looked: rows.length };
+  const wakeups: Wakeup[] = rows.flatMap((row) => toWakeups(row, row.task_id, 0, null));
+  return { wakeups, looked: rows.length };
 }

@@ -4,7 +4,7 @@
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
-import { bellsOf, freshClaim, type Bell, type BellColumns } from '../outbox/outbox.ts';
+import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Db } from '../client/pool.ts';
 import { deliveriesOf, notifyFollowers } from '../events/fan-out.ts';
 import type { Database } from '../schema/schema.ts';
@@ -26,7 +26,7 @@ export interface FollowUp {
 }
 
 export type FollowedUp =
-  | { kind: 'accepted'; turn: number; bells: Bell[] }
+  | { kind: 'accepted'; turn: number; wakeups: Wakeup[] }
   /** The task is at its end; nothing was written (invariant 4). */
   | { kind: 'terminal' }
   /** This message has been accepted before; nothing was written. */
@@ -34,7 +34,7 @@ export type FollowedUp =
 
 interface Options {
   idempotencyWindowSeconds: number;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
 }
 
 class Repeated extends Error {}
@@ -55,8 +55,8 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
           last_event = last_event + (state_class = ${stateClass.interrupted})::int,
           state_class = ${stateClass.runnable},
           run_at = case when state_class = ${stateClass.interrupted} then now() else run_at end,
-          bell_at = case when state_class = ${stateClass.interrupted}
-            then now() + ${options.bellGraceSeconds} * interval '1 second' else bell_at end
+          wakeup_at = case when state_class = ${stateClass.interrupted}
+            then now() + ${options.wakeupGraceSeconds} * interval '1 second' else wakeup_at end
         where task_id = ${taskId} and state_class <> ${stateClass.terminal}
         returning last_turn, turn = last_turn as resumed`.execute(trx);
       const [gate] = rows;
@@ -82,16 +82,16 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
         )
         .where('id', '=', taskId)
         .execute();
-      const bells = gate.resumed
+      const wakeups = gate.resumed
         ? await writeStateEvent(trx, options, {
             taskId,
             payload: followUp.workingEvent,
             settles: false,
-            ringFor: gate.last_turn,
+            wake: gate.last_turn,
             traceparent,
           })
         : [];
-      return { kind: 'accepted', turn: gate.last_turn, bells };
+      return { kind: 'accepted', turn: gate.last_turn, wakeups };
     });
   } catch (error) {
     if (error instanceof Repeated) return { kind: 'repeat' };
@@ -120,9 +120,9 @@ async function recordSend(
 /** @returns undefined where the task is at its end already: nothing was written (invariant 4) */
 export async function cancelTask(
   db: Db,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   cancel: { taskId: string; event: string; statusAt: string },
-): Promise<Bell[] | undefined> {
+): Promise<Wakeup[] | undefined> {
   return db.transaction().execute(async (trx) => {
     // Raising the fence stops the worker's writes (invariant 10).
     const { numUpdatedRows } = await trx
@@ -131,7 +131,7 @@ export async function cancelTask(
         fence: sql`fence + 1`,
         last_event: sql`last_event + 1`,
         state_class: stateClass.terminal,
-        bell_at: sql`now()`,
+        wakeup_at: sql`now()`,
         lease_until: null,
         worker: null,
       })
@@ -148,25 +148,25 @@ export async function cancelTask(
       taskId: cancel.taskId,
       payload: cancel.event,
       settles: true,
-      ringFor: null,
+      wake: null,
       traceparent: null,
     });
   });
 }
 
-/** Writes the event whose number the gate has just given out, its deliveries, and the bells of both. */
+/** Writes the event whose number the gate has just given out, its deliveries, and the wakeups of both. */
 async function writeStateEvent(
   trx: Transaction<Database>,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   event: {
     taskId: string;
     payload: string;
     settles: boolean;
-    ringFor: number | null;
+    wake: number | null;
     traceparent: string | null;
   },
-): Promise<Bell[]> {
-  const { rows } = await sql<BellColumns>`
+): Promise<Wakeup[]> {
+  const { rows } = await sql<WakeupColumns>`
     with new_event as (
       select task_id, last_event as seq, 'state' as kind, ${event.payload}::json as payload,
         ${event.settles}::boolean as settles, config_rev
@@ -176,20 +176,20 @@ async function writeStateEvent(
       insert into events (task_id, seq, kind, payload, traceparent)
       select task_id, seq, kind, payload, ${event.traceparent} from new_event
     ),
-    ${deliveriesOf(options.bellGraceSeconds)},
-    bell as (
+    ${deliveriesOf(options.wakeupGraceSeconds)},
+    wakeup as (
       insert into outbox (kind, task_id, turn, config_id, claimed_until, traceparent)
-      select 'turn', task_id, ${event.ringFor}::int, null, now() + ${freshClaim}, ${event.traceparent}
-      from new_event where ${event.ringFor}::int is not null
+      select 'turn', task_id, ${event.wake}::int, null, now() + ${freshClaim}, ${event.traceparent}
+      from new_event where ${event.wake}::int is not null
       union all
       select distinct 'delivery', task_id, null::int, config_id, now() + ${freshClaim}, null from delivery
       returning id, kind, config_id
     )
-    select max(id) filter (where kind = 'turn') as bell_id,
+    select max(id) filter (where kind = 'turn') as wakeup_id,
       json_agg(json_build_object('id', id::text, 'config_id', config_id)) filter (where kind = 'delivery')
-        as delivery_bells,
+        as delivery_wakeups,
       ${notifyFollowers}
-    from bell`.execute(trx);
+    from wakeup`.execute(trx);
   const [row] = rows;
-  return row === undefined ? [] : bellsOf(row, event.taskId, event.ringFor ?? 0, event.traceparent);
+  return row === undefined ? [] : toWakeups(row, event.taskId, event.wake ?? 0, event.traceparent);
 }

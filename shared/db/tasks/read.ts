@@ -5,7 +5,7 @@ import { isUuid } from '../../domain/ids.ts';
 import type { Artifact, JsonObject, Message } from '../../domain/message.ts';
 import type { StateClass, TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import { fewRows } from '../events/fan-out.ts';
 
@@ -120,8 +120,8 @@ export interface TaskVersion {
 export type ReadTaskVersion = (caller: Caller, taskId: string) => Promise<TaskVersion | undefined>;
 
 /** In sets, like whole tasks. */
-export function taskVersionReader(db: Db): ReadTaskVersion {
-  const read = combine((reads: readonly Omit<Read, 'options'>[]) => readTaskVersions(db, reads), {
+export function createVersionReader(db: Db): ReadTaskVersion {
+  const read = createBatcher((reads: readonly Omit<Read, 'options'>[]) => readTaskVersions(db, reads), {
     max: 256,
   });
   return (caller, taskId) => read({ caller, taskId });
@@ -187,7 +187,7 @@ export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSn
       },
       artifacts: foldArtifacts(chunks, row.artifacts ?? []),
       history: history.slice(historyLength === undefined ? 0 : Math.max(0, history.length - historyLength)),
-      ...metadataOf(row),
+      ...toMetadata(row),
     },
     lastEvent: row.last_event,
     modelCalls: row.usage?.calls ?? 0,
@@ -199,7 +199,7 @@ export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSn
 }
 
 /** What came with the task, and what it has used so far. */
-export function metadataOf(row: {
+export function toMetadata(row: {
   metadata: JsonObject | null;
   usage: Usage | null;
 }): Pick<TaskView, 'metadata'> {

@@ -11,7 +11,7 @@ import type { Db } from '../client/pool.ts';
  *
  * @returns how many; as many as the limit: there may be more
  */
-export function removeOldTasks(
+export function deleteEndedTasks(
   db: Db,
   options: { limit: number; retentionSeconds: number },
 ): Promise<number> {
@@ -20,14 +20,14 @@ export function removeOldTasks(
     sql`
       select g.task_id from gates g
       where g.state_class = ${stateClass.terminal}
-        and g.bell_at < now() - ${options.retentionSeconds} * interval '1 second'
+        and g.wakeup_at < now() - ${options.retentionSeconds} * interval '1 second'
         and not exists (select from deliveries d where d.task_id = g.task_id and d.state = 'pending')
-      order by g.bell_at limit ${options.limit} for update skip locked`,
+      order by g.wakeup_at limit ${options.limit} for update skip locked`,
   );
 }
 
 /** Removes tasks of an owner, whatever their state. */
-export function removeTasksOf(
+export function deleteTasksOfOwner(
   db: Db,
   caller: { tenant: string; owner: string },
   limit: number,
@@ -42,7 +42,7 @@ export function removeTasksOf(
 }
 
 /** Removes what is remembered of an owner's messages. */
-export async function removeSendsOf(db: Db, caller: { tenant: string; owner: string }): Promise<void> {
+export async function deleteSendsOfOwner(db: Db, caller: { tenant: string; owner: string }): Promise<void> {
   await db
     .deleteFrom('sends')
     .where('tenant', '=', caller.tenant)
@@ -51,7 +51,7 @@ export async function removeSendsOf(db: Db, caller: { tenant: string; owner: str
 }
 
 /** Removes the memory of messages whose window is over. */
-export async function removeExpiredSends(db: Db, limit: number): Promise<number> {
+export async function deleteExpiredSends(db: Db, limit: number): Promise<number> {
   const { rows } = await sql`
     delete from sends where (tenant, owner, message_id) in (
       select tenant, owner, message_id from sends where expires_at < now()

@@ -3,13 +3,13 @@
  * (invariant 5), and what the turn begins with is read, in one statement for the turns that are claimed at the same time.
  */
 import { sql } from 'kysely';
-import { bellsOf, type Bell, type BellColumns } from '../outbox/outbox.ts';
-import { combine } from '../client/batcher.ts';
+import { toWakeups, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import {
-  bellsOfGate,
+  gateWakeups,
   deliveriesOf,
-  deliveryBell,
+  deliveryWakeups,
   fewRows,
   isRunnable,
   notifyFollowers,
@@ -24,12 +24,12 @@ export interface Claimed {
   attempts: number;
   /** What the turn begins with. */
   stored: StoredInput;
-  bells: Bell[];
+  wakeups: Wakeup[];
 }
 
 /**
  * - `leased`: another worker has the task
- * - `idle`: nothing is to be done: the task is waiting for input, at its end, gone, or not due before its own bell
+ * - `idle`: nothing is to be done: the task is waiting for input, at its end, gone, or not due before its own wakeup
  */
 export type ClaimResult = Claimed | { kind: 'leased' } | { kind: 'idle' };
 
@@ -38,11 +38,11 @@ export type Claim = (taskId: string) => Promise<ClaimResult>;
 export interface ClaimOptions {
   worker: string;
   leaseSeconds: number;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
 }
 
-export function claimTurns(db: Db, options: ClaimOptions): Claim {
-  return combine(
+export function createClaim(db: Db, options: ClaimOptions): Claim {
+  return createBatcher(
     async (taskIds: readonly string[]) => {
       const results = await claim(db, options, taskIds);
       return taskIds.map((taskId): ClaimResult => results.get(taskId) ?? { kind: 'idle' });
@@ -59,8 +59,8 @@ async function claim(
   const results = new Map<string, ClaimResult>();
   for (const row of await claimSet(db, options, taskIds)) {
     const { task_id: taskId, turn, fence, attempts } = row;
-    const bells = bellsOf(row, taskId, turn, null);
-    results.set(taskId, { kind: 'claimed', lease: { taskId, turn, fence }, attempts, stored: row, bells });
+    const wakeups = toWakeups(row, taskId, turn, null);
+    results.set(taskId, { kind: 'claimed', lease: { taskId, turn, fence }, attempts, stored: row, wakeups });
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
@@ -74,7 +74,7 @@ async function claim(
   return results;
 }
 
-type Row = { task_id: string; fence: number; turn: number; attempts: number } & BellColumns & StoredInput;
+type Row = { task_id: string; fence: number; turn: number; attempts: number } & WakeupColumns & StoredInput;
 
 /**
  * The row that is updated must be the very one that the statement began with (`seen`): all else that it reads is as of then.
@@ -111,10 +111,10 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
     event as (
       insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
     ),
-    ${deliveriesOf(options.bellGraceSeconds)},
-    ${deliveryBell}
+    ${deliveriesOf(options.wakeupGraceSeconds)},
+    ${deliveryWakeups}
     select gate.task_id, gate.fence, gate.turn, gate.attempts, ${storedInput},
-      ${bellsOfGate},
+      ${gateWakeups},
       ${notifyFollowers}
     from gate join tasks t on t.id = gate.task_id
     left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'`.execute(db);

@@ -128,7 +128,7 @@ export const storedInput = sql`
 
 export type ReadTurnInput = (lease: Lease, stored: StoredInput) => Promise<TurnInput>;
 
-export function turnInputReader(db: Db): ReadTurnInput {
+export function createInputReader(db: Db): ReadTurnInput {
   const definitionOf = definitionReader(db);
   return async ({ taskId, turn }, stored) => {
     const { message } = stored;

@@ -8,14 +8,14 @@
 import { sql } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
 import type { EventKind } from '../../domain/events.ts';
-import { classOf, yieldsToNextTurn, type TurnEndState } from '../../domain/task.ts';
+import { getStateClass, yieldsToNextTurn, type TurnEndState } from '../../domain/task.ts';
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
-import { bellsOf, freshClaim, type Bell, type BellColumns } from '../outbox/outbox.ts';
-import { combine } from '../client/batcher.ts';
+import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import { deliveriesOf, fewRows, isRunnable, notifyFollowers } from '../events/fan-out.ts';
 import { lockHeldLeases, type Lease } from './leases.ts';
-import { entriesOf } from '../models/ledger.ts';
+import { ledgerEntries } from '../models/ledger.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 
 export interface NewEvent {
@@ -77,18 +77,21 @@ export interface TurnWrite {
 type TracedWrite = TurnWrite & { traceparent: string | null };
 
 export interface TurnWritten {
-  bells: Bell[];
+  wakeups: Wakeup[];
 }
 
 /** @throws {LeaseLostError} when the turn is no longer this worker's; nothing was written */
 export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
 
-export function writeTurns(db: Db, options: { bellGraceSeconds: number }): WriteTurn {
-  const write = combine((writes: readonly TracedWrite[]) => writeSet(db, options.bellGraceSeconds, writes), {
-    max: 128,
-    lanes: 2,
-    key: (one) => one.lease.taskId,
-  });
+export function createTurnWriter(db: Db, options: { wakeupGraceSeconds: number }): WriteTurn {
+  const write = createBatcher(
+    (writes: readonly TracedWrite[]) => writeSet(db, options.wakeupGraceSeconds, writes),
+    {
+      max: 128,
+      lanes: 2,
+      key: (one) => one.lease.taskId,
+    },
+  );
   return async (one) => {
     const written = await write({ ...one, traceparent: activeTraceparent() });
     if (written === undefined)
@@ -97,21 +100,21 @@ export function writeTurns(db: Db, options: { bellGraceSeconds: number }): Write
   };
 }
 
-type Row = { task_id: string; turn: number; traceparent: string | null } & BellColumns;
+type Row = { task_id: string; turn: number; traceparent: string | null } & WakeupColumns;
 
 async function writeSet(
   db: Db,
-  bellGraceSeconds: number,
+  wakeupGraceSeconds: number,
   writes: readonly TracedWrite[],
 ): Promise<(TurnWritten | undefined)[]> {
-  const rows = await runSet(db, bellGraceSeconds, writes);
+  const rows = await runSet(db, wakeupGraceSeconds, writes);
   const missed = writes.filter((write) => !rows.has(write.lease.taskId));
   if (missed.length > 0) {
-    for (const [taskId, row] of await runLocked(db, bellGraceSeconds, missed)) rows.set(taskId, row);
+    for (const [taskId, row] of await runLocked(db, wakeupGraceSeconds, missed)) rows.set(taskId, row);
   }
   return writes.map((write) => {
     const row = rows.get(write.lease.taskId);
-    return row && { bells: bellsOf(row, row.task_id, row.turn, row.traceparent) };
+    return row && { wakeups: toWakeups(row, row.task_id, row.turn, row.traceparent) };
   });
 }
 
@@ -121,7 +124,7 @@ async function writeSet(
  */
 async function runLocked(
   db: Db,
-  bellGraceSeconds: number,
+  wakeupGraceSeconds: number,
   writes: readonly TracedWrite[],
 ): Promise<Map<string, Row>> {
   return db.transaction().execute(async (trx) => {
@@ -130,13 +133,13 @@ async function runLocked(
       writes.map((write) => write.lease),
     );
     const own = writes.filter((write) => held.has(write.lease.taskId));
-    return own.length === 0 ? new Map<string, Row>() : runSet(trx, bellGraceSeconds, own);
+    return own.length === 0 ? new Map<string, Row>() : runSet(trx, wakeupGraceSeconds, own);
   });
 }
 
 async function runSet(
   db: Db,
-  bellGraceSeconds: number,
+  wakeupGraceSeconds: number,
   writes: readonly TracedWrite[],
 ): Promise<Map<string, Row>> {
   const sorted = writes.toSorted((a, b) => (a.lease.taskId < b.lease.taskId ? -1 : 1));
@@ -154,7 +157,7 @@ async function runSet(
   const steps = sorted.flatMap((write) =>
     (write.steps ?? []).map((step) => ({ taskId: write.lease.taskId, ...step })),
   );
-  const grace = sql`${bellGraceSeconds} * interval '1 second'`;
+  const grace = sql`${wakeupGraceSeconds} * interval '1 second'`;
   const { rows } = await sql<Row>`-- prepared
     with input as (
       select * from unnest(
@@ -162,7 +165,7 @@ async function runSet(
         ${column((write) => write.lease.fence)}::int[],
         ${column((write) => (write.events?.length ?? 0) + (write.finish?.kind === 'end' ? 1 : 0))}::int[],
         ${column((write) => write.steps?.some((step) => step.output !== null) ?? false)}::boolean[],
-        ${ends.map((one) => (one === undefined ? null : classOf(one.state)))}::int[],
+        ${ends.map((one) => (one === undefined ? null : getStateClass(one.state)))}::int[],
         ${ends.map((one) => one !== undefined && yieldsToNextTurn(one.state))}::boolean[],
         ${end('state')}::text[], ${end('payload')}::json[], ${end('payloadIfContinued')}::json[],
         ${end('statusAt')}::timestamptz[], ${column(statusMessageOf)}::json[], ${end('direct')}::boolean[],
@@ -192,12 +195,12 @@ async function runSet(
         worker = case when input.end_class is null and input.delay is null then g.worker end,
         run_at = case
           when input.delay is not null then now() + input.delay * interval '1 second' else g.run_at end,
-        bell_at = case
+        wakeup_at = case
           when input.delay > 0 then now() + input.delay * interval '1 second'
           when input.delay = 0 then now() + ${grace}
           when input.yields and g.last_turn > g.turn then now() + ${grace}
           when input.end_class is not null then now()
-          else g.bell_at end
+          else g.wakeup_at end
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
         and g.config_rev = seen.config_rev
@@ -271,9 +274,9 @@ async function runSet(
         where steps.output is null
       returning task_id, name, occurrence
     ),
-    ${entriesOf(steps)}
-    ${deliveriesOf(bellGraceSeconds)},
-    bell as (
+    ${ledgerEntries(steps)}
+    ${deliveriesOf(wakeupGraceSeconds)},
+    wakeup as (
       insert into outbox (kind, task_id, turn, config_id, due_at, claimed_until, traceparent)
       select 'turn', gate.task_id, gate.turn, null, now() + coalesce(gate.delay, 0) * interval '1 second',
         now() + ${freshClaim}, t.traceparent
@@ -283,12 +286,12 @@ async function runSet(
       select distinct 'delivery', task_id, null::int, config_id, now(), now() + ${freshClaim}, null from delivery
       returning id, kind, task_id, config_id, traceparent
     )
-    select gate.task_id, gate.turn, rung.bell_id, rung.traceparent, rung.delivery_bells, ${notifyFollowers}
+    select gate.task_id, gate.turn, rung.wakeup_id, rung.traceparent, rung.delivery_wakeups, ${notifyFollowers}
     from gate left join (
-      select task_id, max(id) filter (where kind = 'turn') as bell_id, max(traceparent) as traceparent,
+      select task_id, max(id) filter (where kind = 'turn') as wakeup_id, max(traceparent) as traceparent,
         json_agg(json_build_object('id', id::text, 'config_id', config_id)) filter (where kind = 'delivery')
-          as delivery_bells
-      from bell group by task_id
+          as delivery_wakeups
+      from wakeup group by task_id
     ) rung on rung.task_id = gate.task_id`.execute(db);
   return new Map(rows.map((row) => [row.task_id, row]));
 }

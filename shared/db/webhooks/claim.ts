@@ -7,10 +7,10 @@
  *      └───────────────────────────────────────────────────┴─────────────────────────────────────────────┘
  *                                                          └─ given up: failed, the config disabled
  *
- * No wake-up is lost: a bell that finds the config leased is dropped, and whoever holds the lease goes on with the queue
+ * No wake-up is lost: a wakeup that finds the config leased is dropped, and whoever holds the lease goes on with the queue
  * or rings again. For that the claim waits for a record under way (it locks the row before it looks at the lease), and
  * the record looks for further deliveries in a statement of its own, after the one that has the lock: whatever was
- * committed before a dropped bell is seen there.
+ * committed before a dropped wakeup is seen there.
  */
 import { sql } from 'kysely';
 import {
@@ -21,12 +21,12 @@ import {
   type ClaimedDelivery,
   type ConfigKey,
 } from './claimed-delivery.ts';
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 
 export type DeliveryClaim =
   | { kind: 'claimed'; delivery: ClaimedDelivery }
-  /** The next attempt is due in so many milliseconds, and has a bell of its own. */
+  /** The next attempt is due in so many milliseconds, and has a wakeup of its own. */
   | { kind: 'early'; waitMs: number }
   /** The config asks for speed: see fast-deliveries.ts. */
   | { kind: 'fast' }
@@ -42,7 +42,7 @@ export function claimDeliveries(
   db: Db,
   options: { leaseSeconds: number },
 ): (key: ConfigKey) => Promise<DeliveryClaim> {
-  return combine(
+  return createBatcher(
     async (keys: readonly ConfigKey[]) => {
       const results = await claim(db, options.leaseSeconds, keys);
       return keys.map((key): DeliveryClaim => results.get(keyText(key)) ?? { kind: 'idle' });

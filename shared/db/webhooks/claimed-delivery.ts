@@ -27,7 +27,7 @@ export interface ClaimedDelivery extends ConfigKey {
 }
 
 export interface ClaimedConfig extends WebhookRow {
-  /** Signs beside the newer secret for a while; sealed. */
+  /** Signs beside the newer secret for a while; encrypted. */
   previousSecret: string | null;
 }
 

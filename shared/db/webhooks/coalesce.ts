@@ -9,7 +9,7 @@ import type { Db } from '../client/pool.ts';
 import type { ConfigKey } from './claimed-delivery.ts';
 
 /** Expects the configs to be locked. */
-export async function mergeWaiting(db: Db, configs: readonly ConfigKey[]): Promise<void> {
+export async function coalescePending(db: Db, configs: readonly ConfigKey[]): Promise<void> {
   await sql`
     with config as (
       select c.task_id, c.id

@@ -3,12 +3,12 @@
  * (invariant 3): a statement that makes events at the same moment has either committed before, and what it made is
  * seen here, or finds the gate changed and tries again with the configs as they are then.
  *
- * Secrets come and go sealed; see ../webhooks/secrets.ts.
+ * Secrets come and go encrypted; see ../webhooks/secrets.ts.
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
-import { bellsOf, freshClaim, type Bell, type BellColumns } from '../outbox/outbox.ts';
+import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import type { Caller } from '../tasks/read.ts';
@@ -27,7 +27,7 @@ export interface StoredWebhook extends WebhookRow {
 }
 
 export type PutWebhook =
-  | { kind: 'stored'; bells: Bell[] }
+  | { kind: 'stored'; wakeups: Wakeup[] }
   /** The task is not the caller's, or is not at all. */
   | { kind: 'no task' }
   /** The task has as many configs as it may have; nothing was written. */
@@ -41,7 +41,7 @@ class TooMany extends Error {}
  */
 export async function putWebhookConfig(
   db: Db,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   caller: Caller,
   taskId: string,
   webhook: WebhookRow,
@@ -60,7 +60,7 @@ export async function putWebhookConfig(
       if (gate.state_class === stateClass.terminal) {
         await deliverLast(trx, taskId, webhook.id, gate.last_event, existed);
       }
-      return { kind: 'stored', bells: await ringForPending(trx, options, taskId, webhook.id) };
+      return { kind: 'stored', wakeups: await wakePendingDeliveries(trx, options, taskId, webhook.id) };
     });
   } catch (error) {
     if (error instanceof TooMany) return { kind: 'too many' };
@@ -142,32 +142,32 @@ async function deliverLast(
   existed: boolean,
 ): Promise<void> {
   await sql`
-    insert into deliveries as d (task_id, config_id, seq, bell_at) values (${taskId}, ${configId}, ${seq}, now())
+    insert into deliveries as d (task_id, config_id, seq, wakeup_at) values (${taskId}, ${configId}, ${seq}, now())
     on conflict (task_id, config_id, seq) do update set state = 'pending', settled_at = null
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 
 /** Rings for what waits for delivery to a config. */
-export async function ringForPending(
+export async function wakePendingDeliveries(
   trx: Transaction<Database>,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   taskId: string,
   configId: string,
-): Promise<Bell[]> {
-  const { rows } = await sql<BellColumns>`
+): Promise<Wakeup[]> {
+  const { rows } = await sql<WakeupColumns>`
     with pending as (
-      update deliveries set bell_at = now() + ${options.bellGraceSeconds} * interval '1 second'
+      update deliveries set wakeup_at = now() + ${options.wakeupGraceSeconds} * interval '1 second'
       where task_id = ${taskId} and config_id = ${configId} and state = 'pending'
       returning seq
     ),
-    bell as (
+    wakeup as (
       insert into outbox (kind, task_id, config_id, claimed_until)
       select 'delivery', ${taskId}::uuid, ${configId}::text, now() + ${freshClaim} where exists (select from pending)
       returning id, config_id
     )
-    select null as bell_id, json_agg(json_build_object('id', id::text, 'config_id', config_id)) as delivery_bells
-    from bell`.execute(trx);
-  return rows[0] === undefined ? [] : bellsOf(rows[0], taskId, 0, null);
+    select null as wakeup_id, json_agg(json_build_object('id', id::text, 'config_id', config_id)) as delivery_wakeups
+    from wakeup`.execute(trx);
+  return rows[0] === undefined ? [] : toWakeups(rows[0], taskId, 0, null);
 }
 
 /** Deletes a config and ends its deliveries: what waits is not sent, and an attempt under way is the last. */

@@ -5,11 +5,11 @@
  * A test is a delivery below the events, numbered -1, -2 …: it is attempted once, and its failure means nothing.
  */
 import { sql, type Transaction } from 'kysely';
-import type { Bell } from '../outbox/outbox.ts';
+import type { Wakeup } from '../outbox/outbox.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import type { Caller } from '../tasks/read.ts';
-import { isConfigOf, lockGate, ringForPending } from './configs.ts';
+import { isConfigOf, lockGate, wakePendingDeliveries } from './configs.ts';
 
 export interface DeliveryView {
   /** The number of the event; negative for a test. */
@@ -82,14 +82,14 @@ export async function listDeliveries(
 export type Again = { event: number } | { failedSince: Date };
 
 export type SendAgain =
-  | { kind: 'rung'; count: number; bells: Bell[] }
+  | { kind: 'rung'; count: number; wakeups: Wakeup[] }
   /** The config is not the caller's, or is not at all. */
   | { kind: 'no config' };
 
 /** Has deliveries made again, at once and in their order. */
 export async function deliverAgain(
   db: Db,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   caller: Caller,
   key: { taskId: string; configId: string },
   again: Again,
@@ -111,7 +111,7 @@ export async function deliverAgain(
 /** Has a test sent, at once. @returns a count of 0 where the config is disabled */
 export async function deliverTest(
   db: Db,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   caller: Caller,
   key: { taskId: string; configId: string },
 ): Promise<SendAgain> {
@@ -122,7 +122,7 @@ export async function deliverTest(
         where c.task_id = ${key.taskId} and c.id = ${key.configId} and c.disabled_at is null
         returning c.task_id, c.id
       )
-      insert into deliveries (task_id, config_id, seq, bell_at)
+      insert into deliveries (task_id, config_id, seq, wakeup_at)
       select task_id, id, -1 + least(0, (
         select min(d.seq) from deliveries d where d.task_id = config.task_id and d.config_id = config.id
       )), now()
@@ -133,7 +133,7 @@ export async function deliverTest(
 
 async function changeConfig(
   db: Db,
-  options: { bellGraceSeconds: number },
+  options: { wakeupGraceSeconds: number },
   caller: Caller,
   { taskId, configId }: { taskId: string; configId: string },
   change: (trx: Transaction<Database>) => Promise<number>,
@@ -144,8 +144,8 @@ async function changeConfig(
     if (gate === undefined || !(await isConfigOf(trx, caller, taskId, configId)))
       return { kind: 'no config' };
     const count = await change(trx);
-    const bells = count === 0 ? [] : await ringForPending(trx, options, taskId, configId);
-    return { kind: 'rung', count, bells };
+    const wakeups = count === 0 ? [] : await wakePendingDeliveries(trx, options, taskId, configId);
+    return { kind: 'rung', count, wakeups };
   });
 }
 
@@ -158,18 +158,18 @@ async function revive(
     where task_id = ${taskId} and id = ${configId}`.execute(trx);
 }
 
-/** Has a new secret sign, and the one before as well for a while. All sealed. */
+/** Has a new secret sign, and the one before as well for a while. All encrypted. */
 export async function setSigningSecret(
   db: Db,
   caller: Caller,
   key: { taskId: string; configId: string },
-  secret: { sealed: string; overlapSeconds: number },
+  secret: { encrypted: string; overlapSeconds: number },
 ): Promise<'set' | 'no config'> {
   const { rows } = await sql`
     update webhook_configs c set
       previous_secret = c.signing_secret,
       previous_secret_until = now() + ${secret.overlapSeconds} * interval '1 second',
-      signing_secret = ${secret.sealed}
+      signing_secret = ${secret.encrypted}
     from tasks t
     where c.task_id = ${key.taskId} and c.id = ${key.configId} and t.id = c.task_id
       and t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)

@@ -9,7 +9,7 @@
  *                                                            └─ given up: failed, the config disabled
  */
 import { sql } from 'kysely';
-import { freshClaim, type DeliveryBell } from '../outbox/outbox.ts';
+import { freshClaim, type DeliveryWakeup } from '../outbox/outbox.ts';
 import {
   configColumns,
   keyText,
@@ -18,7 +18,7 @@ import {
   type ClaimedDelivery,
   type ConfigKey,
 } from './claimed-delivery.ts';
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import { attemptInput, type Attempt, type RecordAttempt, type Recorded } from './record.ts';
 
@@ -26,7 +26,7 @@ import { attemptInput, type Attempt, type RecordAttempt, type Recorded } from '.
 export type ClaimFast = (key: ConfigKey & { limit: number }) => Promise<ClaimedDelivery[]>;
 
 export function claimFastDeliveries(db: Db, options: { leaseSeconds: number }): ClaimFast {
-  return combine(
+  return createBatcher(
     async (keys: readonly (ConfigKey & { limit: number })[]) => {
       const claimed = await claim(db, options.leaseSeconds, keys);
       return keys.map((key) => claimed.filter((one) => keyText(one) === keyText(key)));
@@ -69,8 +69,8 @@ async function claim(
   return rows.map(toClaimed);
 }
 
-export function recordFastAttempts(db: Db, options: { bellGraceSeconds: number }): RecordAttempt {
-  return combine((attempts: readonly Attempt[]) => record(db, options.bellGraceSeconds, attempts), {
+export function recordFastAttempts(db: Db, options: { wakeupGraceSeconds: number }): RecordAttempt {
+  return createBatcher((attempts: readonly Attempt[]) => record(db, options.wakeupGraceSeconds, attempts), {
     max: 256,
     key: ({ delivery }) => JSON.stringify([delivery.taskId, delivery.configId, delivery.seq]),
   });
@@ -81,17 +81,17 @@ type RecordedRow = {
   config_id: string;
   seq: number;
   outcome: string;
-  bell: string | null;
+  wakeup: string | null;
   due_at: Date;
 };
 
 async function record(
   db: Db,
-  bellGraceSeconds: number,
+  wakeupGraceSeconds: number,
   attempts: readonly Attempt[],
 ): Promise<(Recorded | undefined)[]> {
   const rows = await db.transaction().execute(async (trx) => {
-    const recorded = await settle(trx, bellGraceSeconds, attempts);
+    const recorded = await settle(trx, wakeupGraceSeconds, attempts);
     const givenUp = recorded.filter(({ outcome }) => outcome === 'given up');
     if (givenUp.length > 0) {
       await sql`
@@ -105,16 +105,16 @@ async function record(
   return attempts.map(({ delivery: { taskId, configId, seq } }) => {
     const row = rows.find((one) => one.task_id === taskId && one.config_id === configId && one.seq === seq);
     if (row === undefined) return undefined;
-    const bells: DeliveryBell[] =
-      row.bell === null ? [] : [{ id: row.bell, kind: 'delivery', taskId, configId, dueAt: row.due_at }];
-    return { bells, next: undefined };
+    const wakeups: DeliveryWakeup[] =
+      row.wakeup === null ? [] : [{ id: row.wakeup, kind: 'delivery', taskId, configId, dueAt: row.due_at }];
+    return { wakeups, next: undefined };
   });
 }
 
 /** Locks the configs first, like everybody who changes both. */
 async function settle(
   db: Db,
-  bellGraceSeconds: number,
+  wakeupGraceSeconds: number,
   attempts: readonly Attempt[],
 ): Promise<RecordedRow[]> {
   const { rows } = await sql<RecordedRow>`
@@ -134,7 +134,7 @@ async function settle(
         lease_until = null,
         due_at = case when input.delay is not null
           then date_trunc('milliseconds', now() + input.delay * interval '1 second') end,
-        bell_at = now() + (coalesce(input.delay, 0) + ${bellGraceSeconds}) * interval '1 second'
+        wakeup_at = now() + (coalesce(input.delay, 0) + ${wakeupGraceSeconds}) * interval '1 second'
       from input join config on config.task_id = input.task_id and config.id = input.config_id
         and config.fence = input.fence
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
@@ -159,15 +159,15 @@ async function settle(
       ) told
       where c.task_id = told.task_id and c.id = told.config_id
     ),
-    bell as (
+    wakeup as (
       insert into outbox (kind, task_id, config_id, due_at, claimed_until)
       select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from held where delay is not null
       returning id, task_id, config_id, due_at
     )
     select held.task_id, held.config_id, held.seq, held.outcome, held.due_at, (
-      select bell.id from bell
-      where bell.task_id = held.task_id and bell.config_id = held.config_id and bell.due_at = held.due_at limit 1
-    ) as bell
+      select wakeup.id from wakeup
+      where wakeup.task_id = held.task_id and wakeup.config_id = held.config_id and wakeup.due_at = held.due_at limit 1
+    ) as wakeup
     from held`.execute(db);
   return rows;
 }

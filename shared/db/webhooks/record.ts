@@ -3,7 +3,7 @@
  * gets it along, otherwise it is rung for. The states, and why no wake-up is lost, stand in deliveries.ts.
  */
 import { sql } from 'kysely';
-import { freshClaim, type DeliveryBell } from '../outbox/outbox.ts';
+import { freshClaim, type DeliveryWakeup } from '../outbox/outbox.ts';
 import {
   configColumns,
   keyText,
@@ -12,9 +12,9 @@ import {
   type ClaimedDelivery,
   type ConfigKey,
 } from './claimed-delivery.ts';
-import { combine } from '../client/batcher.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
-import { mergeWaiting } from './coalesce.ts';
+import { coalescePending } from './coalesce.ts';
 
 /** What becomes of a delivery after an attempt. */
 export type AttemptOutcome =
@@ -41,8 +41,8 @@ export interface Attempt {
 }
 
 export interface Recorded {
-  bells: DeliveryBell[];
-  /** What is to be attempted next, claimed; undefined: there is nothing, or it has a bell. */
+  wakeups: DeliveryWakeup[];
+  /** What is to be attempted next, claimed; undefined: there is nothing, or it has a wakeup. */
   next: ClaimedDelivery | undefined;
 }
 
@@ -51,11 +51,11 @@ export type RecordAttempt = (attempt: Attempt) => Promise<Recorded | undefined>;
 
 interface Options {
   leaseSeconds: number;
-  bellGraceSeconds: number;
+  wakeupGraceSeconds: number;
 }
 
-export function recordAttempts(db: Db, options: Options): RecordAttempt {
-  return combine((attempts: readonly Attempt[]) => record(db, options, attempts), {
+export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
+  return createBatcher((attempts: readonly Attempt[]) => record(db, options, attempts), {
     max: 256,
     key: (attempt) => keyText(attempt.delivery),
   });
@@ -71,7 +71,7 @@ async function record(
     const held = attempts.filter(({ delivery }) => keys.has(keyText(delivery)));
     const late = held.filter(({ delivery, outcome }) => outcome.kind === 'retry' || delivery.failures > 0);
     if (late.length > 0)
-      await mergeWaiting(
+      await coalescePending(
         trx,
         late.map(({ delivery }) => delivery),
       );
@@ -82,10 +82,10 @@ async function record(
     const key = keyText({ taskId, configId });
     if (!held.has(key)) return undefined;
     const row = nextOf.get(key);
-    if (row === undefined) return { bells: [], next: undefined };
-    if (row.bell === null) return { bells: [], next: toClaimed(row) };
+    if (row === undefined) return { wakeups: [], next: undefined };
+    if (row.wakeup === null) return { wakeups: [], next: toClaimed(row) };
     return {
-      bells: [{ id: row.bell, kind: 'delivery', taskId, configId, dueAt: row.due_at }],
+      wakeups: [{ id: row.wakeup, kind: 'delivery', taskId, configId, dueAt: row.due_at }],
       next: undefined,
     };
   });
@@ -123,7 +123,7 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
           when 'delivered' then 0 when 'test failed' then c.failures when 'put off' then c.failures
           else c.failures + 1 end,
         next_attempt_at = case
-          -- Whole milliseconds: a bell at this time must not come a fraction before it.
+          -- Whole milliseconds: a wakeup at this time must not come a fraction before it.
           when input.delay is not null then date_trunc('milliseconds', now() + input.delay * interval '1 second')
           else c.next_attempt_at end,
         disabled_at = case when input.outcome = 'given up' then now() end,
@@ -150,8 +150,8 @@ async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]
   return rows.map((row) => ({ taskId: row.task_id, configId: row.config_id }));
 }
 
-/** The head of a queue: claimed, or with a bell. */
-type NextRow = ClaimedColumns & { bell: string | null; due_at: Date };
+/** The head of a queue: claimed, or with a wakeup. */
+type NextRow = ClaimedColumns & { wakeup: string | null; due_at: Date };
 
 /**
  * Claims the heads of the queues that are gone on with, rings for the others at the time of their next attempt, and ends
@@ -182,7 +182,7 @@ async function seeToNext(db: Db, options: Options, attempts: readonly Attempt[])
       where config.disabled_at is null
     ),
     moved as (
-      update deliveries d set bell_at = head.due_at + ${options.bellGraceSeconds} * interval '1 second'
+      update deliveries d set wakeup_at = head.due_at + ${options.wakeupGraceSeconds} * interval '1 second'
       from head where d.task_id = head.task_id and d.config_id = head.config_id and d.seq = head.seq
     ),
     claimed as (
@@ -191,15 +191,15 @@ async function seeToNext(db: Db, options: Options, attempts: readonly Attempt[])
       from head where c.task_id = head.task_id and c.id = head.config_id and head.taken
       returning c.task_id, c.id, c.fence
     ),
-    bell as (
+    wakeup as (
       insert into outbox (kind, task_id, config_id, due_at, claimed_until)
       select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from head where not taken
       returning id, task_id, config_id
     )
     select head.task_id, head.config_id, head.seq, head.attempt, head.merged_from, head.failures, head.due_at,
-      claimed.fence, bell.id as bell, ${configColumns('head')}
+      claimed.fence, wakeup.id as wakeup, ${configColumns('head')}
     from head
     left join claimed on claimed.task_id = head.task_id and claimed.id = head.config_id
-    left join bell on bell.task_id = head.task_id and bell.config_id = head.config_id`.execute(db);
+    left join wakeup on wakeup.task_id = head.task_id and wakeup.config_id = head.config_id`.execute(db);
   return rows;
 }

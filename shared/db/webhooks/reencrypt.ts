@@ -1,14 +1,14 @@
 /**
- * Sealing anew what was sealed with other keys, in batches. A row that changes meanwhile is left alone: whoever changed
- * it sealed with a key of now, or it is found by the next run.
+ * Sealing anew what was encrypted with other keys, in batches. A row that changes meanwhile is left alone: whoever changed
+ * it encrypted with a key of now, or it is found by the next run.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
-import { SealError, type Sealer } from '../../crypto/encryption.ts';
+import { DecryptionError, type Encryptor } from '../../crypto/encryption.ts';
 
 const batch = 200;
 
-/** Columns, and the column under whose name each was sealed (see ../webhooks/secrets.ts). */
+/** Columns, and the column under whose name each was encrypted (see ../webhooks/secrets.ts). */
 const columns = {
   token: 'token',
   auth_credentials: 'auth_credentials',
@@ -17,24 +17,24 @@ const columns = {
 } as const;
 const names = Object.keys(columns) as (keyof typeof columns)[];
 
-export interface Resealed {
-  resealed: number;
+export interface Reencrypted {
+  reencrypted: number;
   failed: { taskId: string; configId: string; problem: string }[];
 }
 
 type Row = { task_id: string; id: string } & Record<keyof typeof columns, string | null>;
 
-/** @param keyId the key with which the sealer seals */
-export async function resealSecrets(db: Db, sealer: Sealer, keyId: string): Promise<Resealed> {
-  const result: Resealed = { resealed: 0, failed: [] };
+/** @param keyId the key with which the encryptor encrypts */
+export async function reencryptSecrets(db: Db, encryptor: Encryptor, keyId: string): Promise<Reencrypted> {
+  const result: Reencrypted = { reencrypted: 0, failed: [] };
   let after = { task_id: '00000000-0000-0000-0000-000000000000', id: '' };
   for (;;) {
     const rows = await rowsOfOtherKeys(db, keyId, after);
     for (const row of rows) {
       try {
-        if (await resealRow(db, sealer, row)) result.resealed += 1;
+        if (await reencryptRow(db, encryptor, row)) result.reencrypted += 1;
       } catch (error) {
-        if (!(error instanceof SealError)) throw error;
+        if (!(error instanceof DecryptionError)) throw error;
         result.failed.push({ taskId: row.task_id, configId: row.id, problem: error.message });
       }
     }
@@ -59,16 +59,16 @@ async function rowsOfOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id'
   return rows;
 }
 
-async function resealRow(db: Db, sealer: Sealer, row: Row): Promise<boolean> {
+async function reencryptRow(db: Db, encryptor: Encryptor, row: Row): Promise<boolean> {
   const again = (name: keyof typeof columns) => {
     const place = { taskId: row.task_id, configId: row.id, column: columns[name] };
-    const sealed = row[name];
-    return sealed === null ? null : sealer.seal(sealer.open(sealed, place), place);
+    const encrypted = row[name];
+    return encrypted === null ? null : encryptor.encrypt(encryptor.decrypt(encrypted, place), place);
   };
-  const sealed = Object.fromEntries(names.map((name) => [name, again(name)]));
+  const encrypted = Object.fromEntries(names.map((name) => [name, again(name)]));
   const { numUpdatedRows } = await db
     .updateTable('webhook_configs')
-    .set(sealed)
+    .set(encrypted)
     .where('task_id', '=', row.task_id)
     .where('id', '=', row.id)
     .where((where) => where.and(names.map((name) => where(name, 'is not distinct from', row[name]))))

@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 
-export interface DeliveryNumbers {
+export interface DeliveryStats {
   pending: number;
   /** The age of the oldest delivery that waits for its receiver. */
   oldestPendingSeconds: number | null;
@@ -13,7 +13,7 @@ export interface DeliveryNumbers {
 
 const shownHosts = 50;
 
-export async function deliveryNumbers(db: Db, hours: number): Promise<DeliveryNumbers> {
+export async function readDeliveryStats(db: Db, hours: number): Promise<DeliveryStats> {
   const waiting = await sql<{ pending: number; oldest: number | null; disabled: number }>`
     select count(*)::int as pending, extract(epoch from now() - min(created_at))::int as oldest,
       (select count(*) from webhook_configs where disabled_at is not null)::int as disabled

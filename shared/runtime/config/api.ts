@@ -4,7 +4,7 @@ import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import { readAuth, type AuthConfig } from './auth.ts';
 import {
   readAgent,
-  readBells,
+  readOutbox,
   readCloudTasks,
   readCommon,
   readEncryptionKeys,
@@ -12,7 +12,7 @@ import {
   readWebhookGuard,
   readWebhookKeys,
   type AgentConfig,
-  type BellConfig,
+  type OutboxConfig,
   type CloudTasksConfig,
   type CommonConfig,
   type PubSubConfig,
@@ -22,7 +22,7 @@ import { loopback, readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 
-export interface ApiConfig extends CommonConfig, AgentConfig, BellConfig {
+export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
@@ -101,7 +101,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
       max: 31_536_000,
     }),
     bodyLimitBytes: reader.number('BODY_LIMIT_BYTES', 8 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
-    ...readBells(reader),
+    ...readOutbox(reader),
     auth,
     protocol: readProtocol(reader),
     limits: readLimits(reader),

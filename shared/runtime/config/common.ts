@@ -42,9 +42,9 @@ export interface AgentConfig {
   agentModule: string | undefined;
 }
 
-export interface BellConfig {
-  /** How long after its last bell a runnable task without a live lease is rung for again. */
-  bellGraceSeconds: number;
+export interface OutboxConfig {
+  /** How long after its last wakeup a runnable task without a live lease is rung for again. */
+  wakeupGraceSeconds: number;
   /** How often the relay and the reconciler look. */
   reconcileMs: number;
   /** How long an interrupted task waits for its caller before it fails. */
@@ -116,10 +116,10 @@ export function readCloudTasks(reader: EnvReader): CloudTasksConfig {
   };
 }
 
-export function readBells(reader: EnvReader): BellConfig {
+export function readOutbox(reader: EnvReader): OutboxConfig {
   const days = { min: 0, max: 3650, whole: false };
   return {
-    bellGraceSeconds: reader.number('BELL_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
+    wakeupGraceSeconds: reader.number('WAKEUP_GRACE_SECONDS', 10, { min: 1, max: 3600 }),
     interruptedExpirySeconds: 86_400 * reader.number('INTERRUPTED_EXPIRY_DAYS', 30, { ...days, min: 0.001 }),
     retentionSeconds: 86_400 * reader.number('RETENTION_DAYS', 90, days),
     reconcileMs: 1000 * reader.number('RECONCILE_SECONDS', 2, { min: 0.05, max: 3600, whole: false }),

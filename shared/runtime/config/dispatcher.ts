@@ -3,14 +3,14 @@ import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import { readCallers, type CallersConfig } from './callers.ts';
 import {
-  readBells,
+  readOutbox,
   readCloudTasks,
   readCommon,
   readEncryptionKeys,
   readPubSub,
   readWebhookGuard,
   readWebhookKeys,
-  type BellConfig,
+  type OutboxConfig,
   type CloudTasksConfig,
   type CommonConfig,
   type PubSubConfig,
@@ -20,7 +20,7 @@ import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 
-export interface DispatcherConfig extends CommonConfig, BellConfig {
+export interface DispatcherConfig extends CommonConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
@@ -75,7 +75,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     encryptionKeys: readEncryptionKeys(reader),
     callers: readCallers(reader),
     signing,
-    ...readBells(reader),
+    ...readOutbox(reader),
     webhook: {
       timeoutMs: 1000 * reader.number('WEBHOOK_TIMEOUT_SECONDS', 15, { min: 0.1, max: 60, whole: false }),
       leaseMarginSeconds: reader.number('WEBHOOK_LEASE_MARGIN_SECONDS', 15, { min: 1, max: 600 }),

@@ -3,12 +3,12 @@ import { hostname } from 'node:os';
 import { readPush, type PushConfig } from './callers.ts';
 import {
   readAgent,
-  readBells,
+  readOutbox,
   readCloudTasks,
   readCommon,
   readPubSub,
   type AgentConfig,
-  type BellConfig,
+  type OutboxConfig,
   type CloudTasksConfig,
   type CommonConfig,
   type PubSubConfig,
@@ -17,7 +17,7 @@ import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 
-export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
+export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
@@ -27,7 +27,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, BellConfig {
   files: FilesConfig;
   /** Named in leases and logs: the host and the process, unless set. */
   workerName: string;
-  /** Where bells come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
+  /** Where wakeups come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
   push: PushConfig | undefined;
   /** Turns at once in one process. */
   concurrency: number;
@@ -59,7 +59,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     database: readDatabase(reader),
     pubsub: readPubSub(reader),
     cloudTasks: readCloudTasks(reader),
-    ...readBells(reader),
+    ...readOutbox(reader),
     publicUrl: reader.optional('PUBLIC_URL') === undefined ? undefined : reader.url('PUBLIC_URL'),
     gemini: {
       apiKey: reader.optional('GOOGLE_API_KEY') ?? reader.optional('GEMINI_API_KEY'),

@@ -12,7 +12,7 @@ import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { securityOf } from '#services/api/auth/security.ts';
+import { toSecurity } from '#services/api/auth/security.ts';
 import { UnauthenticatedError } from '#services/api/auth/unauthenticated.ts';
 import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
 import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
@@ -233,12 +233,12 @@ test('the card names the schemes that are taken', () => {
       { issuer: 'https://two.example', audience, jwksUrl: 'https://two.example/k' },
     ]),
   };
-  const { securitySchemes, securityRequirements } = securityOf(authOf(env));
+  const { securitySchemes, securityRequirements } = toSecurity(authOf(env));
   assert.deepEqual(Object.keys(securitySchemes), ['apiKey', 'oidc', 'oidc2']);
   assert.match(JSON.stringify(securitySchemes['oidc']), /one\.example\/\.well-known\/openid-configuration/);
   assert.match(JSON.stringify(securitySchemes['oidc2']), /Bearer/);
   assert.deepEqual(securityRequirements[2], { schemes: { oidc2: { list: [] } } });
-  assert.deepEqual(securityOf(authOf({})), { securitySchemes: {}, securityRequirements: [] });
+  assert.deepEqual(toSecurity(authOf({})), { securitySchemes: {}, securityRequirements: [] });
 });
 
 test('each caller has a rate of its own, and callers without a name one for each address', async () => {

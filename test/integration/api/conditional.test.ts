@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { acceptTasks } from '#shared/db/tasks/accept.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
-import { readTask, taskVersionReader } from '#shared/db/tasks/read.ts';
+import { readTask, createVersionReader } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import {
   checkCondition,
-  entityTagOf,
+  toEntityTag,
   matchesEntityTag,
   waitPreference,
   type Condition,
@@ -65,7 +65,7 @@ test('conditional reads', async (t) => {
     await pool.end();
     await database.close();
   });
-  const options = { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 };
+  const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
   const caller = { tenant: 'red', owner: 'ada' };
   const user = { isAuthenticated: true, userName: 'ada' };
   const streams = new OpenStreams({ all: 10, perCaller: 1 });
@@ -74,7 +74,7 @@ test('conditional reads', async (t) => {
 
   async function newTask(): Promise<string> {
     const taskId = uuidv7();
-    await acceptTasks(
+    await createAccept(
       db,
       options,
     )({
@@ -98,7 +98,7 @@ test('conditional reads', async (t) => {
     return taskId;
   }
 
-  const readVersion = taskVersionReader(db);
+  const readVersion = createVersionReader(db);
 
   const cancel = (taskId: string) =>
     cancelTask(db, options, {
@@ -110,7 +110,7 @@ test('conditional reads', async (t) => {
   async function tagOf(taskId: string): Promise<string> {
     const snapshot = await readTask(db, caller, taskId);
     assert.ok(snapshot);
-    return entityTagOf(taskId, snapshot);
+    return toEntityTag(taskId, snapshot);
   }
 
   function check(taskId: string, ifNoneMatch: string | undefined, more: object = {}): Promise<Condition> {

@@ -15,7 +15,7 @@ import { createAdmission } from '#services/api/limits/admission.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
 import { createApp } from '#services/api/server.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { signalOf } from '#services/api/handler/caller.ts';
+import { getSignal } from '#services/api/handler/caller.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
 import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
@@ -335,7 +335,7 @@ test('extensions: required ones are insisted on, active ones are told', async (t
 test('a client that leaves ends its call, in every binding', async (t) => {
   const gone = new Map<string, PromiseWithResolvers<void>>();
   const leave = (id: string, context: ServerCallContext): void => {
-    signalOf(context).addEventListener('abort', () => gone.get(id)?.resolve());
+    getSignal(context).addEventListener('abort', () => gone.get(id)?.resolve());
   };
   const { bindings, grpcTarget } = await front(t, {
     getTask: ({ id }, context) => {
@@ -345,7 +345,7 @@ test('a client that leaves ends its call, in every binding', async (t) => {
     resubscribe: async function* ({ id }, context): AsyncGenerator<StreamResponse, void, undefined> {
       leave(id, context);
       yield { payload: { $case: 'task', value: task(id) } };
-      await once(signalOf(context), 'abort');
+      await once(getSignal(context), 'abort');
     },
   });
   for (const { name, stream } of bindings) {

@@ -3,19 +3,19 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, test } from 'node:test';
 import type { Pool } from 'pg';
-import { acceptTasks } from '#shared/db/tasks/accept.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
-import { claimTurns } from '#shared/db/turns/claim.ts';
-import { taskReader } from '#shared/db/tasks/cached-reader.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
+import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { readTask } from '#shared/db/tasks/read.ts';
-import { writeTurns, type TurnWrite } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type TurnWrite } from '#shared/db/turns/write.ts';
 import { addUsage, noUsage } from '#shared/domain/usage.ts';
 import { caller, newTask } from '../../support/database/new-task.ts';
 import { beforeStop, testDatabase, type TestDatabase } from '../../support/database/postgres.ts';
 
-const options = { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 };
-const messageOf = (text: string) =>
+const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
+const errorMessage = (text: string) =>
   JSON.stringify({ messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] });
 
 let database: TestDatabase;
@@ -36,16 +36,16 @@ beforeStop(async () => {
 });
 
 test('a task is read as it is after whatever happens to it, and held in between', async () => {
-  const read = taskReader(db);
+  const read = createCachedReader(db);
   const task = newTask();
-  await acceptTasks(db, options)(task);
+  await createAccept(db, options)(task);
   const { taskId } = task;
   const statusAt = new Date().toISOString();
-  const write = writeTurns(db, options);
+  const write = createTurnWriter(db, options);
   const followUp = {
     taskId,
     requestHash: 'r',
-    message: messageOf('more'),
+    message: errorMessage('more'),
     acceptedOutputModes: null,
     workingEvent: '{}',
     statusAt,
@@ -64,7 +64,7 @@ test('a task is read as it is after whatever happens to it, and held in between'
   let lease: Promise<TurnWrite['lease']>;
   const changes: (() => Promise<unknown>)[] = [
     () => {
-      const claim = claimTurns(db, { worker: 'w', leaseSeconds: 30, bellGraceSeconds: 10 });
+      const claim = createClaim(db, { worker: 'w', leaseSeconds: 30, wakeupGraceSeconds: 10 });
       lease = claim(taskId).then((claimed) => {
         if (claimed.kind !== 'claimed') assert.fail(claimed.kind);
         return claimed.lease;
@@ -75,7 +75,7 @@ test('a task is read as it is after whatever happens to it, and held in between'
       turn({ events: [{ kind: 'artifact', payload: chunk(false, 'one'), artifact: { artifactId: 'a' } }] }),
     () =>
       turn({ events: [{ kind: 'artifact', payload: chunk(true, 'two'), artifact: { artifactId: 'a' } }] }),
-    () => turn({ events: [{ kind: 'progress', payload: '{}', statusMessage: messageOf('so far') }] }),
+    () => turn({ events: [{ kind: 'progress', payload: '{}', statusMessage: errorMessage('so far') }] }),
     () =>
       turn({
         steps: [{ name: 's', occurrence: 0, position: 0, inputHash: null, output: '1', usage }],
@@ -125,9 +125,9 @@ test('a task is read as it is after whatever happens to it, and held in between'
 });
 
 test('a large task is not held', async () => {
-  const read = taskReader(db);
-  const task = newTask({ message: messageOf('x'.repeat(20_000)) });
-  await acceptTasks(db, options)(task);
+  const read = createCachedReader(db);
+  const task = newTask({ message: errorMessage('x'.repeat(20_000)) });
+  await createAccept(db, options)(task);
   const first = await read(caller, task.taskId);
   const second = await read(caller, task.taskId);
   assert.notEqual(first, second);

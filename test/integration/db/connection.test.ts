@@ -14,7 +14,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
-import { startTlsDoor } from '../../support/database/tls-proxy.ts';
+import { startTlsProxy } from '../../support/database/tls-proxy.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
   const options = { poolSize: 2, applicationName: 'test', onError: () => undefined };
@@ -52,7 +52,7 @@ test('TLS: required, verified by its authority, refused by another', { skip: !ha
   const other = makeCertificate(dir, 'somebody-else');
   const database = await testDatabase({ direct: true });
   t.after(() => database.close());
-  const url = await startTlsDoor(t, database.url, own);
+  const url = await startTlsProxy(t, database.url, own);
 
   const ca = readFileSync(own.certificate, 'utf8');
   const answers = async (address: DatabaseAddress): Promise<unknown> =>

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { checkTask, recordHistory } from '../../support/gate/history.ts';
-import { World, type DoorAct, type TimeAct, type WorkerAct } from '../../support/gate/world.ts';
+import { World, type ApiAct, type TimeAct, type WorkerAct } from '../../support/gate/world.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 
 const limitMs = 8_000;
@@ -45,12 +45,12 @@ const workerAct = fc.oneof(
   },
 ) as fc.Arbitrary<WorkerAct>;
 const hook = fc.constantFrom('all', 'state', 'end');
-const doorAct = fc.oneof(
+const apiAct = fc.oneof(
   { weight: 5, arbitrary: act('message', {}) },
   { weight: 1, arbitrary: act('cancel', {}) },
   { weight: 3, arbitrary: act('configure', { events: hook }) },
   { weight: 1, arbitrary: act('unconfigure', {}) },
-) as fc.Arbitrary<DoorAct>;
+) as fc.Arbitrary<ApiAct>;
 const timeAct = act('expire', {}) as fc.Arbitrary<TimeAct>;
 const programOf = <T>(one: fc.Arbitrary<T>, maxLength: number) =>
   fc.array(one, { minLength: Math.floor(maxLength / 3), maxLength, size: 'max' });
@@ -58,7 +58,7 @@ const programOf = <T>(one: fc.Arbitrary<T>, maxLength: number) =>
 const programs = fc.record({
   hooks: fc.array(fc.option(hook), { minLength: 1, maxLength: 2 }),
   workers: fc.array(programOf(workerAct, 12), { minLength: 3, maxLength: 3 }),
-  doors: fc.array(programOf(doorAct, 6), { minLength: 2, maxLength: 2 }),
+  doors: fc.array(programOf(apiAct, 6), { minLength: 2, maxLength: 2 }),
   time: programOf(timeAct, 8),
 });
 

@@ -2,20 +2,20 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { acceptTasks } from '#shared/db/tasks/accept.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { readEvents } from '#shared/db/events/read.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
-import { claimTurns } from '#shared/db/turns/claim.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
 import { extendLeases, heldLeases } from '#shared/db/turns/leases.ts';
 import { readTask } from '#shared/db/tasks/read.ts';
-import { writeTurns, type TurnEnd } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type TurnEnd } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
 import { caller, claimedTask, newTask } from '../../support/database/new-task.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 
-const options = { idempotencyWindowSeconds: 60, bellGraceSeconds: 10 };
+const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 
 test('the gate', async (t) => {
   const database = await testDatabase();
@@ -29,9 +29,9 @@ test('the gate', async (t) => {
     await pool.end();
     await database.close();
   });
-  const accept = acceptTasks(db, options);
-  const claim = claimTurns(db, { worker: 'w1', leaseSeconds: 30, bellGraceSeconds: 10 });
-  const write = writeTurns(db, options);
+  const accept = createAccept(db, options);
+  const claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10 });
+  const write = createTurnWriter(db, options);
 
   const claimed = () => claimedTask(db);
 
@@ -101,12 +101,12 @@ test('the gate', async (t) => {
 
   await t.test('a hundred simultaneous sends of one message make one task', async () => {
     const messageId = randomUUID();
-    // Of several processes: each has a combiner of its own.
-    const doors = Array.from({ length: 5 }, () => acceptTasks(db, options));
+    // Of several processes: each has a batcher of its own.
+    const doors = Array.from({ length: 5 }, () => createAccept(db, options));
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, index) => doors[index % 5]!(newTask({ messageId }))),
     );
-    assert.equal(answers.filter((bells) => bells !== undefined).length, 1);
+    assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
   });
 
   await t.test('an expired send is replaced, by one of many', async () => {
@@ -116,16 +116,16 @@ test('the gate', async (t) => {
       messageId,
     ]);
     const answers = await Promise.all(
-      Array.from({ length: 20 }, () => acceptTasks(db, options)(newTask({ messageId }))),
+      Array.from({ length: 20 }, () => createAccept(db, options)(newTask({ messageId }))),
     );
-    assert.equal(answers.filter((bells) => bells !== undefined).length, 1);
+    assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
   });
 
   await t.test('of many claims one wins; the others find the task leased', async () => {
     const task = newTask();
     await accept(task);
     const claims = Array.from({ length: 20 }, (_, index) =>
-      claimTurns(db, { worker: `w${index}`, leaseSeconds: 30, bellGraceSeconds: 10 })(task.taskId),
+      createClaim(db, { worker: `w${index}`, leaseSeconds: 30, wakeupGraceSeconds: 10 })(task.taskId),
     );
     const kinds = (await Promise.all(claims)).map((result) => result.kind);
     assert.equal(kinds.filter((kind) => kind === 'claimed').length, 1);

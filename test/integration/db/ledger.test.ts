@@ -1,10 +1,10 @@
 /** The ledger on a real PostgreSQL: every call of a model that is recorded is counted, and once. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { claimTurns } from '#shared/db/turns/claim.ts';
-import { readLedger, removeLedgerOf, spentTodayReader } from '#shared/db/models/ledger.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
+import { readLedger, deleteLedgerOfOwner, createSpendReader } from '#shared/db/models/ledger.ts';
 import { readTask } from '#shared/db/tasks/read.ts';
-import { writeTurns, type NewStep } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
 import { usage } from '#services/admin/usage.ts';
@@ -16,8 +16,8 @@ const database = await testDatabase();
 const db = connect(database.url);
 beforeStop(() => db.destroy().then(() => database.close()));
 
-const write = writeTurns(db, { bellGraceSeconds: 10 });
-const spentToday = spentTodayReader(db);
+const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
+const spentToday = createSpendReader(db);
 const today = new Date().toISOString().slice(0, 10);
 const ever = { since: '2000-01-01', until: '2999-12-31' };
 
@@ -63,7 +63,9 @@ test('a step is counted when it is first recorded: repeats, zombies and steps wi
     [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
   });
   await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
-  const again = await claimTurns(db, { worker: 'w2', leaseSeconds: 30, bellGraceSeconds: 10 })(lease.taskId);
+  const again = await createClaim(db, { worker: 'w2', leaseSeconds: 30, wakeupGraceSeconds: 10 })(
+    lease.taskId,
+  );
   if (again.kind !== 'claimed') assert.fail(again.kind);
   assert.deepEqual(again.stored.usage, taskUsage);
 });
@@ -73,7 +75,7 @@ test('two workers and many owners at once: sets that touch the same rows add up 
   const tasks = await Promise.all(
     Array.from({ length: 40 }, (_, index) => claimedTask(db, { owner: owners[index % 4] ?? '' })),
   );
-  const other = writeTurns(db, { bellGraceSeconds: 10 });
+  const other = createTurnWriter(db, { wakeupGraceSeconds: 10 });
   await Promise.all(
     tasks.flatMap(({ lease }, index) => {
       const writeOne = index % 2 === 0 ? write : other;
@@ -110,7 +112,7 @@ test('by day; without a price; of a tenant; and forgotten with its owner', async
   assert.deepEqual(await spentToday({ tenant: 't', owner: 'ada' }), { tokens: 135, cost: 0 });
   assert.equal((await readLedger(db, ['model'], { ...ever, tenant: 't' }))[0]?.unpriced, 2);
   assert.deepEqual(await spentToday(caller), { tokens: 0, cost: 0 }, 'the same name in another tenant');
-  await removeLedgerOf(db, { tenant: 't', owner: 'ada' });
+  await deleteLedgerOfOwner(db, { tenant: 't', owner: 'ada' });
   assert.deepEqual(await readLedger(db, ['owner'], { ...ever, tenant: 't' }), []);
 });
 

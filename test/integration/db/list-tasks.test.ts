@@ -4,7 +4,7 @@ import { before, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { listTasks, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
-import { removeTasksOf } from '#shared/db/tasks/retention.ts';
+import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
@@ -64,7 +64,7 @@ before(async () => {
          order by md5(id::text)
          returning id
        )
-       insert into gates (task_id, last_event, bell_at) select id, 1, now() from made`,
+       insert into gates (task_id, last_event, wakeup_at) select id, 1, now() from made`,
       [owner, ...[ids, column('contextId'), column('state'), column('statusAt'), column('hidden')].map(of)],
     );
   }
@@ -159,7 +159,7 @@ test('the list of an owner who has few reads nothing of those who have many', as
 });
 
 test('the removal of what an owner has finds tasks of every state, and hidden ones, of that owner alone', async () => {
-  const removed = await removeTasksOf(db, { tenant: '', owner: 'bob' }, 2 * count);
+  const removed = await deleteTasksOfOwner(db, { tenant: '', owner: 'bob' }, 2 * count);
   assert.equal(removed, count);
   const { rows } = await pool.query('select count(*)::int as left from tasks where owner = $1', ['alice']);
   assert.equal(rows[0]?.left, count);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { startBellLoops } from '#shared/outbox/loops.ts';
+import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { claimDeliveries } from '#shared/db/webhooks/claim.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -16,11 +16,11 @@ const db = await openTestDatabase();
 /** What the tests before have left is not overdue in the next, however long they took. */
 beforeEach(async () => {
   await db.deleteFrom('outbox').execute();
-  await sql`update gates set bell_at = now() + interval '1 hour'`.execute(db);
-  await sql`update deliveries set bell_at = now() + interval '1 hour'`.execute(db);
+  await sql`update gates set wakeup_at = now() + interval '1 hour'`.execute(db);
+  await sql`update deliveries set wakeup_at = now() + interval '1 hour'`.execute(db);
 });
 
-const outbox = async (taskId: string) =>
+const outboxKinds = async (taskId: string) =>
   (await db.selectFrom('outbox').select('kind').where('task_id', '=', taskId).execute()).map(
     ({ kind }) => kind,
   );
@@ -28,59 +28,59 @@ const outbox = async (taskId: string) =>
 const keepClaims = (taskId: string) =>
   sql`update outbox set claimed_until = claimed_until + interval '1 minute'
     where task_id = ${taskId} and claimed_until > due_at`.execute(db);
-/** As if so much time had passed since the bells were written. */
+/** As if so much time had passed since the wakeups were written. */
 const unclaim = (taskId: string) =>
   sql`update outbox set claimed_until = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
-const loseBells = (taskId: string) => sql`delete from outbox where task_id = ${taskId}`.execute(db);
+const loseWakeups = (taskId: string) => sql`delete from outbox where task_id = ${taskId}`.execute(db);
 const graceOver = async (taskId: string) => {
-  await sql`update gates set bell_at = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
-  await sql`update deliveries set bell_at = now() - interval '1 second' where task_id = ${taskId}`.execute(
+  await sql`update gates set wakeup_at = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
+  await sql`update deliveries set wakeup_at = now() - interval '1 second' where task_id = ${taskId}`.execute(
     db,
   );
 };
 
 test('the relay rings what its writer did not, once its claim is over', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { app, turnBells, ringer } = await startDispatchers(t, db, 1);
+  const { app, turnWakeups, outbox } = await startDispatchers(t, db, 1);
   const pass = () => app.inject({ method: 'POST', url: '/reconcile' });
   const task = await startTask(db, undefined, webhookTo(receiver.url));
   await keepClaims(task.taskId);
-  assert.deepEqual((await outbox(task.taskId)).toSorted(), ['delivery', 'turn']);
+  assert.deepEqual((await outboxKinds(task.taskId)).toSorted(), ['delivery', 'turn']);
   assert.equal((await pass()).statusCode, 204);
-  assert.deepEqual(turnBells, []);
+  assert.deepEqual(turnWakeups, []);
   await unclaim(task.taskId);
   await pass();
   await receiver.count(1);
-  assert.deepEqual(turnBells, [{ taskId: task.taskId, turn: 1 }]);
-  await ringer.idle();
-  assert.deepEqual(await outbox(task.taskId), []);
+  assert.deepEqual(turnWakeups, [{ taskId: task.taskId, turn: 1 }]);
+  await outbox.idle();
+  assert.deepEqual(await outboxKinds(task.taskId), []);
 });
 
 test(
-  'the reconciler rings for work whose bells were lost, and once for each grace',
+  'the reconciler rings for work whose wakeups were lost, and once for each grace',
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { app, turnBells } = await startDispatchers(t, db, 1);
+    const { app, turnWakeups } = await startDispatchers(t, db, 1);
     const pass = () => app.inject({ method: 'POST', url: '/reconcile', payload: 'anything' });
     const task = await startTask(db, undefined, webhookTo(receiver.url));
     const quiet = await startTask(db, undefined, webhookTo(receiver.url));
     await task.claim();
-    await loseBells(task.taskId);
-    await loseBells(quiet.taskId);
+    await loseWakeups(task.taskId);
+    await loseWakeups(quiet.taskId);
     await graceOver(task.taskId);
     await pass();
     await receiver.count(2);
     assert.deepEqual(receiver.events(), [1, 2]);
-    assert.deepEqual(turnBells, [], 'a turn with a live lease needs no bell');
+    assert.deepEqual(turnWakeups, [], 'a turn with a live lease needs no wakeup');
     await sql`update gates set lease_until = now() - interval '1 second' where task_id = ${task.taskId}`.execute(
       db,
     );
     await graceOver(task.taskId);
     await Promise.all([pass(), pass(), pass()]);
-    assert.deepEqual(turnBells, [{ taskId: task.taskId, turn: 1 }]);
+    assert.deepEqual(turnWakeups, [{ taskId: task.taskId, turn: 1 }]);
     await pass();
-    assert.equal(turnBells.length, 1);
+    assert.equal(turnWakeups.length, 1);
   },
 );
 
@@ -91,11 +91,11 @@ test('a dispatcher that dies in an attempt is replaced when its lease is over', 
   const task = await startTask(db, undefined, webhookTo(receiver.url));
   const claimed = await claimDeliveries(db, { leaseSeconds: 60 })({ taskId: task.taskId, configId: 'hook' });
   assert.equal(claimed.kind, 'claimed');
-  await loseBells(task.taskId);
+  await loseWakeups(task.taskId);
   await graceOver(task.taskId);
   await pass();
   const { rows } = await sql<{ later: boolean }>`
-    select bell_at > now() + interval '60 seconds' as later from deliveries where task_id = ${task.taskId}`.execute(
+    select wakeup_at > now() + interval '60 seconds' as later from deliveries where task_id = ${task.taskId}`.execute(
     db,
   );
   assert.deepEqual(rows, [{ later: true }]);
@@ -118,7 +118,7 @@ test(
     const tasks = [];
     for (let index = 0; index < 3; index++) {
       const task = await startTask(db, undefined, webhookTo(receiver.url));
-      await loseBells(task.taskId);
+      await loseWakeups(task.taskId);
       await graceOver(task.taskId);
       tasks.push(task.taskId);
     }
@@ -131,7 +131,11 @@ test(
     await pass();
     const deliveries = await db
       .selectFrom('deliveries')
-      .select(['task_id', 'state', sql<number>`extract(epoch from bell_at - now())::float8`.as('in_seconds')])
+      .select([
+        'task_id',
+        'state',
+        sql<number>`extract(epoch from wakeup_at - now())::float8`.as('in_seconds'),
+      ])
       .where('task_id', 'in', tasks)
       .execute();
     const of = (taskId: string) => deliveries.find((row) => row.task_id === taskId)!;
@@ -144,7 +148,7 @@ test(
 );
 
 test('the loops outlive a database that is away, and stop when asked', { timeout }, async (t) => {
-  const { ringer, turnBells } = await startDispatchers(t, db, 1);
+  const { outbox, turnWakeups } = await startDispatchers(t, db, 1);
   const task = await startTask(db, undefined);
   let away = true;
   const failing = new Proxy(db, {
@@ -154,44 +158,44 @@ test('the loops outlive a database that is away, and stop when asked', { timeout
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
-  const loops = startBellLoops({
+  const loops = startOutboxLoops({
     db: failing,
-    ringer,
-    config: { bellGraceSeconds: 10, reconcileMs: 10, interruptedExpirySeconds: 3600, retentionSeconds: 0 },
+    outbox,
+    config: { wakeupGraceSeconds: 10, reconcileMs: 10, interruptedExpirySeconds: 3600, retentionSeconds: 0 },
     log,
   });
   t.after(() => loops.close());
   await unclaim(task.taskId);
   await graceOver(task.taskId);
   await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual(turnBells, []);
+  assert.deepEqual(turnWakeups, []);
   away = false;
-  await until(() => turnBells.length === 2);
+  await until(() => turnWakeups.length === 2);
   await loops.close();
   await loops.close();
   await graceOver(task.taskId);
-  assert.deepEqual(turnBells, [
+  assert.deepEqual(turnWakeups, [
     { taskId: task.taskId, turn: 1 },
     { taskId: task.taskId, turn: 1 },
   ]);
 });
 
 test(
-  'a bell that is rung twice wakes the dispatcher once, and one in the future then',
+  'a wakeup that is rung twice wakes the dispatcher once, and one in the future then',
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
     const { config } = await startDispatchers(t, db, 1);
     const scheduler = createDeliveryScheduler({ ...config, dispatcherUrl: receiver.url });
     t.after(() => scheduler.close());
-    const bell = { id: '1', taskId: 'task', configId: 'hook' };
-    await scheduler.scheduleDelivery({ ...bell, dueAt: new Date() });
+    const wakeup = { id: '1', taskId: 'task', configId: 'hook' };
+    await scheduler.scheduleDelivery({ ...wakeup, dueAt: new Date() });
     await receiver.count(1);
     const due = performance.now() + 300;
     const dueAt = new Date(Date.now() + 300);
-    await scheduler.scheduleDelivery({ ...bell, id: '2', dueAt });
-    await scheduler.scheduleDelivery({ ...bell, id: '2', dueAt: new Date() });
-    await scheduler.scheduleDelivery({ ...bell, id: '3', dueAt: new Date(Date.now() + 40 * 86_400_000) });
+    await scheduler.scheduleDelivery({ ...wakeup, id: '2', dueAt });
+    await scheduler.scheduleDelivery({ ...wakeup, id: '2', dueAt: new Date() });
+    await scheduler.scheduleDelivery({ ...wakeup, id: '3', dueAt: new Date(Date.now() + 40 * 86_400_000) });
     await receiver.count(2);
     assert.ok(receiver.received[1]!.at >= due - 1);
     for (const { path, method, body, headers } of receiver.received) {

@@ -8,11 +8,11 @@ import { test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { LeaseLostError } from '#shared/domain/errors.ts';
-import { claimTurns } from '#shared/db/turns/claim.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
-import { taskReader } from '#shared/db/tasks/cached-reader.ts';
-import { taskVersionReader } from '#shared/db/tasks/read.ts';
-import { writeTurns } from '#shared/db/turns/write.ts';
+import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
+import { createVersionReader } from '#shared/db/tasks/read.ts';
+import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 
 interface Plan {
@@ -38,11 +38,14 @@ test('prepared statements find tasks by their ids, however few there are when th
     await database.close();
   });
   const [caller, taskId] = [{ tenant: '', owner: 'ada' }, randomUUID()];
-  const options = { bellGraceSeconds: 10 };
-  await taskReader(db)(caller, taskId);
-  await taskVersionReader(db)(caller, taskId);
-  await claimTurns(db, { worker: 'w', leaseSeconds: 30, ...options })(taskId);
-  await assert.rejects(writeTurns(db, options)({ lease: { taskId, turn: 1, fence: 1 } }), LeaseLostError);
+  const options = { wakeupGraceSeconds: 10 };
+  await createCachedReader(db)(caller, taskId);
+  await createVersionReader(db)(caller, taskId);
+  await createClaim(db, { worker: 'w', leaseSeconds: 30, ...options })(taskId);
+  await assert.rejects(
+    createTurnWriter(db, options)({ lease: { taskId, turn: 1, fence: 1 } }),
+    LeaseLostError,
+  );
   const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
   assert.equal(prepared.size, 4);
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { sql } from 'kysely';
-import { modelQuotas, type ModelCall, type QuotaAnswer } from '#shared/db/models/quotas.ts';
+import { createModelQuotas, type ModelCall, type QuotaAnswer } from '#shared/db/models/quotas.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
 import { connect } from '../../support/webhooks/webhooks.ts';
@@ -11,7 +11,7 @@ import { connect } from '../../support/webhooks/webhooks.ts';
 const database = await testDatabase();
 const db = connect(database.url);
 beforeStop(() => db.destroy().then(() => database.close()));
-const quotas = modelQuotas(db);
+const quotas = createModelQuotas(db);
 
 const perSecond = 10;
 /** Each test has a model of its own. */
@@ -94,7 +94,7 @@ async function paidAt(model: string): Promise<number> {
 test('workers share one quota: what each is granted, all have paid', async () => {
   const call = callsOf();
   const others = Array.from({ length: 3 }, () => connect(database.url));
-  const workers = [quotas, ...others.map((other) => modelQuotas(other))];
+  const workers = [quotas, ...others.map((other) => createModelQuotas(other))];
   await quotas.take(call());
   const before = await paidAt(call().model);
   await Promise.all(
@@ -229,7 +229,7 @@ for (const limits of [{}, { requestsPerMinute: 60 * perSecond }]) {
 test('many models in one set, from two workers that name them in other orders', async () => {
   const calls = Array.from({ length: 6 }, () => callsOf());
   const other = connect(database.url);
-  const workers = [quotas, modelQuotas(other)];
+  const workers = [quotas, createModelQuotas(other)];
   const rounds = Array.from({ length: 30 }, (_, round) =>
     workers.map((worker, at) =>
       Promise.all(

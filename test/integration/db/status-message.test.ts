@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readTask } from '#shared/db/tasks/read.ts';
-import { writeTurns, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
 import { caller, claimedTask } from '../../support/database/new-task.ts';
 import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
 
@@ -25,7 +25,7 @@ const end = (text: string | null): TurnEnd => ({
 
 test('the message of the status is that of the last progress, and of the end', async () => {
   const db = await openTestDatabase();
-  const write = writeTurns(db, { bellGraceSeconds: 10 });
+  const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
   const shown = async (taskId: string) =>
     (await readTask(db, caller, taskId))?.task.status.message?.messageId ?? null;
   const answers = async () =>

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test, type TestContext } from 'node:test';
-import { createSealer, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
-import { makeSigningSecret, openSecrets, sealSecrets } from '#shared/webhooks/secrets.ts';
+import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
@@ -32,7 +32,7 @@ test('commands are listed, and an unknown one is no success', { timeout }, async
     const { code, output } = await admin(t, {}, ...args);
     assert.equal(code, 2);
     assert.match(output, /webhooks .*failure rates/);
-    assert.match(output, /reseal .*first of ENCRYPTION_KEYS/);
+    assert.match(output, /reencrypt .*first of ENCRYPTION_KEYS/);
   }
 });
 
@@ -40,10 +40,10 @@ test('webhooks: what waits, and which hosts fail', { timeout }, async (t) => {
   const { db, url } = await database(t);
   const [good, bad] = [await startReceiver(t), await startReceiver(t)];
   bad.answerBy(() => 500);
-  const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.01, 100] });
-  const one = await startTask(db, ringer, webhookTo(good.url));
+  const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.01, 100] });
+  const one = await startTask(db, outbox, webhookTo(good.url));
   await one.claim();
-  const other = await startTask(db, ringer, webhookTo(bad.url));
+  const other = await startTask(db, outbox, webhookTo(bad.url));
   await good.count(2);
   await bad.count(2);
   await db
@@ -71,14 +71,14 @@ test('webhooks: what waits, and which hosts fail', { timeout }, async (t) => {
 });
 
 test(
-  'reseal: everything is sealed with the first key, what cannot be opened is told',
+  'reencrypt: everything is encrypted with the first key, what cannot be opened is told',
   { timeout },
   async (t) => {
     const { db, url } = await database(t);
     const key = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
     const [old, next] = [key('old'), key('next')];
-    const before = createSealer(parseEncryptionKeys(old).keys);
-    const after = createSealer(parseEncryptionKeys(next).keys);
+    const before = createEncryptor(parseEncryptionKeys(old).keys);
+    const after = createEncryptor(parseEncryptionKeys(next).keys);
     const secrets = {
       token: 't',
       authScheme: 'Bearer',
@@ -87,38 +87,38 @@ test(
     };
     const hook = webhookTo('https://example.com/', secrets);
     const { taskId } = await startTask(db, undefined);
-    const put = (id: string, sealer: typeof before) =>
+    const put = (id: string, encryptor: typeof before) =>
       putWebhookConfig(
         db,
-        { bellGraceSeconds: 1 },
+        { wakeupGraceSeconds: 1 },
         caller,
         taskId,
-        sealSecrets(sealer, taskId, { ...hook, id }),
+        encryptSecrets(encryptor, taskId, { ...hook, id }),
       );
     await put('a', before);
     await put('b', after);
-    await put('c', createSealer(parseEncryptionKeys(key('lost')).keys));
+    await put('c', createEncryptor(parseEncryptionKeys(key('lost')).keys));
     await putWebhookConfig(
       db,
-      { bellGraceSeconds: 1 },
+      { wakeupGraceSeconds: 1 },
       caller,
       taskId,
       webhookTo('https://example.com/', { id: 'd' }),
     );
     const newer = makeSigningSecret();
     const place = { taskId, configId: 'a', column: 'signing_secret' };
-    const overlap = { sealed: before.seal(newer, place), overlapSeconds: 60 };
+    const overlap = { encrypted: before.encrypt(newer, place), overlapSeconds: 60 };
     await setSigningSecret(db, caller, { taskId, configId: 'a' }, overlap);
 
     const env = { DATABASE_URL: url, ENCRYPTION_KEYS: `${next},${old}` };
-    const { code, output } = await admin(t, env, 'reseal');
-    assert.match(output, /1 webhooks were sealed with the key "next"/);
+    const { code, output } = await admin(t, env, 'reencrypt');
+    assert.match(output, /1 webhooks were encrypted with the key "next"/);
     assert.equal(code, 1);
     assert.match(output, new RegExp(`1 could not be opened.*\\n  ${taskId} c: .*"lost"`));
 
     const rows = await db.selectFrom('webhook_configs').selectAll().orderBy('id').execute();
     for (const row of rows.slice(0, 2)) {
-      const opened = openSecrets(after, taskId, {
+      const opened = decryptSecrets(after, taskId, {
         id: row.id,
         token: row.token,
         authCredentials: row.auth_credentials,
@@ -131,15 +131,15 @@ test(
       assert.equal(opened.signingSecret, rotated ? newer : secrets.signingSecret);
       assert.equal(opened.previousSecret, rotated ? secrets.signingSecret : null);
     }
-    assert.match((await admin(t, env, 'reseal')).output, /0 webhooks were sealed/);
+    assert.match((await admin(t, env, 'reencrypt')).output, /0 webhooks were encrypted/);
   },
 );
 
 test('delete-owner: removes all that a caller has, and nothing of others', { timeout }, async (t) => {
   const { db, url } = await database(t);
-  const { ringer } = await startDispatchers(t, db, 1);
-  const mine = await startTask(db, ringer);
-  const other = await startTask(db, ringer);
+  const { outbox } = await startDispatchers(t, db, 1);
+  const mine = await startTask(db, outbox);
+  const other = await startTask(db, outbox);
   await db.updateTable('tasks').set({ owner: 'eve' }).where('id', '=', other.taskId).execute();
   const env = { DATABASE_URL: url };
   assert.equal((await admin(t, env, 'delete-owner', caller.owner)).code, 1, 'not without --yes');

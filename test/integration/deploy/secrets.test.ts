@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { createSealer, encryptionKeysOf, SealError } from '#shared/crypto/encryption.ts';
+import { createEncryptor, requireEncryptionKeys, DecryptionError } from '#shared/crypto/encryption.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -20,7 +20,7 @@ test('without a secret in it, the environment is taken as it is', async () => {
 });
 
 test(
-  'keys are renewed while the service runs: what was sealed before still opens',
+  'keys are renewed while the service runs: what was encrypted before still opens',
   { timeout: 60_000 },
   async (t) => {
     const manager = await startSecretManager(t);
@@ -36,8 +36,8 @@ test(
     assert.equal(secrets.env['ENCRYPTION_KEYS'], one);
     assert.equal(secrets.env['OTHER'], 'as it is');
 
-    const sealer = createSealer(encryptionKeysOf(one));
-    const before = sealer.seal('a token', place);
+    const encryptor = createEncryptor(requireEncryptionKeys(one));
+    const before = encryptor.encrypt('a token', place);
     const said: string[] = [];
     let changed = Promise.withResolvers<void>();
     let warned = Promise.withResolvers<void>();
@@ -49,15 +49,15 @@ test(
       },
     } as unknown as Logger;
     secrets.watch('ENCRYPTION_KEYS', log, (text) => {
-      sealer.useKeys(encryptionKeysOf(text));
+      encryptor.useKeys(requireEncryptionKeys(text));
       changed.resolve();
     });
     secrets.watch('OTHER', log, () => assert.fail('it is no secret'));
 
     manager.set(name, `${two},${one}`);
     await changed.promise;
-    assert.equal(sealer.open(before, place), 'a token');
-    assert.match(sealer.seal('a token', place), /^1\.two\./);
+    assert.equal(encryptor.decrypt(before, place), 'a token');
+    assert.match(encryptor.encrypt('a token', place), /^1\.two\./);
 
     // A version that is no key, and then no right to read: both are told of, and the keys stay.
     changed = Promise.withResolvers();
@@ -66,11 +66,11 @@ test(
     warned = Promise.withResolvers();
     manager.set(name, undefined);
     await warned.promise;
-    assert.equal(sealer.open(before, place), 'a token');
+    assert.equal(encryptor.decrypt(before, place), 'a token');
 
     manager.set(name, two);
     await changed.promise;
-    assert.throws(() => sealer.open(before, place), SealError);
+    assert.throws(() => encryptor.decrypt(before, place), DecryptionError);
     assert.ok(said.length >= 4);
     for (const secret of [one, two, 'too-short']) {
       assert.ok(!said.some((line) => line.includes(secret.split(':').at(-1)!)), 'a secret stands in the log');

@@ -21,21 +21,21 @@ const draw: Tool = {
 
 let offline: OfflineModel;
 let asked: GenerateRequest[];
-let brain: (request: GenerateRequest) => Reply | Promise<Reply>;
+let responder: (request: GenerateRequest) => Reply | Promise<Reply>;
 
 before(async () => {
   offline = await startOfflineModel({
     port: 0,
-    brain: (request) => {
+    responder: (request) => {
       asked.push(request);
-      return brain(request);
+      return responder(request);
     },
   });
 });
 beforeEach(() => {
   offline.reset();
   asked = [];
-  brain = think;
+  responder = think;
 });
 after(() => offline.close());
 
@@ -73,7 +73,7 @@ test('files that a tool returns go to the model within the response, and to the 
 
 test('a caller who accepts no images is told of them, one who takes no JSON gets it as text', async () => {
   const picture = { inlineData: { mimeType: 'image/png', data: 'aGk=' } };
-  brain = () => ({ pieces: [{ text: 'Look: ' }, picture] });
+  responder = () => ({ pieces: [{ text: 'Look: ' }, picture] });
   const answerTo = async (acceptedOutputModes: string[], more: JsonObject = {}) => {
     const turn = new MemoryTurn({
       message: 'a',
@@ -94,7 +94,7 @@ test('a caller who accepts no images is told of them, one who takes no JSON gets
       metadata: { leftOut: 'image/png' },
     },
   ]);
-  brain = () => ({ pieces: [{ text: '{"a":1}' }] });
+  responder = () => ({ pieces: [{ text: '{"a":1}' }] });
   const responseSchema = { type: 'object' };
   assert.deepEqual(await answerTo(['application/json'], { responseSchema }), [
     { data: { a: 1 }, mediaType: 'application/json' },

@@ -63,7 +63,7 @@ function agentWith(...tools: Tool[]): Agent {
 before(async () => {
   offline = await startOfflineModel({
     port: 0,
-    brain(request) {
+    responder(request) {
       asked.push(request);
       return think(request);
     },
@@ -77,7 +77,7 @@ beforeEach(() => {
 });
 after(() => offline.close());
 
-function messageOf(outcome: TurnOutcome): string {
+function errorMessage(outcome: TurnOutcome): string {
   assert.ok('state' in outcome && typeof outcome.message === 'string', JSON.stringify(outcome));
   return outcome.message;
 }
@@ -248,7 +248,7 @@ test("Gemini's own tools by name; what they made becomes parts and metadata of t
   const seen: GenerateRequest[] = [];
   const model = await startOfflineModel({
     port: 0,
-    brain(request) {
+    responder(request) {
       seen.push(request);
       return {
         pieces: [
@@ -415,7 +415,7 @@ test('blocked, unsafe, empty, malformed: failed with the reason', async () => {
     const before = offline.log().length;
     const outcome = await agent.run(turn);
     assert.ok('state' in outcome && outcome.state === 'TASK_STATE_FAILED', JSON.stringify(outcome));
-    assert.match(messageOf(outcome), message);
+    assert.match(errorMessage(outcome), message);
     assert.equal(offline.log().length - before, calls);
     assert.doesNotMatch(turn.textOfArtifact('answer') ?? '', /something bad/);
   }
@@ -436,7 +436,7 @@ test('MAX_TOKENS: what there is stays, marked as cut; nothing at all fails', asy
   const turn = new MemoryTurn({ message: 'long', definition });
   const outcome = await agent.run(turn);
   assert.ok('state' in outcome && outcome.state === 'TASK_STATE_COMPLETED');
-  assert.match(messageOf(outcome), /cut at the limit/);
+  assert.match(errorMessage(outcome), /cut at the limit/);
   assert.equal(turn.textOfArtifact('answer'), 'a long story');
   assert.deepEqual(turn.artifacts[0]?.metadata, { truncated: true, finishReason: 'MAX_TOKENS' });
   const none = await agent.run(new MemoryTurn({ message: 'none', definition }));
@@ -466,7 +466,7 @@ test(
         new MemoryTurn({ message: text, definition: { ...definition, limits } }),
       );
       assert.ok('state' in outcome && outcome.state === 'TASK_STATE_FAILED');
-      assert.match(messageOf(outcome), message);
+      assert.match(errorMessage(outcome), message);
     }
     await until(() => offline.log().at(-1)?.aborted === true);
   },

@@ -47,7 +47,7 @@ const server = createServer((request, response) => {
 before(async () => {
   offline = await startOfflineModel({
     port: 0,
-    brain: (request) => {
+    responder: (request) => {
       asked.push(request);
       return think(request);
     },

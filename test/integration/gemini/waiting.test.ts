@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import type { Content } from '@google/genai';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
-import { totalOf } from '#shared/domain/usage.ts';
+import { totalTokens } from '#shared/domain/usage.ts';
 import { call, say, type Reply } from '#services/local/offline-model/reply.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import type { TurnOutcome } from '#services/worker/agent/agent.ts';
@@ -21,7 +21,7 @@ let hasCredentials = true;
 
 const offline = await startOfflineModel({
   port: 0,
-  brain({ contents }) {
+  responder({ contents }) {
     asked.push(contents);
     return replies.shift() ?? say('done');
   },
@@ -74,7 +74,7 @@ function withText(text: string, reply: Reply): Reply {
   return { ...reply, pieces: [{ text }, ...reply.pieces] };
 }
 
-function messageOf(outcome: TurnOutcome): string {
+function errorMessage(outcome: TurnOutcome): string {
   assert.ok('state' in outcome);
   const { message = '' } = outcome;
   return typeof message === 'string' ? message : (message[0]?.text ?? '');
@@ -135,7 +135,7 @@ test('questions, tools between them: every turn goes on with the conversation as
 test('ask_user beside other calls: they run, and their results wait with the question', async () => {
   replies = [call([{ name: 'look', args: {} }, ask('Why?'), { name: 'nothing', args: {} }, ask('And how?')])];
   const first = new MemoryTurn({ message: 'go', definition });
-  assert.equal(messageOf(await agent.run(first)), 'Why?\n\nAnd how?');
+  assert.equal(errorMessage(await agent.run(first)), 'Why?\n\nAnd how?');
   await agent.run(first.next('Because.'));
   assert.deepEqual(called, ['look {}']);
   assert.deepEqual(responsesIn(asked[1]?.[2]), [
@@ -151,16 +151,16 @@ test('tokens and cost count over all turns of a task, and are recorded with each
   for (const limits of [{ tokens: 40 }, { cost: 0.04 }]) {
     replies = [call([ask('Which city?')]), call([{ name: 'look', args: {} }])];
     const first = new MemoryTurn({ message: 'book', definition: { ...priced, limits } });
-    assert.equal(messageOf(await agent.run(first)), 'Which city?');
+    assert.equal(errorMessage(await agent.run(first)), 'Which city?');
     const step = first.steps.get('model#1')!;
     const usage = step.options.usage?.(JSON.parse(step.result) as JsonObject);
-    const tokens = usage === undefined ? 0 : totalOf(usage.tokens);
+    const tokens = usage === undefined ? 0 : totalTokens(usage.tokens);
     assert.ok(tokens > 5 && tokens < 40, `${tokens}`);
     assert.equal(usage?.cost, tokens / 1000);
     assert.equal(usage.model, 'gemini-3.8-flash');
     const outcome = await agent.run(first.next('Oslo'));
     assert.ok('state' in outcome && outcome.state === 'TASK_STATE_FAILED');
-    assert.match(messageOf(outcome), /stopped at its limit of (40 tokens|a cost of 0\.04)\./);
+    assert.match(errorMessage(outcome), /stopped at its limit of (40 tokens|a cost of 0\.04)\./);
     assert.equal(replies.length, 0, 'the second call was made, a third was not');
   }
 });
@@ -180,7 +180,7 @@ test('a tool to be confirmed waits; approved by its id and the hash of its argum
   ];
   const first = new MemoryTurn({ message: 'clean up', definition });
   const outcome = await agent.run(first);
-  assert.match(messageOf(outcome), /asks for your approval to call:\n- remove \{"file":"a"\}/);
+  assert.match(errorMessage(outcome), /asks for your approval to call:\n- remove \{"file":"a"\}/);
   assert.ok('state' in outcome && 'extensions' in outcome);
   assert.deepEqual(outcome.extensions, [approvalExtension]);
   assert.deepEqual(called, ['look {}']);
@@ -255,7 +255,7 @@ test('missing credentials: auth-required with the reason; the next message makes
     message: 'The mail tool needs credentials.',
   });
   const second = first.next('try now');
-  assert.ok(messageOf(await agent.run(second)).includes('needs credentials'));
+  assert.ok(errorMessage(await agent.run(second)).includes('needs credentials'));
   hasCredentials = true;
   assert.deepEqual(await agent.run(second.next('now it is set')), { state: 'TASK_STATE_COMPLETED' });
   assert.deepEqual(called, ['look {}', 'mail', 'mail', 'mail']);

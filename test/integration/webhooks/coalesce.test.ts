@@ -11,14 +11,14 @@ const db = await openTestDatabase();
 for (const events of ['all', 'state'] as const) {
   test(`while a config waits, chunks and progress merge (${events})`, { timeout: 60_000 }, async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.05, 0.05, 0.05] });
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.05, 0.05, 0.05] });
     const gate = Promise.withResolvers<void>();
     receiver.answerBy(async () => {
       if (receiver.received.length > 1) return 200;
       await gate.promise;
       return 500;
     });
-    const task = await startTask(db, ringer, webhookTo(receiver.url, { events }));
+    const task = await startTask(db, outbox, webhookTo(receiver.url, { events }));
     await receiver.count(1);
     await task.claim(); // 2
     await task.artifact({ artifactId: 'a', name: 'answer', parts: [{ text: 'one ' }] }); // 3

@@ -14,35 +14,35 @@ import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { caller, openTestDatabase, startTask, until, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const options = { bellGraceSeconds: 10 };
+const options = { wakeupGraceSeconds: 10 };
 const stranger = { ...caller, owner: 'mallory' };
 const otherTenant = { ...caller, tenant: 'other' };
 const db = await openTestDatabase();
 
 async function start(t: TestContext) {
   const receiver = await startReceiver(t);
-  const { ringer, underWay } = await startDispatchers(t, db, 1);
+  const { outbox, underWay } = await startDispatchers(t, db, 1);
   const put = async (taskId: string, hook = webhookTo(receiver.url)) => {
     const result = await putWebhookConfig(db, options, caller, taskId, hook);
     assert.equal(result.kind, 'stored');
-    ringer.ring(result.kind === 'stored' ? result.bells : []);
+    outbox.publish(result.kind === 'stored' ? result.wakeups : []);
   };
-  return { receiver, ringer, put, underWay };
+  return { receiver, outbox, put, underWay };
 }
 
 test('a config is read by its owner as it was stored, and by nobody else', async () => {
   const task = await startTask(db, undefined);
   const hook = webhookTo('https://example.com/', {
-    token: 'sealed',
+    token: 'encrypted',
     authScheme: 'Basic',
-    authCredentials: 'sealed',
+    authCredentials: 'encrypted',
   });
   assert.equal((await putWebhookConfig(db, options, stranger, task.taskId, hook)).kind, 'no task');
   assert.equal((await putWebhookConfig(db, options, otherTenant, task.taskId, hook)).kind, 'no task');
   assert.equal((await putWebhookConfig(db, options, caller, uuidv7(), hook)).kind, 'no task');
   assert.deepEqual(await putWebhookConfig(db, options, caller, task.taskId, hook), {
     kind: 'stored',
-    bells: [],
+    wakeups: [],
   });
   const stored = await getWebhookConfig(db, caller, task.taskId, 'hook');
   assert.ok(stored !== undefined);
@@ -90,8 +90,8 @@ test('configs are paged by id, and a task has so many at most', async () => {
 
 // [PUSH-CREATE-002]
 test('a config made later gets the events that come after it', { timeout }, async (t) => {
-  const { receiver, ringer, put } = await start(t);
-  const task = await startTask(db, ringer);
+  const { receiver, outbox, put } = await start(t);
+  const task = await startTask(db, outbox);
   await put(task.taskId);
   await task.claim();
   await receiver.count(1);
@@ -128,8 +128,8 @@ test('no event falls between a config and the writes of a worker', { timeout }, 
 });
 
 test('a config on a task at its end gets the task, once', { timeout }, async (t) => {
-  const { receiver, ringer, put } = await start(t);
-  const task = await startTask(db, ringer);
+  const { receiver, outbox, put } = await start(t);
+  const task = await startTask(db, outbox);
   await task.claim();
   await task.end('TASK_STATE_COMPLETED');
   await put(task.taskId);
@@ -153,16 +153,16 @@ test(
   'deleting a config ends its deliveries, and an attempt under way is the last',
   { timeout },
   async (t) => {
-    const { receiver, ringer } = await start(t);
+    const { receiver, outbox } = await start(t);
     const release = Promise.withResolvers<number>();
     receiver.answerBy(() => release.promise);
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await receiver.count(1);
     await task.claim();
     assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'hook'), 'deleted');
     await task.end('TASK_STATE_COMPLETED');
     release.resolve(500);
-    await ringer.idle();
+    await outbox.idle();
     assert.deepEqual(
       (await deliveriesOf(db, task.taskId)).map(({ seq, state }) => [seq, state]),
       [
@@ -176,18 +176,18 @@ test(
 
 test('what an attempt under way learns does not touch the config in its place', { timeout }, async (t) => {
   for (const replace of ['put', 'delete and put']) {
-    const { receiver, ringer, put, underWay } = await start(t);
+    const { receiver, outbox, put, underWay } = await start(t);
     const newReceiver = await startReceiver(t);
     const [release, newRelease] = [Promise.withResolvers<number>(), Promise.withResolvers<number>()];
     receiver.answerBy(() => release.promise);
     newReceiver.answerBy(() => newRelease.promise);
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await receiver.count(1);
     if (replace === 'delete and put') await deleteWebhookConfig(db, caller, task.taskId, 'hook');
     await put(task.taskId, webhookTo(newReceiver.url));
     await task.claim();
     await newReceiver.count(1);
-    await ringer.idle();
+    await outbox.idle();
     release.resolve(410);
     await until(() => underWay() === 1);
     assert.equal((await getWebhookConfig(db, caller, task.taskId, 'hook'))?.disabledReason, null);
@@ -200,9 +200,9 @@ test('what an attempt under way learns does not touch the config in its place', 
 });
 
 test('replacing a config that was disabled has it deliver again', { timeout }, async (t) => {
-  const { receiver, ringer, put } = await start(t);
+  const { receiver, outbox, put } = await start(t);
   receiver.answerBy(() => 410);
-  const task = await startTask(db, ringer, webhookTo(receiver.url));
+  const task = await startTask(db, outbox, webhookTo(receiver.url));
   await until(async () => (await getWebhookConfig(db, caller, task.taskId, 'hook'))?.disabledReason !== null);
   receiver.answerBy(() => 200);
   await put(task.taskId);

@@ -16,9 +16,9 @@ const db = await openTestDatabase();
 
 test('every state arrives in order, and the last with the task and its artifacts', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 1);
+  const { outbox } = await startDispatchers(t, db, 1);
   const hook = webhookTo(receiver.url, { token: 'tök', authScheme: 'Bearer', authCredentials: 'hush' });
-  const task = await startTask(db, ringer, hook);
+  const task = await startTask(db, outbox, hook);
   await task.claim();
   await task.artifact({ artifactId: 'a', name: 'answer', parts: [{ text: 'forty' }] });
   await task.artifact({ artifactId: 'a', parts: [{ text: '-two' }] }, { append: true });
@@ -72,14 +72,14 @@ test(
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1);
+    const { outbox } = await startDispatchers(t, db, 1);
     receiver.answerBy(({ headers }) => {
       const attempts = receiver.received.filter(
         (one) => one.headers['webhook-id'] === headers['webhook-id'],
       ).length;
       return attempts < 3 ? 500 : 200;
     });
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await task.claim();
     await task.end('TASK_STATE_COMPLETED');
     await receiver.count(9);
@@ -101,16 +101,16 @@ test(
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1);
+    const { outbox } = await startDispatchers(t, db, 1);
     const release = Promise.withResolvers<number>();
     receiver.answerBy(() => release.promise);
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await receiver.count(1);
     await task.claim();
     release.resolve(410);
     await until(async () => (await configOf(db, task.taskId)).disabled_at !== null);
     await task.end('TASK_STATE_COMPLETED');
-    await ringer.idle();
+    await outbox.idle();
     assert.deepEqual(await statesOf(db, task.taskId), [
       [1, 'failed', 1],
       [2, 'failed', 0],
@@ -127,11 +127,11 @@ test(
   async (t) => {
     const receiver = await startReceiver(t);
     const elsewhere = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.01] });
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.01] });
     receiver.answerBy(
       (_request, response) => void response.writeHead(307, { location: elsewhere.url }).end(),
     );
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await until(async () => (await configOf(db, task.taskId)).disabled_at !== null);
     assert.deepEqual(await statesOf(db, task.taskId), [[1, 'failed', 2]]);
     assert.match(
@@ -148,10 +148,10 @@ test(
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1, { timeoutMs: 1_000, schedule: [0] });
+    const { outbox } = await startDispatchers(t, db, 1, { timeoutMs: 1_000, schedule: [0] });
     receiver.answerBy(() => undefined);
-    const silent = await startTask(db, ringer, webhookTo(receiver.url));
-    const absent = await startTask(db, ringer, webhookTo('http://127.0.0.1:1/'));
+    const silent = await startTask(db, outbox, webhookTo(receiver.url));
+    const absent = await startTask(db, outbox, webhookTo('http://127.0.0.1:1/'));
     await untilSettled(db, silent.taskId);
     await untilSettled(db, absent.taskId);
     const [timedOut] = await attemptsOf(db, silent.taskId);
@@ -167,11 +167,11 @@ test(
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1, { timeoutMs: 2_000 });
+    const { outbox } = await startDispatchers(t, db, 1, { timeoutMs: 2_000 });
     receiver.answerBy((_request, response) => {
       response.writeHead(200).write(`\u0000${'x'.repeat(5_000)}`);
     });
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await untilSettled(db, task.taskId);
     assert.deepEqual(await statesOf(db, task.taskId), [[1, 'delivered', 1]]);
     const [attempt] = await attemptsOf(db, task.taskId);
@@ -181,12 +181,12 @@ test(
 
 test('Retry-After is honoured', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 1);
+  const { outbox } = await startDispatchers(t, db, 1);
   receiver.answerBy((_request, response) => {
     if (receiver.received.length > 1) return 200;
     return void response.writeHead(429, { 'retry-after': '1' }).end();
   });
-  const task = await startTask(db, ringer, webhookTo(receiver.url));
+  const task = await startTask(db, outbox, webhookTo(receiver.url));
   await task.claim();
   await receiver.count(2);
   assert.ok(receiver.received[1]!.at - receiver.received[0]!.at >= 1_000);
@@ -199,13 +199,13 @@ test(
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer, app } = await startDispatchers(t, db, 1);
+    const { outbox, app } = await startDispatchers(t, db, 1);
     const release = Promise.withResolvers<number>();
     receiver.answerBy(() => release.promise);
-    const task = await startTask(db, ringer, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
     await receiver.count(1);
     await task.claim();
-    await ringer.idle();
+    await outbox.idle();
     const { statusCode } = await deliver(app, task.taskId);
     assert.equal(statusCode, 204);
     assert.equal(receiver.received.length, 1);
@@ -223,20 +223,20 @@ for (const stops of [false, true]) {
       const receiver = await startReceiver(t);
       const stop = new AbortController();
       const options = { stopping: stop.signal };
-      const { ringer, calls, underWay } = await startDispatchers(t, db, 1, options);
+      const { outbox, calls, underWay } = await startDispatchers(t, db, 1, options);
       const release = Promise.withResolvers<number>();
       receiver.answerBy(() => release.promise);
-      const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }));
+      const task = await startTask(db, outbox, webhookTo(receiver.url, { events: 'all' }));
       await receiver.count(1);
       await task.claim();
       await task.progress(3);
-      await ringer.idle();
-      // The bells of these events, one for each write, found the config leased.
+      await outbox.idle();
+      // The wakeups of these events, one for each write, found the config leased.
       await until(() => calls() === 3 && underWay() === 1);
       if (stops) stop.abort();
       release.resolve(200);
       await untilSettled(db, task.taskId);
-      await ringer.idle();
+      await outbox.idle();
       assert.deepEqual(receiver.events(), [1, 2, 3, 4, 5]);
       assert.equal(calls() - 3, stops ? 4 : 0);
     },
@@ -245,13 +245,13 @@ for (const stops of [false, true]) {
 
 test('dispatchers that race for one config deliver each event once and in order', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer, app } = await startDispatchers(t, db, 2);
-  const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }));
+  const { outbox, app } = await startDispatchers(t, db, 2);
+  const task = await startTask(db, outbox, webhookTo(receiver.url, { events: 'all' }));
   await task.claim();
   const rung: Promise<unknown>[] = [];
   for (let round = 0; round < 10; round++) {
     await task.progress(4);
-    for (let bell = 0; bell < 6; bell++) rung.push(deliver(app, task.taskId));
+    for (let wakeup = 0; wakeup < 6; wakeup++) rung.push(deliver(app, task.taskId));
   }
   await task.end('TASK_STATE_COMPLETED');
   await receiver.count(43);
@@ -265,21 +265,21 @@ test('dispatchers that race for one config deliver each event once and in order'
 
 test('one slow receiver does not hold up another', { timeout }, async (t) => {
   const [slow, quick] = [await startReceiver(t), await startReceiver(t)];
-  const { ringer } = await startDispatchers(t, db, 1);
+  const { outbox } = await startDispatchers(t, db, 1);
   slow.answerBy(() => undefined);
-  for (let index = 0; index < 20; index++) await startTask(db, ringer, webhookTo(slow.url));
+  for (let index = 0; index < 20; index++) await startTask(db, outbox, webhookTo(slow.url));
   await slow.count(20);
-  const task = await startTask(db, ringer, webhookTo(quick.url));
+  const task = await startTask(db, outbox, webhookTo(quick.url));
   await untilSettled(db, task.taskId);
   assert.deepEqual(quick.events(), [1]);
 });
 
 test('an interrupted state carries the task as of that event, not as it became', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.3] });
+  const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.3] });
   let answer = 500;
   receiver.answerBy(() => answer);
-  const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'end' }));
+  const task = await startTask(db, outbox, webhookTo(receiver.url, { events: 'end' }));
   const draft = { artifactId: 'a', parts: [{ text: 'draft' }] };
   const final = { artifactId: 'a', parts: [{ text: 'final' }] };
   const question = { messageId: uuidv7(), role: 'ROLE_AGENT' as const, parts: [{ text: 'sure?' }] };
@@ -289,7 +289,7 @@ test('an interrupted state carries the task as of that event, not as it became',
   await receiver.count(1);
   await acceptFollowUp(
     db,
-    { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 },
+    { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 },
     {
       taskId: task.taskId,
       tenant: '',
@@ -330,8 +330,8 @@ test('an interrupted state carries the task as of that event, not as it became',
 
 test('a body that would be too large is sent without artifacts, and says so', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 1, { maxBodyBytes: 2_000 });
-  const task = await startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }));
+  const { outbox } = await startDispatchers(t, db, 1, { maxBodyBytes: 2_000 });
+  const task = await startTask(db, outbox, webhookTo(receiver.url, { events: 'all' }));
   await task.claim();
   await task.artifact({ artifactId: 'a', parts: [{ text: 'x'.repeat(1_000_000) }] });
   await task.end('TASK_STATE_COMPLETED');
@@ -352,12 +352,12 @@ test(
   { timeout },
   async (t) => {
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.5, 0.01] });
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.5, 0.01] });
     const task = await startTask(db, undefined, webhookTo(receiver.url, { token: 'x' }));
     const moved = await startTask(db, undefined, webhookTo(receiver.url, { token: 'y' }));
     const { token } = await configOf(db, moved.taskId);
     await db.updateTable('webhook_configs').set({ token }).where('task_id', '=', task.taskId).execute();
-    ringer.ring([{ id: '0', kind: 'delivery', taskId: task.taskId, configId: 'hook', dueAt: new Date() }]);
+    outbox.publish([{ id: '0', kind: 'delivery', taskId: task.taskId, configId: 'hook', dueAt: new Date() }]);
     await until(async () => (await attemptsOf(db, task.taskId)).length > 0);
     assert.match((await attemptsOf(db, task.taskId))[0]!.error!, /changed, moved/);
     assert.equal(receiver.received.length, 0);

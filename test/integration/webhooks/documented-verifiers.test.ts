@@ -36,9 +36,9 @@ for (const page of pages) {
   test(`the verifier by a secret in ${page}`, { timeout }, async (t) => {
     const verify = await snippet(t, page, 'verify-secret.js');
     const receiver = await startReceiver(t);
-    const { ringer } = await startDispatchers(t, db, 1);
+    const { outbox } = await startDispatchers(t, db, 1);
     const signingSecret = makeSigningSecret();
-    await startTask(db, ringer, webhookTo(receiver.url, { signingSecret }));
+    await startTask(db, outbox, webhookTo(receiver.url, { signingSecret }));
     await receiver.count(1);
     const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
     assert.deepEqual(verify(signingSecret, headers, body), JSON.parse(body));
@@ -51,8 +51,8 @@ for (const page of pages) {
     const receiver = await startReceiver(t);
     const key = signingKey('one');
     const agent = 'https://agent.example.com';
-    const { ringer } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
-    await startTask(db, ringer, webhookTo(receiver.url));
+    const { outbox } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
+    await startTask(db, outbox, webhookTo(receiver.url));
     await receiver.count(1);
     const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
     const keys = createLocalJWKSet(publicJwks([key]));

@@ -9,7 +9,13 @@ import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { hostileUrls, ownHost } from '../../support/webhooks/hostile-urls.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, openTestDatabase, sealer, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import {
+  caller,
+  openTestDatabase,
+  encryptor,
+  startTask,
+  webhookTo,
+} from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const db = await openTestDatabase();
@@ -23,7 +29,7 @@ async function start(
   const [inside, dns] = await Promise.all([startReceiver(t), startNameServer(t, zone)]);
   const timeoutMs = 3_000;
   const resolve = createResolve(timeoutMs, [dns.address]);
-  const { ringer } = await startDispatchers(t, db, 1, {
+  const { outbox } = await startDispatchers(t, db, 1, {
     schedule: [0],
     allowHosts: [],
     timeoutMs,
@@ -33,7 +39,7 @@ async function start(
   const { port } = new URL(inside.url);
   /** The errors of all attempts at one webhook. */
   const errorsOf = async (url: string) => {
-    const { taskId } = await startTask(db, ringer, webhookTo(url));
+    const { taskId } = await startTask(db, outbox, webhookTo(url));
     await untilSettled(db, taskId);
     const attempts = await attemptsOf(db, taskId);
     return attempts.map(({ error, status }) => error ?? String(status));
@@ -44,10 +50,10 @@ async function start(
 test('a URL that leads inside is refused when it is registered, and says why', async () => {
   const configs = createPushConfigs({
     db,
-    sealer,
-    ringer: { ring: () => undefined, ringAll: async () => undefined, idle: async () => undefined },
+    encryptor,
+    outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },
     webhookGuard: { allowHosts: [], ownHosts: [ownHost] },
-    bellGraceSeconds: 10,
+    wakeupGraceSeconds: 10,
   });
   const { taskId } = await startTask(db, undefined);
   const create = (url: string) =>

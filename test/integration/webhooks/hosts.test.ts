@@ -16,7 +16,7 @@ for (const ordered of [true, false]) {
     { timeout },
     async (t) => {
       const receiver = await startReceiver(t);
-      const { ringer } = await startDispatchers(t, db, 1, { hostConcurrency: 3 });
+      const { outbox } = await startDispatchers(t, db, 1, { hostConcurrency: 3 });
       let [inFlight, most] = [0, 0];
       const release = Promise.withResolvers<void>();
       receiver.answerBy(async () => {
@@ -26,7 +26,7 @@ for (const ordered of [true, false]) {
         return 200;
       });
       const tasks = await Promise.all(
-        Array.from({ length: 12 }, () => startTask(db, ringer, webhookTo(receiver.url, { ordered }))),
+        Array.from({ length: 12 }, () => startTask(db, outbox, webhookTo(receiver.url, { ordered }))),
       );
       const taskIds = tasks.map(({ taskId }) => taskId);
       await receiver.count(3);

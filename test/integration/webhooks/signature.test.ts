@@ -25,8 +25,8 @@ async function deliverOne(
   keys: readonly WebhookKey[],
 ): Promise<Received & { url: string; taskId: string }> {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 1, { signing: { keys, issuer } });
-  const { taskId } = await startTask(db, ringer, webhookTo(receiver.url, config));
+  const { outbox } = await startDispatchers(t, db, 1, { signing: { keys, issuer } });
+  const { taskId } = await startTask(db, outbox, webhookTo(receiver.url, config));
   await receiver.count(1);
   return { ...receiver.received[0]!, url: receiver.url, taskId };
 }
@@ -149,9 +149,9 @@ test('keys change under load, with overlap, and no verification fails', { timeou
     }
     return 204;
   });
-  const { ringer } = await startDispatchers(t, db, 2, { signing });
+  const { outbox } = await startDispatchers(t, db, 2, { signing });
   const tasks = await Promise.all(
-    Array.from({ length: 8 }, () => startTask(db, ringer, webhookTo(receiver.url, { events: 'all' }))),
+    Array.from({ length: 8 }, () => startTask(db, outbox, webhookTo(receiver.url, { events: 'all' }))),
   );
   await Promise.all(tasks.map((task) => task.claim()));
   const round = () => Promise.all(tasks.map((task) => task.progress(10)));

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
-import { sealSecrets } from '#shared/webhooks/secrets.ts';
+import { encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { configOf, statesOf, untilSettled } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import {
   caller,
   openTestDatabase,
-  sealer,
+  encryptor,
   startTask,
   until,
   webhookTo,
@@ -22,7 +22,7 @@ const fast = (url: string) => webhookTo(url, { ordered: false, events: 'all' });
 
 test('an event that fails or hangs holds up no other, and is repeated by itself', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 2, { schedule: [0, 0.2, 0.2], timeoutMs: 10_000 });
+  const { outbox } = await startDispatchers(t, db, 2, { schedule: [0, 0.2, 0.2], timeoutMs: 10_000 });
   const hang = Promise.withResolvers<number>();
   let refusals = 2;
   receiver.answerBy(({ headers }) => {
@@ -30,7 +30,7 @@ test('an event that fails or hangs holds up no other, and is repeated by itself'
     if (event === 1) return hang.promise;
     return event === 2 && refusals-- > 0 ? 500 : 200;
   });
-  const task = await startTask(db, ringer, fast(receiver.url));
+  const task = await startTask(db, outbox, fast(receiver.url));
   await receiver.count(1);
   await task.claim();
   await task.progress(30);
@@ -50,9 +50,9 @@ test('an event that fails or hangs holds up no other, and is repeated by itself'
 
 test('one event whose schedule is spent disables the config', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer } = await startDispatchers(t, db, 1, { schedule: [0, 0.02] });
+  const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.02] });
   receiver.answerBy(() => 503);
-  const task = await startTask(db, ringer, fast(receiver.url));
+  const task = await startTask(db, outbox, fast(receiver.url));
   await untilSettled(db, task.taskId);
   assert.deepEqual(await statesOf(db, task.taskId), [[1, 'failed', 2]]);
   assert.match((await configOf(db, task.taskId)).disabled_reason!, /2 attempts in a row have failed/);
@@ -63,15 +63,15 @@ test(
   { timeout },
   async (t) => {
     const [before, after] = [await startReceiver(t), await startReceiver(t)];
-    const { ringer } = await startDispatchers(t, db, 1);
+    const { outbox } = await startDispatchers(t, db, 1);
     const hang = Promise.withResolvers<number>();
     before.answerBy(() => hang.promise);
-    const task = await startTask(db, ringer, fast(before.url));
+    const task = await startTask(db, outbox, fast(before.url));
     await task.claim();
     await before.count(2);
-    const hook = sealSecrets(sealer, task.taskId, fast(after.url));
-    const result = await putWebhookConfig(db, { bellGraceSeconds: 10 }, caller, task.taskId, hook);
-    ringer.ring(result.kind === 'stored' ? result.bells : []);
+    const hook = encryptSecrets(encryptor, task.taskId, fast(after.url));
+    const result = await putWebhookConfig(db, { wakeupGraceSeconds: 10 }, caller, task.taskId, hook);
+    outbox.publish(result.kind === 'stored' ? result.wakeups : []);
     await after.count(2);
     hang.resolve(500);
     await untilSettled(db, task.taskId);
@@ -88,18 +88,18 @@ test(
 
 test('what a dispatcher that died had claimed is attempted again by another', { timeout }, async (t) => {
   const receiver = await startReceiver(t);
-  const { ringer, app } = await startDispatchers(t, db, 1, { graceSeconds: 1 });
+  const { outbox, app } = await startDispatchers(t, db, 1, { graceSeconds: 1 });
   const task = await startTask(db, undefined, fast(receiver.url));
   await db
     .updateTable('deliveries')
-    .set({ attempts: 1, lease_until: new Date(Date.now() + 500), bell_at: new Date(0) })
+    .set({ attempts: 1, lease_until: new Date(Date.now() + 500), wakeup_at: new Date(0) })
     .where('task_id', '=', task.taskId)
     .execute();
   await db.deleteFrom('outbox').where('task_id', '=', task.taskId).execute();
   await until(async () => {
     const { statusCode, body } = await app.inject({ method: 'POST', url: '/reconcile' });
     assert.equal(statusCode, 204, body);
-    await ringer.idle();
+    await outbox.idle();
     return receiver.received.length > 0;
   });
   await untilSettled(db, task.taskId);

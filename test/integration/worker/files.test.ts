@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { removeTasksOf } from '#shared/db/tasks/retention.ts';
+import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { fileUrl, placeInUrl } from '#shared/domain/file-url.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
@@ -101,7 +101,7 @@ test('a large file is stored once and served to the owner of its task alone', as
       .select('owner')
       .where('id', '=', task.id)
       .executeTakeFirstOrThrow();
-    await removeTasksOf(db, { tenant: 'red', owner }, 10);
+    await deleteTasksOfOwner(db, { tenant: 'red', owner }, 10);
     await db.destroy();
     assert.equal((await stack.pool.query('select from files')).rowCount, 0);
     assert.equal((await fetch(address, { headers: aliceKey })).status, 404);

@@ -1,17 +1,17 @@
-/** How many bells a worker has under way (services/worker/pull.ts). */
+/** How many wakeups a worker has under way (services/worker/pull.ts). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
-import { pullBells } from '#services/worker/intake/pull.ts';
+import { pullWakeups } from '#services/worker/intake/pull.ts';
 import type { Consumer } from '#services/worker/intake/consumer.ts';
 import { Inbox } from '../../support/pubsub-contract/inbox.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
 import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
 
-test('a worker has as many bells under way as it has slots', { timeout: 60_000 }, async (t) => {
+test('a worker has as many wakeups under way as it has slots', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
   const db = await openTestDatabase();
@@ -28,11 +28,11 @@ test('a worker has as many bells under way as it has slots', { timeout: 60_000 }
   process.env['PUBSUB_EMULATOR_HOST'] = emulator.host;
   t.after(() => delete process.env['PUBSUB_EMULATOR_HOST']);
   const slots = 300;
-  const bells = Array.from({ length: slots }, () => JSON.stringify({ taskId: uuidv7(), turn: 1 }));
-  await kit.publish(topic, ...bells);
+  const wakeups = Array.from({ length: slots }, () => JSON.stringify({ taskId: uuidv7(), turn: 1 }));
+  await kit.publish(topic, ...wakeups);
   const messages = new Inbox<TurnMessage>();
   const consumer = { onTurn: (message: TurnMessage) => messages.push(message) } as unknown as Consumer;
-  const sources = pullBells(db, config, slots, consumer, createLogger('test', 'silent'));
+  const sources = pullWakeups(db, config, slots, consumer, createLogger('test', 'silent'));
   t.after(async () => {
     await Promise.all(sources.map((source) => source.close()));
     await kit.close();

@@ -1,9 +1,9 @@
 /** Tasks as the front door makes them and a worker claims them, straight on the database. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { acceptTasks, type NewTask } from '#shared/db/tasks/accept.ts';
+import { createAccept, type NewTask } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import { claimTurns, type Claimed } from '#shared/db/turns/claim.ts';
+import { createClaim, type Claimed } from '#shared/db/turns/claim.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 
 export const caller = { tenant: '', owner: 'ada' };
@@ -34,8 +34,10 @@ export function newTask(more: Partial<NewTask> = {}): NewTask {
 
 export async function claimedTask(db: Db, more: Partial<NewTask> = {}): Promise<Claimed> {
   const task = newTask(more);
-  await acceptTasks(db, { idempotencyWindowSeconds: 60, bellGraceSeconds: 10 })(task);
-  const result = await claimTurns(db, { worker: 'w1', leaseSeconds: 30, bellGraceSeconds: 10 })(task.taskId);
+  await createAccept(db, { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 })(task);
+  const result = await createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10 })(
+    task.taskId,
+  );
   if (result.kind !== 'claimed') assert.fail(`the task was not claimed: ${result.kind}`);
   return result;
 }

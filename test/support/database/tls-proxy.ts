@@ -10,7 +10,7 @@ import { createSecureContext, TLSSocket } from 'node:tls';
 const sslRequestCode = 80_877_103;
 
 /** @returns the URL of the database behind the door */
-export async function startTlsDoor(
+export async function startTlsProxy(
   t: TestContext,
   databaseUrl: string,
   files: { key: string; certificate: string },

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { Pool } from 'pg';
-import { classOf, stateClass, type TaskState } from '#shared/domain/task.ts';
+import { getStateClass, stateClass, type TaskState } from '#shared/domain/task.ts';
 import type { Done } from './world.ts';
 
 export async function recordHistory(pool: Pool): Promise<void> {
@@ -66,7 +66,7 @@ export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]
   checkHolders(done);
   checkAfterEnd(done);
   checkTurns(done, task?.state);
-  checkBells(done);
+  checkWakeups(done);
   await checkSteps(read, done);
   await checkDeliveries(read, events, gates);
 }
@@ -161,8 +161,8 @@ function checkTurns(done: readonly Done[], state?: TaskState): void {
   assert.equal(turns.length, 1 + messages.length, 'invariant 2: an accepted message had no turn');
 }
 
-/** Whoever leaves a task runnable at once, writes a bell. */
-function checkBells(done: readonly Done[]): void {
+/** Whoever leaves a task runnable at once, writes a wakeup. */
+function checkWakeups(done: readonly Done[]): void {
   for (const one of done) {
     if (one.kind !== 'end' || !one.ok) continue;
     const later = done.find((other) => other.kind === 'claim' && other.ok && other.turn === one.turn! + 1);
@@ -170,8 +170,8 @@ function checkBells(done: readonly Done[]): void {
       (other) => other.kind === 'message' && other.ok && other.turn === one.turn! + 1,
     );
     if (later === undefined || message === undefined) continue;
-    const rung = [one, message].some(({ bells }) => bells?.some((bell) => bell.kind === 'turn'));
-    assert.ok(rung, `invariant 2: turn ${later.turn} had no bell`);
+    const rung = [one, message].some(({ wakeups }) => wakeups?.some((wakeup) => wakeup.kind === 'turn'));
+    assert.ok(rung, `invariant 2: turn ${later.turn} had no wakeup`);
   }
 }
 
@@ -213,7 +213,7 @@ async function checkDeliveries(
       const wanted =
         made.events === 'all' ||
         (event.kind === 'state' &&
-          (made.events === 'state' || classOf(stateOf(event)!) !== stateClass.runnable));
+          (made.events === 'state' || getStateClass(stateOf(event)!) !== stateClass.runnable));
       if (wanted) expected.add(`${made.config_id} ${event.seq}`);
     }
   }
@@ -233,5 +233,5 @@ function stateOf(event: EventRow): TaskState | undefined {
 
 function isTerminal(event: EventRow): boolean {
   const state = stateOf(event);
-  return state !== undefined && classOf(state) === stateClass.terminal;
+  return state !== undefined && getStateClass(state) === stateClass.terminal;
 }

@@ -5,13 +5,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { acceptTasks, type WebhookRow } from '#shared/db/tasks/accept.ts';
-import type { Bell } from '#shared/db/outbox/outbox.ts';
+import { createAccept, type WebhookRow } from '#shared/db/tasks/accept.ts';
+import type { Wakeup } from '#shared/db/outbox/outbox.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
-import { claimTurns, type Claim } from '#shared/db/turns/claim.ts';
+import { createClaim, type Claim } from '#shared/db/turns/claim.ts';
 import { extendLeases, type Lease } from '#shared/db/turns/leases.ts';
-import { writeTurns, type TurnWrite, type WriteTurn } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type TurnWrite, type WriteTurn } from '#shared/db/turns/write.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
@@ -24,14 +24,14 @@ export type WorkerAct =
   | { kind: 'step'; task: number; lease: number; name: string }
   | { kind: 'end'; task: number; lease: number; state: TurnEndState }
   | { kind: 'release'; task: number; lease: number; delaySeconds: number; countAttempt: boolean };
-export type DoorAct =
+export type ApiAct =
   | { kind: 'message'; task: number }
   | { kind: 'cancel'; task: number }
   | { kind: 'configure'; task: number; events: WebhookRow['events'] }
   | { kind: 'unconfigure'; task: number };
 /** Time passes: leases run out, and turns that wait are due. */
 export type TimeAct = { kind: 'expire'; task: number };
-export type Act = WorkerAct | DoorAct | TimeAct;
+export type Act = WorkerAct | ApiAct | TimeAct;
 
 export interface Done {
   kind: Act['kind'];
@@ -44,11 +44,11 @@ export interface Done {
   turn?: number;
   state?: TurnEndState;
   step?: string;
-  bells?: readonly Bell[];
+  wakeups?: readonly Wakeup[];
 }
 
 const caller = { tenant: '', owner: 'ada' };
-const options = { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 };
+const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 
 export class World {
   readonly done: Done[] = [];
@@ -69,7 +69,7 @@ export class World {
     this.tasks.push(taskId);
     const config = webhook === null ? null : configOf(webhook);
     if (config !== null) this.#configs.push({ taskId, id: config.id });
-    const bells = await acceptTasks(
+    const wakeups = await createAccept(
       this.#db,
       options,
     )({
@@ -79,7 +79,7 @@ export class World {
       agentHash: 'h',
       messageId,
       requestHash: 'r',
-      message: messageOf(messageId),
+      message: errorMessage(messageId),
       metadata: null,
       acceptedOutputModes: null,
       event: eventOf('TASK_STATE_SUBMITTED'),
@@ -90,12 +90,12 @@ export class World {
       traceparent: null,
       webhook: config,
     });
-    if (!bells?.some((bell) => bell.kind === 'turn')) throw new Error('accepted without a bell');
+    if (!wakeups?.some((wakeup) => wakeup.kind === 'turn')) throw new Error('accepted without a wakeup');
   }
 
   worker(): (act: WorkerAct) => Promise<void> {
-    const claim = claimTurns(this.#db, { worker: randomUUID(), leaseSeconds: 30, bellGraceSeconds: 10 });
-    const write = writeTurns(this.#db, options);
+    const claim = createClaim(this.#db, { worker: randomUUID(), leaseSeconds: 30, wakeupGraceSeconds: 10 });
+    const write = createTurnWriter(this.#db, options);
     const leases = new Map<string, Lease[]>();
     return (act) => this.#work(act, claim, write, leases);
   }
@@ -122,12 +122,12 @@ export class World {
         return { ok: (await extendLeases(this.#db, [lease], 30)).has(taskId), fence, turn };
       }
       try {
-        const { bells } = await write({ lease, ...writeOf(act, fence) });
+        const { wakeups } = await write({ lease, ...writeOf(act, fence) });
         return {
           ok: true,
           fence,
           turn,
-          bells,
+          wakeups,
           ...(act.kind === 'end' && { state: act.state }),
           ...(act.kind === 'step' && { step: act.name }),
         };
@@ -138,14 +138,14 @@ export class World {
     });
   }
 
-  door(): (act: DoorAct) => Promise<void> {
+  door(): (act: ApiAct) => Promise<void> {
     return async (act) => {
       const taskId = this.#taskOf(act);
       await this.#log(act.kind, taskId, () => this.#atDoor(act, taskId));
     };
   }
 
-  async #atDoor(act: DoorAct, taskId: string): Promise<Pick<Done, 'ok' | 'turn' | 'bells'>> {
+  async #atDoor(act: ApiAct, taskId: string): Promise<Pick<Done, 'ok' | 'turn' | 'wakeups'>> {
     switch (act.kind) {
       case 'message': {
         const messageId = randomUUID();
@@ -154,7 +154,7 @@ export class World {
           taskId,
           messageId,
           requestHash: 'r',
-          message: messageOf(messageId),
+          message: errorMessage(messageId),
           acceptedOutputModes: null,
           workingEvent: eventOf('TASK_STATE_WORKING'),
           statusAt: new Date().toISOString(),
@@ -162,7 +162,7 @@ export class World {
           traceparent: null,
         });
         return result.kind === 'accepted'
-          ? { ok: true, turn: result.turn, bells: result.bells }
+          ? { ok: true, turn: result.turn, wakeups: result.wakeups }
           : { ok: false };
       }
       case 'cancel': {
@@ -279,7 +279,7 @@ function eventOf(state: TaskState, fence?: number): string {
   return JSON.stringify({ statusUpdate: { status: { state } }, ...(fence !== undefined && { fence }) });
 }
 
-function messageOf(messageId: string): string {
+function errorMessage(messageId: string): string {
   return JSON.stringify({ messageId, role: 'ROLE_USER', parts: [] });
 }
 

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { CloudTasksClient } from '@google-cloud/tasks';
 import { credentials } from '@grpc/grpc-js';
 import { PassThroughClient } from 'google-auth-library';
-import { createRinger } from '#shared/outbox/publisher.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
@@ -17,7 +17,7 @@ import { createDeliver } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
 import { ownHost } from './hostile-urls.ts';
-import { sealer } from './webhooks.ts';
+import { encryptor } from './webhooks.ts';
 
 const log = createLogger('test', process.env['LOG_LEVEL'] ?? 'silent');
 
@@ -71,12 +71,12 @@ export async function startDispatchers(
   };
   await createQueue(emulator.port);
   const scheduler = createDeliveryScheduler(config);
-  const turnBells: { taskId: string; turn: number }[] = [];
-  const ringer = createRinger({
+  const turnWakeups: { taskId: string; turn: number }[] = [];
+  const outbox = createOutboxPublisher({
     db,
     ...scheduler,
-    publishTurns: async (bells) =>
-      void turnBells.push(...bells.map(({ taskId, turn }) => ({ taskId, turn }))),
+    publishTurns: async (wakeups) =>
+      void turnWakeups.push(...wakeups.map(({ taskId, turn }) => ({ taskId, turn }))),
     log,
   });
   const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 15_000, resolve } = options;
@@ -91,13 +91,13 @@ export async function startDispatchers(
   for (let index = 0; index < count; index++) {
     const deliver = createDeliver({
       db,
-      ringer,
-      sealer,
+      outbox,
+      encryptor,
       agent,
       webhookGuard: { allowHosts, ownHosts: [ownHost] },
       webhook,
       signing: options.signing ?? { keys: [], issuer: '' },
-      bellGraceSeconds: graceSeconds,
+      wakeupGraceSeconds: graceSeconds,
       stopping: options.stopping ?? new AbortController().signal,
       log,
     });
@@ -105,10 +105,10 @@ export async function startDispatchers(
     apps.push(
       createApp({
         db,
-        ringer,
+        outbox,
         deliver,
         config: {
-          bellGraceSeconds: graceSeconds,
+          wakeupGraceSeconds: graceSeconds,
           reconcileMs: 1000,
           interruptedExpirySeconds: 3600,
           retentionSeconds: 0,
@@ -122,15 +122,15 @@ export async function startDispatchers(
     await emulator.close();
     await agent.destroy(); // attempts that would still wait for a receiver end now
     await Promise.all(apps.map((app) => app.close()));
-    await ringer.idle();
+    await outbox.idle();
     await scheduler.close();
     door.closeAllConnections();
     door.close();
   });
   return {
     app: apps[0]!,
-    ringer,
-    turnBells,
+    outbox,
+    turnWakeups,
     config,
     /** Requests of Cloud Tasks: in all, and at this moment. */
     calls: () => calls,

@@ -1,17 +1,17 @@
 /** Tasks that make events, and configs of webhooks that are to tell of them. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Ringer } from '#shared/outbox/publisher.ts';
-import { acceptTasks, type WebhookRow } from '#shared/db/tasks/accept.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
+import { createAccept, type WebhookRow } from '#shared/db/tasks/accept.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
-import { claimTurns } from '#shared/db/turns/claim.ts';
+import { createClaim } from '#shared/db/turns/claim.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
-import { createSealer, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
-import { writeTurns, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
+import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { createTurnWriter, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
 import type { Artifact, Message } from '#shared/domain/message.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
-import { sealSecrets } from '#shared/webhooks/secrets.ts';
+import { encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { beforeStop, testDatabase } from '../database/postgres.ts';
 
 /** Waits for a state, at most 20 s. */
@@ -25,7 +25,7 @@ export async function until(state: () => boolean | Promise<boolean>): Promise<vo
 
 export const caller = { tenant: '', owner: 'alice' };
 const keys = parseEncryptionKeys(`test:${randomBytes(32).toString('base64')}`).keys;
-export const sealer = createSealer(keys);
+export const encryptor = createEncryptor(keys);
 
 /** A fresh database for the tests of a file. */
 export async function openTestDatabase(): Promise<Db> {
@@ -55,7 +55,7 @@ export function webhookTo(url: string, config: Partial<WebhookRow> = {}): Webhoo
 }
 
 /** A task, as the front door makes it, and what a worker writes about it. */
-export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: WebhookRow) {
+export async function startTask(db: Db, outbox: OutboxPublisher | undefined, webhook?: WebhookRow) {
   const taskId = uuidv7();
   const contextId = uuidv7();
   const status = (state: string, message?: Message) => ({
@@ -65,7 +65,7 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
   });
   const state = (name: string, message?: Message) =>
     JSON.stringify({ statusUpdate: { taskId, contextId, status: status(name, message) } });
-  const bells = await acceptTasks(db, { idempotencyWindowSeconds: 0, bellGraceSeconds: 10 })({
+  const wakeups = await createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 })({
     taskId,
     ...caller,
     contextId,
@@ -81,11 +81,11 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
     startAt: null,
     deadlineAt: null,
     traceparent: null,
-    webhook: webhook === undefined ? null : sealSecrets(sealer, taskId, webhook),
+    webhook: webhook === undefined ? null : encryptSecrets(encryptor, taskId, webhook),
   });
-  ringer?.ring(bells ?? []);
-  const claimTurn = claimTurns(db, { worker: 'w', leaseSeconds: 30, bellGraceSeconds: 10 });
-  const writeTurn = writeTurns(db, { bellGraceSeconds: 10 });
+  outbox?.publish(wakeups ?? []);
+  const claimTurn = createClaim(db, { worker: 'w', leaseSeconds: 30, wakeupGraceSeconds: 10 });
+  const writeTurn = createTurnWriter(db, { wakeupGraceSeconds: 10 });
   let lease: Lease | undefined;
   return {
     taskId,
@@ -95,7 +95,7 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
       const claimed = await claimTurn(taskId);
       if (claimed.kind !== 'claimed') throw new Error(`the turn was not claimed: ${claimed.kind}`);
       lease = claimed.lease;
-      ringer?.ring(claimed.bells);
+      outbox?.publish(claimed.wakeups);
     },
     progress: async (count: number) => {
       const events = Array.from({ length: count }, (): NewEvent => ({
@@ -103,7 +103,7 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
         payload: state('TASK_STATE_WORKING'),
       }));
       const written = await writeTurn({ lease: lease!, events });
-      ringer?.ring(written.bells);
+      outbox?.publish(written.wakeups);
     },
     artifact: async (artifact: Artifact, options: { append?: boolean; whole?: Artifact } = {}) => {
       const { append = false, whole } = options;
@@ -114,7 +114,7 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
         lease: lease!,
         events: [{ kind: 'artifact', payload, artifact: kept }],
       });
-      ringer?.ring(written.bells);
+      outbox?.publish(written.wakeups);
     },
     end: async (name: TurnEndState, message?: Message) => {
       const finish: TurnEnd = {
@@ -128,7 +128,7 @@ export async function startTask(db: Db, ringer: Ringer | undefined, webhook?: We
         error: null,
       };
       const written = await writeTurn({ lease: lease!, finish });
-      ringer?.ring(written.bells);
+      outbox?.publish(written.wakeups);
     },
   };
 }

@@ -67,7 +67,7 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
         LOG_LEVEL: 'warn',
         // As in production: what is short in tests would be work that is not the tasks'.
         LEASE_SECONDS: '30',
-        BELL_GRACE_SECONDS: '10',
+        WAKEUP_GRACE_SECONDS: '10',
         RECONCILE_SECONDS: '2',
         MAX_STREAMS: '20000',
         MAX_STREAMS_PER_CALLER: '20000',

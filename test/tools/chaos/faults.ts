@@ -18,7 +18,7 @@ export interface Fault {
   until: number;
 }
 
-/** A bell that Pub/Sub lost, or delayed. */
+/** A wakeup that Pub/Sub lost, or delayed. */
 export interface Astray {
   taskId: string;
   at: number;
@@ -72,9 +72,9 @@ export function startFaults(
 
   function isHindered(found: FoundRecovery, whom: string): boolean {
     const { taskId, from, ms } = found;
-    // A bell is rung a moment before it is seen that its turn is free.
+    // A wakeup is rung a moment before it is seen that its turn is free.
     const lost = astray.some(
-      (bell) => bell.taskId === taskId && bell.at > from - 1_000 && bell.at <= from + ms,
+      (wakeup) => wakeup.taskId === taskId && wakeup.at > from - 1_000 && wakeup.at <= from + ms,
     );
     return lost || during(found).some((fault) => fault.whom.startsWith('worker') && fault.whom !== whom);
   }

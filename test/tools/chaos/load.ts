@@ -79,7 +79,7 @@ export function startLoad(options: {
     });
   }
 
-  function messageOf(plan: Plan, more: object = {}) {
+  function errorMessage(plan: Plan, more: object = {}) {
     const messageId = `m-${plan.token}`;
     messageIds.push(messageId);
     return { messageId, role: 'ROLE_USER', parts: [{ text: JSON.stringify(plan) }], ...more };
@@ -88,7 +88,7 @@ export function startLoad(options: {
   async function begin(plan: Plan, waiting = false): Promise<Accepted | undefined> {
     const hook = chance.next() < 0.6;
     const params = {
-      message: messageOf(plan),
+      message: errorMessage(plan),
       configuration: {
         returnImmediately: !waiting,
         ...(hook && { taskPushNotificationConfig: { url: options.receiverUrl } }),
@@ -108,7 +108,7 @@ export function startLoad(options: {
   /** A further message; a task that was at its end before is no surprise. */
   async function goOn(task: Accepted, plan: Plan): Promise<void> {
     const params = {
-      message: messageOf(plan, { taskId: task.taskId }),
+      message: errorMessage(plan, { taskId: task.taskId }),
       configuration: { returnImmediately: true },
     };
     const { error } = await call('SendMessage', params);

@@ -68,7 +68,7 @@ export async function startOutside(chanceOf: (stream: string) => Chance): Promis
 
   const model = await startOfflineModel({
     port: 0,
-    brain: async (request: GenerateRequest) => {
+    responder: async (request: GenerateRequest) => {
       const text = lastUserText(request);
       const reaction = wrong.model
         ? modelChance.pick<Parameters<typeof react>[0] | undefined>([

@@ -14,7 +14,7 @@ export interface FoundRecovery {
 }
 
 export interface Recovery extends FoundRecovery {
-  /** Its bell was lost or late, or may have gone to a worker that was paused, or ended, meanwhile. */
+  /** Its wakeup was lost or late, or may have gone to a worker that was paused, or ended, meanwhile. */
   hindered: boolean;
 }
 

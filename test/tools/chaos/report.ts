@@ -46,7 +46,7 @@ function rowsOf(result: ChaosResult): [string, string | number][] {
   ];
 }
 
-/** After SIGKILL the lease is waited for, and what hinders a bell meanwhile is no matter. */
+/** After SIGKILL the lease is waited for, and what hinders a wakeup meanwhile is no matter. */
 export function gapsOf(recoveries: readonly Recovery[]): [string, string][] {
   const of = (how: Recovery['how']) => recoveries.filter((one) => one.how === how);
   return [

@@ -84,7 +84,7 @@ export async function startSystem(options: Options): Promise<System> {
     AGENT_MODULE: path.resolve('test/tools/chaos/agent.ts'),
     CHAOS_TOOL_URL: options.toolUrl,
     LEASE_SECONDS: String(leaseSeconds),
-    BELL_GRACE_SECONDS: '1',
+    WAKEUP_GRACE_SECONDS: '1',
     RECONCILE_SECONDS: '0.5',
     // Kills are counted as attempts: none of these tasks is to fail for them.
     MAX_ATTEMPTS: '100',

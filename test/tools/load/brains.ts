@@ -1,14 +1,14 @@
 /** Models for load: one that is slow, and one that refuses. */
-import type { Brain } from '#services/local/offline-model/responder.ts';
+import type { Responder } from '#services/local/offline-model/responder.ts';
 import { say } from '#services/local/offline-model/reply.ts';
 import { lastUserText } from '#services/local/offline-model/wire.ts';
 
-export function slow(delayMs: number): Brain {
+export function slow(delayMs: number): Responder {
   return () => ({ ...say('done'), delayMs });
 }
 
 /** Refuses calls by the share, the same ones in each run, but none of one task more often than that in a row. */
-export function refusing({ share, inARow }: { share: number; inARow: number }): Brain {
+export function refusing({ share, inARow }: { share: number; inARow: number }): Responder {
   const refusals = new Map<string, number>();
   let state = 20_261_125;
   const random = () => {
@@ -28,7 +28,7 @@ export function refusing({ share, inARow }: { share: number; inARow: number }): 
 }
 
 /** Keeps a quota of its own, with a second's worth saved, and tells those that it refuses when there is room again. */
-export function limiting({ perMinute }: { perMinute: number }): Brain {
+export function limiting({ perMinute }: { perMinute: number }): Responder {
   const costMs = 60_000 / perMinute;
   let paidAt = 0;
   return () => {

@@ -20,7 +20,7 @@ const cases: Record<string, Case> = {
       workers: 1,
       concurrency: 1000,
       requestsPerMinute: 6000,
-      brain: slow(30_000),
+      responder: slow(30_000),
       boundMs: 120_000,
     },
     check: ({ completed, seconds, workers }, { tasks }) => ({
@@ -37,7 +37,7 @@ const cases: Record<string, Case> = {
       workers: 2,
       concurrency: 200,
       requestsPerMinute: 600,
-      brain: refusing({ share: 1 / 3, inARow: Infinity }),
+      responder: refusing({ share: 1 / 3, inARow: Infinity }),
       boundMs: 240_000,
     },
     check: ({ completed, answeredPerMinute, busiestSecond }, { tasks, requestsPerMinute }) => ({
@@ -54,7 +54,7 @@ const cases: Record<string, Case> = {
       workers: 2,
       concurrency: 200,
       requestsPerMinute: 900,
-      brain: limiting({ perMinute: 600 }),
+      responder: limiting({ perMinute: 600 }),
       boundMs: 240_000,
     },
     check: ({ completed, answeredPerMinute, busiestSecond }, { tasks, requestsPerMinute }) => ({

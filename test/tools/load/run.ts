@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Brain } from '#services/local/offline-model/responder.ts';
+import type { Responder } from '#services/local/offline-model/responder.ts';
 import { runNode, type Cleanup } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
 
@@ -13,7 +13,7 @@ export interface Load {
   workers: number;
   concurrency: number;
   requestsPerMinute: number;
-  brain: Brain;
+  responder: Responder;
   boundMs: number;
 }
 
@@ -59,10 +59,10 @@ quotas: { gemini-3.8-flash: { requestsPerMinute: ${load.requestsPerMinute} } }
     WORKER_CONCURRENCY: String(load.concurrency),
     // As in production.
     LEASE_SECONDS: '30',
-    BELL_GRACE_SECONDS: '10',
+    WAKEUP_GRACE_SECONDS: '10',
     RECONCILE_SECONDS: '2',
   };
-  const stack = await startStack(t, env, load.brain);
+  const stack = await startStack(t, env, load.responder);
   await stack.start('api');
   let sent = 0;
   const senders = Array.from({ length: 20 }, async () => {

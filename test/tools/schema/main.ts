@@ -15,7 +15,7 @@ try {
     await writeFile(file, schema);
   } else if ((await readFile(file, 'utf8').catch(() => '')) !== schema) {
     console.error(
-      'shared/db/schema.sql is not what the migrations make: run "npm run schema" and look at the difference',
+      'shared/db/schema/schema.sql is not what the migrations make: run "npm run schema" and look at the difference',
     );
     process.exitCode = 1;
   }

@@ -3,7 +3,7 @@
  * task has three events and one receiver; the tasks begin one after the other at a steady pace.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { createRinger } from '#shared/outbox/publisher.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -52,7 +52,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
     serviceAccount: undefined,
     emulatorHost: stack.env['CLOUD_TASKS_EMULATOR_HOST'],
   });
-  const ringer = createRinger({
+  const outbox = createOutboxPublisher({
     db,
     ...scheduler,
     publishTurns: () => Promise.resolve(),
@@ -70,7 +70,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
       const receiver = n % urls.length;
       running.push(
         (async () => {
-          const task = await startTask(db, ringer, webhookTo(urls[receiver]?.url ?? ''));
+          const task = await startTask(db, outbox, webhookTo(urls[receiver]?.url ?? ''));
           receiverOf.set(task.taskId, receiver);
           await task.claim();
           await task.end('TASK_STATE_COMPLETED');
@@ -86,7 +86,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
     while ((await arrivedAt()).size < events && performance.now() < deadline) await delay(100);
     return await figures(db, await report(), urls, good, events);
   } finally {
-    await ringer.idle();
+    await outbox.idle();
     await scheduler.close();
     await db.destroy();
     holder.child.kill('SIGKILL');

@@ -4,7 +4,7 @@ import { DefinitionError } from '#shared/agent/definition.ts';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { declaredNames, isAllowed } from '#services/worker/agent/mcp/names.ts';
 import { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.ts';
-import { outputOf } from '#services/worker/agent/mcp/result.ts';
+import { toToolOutput } from '#services/worker/agent/mcp/result.ts';
 
 const least = `name: Small
 description: Does little.
@@ -97,14 +97,14 @@ test('names that collide get their server before them, whatever the order; what 
 
 test('what a tool returns: structured content before text, errors thrown, long output cut and said so', () => {
   const text = (words: string) => ({ type: 'text' as const, text: words });
-  assert.equal(outputOf({ content: [text('a'), text('b')] }, 100), 'a\nb');
-  assert.deepEqual(outputOf({ content: [text('{"a":1}')], structuredContent: { a: 1 } }, 100), { a: 1 });
+  assert.equal(toToolOutput({ content: [text('a'), text('b')] }, 100), 'a\nb');
+  assert.deepEqual(toToolOutput({ content: [text('{"a":1}')], structuredContent: { a: 1 } }, 100), { a: 1 });
   assert.throws(
-    () => outputOf({ content: [text('no such file')], isError: true }, 100),
+    () => toToolOutput({ content: [text('no such file')], isError: true }, 100),
     /^Error: no such file$/,
   );
   assert.equal(
-    outputOf({ content: [text('0123456789')] }, 4),
+    toToolOutput({ content: [text('0123456789')] }, 4),
     '0123\n[cut here: the first 4 of 10 characters]',
   );
 });
@@ -120,7 +120,7 @@ test('images and files that the model can read belong to what a tool returns; ot
     blob('file:///a/b.pdf', 'application/pdf'),
     blob('file:///c.zip', 'application/zip'),
   ];
-  const output = outputOf({ content }, 1000);
+  const output = toToolOutput({ content }, 1000);
   assert.ok(output instanceof OutputWithFiles);
   assert.deepEqual(output.files, [
     { mediaType: 'image/png', data: 'aGk=' },
@@ -131,5 +131,5 @@ test('images and files that the model can read belong to what a tool returns; ot
     '[image, image/png, 3 bytes, attached]\n[resource file:///a/b.pdf, application/pdf, attached]\n[resource file:///c.zip, application/zip: not shown]',
   );
   const large = { ...image, data: Buffer.alloc(9e6).toString('base64') };
-  assert.equal(outputOf({ content: [large] }, 1000), '[image, image/png, 9000000 bytes: not shown]');
+  assert.equal(toToolOutput({ content: [large] }, 1000), '[image, image/png, 9000000 bytes: not shown]');
 });

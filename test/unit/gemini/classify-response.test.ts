@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlockedReason, FinishReason } from '@google/genai';
 import type { JsonObject } from '#shared/domain/message.ts';
-import type { ModelRecord } from '#services/worker/agent/gemini/model/response.ts';
-import { verdictOn } from '#services/worker/agent/gemini/model/classify-response.ts';
+import type { ModelResponse } from '#services/worker/agent/gemini/model/response.ts';
+import { classifyResponse } from '#services/worker/agent/gemini/model/classify-response.ts';
 
 const text: JsonObject = { text: 'words' };
 const call: JsonObject = { functionCall: { name: 'look', args: {} } };
 
-function record(parts: JsonObject[], more: Partial<ModelRecord> = {}): ModelRecord {
+function record(parts: JsonObject[], more: Partial<ModelResponse> = {}): ModelResponse {
   return {
     content: { role: 'model', ...(parts.length > 0 && { parts }) },
     finishReason: 'STOP',
@@ -21,7 +21,8 @@ function record(parts: JsonObject[], more: Partial<ModelRecord> = {}): ModelReco
   };
 }
 
-const kindOf = (parts: JsonObject[], finishReason: string) => verdictOn(record(parts, { finishReason })).kind;
+const kindOf = (parts: JsonObject[], finishReason: string) =>
+  classifyResponse(record(parts, { finishReason })).kind;
 
 test('a reply that ended by itself: calls before words, words before nothing', () => {
   for (const reason of [FinishReason.STOP, FinishReason.FINISH_REASON_UNSPECIFIED]) {
@@ -34,7 +35,7 @@ test('a reply that ended by itself: calls before words, words before nothing', (
 });
 
 test('cut at its limit: what there is, marked; a call is not made of a part of one', () => {
-  const cut = verdictOn(record([text, call], { finishReason: FinishReason.MAX_TOKENS }));
+  const cut = classifyResponse(record([text, call], { finishReason: FinishReason.MAX_TOKENS }));
   assert.ok(cut.kind === 'answer' && cut.truncated);
   assert.equal(kindOf([call], FinishReason.MAX_TOKENS), 'failed');
   assert.equal(kindOf([], FinishReason.MAX_TOKENS), 'failed');
@@ -52,7 +53,7 @@ test('every other end fails with words of its own; what was found unfit is withd
   const asked = new Set(['UNEXPECTED_TOOL_CALL', 'MALFORMED_RESPONSE']);
   const others = Object.values(FinishReason).filter((reason) => !known.has(reason) && !asked.has(reason));
   assert.ok(others.length >= 10);
-  const verdicts = others.map((reason) => verdictOn(record([text], { finishReason: reason })));
+  const verdicts = others.map((reason) => classifyResponse(record([text], { finishReason: reason })));
   const messages = verdicts.map((verdict) => (verdict.kind === 'failed' ? verdict.message : verdict.kind));
   assert.equal(new Set(messages).size, others.length, messages.join('\n'));
   assert.ok(messages.every((message) => message.startsWith('The model stopped ')));
@@ -64,13 +65,13 @@ test('every other end fails with words of its own; what was found unfit is withd
     assert.ok(withdrawn.includes(reason as FinishReason), reason);
   }
   // A reason that comes with a later version of the API is told by its name.
-  const later = verdictOn(record([text], { finishReason: 'TIRED' }));
+  const later = classifyResponse(record([text], { finishReason: 'TIRED' }));
   assert.ok(later.kind === 'failed' && later.message.includes('TIRED'));
 });
 
 test('every refusal of a request fails with words of its own', () => {
   const messages = [...Object.values(BlockedReason), 'LATER'].map((blockReason) => {
-    const verdict = verdictOn(record([], { blockReason, finishReason: null }));
+    const verdict = classifyResponse(record([], { blockReason, finishReason: null }));
     return verdict.kind === 'failed' ? verdict.message : verdict.kind;
   });
   assert.equal(new Set(messages).size, messages.length);

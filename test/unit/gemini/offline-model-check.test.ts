@@ -66,7 +66,7 @@ const refused: [string, object, RegExp, { model?: string; api?: Api }?][] = [
   [
     'functions beside its own tools',
     { contents: [hello], tools: [functions, { googleSearch: {} }] },
-    /can be combined only with/,
+    /can be batched only with/,
   ],
   [
     'functions beside a schema, before Gemini 3',

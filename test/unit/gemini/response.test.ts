@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { GenerateContentResponse } from '@google/genai';
 import type { Part } from '@google/genai';
 import * as fc from 'fast-check';
-import { totalOf } from '#shared/domain/usage.ts';
-import { defaultBackoff, parkFor, waitInPlace } from '#services/worker/agent/gemini/model/backoff.ts';
-import { usageOf } from '#services/worker/agent/gemini/model/cost.ts';
+import { totalTokens } from '#shared/domain/usage.ts';
+import { defaultBackoff, parkFor, waitsInPlace } from '#services/worker/agent/gemini/model/backoff.ts';
+import { toUsage } from '#services/worker/agent/gemini/model/cost.ts';
 import { RecordBuilder, textOf } from '#services/worker/agent/gemini/model/response.ts';
 
 function recordOf(...events: Part[][]) {
@@ -51,14 +51,14 @@ test('cost: cached tokens at their own price, thoughts as output, tools as input
   };
   const prices = { m: { input: 2, cachedInput: 0.5, output: 10 } };
   const tokens = { prompt: 1000, cached: 400, tool: 100, thoughts: 150, output: 50 };
-  assert.deepEqual(usageOf(usage, 'm', prices), {
+  assert.deepEqual(toUsage(usage, 'm', prices), {
     model: 'm',
     tokens,
     cost: (700 * 2 + 400 * 0.5 + 200 * 10) / 1_000_000,
   });
-  assert.equal(totalOf(tokens), 1300);
-  assert.deepEqual(usageOf(usage, 'other', prices), { model: 'other', tokens });
-  assert.equal(usageOf({}, 'm', { m: { input: 2, output: 10 } }).cost, 0);
+  assert.equal(totalTokens(tokens), 1300);
+  assert.deepEqual(toUsage(usage, 'other', prices), { model: 'other', tokens });
+  assert.equal(toUsage({}, 'm', { m: { input: 2, output: 10 } }).cost, 0);
 });
 
 const hint = fc.option(fc.integer({ min: 0, max: 10_000_000 }), { nil: undefined });
@@ -67,7 +67,7 @@ const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 test('a wait in place is never shorter than the server asks nor longer than is allowed, and they end', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10 }), hint, random, (made, hintMs, dice) => {
-      const wait = waitInPlace(defaultBackoff, made, hintMs, dice);
+      const wait = waitsInPlace(defaultBackoff, made, hintMs, dice);
       if (made >= defaultBackoff.calls) return wait === undefined;
       if (wait === undefined) return (hintMs ?? 0) * 1.25 > defaultBackoff.longestInPlaceMs;
       return wait >= (hintMs ?? 0) && wait <= defaultBackoff.longestInPlaceMs && wait > 0;

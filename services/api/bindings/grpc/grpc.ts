@@ -16,8 +16,8 @@ import type { Admit } from '../../limits/admission.ts';
 import type { RequestHeaders } from '../../auth/authenticate.ts';
 import { UnauthenticatedError } from '../../auth/unauthenticated.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
-import { createAdmit, createCallContext, offersLegacy } from '../call-context.ts';
-import { signalOf } from '../../handler/caller.ts';
+import { createAdmit, createCallContext, supportsV03 } from '../call-context.ts';
+import { getSignal } from '../../handler/caller.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { healthMethods, healthService } from './health.ts';
 
@@ -47,7 +47,7 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     'grpc.max_send_message_length': -1,
   });
   server.addService(A2AService, grpcService(optionsFor('1.0', parts)));
-  if (offersLegacy(parts.card))
+  if (supportsV03(parts.card))
     server.addService(LegacyA2AService, legacyGrpcService(optionsFor('0.3', parts)));
   server.addService(healthService, healthMethods(parts.ready));
   // The platform ends TLS before the process.
@@ -83,7 +83,7 @@ class CallingUser implements User {
 }
 
 /** The metadata of a call, as the headers that they are. */
-function headersOf({ metadata }: Call): RequestHeaders {
+function buildHeaders({ metadata }: Call): RequestHeaders {
   const names = Object.keys(metadata.getMap());
   return Object.fromEntries(names.map((name) => [name, metadata.get(name).map(String)]));
 }
@@ -99,7 +99,7 @@ function optionsFor(
     requestHandler: aroundHandler(handler, log),
     userBuilder: async (call) => {
       const addressOf = () => call.getPeer().replace(/:\d+$/, '');
-      const caller = await admitCaller(headersOf(call), addressOf).catch((error: unknown) => {
+      const caller = await admitCaller(buildHeaders(call), addressOf).catch((error: unknown) => {
         throw toGrpcError(log, error);
       });
       return new CallingUser(caller, call);
@@ -187,7 +187,7 @@ function aroundHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandl
 async function untilRead(context: ServerCallContext): Promise<void> {
   const call = calls.get(context);
   if (call === undefined || !('writableNeedDrain' in call) || !call.writableNeedDrain) return;
-  await once(call, 'drain', { signal: signalOf(context) }).catch(() => undefined);
+  await once(call, 'drain', { signal: getSignal(context) }).catch(() => undefined);
 }
 
 /** An error of gRPC itself, in the form in which the SDK's services take a status. */

@@ -4,7 +4,7 @@
  */
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
-import { messageOf } from '#shared/runtime/log.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 import { checkDepth, maxBodyDepth } from '../../handler/validate/json-depth.ts';
 import type { Params } from '../../handler/operations.ts';
 
@@ -32,13 +32,13 @@ export function readEnvelope(text: unknown): Envelope {
   try {
     body = JSON.parse(typeof text === 'string' ? text : '');
   } catch (error) {
-    const message = `The body is not valid JSON: ${messageOf(error)}`;
+    const message = `The body is not valid JSON: ${errorMessage(error)}`;
     return { id: null, error: { code: A2A_ERROR_CODE.PARSE_ERROR, message } };
   }
   try {
     checkDepth('The body', body, maxBodyDepth);
   } catch (error) {
-    return invalid(null, messageOf(error));
+    return invalid(null, errorMessage(error));
   }
   if (Array.isArray(body)) return invalid(null, 'Batches are not taken: send one request object');
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');

@@ -16,11 +16,11 @@ import {
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
-import { createAdmit, echoExtensions, httpCallContext, isLegacy, offersLegacy } from '../call-context.ts';
-import { streamedEvent } from '../../handler/caller.ts';
+import { createAdmit, echoExtensions, httpCallContext, isV03, supportsV03 } from '../call-context.ts';
+import { getStreamedEvent } from '../../handler/caller.ts';
 import { readEnvelope, RpcFailure, type Id, type Methods, type RpcError } from './envelope.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
-import { createLegacyMethods, legacyRpcError } from './v03.ts';
+import { createV03Methods, v03RpcError } from './v03.ts';
 import { createOperations } from '../../handler/operations.ts';
 import { sendStream } from '../../http/sse.ts';
 
@@ -33,13 +33,13 @@ export function registerJsonRpc(
   log: Logger,
 ): void {
   const current = createMethods(handler);
-  const legacy = createLegacyMethods(handler);
+  const legacy = createV03Methods(handler);
   const admit = createAdmit(card, 'JSONRPC');
 
   function errorOf(context: ServerCallContext, error: unknown): RpcError {
     if (error instanceof RpcFailure) return error.rpc;
     const told = toClientError(log, error);
-    return isLegacy(context) && offersLegacy(card) ? legacyRpcError(told) : toJsonRpcError(told);
+    return isV03(context) && supportsV03(card) ? v03RpcError(told) : toJsonRpcError(told);
   }
 
   app.post(jsonRpcPath, async (request, reply) => {
@@ -56,14 +56,14 @@ export function registerJsonRpc(
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       admit(context);
-      const answer = await (isLegacy(context) ? legacy : current)(envelope, context);
+      const answer = await (isV03(context) ? legacy : current)(envelope, context);
       if (notification) {
         if (answer.kind === 'stream') await drain(answer.payloads);
         return await reply.code(204).send();
       }
       if (answer.kind === 'stream') {
         return await sendStream(reply, answer.payloads, {
-          id: () => streamedEvent(context),
+          id: () => getStreamedEvent(context),
           event: (result) => ({ jsonrpc: '2.0', id, result }),
           error: (error) => ({ jsonrpc: '2.0', id, error: errorOf(context, error) }),
           begin: () => echoExtensions(reply, context),

@@ -10,7 +10,7 @@ import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import { RpcFailure, type Methods, type RpcError } from './envelope.ts';
 import { InternalError, UnavailableError } from '../../handler/errors.ts';
 
-export function createLegacyMethods(handler: A2ARequestHandler): Methods {
+export function createV03Methods(handler: A2ARequestHandler): Methods {
   const transport = new LegacyJsonRpcTransportHandler(handler);
   return async ({ method, body }, context) => {
     if (isV1JsonRpcMethod(method)) {
@@ -28,11 +28,11 @@ export function createLegacyMethods(handler: A2ARequestHandler): Methods {
       };
     }
     if (answer.error === undefined) return { kind: 'result', result: answer.result };
-    throw failureOf(answer.error, method);
+    throw toFailure(answer.error, method);
   };
 }
 
-export function legacyRpcError(error: unknown): RpcError {
+export function v03RpcError(error: unknown): RpcError {
   return LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error);
 }
 
@@ -43,7 +43,7 @@ async function* resultsOf(
 }
 
 /** The translation answers with its own errors where it cannot read the params: those are the client's, not ours. */
-function failureOf(error: RpcError, method: string): Error {
+function toFailure(error: RpcError, method: string): Error {
   if (error.code !== A2A_ERROR_CODE.INTERNAL_ERROR || error.message === InternalError.text) {
     return new RpcFailure(error);
   }

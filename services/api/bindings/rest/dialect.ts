@@ -23,7 +23,7 @@ export function createDialect(handler: A2ARequestHandler): RestDialect {
   };
 }
 
-export function httpStatusOf(error: unknown): number {
+export function toHttpStatus(error: unknown): number {
   return error instanceof RetryLaterError ? error.statusCode : restStatusFor(error);
 }
 

@@ -7,22 +7,22 @@ import { A2A_CONTENT_TYPE, A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sd
 import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { messageOf, type Logger } from '#shared/runtime/log.ts';
-import { createAdmit, echoExtensions, httpCallContext, offersLegacy, versionOf } from '../call-context.ts';
-import { callerOf, entityTagIn, signalOf, streamedEvent } from '../../handler/caller.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import { createAdmit, echoExtensions, httpCallContext, supportsV03, getVersion } from '../call-context.ts';
+import { getCaller, getEntityTag, getSignal, getStreamedEvent } from '../../handler/caller.ts';
 import { checkDepth, maxBodyDepth } from '../../handler/validate/json-depth.ts';
 import { checkCondition, type ConditionalParts } from '../../http/conditional.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
-import { createLegacyDialect, legacyErrorBody } from './v03.ts';
+import { createV03Dialect, v03ErrorBody } from './v03.ts';
 import type { Params } from '../../handler/operations.ts';
 import { Query } from '../../http/query.ts';
-import { createDialect, httpStatusOf, statusBody, type RestDialect } from './dialect.ts';
+import { createDialect, toHttpStatus, statusBody, type RestDialect } from './dialect.ts';
 import { routes, type Route } from './routes.ts';
 import { sendStream } from '../../http/sse.ts';
 
 /** Clients of 0.3 are given the address without its last part, which they add themselves. */
 export const restPath = '/a2a/v1';
-export const legacyRestPath = '/a2a';
+export const v03RestPath = '/a2a';
 
 export interface RestParts {
   handler: A2ARequestHandler;
@@ -39,7 +39,7 @@ type PathParams = Readonly<Record<string, string>>;
 export function registerRest(app: FastifyInstance, parts: RestParts): void {
   const { handler, card, log } = parts;
   const current = createDialect(handler);
-  const legacy = createLegacyDialect(handler);
+  const legacy = createV03Dialect(handler);
   const admit = createAdmit(card, 'HTTP+JSON');
 
   async function answer(
@@ -63,7 +63,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       if ('streaming' in route) {
         const stream = dialect.streaming[route.streaming];
         return await sendStream(reply, stream(params, context), {
-          id: () => streamedEvent(context),
+          id: () => getStreamedEvent(context),
           event: (payload) => payload,
           error: (error) => errorOf(dialect, error).body,
           begin: () => echoExtensions(reply, context),
@@ -75,7 +75,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
         return await reply.code(304).send();
       }
       const result = await run(params, context);
-      const etag = entityTagIn(context);
+      const etag = getEntityTag(context);
       if (etag !== undefined) void reply.headers({ etag, ...ownCopy });
       echoExtensions(reply, context);
       const status = dialect.statusOf(route.unary);
@@ -93,12 +93,12 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
     context: ServerCallContext,
   ): Promise<boolean> {
     const condition = await checkCondition(parts.conditional, {
-      caller: callerOf(context),
+      caller: getCaller(context),
       user: context.user,
       taskId: typeof id === 'string' ? id : '',
       ifNoneMatch: headers['if-none-match'],
       prefer: headers['prefer'],
-      signal: () => signalOf(context),
+      signal: () => getSignal(context),
     });
     void reply.headers(condition.headers);
     if (condition.notModified) void reply.headers(ownCopy);
@@ -106,12 +106,12 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
   }
 
   function dialectOf(request: FastifyRequest): RestDialect {
-    return versionOf(request) === legacy.version && offersLegacy(card) ? legacy : current;
+    return getVersion(request) === legacy.version && supportsV03(card) ? legacy : current;
   }
 
   function errorOf(dialect: RestDialect, error: unknown): { status: number; body: unknown } {
     const told = toClientError(log, error);
-    const status = httpStatusOf(told);
+    const status = toHttpStatus(told);
     return { status, body: dialect.errorBody(told, status) };
   }
 
@@ -152,8 +152,8 @@ export function restFailure(
   status: number,
   message: string,
 ): { contentType: string; body: unknown } {
-  return versionOf(request) === '0.3' && offersLegacy(card)
-    ? { contentType: 'application/json', body: legacyErrorBody(new Error(message), status) }
+  return getVersion(request) === '0.3' && supportsV03(card)
+    ? { contentType: 'application/json', body: v03ErrorBody(new Error(message), status) }
     : { contentType: A2A_CONTENT_TYPE, body: statusBody(new Error(message), status) };
 }
 
@@ -177,7 +177,7 @@ export function readBody(request: FastifyRequest): Params {
   try {
     body = JSON.parse(text);
   } catch (error) {
-    throw new RequestMalformedError(`the body is not valid JSON: ${messageOf(error)}`);
+    throw new RequestMalformedError(`the body is not valid JSON: ${errorMessage(error)}`);
   }
   checkDepth('the body', body, maxBodyDepth);
   // Some clients write the empty request as null.

@@ -2,7 +2,7 @@
 import { LegacyRestTransportHandler, toLegacyHTTPError } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE, A2AError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import { messageOf } from '#shared/runtime/log.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 import { decode, type Params } from '../../handler/operations.ts';
 import type { RestDialect } from './dialect.ts';
 import {
@@ -14,7 +14,7 @@ import {
   taskToProto,
 } from './v03-json.ts';
 
-export function createLegacyDialect(handler: A2ARequestHandler): RestDialect {
+export function createV03Dialect(handler: A2ARequestHandler): RestDialect {
   const transport = new LegacyRestTransportHandler(handler);
   const send = (params: Params) => decode({ fromJSON: sendParamsFromProto }, params);
 
@@ -66,15 +66,15 @@ export function createLegacyDialect(handler: A2ARequestHandler): RestDialect {
         : operation === 'SendMessage' || operation === 'CreateTaskPushNotificationConfig'
           ? 201
           : 200,
-    errorBody: legacyErrorBody,
+    errorBody: v03ErrorBody,
   };
 }
 
-export function legacyErrorBody(error: unknown, status: number): unknown {
+export function v03ErrorBody(error: unknown, status: number): unknown {
   if (error instanceof A2AError) return toLegacyHTTPError(error);
   const code =
     codes[status] ?? (status < 500 ? A2A_ERROR_CODE.INVALID_REQUEST : A2A_ERROR_CODE.INTERNAL_ERROR);
-  return { code, message: messageOf(error) };
+  return { code, message: errorMessage(error) };
 }
 
 /** What HTTP has a status for and A2A no error. */

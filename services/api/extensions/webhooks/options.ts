@@ -20,7 +20,7 @@ export function setWebhookOptions(context: ServerCallContext, header: string | u
  * @param metadata of the request, which counts before the header
  * @throws {RequestMalformedError} where they cannot be read
  */
-export function webhookOptionsOf(
+export function getWebhookOptions(
   context: ServerCallContext,
   metadata?: Readonly<Record<string, unknown>>,
 ): WebhookOptions {

@@ -5,9 +5,9 @@
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Ringer } from '#shared/outbox/publisher.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import type { Sealer } from '#shared/crypto/encryption.ts';
+import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import { getWebhookConfig, listWebhookConfigs, maxWebhookConfigs } from '#shared/db/webhooks/configs.ts';
 import {
@@ -24,20 +24,20 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { makeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { jwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { httpCallContext } from '../../bindings/call-context.ts';
-import { callerOf } from '../../handler/caller.ts';
+import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
 import { Query } from '../../http/query.ts';
-import { httpStatusOf, statusBody } from '../../bindings/rest/dialect.ts';
+import { toHttpStatus, statusBody } from '../../bindings/rest/dialect.ts';
 import { readBody, restPath } from '../../bindings/rest/rest.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 
 export interface WebhookRoutesParts {
   db: Db;
-  ringer: Ringer;
-  sealer: Sealer;
-  bellGraceSeconds: number;
+  outbox: OutboxPublisher;
+  encryptor: Encryptor;
+  wakeupGraceSeconds: number;
   /** Their public halves are served to receivers. */
   signing: { readonly keys: readonly WebhookKey[] };
   log: Logger;
@@ -87,14 +87,14 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       if (!isUuid(taskId)) throw new TaskNotFoundError(`task ${taskId} was not found`);
       checkId('the id of the webhook', configId, false);
       const query = new Query(request.query);
-      const caller = callerOf(httpCallContext(request, reply, tenant ?? query.string('tenant')));
+      const caller = getCaller(httpCallContext(request, reply, tenant ?? query.string('tenant')));
       const body = request.method === 'POST' ? readBody(request) : {};
       const result = await answer(parts, { caller, taskId, configId, event, query, body });
       return await reply.send(JSON.stringify(result));
     } catch (error) {
       const told = toClientError(parts.log, error);
       if (told instanceof RetryLaterError) void reply.header('retry-after', String(told.retryAfterSeconds));
-      const status = httpStatusOf(told);
+      const status = toHttpStatus(told);
       return reply.code(status).send(JSON.stringify(statusBody(told, status)));
     }
   }
@@ -159,9 +159,9 @@ async function sendTest(parts: WebhookRoutesParts, call: Call): Promise<unknown>
   return { count };
 }
 
-function rung({ ringer }: WebhookRoutesParts, call: Call, result: SendAgain): number {
+function rung({ outbox }: WebhookRoutesParts, call: Call, result: SendAgain): number {
   if (result.kind === 'no config') throw noConfig(call);
-  ringer.ring(result.bells);
+  outbox.publish(result.wakeups);
   return result.count;
 }
 
@@ -176,8 +176,8 @@ async function changeSecret(parts: WebhookRoutesParts, call: Call): Promise<unkn
     throw new RequestMalformedError(`overlapSeconds must be a number from 0 to ${30 * dayOfSeconds}`);
   }
   const { taskId, configId } = call;
-  const sealed = parts.sealer.seal(secret, { taskId, configId, column: 'signing_secret' });
-  const result = await setSigningSecret(parts.db, call.caller, call, { sealed, overlapSeconds });
+  const encrypted = parts.encryptor.encrypt(secret, { taskId, configId, column: 'signing_secret' });
+  const result = await setSigningSecret(parts.db, call.caller, call, { encrypted, overlapSeconds });
   if (result === 'no config') throw noConfig(call);
   // The one time that it is shown.
   return { secret };

@@ -12,7 +12,7 @@ export interface MediaTypes {
   output: readonly string[];
 }
 
-export function mediaTypesOf(agent: AgentDefinition): MediaTypes {
+export function getMediaTypes(agent: AgentDefinition): MediaTypes {
   const skills = [...agent.skills, ...(agent.extendedSkills ?? [])];
   return {
     input: [...agent.inputModes, ...skills.flatMap(({ inputModes = [] }) => inputModes)],

@@ -20,7 +20,7 @@ import type { GeminiClientOptions } from './model/credentials.ts';
 import { newestWithin } from './conversation/history.ts';
 import { Loop, type Conversation, type LoopParts } from './loop.ts';
 import type { Model } from './model/call.ts';
-import { noQuota, quotaOf } from './model/quota.ts';
+import { unlimitedQuota, createTaskQuota } from './model/quota.ts';
 import { NotRecordedError, recordedTurn } from './conversation/recorded-turn.ts';
 import type { Tool } from './tools/tool.ts';
 
@@ -128,13 +128,13 @@ function measured(
   if (meter !== undefined) {
     return {
       spentToday: () => meter.spentToday({ tenant, owner }),
-      quota: quotaOf(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }),
+      quota: createTaskQuota(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }),
     };
   }
   if (limits.ownerTokensPerDay ?? limits.ownerCostPerDay ?? quotas[model.name]) {
     throw new FatalError('This agent keeps no ledger and no quotas, which its definition asks for.');
   }
-  return { spentToday: async () => ({ tokens: 0, cost: 0 }), quota: noQuota };
+  return { spentToday: async () => ({ tokens: 0, cost: 0 }), quota: unlimitedQuota };
 }
 
 function definitionOf(turn: Turn): AgentDefinition {

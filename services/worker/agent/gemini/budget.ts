@@ -3,7 +3,7 @@
  * later turn of the task does.
  */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import { totalOf, type Usage } from '#shared/domain/usage.ts';
+import { totalTokens, type Usage } from '#shared/domain/usage.ts';
 
 export class Budget {
   readonly #limits: AgentDefinition['limits'];
@@ -18,7 +18,7 @@ export class Budget {
   /** @param spent by the whole task so far */
   takeModelCall(spent: Usage): void {
     const { tokens = Infinity, cost = Infinity } = this.#limits;
-    if (totalOf(spent.tokens) >= tokens) throw new LimitError(`${tokens} tokens`);
+    if (totalTokens(spent.tokens) >= tokens) throw new LimitError(`${tokens} tokens`);
     if (spent.cost >= cost) throw new LimitError(`a cost of ${cost}`);
     this.#modelCalls += 1;
     if (this.#modelCalls > this.#limits.modelCalls) {

@@ -31,18 +31,18 @@ import { Budget } from './budget.ts';
 import type { LimitError } from './budget.ts';
 import { callTools, type Call, type Callable, type ToolAnswer } from './tools/call-tools.ts';
 import { add } from './conversation/contents.ts';
-import { usageOf } from './model/cost.ts';
-import { partsOfMessage } from './conversation/message-parts.ts';
+import { toUsage } from './model/cost.ts';
+import { toGeminiParts } from './conversation/message-parts.ts';
 import { callModel, type Model } from './model/call.ts';
 import { inModelSpan } from './model/span.ts';
 import type { Quota } from './model/quota.ts';
 import { contentOf, textOf } from './model/response.ts';
-import type { ModelRecord } from './model/response.ts';
+import type { ModelResponse } from './model/response.ts';
 import type { LoopTurn } from './conversation/recorded-turn.ts';
-import { partsOfReference } from './conversation/references.ts';
+import { toReferenceParts } from './conversation/references.ts';
 import { configOf } from './model/request.ts';
 import type { Tool } from './tools/tool.ts';
-import { verdictOn } from './model/classify-response.ts';
+import { classifyResponse } from './model/classify-response.ts';
 import {
   answered,
   outcomeOf,
@@ -114,7 +114,7 @@ export class Loop {
     if (stillOpen !== undefined) return stillOpen;
     for (let hinted = false; ;) {
       const { record, live, streamed } = await this.#ask();
-      const verdict = verdictOn(record);
+      const verdict = classifyResponse(record);
       switch (verdict.kind) {
         case 'calls': {
           hinted = false;
@@ -177,17 +177,21 @@ export class Loop {
   #references(): GeminiPart[] {
     const { message, references } = this.#turn;
     const meant = references.filter(({ taskId }) => message.referenceTaskIds?.includes(taskId));
-    return meant.flatMap((task) => partsOfReference(task, this.#definition.history.maxTokens));
+    return meant.flatMap((task) => toReferenceParts(task, this.#definition.history.maxTokens));
   }
 
   #partsOf(parts: readonly Part[]): Promise<GeminiPart[]> {
-    return partsOfMessage(this.#turn, parts, {
+    return toGeminiParts(this.#turn, parts, {
       fetcher: this.#files,
       vertexai: this.#model.client.vertexai,
     });
   }
 
-  async #work(record: ModelRecord, calls: readonly Call[], live: boolean): Promise<TurnOutcome | undefined> {
+  async #work(
+    record: ModelResponse,
+    calls: readonly Call[],
+    live: boolean,
+  ): Promise<TurnOutcome | undefined> {
     this.#budget.takeToolCalls(calls.length);
     const text = textOf(record).trim();
     const asks = calls.every(({ name }) => name === askUser.name);
@@ -236,7 +240,7 @@ export class Loop {
   }
 
   /** One call of the model; `live`: made now, not taken from the record; `streamed`: its text is in the artifact. */
-  async #ask(): Promise<{ record: ModelRecord; live: boolean; streamed: boolean }> {
+  async #ask(): Promise<{ record: ModelResponse; live: boolean; streamed: boolean }> {
     this.#budget.takeModelCall(this.#conversation.spent);
     this.#replies += 1;
     using deadline = this.#budget.deadline();
@@ -254,17 +258,17 @@ export class Loop {
       },
       {
         input: { model: request.model, contents: contents.length },
-        usage: (result: Json) => this.#usageOf(result as ModelRecord),
+        usage: (result: Json) => this.#toUsage(result as ModelResponse),
       },
     );
     const streamed = await this.#answer.end();
     this.#budget.spend(record.ms);
-    this.#conversation.spent = addUsage(this.#conversation.spent, this.#usageOf(record));
+    this.#conversation.spent = addUsage(this.#conversation.spent, this.#toUsage(record));
     return { record, live, streamed };
   }
 
-  #usageOf({ usage }: ModelRecord): ModelUsage {
-    return usageOf(usage, this.#definition.model.name, this.#definition.prices);
+  #toUsage({ usage }: ModelResponse): ModelUsage {
+    return toUsage(usage, this.#definition.model.name, this.#definition.prices);
   }
 
   get #answersWithData(): boolean {
@@ -272,7 +276,7 @@ export class Loop {
   }
 
   async #finish(
-    record: ModelRecord,
+    record: ModelResponse,
     { parts, truncated }: { parts: Part[]; truncated: boolean },
     streamed: boolean,
   ): Promise<TurnOutcome> {

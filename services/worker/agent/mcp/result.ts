@@ -5,7 +5,7 @@ import { takenType } from '../gemini/conversation/media-types.ts';
 import { OutputWithFiles, type ToolFile } from '../gemini/tools/tool.ts';
 
 /** @throws {Error} with the tool's own words where it says that it failed */
-export function outputOf(result: CallToolResult, maxChars: number): Json | OutputWithFiles {
+export function toToolOutput(result: CallToolResult, maxChars: number): Json | OutputWithFiles {
   const files = result.isError === true ? [] : result.content.flatMap(fileOf);
   const output = wordsOf(result, maxChars);
   return files.length === 0 ? output : new OutputWithFiles(output, files);

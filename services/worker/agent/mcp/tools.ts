@@ -9,7 +9,7 @@ import type { JsonObject } from '#shared/domain/message.ts';
 import type { Tool } from '../gemini/tools/tool.ts';
 import type { McpConnection } from './connection.ts';
 import { declaredNames, isAllowed, matches } from './names.ts';
-import { outputOf } from './result.ts';
+import { toToolOutput } from './result.ts';
 
 export interface McpTools {
   /**
@@ -76,7 +76,7 @@ function toTool(
     call: async (args, { idempotencyKey, signal }) => {
       const repeatable = readOnlyHint || idempotentHint;
       const result = await connection.call({ name: tool.name, args, idempotencyKey, repeatable, signal });
-      return outputOf(result, maxChars);
+      return toToolOutput(result, maxChars);
     },
   };
 }

@@ -5,8 +5,8 @@ import * as v from 'valibot';
 import { above, Amount, AnyText, atMost, closed, Flag, listOf, Text } from '#shared/agent/fields.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
-import { messageOf } from '#shared/runtime/log.ts';
-import { untilAborted } from '../../turn/race-abort.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
+import { raceAbort } from '../../turn/race-abort.ts';
 import { askUser } from '../gemini/tools/ask-user.ts';
 import type { Tool } from '../gemini/tools/tool.ts';
 import type { AgentTool } from './tool.ts';
@@ -51,7 +51,7 @@ async function load(path: string): Promise<AgentTool[]> {
   try {
     exported = (await import(pathToFileURL(resolve(path)).href)) as typeof exported;
   } catch (error) {
-    throw wrong(path, messageOf(error), error);
+    throw wrong(path, errorMessage(error), error);
   }
   const problem = v.safeParse(Tools, exported.default).issues?.[0];
   if (problem !== undefined) {
@@ -77,7 +77,7 @@ function toTool(tool: AgentTool): Tool {
       const timeout = AbortSignal.timeout(1000 * timeoutSeconds);
       const bounded = AbortSignal.any([signal, timeout]);
       try {
-        return (await untilAborted(bounded, tool.run(args, { idempotencyKey, signal: bounded }))) ?? null;
+        return (await raceAbort(bounded, tool.run(args, { idempotencyKey, signal: bounded }))) ?? null;
       } catch (error) {
         signal.throwIfAborted();
         if (!timeout.aborted) throw error;

@@ -16,8 +16,8 @@ export async function up(db: Kysely<never>): Promise<void> {
     )`.execute(db);
 
   // The gate of a task (invariant 3): narrow, updated often, with no index on what changes during a turn, and with
-  // half of each page kept free so that its updates stay on their page (heap-only tuples). bell_at is when somebody is
-  // to look at the task again: of a runnable one, when its bell is overdue; of others, since when they are so.
+  // half of each page kept free so that its updates stay on their page (heap-only tuples). wakeup_at is when somebody is
+  // to look at the task again: of a runnable one, when its wakeup is overdue; of others, since when they are so.
   await sql`
     create table gates (
       task_id uuid primary key,
@@ -31,13 +31,13 @@ export async function up(db: Kysely<never>): Promise<void> {
       attempts smallint not null default 0,
       config_rev integer not null default 0,
       run_at timestamptz not null default now(),
-      bell_at timestamptz not null,
+      wakeup_at timestamptz not null,
       deadline_at timestamptz
     ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05)`.execute(db);
   await sql`create index gates_by_deadline on gates (deadline_at) where deadline_at is not null and state_class < 2`.execute(
     db,
   );
-  await sql`create index gates_by_bell on gates (state_class, bell_at)`.execute(db);
+  await sql`create index gates_by_wakeup on gates (state_class, wakeup_at)`.execute(db);
 
   await sql`
     create table tasks (
@@ -130,7 +130,7 @@ export async function up(db: Kysely<never>): Promise<void> {
     )`.execute(db);
   await sql`create index sends_expired on sends (expires_at)`.execute(db);
 
-  // Bells to ring once their transaction is committed (invariant 2). Whoever wrote a row rings it at once; the relay
+  // Wakeups to ring once their transaction is committed (invariant 2). Whoever wrote a row rings it at once; the relay
   // takes those whose claim has run out.
   await sql`
     create table outbox (
@@ -178,10 +178,10 @@ export async function up(db: Kysely<never>): Promise<void> {
       attempts smallint not null default 0,
       created_at timestamptz not null default now(),
       settled_at timestamptz,
-      bell_at timestamptz not null,
+      wakeup_at timestamptz not null,
       primary key (task_id, config_id, seq)
     ) with (fillfactor = 80)`.execute(db);
-  await sql`create index deliveries_pending on deliveries (bell_at) where state = 'pending'`.execute(db);
+  await sql`create index deliveries_pending on deliveries (wakeup_at) where state = 'pending'`.execute(db);
 
   await sql`
     create table delivery_attempts (

@@ -2,7 +2,7 @@
 import { sql, type Kysely } from 'kysely';
 
 export async function up(db: Kysely<never>): Promise<void> {
-  // Secrets are sealed. While a secret is being changed, both sign until `previous_secret_until`.
+  // Secrets are encrypted. While a secret is being changed, both sign until `previous_secret_until`.
   await sql`
     alter table webhook_configs
       add column signing_secret text,

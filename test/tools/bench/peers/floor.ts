@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
 import { Client } from 'pg';
-import { acceptTasks, type NewTask } from '#shared/db/tasks/accept.ts';
+import { createAccept, type NewTask } from '#shared/db/tasks/accept.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { serve } from '../serve.ts';
@@ -22,7 +22,7 @@ async function lane(until: number): Promise<number> {
   };
   const pool = { connect: () => Promise.resolve(prepared), end: () => Promise.resolve() };
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: pool as never }) });
-  const accept = acceptTasks(db, { idempotencyWindowSeconds: 86_400, bellGraceSeconds: 10 });
+  const accept = createAccept(db, { idempotencyWindowSeconds: 86_400, wakeupGraceSeconds: 10 });
   let accepted = 0;
   while (performance.now() < until) {
     await Promise.all(Array.from({ length: setSize }, () => accept(newTask())));

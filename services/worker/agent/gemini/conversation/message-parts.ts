@@ -22,7 +22,7 @@ export interface FileAccess {
 }
 
 /** @throws {FatalError} for a file that cannot be had, or that the model does not take */
-export async function partsOfMessage(
+export async function toGeminiParts(
   turn: LoopTurn,
   parts: readonly Part[],
   access: FileAccess,

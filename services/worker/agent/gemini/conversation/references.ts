@@ -8,7 +8,7 @@ import type { ReferencedTask } from '../../agent.ts';
 import { shownAgain } from './contents.ts';
 import { tokensIn } from './history.ts';
 
-export function partsOfReference(
+export function toReferenceParts(
   { taskId, state, messages, artifacts }: ReferencedTask,
   maxTokens: number,
 ): GeminiPart[] {

@@ -17,7 +17,7 @@ import {
 } from '#shared/agent/approval.ts';
 import { textOf, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../../agent.ts';
-import { questionOf } from '../tools/ask-user.ts';
+import { getQuestion } from '../tools/ask-user.ts';
 import type { Call, ToolAnswer } from '../tools/call-tools.ts';
 import { takenType } from './media-types.ts';
 import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
@@ -46,7 +46,7 @@ export interface Waiting {
 /** What the task waits for, in words for its user; `before` is what the model said beside its calls. */
 export function outcomeOf({ calls }: Waiting, before: string): TurnOutcome {
   const open = calls.filter(({ response }) => response === undefined);
-  const questions = open.flatMap(({ call, why }) => (why === 'ask' ? [questionOf(call) ?? ''] : []));
+  const questions = open.flatMap(({ call, why }) => (why === 'ask' ? [getQuestion(call) ?? ''] : []));
   const requests = open.flatMap((one) => (one.why === 'confirm' ? [requestOf(one)] : []));
   const said = before === '' ? [] : [before];
   if (requests.length === 0) {

@@ -11,7 +11,7 @@ export interface Backoff {
 export const defaultBackoff: Backoff = { calls: 4, firstMs: 400, longestInPlaceMs: 4000 };
 
 /** Milliseconds to wait in place before the next call, or undefined: park. `made` counts the calls so far. */
-export function waitInPlace(
+export function waitsInPlace(
   { calls, firstMs, longestInPlaceMs }: Backoff,
   made: number,
   hintMs: number | undefined,

@@ -7,14 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Answer } from '../conversation/answer.ts';
-import { parkFor, patienceFor, waitInPlace } from './backoff.ts';
+import { parkFor, patienceFor, waitsInPlace } from './backoff.ts';
 import type { Backoff } from './backoff.ts';
 import { noting } from './client.ts';
 import type { Fetch } from './client.ts';
-import { failureOf, StreamCutError } from './failure.ts';
+import { toFailure, StreamCutError } from './failure.ts';
 import type { Quota } from './quota.ts';
 import { RecordBuilder } from './response.ts';
-import type { ModelRecord } from './response.ts';
+import type { ModelResponse } from './response.ts';
 
 export interface Model {
   client: GoogleGenAI;
@@ -41,7 +41,7 @@ export async function callModel(
   { client, fetch, backoff }: Model,
   request: ModelRequest,
   { quota, answer, signal }: ModelCallParts,
-): Promise<ModelRecord> {
+): Promise<ModelResponse> {
   let started = performance.now();
   for (let made = 1; ; made += 1) {
     const admitted = await quota.admit(request, signal);
@@ -58,11 +58,11 @@ export async function callModel(
       signal.throwIfAborted();
       // What came of the answer is stored before it begins anew, so that no late piece can follow the new beginning.
       await answer?.end();
-      const failure = failureOf(error, { model: request.model, retryAfter });
+      const failure = toFailure(error, { model: request.model, retryAfter });
       if (failure.kind === 'fatal') throw new FatalError(failure.message, { cause: error });
       if (failure.kind === 'unknown') throw new RetryableError(failure.message, { cause: error });
       if (failure.refused) await admitted.refused(patienceFor(failure.hintMs));
-      const wait = waitInPlace(backoff, made, failure.hintMs, Math.random());
+      const wait = waitsInPlace(backoff, made, failure.hintMs, Math.random());
       if (wait === undefined) {
         const until = new Date(Date.now() + parkFor(failure.hintMs, Math.random()));
         throw new ParkedError(failure.message, until, { cause: error });

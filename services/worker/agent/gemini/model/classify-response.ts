@@ -5,9 +5,9 @@
 import type { FunctionCall } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';
 import { callsOf, partsOf } from './response.ts';
-import type { ModelRecord } from './response.ts';
+import type { ModelResponse } from './response.ts';
 
-export type Verdict =
+export type ResponseClass =
   | { kind: 'calls'; calls: (FunctionCall & { name: string })[] }
   | { kind: 'answer'; parts: Part[]; truncated: boolean }
   /** Ask once more, with a hint; should it happen again, the turn fails with the message. */
@@ -15,7 +15,7 @@ export type Verdict =
   /** `withdraw`: text that was streamed already must not stay. */
   | { kind: 'failed'; message: string; withdraw: boolean };
 
-export function verdictOn(record: ModelRecord): Verdict {
+export function classifyResponse(record: ModelResponse): ResponseClass {
   if (record.blockReason !== null) {
     return failed(
       `The model refused the request: ${refusals[record.blockReason] ?? record.blockReason}.`,
@@ -59,7 +59,7 @@ export function verdictOn(record: ModelRecord): Verdict {
   }
 }
 
-function failed(message: string, withdraw = false): Verdict {
+function failed(message: string, withdraw = false): ResponseClass {
   return { kind: 'failed', message, withdraw };
 }
 

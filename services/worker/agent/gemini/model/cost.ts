@@ -4,7 +4,7 @@ import type { JsonObject } from '#shared/domain/message.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 
 /** @param counts by the names of Gemini's `usageMetadata` */
-export function usageOf(counts: JsonObject, model: string, prices: AgentDefinition['prices']): ModelUsage {
+export function toUsage(counts: JsonObject, model: string, prices: AgentDefinition['prices']): ModelUsage {
   const count = (name: string) => (typeof counts[name] === 'number' ? counts[name] : 0);
   const tokens = {
     prompt: count('promptTokenCount'),

@@ -16,7 +16,7 @@ export class StreamCutError extends Error {
 }
 
 /** Messages are for clients: no addresses, keys or stacks. */
-export function failureOf(error: unknown, about: { model: string; retryAfter: string | null }): Failure {
+export function toFailure(error: unknown, about: { model: string; retryAfter: string | null }): Failure {
   if (error instanceof ApiError) return failureOfApi(error, about);
   if (isNetworkError(error)) {
     return {

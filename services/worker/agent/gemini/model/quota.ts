@@ -29,11 +29,11 @@ interface QuotaRequest {
   config: GenerateContentConfig;
 }
 
-export const noQuota: Quota = {
+export const unlimitedQuota: Quota = {
   admit: async () => ({ waitedMs: 0, settle: () => undefined, refused: async () => undefined }),
 };
 
-export function quotaOf(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): Quota {
+export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): Quota {
   return {
     admit: async (request, signal) => {
       const tokens = task.tokensPerMinute === undefined ? 0 : estimateTokens(request);

@@ -6,7 +6,7 @@ import type { Content, FunctionCall, GenerateContentResponse, Part } from '@goog
 import { foldArtifacts } from '#shared/domain/events.ts';
 import type { JsonObject, Part as A2APart } from '#shared/domain/message.ts';
 
-export type ModelRecord = {
+export type ModelResponse = {
   /** A `Content`; without parts when the model gave none. */
   content: JsonObject;
   finishReason: string | null;
@@ -66,7 +66,7 @@ export class RecordBuilder {
     return this.#finishReason !== null || this.#blockReason !== null;
   }
 
-  build(ms: number): ModelRecord {
+  build(ms: number): ModelResponse {
     const content: Content = { role: 'model', ...(this.#parts.length > 0 && { parts: this.#parts }) };
     return {
       content: JSON.parse(JSON.stringify(content)) as JsonObject,
@@ -94,12 +94,12 @@ function isPlain(part: Part): part is Part & { text: string } {
   return part.text !== undefined && Object.keys(part).every((key) => key === 'text' || key === 'thought');
 }
 
-export function contentOf(record: ModelRecord): Content {
+export function contentOf(record: ModelResponse): Content {
   return record.content;
 }
 
 /** The text of the answer: thoughts are left out. */
-export function textOf(record: ModelRecord): string {
+export function textOf(record: ModelResponse): string {
   const parts = contentOf(record).parts ?? [];
   return parts.map((part) => (part.thought === true ? '' : (part.text ?? ''))).join('');
 }
@@ -108,7 +108,7 @@ export function textOf(record: ModelRecord): string {
  * The answer as parts of A2A: files that the model made become file parts, code that it ran and what came of it data
  * parts.
  */
-export function partsOf(record: ModelRecord): A2APart[] {
+export function partsOf(record: ModelResponse): A2APart[] {
   const [{ parts } = { parts: [] }] = foldArtifacts([
     {
       taskId: '',
@@ -140,7 +140,7 @@ function named({ mimeType, displayName }: { mimeType?: string; displayName?: str
   };
 }
 
-export function callsOf(record: ModelRecord): (FunctionCall & { name: string })[] {
+export function callsOf(record: ModelResponse): (FunctionCall & { name: string })[] {
   const parts = contentOf(record).parts ?? [];
   return parts.flatMap(({ functionCall }) =>
     functionCall?.name === undefined ? [] : [{ ...functionCall, name: functionCall.name }],

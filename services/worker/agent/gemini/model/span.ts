@@ -7,15 +7,15 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, SpanKind } from '#shared/runtime/spans.ts';
 import { captured } from './captured-content.ts';
 import type { Model, ModelRequest } from './call.ts';
-import type { ModelRecord } from './response.ts';
+import type { ModelResponse } from './response.ts';
 
 const operation = 'generate_content';
 
 export async function inModelSpan(
   { client, captureContent }: Model,
   { model, contents, config }: ModelRequest,
-  run: () => Promise<ModelRecord>,
-): Promise<ModelRecord> {
+  run: () => Promise<ModelResponse>,
+): Promise<ModelResponse> {
   const began = performance.now();
   const common = {
     'gen_ai.operation.name': operation,

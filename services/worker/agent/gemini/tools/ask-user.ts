@@ -19,7 +19,7 @@ export const askUser: FunctionDeclaration & { name: string } = {
 };
 
 /** The question as the user reads it, or undefined where the model gave none. */
-export function questionOf({ args = {} }: FunctionCall): string | undefined {
+export function getQuestion({ args = {} }: FunctionCall): string | undefined {
   const { question, options } = args;
   if (typeof question !== 'string' || question.trim() === '') return undefined;
   const choices = Array.isArray(options) ? options.filter((option) => typeof option === 'string') : [];

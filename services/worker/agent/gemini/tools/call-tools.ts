@@ -8,7 +8,7 @@ import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext } from '../../agent.ts';
 import { CredentialsError } from '../../credentials-error.ts';
-import { askUser, questionOf } from './ask-user.ts';
+import { askUser, getQuestion } from './ask-user.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { inToolSpan } from './span.ts';
 import { OutputWithFiles, type Tool, type ToolFile } from './tool.ts';
@@ -56,7 +56,7 @@ async function answerTo(
 ): Promise<ToolAnswer> {
   const { name, args = {} } = call;
   if (name === askUser.name) {
-    if (questionOf(call) !== undefined) return { open: 'ask' };
+    if (getQuestion(call) !== undefined) return { open: 'ask' };
     return { response: { error: 'Not asked: the question is missing.' }, ms: 0 };
   }
   const tool = tools.find(({ declaration }) => declaration.name === name);
