@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { test } from 'node:test';
 import { startReceiver } from '../support/webhooks/receiver.ts';
-import { isCompleted, startStack, type JsonRpcAnswer, type TaskJson } from '../support/stack.ts';
+import type { JsonRpcAnswer } from '../support/json-rpc.ts';
+import { isCompleted, startStack, type TaskJson } from '../support/stack.ts';
 
 const unsupportedOperation = -32004;
 const invalidParams = -32602;

@@ -10,7 +10,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { aliceKey, apiKeysEnv, bobKey } from '../support/api-keys.ts';
 import { freePort } from '../support/ports.ts';
-import { startStack, type JsonRpcAnswer } from '../support/stack.ts';
+import type { JsonRpcAnswer } from '../support/json-rpc.ts';
+import { startStack } from '../support/stack.ts';
 
 const seed = Number(process.env['MODEL_SEED'] ?? 20_261_122);
 const replay = 'https://longhaul.dev/ext/replay/v1';

@@ -3,7 +3,6 @@
  * model, and the three services as processes of their own, to be started, killed and multiplied at will.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { Pool } from 'pg';
 import {
@@ -13,7 +12,9 @@ import {
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
+import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
+import { waitFor } from './wait-for.ts';
 import { testDatabase } from './database/postgres.ts';
 import { runNode, type Cleanup, type Running } from './processes/processes.ts';
 
@@ -24,12 +25,6 @@ export interface Service {
   readonly url: string;
   /** Ends it as it is, and resolves when it is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-}
-
-export interface JsonRpcAnswer {
-  // oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field, as a client would
-  result?: any;
-  error?: { code: number; message: string };
 }
 
 export interface Stack {
@@ -46,7 +41,7 @@ export interface Stack {
   /** As if the leases that all of a kind, who have been killed, still held had run out. */
   endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
-  /** Who is told to come again in a few seconds does. */
+  /** Retries a 503 after its `Retry-After`. */
   rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
   /** Sends a text and returns the task at once. */
   submit(
@@ -161,18 +156,7 @@ export async function startStack(
       );
     },
     client: () => new ClientFactory().createFromUrl(apiUrl),
-    rpc: async (method, params, headers = {}) => {
-      for (let tries = 1; ; tries++) {
-        const response = await fetch(`${apiUrl}/a2a/jsonrpc`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
-          body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-        });
-        const answer = (await response.json()) as JsonRpcAnswer;
-        if (response.status !== 503 || tries === 5) return answer;
-        await sleep(1000 * Number(response.headers.get('retry-after')));
-      }
-    },
+    rpc: (method, params, headers = {}) => callJsonRpc(apiUrl, method, params, { headers }),
     submit: async (text, { message = {}, configuration = {}, metadata } = {}) => {
       const { result, error } = await stack.rpc('SendMessage', {
         message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...message },
@@ -182,18 +166,16 @@ export async function startStack(
       if (error !== undefined) throw new Error(error.message);
       return result.task;
     },
-    until: async (taskId, wanted, boundMs = 60_000) => {
-      const deadline = performance.now() + boundMs;
-      for (;;) {
-        const { result, error } = await stack.rpc('GetTask', { id: taskId });
-        if (error !== undefined) throw new Error(error.message);
-        if (wanted(result)) return result;
-        if (performance.now() > deadline) {
-          throw new Error(`task ${taskId} is still not as wanted: ${JSON.stringify(result)}`);
-        }
-        await sleep(20);
-      }
-    },
+    until: (taskId, wanted, boundMs = 60_000) =>
+      waitFor(
+        `task ${taskId}`,
+        async () => {
+          const { result, error } = await stack.rpc('GetTask', { id: taskId });
+          if (error !== undefined) throw new Error(error.message);
+          return wanted(result) ? (result as TaskJson) : undefined;
+        },
+        { boundMs },
+      ),
   };
   return stack;
 }

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { A2A_ERROR_CODE as code } from '@a2a-js/sdk/errors';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { startStack, type JsonRpcAnswer } from '../../support/stack.ts';
+import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { startStack } from '../../support/stack.ts';
 
 const taskNotFound = -32001;
 const taskNotCancelable = -32002;

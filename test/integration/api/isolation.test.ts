@@ -7,7 +7,8 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
-import { startStack, type JsonRpcAnswer, type TaskJson } from '../../support/stack.ts';
+import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { startStack, type TaskJson } from '../../support/stack.ts';
 
 test('to other callers and in other tenants, a task is as one that does not exist', async (t) => {
   const stack = await startStack(t, apiKeysEnv());
