@@ -10,7 +10,7 @@ import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { registerAdmission, type Admit } from './limits/admission.ts';
-import { UnauthenticatedError } from './auth/unauthenticated.ts';
+import { UnauthenticatedError } from './auth/caller.ts';
 import { registerCard } from './card/routes.ts';
 import type { ConditionalParts } from './http/conditional.ts';
 import { discardBody } from './http/discard-body.ts';

@@ -12,11 +12,7 @@
  * never optional, and no token stands in an error.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTPayload } from 'jose';
-
-export type CallerAuthConfig =
-  | { mode: 'none' }
-  | { mode: 'iam'; audience: string }
-  | { mode: 'verify'; audience: string; certsUrl: string };
+import type { CallerAuthConfig } from '../runtime/config/callers.ts';
 
 /** The caller is not who may call. The message says why, for the log; the caller is told nothing. */
 export class CallerError extends Error {

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
 import { context } from '@opentelemetry/api';
-import type { ScheduleDelivery } from '../outbox/publisher.ts';
+import type { DeliveryWakeup } from '../domain/wakeup.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
 
@@ -18,6 +18,9 @@ export interface DeliverRequest {
   /** Of the span that asks: in the body, because platforms put their own into the header. */
   traceparent?: string;
 }
+
+/** Wakes the dispatcher for a webhook at a time: a task on Cloud Tasks. Resolves when the service has taken it. */
+export type ScheduleDelivery = (wakeup: Omit<DeliveryWakeup, 'kind'>) => Promise<void>;
 
 export interface DeliveryScheduler {
   scheduleDelivery: ScheduleDelivery;

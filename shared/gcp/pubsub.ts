@@ -1,8 +1,9 @@
 /** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
 import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
+import type { Context } from '@opentelemetry/api';
 import { isUuid } from '../domain/ids.ts';
-import type { PublishTurns } from '../outbox/publisher.ts';
+import type { TurnWakeup } from '../domain/wakeup.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
@@ -10,6 +11,12 @@ import { inProducerSpans } from '../runtime/spans.ts';
 /** The client is large: it is loaded when it is first needed, so that services start quickly. */
 const load = () => import('@google-cloud/pubsub');
 const loadStandIn = () => import('./stand-in.ts');
+
+/** A wakeup and the context in which it is rung, for its span. */
+export type TracedWakeup = TurnWakeup & { parent: Context };
+
+/** Wakes workers for turns: messages on Pub/Sub, in one call. Resolves when the service has taken them. */
+export type PublishTurns = (wakeups: readonly TracedWakeup[]) => Promise<void>;
 
 export interface TurnPublisher {
   publishTurns: PublishTurns;

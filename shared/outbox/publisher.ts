@@ -6,23 +6,17 @@
  * most of it for promises that live until the wakeup is removed, which the garbage collector then has to move.
  */
 import { setImmediate } from 'node:timers/promises';
-import { context, type Context } from '@opentelemetry/api';
-import { deleteWakeups, type Wakeup, type DeliveryWakeup, type TurnWakeup } from '../db/outbox/outbox.ts';
+import { context } from '@opentelemetry/api';
+import { deleteWakeups } from '../db/outbox/outbox.ts';
+import type { DeliveryWakeup, Wakeup } from '../domain/wakeup.ts';
+import type { ScheduleDelivery } from '../gcp/cloud-tasks.ts';
+import type { PublishTurns, TracedWakeup } from '../gcp/pubsub.ts';
 import { createBatcher } from '../db/client/batcher.ts';
 import type { Db } from '../db/client/pool.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 
-/** A wakeup and the context in which it is rung, for its span. */
-export type TracedWakeup = TurnWakeup & { parent: Context };
-
 /** Turns that are published together at most; Pub/Sub takes 1,000 messages in a call. */
 const maxPublished = 500;
-
-/** Wakes workers for turns: messages on Pub/Sub, in one call. Resolves when the service has taken them. */
-export type PublishTurns = (wakeups: readonly TracedWakeup[]) => Promise<void>;
-
-/** Wakes the dispatcher for a webhook at a time: a task on Cloud Tasks. Resolves when the service has taken it. */
-export type ScheduleDelivery = (wakeup: Omit<DeliveryWakeup, 'kind'>) => Promise<void>;
 
 /** Nobody waits for a removal, and each costs a commit; the relay leaves wakeups alone for two seconds. */
 const removeAfterMs = 100;

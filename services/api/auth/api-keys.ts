@@ -1,8 +1,7 @@
 /** API keys, known by their hashes only. A key of 128 random bits or more needs no slow hash. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { ApiKeyEntry } from '#shared/runtime/config/auth.ts';
-import type { AuthenticatedCaller } from './authenticate.ts';
-import { UnauthenticatedError } from './unauthenticated.ts';
+import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 
 export const apiKeyHeader = 'x-api-key';
 

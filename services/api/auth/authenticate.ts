@@ -4,19 +4,12 @@
  * An API key, where keys are taken and one is sent, decides alone: a key that is wrong is never overlooked in favour of
  * a token. Else the bearer token decides, by the one mode that reads tokens. Nothing falls back to anything.
  */
-import type { User } from '@a2a-js/sdk/server';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { apiKeyHeader, createApiKeys } from './api-keys.ts';
 import { createCloudRunIam } from './cloud-run-iam.ts';
 import { createJwtVerifier } from './jwt.ts';
-import { UnauthenticatedError } from './unauthenticated.ts';
-
-/** Names in lower case, as Node and gRPC have them. */
-export type RequestHeaders = Readonly<Record<string, string | string[] | undefined>>;
-
-/** `userName` is the owner of what the caller makes: `key:<owner>`, or `<issuer>|<subject>`. */
-export type AuthenticatedCaller = Readonly<User>;
+import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from './caller.ts';
 
 /** @throws {UnauthenticatedError} for credentials that are missing or wrong */
 /** @throws {UnavailableError} where they cannot be checked for the moment */

@@ -1,7 +1,6 @@
 /** What is common to tokens, whoever has checked their signature. */
 import type { JWTPayload } from 'jose';
-import type { AuthenticatedCaller } from './authenticate.ts';
-import { UnauthenticatedError } from './unauthenticated.ts';
+import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 
 /** How far the clocks of issuers may be off. */
 export const clockSkewSeconds = 30;

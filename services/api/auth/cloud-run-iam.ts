@@ -5,9 +5,8 @@
  * that `allUsers` may invoke must not use it.
  */
 import { decodeJwt, type JWTPayload } from 'jose';
-import type { AuthenticatedCaller } from './authenticate.ts';
+import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 import { toCaller, clockSkewSeconds } from './claims.ts';
-import { UnauthenticatedError } from './unauthenticated.ts';
 
 const googleIssuer = 'https://accounts.google.com';
 

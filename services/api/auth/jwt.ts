@@ -6,9 +6,8 @@
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../handler/errors.ts';
-import type { AuthenticatedCaller } from './authenticate.ts';
+import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 import { toCaller, clockSkewSeconds } from './claims.ts';
-import { UnauthenticatedError } from './unauthenticated.ts';
 
 /** Asymmetric ones alone: with a symmetric one, whoever can verify could also sign. */
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'];

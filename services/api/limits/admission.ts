@@ -5,8 +5,8 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
-import type { Authenticate, AuthenticatedCaller, RequestHeaders } from '../auth/authenticate.ts';
-import { UnauthenticatedError } from '../auth/unauthenticated.ts';
+import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from '../auth/caller.ts';
+import type { Authenticate } from '../auth/authenticate.ts';
 import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 

@@ -22,8 +22,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { spawnIds } from '../processes/guard.ts';
-import type { SystemUser } from './system-user.ts';
+import { spawnIds, type SystemUser } from '../processes/system-user.ts';
 
 export interface PostgresBinaries {
   readonly postgres: string;

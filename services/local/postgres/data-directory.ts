@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { accessSync, chmodSync, constants, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { canEnter, databaseUser, type SystemUser } from './system-user.ts';
+import { canEnter, databaseUser, type SystemUser } from '../processes/system-user.ts';
 
 export interface DataPlace {
   /** Exists, and `user` can enter it. */

@@ -8,7 +8,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import type { SystemUser } from '../postgres/system-user.ts';
+import { spawnIds, type SystemUser } from './system-user.ts';
 
 const script = `
 tenths=$1; shift
@@ -65,11 +65,6 @@ export function runGuarded(program: string, args: readonly string[], options: Gu
     stop: () => child.stdin.end(),
     kill: () => killGroup(child),
   };
-}
-
-/** What `spawn` needs to run a program as another user: ids as signed 32-bit numbers (macOS has nobody as -2). */
-export function spawnIds(user: SystemUser | undefined): { uid?: number; gid?: number } {
-  return user === undefined ? {} : { uid: user.uid | 0, gid: user.gid | 0 };
 }
 
 function exitOf(child: ChildProcess): Promise<number> {

@@ -4,25 +4,8 @@
  */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
-
-export interface TurnWakeup {
-  id: string;
-  kind: 'turn';
-  taskId: string;
-  turn: number;
-  traceparent: string | null;
-}
-
-export interface DeliveryWakeup {
-  id: string;
-  kind: 'delivery';
-  taskId: string;
-  configId: string;
-  dueAt: Date;
-}
-
-export type Wakeup = TurnWakeup | DeliveryWakeup;
 
 /** For how long a fresh row belongs to whoever wrote it; after that the relay takes it. */
 export const freshClaim = sql`interval '2 seconds'`;

@@ -4,7 +4,8 @@
  * the others, and a row that was rung for is not overdue again before its grace has passed.
  */
 import { sql } from 'kysely';
-import { freshClaim, type Wakeup } from './outbox.ts';
+import { freshClaim } from './outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 
 export interface Overdue {

@@ -3,7 +3,8 @@
  * config and the wakeups, in one statement for a whole set of simultaneous sends.
  */
 import { sql } from 'kysely';
-import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 

@@ -4,7 +4,8 @@
  */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
-import { toWakeups, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 import { gateWakeups, deliveriesOf, deliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import type { Overdue } from '../outbox/reconcile.ts';

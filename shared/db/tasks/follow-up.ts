@@ -4,7 +4,8 @@
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
-import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 import { deliveriesOf, notifyFollowers } from '../events/fan-out.ts';
 import type { Database } from '../schema/schema.ts';

@@ -3,7 +3,8 @@
  * (invariant 5), and what the turn begins with is read, in one statement for the turns that are claimed at the same time.
  */
 import { sql } from 'kysely';
-import { toWakeups, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import {

@@ -8,7 +8,8 @@
 import { sql, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
-import { toWakeups, freshClaim, type Wakeup, type WakeupColumns } from '../outbox/outbox.ts';
+import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import type { Caller } from '../tasks/read.ts';

@@ -5,7 +5,7 @@
  * A test is a delivery below the events, numbered -1, -2 …: it is attempted once, and its failure means nothing.
  */
 import { sql, type Transaction } from 'kysely';
-import type { Wakeup } from '../outbox/outbox.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import type { Caller } from '../tasks/read.ts';

@@ -9,7 +9,8 @@
  *                                                            └─ given up: failed, the config disabled
  */
 import { sql } from 'kysely';
-import { freshClaim, type DeliveryWakeup } from '../outbox/outbox.ts';
+import { freshClaim } from '../outbox/outbox.ts';
+import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import {
   configColumns,
   keyText,

@@ -3,7 +3,8 @@
  * gets it along, otherwise it is rung for. The states, and why no wake-up is lost, stand in deliveries.ts.
  */
 import { sql } from 'kysely';
-import { freshClaim, type DeliveryWakeup } from '../outbox/outbox.ts';
+import { freshClaim } from '../outbox/outbox.ts';
+import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import {
   configColumns,
   keyText,

@@ -1,8 +1,12 @@
 /** Who may call the private services, and how that is checked: see ../../gcp/caller-auth.ts. */
-import type { CallerAuthConfig } from '../../gcp/caller-auth.ts';
 import type { EnvReader } from './env-reader.ts';
 
 const googleCertsUrl = 'https://www.googleapis.com/oauth2/v3/certs';
+
+export type CallerAuthConfig =
+  | { mode: 'none' }
+  | { mode: 'iam'; audience: string }
+  | { mode: 'verify'; audience: string; certsUrl: string };
 
 export interface PushConfig {
   auth: CallerAuthConfig;

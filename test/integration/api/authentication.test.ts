@@ -13,7 +13,7 @@ import { SignJWT, UnsecuredJWT } from 'jose';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
 import { toSecurity } from '#services/api/auth/security.ts';
-import { UnauthenticatedError } from '#services/api/auth/unauthenticated.ts';
+import { UnauthenticatedError } from '#services/api/auth/caller.ts';
 import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
 import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
 import { sha256 } from '../../support/api-keys.ts';

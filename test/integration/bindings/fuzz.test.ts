@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { UnauthenticatedError } from '#services/api/auth/unauthenticated.ts';
+import { UnauthenticatedError } from '#services/api/auth/caller.ts';
 import { RetryLaterError } from '#services/api/handler/errors.ts';
 import { sha256 } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { findPackage, postgresBinaries } from '#services/local/postgres/binaries.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
-import { canEnter, nobody } from '#services/local/postgres/system-user.ts';
+import { canEnter, nobody } from '#services/local/processes/system-user.ts';
 import { freePort } from '../../support/ports.ts';
 import { isAlive, runNode, untilGone, userOf } from '../../support/processes/processes.ts';
 

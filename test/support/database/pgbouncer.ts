@@ -6,7 +6,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { runGuarded } from '#services/local/processes/guard.ts';
-import { databaseUser } from '#services/local/postgres/system-user.ts';
+import { databaseUser } from '#services/local/processes/system-user.ts';
 import { freePort } from '../ports.ts';
 
 export interface PgBouncer {

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { createAccept, type WebhookRow } from '#shared/db/tasks/accept.ts';
-import type { Wakeup } from '#shared/db/outbox/outbox.ts';
+import type { Wakeup } from '#shared/domain/wakeup.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
 import { createClaim, type Claim } from '#shared/db/turns/claim.ts';

@@ -12,7 +12,7 @@ import { webhooks } from './cases/webhooks.ts';
 import { events, latency, steps, whole } from './cases/whole.ts';
 import { plot } from './plot.ts';
 import { startServer } from './rig.ts';
-import { isMet, type Case, type Figure } from './rounds.ts';
+import { isMet, type Case, type Figure, type Result } from './rounds.ts';
 import { shown, table } from './table.ts';
 
 const cases: Record<string, Case> = {
@@ -28,14 +28,6 @@ const cases: Record<string, Case> = {
   memory,
   sql,
 };
-
-export interface Result {
-  at: string;
-  seconds: number;
-  /** How many processes wanted to run in the minute before the case: what else the machine was doing. */
-  loadBefore: number;
-  figures: Figure[];
-}
 
 interface Results {
   machine: string;

@@ -69,3 +69,12 @@ export const ratio = (name: string, value: number, least: number): Figure => ({
   unit: '×',
   target: { at: 'least', value: least },
 });
+
+/** What a run of a case found. */
+export interface Result {
+  at: string;
+  seconds: number;
+  /** How many processes wanted to run in the minute before the case: what else the machine was doing. */
+  loadBefore: number;
+  figures: Figure[];
+}

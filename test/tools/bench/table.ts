@@ -1,5 +1,5 @@
 /** The figures as a page of tables, so that what the docs show is what was measured, missed targets included. */
-import type { Result } from './main.ts';
+import type { Result } from './rounds.ts';
 import { isMet, type Figure } from './rounds.ts';
 
 export function table(machine: string, cases: Record<string, Result>): string {

@@ -13,8 +13,7 @@ import { A2AService, grpcService, type GrpcServiceOptions } from '@a2a-js/sdk/se
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Admit } from '../../limits/admission.ts';
-import type { RequestHeaders } from '../../auth/authenticate.ts';
-import { UnauthenticatedError } from '../../auth/unauthenticated.ts';
+import { UnauthenticatedError, type RequestHeaders } from '../../auth/caller.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { createAdmit, createCallContext, supportsV03 } from '../call-context.ts';
 import { getSignal } from '../../handler/caller.ts';

@@ -14,7 +14,7 @@
  * their deadlines have passed. Hand-outs are gathered until the event loop has read what is there (`setImmediate`),
  * so that publishes that arrive together leave together; an idle publish waits for nothing.
  */
-import type { Consumer } from './consumer.ts';
+import type { Consumer } from './delivery.ts';
 import { Delivery, type Message } from './delivery.ts';
 import type { Deadlines } from './deadlines.ts';
 import { Fifo } from './fifo.ts';

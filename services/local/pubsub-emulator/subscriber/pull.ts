@@ -1,6 +1,6 @@
 /** A single pull: answers as soon as there is something to hand out, or with nothing after a while. */
 import type { handleUnaryCall } from '@grpc/grpc-js';
-import { Consumer } from '../broker/consumer.ts';
+import { Consumer } from '../broker/delivery.ts';
 import type { Delivery } from '../broker/delivery.ts';
 import { invalid, type StatusError } from '../status.ts';
 import type { Subscription } from '../broker/subscription.ts';

@@ -5,7 +5,7 @@
  * success, half as many after a failure.
  */
 import type { Dispatcher } from 'undici';
-import { Consumer } from '../broker/consumer.ts';
+import { Consumer } from '../broker/delivery.ts';
 import type { Delivery } from '../broker/delivery.ts';
 import type { TokenIssuer } from '../oidc.ts';
 import type { Subscription } from '../broker/subscription.ts';

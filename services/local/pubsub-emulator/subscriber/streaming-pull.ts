@@ -4,7 +4,7 @@
  * seconds takes the stream for dead and opens another.
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
-import { Consumer } from '../broker/consumer.ts';
+import { Consumer } from '../broker/delivery.ts';
 import type { Delivery } from '../broker/delivery.ts';
 import { invalid, type StatusError } from '../status.ts';
 import type { Subscription } from '../broker/subscription.ts';

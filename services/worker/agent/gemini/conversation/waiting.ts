@@ -18,7 +18,8 @@ import {
 import { textOf, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../../agent.ts';
 import { getQuestion } from '../tools/ask-user.ts';
-import type { Call, ToolAnswer } from '../tools/call-tools.ts';
+import type { Call } from '../tools/tool.ts';
+import type { ToolAnswer } from '../tools/call-tools.ts';
 import { takenType } from './media-types.ts';
 import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
 import { isBefore3 } from '../model/request.ts';

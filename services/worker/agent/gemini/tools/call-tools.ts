@@ -3,7 +3,6 @@
  * correct itself; what concerns the turn itself (lease, abort, parking, credentials) ends it. What only the user can
  * settle is left open.
  */
-import type { FunctionCall } from '@google/genai';
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext } from '../../agent.ts';
@@ -11,18 +10,13 @@ import { CredentialsError } from '../../credentials-error.ts';
 import { askUser, getQuestion } from './ask-user.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { inToolSpan } from './span.ts';
-import { OutputWithFiles, type Tool, type ToolFile } from './tool.ts';
-
-export type Call = FunctionCall & { name: string };
+import { OutputWithFiles, type Call, type Tool, type ToolReply } from './tool.ts';
 
 /** A call that may be made; `approved`: also where its tool wants the user to confirm it. */
 export interface Callable {
   call: Call;
   approved: boolean;
 }
-
-/** What a call came to. */
-export type ToolReply = { response: JsonObject; files?: ToolFile[] };
 
 export type ToolAnswer = (ToolReply & { ms: number }) | { open: 'ask' | 'confirm' | 'retry' };
 

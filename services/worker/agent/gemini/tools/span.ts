@@ -1,6 +1,6 @@
 /** The span of one call of a tool, by OpenTelemetry's semantic conventions of generative AI. */
 import { inSpan } from '#shared/runtime/spans.ts';
-import type { Call, ToolReply } from './call-tools.ts';
+import type { Call, ToolReply } from './tool.ts';
 
 export async function inToolSpan({ id, name }: Call, run: () => Promise<ToolReply>): Promise<ToolReply> {
   const attributes = {

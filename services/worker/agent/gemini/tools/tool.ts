@@ -1,5 +1,5 @@
 /** What the model may call. The built-in tools, and whatever else is given to the agent, have this form. */
-import type { FunctionDeclaration } from '@google/genai';
+import type { FunctionCall, FunctionDeclaration } from '@google/genai';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext } from '../../agent.ts';
 
@@ -28,3 +28,8 @@ export class OutputWithFiles {
     this.files = files;
   }
 }
+
+export type Call = FunctionCall & { name: string };
+
+/** The outcome of a call. */
+export type ToolReply = { response: JsonObject; files?: ToolFile[] };

@@ -4,7 +4,6 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
-import { spawnIds } from '../processes/guard.ts';
 
 export interface SystemUser {
   /** Unsigned. */
@@ -37,4 +36,9 @@ export function nobody(): SystemUser {
 export function canEnter(dir: string, user: SystemUser | undefined): boolean {
   const shell = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', dir], { cwd: '/', ...spawnIds(user) });
   return shell.status === 0;
+}
+
+/** What `spawn` needs to run a program as another user: ids as signed 32-bit numbers (macOS has nobody as -2). */
+export function spawnIds(user: SystemUser | undefined): { uid?: number; gid?: number } {
+  return user === undefined ? {} : { uid: user.uid | 0, gid: user.gid | 0 };
 }
