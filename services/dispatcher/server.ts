@@ -2,8 +2,7 @@
 import { reconcile } from '#shared/outbox/reconciler.ts';
 import { relayOutbox } from '#shared/outbox/relay.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import { checkDatabase } from '#shared/db/client/check.ts';
-import type { Db } from '#shared/db/client/pool.ts';
+import { checkDatabase, type Db } from '#shared/db/client/pool.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';

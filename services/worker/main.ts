@@ -2,9 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
-import { checkDatabase } from '#shared/db/client/check.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { openDatabase } from '#shared/db/client/pool.ts';
+import { checkDatabase, openDatabase } from '#shared/db/client/pool.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';

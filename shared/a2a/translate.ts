@@ -11,7 +11,7 @@ import {
 } from '@a2a-js/sdk';
 import type { EventPayload } from '../domain/events.ts';
 import type { Message } from '../domain/message.ts';
-import type { TaskView } from '../db/tasks/read.ts';
+import type { A2aTask } from '../db/tasks/read.ts';
 import { taskStates, type TaskState } from '../domain/task.ts';
 
 export function messageFromWire(message: WireMessage): Message {
@@ -22,7 +22,7 @@ export function messageToWire(message: Message): WireMessage {
   return WireMessage.fromJSON(message);
 }
 
-export function taskToWire(task: TaskView): WireTask {
+export function taskToWire(task: A2aTask): WireTask {
   return WireTask.fromJSON(task);
 }
 

@@ -32,13 +32,13 @@ export async function reconcile(parts: {
     deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
   for (const [name, look] of Object.entries(looks)) {
-    const { wakeups, looked } = await look();
+    const { wakeups, examined } = await look();
     await outbox.publishAll(wakeups);
-    if (looked > 0) {
-      found[name] = looked;
-      instruments.reconcilerFound.record(looked, { 'longhaul.reconciler.kind': name });
+    if (examined > 0) {
+      found[name] = examined;
+      instruments.reconcilerFound.record(examined, { 'longhaul.reconciler.kind': name });
     }
-    more ||= looked >= batch;
+    more ||= examined >= batch;
   }
   if (retentionSeconds > 0) {
     const removed = await deleteEndedTasks(db, { limit: removalBatch, retentionSeconds });

@@ -74,7 +74,7 @@ test('a task with a start time runs at that time, and one past its deadline fail
   assert.match(failed.status.message.parts[0].text, /deadline/);
   // On a busy machine it may not have begun by then, and so has an event less.
   const isTold = (): boolean =>
-    receiver.received.some(({ body }) => /deadline of this task has passed/.test(body));
+    receiver.received.some(({ body }) => /missed its deadline/.test(body));
   while (!isTold()) await receiver.count(receiver.received.length + 1);
   await stack.until(later.id, isCompleted);
   assert.equal(tool.received.length, 1);
@@ -130,7 +130,7 @@ test('a task that waits for its caller for too long fails; old tasks are removed
   await Promise.all([stack.start('api'), stack.start('worker')]);
   const asked = await stack.submit('ask well?');
   await stack.until(asked.id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
-  await stack.pool.query(`update gates set wakeup_at = now() - interval '1 day' where task_id = $1`, [
+  await stack.pool.query(`update gates set settled_at = now() - interval '1 day' where task_id = $1`, [
     asked.id,
   ]);
   await stack.until(asked.id, (task) => task.status.state === 'TASK_STATE_FAILED');
@@ -147,7 +147,7 @@ test('a task that waits for its caller for too long fails; old tasks are removed
   ];
   const done = await stack.submit('step one\nsay done');
   await stack.until(done.id, isCompleted);
-  await stack.pool.query(`update gates set wakeup_at = now() - interval '2 days'`); // a day after they are to go
+  await stack.pool.query(`update gates set settled_at = now() - interval '2 days'`); // a day after they are to go
   const deadline = performance.now() + 60_000;
   for (;;) {
     const counts = await Promise.all(

@@ -37,7 +37,7 @@ function turnThatLoses(write?: WriteTurn) {
       references: [],
       earlier: [],
       earlierSteps: [],
-      begunSecondsAgo: 0,
+      startedSecondsAgo: 0,
       steps: [],
       usage: undefined,
       traceparent: null,

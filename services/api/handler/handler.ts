@@ -23,7 +23,7 @@ import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { eventToWire, messageToWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import { cancelTask } from '#shared/db/tasks/follow-up.ts';
+import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import type { Follower } from '#shared/db/events/follower.ts';
 import { readTaskAsOf } from '#shared/db/tasks/as-of.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';

@@ -13,7 +13,7 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Accept } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
-import { findMissing, findSend, readTask, type Caller, type TaskView } from '#shared/db/tasks/read.ts';
+import { findMissing, findSend, readTaskSnapshot, type Caller, type A2aTask } from '#shared/db/tasks/read.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
@@ -34,7 +34,7 @@ export interface Sent {
   /** The turn that the message began. */
   turn: number;
   /** The task as this very send made it; undefined where the task existed. */
-  created: TaskView | undefined;
+  created: A2aTask | undefined;
 }
 
 export interface SendParts {
@@ -125,7 +125,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
   if (wakeups !== undefined) {
     passFaultPoint('message-stored');
     parts.outbox.publish(wakeups);
-    const task: TaskView = {
+    const task: A2aTask = {
       id: taskId,
       contextId,
       status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
@@ -145,7 +145,7 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
   const repeated = await findRepeat(parts, send, wire.messageId);
   if (repeated !== undefined) return repeated;
   const found = isUuid(taskId)
-    ? await readTask(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false })
+    ? await readTaskSnapshot(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false })
     : undefined;
   if (found === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
   const { contextId } = found.task;

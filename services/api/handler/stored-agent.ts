@@ -4,7 +4,7 @@
  */
 import { definitionHash, type AgentDefinition } from '#shared/agent/definition.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import { storeAgent } from '#shared/db/tasks/read.ts';
+import { storeAgent } from '#shared/db/tasks/agents.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 
 /** Resolves to the hash; rejects with what the database says. */

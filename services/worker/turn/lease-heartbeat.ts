@@ -4,7 +4,7 @@
  * database could not be asked before the lease ran out by this process's monotonic clock.
  */
 import type { Db } from '#shared/db/client/pool.ts';
-import { extendLeases, heldLeases, type Lease } from '#shared/db/turns/leases.ts';
+import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/leases.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -64,7 +64,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
     const leases = entries.map((entry) => entry.lease);
     const extend = before >= extendAt;
     try {
-      const still = await (extend ? extendLeases(db, leases, leaseSeconds) : heldLeases(db, leases));
+      const still = await (extend ? extendLeases(db, leases, leaseSeconds) : findHeldLeases(db, leases));
       if (extend) extendAt = before + leaseMs / 3;
       for (const entry of entries) {
         if (held.get(entry.lease.taskId) !== entry) continue;

@@ -97,7 +97,7 @@ async function attempt(
       `Given up after ${maxAttempts} attempts: each one ended without a result, as if its worker had died.`,
     );
   }
-  const timer = stopInTime(held, turnSeconds, input.begunSecondsAgo);
+  const timer = stopInTime(held, turnSeconds, input.startedSecondsAgo);
   try {
     const outcome = await raceAbort(held.signal, agent.run(own));
     own.assertAllMatched();

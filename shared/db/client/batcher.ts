@@ -1,22 +1,23 @@
 /**
- * Group commit: gathers the calls that arrive while the statements before them run, and sends them as one.
+ * Group commit: gathers the calls that arrive while earlier statements run, and sends them as one.
  *
- *   idle ──call──▶ gathering (one turn of the event loop) ──▶ running(set) ──done──▶ running(those that came meanwhile) …
+ *   idle ──call──▶ gathering (one turn of the event loop) ──▶ running(set) ──done──▶ running(calls that came meanwhile) …
  *
- * A call that arrives idle waits for those that arrived with it and for nobody else: without that, the first of a hundred
- * requests that are read together would go out alone, and the others wait for it. Two calls of one key never share a set,
- * never run at the same time, and keep their order. A set that the database refuses is tried again one by one, so that
- * one bad row fails alone; a set that failed because the connection did is not tried again, since it may have been
- * committed.
+ * A call that arrives while idle waits only for the calls that arrive in the same turn of the event loop. Without that, the
+ * first of a hundred requests that are read together would go out alone and the others would wait for it.
+ *
+ * Calls with the same key never share a set, never run at the same time, and keep their order. If the database rejects a
+ * set, its calls are retried one by one, so that one bad row fails alone. A set whose connection failed is not retried: it
+ * may have been committed.
  */
 export interface BatcherOptions<In> {
-  /** Calls in one set at most. */
+  /** Maximum number of calls in one set. */
   max: number;
-  /** Sets under way at most. Default: 1. */
+  /** Maximum number of sets in flight. Default: 1. */
   lanes?: number;
-  /** How long calls are gathered for, where nobody waits for them. Default: for a turn of the event loop. */
+  /** How long calls are gathered while no set is in flight. Default: one turn of the event loop. */
   gatherMs?: number;
-  /** Calls of one key run one after the other, in the order in which they came. Left out: any may share a set. */
+  /** Calls with the same key run one after the other, in order of arrival. Default: any calls may share a set. */
   key?: (input: In) => string;
 }
 
@@ -26,9 +27,7 @@ interface Waiting<In, Out> {
   reject: (error: unknown) => void;
 }
 
-/**
- * @param run takes a set of calls and resolves to their outputs, in the same order
- */
+/** @param run takes a set of calls and resolves to their outputs, in the same order */
 export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: BatcherOptions<In>,
@@ -41,11 +40,11 @@ export function createBatcher<In, Out>(
 
   function gather(): void {
     gathering = true;
-    if (options.gatherMs === undefined) setImmediate(begin);
-    else setTimeout(begin, options.gatherMs);
+    if (options.gatherMs === undefined) setImmediate(start);
+    else setTimeout(start, options.gatherMs);
   }
 
-  function begin(): void {
+  function start(): void {
     gathering = false;
     while (running < lanes && waiting.length > 0) {
       const { set, keys } = takeSet();
@@ -55,7 +54,7 @@ export function createBatcher<In, Out>(
       void runSet(set).then(() => {
         running -= 1;
         for (const key of keys) runningKeys.delete(key);
-        if (options.gatherMs === undefined) begin();
+        if (options.gatherMs === undefined) start();
         else if (waiting.length > 0) gather();
       });
     }
@@ -63,7 +62,7 @@ export function createBatcher<In, Out>(
 
   function takeSet(): { set: Waiting<In, Out>[]; keys: Set<string> } {
     const set: Waiting<In, Out>[] = [];
-    const left: Waiting<In, Out>[] = [];
+    const remaining: Waiting<In, Out>[] = [];
     const keys = new Set<string>();
     const blocked = new Set(runningKeys);
     for (const call of waiting) {
@@ -72,11 +71,11 @@ export function createBatcher<In, Out>(
         set.push(call);
         if (key !== undefined) keys.add(key);
       } else {
-        left.push(call);
+        remaining.push(call);
       }
       if (key !== undefined) blocked.add(key);
     }
-    waiting = left;
+    waiting = remaining;
     return { set, keys };
   }
 
@@ -104,8 +103,8 @@ export function createBatcher<In, Out>(
 }
 
 /**
- * Whether the database answered that it did not do the statement: any SQLSTATE but those of a lost connection
- * (class 08) or of an operator's intervention (class 57, a shutdown).
+ * Whether the database answered that it did not run the statement: any SQLSTATE except those of a lost connection
+ * (class 08) and of an operator's intervention (class 57, such as a shutdown).
  */
 export function wasRefused(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

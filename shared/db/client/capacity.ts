@@ -1,13 +1,13 @@
 /**
- * Whether the connections add up, looked at once at the start: an instance too many is refused by the database long after
- * it was configured, in the middle of the night.
+ * Checks at startup that the connections of all services fit into the database. Otherwise the database refuses an instance
+ * long after it was configured, at peak load.
  */
 import { sql } from 'kysely';
 import type { DatabaseConfig } from '../../runtime/config/database.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import type { Db } from './pool.ts';
 
-/** Resolves in any case: a database that does not answer is told of elsewhere. */
+/** Logs the result and never rejects: readiness reports a database that does not answer. */
 export async function checkCapacity(
   db: Db,
   config: Pick<DatabaseConfig, 'poolSize' | 'plannedConnections'>,
@@ -21,21 +21,21 @@ export async function checkCapacity(
     `.execute(db);
     const available = rows[0]?.available ?? 0;
     const { poolSize, plannedConnections } = config;
-    const line = { available, poolSize, plannedConnections };
+    const fields = { available, poolSize, plannedConnections };
     if (poolSize > available) {
       log.error(
-        line,
-        'DATABASE_POOL_SIZE is more than the database allows: lower it, or raise max_connections',
+        fields,
+        'DATABASE_POOL_SIZE exceeds the connections of the database: lower it, or raise max_connections',
       );
     } else if (plannedConnections > available) {
       log.error(
-        line,
-        'at their most the services open more connections than the database allows: lower DATABASE_POOL_SIZE or the instances, or raise max_connections',
+        fields,
+        'fully scaled services exceed the connections of the database: lower DATABASE_POOL_SIZE or the instances, or raise max_connections',
       );
     } else {
-      log.debug(line, 'the connections add up');
+      log.debug(fields, 'database connections suffice');
     }
   } catch (error) {
-    log.warn({ error: errorMessage(error) }, 'the connections that the database allows could not be read');
+    log.warn({ error: errorMessage(error) }, 'could not read the connection limit of the database');
   }
 }

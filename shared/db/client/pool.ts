@@ -1,31 +1,28 @@
-/** Connections to PostgreSQL (AlloyDB), built once for each process and passed to whoever reads or writes. */
-import { Kysely, PostgresDialect } from 'kysely';
-import { Pool } from 'pg';
-import type { DatabaseAddress } from '../../runtime/config/database.ts';
-import { connectionOptions } from './connection.ts';
-import { preparePool } from './prepared.ts';
+/** Connections to PostgreSQL (AlloyDB): one pool for each process, passed to everything that reads or writes. */
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Pool, type ClientConfig } from 'pg';
+import { createDatabaseToken } from '../../gcp/database-token.ts';
+import type { DatabaseAddress, DatabaseSsl } from '../../runtime/config/database.ts';
+import { createPreparingPool } from './prepared.ts';
 import type { Database } from '../schema/schema.ts';
 
 export type Db = Kysely<Database>;
 
 export interface DatabaseOptions extends DatabaseAddress {
-  /** Connections at most. */
+  /** Maximum number of connections. */
   poolSize: number;
-  /** How long a query may take; 0: as long as it takes. */
+  /** Time limit of one query. Default: 30 s; 0: none. */
   queryTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
-  /** Told of connections that fail; the pool replaces them by itself. */
+  /** Called when a connection fails; the pool replaces it by itself. */
   onError: (error: Error) => void;
 }
 
-/**
- * Opens a pool. No connection is made before the first query. A query waits at most 5 s for a connection and runs at
- * most 30 s, unless it is told otherwise.
- */
+/** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
 export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   const pool = new Pool({
-    ...connectionOptions(options),
+    ...toConnectionOptions(options),
     max: options.poolSize,
     application_name: options.applicationName,
     connectionTimeoutMillis: 5_000,
@@ -33,8 +30,42 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
     query_timeout: options.queryTimeoutMs ?? 30_000,
     keepAlive: true,
   });
-  // The pool listens to idle connections only; one that fails between a query and its release would end the process.
+  // The pool listens to idle connections only: one that fails between a query and its release would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', options.onError));
-  return { db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparePool(pool) }) }), pool };
+  return {
+    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: createPreparingPool(pool) }) }),
+    pool,
+  };
+}
+
+/**
+ * Resolves if the database answers; for readiness.
+ *
+ * @throws the error of the database or of the connection to it
+ */
+export async function checkDatabase(db: Db): Promise<void> {
+  await sql`select 1`.execute(db);
+}
+
+/** A database's address as the options of `pg`. */
+export function toConnectionOptions(address: DatabaseAddress): ClientConfig {
+  const ssl = address.ssl === undefined ? {} : { ssl: toTlsOptions(address.ssl) };
+  if (address.iam !== true) return { connectionString: address.url, ...ssl };
+  // In parts: a connection string overrides the other options, even with an empty password.
+  const url = new URL(address.url);
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(url.port || 5432),
+    user: decodeURIComponent(url.username),
+    database: decodeURIComponent(url.pathname.slice(1)),
+    password: createDatabaseToken(),
+    ...ssl,
+  };
+}
+
+function toTlsOptions(ssl: DatabaseSsl): ClientConfig['ssl'] {
+  if (ssl.mode === 'disable') return false;
+  if (ssl.mode === 'require') return { rejectUnauthorized: false };
+  return { ca: ssl.ca, rejectUnauthorized: true, checkServerIdentity: () => undefined };
 }

@@ -1,32 +1,31 @@
 /**
- * Prepared statements. To plan a statement that writes a set takes longer than to run it for one task (the end of a turn:
- * 4.0 ms, prepared 1.3), so what begins with the comment `-- prepared` is planned once for each connection.
+ * Prepared statements. Planning a statement that writes a set takes longer than running it for one task (the end of a turn:
+ * 4.0 ms, prepared 1.3 ms), so statements that start with the comment `-- prepared` are planned once for each connection.
  *
- * Such a plan must be good for a set of any size and for tables of any size: it is made by guesses, perhaps while the
- * tables are empty, and kept. Rows are therefore looked up in a way that only an index can serve well (`fewRows`
- * and `isRunnable` in fragments.ts).
+ * Such a plan is made from guesses, perhaps while the tables are empty, and then kept. It must suit sets and tables of any
+ * size, so rows are looked up in ways that only an index serves well (`fewRows` in fragments.ts, `isRunnable` in
+ * turns/leases.ts).
  *
- * Nothing depends on a session. A name is the hash of its statement, so that it means the same on whichever connection a
- * pooler picks; and where statements are not kept, the first complaint, which comes before anything was done, ends the
- * preparePool for this process. Within a transaction it would end that too: there, nothing is prepared.
+ * Nothing depends on a session. A statement's name is the hash of its text, so it means the same on every connection that a
+ * pooler picks. If a connection does not retain prepared statements, its first error, raised before anything ran, turns
+ * preparing off for this process. Inside a transaction that error would end the transaction: nothing is prepared there.
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
-import { arrayParameter } from './array-parameter.ts';
 
-const mark = '-- prepared\n';
+const marker = '-- prepared\n';
 
-/** No such statement; a statement of that name already; a statement whose columns a migration has changed. */
-const notKept = new Set(['26000', '42P05', '0A000']);
+/** No such statement; a statement of that name exists; a migration has changed the statement's columns. */
+const notRetained = new Set(['26000', '42P05', '0A000']);
 
-/** A pool that prepares the statements that are marked. */
-export function preparePool(pool: Pool): PostgresPool {
+/** Wraps a pool so that marked statements are prepared. */
+export function createPreparingPool(pool: Pool): PostgresPool {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
-  let kept = true;
+  let retained = true;
 
-  function nameOf(text: string): string {
+  function getName(text: string): string {
     const known = names.get(text);
     if (known !== undefined) return known;
     const name = createHash('sha256').update(text).digest('base64url');
@@ -39,19 +38,19 @@ export function preparePool(pool: Pool): PostgresPool {
     const query = async (text: string, values: unknown[]) => {
       if (/^(begin|start transaction)\b/.test(text)) inTransaction = true;
       else if (/^(commit|rollback)$/.test(text)) inTransaction = false;
-      if (!kept || inTransaction || !text.startsWith(mark)) return client.query(text, values);
+      if (!retained || inTransaction || !text.startsWith(marker)) return client.query(text, values);
       try {
-        return await client.query({ name: nameOf(text), text, values: values.map(arrayParameter) });
+        return await client.query({ name: getName(text), text, values: values.map(toArrayLiteral) });
       } catch (error) {
-        if (!notKept.has(String((error as { code?: unknown }).code))) throw error;
-        kept = false;
+        if (!notRetained.has(String((error as { code?: unknown }).code))) throw error;
+        retained = false;
         return client.query(text, values);
       }
     };
-    // Kysely also knows queries that are cursors, and has none of this pool.
+    // Kysely also sends cursors as queries; this pool has none.
     return {
       query: query as unknown as PostgresPoolClient['query'],
-      release: (gone) => client.release(gone),
+      release: (destroy) => client.release(destroy),
     };
   }
 
@@ -67,4 +66,22 @@ export function preparePool(pool: Pool): PostgresPool {
     },
     end: () => pool.end(),
   };
+}
+
+/** Control characters and the halves of surrogate pairs: JSON may write these as `\n` or `\uXXXX`. */
+// oxlint-disable-next-line no-control-regex -- control characters are exactly what this finds
+const special = /[\u0000-\u001f\ud800-\udfff]/;
+
+/**
+ * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; returns other values unchanged, for pg to
+ * write. pg quotes each element by itself, with two regular expressions. JSON escapes the whole array at once, and by the
+ * same rules as PostgreSQL except for `special` characters.
+ */
+function toArrayLiteral(value: unknown): unknown {
+  return Array.isArray(value) && value.every(isPlain) ? `{${JSON.stringify(value).slice(1, -1)}}` : value;
+}
+
+function isPlain(element: unknown): boolean {
+  if (typeof element === 'string') return !special.test(element);
+  return element === null || typeof element === 'boolean';
 }

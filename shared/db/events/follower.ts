@@ -1,10 +1,10 @@
 /**
- * Follows the events of many tasks with one query for all of them, so that a thousand open streams cost the database
- * no more than one (invariant 5: all see the same events in the same order).
+ * Follows the events of many tasks with one query for all of them, so that a thousand open streams cost the database no more
+ * than one (invariant 5: all see the same events in the same order).
  *
- * The loop looks when a NOTIFY hints at something new, and every `pollMs` in any case; it sleeps while nobody follows.
- * A subscription is numbered without gaps: what it missed, because it began late, read slowly or lost a hint, it reads
- * from the table. It keeps at most `maxBuffered` events in memory.
+ * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case; it stops while there are no
+ * subscriptions. A subscription yields numbers without gaps: events that it missed, because it started late or read slowly,
+ * it reads from the table. It buffers at most `maxBuffered` events.
  *
  *   subscription: behind ──read table──▶ level ──event n+1──▶ level
  *                   ▲                      │ gap, or the buffer is full
@@ -14,17 +14,16 @@ import { Client } from 'pg';
 import type { TaskEvent } from '../../domain/events.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
-import { connectionOptions } from '../client/connection.ts';
-import type { Db } from '../client/pool.ts';
-import { logPosition, readEvents, tailEvents, type LogPosition } from './read.ts';
+import { toConnectionOptions, type Db } from '../client/pool.ts';
+import { readEvents, readLogPosition, tailEvents, type LogPosition } from './read.ts';
 import { eventsChannel } from './fan-out.ts';
 
 const maxBuffered = 256;
 
 export interface Follower {
   /**
-   * The events of a task after a number, without gap or repeat, until `signal` aborts. The caller has checked whose
-   * task it is.
+   * Yields the events of a task after a number, without gaps or repeats, until `signal` aborts. It does not check who owns
+   * the task.
    */
   follow(taskId: string, after: number, signal: AbortSignal): AsyncGenerator<TaskEvent, void, undefined>;
   close(): Promise<void>;
@@ -32,7 +31,7 @@ export interface Follower {
 
 export function createFollower(parts: {
   db: Db;
-  /** For a connection of its own that listens; a connection that cannot listen costs only time. */
+  /** For a separate connection that listens. If it cannot, events arrive by polling only. */
   database: DatabaseAddress;
   log: Logger;
   pollMs?: number;
@@ -45,17 +44,17 @@ export function createFollower(parts: {
   let joined = false;
   let loop: Promise<void> | undefined;
   let hinted = false;
-  let wake: () => void = () => undefined;
+  let wakeLoop: () => void = () => undefined;
   const hints = listen(parts.database, log, closing.signal, () => {
     hinted = true;
-    wake();
+    wakeLoop();
   });
 
   async function run(): Promise<void> {
     while (subscriptions.size > 0 && !closing.signal.aborted) {
       hinted = false;
-      await look().catch(async (error: unknown) => {
-        log.warn({ error: errorMessage(error) }, 'events cannot be followed for now');
+      await poll().catch(async (error: unknown) => {
+        log.warn({ error: errorMessage(error) }, 'polling for events failed');
         await pause(500);
       });
       if (!hinted) await pause(pollMs);
@@ -65,12 +64,12 @@ export function createFollower(parts: {
     loop = undefined;
   }
 
-  async function look(): Promise<void> {
-    position ??= await logPosition(db);
+  async function poll(): Promise<void> {
+    position ??= await readLogPosition(db);
     positioned.resolve();
     joined = false;
     const { events, next } = await tailEvents(db, position, [...subscriptions.keys()]);
-    // A subscription that joined during the look was not looked for: look from the same place again.
+    // The query did not include subscriptions that joined meanwhile: poll from the same position again.
     if (!joined) position = next;
     for (const event of events) {
       for (const subscription of subscriptions.get(event.taskId) ?? []) subscription.offer(event);
@@ -80,7 +79,7 @@ export function createFollower(parts: {
   async function pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
-      wake = () => {
+      wakeLoop = () => {
         clearTimeout(timer);
         resolve();
       };
@@ -101,7 +100,7 @@ export function createFollower(parts: {
     joined = true;
     loop ??= run();
     try {
-      // It reads the table only once the log is followed from before that read, so that nothing falls in between.
+      // It reads the table only when the loop has a position from before that read, so that no event falls in between.
       await Promise.race([positioned.promise, subscription.untilStopped()]);
       yield* subscription.events();
     } finally {
@@ -115,8 +114,10 @@ export function createFollower(parts: {
     follow,
     close: async () => {
       closing.abort();
-      for (const subscription of [...subscriptions.values()].flatMap((one) => [...one])) subscription.stop();
-      wake();
+      for (const subscription of [...subscriptions.values()].flatMap((set) => [...set])) {
+        subscription.stop();
+      }
+      wakeLoop();
       await Promise.all([loop, hints]);
     },
   };
@@ -126,7 +127,7 @@ class Subscription {
   readonly #db: Db;
   readonly #taskId: string;
   #stopped = false;
-  /** The number of the last event that was handed on or waits in the buffer. */
+  /** The number of the last event that was yielded or is in the buffer. */
   #last: number;
   #buffer: TaskEvent[] = [];
   #behind = true;
@@ -165,7 +166,7 @@ class Subscription {
     while (!this.#stopped) {
       const events = this.#buffer.length > 0 || !this.#behind ? this.#take() : await this.#read();
       yield* events;
-      if (events.length === 0 && !this.#behind) await this.#more();
+      if (events.length === 0 && !this.#behind) await this.#untilMore();
     }
   }
 
@@ -176,7 +177,7 @@ class Subscription {
   }
 
   async #read(): Promise<TaskEvent[]> {
-    // From here on what the loop sees is kept, so that nothing falls between this read and the next look.
+    // From here on, events of the loop are buffered, so that none falls between this read and the next poll.
     this.#behind = false;
     const from = this.#last;
     const events = await readEvents(this.#db, this.#taskId, from, maxBuffered).catch((error: unknown) => {
@@ -185,7 +186,7 @@ class Subscription {
     });
     const unseen = events.filter((event) => event.seq > from);
     const last = unseen.at(-1)?.seq ?? from;
-    // What the loop offered meanwhile may overlap with what was read, or leave a gap to it.
+    // Events that the loop offered meanwhile may overlap with those read, or leave a gap after them.
     this.#buffer = this.#buffer.filter((event) => event.seq > last);
     const first = this.#buffer[0]?.seq;
     if (first !== undefined && first !== last + 1) {
@@ -197,7 +198,7 @@ class Subscription {
     return unseen;
   }
 
-  async #more(): Promise<void> {
+  async #untilMore(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       if (this.#stopped || this.#behind || this.#buffer.length > 0) resolve();
@@ -205,7 +206,7 @@ class Subscription {
   }
 }
 
-/** Listens for hints until the signal aborts, connecting again when the connection is lost. */
+/** Listens for hints until the signal aborts, and reconnects when the connection is lost. */
 async function listen(
   database: DatabaseAddress,
   log: Logger,
@@ -214,7 +215,7 @@ async function listen(
 ): Promise<void> {
   while (!signal.aborted) {
     const client = new Client({
-      ...connectionOptions(database),
+      ...toConnectionOptions(database),
       application_name: 'longhaul-listen',
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
@@ -231,7 +232,7 @@ async function listen(
       onHint();
       await ended;
     } catch (error) {
-      log.debug({ error: errorMessage(error) }, 'listening for hints failed');
+      log.debug({ error: errorMessage(error) }, 'listening for event hints failed');
     }
     await client.end().catch(() => undefined);
     if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 500));

@@ -1,9 +1,9 @@
-/** Reading events (invariant 5): of one task from a number on, and of many tasks as they come. */
+/** Reads events (invariant 5): those of one task from a number on, and new ones of many tasks. */
 import { sql } from 'kysely';
 import type { TaskEvent } from '../../domain/events.ts';
 import type { Db } from '../client/pool.ts';
 
-/** The events of a task after a number, in order. The caller has checked whose task it is. */
+/** Returns the events of a task after a number, in order. It does not check who owns the task. */
 export async function readEvents(db: Db, taskId: string, after: number, limit: number): Promise<TaskEvent[]> {
   const rows = await db
     .selectFrom('events')
@@ -16,20 +16,19 @@ export async function readEvents(db: Db, taskId: string, after: number, limit: n
   return rows.map((row) => ({ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }));
 }
 
-/** A place in the log of all events: everything that was committed before it has been seen. */
+/** A position in the log of all events: every event of an earlier transaction has been read. */
 export type LogPosition = string;
 
-export async function logPosition(db: Db): Promise<LogPosition> {
-  const { rows } = await sql<{
-    xmin: string;
-  }>`select pg_snapshot_xmin(pg_current_snapshot()) as xmin`.execute(db);
+export async function readLogPosition(db: Db): Promise<LogPosition> {
+  const { rows } = await sql<{ xmin: string }>`
+    select pg_snapshot_xmin(pg_current_snapshot()) as xmin`.execute(db);
   return rows[0]?.xmin ?? '0';
 }
 
 /**
- * The events of some tasks that were committed since a position. Transactions commit out of order of their ids, so the
- * position is the oldest that was still running: what was running then is read again, and repeats are dropped by the
- * numbers within each task.
+ * Returns the events of some tasks since a position. Transactions do not commit in the order of their ids, so the next
+ * position is the oldest transaction still running. Events of later transactions are then returned again; callers drop
+ * repeats by the number within the task.
  */
 export async function tailEvents(
   db: Db,
@@ -43,8 +42,8 @@ export async function tailEvents(
     kind: TaskEvent['kind'];
     payload: TaskEvent['payload'];
   }>`
-    select look.xmin, e.task_id, e.seq, e.kind, e.payload
-    from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) look
+    select snapshot.xmin, e.task_id, e.seq, e.kind, e.payload
+    from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) snapshot
     left join events e on e.tx >= ${from}::xid8 and e.task_id = any(${taskIds}::uuid[])
     order by e.task_id, e.seq`.execute(db);
   const events = rows.flatMap((row) =>

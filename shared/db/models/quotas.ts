@@ -1,47 +1,49 @@
 /**
- * Requests and tokens a minute of each model, shared by all workers: one row a model, one statement for all the calls of a
- * process that want to begin (a set), nothing held between statements.
+ * Requests and tokens per minute of each model, shared by all workers: one row for each model, one statement for all calls of
+ * a process that want to start (a set). No lock is held between statements.
  *
- * A bucket is kept as clocks, which run ahead of the time by what is owed and behind it by what was saved:
+ * A bucket is stored as clocks, which run ahead of now by what is owed and behind it by what was saved:
  *
- *   requests_at, tokens_at   when what was granted so far is paid for. A call costs 60 s / requests a minute, and as much
- *                            for each of its tokens; it may begin once what was granted before it is paid. What is saved
- *                            is lost after `burst`.
- *   queue_at                 when what waits parked, behind that, will be paid for too
- *   refunds_at               up to when refused calls were refunded: half of the time may be, so that a model that refuses
- *                            has half as many calls again as its quota, and not more
+ *   requests_at, tokens_at   when everything granted so far is paid for. A call costs 60 s / requests per minute, and as
+ *                            much for each of its tokens. It may start when earlier grants are paid. Savings are lost
+ *                            after `burst`.
+ *   queue_at                 when the parked calls behind that are paid for too
+ *   refunds_at               refunds to rejected calls reach up to here: at most half of the time is refunded, so a model that
+ *                            rejects everything gets half as many calls again as its quota, and not more
  *
- * A call that may begin within `bound` is granted its time, and waits in place. Any other is parked, and its task has a
- * place in the queue: a time of its own, so that the parked come back one after the other, a little early (`lead`), at the
- * rate at which calls may begin. While some are parked a new call goes to the end of the queue, unless nothing is owed:
- * the queue is then one of tasks that were cancelled or are late, and nobody waits for those. So a long task is not
- * overtaken for ever, and a place that nobody comes for costs nothing.
+ * A call that may start within `bound` is granted its time, and its worker waits. Any other call is parked, and its task gets
+ * a place in the queue: a time of its own, so that parked tasks return one after the other, a little early (`lead`), at the
+ * rate at which calls may start. While tasks are parked, a new call goes to the end of the queue, unless nothing is owed: the
+ * queue is then made of tasks that were cancelled or are late, and new calls do not wait for those. So a long task is not
+ * overtaken forever, and an abandoned place costs nothing.
  *
- * A model that asks for patience moves `requests_at` for all, and what it refused so is not refunded. A call of a model
- * without a quota costs no time, and only that patience counts: those who wait for its end are spread over the time
- * after it.
+ * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls and the rejected call is not refunded. A call
+ * of a model without a quota costs no time: only such pauses delay it, and the calls that wait for the end of one are spread
+ * over the time after it.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { float, int, rows, text, uuid } from '../client/rows.ts';
 
 const bound = sql`interval '5 seconds'`;
 const burst = sql`interval '5 seconds'`;
 const lead = sql`interval '3 seconds'`;
-/** A parked task looks again after this, should the queue have become shorter. */
-const longestParkMs = 5 * 60_000;
+/** A parked task asks again after this time at the latest, in case the queue has become shorter. */
+const maxParkMs = 5 * 60_000;
 
 export interface ModelCall {
   taskId: string;
   model: string;
-  /** What one minute allows; left out: no limit. */
+  /** Default: unlimited. */
   requestsPerMinute?: number | undefined;
   tokensPerMinute?: number | undefined;
-  /** Going in, by an estimate. */
+  /** Estimated input tokens. */
   tokens: number;
 }
 
-/** `granted`: to begin after the wait, which is short. `parked`: to be asked for again after it. */
+/** `granted`: start the call after the wait, which is short. `parked`: ask again after it. */
 export interface QuotaAnswer {
   kind: 'granted' | 'parked';
   waitMs: number;
@@ -49,13 +51,14 @@ export interface QuotaAnswer {
 
 export interface ModelQuotas {
   take(call: ModelCall): Promise<QuotaAnswer>;
-  /** A call that was granted took another number of tokens. */
+  /** Corrects a granted call to the number of tokens that it took. */
   settle(call: ModelCall, tokens: number): Promise<void>;
   /**
-   * A call that was granted was refused by the model: when its task asks again, it comes before those that are new.
-   * `patienceMs`: the model takes no call for so long; 0: it did not say, and the call is refunded as far as can be.
+   * Gives back a granted call that the model rejected. When its task asks again, it comes before new calls.
+   *
+   * @param retryAfterMs how long the model accepts no calls; 0: it did not say, and the call is refunded as far as possible
    */
-  giveBack(call: ModelCall, patienceMs: number): Promise<void>;
+  giveBack(call: ModelCall, retryAfterMs: number): Promise<void>;
 }
 
 export function createModelQuotas(db: Db): ModelQuotas {
@@ -86,36 +89,66 @@ export function createModelQuotas(db: Db): ModelQuotas {
   return {
     take,
     settle: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>
-      correct({ ...noCorrection, model, tokenSeconds: secondsOf(tokens - estimated, tokensPerMinute) }),
-    giveBack: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, patienceMs) =>
+      correct({ ...noCorrection, model, tokenSeconds: toSeconds(tokens - estimated, tokensPerMinute) }),
+    giveBack: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, retryAfterMs) =>
       correct({
         ...noCorrection,
         model,
-        ...(patienceMs === 0 && {
-          refundRequestSeconds: secondsOf(1, requestsPerMinute),
-          refundTokenSeconds: secondsOf(tokens, tokensPerMinute),
+        ...(retryAfterMs === 0 && {
+          refundRequestSeconds: toSeconds(1, requestsPerMinute),
+          refundTokenSeconds: toSeconds(tokens, tokensPerMinute),
         }),
-        patienceSeconds: patienceMs / 1000,
+        retryAfterSeconds: retryAfterMs / 1000,
         placeFor: taskId,
       }),
   };
 }
 
-function secondsOf(amount: number, perMinute: number | undefined): number {
+/** The time that an amount takes at a rate. */
+function toSeconds(amount: number, perMinute: number | undefined): number {
   return perMinute === undefined ? 0 : (60 * amount) / perMinute;
 }
 
 async function takeSet(db: Db, calls: readonly ModelCall[]): Promise<QuotaAnswer[]> {
-  const { rows } = await sql<{ granted: boolean; wait_ms: number }>`
-    with call as (
-      select asked.*, place.at as place_at
-      from unnest(
-        ${calls.map(({ model }) => model)}::text[], ${calls.map(({ taskId }) => taskId)}::uuid[],
-        ${calls.map((call) => secondsOf(1, call.requestsPerMinute))}::float8[],
-        ${calls.map((call) => secondsOf(call.tokens, call.tokensPerMinute))}::float8[]
-      ) with ordinality as asked (model, task_id, request_s, token_s, number)
-      left join quota_places place on place.task_id = asked.task_id and place.model = asked.model
-    ),
+  const result = await sql<{ granted: boolean; wait_ms: number }>`
+    with ${callRows(calls)},
+    ${readClocks},
+    ${decideCalls},
+    ${chargeGranted},
+    ${timeAnswers},
+    ${updatePlaces}
+    -- A parked task returns a little early. Calls without a cost are spread over the time after the end of a pause.
+    select granted, (1000 * greatest(0, extract(epoch from case
+        when cost_s = 0 then (start_at - now()) * (1 + random() / 4)
+        when granted then start_at - now()
+        else start_at - now() - ${lead}
+      end)))::float8 as wait_ms
+    from answer order by number`.execute(db);
+  return result.rows.map(({ granted, wait_ms: waitMs }): QuotaAnswer => {
+    if (granted) return { kind: 'granted', waitMs };
+    return { kind: 'parked', waitMs: Math.min(waitMs, maxParkMs * (0.5 + Math.random() / 2)) };
+  });
+}
+
+/** The CTE `call`: the calls with their cost, and the place in the queue of those whose task was parked. */
+function callRows(calls: readonly ModelCall[]): RawBuilder<unknown> {
+  const numbered = calls.map((call, number) => ({ ...call, number }));
+  const input = rows('input', numbered, {
+    model: text((call) => call.model),
+    task_id: uuid((call) => call.taskId),
+    request_s: float((call) => toSeconds(1, call.requestsPerMinute)),
+    token_s: float((call) => toSeconds(call.tokens, call.tokensPerMinute)),
+    number: int((call) => call.number),
+  });
+  return sql`call as (
+      select input.*, place.at as place_at
+      from (${input}) input
+      left join quota_places place on place.task_id = input.task_id and place.model = input.model
+    )`;
+}
+
+/** The CTE `clock`: the clocks of the models, locked, without savings older than `burst`. An empty queue ends now. */
+const readClocks: RawBuilder<unknown> = sql`
     locked as (
       select * from model_quotas where model in (select model from call) order by model for update
     ),
@@ -124,18 +157,24 @@ async function takeSet(db: Db, calls: readonly ModelCall[]): Promise<QuotaAnswer
         case when greatest(requests_at, tokens_at) > now() - ${burst} then queue_at else now() end as queue_at,
         greatest(requests_at, now() - ${burst}) as requests_at, greatest(tokens_at, now() - ${burst}) as tokens_at
       from locked
-    ),
-    asked as (
+    )`;
+
+/**
+ * The CTE `decided`: which calls are granted. `first` calls may be: nothing is owed, their place has come, or they are new and
+ * the queue is empty. They line up by place, and each starts when those before it are paid (`at`).
+ */
+const decideCalls: RawBuilder<unknown> = sql`
+    candidate as (
       select call.*, clock.requests_at, clock.tokens_at,
         owed_at <= now() or coalesce(place_at - ${lead} <= now(), queue_at <= owed_at) as first
       from call join clock on clock.model = call.model
     ),
     slot as (
       select *, greatest(
-        requests_at + coalesce(sum(request_s) over before, 0) * interval '1 second',
-        tokens_at + coalesce(sum(token_s) over before, 0) * interval '1 second'
+        requests_at + ${seconds(sql`coalesce(sum(request_s) over before, 0)`)},
+        tokens_at + ${seconds(sql`coalesce(sum(token_s) over before, 0)`)}
       ) as at
-      from asked
+      from candidate
       window before as (
         partition by model, first order by place_at nulls last, number
         rows between unbounded preceding and 1 preceding
@@ -143,12 +182,15 @@ async function takeSet(db: Db, calls: readonly ModelCall[]): Promise<QuotaAnswer
     ),
     decided as (
       select *, first and at <= now() + ${bound} as granted, greatest(request_s, token_s) as cost_s from slot
-    ),
+    )`;
+
+/** Moves the clocks by the granted calls, and the end of the queue by the newly parked ones (CTE `queue`). */
+const chargeGranted: RawBuilder<unknown> = sql`
     paid as (
       select model,
-        min(requests_at) + coalesce(sum(request_s) filter (where granted), 0) * interval '1 second' as requests_at,
-        min(tokens_at) + coalesce(sum(token_s) filter (where granted), 0) * interval '1 second' as tokens_at,
-        coalesce(sum(cost_s) filter (where not granted and place_at is null), 0) * interval '1 second' as queued
+        min(requests_at) + ${seconds(sql`coalesce(sum(request_s) filter (where granted), 0)`)} as requests_at,
+        min(tokens_at) + ${seconds(sql`coalesce(sum(token_s) filter (where granted), 0)`)} as tokens_at,
+        ${seconds(sql`coalesce(sum(cost_s) filter (where not granted and place_at is null), 0)`)} as queued
       from decided group by model
     ),
     queue as (
@@ -159,50 +201,47 @@ async function takeSet(db: Db, calls: readonly ModelCall[]): Promise<QuotaAnswer
       update model_quotas q set requests_at = queue.requests_at, tokens_at = queue.tokens_at,
         queue_at = case when queued > interval '0' then end_at + queued else queue.queue_at end
       from queue where q.model = queue.model
-    ),
+    )`;
+
+/**
+ * The CTE `answer`: when each call starts, or its task returns. New places are appended to the queue, one after the other. If
+ * the whole queue is late, the tasks that were due meanwhile return spread over as long a time again.
+ */
+const timeAnswers: RawBuilder<unknown> = sql`
     answer as (
       select number, task_id, decided.model, granted, place_at, cost_s, case
           when granted then at
-          -- Where the whole queue is late, those who were to come meanwhile come over as long a time again.
           when place_at is not null and first
             then greatest(place_at, at + random() * greatest(now() - place_at, interval '0'))
           when place_at is not null then place_at
-          else end_at + coalesce(sum(cost_s) over (
+          else end_at + ${seconds(sql`coalesce(sum(cost_s) over (
             partition by decided.model, granted, place_at is null order by number
             rows between unbounded preceding and 1 preceding
-          ), 0) * interval '1 second'
-        end as begin_at
+          ), 0)`)}
+        end as start_at
       from decided join queue on queue.model = decided.model
-    ),
-    came as (
+    )`;
+
+/** Removes the places of granted calls and stores those of newly parked ones. */
+const updatePlaces: RawBuilder<unknown> = sql`
+    returned as (
       delete from quota_places p using answer
       where p.task_id = answer.task_id and answer.granted and answer.place_at is not null
     ),
     parked as (
       insert into quota_places (task_id, model, at)
-      select task_id, model, begin_at from answer where not granted and place_at is null
+      select task_id, model, start_at from answer where not granted and place_at is null
       on conflict (task_id) do update set model = excluded.model, at = excluded.at
-    )
-    select granted, (1000 * greatest(0, extract(epoch from case
-        when cost_s = 0 then (begin_at - now()) * (1 + random() / 4)
-        when granted then begin_at - now()
-        else begin_at - now() - ${lead}
-      end)))::float8 as wait_ms
-    from answer order by number`.execute(db);
-  return rows.map(({ granted, wait_ms: waitMs }): QuotaAnswer => {
-    if (granted) return { kind: 'granted', waitMs };
-    return { kind: 'parked', waitMs: Math.min(waitMs, longestParkMs * (0.5 + Math.random() / 2)) };
-  });
-}
+    )`;
 
 interface Correction {
   model: string;
   tokenSeconds: number;
   refundRequestSeconds: number;
   refundTokenSeconds: number;
-  /** 0: none. */
-  patienceSeconds: number;
-  /** A task that is given a place in the queue, at its head. */
+  /** 0: the model did not ask for a pause. */
+  retryAfterSeconds: number;
+  /** A task that gets a place at the head of the queue. */
   placeFor: string | null;
 }
 
@@ -210,19 +249,21 @@ const noCorrection = {
   tokenSeconds: 0,
   refundRequestSeconds: 0,
   refundTokenSeconds: 0,
-  patienceSeconds: 0,
+  retryAfterSeconds: 0,
   placeFor: null,
 };
 
 async function correctSet(db: Db, corrections: readonly Correction[]): Promise<void[]> {
-  const column = <K extends keyof Correction>(name: K) => corrections.map((one) => one[name]);
+  const input = rows('correction', corrections, {
+    model: text((correction) => correction.model),
+    settle_s: float((correction) => correction.tokenSeconds),
+    request_s: float((correction) => correction.refundRequestSeconds),
+    token_s: float((correction) => correction.refundTokenSeconds),
+    retry_after_s: float((correction) => correction.retryAfterSeconds),
+    task_id: uuid((correction) => correction.placeFor),
+  });
   await sql`
-    with correction as (
-      select * from unnest(
-        ${column('model')}::text[], ${column('tokenSeconds')}::float8[], ${column('refundRequestSeconds')}::float8[],
-        ${column('refundTokenSeconds')}::float8[], ${column('patienceSeconds')}::float8[], ${column('placeFor')}::uuid[]
-      ) as correction (model, settle_s, request_s, token_s, patience_s, task_id)
-    ),
+    with correction as (${input}),
     locked as (
       select model, greatest(refunds_at, now() - ${burst}) as refunds_at from model_quotas
       where model in (select model from correction) order by model for update
@@ -234,9 +275,10 @@ async function correctSet(db: Db, corrections: readonly Correction[]): Promise<v
     ),
     total as (
       select model, sum(settle_s) as settle_s, sum(request_s) as request_s, sum(token_s) as token_s,
-        sum(greatest(request_s, token_s)) as cost_s, max(patience_s) as patience_s
+        sum(greatest(request_s, token_s)) as cost_s, max(retry_after_s) as retry_after_s
       from correction group by model
     ),
+    -- The share of the requested refunds that half of the time since the last ones allows.
     refund as (
       select total.*, refunds_at,
         coalesce(least(1, extract(epoch from now() - refunds_at)::float8 / 2 / nullif(cost_s, 0)), 0) as share
@@ -244,11 +286,11 @@ async function correctSet(db: Db, corrections: readonly Correction[]): Promise<v
     )
     update model_quotas q set
       requests_at = greatest(
-        q.requests_at - share * request_s * interval '1 second',
-        case when patience_s > 0 then now() + patience_s * interval '1 second' end
+        q.requests_at - ${seconds(sql`share * request_s`)},
+        case when retry_after_s > 0 then now() + ${seconds(sql`retry_after_s`)} end
       ),
-      tokens_at = q.tokens_at + (settle_s - share * token_s) * interval '1 second',
-      refunds_at = refund.refunds_at + 2 * share * cost_s * interval '1 second'
+      tokens_at = q.tokens_at + ${seconds(sql`settle_s - share * token_s`)},
+      refunds_at = refund.refunds_at + ${seconds(sql`2 * share * cost_s`)}
     from refund where q.model = refund.model`.execute(db);
   return corrections.map(() => undefined);
 }

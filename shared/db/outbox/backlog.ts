@@ -1,13 +1,12 @@
 /**
- * How the system stands, for its metrics: what waits, and for how long. Looked at about once a minute by each worker and
- * dispatcher; counts end at a bound, beyond which a number says no more than "very many".
+ * The backlog, for metrics: what waits, and for how long. Read about once a minute by each worker and dispatcher. Counts
+ * stop at 10,000: above that, a number means no more than "very many".
  */
-import { sql } from 'kysely';
-import { stateClass } from '../../domain/task.ts';
+import { sql, type RawBuilder } from 'kysely';
 import type { Gauge } from '../../runtime/instruments.ts';
 import type { Db } from '../client/pool.ts';
 
-const bound = 10_000;
+const maxCounted = 10_000;
 
 export const backlogGauges = [
   'turnsWaiting',
@@ -20,39 +19,39 @@ export const backlogGauges = [
   'webhooksStalledAge',
 ] as const satisfies readonly Gauge[];
 
-/** Ages in seconds; 0 where there is nothing. */
-export type Statistics = Record<(typeof backlogGauges)[number], number>;
+/** Counts, and ages in seconds of the oldest; 0 if there is none. */
+export type Backlog = Record<(typeof backlogGauges)[number], number>;
 
-export async function readBacklog(db: Db): Promise<Statistics> {
-  const { rows } = await sql<Statistics>`
+export async function readBacklog(db: Db): Promise<Backlog> {
+  const { rows } = await sql<Backlog>`
     with gate as (
       select run_at, wakeup_at, coalesce(lease_until >= now(), false) as leased, run_at > now() as delayed
-      from gates where state_class = ${stateClass.runnable} order by wakeup_at limit ${bound}
+      from gates where state_class = 0 order by wakeup_at limit ${maxCounted}
     ),
-    wakeup as (
-      select claimed_until from outbox where claimed_until < now() order by id limit ${bound}
+    unpublished as (
+      select claimed_until from outbox where claimed_until < now() order by id limit ${maxCounted}
     ),
     webhook as (
-      select wakeup_at from deliveries where state = 'pending' order by wakeup_at limit ${bound}
+      select wakeup_at from deliveries where state = 'pending' order by wakeup_at limit ${maxCounted}
     ),
     turns as (
       select count(*) filter (where not leased and not delayed) as waiting, count(*) filter (where leased) as leased,
         count(*) filter (where delayed and not leased) as delayed,
-        min(run_at) filter (where not leased and not delayed) as waits_since,
-        min(wakeup_at) filter (where not leased and not delayed and wakeup_at < now()) as overdue_since
+        min(run_at) filter (where not leased and not delayed) as waiting_since,
+        min(wakeup_at) filter (where not leased and not delayed and wakeup_at < now()) as stalled_since
       from gate
     )
     select turns.waiting::int as "turnsWaiting", turns.leased::int as "turnsLeased", turns.delayed::int as "turnsDelayed",
-      ${age(sql`turns.waits_since`)} as "turnsWaitingAge", ${age(sql`turns.overdue_since`)} as "turnsStalledAge",
-      ${age(sql`(select min(claimed_until) from wakeup)`)} as "outboxAge",
+      ${age(sql`turns.waiting_since`)} as "turnsWaitingAge", ${age(sql`turns.stalled_since`)} as "turnsStalledAge",
+      ${age(sql`(select min(claimed_until) from unpublished)`)} as "outboxAge",
       (select count(*) from webhook)::int as "webhooksPending",
       ${age(sql`(select min(wakeup_at) from webhook where wakeup_at < now())`)} as "webhooksStalledAge"
     from turns`.execute(db);
   const [row] = rows;
-  if (row === undefined) throw new Error('an aggregate without a row');
+  if (row === undefined) throw new Error('an aggregate returned no row');
   return row;
 }
 
-function age(since: ReturnType<typeof sql>) {
+function age(since: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`coalesce(extract(epoch from now() - ${since}), 0)::float8`;
 }

@@ -1,22 +1,64 @@
 /**
- * Wakeups (invariant 2): rows of the outbox, written in the transaction that leaves something to do and rung after its
- * commit. `turn` wakes a worker by Pub/Sub, `delivery` the dispatcher by Cloud Tasks.
+ * The outbox (invariant 2): wake-ups, written in the transaction that leaves work behind and published after its commit.
+ * `turn` wakes a worker through Pub/Sub, `delivery` wakes the dispatcher through Cloud Tasks.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 
-/** For how long a fresh row belongs to whoever wrote it; after that the relay takes it. */
+/** How long a new row belongs to the process that wrote it; after that the relay takes it. */
 export const freshClaim = sql`interval '2 seconds'`;
 
-/** What the statements that write wakeups return of them. */
+/** Wake-ups to write: a row for each row of `from`. Columns default to those of the same name. */
+interface NewWakeups {
+  kind: Wakeup['kind'];
+  /** A FROM clause; it may end with a WHERE. */
+  from: RawBuilder<unknown>;
+  taskId?: RawBuilder<unknown>;
+  /** Only for `turn`. */
+  turn?: RawBuilder<unknown>;
+  /** Only for `turn`. Default: null. */
+  traceparent?: RawBuilder<unknown>;
+  /** Default: now. */
+  dueAt?: RawBuilder<unknown>;
+}
+
+/** The statement that writes wake-ups to the outbox, claimed for the writing process. Add a RETURNING clause. */
+export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unknown> {
+  const selects = wakeups.map(({ kind, from, ...columns }) => {
+    const {
+      taskId = sql`task_id`,
+      turn = sql`turn`,
+      traceparent = sql`null::text`,
+      dueAt = sql`now()`,
+    } = columns;
+    const [turnOrNull, configId] = kind === 'turn' ? [turn, sql`null`] : [sql`null::int`, sql`config_id`];
+    return sql`select ${sql.lit(kind)}, ${taskId}, ${turnOrNull}, ${configId}, ${dueAt}, now() + ${freshClaim}, ${traceparent}
+      from ${from}`;
+  });
+  return sql`insert into outbox (kind, task_id, turn, config_id, due_at, claimed_until, traceparent)
+      ${sql.join(selects, sql` union all `)}`;
+}
+
+/** The wake-ups in a row that a writing statement returns. */
 export interface WakeupColumns {
   wakeup_id: string | null;
   delivery_wakeups: { id: string; config_id: string }[] | null;
 }
 
-/** The wakeups of one row that a writing statement returned. */
+const deliveryWakeups = sql`json_agg(json_build_object('id', wakeup.id::text, 'config_id', wakeup.config_id))`;
+
+/** Selects WakeupColumns from a CTE `wakeup (id, kind, config_id)`, grouped by task. */
+export const wakeupColumns = sql`max(wakeup.id) filter (where wakeup.kind = 'turn') as wakeup_id,
+        ${deliveryWakeups} filter (where wakeup.kind = 'delivery') as delivery_wakeups`;
+
+/** Selects WakeupColumns of a row of `gate` from a CTE `wakeup (id, task_id, config_id)` of deliveries only. */
+export const gateWakeupColumns = sql`null as wakeup_id,
+      (select ${deliveryWakeups} from wakeup where wakeup.task_id = gate.task_id) as delivery_wakeups`;
+
+/** Converts the row of a writing statement to the wake-ups to publish. */
 export function toWakeups(
   row: WakeupColumns,
   taskId: string,
@@ -31,15 +73,20 @@ export function toWakeups(
   return wakeups;
 }
 
-/** Removes wakeups that have been rung. */
+/** Removes wake-ups that have been published. */
 export async function deleteWakeups(db: Db, ids: readonly string[]): Promise<void> {
   await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(db);
 }
 
 /**
- * Takes wakeups that nobody rang in time, for `seconds`. Safe from many processes at once: each row goes to one of them.
+ * Claims, for `claimSeconds`, wake-ups that their writer did not publish in time. Safe in many processes at once: each row
+ * goes to one of them.
  */
-export async function claimUnpublishedWakeups(db: Db, limit: number, seconds: number): Promise<Wakeup[]> {
+export async function claimUnpublishedWakeups(
+  db: Db,
+  limit: number,
+  claimSeconds: number,
+): Promise<Wakeup[]> {
   const { rows } = await sql<{
     id: string;
     kind: 'turn' | 'delivery';
@@ -49,7 +96,7 @@ export async function claimUnpublishedWakeups(db: Db, limit: number, seconds: nu
     due_at: Date;
     traceparent: string | null;
   }>`
-    update outbox set claimed_until = now() + ${seconds} * interval '1 second'
+    update outbox set claimed_until = now() + ${seconds(claimSeconds)}
     where id in (
       select id from outbox where claimed_until < now() order by id limit ${limit} for update skip locked
     )
@@ -68,9 +115,9 @@ export async function claimUnpublishedWakeups(db: Db, limit: number, seconds: nu
 }
 
 /**
- * Has the reconciler ring for a task on its next look.
+ * Makes the reconciler wake a task on its next pass.
  *
- * @returns whether there was anything to ring for
+ * @returns false if the task is not runnable
  */
 export async function requestWakeup(db: Db, taskId: string): Promise<boolean> {
   const { numUpdatedRows } = await db

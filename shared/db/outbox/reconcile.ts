@@ -1,17 +1,19 @@
 /**
- * Finds work whose wakeup is overdue and writes a new one (invariant 2): the last resort when wakeups, or the processes that
- * should have rung them, were lost. Safe from many processes at once: a row that one of them looks at is skipped by
- * the others, and a row that was rung for is not overdue again before its grace has passed.
+ * Finds work whose wake-up is late and writes a new one (invariant 2): the last resort if wake-ups were lost, or the
+ * processes that should have published them. Safe in many processes at once: rows that one of them examines are skipped by
+ * the others, and a row with a new wake-up is not late again before its grace has passed.
  */
 import { sql } from 'kysely';
-import { freshClaim } from './outbox.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { insertOutbox } from './outbox.ts';
 
-export interface Overdue {
+/** The result of one pass. */
+export interface Reconciled {
   wakeups: Wakeup[];
-  /** Rows looked at; as many as the limit: there may be more. */
-  looked: number;
+  /** Number of late rows. If it equals the limit, there may be more. */
+  examined: number;
 }
 
 interface Limits {
@@ -19,22 +21,26 @@ interface Limits {
   graceSeconds: number;
 }
 
-/** Runnable tasks that nobody runs. */
-export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Overdue> {
+/** Wakes runnable tasks that have no live lease. */
+export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
   const { rows } = await sql<{ id: string; task_id: string; turn: number; traceparent: string | null }>`
-    with overdue as (
+    with stalled as (
       select task_id from gates
       where state_class = 0 and wakeup_at < now() and run_at <= now() and (lease_until is null or lease_until < now())
       order by wakeup_at limit ${limit} for update skip locked
     ),
     gate as (
-      update gates g set wakeup_at = now() + ${graceSeconds} * interval '1 second'
-      from overdue where g.task_id = overdue.task_id
+      update gates g set wakeup_at = now() + ${seconds(graceSeconds)}
+      from stalled where g.task_id = stalled.task_id
       returning g.task_id, g.turn
     )
-    insert into outbox (kind, task_id, turn, claimed_until, traceparent)
-    select 'turn', gate.task_id, gate.turn, now() + ${freshClaim}, t.traceparent
-    from gate join tasks t on t.id = gate.task_id
+    ${insertOutbox({
+      kind: 'turn',
+      from: sql`gate join tasks t on t.id = gate.task_id`,
+      taskId: sql`gate.task_id`,
+      turn: sql`gate.turn`,
+      traceparent: sql`t.traceparent`,
+    })}
     returning id, task_id, turn, traceparent`.execute(db);
   const wakeups = rows.map((row): Wakeup => ({
     id: row.id,
@@ -43,50 +49,51 @@ export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits):
     turn: row.turn,
     traceparent: row.traceparent,
   }));
-  return { wakeups, looked: rows.length };
+  return { wakeups, examined: rows.length };
 }
 
 /**
- * Deliveries that wait though their config could be tried: one wakeup for each config. What waits for a later attempt, or
- * behind an attempt under way, is looked at again after that. A delivery that was made while its config was being
- * disabled is settled.
+ * Wakes deliveries that are pending although their config is free, once for each config. A delivery that waits for a later
+ * attempt, or behind an attempt in flight, is examined again after that. A delivery that can no longer be sent is settled:
+ * its config was deleted, or was disabled while the delivery was being written.
  */
-export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Overdue> {
-  const grace = sql`${graceSeconds} * interval '1 second'`;
-  const { rows } = await sql<{ looked: number; id: string | null; task_id: string; config_id: string }>`
-    with overdue as (
+export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
+  const { rows } = await sql<{ examined: number; id: string | null; task_id: string; config_id: string }>`
+    with stalled as (
       select task_id, config_id, seq, lease_until, due_at from deliveries
       where state = 'pending' and wakeup_at < now() order by wakeup_at limit ${limit} for update skip locked
     ),
-    look as (
-      select overdue.task_id, overdue.config_id, overdue.seq, c.id is null as gone, c.disabled_at is not null as disabled,
-        greatest(c.next_attempt_at, c.lease_until, overdue.lease_until, overdue.due_at, now()) as free_at
-      from overdue left join webhook_configs c on c.task_id = overdue.task_id and c.id = overdue.config_id
+    examined as (
+      select stalled.task_id, stalled.config_id, stalled.seq, c.id is null as deleted, c.disabled_at is not null as disabled,
+        greatest(c.next_attempt_at, c.lease_until, stalled.lease_until, stalled.due_at, now()) as free_at
+      from stalled left join webhook_configs c on c.task_id = stalled.task_id and c.id = stalled.config_id
     ),
     settled as (
-      update deliveries d set state = case when look.gone then 'cancelled' else 'failed' end, settled_at = now()
-      from look
-      where d.task_id = look.task_id and d.config_id = look.config_id and d.seq = look.seq
-        and (look.gone or look.disabled)
+      update deliveries d
+      set state = case when examined.deleted then 'cancelled' else 'failed' end, settled_at = now()
+      from examined
+      where d.task_id = examined.task_id and d.config_id = examined.config_id and d.seq = examined.seq
+        and (examined.deleted or examined.disabled)
     ),
-    moved as (
-      update deliveries d set wakeup_at = look.free_at + ${grace}
-      from look
-      where d.task_id = look.task_id and d.config_id = look.config_id and d.seq = look.seq
-        and not (look.gone or look.disabled)
+    postponed as (
+      update deliveries d set wakeup_at = examined.free_at + ${seconds(graceSeconds)}
+      from examined
+      where d.task_id = examined.task_id and d.config_id = examined.config_id and d.seq = examined.seq
+        and not (examined.deleted or examined.disabled)
+    ),
+    free_config as (
+      select distinct task_id, config_id from examined where not (deleted or disabled) and free_at <= now()
     ),
     wakeup as (
-      insert into outbox (kind, task_id, config_id, claimed_until)
-      select distinct 'delivery', task_id, config_id, now() + ${freshClaim} from look
-      where not (gone or disabled) and free_at <= now()
+      ${insertOutbox({ kind: 'delivery', from: sql`free_config` })}
       returning id, task_id, config_id
     )
-    select (select count(*) from overdue)::int as looked, wakeup.id, wakeup.task_id, wakeup.config_id
+    select (select count(*) from stalled)::int as examined, wakeup.id, wakeup.task_id, wakeup.config_id
     from (select) one left join wakeup on true`.execute(db);
   const wakeups = rows.flatMap((row): Wakeup[] =>
     row.id === null
       ? []
       : [{ id: row.id, kind: 'delivery', taskId: row.task_id, configId: row.config_id, dueAt: new Date() }],
   );
-  return { wakeups, looked: rows[0]?.looked ?? 0 };
+  return { wakeups, examined: rows[0]?.examined ?? 0 };
 }

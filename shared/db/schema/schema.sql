@@ -82,11 +82,13 @@ create table gates (
   config_rev integer not null default 0,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
+  settled_at timestamp with time zone,
   deadline_at timestamp with time zone,
   PRIMARY KEY (task_id)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX gates_by_deadline ON public.gates USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (state_class < 2));
-CREATE INDEX gates_by_wakeup ON public.gates USING btree (state_class, wakeup_at);
+CREATE INDEX gates_by_settled ON public.gates USING btree (state_class, settled_at) WHERE (settled_at IS NOT NULL);
+CREATE INDEX gates_by_wakeup ON public.gates USING btree (wakeup_at) WHERE (state_class = 0);
 
 create table ledger (
   tenant text not null,

@@ -1,4 +1,4 @@
-/** The tables as Kysely sees them. The comments on what they mean stand in the migrations that make them. */
+/** The tables as Kysely types. The migrations that create them document what they mean. */
 import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 import type { EventKind, EventPayload } from '../../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
@@ -25,6 +25,7 @@ export interface Database {
     config_rev: Generated<number>;
     run_at: TimeOrNow;
     wakeup_at: Time;
+    settled_at: NullableTime;
     deadline_at: NullableTime;
   };
   tasks: {

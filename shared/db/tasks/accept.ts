@@ -1,17 +1,19 @@
 /**
- * Accepting a message that begins a task (invariant 1): the task, its gate, its first event, the message, its webhook
- * config and the wakeups, in one statement for a whole set of simultaneous sends.
+ * Accepts messages that start tasks (invariant 1): task, gate, first event, message, webhook config and wake-ups, in one
+ * statement for all sends that arrive at the same time.
  */
-import { sql } from 'kysely';
-import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
+import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { boolean, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 
 export interface WebhookRow {
   id: string;
   url: string;
-  /** Sealed; see encrypt.ts. */
+  /** Encrypted, like the credentials; see crypto/encryption.ts. */
   token: string | null;
   authScheme: string | null;
   authCredentials: string | null;
@@ -19,7 +21,7 @@ export interface WebhookRow {
   protocolVersion: string;
   /** Signs the webhooks of this config; encrypted. */
   signingSecret: string | null;
-  /** False: an event does not wait for those before it. */
+  /** False: an event does not wait for earlier ones. */
   ordered: boolean;
 }
 
@@ -38,9 +40,9 @@ export interface NewTask {
   event: string;
   /** The timestamp in the first event. */
   statusAt: string;
-  /** False while only a waiting send knows of the task: a direct answer may then take its place. */
+  /** False while only a waiting send knows the task: a direct answer may then replace it. */
   shown: boolean;
-  /** Not before, and overdue after; ISO 8601. */
+  /** When the task may start, and when it expires; ISO 8601. */
   startAt: string | null;
   deadlineAt: string | null;
   traceparent: string | null;
@@ -48,12 +50,12 @@ export interface NewTask {
 }
 
 export interface AcceptOptions {
-  /** For how long a repeat of a message finds the task of the first; 0: never. */
+  /** How long a repeat of a message finds the task of the first; 0: never. */
   idempotencyWindowSeconds: number;
   wakeupGraceSeconds: number;
 }
 
-/** The wakeups to ring, or undefined where this message has been sent before. */
+/** Resolves to the wake-ups to publish, or to undefined if this message was sent before. */
 export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
@@ -69,41 +71,23 @@ async function accept(
   options: AcceptOptions,
   tasks: readonly NewTask[],
 ): Promise<(Wakeup[] | undefined)[]> {
-  const column = <K extends keyof NewTask>(name: K) => tasks.map((task) => task[name]);
-  const hooked = tasks.filter((task) => task.webhook !== null);
-  const grace = sql`${options.wakeupGraceSeconds} * interval '1 second'`;
-  const window = options.idempotencyWindowSeconds;
-  const { rows } = await sql<{ task_id: string } & WakeupColumns>`-- prepared
-    with input as (
-      select * from unnest(
-        ${column('taskId')}::uuid[], ${column('tenant')}::text[], ${column('owner')}::text[],
-        ${column('contextId')}::text[], ${column('agentHash')}::text[], ${column('messageId')}::text[],
-        ${column('requestHash')}::text[], ${column('message')}::json[], ${column('metadata')}::json[],
-        ${column('acceptedOutputModes')}::json[], ${column('event')}::json[], ${column('statusAt')}::timestamptz[],
-        ${column('shown')}::boolean[], ${column('traceparent')}::text[],
-        ${column('startAt')}::timestamptz[], ${column('deadlineAt')}::timestamptz[]
-      ) as input (
-        task_id, tenant, owner, context_id, agent_hash, message_id, request_hash, message, metadata, modes, event,
-        status_at, shown, traceparent, start_at, deadline_at
-      )
-    ),
-    send as (
-      insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
-      select tenant, owner, message_id, request_hash, task_id, 1, now() + ${window} * interval '1 second'
-      from input where ${window} > 0
-      on conflict (tenant, owner, message_id) do update
-        set request_hash = excluded.request_hash, task_id = excluded.task_id, turn = 1,
-          expires_at = excluded.expires_at
-        where sends.expires_at < now()
-      returning task_id
-    ),
-    fresh as (
-      select * from input where ${window} = 0 or task_id in (select task_id from send)
-    ),
+  const webhooks = tasks.flatMap(({ taskId, webhook }) => (webhook === null ? [] : [{ ...webhook, taskId }]));
+  const hasWebhooks = webhooks.length > 0;
+  const withWebhook = webhooks.map(({ taskId }) => taskId);
+  const turnRows = {
+    kind: 'turn',
+    from: sql`fresh where start_at is null or start_at <= now()`,
+    turn: sql`1`,
+    traceparent: sql`traceparent`,
+  } as const;
+  const deliveryRows = { kind: 'delivery', from: sql`delivery` } as const;
+  const result = await sql<{ task_id: string } & WakeupColumns>`-- prepared
+    with ${inputRows(tasks)},
+    ${freshRows(options.idempotencyWindowSeconds)},
     gate as (
       insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at)
-      select task_id, 1, (task_id = any(${hooked.map((task) => task.taskId)}::uuid[]))::int, coalesce(start_at, now()),
-        greatest(start_at, now() + ${grace}), deadline_at
+      select task_id, 1, (task_id = any(${withWebhook}::uuid[]))::int, coalesce(start_at, now()),
+        greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at
       from fresh
     ),
     task as (
@@ -120,57 +104,93 @@ async function accept(
       insert into events (task_id, seq, kind, payload, traceparent)
       select task_id, 1, 'state', event, traceparent from fresh
     ),
-    ${hooked.length === 0 ? sql`` : hooksOf(hooked, options)}
+    ${hasWebhooks ? insertWebhooks(webhooks, options) : sql``}
     wakeup as (
-      insert into outbox (kind, task_id, turn, config_id, claimed_until, traceparent)
-      select 'turn', task_id, 1, null, now() + ${freshClaim}, traceparent from fresh
-      where start_at is null or start_at <= now()
-      ${hooked.length === 0 ? sql`` : webhookWakeups}
+      ${hasWebhooks ? insertOutbox(turnRows, deliveryRows) : insertOutbox(turnRows)}
       returning id, kind, task_id, config_id
     )
-    select fresh.task_id, max(wakeup.id) filter (where kind = 'turn') as wakeup_id,
-      json_agg(json_build_object('id', wakeup.id::text, 'config_id', config_id)) filter (where kind = 'delivery')
-        as delivery_wakeups
+    select fresh.task_id, ${wakeupColumns}
     from fresh left join wakeup on wakeup.task_id = fresh.task_id group by fresh.task_id`.execute(db);
-  const accepted = new Map(rows.map((row) => [row.task_id, row]));
+  const accepted = new Map(result.rows.map((row) => [row.task_id, row]));
   return tasks.map((task) => {
     const row = accepted.get(task.taskId);
     return row === undefined ? undefined : toWakeups(row, task.taskId, 1, task.traceparent);
   });
 }
 
-/**
- * The webhook configs of a set, and their deliveries. Left out of the statement where no task has one, since to set them
- * up takes 8% of its time: such sets are most.
- */
-function hooksOf(tasks: readonly NewTask[], { wakeupGraceSeconds }: AcceptOptions) {
-  const column = <K extends keyof WebhookRow>(name: K) => tasks.map((task) => task.webhook?.[name] ?? null);
+function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
+  return sql`input as (${rows('input', tasks, {
+    task_id: uuid((task) => task.taskId),
+    tenant: text((task) => task.tenant),
+    owner: text((task) => task.owner),
+    context_id: text((task) => task.contextId),
+    agent_hash: text((task) => task.agentHash),
+    message_id: text((task) => task.messageId),
+    request_hash: text((task) => task.requestHash),
+    message: json((task) => task.message),
+    metadata: json((task) => task.metadata),
+    modes: json((task) => task.acceptedOutputModes),
+    event: json((task) => task.event),
+    status_at: timestamp((task) => task.statusAt),
+    shown: boolean((task) => task.shown),
+    traceparent: text((task) => task.traceparent),
+    start_at: timestamp((task) => task.startAt),
+    deadline_at: timestamp((task) => task.deadlineAt),
+  })})`;
+}
+
+/** The CTE `fresh`: the input without messages that were sent before, within the window. */
+function freshRows(windowSeconds: number): RawBuilder<unknown> {
   return sql`
-    hook as (
+    send as (
+      insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
+      select tenant, owner, message_id, request_hash, task_id, 1, now() + ${seconds(windowSeconds)}
+      from input where ${windowSeconds} > 0
+      on conflict (tenant, owner, message_id) do update
+        set request_hash = excluded.request_hash, task_id = excluded.task_id, turn = 1,
+          expires_at = excluded.expires_at
+        where sends.expires_at < now()
+      returning task_id
+    ),
+    fresh as (
+      select * from input where ${windowSeconds} = 0 or task_id in (select task_id from send)
+    )`;
+}
+
+/**
+ * Writes the webhook configs of a set and the deliveries of the first event. Most sets have none, and then this part is left
+ * out: setting it up takes 8% of the statement's time.
+ */
+function insertWebhooks(
+  webhooks: readonly (WebhookRow & { taskId: string })[],
+  { wakeupGraceSeconds }: AcceptOptions,
+): RawBuilder<unknown> {
+  const input = rows('webhook', webhooks, {
+    task_id: uuid((webhook) => webhook.taskId),
+    id: text((webhook) => webhook.id),
+    url: text((webhook) => webhook.url),
+    token: text((webhook) => webhook.token),
+    auth_scheme: text((webhook) => webhook.authScheme),
+    auth_credentials: text((webhook) => webhook.authCredentials),
+    events: text((webhook) => webhook.events),
+    protocol_version: text((webhook) => webhook.protocolVersion),
+    signing_secret: text((webhook) => webhook.signingSecret),
+    ordered: boolean((webhook) => webhook.ordered),
+  });
+  return sql`
+    config as (
       insert into webhook_configs
         (task_id, id, tenant, owner, url, token, auth_scheme, auth_credentials, events, protocol_version,
         signing_secret, ordered)
-      select fresh.task_id, given.id, tenant, owner, url, token, auth_scheme, auth_credentials, events,
+      select fresh.task_id, webhook.id, tenant, owner, url, token, auth_scheme, auth_credentials, events,
         protocol_version, signing_secret, ordered
-      from unnest(
-        ${tasks.map((task) => task.taskId)}::uuid[], ${column('id')}::text[], ${column('url')}::text[],
-        ${column('token')}::text[], ${column('authScheme')}::text[], ${column('authCredentials')}::text[],
-        ${column('events')}::text[], ${column('protocolVersion')}::text[], ${column('signingSecret')}::text[],
-        ${column('ordered')}::boolean[]
-      ) as given (
-        task_id, id, url, token, auth_scheme, auth_credentials, events, protocol_version, signing_secret, ordered
-      )
-      join fresh on fresh.task_id = given.task_id
+      from (${input}) webhook join fresh on fresh.task_id = webhook.task_id
       returning task_id, id, events
     ),
     delivery as (
       insert into deliveries (task_id, config_id, seq, wakeup_at)
-      select task_id, id, 1, now() + ${wakeupGraceSeconds} * interval '1 second' from hook
+      select task_id, id, 1, now() + ${seconds(wakeupGraceSeconds)} from config
       where events in ('all', 'state')
       returning task_id, config_id
     ),`;
 }
-
-const webhookWakeups = sql`
-      union all
-      select 'delivery', task_id, null, config_id, now() + ${freshClaim}, null from delivery`;

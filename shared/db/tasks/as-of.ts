@@ -1,4 +1,4 @@
-/** Reading a task as it was right after one of its events: what a webhook about that event says (invariant 5). */
+/** Reads a task as it was right after one of its events, for the webhook about that event (invariant 5). */
 import { sql } from 'kysely';
 import {
   foldArtifacts,
@@ -17,7 +17,7 @@ export interface TaskAsOf {
   id: string;
   contextId: string;
   status: TaskStatus;
-  /** Undefined where they are larger than was asked for. */
+  /** Undefined if they exceed the requested size. */
   artifacts: Artifact[] | undefined;
   metadata?: JsonObject;
 }
@@ -25,7 +25,7 @@ export interface TaskAsOf {
 export interface StoredEvent {
   kind: EventKind;
   payload: EventPayload;
-  /** Of the span in which it was written. */
+  /** The span that wrote the event. */
   traceparent: string | null;
   /** In seconds. */
   age: number;
@@ -42,7 +42,7 @@ export async function readEvent(db: Db, taskId: string, seq: number): Promise<St
     .executeTakeFirst();
 }
 
-/** The updates of one artifact, in their order. */
+/** Returns the updates of one artifact from one event to another, both included, in order. */
 export async function readChunks(
   db: Db,
   taskId: string,
@@ -62,7 +62,7 @@ export async function readChunks(
   return rows.flatMap(({ payload }) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
 }
 
-/** The state of a task as it is now, as a change of state tells it. */
+/** Returns a task's present state in the form of a status update. */
 export async function readTaskStatus(
   db: Db,
   taskId: string,
@@ -77,7 +77,7 @@ export async function readTaskStatus(
   return { taskId, contextId: row.context_id, status };
 }
 
-/** The newest status that was told by an event up to this number. */
+/** Returns the status of the newest status event up to this number. */
 export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promise<TaskStatus | undefined> {
   const row = await db
     .selectFrom('events')
@@ -92,10 +92,10 @@ export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promi
 }
 
 /**
- * The task as of an event.
+ * Returns a task as of an event.
  *
- * @param maxArtifactBytes stored artifacts above this size are not read
- * @returns undefined where there is no such event
+ * @param maxArtifactBytes artifacts whose JSON is larger in total are not read
+ * @returns undefined if there is no such event
  */
 export async function readTaskAsOf(
   db: Db,
@@ -103,7 +103,6 @@ export async function readTaskAsOf(
   seq: number,
   maxArtifactBytes: number,
 ): Promise<TaskAsOf | undefined> {
-  // A stored artifact that a later event has changed is folded again from the events up to this one.
   const { rows } = await sql<{
     context_id: string;
     metadata: JsonObject | null;
@@ -113,6 +112,7 @@ export async function readTaskAsOf(
     artifacts: Artifact[] | null;
     chunks: EventPayload[] | null;
   }>`
+    -- Whole artifacts as of the event; one that a later event has changed is folded from its chunks instead.
     with whole as (
       select artifact_id, seq, artifact from artifacts where task_id = ${taskId} and seq <= ${seq}
     ),
@@ -126,14 +126,14 @@ export async function readTaskAsOf(
       select coalesce((select sum(octet_length(artifact::text)) from whole), 0)
         + coalesce((select sum(octet_length(payload::text)) from chunk), 0) <= ${maxArtifactBytes} as fits
     )
-    select t.context_id, t.metadata, t.usage, e.payload, size.fits,
+    select t.context_id, t.metadata, t.usage, latest.payload, size.fits,
       case when size.fits then (select json_agg(artifact order by seq) from whole) end as artifacts,
       case when size.fits then (select json_agg(payload order by seq) from chunk) end as chunks
     from tasks t join events this on this.task_id = t.id and this.seq = ${seq}
     cross join lateral (
       select payload from events where task_id = t.id and seq <= ${seq} and kind <> 'artifact'
       order by seq desc limit 1
-    ) e cross join size
+    ) latest cross join size
     where t.id = ${taskId}`.execute(db);
   const [row] = rows;
   if (row === undefined || !('statusUpdate' in row.payload)) return undefined;

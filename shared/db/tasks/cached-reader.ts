@@ -1,58 +1,66 @@
 /**
- * Reads tasks for clients that poll, in sets. A task that was read before is held, and given again as long as its version
- * in the database, which is asked for on every read with owner and tenant (invariant 9), is the one that is held: a
- * version is one narrow read, the task itself several.
+ * Reads tasks for clients that poll. A task that was read before is cached, and returned for as long as its version in the
+ * database is the cached one. Each read queries the version with owner and tenant (invariant 9): one narrow read, where the
+ * task itself takes several.
  */
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import {
-  readTasks,
   createVersionReader,
-  type Caller,
-  type Read,
+  readTaskSnapshots,
   type ReadOptions,
+  type TaskRead,
   type TaskSnapshot,
   type TaskVersion,
 } from './read.ts';
+import type { Caller } from './visibility.ts';
 
-/** What it gives may be given to others again: nobody changes it. */
-type ReadTask = (caller: Caller, taskId: string, options?: ReadOptions) => Promise<TaskSnapshot | undefined>;
+/** Several readers may share a returned snapshot: it must not be changed. */
+type ReadCachedTask = (
+  caller: Caller,
+  taskId: string,
+  options?: ReadOptions,
+) => Promise<TaskSnapshot | undefined>;
 
-/** Tasks held at most, and the characters in each: 32 MB if all were of that length. */
-const maxHeld = 2_000;
-const maxHeldLength = 16_384;
+/** Maximum number of cached tasks, and of characters in each: 32 MB if all had that length. */
+const maxCached = 2_000;
+const maxCachedLength = 16_384;
 
-export function createCachedReader(db: Db): ReadTask {
-  // A large task holds up those of its own set only.
-  const read = createBatcher((reads: readonly Read[]) => readTasks(db, reads), { max: 64, lanes: 2 });
+export function createCachedReader(db: Db): ReadCachedTask {
+  // Two lanes, so that a large task delays only the reads of its own set.
+  const read = createBatcher((reads: readonly TaskRead[]) => readTaskSnapshots(db, reads), {
+    max: 64,
+    lanes: 2,
+  });
   const readVersion = createVersionReader(db);
-  /** In the order in which they were read. */
-  const held = new Map<string, TaskSnapshot>();
+  /** In order of reading. */
+  const cache = new Map<string, TaskSnapshot>();
 
-  function hold(key: string, snapshot: TaskSnapshot): void {
-    held.set(key, snapshot);
-    if (held.size <= maxHeld) return;
-    const [oldest = key] = held.keys();
-    held.delete(oldest);
+  function addToCache(key: string, snapshot: TaskSnapshot): void {
+    cache.set(key, snapshot);
+    if (cache.size <= maxCached) return;
+    const [oldest = key] = cache.keys();
+    cache.delete(oldest);
   }
 
   return async (caller, taskId, options = {}) => {
-    // Whether a task was shown is told by no version.
+    // The version does not change when a task becomes shown.
     if (options.includeHidden === true) return read({ caller, taskId, options });
     const { historyLength = 'all', includeArtifacts = true } = options;
     const key = `${taskId} ${historyLength} ${includeArtifacts}`;
-    const known = held.get(key);
-    if (known !== undefined) {
-      if (isOf(known, await readVersion(caller, taskId))) return known;
-      held.delete(key);
+    const cached = cache.get(key);
+    if (cached !== undefined) {
+      if (isCurrent(cached, await readVersion(caller, taskId))) return cached;
+      cache.delete(key);
     }
     const snapshot = await read({ caller, taskId, options });
-    if (snapshot !== undefined && leftOf(maxHeldLength, snapshot.task) >= 0) hold(key, snapshot);
+    if (snapshot !== undefined && subtractLength(maxCachedLength, snapshot.task) >= 0)
+      addToCache(key, snapshot);
     return snapshot;
   };
 }
 
-function isOf(snapshot: TaskSnapshot, version: TaskVersion | undefined): boolean {
+function isCurrent(snapshot: TaskSnapshot, version: TaskVersion | undefined): boolean {
   return (
     snapshot.lastEvent === version?.lastEvent &&
     snapshot.lastTurn === version.lastTurn &&
@@ -60,14 +68,14 @@ function isOf(snapshot: TaskSnapshot, version: TaskVersion | undefined): boolean
   );
 }
 
-/** What is left of a number of characters after those of a value; below 0 it stops: large tasks are not to be counted out. */
-function leftOf(length: number, value: unknown): number {
+/** Subtracts a value's characters from a length. Stops below 0, so that large tasks are not counted to their end. */
+function subtractLength(length: number, value: unknown): number {
   if (typeof value === 'string') return length - value.length;
   if (typeof value !== 'object' || value === null) return length - 8;
-  let left = length;
-  for (const [key, one] of Object.entries(value)) {
-    if (left < 0) break;
-    left = leftOf(left - key.length, one);
+  let remaining = length;
+  for (const [key, child] of Object.entries(value)) {
+    if (remaining < 0) break;
+    remaining = subtractLength(remaining - key.length, child);
   }
-  return left;
+  return remaining;
 }

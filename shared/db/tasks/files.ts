@@ -1,9 +1,9 @@
-/** Files of tasks, by the hash of their content. */
+/** Files of tasks, stored under the hash of their content. */
 import { sql } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
 import type { Db } from '../client/pool.ts';
 import type { Lease } from '../turns/leases.ts';
-import type { Caller } from './read.ts';
+import { ownedBy, type Caller } from './visibility.ts';
 
 export interface StoredFile {
   mediaType: string;
@@ -12,9 +12,9 @@ export interface StoredFile {
 }
 
 /**
- * Stores a file of a task, unless the task has it already.
+ * Stores a file of a task unless the task has it already.
  *
- * @throws {LeaseLostError} when the turn is no longer this worker's; nothing was written (invariant 3)
+ * @throws {LeaseLostError} if this worker no longer holds the turn; nothing was written (invariant 3)
  */
 export async function storeFile(
   db: Db,
@@ -33,10 +33,10 @@ export async function storeFile(
       on conflict (task_id, hash) do nothing
     )
     select 1 from gate`.execute(db);
-  if (rows.length === 0) throw new LeaseLostError(`task ${taskId} is no longer this worker's`);
+  if (rows.length === 0) throw new LeaseLostError(`lost the lease on task ${taskId}`);
 }
 
-/** A file of a task of the caller's (invariant 9). */
+/** Returns a file of a task that the caller owns (invariant 9). */
 export async function readFile(
   db: Db,
   caller: Caller,
@@ -44,12 +44,11 @@ export async function readFile(
 ): Promise<StoredFile | undefined> {
   const row = await db
     .selectFrom('files')
-    .innerJoin('tasks', 'tasks.id', 'files.task_id')
+    .innerJoin('tasks as t', 't.id', 'files.task_id')
     .select(['media_type', 'filename', 'content'])
     .where('files.task_id', '=', taskId)
     .where('hash', '=', hash)
-    .where('tenant', '=', caller.tenant)
-    .where('owner', '=', caller.owner)
+    .where(ownedBy(caller))
     .executeTakeFirst();
   return row && { mediaType: row.media_type, filename: row.filename, content: row.content };
 }

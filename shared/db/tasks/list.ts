@@ -1,32 +1,26 @@
 /**
- * Pages of a caller's tasks, newest status first (A2A section 3.1.4; invariant 9). A page costs the same whatever is asked
- * for and however many tasks there are: the tasks of each state stand in an index in the order of the list, with or
- * without a context before it, and a list of all states is merged from the beginnings of the eight.
+ * Lists a caller's tasks in pages, newest status first (A2A section 3.1.4; invariant 9). A page costs the same for every
+ * filter and any number of tasks: an index has the tasks of each state in list order, another one by context, and a list of
+ * all states is merged from the first rows of the eight.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { taskStates, type TaskState } from '../../domain/task.ts';
 import type { Db } from '../client/pool.ts';
-import {
-  taskColumns,
-  toSnapshot,
-  type Caller,
-  type ReadOptions,
-  type TaskRow,
-  type TaskSnapshot,
-} from './read.ts';
+import { taskColumns, toSnapshot, type ReadOptions, type TaskRow, type TaskSnapshot } from './read.ts';
+import { visibleTo, type Caller } from './visibility.ts';
 
 export interface ListFilter {
   contextId?: string | undefined;
   state?: TaskState | undefined;
-  /** Tasks whose status is as old as this, or newer. */
+  /** Only tasks whose status changed at this time or later. */
   statusSince?: Date | undefined;
 }
 
-/** The place after which a page begins: the last task of the page before. */
+/** Where a page starts: after the last task of the previous page. */
 export interface ListCursor {
   statusAt: string;
   id: string;
-  /** As it was on the first page. */
+  /** The total of the first page. */
   total: number;
 }
 
@@ -45,13 +39,13 @@ export async function listTasks(
 ): Promise<TaskPage> {
   const { size, after } = page;
   const matches = sql`
-    t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)
+    ${visibleTo(caller)}
     ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
   const states = filter.state === undefined ? taskStates : [filter.state];
   const { rows } = await sql<TaskRow & { cursor_at: string }>`
     select ${taskColumns}, t.status_at::text as cursor_at
-    from (${newest(states, matches, size + 1, after)}) page
+    from (${selectNewest(states, matches, size + 1, after)}) page
     join tasks t on t.id = page.id
     join gates g on g.task_id = t.id
     cross join (
@@ -68,37 +62,42 @@ export async function listTasks(
   };
 }
 
-/** The order is asked for in each state too: it is what makes the planner take the index, and stop. */
-function newest(
+/** Selects the ids of the newest tasks. The order within each state makes the planner walk its index and stop. */
+function selectNewest(
   states: readonly TaskState[],
   matches: RawBuilder<unknown>,
   limit: number,
   after?: ListCursor,
 ): RawBuilder<unknown> {
+  const isAfter =
+    after === undefined
+      ? sql``
+      : sql`and (t.status_at, t.id) < (${after.statusAt}::timestamptz, ${after.id}::uuid)`;
   return sql`
-    select one.id from unnest(${states}::text[]) as wanted (state)
+    select newest.id from unnest(${states}::text[]) as listed (state)
     cross join lateral (
       select t.id, t.status_at from tasks t
-      where t.state = wanted.state and ${matches}
-        ${after === undefined ? sql`` : sql`and (t.status_at, t.id) < (${after.statusAt}::timestamptz, ${after.id}::uuid)`}
+      where t.state = listed.state and ${matches} ${isAfter}
       order by t.status_at desc, t.id desc limit ${limit}
-    ) one
-    order by one.status_at desc, one.id desc limit ${limit}`;
+    ) newest
+    order by newest.status_at desc, newest.id desc limit ${limit}`;
 }
 
-/** Up to here totals are exact; a count of a million rows would cost more than its page. */
-const exactTotal = 1_000;
+/** Totals are exact up to this: counting a million rows would cost more than the page. */
+const maxExactTotal = 1_000;
 
-/** How many tasks match: exact up to a thousand, from there on as many as the planner's statistics say, at least. */
+/** Counts matching tasks: exactly up to a thousand, above that by the planner's statistics. */
 async function countTasks(
   db: Db,
   states: readonly TaskState[],
   matches: RawBuilder<unknown>,
 ): Promise<number> {
   const { rows } = await sql<{ total: number }>`
-    select count(*)::int as total from (${newest(states, matches, exactTotal + 1)}) one`.execute(db);
+    select count(*)::int as total from (${selectNewest(states, matches, maxExactTotal + 1)}) newest`.execute(
+    db,
+  );
   const counted = rows[0]?.total ?? 0;
-  if (counted <= exactTotal) return counted;
+  if (counted <= maxExactTotal) return counted;
   const { rows: plans } = await sql<{ 'QUERY PLAN': { Plan: { 'Plan Rows': number } }[] }>`
     explain (format json) select 1 from tasks t where ${matches} and t.state = any(${states}::text[])`.execute(
     db,

@@ -1,22 +1,20 @@
-/** Reading tasks for their owners (invariant 9: owner and tenant stand in every query). */
-import { sql } from 'kysely';
+/** Reads tasks for their owners (invariant 9: owner and tenant are in every query). */
+import { sql, type RawBuilder } from 'kysely';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../../domain/events.ts';
 import { isUuid } from '../../domain/ids.ts';
 import type { Artifact, JsonObject, Message } from '../../domain/message.ts';
 import type { StateClass, TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { fewRows } from '../events/fan-out.ts';
+import { boolean, int, rows, text, uuid } from '../client/rows.ts';
+import { visibleTo, type Caller } from './visibility.ts';
 
-/** Who asks. The owner is the authenticated caller; the tenant is empty where none is used. */
-export interface Caller {
-  tenant: string;
-  owner: string;
-}
+export type { Caller } from './visibility.ts';
 
-/** A task as A2A 1.0 has it (section 4.1.1), in JSON form. */
-export interface TaskView {
+/** A task in the JSON form of A2A 1.0 (section 4.1.1). */
+export interface A2aTask {
   id: string;
   contextId: string;
   status: TaskStatus;
@@ -26,20 +24,21 @@ export interface TaskView {
 }
 
 export interface TaskSnapshot {
-  task: TaskView;
+  task: A2aTask;
   /** The number of the last event that the task contains. */
   lastEvent: number;
-  /** How many have been recorded: what the task has used changes with them, without an event. */
+  /** Recorded model calls: the task's usage changes with them, without an event. */
   modelCalls: number;
-  /** The present turn, and the last that a message has begun. */
+  /** The present turn, and the last one that a message has started. */
   turn: number;
   lastTurn: number;
-  /** The status message is the whole answer of the agent. */
+  /** The status message is the agent's whole answer. */
   direct: boolean;
-  /** A caller has been given the task as a Task; a direct answer that was not shown hides its task. */
+  /** A caller was given the task as a Task; a direct answer that was not shown hides its task. */
   shown: boolean;
 }
 
+/** A row of `taskColumns`. */
 export interface TaskRow {
   id: string;
   context_id: string;
@@ -59,57 +58,62 @@ export interface TaskRow {
 }
 
 export interface ReadOptions {
-  /** Messages of history at most, the newest; undefined: all; 0: none (section 3.2.4). */
+  /** At most so many of the newest messages of the history (section 3.2.4). Default: all; 0: none. */
   historyLength?: number | undefined;
   includeArtifacts?: boolean;
-  /** Also find a task that a direct answer hides. */
+  /** Also return a task that a direct answer hides. */
   includeHidden?: boolean;
 }
 
-export async function readTask(
-  db: Db,
-  caller: Caller,
-  taskId: string,
-  options: ReadOptions = {},
-): Promise<TaskSnapshot | undefined> {
-  const [found] = await readTasks(db, [{ caller, taskId, options }]);
-  return found;
-}
-
-/**
- * That the task `t` found by its id is of the caller in `input`. As a test of truth, so that no index on owners can serve it:
- * a plan that is made while there are few tasks would take one, and go through all tasks of the owner for each read.
- */
-const isCallers = sql`(t.tenant = input.tenant and t.owner = input.owner) is true`;
-
-export interface Read {
+export interface TaskRead {
   caller: Caller;
   taskId: string;
   options: ReadOptions;
 }
 
-export async function readTasks(db: Db, reads: readonly Read[]): Promise<(TaskSnapshot | undefined)[]> {
-  const column = <T>(of: (read: Read) => T) => reads.map(of);
-  const { rows } = await sql<TaskRow & { place: number }>`-- prepared
-    select input.place::int, ${taskColumns}
-    from (select * from unnest(
-      ${column((read) => read.taskId)}::uuid[], ${column((read) => read.caller.tenant)}::text[],
-      ${column((read) => read.caller.owner)}::text[], ${column(({ options }) => options.historyLength ?? null)}::int[],
-      ${column(({ options }) => options.includeArtifacts ?? true)}::boolean[],
-      ${column(({ options }) => options.includeHidden ?? false)}::boolean[]
-    ) with ordinality as input (task_id, tenant, owner, history_length, include_artifacts, include_hidden, place)
-      ${fewRows(reads.length)}) input
-    join tasks t on t.id = input.task_id and ${isCallers}
-    join gates g on g.task_id = t.id
-    where t.shown or not t.direct or input.include_hidden`.execute(db);
-  const found = new Map(rows.map((row) => [row.place, row]));
-  return reads.map(({ options }, index) => {
-    const row = found.get(index + 1);
-    return row && toSnapshot(row, options);
-  });
+/** @returns undefined if the caller does not own the task, or it is hidden */
+export async function readTaskSnapshot(
+  db: Db,
+  caller: Caller,
+  taskId: string,
+  options: ReadOptions = {},
+): Promise<TaskSnapshot | undefined> {
+  const [snapshot] = await readTaskSnapshots(db, [{ caller, taskId, options }]);
+  return snapshot;
 }
 
-/** What changes with a task: enough to tell whether it has, without reading it. */
+/** Reads a set of tasks; results are in the order of the reads. */
+export async function readTaskSnapshots(
+  db: Db,
+  reads: readonly TaskRead[],
+): Promise<(TaskSnapshot | undefined)[]> {
+  const input = rows('input', reads.map(toIndexed), {
+    task_id: uuid((read) => read.taskId),
+    tenant: text((read) => read.caller.tenant),
+    owner: text((read) => read.caller.owner),
+    history_length: int((read) => read.options.historyLength),
+    include_artifacts: boolean((read) => read.options.includeArtifacts ?? true),
+    include_hidden: boolean((read) => read.options.includeHidden ?? false),
+    index: int((read) => read.index),
+  });
+  const result = await sql<TaskRow & { index: number }>`-- prepared
+    select input.index, ${taskColumns}
+    from (${input} ${fewRows(reads.length)}) input
+    join tasks t on t.id = input.task_id and ${ownedByInput}
+    join gates g on g.task_id = t.id
+    where t.shown or not t.direct or input.include_hidden`.execute(db);
+  const snapshots: (TaskSnapshot | undefined)[] = reads.map(() => undefined);
+  for (const row of result.rows) snapshots[row.index] = toSnapshot(row, reads[row.index]?.options ?? {});
+  return snapshots;
+}
+
+/**
+ * Whether the caller in `input` owns the task `t` that was found by its id. `is true` hides the columns from the indexes by
+ * owner: a plan made while there are few tasks would use one, and scan all tasks of the owner for each read.
+ */
+const ownedByInput = sql`(t.tenant = input.tenant and t.owner = input.owner) is true`;
+
+/** The numbers that change with a task, to detect changes without reading it. */
 export interface TaskVersion {
   lastEvent: number;
   lastTurn: number;
@@ -119,42 +123,48 @@ export interface TaskVersion {
 
 export type ReadTaskVersion = (caller: Caller, taskId: string) => Promise<TaskVersion | undefined>;
 
-/** In sets, like whole tasks. */
+type VersionRead = Omit<TaskRead, 'options'>;
+
+/** Reads versions in sets. */
 export function createVersionReader(db: Db): ReadTaskVersion {
-  const read = createBatcher((reads: readonly Omit<Read, 'options'>[]) => readTaskVersions(db, reads), {
-    max: 256,
-  });
+  const read = createBatcher((reads: readonly VersionRead[]) => readTaskVersions(db, reads), { max: 256 });
   return (caller, taskId) => read({ caller, taskId });
 }
 
-async function readTaskVersions(
-  db: Db,
-  reads: readonly Omit<Read, 'options'>[],
-): Promise<(TaskVersion | undefined)[]> {
-  const { rows } = await sql<TaskVersion & { place: number }>`-- prepared
-    select input.place::int, g.last_event as "lastEvent", g.last_turn as "lastTurn",
+async function readTaskVersions(db: Db, reads: readonly VersionRead[]): Promise<(TaskVersion | undefined)[]> {
+  const input = rows('input', reads.map(toIndexed), {
+    task_id: uuid((read) => read.taskId),
+    tenant: text((read) => read.caller.tenant),
+    owner: text((read) => read.caller.owner),
+    index: int((read) => read.index),
+  });
+  const result = await sql<TaskVersion & { index: number }>`-- prepared
+    select input.index, g.last_event as "lastEvent", g.last_turn as "lastTurn",
       coalesce((t.usage ->> 'calls')::int, 0) as "modelCalls", g.state_class as "stateClass"
-    from (select * from unnest(
-      ${reads.map((read) => read.taskId)}::uuid[], ${reads.map((read) => read.caller.tenant)}::text[],
-      ${reads.map((read) => read.caller.owner)}::text[]
-    ) with ordinality as input (task_id, tenant, owner, place) ${fewRows(reads.length)}) input
-    join tasks t on t.id = input.task_id and ${isCallers}
+    from (${input} ${fewRows(reads.length)}) input
+    join tasks t on t.id = input.task_id and ${ownedByInput}
     join gates g on g.task_id = t.id
     where t.shown or not t.direct`.execute(db);
-  const found: (TaskVersion | undefined)[] = reads.map(() => undefined);
-  for (const row of rows) found[row.place - 1] = row;
-  return found;
+  const versions: (TaskVersion | undefined)[] = reads.map(() => undefined);
+  for (const row of result.rows) versions[row.index] = row;
+  return versions;
 }
 
-/** Marks that a caller is given the task as a Task, so that a direct answer can no longer hide it. */
+function toIndexed<T extends object>(item: T, index: number): T & { index: number } {
+  return { ...item, index };
+}
+
+/** Marks that a caller gets the task as a Task, so that a direct answer can no longer hide it. */
 export async function markShown(db: Db, taskId: string): Promise<void> {
   await db.updateTable('tasks').set({ shown: true }).where('id', '=', taskId).execute();
 }
 
-/** Of tasks `t`, gates `g`, and `input` with a history_length and include_artifacts. */
-export const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata, t.usage, t.direct,
-  t.shown,
-  g.last_event, g.turn, g.last_turn,
+/**
+ * Selects TaskRow from tasks `t`, gates `g` and an `input` with history_length and include_artifacts. `open_chunks` are the
+ * artifact events that no stored artifact contains yet.
+ */
+export const taskColumns: RawBuilder<unknown> = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata,
+  t.usage, t.direct, t.shown, g.last_event, g.turn, g.last_turn,
   case when input.history_length is distinct from 0 then (
     select json_agg(h.message order by h.turn, h.role desc) from (
       select m.message, m.turn, m.role from messages m
@@ -171,8 +181,8 @@ export const taskColumns = sql`t.id, t.context_id, t.state, t.status_at, t.statu
   ) end as open_chunks`;
 
 export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot {
-  // The message of the present status is told there, and becomes history when the status changes.
-  const history = (row.history ?? []).filter((one) => one.messageId !== row.status_message?.messageId);
+  // The present status message becomes part of the history only when the status changes.
+  const history = (row.history ?? []).filter(({ messageId }) => messageId !== row.status_message?.messageId);
   const chunks = (row.open_chunks ?? []).flatMap((payload) =>
     'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
   );
@@ -198,29 +208,30 @@ export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSn
   };
 }
 
-/** What came with the task, and what it has used so far. */
+/** The metadata that came with the task, and what the task has used so far. */
 export function toMetadata(row: {
   metadata: JsonObject | null;
   usage: Usage | null;
-}): Pick<TaskView, 'metadata'> {
+}): Pick<A2aTask, 'metadata'> {
   if (row.metadata === null && row.usage === null) return {};
   return { metadata: { ...row.metadata, ...(row.usage && usageMetadata(row.usage)) } };
 }
 
-/** The first of these ids that is not of a task of the caller's. */
+/** Returns the first of these ids that is not a task the caller sees. */
 export async function findMissing(
   db: Db,
   caller: Caller,
   ids: readonly string[],
 ): Promise<string | undefined> {
-  const { rows } = await sql<{ id: string }>`
-    select id from tasks where id = any(${ids.filter(isUuid)}::uuid[])
-      and tenant = ${caller.tenant} and owner = ${caller.owner} and (shown or not direct)`.execute(db);
-  const found = new Set(rows.map((row) => row.id));
+  const result = await sql<{ id: string }>`
+    select t.id from tasks t where t.id = any(${ids.filter(isUuid)}::uuid[]) and ${visibleTo(caller)}`.execute(
+    db,
+  );
+  const found = new Set(result.rows.map((row) => row.id));
   return ids.find((id) => !found.has(id.toLowerCase()));
 }
 
-/** The task of an earlier send of the same message, while its window lasts. */
+/** Returns the task of an earlier send of the same message, within the idempotency window. */
 export async function findSend(
   db: Db,
   caller: Caller,
@@ -235,13 +246,4 @@ export async function findSend(
     .where('expires_at', '>', sql<Date>`now()`)
     .executeTakeFirst();
   return row && { taskId: row.task_id, turn: row.turn, requestHash: row.request_hash };
-}
-
-/** Stores the definition of an agent under its hash, for the tasks that begin with it. */
-export async function storeAgent(db: Db, hash: string, definition: JsonObject): Promise<void> {
-  await db
-    .insertInto('agents')
-    .values({ hash, definition: JSON.stringify(definition) })
-    .onConflict((conflict) => conflict.column('hash').doNothing())
-    .execute();
 }

@@ -1,15 +1,17 @@
 /**
- * Removal of tasks with all that hangs on them: of those that ended long ago, and of all that an owner has. In batches,
- * so that no statement holds others up. A worker that runs a removed task finds its gate gone, and stops.
+ * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. In batches, so that no statement
+ * blocks others for long. A worker that runs a removed task finds its gate gone and stops.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { ownedBy, type Caller } from './visibility.ts';
 
 /**
- * Removes tasks that ended before a time and have nothing left to deliver.
+ * Removes tasks that ended longer ago than the retention and have no pending deliveries.
  *
- * @returns how many; as many as the limit: there may be more
+ * @returns how many; if as many as the limit, there may be more
  */
 export function deleteEndedTasks(
   db: Db,
@@ -20,29 +22,28 @@ export function deleteEndedTasks(
     sql`
       select g.task_id from gates g
       where g.state_class = ${stateClass.terminal}
-        and g.wakeup_at < now() - ${options.retentionSeconds} * interval '1 second'
+        and g.settled_at < now() - ${seconds(options.retentionSeconds)}
         and not exists (select from deliveries d where d.task_id = g.task_id and d.state = 'pending')
-      order by g.wakeup_at limit ${options.limit} for update skip locked`,
+      order by g.settled_at limit ${options.limit} for update skip locked`,
   );
 }
 
-/** Removes tasks of an owner, whatever their state. */
-export function deleteTasksOfOwner(
-  db: Db,
-  caller: { tenant: string; owner: string },
-  limit: number,
-): Promise<number> {
+/**
+ * Removes tasks of an owner, in any state.
+ *
+ * @returns how many; if as many as the limit, there may be more
+ */
+export function deleteTasksOfOwner(db: Db, caller: Caller, limit: number): Promise<number> {
   return removeTasks(
     db,
     sql`
       select g.task_id from gates g join tasks t on t.id = g.task_id
-      where t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
-      limit ${limit} for update of g`,
+      where ${ownedBy(caller)} limit ${limit} for update of g`,
   );
 }
 
-/** Removes what is remembered of an owner's messages. */
-export async function deleteSendsOfOwner(db: Db, caller: { tenant: string; owner: string }): Promise<void> {
+/** Removes the record of which messages an owner has sent. */
+export async function deleteSendsOfOwner(db: Db, caller: Caller): Promise<void> {
   await db
     .deleteFrom('sends')
     .where('tenant', '=', caller.tenant)
@@ -50,7 +51,11 @@ export async function deleteSendsOfOwner(db: Db, caller: { tenant: string; owner
     .execute();
 }
 
-/** Removes the memory of messages whose window is over. */
+/**
+ * Removes the record of messages whose idempotency window is over.
+ *
+ * @returns how many; if as many as the limit, there may be more
+ */
 export async function deleteExpiredSends(db: Db, limit: number): Promise<number> {
   const { rows } = await sql`
     delete from sends where (tenant, owner, message_id) in (
@@ -60,20 +65,21 @@ export async function deleteExpiredSends(db: Db, limit: number): Promise<number>
   return rows.length;
 }
 
-async function removeTasks(db: Db, which: RawBuilder<unknown>): Promise<number> {
+/** @param selected a query of the `task_id` of gates, which it locks */
+async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<number> {
   const { rows } = await sql<{ removed: number }>`
-    with gone as materialized (${which}),
-      events_gone as (delete from events where task_id in (select task_id from gone)),
-      artifacts_gone as (delete from artifacts where task_id in (select task_id from gone)),
-      messages_gone as (delete from messages where task_id in (select task_id from gone)),
-      files_gone as (delete from files where task_id in (select task_id from gone)),
-      steps_gone as (delete from steps where task_id in (select task_id from gone)),
-      attempts_gone as (delete from delivery_attempts where task_id in (select task_id from gone)),
-      deliveries_gone as (delete from deliveries where task_id in (select task_id from gone)),
-      configs_gone as (delete from webhook_configs where task_id in (select task_id from gone)),
-      places_gone as (delete from quota_places where task_id in (select task_id from gone)),
-      tasks_gone as (delete from tasks where id in (select task_id from gone)),
-      gates_gone as (delete from gates where task_id in (select task_id from gone) returning task_id)
-    select count(*)::int as removed from gates_gone`.execute(db);
+    with removed as materialized (${selected}),
+      old_events as (delete from events where task_id in (select task_id from removed)),
+      old_artifacts as (delete from artifacts where task_id in (select task_id from removed)),
+      old_messages as (delete from messages where task_id in (select task_id from removed)),
+      old_files as (delete from files where task_id in (select task_id from removed)),
+      old_steps as (delete from steps where task_id in (select task_id from removed)),
+      old_attempts as (delete from delivery_attempts where task_id in (select task_id from removed)),
+      old_deliveries as (delete from deliveries where task_id in (select task_id from removed)),
+      old_configs as (delete from webhook_configs where task_id in (select task_id from removed)),
+      old_places as (delete from quota_places where task_id in (select task_id from removed)),
+      old_tasks as (delete from tasks where id in (select task_id from removed)),
+      old_gates as (delete from gates where task_id in (select task_id from removed) returning task_id)
+    select count(*)::int as removed from old_gates`.execute(db);
   return rows[0]?.removed ?? 0;
 }

@@ -1,42 +1,37 @@
 /**
- * Claims of turns: the gate is updated first and its fence raised (invariant 3), a task that begins is working from then on
- * (invariant 5), and what the turn begins with is read, in one statement for the turns that are claimed at the same time.
+ * Claims turns: one statement, for all turns claimed at the same time, updates the gate first and raises its fence (invariant
+ * 3), moves a task that starts to working (invariant 5), and reads everything that the turn starts with.
  */
-import { sql } from 'kysely';
-import { toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
+import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import {
-  gateWakeups,
-  deliveriesOf,
-  deliveryWakeups,
-  fewRows,
-  isRunnable,
-  notifyFollowers,
-} from '../events/fan-out.ts';
-import type { Lease } from './leases.ts';
-import { storedInput, type StoredInput } from './input.ts';
+import { rows, uuid } from '../client/rows.ts';
+import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
+import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
+import { storedInputColumns, type StoredInput } from './input.ts';
+import { isRunnable, type Lease } from './leases.ts';
 
 export interface Claimed {
   kind: 'claimed';
   lease: Lease;
-  /** How often this turn was begun since its last recorded step, this time included. */
+  /** Starts of this turn since its last recorded step, including this one. */
   attempts: number;
-  /** What the turn begins with. */
   stored: StoredInput;
   wakeups: Wakeup[];
 }
 
 /**
  * - `leased`: another worker has the task
- * - `idle`: nothing is to be done: the task is waiting for input, at its end, gone, or not due before its own wakeup
+ * - `idle`: there is nothing to run: the task is interrupted, terminal, removed, or delayed until its own wake-up
  */
 export type ClaimResult = Claimed | { kind: 'leased' } | { kind: 'idle' };
 
 export type Claim = (taskId: string) => Promise<ClaimResult>;
 
 export interface ClaimOptions {
+  /** Identifies the worker. */
   worker: string;
   leaseSeconds: number;
   wakeupGraceSeconds: number;
@@ -65,9 +60,9 @@ async function claim(
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
-  const runnable = await runnableOf(db, missed);
+  const runnable = await readRunnable(db, missed);
   for (const { task_id: taskId, leased } of runnable) if (leased) results.set(taskId, { kind: 'leased' });
-  // Free, and not had: somebody changed it while the statement ran.
+  // Free but not claimed: its gate changed while the statement ran.
   const free = runnable.filter(({ leased }) => !leased).map(({ task_id: taskId }) => taskId);
   if (free.length > 0) {
     for (const [taskId, result] of await claim(db, options, free)) results.set(taskId, result);
@@ -77,26 +72,12 @@ async function claim(
 
 type Row = { task_id: string; fence: number; turn: number; attempts: number } & WakeupColumns & StoredInput;
 
-/**
- * The row that is updated must be the very one that the statement began with (`seen`): all else that it reads is as of then.
- * A step that was recorded, or a webhook config that was made, while it waited for the lock would otherwise be missed.
- */
 async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[]): Promise<Row[]> {
   const now = new Date().toISOString();
-  const { rows } = await sql<Row>`-- prepared
-    with input as (
-      select task_id from unnest(${taskIds.toSorted()}::uuid[]) as input (task_id) ${fewRows(taskIds.length)}
-    ),
-    gate as (
-      update gates g
-      set fence = g.fence + 1, lease_until = now() + ${options.leaseSeconds} * interval '1 second',
-        worker = ${options.worker}, attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
-      from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
-        and (g.lease_until is null or g.lease_until < now()) and g.xmin = seen.xmin
-      returning g.task_id, g.fence, g.turn, g.attempts, g.last_event, g.config_rev
-    ),
-    begun as (
+  const result = await sql<Row>`-- prepared
+    with ${updateGates(taskIds, options)},
+    -- The first claim of a task: it is working from now on.
+    started as (
       update tasks t set state = 'TASK_STATE_WORKING', status_at = ${now}::timestamptz
       from gate where t.id = gate.task_id and gate.fence = 1
       returning gate.task_id, gate.last_event, gate.config_rev, t.context_id
@@ -107,28 +88,50 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
           'taskId', task_id, 'contextId', context_id,
           'status', json_build_object('state', 'TASK_STATE_WORKING', 'timestamp', ${now}::text)
         )) as payload, config_rev
-      from begun
+      from started
     ),
     event as (
       insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event
     ),
-    ${deliveriesOf(options.wakeupGraceSeconds)},
-    ${deliveryWakeups}
-    select gate.task_id, gate.fence, gate.turn, gate.attempts, ${storedInput},
-      ${gateWakeups},
-      ${notifyFollowers}
+    ${insertDeliveries(options.wakeupGraceSeconds)},
+    ${insertDeliveryWakeups}
+    select gate.task_id, gate.fence, gate.turn, gate.attempts, ${storedInputColumns},
+      ${gateWakeupColumns}, ${notifyFollowers}
     from gate join tasks t on t.id = gate.task_id
     left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'`.execute(db);
-  return rows;
+  return result.rows;
 }
 
-async function runnableOf(
+/**
+ * Takes the gates of runnable tasks that are due and not leased, as the CTE `gate`. The updated row must be the one that the
+ * statement saw when it started (`seen`), since everything else is read as of then: it would miss a step or a webhook config
+ * that was written while it waited for the lock.
+ */
+function updateGates(
+  taskIds: readonly string[],
+  { leaseSeconds, worker }: ClaimOptions,
+): RawBuilder<unknown> {
+  return sql`input as (
+      ${rows('input', taskIds.toSorted(), { task_id: uuid((taskId) => taskId) })} ${fewRows(taskIds.length)}
+    ),
+    gate as (
+      update gates g
+      set fence = g.fence + 1, lease_until = now() + ${seconds(leaseSeconds)}, worker = ${worker},
+        attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
+      from input join gates seen on seen.task_id = input.task_id
+      where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
+        and (g.lease_until is null or g.lease_until < now()) and g.xmin = seen.xmin
+      returning g.task_id, g.fence, g.turn, g.attempts, g.last_event, g.config_rev
+    )`;
+}
+
+async function readRunnable(
   db: Db,
   taskIds: readonly string[],
 ): Promise<{ task_id: string; leased: boolean }[]> {
-  const { rows } = await sql<{ task_id: string; leased: boolean }>`
+  const result = await sql<{ task_id: string; leased: boolean }>`
     select g.task_id, coalesce(g.lease_until >= now(), false) as leased
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);
-  return rows;
+  return result.rows;
 }

@@ -1,16 +1,18 @@
 /**
- * What a turn begins with: the task, the message, what was said before, and the finished steps, all read by the claim; the
- * definition of the agent, which is read once for each process; and the tasks to which its messages refer.
+ * The input of a turn: the task, its message, the earlier exchanges and the finished steps, all read by the claim. The
+ * agent's definition is read once for each process; tasks that the messages refer to are read for each turn.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { isUuid } from '../../domain/ids.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
 import type { TaskState } from '../../domain/task.ts';
 import type { Usage } from '../../domain/usage.ts';
+import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { fewRows } from '../events/fan-out.ts';
+import { createAgentReader } from '../tasks/agents.ts';
+import { readTaskSnapshot } from '../tasks/read.ts';
+import type { Caller } from '../tasks/visibility.ts';
 import type { Lease } from './leases.ts';
-import { readTask, type Caller } from '../tasks/read.ts';
 
 export interface RecordedStep {
   name: string;
@@ -18,12 +20,12 @@ export interface RecordedStep {
   position: number;
   inputHash: string | null;
   output: Json;
-  /** False: the step had begun, and what became of it is not known. */
+  /** False: the step was started, and its result is unknown. */
   finished: boolean;
 }
 
-/** One exchange: what a user said and what the agent answered in that turn. */
-export interface EarlierTurn {
+/** The message and the answer of an earlier turn in the same context. */
+export interface Exchange {
   taskId: string;
   turn: number;
   message: Message;
@@ -31,8 +33,8 @@ export interface EarlierTurn {
   answer: Message | null;
 }
 
-/** A task to which a message refers, as it is now. */
-export interface ReferencedTask {
+/** The present content of a task that a message refers to. */
+export interface TaskReference {
   taskId: string;
   state: TaskState;
   messages: Message[];
@@ -47,20 +49,20 @@ export interface TurnInput {
   definition: JsonObject;
   message: Message;
   acceptedOutputModes: string[];
-  /** The tasks of the owner to which messages of this task refer. */
-  references: ReferencedTask[];
-  earlier: EarlierTurn[];
+  /** The owner's tasks that messages of this task refer to. */
+  references: TaskReference[];
+  earlier: Exchange[];
   steps: RecordedStep[];
-  /** How long ago the first step of this turn was recorded; 0: none was. */
-  begunSecondsAgo: number;
+  /** Time since the first step of this turn was recorded; 0: none was. */
+  startedSecondsAgo: number;
   /** The finished steps of the earlier turns of this task. */
   earlierSteps: (RecordedStep & { turn: number })[];
-  /** Of the task so far; undefined where no model was called. */
+  /** Usage of the task so far; undefined if it has called no model. */
   usage: Usage | undefined;
   traceparent: string | null;
 }
 
-/** What the claim reads of it. */
+/** The part of the input that the claim reads. */
 export interface StoredInput {
   tenant: string;
   owner: string;
@@ -71,48 +73,49 @@ export interface StoredInput {
   accepted_output_modes: string[] | null;
   usage: Usage | null;
   traceparent: string | null;
-  earlier: EarlierTurn[] | null;
-  begun_seconds_ago: number | null;
+  earlier: Exchange[] | null;
+  started_seconds_ago: number | null;
   steps: (RecordedStep & { turn: number })[] | null;
 }
 
-/** What is read of a task and of the earlier tasks of its context: so many of the newest turns. */
+/** At most so many of the newest exchanges of a context are read. */
 const maxEarlier = 500;
-/** In JSON; the turns of the task itself are read whatever their size. */
+/** Maximum size of their JSON. The task's own exchanges are read even if they are larger. */
 const maxEarlierBytes = 8 * 1024 * 1024;
 
 /**
- * The columns of StoredInput, of a task `t` and the message `m` of the turn of its `gate`. What else is asked of the
- * tasks of the context is a test of truth, so that they are found by the context and by nothing else (see prepared.ts).
- * Every task has a message: the newest turns are of as many tasks at most, beside the task itself. At the first claim
- * (fence 1) no step was recorded.
+ * The newest exchanges of the context of task `t` before its `gate.turn`, with the size of their JSON so far, newest first.
+ * Every task has a message, so the newest exchanges are of at most as many tasks, plus the task itself. `is true` makes the
+ * planner find the tasks by context and by nothing else (see client/prepared.ts).
  */
-export const storedInput = sql`
-  t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
-  (
-    select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
-      'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)
-    from (
+const sizedExchanges = sql`
       select *, sum(octet_length(message::text) + coalesce(octet_length(answer::text), 0)
         + coalesce(octet_length(artifacts::text), 0)) over (order by task_id desc, turn desc) as bytes
       from (
-        select said.task_id, said.turn, said.message, answer.message as answer,
+        select question.task_id, question.turn, question.message, answer.message as answer,
           (select json_agg(a.artifact order by a.seq) from artifacts a
-            where a.task_id = said.task_id and a.turn = said.turn) as artifacts
+            where a.task_id = question.task_id and a.turn = question.turn) as artifacts
         from (
           select other.id from tasks other
           where other.context_id = t.context_id
             and (other.tenant = t.tenant and other.owner = t.owner and other.id <= t.id) is true
           order by other.id desc ${fewRows(maxEarlier + 1)}
         ) other
-        join messages said on said.task_id = other.id and said.role = 'user'
-          and (other.id < t.id or said.turn < gate.turn)
+        join messages question on question.task_id = other.id and question.role = 'user'
+          and (other.id < t.id or question.turn < gate.turn)
         left join messages answer
-          on answer.task_id = said.task_id and answer.turn = said.turn and answer.role = 'agent'
-        order by said.task_id desc, said.turn desc
+          on answer.task_id = question.task_id and answer.turn = question.turn and answer.role = 'agent'
+        order by question.task_id desc, question.turn desc
         limit ${maxEarlier}
-      ) newest
-    ) sized
+      ) newest`;
+
+/** Selects StoredInput of a task `t`, its `gate` and the message `m` of the turn. At fence 1, no step was recorded yet. */
+export const storedInputColumns: RawBuilder<unknown> = sql`
+  t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
+  (
+    select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
+      'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)
+    from (${sizedExchanges}) sized
     where bytes <= ${maxEarlierBytes} or task_id = t.id
   ) as earlier,
   case when gate.fence > 1 then (
@@ -124,76 +127,56 @@ export const storedInput = sql`
   case when gate.fence > 1 then (
     select extract(epoch from now() - min(s.started_at))::float8 from steps s
     where s.task_id = t.id and s.turn = gate.turn
-  ) end as begun_seconds_ago`;
+  ) end as started_seconds_ago`;
 
 export type ReadTurnInput = (lease: Lease, stored: StoredInput) => Promise<TurnInput>;
 
 export function createInputReader(db: Db): ReadTurnInput {
-  const definitionOf = definitionReader(db);
+  const readAgent = createAgentReader(db);
   return async ({ taskId, turn }, stored) => {
     const { message } = stored;
     if (message === null) throw new Error(`task ${taskId} has no message for its turn ${turn}`);
     const steps = stored.steps ?? [];
     const earlier = stored.earlier ?? [];
-    const said = [...earlier.filter((one) => one.taskId === taskId), { message }];
+    const messages = [...earlier.filter((exchange) => exchange.taskId === taskId), { message }];
     return {
       tenant: stored.tenant,
       owner: stored.owner,
       contextId: stored.context_id,
       metadata: stored.metadata ?? {},
-      definition: await definitionOf(stored.agent_hash),
+      definition: await readAgent(stored.agent_hash),
       message,
       acceptedOutputModes: stored.accepted_output_modes ?? [],
       usage: stored.usage ?? undefined,
       traceparent: stored.traceparent,
-      references: await readReferences(db, stored, taskId, said),
+      references: await readReferences(db, stored, taskId, messages),
       earlier,
-      begunSecondsAgo: Math.max(0, stored.begun_seconds_ago ?? 0),
+      startedSecondsAgo: Math.max(0, stored.started_seconds_ago ?? 0),
       steps: steps.filter((step) => step.turn === turn),
       earlierSteps: steps.filter((step) => step.turn < turn && step.finished),
     };
   };
 }
 
-/** More would be no reference but a dump. */
+/** Only the newest references are read. */
 const maxReferences = 20;
 
-/** Those that are gone since the message was accepted are left out; so would be those of others (invariant 9). */
+/** Leaves out tasks that were removed since the message was accepted, and tasks of other owners (invariant 9). */
 async function readReferences(
   db: Db,
   { tenant, owner }: Caller,
   taskId: string,
-  said: readonly { message: Message }[],
-): Promise<ReferencedTask[]> {
-  const named = new Set(said.flatMap(({ message }) => message.referenceTaskIds ?? []));
+  messages: readonly { message: Message }[],
+): Promise<TaskReference[]> {
+  const named = new Set(messages.flatMap(({ message }) => message.referenceTaskIds ?? []));
   const ids = [...named].filter((id) => isUuid(id) && id !== taskId).slice(-maxReferences);
-  const found = await Promise.all(
-    ids.map((id) => readTask(db, { tenant, owner }, id, { includeHidden: true })),
+  const snapshots = await Promise.all(
+    ids.map((id) => readTaskSnapshot(db, { tenant, owner }, id, { includeHidden: true })),
   );
-  return found.flatMap((snapshot) => {
+  return snapshots.flatMap((snapshot) => {
     if (snapshot === undefined) return [];
     const { id, status, history, artifacts } = snapshot.task;
-    const messages = status.message === undefined ? history : [...history, status.message];
-    return [{ taskId: id, state: status.state, messages, artifacts }];
+    const allMessages = status.message === undefined ? history : [...history, status.message];
+    return [{ taskId: id, state: status.state, messages: allMessages, artifacts }];
   });
 }
-
-/** Definitions are kept by their hash, so that the tasks of one agent share it in memory. */
-function definitionReader(db: Db): (hash: string) => Promise<JsonObject> {
-  const known = new Map<string, JsonObject>();
-  return async (hash) => {
-    const before = known.get(hash);
-    if (before !== undefined) return before;
-    const row = await db
-      .selectFrom('agents')
-      .select('definition')
-      .where('hash', '=', hash)
-      .executeTakeFirst();
-    if (row === undefined) return {};
-    if (known.size >= maxDefinitions) known.clear();
-    known.set(hash, row.definition);
-    return row.definition;
-  };
-}
-
-const maxDefinitions = 100;

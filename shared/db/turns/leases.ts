@@ -1,10 +1,11 @@
-/** Leases on turns: who may run what, and for how long still. Times are the database's. */
+/** Leases on turns: which worker may run a turn, and until when. Times are the database's. */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
+import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { fewRows, isRunnable } from '../events/fan-out.ts';
+import { int, rows, uuid } from '../client/rows.ts';
 import type { Database } from '../schema/schema.ts';
 
-/** The right to run one turn of one task, until the lease runs out or the fence is raised. */
+/** The right to run one turn of one task, until the lease expires or the fence is raised. */
 export interface Lease {
   taskId: string;
   turn: number;
@@ -12,30 +13,37 @@ export interface Lease {
 }
 
 /**
+ * Whether a gate `g` that was found by its key is runnable. The sum keeps the planner off the partial index of runnable gates,
+ * which would read all of them.
+ */
+export const isRunnable = sql`g.state_class + 0 = 0`;
+
+/**
  * Extends leases.
  *
- * @returns the task ids of those that are still held; the others are lost
+ * @returns the task ids of the leases that are still held; the others are lost
  */
 export async function extendLeases(
   db: Db,
   leases: readonly Lease[],
   leaseSeconds: number,
 ): Promise<Set<string>> {
+  // In order of their ids, so that two statements never wait for each other.
   const sorted = leases.toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
-  const { rows } = await sql<{ task_id: string }>`-- prepared
-    update gates g set lease_until = now() + ${leaseSeconds} * interval '1 second'
-    from ${heldOf(sorted)}
-    where g.task_id = held.task_id and g.fence = held.fence and ${isRunnable} and g.lease_until is not null
+  const result = await sql<{ task_id: string }>`-- prepared
+    update gates g set lease_until = now() + ${seconds(leaseSeconds)}
+    from ${leaseRows(sorted)}
+    where g.task_id = lease.task_id and g.fence = lease.fence and ${isRunnable} and g.lease_until is not null
     returning g.task_id`.execute(db);
-  return new Set(rows.map((row) => row.task_id));
+  return new Set(result.rows.map((row) => row.task_id));
 }
 
-/** The task ids of those leases that nobody has taken over or ended; writes nothing. */
-export async function heldLeases(db: Db, leases: readonly Lease[]): Promise<Set<string>> {
+/** Returns the task ids of those leases that are still held. */
+export async function findHeldLeases(db: Db, leases: readonly Lease[]): Promise<Set<string>> {
   return selectHeld(db, leases, sql``);
 }
 
-/** The same, and nobody changes their gates until the transaction ends. */
+/** Returns the task ids of those leases that are still held, and locks their gates until the transaction ends. */
 export async function lockHeldLeases(
   trx: Transaction<Database>,
   leases: readonly Lease[],
@@ -43,16 +51,22 @@ export async function lockHeldLeases(
   return selectHeld(trx, leases, sql`order by g.task_id for no key update of g`);
 }
 
-async function selectHeld(db: Db, leases: readonly Lease[], locking: RawBuilder<unknown>) {
-  const { rows } = await sql<{ task_id: string }>`
-    select g.task_id from gates g join ${heldOf(leases)} on g.task_id = held.task_id and g.fence = held.fence
+async function selectHeld(
+  db: Db,
+  leases: readonly Lease[],
+  locking: RawBuilder<unknown>,
+): Promise<Set<string>> {
+  const result = await sql<{ task_id: string }>`
+    select g.task_id from gates g
+    join ${leaseRows(leases)} on g.task_id = lease.task_id and g.fence = lease.fence
     where ${isRunnable} ${locking}`.execute(db);
-  return new Set(rows.map((row) => row.task_id));
+  return new Set(result.rows.map((row) => row.task_id));
 }
 
-function heldOf(leases: readonly Lease[]) {
-  return sql`(
-    select * from unnest(${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.fence)}::int[])
-      as held (task_id, fence) ${fewRows(leases.length)}
-  ) held`;
+function leaseRows(leases: readonly Lease[]): RawBuilder<unknown> {
+  const input = rows('lease', leases, {
+    task_id: uuid((lease) => lease.taskId),
+    fence: int((lease) => lease.fence),
+  });
+  return sql`(${input} ${fewRows(leases.length)}) lease`;
 }

@@ -4,9 +4,10 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
-import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
+import { cancelTask } from '#shared/db/tasks/cancel.ts';
+import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
-import { readTask, createVersionReader } from '#shared/db/tasks/read.ts';
+import { readTaskSnapshot, createVersionReader } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import {
@@ -108,7 +109,7 @@ test('conditional reads', async (t) => {
     });
 
   async function tagOf(taskId: string): Promise<string> {
-    const snapshot = await readTask(db, caller, taskId);
+    const snapshot = await readTaskSnapshot(db, caller, taskId);
     assert.ok(snapshot);
     return toEntityTag(taskId, snapshot);
   }

@@ -5,10 +5,11 @@ import { test } from 'node:test';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { readEvents } from '#shared/db/events/read.ts';
-import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
+import { cancelTask } from '#shared/db/tasks/cancel.ts';
+import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
-import { extendLeases, heldLeases } from '#shared/db/turns/leases.ts';
-import { readTask } from '#shared/db/tasks/read.ts';
+import { extendLeases, findHeldLeases } from '#shared/db/turns/leases.ts';
+import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
 import { createTurnWriter, type TurnEnd } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
@@ -72,7 +73,7 @@ test('the gate', async (t) => {
     });
 
   async function stateOf(taskId: string): Promise<string | undefined> {
-    return (await readTask(db, caller, taskId))?.task.status.state;
+    return (await readTaskSnapshot(db, caller, taskId))?.task.status.state;
   }
 
   async function expire(taskId: string): Promise<void> {
@@ -165,7 +166,7 @@ test('the gate', async (t) => {
     await assert.rejects(write({ lease: first.lease, events: [event] }), LeaseLostError);
     await assert.rejects(write({ lease: first.lease, finish: end('TASK_STATE_COMPLETED') }), LeaseLostError);
     assert.deepEqual(await extendLeases(db, [first.lease], 30), new Set());
-    assert.deepEqual(await heldLeases(db, [first.lease]), new Set());
+    assert.deepEqual(await findHeldLeases(db, [first.lease]), new Set());
     assert.equal(await stateOf(first.lease.taskId), 'TASK_STATE_WORKING');
   });
 
@@ -230,7 +231,7 @@ test('the gate', async (t) => {
     assert.equal((await followUp(lease.taskId)).kind, 'accepted');
     assert.ok(await cancel(lease.taskId));
     assert.equal((await claim(lease.taskId)).kind, 'idle');
-    assert.equal((await readTask(db, caller, lease.taskId))?.task.history.length, 2);
+    assert.equal((await readTaskSnapshot(db, caller, lease.taskId))?.task.history.length, 2);
   });
 
   await t.test('a cancel and an end race: one of them is the end, and the other is told', async () => {
@@ -288,7 +289,7 @@ test('the gate', async (t) => {
 
   await t.test('another owner and another tenant find nothing', async () => {
     const { lease } = await claimed();
-    assert.equal(await readTask(db, { tenant: '', owner: 'eve' }, lease.taskId), undefined);
-    assert.equal(await readTask(db, { tenant: 't', owner: 'ada' }, lease.taskId), undefined);
+    assert.equal(await readTaskSnapshot(db, { tenant: '', owner: 'eve' }, lease.taskId), undefined);
+    assert.equal(await readTaskSnapshot(db, { tenant: 't', owner: 'ada' }, lease.taskId), undefined);
   });
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { readLedger, deleteLedgerOfOwner, createSpendReader } from '#shared/db/models/ledger.ts';
-import { readTask } from '#shared/db/tasks/read.ts';
+import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
 import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
@@ -58,7 +58,7 @@ test('a step is counted when it is first recorded: repeats, zombies and steps wi
   ]);
   // The cached ones are among those of the prompt.
   assert.deepEqual(await spentToday({ tenant: '', owner: 'once' }), { tokens: 135, cost: 0.5 });
-  const read = await readTask(db, { tenant: '', owner: 'once' }, lease.taskId);
+  const read = await readTaskSnapshot(db, { tenant: '', owner: 'once' }, lease.taskId);
   assert.deepEqual(read?.task.metadata, {
     [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
   });

@@ -1,7 +1,7 @@
 /** The message of a task's status: that of its last progress, then that of its end, which is what the agent has answered. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readTask } from '#shared/db/tasks/read.ts';
+import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
 import { createTurnWriter, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
 import { caller, claimedTask } from '../../support/database/new-task.ts';
 import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
@@ -27,7 +27,7 @@ test('the message of the status is that of the last progress, and of the end', a
   const db = await openTestDatabase();
   const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
   const shown = async (taskId: string) =>
-    (await readTask(db, caller, taskId))?.task.status.message?.messageId ?? null;
+    (await readTaskSnapshot(db, caller, taskId))?.task.status.message?.messageId ?? null;
   const answers = async () =>
     (await db.selectFrom('messages').select('turn').where('role', '=', 'agent').execute()).length;
   const chunk: NewEvent = { kind: 'artifact', payload: '{}', artifact: { artifactId: 'a' } };

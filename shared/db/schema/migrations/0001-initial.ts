@@ -24,9 +24,11 @@ const tasks = [
     created_at timestamptz not null default now()
   )`,
 
-  // The gate of a task (invariant 3): narrow, updated often, without an index on what changes during a turn. Half of each
-  // page stays free, so that updates stay on their page (heap-only tuples). wakeup_at is when the task needs another look: for
-  // a runnable task, when its wake-up is late; for others, since when they are in their state.
+  // The gate of a task (invariant 3): narrow, updated often, without an index on anything that changes during a turn. Half of
+  // each page stays free, so that updates stay on their page (heap-only tuples).
+  //
+  //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
+  //   settled_at   since when the task is terminal or interrupted; null while it is runnable
   `create table gates (
     task_id uuid primary key,
     fence integer not null default 0,
@@ -40,13 +42,16 @@ const tasks = [
     config_rev integer not null default 0,
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
+    settled_at timestamptz,
     deadline_at timestamptz
   ) with (
     fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000
   )`,
+  // A gate is in one of the first two indexes at any time: by wakeup_at while runnable, by settled_at otherwise.
+  `create index gates_by_wakeup on gates (wakeup_at) where state_class = 0`,
+  `create index gates_by_settled on gates (state_class, settled_at) where settled_at is not null`,
   `create index gates_by_deadline on gates (deadline_at) where deadline_at is not null and state_class < 2`,
-  `create index gates_by_wakeup on gates (state_class, wakeup_at)`,
 
   `create table tasks (
     id uuid primary key,

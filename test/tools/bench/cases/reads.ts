@@ -54,7 +54,7 @@ export const listTasks: Case = () =>
            from (select gen_random_uuid() as uuidv, n from generate_series(1, $2::int) n) one
            returning id
          )
-         insert into gates (task_id, last_event, state_class, wakeup_at) select id, 1, 2, now() from made`,
+         insert into gates (task_id, last_event, state_class, wakeup_at, settled_at) select id, 1, 2, now(), now() from made`,
         [tenant, count],
       );
     };

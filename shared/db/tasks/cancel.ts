@@ -1,0 +1,46 @@
+/** Cancels a task: one transaction that starts at the gate (invariant 3) and ends the task at once (invariant 10). */
+import { sql } from 'kysely';
+import { stateClass } from '../../domain/task.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
+import type { Db } from '../client/pool.ts';
+import { writeStateEvent } from './state-event.ts';
+
+/**
+ * @param cancel `event` is the JSON payload of the event "canceled", `statusAt` the timestamp in it
+ * @returns the wake-ups to publish, or undefined if the task is already terminal: nothing was written (invariant 4)
+ */
+export async function cancelTask(
+  db: Db,
+  options: { wakeupGraceSeconds: number },
+  cancel: { taskId: string; event: string; statusAt: string },
+): Promise<Wakeup[] | undefined> {
+  return db.transaction().execute(async (trx) => {
+    // Raising the fence stops the worker's writes (invariant 10).
+    const { numUpdatedRows } = await trx
+      .updateTable('gates')
+      .set({
+        fence: sql`fence + 1`,
+        last_event: sql`last_event + 1`,
+        state_class: stateClass.terminal,
+        settled_at: sql`now()`,
+        lease_until: null,
+        worker: null,
+      })
+      .where('task_id', '=', cancel.taskId)
+      .where('state_class', '<>', stateClass.terminal)
+      .executeTakeFirstOrThrow();
+    if (numUpdatedRows === 0n) return undefined;
+    await trx
+      .updateTable('tasks')
+      .set({ state: 'TASK_STATE_CANCELED', status_at: cancel.statusAt, status_message: null })
+      .where('id', '=', cancel.taskId)
+      .execute();
+    return writeStateEvent(trx, options, {
+      taskId: cancel.taskId,
+      payload: cancel.event,
+      settles: true,
+      wakeTurn: null,
+      traceparent: null,
+    });
+  });
+}

@@ -1,0 +1,51 @@
+/** Writes the event of a change of state that the API makes, after the gate was updated in the same transaction. */
+import { sql, type Transaction } from 'kysely';
+import type { Wakeup } from '../../domain/wakeup.ts';
+import { deliveryRows, insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
+import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
+import type { Database } from '../schema/schema.ts';
+
+/**
+ * Writes an event under the gate's `last_event`, which the transaction has just raised, with its deliveries and wake-ups.
+ *
+ * @returns the wake-ups to publish after the commit
+ */
+export async function writeStateEvent(
+  trx: Transaction<Database>,
+  options: { wakeupGraceSeconds: number },
+  event: {
+    taskId: string;
+    /** JSON. */
+    payload: string;
+    /** The state is terminal or interrupted. */
+    settles: boolean;
+    /** The turn to wake a worker for. */
+    wakeTurn: number | null;
+    traceparent: string | null;
+  },
+): Promise<Wakeup[]> {
+  const turnRows = {
+    kind: 'turn',
+    from: sql`new_event where ${event.wakeTurn}::int is not null`,
+    turn: sql`${event.wakeTurn}::int`,
+    traceparent: sql`${event.traceparent}::text`,
+  } as const;
+  const { rows } = await sql<WakeupColumns>`
+    with new_event as (
+      select task_id, last_event as seq, 'state' as kind, ${event.payload}::json as payload,
+        ${event.settles}::boolean as settles, config_rev
+      from gates where task_id = ${event.taskId}
+    ),
+    event as (
+      insert into events (task_id, seq, kind, payload, traceparent)
+      select task_id, seq, kind, payload, ${event.traceparent} from new_event
+    ),
+    ${insertDeliveries(options.wakeupGraceSeconds)},
+    wakeup as (
+      ${insertOutbox(turnRows, deliveryRows)}
+      returning id, kind, config_id
+    )
+    select ${wakeupColumns}, ${notifyFollowers} from wakeup`.execute(trx);
+  const [row] = rows;
+  return row === undefined ? [] : toWakeups(row, event.taskId, event.wakeTurn ?? 0, event.traceparent);
+}

@@ -1,0 +1,122 @@
+/**
+ * The parts of the statement that writes turns (write.ts), table by table:
+ *
+ *   input ──▶ gate ──┬──▶ answer, task
+ *                    ├──▶ numbered ──┬──▶ artifact
+ *                    ├───────────────┴──▶ new_event ──▶ event, delivery ──┐
+ *                    ├──▶ step ──▶ entry (the ledger)                     ▼
+ *                    └────────────────────────────────────────────────▶ wakeup
+ */
+import { sql, type RawBuilder } from 'kysely';
+import { seconds } from '../client/fragments.ts';
+import { deliveryRows } from '../events/fan-out.ts';
+import { insertOutbox } from '../outbox/outbox.ts';
+import { isRunnable } from './leases.ts';
+
+const ends = sql`input.end_class is not null`;
+/** Ends or releases the turn: the lease is given up. */
+const leaves = sql`(${ends} or input.delay is not null)`;
+/** Ends the turn while a message waits: that message's turn follows. */
+const continues = sql`(input.yields and g.last_turn > g.turn)`;
+
+/**
+ * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row for each write
+ * whose lease is held. The config revision must be the one that the statement saw when it started (`seen`): it would make no
+ * deliveries for a webhook config that was created while it waited for the lock.
+ */
+export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
+  return sql`
+    gate as (
+      update gates g set
+        last_event = g.last_event + input.events,
+        fence = g.fence + ${leaves}::int,
+        turn = g.turn + ${continues}::int,
+        state_class = case when ${ends} and not ${continues} then input.end_class else 0 end,
+        settled_at = case when ${ends} and not ${continues} then now() end,
+        attempts = case
+          when ${ends} then 0
+          when input.count_attempt is false then greatest(g.attempts - 1, 0)
+          when input.has_output then 1
+          else g.attempts end,
+        lease_until = case when not ${leaves} then g.lease_until end,
+        worker = case when not ${leaves} then g.worker end,
+        run_at = coalesce(now() + ${seconds(sql`input.delay`)}, g.run_at),
+        wakeup_at = case
+          when input.delay > 0 then now() + ${seconds(sql`input.delay`)}
+          when input.delay = 0 or ${continues} then now() + ${seconds(wakeupGraceSeconds)}
+          else g.wakeup_at end
+      from input join gates seen on seen.task_id = input.task_id
+      where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
+        and g.config_rev = seen.config_rev
+      returning g.task_id, g.turn, g.last_event, g.config_rev, input.fence, input.events, input.end_class,
+        input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
+        input.error, input.usage, input.delay, input.own_turn, input.traceparent,
+        ${ends} and g.state_class = 0 as continued
+    )`;
+}
+
+/** Stores the agent's answer under the turn that ends. */
+export const insertAnswers: RawBuilder<unknown> = sql`
+    answer as (
+      insert into messages (task_id, turn, role, message)
+      select task_id, own_turn, 'agent', message from gate where end_class is not null and message is not null
+      on conflict (task_id, turn, role) do update set message = excluded.message
+    )`;
+
+/** Updates the status of tasks; a write of events or steps alone leaves its task untouched. */
+export const updateTasks: RawBuilder<unknown> = sql`
+    task as (
+      update tasks t set
+        state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
+        status_at = coalesce(gate.status_at, t.status_at),
+        status_message = case
+          when gate.end_class is null then coalesce(gate.message, t.status_message) else gate.message end,
+        direct = coalesce(gate.direct, t.direct),
+        last_error = coalesce(gate.error, t.last_error),
+        usage = coalesce(gate.usage, t.usage)
+      from gate
+      where t.id = gate.task_id and (
+        gate.end_class is not null or gate.error is not null or gate.usage is not null or gate.message is not null
+      )
+    )`;
+
+/** Stores the artifacts that the CTE `numbered` completes, each as of its last event. */
+export const upsertArtifacts: RawBuilder<unknown> = sql`
+    artifact as (
+      insert into artifacts (task_id, artifact_id, turn, seq, artifact)
+      select distinct on (task_id, artifact_id) task_id, artifact_id, own_turn, seq, artifact from numbered
+      where artifact is not null order by task_id, artifact_id, seq desc
+      on conflict (task_id, artifact_id) do update
+        set turn = excluded.turn, seq = excluded.seq, artifact = excluded.artifact
+    )`;
+
+/** Writes the events of the CTE `numbered`, and one for the end of each turn: the last number of its gate. */
+export const insertEvents: RawBuilder<unknown> = sql`
+    new_event as (
+      select task_id, seq, kind, artifact_id, payload, false as settles, config_rev, traceparent
+      from numbered
+      union all
+      select task_id, last_event, case when continued then 'progress' else 'state' end, null,
+        case when continued then payload_if_continued else payload end, not continued, config_rev, traceparent
+      from gate where end_class is not null
+    ),
+    event as (
+      insert into events (task_id, seq, kind, artifact_id, payload, traceparent)
+      select task_id, seq, kind, artifact_id, payload, traceparent from new_event
+    )`;
+
+/** Writes the wake-ups of turns that run next, are released at once, and of deliveries, as the CTE `wakeup`. */
+export const insertWakeups: RawBuilder<unknown> = sql`
+    wakeup as (
+      ${insertOutbox(
+        {
+          kind: 'turn',
+          from: sql`gate join tasks t on t.id = gate.task_id where gate.continued or gate.delay = 0`,
+          taskId: sql`gate.task_id`,
+          turn: sql`gate.turn`,
+          traceparent: sql`t.traceparent`,
+        },
+        deliveryRows,
+      )}
+      returning id, kind, task_id, config_id, traceparent
+    )`;
