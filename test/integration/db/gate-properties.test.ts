@@ -1,14 +1,13 @@
 /**
- * Whatever several workers and the front door do at the same time, in whatever order the database takes it, the
- * invariants hold: random programs for each of them, run concurrently on a real PostgreSQL, and checked against the
- * true order of the gates' changes. `TEST_SEED` repeats the programs of a run, not the order in which they met.
+ * The invariants hold for everything that workers and the API do at the same time. Random programs of each run concurrently
+ * on a real PostgreSQL and are checked against the actual order of the gates' changes. `TEST_SEED` repeats the programs of a
+ * run, but not how they interleaved.
  */
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
-import { openDatabase } from '#shared/db/client/pool.ts';
 import { checkTask, recordHistory } from '../../support/gate/history.ts';
 import { World, type ApiAct, type TimeAct, type WorkerAct } from '../../support/gate/world.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const limitMs = 8_000;
 const worldsAtOnce = 4;
@@ -44,68 +43,60 @@ const workerAct = fc.oneof(
     }),
   },
 ) as fc.Arbitrary<WorkerAct>;
-const hook = fc.constantFrom('all', 'state', 'end');
+const webhookEvents = fc.constantFrom('all', 'state', 'end');
 const apiAct = fc.oneof(
   { weight: 5, arbitrary: act('message', {}) },
   { weight: 1, arbitrary: act('cancel', {}) },
-  { weight: 3, arbitrary: act('configure', { events: hook }) },
+  { weight: 3, arbitrary: act('configure', { events: webhookEvents }) },
   { weight: 1, arbitrary: act('unconfigure', {}) },
 ) as fc.Arbitrary<ApiAct>;
 const timeAct = act('expire', {}) as fc.Arbitrary<TimeAct>;
-const programOf = <T>(one: fc.Arbitrary<T>, maxLength: number) =>
-  fc.array(one, { minLength: Math.floor(maxLength / 3), maxLength, size: 'max' });
+const createProgram = <T>(acts: fc.Arbitrary<T>, maxLength: number) =>
+  fc.array(acts, { minLength: Math.floor(maxLength / 3), maxLength, size: 'max' });
 
 const programs = fc.record({
-  hooks: fc.array(fc.option(hook), { minLength: 1, maxLength: 2 }),
-  workers: fc.array(programOf(workerAct, 12), { minLength: 3, maxLength: 3 }),
-  doors: fc.array(programOf(apiAct, 6), { minLength: 2, maxLength: 2 }),
-  time: programOf(timeAct, 8),
+  webhooks: fc.array(fc.option(webhookEvents), { minLength: 1, maxLength: 2 }),
+  workers: fc.array(createProgram(workerAct, 12), { minLength: 3, maxLength: 3 }),
+  apis: fc.array(createProgram(apiAct, 6), { minLength: 2, maxLength: 2 }),
+  time: createProgram(timeAct, 8),
 });
 
 type Program = typeof programs extends fc.Arbitrary<infer T> ? T : never;
 
-test('the invariants hold whatever is done at the same time', async (t) => {
-  const database = await testDatabase();
-  const { db, pool } = openDatabase({
-    url: database.url,
-    poolSize: 10,
-    applicationName: 'test',
-    onError: () => undefined,
+describe('gate', () => {
+  test('keeps the invariants when workers and the API act concurrently', async (t) => {
+    const { db, pool } = await connectToTestDatabase();
+    await recordHistory(pool);
+    const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31);
+    let runs = 0;
+    let acts = 0;
+    await fc.assert(
+      fc.asyncProperty(programs, async (program) => {
+        // Several worlds at once interleave in more ways, and take no longer.
+        const worlds = Array.from({ length: worldsAtOnce }, () => new World(db, pool));
+        await Promise.all(worlds.map((world) => run(world, program)));
+        for (const world of worlds) {
+          for (const taskId of world.tasks) await checkTask(pool, taskId, world.done);
+          runs += 1;
+          acts += world.done.length;
+        }
+      }),
+      { seed, numRuns: 10_000, interruptAfterTimeLimit: limitMs, endOnFailure: true, verbose: 0 },
+    );
+    t.diagnostic(`seed ${seed}: ${runs} programs, ${acts} acts`);
   });
-  t.after(async () => {
-    await pool.end();
-    await database.close();
-  });
-  await recordHistory(pool);
-  const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 2 ** 31);
-  let runs = 0;
-  let acts = 0;
-  await fc.assert(
-    fc.asyncProperty(programs, async (program) => {
-      // Several at once meet in more ways, and take no longer.
-      const worlds = Array.from({ length: worldsAtOnce }, () => new World(db, pool));
-      await Promise.all(worlds.map((world) => run(world, program)));
-      for (const world of worlds) {
-        for (const taskId of world.tasks) await checkTask(pool, taskId, world.done);
-        runs += 1;
-        acts += world.done.length;
-      }
-    }),
-    { seed, numRuns: 10_000, interruptAfterTimeLimit: limitMs, endOnFailure: true, verbose: 0 },
-  );
-  t.diagnostic(`seed ${seed}: ${runs} programs, ${acts} acts`);
 });
 
-async function run(world: World, { hooks, workers, doors, time }: Program): Promise<void> {
-  for (const one of hooks) await world.accept(one);
+async function run(world: World, { webhooks, workers, apis, time }: Program): Promise<void> {
+  for (const events of webhooks) await world.accept(events);
   await Promise.all([
-    ...workers.map((program) => inOrder(program, world.worker())),
-    ...doors.map((program) => inOrder(program, world.door())),
-    inOrder(time, (one) => world.expire(one)),
+    ...workers.map((program) => runInOrder(program, world.createWorker())),
+    ...apis.map((program) => runInOrder(program, world.createApi())),
+    runInOrder(time, (act) => world.expire(act)),
   ]);
   await world.drain();
 }
 
-async function inOrder<T>(program: readonly T[], run: (one: T) => Promise<void>): Promise<void> {
-  for (const one of program) await run(one);
+async function runInOrder<T>(program: readonly T[], run: (act: T) => Promise<void>): Promise<void> {
+  for (const act of program) await run(act);
 }

@@ -1,98 +1,68 @@
-/** The gate on a real PostgreSQL: who may write, in which order, and what a late writer is told (invariants 1 to 6). */
+/** The gate on a real PostgreSQL: who may write, in which order, and how late writers fail (invariants 1 to 6). */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { test } from 'node:test';
-import { createAccept } from '#shared/db/tasks/accept.ts';
-import { openDatabase } from '#shared/db/client/pool.ts';
+import { before, describe, test } from 'node:test';
+import type { Pool } from 'pg';
+import type { Db } from '#shared/db/client/pool.ts';
 import { readEvents } from '#shared/db/events/read.ts';
+import { createAccept, type Accept } from '#shared/db/tasks/accept.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
-import { createClaim } from '#shared/db/turns/claim.ts';
-import { extendLeases, findHeldLeases } from '#shared/db/turns/leases.ts';
 import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
-import { createTurnWriter, type TurnEnd } from '#shared/db/turns/write.ts';
+import { createClaim, type Claim } from '#shared/db/turns/claim.ts';
+import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/leases.ts';
+import { createTurnWriter, type NewStep, type TurnRelease, type WriteTurn } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
-import { caller, claimedTask, newTask } from '../../support/database/new-task.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import {
+  caller,
+  claimedTask,
+  claimTask,
+  newCancel,
+  newFollowUp,
+  newTask,
+  newTurnEnd,
+} from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
+const rounds = 30;
 
-test('the gate', async (t) => {
-  const database = await testDatabase();
-  const { db, pool } = openDatabase({
-    url: database.url,
-    poolSize: 8,
-    applicationName: 'test',
-    onError: () => undefined,
+describe('gate', () => {
+  let db: Db;
+  let pool: Pool;
+  let accept: Accept;
+  let claim: Claim;
+  let write: WriteTurn;
+  before(async () => {
+    ({ db, pool } = await connectToTestDatabase());
+    accept = createAccept(db, options);
+    claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10 });
+    write = createTurnWriter(db, options);
   });
-  t.after(async () => {
-    await pool.end();
-    await database.close();
-  });
-  const accept = createAccept(db, options);
-  const claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10 });
-  const write = createTurnWriter(db, options);
 
-  const claimed = () => claimedTask(db);
-
-  function end(state: TurnEndState): TurnEnd {
-    return {
-      kind: 'end',
-      state,
-      payload: JSON.stringify({ statusUpdate: { status: { state } } }),
-      payloadIfContinued: '{"statusUpdate":{"status":{"state":"TASK_STATE_WORKING"}}}',
-      statusAt: new Date().toISOString(),
-      message: null,
-      direct: false,
-      error: null,
-    };
-  }
-
-  function followUp(taskId: string, more: object = {}) {
-    return acceptFollowUp(db, options, {
-      ...caller,
-      taskId,
-      messageId: randomUUID(),
-      requestHash: 'r',
-      message: JSON.stringify({ messageId: randomUUID(), role: 'ROLE_USER', parts: [] }),
-      acceptedOutputModes: null,
-      workingEvent: '{"statusUpdate":{"status":{"state":"TASK_STATE_WORKING"}}}',
-      statusAt: new Date().toISOString(),
-      shown: true,
-      traceparent: null,
-      ...more,
+  const end = (lease: Lease, state: TurnEndState) =>
+    write({ lease, finish: newTurnEnd(lease.taskId, state) });
+  const release = (lease: Lease, more: Partial<TurnRelease> = {}) =>
+    write({
+      lease,
+      finish: { kind: 'release', delaySeconds: 0, countAttempt: true, error: null, ...more },
     });
-  }
+  const followUp = (taskId: string) => acceptFollowUp(db, options, newFollowUp(taskId));
+  const cancel = (taskId: string) => cancelTask(db, options, newCancel(taskId));
 
-  const cancel = (taskId: string) =>
-    cancelTask(db, options, {
-      taskId,
-      event: '{"statusUpdate":{"status":{"state":"TASK_STATE_CANCELED"}}}',
-      statusAt: new Date().toISOString(),
-    });
-
-  async function stateOf(taskId: string): Promise<string | undefined> {
+  async function readState(taskId: string): Promise<string | undefined> {
     return (await readTaskSnapshot(db, caller, taskId))?.task.status.state;
   }
 
-  async function expire(taskId: string): Promise<void> {
+  async function expireLease(taskId: string): Promise<void> {
     await pool.query(`update gates set lease_until = now() - interval '1 second' where task_id = $1`, [
       taskId,
     ]);
   }
 
-  /** Resolves when a statement waits for a lock. */
-  async function untilOneWaits(): Promise<void> {
-    for (;;) {
-      const { rowCount } = await pool.query(
-        `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-      );
-      if (rowCount !== 0) return;
-    }
-  }
-
-  async function assertGapless(taskId: string): Promise<void> {
+  async function assertNoGaps(taskId: string): Promise<void> {
     const seqs = (await readEvents(db, taskId, 0, 1000)).map((event) => event.seq);
     assert.deepEqual(
       seqs,
@@ -100,17 +70,17 @@ test('the gate', async (t) => {
     );
   }
 
-  await t.test('a hundred simultaneous sends of one message make one task', async () => {
+  test('creates one task when a message is sent a hundred times at once', async () => {
     const messageId = randomUUID();
-    // Of several processes: each has a batcher of its own.
-    const doors = Array.from({ length: 5 }, () => createAccept(db, options));
+    // Each process has a batcher of its own.
+    const processes = Array.from({ length: 5 }, () => createAccept(db, options));
     const answers = await Promise.all(
-      Array.from({ length: 100 }, (_, index) => doors[index % 5]!(newTask({ messageId }))),
+      Array.from({ length: 100 }, (_, index) => processes[index % 5]!(newTask({ messageId }))),
     );
     assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
   });
 
-  await t.test('an expired send is replaced, by one of many', async () => {
+  test('replaces an expired send once when many repeats arrive', async () => {
     const messageId = randomUUID();
     await accept(newTask({ messageId }));
     await pool.query(`update sends set expires_at = now() - interval '1 second' where message_id = $1`, [
@@ -122,7 +92,7 @@ test('the gate', async (t) => {
     assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
   });
 
-  await t.test('of many claims one wins; the others find the task leased', async () => {
+  test('lets one of many claims win and reports the task as leased to the others', async () => {
     const task = newTask();
     await accept(task);
     const claims = Array.from({ length: 20 }, (_, index) =>
@@ -131,12 +101,12 @@ test('the gate', async (t) => {
     const kinds = (await Promise.all(claims)).map((result) => result.kind);
     assert.equal(kinds.filter((kind) => kind === 'claimed').length, 1);
     assert.equal(kinds.filter((kind) => kind === 'leased').length, 19);
-    await assertGapless(task.taskId);
+    await assertNoGaps(task.taskId);
   });
 
-  await t.test('a claim that waited for a write begins with what was written', async () => {
-    const { taskId } = (await claimed()).lease;
-    await expire(taskId);
+  test('returns a step that was written while the claim waited for the lock', async () => {
+    const { taskId } = (await claimedTask(db)).lease;
+    await expireLease(taskId);
     const writer = await pool.connect();
     await writer.query('begin');
     await writer.query(`update gates set attempts = 0 where task_id = $1`, [taskId]);
@@ -146,7 +116,12 @@ test('the gate', async (t) => {
       [taskId],
     );
     const claiming = claim(taskId);
-    await untilOneWaits();
+    await waitFor('a statement that waits for a lock', async () => {
+      const { rowCount } = await pool.query(
+        `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+      );
+      return rowCount !== 0;
+    });
     await writer.query('commit');
     writer.release();
     const result = await claiming;
@@ -157,126 +132,126 @@ test('the gate', async (t) => {
     );
   });
 
-  await t.test('a zombie whose lease ran out and was taken writes nothing', async () => {
-    const first = await claimed();
-    await expire(first.lease.taskId);
-    const second = await claim(first.lease.taskId);
-    assert.equal(second.kind, 'claimed');
+  test('refuses every write of a worker whose expired lease was taken over', async () => {
+    const { lease } = await claimedTask(db);
+    await expireLease(lease.taskId);
+    await claimTask(db, lease.taskId);
     const event = { kind: 'progress' as const, payload: '{}' };
-    await assert.rejects(write({ lease: first.lease, events: [event] }), LeaseLostError);
-    await assert.rejects(write({ lease: first.lease, finish: end('TASK_STATE_COMPLETED') }), LeaseLostError);
-    assert.deepEqual(await extendLeases(db, [first.lease], 30), new Set());
-    assert.deepEqual(await findHeldLeases(db, [first.lease]), new Set());
-    assert.equal(await stateOf(first.lease.taskId), 'TASK_STATE_WORKING');
+    await assert.rejects(write({ lease, events: [event] }), LeaseLostError);
+    await assert.rejects(end(lease, 'TASK_STATE_COMPLETED'), LeaseLostError);
+    assert.deepEqual(await extendLeases(db, [lease], 30), new Set());
+    assert.deepEqual(await findHeldLeases(db, [lease]), new Set());
+    assert.equal(await readState(lease.taskId), 'TASK_STATE_WORKING');
   });
 
-  await t.test('terminal is final: no write, claim, message or cancel changes it', async () => {
-    for (const state of ['TASK_STATE_COMPLETED', 'TASK_STATE_FAILED', 'TASK_STATE_REJECTED'] as const) {
-      const { lease } = await claimed();
-      await write({ lease, finish: end(state) });
-      await assert.rejects(write({ lease, finish: end('TASK_STATE_FAILED') }), LeaseLostError);
+  for (const state of ['TASK_STATE_COMPLETED', 'TASK_STATE_FAILED', 'TASK_STATE_REJECTED'] as const) {
+    test(`accepts no write, claim, message or cancel after ${state}`, async () => {
+      const { lease } = await claimedTask(db);
+      await end(lease, state);
+      await assert.rejects(end(lease, 'TASK_STATE_FAILED'), LeaseLostError);
       assert.equal((await claim(lease.taskId)).kind, 'idle');
       assert.equal((await followUp(lease.taskId)).kind, 'terminal');
       assert.equal(await cancel(lease.taskId), undefined);
-      assert.equal(await stateOf(lease.taskId), state);
-      await assertGapless(lease.taskId);
-    }
-  });
+      assert.equal(await readState(lease.taskId), state);
+      await assertNoGaps(lease.taskId);
+    });
+  }
 
-  await t.test('a message before the end of the turn is the next turn; after it, is refused', async () => {
-    for (let round = 0; round < 30; round++) {
-      const { lease } = await claimed();
-      const [, sent] = await Promise.all([
-        write({ lease, finish: end('TASK_STATE_COMPLETED') }),
-        followUp(lease.taskId),
-      ]);
-      const state = await stateOf(lease.taskId);
+  test('runs a message as the next turn if it comes before the end, else refuses it', async () => {
+    for (let round = 0; round < rounds; round++) {
+      const { lease } = await claimedTask(db);
+      const [, sent] = await Promise.all([end(lease, 'TASK_STATE_COMPLETED'), followUp(lease.taskId)]);
+      const state = await readState(lease.taskId);
       if (sent.kind === 'accepted') {
         assert.equal(sent.turn, 2);
         assert.equal(state, 'TASK_STATE_WORKING');
-        const next = await claim(lease.taskId);
-        assert.equal(next.kind === 'claimed' && next.lease.turn, 2);
+        assert.equal((await claimTask(db, lease.taskId)).lease.turn, 2);
       } else {
         assert.equal(sent.kind, 'terminal');
         assert.equal(state, 'TASK_STATE_COMPLETED');
       }
-      await assertGapless(lease.taskId);
+      await assertNoGaps(lease.taskId);
     }
   });
 
-  await t.test('a message meets a turn that asks: never lost, in either order', async () => {
-    for (let round = 0; round < 30; round++) {
-      const { lease } = await claimed();
-      const [, sent] = await Promise.all([
-        write({ lease, finish: end('TASK_STATE_INPUT_REQUIRED') }),
-        followUp(lease.taskId),
-      ]);
+  test('loses no message that races a turn asking for input', async () => {
+    for (let round = 0; round < rounds; round++) {
+      const { lease } = await claimedTask(db);
+      const [, sent] = await Promise.all([end(lease, 'TASK_STATE_INPUT_REQUIRED'), followUp(lease.taskId)]);
       assert.equal(sent.kind, 'accepted');
-      assert.equal(await stateOf(lease.taskId), 'TASK_STATE_WORKING');
-      const next = await claim(lease.taskId);
-      assert.equal(next.kind === 'claimed' && next.lease.turn, 2);
-      await assertGapless(lease.taskId);
+      assert.equal(await readState(lease.taskId), 'TASK_STATE_WORKING');
+      assert.equal((await claimTask(db, lease.taskId)).lease.turn, 2);
+      await assertNoGaps(lease.taskId);
     }
   });
 
-  await t.test('failed, canceled and rejected close the queue', async () => {
-    for (const state of ['TASK_STATE_FAILED', 'TASK_STATE_REJECTED'] as const) {
-      const { lease } = await claimed();
+  for (const state of ['TASK_STATE_FAILED', 'TASK_STATE_REJECTED'] as const) {
+    test(`runs no waiting message after ${state}`, async () => {
+      const { lease } = await claimedTask(db);
       assert.equal((await followUp(lease.taskId)).kind, 'accepted');
-      await write({ lease, finish: end(state) });
-      assert.equal(await stateOf(lease.taskId), state);
+      await end(lease, state);
+      assert.equal(await readState(lease.taskId), state);
       assert.equal((await claim(lease.taskId)).kind, 'idle');
-    }
-    const { lease } = await claimed();
+    });
+  }
+
+  test('runs no waiting message after a cancel and keeps it in the history', async () => {
+    const { lease } = await claimedTask(db);
     assert.equal((await followUp(lease.taskId)).kind, 'accepted');
     assert.ok(await cancel(lease.taskId));
     assert.equal((await claim(lease.taskId)).kind, 'idle');
     assert.equal((await readTaskSnapshot(db, caller, lease.taskId))?.task.history.length, 2);
   });
 
-  await t.test('a cancel and an end race: one of them is the end, and the other is told', async () => {
-    for (let round = 0; round < 30; round++) {
-      const { lease } = await claimed();
+  test('lets either the cancel or the end win when they race', async () => {
+    for (let round = 0; round < rounds; round++) {
+      const { lease } = await claimedTask(db);
       const [ended, canceled] = await Promise.all([
-        write({ lease, finish: end('TASK_STATE_COMPLETED') }).then(
+        end(lease, 'TASK_STATE_COMPLETED').then(
           () => true,
           () => false,
         ),
         cancel(lease.taskId),
       ]);
       assert.equal(ended, canceled === undefined);
-      assert.equal(await stateOf(lease.taskId), ended ? 'TASK_STATE_COMPLETED' : 'TASK_STATE_CANCELED');
-      await assertGapless(lease.taskId);
+      assert.equal(await readState(lease.taskId), ended ? 'TASK_STATE_COMPLETED' : 'TASK_STATE_CANCELED');
+      await assertNoGaps(lease.taskId);
     }
   });
 
-  await t.test('a turn given back is free at once, and counts only where it failed', async () => {
-    const { lease } = await claimed();
-    await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
-    const second = await claim(lease.taskId);
-    assert.equal(second.kind === 'claimed' && second.attempts, 1);
-    if (second.kind !== 'claimed') return;
-    await write({
-      lease: second.lease,
-      finish: { kind: 'release', delaySeconds: 0, countAttempt: true, error: 'x' },
-    });
-    const third = await claim(lease.taskId);
-    assert.equal(third.kind === 'claimed' && third.attempts, 2);
-    if (third.kind !== 'claimed') return;
-    const step = { name: 's', occurrence: 0, position: 0, inputHash: null, output: '1' };
-    await write({ lease: third.lease, steps: [step] });
-    await write({
-      lease: third.lease,
-      finish: { kind: 'release', delaySeconds: 60, countAttempt: true, error: 'x' },
-    });
-    assert.equal((await claim(lease.taskId)).kind, 'idle', 'not before its time');
-    await pool.query(`update gates set run_at = now() where task_id = $1`, [lease.taskId]);
-    const fourth = await claim(lease.taskId);
-    assert.equal(fourth.kind === 'claimed' && fourth.attempts, 2, 'a recorded step starts the count again');
+  test('does not count the attempt of a turn that is handed back', async () => {
+    const { lease } = await claimedTask(db);
+    await release(lease, { countAttempt: false });
+    assert.equal((await claimTask(db, lease.taskId)).attempts, 1);
   });
 
-  await t.test('one row that the database refuses fails alone', async () => {
-    const turns = await Promise.all(Array.from({ length: 10 }, claimed));
+  test('counts the attempt of a turn that failed', async () => {
+    const { lease } = await claimedTask(db);
+    await release(lease, { error: 'x' });
+    assert.equal((await claimTask(db, lease.taskId)).attempts, 2);
+  });
+
+  test('counts attempts since the last recorded step', async () => {
+    const first = await claimedTask(db);
+    const { taskId } = first.lease;
+    await release(first.lease, { error: 'x' });
+    const { lease } = await claimTask(db, taskId);
+    const step: NewStep = { name: 's', occurrence: 0, position: 0, inputHash: null, output: '1' };
+    await write({ lease, steps: [step] });
+    await release(lease, { error: 'x' });
+    assert.equal((await claimTask(db, taskId)).attempts, 2);
+  });
+
+  test('lets a delayed turn be claimed only when it is due', async () => {
+    const { lease } = await claimedTask(db);
+    await release(lease, { delaySeconds: 60 });
+    assert.equal((await claim(lease.taskId)).kind, 'idle');
+    await pool.query(`update gates set run_at = now() where task_id = $1`, [lease.taskId]);
+    assert.equal((await claim(lease.taskId)).kind, 'claimed');
+  });
+
+  test('fails only the row of a set that the database rejects', async () => {
+    const turns = await Promise.all(Array.from({ length: 10 }, () => claimedTask(db)));
     const writes = turns.map(({ lease }, index) =>
       write({ lease, events: [{ kind: 'progress', payload: index === 3 ? 'not json' : '{}' }] }),
     );
@@ -287,8 +262,8 @@ test('the gate', async (t) => {
     );
   });
 
-  await t.test('another owner and another tenant find nothing', async () => {
-    const { lease } = await claimed();
+  test('hides a task from other owners and tenants', async () => {
+    const { lease } = await claimedTask(db);
     assert.equal(await readTaskSnapshot(db, { tenant: '', owner: 'eve' }, lease.taskId), undefined);
     assert.equal(await readTaskSnapshot(db, { tenant: 't', owner: 'ada' }, lease.taskId), undefined);
   });

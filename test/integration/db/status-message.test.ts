@@ -1,48 +1,66 @@
-/** The message of a task's status: that of its last progress, then that of its end, which is what the agent has answered. */
+/** The status message of a task: that of its last progress, then that of its end, which is the agent's answer. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { before, describe, test } from 'node:test';
+import type { Db } from '#shared/db/client/pool.ts';
 import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
-import { createTurnWriter, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
-import { caller, claimedTask } from '../../support/database/new-task.ts';
-import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
+import type { Lease } from '#shared/db/turns/leases.ts';
+import { createTurnWriter, type NewEvent, type WriteTurn } from '#shared/db/turns/write.ts';
+import { caller, claimedTask, newTurnEnd } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
-const message = (text: string) => JSON.stringify({ messageId: text, role: 'ROLE_AGENT', parts: [{ text }] });
-const progress = (text: string): NewEvent => ({
-  kind: 'progress',
-  payload: '{}',
-  statusMessage: message(text),
-});
-const end = (text: string | null): TurnEnd => ({
-  kind: 'end',
-  state: 'TASK_STATE_COMPLETED',
-  payload: '{}',
-  payloadIfContinued: '{}',
-  statusAt: new Date().toISOString(),
-  message: text === null ? null : message(text),
-  direct: false,
-  error: null,
-});
+describe('status message', () => {
+  let db: Db;
+  let write: WriteTurn;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+    write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
+  });
 
-test('the message of the status is that of the last progress, and of the end', async () => {
-  const db = await openTestDatabase();
-  const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
-  const shown = async (taskId: string) =>
-    (await readTaskSnapshot(db, caller, taskId))?.task.status.message?.messageId ?? null;
-  const answers = async () =>
-    (await db.selectFrom('messages').select('turn').where('role', '=', 'agent').execute()).length;
+  const newMessage = (text: string) =>
+    JSON.stringify({ messageId: text, role: 'ROLE_AGENT', parts: [{ text }] });
+  const progress = (text: string): NewEvent => ({
+    kind: 'progress',
+    payload: '{}',
+    statusMessage: newMessage(text),
+  });
   const chunk: NewEvent = { kind: 'artifact', payload: '{}', artifact: { artifactId: 'a' } };
+  const end = ({ taskId }: Lease, text: string | null) =>
+    newTurnEnd(taskId, 'TASK_STATE_COMPLETED', { message: text === null ? null : newMessage(text) });
 
-  const { lease } = await claimedTask(db);
-  await write({ lease, events: [progress('first'), progress('second'), chunk] });
-  assert.equal(await shown(lease.taskId), 'second');
-  assert.equal(await answers(), 0);
-  await write({ lease, events: [chunk] });
-  assert.equal(await shown(lease.taskId), 'second');
-  await write({ lease, events: [progress('third')], finish: end('done') });
-  assert.equal(await shown(lease.taskId), 'done');
-  assert.equal(await answers(), 1);
+  async function readMessageId({ taskId }: Lease): Promise<string | null> {
+    return (await readTaskSnapshot(db, caller, taskId))?.task.status.message?.messageId ?? null;
+  }
 
-  const { lease: silent } = await claimedTask(db);
-  await write({ lease: silent, events: [progress('first')], finish: end(null) });
-  assert.equal(await shown(silent.taskId), null);
+  async function countAnswers({ taskId }: Lease): Promise<number> {
+    const answers = db.selectFrom('messages').select('turn').where('role', '=', 'agent');
+    return (await answers.where('task_id', '=', taskId).execute()).length;
+  }
+
+  test('is that of the last progress', async () => {
+    const { lease } = await claimedTask(db);
+    await write({ lease, events: [progress('first'), progress('second'), chunk] });
+    assert.equal(await readMessageId(lease), 'second');
+    assert.equal(await countAnswers(lease), 0);
+  });
+
+  test('stays when an event without a message follows', async () => {
+    const { lease } = await claimedTask(db);
+    await write({ lease, events: [progress('first')] });
+    await write({ lease, events: [chunk] });
+    assert.equal(await readMessageId(lease), 'first');
+  });
+
+  test('is that of the end, and is stored as the answer', async () => {
+    const { lease } = await claimedTask(db);
+    await write({ lease, events: [progress('first')], finish: end(lease, 'done') });
+    assert.equal(await readMessageId(lease), 'done');
+    assert.equal(await countAnswers(lease), 1);
+  });
+
+  test('is removed by an end without a message', async () => {
+    const { lease } = await claimedTask(db);
+    await write({ lease, events: [progress('first')], finish: end(lease, null) });
+    assert.equal(await readMessageId(lease), null);
+    assert.equal(await countAnswers(lease), 0);
+  });
 });

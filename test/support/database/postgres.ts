@@ -1,32 +1,33 @@
 /**
- * A database of its own for each test file, on one real PostgreSQL server for the whole run. Under `npm test` the
- * server is started once (global-setup.ts) and its address handed down in the environment; a file that is run by hand
- * starts one for itself. Either way it ends with the process that started it, however that ends.
+ * A separate database for each test file, on one real PostgreSQL server for the whole run. `npm test` starts the server once
+ * (global-setup.ts) and passes its address in the environment; a file that is run by hand starts its own. Either way the
+ * server ends with the process that started it, even if that is killed.
  */
 import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
-import { Client } from 'pg';
+import { Client, type Pool } from 'pg';
+import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { portVariable, serverVariable, startTestServer, type TestServer } from './test-server.ts';
 
 export interface TestDatabase {
   readonly url: string;
-  /** Drops the database, whoever is still connected to it. */
+  /** Drops the database, even if there are connections to it. */
   close: () => Promise<void>;
 }
 
 let own: Promise<TestServer> | undefined;
-const closers: (() => Promise<void>)[] = [];
+const closers: (() => Promise<unknown>)[] = [];
 after(async () => {
-  for (const close of closers) await close();
+  for (const close of closers.toReversed()) await close();
   await (await own)?.stop();
 });
 
-/** Has something closed when the tests of this file are done, before its server stops. */
-export function beforeStop(close: () => Promise<void>): void {
+/** Registers a cleanup that runs after the tests of the file, before its server stops. The last one runs first. */
+export function beforeStop(close: () => Promise<unknown>): void {
   closers.push(close);
 }
 
-/** A fresh database with the newest schema. `direct`: past any pooler, for what is about logging in to the server. */
+/** Creates a database with the newest schema. `direct` bypasses a pooler, for tests of logging in to the server. */
 export async function testDatabase({ direct = false } = {}): Promise<TestDatabase> {
   const { templateUrl, port } = await testServer();
   const template = new URL(templateUrl).pathname.slice(1);
@@ -38,13 +39,38 @@ export async function testDatabase({ direct = false } = {}): Promise<TestDatabas
   };
 }
 
+export interface TestConnections {
+  readonly db: Db;
+  readonly pool: Pool;
+  readonly url: string;
+}
+
+/** Creates a database and connects to it. Both are closed after the tests of the file. */
+export async function connectToTestDatabase(options: { direct?: boolean } = {}): Promise<TestConnections> {
+  const database = await testDatabase(options);
+  beforeStop(() => database.close());
+  return connectTo(database.url);
+}
+
+/** Opens a pool like a further process would. It is closed after the tests of the file. */
+export function connectTo(url: string): TestConnections {
+  const { db, pool } = openDatabase({
+    url,
+    poolSize: 10,
+    applicationName: 'test',
+    onError: () => undefined,
+  });
+  beforeStop(() => pool.end());
+  return { db, pool, url };
+}
+
 async function testServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
   const templateUrl = process.env[serverVariable];
   if (templateUrl !== undefined) return { templateUrl, port: Number(process.env[portVariable]) };
   return (own ??= startTestServer());
 }
 
-/** Runs one statement beside the template: nobody may be connected to that while it is copied. */
+/** Runs a statement in another database: the template cannot be copied while there are connections to it. */
 async function administer(templateUrl: string, statement: string): Promise<void> {
   const client = new Client({ connectionString: withDatabase(templateUrl, 'postgres') });
   await client.connect();
@@ -56,8 +82,8 @@ async function administer(templateUrl: string, statement: string): Promise<void>
 }
 
 function withDatabase(url: string, name: string, port?: number): string {
-  const other = new URL(url);
-  if (port !== undefined) other.port = String(port);
-  other.pathname = `/${name}`;
-  return other.href;
+  const changed = new URL(url);
+  if (port !== undefined) changed.port = String(port);
+  changed.pathname = `/${name}`;
+  return changed.href;
 }

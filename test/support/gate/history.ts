@@ -1,6 +1,6 @@
 /**
- * The true order of what happened to the gates, kept by triggers under the very row locks that order it, and what must
- * be so of it and of the log of those who acted (invariants 2 to 7 of ARCHITECTURE.md).
+ * Checks invariants 2 to 7 of ARCHITECTURE.md on the log of acts and on the actual order of the gates' changes, which triggers
+ * record under the row locks that order them.
  */
 import assert from 'node:assert/strict';
 import type { Pool } from 'pg';
@@ -11,12 +11,13 @@ export async function recordHistory(pool: Pool): Promise<void> {
   await pool.query(`
     create table gate_history (
       id bigint generated always as identity primary key, task_id uuid, fence int, turn int, last_turn int,
-      last_event int, state_class int, config_rev int
+      last_event int, state_class int, config_rev int, settled_at timestamptz
     );
     create index on gate_history (task_id);
     create function record_gate() returns trigger language plpgsql as $$ begin
-      insert into gate_history (task_id, fence, turn, last_turn, last_event, state_class, config_rev)
-      values (new.task_id, new.fence, new.turn, new.last_turn, new.last_event, new.state_class, new.config_rev);
+      insert into gate_history (task_id, fence, turn, last_turn, last_event, state_class, config_rev, settled_at)
+      values (new.task_id, new.fence, new.turn, new.last_turn, new.last_event, new.state_class, new.config_rev,
+        new.settled_at);
       return null;
     end $$;
     create trigger record_gate after insert or update on gates for each row execute function record_gate();
@@ -40,6 +41,7 @@ interface GateRow {
   last_event: number;
   state_class: number;
   config_rev: number;
+  settled_at: Date | null;
 }
 
 interface EventRow {
@@ -48,13 +50,13 @@ interface EventRow {
   payload: { fence?: number; statusUpdate?: { status: { state: TaskState } } };
 }
 
-/** Everything about one task, after all was done and drained. */
+/** Checks everything about one task, after the world was drained. */
 export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]): Promise<void> {
-  const done = all.filter((one) => one.taskId === taskId);
+  const done = all.filter((act) => act.taskId === taskId);
   const read = async <T>(query: string): Promise<T[]> =>
     (await pool.query({ text: query, values: [taskId] })).rows as T[];
   const gates = await read<GateRow>(
-    `select id::int, fence, turn, last_turn, last_event, state_class, config_rev
+    `select id::int, fence, turn, last_turn, last_event, state_class, config_rev, settled_at
      from gate_history where task_id = $1 order by id`,
   );
   const events = await read<EventRow>(
@@ -71,9 +73,14 @@ export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]
   await checkDeliveries(read, events, gates);
 }
 
-/** Fences, turns, event numbers and config revisions only grow; a terminal gate never changes but for its configs. */
+/** Fences, turns, event numbers and config revisions only grow; a terminal gate changes only for its configs. */
 function checkGate(gates: readonly GateRow[]): void {
   for (const [index, now] of gates.entries()) {
+    assert.equal(
+      now.settled_at === null,
+      now.state_class === stateClass.runnable,
+      'settled_at and the state differ',
+    );
     const before = gates[index - 1];
     if (before === undefined) continue;
     for (const field of ['fence', 'turn', 'last_turn', 'last_event', 'config_rev'] as const) {
@@ -97,8 +104,8 @@ function checkEvents(events: readonly EventRow[], gates: readonly GateRow[], sta
     'invariant 5: events have gaps',
   );
   assert.equal(gates.at(-1)?.last_event, events.length, 'invariant 5: the gate counts the events');
-  const states = events.filter((event) => event.kind === 'state').map(stateOf);
-  assert.equal(states.at(-1), state, 'invariant 5: the last event of state tells the state');
+  const states = events.filter((event) => event.kind === 'state').map(getState);
+  assert.equal(states.at(-1), state, 'invariant 5: the last state event differs from the state');
   const terminal = events.filter((event) => event.kind === 'state' && isTerminal(event));
   assert.ok(terminal.length <= 1, 'invariant 4: terminal twice');
   if (terminal[0] !== undefined)
@@ -111,7 +118,7 @@ function checkEvents(events: readonly EventRow[], gates: readonly GateRow[], sta
   );
 }
 
-/** A claim that came while the lease of the one before was live, and a write that came after a later claim. */
+/** No claim succeeds while the lease of an earlier one is live, and no write succeeds after a later claim. */
 function checkHolders(done: readonly Done[]): void {
   const claims = done.filter((one) => one.kind === 'claim' && one.ok).toSorted((a, b) => a.fence! - b.fence!);
   assert.equal(new Set(claims.map((claim) => claim.fence)).size, claims.length, 'invariant 3: a fence twice');
@@ -130,7 +137,7 @@ function checkHolders(done: readonly Done[]): void {
   }
 }
 
-/** Nothing succeeds that began after the task was at its end. */
+/** No act that started after the task ended succeeds. */
 function checkAfterEnd(done: readonly Done[]): void {
   const closing = done.find(
     (one) =>
@@ -147,7 +154,7 @@ function checkAfterEnd(done: readonly Done[]): void {
 
 const interrupted: readonly string[] = ['TASK_STATE_INPUT_REQUIRED', 'TASK_STATE_AUTH_REQUIRED'];
 
-/** Each turn ends once, in order, and that of every accepted message does, unless the queue was closed before. */
+/** Each turn ends once, in order. Every accepted message has a turn, unless the task ended before. */
 function checkTurns(done: readonly Done[], state?: TaskState): void {
   const ended = done.filter((one) => one.kind === 'end' && one.ok).toSorted((a, b) => a.fence! - b.fence!);
   const turns = ended.map((one) => one.turn);
@@ -161,7 +168,7 @@ function checkTurns(done: readonly Done[], state?: TaskState): void {
   assert.equal(turns.length, 1 + messages.length, 'invariant 2: an accepted message had no turn');
 }
 
-/** Whoever leaves a task runnable at once, writes a wakeup. */
+/** A write that leaves a turn to run at once writes a wake-up. */
 function checkWakeups(done: readonly Done[]): void {
   for (const one of done) {
     if (one.kind !== 'end' || !one.ok) continue;
@@ -170,12 +177,12 @@ function checkWakeups(done: readonly Done[]): void {
       (other) => other.kind === 'message' && other.ok && other.turn === one.turn! + 1,
     );
     if (later === undefined || message === undefined) continue;
-    const rung = [one, message].some(({ wakeups }) => wakeups?.some((wakeup) => wakeup.kind === 'turn'));
-    assert.ok(rung, `invariant 2: turn ${later.turn} had no wakeup`);
+    const woken = [one, message].some(({ wakeups }) => wakeups?.some((wakeup) => wakeup.kind === 'turn'));
+    assert.ok(woken, `invariant 2: turn ${later.turn} had no wake-up`);
   }
 }
 
-/** What was recorded first stays. */
+/** The first record of a step stays. */
 async function checkSteps(read: <T>(query: string) => Promise<T[]>, done: readonly Done[]): Promise<void> {
   const first = new Map<string, number>();
   for (const one of done) {
@@ -187,10 +194,10 @@ async function checkSteps(read: <T>(query: string) => Promise<T[]>, done: readon
     `select turn || '/' || name as key, output from steps where task_id = $1`,
   );
   const stored = new Map(rows.map((row) => [row.key, row.output]));
-  assert.deepEqual(stored, first, 'invariant 7: a recorded step changed, or was lost');
+  assert.deepEqual(stored, first, 'invariant 7: a recorded step changed or was lost');
 }
 
-/** One delivery for each event and each config that there was when it was made; the last for one made at the end. */
+/** Each event has one delivery for each config of its time; a config created after the end gets the last event. */
 async function checkDeliveries(
   read: <T>(query: string) => Promise<T[]>,
   events: readonly EventRow[],
@@ -204,17 +211,18 @@ async function checkDeliveries(
     state_class: number;
   }>(`select config_id, events, change, at, state_class from config_history where task_id = $1`);
   const expected = new Set<string>();
-  for (const made of changes.filter(({ change }) => change === 'INSERT')) {
-    const removed = changes.find((other) => other.config_id === made.config_id && other.change === 'DELETE');
-    if (made.state_class === stateClass.terminal) expected.add(`${made.config_id} ${events.length}`);
+  for (const created of changes.filter(({ change }) => change === 'INSERT')) {
+    const { config_id: configId } = created;
+    const removed = changes.find((other) => other.config_id === configId && other.change === 'DELETE');
+    if (created.state_class === stateClass.terminal) expected.add(`${configId} ${events.length}`);
     for (const event of events) {
       const at = gates.find((gate) => gate.last_event >= event.seq)!.id;
-      if (at < Number(made.at) || at > Number(removed?.at ?? Infinity)) continue;
-      const wanted =
-        made.events === 'all' ||
+      if (at < Number(created.at) || at > Number(removed?.at ?? Infinity)) continue;
+      const matches =
+        created.events === 'all' ||
         (event.kind === 'state' &&
-          (made.events === 'state' || getStateClass(stateOf(event)!) !== stateClass.runnable));
-      if (wanted) expected.add(`${made.config_id} ${event.seq}`);
+          (created.events === 'state' || getStateClass(getState(event)!) !== stateClass.runnable));
+      if (matches) expected.add(`${configId} ${event.seq}`);
     }
   }
   const rows = await read<{ delivery: string }>(
@@ -223,15 +231,15 @@ async function checkDeliveries(
   assert.deepEqual(
     rows.map((row) => row.delivery).toSorted(),
     [...expected].toSorted(),
-    'invariant 6: deliveries are missing, or too many',
+    'invariant 6: deliveries are missing or superfluous',
   );
 }
 
-function stateOf(event: EventRow): TaskState | undefined {
+function getState(event: EventRow): TaskState | undefined {
   return event.payload.statusUpdate?.status.state;
 }
 
 function isTerminal(event: EventRow): boolean {
-  const state = stateOf(event);
+  const state = getState(event);
   return state !== undefined && getStateClass(state) === stateClass.terminal;
 }

@@ -1,7 +1,6 @@
 /**
- * Tasks on a real PostgreSQL, and what several workers and the front door may do to them at the same time. Each act is
- * logged with the moments between which it was under way, and what it was told. Workers keep every lease they ever
- * had, so that those they have lost are tried again.
+ * Tasks on a real PostgreSQL, and the acts of workers and of the API on them. Each act is logged with the moments of its start
+ * and end and with its result. Workers keep every lease that they ever had, so that they also use lost ones.
  */
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
@@ -15,8 +14,8 @@ import { extendLeases, type Lease } from '#shared/db/turns/leases.ts';
 import { createTurnWriter, type TurnWrite, type WriteTurn } from '#shared/db/turns/write.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
-import { uuidv7 } from '#shared/domain/ids.ts';
 import type { TaskState, TurnEndState } from '#shared/domain/task.ts';
+import { caller, newCancel, newFollowUp, newTask, newTurnEnd, newWebhook } from '../database/new-task.ts';
 
 export type WorkerAct =
   | { kind: 'claim'; task: number }
@@ -30,14 +29,14 @@ export type ApiAct =
   | { kind: 'cancel'; task: number }
   | { kind: 'configure'; task: number; events: WebhookRow['events'] }
   | { kind: 'unconfigure'; task: number };
-/** Time passes: leases run out, and turns that wait are due. */
+/** Time passes: leases expire, and delayed turns are due. */
 export type TimeAct = { kind: 'expire'; task: number };
 export type Act = WorkerAct | ApiAct | TimeAct;
 
 export interface Done {
   kind: Act['kind'];
   taskId: string;
-  /** Moments of one clock: what ended before another began was before it. */
+  /** Moments of one clock: an act that ended before another started came before it. */
   start: number;
   end: number;
   ok: boolean;
@@ -48,7 +47,6 @@ export interface Done {
   wakeups?: readonly Wakeup[];
 }
 
-const caller = { tenant: '', owner: 'ada' };
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 
 export class World {
@@ -64,37 +62,16 @@ export class World {
     this.#pool = pool;
   }
 
-  async accept(webhook: WebhookRow['events'] | null): Promise<void> {
-    const taskId = uuidv7();
-    const messageId = randomUUID();
-    this.tasks.push(taskId);
-    const config = webhook === null ? null : configOf(webhook);
-    if (config !== null) this.#configs.push({ taskId, id: config.id });
-    const wakeups = await createAccept(
-      this.#db,
-      options,
-    )({
-      ...caller,
-      taskId,
-      contextId: 'c',
-      agentHash: 'h',
-      messageId,
-      requestHash: 'r',
-      message: errorMessage(messageId),
-      metadata: null,
-      acceptedOutputModes: null,
-      event: eventOf('TASK_STATE_SUBMITTED'),
-      statusAt: new Date().toISOString(),
-      shown: true,
-      startAt: null,
-      deadlineAt: null,
-      traceparent: null,
-      webhook: config,
-    });
-    if (!wakeups?.some((wakeup) => wakeup.kind === 'turn')) throw new Error('accepted without a wakeup');
+  async accept(events: WebhookRow['events'] | null): Promise<void> {
+    const webhook = events === null ? null : newWebhook({ events });
+    const task = newTask({ webhook });
+    this.tasks.push(task.taskId);
+    if (webhook !== null) this.#configs.push({ taskId: task.taskId, id: webhook.id });
+    const wakeups = await createAccept(this.#db, options)(task);
+    if (!wakeups?.some((wakeup) => wakeup.kind === 'turn')) throw new Error('accepted without a wake-up');
   }
 
-  worker(): (act: WorkerAct) => Promise<void> {
+  createWorker(): (act: WorkerAct) => Promise<void> {
     const claim = createClaim(this.#db, { worker: randomUUID(), leaseSeconds: 30, wakeupGraceSeconds: 10 });
     const write = createTurnWriter(this.#db, options);
     const leases = new Map<string, Lease[]>();
@@ -102,7 +79,7 @@ export class World {
   }
 
   async #work(act: WorkerAct, claim: Claim, write: WriteTurn, all: Map<string, Lease[]>): Promise<void> {
-    const taskId = this.#taskOf(act);
+    const taskId = this.#getTaskId(act);
     const leases = all.get(taskId) ?? [];
     all.set(taskId, leases);
     if (act.kind === 'claim') {
@@ -114,7 +91,7 @@ export class World {
       });
       return;
     }
-    // 0 is the newest; most acts are about that.
+    // 0 is the newest; most acts use it.
     const lease = leases.at(-1 - Math.min(act.lease, leases.length - 1));
     if (lease === undefined) return;
     const { fence, turn } = lease;
@@ -123,7 +100,7 @@ export class World {
         return { ok: (await extendLeases(this.#db, [lease], 30)).has(taskId), fence, turn };
       }
       try {
-        const { wakeups } = await write({ lease, ...writeOf(act, fence) });
+        const { wakeups } = await write({ lease, ...toWrite(act, lease) });
         return {
           ok: true,
           fence,
@@ -139,46 +116,32 @@ export class World {
     });
   }
 
-  door(): (act: ApiAct) => Promise<void> {
+  createApi(): (act: ApiAct) => Promise<void> {
     return async (act) => {
-      const taskId = this.#taskOf(act);
-      await this.#log(act.kind, taskId, () => this.#atDoor(act, taskId));
+      const taskId = this.#getTaskId(act);
+      await this.#log(act.kind, taskId, () => this.#request(act, taskId));
     };
   }
 
-  async #atDoor(act: ApiAct, taskId: string): Promise<Pick<Done, 'ok' | 'turn' | 'wakeups'>> {
+  async #request(act: ApiAct, taskId: string): Promise<Pick<Done, 'ok' | 'turn' | 'wakeups'>> {
     switch (act.kind) {
       case 'message': {
-        const messageId = randomUUID();
-        const result = await acceptFollowUp(this.#db, options, {
-          ...caller,
-          taskId,
-          messageId,
-          requestHash: 'r',
-          message: errorMessage(messageId),
-          acceptedOutputModes: null,
-          workingEvent: eventOf('TASK_STATE_WORKING'),
-          statusAt: new Date().toISOString(),
-          shown: true,
-          traceparent: null,
-        });
+        const result = await acceptFollowUp(this.#db, options, newFollowUp(taskId));
         return result.kind === 'accepted'
           ? { ok: true, turn: result.turn, wakeups: result.wakeups }
           : { ok: false };
       }
       case 'cancel': {
-        const event = eventOf('TASK_STATE_CANCELED');
-        const statusAt = new Date().toISOString();
-        return { ok: (await cancelTask(this.#db, options, { taskId, event, statusAt })) !== undefined };
+        return { ok: (await cancelTask(this.#db, options, newCancel(taskId))) !== undefined };
       }
       case 'configure': {
-        const config = configOf(act.events);
+        const config = newWebhook({ events: act.events });
         const { kind } = await putWebhookConfig(this.#db, options, caller, taskId, config);
         if (kind === 'stored') this.#configs.push({ taskId, id: config.id });
         return { ok: kind === 'stored' };
       }
       case 'unconfigure': {
-        const config = this.#configs.find((one) => one.taskId === taskId);
+        const config = this.#configs.find((each) => each.taskId === taskId);
         if (config === undefined) return { ok: false };
         this.#configs.splice(this.#configs.indexOf(config), 1);
         return { ok: (await deleteWebhookConfig(this.#db, caller, taskId, config.id)) === 'deleted' };
@@ -189,7 +152,7 @@ export class World {
   }
 
   async expire(act: TimeAct): Promise<void> {
-    const taskId = this.#taskOf(act);
+    const taskId = this.#getTaskId(act);
     await this.#log('expire', taskId, async () => {
       await this.#pool.query(
         `update gates set run_at = least(run_at, now()),
@@ -201,9 +164,9 @@ export class World {
     });
   }
 
-  /** A sound worker brings everything to its end. */
+  /** A worker that never fails completes every task. */
   async drain(): Promise<void> {
-    const work = this.worker();
+    const work = this.createWorker();
     for (const task of this.tasks.keys()) {
       for (let claimed = true; claimed;) {
         await this.expire({ kind: 'expire', task });
@@ -214,7 +177,7 @@ export class World {
     }
   }
 
-  #taskOf(act: Act): string {
+  #getTaskId(act: Act): string {
     return this.tasks[act.task % this.tasks.length]!;
   }
 
@@ -229,9 +192,9 @@ export class World {
   }
 }
 
-function writeOf(
+function toWrite(
   act: Exclude<WorkerAct, { kind: 'claim' | 'extend' }>,
-  fence: number,
+  { taskId, fence }: Lease,
 ): Omit<TurnWrite, 'lease'> {
   switch (act.kind) {
     case 'progress':
@@ -255,16 +218,10 @@ function writeOf(
       };
     case 'end':
       return {
-        finish: {
-          kind: 'end',
-          state: act.state,
-          payload: eventOf(act.state, fence),
-          payloadIfContinued: eventOf('TASK_STATE_WORKING', fence),
-          statusAt: new Date().toISOString(),
-          message: null,
-          direct: false,
-          error: null,
-        },
+        finish: newTurnEnd(taskId, act.state, {
+          payload: fencedPayload(act.state, fence),
+          payloadIfContinued: fencedPayload('TASK_STATE_WORKING', fence),
+        }),
       };
     case 'release': {
       const { delaySeconds, countAttempt } = act;
@@ -275,17 +232,7 @@ function writeOf(
   }
 }
 
-/** Events tell under which fence they were written. */
-function eventOf(state: TaskState, fence?: number): string {
-  return JSON.stringify({ statusUpdate: { status: { state } }, ...(fence !== undefined && { fence }) });
-}
-
-function errorMessage(messageId: string): string {
-  return JSON.stringify({ messageId, role: 'ROLE_USER', parts: [] });
-}
-
-function configOf(events: WebhookRow['events']): WebhookRow {
-  const id = randomUUID();
-  const secrets = { token: null, authScheme: null, authCredentials: null, signingSecret: null };
-  return { id, url: 'http://localhost/', ...secrets, events, ordered: true, protocolVersion: '1.0' };
+/** The payload of an event, with the fence under which it was written. */
+function fencedPayload(state: TaskState, fence: number): string {
+  return JSON.stringify({ statusUpdate: { status: { state } }, fence });
 }

@@ -1,0 +1,18 @@
+/** Plans of `explain (format json)`. */
+
+export interface Plan {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Index Name'?: string | undefined;
+  Alias?: string;
+  Plans?: Plan[];
+}
+
+/** The nodes that read a table, each with its index. */
+export function findReads(plan: Plan, table: string): Plan[] {
+  const below = (plan.Plans ?? []).flatMap((child) => findReads(child, table));
+  if (plan['Relation Name'] !== table || plan['Node Type'] === 'ModifyTable') return below;
+  // The index of a bitmap heap scan is in the node below it.
+  const [index] = plan['Node Type'] === 'Bitmap Heap Scan' ? (plan.Plans ?? []) : [plan];
+  return [{ ...plan, 'Index Name': index?.['Index Name'] }, ...below];
+}
