@@ -1,136 +1,104 @@
-/** Reading for clients that poll: what is held is given again while the task is as it was, and to nobody else. */
+/** Reads for clients that poll: a cached task is returned while the task is unchanged, and only to its owner. */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { before, test } from 'node:test';
-import type { Pool } from 'pg';
+import { before, describe, test } from 'node:test';
+import type { Db } from '#shared/db/client/pool.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
-import { createClaim } from '#shared/db/turns/claim.ts';
-import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
 import { createTurnWriter, type TurnWrite } from '#shared/db/turns/write.ts';
 import { addUsage, noUsage } from '#shared/domain/usage.ts';
-import { caller, newTask } from '../../support/database/new-task.ts';
-import { beforeStop, testDatabase, type TestDatabase } from '../../support/database/postgres.ts';
+import {
+  caller,
+  claimTask,
+  newCancel,
+  newFollowUp,
+  newMessage,
+  newTask,
+  newTurnEnd,
+} from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
-const errorMessage = (text: string) =>
-  JSON.stringify({ messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] });
 
-let database: TestDatabase;
-let db: Db;
-let pool: Pool;
-before(async () => {
-  database = await testDatabase();
-  ({ db, pool } = openDatabase({
-    url: database.url,
-    poolSize: 8,
-    applicationName: 'test',
-    onError: () => undefined,
-  }));
-});
-beforeStop(async () => {
-  await pool.end();
-  await database.close();
-});
+describe('cached reader', () => {
+  let db: Db;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+  });
 
-test('a task is read as it is after whatever happens to it, and held in between', async () => {
-  const read = createCachedReader(db);
-  const task = newTask();
-  await createAccept(db, options)(task);
-  const { taskId } = task;
-  const statusAt = new Date().toISOString();
-  const write = createTurnWriter(db, options);
-  const followUp = {
-    taskId,
-    requestHash: 'r',
-    message: errorMessage('more'),
-    acceptedOutputModes: null,
-    workingEvent: '{}',
-    statusAt,
-  };
-  const chunk = (append: boolean, content: string) =>
-    JSON.stringify({
-      artifactUpdate: {
-        taskId,
-        contextId: 'c',
-        append,
-        artifact: { artifactId: 'a', parts: [{ text: content }] },
-      },
+  async function acceptTask(more: Parameters<typeof newTask>[0] = {}) {
+    const task = newTask(more);
+    await createAccept(db, options)(task);
+    return task;
+  }
+
+  test('returns every change, and the cached task in between', async () => {
+    const read = createCachedReader(db);
+    const { taskId, contextId } = await acceptTask();
+    const writeTurn = createTurnWriter(db, options);
+    let lease: TurnWrite['lease'];
+    const write = (turnWrite: Omit<TurnWrite, 'lease'>) => writeTurn({ lease, ...turnWrite });
+    const writeChunk = (append: boolean, text: string) => {
+      const artifact = { artifactId: 'a', parts: [{ text }] };
+      const payload = JSON.stringify({ artifactUpdate: { taskId, contextId, append, artifact } });
+      return write({ events: [{ kind: 'artifact', payload, artifact: { artifactId: 'a' } }] });
+    };
+    const usage = { model: 'm', tokens: noUsage.tokens };
+    const changes: Record<string, () => Promise<unknown>> = {
+      claim: async () => ({ lease } = await claimTask(db, taskId)),
+      'first chunk': () => writeChunk(false, 'one'),
+      'second chunk': () => writeChunk(true, 'two'),
+      progress: () =>
+        write({ events: [{ kind: 'progress', payload: '{}', statusMessage: newMessage('so far') }] }),
+      step: () =>
+        write({
+          steps: [{ name: 's', occurrence: 0, position: 0, inputHash: null, output: '1', usage }],
+          taskUsage: addUsage(noUsage, usage),
+        }),
+      'further message': () => acceptFollowUp(db, options, newFollowUp(taskId)),
+      end: () => write({ finish: newTurnEnd(taskId, 'TASK_STATE_COMPLETED') }),
+      cancel: () => cancelTask(db, options, newCancel(taskId)),
+    };
+    let previous = await read(caller, taskId);
+    for (const [name, change] of Object.entries(changes)) {
+      await change();
+      const now = await read(caller, taskId);
+      assert.notDeepEqual(now?.task, previous?.task, name);
+      assert.deepEqual(now, await readTaskSnapshot(db, caller, taskId));
+      assert.equal(await read(caller, taskId), now, `${name}: cached`);
+      assert.notEqual(await read(caller, taskId, { historyLength: 0 }), now, `${name}: other options`);
+      previous = now;
+    }
+  });
+
+  for (const [kind, other] of [
+    ['owner', { ...caller, owner: 'bob' }],
+    ['tenant', { ...caller, tenant: 'blue' }],
+  ] as const) {
+    test(`returns no cached task to another ${kind}`, async () => {
+      const read = createCachedReader(db);
+      const { taskId } = await acceptTask();
+      assert.ok(await read(caller, taskId));
+      assert.equal(await read(other, taskId), undefined);
     });
-  const usage = { model: 'm', tokens: noUsage.tokens };
-  const turn = async (more: Omit<TurnWrite, 'lease'>) => void (await write({ lease: await lease, ...more }));
-  let lease: Promise<TurnWrite['lease']>;
-  const changes: (() => Promise<unknown>)[] = [
-    () => {
-      const claim = createClaim(db, { worker: 'w', leaseSeconds: 30, wakeupGraceSeconds: 10 });
-      lease = claim(taskId).then((claimed) => {
-        if (claimed.kind !== 'claimed') assert.fail(claimed.kind);
-        return claimed.lease;
-      });
-      return lease;
-    },
-    () =>
-      turn({ events: [{ kind: 'artifact', payload: chunk(false, 'one'), artifact: { artifactId: 'a' } }] }),
-    () =>
-      turn({ events: [{ kind: 'artifact', payload: chunk(true, 'two'), artifact: { artifactId: 'a' } }] }),
-    () => turn({ events: [{ kind: 'progress', payload: '{}', statusMessage: errorMessage('so far') }] }),
-    () =>
-      turn({
-        steps: [{ name: 's', occurrence: 0, position: 0, inputHash: null, output: '1', usage }],
-        taskUsage: addUsage(noUsage, usage),
-      }),
-    () =>
-      acceptFollowUp(db, options, {
-        ...followUp,
-        ...caller,
-        messageId: randomUUID(),
-        shown: true,
-        traceparent: null,
-      }),
-    () =>
-      turn({
-        finish: {
-          kind: 'end',
-          state: 'TASK_STATE_COMPLETED',
-          payload: '{}',
-          payloadIfContinued: '{}',
-          statusAt,
-          message: null,
-          direct: false,
-          error: null,
-        },
-      }),
-    () => cancelTask(db, options, { taskId, event: '{}', statusAt }),
-  ];
-  let before = await read(caller, taskId);
-  for (const change of changes) {
-    await change();
-    const now = await read(caller, taskId);
-    assert.notDeepEqual(now?.task, before?.task, String(change));
-    assert.deepEqual(now, await readTaskSnapshot(db, caller, taskId));
-    assert.equal(await read(caller, taskId), now, 'held');
-    assert.notEqual(await read(caller, taskId, { historyLength: 0 }), now, 'another view of it');
-    before = now;
   }
-  for (const other of [
-    { ...caller, owner: 'bob' },
-    { ...caller, tenant: 'blue' },
-  ]) {
-    assert.equal(await read(other, taskId), undefined);
-  }
-  await pool.query('delete from gates');
-  assert.equal(await read(caller, taskId), undefined, 'removed');
-});
 
-test('a large task is not held', async () => {
-  const read = createCachedReader(db);
-  const task = newTask({ message: errorMessage('x'.repeat(20_000)) });
-  await createAccept(db, options)(task);
-  const first = await read(caller, task.taskId);
-  const second = await read(caller, task.taskId);
-  assert.notEqual(first, second);
-  assert.deepEqual(first, second);
+  test('returns no cached task after it was removed', async () => {
+    const read = createCachedReader(db);
+    const { taskId } = await acceptTask();
+    assert.ok(await read(caller, taskId));
+    await db.deleteFrom('gates').where('task_id', '=', taskId).execute();
+    assert.equal(await read(caller, taskId), undefined);
+  });
+
+  test('does not cache a large task', async () => {
+    const read = createCachedReader(db);
+    const { taskId } = await acceptTask({ message: newMessage('x'.repeat(20_000)) });
+    const first = await read(caller, taskId);
+    const second = await read(caller, taskId);
+    assert.notEqual(first, second);
+    assert.deepEqual(first, second);
+  });
 });

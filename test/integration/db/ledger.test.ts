@@ -1,149 +1,208 @@
-/** The ledger on a real PostgreSQL: every call of a model that is recorded is counted, and once. */
+/** The ledger on a real PostgreSQL: every recorded model call is counted, and counted once. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { createClaim } from '#shared/db/turns/claim.ts';
-import { readLedger, deleteLedgerOfOwner, createSpendReader } from '#shared/db/models/ledger.ts';
+import { before, describe, test } from 'node:test';
+import { usage } from '#services/admin/usage.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import {
+  createSpendReader,
+  deleteLedgerOfOwner,
+  readLedger,
+  type ReadSpentToday,
+} from '#shared/db/models/ledger.ts';
 import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
-import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
-import { usage } from '#services/admin/usage.ts';
-import { caller, claimedTask } from '../../support/database/new-task.ts';
-import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
-import { connect } from '../../support/webhooks/webhooks.ts';
+import { claimedTask, claimTask } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
-const database = await testDatabase();
-const db = connect(database.url);
-beforeStop(() => db.destroy().then(() => database.close()));
-
-const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
-const spentToday = createSpendReader(db);
 const today = new Date().toISOString().slice(0, 10);
-const ever = { since: '2000-01-01', until: '2999-12-31' };
+const always = { since: '2000-01-01', until: '2999-12-31' };
 
-function used(model: string, cost?: number): ModelUsage {
+function newUsage(model: string, cost?: number): ModelUsage {
   const tokens = { prompt: 100, cached: 40, tool: 10, thoughts: 5, output: 20 };
   return { model, tokens, ...(cost !== undefined && { cost }) };
 }
+/** Cached tokens are part of the prompt. */
+const tokensOfOneCall = 135;
 
-function step(occurrence: number, usage?: ModelUsage): NewStep {
+function newStep(occurrence: number, usage?: ModelUsage): NewStep {
   const place = { name: 'model', occurrence, position: occurrence, inputHash: null };
   return { ...place, output: '1', ...(usage && { usage }) };
 }
 
-test('a step is counted when it is first recorded: repeats, zombies and steps without a model add nothing', async () => {
-  const { lease } = await claimedTask(db, { owner: 'once' });
-  const usage = used('gemini-a', 0.5);
-  const taskUsage = addUsage(noUsage, usage);
-  await write({ lease, steps: [step(0, usage)], taskUsage });
-  await write({ lease, steps: [step(0, usage)], taskUsage });
-  await write({ lease, steps: [step(1)] });
-  const zombie = { ...lease, fence: lease.fence - 1 };
-  await assert.rejects(write({ lease: zombie, steps: [step(2, usage)], taskUsage: noUsage }), LeaseLostError);
-  assert.deepEqual(await readLedger(db, ['owner', 'day', 'model'], { ...ever, owner: 'once' }), [
-    {
-      tenant: '',
-      owner: 'once',
-      day: today,
-      model: 'gemini-a',
-      calls: 1,
-      promptTokens: 100,
-      cachedTokens: 40,
-      toolTokens: 10,
-      thoughtTokens: 5,
-      outputTokens: 20,
-      cost: 0.5,
-      unpriced: 0,
-    },
-  ]);
-  // The cached ones are among those of the prompt.
-  assert.deepEqual(await spentToday({ tenant: '', owner: 'once' }), { tokens: 135, cost: 0.5 });
-  const read = await readTaskSnapshot(db, { tenant: '', owner: 'once' }, lease.taskId);
-  assert.deepEqual(read?.task.metadata, {
-    [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
+describe('ledger', () => {
+  let db: Db;
+  let write: WriteTurn;
+  let readSpent: ReadSpentToday;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+    write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
+    readSpent = createSpendReader(db);
   });
-  await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
-  const again = await createClaim(db, { worker: 'w2', leaseSeconds: 30, wakeupGraceSeconds: 10 })(
-    lease.taskId,
-  );
-  if (again.kind !== 'claimed') assert.fail(again.kind);
-  assert.deepEqual(again.stored.usage, taskUsage);
+
+  test('counts a step once, when it is first recorded', async () => {
+    const caller = { tenant: '', owner: 'once' };
+    const { lease } = await claimedTask(db, caller);
+    const usage = newUsage('gemini-a', 0.5);
+    const taskUsage = addUsage(noUsage, usage);
+    await write({ lease, steps: [newStep(0, usage)], taskUsage });
+    await write({ lease, steps: [newStep(0, usage)], taskUsage });
+    await write({ lease, steps: [newStep(1)] });
+    const expired = { ...lease, fence: lease.fence - 1 };
+    await assert.rejects(
+      write({ lease: expired, steps: [newStep(2, usage)], taskUsage: noUsage }),
+      LeaseLostError,
+    );
+    assert.deepEqual(await readLedger(db, ['owner', 'day', 'model'], { ...always, ...caller }), [
+      {
+        ...caller,
+        day: today,
+        model: 'gemini-a',
+        calls: 1,
+        promptTokens: 100,
+        cachedTokens: 40,
+        toolTokens: 10,
+        thoughtTokens: 5,
+        outputTokens: 20,
+        cost: 0.5,
+        unpriced: 0,
+      },
+    ]);
+    assert.deepEqual(await readSpent(caller), { tokens: tokensOfOneCall, cost: 0.5 });
+  });
+
+  test('gives the usage of a task to its readers and to the next claim', async () => {
+    const caller = { tenant: '', owner: 'reader' };
+    const { lease } = await claimedTask(db, caller);
+    const usage = newUsage('gemini-a', 0.5);
+    const taskUsage = addUsage(noUsage, usage);
+    await write({ lease, steps: [newStep(0, usage)], taskUsage });
+    const snapshot = await readTaskSnapshot(db, caller, lease.taskId);
+    assert.deepEqual(snapshot?.task.metadata, {
+      [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
+    });
+    await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
+    assert.deepEqual((await claimTask(db, lease.taskId)).stored.usage, taskUsage);
+  });
+
+  test('adds up sets of two workers that touch the same rows', async () => {
+    const owners = ['p', 'q', 'r', 's'];
+    const tasks = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => claimedTask(db, { owner: owners[index % 4] ?? '' })),
+    );
+    const writers = [write, createTurnWriter(db, { wakeupGraceSeconds: 10 })];
+    await Promise.all(
+      tasks.flatMap(({ lease }, index) => {
+        const writeTurn = writers[index % 2] ?? write;
+        return [0, 1, 2, 3, 4].map((occurrence) =>
+          writeTurn({
+            lease,
+            steps: [newStep(occurrence, newUsage(occurrence % 2 === 0 ? 'gemini-a' : 'gemini-b', 1))],
+          }),
+        );
+      }),
+    );
+    const lines = await readLedger(db, ['owner', 'model'], always);
+    for (const owner of owners) {
+      const countCalls = (model: string) =>
+        lines.find((line) => line.owner === owner && line.model === model)?.calls;
+      assert.deepEqual([countCalls('gemini-a'), countCalls('gemini-b')], [30, 20]);
+    }
+    assert.deepEqual(
+      await Promise.all(owners.map((owner) => readSpent({ tenant: '', owner }))),
+      owners.map(() => ({ tokens: 50 * tokensOfOneCall, cost: 50 })),
+    );
+  });
+
+  test('separates days', async () => {
+    const caller = { tenant: 'days', owner: 'ada' };
+    const { lease } = await claimedTask(db, caller);
+    await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
+    await db.updateTable('ledger').set({ day: '2026-01-31' }).where('tenant', '=', caller.tenant).execute();
+    await write({ lease, steps: [newStep(1, newUsage('gemini-a'))] });
+    const readDays = async (since: string, until: string) =>
+      (await readLedger(db, ['day'], { since, until, tenant: caller.tenant })).map(({ day, calls }) => [
+        day,
+        calls,
+      ]);
+    assert.deepEqual(await readDays('2026-01-01', '2026-01-31'), [['2026-01-31', 1]]);
+    assert.deepEqual(await readDays('2026-02-01', today), [[today, 1]]);
+    assert.deepEqual(await readSpent(caller), { tokens: tokensOfOneCall, cost: 0 });
+  });
+
+  test('counts calls without a price', async () => {
+    const { lease } = await claimedTask(db, { tenant: 'unpriced' });
+    await write({
+      lease,
+      steps: [newStep(0, newUsage('gemini-a')), newStep(1, newUsage('gemini-a', 1))],
+    });
+    const [line] = await readLedger(db, ['model'], { ...always, tenant: 'unpriced' });
+    assert.deepEqual([line?.calls, line?.unpriced, line?.cost], [2, 1, 1]);
+  });
+
+  test('separates owners of the same name in different tenants', async () => {
+    const { lease } = await claimedTask(db, { tenant: 'one', owner: 'same' });
+    await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
+    assert.deepEqual(await readSpent({ tenant: 'two', owner: 'same' }), { tokens: 0, cost: 0 });
+  });
+
+  test('forgets an owner', async () => {
+    const caller = { tenant: 'forgotten', owner: 'ada' };
+    const { lease } = await claimedTask(db, caller);
+    await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
+    await deleteLedgerOfOwner(db, caller);
+    assert.deepEqual(await readLedger(db, ['owner'], { ...always, tenant: caller.tenant }), []);
+  });
 });
 
-test('two workers and many owners at once: sets that touch the same rows add up and wait for none', async () => {
-  const owners = ['p', 'q', 'r', 's'];
-  const tasks = await Promise.all(
-    Array.from({ length: 40 }, (_, index) => claimedTask(db, { owner: owners[index % 4] ?? '' })),
-  );
-  const other = createTurnWriter(db, { wakeupGraceSeconds: 10 });
-  await Promise.all(
-    tasks.flatMap(({ lease }, index) => {
-      const writeOne = index % 2 === 0 ? write : other;
-      return [0, 1, 2, 3, 4].map((occurrence) =>
-        writeOne({
-          lease,
-          steps: [step(occurrence, used(occurrence % 2 === 0 ? 'gemini-a' : 'gemini-b', 1))],
-        }),
-      );
-    }),
-  );
-  const lines = await readLedger(db, ['owner', 'model'], ever);
-  for (const owner of owners) {
-    const calls = (model: string) => lines.find((one) => one.owner === owner && one.model === model)?.calls;
-    assert.deepEqual([calls('gemini-a'), calls('gemini-b')], [30, 20]);
-  }
-  assert.deepEqual(await Promise.all(owners.map((owner) => spentToday({ tenant: '', owner }))), [
-    { tokens: 50 * 135, cost: 50 },
-    { tokens: 50 * 135, cost: 50 },
-    { tokens: 50 * 135, cost: 50 },
-    { tokens: 50 * 135, cost: 50 },
-  ]);
-});
+describe('admin usage', () => {
+  let db: Db;
+  before(async () => {
+    ({ db } = await connectToTestDatabase());
+    const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
+    const { lease } = await claimedTask(db, { tenant: 't', owner: 'shown' });
+    await write({ lease, steps: [newStep(0, newUsage('gemini-a', 0.25)), newStep(1, newUsage('gemini-b'))] });
+  });
 
-test('by day; without a price; of a tenant; and forgotten with its owner', async () => {
-  const { lease } = await claimedTask(db, { tenant: 't', owner: 'ada' });
-  await write({ lease, steps: [step(0, used('gemini-a'))] });
-  await db.updateTable('ledger').set({ day: '2026-01-31' }).where('tenant', '=', 't').execute();
-  await write({ lease, steps: [step(1, used('gemini-a'))] });
-  const days = async (since: string, until: string) =>
-    (await readLedger(db, ['day'], { since, until, tenant: 't' })).map(({ day, calls }) => [day, calls]);
-  assert.deepEqual(await days('2026-01-01', '2026-01-31'), [['2026-01-31', 1]]);
-  assert.deepEqual(await days('2026-02-01', today), [[today, 1]]);
-  assert.deepEqual(await spentToday({ tenant: 't', owner: 'ada' }), { tokens: 135, cost: 0 });
-  assert.equal((await readLedger(db, ['model'], { ...ever, tenant: 't' }))[0]?.unpriced, 2);
-  assert.deepEqual(await spentToday(caller), { tokens: 0, cost: 0 }, 'the same name in another tenant');
-  await deleteLedgerOfOwner(db, { tenant: 't', owner: 'ada' });
-  assert.deepEqual(await readLedger(db, ['owner'], { ...ever, tenant: 't' }), []);
-});
-
-test('admin usage: a table with its sum, JSON, and a word on wrong arguments', async () => {
-  const { lease } = await claimedTask(db, { tenant: 't', owner: 'shown' });
-  await write({ lease, steps: [step(0, used('gemini-a', 0.25)), step(1, used('gemini-b'))] });
-  const run = async (...args: string[]) => {
+  async function run(...args: string[]): Promise<string[]> {
     const lines: string[] = [];
     await usage.run({ db, env: {}, args: [...args, '--owner', 'shown'], print: (line) => lines.push(line) });
     return lines;
-  };
-  assert.deepEqual(await run('--by', 'owner,model'), [
-    'owner    model     calls  prompt  cached  tool  thoughts  output    cost',
-    't/shown  gemini-a      1     100      40    10         5      20  0.2500',
-    't/shown  gemini-b      1     100      40    10         5      20  0.0000',
-    '                       2     200      80    20        10      40  0.2500',
-    '\n1 calls of models without a price are not in the cost',
-  ]);
-  const [json = ''] = await run('--json', '--by', 'day');
-  assert.deepEqual(
-    (JSON.parse(json) as { day: string; calls: number }[]).map(({ day, calls }) => [day, calls]),
-    [[today, 2]],
-  );
-  assert.deepEqual(await run('--until', '2026-01-01', '--since', '2025-12-01', '--json'), ['[]']);
-  for (const bad of [
+  }
+
+  test('prints a table with its sum', async () => {
+    assert.deepEqual(await run('--by', 'owner,model'), [
+      'owner    model     calls  prompt  cached  tool  thoughts  output    cost',
+      't/shown  gemini-a      1     100      40    10         5      20  0.2500',
+      't/shown  gemini-b      1     100      40    10         5      20  0.0000',
+      '                       2     200      80    20        10      40  0.2500',
+      '\n1 calls of models without a price are not in the cost',
+    ]);
+  });
+
+  test('prints JSON', async () => {
+    const [json = ''] = await run('--json', '--by', 'day');
+    const lines = JSON.parse(json) as { day: string; calls: number }[];
+    assert.deepEqual(
+      lines.map(({ day, calls }) => [day, calls]),
+      [[today, 2]],
+    );
+  });
+
+  test('prints an empty list for days without calls', async () => {
+    assert.deepEqual(await run('--until', '2026-01-01', '--since', '2025-12-01', '--json'), ['[]']);
+  });
+
+  for (const args of [
     ['--by', 'task'],
     ['--by', 'day,day'],
     ['--since', '2026-02-30'],
     ['--since', '2026-11-02', '--until', '2026-11-01'],
     ['x'],
   ]) {
-    await assert.rejects(run(...bad), /usage takes --since and --until/);
+    test(`rejects ${args.join(' ')}`, async () => {
+      await assert.rejects(run(...args), /usage takes --since and --until/);
+    });
   }
 });

@@ -1,6 +1,6 @@
-/** Lists of tasks: the right ones in the right order by every filter, and pages that cost the same among very many. */
+/** Lists of tasks: every filter returns its tasks in order, and a page costs the same among very many tasks. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { listTasks, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
@@ -8,14 +8,14 @@ import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
-import { beforeStop, testDatabase, type TestDatabase } from '../../support/database/postgres.ts';
+import { caller } from '../../support/database/new-task.ts';
+import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
 
 const count = 20_000;
-/** Tasks of an owner who has few beside the others. */
+/** Tasks of an owner who has few. */
 const fewCount = 200;
 const minute = 60_000;
 const now = Date.UTC(2030, 0, 1);
-const caller = { tenant: '', owner: 'alice' };
 
 interface Seeded {
   id: string;
@@ -25,7 +25,7 @@ interface Seeded {
   hidden: boolean;
 }
 
-/** Mostly completed, half of them in one context, several with one time, and many hidden by a direct answer. */
+/** Mostly completed; half of them in one context, three at each time, and many hidden by a direct answer. */
 const tasks: readonly Seeded[] = Array.from({ length: count }, (_, index) => ({
   id: uuidv7(),
   contextId: index % 2 === 0 ? 'one' : `context-${index % 700}`,
@@ -37,42 +37,41 @@ const tasks: readonly Seeded[] = Array.from({ length: count }, (_, index) => ({
   hidden: index > 50 && index % 20 !== 1,
 }));
 
-let database: TestDatabase;
 let pool: Pool;
 let db: Kysely<Database>;
 const queries: CompiledQuery[] = [];
 
 before(async () => {
-  database = await testDatabase();
+  const database = await testDatabase();
   pool = new Pool({ connectionString: database.url, max: 2 });
   db = new Kysely({
     dialect: new PostgresDialect({ pool }),
     log: ({ query }) => void queries.push(query),
   });
   const column = <K extends keyof Seeded>(name: K) => tasks.map((task) => task[name]);
-  const few = (one: unknown[]) => one.slice(0, fewCount);
-  for (const owner of ['alice', 'bob', 'carol']) {
-    const of = owner === 'carol' ? few : (all: unknown[]) => all;
-    const ids = owner === 'alice' ? column('id') : tasks.map(() => uuidv7());
+  for (const owner of [caller.owner, 'bob', 'carol']) {
+    const limit = owner === 'carol' ? fewCount : count;
+    const ids = owner === caller.owner ? column('id') : tasks.map(() => uuidv7());
+    const values = [ids, column('contextId'), column('state'), column('statusAt'), column('hidden')];
     await pool.query(
-      `with made as (
+      `with task as (
          insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown, direct)
          select id, '', $1, context_id, 'none', state, to_timestamp(at / 1000.0), not hidden, hidden
          from unnest($2::uuid[], $3::text[], $4::text[], $5::float8[], $6::boolean[])
-           as one (id, context_id, state, at, hidden)
-         -- As tasks whose states have changed stand: those that follow one another in a list are far from one another.
+           as seeded (id, context_id, state, at, hidden)
+         -- Like tasks whose states have changed: neighbours in a list are far apart in the table.
          order by md5(id::text)
          returning id
        )
-       insert into gates (task_id, last_event, wakeup_at) select id, 1, now() from made`,
-      [owner, ...[ids, column('contextId'), column('state'), column('statusAt'), column('hidden')].map(of)],
+       insert into gates (task_id, last_event, wakeup_at) select id, 1, now() from task`,
+      [owner, ...values.map((value) => value.slice(0, limit))],
     );
   }
   await pool.query('analyze tasks, gates');
-});
-beforeStop(async () => {
-  await db.destroy();
-  await database.close();
+  beforeStop(async () => {
+    await db.destroy();
+    await database.close();
+  });
 });
 
 const filters: ListFilter[] = [
@@ -94,7 +93,7 @@ const visible = tasks
   .filter(({ hidden }) => !hidden)
   .toSorted((a, b) => b.statusAt - a.statusAt || (a.id < b.id ? 1 : -1));
 
-/** What the list is by its definition. */
+/** The ids that a filter should return. */
 function expected({ state, contextId, statusSince }: ListFilter): string[] {
   return visible
     .filter((task) => state === undefined || task.state === state)
@@ -103,14 +102,14 @@ function expected({ state, contextId, statusSince }: ListFilter): string[] {
     .map(({ id }) => id);
 }
 
-const read = (filter: ListFilter, size: number, from?: ListCursor, whose = caller) =>
-  listTasks(db, whose, filter, { size, after: from }, { historyLength: 0, includeArtifacts: false });
+const read = (filter: ListFilter, size: number, from?: ListCursor, owner = caller) =>
+  listTasks(db, owner, filter, { size, after: from }, { historyLength: 0, includeArtifacts: false });
 
-/** How many blocks each of the statements since `queries` was emptied reads, but for those that explain others. */
-async function blocksRead(): Promise<{ sql: string; blocks: number }[]> {
-  const asked = queries.filter((query) => !query.sql.startsWith('\n    explain'));
+/** The blocks that each statement since `queries` was emptied reads, except statements that explain others. */
+async function countBlocks(): Promise<{ sql: string; blocks: number }[]> {
+  const statements = queries.filter((query) => !query.sql.startsWith('\n    explain'));
   return Promise.all(
-    asked.map(async ({ sql, parameters }) => {
+    statements.map(async ({ sql, parameters }) => {
       const { rows } = await pool.query(`explain (analyze, buffers, format json) ${sql}`, [...parameters]);
       const { 'Shared Hit Blocks': hit, 'Shared Read Blocks': read } = rows[0]['QUERY PLAN'][0].Plan;
       return { sql, blocks: hit + read };
@@ -118,49 +117,57 @@ async function blocksRead(): Promise<{ sql: string; blocks: number }[]> {
   );
 }
 
-// [CORE-LIST-002] [CORE-LIST-003]
-test('pages of every filter are the list that it describes, without a gap or a repeat', async () => {
-  for (const filter of filters) {
-    const all = expected(filter);
-    const seen: string[] = [];
-    let from: ListCursor | undefined;
-    do {
-      const page = await read(filter, 97, from);
-      seen.push(...page.tasks.map(({ task }) => task.id));
-      if (all.length <= 1000) assert.equal(page.total, all.length);
-      else assert.ok(page.total > 1000);
-      from = page.next;
-    } while (from !== undefined && seen.length < 300);
-    assert.deepEqual(seen, from === undefined ? all : all.slice(0, seen.length), JSON.stringify(filter));
-  }
-});
-
-test('no page reads more than its own tasks and the beginnings of the eight states', async () => {
-  for (const filter of filters) {
-    queries.length = 0;
-    const first = await read(filter, 50);
-    const [last] = expected(filter).slice(-30);
-    const end = tasks.find(({ id }) => id === last);
-    if (first.next !== undefined && end !== undefined) {
-      await read(filter, 50, { ...first.next, statusAt: new Date(end.statusAt).toISOString(), id: end.id });
+describe('list of tasks', () => {
+  // [CORE-LIST-002] [CORE-LIST-003]
+  test('pages through every filter without gaps or repeats', async () => {
+    for (const filter of filters) {
+      const all = expected(filter);
+      const seen: string[] = [];
+      let from: ListCursor | undefined;
+      do {
+        const page = await read(filter, 97, from);
+        seen.push(...page.tasks.map(({ task }) => task.id));
+        if (all.length <= 1000) assert.equal(page.total, all.length);
+        else assert.ok(page.total > 1000);
+        from = page.next;
+      } while (from !== undefined && seen.length < 300);
+      assert.deepEqual(seen, from === undefined ? all : all.slice(0, seen.length), JSON.stringify(filter));
     }
-    // A task is read by its place in an index, by its id, and with its gate; a bad plan reads twenty thousand.
-    for (const { sql, blocks } of await blocksRead())
-      assert.ok(blocks < 2_000, `${blocks} blocks for ${JSON.stringify(filter)}: ${sql}`);
-  }
+  });
+
+  test('reads only the tasks of a page and the first ones of each state', async () => {
+    for (const filter of filters) {
+      queries.length = 0;
+      const first = await read(filter, 50);
+      const [last] = expected(filter).slice(-30);
+      const end = tasks.find(({ id }) => id === last);
+      if (first.next !== undefined && end !== undefined) {
+        await read(filter, 50, { ...first.next, statusAt: new Date(end.statusAt).toISOString(), id: end.id });
+      }
+      // A task is read by its place in an index, by its id, and with its gate. A bad plan reads twenty thousand blocks.
+      for (const { sql, blocks } of await countBlocks()) {
+        assert.ok(blocks < 2_000, `${blocks} blocks for ${JSON.stringify(filter)}: ${sql}`);
+      }
+    }
+  });
+
+  test('reads nothing of owners with many tasks for an owner with few', async () => {
+    queries.length = 0;
+    const { tasks, total } = await read({}, 50, undefined, { tenant: '', owner: 'carol' });
+    assert.ok(tasks.length === 50 && total > 50 && total <= fewCount);
+    for (const { sql, blocks } of await countBlocks()) {
+      assert.ok(blocks < 6 * fewCount, `${blocks} blocks: ${sql}`);
+    }
+  });
 });
 
-test('the list of an owner who has few reads nothing of those who have many', async () => {
-  queries.length = 0;
-  const { tasks, total } = await read({}, 50, undefined, { tenant: '', owner: 'carol' });
-  assert.ok(tasks.length === 50 && total > 50 && total <= fewCount);
-  for (const { sql, blocks } of await blocksRead())
-    assert.ok(blocks < 6 * fewCount, `${blocks} blocks: ${sql}`);
-});
-
-test('the removal of what an owner has finds tasks of every state, and hidden ones, of that owner alone', async () => {
-  const removed = await deleteTasksOfOwner(db, { tenant: '', owner: 'bob' }, 2 * count);
-  assert.equal(removed, count);
-  const { rows } = await pool.query('select count(*)::int as left from tasks where owner = $1', ['alice']);
-  assert.equal(rows[0]?.left, count);
+describe('removal of an owner', () => {
+  test('removes tasks of every state and hidden ones, and none of others', async () => {
+    const removed = await deleteTasksOfOwner(db, { tenant: '', owner: 'bob' }, 2 * count);
+    assert.equal(removed, count);
+    const { rows } = await pool.query('select count(*)::int as remaining from tasks where owner = $1', [
+      caller.owner,
+    ]);
+    assert.equal(rows[0]?.remaining, count);
+  });
 });
