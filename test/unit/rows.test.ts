@@ -26,7 +26,7 @@ const compile = (source: readonly { id: string; title?: string; size: number }[]
     size: int((row) => row.size),
   })}`.compile(db);
 
-test('rows has a typed array for each column', () => {
+test('passes a typed array for each column', () => {
   const compiled = compile([
     { id: 'a', title: 'A', size: 1 },
     { id: 'b', size: 2 },
@@ -42,6 +42,6 @@ test('rows has a typed array for each column', () => {
   ]);
 });
 
-test('rows has the same text for sets of every size', () => {
+test('has the same text for sets of every size', () => {
   assert.equal(compile([]).sql, compile([{ id: 'a', size: 1 }]).sql);
 });

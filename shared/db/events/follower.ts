@@ -2,7 +2,7 @@
  * Follows the events of many tasks with one query for all of them, so that a thousand open streams cost the database no more
  * than one (invariant 5: all see the same events in the same order).
  *
- * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case; it stops while there are no
+ * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case. It runs only while there are
  * subscriptions. A subscription yields numbers without gaps: events that it missed, because it started late or read slowly,
  * it reads from the table. It buffers at most `maxBuffered` events.
  *

@@ -95,7 +95,7 @@ export async function readStatusAsOf(db: Db, taskId: string, seq: number): Promi
  * Returns a task as of an event.
  *
  * @param maxArtifactBytes artifacts whose JSON is larger in total are not read
- * @returns undefined if there is no such event
+ * @returns undefined if the event does not exist
  */
 export async function readTaskAsOf(
   db: Db,

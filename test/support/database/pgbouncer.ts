@@ -1,6 +1,6 @@
 /**
- * A pgbouncer in transaction mode before the test server, for `TEST_PGBOUNCER=1`: what is correct must not need a
- * session. Debian's package has it (`apt-get install pgbouncer`).
+ * A pgbouncer in transaction mode in front of the test server, for `TEST_PGBOUNCER=1`: correctness must not depend on a
+ * session. It comes from Debian's package (`apt-get install pgbouncer`).
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,13 +14,15 @@ export interface PgBouncer {
   stop(): Promise<void>;
 }
 
-const places = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
+const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
 
-/** @param dir where its configuration goes; PostgreSQL's user can enter it */
+/** @param dir the directory of its configuration, which PostgreSQL's user can enter */
 export async function startPgBouncer(serverUrl: string, dir: string): Promise<PgBouncer> {
-  const program = places.map((place) => path.join(place, 'pgbouncer')).find((file) => existsSync(file));
+  const program = directories
+    .map((directory) => path.join(directory, 'pgbouncer'))
+    .find((file) => existsSync(file));
   if (program === undefined) {
-    throw new Error('TEST_PGBOUNCER is set, and there is no pgbouncer: apt-get install pgbouncer');
+    throw new Error('TEST_PGBOUNCER is set but pgbouncer is not installed: apt-get install pgbouncer');
   }
   const { hostname, port: serverPort, username, password } = new URL(serverUrl);
   const port = await freePort();
@@ -37,7 +39,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 10
 max_client_conn = 2000
-; A query waits for a connection no longer than it would without a pooler.
+; The time that a query waits for a connection without a pooler.
 query_wait_timeout = 5
 server_login_retry = 1
 `,
@@ -45,13 +47,13 @@ server_login_retry = 1
   );
   const bouncer = runGuarded(program, [file], { user: databaseUser(dir), stopSeconds: 1 });
   bouncer.stdout.resume();
-  const said: string[] = [];
+  const lines: string[] = [];
   await new Promise<void>((resolve, reject) => {
     createInterface({ input: bouncer.stderr }).on('line', (line) => {
-      if (said.length < 20) said.push(line);
+      if (lines.length < 20) lines.push(line);
       if (line.includes('process up')) resolve();
     });
-    bouncer.exited.then(() => reject(new Error(`pgbouncer did not start: ${said.join('\n')}`)), reject);
+    bouncer.exited.then(() => reject(new Error(`pgbouncer did not start: ${lines.join('\n')}`)), reject);
   });
   return {
     port,

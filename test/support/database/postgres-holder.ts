@@ -1,4 +1,4 @@
-/** Starts an embedded PostgreSQL on the directory given, says where, and holds it until SIGTERM. */
+/** Starts an embedded PostgreSQL in the given directory, prints its address, and stops it on SIGTERM. */
 import { startPostgres } from '#services/local/postgres/postgres.ts';
 
 const [dataDir] = process.argv.slice(2);

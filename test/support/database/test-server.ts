@@ -7,22 +7,22 @@ import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { startPgBouncer } from './pgbouncer.ts';
 import { isAlive } from '../processes/processes.ts';
 
-/** Names the address of the server of a run. */
+/** The environment variable with the address of the run's server. */
 export const serverVariable = 'LONGHAUL_TEST_POSTGRES';
-/** Names the port at which tests connect to it. */
+/** The environment variable with the port that tests connect to. */
 export const portVariable = 'LONGHAUL_TEST_POSTGRES_PORT';
 
 export interface TestServer {
-  /** The address of the template: a database on which all migrations are applied. */
+  /** The address of the template database, on which all migrations are applied. */
   readonly templateUrl: string;
-  /** Where tests connect: the port of the server, or of the pgbouncer before it. */
+  /** The port that tests connect to: the server's, or that of the pgbouncer in front of it. */
   readonly port: number;
   stop(): Promise<void>;
 }
 
-/** Quick rather than durable: its data last as long as the tests. */
+/** Starts a server that is fast rather than durable: its data lasts as long as the tests. */
 export async function startTestServer(): Promise<TestServer> {
-  removeLeftData();
+  removeOldData();
   const dataDir = path.join(os.tmpdir(), `${dataPrefix}${process.pid}`);
   mkdirSync(dataDir, { mode: 0o711 });
   const server = await startPostgres({
@@ -45,8 +45,8 @@ export async function startTestServer(): Promise<TestServer> {
 
 const dataPrefix = 'longhaul-test-postgres-';
 
-/** A run that was killed leaves no server, but its files. */
-function removeLeftData(): void {
+/** Removes the files of runs that were killed. */
+function removeOldData(): void {
   for (const name of readdirSync(os.tmpdir())) {
     if (!name.startsWith(dataPrefix) || isAlive(Number(name.slice(dataPrefix.length)))) continue;
     rmSync(path.join(os.tmpdir(), name), { recursive: true, force: true });

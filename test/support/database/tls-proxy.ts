@@ -1,6 +1,6 @@
 /**
- * A door before a PostgreSQL server that lets only encrypted connections in, as AlloyDB does: it answers the protocol's
- * SSLRequest itself, and hands what it decrypts on to the server.
+ * A proxy that requires TLS, in front of a PostgreSQL server, like AlloyDB: it answers the protocol's SSLRequest itself and
+ * forwards the decrypted connection to the server.
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { createSecureContext, TLSSocket } from 'node:tls';
 
 const sslRequestCode = 80_877_103;
 
-/** @returns the URL of the database behind the door */
+/** @returns the URL of the database through the proxy */
 export async function startTlsProxy(
   t: TestContext,
   databaseUrl: string,
@@ -24,12 +24,12 @@ export async function startTlsProxy(
   const server = createServer((socket) => {
     open.add(socket.once('close', () => open.delete(socket)).on('error', () => undefined));
     socket.once('data', (first) => {
-      if (first.readInt32BE(4) !== sslRequestCode) return socket.end(refusal());
+      if (first.readInt32BE(4) !== sslRequestCode) return socket.end(createRefusal());
       socket.write('S');
-      const clear = new TLSSocket(socket, { isServer: true, secureContext });
-      const behind = connect(Number(port), hostname);
-      clear.on('error', () => behind.destroy()).pipe(behind);
-      behind.on('error', () => clear.destroy()).pipe(clear);
+      const decrypted = new TLSSocket(socket, { isServer: true, secureContext });
+      const upstream = connect(Number(port), hostname);
+      decrypted.on('error', () => upstream.destroy()).pipe(upstream);
+      upstream.on('error', () => decrypted.destroy()).pipe(decrypted);
       return undefined;
     });
   });
@@ -43,8 +43,8 @@ export async function startTlsProxy(
   return url.href;
 }
 
-/** An ErrorResponse of the protocol. */
-function refusal(): Buffer {
+/** An ErrorResponse of the PostgreSQL protocol. */
+function createRefusal(): Buffer {
   const fields = Buffer.from('SFATAL\0C28000\0MSSL connection is required\0\0');
   const head = Buffer.alloc(5);
   head.write('E');

@@ -1,4 +1,4 @@
-/** A database's tables as text, in a fixed order: columns, constraints, indexes and storage options. */
+/** Describes the tables of a database in a fixed order: columns, constraints, indexes and storage options. */
 import { Client } from 'pg';
 
 export async function describeSchema(url: string): Promise<string> {

@@ -1,6 +1,6 @@
 /**
- * `npm run check:schema` holds the schema that the migrations make against the checked-in shared/db/schema.sql, so
- * that a change of the schema is seen where it is reviewed; `npm run schema` writes it.
+ * `npm run check:schema` compares the schema that the migrations create with the checked-in schema.sql, so that reviews show
+ * every change of the schema. `npm run schema` writes that file.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ try {
     await writeFile(file, schema);
   } else if ((await readFile(file, 'utf8').catch(() => '')) !== schema) {
     console.error(
-      'shared/db/schema/schema.sql is not what the migrations make: run "npm run schema" and look at the difference',
+      'shared/db/schema/schema.sql differs from the migrations: run "npm run schema" and review the difference',
     );
     process.exitCode = 1;
   }

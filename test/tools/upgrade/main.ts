@@ -1,9 +1,10 @@
 /**
- * `npm run upgrade -- [ref]`: the tests of an earlier release on the schema of this one, since each migration must work with the
- * code before it, which goes on serving while and after it runs. Without a ref, the newest tag of a release before this commit.
+ * `npm run upgrade -- [ref]` runs the tests of an earlier release on the schema of this tree. Each migration must work with
+ * the code before it, which keeps serving while the migration runs and afterwards. Default: the newest release tag before
+ * this commit.
  *
- * The earlier tree is checked out beside this one, with its own dependencies; its tests find a server whose template has
- * the migrations of this tree.
+ * It checks out the earlier tree in a temporary directory, with its own dependencies. That tree's tests use a server whose
+ * template has the migrations of this tree.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { portVariable, serverVariable, startTestServer } from '../../support/database/test-server.ts';
 
-/** What a user notices first: the whole way of a task, conversations, the gate and webhooks. */
+/** The core of the system: tasks from end to end, conversations, the gate and webhooks. */
 const core = [
   'test/scenarios/tasks.test.ts',
   'test/scenarios/conversations.test.ts',
@@ -28,7 +29,7 @@ function newestRelease(): string | undefined {
 
 const ref = process.argv[2] ?? newestRelease();
 if (ref === undefined) {
-  process.stdout.write('There is no release before this commit: nothing to be kept working.\n');
+  process.stdout.write('No release precedes this commit: nothing to check.\n');
   process.exit(0);
 }
 const tree = path.join(mkdtempSync(path.join(os.tmpdir(), 'longhaul-upgrade-')), 'tree');

@@ -1,8 +1,8 @@
 /**
  * The first schema: tasks and everything that belongs to them.
  *
- * There are no foreign keys between the hot tables. Every write goes through the gate of its task, which is the check
- * (invariant 3), and retention removes rows by task id from every table.
+ * Hot tables have no foreign keys. Every write goes through the gate of its task, which is the check (invariant 3), and
+ * retention removes rows by task id from every table.
  *
  * `gates` and `tasks` get no statistics until they have 2,000 rows. A plan made while the server knows that a table has two
  * pages scans it, and prepared plans are kept. For a table without statistics the planner expects ten pages, and uses
@@ -17,7 +17,7 @@ export async function up(db: Kysely<never>): Promise<void> {
 }
 
 const tasks = [
-  // Agent definitions by content. A task names the one it started with, so a deploy changes new tasks only.
+  // Agent definitions by the hash of their content. A task keeps the one it started with: a deploy changes new tasks only.
   `create table agents (
     hash text primary key,
     definition jsonb not null,
@@ -70,9 +70,9 @@ const tasks = [
     traceparent text,
     usage json
   ) with (fillfactor = 80, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000)`,
-  // Lists page by an index whatever they are filtered by; each list is merged from those of the states (tasks/list.ts).
+  // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts).
   `create index tasks_by_owner on tasks (tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
-  // The context comes first: the history of a turn is looked up by it, under a plan made before there are statistics.
+  // The context comes first because turns find their history by it, with a plan made before there are statistics.
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
 
@@ -87,8 +87,8 @@ const tasks = [
     primary key (task_id, turn, role)
   )`,
 
-  // Which message created which task or turn, to detect repeats. The message comes first: tenants and owners are much the
-  // same, and an index compares its columns from the left.
+  // The task or turn that each message created, to detect repeats. The message id comes first in the key because it differs
+  // most: an index compares its columns from the left.
   `create table sends (
     tenant text not null,
     owner text not null,
@@ -101,8 +101,8 @@ const tasks = [
   )`,
   `create index sends_expired on sends (expires_at)`,
 
-  // Large files, stored once for each task by the hash of their content; messages, artifacts and events hold their URL.
-  // Not shared between tasks, so nobody can learn by trying what others have stored.
+  // Large files, stored once for each task by the hash of their content; messages, artifacts and events contain their URL.
+  // Tasks do not share files, so callers cannot find out what others have stored.
   `create table files (
     task_id uuid not null,
     hash text not null,
@@ -112,12 +112,12 @@ const tasks = [
     created_at timestamptz not null default now(),
     primary key (task_id, hash)
   )`,
-  // Images and the like are compressed already.
+  // Most files, such as images, are already compressed.
   `alter table files alter column content set storage external`,
 ];
 
 const events = [
-  // What clients see (invariant 5). Followers read the log of all tasks by tx, and miss no late commit.
+  // The events that clients see (invariant 5). Followers read the log of all tasks by tx, so they miss no late commit.
   `create table events (
     task_id uuid not null,
     seq integer not null,
@@ -131,7 +131,7 @@ const events = [
   )`,
   `create index events_by_tx on events (tx)`,
 
-  // Finished artifacts as they are after event seq, so that reading a task does not fold its chunks again.
+  // Whole artifacts as of event seq, so that reading a task does not fold its chunks again.
   `create table artifacts (
     task_id uuid not null,
     artifact_id text not null,
@@ -143,7 +143,7 @@ const events = [
 ];
 
 const turns = [
-  // The record of a turn (invariant 7). output is null while a step with side effects is in progress.
+  // The record of a turn (invariant 7). finished_at and output are null while a step with side effects is in progress.
   `create table steps (
     task_id uuid not null,
     turn integer not null,
@@ -162,7 +162,7 @@ const turns = [
 
 const outbox = [
   // Wake-ups to publish after their transaction commits (invariant 2). The writer publishes at once; the relay takes rows
-  // whose claim has run out.
+  // whose claim has expired.
   `create table outbox (
     id bigint generated always as identity primary key,
     kind text not null,
@@ -237,8 +237,8 @@ const webhooks = [
 ];
 
 const models = [
-  // A few rows, updated by every step that called a model: half of each page stays free, as for gates. Kept when tasks are
-  // removed. Days are in UTC.
+  // Few rows, updated by every step that calls a model: half of each page stays free, as for gates. Removing tasks keeps
+  // them. Days are in UTC.
   `create table ledger (
     tenant text not null,
     owner text not null,
@@ -255,7 +255,7 @@ const models = [
     primary key (tenant, owner, day, model)
   ) with (fillfactor = 50)`,
 
-  // A model's quota as clocks; see models/quotas.ts. Never removed: there are few.
+  // A model's quota as clocks; see models/quotas.ts. Its few rows are never removed.
   `create table model_quotas (
     model text primary key,
     requests_at timestamptz not null default now(),
@@ -264,7 +264,7 @@ const models = [
     refunds_at timestamptz not null default now()
   ) with (fillfactor = 50)`,
 
-  // A task parked for lack of quota, and when its call may run.
+  // Tasks parked for lack of quota, and when their calls may run.
   `create table quota_places (
     task_id uuid primary key,
     model text not null,
