@@ -20,7 +20,7 @@ import {
   newTurnEnd,
 } from '../../support/database/new-task.ts';
 import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
-import { findReads, type Plan } from '../../support/database/plan.ts';
+import { findReads, type QueryPlan } from '../../support/database/plan.ts';
 
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 const limits = { limit: 500, graceSeconds: 10 };
@@ -60,7 +60,7 @@ describe('indexes of gates', () => {
     const found = new Set<string>();
     for (const { sql, parameters } of queries.slice()) {
       const { rows } = await pool.query(`explain (format json) ${sql}`, [...parameters]);
-      const plan = rows[0]['QUERY PLAN'][0].Plan as Plan;
+      const plan = rows[0]['QUERY PLAN'][0].Plan as QueryPlan;
       for (const node of findReads(plan, 'gates')) found.add(node['Index Name'] ?? node['Node Type']);
     }
     return found;

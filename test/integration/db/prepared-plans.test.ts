@@ -15,7 +15,7 @@ import { extendLeases } from '#shared/db/turns/leases.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { caller } from '../../support/database/new-task.ts';
-import { findReads, type Plan } from '../../support/database/plan.ts';
+import { findReads, type QueryPlan } from '../../support/database/plan.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 
 describe('prepared statements', () => {
@@ -56,7 +56,7 @@ describe('prepared statements', () => {
       );
       for (const text of prepared) {
         const { rows } = await pool.query(`explain (generic_plan, format json) ${text}`);
-        const plan = rows[0]['QUERY PLAN'][0].Plan as Plan;
+        const plan = rows[0]['QUERY PLAN'][0].Plan as QueryPlan;
         const reads = ['gates', 'tasks', 'messages'].flatMap((table) => findReads(plan, table));
         assert.ok(reads.length > 0, text);
         for (const read of reads) {

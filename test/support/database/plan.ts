@@ -1,15 +1,15 @@
 /** Plans of `explain (format json)`. */
 
-export interface Plan {
+export interface QueryPlan {
   'Node Type': string;
   'Relation Name'?: string;
   'Index Name'?: string | undefined;
   Alias?: string;
-  Plans?: Plan[];
+  Plans?: QueryPlan[];
 }
 
 /** The nodes that read a table, each with its index. */
-export function findReads(plan: Plan, table: string): Plan[] {
+export function findReads(plan: QueryPlan, table: string): QueryPlan[] {
   const below = (plan.Plans ?? []).flatMap((child) => findReads(child, table));
   if (plan['Relation Name'] !== table || plan['Node Type'] === 'ModifyTable') return below;
   // The index of a bitmap heap scan is in the node below it.
