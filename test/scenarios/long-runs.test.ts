@@ -73,8 +73,7 @@ test('a task with a start time runs at that time, and one past its deadline fail
   const failed = await stack.until(late.id, (task) => task.status.state === 'TASK_STATE_FAILED');
   assert.match(failed.status.message.parts[0].text, /deadline/);
   // On a busy machine it may not have begun by then, and so has an event less.
-  const isTold = (): boolean =>
-    receiver.received.some(({ body }) => /missed its deadline/.test(body));
+  const isTold = (): boolean => receiver.received.some(({ body }) => /missed its deadline/.test(body));
   while (!isTold()) await receiver.count(receiver.received.length + 1);
   await stack.until(later.id, isCompleted);
   assert.equal(tool.received.length, 1);
