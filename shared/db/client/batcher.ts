@@ -1,14 +1,15 @@
 /**
  * Group commit: gathers the calls that arrive while earlier statements run, and sends them as one.
  *
- *   idle ──call──▶ gathering (one turn of the event loop) ──▶ running(set) ──done──▶ running(calls that came meanwhile) …
+ *   idle ──call──▶ gathering (one turn of the event loop) ──▶ running ──done──▶ running (calls since then) …
  *
- * A call that arrives while idle waits only for the calls that arrive in the same turn of the event loop. Without that, the
- * first of a hundred requests that are read together would go out alone and the others would wait for it.
+ * A call that arrives while idle waits only for the calls that arrive in the same turn of the event loop.
+ * Without that, the first of a hundred requests that are read together would go out alone and the others
+ * would wait for it.
  *
- * Calls with the same key never share a set, never run at the same time, and keep their order. If the database rejects a
- * set, its calls are retried one by one, so that one bad row fails alone. A set whose connection failed is not retried: it
- * may have been committed.
+ * Calls with the same key never share a set, never run at the same time, and keep their order. If the
+ * database rejects a set, its calls are retried one by one, so that one bad row fails alone. A set whose
+ * connection failed is not retried: it may have been committed.
  */
 export interface BatcherOptions<In> {
   /** Maximum number of calls in one set. */
@@ -17,7 +18,7 @@ export interface BatcherOptions<In> {
   lanes?: number;
   /** How long calls are gathered while no set is in flight. Default: one turn of the event loop. */
   gatherMs?: number;
-  /** Calls with the same key run one after the other, in order of arrival. Default: any calls may share a set. */
+  /** Calls with the same key run one after the other, in order. Default: any calls may share a set. */
   key?: (input: In) => string;
 }
 
@@ -103,8 +104,8 @@ export function createBatcher<In, Out>(
 }
 
 /**
- * Whether the database answered that it did not run the statement: any SQLSTATE except those of a lost connection
- * (class 08) and of an operator's intervention (class 57, such as a shutdown).
+ * Whether the database answered that it did not run the statement: any SQLSTATE except those of a lost
+ * connection (class 08) and of an operator's intervention (class 57, such as a shutdown).
  */
 export function wasRefused(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

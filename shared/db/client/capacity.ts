@@ -1,6 +1,6 @@
 /**
- * Checks at startup that the connections of all services fit into the database. Otherwise the database refuses an instance
- * long after it was configured, at peak load.
+ * Checks at startup that the connections of all services fit into the database. Otherwise the database
+ * refuses an instance long after it was configured, at peak load.
  */
 import { sql } from 'kysely';
 import type { DatabaseConfig } from '../../runtime/config/database.ts';

@@ -9,9 +9,9 @@ export function seconds(amount: number | RawBuilder<unknown>): RawBuilder<unknow
 }
 
 /**
- * Ends a subquery of rows that are then looked up by key. A prepared statement is planned before its set sizes are known,
- * perhaps while its tables are empty. The planner does not know this limit either, so it assumes a small set and looks up
- * each row by its key.
+ * Ends a subquery of rows that are then looked up by key. A prepared statement is planned before its set
+ * sizes are known, perhaps while its tables are empty. The planner does not know this limit either, so it
+ * assumes a small set and looks up each row by its key.
  */
 export function fewRows(count: number): RawBuilder<unknown> {
   return sql`limit ${count}::int`;

@@ -1,4 +1,4 @@
-/** Connections to PostgreSQL (AlloyDB): one pool for each process, passed to everything that reads or writes. */
+/** Connections to PostgreSQL (AlloyDB): each process has one pool, passed to everything that uses it. */
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Pool, type ClientConfig } from 'pg';
 import { createDatabaseToken } from '../../gcp/database-token.ts';
@@ -30,7 +30,7 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
     query_timeout: options.queryTimeoutMs ?? 30_000,
     keepAlive: true,
   });
-  // The pool listens to idle connections only: one that fails between a query and its release would end the process.
+  // The pool listens to idle connections only. One that fails before its release would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', options.onError));
   return {

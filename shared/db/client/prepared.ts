@@ -1,14 +1,16 @@
 /**
- * Prepared statements. Planning a statement that writes a set takes longer than running it for one task (the end of a turn:
- * 4.0 ms, prepared 1.3 ms), so statements that start with the comment `-- prepared` are planned once for each connection.
+ * Prepared statements. Planning a statement that writes a set takes longer than running it for one task (the
+ * end of a turn: 4.0 ms, prepared 1.3 ms), so statements that start with the comment `-- prepared` are
+ * planned once for each connection.
  *
- * Such a plan is made from guesses, perhaps while the tables are empty, and then kept. It must suit sets and tables of any
- * size, so rows are looked up in ways that only an index serves well (`fewRows` in fragments.ts, `isRunnable` in
- * turns/leases.ts).
+ * Such a plan is made from guesses, perhaps while the tables are empty, and then kept. It must suit sets and
+ * tables of any size, so rows are looked up in ways that only an index serves well (`fewRows` in
+ * fragments.ts, `isRunnable` in turns/leases.ts).
  *
- * Nothing depends on a session. A statement's name is the hash of its text, so it means the same on every connection that a
- * pooler picks. If a connection does not retain prepared statements, its first error, raised before anything ran, turns
- * preparing off for this process. Inside a transaction that error would end the transaction: nothing is prepared there.
+ * Nothing depends on a session. A statement's name is the hash of its text, so it means the same on every
+ * connection that a pooler picks. If a connection does not retain prepared statements, its first error,
+ * raised before anything ran, turns preparing off for this process. Inside a transaction that error would end
+ * the transaction: nothing is prepared there.
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
@@ -73,9 +75,9 @@ export function createPreparingPool(pool: Pool): PostgresPool {
 const special = /[\u0000-\u001f\ud800-\udfff]/;
 
 /**
- * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; returns other values unchanged, for pg to
- * write. pg quotes each element by itself, with two regular expressions. JSON escapes the whole array at once, and by the
- * same rules as PostgreSQL except for `special` characters.
+ * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; returns other values
+ * unchanged, for pg to write. pg quotes each element by itself, with two regular expressions. JSON escapes
+ * the whole array at once, and by the same rules as PostgreSQL except for `special` characters.
  */
 function toArrayLiteral(value: unknown): unknown {
   return Array.isArray(value) && value.every(isPlain) ? `{${JSON.stringify(value).slice(1, -1)}}` : value;

@@ -3,16 +3,17 @@ import { sql, type RawBuilder } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 
-/** The channel on which followers of events listen. A hint only: followers that miss it find the event by polling. */
+/** The channel that followers of events listen on. A hint only: without it they find events by polling. */
 export const eventsChannel = 'longhaul_events';
 
 /** Notifies followers when the statement commits, once per statement. For a select list. */
 export const notifyFollowers = sql`(select pg_notify(${eventsChannel}, '')) as notified`;
 
 /**
- * Writes the deliveries of new events (invariant 6), after a CTE `new_event (task_id, seq, kind, settles, config_rev)`.
- * `settles` is true for a terminal or interrupted state. Deliveries for a disabled config start as failed, so that they can
- * be redelivered. The CTE `delivery (task_id, config_id)` has those that need a wake-up.
+ * Writes the deliveries of new events (invariant 6), after a CTE `new_event (task_id, seq, kind, settles,
+ * config_rev)`. `settles` is true for a terminal or interrupted state. Deliveries for a disabled config start
+ * as failed, so that they can be redelivered. The CTE `delivery (task_id, config_id)` has those that need a
+ * wake-up.
  */
 export function insertDeliveries(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`

@@ -1,10 +1,10 @@
 /**
- * Follows the events of many tasks with one query for all of them, so that a thousand open streams cost the database no more
- * than one (invariant 5: all see the same events in the same order).
+ * Follows the events of many tasks with one query for all of them, so that a thousand open streams cost the
+ * database no more than one (invariant 5: all see the same events in the same order).
  *
- * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case. It runs only while there are
- * subscriptions. A subscription yields numbers without gaps: events that it missed, because it started late or read slowly,
- * it reads from the table. It buffers at most `maxBuffered` events.
+ * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case. It runs only while there
+ * are subscriptions. A subscription yields numbers without gaps: events that it missed, because it started
+ * late or read slowly, it reads from the table. It buffers at most `maxBuffered` events.
  *
  *   subscription: behind ──read table──▶ level ──event n+1──▶ level
  *                   ▲                      │ gap, or the buffer is full
@@ -22,8 +22,8 @@ const maxBuffered = 256;
 
 export interface Follower {
   /**
-   * Yields the events of a task after a number, without gaps or repeats, until `signal` aborts. It does not check who owns
-   * the task.
+   * Yields the events of a task after a number, without gaps or repeats, until `signal` aborts. It does not
+   * check who owns the task.
    */
   follow(taskId: string, after: number, signal: AbortSignal): AsyncGenerator<TaskEvent, void, undefined>;
   close(): Promise<void>;
@@ -100,7 +100,7 @@ export function createFollower(parts: {
     joined = true;
     loop ??= run();
     try {
-      // It reads the table only when the loop has a position from before that read, so that no event falls in between.
+      // The loop takes its position before the first read of the table, so that no event falls in between.
       await Promise.race([positioned.promise, subscription.untilStopped()]);
       yield* subscription.events();
     } finally {

@@ -26,9 +26,9 @@ export async function readLogPosition(db: Db): Promise<LogPosition> {
 }
 
 /**
- * Returns the events of some tasks since a position. Transactions do not commit in the order of their ids, so the next
- * position is the oldest transaction still running. Events of later transactions are then returned again; callers drop
- * repeats by the number within the task.
+ * Returns the events of some tasks since a position. Transactions do not commit in the order of their ids, so
+ * the next position is the oldest transaction still running. Events of later transactions are then returned
+ * again; callers drop repeats by the number within the task.
  */
 export async function tailEvents(
   db: Db,

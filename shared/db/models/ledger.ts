@@ -1,6 +1,7 @@
 /**
- * The ledger of model usage by owner, day (UTC) and model. The statement that records a step enters its usage, only when the
- * step is recorded for the first time: neither a crash nor a repeat counts it twice or loses it.
+ * The ledger of model usage by owner, day (UTC) and model. The statement that records a step enters its
+ * usage, only when the step is recorded for the first time: neither a crash nor a repeat counts it twice or
+ * loses it.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { ModelUsage } from '../../domain/usage.ts';
@@ -17,9 +18,9 @@ interface UsedStep {
 }
 
 /**
- * Enters the steps that called a model, with a comma at the end; empty if none did. It follows a CTE
- * `step (task_id, name, occurrence)` of the recorded steps. Rows are locked in order, so that two sets never wait for each
- * other.
+ * Enters the steps that called a model, with a comma at the end; empty if none did. It follows a CTE `step
+ * (task_id, name, occurrence)` of the recorded steps. Rows are locked in order, so that two sets never wait
+ * for each other.
  */
 export function insertLedgerEntries(steps: readonly UsedStep[]): RawBuilder<unknown> {
   const used = steps.flatMap(({ usage, ...step }) => (usage === undefined ? [] : [{ ...step, ...usage }]));

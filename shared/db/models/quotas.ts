@@ -1,25 +1,26 @@
 /**
- * Requests and tokens per minute of each model, shared by all workers: one row for each model, one statement for all calls of
- * a process that want to start (a set). No lock is held between statements.
+ * Requests and tokens per minute of each model, shared by all workers: one row for each model, one statement
+ * for all calls of a process that want to start (a set). No lock is held between statements.
  *
  * A bucket is stored as clocks, which run ahead of now by what is owed and behind it by what was saved:
  *
- *   requests_at, tokens_at   when everything granted so far is paid for. A call costs 60 s / requests per minute, and as
- *                            much for each of its tokens. It may start when earlier grants are paid. Savings are lost
- *                            after `burst`.
+ *   requests_at, tokens_at   when everything granted so far is paid for. A call costs 60 s / requests per
+ *                            minute, and as much for each of its tokens. It may start when earlier grants
+ *                            are paid. Savings are lost after `burst`.
  *   queue_at                 when the parked calls behind that are paid for too
- *   refunds_at               refunds to rejected calls reach up to here: at most half of the time is refunded, so a model that
- *                            rejects everything gets half as many calls again as its quota, and not more
+ *   refunds_at               refunds to rejected calls reach up to here: at most half of the time is refunded,
+ *                            so a model that rejects everything gets half as many calls again as its quota
  *
- * A call that may start within `bound` is granted its time, and its worker waits. Any other call is parked, and its task gets
- * a place in the queue: a time of its own, so that parked tasks return one after the other, a little early (`lead`), at the
- * rate at which calls may start. While tasks are parked, a new call goes to the end of the queue, unless nothing is owed: the
- * queue is then made of tasks that were cancelled or are late, and new calls do not wait for those. So a long task is not
- * overtaken forever, and an abandoned place costs nothing.
+ * A call that may start within `bound` is granted its time, and its worker waits. Any other call is parked,
+ * and its task gets a place in the queue: a time of its own, so that parked tasks return one after the other,
+ * a little early (`lead`), at the rate at which calls may start. While tasks are parked, a new call goes to
+ * the end of the queue, unless nothing is owed: the queue is then made of tasks that were cancelled or are
+ * late, and new calls do not wait for those. So a long task is not overtaken forever, and an abandoned place
+ * costs nothing.
  *
- * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls and the rejected call is not refunded. A call
- * of a model without a quota costs no time: only such pauses delay it, and the calls that wait for the end of one are spread
- * over the time after it.
+ * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls and the rejected call is not
+ * refunded. A call of a model without a quota costs no time: only such pauses delay it, and the calls that
+ * wait for the end of one are spread over the time after it.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
@@ -56,7 +57,8 @@ export interface ModelQuotas {
   /**
    * Gives back a granted call that the model rejected. When its task asks again, it comes before new calls.
    *
-   * @param retryAfterMs how long the model accepts no calls; 0: it did not say, and the call is refunded as far as possible
+   * @param retryAfterMs how long the model accepts no calls; 0: it did not say, and the call is refunded as
+   * far as possible
    */
   giveBack(call: ModelCall, retryAfterMs: number): Promise<void>;
 }
@@ -117,7 +119,8 @@ async function takeSet(db: Db, calls: readonly ModelCall[]): Promise<QuotaAnswer
     ${chargeGranted},
     ${timeAnswers},
     ${updatePlaces}
-    -- A parked task returns a little early. Calls without a cost are spread over the time after the end of a pause.
+    -- A parked task returns a little early. Calls without a cost are spread over the time after the end of a
+    -- pause.
     select granted, (1000 * greatest(0, extract(epoch from case
         when cost_s = 0 then (start_at - now()) * (1 + random() / 4)
         when granted then start_at - now()
@@ -147,7 +150,7 @@ function callRows(calls: readonly ModelCall[]): RawBuilder<unknown> {
     )`;
 }
 
-/** The CTE `clock`: the clocks of the models, locked, without savings older than `burst`. An empty queue ends now. */
+/** The CTE `clock`: the locked clocks of the models, without savings older than `burst`. */
 const readClocks: RawBuilder<unknown> = sql`
     locked as (
       select * from model_quotas where model in (select model from call) order by model for update
@@ -160,8 +163,8 @@ const readClocks: RawBuilder<unknown> = sql`
     )`;
 
 /**
- * The CTE `decided`: which calls are granted. `first` calls may be: nothing is owed, their place has come, or they are new and
- * the queue is empty. They line up by place, and each starts when those before it are paid (`at`).
+ * The CTE `decided`: which calls are granted. `first` calls may be: nothing is owed, their place has come, or
+ * the queue is empty. They line up by place, and each starts when those before it are paid.
  */
 const decideCalls: RawBuilder<unknown> = sql`
     candidate as (
@@ -204,8 +207,8 @@ const chargeGranted: RawBuilder<unknown> = sql`
     )`;
 
 /**
- * The CTE `answer`: when each call starts, or its task returns. New places are appended to the queue, one after the other. If
- * the whole queue is late, the tasks that were due meanwhile return spread over as long a time again.
+ * The CTE `answer`: when each call starts, or its task returns. New places are appended to the queue. If all
+ * of the queue is late, tasks that were due meanwhile return spread over as long a time again.
  */
 const timeAnswers: RawBuilder<unknown> = sql`
     answer as (

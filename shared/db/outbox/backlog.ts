@@ -1,6 +1,6 @@
 /**
- * The backlog, for metrics: what waits, and for how long. Read about once a minute by each worker and dispatcher. Counts
- * stop at 10,000: above that, a number means no more than "very many".
+ * The backlog, for metrics: what waits, and for how long. Read about once a minute by each worker and
+ * dispatcher. Counts stop at 10,000: above that, a number means no more than "very many".
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Gauge } from '../../runtime/instruments.ts';

@@ -1,6 +1,6 @@
 /**
- * The outbox (invariant 2): wake-ups, written in the transaction that leaves work behind and published after its commit.
- * `turn` wakes a worker through Pub/Sub, `delivery` wakes the dispatcher through Cloud Tasks.
+ * The outbox (invariant 2): wake-ups, written in the transaction that leaves work behind and published after
+ * its commit. `turn` wakes a worker through Pub/Sub, `delivery` wakes the dispatcher through Cloud Tasks.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
@@ -25,7 +25,9 @@ interface NewWakeups {
   dueAt?: RawBuilder<unknown>;
 }
 
-/** The statement that writes wake-ups to the outbox, claimed for the writing process. Add a RETURNING clause. */
+/**
+ * The statement that writes wake-ups to the outbox, claimed for the writing process. Add a RETURNING clause.
+ */
 export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unknown> {
   const selects = wakeups.map(({ kind, from, ...columns }) => {
     const {
@@ -54,7 +56,9 @@ const deliveryWakeups = sql`json_agg(json_build_object('id', wakeup.id::text, 'c
 export const wakeupColumns = sql`max(wakeup.id) filter (where wakeup.kind = 'turn') as wakeup_id,
         ${deliveryWakeups} filter (where wakeup.kind = 'delivery') as delivery_wakeups`;
 
-/** Selects WakeupColumns of a row of `gate` from a CTE `wakeup (id, task_id, config_id)` of deliveries only. */
+/**
+ * Selects WakeupColumns of a row of `gate` from a CTE `wakeup (id, task_id, config_id)` of deliveries only.
+ */
 export const gateWakeupColumns = sql`null as wakeup_id,
       (select ${deliveryWakeups} from wakeup where wakeup.task_id = gate.task_id) as delivery_wakeups`;
 
@@ -79,8 +83,8 @@ export async function deleteWakeups(db: Db, ids: readonly string[]): Promise<voi
 }
 
 /**
- * Claims, for `claimSeconds`, wake-ups that their writer did not publish in time. Safe in many processes at once: each row
- * goes to one of them.
+ * Claims, for `claimSeconds`, wake-ups that their writer did not publish in time. Safe in many processes at
+ * once: each row goes to one of them.
  */
 export async function claimUnpublishedWakeups(
   db: Db,

@@ -1,7 +1,8 @@
 /**
- * Finds work whose wake-up is late and writes a new one (invariant 2): the last resort if wake-ups were lost, or the
- * processes that should have published them. Safe in many processes at once: rows that one of them examines are skipped by
- * the others, and a row with a new wake-up is not late again before its grace has passed.
+ * Finds work whose wake-up is late and writes a new one (invariant 2): the last resort if wake-ups were lost,
+ * or the processes that should have published them. Safe in many processes at once: rows that one of them
+ * examines are skipped by the others, and a row with a new wake-up is not late again before its grace has
+ * passed.
  */
 import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -53,9 +54,10 @@ export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits):
 }
 
 /**
- * Wakes deliveries that are pending although their config is free, once for each config. A delivery that waits for a later
- * attempt, or behind an attempt in flight, is examined again after that. A delivery that can no longer be sent is settled:
- * its config was deleted, or was disabled while the delivery was being written.
+ * Wakes deliveries that are pending although their config is free, once for each config. A delivery that
+ * waits for a later attempt, or behind an attempt in flight, is examined again after that. A delivery that
+ * can no longer be sent is settled: its config was deleted, or was disabled while the delivery was being
+ * written.
  */
 export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
   const { rows } = await sql<{ examined: number; id: string | null; task_id: string; config_id: string }>`

@@ -1,4 +1,6 @@
-/** Migrates a database to the newest schema: a separate step of a deploy, never part of a service's startup. */
+/**
+ * Migrates a database to the newest schema: a separate step of a deploy, never part of a service's startup.
+ */
 import { Migrator } from 'kysely/migration';
 import { migrations } from './migrations/index.ts';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';

@@ -1,6 +1,6 @@
 /**
- * Setup around the first migration, if the migrating user owns the schema and the services connect as another user: the
- * database itself, and the right to read and write rows but not to change tables.
+ * Setup around the first migration, if the migrating user owns the schema and the services connect as another
+ * user: the database itself, and the right to read and write rows but not to change tables.
  */
 import { Client } from 'pg';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
@@ -9,7 +9,9 @@ import { toConnectionOptions } from '../client/pool.ts';
 const duplicateDatabase = '42P04';
 const invalidCatalogName = '3D000';
 
-/** Creates the database of the address if it does not exist, by connecting to `postgres`, which always does. */
+/**
+ * Creates the database of the address if it does not exist, by connecting to `postgres`, which always does.
+ */
 export async function ensureDatabase(address: DatabaseAddress): Promise<void> {
   const url = new URL(address.url);
   const name = decodeURIComponent(url.pathname.slice(1));

@@ -1,6 +1,6 @@
 /**
- * Accepts messages that start tasks (invariant 1): task, gate, first event, message, webhook config and wake-ups, in one
- * statement for all sends that arrive at the same time.
+ * Accepts messages that start tasks (invariant 1): task, gate, first event, message, webhook config and
+ * wake-ups, in one statement for all sends that arrive at the same time.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -33,7 +33,9 @@ export interface NewTask {
   agentHash: string;
   messageId: string;
   requestHash: string;
-  /** JSON of the message, of the request's metadata, of the accepted output modes, and of the first event's payload. */
+  /**
+   * JSON of the message, the request's metadata, the accepted output modes, and the first event's payload.
+   */
   message: string;
   metadata: string | null;
   acceptedOutputModes: string | null;
@@ -158,8 +160,8 @@ function freshRows(windowSeconds: number): RawBuilder<unknown> {
 }
 
 /**
- * Writes the webhook configs of a set and the deliveries of the first event. Most sets have none, and then this part is left
- * out: setting it up takes 8% of the statement's time.
+ * Writes the webhook configs of a set and the deliveries of the first event. Most sets have none, and then
+ * this part is left out: setting it up takes 8% of the statement's time.
  */
 function insertWebhooks(
   webhooks: readonly (WebhookRow & { taskId: string })[],

@@ -13,7 +13,7 @@ export async function storeAgent(db: Db, hash: string, definition: JsonObject): 
 
 const maxCached = 100;
 
-/** Reads definitions through a cache, so that the tasks of an agent share one object; an unknown hash reads as `{}`. */
+/** Reads definitions through a cache, so that the tasks of an agent share one object. Default: `{}`. */
 export function createAgentReader(db: Db): (hash: string) => Promise<JsonObject> {
   const cache = new Map<string, JsonObject>();
   return async (hash) => {

@@ -1,7 +1,7 @@
 /**
- * Reads tasks for clients that poll. A task that was read before is cached, and returned for as long as its version in the
- * database is the cached one. Each read queries the version with owner and tenant (invariant 9): one narrow read, where the
- * task itself takes several.
+ * Reads tasks for clients that poll. A task that was read before is cached, and returned for as long as its
+ * version in the database is the cached one. Each read queries the version with owner and tenant (invariant
+ * 9): one narrow read, where the task itself takes several.
  */
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
@@ -68,7 +68,9 @@ function isCurrent(snapshot: TaskSnapshot, version: TaskVersion | undefined): bo
   );
 }
 
-/** Subtracts a value's characters from a length. Stops below 0, so that large tasks are not counted to their end. */
+/**
+ * Subtracts a value's characters from a length, and stops below 0: large tasks are not counted to the end.
+ */
 function subtractLength(length: number, value: unknown): number {
   if (typeof value === 'string') return length - value.length;
   if (typeof value !== 'object' || value === null) return length - 8;

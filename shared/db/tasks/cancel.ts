@@ -1,4 +1,4 @@
-/** Cancels a task: one transaction that starts at the gate (invariant 3) and ends the task at once (invariant 10). */
+/** Cancels tasks: one transaction that starts at the gate (invariant 3) and ends the task (invariant 10). */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -7,7 +7,7 @@ import { writeStateEvent } from './state-event.ts';
 
 /**
  * @param cancel `event` is the JSON payload of the event "canceled", `statusAt` the timestamp in it
- * @returns the wake-ups to publish, or undefined if the task is already terminal: nothing was written (invariant 4)
+ * @returns the wake-ups to publish; undefined: the task is terminal, nothing was written (invariant 4)
  */
 export async function cancelTask(
   db: Db,

@@ -1,6 +1,6 @@
 /**
- * Accepts a further message to a task: one transaction that starts at the gate (invariant 3). Everything that it reads, it
- * reads while it holds the gate's lock.
+ * Accepts a further message to a task: one transaction that starts at the gate (invariant 3). Everything that
+ * it reads, it reads while it holds the gate's lock.
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
@@ -44,8 +44,8 @@ interface Options {
 class RepeatError extends Error {}
 
 /**
- * Stores a message as the next turn of a task. A working task runs it after the present turn; an interrupted task becomes
- * working at once.
+ * Stores a message as the next turn of a task. A working task runs it after the present turn; an interrupted
+ * task becomes working at once.
  */
 export async function acceptFollowUp(db: Db, options: Options, followUp: FollowUp): Promise<FollowUpResult> {
   const { taskId, traceparent } = followUp;
@@ -102,7 +102,8 @@ async function updateGate(
   taskId: string,
   wakeupGraceSeconds: number,
 ): Promise<{ turn: number; resumed: boolean } | undefined> {
-  // Only an interrupted task has no turn in progress, so turn = last_turn after the update shows that it was one.
+  // Only an interrupted task has no turn in progress: turn = last_turn after the update shows that it was
+  // one.
   const interrupted = sql`state_class = ${stateClass.interrupted}`;
   const { rows } = await sql<{ turn: number; resumed: boolean }>`
     update gates set

@@ -1,7 +1,7 @@
 /**
- * Lists a caller's tasks in pages, newest status first (A2A section 3.1.4; invariant 9). A page costs the same for every
- * filter and any number of tasks: an index has the tasks of each state in list order, another one by context, and a list of
- * all states is merged from the first rows of the eight.
+ * Lists a caller's tasks in pages, newest status first (A2A section 3.1.4; invariant 9). A page costs the
+ * same for every filter and any number of tasks: an index has the tasks of each state in list order, another
+ * one by context, and a list of all states is merged from the first rows of the eight.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { taskStates, type TaskState } from '../../domain/task.ts';
@@ -62,7 +62,9 @@ export async function listTasks(
   };
 }
 
-/** Selects the ids of the newest tasks. The order within each state makes the planner walk its index and stop. */
+/**
+ * Selects the ids of the newest tasks. The order within each state makes the planner walk its index and stop.
+ */
 function selectNewest(
   states: readonly TaskState[],
   matches: RawBuilder<unknown>,

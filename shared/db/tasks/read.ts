@@ -108,8 +108,9 @@ export async function readTaskSnapshots(
 }
 
 /**
- * Whether the caller in `input` owns the task `t` that was found by its id. `is true` hides the columns from the indexes by
- * owner: a plan made while there are few tasks would use one, and scan all tasks of the owner for each read.
+ * Whether the caller in `input` owns the task `t` that was found by its id. `is true` hides the columns from
+ * the indexes by owner: a plan made while there are few tasks would use one, and scan all tasks of the owner
+ * for each read.
  */
 const ownedByInput = sql`(t.tenant = input.tenant and t.owner = input.owner) is true`;
 
@@ -160,8 +161,8 @@ export async function markShown(db: Db, taskId: string): Promise<void> {
 }
 
 /**
- * Selects TaskRow from tasks `t`, gates `g` and an `input` with history_length and include_artifacts. `open_chunks` are the
- * artifact events that no stored artifact contains yet.
+ * Selects TaskRow from tasks `t`, gates `g` and an `input` with history_length and include_artifacts.
+ * `open_chunks` are the artifact events that no stored artifact contains yet.
  */
 export const taskColumns: RawBuilder<unknown> = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata,
   t.usage, t.direct, t.shown, g.last_event, g.turn, g.last_turn,

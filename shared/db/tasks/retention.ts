@@ -1,6 +1,6 @@
 /**
- * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. In batches, so that no statement
- * blocks others for long. A worker that runs a removed task finds its gate gone and stops.
+ * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. In batches, so
+ * that no statement blocks others for long. A worker that runs a removed task finds its gate gone and stops.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';

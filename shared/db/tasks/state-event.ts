@@ -1,4 +1,4 @@
-/** Writes the event of a change of state that the API makes, after the gate was updated in the same transaction. */
+/** Writes the event of a state that the API changes, after it has updated the gate. */
 import { sql, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { deliveryRows, insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
@@ -6,7 +6,7 @@ import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../o
 import type { Database } from '../schema/schema.ts';
 
 /**
- * Writes an event under the gate's `last_event`, which the transaction has just raised, with its deliveries and wake-ups.
+ * Writes an event under the gate's new `last_event`, with its deliveries and wake-ups.
  *
  * @returns the wake-ups to publish after the commit
  */

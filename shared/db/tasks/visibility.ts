@@ -1,4 +1,4 @@
-/** Which tasks a caller sees (invariant 9): each query of a task names its owner and tenant by one of these conditions. */
+/** Which tasks a caller sees (invariant 9). Every query of tasks for a caller has one of these conditions. */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
 /** The authenticated owner, and the tenant that its request names: empty if it names none. */

@@ -1,6 +1,7 @@
 /**
- * Claims turns: one statement, for all turns claimed at the same time, updates the gate first and raises its fence (invariant
- * 3), moves a task that starts to working (invariant 5), and reads everything that the turn starts with.
+ * Claims turns: one statement, for all turns claimed at the same time, updates the gate first and raises its
+ * fence (invariant 3), moves a task that starts to working (invariant 5), and reads everything that the turn
+ * starts with.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -24,7 +25,8 @@ export interface Claimed {
 
 /**
  * - `leased`: another worker has the task
- * - `idle`: there is nothing to run: the task is interrupted, terminal, removed, or delayed until its own wake-up
+ * - `idle`: there is nothing to run: the task is interrupted, terminal, removed, or delayed until its own
+ *   wake-up
  */
 export type ClaimResult = Claimed | { kind: 'leased' } | { kind: 'idle' };
 
@@ -103,9 +105,9 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
 }
 
 /**
- * Takes the gates of runnable tasks that are due and not leased, as the CTE `gate`. The updated row must be the one that the
- * statement saw when it started (`seen`), since everything else is read as of then: it would miss a step or a webhook config
- * that was written while it waited for the lock.
+ * Takes the gates of runnable tasks that are due and not leased, as the CTE `gate`. The updated row must be
+ * the one that the statement saw when it started (`seen`), since everything else is read as of then: it would
+ * miss a step or a webhook config that was written while it waited for the lock.
  */
 function updateGates(
   taskIds: readonly string[],

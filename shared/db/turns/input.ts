@@ -1,6 +1,7 @@
 /**
- * The input of a turn: the task, its message, the earlier exchanges and the finished steps, all read by the claim. The
- * agent's definition is read once for each process; tasks that the messages refer to are read for each turn.
+ * The input of a turn: the task, its message, the earlier exchanges and the finished steps, all read by the
+ * claim. The agent's definition is read once for each process; tasks that the messages refer to are read for
+ * each turn.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { isUuid } from '../../domain/ids.ts';
@@ -84,9 +85,9 @@ const maxEarlier = 500;
 const maxEarlierBytes = 8 * 1024 * 1024;
 
 /**
- * The newest exchanges of the context of task `t` before its `gate.turn`, with the size of their JSON so far, newest first.
- * Every task has a message, so the newest exchanges are of at most as many tasks, plus the task itself. `is true` makes the
- * planner find the tasks by context and by nothing else (see client/prepared.ts).
+ * The newest exchanges of the context of task `t` before its `gate.turn`, with the size of their JSON so far,
+ * newest first. Every task has a message, so the newest exchanges are of at most as many tasks, plus the task
+ * itself. `is true` makes the planner find the tasks by context and by nothing else (see client/prepared.ts).
  */
 const sizedExchanges = sql`
       select *, sum(octet_length(message::text) + coalesce(octet_length(answer::text), 0)
@@ -109,7 +110,7 @@ const sizedExchanges = sql`
         limit ${maxEarlier}
       ) newest`;
 
-/** Selects StoredInput of a task `t`, its `gate` and the message `m` of the turn. At fence 1, no step was recorded yet. */
+/** Selects StoredInput of a task `t`, its `gate`, and the `m` of the turn. Fence 1 has no recorded steps. */
 export const storedInputColumns: RawBuilder<unknown> = sql`
   t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
   (
@@ -161,7 +162,9 @@ export function createInputReader(db: Db): ReadTurnInput {
 /** Only the newest references are read. */
 const maxReferences = 20;
 
-/** Leaves out tasks that were removed since the message was accepted, and tasks of other owners (invariant 9). */
+/**
+ * Leaves out tasks that were removed since the message was accepted, and tasks of other owners (invariant 9).
+ */
 async function readReferences(
   db: Db,
   { tenant, owner }: Caller,

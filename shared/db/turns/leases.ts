@@ -13,8 +13,8 @@ export interface Lease {
 }
 
 /**
- * Whether a gate `g` that was found by its key is runnable. The sum keeps the planner off the partial index of runnable gates,
- * which would read all of them.
+ * Whether a gate `g` that was found by its key is runnable. The sum keeps the planner off the partial index
+ * of runnable gates, which would read all of them.
  */
 export const isRunnable = sql`g.state_class + 0 = 0`;
 
@@ -43,7 +43,9 @@ export async function findHeldLeases(db: Db, leases: readonly Lease[]): Promise<
   return selectHeld(db, leases, sql``);
 }
 
-/** Returns the task ids of those leases that are still held, and locks their gates until the transaction ends. */
+/**
+ * Returns the task ids of those leases that are still held, and locks their gates until the transaction ends.
+ */
 export async function lockHeldLeases(
   trx: Transaction<Database>,
   leases: readonly Lease[],

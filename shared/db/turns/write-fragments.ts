@@ -20,9 +20,10 @@ const leaves = sql`(${ends} or input.delay is not null)`;
 const continues = sql`(input.yields and g.last_turn > g.turn)`;
 
 /**
- * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row for each write
- * whose lease is held. The config revision must be the one that the statement saw when it started (`seen`): it would make no
- * deliveries for a webhook config that was created while it waited for the lock.
+ * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row
+ * for each write whose lease is held. The config revision must be the one that the statement saw when it
+ * started (`seen`): it would make no deliveries for a webhook config that was created while it waited for the
+ * lock.
  */
 export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
@@ -105,7 +106,9 @@ export const insertEvents: RawBuilder<unknown> = sql`
       select task_id, seq, kind, artifact_id, payload, traceparent from new_event
     )`;
 
-/** Writes the wake-ups of turns that run next, are released at once, and of deliveries, as the CTE `wakeup`. */
+/**
+ * Writes the wake-ups of turns that run next, are released at once, and of deliveries, as the CTE `wakeup`.
+ */
 export const insertWakeups: RawBuilder<unknown> = sql`
     wakeup as (
       ${insertOutbox(

@@ -1,9 +1,9 @@
 /**
- * Writes the turns that workers run: events, artifacts, steps, and how a turn ends or is released. Every write is fenced by
- * the gate (invariant 3), takes its event numbers from it (invariant 5) and creates their deliveries (invariant 6), in one
- * statement for a whole set of tasks.
+ * Writes the turns that workers run: events, artifacts, steps, and how a turn ends or is released. Every
+ * write is fenced by the gate (invariant 3), takes its event numbers from it (invariant 5) and creates their
+ * deliveries (invariant 6), in one statement for a whole set of tasks.
  *
- * If a message waits when a turn ends, the gate decides in that statement how it ends: see `yieldsToNextTurn`.
+ * If a message waits when a turn ends, the gate decides how it ends: see `yieldsToNextTurn`.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { LeaseLostError } from '../../domain/errors.ts';
@@ -35,7 +35,9 @@ export interface NewEvent {
   payload: string;
   /** JSON of a progress message: it becomes the task's status message. */
   statusMessage?: string;
-  /** The artifact of the event. If the event completes it, `whole` is the artifact's JSON as of this event. */
+  /**
+   * The artifact of the event. If the event completes it, `whole` is the artifact's JSON as of this event.
+   */
   artifact?: { artifactId: string; whole?: string };
 }
 
@@ -55,7 +57,9 @@ export interface NewStep {
 export interface TurnEnd {
   kind: 'end';
   state: TurnEndState;
-  /** JSON payload of the last event if the turn ends in this state, and if a waiting message continues the task. */
+  /**
+   * JSON payload of the last event, for a turn that ends in this state and for one that a message continues.
+   */
   payload: string;
   payloadIfContinued: string;
   statusAt: string;
@@ -125,8 +129,8 @@ async function writeSet(
 }
 
 /**
- * A write that updated no gate has lost its lease, or a webhook config changed at the same moment (`seen` in updateGates).
- * With the gates locked first, only a lost lease can prevent the write.
+ * A write that updated no gate has lost its lease, or a webhook config changed at the same moment (`seen` in
+ * updateGates). With the gates locked first, only a lost lease can prevent the write.
  */
 async function runLocked(
   db: Db,
@@ -173,7 +177,9 @@ async function runStatement(
   return new Map(result.rows.map((row) => [row.task_id, row]));
 }
 
-/** `delay` is null unless the turn is released; `end_class` and the columns after it are null unless it ends. */
+/**
+ * `delay` is null unless the turn is released; `end_class` and the columns after it are null unless it ends.
+ */
 function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
   const input = writes.map((write) => ({
     ...write,
@@ -202,7 +208,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
   });
 }
 
-/** The status message after the write, as JSON: that of the end, otherwise of the last progress; null: none was written. */
+/** JSON of the status message after the write: the end's, or the last progress's; null: unchanged. */
 function getStatusMessage({ events, finish }: TurnWrite): string | null {
   if (finish?.kind === 'end') return finish.message;
   return events?.findLast((event) => event.statusMessage !== undefined)?.statusMessage ?? null;

@@ -1,4 +1,6 @@
-/** Reads for clients that poll: a cached task is returned while the task is unchanged, and only to its owner. */
+/**
+ * Reads for clients that poll: a cached task is returned while the task is unchanged, and only to its owner.
+ */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';

@@ -1,4 +1,6 @@
-/** Connections that AlloyDB requires, against a real PostgreSQL server: over TLS, and with a token as password. */
+/**
+ * Connections as AlloyDB requires them, to a real PostgreSQL server: by TLS, and with a token as password.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

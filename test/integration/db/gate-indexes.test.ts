@@ -1,4 +1,6 @@
-/** The indexes of gates: they serve every query that searches gates, and no update during a turn changes one. */
+/**
+ * The indexes of gates: they serve every query that searches gates, and no update during a turn changes one.
+ */
 import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';

@@ -1,7 +1,7 @@
 /**
- * The invariants hold for everything that workers and the API do at the same time. Random programs of each run concurrently
- * on a real PostgreSQL and are checked against the actual order of the gates' changes. `TEST_SEED` repeats the programs of a
- * run, but not how they interleaved.
+ * The invariants hold for everything that workers and the API do at the same time. Random programs of each
+ * run concurrently on a real PostgreSQL and are checked against the actual order of the gates' changes.
+ * `TEST_SEED` repeats the programs of a run, but not how they interleaved.
  */
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** The gate on a real PostgreSQL: who may write, in which order, and how late writers fail (invariants 1 to 6). */
+/** The gate on a real PostgreSQL: who may write, in which order, and how late writers fail. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';

@@ -1,4 +1,6 @@
-/** Lists of tasks: every filter returns its tasks in order, and a page costs the same among very many tasks. */
+/**
+ * Lists of tasks: every filter returns its tasks in order, and a page costs the same among very many tasks.
+ */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
@@ -105,7 +107,9 @@ function expected({ state, contextId, statusSince }: ListFilter): string[] {
 const read = (filter: ListFilter, size: number, from?: ListCursor, owner = caller) =>
   listTasks(db, owner, filter, { size, after: from }, { historyLength: 0, includeArtifacts: false });
 
-/** The blocks that each statement since `queries` was emptied reads, except statements that explain others. */
+/**
+ * The blocks that each statement since `queries` was emptied reads, except statements that explain others.
+ */
 async function countBlocks(): Promise<{ sql: string; blocks: number }[]> {
   const statements = queries.filter((query) => !query.sql.startsWith('\n    explain'));
   return Promise.all(
@@ -144,7 +148,8 @@ describe('list of tasks', () => {
       if (first.next !== undefined && end !== undefined) {
         await read(filter, 50, { ...first.next, statusAt: new Date(end.statusAt).toISOString(), id: end.id });
       }
-      // A task is read by its place in an index, by its id, and with its gate. A bad plan reads twenty thousand blocks.
+      // A task is read by its place in an index, by its id, and with its gate. A bad plan reads 20,000
+      // blocks.
       for (const { sql, blocks } of await countBlocks()) {
         assert.ok(blocks < 2_000, `${blocks} blocks for ${JSON.stringify(filter)}: ${sql}`);
       }

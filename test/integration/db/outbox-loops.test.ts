@@ -1,4 +1,4 @@
-/** The loops of the outbox: the relay publishes what its writer did not, and the reconciler wakes stalled work. */
+/** The relay publishes wake-ups that their writer did not, and the reconciler wakes stalled work. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { sql } from 'kysely';

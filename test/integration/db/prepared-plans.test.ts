@@ -1,6 +1,6 @@
 /**
- * Prepared statements are planned while there are few tasks, and their plans must suit many. A task whose id is known is
- * found by an index that starts with the id; an index by owner would read all tasks of the owner.
+ * Prepared statements are planned while there are few tasks, and their plans must suit many. A task whose id
+ * is known is found by an index that starts with the id; an index by owner would read all tasks of the owner.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** Model quotas on a real PostgreSQL: all workers together start no more calls than a minute allows, and none starves. */
+/** Model quotas on a real PostgreSQL: all workers share one quota, and no task starves. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';

@@ -1,4 +1,6 @@
-/** The status message of a task: that of its last progress, then that of its end, which is the agent's answer. */
+/**
+ * The status message of a task: that of its last progress, then that of its end, which is the agent's answer.
+ */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';

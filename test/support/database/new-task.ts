@@ -1,4 +1,4 @@
-/** Builds what the API and a worker write about a task, with defaults for everything that a test does not care about. */
+/** Builds what the API and a worker write about a task, with defaults for all that a test does not need. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';

@@ -1,7 +1,7 @@
 /**
- * A separate database for each test file, on one real PostgreSQL server for the whole run. `npm test` starts the server once
- * (global-setup.ts) and passes its address in the environment; a file that is run by hand starts its own. Either way the
- * server ends with the process that started it, even if that is killed.
+ * A separate database for each test file, on one real PostgreSQL server for the whole run. `npm test` starts
+ * the server once (global-setup.ts) and passes its address in the environment; a file that is run by hand
+ * starts its own. Either way the server ends with the process that started it, even if that is killed.
  */
 import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
@@ -22,12 +22,12 @@ after(async () => {
   await (await own)?.stop();
 });
 
-/** Registers a cleanup that runs after the tests of the file, before its server stops. The last one runs first. */
+/** Registers a cleanup that runs after the tests of the file and before its server stops, last one first. */
 export function beforeStop(close: () => Promise<unknown>): void {
   closers.push(close);
 }
 
-/** Creates a database with the newest schema. `direct` bypasses a pooler, for tests of logging in to the server. */
+/** Creates a database with the newest schema. `direct` bypasses a pooler, for tests of logging in. */
 export async function testDatabase({ direct = false } = {}): Promise<TestDatabase> {
   const { templateUrl, port } = await testServer();
   const template = new URL(templateUrl).pathname.slice(1);

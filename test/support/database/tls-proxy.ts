@@ -1,6 +1,6 @@
 /**
- * A proxy that requires TLS, in front of a PostgreSQL server, like AlloyDB: it answers the protocol's SSLRequest itself and
- * forwards the decrypted connection to the server.
+ * A proxy that requires TLS, in front of a PostgreSQL server, like AlloyDB: it answers the protocol's
+ * SSLRequest itself and forwards the decrypted connection to the server.
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * Checks invariants 2 to 7 of ARCHITECTURE.md on the log of acts and on the actual order of the gates' changes, which triggers
- * record under the row locks that order them.
+ * Checks invariants 2 to 7 of ARCHITECTURE.md on the log of acts and on the actual order of the gates'
+ * changes, which triggers record under the row locks that order them.
  */
 import assert from 'node:assert/strict';
 import type { Pool } from 'pg';
@@ -73,7 +73,9 @@ export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]
   await checkDeliveries(read, events, gates);
 }
 
-/** Fences, turns, event numbers and config revisions only grow; a terminal gate changes only for its configs. */
+/**
+ * Fences, turns, event numbers and config revisions only grow; a terminal gate changes only for its configs.
+ */
 function checkGate(gates: readonly GateRow[]): void {
   for (const [index, now] of gates.entries()) {
     assert.equal(
@@ -197,7 +199,10 @@ async function checkSteps(read: <T>(query: string) => Promise<T[]>, done: readon
   assert.deepEqual(stored, first, 'invariant 7: a recorded step changed or was lost');
 }
 
-/** Each event has one delivery for each config of its time; a config created after the end gets the last event. */
+/**
+ * Each event has one delivery for each config of its time. A config created after the end gets the last
+ * event.
+ */
 async function checkDeliveries(
   read: <T>(query: string) => Promise<T[]>,
   events: readonly EventRow[],

@@ -1,6 +1,7 @@
 /**
- * Tasks on a real PostgreSQL, and the acts of workers and of the API on them. Each act is logged with the moments of its start
- * and end and with its result. Workers keep every lease that they ever had, so that they also use lost ones.
+ * Tasks on a real PostgreSQL, and the acts of workers and of the API on them. Each act is logged with the
+ * moments of its start and end and with its result. Workers keep every lease that they ever had, so that they
+ * also use lost ones.
  */
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';

@@ -1,6 +1,6 @@
 /**
- * `npm run check:schema` compares the schema that the migrations create with the checked-in schema.sql, so that reviews show
- * every change of the schema. `npm run schema` writes that file.
+ * `npm run check:schema` compares the schema that the migrations create with the checked-in schema.sql, so
+ * that reviews show every change of the schema. `npm run schema` writes that file.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,10 +1,10 @@
 /**
- * `npm run upgrade -- [ref]` runs the tests of an earlier release on the schema of this tree. Each migration must work with
- * the code before it, which keeps serving while the migration runs and afterwards. Default: the newest release tag before
- * this commit.
+ * `npm run upgrade -- [ref]` runs the tests of an earlier release on the schema of this tree. Each migration
+ * must work with the code before it, which keeps serving while the migration runs and afterwards. Default:
+ * the newest release tag before this commit.
  *
- * It checks out the earlier tree in a temporary directory, with its own dependencies. That tree's tests use a server whose
- * template has the migrations of this tree.
+ * It checks out the earlier tree in a temporary directory, with its own dependencies. That tree's tests use a
+ * server whose template has the migrations of this tree.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';

@@ -1,12 +1,12 @@
 /**
  * The first schema: tasks and everything that belongs to them.
  *
- * Hot tables have no foreign keys. Every write goes through the gate of its task, which is the check (invariant 3), and
- * retention removes rows by task id from every table.
+ * Hot tables have no foreign keys. Every write goes through the gate of its task, which is the check
+ * (invariant 3), and retention removes rows by task id from every table.
  *
- * `gates` and `tasks` get no statistics until they have 2,000 rows. A plan made while the server knows that a table has two
- * pages scans it, and prepared plans are kept. For a table without statistics the planner expects ten pages, and uses
- * the key (see client/prepared.ts).
+ * `gates` and `tasks` get no statistics until they have 2,000 rows. A plan made while the server knows that a
+ * table has two pages scans it, and prepared plans are kept. For a table without statistics the planner
+ * expects ten pages, and uses the key (see client/prepared.ts).
  */
 import { sql, type Kysely } from 'kysely';
 
@@ -17,15 +17,16 @@ export async function up(db: Kysely<never>): Promise<void> {
 }
 
 const tasks = [
-  // Agent definitions by the hash of their content. A task keeps the one it started with: a deploy changes new tasks only.
+  // Agent definitions by the hash of their content. A task keeps the one it started with: a deploy changes
+  // new tasks only.
   `create table agents (
     hash text primary key,
     definition jsonb not null,
     created_at timestamptz not null default now()
   )`,
 
-  // The gate of a task (invariant 3): narrow, updated often, without an index on anything that changes during a turn. Half of
-  // each page stays free, so that updates stay on their page (heap-only tuples).
+  // The gate of a task (invariant 3): narrow, updated often, without an index on anything that changes during
+  // a turn. Half of each page stays free, so that updates stay on their page (heap-only tuples).
   //
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
@@ -48,7 +49,7 @@ const tasks = [
     fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000
   )`,
-  // A gate is in one of the first two indexes at any time: by wakeup_at while runnable, by settled_at otherwise.
+  // A gate is in one of the first two indexes: by wakeup_at while it is runnable, by settled_at otherwise.
   `create index gates_by_wakeup on gates (wakeup_at) where state_class = 0`,
   `create index gates_by_settled on gates (state_class, settled_at) where settled_at is not null`,
   `create index gates_by_deadline on gates (deadline_at) where deadline_at is not null and state_class < 2`,
@@ -72,7 +73,7 @@ const tasks = [
   ) with (fillfactor = 80, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000)`,
   // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts).
   `create index tasks_by_owner on tasks (tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
-  // The context comes first because turns find their history by it, with a plan made before there are statistics.
+  // The context comes first: turns find their history by it, with plans older than any statistics.
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
 
@@ -87,8 +88,8 @@ const tasks = [
     primary key (task_id, turn, role)
   )`,
 
-  // The task or turn that each message created, to detect repeats. The message id comes first in the key because it differs
-  // most: an index compares its columns from the left.
+  // The task or turn that each message created, to detect repeats. The message id comes first in the key
+  // because it differs most: an index compares its columns from the left.
   `create table sends (
     tenant text not null,
     owner text not null,
@@ -101,8 +102,8 @@ const tasks = [
   )`,
   `create index sends_expired on sends (expires_at)`,
 
-  // Large files, stored once for each task by the hash of their content; messages, artifacts and events contain their URL.
-  // Tasks do not share files, so callers cannot find out what others have stored.
+  // Large files, stored once for each task by the hash of their content; messages, artifacts and events
+  // contain their URL. Tasks do not share files, so callers cannot find out what others have stored.
   `create table files (
     task_id uuid not null,
     hash text not null,
@@ -117,7 +118,7 @@ const tasks = [
 ];
 
 const events = [
-  // The events that clients see (invariant 5). Followers read the log of all tasks by tx, so they miss no late commit.
+  // The events that clients see (invariant 5). Followers read all tasks by tx, so they miss no late commit.
   `create table events (
     task_id uuid not null,
     seq integer not null,
@@ -143,7 +144,7 @@ const events = [
 ];
 
 const turns = [
-  // The record of a turn (invariant 7). finished_at and output are null while a step with side effects is in progress.
+  // The record of a turn (invariant 7). While a step with side effects runs, finished_at and output are null.
   `create table steps (
     task_id uuid not null,
     turn integer not null,
@@ -161,8 +162,8 @@ const turns = [
 ];
 
 const outbox = [
-  // Wake-ups to publish after their transaction commits (invariant 2). The writer publishes at once; the relay takes rows
-  // whose claim has expired.
+  // Wake-ups to publish after their transaction commits (invariant 2). The writer publishes at once; the
+  // relay takes rows whose claim has expired.
   `create table outbox (
     id bigint generated always as identity primary key,
     kind text not null,
@@ -237,8 +238,8 @@ const webhooks = [
 ];
 
 const models = [
-  // Few rows, updated by every step that calls a model: half of each page stays free, as for gates. Removing tasks keeps
-  // them. Days are in UTC.
+  // Few rows, updated by every step that calls a model: half of each page stays free, as for gates. Removing
+  // tasks keeps them. Days are in UTC.
   `create table ledger (
     tenant text not null,
     owner text not null,
