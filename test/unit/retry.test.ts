@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
 import * as fc from 'fast-check';
-import { outcomeOf } from '#services/dispatcher/outcome.ts';
+import { classifyAnswer } from '#services/dispatcher/outcome.ts';
 
 const schedule = fc.array(fc.nat(86_400), { minLength: 1, maxLength: 20 });
 const chance = fc.double({ min: 0, max: 1, noNaN: true });
@@ -70,7 +70,7 @@ test('Retry-After is read as seconds or as a date, within one second and one day
 test('only 2xx is success, 410 ends at once, and Retry-After counts where it has a meaning', () => {
   const moment = { chance: 0, now: 0 };
   const answer = (status: number | null, retryAfter?: string) =>
-    outcomeOf({ status, error: null, retryAfter }, 0, [0, 5], moment);
+    classifyAnswer({ status, error: null, retryAfter }, 0, [0, 5], moment);
   for (const status of [200, 201, 202, 204, 299]) assert.deepEqual(answer(status), { kind: 'delivered' });
   for (const status of [100, 300, 301, 302, 304, 307, 308, 400, 401, 404, 408, 429, 500, 503, null]) {
     assert.deepEqual(answer(status), { kind: 'retry', delaySeconds: 5 }, `${status}`);
@@ -78,9 +78,12 @@ test('only 2xx is success, 410 ends at once, and Retry-After counts where it has
   assert.deepEqual(answer(429, '60'), { kind: 'retry', delaySeconds: 60 });
   assert.deepEqual(answer(503, '1'), { kind: 'retry', delaySeconds: 5 });
   assert.deepEqual(answer(500, '60'), { kind: 'retry', delaySeconds: 5 });
-  assert.equal(answer(410).kind, 'given up');
-  assert.deepEqual(outcomeOf({ status: null, error: 'ECONNREFUSED', retryAfter: '60' }, 1, [0, 5], moment), {
-    kind: 'given up',
-    reason: '2 attempts in a row have failed; the last: ECONNREFUSED.',
-  });
+  assert.equal(answer(410).kind, 'abandoned');
+  assert.deepEqual(
+    classifyAnswer({ status: null, error: 'ECONNREFUSED', retryAfter: '60' }, 1, [0, 5], moment),
+    {
+      kind: 'abandoned',
+      reason: '2 attempts in a row have failed; the last: ECONNREFUSED.',
+    },
+  );
 });

@@ -77,10 +77,10 @@ test('options are read with their defaults, and whatever is unknown is refused',
   const cases: [unknown, RegExp][] = [
     [null, /must be a JSON object/],
     [[], /must be a JSON object/],
-    [{ event: 'all' }, /"event" is no option/],
+    [{ event: 'all' }, /"event" is not a valid option/],
     [{ events: 'none' }, /events must be/],
     [{ order: true }, /order must be/],
-    [{ secret: 'whsec_hush' }, /secret is refused/],
+    [{ secret: 'whsec_hush' }, /secret is not valid/],
     [{ secret: 1 }, /secret must be a string/],
   ];
   for (const [json, expected] of cases) {

@@ -58,10 +58,18 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
       select task_id, config_id, seq, lease_until, due_at from deliveries
       where state = 'pending' and wakeup_at < now() order by wakeup_at limit ${limit} for update skip locked
     ),
+    -- All deliveries of an ordered config wait for its attempt in flight, and for the retry of its head.
+    queue as (
+      select d.task_id, d.config_id, max(d.lease_until) as lease_until, max(d.due_at) as due_at
+      from deliveries d join webhook_configs c on c.task_id = d.task_id and c.id = d.config_id and c.ordered
+      where d.state = 'pending' and (d.task_id, d.config_id) in (select task_id, config_id from overdue)
+      group by d.task_id, d.config_id
+    ),
     look as (
       select overdue.task_id, overdue.config_id, overdue.seq, c.id is null as gone, c.disabled_at is not null as disabled,
-        greatest(c.next_attempt_at, c.lease_until, overdue.lease_until, overdue.due_at, now()) as free_at
+        greatest(queue.lease_until, queue.due_at, overdue.lease_until, overdue.due_at, now()) as free_at
       from overdue left join webhook_configs c on c.task_id = overdue.task_id and c.id = overdue.config_id
+      left join queue on queue.task_id = overdue.task_id and queue.config_id = overdue.config_id
     ),
     settled as (
       update deliveries d set state = case when look.gone then 'cancelled' else 'failed' end, settled_at = now()

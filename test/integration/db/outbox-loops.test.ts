@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
-import { claimDeliveries } from '#shared/db/webhooks/claim.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/claim.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { sql } from 'kysely';
@@ -89,8 +89,9 @@ test('a dispatcher that dies in an attempt is replaced when its lease is over', 
   const { app } = await startDispatchers(t, db, 1);
   const pass = () => app.inject({ method: 'POST', url: '/reconcile' });
   const task = await startTask(db, undefined, webhookTo(receiver.url));
-  const claimed = await claimDeliveries(db, { leaseSeconds: 60 })({ taskId: task.taskId, configId: 'hook' });
-  assert.equal(claimed.kind, 'claimed');
+  const claim = createDeliveryClaim(db, { leaseSeconds: 60 });
+  const claimed = await claim({ taskId: task.taskId, configId: 'hook', limit: 1 });
+  assert.equal(claimed.deliveries.length, 1);
   await loseWakeups(task.taskId);
   await graceOver(task.taskId);
   await pass();
@@ -100,7 +101,7 @@ test('a dispatcher that dies in an attempt is replaced when its lease is over', 
   );
   assert.deepEqual(rows, [{ later: true }]);
   assert.equal(receiver.received.length, 0);
-  await sql`update webhook_configs set lease_until = now() - interval '1 second' where task_id = ${task.taskId}`.execute(
+  await sql`update deliveries set lease_until = now() - interval '1 second' where task_id = ${task.taskId}`.execute(
     db,
   );
   await graceOver(task.taskId);
@@ -123,7 +124,7 @@ test(
       tasks.push(task.taskId);
     }
     const [waiting, disabled, gone] = tasks as [string, string, string];
-    await sql`update webhook_configs set next_attempt_at = now() + interval '1 hour' where task_id = ${waiting}`.execute(
+    await sql`update deliveries set due_at = now() + interval '1 hour' where task_id = ${waiting}`.execute(
       db,
     );
     await sql`update webhook_configs set disabled_at = now() where task_id = ${disabled}`.execute(db);

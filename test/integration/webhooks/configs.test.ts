@@ -37,9 +37,9 @@ test('a config is read by its owner as it was stored, and by nobody else', async
     authScheme: 'Basic',
     authCredentials: 'encrypted',
   });
-  assert.equal((await putWebhookConfig(db, options, stranger, task.taskId, hook)).kind, 'no task');
-  assert.equal((await putWebhookConfig(db, options, otherTenant, task.taskId, hook)).kind, 'no task');
-  assert.equal((await putWebhookConfig(db, options, caller, uuidv7(), hook)).kind, 'no task');
+  assert.equal((await putWebhookConfig(db, options, stranger, task.taskId, hook)).kind, 'task_not_found');
+  assert.equal((await putWebhookConfig(db, options, otherTenant, task.taskId, hook)).kind, 'task_not_found');
+  assert.equal((await putWebhookConfig(db, options, caller, uuidv7(), hook)).kind, 'task_not_found');
   assert.deepEqual(await putWebhookConfig(db, options, caller, task.taskId, hook), {
     kind: 'stored',
     wakeups: [],
@@ -47,7 +47,7 @@ test('a config is read by its owner as it was stored, and by nobody else', async
   const stored = await getWebhookConfig(db, caller, task.taskId, 'hook');
   assert.ok(stored !== undefined);
   const { createdAt, nextAttemptAt, ...rest } = stored;
-  assert.ok(createdAt instanceof Date && nextAttemptAt instanceof Date);
+  assert.ok(createdAt instanceof Date && nextAttemptAt === null);
   assert.deepEqual(rest, { ...hook, failures: 0, disabledAt: null, disabledReason: null });
   assert.deepEqual(await listWebhookConfigs(db, caller, task.taskId, { size: 5 }), {
     configs: [stored],
@@ -56,9 +56,9 @@ test('a config is read by its owner as it was stored, and by nobody else', async
   for (const other of [stranger, otherTenant]) {
     assert.equal(await getWebhookConfig(db, other, task.taskId, 'hook'), undefined);
     assert.equal(await listWebhookConfigs(db, other, task.taskId, { size: 5 }), undefined);
-    assert.equal(await deleteWebhookConfig(db, other, task.taskId, 'hook'), 'no task');
+    assert.equal(await deleteWebhookConfig(db, other, task.taskId, 'hook'), 'task_not_found');
   }
-  assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'other'), 'no config');
+  assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'other'), 'config_not_found');
   assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'hook'), 'deleted');
   assert.equal(await getWebhookConfig(db, caller, task.taskId, 'hook'), undefined);
   assert.deepEqual(await listWebhookConfigs(db, caller, task.taskId, { size: 5 }), {
@@ -76,7 +76,7 @@ test('configs are paged by id, and a task has so many at most', async () => {
   const put = (id: string) =>
     putWebhookConfig(db, options, caller, task.taskId, webhookTo('https://example.com/', { id }));
   for (const id of ids) assert.equal((await put(id)).kind, 'stored');
-  assert.equal((await put('one-more')).kind, 'too many');
+  assert.equal((await put('one-more')).kind, 'too_many');
   assert.equal((await put(ids[0]!)).kind, 'stored');
   const seen: string[] = [];
   let next: string | undefined;

@@ -45,7 +45,7 @@ test('the extension for webhooks', async (t) => {
     assert.ok(!rows[0].text.includes(secret));
     await assert.rejects(
       stack.submit('hello', { metadata: { [webhooksExtensionUri]: { event: 'all' } } }),
-      /metadata\["https:.*"\]: "event" is no option/,
+      /metadata\["https:.*"\]: "event" is not a valid option/,
     );
   });
 

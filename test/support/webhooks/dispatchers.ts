@@ -12,7 +12,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { createApp } from '#services/dispatcher/server.ts';
+import { createDispatcherServer } from '#services/dispatcher/server.ts';
 import { createDeliver } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
@@ -41,7 +41,7 @@ export async function startDispatchers(
   options: DispatcherOptions = {},
 ) {
   const emulator = await startCloudTasksEmulator({ port: 0 });
-  const apps: ReturnType<typeof createApp>[] = [];
+  const apps: ReturnType<typeof createDispatcherServer>[] = [];
   let turn = 0;
   let calls = 0;
   let underWay = 0;
@@ -103,7 +103,7 @@ export async function startDispatchers(
     });
     const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
     apps.push(
-      createApp({
+      createDispatcherServer({
         db,
         outbox,
         deliver,

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  sql,
+} from 'kysely';
+import { int, rows, text, uuid } from '#shared/db/client/rows.ts';
+
+const db = new Kysely<never>({
+  dialect: {
+    createAdapter: () => new PostgresAdapter(),
+    createDriver: () => new DummyDriver(),
+    createIntrospector: (kysely) => new PostgresIntrospector(kysely),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+  },
+});
+
+const compile = (source: readonly { id: string; title?: string; size: number }[]) =>
+  sql`${rows('input', source, {
+    task_id: uuid((row) => row.id),
+    title: text((row) => row.title),
+    size: int((row) => row.size),
+  })}`.compile(db);
+
+test('rows has a typed array for each column', () => {
+  const compiled = compile([
+    { id: 'a', title: 'A', size: 1 },
+    { id: 'b', size: 2 },
+  ]);
+  assert.equal(
+    compiled.sql,
+    'select * from unnest($1::uuid[], $2::text[], $3::int[]) as "input" ("task_id", "title", "size")',
+  );
+  assert.deepEqual(compiled.parameters, [
+    ['a', 'b'],
+    ['A', null],
+    [1, 2],
+  ]);
+});
+
+test('rows has the same text for sets of every size', () => {
+  assert.equal(compile([]).sql, compile([{ id: 'a', size: 1 }]).sql);
+});
