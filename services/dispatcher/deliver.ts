@@ -53,10 +53,10 @@ export function createDeliver(parts: DeliverParts): Deliver {
     }
 
     for (;;) {
-      const { deliveries, next } = await claim({ taskId, configId, limit: maxConcurrency });
+      const { deliveries, waitMs } = await claim({ taskId, configId, limit: maxConcurrency });
       if (deliveries.length > 0) return void (await Promise.all(deliveries.map(attemptAll)));
-      if (next === undefined || performance.now() + next.waitMs > startedAt + maxWaitMs) return;
-      await delay(next.waitMs);
+      if (waitMs === undefined || performance.now() + waitMs > startedAt + maxWaitMs) return;
+      await delay(waitMs);
     }
   };
 }

@@ -65,11 +65,11 @@ export interface ClaimRequest extends ConfigKey {
 
 export interface ClaimResult {
   deliveries: ClaimedDelivery[];
-  /** The next delivery that was not claimed and has no attempt in flight. In an ordered config, nothing passes it. */
-  next: { dueAt: Date; waitMs: number } | undefined;
+  /** Time until the next delivery that was not claimed is due; undefined if none waits, or one is in flight and blocks it. */
+  waitMs: number | undefined;
 }
 
-/** Claims by sets. Resolves to nothing at all if the config is gone, disabled or busy. */
+/** Claims by sets. Returns no deliveries if the config is gone, disabled or busy. */
 export function createDeliveryClaim(
   db: Db,
   options: { leaseSeconds: number },
@@ -78,7 +78,7 @@ export function createDeliveryClaim(
     async (requests: readonly ClaimRequest[]) => {
       const results = await claimDeliveries(db, options.leaseSeconds, requests);
       return requests.map(
-        (request) => results.get(toConfigText(request)) ?? { deliveries: [], next: undefined },
+        (request) => results.get(toConfigText(request)) ?? { deliveries: [], waitMs: undefined },
       );
     },
     { max: 256, key: toConfigText },
@@ -89,7 +89,6 @@ interface ClaimRow {
   task_id: string;
   config_id: string;
   stale: boolean;
-  due_at: Date | null;
   wait_ms: number | null;
   /** The rest is null if the delivery was not claimed. */
   seq: number | null;
@@ -156,7 +155,7 @@ export async function claimDeliveries(
       returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from
     )
     select config.task_id, config.id as config_id, config.stale,
-      candidate.due_at, (extract(epoch from candidate.due_at - now()) * 1000)::float8 as wait_ms,
+      (extract(epoch from candidate.due_at - now()) * 1000)::float8 as wait_ms,
       claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from,
       config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
       config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,
@@ -182,10 +181,10 @@ async function toResults(
       stale.add(key);
       continue;
     }
-    const result = results.get(key) ?? { deliveries: [], next: undefined };
+    const result = results.get(key) ?? { deliveries: [], waitMs: undefined };
     results.set(key, result);
     if (row.seq !== null) result.deliveries.push(toClaimed(row, row.seq));
-    else if (row.due_at !== null) result.next ??= { dueAt: row.due_at, waitMs: Math.ceil(row.wait_ms ?? 0) };
+    else if (row.wait_ms !== null) result.waitMs ??= Math.max(0, Math.ceil(row.wait_ms));
   }
   if (stale.size > 0) {
     const again = requests.filter((request) => stale.has(toConfigText(request)));

@@ -1,26 +1,21 @@
 /**
  * Merges what waits behind a failed attempt of an ordered config. Of the progress between two changes of state only the last
  * is sent, and the chunks of one artifact become one. The delivery of the last event stays, and `merged_from` is the first
- * event that it stands for; the others become `merged`. Deliveries that may have been sent already are left alone, and so
- * are configs that do not receive such events.
+ * event that it stands for; the others become `merged`. Deliveries that may have been sent already are left alone.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 import { toConfigRows, type ConfigKey } from './claim.ts';
 
-/** Expects the configs to be locked. */
+/** Expects ordered configs that get all events, and their locks. */
 export async function coalescePending(db: Db, attempts: readonly { delivery: ConfigKey }[]): Promise<void> {
   await sql`
     with input as (${toConfigRows(attempts)}),
-    config as (
-      select c.task_id, c.id from input join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id
-      where c.ordered and c.events = 'all'
-    ),
     -- span counts the changes of state so far: what lies between two of them may be merged.
     waiting as (
       select d.task_id, d.config_id, d.seq, coalesce(d.merged_from, d.seq) as first, e.kind, e.artifact_id,
         count(*) filter (where e.kind = 'state') over (partition by d.task_id, d.config_id order by d.seq) as span
-      from config join deliveries d on d.task_id = config.task_id and d.config_id = config.id
+      from input join deliveries d on d.task_id = input.task_id and d.config_id = input.config_id
       join events e on e.task_id = d.task_id and e.seq = d.seq
       where d.state = 'pending' and d.attempts = 0
     ),

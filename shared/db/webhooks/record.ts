@@ -82,19 +82,18 @@ async function record(
     if (settled.length === 0) return attempts.map(() => undefined);
     const abandoned = settled.filter(({ outcome }) => outcome.kind === 'abandoned');
     if (abandoned.length > 0) await failPending(trx, abandoned);
-    const late = settled.filter(({ delivery, outcome }) => outcome.kind === 'retry' || delivery.failures > 0);
+    const late = settled.filter(waitsWithOthers);
     if (late.length > 0) await coalescePending(trx, late);
 
-    const queues = await claimDeliveries(trx, options.leaseSeconds, toClaimRequests(settled));
-    const wakeups = await writeWakeups(trx, toWakeupTimes(settled, queues));
+    const requests = toClaimRequests(settled);
+    const queues = await claimDeliveries(trx, options.leaseSeconds, requests);
+    const wakeups = await writeWakeups(trx, toDueTimes(settled, requests, queues));
     const recorded = new Map<string, Recorded>();
     for (const { delivery, mayContinue } of settled) {
       const config = toConfigText(delivery);
-      recorded.set(toDeliveryText(delivery), {
-        // All of a config's wake-ups are published with its first attempt of the set.
-        wakeups: wakeups.get(config) ?? [],
-        next: mayContinue ? queues.get(config)?.deliveries.shift() : undefined,
-      });
+      const next = mayContinue ? queues.get(config)?.deliveries.shift() : undefined;
+      recorded.set(toDeliveryText(delivery), { wakeups: wakeups.get(config) ?? [], next });
+      // Each wake-up is published once, though several attempts of the set may be of its config.
       wakeups.delete(config);
     }
     return attempts.map(({ delivery }) => recorded.get(toDeliveryText(delivery)));
@@ -193,38 +192,43 @@ async function failPending(db: Db, abandoned: readonly Settled[]): Promise<void>
   );
 }
 
-/** One claim for each config, of as many deliveries as its callers continue with. */
-function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
-  const byConfig = Map.groupBy(settled, ({ delivery }) => toConfigText(delivery));
-  return [...byConfig.values()].flatMap((group) => {
-    const [first] = group;
-    if (first === undefined) return [];
-    const { taskId, configId } = first.delivery;
-    return [{ taskId, configId, limit: group.filter(({ mayContinue }) => mayContinue).length }];
-  });
+/** Whether more events wait behind the failures of this delivery, of which some may be merged. */
+function waitsWithOthers({ delivery: { config, failures }, outcome }: Settled): boolean {
+  return config.ordered && config.events === 'all' && (outcome.kind === 'retry' || failures > 0);
 }
 
-type WakeupTime = ConfigKey & { dueAt: Date };
-
-/** The times at which somebody must attempt what is left. */
-function toWakeupTimes(settled: readonly Settled[], queues: ReadonlyMap<string, ClaimResult>): WakeupTime[] {
-  const times: WakeupTime[] = [];
-  const queued = new Map<string, WakeupTime>();
-  for (const { delivery, retryAt } of settled) {
-    const { taskId, configId, config } = delivery;
-    // Retries of an unordered config come one by one; in an ordered one, the retry is the head of its queue.
-    if (retryAt !== null && !config.ordered) times.push({ taskId, configId, dueAt: retryAt });
-    const queue = queues.get(toConfigText(delivery));
-    if (queue?.next === undefined || queue.deliveries.length > 0) continue;
-    if (config.ordered || queue.next.waitMs <= 0) {
-      queued.set(toConfigText(delivery), { taskId, configId, dueAt: queue.next.dueAt });
-    }
+/** One request for each config, for as many deliveries as its callers continue with. */
+function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
+  const requests = new Map<string, ClaimRequest>();
+  for (const { delivery, mayContinue } of settled) {
+    const { taskId, configId } = delivery;
+    const limit = (requests.get(toConfigText(delivery))?.limit ?? 0) + Number(mayContinue);
+    requests.set(toConfigText(delivery), { taskId, configId, limit });
   }
-  return [...times, ...queued.values()];
+  return [...requests.values()];
+}
+
+type DueTime = ConfigKey & { dueAt: Date };
+
+/** When wake-ups are needed: for each retry, and now for each queue that no caller continues with. */
+function toDueTimes(
+  settled: readonly Settled[],
+  requests: readonly ClaimRequest[],
+  queues: ReadonlyMap<string, ClaimResult>,
+): DueTime[] {
+  const retries = settled.flatMap(({ delivery: { taskId, configId }, retryAt }) =>
+    retryAt === null ? [] : [{ taskId, configId, dueAt: retryAt }],
+  );
+  const now = new Date();
+  const left = requests.flatMap(({ taskId, configId }) => {
+    const queue = queues.get(toConfigText({ taskId, configId }));
+    return queue?.deliveries.length === 0 && queue.waitMs === 0 ? [{ taskId, configId, dueAt: now }] : [];
+  });
+  return [...retries, ...left];
 }
 
 /** @returns by `toConfigText` */
-async function writeWakeups(db: Db, times: readonly WakeupTime[]): Promise<Map<string, DeliveryWakeup[]>> {
+async function writeWakeups(db: Db, times: readonly DueTime[]): Promise<Map<string, DeliveryWakeup[]>> {
   if (times.length === 0) return new Map();
   const { rows } = await sql<{ id: string; task_id: string; config_id: string; due_at: Date }>`
     with input as (${toRows('input', times, {

@@ -5,9 +5,10 @@ import { createDeliveryClaim } from '#shared/db/webhooks/claim.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { sql } from 'kysely';
+import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, until, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const log = createLogger('test', 'silent');
@@ -171,7 +172,7 @@ test('the loops outlive a database that is away, and stop when asked', { timeout
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(turnWakeups, []);
   away = false;
-  await until(() => turnWakeups.length === 2);
+  await waitFor('two wake-ups', () => turnWakeups.length === 2);
   await loops.close();
   await loops.close();
   await graceOver(task.taskId);
