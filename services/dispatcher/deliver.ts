@@ -54,7 +54,10 @@ export function createDeliver(parts: DeliverParts): Deliver {
 
     for (;;) {
       const { deliveries, waitMs } = await claim({ taskId, configId, limit: maxConcurrency });
-      if (deliveries.length > 0) return void (await Promise.all(deliveries.map(attemptAll)));
+      if (deliveries.length > 0) {
+        await Promise.all(deliveries.map(attemptAll));
+        return;
+      }
       if (waitMs === undefined || performance.now() + waitMs > startedAt + maxWaitMs) return;
       await delay(waitMs);
     }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   DummyDriver,
   Kysely,
@@ -26,22 +26,24 @@ const compile = (source: readonly { id: string; title?: string; size: number }[]
     size: int((row) => row.size),
   })}`.compile(db);
 
-test('rows has a typed array for each column', () => {
-  const compiled = compile([
-    { id: 'a', title: 'A', size: 1 },
-    { id: 'b', size: 2 },
-  ]);
-  assert.equal(
-    compiled.sql,
-    'select * from unnest($1::uuid[], $2::text[], $3::int[]) as "input" ("task_id", "title", "size")',
-  );
-  assert.deepEqual(compiled.parameters, [
-    ['a', 'b'],
-    ['A', null],
-    [1, 2],
-  ]);
-});
+describe('rows', () => {
+  test('passes a typed array for each column', () => {
+    const compiled = compile([
+      { id: 'a', title: 'A', size: 1 },
+      { id: 'b', size: 2 },
+    ]);
+    assert.equal(
+      compiled.sql,
+      'select * from unnest($1::uuid[], $2::text[], $3::int[]) as "input" ("task_id", "title", "size")',
+    );
+    assert.deepEqual(compiled.parameters, [
+      ['a', 'b'],
+      ['A', null],
+      [1, 2],
+    ]);
+  });
 
-test('rows has the same text for sets of every size', () => {
-  assert.equal(compile([]).sql, compile([{ id: 'a', size: 1 }]).sql);
+  test('has the same text for sets of every size', () => {
+    assert.equal(compile([]).sql, compile([{ id: 'a', size: 1 }]).sql);
+  });
 });

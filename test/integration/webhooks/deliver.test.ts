@@ -1,4 +1,4 @@
-/** What the dispatcher makes of the answers of a receiver. */
+/** How the dispatcher treats the answers of a receiver, and its own failures. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';

@@ -1,4 +1,4 @@
-/** Webhooks never reach the dispatcher's own network, whatever their URL says and its name resolves to. */
+/** Webhooks never reach a private network, by URL, by DNS or by redirect. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { createResolve } from '#shared/net/guarded-agent.ts';
