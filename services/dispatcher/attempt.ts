@@ -1,17 +1,18 @@
 /**
- * One attempt at a claimed delivery:
+ * Makes one attempt at a claimed delivery and records it:
  *
- *   check the URL ──▶ a place at its host ──▶ read the event ──▶ POST ──▶ give the place back ──▶ record
- *                       └ none: put off, which is recorded and is no attempt
+ *   check the URL ──▶ take a slot of its host ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
+ *                       └ none free: deferred, which is recorded but does not count as an attempt
  *
- * No transaction is open meanwhile (invariant 8): the lease keeps others away, and the fence refuses the record if the
- * config was changed, deleted or taken over.
+ * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses the record if
+ * the config was changed or deleted, or the lease was lost.
  */
 import type { Agent } from 'undici';
-import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import type { Attempt, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
+import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -19,17 +20,17 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
-import { checkPublicUrl } from '#shared/net/public-url.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import { buildHeaders } from './headers.ts';
-import { Hosts } from './hosts.ts';
-import type { SigningConfig } from './signature.ts';
-import { isUp, outcomeOf } from './outcome.ts';
+import { HostLimits } from './hosts.ts';
+import { classifyAnswer, isUp } from './outcome.ts';
 import { post, type Posted } from './post.ts';
+import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 
 export interface AttemptParts {
   db: Db;
+  record: RecordAttempt;
   encryptor: Encryptor;
   agent: Agent;
   webhookGuard: WebhookGuardConfig;
@@ -39,45 +40,36 @@ export interface AttemptParts {
 }
 
 /**
- * @param traceparent of the span that asked for it
- * @param goesOn asked once the receiver has taken the webhook: whether its caller goes on with the queue
- * @returns undefined where the attempt no longer counts
+ * @param mayContinue called after the POST: whether the caller attempts the next delivery
+ * @param traceparent of the span that caused the call
+ * @returns undefined if the attempt no longer counts
  */
 export type MakeAttempt = (
   delivery: ClaimedDelivery,
-  record: RecordAttempt,
-  goesOn: () => boolean,
+  mayContinue: () => boolean,
   traceparent: string | undefined,
 ) => Promise<Recorded | undefined>;
 
-/** What was done, and what it means. */
-type Made = Omit<Attempt, 'delivery' | 'goesOn'>;
+type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
 
-/** @throws when the database cannot be reached */
+/** @throws if the database cannot be reached */
 export function createAttempt(parts: AttemptParts): MakeAttempt {
-  const { db, webhook, log } = parts;
-  const hosts = new Hosts(webhook.hostConcurrency);
+  const { db, record, webhook, log } = parts;
+  const hosts = new HostLimits(webhook.hostConcurrency);
 
-  async function make(delivery: ClaimedDelivery): Promise<Made> {
+  async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
-    if ('problem' in checked) return judged(delivery, new Date(), 0, noAnswer(checked.problem));
-    const entry = await hosts.enter(checked.url.host, delivery.failures);
+    if ('problem' in checked) return toResult(delivery, new Date(), 0, noAnswer(checked.problem));
+    const slot = await hosts.acquire(checked.url.host, delivery.failures);
     const startedAt = new Date();
-    if (entry.kind === 'put off') {
-      const outcome = { kind: 'put off' as const, delaySeconds: entry.delaySeconds };
-      return { ...noAnswer(null), startedAt, durationMs: 0, outcome };
-    }
+    if (slot.kind === 'deferred') return { ...noAnswer(null), startedAt, durationMs: 0, outcome: slot };
     let up = false;
     try {
-      const body = await readWebhookBody(
-        db,
-        delivery.taskId,
-        delivery.seq,
-        webhook.maxBodyBytes,
-        delivery.config.protocolVersion,
-        delivery.mergedFrom,
-      );
+      const body = await readWebhookBody(db, delivery, {
+        maxBytes: webhook.maxBodyBytes,
+        version: delivery.config.protocolVersion,
+      });
       linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
       const posted =
@@ -87,21 +79,27 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       passFaultPoint('webhook-posted');
       up = isUp(posted);
       const durationMs = Math.round(performance.now() - start);
-      const made = judged(delivery, startedAt, durationMs, posted);
-      if (body !== undefined && made.outcome.kind === 'delivered') {
+      const result = toResult(delivery, startedAt, durationMs, posted);
+      if (body !== undefined && result.outcome.kind === 'delivered') {
         instruments.webhookAge.record(body.event.age + durationMs / 1000);
       }
-      return made;
+      return result;
     } finally {
-      entry.leave(up);
+      slot.release(up);
     }
   }
 
-  function judged(delivery: ClaimedDelivery, startedAt: Date, durationMs: number, posted: Posted): Made {
+  function toResult(
+    delivery: ClaimedDelivery,
+    startedAt: Date,
+    durationMs: number,
+    posted: Posted,
+  ): AttemptResult {
     const moment = { chance: Math.random(), now: Date.now() };
-    const found = outcomeOf(posted, delivery.failures, webhook.scheduleSeconds, moment);
-    const failedTest = isTest(delivery.seq) && found.kind !== 'delivered';
-    return { ...posted, startedAt, durationMs, outcome: failedTest ? { kind: 'test failed' } : found };
+    const answer = classifyAnswer(posted, delivery.failures, webhook.scheduleSeconds, moment);
+    const outcome =
+      isTest(delivery.seq) && answer.kind !== 'delivered' ? ({ kind: 'test_failed' } as const) : answer;
+    return { ...posted, startedAt, durationMs, outcome };
   }
 
   async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<Posted> {
@@ -114,33 +112,31 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       if (traceparent !== null) headers['traceparent'] = traceparent;
       return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
     } catch (error) {
-      log.error({ taskId, configId, err: error }, 'a webhook could not be made');
-      return noAnswer(`the webhook could not be made: ${errorMessage(error)}`);
+      log.error({ taskId, configId, err: error }, 'webhook could not be created');
+      return noAnswer(`the webhook could not be created: ${errorMessage(error)}`);
     }
   }
 
-  return async (delivery, record, goesOn, traceparent) => {
+  return async (delivery, mayContinue, traceparent) => {
     passFaultPoint('delivery-claimed');
-    const made = await inWebhookSpan(delivery, traceparent, () => make(delivery));
-    const recorded = await record({
-      ...made,
-      delivery,
-      goesOn: made.outcome.kind === 'delivered' && goesOn(),
-    });
+    const result = await inWebhookSpan(delivery, traceparent, () => make(delivery));
+    // After a failed attempt the head of an ordered config is not due.
+    const nextMayBeDue = result.outcome.kind === 'delivered' || !delivery.config.ordered;
+    const recorded = await record({ ...result, delivery, mayContinue: nextMayBeDue && mayContinue() });
     passFaultPoint('attempt-recorded');
-    logAttempt(log, delivery, made, recorded !== undefined);
+    logAttempt(log, delivery, result, recorded !== undefined);
     return recorded;
   };
 }
 
-function logAttempt(log: Logger, delivery: ClaimedDelivery, made: Made, counts: boolean): void {
+function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResult, counts: boolean): void {
   const { taskId, configId, seq, attempt } = delivery;
-  const { durationMs, status, error, outcome } = made;
+  const { durationMs, status, error, outcome } = result;
   const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
-  if (!counts) log.info(line, 'a webhook was attempted; its config was changed meanwhile');
-  else if (outcome.kind === 'delivered') log.debug(line, 'a webhook was delivered');
-  else if (outcome.kind === 'put off') log.debug(line, 'a webhook was put off: its host is busy or failing');
-  else log.warn(line, 'a webhook failed');
+  if (!counts) log.info(line, 'webhook attempt does not count: its config changed or its lease was lost');
+  else if (outcome.kind === 'delivered') log.debug(line, 'webhook delivered');
+  else if (outcome.kind === 'deferred') log.debug(line, 'webhook deferred: its host is busy or failing');
+  else log.warn(line, 'webhook attempt failed');
 }
 
 function noAnswer(error: string | null): Posted {

@@ -1,8 +1,8 @@
 /**
  * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the Standard
- * Webhooks specification, and our own, which name the event without reading the body.
+ * Webhooks specification, and `longhaul-*`, which identify the event without reading the body.
  */
-import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
 import { createWebhookToken, signWebhook, type SigningConfig } from './signature.ts';
@@ -21,7 +21,7 @@ export async function buildHeaders(parts: HeaderParts): Promise<Record<string, s
   const { delivery, secrets, body, signing } = parts;
   const { taskId, configId, seq, attempt, mergedFrom } = delivery;
   const timestamp = Math.floor(parts.now / 1000);
-  // The same for every attempt, so that receivers can drop repeats.
+  // Every attempt has the same id, so that receivers can drop repeats.
   const id = `${taskId}.${configId}.${seq}`;
   const signable = { id, timestamp, body: body.json };
   const signature = signWebhook(
@@ -29,12 +29,12 @@ export async function buildHeaders(parts: HeaderParts): Promise<Record<string, s
     [secrets.signingSecret, secrets.previousSecret ?? null],
     signing.keys,
   );
-  const own = ownAuthorization(secrets);
+  const configured = getAuthorization(secrets);
   const token =
-    own === undefined && takesToken(secrets)
+    configured === undefined && acceptsToken(secrets)
       ? await createWebhookToken(signable, { url: parts.url, taskId, attempt }, signing)
       : undefined;
-  const authorization = own ?? (token && `Bearer ${token}`);
+  const authorization = configured ?? (token && `Bearer ${token}`);
   return {
     'content-type': body.contentType,
     'user-agent': 'Longhaul',
@@ -50,14 +50,14 @@ export async function buildHeaders(parts: HeaderParts): Promise<Record<string, s
   };
 }
 
-type Own = Pick<HeaderParts['secrets'], 'authScheme' | 'authCredentials'>;
+type Credentials = Pick<HeaderParts['secrets'], 'authScheme' | 'authCredentials'>;
 
-function ownAuthorization({ authScheme, authCredentials }: Own): string | undefined {
+function getAuthorization({ authScheme, authCredentials }: Credentials): string | undefined {
   if (authScheme === null || authCredentials === null || authCredentials === '') return undefined;
   return `${authScheme} ${authCredentials}`;
 }
 
-/** A2A's guide has clients ask for a token by naming the scheme alone; those that name nothing get one as well. */
-function takesToken({ authScheme }: Own): boolean {
+/** In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme gets one too. */
+function acceptsToken({ authScheme }: Credentials): boolean {
   return authScheme === null || authScheme === '' || authScheme.toLowerCase() === 'bearer';
 }

@@ -1,104 +1,107 @@
 /**
- * Fairness between receivers (invariant 11): how many attempts this process makes at one host at a time.
+ * Fairness between receivers (invariant 11): limits the attempts that this process makes at one host at a time.
  *
- *   open ──many failures in a row──▶ probing ──a success──▶ open
+ *   open ──10 failures in a row──▶ probing ──a success──▶ open
  *
- * While open, a host has so many attempts in flight; a few more wait for a moment where it answers quickly. While
- * probing, it has one at a time, and not more often than once a second. Whatever finds no place is put off, which is no
- * attempt. Those that have failed a few times already come seldom by themselves, and are not put off while probing: so
- * that the schedule of each config goes on, and ends.
+ * An open host has a fixed number of slots. If it answers quickly, a few more attempts wait up to a second for a slot. A
+ * probing host gets one attempt at a time, and at most one a second. An attempt without a slot is deferred, which does not
+ * count as an attempt. A delivery that has failed three times is rare enough not to be deferred by probing, so that the
+ * schedule of each config continues and ends.
  */
 
 const failuresBeforeProbing = 10;
-const probeEveryMs = 1_000;
+const probeIntervalMs = 1_000;
+/** A host that answers within this is worth waiting for. */
 const quickMs = 500;
-const longestWaitMs = 1_000;
+const maxWaitMs = 1_000;
 /** Waiting attempts hold requests of Cloud Tasks open. */
-const waitersPerPlace = 4;
-/** Beyond this many, hosts without attempts in flight are forgotten. */
-const keptHosts = 10_000;
+const maxWaitersPerSlot = 4;
+/** Beyond this number, hosts without attempts in flight are forgotten. */
+const maxHosts = 10_000;
 
-export type Entry =
-  /** `leave` must be called, with whether the receiver took the webhook. */
-  { kind: 'entered'; leave: (taken: boolean) => void } | { kind: 'put off'; delaySeconds: number };
+export type HostSlot =
+  /** `release` must be called, with whether the receiver is up. */
+  { kind: 'acquired'; release: (up: boolean) => void } | { kind: 'deferred'; delaySeconds: number };
 
 interface Host {
   inFlight: number;
   failures: number;
-  /** When the last attempt began, and how long attempts take, about; milliseconds. */
-  begunAt: number;
+  /** When the last attempt started, by `performance.now()`. */
+  startedAt: number;
+  /** A moving average. */
   latencyMs: number;
   waiting: (() => void)[];
 }
 
-export class Hosts {
-  readonly #atOnce: number;
+export class HostLimits {
+  readonly #concurrency: number;
   readonly #hosts = new Map<string, Host>();
 
-  /** @param atOnce attempts at one host at a time */
-  constructor(atOnce: number) {
-    this.#atOnce = atOnce;
+  /** @param concurrency attempts at one host at a time */
+  constructor(concurrency: number) {
+    this.#concurrency = concurrency;
   }
 
-  /** @param failedBefore attempts in a row that have failed before this one */
-  async enter(name: string, failedBefore: number): Promise<Entry> {
+  /** @param failures attempts at this delivery that failed before */
+  async acquire(name: string, failures: number): Promise<HostSlot> {
     const host = this.#find(name);
     if (host.failures >= failuresBeforeProbing) {
-      const mayProbe = host.inFlight === 0 && performance.now() - host.begunAt >= probeEveryMs;
-      if (!mayProbe && failedBefore < 3) return putOff(15);
+      const mayProbe = host.inFlight === 0 && performance.now() - host.startedAt >= probeIntervalMs;
+      if (!mayProbe && failures < 3) return defer(15);
     }
-    if (host.inFlight >= this.#atOnce && !(await this.#waitForPlace(host))) {
-      return putOff(Math.min(Math.max(host.latencyMs / 1000, 0.25), 15));
+    if (host.inFlight >= this.#concurrency && !(await this.#waitForSlot(host))) {
+      return defer(Math.min(Math.max(host.latencyMs / 1000, 0.25), 15));
     }
-    return this.#begin(host);
+    return this.#start(host);
   }
 
-  #begin(host: Host): Entry {
-    const begunAt = performance.now();
+  #start(host: Host): HostSlot {
+    const startedAt = performance.now();
     host.inFlight += 1;
-    host.begunAt = begunAt;
+    host.startedAt = startedAt;
     return {
-      kind: 'entered',
-      leave: (taken) => {
+      kind: 'acquired',
+      release: (up) => {
         host.inFlight -= 1;
-        host.failures = taken ? 0 : host.failures + 1;
-        host.latencyMs += (performance.now() - begunAt - host.latencyMs) / 4;
+        host.failures = up ? 0 : host.failures + 1;
+        host.latencyMs += (performance.now() - startedAt - host.latencyMs) / 4;
         host.waiting.shift()?.();
       },
     };
   }
 
-  async #waitForPlace(host: Host): Promise<boolean> {
-    if (host.latencyMs > quickMs || host.waiting.length >= waitersPerPlace * this.#atOnce) return false;
+  async #waitForSlot(host: Host): Promise<boolean> {
+    if (host.latencyMs > quickMs || host.waiting.length >= maxWaitersPerSlot * this.#concurrency)
+      return false;
     await new Promise<void>((resolve) => {
-      const go = (): void => {
+      const wake = (): void => {
         clearTimeout(timer);
         resolve();
       };
       const timer = setTimeout(() => {
-        host.waiting.splice(host.waiting.indexOf(go), 1);
+        host.waiting.splice(host.waiting.indexOf(wake), 1);
         resolve();
-      }, longestWaitMs);
-      host.waiting.push(go);
+      }, maxWaitMs);
+      host.waiting.push(wake);
     });
-    return host.inFlight < this.#atOnce;
+    return host.inFlight < this.#concurrency;
   }
 
   #find(name: string): Host {
     const known = this.#hosts.get(name);
     if (known !== undefined) return known;
-    if (this.#hosts.size >= keptHosts) {
+    if (this.#hosts.size >= maxHosts) {
       for (const [other, { inFlight, waiting }] of this.#hosts) {
         if (inFlight === 0 && waiting.length === 0) this.#hosts.delete(other);
       }
     }
-    const host: Host = { inFlight: 0, failures: 0, begunAt: 0, latencyMs: 0, waiting: [] };
+    const host: Host = { inFlight: 0, failures: 0, startedAt: 0, latencyMs: 0, waiting: [] };
     this.#hosts.set(name, host);
     return host;
   }
 }
 
-/** Chance keeps apart what was put off together. */
-function putOff(seconds: number): Entry {
-  return { kind: 'put off', delaySeconds: seconds * (1 + Math.random()) };
+/** Jitter spreads attempts that were deferred together. */
+function defer(seconds: number): HostSlot {
+  return { kind: 'deferred', delaySeconds: seconds * (1 + Math.random()) };
 }

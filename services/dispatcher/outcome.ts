@@ -1,18 +1,18 @@
-/** What an answer, or the lack of one, means for the delivery. Pure. */
+/** Decides what an answer, or the lack of one, means for the delivery. Pure. */
 import type { AttemptOutcome } from '#shared/db/webhooks/record.ts';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
 import type { Posted } from './post.ts';
 
-/** Whether the receiver is there and takes requests, whatever it thinks of this one. */
+/** Whether the receiver accepts requests, even if it refused this one. */
 export function isUp({ status }: Pick<Posted, 'status'>): boolean {
   return status !== null && status < 500 && status !== 429;
 }
 
 /**
- * @param failures attempts in a row that failed before this one
- * @param moment `chance` from 0 to 1; `now` in milliseconds since 1970
+ * @param failures attempts at this delivery that failed before this one
+ * @param moment `chance` from 0 to 1, for jitter; `now` in milliseconds since 1970
  */
-export function outcomeOf(
+export function classifyAnswer(
   posted: Pick<Posted, 'status' | 'error' | 'retryAfter'>,
   failures: number,
   scheduleSeconds: readonly number[],
@@ -20,9 +20,9 @@ export function outcomeOf(
 ): AttemptOutcome {
   const { status } = posted;
   if (status !== null && status >= 200 && status < 300) return { kind: 'delivered' };
-  if (status === 410) return { kind: 'given up', reason: 'The receiver answered 410 Gone.' };
-  const asksToWait = status === 429 || status === 503;
-  const retryAfterSeconds = asksToWait ? parseRetryAfter(posted.retryAfter, moment.now) : undefined;
+  if (status === 410) return { kind: 'abandoned', reason: 'The receiver answered 410 Gone.' };
+  const mayAskToWait = status === 429 || status === 503;
+  const retryAfterSeconds = mayAskToWait ? parseRetryAfter(posted.retryAfter, moment.now) : undefined;
   const delaySeconds = nextAttemptSeconds(
     scheduleSeconds,
     { failures: failures + 1, retryAfterSeconds },
@@ -30,5 +30,5 @@ export function outcomeOf(
   );
   if (delaySeconds !== undefined) return { kind: 'retry', delaySeconds };
   const last = status === null ? (posted.error ?? 'no answer') : `status ${status}`;
-  return { kind: 'given up', reason: `${failures + 1} attempts in a row have failed; the last: ${last}.` };
+  return { kind: 'abandoned', reason: `${failures + 1} attempts in a row have failed; the last: ${last}.` };
 }

@@ -1,4 +1,4 @@
-/** One POST to a receiver: bounded in time and in what is read of the answer; redirects are not followed. */
+/** One POST to a receiver, bounded in time and in how much of the answer is read. Redirects are not followed. */
 import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
 
@@ -12,14 +12,14 @@ export interface Posted {
   status: number | null;
   /** Why there is no status. */
   error: string | null;
-  /** The beginning of the answer's body, as text. */
+  /** The first 1024 bytes of the answer's body, as text. */
   responseStart: string | null;
   retryAfter: string | undefined;
 }
 
-const keptBytes = 1024;
-/** Beyond this an answer is cut off, and its connection with it. */
-const readBytes = 64 * 1024;
+const storedBytes = 1024;
+/** An answer longer than this is cut off, and its connection is closed. */
+const maxReadBytes = 64 * 1024;
 
 export async function post(agent: Agent, timeoutMs: number, { url, headers, body }: Post): Promise<Posted> {
   // One bound for name resolution, connection, request and answer together.
@@ -34,26 +34,26 @@ export async function post(agent: Agent, timeoutMs: number, { url, headers, body
       retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
     };
   } catch (error) {
-    const why = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describe(error);
-    return { status: null, error: why, responseStart: null, retryAfter: undefined };
+    const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describe(error);
+    return { status: null, error: reason, responseStart: null, retryAfter: undefined };
   }
 }
 
-/** The status is the answer: a body that breaks off or takes too long changes nothing. */
+/** The status decides: a body that breaks off or takes too long changes nothing. */
 async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
     for await (const chunk of body) {
-      if (length < keptBytes) chunks.push(chunk);
+      if (length < storedBytes) chunks.push(chunk);
       length += chunk.length;
-      if (length >= readBytes) break;
+      if (length >= maxReadBytes) break;
     }
   } catch {
-    // What came is kept.
+    // The part that arrived is stored.
   }
-  const text = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, keptBytes));
-  // PostgreSQL's text cannot hold it.
+  const text = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, storedBytes));
+  // PostgreSQL's text cannot store null characters.
   return text.replaceAll('\u0000', '\uFFFD');
 }
 

@@ -1,20 +1,21 @@
-/** The dispatcher's HTTP interface: called by Cloud Tasks, Cloud Scheduler and the platform, never by clients. */
+/** The HTTP interface of the dispatcher. Cloud Tasks, Cloud Scheduler and the platform call it; clients never do. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import * as v from 'valibot';
+import { checkDatabase } from '#shared/db/client/check.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { reconcile } from '#shared/outbox/reconciler.ts';
 import { relayOutbox } from '#shared/outbox/relay.ts';
-import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import { checkDatabase, type Db } from '#shared/db/client/pool.ts';
-import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
-import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
+import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import * as v from 'valibot';
 import type { Deliver } from './deliver.ts';
 
-export interface AppParts {
+export interface DispatcherServerParts {
   db: Db;
   outbox: OutboxPublisher;
   deliver: Deliver;
@@ -29,7 +30,7 @@ const DeliverBody = v.object({
   traceparent: v.exactOptional(v.string()),
 });
 
-export function createApp(parts: AppParts): FastifyInstance {
+export function createDispatcherServer(parts: DispatcherServerParts): FastifyInstance {
   const { db, outbox, deliver, config, callers, log } = parts;
   const app = createServer({ bodyLimit: 16 * 1024 });
   closeAfterRequests(app);
@@ -39,25 +40,28 @@ export function createApp(parts: AppParts): FastifyInstance {
   const fromTasks = only(callers.tasksAccount);
   const fromScheduler = only(callers.schedulerAccount);
 
-  // Whatever went wrong is worth another try: what the receiver answered is recorded, and is no error here.
+  // All failures of the dispatcher are worth a retry. Failed attempts are recorded, and are not errors here.
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     if (error instanceof CallerError) {
-      log.warn({ path: request.url, reason: error.message }, 'a call was refused');
+      log.warn({ path: request.url, reason: error.message }, 'call refused');
       return reply.code(401).send({ error: 'unauthorized' });
     }
     if (error.statusCode !== undefined && error.statusCode < 500) return reply.send(error);
-    log.error({ path: request.url, error: errorMessage(error) }, 'a request failed');
+    log.error({ path: request.url, error: errorMessage(error) }, 'request failed');
     return reply.code(503).header('retry-after', '5').send({ error: 'try again' });
   });
 
   app.post('/deliver', { onRequest: fromTasks }, async ({ body }, reply) => {
-    if (!v.is(DeliverBody, body))
-      return reply.code(400).send({ error: 'the body must have a taskId, which is a UUID, and a configId' });
+    if (!v.is(DeliverBody, body)) {
+      return reply
+        .code(400)
+        .send({ error: 'the body is not valid: taskId must be a UUID, and configId a string' });
+    }
     await deliver(body);
     return reply.code(204).send();
   });
 
-  // Cloud Scheduler sends a body of its own, or none.
+  // Cloud Scheduler sends a body that is not used, or none.
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   app.post('/reconcile', { onRequest: fromScheduler }, async (_request, reply) => {
     while (await relayOutbox({ db, outbox }));

@@ -1,7 +1,7 @@
 /**
- * Proof that a webhook is from here: the signatures of Standard Webhooks, `v1` (HMAC-SHA256 by the config's own secret,
- * and by the one before while it is being changed) and `v1a` (Ed25519 by the server's key); and, for configs that
- * brought no credentials, a JWT as in A2A's guide to push notifications.
+ * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256 with the config's own
+ * secret, and with the one before while it is being changed) and `v1a` (Ed25519 with the server's key). A config without
+ * credentials also gets a JWT, as in A2A's guide to push notifications.
  */
 import { createHash, createHmac, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
@@ -11,11 +11,11 @@ import type { WebhookKey } from '#shared/crypto/signing-keys.ts';
 export interface SigningConfig {
   /** The first signs. */
   keys: readonly WebhookKey[];
-  /** `iss`: the address of the front door, beside which the public keys stand. */
+  /** The `iss` claim: the public URL of the api, which serves the public keys. */
   issuer: string;
 }
 
-/** One webhook, as it is sent. */
+/** The parts of a webhook that are signed. */
 export interface Signable {
   id: string;
   /** Whole seconds since 1970. */
@@ -25,7 +25,7 @@ export interface Signable {
 
 const tokenSeconds = 300;
 
-/** The header `webhook-signature`, or undefined where there is nothing to sign with. */
+/** Returns the header `webhook-signature`, or undefined if there is neither a secret nor a key. */
 export function signWebhook(
   { id, timestamp, body }: Signable,
   secrets: readonly (string | null)[],
@@ -43,10 +43,10 @@ export function signWebhook(
 }
 
 /**
- * A token for one attempt at one URL, bound to the body. Its `jti` is of the attempt, so that a receiver that refuses
- * known ones still takes a repeated attempt.
+ * Creates a token for one attempt at one URL, valid for five minutes and bound to the body. Each attempt has its own `jti`,
+ * so that a receiver that refuses a known `jti` still accepts a repeated attempt.
  *
- * @returns undefined where there is no key
+ * @returns undefined if there is no private key
  */
 export async function createWebhookToken(
   { id, timestamp, body }: Signable,

@@ -1,20 +1,20 @@
 /**
- * The span of one attempt at a webhook, and its time. It begins a trace, linked to the span that asked for it and, once the
- * event is read, to the one in which that was written.
+ * The span and the duration of one webhook attempt. The span starts a trace. It links to the span that caused the call and,
+ * once the event is read, to the span that wrote the event.
  */
-import type { ClaimedDelivery } from '#shared/db/webhooks/claimed-delivery.ts';
+import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import type { Attempt } from '#shared/db/webhooks/record.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, linksTo, SpanKind } from '#shared/runtime/spans.ts';
 
-export async function inWebhookSpan<Made extends Pick<Attempt, 'outcome' | 'status' | 'durationMs'>>(
+export async function inWebhookSpan<Result extends Pick<Attempt, 'outcome' | 'status' | 'durationMs'>>(
   { taskId, configId, seq, attempt, config }: ClaimedDelivery,
   traceparent: string | undefined,
-  make: () => Promise<Made>,
-): Promise<Made> {
+  make: () => Promise<Result>,
+): Promise<Result> {
   const attributes = {
     'http.request.method': 'POST',
-    // The path and the query may hold secrets.
+    // Without path and query, which may contain secrets.
     ...(URL.canParse(config.url) && { 'server.address': new URL(config.url).hostname }),
     'longhaul.task.id': taskId,
     'longhaul.webhook.config': configId,
@@ -23,11 +23,13 @@ export async function inWebhookSpan<Made extends Pick<Attempt, 'outcome' | 'stat
   };
   const options = { kind: SpanKind.CLIENT, root: true, attributes, links: linksTo(traceparent) };
   return inSpan('POST webhook', options, async (span) => {
-    const made = await make();
-    const { outcome, status, durationMs } = made;
-    const result = { 'longhaul.webhook.outcome': outcome.kind };
-    span.setAttributes({ ...result, ...(status !== null && { 'http.response.status_code': status }) });
-    instruments.webhookDuration.record(durationMs / 1000, result);
-    return made;
+    const result = await make();
+    const outcome = { 'longhaul.webhook.outcome': result.outcome.kind };
+    span.setAttributes({
+      ...outcome,
+      ...(result.status !== null && { 'http.response.status_code': result.status }),
+    });
+    instruments.webhookDuration.record(result.durationMs / 1000, outcome);
+    return result;
   });
 }

@@ -14,7 +14,7 @@ export interface WebhookKey {
 }
 
 /** Where the public halves stand on the front door. */
-export const jwksPath = '/.well-known/webhook-jwks.json';
+export const webhookJwksPath = '/.well-known/webhook-jwks.json';
 
 /** Reads a JWK set. The problems never show a key. */
 export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: string[] } {

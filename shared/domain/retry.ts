@@ -1,25 +1,25 @@
 /**
- * When a webhook that failed is tried again. Pure: chance and time are passed in.
+ * When a failed webhook is attempted again. Pure: chance and time are passed in.
  *
- * A schedule lists the seconds to wait before each attempt; the first entry is 0. An attempt is never earlier than the
- * schedule says, nor than the receiver asks: chance only adds, so that receivers that failed together are not all
- * called again together.
+ * A schedule lists the seconds before each attempt; the first entry is 0. An attempt is never earlier than the schedule
+ * says, nor than the receiver asks for. Jitter only adds to the wait, so that receivers that failed together are not all
+ * called together again.
  */
 
-/** Chance adds up to this part of the wait. */
+/** Jitter adds at most this part of the wait. */
 const jitter = 0.2;
 
-const longestRetryAfterSeconds = 86_400;
+const maxRetryAfterSeconds = 86_400;
 
 export interface Failure {
-  /** How many attempts in a row have failed, this one included. */
+  /** Attempts that failed, including this one. */
   failures: number;
-  /** What the receiver asked for, in seconds, where it did. */
+  /** How long the receiver asked to wait. */
   retryAfterSeconds?: number | undefined;
 }
 
 /**
- * The seconds from a failed attempt to the next, or undefined where the schedule is spent.
+ * Returns the seconds from a failed attempt to the next, or undefined if the schedule is used up.
  *
  * @param chance from 0 to 1
  */
@@ -34,22 +34,42 @@ export function nextAttemptSeconds(
 }
 
 /**
- * Reads a `Retry-After` header (RFC 9110, section 10.2.3), as seconds or as a date, into whole seconds from 1 to one
- * day. What cannot be read counts as absent.
+ * Parses a `Retry-After` header (RFC 9110, section 10.2.3): delay-seconds, or an HTTP-date in any of its three formats.
+ * Fractions of a second, which the RFC does not allow but servers send, are accepted and rounded up. A date in the past is 0.
  *
  * @param now milliseconds since 1970
+ * @returns whole seconds from 0 to one day (longer waits are cut to that), or undefined for anything else, such as a
+ * negative number
  */
-export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
-  if (header === undefined) return undefined;
-  const text = header.trim();
-  const seconds = /^\d+$/.test(text) ? Number(text) : (parseHttpDate(text) - now) / 1000;
-  if (Number.isNaN(seconds)) return undefined;
-  return Math.min(Math.max(Math.ceil(seconds), 1), longestRetryAfterSeconds);
+export function parseRetryAfter(header: string | null | undefined, now: number): number | undefined {
+  const value = header?.trim() ?? '';
+  const date = /^\d+(\.\d+)?$/.test(value) ? undefined : parseHttpDate(value, now);
+  const seconds = date === undefined ? Number(value) : (date - now) / 1000;
+  if (value === '' || Number.isNaN(seconds)) return undefined;
+  return Math.min(Math.max(Math.ceil(seconds), 0), maxRetryAfterSeconds);
 }
 
-/** The one form of date that senders may still make: `Sun, 06 Nov 1994 08:49:37 GMT`. */
-function parseHttpDate(text: string): number {
-  return /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text)
-    ? Date.parse(text)
-    : NaN;
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const time = '(?<hour>[01]\\d|2[0-3]):(?<minute>[0-5]\\d):(?<second>[0-5]\\d|60)';
+const month = `(?<month>${months.join('|')})`;
+
+/** RFC 9110, section 5.6.7: IMF-fixdate, and the obsolete formats of RFC 850 and of asctime. */
+const httpDates = [
+  `^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?<day>\\d\\d) ${month} (?<year>\\d{4}) ${time} GMT$`,
+  `^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?<day>\\d\\d)-${month}-(?<year>\\d\\d) ${time} GMT$`,
+  `^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ${month} (?<day>\\d\\d| \\d) ${time} (?<year>\\d{4})$`,
+].map((pattern) => new RegExp(pattern));
+
+/** @returns milliseconds since 1970, or NaN */
+function parseHttpDate(text: string, now: number): number {
+  const groups = httpDates.map((pattern) => pattern.exec(text)?.groups).find((match) => match !== undefined);
+  if (groups === undefined) return NaN;
+  const { year = '', month = '', day = '', hour = '', minute = '', second = '' } = groups;
+  const at = (fullYear: number): number =>
+    Date.UTC(fullYear, months.indexOf(month), Number(day), Number(hour), Number(minute), Number(second));
+  if (year.length === 4) return at(Number(year));
+  // A two-digit year that would be more than 50 years ahead is in the past.
+  const thisYear = new Date(now).getUTCFullYear();
+  const fullYear = thisYear - (thisYear % 100) + Number(year);
+  return at(fullYear > thisYear + 50 ? fullYear - 100 : fullYear);
 }

@@ -1,7 +1,7 @@
 /**
- * What a webhook says about an event: a `StreamResponse` (A2A 1.0, section 4.3.3). A state in which the task ends or
- * waits for the caller carries the Task with its artifacts, so that results arrive by push; every other event is sent
- * as it is streamed. Receivers of A2A 0.3 get the whole Task about every change of state, in the form of that version.
+ * The body of a webhook: a `StreamResponse` (A2A 1.0, section 4.3.3). If the task ends or waits for the caller, it contains the
+ * whole Task with its artifacts, so that results arrive by push. Every other event is sent as it is streamed. A receiver of
+ * A2A 0.3 gets the whole Task for every change of state, in the form of that version.
  */
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
@@ -22,14 +22,57 @@ import { webhooksExtensionUri } from './options.ts';
 export interface WebhookBody {
   json: string;
   contentType: string;
-  /** The whole would have been too large: this is the status, and the receiver may fetch the rest. */
+  /** Whether the full body was too large, so that this one lacks artifacts. The receiver may fetch the task. */
   truncated: boolean;
   event: Pick<StoredEvent, 'traceparent' | 'age'>;
 }
 
 const v03 = new V03PushNotificationSerializer();
 
-/** One chunk in place of several of the same artifact; what is no chunk stays as it is. */
+/** Tests are numbered below the events; see shared/db/webhooks/deliveries.ts. */
+export function isTest(seq: number): boolean {
+  return seq < 0;
+}
+
+interface EventKey {
+  taskId: string;
+  /** The number of the event; negative for a test. */
+  seq: number;
+  /** The first of the events that were merged into this one, or null (see shared/db/webhooks/coalesce.ts). */
+  mergedFrom: number | null;
+}
+
+/**
+ * Reads an event and builds its body.
+ *
+ * @param options `version` is that of the protocol with which the config was created. A body above `maxBytes` is replaced by a
+ * smaller form.
+ * @returns undefined if the event is no longer stored
+ */
+export async function readWebhookBody(
+  db: Db,
+  { taskId, seq, mergedFrom }: EventKey,
+  { maxBytes, version }: { maxBytes: number; version: string },
+): Promise<WebhookBody | undefined> {
+  const event = isTest(seq) ? await readTestEvent(db, taskId) : await readEvent(db, taskId, seq);
+  if (event === undefined) return undefined;
+  const payload =
+    mergedFrom === null ? event.payload : await readMergedChunks(db, taskId, mergedFrom, seq, event.payload);
+  const legacy = version === '0.3';
+  const sendsTask =
+    'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
+  const forms = sendsTask
+    ? await readTaskForms(db, taskId, seq, maxBytes)
+    : await readEventForms(db, taskId, seq, payload, maxBytes);
+  const bodies = legacy ? forms.map((form) => form && toV03(form)) : forms;
+  const fits = (body: string | undefined) => body !== undefined && Buffer.byteLength(body) <= maxBytes;
+  const json = bodies.find(fits) ?? bodies.at(-1);
+  if (json === undefined) return undefined;
+  const contentType = legacy ? 'application/json' : 'application/a2a+json';
+  return { json, contentType, truncated: json !== bodies[0], event };
+}
+
+/** Returns one chunk in place of several chunks of an artifact. Other events are returned as they are. */
 async function readMergedChunks(
   db: Db,
   taskId: string,
@@ -45,51 +88,15 @@ async function readMergedChunks(
   return { artifactUpdate: { ...last, artifact, append } };
 }
 
-/** Tests are numbered below the events; see ../db/webhook-deliveries.ts. */
-export function isTest(seq: number): boolean {
-  return seq < 0;
-}
-
-/**
- * @param version of the protocol, as the config was registered
- * @param mergedFrom the first event that this one tells of as well (see ../db/merge-deliveries.ts)
- * @returns undefined where there is no such event any more
- */
-export async function readWebhookBody(
-  db: Db,
-  taskId: string,
-  seq: number,
-  maxBytes: number,
-  version: string,
-  mergedFrom: number | null,
-): Promise<WebhookBody | undefined> {
-  const event = isTest(seq) ? await testEvent(db, taskId) : await readEvent(db, taskId, seq);
-  if (event === undefined) return undefined;
-  const payload =
-    mergedFrom === null ? event.payload : await readMergedChunks(db, taskId, mergedFrom, seq, event.payload);
-  const legacy = version === '0.3';
-  const whole =
-    'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
-  const forms = whole
-    ? await taskForms(db, taskId, seq, maxBytes)
-    : await eventForms(db, taskId, seq, payload, maxBytes);
-  const written = legacy ? forms.map((form) => form && inV03(form)) : forms;
-  const fits = (form: string | undefined) => form !== undefined && Buffer.byteLength(form) <= maxBytes;
-  const json = written.find(fits) ?? written.at(-1);
-  if (json === undefined) return undefined;
-  const contentType = legacy ? 'application/json' : 'application/a2a+json';
-  return { json, contentType, truncated: json !== written[0], event };
-}
-
-/** Tells the state of the task as it is, and that it is a test. */
-async function testEvent(db: Db, taskId: string): ReturnType<typeof readEvent> {
+/** A test contains the current state of the task, and is marked as a test. */
+async function readTestEvent(db: Db, taskId: string): ReturnType<typeof readEvent> {
   const task = await readTaskStatus(db, taskId);
   if (task === undefined) return undefined;
   const statusUpdate = { ...task, metadata: { [webhooksExtensionUri]: { test: true } } };
   return { kind: 'progress', payload: { statusUpdate }, traceparent: null, age: 0 };
 }
 
-function inV03(form: string): string {
+function toV03(form: string): string {
   return v03.serialize(StreamResponse.fromJSON(JSON.parse(form))).body;
 }
 
@@ -97,25 +104,25 @@ function settles(status: TaskStatus): boolean {
   return getStateClass(status.state) !== stateClass.runnable;
 }
 
-/** Forms of a body, from the whole to the bare status; undefined: too large to be made. */
+/** The forms of a body, from the full one to the bare status; undefined if one is too large to be built. */
 type Forms = (string | undefined)[];
 
-async function taskForms(db: Db, taskId: string, seq: number, maxBytes: number): Promise<Forms> {
-  // As events, artifacts take several times the space that they take in a task.
+async function readTaskForms(db: Db, taskId: string, seq: number, maxBytes: number): Promise<Forms> {
+  // Artifacts take several times as much space in events as in a task.
   const read = await readTaskAsOf(db, taskId, seq, 4 * maxBytes);
   if (read === undefined) return [];
-  const task = numbered(read, seq);
+  const task = withEventNumber(read, seq);
   const { artifacts, ...rest } = task;
   const { id, contextId, status } = rest;
   const whole = artifacts === undefined ? undefined : JSON.stringify({ task });
   return [
     whole,
     JSON.stringify({ task: rest }),
-    JSON.stringify({ task: numbered({ id, contextId, status: bare(status) }, seq) }),
+    JSON.stringify({ task: withEventNumber({ id, contextId, status: toBareStatus(status) }, seq) }),
   ];
 }
 
-async function eventForms(
+async function readEventForms(
   db: Db,
   taskId: string,
   seq: number,
@@ -124,25 +131,25 @@ async function eventForms(
 ): Promise<Forms> {
   const whole = JSON.stringify(
     'statusUpdate' in payload
-      ? { statusUpdate: numbered(payload.statusUpdate, seq) }
-      : { artifactUpdate: numbered(payload.artifactUpdate, seq) },
+      ? { statusUpdate: withEventNumber(payload.statusUpdate, seq) }
+      : { artifactUpdate: withEventNumber(payload.artifactUpdate, seq) },
   );
   if (Buffer.byteLength(whole) <= maxBytes) return [whole];
   const { contextId } = 'statusUpdate' in payload ? payload.statusUpdate : payload.artifactUpdate;
   const status = await readStatusAsOf(db, taskId, seq);
   if (status === undefined) return [whole];
-  const statusUpdate = numbered({ taskId, contextId, status: bare(status) }, seq);
+  const statusUpdate = withEventNumber({ taskId, contextId, status: toBareStatus(status) }, seq);
   return [whole, JSON.stringify({ statusUpdate })];
 }
 
-/** With the number of the event in its metadata, for those who keep a body without its headers. */
-function numbered<T extends object>(about: T & { metadata?: JsonObject }, seq: number): T {
-  if (isTest(seq)) return about;
-  const options = about.metadata?.[webhooksExtensionUri];
+/** Adds the number of the event to the metadata, for receivers that store a body without its headers. */
+function withEventNumber<T extends object>(update: T & { metadata?: JsonObject }, seq: number): T {
+  if (isTest(seq)) return update;
+  const options = update.metadata?.[webhooksExtensionUri];
   const event = { ...(typeof options === 'object' && !Array.isArray(options) ? options : {}), event: seq };
-  return { ...about, metadata: { ...about.metadata, [webhooksExtensionUri]: event } };
+  return { ...update, metadata: { ...update.metadata, [webhooksExtensionUri]: event } };
 }
 
-function bare(status: TaskStatus): TaskStatus {
+function toBareStatus(status: TaskStatus): TaskStatus {
   return { state: status.state, timestamp: status.timestamp };
 }

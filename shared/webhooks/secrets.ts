@@ -1,4 +1,4 @@
-/** The secrets of a webhook config, as a caller gives them and as they are stored. */
+/** The secrets of a webhook config, in clear and encrypted. */
 import { randomBytes } from 'node:crypto';
 import type { Encryptor } from '../crypto/encryption.ts';
 
@@ -9,7 +9,7 @@ export interface WebhookSecrets {
   previousSecret?: string | null;
 }
 
-/** The column under whose name each is encrypted: a secret that has been followed by another keeps its encrypt. */
+/** The column name that each secret is encrypted with. A previous secret keeps the name with which it was encrypted. */
 const columns = {
   token: 'token',
   authCredentials: 'auth_credentials',
@@ -22,46 +22,46 @@ export function encryptSecrets<T extends WebhookSecrets & { id: string }>(
   taskId: string,
   config: T,
 ): T {
-  return convert(taskId, config, (value, place) => encryptor.encrypt(value, place));
+  return mapSecrets(taskId, config, (value, place) => encryptor.encrypt(value, place));
 }
 
-/** @throws {DecryptionError} where one of them cannot be opened */
+/** @throws {DecryptionError} if a secret cannot be decrypted */
 export function decryptSecrets<T extends WebhookSecrets & { id: string }>(
   encryptor: Encryptor,
   taskId: string,
   config: T,
 ): T {
-  return convert(taskId, config, (value, place) => encryptor.decrypt(value, place));
+  return mapSecrets(taskId, config, (value, place) => encryptor.decrypt(value, place));
 }
 
-/** The form of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
+/** Standard Webhooks: `whsec_` followed by 24 to 64 bytes in base64. */
 const secretPrefix = 'whsec_';
 
 export function makeSigningSecret(): string {
   return secretPrefix + randomBytes(32).toString('base64');
 }
 
-/** The problem is a sentence for whoever sets the secret, and does not show it. */
+/** Returns an error message for the client, which never contains the secret, or undefined if the secret is valid. */
 export function signingSecretProblem(text: string): string | undefined {
   const encoded = text.startsWith(secretPrefix) ? text.slice(secretPrefix.length) : '';
   const bytes = Buffer.from(encoded, 'base64');
   const canonical = bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
   if (canonical && bytes.length >= 24 && bytes.length <= 64) return undefined;
-  return 'it must be whsec_ and then 24 to 64 bytes in base64';
+  return 'it must be whsec_ followed by 24 to 64 bytes in base64';
 }
 
 export function deriveSigningKey(secret: string): Buffer {
   return Buffer.from(secret.slice(secretPrefix.length), 'base64');
 }
 
-function convert<T extends WebhookSecrets & { id: string }>(
+function mapSecrets<T extends WebhookSecrets & { id: string }>(
   taskId: string,
   config: T,
-  by: Encryptor['encrypt'],
+  convert: Encryptor['encrypt'],
 ): T {
   const one = (name: keyof typeof columns) => {
     const value = config[name] ?? null;
-    return value === null ? null : by(value, { taskId, configId: config.id, column: columns[name] });
+    return value === null ? null : convert(value, { taskId, configId: config.id, column: columns[name] });
   };
   return {
     ...config,

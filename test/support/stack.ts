@@ -147,12 +147,8 @@ export async function startStack(
         kind === 'worker'
           ? `update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
              where lease_until is not null`
-          : `with ended as (
-               update webhook_configs set lease_until = now() - interval '1 second' where lease_until is not null
-               returning task_id, id
-             )
-             update deliveries d set wakeup_at = least(wakeup_at, now())
-             from ended where d.task_id = ended.task_id and d.config_id = ended.id`,
+          : `update deliveries set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
+             where lease_until is not null`,
       );
     },
     client: () => new ClientFactory().createFromUrl(apiUrl),

@@ -1,6 +1,6 @@
 /**
- * Webhook configs as A2A has them (sections 3.1.7 to 3.1.10). URLs are checked here, without DNS, and again whenever
- * they are dialled; secrets are encrypted before they are stored. Credentials are not given out again.
+ * A2A's operations on webhook configs (sections 3.1.7 to 3.1.10). URLs are checked here without DNS, and again before each
+ * connection. Secrets are encrypted before they are stored, and credentials are never returned.
  */
 import type {
   DeleteTaskPushNotificationConfigRequest,
@@ -32,11 +32,12 @@ import { checkId } from './validate/message.ts';
 
 export interface PushConfigs {
   /**
-   * The row of a config that a send brings along: checked and encrypted.
+   * Checks a config, and encrypts its secrets.
    *
-   * @param version of the protocol, in which the webhooks are then written
+   * @param version of the protocol that its webhooks use
+   * @throws {RequestMalformedError} if the config is not valid
    */
-  rowOf(
+  toRow(
     config: TaskPushNotificationConfig,
     taskId: string,
     version: string,
@@ -67,7 +68,7 @@ interface Parts {
 export function createPushConfigs(parts: Parts): PushConfigs {
   const { db, encryptor } = parts;
 
-  function rowOf(
+  function toRow(
     config: TaskPushNotificationConfig,
     taskId: string,
     version: string,
@@ -79,9 +80,9 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     checkHeaderValue('authentication.credentials', config.authentication?.credentials ?? '');
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
-    if ('problem' in checked) throw new RequestMalformedError(`url is refused: ${checked.problem}`);
+    if ('problem' in checked) throw new RequestMalformedError(`url is not valid: ${checked.problem}`);
     return encryptSecrets(encryptor, taskId, {
-      // Clients of 0.3 may ask for the config of a task without naming it: it has the id of the task then.
+      // Clients of 0.3 may get the config of a task without its id, which is then the id of the task.
       id: config.id === '' ? (version === '0.3' ? taskId : uuidv7()) : config.id,
       url: checked.url.href,
       token: config.token === '' ? null : config.token,
@@ -110,31 +111,31 @@ export function createPushConfigs(parts: Parts): PushConfigs {
   }
 
   return {
-    rowOf,
+    toRow,
 
     create: async (config, caller, version, options) => {
       const { taskId } = config;
       checkTaskId(taskId);
-      const row = rowOf(config, taskId, version, options);
+      const row = toRow(config, taskId, version, options);
       const result = await putWebhookConfig(db, parts, caller, taskId, row);
       switch (result.kind) {
         case 'stored':
           parts.outbox.publish(result.wakeups);
           return { ...config, id: row.id, url: row.url };
-        case 'no task':
-          throw notFound(taskId);
-        case 'too many':
+        case 'task_not_found':
+          throw taskNotFound(taskId);
+        case 'too_many':
           throw new RequestMalformedError(
-            `task ${taskId} has ${maxWebhookConfigs} webhook configs, the most that it may have: delete one first`,
+            `task ${taskId} already has ${maxWebhookConfigs} webhook configs, which is the maximum: delete one first`,
           );
         default:
           return result satisfies never;
       }
     },
 
-    get: async ({ taskId, id: named }, caller) => {
+    get: async ({ taskId, id: requestedId }, caller) => {
       checkTaskId(taskId);
-      const id = named === '' ? taskId : named;
+      const id = requestedId === '' ? taskId : requestedId;
       checkId('id', id, true);
       const stored = await getWebhookConfig(db, caller, taskId, id);
       if (stored === undefined) throw new TaskNotFoundError(`task ${taskId} has no webhook config ${id}`);
@@ -150,7 +151,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       const after = Buffer.from(pageToken, 'base64url').toString();
       checkId('pageToken', after, false);
       const page = await listWebhookConfigs(db, caller, taskId, { size, after });
-      if (page === undefined) throw notFound(taskId);
+      if (page === undefined) throw taskNotFound(taskId);
       return {
         configs: page.configs.map((config) => toWire(taskId, caller, config)),
         nextPageToken: Buffer.from(page.next ?? '').toString('base64url'),
@@ -160,26 +161,26 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     remove: async ({ taskId, id }, caller) => {
       checkTaskId(taskId);
       checkId('id', id, false);
-      // Deleting what is not there is no error (section 3.1.10); a task that is not there is one.
+      // A config that does not exist is not an error (section 3.1.10); a task that does not exist is one.
       const result = await deleteWebhookConfig(db, caller, taskId, id);
-      if (result === 'no task') throw notFound(taskId);
+      if (result === 'task_not_found') throw taskNotFound(taskId);
     },
   };
 }
 
 function checkTaskId(taskId: string): void {
   if (taskId === '') throw new RequestMalformedError('taskId is missing or empty');
-  if (!isUuid(taskId)) throw notFound(taskId);
+  if (!isUuid(taskId)) throw taskNotFound(taskId);
 }
 
-function notFound(taskId: string): Error {
+function taskNotFound(taskId: string): Error {
   return new TaskNotFoundError(`task ${taskId} was not found`);
 }
 
-/** RFC 9110, section 5.5: what a header may carry. */
+/** Header values: RFC 9110, section 5.5. */
 function checkHeaderValue(name: string, value: string): void {
-  if (value.length > 4096) throw new RequestMalformedError(`${name} is longer than 4096 characters`);
+  if (value.length > 4096) throw new RequestMalformedError(`${name} must have at most 4096 characters`);
   if (!/^[\u0020-\u007e\u0080-\u00ff]*$/.test(value)) {
-    throw new RequestMalformedError(`${name} has characters that a header cannot carry`);
+    throw new RequestMalformedError(`${name} contains characters that are not allowed in a header`);
   }
 }

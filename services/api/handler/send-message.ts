@@ -120,7 +120,7 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     webhook:
       webhook === undefined
         ? null
-        : parts.pushConfigs.rowOf(webhook, taskId, send.context.requestedVersion, options),
+        : parts.pushConfigs.toRow(webhook, taskId, send.context.requestedVersion, options),
   });
   if (wakeups !== undefined) {
     passFaultPoint('message-stored');

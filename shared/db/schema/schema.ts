@@ -144,10 +144,7 @@ export interface Database {
     events: 'all' | 'state' | 'end';
     protocol_version: string;
     created_at: TimeOrNow;
-    fence: Generated<string>;
-    lease_until: NullableTime;
     failures: Generated<number>;
-    next_attempt_at: TimeOrNow;
     disabled_at: NullableTime;
     disabled_reason: string | null;
     signing_secret: string | null;
@@ -161,13 +158,14 @@ export interface Database {
     seq: number;
     state: Generated<'pending' | 'delivered' | 'failed' | 'cancelled' | 'merged'>;
     attempts: Generated<number>;
+    failures: Generated<number>;
+    fence: Generated<number>;
+    lease_until: NullableTime;
+    due_at: TimeOrNow;
+    wakeup_at: Time;
+    merged_from: number | null;
     created_at: TimeOrNow;
     settled_at: NullableTime;
-    wakeup_at: Time;
-    failures: Generated<number>;
-    lease_until: NullableTime;
-    due_at: NullableTime;
-    merged_from: number | null;
   };
   delivery_attempts: {
     task_id: string;

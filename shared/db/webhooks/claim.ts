@@ -1,114 +1,218 @@
 /**
- * The deliveries of a webhook config as a queue (invariants 6 and 11): one attempt at a time, in the order of the
- * events, under a lease and a fence on the config's row.
+ * Claims the deliveries of a webhook config that may be attempted now (invariants 6 and 11). Every delivery has its own
+ * lease, fence and place in the retry schedule. Configs differ only in which of their deliveries may be claimed:
  *
- *   pending ──claim──▶ (config leased, POST under way) ──record──▶ delivered
- *      ▲                                                   ├─ failed attempt: pending, the config waits ─┐
- *      └───────────────────────────────────────────────────┴─────────────────────────────────────────────┘
- *                                                          └─ given up: failed, the config disabled
+ *   ordered:    the head, which is the lowest pending event, if no attempt of the config is in flight
+ *   unordered:  every pending delivery without a live lease
  *
- * No wake-up is lost: a wakeup that finds the config leased is dropped, and whoever holds the lease goes on with the queue
- * or rings again. For that the claim waits for a record under way (it locks the row before it looks at the lease), and
- * the record looks for further deliveries in a statement of its own, after the one that has the lock: whatever was
- * committed before a dropped wakeup is seen there.
+ *   pending ──claim──▶ leased, POST in flight ──record──▶ delivered
+ *      ▲                                           ├─ retry or deferred: pending, due later ─┐
+ *      └───────────────────────────────────────────┴─────────────────────────────────────────┘
+ *                                                  └─ abandoned: failed, the config disabled
+ *
+ * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the whole queue.
+ *
+ * A wake-up that finds an ordered config busy is dropped, and none is lost by that: whoever records the attempt in flight
+ * looks for the next delivery afterwards. Claims and records both lock the config first, and a record writes a new version
+ * of its row. A claim that waited for a record therefore sees that its snapshot is stale, and runs again.
  */
 import { sql } from 'kysely';
-import {
-  configColumns,
-  keyText,
-  toClaimed,
-  type ClaimedColumns,
-  type ClaimedDelivery,
-  type ConfigKey,
-} from './claimed-delivery.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
+import { int, rows as toRows, text, uuid } from '../client/rows.ts';
+import type { WebhookRow } from '../tasks/accept.ts';
 
-export type DeliveryClaim =
-  | { kind: 'claimed'; delivery: ClaimedDelivery }
-  /** The next attempt is due in so many milliseconds, and has a wakeup of its own. */
-  | { kind: 'early'; waitMs: number }
-  /** The config asks for speed: see fast-deliveries.ts. */
-  | { kind: 'fast' }
-  /** Nothing is to be done: no delivery waits, an attempt is under way elsewhere, or the config is disabled or gone. */
-  | { kind: 'idle' };
-
-interface ClaimRow extends ClaimedColumns {
-  outcome: 'claimed' | 'early' | 'stale' | 'idle' | 'fast';
-  wait_ms: number;
+export interface ConfigKey {
+  taskId: string;
+  configId: string;
 }
 
-export function claimDeliveries(
+export function toConfigText({ taskId, configId }: ConfigKey): string {
+  return JSON.stringify([taskId, configId]);
+}
+
+/** The configs of a set of attempts, as rows `task_id, config_id`. */
+export function toConfigRows(attempts: readonly { delivery: ConfigKey }[]) {
+  return toRows('input', attempts, {
+    task_id: uuid(({ delivery }) => delivery.taskId),
+    config_id: text(({ delivery }) => delivery.configId),
+  });
+}
+
+/** The right to make one attempt at a delivery, until the lease runs out or the fence is raised. */
+export interface ClaimedDelivery extends ConfigKey {
+  /** The number of the event; negative for a test. */
+  seq: number;
+  /** The number of this attempt at this delivery, from 1. */
+  attempt: number;
+  fence: number;
+  /** Attempts at this delivery that failed since it was last scheduled. */
+  failures: number;
+  /** The first of the events that were merged into this one, or null. */
+  mergedFrom: number | null;
+  config: ClaimedConfig;
+}
+
+export interface ClaimedConfig extends WebhookRow {
+  /** Encrypted. Signs next to the newer secret for a while. */
+  previousSecret: string | null;
+}
+
+export interface ClaimRequest extends ConfigKey {
+  /** At most this many are claimed; 0 only reports what is next. */
+  limit: number;
+}
+
+export interface ClaimResult {
+  deliveries: ClaimedDelivery[];
+  /** Time until the next delivery that was not claimed is due; undefined if none waits, or one is in flight and blocks it. */
+  waitMs: number | undefined;
+}
+
+/** Claims by sets. Returns no deliveries if the config is gone, disabled or busy. */
+export function createDeliveryClaim(
   db: Db,
   options: { leaseSeconds: number },
-): (key: ConfigKey) => Promise<DeliveryClaim> {
+): (request: ClaimRequest) => Promise<ClaimResult> {
   return createBatcher(
-    async (keys: readonly ConfigKey[]) => {
-      const results = await claim(db, options.leaseSeconds, keys);
-      return keys.map((key): DeliveryClaim => results.get(keyText(key)) ?? { kind: 'idle' });
+    async (requests: readonly ClaimRequest[]) => {
+      const results = await claimDeliveries(db, options.leaseSeconds, requests);
+      return requests.map(
+        (request) => results.get(toConfigText(request)) ?? { deliveries: [], waitMs: undefined },
+      );
     },
-    { max: 256, key: keyText },
+    { max: 256, key: toConfigText },
   );
 }
 
-async function claim(
+interface ClaimRow {
+  task_id: string;
+  config_id: string;
+  stale: boolean;
+  wait_ms: number | null;
+  /** The rest is null if the delivery was not claimed. */
+  seq: number | null;
+  attempt: number;
+  fence: number;
+  failures: number;
+  merged_from: number | null;
+  url: string;
+  token: string | null;
+  auth_scheme: string | null;
+  auth_credentials: string | null;
+  events: WebhookRow['events'];
+  protocol_version: string;
+  signing_secret: string | null;
+  previous_secret: string | null;
+  ordered: boolean;
+}
+
+const isFree = sql`(d.lease_until is null or d.lease_until < now())`;
+
+/** @returns by `toConfigText`, without configs that are gone or disabled */
+export async function claimDeliveries(
   db: Db,
   leaseSeconds: number,
-  keys: readonly ConfigKey[],
-): Promise<Map<string, DeliveryClaim>> {
-  // `held` is the row as it is once its lock is had, `seen` as it was when the statement began, like the deliveries.
-  // Where they differ, an attempt was recorded meanwhile and the head of the queue may be another.
+  requests: readonly ClaimRequest[],
+): Promise<Map<string, ClaimResult>> {
   const { rows } = await sql<ClaimRow>`
-    with input as (
-      select task_id, config_id
-      from unnest(${keys.map((key) => key.taskId)}::uuid[], ${keys.map((key) => key.configId)}::text[])
-        as input (task_id, config_id)
+    with input as (${toRows('input', requests, {
+      task_id: uuid((request) => request.taskId),
+      config_id: text((request) => request.configId),
+      max: int((request) => request.limit),
+    })}),
+    -- Waits for claims and records in progress, and reads the configs as those leave them.
+    locked as (
+      select c.*, c.xmin as version, input.max
+      from webhook_configs c join input on c.task_id = input.task_id and c.id = input.config_id
+      where c.disabled_at is null order by c.task_id, c.id for update of c
     ),
-    held as (
-      select c.* from webhook_configs c join input on c.task_id = input.task_id and c.id = input.config_id
-      order by c.task_id, c.id for update of c
+    -- The deliveries below are read as they were when the statement started.
+    config as (
+      select locked.*, locked.ordered and locked.version <> seen.xmin as stale
+      from locked join webhook_configs seen on seen.task_id = locked.task_id and seen.id = locked.id
     ),
-    look as (
-      select held.*, head.seq, head.attempts, head.merged_from,
-        extract(epoch from held.next_attempt_at - now()) * 1000 as wait_ms,
-        case
-          when held.disabled_at is not null or held.lease_until >= now() then 'idle'
-          when not held.ordered then 'fast'
-          when held.fence <> seen.fence then 'stale'
-          when head.seq is null then 'idle'
-          when held.next_attempt_at > now() then 'early'
-          else 'claimed'
-        end as outcome
-      from held join webhook_configs seen on seen.task_id = held.task_id and seen.id = held.id
-      left join lateral (
-        select d.seq, d.attempts, d.merged_from from deliveries d
-        where d.task_id = held.task_id and d.config_id = held.id and d.state = 'pending' order by d.seq limit 1
-      ) head on true
+    -- An attempt in flight sorts before the head of an ordered config, and blocks it.
+    candidate as (
+      select config.task_id, config.id as config_id, config.max, d.*
+      from config cross join lateral (
+        select d.seq, d.fence, d.due_at, ${isFree} as free from deliveries d
+        where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'
+          and (config.ordered or ${isFree})
+        order by ${isFree}, case when config.ordered then d.seq end, d.due_at, d.seq
+        limit case when config.ordered then 1 else greatest(config.max, 1) end
+      ) d
+      where not config.stale
     ),
+    -- A delivery that another process changed after the snapshot has another state or fence.
     claimed as (
-      update webhook_configs c
-      set fence = c.fence + 1, lease_until = now() + ${leaseSeconds} * interval '1 second'
-      from look where c.task_id = look.task_id and c.id = look.id and look.outcome = 'claimed'
-      returning c.task_id, c.id, c.fence
+      update deliveries d set attempts = d.attempts + 1, fence = d.fence + 1,
+        lease_until = now() + ${leaseSeconds} * interval '1 second'
+      from candidate
+      where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
+        and d.state = 'pending' and d.fence = candidate.fence
+        and candidate.free and candidate.due_at <= now() and candidate.max > 0
+      returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from
     )
-    select look.task_id, look.id as config_id, look.outcome, look.wait_ms::float8, look.seq, look.attempts + 1 as attempt,
-      look.merged_from, claimed.fence, look.failures, ${configColumns('look')}
-    from look left join claimed on claimed.task_id = look.task_id and claimed.id = look.id`.execute(db);
-  const results = new Map<string, DeliveryClaim>();
-  const again: ConfigKey[] = [];
+    select config.task_id, config.id as config_id, config.stale,
+      (extract(epoch from candidate.due_at - now()) * 1000)::float8 as wait_ms,
+      claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from,
+      config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
+      config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,
+      config.ordered
+    from config
+    left join candidate on candidate.task_id = config.task_id and candidate.config_id = config.id and candidate.free
+    left join claimed on claimed.task_id = config.task_id and claimed.config_id = config.id and claimed.seq = candidate.seq
+    order by candidate.due_at, candidate.seq`.execute(db);
+  return toResults(db, leaseSeconds, requests, rows);
+}
+
+async function toResults(
+  db: Db,
+  leaseSeconds: number,
+  requests: readonly ClaimRequest[],
+  rows: readonly ClaimRow[],
+): Promise<Map<string, ClaimResult>> {
+  const results = new Map<string, ClaimResult>();
+  const stale = new Set<string>();
   for (const row of rows) {
-    const key = { taskId: row.task_id, configId: row.config_id };
-    if (row.outcome === 'stale') again.push(key);
-    else results.set(keyText(key), toClaim(row));
+    const key = toConfigText({ taskId: row.task_id, configId: row.config_id });
+    if (row.stale) {
+      stale.add(key);
+      continue;
+    }
+    const result = results.get(key) ?? { deliveries: [], waitMs: undefined };
+    results.set(key, result);
+    if (row.seq !== null) result.deliveries.push(toClaimed(row, row.seq));
+    else if (row.wait_ms !== null) result.waitMs ??= Math.max(0, Math.ceil(row.wait_ms));
   }
-  if (again.length > 0) {
-    for (const [key, result] of await claim(db, leaseSeconds, again)) results.set(key, result);
+  if (stale.size > 0) {
+    const again = requests.filter((request) => stale.has(toConfigText(request)));
+    for (const [key, result] of await claimDeliveries(db, leaseSeconds, again)) results.set(key, result);
   }
   return results;
 }
 
-function toClaim(row: ClaimRow): DeliveryClaim {
-  if (row.outcome === 'claimed') return { kind: 'claimed', delivery: toClaimed(row) };
-  if (row.outcome === 'early') return { kind: 'early', waitMs: Math.ceil(row.wait_ms) };
-  return { kind: row.outcome === 'fast' ? 'fast' : 'idle' };
+function toClaimed(row: ClaimRow, seq: number): ClaimedDelivery {
+  return {
+    taskId: row.task_id,
+    configId: row.config_id,
+    seq,
+    attempt: row.attempt,
+    fence: row.fence,
+    failures: row.failures,
+    mergedFrom: row.merged_from,
+    config: {
+      id: row.config_id,
+      url: row.url,
+      token: row.token,
+      authScheme: row.auth_scheme,
+      authCredentials: row.auth_credentials,
+      events: row.events,
+      protocolVersion: row.protocol_version,
+      signingSecret: row.signing_secret,
+      previousSecret: row.previous_secret,
+      ordered: row.ordered,
+    },
+  };
 }

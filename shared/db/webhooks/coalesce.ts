@@ -1,26 +1,21 @@
 /**
- * What waits behind a failed attempt, made less: of the progress between two changes of state the last is sent, and the
- * chunks of one artifact become one. The delivery of the last event stays, and says from which event on it tells
- * (`merged_from`); the others are settled as merged. Nothing that may have been sent already is touched, nor are configs
- * that are not sent such events.
+ * Merges what waits behind a failed attempt of an ordered config. Of the progress between two changes of state only the last
+ * is sent, and the chunks of one artifact become one. The delivery of the last event stays, and `merged_from` is the first
+ * event that it stands for; the others become `merged`. Deliveries that may have been sent already are left alone.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
-import type { ConfigKey } from './claimed-delivery.ts';
+import { toConfigRows, type ConfigKey } from './claim.ts';
 
-/** Expects the configs to be locked. */
-export async function coalescePending(db: Db, configs: readonly ConfigKey[]): Promise<void> {
+/** Expects ordered configs that get all events, and their locks. */
+export async function coalescePending(db: Db, attempts: readonly { delivery: ConfigKey }[]): Promise<void> {
   await sql`
-    with config as (
-      select c.task_id, c.id
-      from unnest(${configs.map((key) => key.taskId)}::uuid[], ${configs.map((key) => key.configId)}::text[])
-        as input (task_id, config_id)
-      join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id and c.events = 'all'
-    ),
+    with input as (${toConfigRows(attempts)}),
+    -- span counts the changes of state so far: what lies between two of them may be merged.
     waiting as (
       select d.task_id, d.config_id, d.seq, coalesce(d.merged_from, d.seq) as first, e.kind, e.artifact_id,
         count(*) filter (where e.kind = 'state') over (partition by d.task_id, d.config_id order by d.seq) as span
-      from config join deliveries d on d.task_id = config.task_id and d.config_id = config.id
+      from input join deliveries d on d.task_id = input.task_id and d.config_id = input.config_id
       join events e on e.task_id = d.task_id and e.seq = d.seq
       where d.state = 'pending' and d.attempts = 0
     ),
@@ -34,7 +29,6 @@ export async function coalescePending(db: Db, configs: readonly ConfigKey[]): Pr
       settled_at = case when d.seq = alike.last then null else now() end,
       merged_from = case when d.seq = alike.last then alike.first end
     from alike
-    where d.task_id = alike.task_id and d.config_id = alike.config_id and d.seq = alike.seq and alike.first < alike.last`.execute(
-    db,
-  );
+    where d.task_id = alike.task_id and d.config_id = alike.config_id and d.seq = alike.seq
+      and alike.first < alike.last`.execute(db);
 }

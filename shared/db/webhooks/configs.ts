@@ -1,44 +1,45 @@
 /**
- * The webhook configs of a task, for its owner (invariant 9). A change begins at the gate and raises its `config_rev`
- * (invariant 3): a statement that makes events at the same moment has either committed before, and what it made is
- * seen here, or finds the gate changed and tries again with the configs as they are then.
+ * The webhook configs of a task, for its owner (invariant 9). A change starts at the gate and raises its `config_rev`
+ * (invariant 3). A statement that makes events at the same moment either committed before, so that the change sees its
+ * deliveries, or finds the gate changed and runs again with the new configs.
  *
- * Secrets come and go encrypted; see ../webhooks/secrets.ts.
+ * Secrets are passed and returned encrypted; see shared/webhooks/secrets.ts.
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
-import type { WebhookRow } from '../tasks/accept.ts';
-import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
+import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Database } from '../schema/schema.ts';
+import type { WebhookRow } from '../tasks/accept.ts';
 import type { Caller } from '../tasks/read.ts';
+import type { ConfigKey } from './claim.ts';
 
-/** Configs of one task at most. */
+/** A task has at most this many configs. */
 export const maxWebhookConfigs = 20;
 
 export interface StoredWebhook extends WebhookRow {
   createdAt: Date;
-  /** Attempts in a row that have failed, and when the next is made. */
+  /** Attempts in a row that failed. */
   failures: number;
-  nextAttemptAt: Date;
-  /** Why nothing is delivered any more; null: deliveries are made. */
+  /** When the next retry is due, or null: no delivery waits for one. */
+  nextAttemptAt: Date | null;
+  /** Why the config is disabled, or null: it is active. */
   disabledReason: string | null;
   disabledAt: Date | null;
 }
 
 export type PutWebhook =
   | { kind: 'stored'; wakeups: Wakeup[] }
-  /** The task is not the caller's, or is not at all. */
-  | { kind: 'no task' }
-  /** The task has as many configs as it may have; nothing was written. */
-  | { kind: 'too many' };
-
-class TooMany extends Error {}
+  /** The task does not exist or is not the caller's. */
+  | { kind: 'task_not_found' }
+  /** The task already has `maxWebhookConfigs` configs; nothing was stored. */
+  | { kind: 'too_many' };
 
 /**
- * Makes a config, or replaces the one of this id on this task: what waits for delivery then goes to the new URL, at
- * once. A task at its end has no more events: a new config gets the last one, which carries the whole task.
+ * Creates a config, or replaces the config of this id on this task. After a replacement, pending deliveries go to the new
+ * URL at once, and attempts in flight no longer count. If the task has ended, a new config gets its last event, which
+ * carries the whole task.
  */
 export async function putWebhookConfig(
   db: Db,
@@ -47,36 +48,32 @@ export async function putWebhookConfig(
   taskId: string,
   webhook: WebhookRow,
 ): Promise<PutWebhook> {
-  try {
-    return await db.transaction().execute(async (trx): Promise<PutWebhook> => {
-      const gate = await lockGate(trx, caller, taskId);
-      if (gate === undefined) return { kind: 'no task' };
-      const { rows: counts } = await sql<{ others: number; existed: boolean }>`
-        select (count(*) filter (where id <> ${webhook.id}))::int as others, bool_or(id = ${webhook.id}) as existed
-        from webhook_configs where task_id = ${taskId}`.execute(trx);
-      const existed = counts[0]?.existed ?? false;
-      if (!existed && (counts[0]?.others ?? 0) >= maxWebhookConfigs) throw new TooMany();
-      await storeConfig(trx, caller, taskId, webhook, gate.config_rev);
-      await forgetAttempts(trx, taskId, webhook.id);
-      if (gate.state_class === stateClass.terminal) {
-        await deliverLast(trx, taskId, webhook.id, gate.last_event, existed);
-      }
-      return { kind: 'stored', wakeups: await wakePendingDeliveries(trx, options, taskId, webhook.id) };
-    });
-  } catch (error) {
-    if (error instanceof TooMany) return { kind: 'too many' };
-    throw error;
-  }
+  const key = { taskId, configId: webhook.id };
+  return db.transaction().execute(async (trx): Promise<PutWebhook> => {
+    const gate = await lockGate(trx, caller, taskId);
+    if (gate === undefined) return { kind: 'task_not_found' };
+    const ids = await trx.selectFrom('webhook_configs').select('id').where('task_id', '=', taskId).execute();
+    const existed = ids.some(({ id }) => id === webhook.id);
+    if (!existed && ids.length >= maxWebhookConfigs) return { kind: 'too_many' };
+    await storeConfig(trx, caller, taskId, webhook);
+    if (gate.state_class === stateClass.terminal) await deliverLast(trx, key, gate.last_event, existed);
+    await restartPending(trx, key);
+    return { kind: 'stored', wakeups: await wakePendingDeliveries(trx, options, key) };
+  });
 }
 
-/** Takes the gate of a caller's task for a change of its configs. @returns undefined where there is no such task */
+/**
+ * Locks the gate of a caller's task, so that its configs may be changed.
+ *
+ * @returns undefined if the task does not exist or is not the caller's
+ */
 export async function lockGate(trx: Transaction<Database>, caller: Caller, taskId: string) {
-  const { rows } = await sql<{ config_rev: number; last_event: number; state_class: StateClass }>`
+  const { rows } = await sql<{ last_event: number; state_class: StateClass }>`
     update gates g set config_rev = g.config_rev + 1
     from tasks t
     where g.task_id = ${taskId} and t.id = g.task_id and t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
       and (t.shown or not t.direct)
-    returning g.config_rev, g.last_event, g.state_class`.execute(trx);
+    returning g.last_event, g.state_class`.execute(trx);
   return rows[0];
 }
 
@@ -85,9 +82,8 @@ async function storeConfig(
   caller: Caller,
   taskId: string,
   webhook: WebhookRow,
-  configRev: number,
 ): Promise<void> {
-  const given = {
+  const settings = {
     url: webhook.url,
     token: webhook.token,
     auth_scheme: webhook.authScheme,
@@ -99,24 +95,12 @@ async function storeConfig(
   };
   await trx
     .insertInto('webhook_configs')
-    .values({
-      task_id: taskId,
-      id: webhook.id,
-      tenant: caller.tenant,
-      owner: caller.owner,
-      ...given,
-      // Above every fence of a config of this id that was deleted, so that no attempt of that one counts for this one.
-      fence: sql`${configRev}::bigint << 32`,
-    })
+    .values({ task_id: taskId, id: webhook.id, tenant: caller.tenant, owner: caller.owner, ...settings })
     .onConflict((conflict) =>
       conflict.columns(['task_id', 'id']).doUpdateSet({
-        ...given,
+        ...settings,
         previous_secret: null,
-        // An attempt under way no longer counts: it went to the URL before.
-        fence: sql`webhook_configs.fence + 1`,
-        lease_until: null,
         failures: 0,
-        next_attempt_at: sql`now()`,
         disabled_at: null,
         disabled_reason: null,
       }),
@@ -124,21 +108,10 @@ async function storeConfig(
     .execute();
 }
 
-/** What waits is tried at once; only configs that ask for speed count by delivery. */
-async function forgetAttempts(trx: Transaction<Database>, taskId: string, configId: string): Promise<void> {
-  await trx
-    .updateTable('deliveries')
-    .set({ failures: 0, lease_until: null, due_at: null })
-    .where('task_id', '=', taskId)
-    .where('config_id', '=', configId)
-    .where('state', '=', 'pending')
-    .execute();
-}
-
+/** Has the last event delivered, unless a replaced config has delivered it already. */
 async function deliverLast(
   trx: Transaction<Database>,
-  taskId: string,
-  configId: string,
+  { taskId, configId }: ConfigKey,
   seq: number,
   existed: boolean,
 ): Promise<void> {
@@ -148,12 +121,18 @@ async function deliverLast(
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 
-/** Rings for what waits for delivery to a config. */
+/** Takes pending deliveries from their attempts in flight, and makes them due with a fresh retry schedule. */
+async function restartPending(trx: Transaction<Database>, { taskId, configId }: ConfigKey): Promise<void> {
+  await sql`
+    update deliveries set fence = fence + 1, lease_until = null, failures = 0, due_at = now()
+    where task_id = ${taskId} and config_id = ${configId} and state = 'pending'`.execute(trx);
+}
+
+/** Writes one wake-up for the pending deliveries of a config, if there are any. */
 export async function wakePendingDeliveries(
   trx: Transaction<Database>,
   options: { wakeupGraceSeconds: number },
-  taskId: string,
-  configId: string,
+  { taskId, configId }: ConfigKey,
 ): Promise<Wakeup[]> {
   const { rows } = await sql<WakeupColumns>`
     with pending as (
@@ -171,48 +150,44 @@ export async function wakePendingDeliveries(
   return rows[0] === undefined ? [] : toWakeups(rows[0], taskId, 0, null);
 }
 
-/** Deletes a config and ends its deliveries: what waits is not sent, and an attempt under way is the last. */
+/** Deletes a config and cancels its pending deliveries. Attempts in flight no longer count. */
 export async function deleteWebhookConfig(
   db: Db,
   caller: Caller,
   taskId: string,
   configId: string,
-): Promise<'deleted' | 'no config' | 'no task'> {
+): Promise<'deleted' | 'config_not_found' | 'task_not_found'> {
   return db.transaction().execute(async (trx) => {
     const gate = await lockGate(trx, caller, taskId);
-    if (gate === undefined) return 'no task';
+    if (gate === undefined) return 'task_not_found';
     const { numDeletedRows } = await trx
       .deleteFrom('webhook_configs')
       .where('task_id', '=', taskId)
       .where('id', '=', configId)
       .executeTakeFirstOrThrow();
-    await trx
-      .updateTable('deliveries')
-      .set({ state: 'cancelled', settled_at: sql`now()` })
-      .where('task_id', '=', taskId)
-      .where('config_id', '=', configId)
-      .where('state', '=', 'pending')
-      .execute();
-    return numDeletedRows === 0n ? 'no config' : 'deleted';
+    await sql`
+      update deliveries set state = 'cancelled', settled_at = now(), fence = fence + 1, lease_until = null
+      where task_id = ${taskId} and config_id = ${configId} and state = 'pending'`.execute(trx);
+    return numDeletedRows === 0n ? 'config_not_found' : 'deleted';
   });
 }
 
-/** @returns undefined where the task or the config is not the caller's, or is not at all */
+/** @returns undefined if the config does not exist or its task is not the caller's */
 export async function getWebhookConfig(
   db: Db,
   caller: Caller,
   taskId: string,
   configId: string,
 ): Promise<StoredWebhook | undefined> {
-  const found = await selectConfigs(db, caller, taskId).where('c.id', '=', configId).executeTakeFirst();
-  return found && toWebhook(found);
+  const row = await selectConfigs(db, caller, taskId).where('c.id', '=', configId).executeTakeFirst();
+  return row && toWebhook(row);
 }
 
 /**
- * A page of a task's configs, by id.
+ * Returns a page of a task's configs, ordered by id.
  *
  * @param page `after` is the id of the last config of the page before
- * @returns undefined where the task is not the caller's, or is not at all
+ * @returns undefined if the task does not exist or is not the caller's
  */
 export async function listWebhookConfigs(
   db: Db,
@@ -220,42 +195,52 @@ export async function listWebhookConfigs(
   taskId: string,
   page: { size: number; after?: string | undefined },
 ): Promise<{ configs: StoredWebhook[]; next: string | undefined } | undefined> {
-  const found = await selectConfigs(db, caller, taskId)
+  const rows = await selectConfigs(db, caller, taskId)
     .where('c.id', '>', page.after ?? '')
     .orderBy('c.id')
     .limit(page.size + 1)
     .execute();
-  if (found.length === 0 && !(await isTaskOf(db, caller, taskId))) return undefined;
-  const configs = found.slice(0, page.size).map(toWebhook);
-  return { configs, next: found.length > page.size ? configs.at(-1)?.id : undefined };
+  if (rows.length === 0 && !(await hasTask(db, caller, taskId))) return undefined;
+  const configs = rows.slice(0, page.size).map(toWebhook);
+  return { configs, next: rows.length > page.size ? configs.at(-1)?.id : undefined };
 }
 
-function selectConfigs(db: Db, caller: Caller, taskId: string) {
+function selectTask(db: Db, caller: Caller, taskId: string) {
   return db
-    .selectFrom('webhook_configs as c')
-    .innerJoin('tasks as t', 't.id', 'c.task_id')
-    .selectAll('c')
+    .selectFrom('tasks as t')
     .where('t.id', '=', taskId)
     .where('t.tenant', '=', caller.tenant)
     .where('t.owner', '=', caller.owner)
     .where((where) => where.or([where('t.shown', '=', true), where('t.direct', '=', false)]));
 }
 
-export async function isConfigOf(db: Db, caller: Caller, taskId: string, configId: string): Promise<boolean> {
-  const found = await selectConfigs(db, caller, taskId).where('c.id', '=', configId).executeTakeFirst();
-  return found !== undefined;
+function selectConfigs(db: Db, caller: Caller, taskId: string) {
+  return selectTask(db, caller, taskId)
+    .innerJoin('webhook_configs as c', 'c.task_id', 't.id')
+    .selectAll('c')
+    .select((from) =>
+      from
+        .selectFrom('deliveries as d')
+        .select(({ fn }) => fn.min('d.due_at').as('at'))
+        .whereRef('d.task_id', '=', 'c.task_id')
+        .whereRef('d.config_id', '=', 'c.id')
+        .where('d.state', '=', 'pending')
+        .where('d.failures', '>', 0)
+        .as('next_attempt_at'),
+    );
 }
 
-async function isTaskOf(db: Db, caller: Caller, taskId: string): Promise<boolean> {
-  const task = await db
-    .selectFrom('tasks')
-    .select('id')
-    .where('id', '=', taskId)
-    .where('tenant', '=', caller.tenant)
-    .where('owner', '=', caller.owner)
-    .where((where) => where.or([where('shown', '=', true), where('direct', '=', false)]))
+async function hasTask(db: Db, caller: Caller, taskId: string): Promise<boolean> {
+  return (await selectTask(db, caller, taskId).select('t.id').executeTakeFirst()) !== undefined;
+}
+
+export async function hasWebhookConfig(db: Db, caller: Caller, key: ConfigKey): Promise<boolean> {
+  const config = await selectTask(db, caller, key.taskId)
+    .innerJoin('webhook_configs as c', 'c.task_id', 't.id')
+    .select('c.id')
+    .where('c.id', '=', key.configId)
     .executeTakeFirst();
-  return task !== undefined;
+  return config !== undefined;
 }
 
 type ConfigRow = Awaited<ReturnType<ReturnType<typeof selectConfigs>['executeTakeFirstOrThrow']>>;

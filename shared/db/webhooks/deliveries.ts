@@ -1,15 +1,16 @@
 /**
- * The deliveries of a webhook config as its owner sees them (invariant 9), and has them made again. What is to be sent
- * again becomes pending again, under the id that it had; a config that was given up is alive again with it.
+ * The deliveries of a webhook config as its owner sees and repeats them (invariant 9). A delivery that is sent again becomes
+ * pending under the same id, and that enables a disabled config again.
  *
- * A test is a delivery below the events, numbered -1, -2 …: it is attempted once, and its failure means nothing.
+ * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure does not count.
  */
-import { sql, type Transaction } from 'kysely';
+import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import type { Caller } from '../tasks/read.ts';
-import { isConfigOf, lockGate, wakePendingDeliveries } from './configs.ts';
+import type { ConfigKey } from './claim.ts';
+import { hasWebhookConfig, lockGate, wakePendingDeliveries } from './configs.ts';
 
 export interface DeliveryView {
   /** The number of the event; negative for a test. */
@@ -17,7 +18,7 @@ export interface DeliveryView {
   state: DeliveryState;
   createdAt: Date;
   settledAt: Date | null;
-  /** The newest ones, the first of them first. */
+  /** The last 20 attempts, oldest first. */
   attempts: AttemptView[];
 }
 
@@ -33,21 +34,21 @@ export interface AttemptView {
   responseStart: string | null;
 }
 
-const shownAttempts = 20;
+const maxAttempts = 20;
 
 /**
- * A page of deliveries, the newest event first.
+ * Returns a page of deliveries, the newest event first.
  *
  * @param page `before` is the number of the last event of the page before
- * @returns undefined where the config is not the caller's, or is not at all
+ * @returns undefined if the config does not exist or is not the caller's
  */
 export async function listDeliveries(
   db: Db,
   caller: Caller,
-  key: { taskId: string; configId: string },
+  key: ConfigKey,
   page: { size: number; before?: number | undefined; state?: string | undefined },
 ): Promise<{ deliveries: DeliveryView[]; next: number | undefined } | undefined> {
-  if (!(await isConfigOf(db, caller, key.taskId, key.configId))) return undefined;
+  if (!(await hasWebhookConfig(db, caller, key))) return undefined;
   const { rows } = await sql<{
     seq: number;
     state: DeliveryState;
@@ -55,16 +56,16 @@ export async function listDeliveries(
     settled_at: Date | null;
     attempts: AttemptView[] | null;
   }>`
-    select d.seq, d.state, d.created_at, d.settled_at, made.attempts
+    select d.seq, d.state, d.created_at, d.settled_at, log.attempts
     from deliveries d left join lateral (
       select json_agg(json_build_object('attempt', a.attempt, 'startedAt', a.started_at, 'durationMs', a.duration_ms,
         'status', a.status, 'error', a.error, 'responseStart', a.response_start) order by a.attempt) as attempts
       from (
         select * from delivery_attempts a
         where a.task_id = d.task_id and a.config_id = d.config_id and a.seq = d.seq
-        order by a.attempt desc limit ${shownAttempts}
+        order by a.attempt desc limit ${maxAttempts}
       ) a
-    ) made on true
+    ) log on true
     where d.task_id = ${key.taskId} and d.config_id = ${key.configId}
       and d.seq < ${page.before ?? 2_147_483_647} and (${page.state ?? null}::text is null or d.state = ${page.state ?? null})
     order by d.seq desc limit ${page.size + 1}`.execute(db);
@@ -78,93 +79,91 @@ export async function listDeliveries(
   return { deliveries, next: rows.length > page.size ? deliveries.at(-1)?.seq : undefined };
 }
 
-/** What is to be sent again: one event, or all that failed since a time. */
-export type Again = { event: number } | { failedSince: Date };
+/** One event, or all that failed since a time. */
+export type Redeliver = { event: number } | { failedSince: Date };
 
-export type SendAgain =
-  | { kind: 'rung'; count: number; wakeups: Wakeup[] }
-  /** The config is not the caller's, or is not at all. */
-  | { kind: 'no config' };
+export type Redelivery =
+  | { kind: 'scheduled'; count: number; wakeups: Wakeup[] }
+  /** The config does not exist or is not the caller's. */
+  | { kind: 'config_not_found' };
 
-/** Has deliveries made again, at once and in their order. */
-export async function deliverAgain(
+/** Sends deliveries again, at once. An ordered config then sends everything that is pending, in order. */
+export async function redeliver(
   db: Db,
   options: { wakeupGraceSeconds: number },
   caller: Caller,
-  key: { taskId: string; configId: string },
-  again: Again,
-): Promise<SendAgain> {
-  return changeConfig(db, options, caller, key, async (trx) => {
-    const which =
-      'event' in again
-        ? sql`d.seq = ${again.event}`
-        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${again.failedSince}`;
-    const { numAffectedRows } = await sql`
-      update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = null, lease_until = null
-      where d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${which}`.execute(trx);
-    const count = Number(numAffectedRows ?? 0n);
-    if (count > 0) await revive(trx, key);
+  key: ConfigKey,
+  which: Redeliver,
+): Promise<Redelivery> {
+  return changeDeliveries(db, options, caller, key, async (trx, { ordered }) => {
+    const restart = async (condition: RawBuilder<unknown>) => {
+      const { numAffectedRows } = await sql`
+        update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = now()
+        where d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${condition}`.execute(trx);
+      return Number(numAffectedRows ?? 0n);
+    };
+    const count = await restart(
+      'event' in which
+        ? sql`d.seq = ${which.event}`
+        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${which.failedSince}`,
+    );
+    if (count === 0) return 0;
+    if (ordered) await restart(sql`d.state = 'pending' and d.failures > 0`);
+    await sql`
+      update webhook_configs set failures = 0, disabled_at = null, disabled_reason = null
+      where task_id = ${key.taskId} and id = ${key.configId}`.execute(trx);
     return count;
   });
 }
 
-/** Has a test sent, at once. @returns a count of 0 where the config is disabled */
+/** Sends a test at once. @returns a count of 0 if the config is disabled */
 export async function deliverTest(
   db: Db,
   options: { wakeupGraceSeconds: number },
   caller: Caller,
-  key: { taskId: string; configId: string },
-): Promise<SendAgain> {
-  return changeConfig(db, options, caller, key, async (trx) => {
-    const { numAffectedRows } = await sql`
-      with config as (
-        update webhook_configs c set next_attempt_at = now()
-        where c.task_id = ${key.taskId} and c.id = ${key.configId} and c.disabled_at is null
-        returning c.task_id, c.id
-      )
+  key: ConfigKey,
+): Promise<Redelivery> {
+  return changeDeliveries(db, options, caller, key, async (trx, { disabled }) => {
+    if (disabled) return 0;
+    await sql`
       insert into deliveries (task_id, config_id, seq, wakeup_at)
-      select task_id, id, -1 + least(0, (
-        select min(d.seq) from deliveries d where d.task_id = config.task_id and d.config_id = config.id
-      )), now()
-      from config`.execute(trx);
-    return Number(numAffectedRows ?? 0n);
+      select ${key.taskId}::uuid, ${key.configId}::text, -1 + least(0, min(seq)), now() from deliveries
+      where task_id = ${key.taskId} and config_id = ${key.configId}`.execute(trx);
+    return 1;
   });
 }
 
-async function changeConfig(
+type LockedConfig = { ordered: boolean; disabled: boolean };
+
+async function changeDeliveries(
   db: Db,
   options: { wakeupGraceSeconds: number },
   caller: Caller,
-  { taskId, configId }: { taskId: string; configId: string },
-  change: (trx: Transaction<Database>) => Promise<number>,
-): Promise<SendAgain> {
-  return db.transaction().execute(async (trx): Promise<SendAgain> => {
-    // An event that is made at this moment sees the config as it is afterwards (see webhook-configs.ts).
-    const gate = await lockGate(trx, caller, taskId);
-    if (gate === undefined || !(await isConfigOf(trx, caller, taskId, configId)))
-      return { kind: 'no config' };
-    const count = await change(trx);
-    const wakeups = count === 0 ? [] : await wakePendingDeliveries(trx, options, taskId, configId);
-    return { kind: 'rung', count, wakeups };
+  key: ConfigKey,
+  change: (trx: Transaction<Database>, config: LockedConfig) => Promise<number>,
+): Promise<Redelivery> {
+  return db.transaction().execute(async (trx): Promise<Redelivery> => {
+    // A statement that makes events at the same moment runs again with the changed config (see configs.ts).
+    const gate = await lockGate(trx, caller, key.taskId);
+    if (gate === undefined) return { kind: 'config_not_found' };
+    // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed (see claim.ts).
+    const { rows } = await sql<LockedConfig>`
+      update webhook_configs set failures = failures where task_id = ${key.taskId} and id = ${key.configId}
+      returning ordered, disabled_at is not null as disabled`.execute(trx);
+    if (rows[0] === undefined) return { kind: 'config_not_found' };
+    const count = await change(trx, rows[0]);
+    const wakeups = count === 0 ? [] : await wakePendingDeliveries(trx, options, key);
+    return { kind: 'scheduled', count, wakeups };
   });
 }
 
-async function revive(
-  trx: Transaction<Database>,
-  { taskId, configId }: { taskId: string; configId: string },
-): Promise<void> {
-  await sql`
-    update webhook_configs set failures = 0, next_attempt_at = now(), disabled_at = null, disabled_reason = null
-    where task_id = ${taskId} and id = ${configId}`.execute(trx);
-}
-
-/** Has a new secret sign, and the one before as well for a while. All encrypted. */
+/** Replaces the signing secret; the one before signs too, for `overlapSeconds`. Both are encrypted. */
 export async function setSigningSecret(
   db: Db,
   caller: Caller,
-  key: { taskId: string; configId: string },
+  key: ConfigKey,
   secret: { encrypted: string; overlapSeconds: number },
-): Promise<'set' | 'no config'> {
+): Promise<'set' | 'config_not_found'> {
   const { rows } = await sql`
     update webhook_configs c set
       previous_secret = c.signing_secret,
@@ -174,5 +173,5 @@ export async function setSigningSecret(
     where c.task_id = ${key.taskId} and c.id = ${key.configId} and t.id = c.task_id
       and t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)
     returning c.id`.execute(db);
-  return rows.length === 0 ? 'no config' : 'set';
+  return rows.length === 0 ? 'config_not_found' : 'set';
 }

@@ -1,53 +1,59 @@
 /**
- * Recording attempts at deliveries, and seeing to what comes next in the queue of their config: whoever goes on with it
- * gets it along, otherwise it is rung for. The states, and why no wake-up is lost, stand in deliveries.ts.
+ * Records attempts at deliveries, and sees to what comes next: the caller continues with it, or it gets a wake-up. The
+ * states of a delivery, and why no wake-up is lost, are described in claim.ts.
+ *
+ *   settle (fenced) ──▶ fail or merge what waits behind ──▶ claim the next ──▶ write wake-ups for the rest
+ *
+ * Each step is a statement of one transaction. The first locks the configs, so the others see all that was committed
+ * before a wake-up was dropped.
  */
 import { sql } from 'kysely';
-import { freshClaim } from '../outbox/outbox.ts';
 import type { DeliveryWakeup } from '../../domain/wakeup.ts';
-import {
-  configColumns,
-  keyText,
-  toClaimed,
-  type ClaimedColumns,
-  type ClaimedDelivery,
-  type ConfigKey,
-} from './claimed-delivery.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
+import { float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
+import { freshClaim } from '../outbox/outbox.ts';
+import {
+  claimDeliveries,
+  toConfigRows,
+  toConfigText,
+  type ClaimedDelivery,
+  type ClaimRequest,
+  type ClaimResult,
+  type ConfigKey,
+} from './claim.ts';
 import { coalescePending } from './coalesce.ts';
 
-/** What becomes of a delivery after an attempt. */
 export type AttemptOutcome =
   | { kind: 'delivered' }
   | { kind: 'retry'; delaySeconds: number }
-  /** The config is disabled: this delivery and all that wait behind it have failed. */
-  | { kind: 'given up'; reason: string }
-  /** No attempt was made: its host has no place for it now. */
-  | { kind: 'put off'; delaySeconds: number }
-  /** A test is not repeated, and says nothing about the config. */
-  | { kind: 'test failed' };
+  /** The config is disabled: this delivery and all that are pending fail. */
+  | { kind: 'abandoned'; reason: string }
+  /** No attempt was made, because the host of the receiver is busy or failing. */
+  | { kind: 'deferred'; delaySeconds: number }
+  /** A test is not repeated, and its failure does not count against the config. */
+  | { kind: 'test_failed' };
 
 export interface Attempt {
-  delivery: Pick<ClaimedDelivery, 'taskId' | 'configId' | 'seq' | 'attempt' | 'fence' | 'failures'>;
+  delivery: ClaimedDelivery;
   startedAt: Date;
   durationMs: number;
-  /** The HTTP status, where the receiver answered. */
+  /** The HTTP status, or null if the receiver did not answer. */
   status: number | null;
   error: string | null;
   responseStart: string | null;
   outcome: AttemptOutcome;
-  /** Whether the same process goes on with what is due next in the queue. */
-  goesOn: boolean;
+  /** Whether the caller attempts the next delivery of this config, if one is due. */
+  mayContinue: boolean;
 }
 
 export interface Recorded {
   wakeups: DeliveryWakeup[];
-  /** What is to be attempted next, claimed; undefined: there is nothing, or it has a wakeup. */
+  /** The next delivery, claimed, or undefined: none is due. */
   next: ClaimedDelivery | undefined;
 }
 
-/** Resolves to undefined where the config was changed, deleted or taken over meanwhile: nothing was written. */
+/** Resolves to undefined if the attempt no longer counts: its config was changed or deleted, or its lease was lost. */
 export type RecordAttempt = (attempt: Attempt) => Promise<Recorded | undefined>;
 
 interface Options {
@@ -58,8 +64,12 @@ interface Options {
 export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
   return createBatcher((attempts: readonly Attempt[]) => record(db, options, attempts), {
     max: 256,
-    key: (attempt) => keyText(attempt.delivery),
+    key: ({ delivery }) => toDeliveryText(delivery),
   });
+}
+
+function toDeliveryText({ taskId, configId, seq }: ClaimedDelivery): string {
+  return JSON.stringify([taskId, configId, seq]);
 }
 
 async function record(
@@ -67,140 +77,176 @@ async function record(
   options: Options,
   attempts: readonly Attempt[],
 ): Promise<(Recorded | undefined)[]> {
-  const [held, next] = await db.transaction().execute(async (trx) => {
-    const keys = new Set((await settle(trx, attempts)).map(keyText));
-    const held = attempts.filter(({ delivery }) => keys.has(keyText(delivery)));
-    const late = held.filter(({ delivery, outcome }) => outcome.kind === 'retry' || delivery.failures > 0);
-    if (late.length > 0)
-      await coalescePending(
-        trx,
-        late.map(({ delivery }) => delivery),
-      );
-    return [keys, held.length === 0 ? [] : await seeToNext(trx, options, held)];
-  });
-  const nextOf = new Map(next.map((row) => [keyText({ taskId: row.task_id, configId: row.config_id }), row]));
-  return attempts.map(({ delivery: { taskId, configId } }) => {
-    const key = keyText({ taskId, configId });
-    if (!held.has(key)) return undefined;
-    const row = nextOf.get(key);
-    if (row === undefined) return { wakeups: [], next: undefined };
-    if (row.wakeup === null) return { wakeups: [], next: toClaimed(row) };
-    return {
-      wakeups: [{ id: row.wakeup, kind: 'delivery', taskId, configId, dueAt: row.due_at }],
-      next: undefined,
-    };
+  return db.transaction().execute(async (trx) => {
+    const settled = await settle(trx, options.wakeupGraceSeconds, attempts);
+    if (settled.length === 0) return attempts.map(() => undefined);
+    const abandoned = settled.filter(({ outcome }) => outcome.kind === 'abandoned');
+    if (abandoned.length > 0) await failPending(trx, abandoned);
+    const late = settled.filter(waitsWithOthers);
+    if (late.length > 0) await coalescePending(trx, late);
+
+    const requests = toClaimRequests(settled);
+    const queues = await claimDeliveries(trx, options.leaseSeconds, requests);
+    const wakeups = await writeWakeups(trx, toDueTimes(settled, requests, queues));
+    const recorded = new Map<string, Recorded>();
+    for (const { delivery, mayContinue } of settled) {
+      const config = toConfigText(delivery);
+      const next = mayContinue ? queues.get(config)?.deliveries.shift() : undefined;
+      recorded.set(toDeliveryText(delivery), { wakeups: wakeups.get(config) ?? [], next });
+      // Each wake-up is published once, though several attempts of the set may be of its config.
+      wakeups.delete(config);
+    }
+    return attempts.map(({ delivery }) => recorded.get(toDeliveryText(delivery)));
   });
 }
 
-/** Attempts as rows: `task_id, config_id, seq, attempt, fence, …, outcome, delay, reason`. */
-export function attemptInput(attempts: readonly Attempt[]) {
-  const sorted = attempts.toSorted((a, b) => (keyText(a.delivery) < keyText(b.delivery) ? -1 : 1));
-  const column = <T>(of: (attempt: Attempt) => T) => sorted.map(of);
-  return sql`
-      select * from unnest(
-        ${column((one) => one.delivery.taskId)}::uuid[], ${column((one) => one.delivery.configId)}::text[],
-        ${column((one) => one.delivery.seq)}::int[], ${column((one) => one.delivery.attempt)}::int[],
-        ${column((one) => one.delivery.fence)}::bigint[], ${column((one) => one.startedAt)}::timestamptz[],
-        ${column((one) => one.durationMs)}::int[], ${column((one) => one.status)}::int[],
-        ${column((one) => one.error)}::text[], ${column((one) => one.responseStart)}::text[],
-        ${column((one) => one.outcome.kind)}::text[],
-        ${column((one) => ('delaySeconds' in one.outcome ? one.outcome.delaySeconds : null))}::float8[],
-        ${column((one) => (one.outcome.kind === 'given up' ? one.outcome.reason : null))}::text[]
-      ) as input (
-        task_id, config_id, seq, attempt, fence, started_at, duration_ms, status, error, response_start, outcome, delay,
-        reason
-      )`;
+/** An attempt that counts. */
+interface Settled extends Attempt {
+  /** When the delivery is attempted again, or null: its attempts are over. */
+  retryAt: Date | null;
 }
-
-/** @returns the configs whose lease was still held */
-async function settle(db: Db, attempts: readonly Attempt[]): Promise<ConfigKey[]> {
-  const { rows } = await sql<{ task_id: string; config_id: string }>`
-    with input as (${attemptInput(attempts)}),
-    held as (
-      update webhook_configs c set
-        fence = c.fence + 1,
-        lease_until = null,
-        failures = case input.outcome
-          when 'delivered' then 0 when 'test failed' then c.failures when 'put off' then c.failures
-          else c.failures + 1 end,
-        next_attempt_at = case
-          -- Whole milliseconds: a wakeup at this time must not come a fraction before it.
-          when input.delay is not null then date_trunc('milliseconds', now() + input.delay * interval '1 second')
-          else c.next_attempt_at end,
-        disabled_at = case when input.outcome = 'given up' then now() end,
-        disabled_reason = input.reason
-      from input where c.task_id = input.task_id and c.id = input.config_id and c.fence = input.fence
-      returning input.*
-    ),
-    attempt as (
-      insert into delivery_attempts
-        (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
-      select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from held
-      where outcome <> 'put off'
-    ),
-    delivery as (
-      update deliveries d set
-        attempts = held.attempt,
-        state = case held.outcome when 'delivered' then 'delivered' when 'retry' then d.state else 'failed' end,
-        settled_at = case when held.outcome <> 'retry' then now() end
-      from held
-      where d.task_id = held.task_id and d.config_id = held.config_id and d.seq = held.seq
-        and held.outcome <> 'put off'
-    )
-    select task_id, config_id from held`.execute(db);
-  return rows.map((row) => ({ taskId: row.task_id, configId: row.config_id }));
-}
-
-/** The head of a queue: claimed, or with a wakeup. */
-type NextRow = ClaimedColumns & { wakeup: string | null; due_at: Date };
 
 /**
- * Claims the heads of the queues that are gone on with, rings for the others at the time of their next attempt, and ends
- * the queues of disabled configs.
+ * Writes the outcomes of the attempts whose fence is still current, and locks their configs.
+ *
+ * @returns those attempts
  */
-async function seeToNext(db: Db, options: Options, attempts: readonly Attempt[]): Promise<NextRow[]> {
-  const column = <T>(of: (attempt: Attempt) => T) => attempts.map(of);
-  const { rows } = await sql<NextRow>`
-    with config as (
-      select c.*, input.goes_on, greatest(c.next_attempt_at, now()) as due_at
-      from unnest(${column((one) => one.delivery.taskId)}::uuid[], ${column((one) => one.delivery.configId)}::text[],
-        ${column((one) => one.goesOn)}::boolean[]) as input (task_id, config_id, goes_on)
-      join webhook_configs c on c.task_id = input.task_id and c.id = input.config_id
+async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Attempt[]): Promise<Settled[]> {
+  const { rows } = await sql<{ task_id: string; config_id: string; seq: number; retry_at: Date | null }>`
+    with input as (${toRows('input', attempts, {
+      task_id: uuid(({ delivery }) => delivery.taskId),
+      config_id: text(({ delivery }) => delivery.configId),
+      seq: int(({ delivery }) => delivery.seq),
+      fence: int(({ delivery }) => delivery.fence),
+      attempt: int(({ delivery }) => delivery.attempt),
+      started_at: timestamp((attempt) => attempt.startedAt),
+      duration_ms: int((attempt) => attempt.durationMs),
+      status: int((attempt) => attempt.status),
+      error: text((attempt) => attempt.error),
+      response_start: text((attempt) => attempt.responseStart),
+      outcome: text(({ outcome }) => outcome.kind),
+      delay: float(({ outcome }) => ('delaySeconds' in outcome ? outcome.delaySeconds : null)),
+      reason: text(({ outcome }) => ('reason' in outcome ? outcome.reason : null)),
+    })}),
+    -- Configs are locked before deliveries, here and wherever both change.
+    config as (
+      select c.task_id, c.id from webhook_configs c
+      where (c.task_id, c.id) in (select task_id, config_id from input)
+      order by c.task_id, c.id for update
     ),
-    given_up as (
-      update deliveries d set state = 'failed', settled_at = now()
-      from config
-      where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'
-        and config.disabled_at is not null
+    settled as (
+      update deliveries d set
+        state = case when input.outcome = 'delivered' then 'delivered' when input.delay is not null then 'pending'
+          else 'failed' end,
+        settled_at = case when input.delay is null then now() end,
+        attempts = d.attempts - (input.outcome = 'deferred')::int,
+        failures = d.failures + (input.outcome = 'retry')::int,
+        lease_until = null,
+        -- Whole milliseconds: a wake-up for this time must not come a fraction before it.
+        due_at = case when input.delay is null then d.due_at
+          else date_trunc('milliseconds', now() + input.delay * interval '1 second') end,
+        wakeup_at = now() + (coalesce(input.delay, 0) + ${wakeupGraceSeconds}) * interval '1 second'
+      from input join config on config.task_id = input.task_id and config.id = input.config_id
+      where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
+        and d.state = 'pending' and d.fence = input.fence
+      returning input.*, d.due_at
     ),
-    head as (
-      select config.*, config.id as config_id, first.seq, first.attempts + 1 as attempt, first.merged_from,
-        config.goes_on and config.next_attempt_at <= now() as taken
-      from config cross join lateral (
-        select d.seq, d.attempts, d.merged_from from deliveries d
-        where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending' order by d.seq limit 1
-      ) first
-      where config.disabled_at is null
+    logged as (
+      insert into delivery_attempts
+        (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
+      select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from settled
+      where outcome <> 'deferred'
     ),
-    moved as (
-      update deliveries d set wakeup_at = head.due_at + ${options.wakeupGraceSeconds} * interval '1 second'
-      from head where d.task_id = head.task_id and d.config_id = head.config_id and d.seq = head.seq
-    ),
-    claimed as (
-      update webhook_configs c
-      set fence = c.fence + 1, lease_until = now() + ${options.leaseSeconds} * interval '1 second'
-      from head where c.task_id = head.task_id and c.id = head.config_id and head.taken
-      returning c.task_id, c.id, c.fence
-    ),
-    wakeup as (
-      insert into outbox (kind, task_id, config_id, due_at, claimed_until)
-      select 'delivery', task_id, config_id, due_at, now() + ${freshClaim} from head where not taken
-      returning id, task_id, config_id
+    -- Written even if nothing changes: claims that waited find a new version (see claim.ts).
+    updated as (
+      update webhook_configs c set
+        failures = case when result.delivered then 0 else c.failures + result.failed end,
+        disabled_at = case when result.reason is null then c.disabled_at else now() end,
+        disabled_reason = coalesce(result.reason, c.disabled_reason)
+      from (
+        select task_id, config_id, bool_or(outcome = 'delivered') as delivered, max(reason) as reason,
+          (count(*) filter (where outcome in ('retry', 'abandoned')))::int as failed
+        from settled group by task_id, config_id
+      ) result
+      where c.task_id = result.task_id and c.id = result.config_id
     )
-    select head.task_id, head.config_id, head.seq, head.attempt, head.merged_from, head.failures, head.due_at,
-      claimed.fence, wakeup.id as wakeup, ${configColumns('head')}
-    from head
-    left join claimed on claimed.task_id = head.task_id and claimed.id = head.config_id
-    left join wakeup on wakeup.task_id = head.task_id and wakeup.config_id = head.config_id`.execute(db);
-  return rows;
+    select task_id, config_id, seq, case when delay is not null then due_at end as retry_at from settled`.execute(
+    db,
+  );
+  const retryTimes = new Map(
+    rows.map((row) => [JSON.stringify([row.task_id, row.config_id, row.seq]), row.retry_at]),
+  );
+  return attempts.flatMap((attempt) => {
+    const retryAt = retryTimes.get(toDeliveryText(attempt.delivery));
+    return retryAt === undefined ? [] : [{ ...attempt, retryAt }];
+  });
+}
+
+/** Fails all pending deliveries of the configs that these attempts disabled. Attempts in flight no longer count. */
+async function failPending(db: Db, abandoned: readonly Settled[]): Promise<void> {
+  await sql`
+    with input as (${toConfigRows(abandoned)})
+    update deliveries d set state = 'failed', settled_at = now(), fence = d.fence + 1, lease_until = null
+    from input where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending'`.execute(
+    db,
+  );
+}
+
+/** Whether more events wait behind the failures of this delivery, of which some may be merged. */
+function waitsWithOthers({ delivery: { config, failures }, outcome }: Settled): boolean {
+  return config.ordered && config.events === 'all' && (outcome.kind === 'retry' || failures > 0);
+}
+
+/** One request for each config, for as many deliveries as its callers continue with. */
+function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
+  const requests = new Map<string, ClaimRequest>();
+  for (const { delivery, mayContinue } of settled) {
+    const { taskId, configId } = delivery;
+    const limit = (requests.get(toConfigText(delivery))?.limit ?? 0) + Number(mayContinue);
+    requests.set(toConfigText(delivery), { taskId, configId, limit });
+  }
+  return [...requests.values()];
+}
+
+type DueTime = ConfigKey & { dueAt: Date };
+
+/** When wake-ups are needed: for each retry, and now for each queue that no caller continues with. */
+function toDueTimes(
+  settled: readonly Settled[],
+  requests: readonly ClaimRequest[],
+  queues: ReadonlyMap<string, ClaimResult>,
+): DueTime[] {
+  const retries = settled.flatMap(({ delivery: { taskId, configId }, retryAt }) =>
+    retryAt === null ? [] : [{ taskId, configId, dueAt: retryAt }],
+  );
+  const now = new Date();
+  const left = requests.flatMap(({ taskId, configId }) => {
+    const queue = queues.get(toConfigText({ taskId, configId }));
+    return queue?.deliveries.length === 0 && queue.waitMs === 0 ? [{ taskId, configId, dueAt: now }] : [];
+  });
+  return [...retries, ...left];
+}
+
+/** @returns by `toConfigText` */
+async function writeWakeups(db: Db, times: readonly DueTime[]): Promise<Map<string, DeliveryWakeup[]>> {
+  if (times.length === 0) return new Map();
+  const { rows } = await sql<{ id: string; task_id: string; config_id: string; due_at: Date }>`
+    with input as (${toRows('input', times, {
+      task_id: uuid((time) => time.taskId),
+      config_id: text((time) => time.configId),
+      due_at: timestamp((time) => time.dueAt),
+    })})
+    insert into outbox (kind, task_id, config_id, due_at, claimed_until)
+    select 'delivery', task_id, config_id, greatest(due_at, now()), now() + ${freshClaim} from input
+    returning id, task_id, config_id, due_at`.execute(db);
+  return Map.groupBy(
+    rows.map((row): DeliveryWakeup => ({
+      id: row.id,
+      kind: 'delivery',
+      taskId: row.task_id,
+      configId: row.config_id,
+      dueAt: row.due_at,
+    })),
+    toConfigText,
+  );
 }

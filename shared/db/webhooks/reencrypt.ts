@@ -1,14 +1,14 @@
 /**
- * Sealing anew what was encrypted with other keys, in batches. A row that changes meanwhile is left alone: whoever changed
- * it encrypted with a key of now, or it is found by the next run.
+ * Re-encrypts secrets that were encrypted with another key, in batches of 200. A row that changes meanwhile is left alone: it
+ * was either encrypted with the current key, or the next run finds it.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 import { DecryptionError, type Encryptor } from '../../crypto/encryption.ts';
 
-const batch = 200;
+const batchSize = 200;
 
-/** Columns, and the column under whose name each was encrypted (see ../webhooks/secrets.ts). */
+/** Columns, and the column name that each was encrypted with (see shared/webhooks/secrets.ts). */
 const columns = {
   token: 'token',
   auth_credentials: 'auth_credentials',
@@ -24,12 +24,12 @@ export interface Reencrypted {
 
 type Row = { task_id: string; id: string } & Record<keyof typeof columns, string | null>;
 
-/** @param keyId the key with which the encryptor encrypts */
+/** @param keyId of the key that the encryptor encrypts with */
 export async function reencryptSecrets(db: Db, encryptor: Encryptor, keyId: string): Promise<Reencrypted> {
   const result: Reencrypted = { reencrypted: 0, failed: [] };
   let after = { task_id: '00000000-0000-0000-0000-000000000000', id: '' };
   for (;;) {
-    const rows = await rowsOfOtherKeys(db, keyId, after);
+    const rows = await selectOtherKeys(db, keyId, after);
     for (const row of rows) {
       try {
         if (await reencryptRow(db, encryptor, row)) result.reencrypted += 1;
@@ -39,12 +39,12 @@ export async function reencryptSecrets(db: Db, encryptor: Encryptor, keyId: stri
       }
     }
     const last = rows.at(-1);
-    if (last === undefined || rows.length < batch) return result;
+    if (last === undefined || rows.length < batchSize) return result;
     after = last;
   }
 }
 
-async function rowsOfOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id' | 'id'>): Promise<Row[]> {
+async function selectOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id' | 'id'>): Promise<Row[]> {
   const prefix = `1.${keyId}.`;
   const { rows } = await sql<Row>`
     select task_id, id, token, auth_credentials, signing_secret, previous_secret from webhook_configs
@@ -55,17 +55,17 @@ async function rowsOfOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id'
         and starts_with(coalesce(signing_secret, ${prefix}), ${prefix})
         and starts_with(coalesce(previous_secret, ${prefix}), ${prefix})
       )
-    order by task_id, id limit ${batch}`.execute(db);
+    order by task_id, id limit ${batchSize}`.execute(db);
   return rows;
 }
 
 async function reencryptRow(db: Db, encryptor: Encryptor, row: Row): Promise<boolean> {
-  const again = (name: keyof typeof columns) => {
+  const reencrypt = (name: keyof typeof columns) => {
     const place = { taskId: row.task_id, configId: row.id, column: columns[name] };
     const encrypted = row[name];
     return encrypted === null ? null : encryptor.encrypt(encryptor.decrypt(encrypted, place), place);
   };
-  const encrypted = Object.fromEntries(names.map((name) => [name, again(name)]));
+  const encrypted = Object.fromEntries(names.map((name) => [name, reencrypt(name)]));
   const { numUpdatedRows } = await db
     .updateTable('webhook_configs')
     .set(encrypted)

@@ -1,18 +1,19 @@
-/** How webhooks fare, for operators: all owners together. */
+/** Figures about webhooks for operators, over all owners. */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 
 export interface DeliveryStats {
   pending: number;
-  /** The age of the oldest delivery that waits for its receiver. */
+  /** The age of the oldest pending delivery, or null if there is none. */
   oldestPendingSeconds: number | null;
   disabledConfigs: number;
-  /** The hosts of receivers, those with the most failures first. */
+  /** At most 50 hosts of receivers, those with the most failures first. */
   hosts: { host: string; attempts: number; failed: number; p95Ms: number }[];
 }
 
-const shownHosts = 50;
+const maxHosts = 50;
 
+/** @param hours how far back attempts are counted */
 export async function readDeliveryStats(db: Db, hours: number): Promise<DeliveryStats> {
   const waiting = await sql<{ pending: number; oldest: number | null; disabled: number }>`
     select count(*)::int as pending, extract(epoch from now() - min(created_at))::int as oldest,
@@ -24,12 +25,12 @@ export async function readDeliveryStats(db: Db, hours: number): Promise<Delivery
       (percentile_disc(0.95) within group (order by a.duration_ms))::int as p95_ms
     from delivery_attempts a join webhook_configs c on c.task_id = a.task_id and c.id = a.config_id
     where a.started_at > now() - ${hours} * interval '1 hour'
-    group by 1 order by failed desc, attempts desc limit ${shownHosts}`.execute(db);
+    group by 1 order by failed desc, attempts desc limit ${maxHosts}`.execute(db);
   const [row] = waiting.rows;
   return {
     pending: row?.pending ?? 0,
     oldestPendingSeconds: row?.oldest ?? null,
     disabledConfigs: row?.disabled ?? 0,
-    hosts: hosts.rows.map(({ p95_ms: p95Ms, ...same }) => ({ ...same, p95Ms })),
+    hosts: hosts.rows.map(({ p95_ms: p95Ms, ...host }) => ({ ...host, p95Ms })),
   };
 }

@@ -8,9 +8,10 @@ import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, connect, startTask, until, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, connect, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 
@@ -53,7 +54,7 @@ test('webhooks: what waits, and which hosts fail', { timeout }, async (t) => {
     .execute();
   const env = { DATABASE_URL: url };
   const read = async () => JSON.parse((await admin(t, env, 'webhooks', '--json')).output);
-  await until(async () => (await read()).pending === 1);
+  await waitFor('one pending delivery', async () => (await read()).pending === 1);
   const { oldestPendingSeconds, disabledConfigs, hosts } = await read();
   assert.ok(oldestPendingSeconds >= 60 && oldestPendingSeconds < 120);
   assert.equal(disabledConfigs, 0);

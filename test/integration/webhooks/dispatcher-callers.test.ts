@@ -1,8 +1,8 @@
-/** Who may call the dispatcher: tokens as Google signs them, by the two modes, in a real process where it matters. */
+/** The callers that the dispatcher accepts: tokens as Google signs them, in both modes. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { test, type TestContext } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose';
 import { CallerError, createCheckCaller, type CheckCaller } from '#shared/gcp/caller-auth.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
@@ -30,8 +30,8 @@ async function token(more: Claims = {}, key = privateKey): Promise<string> {
     .sign(key);
 }
 
-/** As Cloud Run hands it on once it has checked it. */
-async function stripped(more: Claims = {}): Promise<string> {
+/** Returns a token as Cloud Run passes it on after verifying it. */
+async function strippedToken(more: Claims = {}): Promise<string> {
   return (await token(more)).replace(/[^.]*$/, 'SIGNATURE_REMOVED_BY_GOOGLE');
 }
 
@@ -58,83 +58,81 @@ const wrongClaims: [string, Claims][] = [
   ['another service account', { email: `x${email}` }],
   ['no email', { email: undefined }],
   ['an email that is not verified', { email_verified: false }],
-  ['an email of which nothing is said', { email_verified: undefined }],
+  ['an email without email_verified', { email_verified: undefined }],
   ['another issuer', { iss: 'https://accounts.example' }],
   ['expired', { exp: now - 60 }],
   ['no expiry', { exp: undefined }],
   ['made in the future', { iat: now + 600 }],
 ];
 
-async function refusedWithoutToken(
+async function assertRefused(
   check: CheckCaller,
   authorization: string | undefined,
-  what: string,
+  reason: string,
 ): Promise<void> {
   await assert.rejects(
     check(authorization, email),
     (error) => {
-      assert.ok(error instanceof CallerError, `${what}: ${String(error)}`);
+      assert.ok(error instanceof CallerError, `${reason}: ${String(error)}`);
       const [, payload = 'none'] = authorization?.split('.') ?? [];
-      assert.ok(!error.message.includes(payload), 'the token stands in the error');
+      assert.ok(!error.message.includes(payload), 'the error contains the token');
       return true;
     },
-    what,
+    reason,
   );
 }
 
-test('verify: signature and claims', async (t) => {
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' };
-  const certsUrl = await startCerts(t, async () => Promise.resolve({ keys: [jwk] }));
-  const check = createCheckCaller({ mode: 'verify', audience, certsUrl });
-  await check(`Bearer ${await token()}`, email);
-  for (const [what, more] of wrongClaims) {
-    await refusedWithoutToken(check, `Bearer ${await token(more)}`, what);
-  }
-  await refusedWithoutToken(check, `Bearer ${await token({}, stranger.privateKey)}`, 'another key');
-  await refusedWithoutToken(check, `Bearer ${await stripped()}`, 'no fallback to iam');
-  await refusedWithoutToken(check, undefined, 'no token');
-  await refusedWithoutToken(check, 'Bearer x', 'no JWT');
-});
+describe('callers of the dispatcher', () => {
+  test('checks signature and claims in mode verify', async (t) => {
+    const jwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' };
+    const certsUrl = await startCerts(t, async () => Promise.resolve({ keys: [jwk] }));
+    const check = createCheckCaller({ mode: 'verify', audience, certsUrl });
+    await check(`Bearer ${await token()}`, email);
+    for (const [reason, more] of wrongClaims) {
+      await assertRefused(check, `Bearer ${await token(more)}`, reason);
+    }
+    await assertRefused(check, `Bearer ${await token({}, stranger.privateKey)}`, 'another key');
+    await assertRefused(check, `Bearer ${await strippedToken()}`, 'no fallback to iam');
+    await assertRefused(check, undefined, 'no token');
+    await assertRefused(check, 'Bearer x', 'no JWT');
+  });
 
-test('verify: keys that cannot be fetched are not the fault of the caller', async () => {
-  const check = createCheckCaller({ mode: 'verify', audience, certsUrl: 'http://127.0.0.1:9/certs' });
-  await assert.rejects(check(`Bearer ${await token()}`, email), /keys of Google could not be fetched/);
-});
+  test('does not blame the caller when the keys cannot be fetched', async () => {
+    const check = createCheckCaller({ mode: 'verify', audience, certsUrl: 'http://127.0.0.1:9/certs' });
+    await assert.rejects(check(`Bearer ${await token()}`, email), /keys of Google could not be fetched/);
+  });
 
-test('iam: claims, of tokens that Cloud Run has checked', async () => {
-  const check = createCheckCaller({ mode: 'iam', audience });
-  await check(`Bearer ${await stripped()}`, email);
-  for (const [what, more] of wrongClaims) {
-    await refusedWithoutToken(check, `Bearer ${await stripped(more)}`, what);
-  }
-  await refusedWithoutToken(check, `Bearer ${await token()}`, 'Cloud Run did not check it');
-  await refusedWithoutToken(check, undefined, 'no token');
-});
+  test('checks the claims of tokens that Cloud Run has verified in mode iam', async () => {
+    const check = createCheckCaller({ mode: 'iam', audience });
+    await check(`Bearer ${await strippedToken()}`, email);
+    for (const [reason, more] of wrongClaims) {
+      await assertRefused(check, `Bearer ${await strippedToken(more)}`, reason);
+    }
+    await assertRefused(check, `Bearer ${await token()}`, 'Cloud Run did not check it');
+    await assertRefused(check, undefined, 'no token');
+  });
 
-test('the mode is named: none only beside a stand-in', () => {
-  const env = {
-    DATABASE_URL: 'postgres://h/d',
-    GOOGLE_CLOUD_PROJECT: 'p',
-    DISPATCHER_URL: audience,
-    ENCRYPTION_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
-  };
-  assert.throws(() => readDispatcherConfig(env), /CALLER_AUTH must be iam .* or verify/);
-  assert.throws(
-    () => readDispatcherConfig({ ...env, CALLER_AUTH: 'none' }),
-    /CALLER_AUTH=none lets everybody/,
-  );
-  assert.throws(
-    () => readDispatcherConfig({ ...env, CALLER_AUTH: 'iam' }),
-    /SCHEDULER_SERVICE_ACCOUNT is not set/,
-  );
-  const local = { ...env, CLOUD_TASKS_EMULATOR_HOST: '127.0.0.1:1' };
-  assert.equal(readDispatcherConfig(local).callers.auth.mode, 'none');
-});
+  test('requires a mode, and allows none only with the stand-in', () => {
+    const env = {
+      DATABASE_URL: 'postgres://h/d',
+      GOOGLE_CLOUD_PROJECT: 'p',
+      DISPATCHER_URL: audience,
+      ENCRYPTION_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
+    };
+    assert.throws(() => readDispatcherConfig(env), /CALLER_AUTH must be iam .* or verify/);
+    assert.throws(
+      () => readDispatcherConfig({ ...env, CALLER_AUTH: 'none' }),
+      /CALLER_AUTH=none lets everybody/,
+    );
+    assert.throws(
+      () => readDispatcherConfig({ ...env, CALLER_AUTH: 'iam' }),
+      /SCHEDULER_SERVICE_ACCOUNT is not set/,
+    );
+    const local = { ...env, CLOUD_TASKS_EMULATOR_HOST: '127.0.0.1:1' };
+    assert.equal(readDispatcherConfig(local).callers.auth.mode, 'none');
+  });
 
-test(
-  'a webhook arrives by the token of Cloud Tasks, and nobody else is let in',
-  { timeout: 60_000 },
-  async (t) => {
+  test('accepts the token of Cloud Tasks and refuses other callers', { timeout: 60_000 }, async (t) => {
     const scheduler = 'longhaul-scheduler@project.iam.gserviceaccount.com';
     const stack = await startStack(t, { CLOUD_TASKS_SERVICE_ACCOUNT: email });
     const certsUrl = await startCerts(t, async () => stack.cloudTasks.jwks());
@@ -159,5 +157,5 @@ test(
     });
     await stack.until(task.id, isCompleted);
     await receiver.count(1);
-  },
-);
+  });
+});

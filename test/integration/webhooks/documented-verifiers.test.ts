@@ -1,8 +1,8 @@
-/** The verifiers of README.md and docs/webhooks.md, as they stand there, in a receiver. */
+/** Runs the verifiers of README.md and docs/webhooks.md as they are printed there. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
@@ -17,7 +17,7 @@ const root = path.join(import.meta.dirname, '../../..');
 const pages = ['README.md', 'docs/webhooks.md'];
 const db = await openTestDatabase();
 
-/** Below the project, so that packages are found. */
+/** Loads a snippet from a file below the project, so that its imports resolve. */
 async function snippet(t: TestContext, page: string, name: string): Promise<(...args: unknown[]) => unknown> {
   const text = readFileSync(path.join(root, page), 'utf8');
   const code = new RegExp(`\`\`\`js\\n// ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
@@ -32,36 +32,38 @@ async function snippet(t: TestContext, page: string, name: string): Promise<(...
   return verify;
 }
 
-for (const page of pages) {
-  test(`the verifier by a secret in ${page}`, { timeout }, async (t) => {
-    const verify = await snippet(t, page, 'verify-secret.js');
-    const receiver = await startReceiver(t);
-    const { outbox } = await startDispatchers(t, db, 1);
-    const signingSecret = makeSigningSecret();
-    await startTask(db, outbox, webhookTo(receiver.url, { signingSecret }));
-    await receiver.count(1);
-    const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
-    assert.deepEqual(verify(signingSecret, headers, body), JSON.parse(body));
-    assert.throws(() => verify(signingSecret, headers, body.replace('SUBMITTED', 'COMPLETED')));
-    assert.throws(() => verify(makeSigningSecret(), headers, body));
-  });
+describe('documented verifiers', () => {
+  for (const page of pages) {
+    test(`verifies by the secret with the code in ${page}`, { timeout }, async (t) => {
+      const verify = await snippet(t, page, 'verify-secret.js');
+      const receiver = await startReceiver(t);
+      const { outbox } = await startDispatchers(t, db, 1);
+      const signingSecret = makeSigningSecret();
+      await startTask(db, outbox, webhookTo(receiver.url, { signingSecret }));
+      await receiver.count(1);
+      const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
+      assert.deepEqual(verify(signingSecret, headers, body), JSON.parse(body));
+      assert.throws(() => verify(signingSecret, headers, body.replace('SUBMITTED', 'COMPLETED')));
+      assert.throws(() => verify(makeSigningSecret(), headers, body));
+    });
 
-  test(`the verifier by our key in ${page}`, { timeout }, async (t) => {
-    const verify = await snippet(t, page, 'verify-token.js');
-    const receiver = await startReceiver(t);
-    const key = signingKey('one');
-    const agent = 'https://agent.example.com';
-    const { outbox } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
-    await startTask(db, outbox, webhookTo(receiver.url));
-    await receiver.count(1);
-    const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
-    const keys = createLocalJWKSet(publicJwks([key]));
-    assert.deepEqual(await verify(keys, agent, receiver.url, headers, body), JSON.parse(body));
-    const tampered = body.replace('SUBMITTED', 'COMPLETED');
-    await assert.rejects(async () => verify(keys, agent, receiver.url, headers, tampered), /not the one/);
-    await assert.rejects(async () => verify(keys, agent, 'https://other/', headers, body), /"aud"/);
-    await assert.rejects(async () => verify(keys, 'https://other', receiver.url, headers, body), /"iss"/);
-    const foreign = createLocalJWKSet(publicJwks([signingKey('one')]));
-    await assert.rejects(async () => verify(foreign, agent, receiver.url, headers, body), /signature/);
-  });
-}
+    test(`verifies by the public key with the code in ${page}`, { timeout }, async (t) => {
+      const verify = await snippet(t, page, 'verify-token.js');
+      const receiver = await startReceiver(t);
+      const key = signingKey('one');
+      const agent = 'https://agent.example.com';
+      const { outbox } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
+      await startTask(db, outbox, webhookTo(receiver.url));
+      await receiver.count(1);
+      const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
+      const keys = createLocalJWKSet(publicJwks([key]));
+      assert.deepEqual(await verify(keys, agent, receiver.url, headers, body), JSON.parse(body));
+      const tampered = body.replace('SUBMITTED', 'COMPLETED');
+      await assert.rejects(async () => verify(keys, agent, receiver.url, headers, tampered), /not the one/);
+      await assert.rejects(async () => verify(keys, agent, 'https://other/', headers, body), /"aud"/);
+      await assert.rejects(async () => verify(keys, 'https://other', receiver.url, headers, body), /"iss"/);
+      const foreign = createLocalJWKSet(publicJwks([signingKey('one')]));
+      await assert.rejects(async () => verify(foreign, agent, receiver.url, headers, body), /signature/);
+    });
+  }
+});

@@ -1,7 +1,7 @@
-/** What the extension for webhooks adds to A2A, through the real processes: options, secrets, deliveries to look at. */
+/** The webhooks extension through the real processes: options, secrets, deliveries. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
@@ -11,28 +11,41 @@ import { rawGrpc, rawJsonRpc, rawRest } from '../../support/raw-bindings.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
 import { signingJwk } from '../../support/webhooks/signing.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
-// oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field, as a client would
+// oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
 type Json = any;
 const header = 'Longhaul-Webhook-Options';
 const terminal = 'TASK_STATE_COMPLETED';
 
-test('the extension for webhooks', async (t) => {
-  const grpcPort = await freePort();
-  const stack = await startStack(t, {
-    AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
-    GRPC_PORT: String(grpcPort),
-    WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
-    WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
-  });
-  await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+describe('webhooks extension', { timeout: 120_000 }, () => {
+  const cleanups: (() => unknown)[] = [];
+  let stack: Stack;
+  let grpcPort: number;
 
-  await t.test('options in the metadata of SendMessage; the secret is not kept there', async (t) => {
+  before(async () => {
+    grpcPort = await freePort();
+    stack = await startStack(
+      { after: (cleanup: () => unknown) => void cleanups.push(cleanup) },
+      {
+        AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+        GRPC_PORT: String(grpcPort),
+        WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
+        WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
+      },
+    );
+    await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+  });
+  after(async () => {
+    for (const cleanup of cleanups) await cleanup();
+  });
+
+  test('reads options from the metadata of SendMessage without storing the secret', async (t) => {
     const receiver = await startReceiver(t);
     const secret = makeSigningSecret();
     const { id } = await submit(stack, receiver.url, { events: 'end', secret }, { other: 1 });
     const [got] = await receiver.count(1);
-    const body = new Webhook(secret).verify(got!.body, flat(got!)) as Json;
+    const body = new Webhook(secret).verify(got!.body, flatten(got!)) as Json;
     assert.equal(body.task.status.state, terminal);
     const event = Number(got!.headers['longhaul-event']);
     assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
@@ -45,11 +58,11 @@ test('the extension for webhooks', async (t) => {
     assert.ok(!rows[0].text.includes(secret));
     await assert.rejects(
       stack.submit('hello', { metadata: { [webhooksExtensionUri]: { event: 'all' } } }),
-      /metadata\["https:.*"\]: "event" is no option/,
+      /metadata\["https:.*"\]: "event" is not a valid option/,
     );
   });
 
-  await t.test('options in a header of Create, by each binding', async (t) => {
+  test('reads options from a header in every binding', async (t) => {
     const bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
     t.after(() => bindings.forEach((binding) => binding.close()));
     const { id: taskId } = await stack.submit('hello');
@@ -66,7 +79,7 @@ test('the extension for webhooks', async (t) => {
       const { error } = await create(JSON.stringify({ events: 'all', secret }));
       assert.equal(error, undefined, name);
       const [got] = await receiver.count(1);
-      new Webhook(secret).verify(got!.body, flat(got!));
+      new Webhook(secret).verify(got!.body, flatten(got!));
       const shown = await rest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
       const { events, order, hasSecret, state } = shown.body;
       assert.deepEqual([events, order, hasSecret, state], ['all', 'strict', true, 'active']);
@@ -77,12 +90,12 @@ test('the extension for webhooks', async (t) => {
     }
     const { body } = await rest(stack, `/tasks/${taskId}/webhooks`);
     assert.deepEqual(
-      body.webhooks.map((one: Json) => one.id),
+      body.webhooks.map((item: Json) => item.id),
       ['GRPC', 'HTTP+JSON', 'JSONRPC'],
     );
   });
 
-  await t.test('a token is verified by the key set that the front door serves', async (t) => {
+  test('serves the key set that verifies a token', async (t) => {
     const receiver = await startReceiver(t);
     await submit(stack, receiver.url, {});
     const [got] = await receiver.count(1);
@@ -103,13 +116,13 @@ test('the extension for webhooks', async (t) => {
     );
   });
 
-  await t.test('what failed is seen, and sent again when its owner says so', async (t) => {
+  test('lists failed deliveries and redelivers them', async (t) => {
     const receiver = await startReceiver(t);
     receiver.answer(500);
-    const began = new Date(Date.now() - 1000).toISOString();
+    const since = new Date(Date.now() - 1000).toISOString();
     const { id } = await submit(stack, receiver.url, {});
     const hook = `/tasks/${id}/webhooks/hook`;
-    await until(async () => (await rest(stack, hook)).body.state === 'disabled');
+    await waitFor('the disabled config', async () => (await rest(stack, hook)).body.state === 'disabled');
     await stack.until(id, ({ status }) => status.state === terminal);
     const disabled = (await rest(stack, hook)).body;
     assert.match(disabled.disabledReason, /2 attempts in a row have failed; the last: status 500/);
@@ -120,27 +133,28 @@ test('the extension for webhooks', async (t) => {
     assert.equal(first.event, 1);
     assert.equal(first.webhookId, `${id}.hook.1`);
     assert.deepEqual(
-      first.attempts.map((made: Json) => [made.attempt, made.status]),
+      first.attempts.map((attempt: Json) => [attempt.attempt, attempt.status]),
       [
         [1, 500],
         [2, 500],
       ],
     );
-    assert.ok(Date.parse(first.attempts[0].startedAt) > Date.parse(began));
+    assert.ok(Date.parse(first.attempts[0].startedAt) > Date.parse(since));
 
     receiver.answer(200);
     const one = await rest(stack, `${hook}/deliveries/1/redeliver`, {});
     assert.deepEqual([one.status, one.body], [200, { count: 1 }]);
     const third = (await receiver.count(3))[2]!;
     assert.equal(third.headers['webhook-id'], `${id}.hook.1`);
-    await until(
+    await waitFor(
+      'one delivered event',
       async () => (await rest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
     );
     assert.equal((await rest(stack, hook)).body.state, 'active');
 
-    // What waited and what came since has failed; it is sent in order, the end of the task among it.
+    // The events behind the failed one have failed too. They are sent in order, including the end of the task.
     const others = failed.deliveries.length - 1;
-    const all = await rest(stack, `${hook}/redeliver`, { since: began });
+    const all = await rest(stack, `${hook}/redeliver`, { since });
     assert.deepEqual([all.status, all.body], [200, { count: others }]);
     const sent = (await receiver.count(3 + others)).slice(3);
     assert.deepEqual(receiver.events().slice(3), [2, 3]);
@@ -151,17 +165,17 @@ test('the extension for webhooks', async (t) => {
     assert.deepEqual(none.body, { count: 0 });
   });
 
-  await t.test('deliveries are paged, the newest first', async (t) => {
+  test('pages deliveries, the newest first', async (t) => {
     const receiver = await startReceiver(t);
     const { id } = await submit(stack, receiver.url, { events: 'all' });
     await stack.until(id, ({ status }) => status.state === terminal);
     const path = `/tasks/${id}/webhooks/hook/deliveries`;
-    const whole = (await rest(stack, path)).body.deliveries.map((one: Json) => one.event);
+    const whole = (await rest(stack, path)).body.deliveries.map((item: Json) => item.event);
     assert.ok(whole.length >= 3);
     const paged: number[] = [];
     for (let token = ''; ;) {
       const { body } = await rest(stack, `${path}?pageSize=2&pageToken=${token}`);
-      paged.push(...body.deliveries.map((one: Json) => one.event));
+      paged.push(...body.deliveries.map((item: Json) => item.event));
       token = body.nextPageToken;
       if (token === '') break;
     }
@@ -175,7 +189,7 @@ test('the extension for webhooks', async (t) => {
     }
   });
 
-  await t.test('a test is sent once, and its failure changes nothing', async (t) => {
+  test('sends a test once, and does not count its failure', async (t) => {
     const receiver = await startReceiver(t);
     const { id } = await submit(stack, receiver.url, { events: 'end' });
     await receiver.count(1);
@@ -183,7 +197,8 @@ test('the extension for webhooks', async (t) => {
     receiver.answer(500);
     assert.deepEqual((await rest(stack, `${hook}/test`, {})).body, { count: 1 });
     await receiver.count(2);
-    await until(
+    await waitFor(
+      'one failed delivery',
       async () => (await rest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
     );
     assert.equal((await rest(stack, hook)).body.failuresInARow, 0);
@@ -201,13 +216,13 @@ test('the extension for webhooks', async (t) => {
       assert.equal(statusUpdate.status.state, terminal);
       assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: { test: true } });
     }
-    await until(async () => {
+    await waitFor('all deliveries to be settled', async () => {
       const { body } = await rest(stack, `${hook}/deliveries`);
-      return body.deliveries.every((one: Json) => one.state !== 'pending');
+      return body.deliveries.every((item: Json) => item.state !== 'pending');
     });
     const { body } = await rest(stack, `${hook}/deliveries`);
     assert.deepEqual(
-      body.deliveries.map((one: Json) => [one.event ?? 'test', one.state, one.attempts.length]).slice(1),
+      body.deliveries.map((item: Json) => [item.event ?? 'test', item.state, item.attempts.length]).slice(1),
       [
         ['test', 'failed', 1],
         ['test', 'delivered', 1],
@@ -217,7 +232,7 @@ test('the extension for webhooks', async (t) => {
     assert.deepEqual([state, failuresInARow], ['active', 0]);
   });
 
-  await t.test('a secret is made, shown once, and follows the one before with overlap', async (t) => {
+  test('replaces a secret with overlap, and returns it once', async (t) => {
     const receiver = await startReceiver(t);
     const { id } = await submit(stack, receiver.url, { events: 'end' });
     const hook = `/tasks/${id}/webhooks/hook`;
@@ -228,15 +243,15 @@ test('the extension for webhooks', async (t) => {
       return (await receiver.count(count))[count - 1]!;
     };
     const byOne = await sendTest(2);
-    new Webhook(one).verify(byOne.body, flat(byOne));
+    new Webhook(one).verify(byOne.body, flatten(byOne));
     const two = makeSigningSecret();
     assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: two })).body, { secret: two });
     const byBoth = await sendTest(3);
-    for (const secret of [one, two]) new Webhook(secret).verify(byBoth.body, flat(byBoth));
+    for (const secret of [one, two]) new Webhook(secret).verify(byBoth.body, flatten(byBoth));
     const three = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
     const byThree = await sendTest(4);
-    new Webhook(three).verify(byThree.body, flat(byThree));
-    assert.throws(() => new Webhook(two).verify(byThree.body, flat(byThree)));
+    new Webhook(three).verify(byThree.body, flatten(byThree));
+    assert.throws(() => new Webhook(two).verify(byThree.body, flatten(byThree)));
     const shown = JSON.stringify([await rest(stack, hook), await rest(stack, `/tasks/${id}/webhooks`)]);
     assert.ok(!shown.includes('whsec_'));
     for (const bad of [{ secret: 'whsec_x' }, { secret: 1 }, { overlapSeconds: -1 }]) {
@@ -244,7 +259,7 @@ test('the extension for webhooks', async (t) => {
     }
   });
 
-  await t.test('what is not there, or of another tenant, is not found', async (t) => {
+  test('answers 404 for what does not exist or belongs to another tenant', async (t) => {
     const receiver = await startReceiver(t);
     const { id } = await submit(stack, receiver.url, {});
     const paths: [string, object?][] = [
@@ -271,7 +286,7 @@ test('the extension for webhooks', async (t) => {
   });
 });
 
-const flat = ({ headers }: Received) =>
+const flatten = ({ headers }: Received) =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 
 async function submit(stack: Stack, url: string, options: object, metadata: object = {}) {
@@ -287,12 +302,4 @@ async function rest(stack: Stack, path: string, body?: object): Promise<{ status
     ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
   });
   return { status: response.status, body: await response.json() };
-}
-
-async function until(state: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!(await state())) {
-    if (performance.now() > deadline) throw new Error(`not within 60 s: ${state.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -1,22 +1,24 @@
-/** What became of the deliveries of a task. */
+/** Reads the deliveries of a task, and what became of them. */
 import type { Db } from '#shared/db/client/pool.ts';
-import { until } from './webhooks.ts';
+import { waitFor } from '../wait-for.ts';
 
-export async function deliveriesOf(db: Db, taskId: string) {
+export async function readDeliveries(db: Db, taskId: string) {
   return db.selectFrom('deliveries').selectAll().where('task_id', '=', taskId).orderBy('seq').execute();
 }
 
-/** `[event, state, attempts]` of each. */
-export async function statesOf(db: Db, taskId: string): Promise<[number, string, number][]> {
-  return (await deliveriesOf(db, taskId)).map(({ seq, state, attempts }) => [seq, state, attempts]);
+/** Returns `[event, state, attempts]` of each delivery. */
+export async function readStates(db: Db, taskId: string): Promise<[number, string, number][]> {
+  return (await readDeliveries(db, taskId)).map(({ seq, state, attempts }) => [seq, state, attempts]);
 }
 
-/** Resolves when none is pending any more. */
-export function untilSettled(db: Db, taskId: string): Promise<void> {
-  return until(async () => (await statesOf(db, taskId)).every(([, state]) => state !== 'pending'));
+/** Resolves when no delivery of the task is pending. */
+export async function waitUntilSettled(db: Db, taskId: string): Promise<void> {
+  await waitFor('all deliveries to be settled', async () =>
+    (await readStates(db, taskId)).every(([, state]) => state !== 'pending'),
+  );
 }
 
-export async function attemptsOf(db: Db, ...taskIds: string[]) {
+export async function readAttempts(db: Db, ...taskIds: string[]) {
   return db
     .selectFrom('delivery_attempts')
     .selectAll()
@@ -25,6 +27,6 @@ export async function attemptsOf(db: Db, ...taskIds: string[]) {
     .execute();
 }
 
-export async function configOf(db: Db, taskId: string) {
+export async function readConfig(db: Db, taskId: string) {
   return db.selectFrom('webhook_configs').selectAll().where('task_id', '=', taskId).executeTakeFirstOrThrow();
 }

@@ -1,4 +1,4 @@
-/** Dispatchers behind the Cloud Tasks stand-in, in this process. */
+/** Dispatchers in this process, called by the Cloud Tasks stand-in. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { createApp } from '#services/dispatcher/server.ts';
+import { createDispatcherServer } from '#services/dispatcher/server.ts';
 import { createDeliver } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
@@ -33,7 +33,7 @@ export interface DispatcherOptions {
   stopping?: AbortSignal;
 }
 
-/** Dispatchers on one Cloud Tasks queue, whose requests go to them in turn. */
+/** Starts dispatchers on one Cloud Tasks queue, whose requests they get in turn. */
 export async function startDispatchers(
   t: TestContext,
   db: Db,
@@ -41,31 +41,31 @@ export async function startDispatchers(
   options: DispatcherOptions = {},
 ) {
   const emulator = await startCloudTasksEmulator({ port: 0 });
-  const apps: ReturnType<typeof createApp>[] = [];
+  const servers: ReturnType<typeof createDispatcherServer>[] = [];
   let turn = 0;
   let calls = 0;
-  let underWay = 0;
-  const door = createServer((request, response) => {
+  let inFlight = 0;
+  const balancer = createServer((request, response) => {
     void (async () => {
       calls += 1;
-      underWay += 1;
+      inFlight += 1;
       const payload = await buffer(request);
-      const { statusCode } = await apps[turn++ % count]!.inject({
+      const { statusCode } = await servers[turn++ % count]!.inject({
         method: 'POST',
         url: request.url ?? '',
         headers: { 'content-type': 'application/json' },
         payload,
-      }).catch(() => ({ statusCode: 503 })); // it is closing
-      underWay -= 1;
+      }).catch(() => ({ statusCode: 503 })); // the server is closing
+      inFlight -= 1;
       response.writeHead(statusCode).end();
     })();
   }).listen(0, '127.0.0.1');
-  await once(door, 'listening');
+  await once(balancer, 'listening');
   const config = {
     project: 'p',
     location: 'us-central1',
     queue: 'q',
-    dispatcherUrl: `http://127.0.0.1:${(door.address() as AddressInfo).port}`,
+    dispatcherUrl: `http://127.0.0.1:${(balancer.address() as AddressInfo).port}`,
     serviceAccount: undefined,
     emulatorHost: `127.0.0.1:${emulator.port}`,
   };
@@ -102,8 +102,8 @@ export async function startDispatchers(
       log,
     });
     const callers = { auth: { mode: 'none' as const }, tasksAccount: '', schedulerAccount: '' };
-    apps.push(
-      createApp({
+    servers.push(
+      createDispatcherServer({
         db,
         outbox,
         deliver,
@@ -120,22 +120,27 @@ export async function startDispatchers(
   }
   t.after(async () => {
     await emulator.close();
-    await agent.destroy(); // attempts that would still wait for a receiver end now
-    await Promise.all(apps.map((app) => app.close()));
+    await agent.destroy(); // ends attempts that wait for a receiver
+    await Promise.all(servers.map((server) => server.close()));
     await outbox.idle();
     await scheduler.close();
-    door.closeAllConnections();
-    door.close();
+    balancer.closeAllConnections();
+    balancer.close();
   });
   return {
-    app: apps[0]!,
+    app: servers[0]!,
     outbox,
     turnWakeups,
     config,
-    /** Requests of Cloud Tasks: in all, and at this moment. */
+    /** Requests of Cloud Tasks: in all, and in flight. */
     calls: () => calls,
-    underWay: () => underWay,
+    inFlight: () => inFlight,
   };
+}
+
+/** Calls a dispatcher as Cloud Tasks does, for the config `hook` of a task. */
+export function callDeliver(app: ReturnType<typeof createDispatcherServer>, taskId: string) {
+  return app.inject({ method: 'POST', url: '/deliver', payload: { taskId, configId: 'hook' } });
 }
 
 async function createQueue(port: number): Promise<void> {

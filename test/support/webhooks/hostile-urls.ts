@@ -1,9 +1,9 @@
-/** URLs of receivers that want to be inside: what people have got past such checks with, and its relatives. */
+/** URLs that lead to a private network: known bypasses of such checks, and variations of them. */
 
-/** A public name under which the service itself is reached. */
+/** A public name of the service itself. */
 export const ownHost = 'agent.example.com';
 
-/** Where a service that calls what callers name must never call, by what the refusal says. */
+/** URLs that must be refused, by a part of the error message. */
 export const hostileUrls: Readonly<Record<string, readonly string[]>> = {
   'public address': [
     'https://127.0.0.1/',

@@ -1,4 +1,4 @@
-/** A real HTTP server that keeps what it is sent: a webhook receiver, or a tool with a log. */
+/** A real HTTP server that stores its requests: a webhook receiver, or a tool with a log. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
@@ -12,20 +12,20 @@ export interface Received {
   at: number;
 }
 
-/** A status, 0 to hang up without an answer; undefined: it is answered already, or never is. */
+/** Returns a status, 0 to close the connection, or undefined if it has answered itself or never answers. */
 type Answer = (request: Received, response: ServerResponse) => number | void | Promise<number | void>;
 
 export interface Receiver {
   readonly url: string;
   readonly received: readonly Received[];
-  /** The status of the next answers; the last one stays. 0: hang up without an answer. */
+  /** Sets the statuses of the next answers; the last one is repeated. 0 closes the connection. */
   answer(...statuses: number[]): void;
-  /** Decides each answer from here on. */
+  /** Sets the function that answers each request from now on. */
   answerBy(answer: Answer): void;
-  /** The numbers of the events that the webhooks tell of, as they came. */
+  /** Returns the event numbers of the webhooks, in the order in which they arrived. */
   events(): number[];
-  /** Resolves when as many have come; rejects after the bound. */
-  count(wanted: number, boundMs?: number): Promise<readonly Received[]>;
+  /** Resolves when this many requests have arrived; rejects after the bound. */
+  count(expected: number, boundMs?: number): Promise<readonly Received[]>;
 }
 
 export async function startReceiver(t: TestContext): Promise<Receiver> {
@@ -38,7 +38,7 @@ export async function startReceiver(t: TestContext): Promise<Receiver> {
       const body = (await buffer(request)).toString();
       const got = { method, path: url, headers, body, at: performance.now() };
       received.push(got);
-      for (const look of waiting) look();
+      for (const check of waiting) check();
       const status = await answer(got, response);
       if (status === 0) request.socket.destroy();
       else if (status !== undefined) response.writeHead(status).end('said so');
@@ -58,22 +58,24 @@ export async function startReceiver(t: TestContext): Promise<Receiver> {
     },
     answerBy: (next) => (answer = next),
     events: () => received.map(({ headers }) => Number(headers['longhaul-event'])),
-    count: (wanted, boundMs = 60_000) =>
+    count: (expected, boundMs = 60_000) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
-          waiting.delete(look);
+          waiting.delete(check);
           reject(
-            new Error(`${received.length} of ${wanted} came: ${received.map((one) => one.body).join('\n')}`),
+            new Error(
+              `${received.length} of ${expected} requests arrived: ${received.map((one) => one.body).join('\n')}`,
+            ),
           );
         }, boundMs);
-        const look = (): void => {
-          if (received.length < wanted) return;
+        const check = (): void => {
+          if (received.length < expected) return;
           clearTimeout(timer);
-          waiting.delete(look);
+          waiting.delete(check);
           resolve(received);
         };
-        waiting.add(look);
-        look();
+        waiting.add(check);
+        check();
       }),
   };
 }

@@ -1,4 +1,4 @@
-/** Signing keys for tests, as an operator would make them. */
+/** Signing keys for tests, as an operator creates them. */
 import { generateKeyPairSync } from 'node:crypto';
 import { parseSigningKeys, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 

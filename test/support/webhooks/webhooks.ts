@@ -1,33 +1,25 @@
-/** Tasks that make events, and configs of webhooks that are to tell of them. */
+/** Tasks that make events, and webhook configs that receive them. */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import { createAccept, type WebhookRow } from '#shared/db/tasks/accept.ts';
+import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { createAccept, type WebhookRow } from '#shared/db/tasks/accept.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
-import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { createTurnWriter, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
-import type { Artifact, Message } from '#shared/domain/message.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import type { Artifact, Message } from '#shared/domain/message.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
+import { newTask } from '../database/new-task.ts';
 import { beforeStop, testDatabase } from '../database/postgres.ts';
 
-/** Waits for a state, at most 20 s. */
-export async function until(state: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await state())) {
-    if (performance.now() > deadline) throw new Error(`not within 20 s: ${state.toString()}`);
-    await delay(5);
-  }
-}
+export { caller } from '../database/new-task.ts';
 
-export const caller = { tenant: '', owner: 'alice' };
 const keys = parseEncryptionKeys(`test:${randomBytes(32).toString('base64')}`).keys;
 export const encryptor = createEncryptor(keys);
 
-/** A fresh database for the tests of a file. */
+/** Opens a new database for the tests of a file. */
 export async function openTestDatabase(): Promise<Db> {
   const database = await testDatabase();
   const db = connect(database.url);
@@ -54,35 +46,28 @@ export function webhookTo(url: string, config: Partial<WebhookRow> = {}): Webhoo
   };
 }
 
-/** A task, as the front door makes it, and what a worker writes about it. */
+/** Creates a task as the api does, with functions that write what a worker writes. */
 export async function startTask(db: Db, outbox: OutboxPublisher | undefined, webhook?: WebhookRow) {
   const taskId = uuidv7();
   const contextId = uuidv7();
-  const status = (state: string, message?: Message) => ({
-    state,
-    timestamp: new Date().toISOString(),
-    message,
-  });
-  const state = (name: string, message?: Message) =>
-    JSON.stringify({ statusUpdate: { taskId, contextId, status: status(name, message) } });
-  const wakeups = await createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 })({
-    taskId,
-    ...caller,
-    contextId,
-    agentHash: 'x',
-    messageId: uuidv7(),
-    requestHash: 'x',
-    message: JSON.stringify({ messageId: uuidv7(), role: 'ROLE_USER', parts: [{ text: 'go' }] }),
-    metadata: JSON.stringify({ origin: 'test' }),
-    acceptedOutputModes: null,
-    event: state('TASK_STATE_SUBMITTED'),
-    statusAt: new Date().toISOString(),
-    shown: true,
-    startAt: null,
-    deadlineAt: null,
-    traceparent: null,
-    webhook: webhook === undefined ? null : encryptSecrets(encryptor, taskId, webhook),
-  });
+  const stateUpdate = (state: string, message?: Message) =>
+    JSON.stringify({
+      statusUpdate: {
+        taskId,
+        contextId,
+        status: { state, timestamp: new Date().toISOString(), message },
+      },
+    });
+  const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 });
+  const wakeups = await accept(
+    newTask({
+      taskId,
+      contextId,
+      metadata: JSON.stringify({ origin: 'test' }),
+      event: stateUpdate('TASK_STATE_SUBMITTED'),
+      webhook: webhook === undefined ? null : encryptSecrets(encryptor, taskId, webhook),
+    }),
+  );
   outbox?.publish(wakeups ?? []);
   const claimTurn = createClaim(db, { worker: 'w', leaseSeconds: 30, wakeupGraceSeconds: 10 });
   const writeTurn = createTurnWriter(db, { wakeupGraceSeconds: 10 });
@@ -90,7 +75,7 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
   return {
     taskId,
     contextId,
-    /** The turn is begun: the task is working. */
+    /** Claims the turn, which makes the task working. */
     claim: async () => {
       const claimed = await claimTurn(taskId);
       if (claimed.kind !== 'claimed') throw new Error(`the turn was not claimed: ${claimed.kind}`);
@@ -100,7 +85,7 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
     progress: async (count: number) => {
       const events = Array.from({ length: count }, (): NewEvent => ({
         kind: 'progress',
-        payload: state('TASK_STATE_WORKING'),
+        payload: stateUpdate('TASK_STATE_WORKING'),
       }));
       const written = await writeTurn({ lease: lease!, events });
       outbox?.publish(written.wakeups);
@@ -108,20 +93,22 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
     artifact: async (artifact: Artifact, options: { append?: boolean; whole?: Artifact } = {}) => {
       const { append = false, whole } = options;
       const payload = JSON.stringify({ artifactUpdate: { taskId, contextId, artifact, append } });
-      const { artifactId } = artifact;
-      const kept = { artifactId, ...(whole && { whole: JSON.stringify(whole) }) };
+      const stored = {
+        artifactId: artifact.artifactId,
+        ...(whole && { whole: JSON.stringify(whole) }),
+      };
       const written = await writeTurn({
         lease: lease!,
-        events: [{ kind: 'artifact', payload, artifact: kept }],
+        events: [{ kind: 'artifact', payload, artifact: stored }],
       });
       outbox?.publish(written.wakeups);
     },
-    end: async (name: TurnEndState, message?: Message) => {
+    end: async (state: TurnEndState, message?: Message) => {
       const finish: TurnEnd = {
         kind: 'end',
-        state: name,
-        payload: state(name, message),
-        payloadIfContinued: state('TASK_STATE_WORKING'),
+        state,
+        payload: stateUpdate(state, message),
+        payloadIfContinued: stateUpdate('TASK_STATE_WORKING'),
         statusAt: new Date().toISOString(),
         message: message === undefined ? null : JSON.stringify(message),
         direct: false,

@@ -1,7 +1,7 @@
 /**
- * `npm run zoo`: 10,000 events to 50 receivers of which 10 misbehave, and the same without those, each on a stack of its
- * own. Prints the figures of both; fails where a good receiver lacks an event, has one out of order, or waits more than
- * twice as long.
+ * `npm run zoo` sends 10,000 events to 50 receivers, 10 of which misbehave, and then the same without the bad ones, each on
+ * its own stack. Prints the figures of both runs. Fails if a good receiver misses an event, gets one out of order, or waits
+ * more than twice as long next to bad ones.
  */
 import { startStack } from '../../support/stack.ts';
 import { runZoo, type ZooFigures } from './run.ts';
@@ -43,11 +43,12 @@ async function run(receivers: Record<string, number>, perSecond: number): Promis
   }
 }
 
-// The good ones get as much a second in both.
+// The good receivers get the same load in both runs.
 const alone = await run({ good: 40 }, tasksPerSecond * 0.8);
 const together = await run({ good: 40, ...bad }, tasksPerSecond);
-for (const [name, seen] of Object.entries({ alone, together }))
-  console.log(name, JSON.stringify(seen, null, 1));
+for (const [name, figures] of Object.entries({ alone, together })) {
+  console.log(name, JSON.stringify(figures, null, 1));
+}
 const complete = [alone, together].every(
   ({ events, arrived, outOfOrder }) => arrived === events && outOfOrder === 0,
 );

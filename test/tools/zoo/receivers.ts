@@ -1,6 +1,6 @@
 /**
- * The receivers of the zoo, in a process of their own: argument 1 is how many of each kind as JSON, a line tells their
- * addresses, and `GET /report` on the first of those what arrived where, when, and with which status.
+ * The receivers of the zoo, as a separate process. Argument 1 is the number of each kind, as JSON. The process prints one line
+ * with their URLs and the URL of a report, which lists every request that arrived.
  */
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,12 +10,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 export type Arrival = [receiver: number, taskId: string, event: number, at: number, taken: boolean];
 
 interface Visit {
-  /** How often this webhook has come to the receiver, this time included, and how many requests have in all. */
+  /** How often this webhook has arrived at the receiver, including now. */
   attempt: number;
+  /** How many requests have arrived at the receiver, including now. */
   request: number;
 }
 
-/** Each answers as it is named, and says whether it takes the webhook. */
+/** Each kind answers in its own way, and returns whether it takes the webhook. */
 const kinds: Record<string, (response: ServerResponse, visit: Visit) => boolean | Promise<boolean>> = {
   good: (response) => answer(response, 204),
   slow: async (response) => {
@@ -53,7 +54,7 @@ const kinds: Record<string, (response: ServerResponse, visit: Visit) => boolean 
     return false;
   },
   flapping: (response, { request }) => answer(response, request % 2 === 0 ? 503 : 200) && request % 2 !== 0,
-  /** Its address begins with https:, and it speaks http. */
+  /** Has an https: URL, but speaks http. */
   'not-tls': () => false,
 };
 
@@ -62,13 +63,13 @@ function answer(response: ServerResponse, status: number): boolean {
   return true;
 }
 
-const wanted = JSON.parse(process.argv[2] ?? '{}') as Record<string, number>;
+const counts = JSON.parse(process.argv[2] ?? '{}') as Record<string, number>;
 const arrivals: Arrival[] = [];
 const urls: { kind: string; url: string }[] = [];
 const control = await listen((_request, response) => response.end(JSON.stringify(arrivals)));
-for (const [kind, count] of Object.entries(wanted)) {
+for (const [kind, count] of Object.entries(counts)) {
   const receive = kinds[kind];
-  if (receive === undefined) throw new Error(`there is no ${kind}`);
+  if (receive === undefined) throw new Error(`unknown kind of receiver: ${kind}`);
   for (let n = 0; n < count; n++) {
     const receiver = urls.length;
     const attempts = new Map<string, number>();

@@ -1,6 +1,6 @@
 /**
- * A zoo of receivers, good and bad, and a run of tasks whose webhooks go to all of them, through a real dispatcher. Each
- * task has three events and one receiver; the tasks begin one after the other at a steady pace.
+ * Sends the webhooks of many tasks to a zoo of good and bad receivers through a real dispatcher. Each task has three events
+ * and one receiver. Tasks start at a steady rate.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
@@ -13,35 +13,35 @@ import { connect, startTask, webhookTo } from '../../support/webhooks/webhooks.t
 import type { Arrival } from './receivers.ts';
 
 export interface ZooOptions {
-  /** How many receivers of each kind (see zoo-holder.ts). */
+  /** The number of receivers of each kind (see receivers.ts). */
   receivers: Record<string, number>;
   tasksPerReceiver: number;
   tasksPerSecond: number;
-  /** Within which all webhooks of the good ones must have arrived after the last task. */
+  /** How long to wait, after the last task, for all webhooks of the good receivers. */
   boundMs: number;
 }
 
 export interface ZooFigures {
-  /** Of the good receivers: events in all, those that arrived, and tasks whose events came out of order. */
+  /** Events for the good receivers. */
   events: number;
   arrived: number;
+  /** Tasks whose events arrived out of order. */
   outOfOrder: number;
-  /** From the commit of an event to its first arrival at a good receiver, milliseconds. */
+  /** From the commit of an event to its first arrival at a good receiver, in milliseconds. */
   p50: number;
   p99: number;
   worst: number;
-  /** Arrivals at each kind of receiver, and how many of them were taken. */
+  /** Requests to each kind of receiver, and how many of them it took. */
   kinds: Record<string, { requests: number; taken: number }>;
   states: Record<string, number>;
 }
 
 export const eventsPerTask = 3;
-const kindsThatTakeAll = ['good'];
 
-/** Expects a dispatcher to run. */
+/** Expects that a dispatcher is running. */
 export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Promise<ZooFigures> {
-  const holder = runNode(t, ['test/tools/zoo/receivers.ts', JSON.stringify(options.receivers)]);
-  const [line] = await holder.line(/^\{"control".*/);
+  const process = runNode(t, ['test/tools/zoo/receivers.ts', JSON.stringify(options.receivers)]);
+  const [line] = await process.line(/^\{"control".*/);
   const { control, urls } = JSON.parse(line) as { control: string; urls: { kind: string; url: string }[] };
   const db = connect(stack.databaseUrl);
   const scheduler = createDeliveryScheduler({
@@ -60,40 +60,38 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
   });
   const report = async (): Promise<Arrival[]> => (await fetch(control)).json() as Promise<Arrival[]>;
   try {
-    const receiverOf = new Map<string, number>();
     const running: Promise<void>[] = [];
-    const began = performance.now();
+    const startedAt = performance.now();
     const count = urls.length * options.tasksPerReceiver;
     for (let n = 0; n < count; n++) {
-      const dueMs = began + (1000 * n) / options.tasksPerSecond - performance.now();
+      const dueMs = startedAt + (1000 * n) / options.tasksPerSecond - performance.now();
       if (dueMs > 1) await delay(dueMs);
       const receiver = n % urls.length;
       running.push(
         (async () => {
           const task = await startTask(db, outbox, webhookTo(urls[receiver]?.url ?? ''));
-          receiverOf.set(task.taskId, receiver);
           await task.claim();
           await task.end('TASK_STATE_COMPLETED');
         })(),
       );
     }
     await Promise.all(running);
-    const good = new Set(urls.flatMap(({ kind }, index) => (kindsThatTakeAll.includes(kind) ? [index] : [])));
+    const good = new Set(urls.flatMap(({ kind }, index) => (kind === 'good' ? [index] : [])));
     const events = good.size * options.tasksPerReceiver * eventsPerTask;
     const deadline = performance.now() + options.boundMs;
-    const arrivedAt = async () =>
+    const readArrivals = async () =>
       new Set((await report()).filter(([at]) => good.has(at)).map((one) => `${one[1]} ${one[2]}`));
-    while ((await arrivedAt()).size < events && performance.now() < deadline) await delay(100);
-    return await figures(db, await report(), urls, good, events);
+    while ((await readArrivals()).size < events && performance.now() < deadline) await delay(100);
+    return await readFigures(db, await report(), urls, good, events);
   } finally {
     await outbox.idle();
     await scheduler.close();
     await db.destroy();
-    holder.child.kill('SIGKILL');
+    process.child.kill('SIGKILL');
   }
 }
 
-async function figures(
+async function readFigures(
   db: Db,
   arrivals: Arrival[],
   urls: { kind: string }[],
@@ -108,9 +106,9 @@ async function figures(
   const byTask = new Map<string, number[]>();
   const kinds: ZooFigures['kinds'] = {};
   for (const [receiver, taskId, event, at, taken] of arrivals) {
-    const of = (kinds[urls[receiver]?.kind ?? ''] ??= { requests: 0, taken: 0 });
-    of.requests += 1;
-    of.taken += Number(taken);
+    const counts = (kinds[urls[receiver]?.kind ?? ''] ??= { requests: 0, taken: 0 });
+    counts.requests += 1;
+    counts.taken += Number(taken);
     if (!good.has(receiver)) continue;
     const key = `${taskId} ${event}`;
     if (!first.has(key)) first.set(key, at);

@@ -1,4 +1,4 @@
-/** Webhook configs and their deliveries in the JSON of the extension. No secret is among it. */
+/** Webhook configs and their deliveries in the JSON of the extension, which contains no secrets. */
 import type { StoredWebhook } from '#shared/db/webhooks/configs.ts';
 import type { DeliveryView } from '#shared/db/webhooks/deliveries.ts';
 import { isTest } from '#shared/webhooks/body.ts';
@@ -14,7 +14,7 @@ export function webhookToJson(config: StoredWebhook): object {
     createdAt: config.createdAt,
     failuresInARow: config.failures,
     ...(config.disabledAt === null
-      ? { state: 'active', ...(config.failures > 0 && { nextAttemptAt: config.nextAttemptAt }) }
+      ? { state: 'active', ...(config.nextAttemptAt !== null && { nextAttemptAt: config.nextAttemptAt }) }
       : { state: 'disabled', disabledAt: config.disabledAt, disabledReason: config.disabledReason }),
   };
 }
@@ -27,9 +27,9 @@ export function deliveryToJson(key: { taskId: string; configId: string }, delive
     state,
     createdAt,
     ...(settledAt !== null && { settledAt }),
-    attempts: attempts.map((made) => ({
-      ...Object.fromEntries(Object.entries(made).filter(([, value]) => value !== null)),
-      startedAt: new Date(made.startedAt).toISOString(),
+    attempts: attempts.map((attempt) => ({
+      ...Object.fromEntries(Object.entries(attempt).filter(([, value]) => value !== null)),
+      startedAt: new Date(attempt.startedAt).toISOString(),
     })),
   };
 }

@@ -1,4 +1,4 @@
-/** The options of a webhook config in a call: see shared/webhooks/options.ts for what they are and where they stand. */
+/** Reads the webhook options of a call; shared/webhooks/options.ts describes them and where clients send them. */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import {
@@ -11,32 +11,36 @@ import {
 
 const stateKey = 'longhaul.webhook-options';
 
-/** Remembers the header of the call. */
+/** Stores the header of the call in its context. */
 export function setWebhookOptions(context: ServerCallContext, header: string | undefined): void {
   if (header !== undefined) context.state.set(stateKey, header);
 }
 
 /**
- * @param metadata of the request, which counts before the header
- * @throws {RequestMalformedError} where they cannot be read
+ * Returns the options from the metadata, else those from the header, else the defaults.
+ *
+ * @param metadata of the request
+ * @throws {RequestMalformedError} if the options are not valid
  */
 export function getWebhookOptions(
   context: ServerCallContext,
   metadata?: Readonly<Record<string, unknown>>,
 ): WebhookOptions {
-  const named = metadata?.[webhooksExtensionUri];
-  if (named !== undefined) return checked(`metadata["${webhooksExtensionUri}"]`, named);
+  const options = metadata?.[webhooksExtensionUri];
+  if (options !== undefined) return readOptions(`metadata["${webhooksExtensionUri}"]`, options);
   const header = context.state.get(stateKey);
-  return typeof header === 'string' ? checked(webhookOptionsHeader, parse(header)) : defaultWebhookOptions;
+  return typeof header === 'string'
+    ? readOptions(webhookOptionsHeader, parseJson(header))
+    : defaultWebhookOptions;
 }
 
-function checked(where: string, json: unknown): WebhookOptions {
+function readOptions(source: string, json: unknown): WebhookOptions {
   const options = readWebhookOptions(json);
-  if ('problem' in options) throw new RequestMalformedError(`${where}: ${options.problem}`);
+  if ('problem' in options) throw new RequestMalformedError(`${source}: ${options.problem}`);
   return options;
 }
 
-function parse(header: string): unknown {
+function parseJson(header: string): unknown {
   try {
     return JSON.parse(header);
   } catch {

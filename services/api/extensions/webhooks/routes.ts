@@ -1,7 +1,7 @@
 /**
- * The extension for owners of webhooks, beside the HTTP+JSON binding and with its authentication (docs/webhooks.md):
- * look at deliveries, have them made again, send a test, change the secret. Every route exists with and without a
- * tenant before it, and answers in JSON; failures have the form of A2A 1.0. For receivers: the public keys.
+ * The webhooks extension (docs/webhooks.md) for owners: read configs and deliveries, redeliver, send a test, change the
+ * secret. Its routes are part of the HTTP+JSON binding and use the same authentication. Each exists with and without a tenant
+ * in the path, and answers in JSON; errors have the form of A2A 1.0. Receivers get the public signing keys.
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -11,18 +11,17 @@ import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import { getWebhookConfig, listWebhookConfigs, maxWebhookConfigs } from '#shared/db/webhooks/configs.ts';
 import {
-  deliverAgain,
   deliverTest,
   deliveryStates,
   listDeliveries,
+  redeliver,
   setSigningSecret,
-  type Again,
-  type SendAgain,
+  type Redelivery,
 } from '#shared/db/webhooks/deliveries.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { makeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
-import { jwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
+import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { httpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
@@ -38,7 +37,7 @@ export interface WebhookRoutesParts {
   outbox: OutboxPublisher;
   encryptor: Encryptor;
   wakeupGraceSeconds: number;
-  /** Their public halves are served to receivers. */
+  /** The public halves of the keys are served to receivers. */
   signing: { readonly keys: readonly WebhookKey[] };
   log: Logger;
 }
@@ -47,40 +46,40 @@ interface Call {
   caller: Caller;
   taskId: string;
   configId: string;
-  /** What stands in the path after the config. */
+  /** The path segment after `deliveries`. */
   event: string;
   query: Query;
   body: Params;
 }
 
-type Answer = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
+type Handle = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
 
-const of = '/tasks/:taskId/webhooks';
-const one = `${of}/:configId`;
-const routes: readonly { method: 'GET' | 'POST'; path: string; answer: Answer }[] = [
-  { method: 'GET', path: of, answer: list },
-  { method: 'GET', path: one, answer: get },
-  { method: 'GET', path: `${one}/deliveries`, answer: deliveries },
-  { method: 'POST', path: `${one}/deliveries/:event/redeliver`, answer: redeliverOne },
-  { method: 'POST', path: `${one}/redeliver`, answer: redeliverFailed },
-  { method: 'POST', path: `${one}/test`, answer: sendTest },
-  { method: 'POST', path: `${one}/secret`, answer: changeSecret },
+const all = '/tasks/:taskId/webhooks';
+const one = `${all}/:configId`;
+const routes: readonly { method: 'GET' | 'POST'; path: string; handle: Handle }[] = [
+  { method: 'GET', path: all, handle: list },
+  { method: 'GET', path: one, handle: get },
+  { method: 'GET', path: `${one}/deliveries`, handle: deliveries },
+  { method: 'POST', path: `${one}/deliveries/:event/redeliver`, handle: redeliverOne },
+  { method: 'POST', path: `${one}/redeliver`, handle: redeliverFailed },
+  { method: 'POST', path: `${one}/test`, handle: sendTest },
+  { method: 'POST', path: `${one}/secret`, handle: changeSecret },
 ];
 
 export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): void {
-  app.get(jwksPath, async (_request, reply) =>
+  app.get(webhookJwksPath, async (_request, reply) =>
     reply
       .header('content-type', 'application/jwk-set+json')
       .header('cache-control', 'public, max-age=300')
       .send(JSON.stringify(publicJwks(parts.signing.keys))),
   );
   for (const prefix of [restPath, `${restPath}/:tenant`]) {
-    for (const { method, path, answer } of routes) {
-      app.route({ method, url: prefix + path, handler: (request, reply) => run(answer, request, reply) });
+    for (const { method, path, handle } of routes) {
+      app.route({ method, url: prefix + path, handler: (request, reply) => run(handle, request, reply) });
     }
   }
 
-  async function run(answer: Answer, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async function run(handle: Handle, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     void reply.header('content-type', 'application/json');
     try {
       const { tenant, taskId = '', configId = '', event = '' } = request.params as Record<string, string>;
@@ -89,13 +88,15 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       const query = new Query(request.query);
       const caller = getCaller(httpCallContext(request, reply, tenant ?? query.string('tenant')));
       const body = request.method === 'POST' ? readBody(request) : {};
-      const result = await answer(parts, { caller, taskId, configId, event, query, body });
+      const result = await handle(parts, { caller, taskId, configId, event, query, body });
       return await reply.send(JSON.stringify(result));
     } catch (error) {
-      const told = toClientError(parts.log, error);
-      if (told instanceof RetryLaterError) void reply.header('retry-after', String(told.retryAfterSeconds));
-      const status = toHttpStatus(told);
-      return reply.code(status).send(JSON.stringify(statusBody(told, status)));
+      const clientError = toClientError(parts.log, error);
+      if (clientError instanceof RetryLaterError) {
+        void reply.header('retry-after', String(clientError.retryAfterSeconds));
+      }
+      const status = toHttpStatus(clientError);
+      return reply.code(status).send(JSON.stringify(statusBody(clientError, status)));
     }
   }
 }
@@ -108,7 +109,7 @@ async function list({ db }: WebhookRoutesParts, { caller, taskId }: Call): Promi
 
 async function get({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {
   const config = await getWebhookConfig(db, call.caller, call.taskId, call.configId);
-  if (config === undefined) throw noConfig(call);
+  if (config === undefined) throw configNotFound(call);
   return webhookToJson(config);
 }
 
@@ -123,16 +124,18 @@ async function deliveries({ db }: WebhookRoutesParts, call: Call): Promise<unkno
   const before = token === '' ? undefined : Number(token);
   const state = query.oneOf('state', deliveryStates);
   const page = await listDeliveries(db, call.caller, call, { size, before, state });
-  if (page === undefined) throw noConfig(call);
+  if (page === undefined) throw configNotFound(call);
   const nextPageToken = page.next === undefined ? '' : String(page.next);
   return { deliveries: page.deliveries.map((delivery) => deliveryToJson(call, delivery)), nextPageToken };
 }
 
 async function redeliverOne(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
   const event = /^[1-9]\d{0,8}$/.test(call.event) ? Number(call.event) : 0;
-  const count = event === 0 ? 0 : await again(parts, call, { event });
-  if (count === 0)
+  const count =
+    event === 0 ? 0 : publish(parts, call, await redeliver(parts.db, parts, call.caller, call, { event }));
+  if (count === 0) {
     throw new TaskNotFoundError(`webhook ${call.configId} has no delivery of event ${call.event}`);
+  }
   return { count };
 }
 
@@ -142,47 +145,47 @@ async function redeliverFailed(parts: WebhookRoutesParts, call: Call): Promise<u
   if (Number.isNaN(time)) {
     throw new RequestMalformedError('since must be a time, such as {"since": "2030-01-31T00:00:00Z"}');
   }
-  return { count: await again(parts, call, { failedSince: new Date(time) }) };
-}
-
-async function again(parts: WebhookRoutesParts, call: Call, which: Again): Promise<number> {
-  return rung(parts, call, await deliverAgain(parts.db, parts, call.caller, call, which));
+  const failedSince = new Date(time);
+  return {
+    count: publish(parts, call, await redeliver(parts.db, parts, call.caller, call, { failedSince })),
+  };
 }
 
 async function sendTest(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
-  const count = rung(parts, call, await deliverTest(parts.db, parts, call.caller, call));
+  const count = publish(parts, call, await deliverTest(parts.db, parts, call.caller, call));
   if (count === 0) {
     throw new RequestMalformedError(
-      `webhook ${call.configId} is disabled: have a delivery made again, or create the config anew`,
+      `webhook ${call.configId} is disabled: redeliver one of its events, or create the config again`,
     );
   }
   return { count };
 }
 
-function rung({ outbox }: WebhookRoutesParts, call: Call, result: SendAgain): number {
-  if (result.kind === 'no config') throw noConfig(call);
-  outbox.publish(result.wakeups);
-  return result.count;
+/** Publishes the wake-ups of scheduled deliveries and returns their count. */
+function publish({ outbox }: WebhookRoutesParts, call: Call, redelivery: Redelivery): number {
+  if (redelivery.kind === 'config_not_found') throw configNotFound(call);
+  outbox.publish(redelivery.wakeups);
+  return redelivery.count;
 }
 
-const dayOfSeconds = 86_400;
+const daySeconds = 86_400;
 
 async function changeSecret(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
-  const { secret = makeSigningSecret(), overlapSeconds = dayOfSeconds } = call.body;
+  const { secret = makeSigningSecret(), overlapSeconds = daySeconds } = call.body;
   if (typeof secret !== 'string') throw new RequestMalformedError('secret must be a string');
   const problem = signingSecretProblem(secret);
-  if (problem !== undefined) throw new RequestMalformedError(`secret is refused: ${problem}`);
-  if (typeof overlapSeconds !== 'number' || !(overlapSeconds >= 0 && overlapSeconds <= 30 * dayOfSeconds)) {
-    throw new RequestMalformedError(`overlapSeconds must be a number from 0 to ${30 * dayOfSeconds}`);
+  if (problem !== undefined) throw new RequestMalformedError(`secret is not valid: ${problem}`);
+  if (typeof overlapSeconds !== 'number' || !(overlapSeconds >= 0 && overlapSeconds <= 30 * daySeconds)) {
+    throw new RequestMalformedError(`overlapSeconds must be a number from 0 to ${30 * daySeconds}`);
   }
   const { taskId, configId } = call;
   const encrypted = parts.encryptor.encrypt(secret, { taskId, configId, column: 'signing_secret' });
   const result = await setSigningSecret(parts.db, call.caller, call, { encrypted, overlapSeconds });
-  if (result === 'no config') throw noConfig(call);
-  // The one time that it is shown.
+  if (result === 'config_not_found') throw configNotFound(call);
+  // The secret is never returned again.
   return { secret };
 }
 
-function noConfig({ taskId, configId }: Call): Error {
+function configNotFound({ taskId, configId }: Call): Error {
   return new TaskNotFoundError(`task ${taskId} has no webhook ${configId}`);
 }

@@ -177,9 +177,8 @@ const outbox = [
 ];
 
 const webhooks = [
-  // A config and the state of its queue: its deliveries go out one after the other, in the order of the events, and a
-  // failure delays them all. fence and lease_until guard the one attempt in progress; failures counts those in a row.
-  // Secrets are encrypted. While a secret is being changed, both sign until previous_secret_until.
+  // Secrets are encrypted. While a secret is being changed, both sign until previous_secret_until. failures counts the
+  // attempts in a row that failed, over all deliveries. A disabled config delivers nothing.
   `create table webhook_configs (
     task_id uuid not null,
     id text not null,
@@ -192,10 +191,7 @@ const webhooks = [
     events text not null,
     protocol_version text not null,
     created_at timestamptz not null default now(),
-    fence bigint not null default 0,
-    lease_until timestamptz,
     failures integer not null default 0,
-    next_attempt_at timestamptz not null default now(),
     disabled_at timestamptz,
     disabled_reason text,
     signing_secret text,
@@ -205,20 +201,23 @@ const webhooks = [
     primary key (task_id, id)
   )`,
 
-  // One row for each event and config (invariant 6).
+  // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight. failures and
+  // due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler checks it. Half of the
+  // updates change no indexed column: the free part of each page takes them (heap-only tuples).
   `create table deliveries (
     task_id uuid not null,
     config_id text not null,
     seq integer not null,
     state text not null default 'pending',
     attempts smallint not null default 0,
+    failures smallint not null default 0,
+    fence integer not null default 0,
+    lease_until timestamptz,
+    due_at timestamptz not null default now(),
+    wakeup_at timestamptz not null,
+    merged_from integer,
     created_at timestamptz not null default now(),
     settled_at timestamptz,
-    wakeup_at timestamptz not null,
-    failures smallint not null default 0,
-    lease_until timestamptz,
-    due_at timestamptz,
-    merged_from integer,
     primary key (task_id, config_id, seq)
   ) with (fillfactor = 80)`,
   `create index deliveries_pending on deliveries (wakeup_at) where state = 'pending'`,

@@ -1,0 +1,74 @@
+/** Builds the dispatcher from its configuration, starts it, and drains it. */
+import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
+import { checkCapacity } from '#shared/db/client/capacity.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
+import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
+import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
+import type { SecretVariables } from '#shared/gcp/secrets.ts';
+import { createGuardedAgent } from '#shared/net/guarded-agent.ts';
+import { startOutboxLoops } from '#shared/outbox/loops.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
+import type { DispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
+import { observeGauges } from '#shared/runtime/instruments.ts';
+import type { Service } from '#shared/runtime/lifecycle.ts';
+import type { Logger } from '#shared/runtime/log.ts';
+import { startTelemetry } from '#shared/runtime/telemetry.ts';
+import { createDeliver } from './deliver.ts';
+import { createDispatcherServer } from './server.ts';
+
+export async function startDispatcher(
+  config: DispatcherConfig,
+  secrets: SecretVariables,
+  log: Logger,
+): Promise<Service> {
+  const { webhook, webhookGuard, wakeupGraceSeconds, callers, host, port } = config;
+  const telemetry = await startTelemetry('dispatcher', config.telemetry, log);
+  const { db, pool } = openDatabase({
+    ...config.database,
+    applicationName: 'longhaul-dispatcher',
+    onError: (error) => log.warn({ error: error.message }, 'idle database connection failed'),
+  });
+  void checkCapacity(db, config.database, log);
+  observeGauges(backlogGauges, () => readBacklog(db));
+  const publisher = createTurnPublisher(config.pubsub);
+  const scheduler = createDeliveryScheduler(config.cloudTasks);
+  const outbox = createOutboxPublisher({ db, ...publisher, ...scheduler, log });
+  const loops = startOutboxLoops({ db, outbox, config, log });
+
+  const agent = createGuardedAgent({ allowHosts: webhookGuard.allowHosts, timeoutMs: webhook.timeoutMs });
+  const encryptor = createEncryptor(config.encryptionKeys);
+  secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
+  const signing = { ...config.signing };
+  secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
+
+  const stop = new AbortController();
+  const stopping = stop.signal;
+  const deliver = createDeliver({
+    db,
+    outbox,
+    encryptor,
+    agent,
+    webhook,
+    webhookGuard,
+    signing,
+    wakeupGraceSeconds,
+    stopping,
+    log,
+  });
+  const server = createDispatcherServer({ db, outbox, deliver, config, callers, log });
+  const address = await server.listen({ host, port });
+
+  return {
+    address,
+    drain: async () => {
+      stop.abort();
+      // Attempts in flight end by themselves. One that takes longer than the drain is repeated when its lease runs out.
+      await Promise.all([server.close(), loops.close()]);
+      await outbox.idle();
+      await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);
+      await Promise.all([pool.end(), secrets.close()]);
+    },
+  };
+}

@@ -1,0 +1,277 @@
+/** Claims and records of deliveries, straight on the database: leases, fences and locks (shared/db/webhooks/claim.ts). */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { sql, type Transaction } from 'kysely';
+import type { Database } from '#shared/db/schema/schema.ts';
+import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
+import { getWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
+import { redeliver } from '#shared/db/webhooks/deliveries.ts';
+import { createAttemptRecorder, type AttemptOutcome } from '#shared/db/webhooks/record.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
+import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+
+const timeout = 60_000;
+const db = await openTestDatabase();
+const options = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
+
+/** The claims and records of one dispatcher. */
+function startDispatcher() {
+  const claim = createDeliveryClaim(db, options);
+  const record = createAttemptRecorder(db, options);
+  return {
+    claim: async (taskId: string, limit = 1) => claim({ taskId, configId: 'hook', limit }),
+    record: (delivery: ClaimedDelivery, outcome: AttemptOutcome, mayContinue = false) =>
+      record({
+        delivery,
+        outcome,
+        mayContinue,
+        startedAt: new Date(),
+        durationMs: 1,
+        status: null,
+        error: null,
+        responseStart: null,
+      }),
+  };
+}
+
+/** Starts a task with the events 1 to 4 and a config. */
+async function startQueue(ordered: boolean) {
+  const task = await startTask(db, undefined, webhookTo('https://example.com/', { events: 'all', ordered }));
+  await task.claim();
+  await task.progress(2);
+  return task.taskId;
+}
+
+const endLease = (taskId: string) =>
+  db
+    .updateTable('deliveries')
+    .set({ lease_until: new Date(0) })
+    .where('task_id', '=', taskId)
+    .where('lease_until', 'is not', null)
+    .execute();
+
+const getEvents = ({ deliveries }: { deliveries: ClaimedDelivery[] }) => deliveries.map(({ seq }) => seq);
+
+async function claimOne(dispatcher: ReturnType<typeof startDispatcher>, taskId: string) {
+  const [delivery] = (await dispatcher.claim(taskId)).deliveries;
+  assert.ok(delivery !== undefined, 'nothing was claimed');
+  return delivery;
+}
+
+/** Claims by two dispatchers that wait for a transaction which holds the config's lock and makes a change. */
+async function claimTwiceBehind(taskId: string, change: (trx: Transaction<Database>) => Promise<void>) {
+  const { claims } = await db.transaction().execute(async (trx) => {
+    await sql`select from webhook_configs where task_id = ${taskId} for update`.execute(trx);
+    const claims = Promise.all([startDispatcher().claim(taskId, 16), startDispatcher().claim(taskId, 16)]);
+    await waitFor('both claims to wait for the lock', async () => {
+      const { rows } = await sql`
+        select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like '%xmin as version%'`.execute(
+        db,
+      );
+      return rows.length === 2;
+    });
+    await change(trx);
+    return { claims };
+  });
+  return claims;
+}
+
+describe('claims', () => {
+  test('gives the head of an ordered config to one of two dispatchers', { timeout }, async () => {
+    const taskId = await startQueue(true);
+    const claims = await claimTwiceBehind(taskId, async () => undefined);
+    assert.deepEqual(claims.flatMap(getEvents), [1]);
+  });
+
+  test('gives each delivery of an unordered config to one of two dispatchers', { timeout }, async () => {
+    const taskId = await startQueue(false);
+    const claims = await claimTwiceBehind(taskId, async () => undefined);
+    assert.deepEqual(claims.flatMap(getEvents), [1, 2, 3, 4]);
+  });
+
+  test('claims nothing of an ordered config while an attempt is in flight', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    await claimOne(dispatcher, taskId);
+    assert.deepEqual(await dispatcher.claim(taskId), { deliveries: [], waitMs: undefined });
+  });
+
+  test('claims no redelivered event while a later one is in flight', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    const { next } = (await dispatcher.record(
+      await claimOne(dispatcher, taskId),
+      { kind: 'delivered' },
+      true,
+    ))!;
+    assert.equal(next?.seq, 2);
+    const result = await redeliver(db, options, caller, { taskId, configId: 'hook' }, { event: 1 });
+    assert.equal(result.kind === 'scheduled' && result.count, 1);
+    assert.deepEqual(getEvents(await dispatcher.claim(taskId)), []);
+    const recorded = await dispatcher.record(next, { kind: 'delivered' }, true);
+    assert.equal(recorded?.next?.seq, 1);
+  });
+
+  test('reports when the head of an ordered config is due, and claims nothing', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    const recorded = await dispatcher.record(await claimOne(dispatcher, taskId), {
+      kind: 'retry',
+      delaySeconds: 50,
+    });
+    assert.equal(recorded?.next, undefined);
+    assert.equal(recorded?.wakeups.length, 1);
+    const { deliveries, waitMs = 0 } = await dispatcher.claim(taskId);
+    assert.deepEqual(deliveries, []);
+    assert.ok(waitMs > 40_000 && waitMs <= 50_000, `${waitMs}`);
+    const stored = await getWebhookConfig(db, caller, taskId, 'hook');
+    assert.deepEqual(stored?.nextAttemptAt, recorded?.wakeups[0]?.dueAt);
+  });
+
+  test(
+    'claims other deliveries of an unordered config while one waits for its retry',
+    { timeout },
+    async () => {
+      const dispatcher = startDispatcher();
+      const taskId = await startQueue(false);
+      const first = await claimOne(dispatcher, taskId);
+      const recorded = await dispatcher.record(first, { kind: 'retry', delaySeconds: 50 }, true);
+      assert.equal(recorded?.next?.seq, 2);
+      assert.deepEqual(getEvents(await dispatcher.claim(taskId, 16)), [3, 4]);
+      const { deliveries, waitMs = 0 } = await dispatcher.claim(taskId, 16);
+      assert.deepEqual(deliveries, []);
+      assert.ok(waitMs > 40_000 && waitMs <= 50_000, `${waitMs}`);
+    },
+  );
+
+  test('claims again after a record that it waited for', { timeout }, async () => {
+    const taskId = await startQueue(true);
+    await claimOne(startDispatcher(), taskId);
+    // The snapshots of these claims still show the first attempt in flight.
+    const claims = await claimTwiceBehind(taskId, async (trx) => {
+      await sql`update webhook_configs set failures = 0 where task_id = ${taskId}`.execute(trx);
+      await sql`
+        update deliveries set state = 'delivered', lease_until = null
+        where task_id = ${taskId} and seq = 1`.execute(trx);
+    });
+    assert.deepEqual(claims.flatMap(getEvents), [2]);
+  });
+});
+
+describe('records', () => {
+  test('does not count an attempt whose delivery another dispatcher claimed', { timeout }, async () => {
+    for (const ordered of [true, false]) {
+      const [paused, other] = [startDispatcher(), startDispatcher()];
+      const taskId = await startQueue(ordered);
+      const stale = await claimOne(paused, taskId);
+      await endLease(taskId);
+      const current = await claimOne(other, taskId);
+      assert.deepEqual([current.seq, current.attempt], [1, 2]);
+      assert.equal(await paused.record(stale, { kind: 'abandoned', reason: 'stale' }), undefined);
+      assert.equal((await readConfig(db, taskId)).disabled_at, null);
+      assert.notEqual(await other.record(current, { kind: 'delivered' }), undefined);
+      const attempts = await readAttempts(db, taskId);
+      assert.deepEqual(
+        attempts.map(({ seq, attempt }) => [seq, attempt]),
+        [[1, 2]],
+      );
+    }
+  });
+
+  test('does not count an attempt whose config was replaced, in either order', { timeout }, async () => {
+    for (const [before, after] of [
+      [true, false],
+      [false, true],
+    ] as const) {
+      const dispatcher = startDispatcher();
+      const taskId = await startQueue(before);
+      const stale = (await dispatcher.claim(taskId, 16)).deliveries;
+      assert.equal(stale.length, before ? 1 : 4);
+      const replacement = webhookTo('https://example.org/', { events: 'all', ordered: after });
+      const put = await putWebhookConfig(db, options, caller, taskId, replacement);
+      assert.equal(put.kind === 'stored' && put.wakeups.length, 1);
+      const current = (await dispatcher.claim(taskId, 16)).deliveries;
+      assert.deepEqual(
+        current.map(({ seq }) => seq),
+        after ? [1] : [1, 2, 3, 4],
+      );
+      for (const delivery of stale) {
+        assert.equal(await dispatcher.record(delivery, { kind: 'delivered' }), undefined);
+      }
+      assert.ok((await readStates(db, taskId)).every(([, state]) => state === 'pending'));
+      for (const delivery of current) {
+        assert.notEqual(await dispatcher.record(delivery, { kind: 'delivered' }), undefined);
+      }
+    }
+  });
+
+  test('does not count an attempt after another one disabled the config', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(false);
+    const [first, second] = (await dispatcher.claim(taskId, 2)).deliveries;
+    assert.ok(first !== undefined && second !== undefined);
+    await dispatcher.record(first, { kind: 'abandoned', reason: 'gone' });
+    assert.deepEqual(
+      (await readStates(db, taskId)).map(([, state]) => state),
+      ['failed', 'failed', 'failed', 'failed'],
+    );
+    await redeliver(db, options, caller, { taskId, configId: 'hook' }, { event: 2 });
+    assert.equal(await dispatcher.record(second, { kind: 'delivered' }), undefined);
+  });
+
+  test('does not count a deferral as an attempt or as a failure', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    const delivery = await claimOne(dispatcher, taskId);
+    await dispatcher.record(delivery, { kind: 'deferred', delaySeconds: 0 });
+    assert.deepEqual(await readAttempts(db, taskId), []);
+    assert.equal((await readConfig(db, taskId)).failures, 0);
+    const { attempt, failures } = await claimOne(dispatcher, taskId);
+    assert.deepEqual([attempt, failures], [1, 0]);
+  });
+
+  test('gives each caller its own next delivery of an unordered config', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(false);
+    const { deliveries } = await dispatcher.claim(taskId, 2);
+    const recorded = await Promise.all(
+      deliveries.map((delivery) => dispatcher.record(delivery, { kind: 'delivered' }, true)),
+    );
+    assert.deepEqual(
+      recorded.map((result) => [result?.next?.seq, result?.wakeups.length]),
+      [
+        [3, 0],
+        [4, 0],
+      ],
+    );
+  });
+
+  test('wakes an unordered config once when its callers stop', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(false);
+    const { deliveries } = await dispatcher.claim(taskId, 2);
+    const recorded = await Promise.all(
+      deliveries.map((delivery) => dispatcher.record(delivery, { kind: 'delivered' })),
+    );
+    assert.equal(recorded.flatMap((result) => result?.wakeups ?? []).length, 1);
+    assert.ok(recorded.every((result) => result?.next === undefined));
+  });
+
+  test('leaves the retry of the head alone when a test succeeds', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(true);
+    await dispatcher.record(await claimOne(dispatcher, taskId), { kind: 'retry', delaySeconds: 50 });
+    const due = (await readDeliveries(db, taskId))[0]!.due_at;
+    await db
+      .insertInto('deliveries')
+      .values({ task_id: taskId, config_id: 'hook', seq: -1, wakeup_at: new Date(), merged_from: null })
+      .execute();
+    const sent = await claimOne(dispatcher, taskId);
+    assert.equal(sent.seq, -1);
+    await dispatcher.record(sent, { kind: 'delivered' }, true);
+    const head = (await readDeliveries(db, taskId)).find(({ seq }) => seq === 1)!;
+    assert.deepEqual([head.due_at, head.failures], [due, 1]);
+  });
+});
