@@ -13,7 +13,7 @@ import {
   checkCondition,
   toEntityTag,
   matchesEntityTag,
-  waitPreference,
+  parseWaitPreference,
   type Condition,
 } from '#services/api/http/conditional.ts';
 import { TooManyRequestsError } from '#services/api/handler/errors.ts';
@@ -47,7 +47,7 @@ test('a preference to wait is read among others, and is bounded', () => {
     ['await=3', undefined],
     [undefined, undefined],
   ] as [string | string[] | undefined, number | undefined][]) {
-    assert.equal(waitPreference(header), seconds, String(header));
+    assert.equal(parseWaitPreference(header), seconds, String(header));
   }
 });
 

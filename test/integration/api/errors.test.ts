@@ -203,7 +203,7 @@ test('wrong requests', async (t) => {
     refused(
       await send({ ...first, parts: [{ text: 'other' }] }),
       code.INVALID_PARAMS,
-      /messageId .* was used/,
+      /messageId .* was already used/,
     );
   });
 
@@ -213,9 +213,9 @@ test('wrong requests', async (t) => {
     const { id: taskId, contextId } = result.task;
     refused(await send({ taskId, contextId: uuidv7() }), code.INVALID_PARAMS, /is not the context of task/);
     assert.equal((await stack.rpc('CancelTask', { id: taskId })).error, undefined);
-    refused(await send({ taskId }), unsupportedOperation, new RegExp(`at its end.*${contextId}`));
-    refused(await stack.rpc('CancelTask', { id: taskId }), taskNotCancelable, /at its end/);
-    refused(await stack.rpc('SubscribeToTask', { id: taskId }), unsupportedOperation, /at its end/);
+    refused(await send({ taskId }), unsupportedOperation, new RegExp(`has ended.*${contextId}`));
+    refused(await stack.rpc('CancelTask', { id: taskId }), taskNotCancelable, /has already ended/);
+    refused(await stack.rpc('SubscribeToTask', { id: taskId }), unsupportedOperation, /has ended/);
   });
 
   // [CORE-CAP-003]

@@ -196,7 +196,7 @@ async function useEverything(client: Client, version: string, hook: string): Pro
   assert.equal(last?.$case === 'statusUpdate' && last.value.status?.state, TaskState.TASK_STATE_COMPLETED);
   await assert.rejects(async () => {
     for await (const _event of client.resubscribeTask({ tenant, id: asked.id }));
-  }, /is at its end: read it with GetTask/);
+  }, /has ended: read it with GetTask/);
 
   // Webhook configs.
   const config = {

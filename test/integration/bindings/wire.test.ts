@@ -13,13 +13,13 @@ import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
-import { createApp } from '#services/api/server.ts';
+import { createApiServer } from '#services/api/server.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { getSignal } from '#services/api/handler/caller.ts';
+import { getSignal } from '#services/api/handler/call-state.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
 import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
-import { healthService } from '#services/api/bindings/grpc/health.ts';
+import { service as healthService } from 'grpc-health-check';
 import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from '../../support/raw-bindings.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 
@@ -74,7 +74,7 @@ async function front(
     admitCaller: createAdmission(createAuthenticate(auth), undefined, log),
     // Nothing here reads conditionally.
     conditional: {} as ConditionalParts,
-    limits: { trustedProxies: 0 },
+    trustedProxies: 0,
     // Nor looks at webhooks.
     webhooks: {} as WebhookRoutesParts,
     corsOrigins: [],
@@ -84,7 +84,7 @@ async function front(
     bodyLimitBytes,
     log,
   };
-  const app = await createApp(parts);
+  const app = await createApiServer(parts);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const grpc = await listenGrpc({ ...parts, host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
@@ -219,19 +219,23 @@ test('requests of HTTP+JSON', async (t) => {
   const malformed: [string, RegExp, Init?][] = [
     ['/tasks?pageSize=abc', /pageSize must be a whole number/],
     ['/tasks?pageSize=1.5', /pageSize must be a whole number/],
-    ['/tasks?pageSize=1&pageSize=2', /pageSize is given more than once/],
+    ['/tasks?pageSize=1&pageSize=2', /pageSize was sent more than once/],
     ['/tasks?status=working', /status must be one of .*TASK_STATE_WORKING/],
     ['/tasks?includeArtifacts=yes', /includeArtifacts must be true or false/],
     ['/tasks/x?historyLength=all', /historyLength must be a whole number/],
-    ['/acme/tasks?tenant=other', /tenant is acme in the address/],
+    ['/acme/tasks?tenant=other', /tenant is acme in the path/],
     ['/message:send', /not valid JSON/, { method: 'POST', body: '{' }],
     ['/message:send', /must be a JSON object/, { method: 'POST', body: '[]' }],
     [
       '/tasks/x/pushNotificationConfigs',
-      /taskId is x in the address/,
+      /taskId is x in the path/,
       { method: 'POST', body: '{"taskId":"y"}' },
     ],
-    ['/message:send', /cannot be read/, { method: 'POST', body: '{"message":{"parts":[{"raw":5}]}}' }],
+    [
+      '/message:send',
+      /the request is not valid/,
+      { method: 'POST', body: '{"message":{"parts":[{"raw":5}]}}' },
+    ],
   ];
   for (const [path, message, init] of malformed) {
     const { status, json } = await request(path, init);
@@ -405,8 +409,8 @@ test('gRPC health', async (t) => {
         resolve(error?.code ?? value),
       ),
     );
-  assert.deepEqual(await check(''), { status: 1 });
-  assert.deepEqual(await check('lf.a2a.v1.A2AService'), { status: 1 });
+  assert.deepEqual(await check(''), { status: 'SERVING' });
+  assert.deepEqual(await check('lf.a2a.v1.A2AService'), { status: 'SERVING' });
   assert.equal(await check('nothing'), 5);
 });
 

@@ -17,7 +17,7 @@ test('an idle stream gets a comment every 15 seconds; events have their numbers;
       id: () => (id += 1),
       event: (payload) => payload,
       error: String,
-      begin: () => undefined,
+      onStart: () => undefined,
     }),
   );
   t.after(() => app.close());

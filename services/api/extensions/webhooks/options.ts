@@ -1,6 +1,7 @@
 /** The options of a webhook config in a call: see shared/webhooks/options.ts for what they are and where they stand. */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
+import { callState } from '../../handler/call-state.ts';
 import {
   defaultWebhookOptions,
   readWebhookOptions,
@@ -9,11 +10,11 @@ import {
   type WebhookOptions,
 } from '#shared/webhooks/options.ts';
 
-const stateKey = 'longhaul.webhook-options';
+const optionsHeader = callState<string>('longhaul.webhookOptions');
 
 /** Remembers the header of the call. */
 export function setWebhookOptions(context: ServerCallContext, header: string | undefined): void {
-  if (header !== undefined) context.state.set(stateKey, header);
+  optionsHeader.set(context, header);
 }
 
 /**
@@ -26,8 +27,8 @@ export function getWebhookOptions(
 ): WebhookOptions {
   const named = metadata?.[webhooksExtensionUri];
   if (named !== undefined) return checked(`metadata["${webhooksExtensionUri}"]`, named);
-  const header = context.state.get(stateKey);
-  return typeof header === 'string' ? checked(webhookOptionsHeader, parse(header)) : defaultWebhookOptions;
+  const header = optionsHeader.get(context);
+  return header !== undefined ? checked(webhookOptionsHeader, parse(header)) : defaultWebhookOptions;
 }
 
 function checked(where: string, json: unknown): WebhookOptions {

@@ -26,10 +26,10 @@ import { jwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-ke
 import { httpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
+import { sendFailure } from '../../http/failure.ts';
 import { Query } from '../../http/query.ts';
-import { toHttpStatus, statusBody } from '../../bindings/rest/dialect.ts';
+import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
 import { readBody, restPath } from '../../bindings/rest/rest.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 
@@ -92,10 +92,7 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       const result = await answer(parts, { caller, taskId, configId, event, query, body });
       return await reply.send(JSON.stringify(result));
     } catch (error) {
-      const told = toClientError(parts.log, error);
-      if (told instanceof RetryLaterError) void reply.header('retry-after', String(told.retryAfterSeconds));
-      const status = toHttpStatus(told);
-      return reply.code(status).send(JSON.stringify(statusBody(told, status)));
+      return sendFailure(reply, parts.log, error, jsonStatusFailure);
     }
   }
 }
