@@ -119,7 +119,7 @@ test('the way of a task', async (t) => {
     await assert.rejects(async () => {
       for await (const _ of client.resubscribeTask({ tenant: '', id: task.id }))
         assert.fail('a stream of the past');
-    }, /at its end/);
+    }, /has ended/);
   });
 
   // [PUSH-CREATE-001] [PUSH-DELIVER-001] [PUSH-DELIVER-003]

@@ -1,4 +1,4 @@
-/** API keys of callers in tests, and how a front door is told of them. */
+/** API keys of callers in tests, and the environment that makes the api service accept them. */
 import { createHash } from 'node:crypto';
 
 export const aliceKey = { 'x-api-key': 'alice-key-of-a-test' };

@@ -1,4 +1,4 @@
-/** A JSON-RPC client as thin as curl: what it sends and returns is what is on the wire. */
+/** A JSON-RPC client as thin as curl: it sends and returns what is on the wire. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface JsonRpcAnswer {
@@ -8,26 +8,28 @@ export interface JsonRpcAnswer {
 }
 
 export interface JsonRpcOptions {
-  /** Over `content-type: application/json` and `a2a-version: 1.0`. */
+  /** Added to `content-type: application/json` and `a2a-version: 1.0`, which they may replace. */
   headers?: Record<string, string>;
   id?: unknown;
+  signal?: AbortSignal;
 }
 
-/** Sends one call to the front door at `url` and returns the response, unread. */
+/** Sends one call to the api service at `url` and returns the response, unread. */
 export function postJsonRpc(
   url: string,
   method: string,
   params: unknown,
-  { headers = {}, id = 1 }: JsonRpcOptions = {},
+  { headers = {}, id = 1, signal }: JsonRpcOptions = {},
 ): Promise<Response> {
   return fetch(`${url}/a2a/jsonrpc`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
     body: JSON.stringify({ jsonrpc: '2.0', id, method, params }),
+    ...(signal !== undefined && { signal }),
   });
 }
 
-/** Sends one call and returns its answer. A 503 is retried after its `Retry-After`, as clients do, up to five times. */
+/** Sends one call and returns its answer. Like other clients, it retries a 503 after its `Retry-After`, up to five times. */
 export async function callJsonRpc(
   url: string,
   method: string,

@@ -1,6 +1,6 @@
 /**
- * The three bindings of A2A 1.0 as they are on the wire, each behind the same few functions: JSON of the protocol in,
- * JSON of the protocol or an error out, with nothing that a client library would put right.
+ * The three bindings of A2A 1.0 on the wire, behind one interface: JSON of the protocol in, JSON of the protocol or an
+ * error out. Unlike a client library, it corrects nothing.
  */
 import {
   AgentCard,
@@ -24,17 +24,18 @@ import {
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import { decodeErrorInfo, decodeStatus } from '@a2a-js/sdk/errors/grpc';
 import { credentials, makeGenericClientConstructor, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { postJsonRpc } from './json-rpc.ts';
 
-// oxlint-disable-next-line typescript/no-explicit-any -- what comes is looked at field by field
+// oxlint-disable-next-line typescript/no-explicit-any -- responses are read field by field
 type Json = any;
 type Params = Record<string, unknown>;
 type Headers = Record<string, string>;
 
 export interface WireError {
-  /** The binding's own: JSON-RPC's code, the HTTP status, or the status of gRPC. */
+  /** The code of the binding: of JSON-RPC, the HTTP status, or the status of gRPC. */
   code: number;
   message: string;
-  /** Of google.rpc.ErrorInfo; undefined where there is none. */
+  /** From google.rpc.ErrorInfo; undefined if the error has none. */
   reason: string | undefined;
 }
 
@@ -46,7 +47,7 @@ export interface Outcome {
 export interface RawBinding {
   readonly name: 'JSONRPC' | 'HTTP+JSON' | 'GRPC';
   readonly call: (operation: string, params: Params, headers?: Headers) => Promise<Outcome>;
-  /** Yields the events; what is refused before the first is its one outcome. */
+  /** Yields the events; an error before the first event is the only outcome. */
   readonly stream: (
     operation: string,
     params: Params,
@@ -60,12 +61,7 @@ const versioned = { 'a2a-version': '1.0' };
 
 export function rawJsonRpc(url: string): RawBinding {
   const post = (method: string, params: Params, headers: Headers = {}, signal?: AbortSignal) =>
-    fetch(`${url}/a2a/jsonrpc`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...versioned, ...headers },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 7, method, params }),
-      ...(signal !== undefined && { signal }),
-    });
+    postJsonRpc(url, method, params, { headers, ...(signal !== undefined && { signal }) });
   const read = ({ result, error }: Json): Outcome =>
     error === undefined
       ? { result }
@@ -82,8 +78,8 @@ export function rawJsonRpc(url: string): RawBinding {
   };
 }
 
-type Place = [method: string, path: (params: Json) => string, inPath?: string[]];
-const places: Record<string, Place> = {
+type RestRoute = [method: string, path: (params: Json) => string, pathParams?: string[]];
+const restRoutes: Record<string, RestRoute> = {
   SendMessage: ['POST', () => '/message:send'],
   SendStreamingMessage: ['POST', () => '/message:stream'],
   GetTask: ['GET', ({ id }) => `/tasks/${id}`, ['id']],
@@ -111,9 +107,9 @@ const places: Record<string, Place> = {
 
 export function rawRest(url: string): RawBinding {
   const send = (operation: string, params: Params, headers: Headers = {}, signal?: AbortSignal) => {
-    const [method, path, inPath = []] = places[operation]!;
+    const [method, path, pathParams = []] = restRoutes[operation]!;
     const { tenant, ...all } = params as { tenant?: string };
-    const rest = Object.entries(all).filter(([name]) => !inPath.includes(name));
+    const rest = Object.entries(all).filter(([name]) => !pathParams.includes(name));
     const prefix = tenant === undefined ? '' : `/${tenant}`;
     const query =
       method === 'POST'
@@ -173,10 +169,10 @@ export function rawGrpc(target: string): RawBinding {
     const name = `${operation[0]!.toLowerCase()}${operation.slice(1)}`;
     return (client as Json)[name].bind(client);
   };
-  const metadata = (headers: Headers = {}) => {
-    const made = new Metadata();
-    for (const [name, value] of Object.entries({ ...versioned, ...headers })) made.set(name, value);
-    return made;
+  const toMetadata = (headers: Headers = {}) => {
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries({ ...versioned, ...headers })) metadata.set(name, value);
+    return metadata;
   };
   return {
     name: 'GRPC',
@@ -185,7 +181,7 @@ export function rawGrpc(target: string): RawBinding {
       return new Promise((resolve) => {
         method(operation)(
           request.fromJSON(params),
-          metadata(headers),
+          toMetadata(headers),
           (error: ServiceError | null, value: unknown) =>
             resolve(error === null ? { result: response.toJSON(value) } : { error: grpcWireError(error) }),
         );
@@ -193,7 +189,7 @@ export function rawGrpc(target: string): RawBinding {
     },
     stream: async function* (operation, params, signal, headers) {
       const [request, response] = codecs[operation]!;
-      const call = method(operation)(request.fromJSON(params), metadata(headers));
+      const call = method(operation)(request.fromJSON(params), toMetadata(headers));
       signal?.addEventListener('abort', () => call.cancel());
       try {
         for await (const value of call) yield { result: response.toJSON(value) };

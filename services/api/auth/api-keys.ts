@@ -1,11 +1,11 @@
-/** API keys, known by their hashes only. A key of 128 random bits or more needs no slow hash. */
+/** API keys, stored as SHA-256 hashes. Keys of 128 random bits or more do not need a slow hash. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { ApiKeyEntry } from '#shared/runtime/config/auth.ts';
 import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 
 export const apiKeyHeader = 'x-api-key';
 
-/** Each lookup looks at every entry, so that its time tells nothing about which ones are near. */
+/** Every lookup compares the key with all entries, so its duration reveals nothing about them. */
 export function createApiKeys(entries: readonly ApiKeyEntry[]): (key: string) => AuthenticatedCaller {
   const known = entries.map(({ owner, sha256 }) => ({
     sha256,
@@ -17,7 +17,7 @@ export function createApiKeys(entries: readonly ApiKeyEntry[]): (key: string) =>
     for (const entry of known) {
       if (timingSafeEqual(entry.sha256, sha256)) caller = entry.caller;
     }
-    if (caller === undefined) throw new UnauthenticatedError(`The API key in ${apiKeyHeader} is not known`);
+    if (caller === undefined) throw new UnauthenticatedError(`The API key in ${apiKeyHeader} is unknown`);
     return caller;
   };
 }

@@ -1,8 +1,8 @@
 /**
- * Who calls: from the headers of a request, whatever the binding, to an authenticated caller (A2A section 7.4).
+ * Authenticates a caller from the headers of a request, the same way for every binding (A2A section 7.4).
  *
- * An API key, where keys are taken and one is sent, decides alone: a key that is wrong is never overlooked in favour of
- * a token. Else the bearer token decides, by the one mode that reads tokens. Nothing falls back to anything.
+ * If API keys are enabled and one is sent, the key alone decides: a wrong key is never ignored in favour of a token.
+ * Otherwise the bearer token decides, verified by the one mode that reads tokens. Neither falls back to another mode.
  */
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -11,14 +11,14 @@ import { createCloudRunIam } from './cloud-run-iam.ts';
 import { createJwtVerifier } from './jwt.ts';
 import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from './caller.ts';
 
-/** @throws {UnauthenticatedError} for credentials that are missing or wrong */
-/** @throws {UnavailableError} where they cannot be checked for the moment */
+/** @throws {UnauthenticatedError} if credentials are missing or wrong */
+/** @throws {UnavailableError} if they cannot be verified at the moment */
 export type Authenticate = (headers: RequestHeaders) => Promise<AuthenticatedCaller>;
 
-const anybody: AuthenticatedCaller = { isAuthenticated: false, userName: '' };
+const anonymousCaller: AuthenticatedCaller = { isAuthenticated: false, userName: '' };
 
 export function createAuthenticate(config: AuthConfig): Authenticate {
-  if (!isAuthenticationOn(config)) return () => Promise.resolve(anybody);
+  if (!isAuthenticationOn(config)) return () => Promise.resolve(anonymousCaller);
   const apiKeys = config.apiKeys && createApiKeys(config.apiKeys);
   const jwt = config.jwt && createJwtVerifier(config.jwt);
   const iam = config.cloudRunIam && createCloudRunIam(config.cloudRunIam.audience);
@@ -33,14 +33,15 @@ export function createAuthenticate(config: AuthConfig): Authenticate {
 
   return async (headers) => {
     try {
-      const key = valueOf(headers, apiKeyHeader);
+      const key = getHeader(headers, apiKeyHeader);
       if (apiKeys !== undefined && key !== undefined) return apiKeys(key);
       if (iam !== undefined) {
-        // Where both are sent, Cloud Run checks this one and lets the other through unchecked.
-        const token = bearerOf(headers, 'x-serverless-authorization') ?? bearerOf(headers, 'authorization');
+        // If both headers are sent, Cloud Run verifies this one and passes the other through unverified.
+        const token =
+          getBearerToken(headers, 'x-serverless-authorization') ?? getBearerToken(headers, 'authorization');
         if (token !== undefined) return iam(token);
       }
-      const token = bearerOf(headers, 'authorization');
+      const token = getBearerToken(headers, 'authorization');
       if (jwt !== undefined && token !== undefined) return await jwt(token);
       throw new UnauthenticatedError(`Credentials are missing: send ${accepted}`);
     } catch (error) {
@@ -54,27 +55,27 @@ export function isAuthenticationOn(config: AuthConfig): boolean {
   return config.apiKeys !== undefined || config.jwt !== undefined || config.cloudRunIam !== undefined;
 }
 
-/** Says at start what an operator should know of the door that was chosen. */
-export function warnOfOpenAccess(config: AuthConfig, log: Logger): void {
+/** Logs the risks of the configured modes once, when the service starts. */
+export function logAuthWarnings(config: AuthConfig, log: Logger): void {
   if (!isAuthenticationOn(config)) {
-    log.warn('AUTH_MODES is none: whoever reaches this service may use it, and sees the tasks of all');
+    log.warn('AUTH_MODES is none: anyone who can reach this service can use it and see all tasks');
   }
   if (config.cloudRunIam !== undefined) {
     log.warn(
-      'AUTH_MODES has cloud-run-iam: identities are believed as they come, so the IAM check of Cloud Run must stand before every way to this service',
+      'AUTH_MODES has cloud-run-iam: tokens are not verified here, so every route to this service must pass the IAM check of Cloud Run',
     );
   }
 }
 
-function valueOf(headers: RequestHeaders, name: string): string | undefined {
+function getHeader(headers: RequestHeaders, name: string): string | undefined {
   const value = headers[name];
   if (Array.isArray(value) && value.length > 1) {
-    throw new UnauthenticatedError(`The header ${name} is there more than once: send one`);
+    throw new UnauthenticatedError(`The header ${name} was sent ${value.length} times: send it once`);
   }
   return Array.isArray(value) ? value[0] : value;
 }
 
-/** RFC 6750, section 2.1. Credentials of another scheme are as good as none. */
-function bearerOf(headers: RequestHeaders, name: string): string | undefined {
-  return /^bearer +(\S+) *$/i.exec(valueOf(headers, name) ?? '')?.[1];
+/** RFC 6750, section 2.1. Credentials of another scheme count as missing. */
+function getBearerToken(headers: RequestHeaders, name: string): string | undefined {
+  return /^bearer +(\S+) *$/i.exec(getHeader(headers, name) ?? '')?.[1];
 }

@@ -1,19 +1,21 @@
 /**
- * Identities that Cloud Run's IAM check has verified in front of this service. Cloud Run passes the token on with its
- * signature removed, so that it cannot be verified again: the claims are taken as they are. That is sound only where
- * nobody gets past the check, hence a mode of its own that has to be named, and that nothing falls back to. A service
+ * Identities that Cloud Run's IAM check has verified in front of this service. Cloud Run forwards the token without its
+ * signature, so it cannot be verified again and its claims are trusted. That is safe only if no request can bypass the
+ * check. It is therefore a mode of its own that must be configured by name, and nothing falls back to it. A service
  * that `allUsers` may invoke must not use it.
  */
 import { decodeJwt, type JWTPayload } from 'jose';
-import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
-import { toCaller, clockSkewSeconds } from './claims.ts';
+import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 
 const googleIssuer = 'https://accounts.google.com';
 
+/** @param audience the accepted values of the claim `aud` */
 export function createCloudRunIam(audience: readonly string[]): (token: string) => AuthenticatedCaller {
   return (token) => {
     const claims = decode(token);
-    if (claims.iss !== googleIssuer) throw new UnauthenticatedError('The token is not one of Google’s');
+    if (claims.iss !== googleIssuer) {
+      throw new UnauthenticatedError(`The token was not issued by Google: use one of ${googleIssuer}`);
+    }
     const audiences = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
     if (!audiences.some((one) => one !== undefined && audience.includes(one))) {
       throw new UnauthenticatedError('The token is for another audience');

@@ -1,15 +1,14 @@
 /**
- * Bearer tokens of OpenID Connect issuers, verified with the keys that the issuers publish. Keys are fetched when they
- * are first needed and kept; a token with an unknown key leads to a new look, at most one in 30 s, so that tokens that
- * are made up do not become a load on the issuer.
+ * Verifies bearer tokens of OpenID Connect issuers with the keys that the issuers publish. Keys are fetched on first use
+ * and cached. A token with an unknown key id triggers a refetch, at most once in 30 s, so forged tokens do not become
+ * load on the issuer.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../handler/errors.ts';
-import { UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
-import { toCaller, clockSkewSeconds } from './claims.ts';
+import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 
-/** Asymmetric ones alone: with a symmetric one, whoever can verify could also sign. */
+/** Asymmetric algorithms only: with a symmetric one, every verifier could also sign. */
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'];
 const fetchTimeoutMs = 5_000;
 const cooldownMs = 30_000;
@@ -17,10 +16,10 @@ const cooldownMs = 30_000;
 export function createJwtVerifier(
   issuers: readonly JwtIssuer[],
 ): (token: string) => Promise<AuthenticatedCaller> {
-  const known = new Map(issuers.map((one) => [one.issuer, { ...one, keys: keysOf(one) }]));
+  const known = new Map(issuers.map((one) => [one.issuer, { ...one, keys: createKeySource(one) }]));
   return async (token) => {
-    const issuer = known.get(issuerOf(token));
-    if (issuer === undefined) throw new UnauthenticatedError('The token is of an issuer that is not trusted');
+    const issuer = known.get(parseIssuer(token));
+    if (issuer === undefined) throw new UnauthenticatedError('The issuer of the token is not trusted');
     try {
       const { payload } = await jwtVerify(token, await issuer.keys(), {
         issuer: issuer.issuer,
@@ -31,12 +30,12 @@ export function createJwtVerifier(
       });
       return toCaller(payload);
     } catch (error) {
-      throw toCallersError(error);
+      throw toTokenError(error);
     }
   };
 }
 
-function issuerOf(token: string): string {
+function parseIssuer(token: string): string {
   try {
     return decodeJwt(token).iss ?? '';
   } catch {
@@ -44,7 +43,8 @@ function issuerOf(token: string): string {
   }
 }
 
-function keysOf({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerifyGetKey> {
+/** Returns a getter for the issuer's keys; without `jwksUrl`, its first call discovers the URL. */
+function createKeySource({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerifyGetKey> {
   const remote = (url: string): JWTVerifyGetKey =>
     createRemoteJWKSet(new URL(url), { cooldownDuration: cooldownMs, timeoutDuration: fetchTimeoutMs });
   if (jwksUrl !== undefined) {
@@ -54,7 +54,7 @@ function keysOf({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerifyGetKey> 
   let found: Promise<JWTVerifyGetKey> | undefined;
   return () => {
     found ??= discoverJwksUrl(issuer).then(remote);
-    // A failure is not kept: the next token tries again.
+    // A failure is not cached: the next token tries again.
     found.catch(() => (found = undefined));
     return found;
   };
@@ -64,36 +64,34 @@ function keysOf({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerifyGetKey> 
 async function discoverJwksUrl(issuer: string): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(fetchTimeoutMs) });
-  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
+  if (!response.ok) throw new Error(`${url} returned ${response.status}`);
   const found = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
   if (found.issuer !== issuer || typeof found.jwks_uri !== 'string') {
-    throw new Error(`${url} is not the configuration of ${issuer}`);
+    throw new Error(`${url} is not the OpenID configuration of ${issuer}`);
   }
   return found.jwks_uri;
 }
 
-/** What is wrong with the token is told; what is wrong with the way to the keys is not the caller's fault. */
-function toCallersError(error: unknown): Error {
+/** A faulty token is the caller's error and is described; keys that cannot be fetched make the service unavailable. */
+function toTokenError(error: unknown): Error {
   if (error instanceof UnauthenticatedError) return error;
   if (error instanceof errors.JWTExpired) return new UnauthenticatedError('The token has expired');
   if (error instanceof errors.JWTClaimValidationFailed) {
-    return new UnauthenticatedError(
-      `The token is refused: its claim ${error.claim} is missing or not as it must be`,
-    );
+    return new UnauthenticatedError(`The claim ${error.claim} of the token is missing or not valid`);
   }
   if (error instanceof errors.JOSEAlgNotAllowed) {
     return new UnauthenticatedError(
-      `The token is signed in a way that is not taken: use ${algorithms.join(', ')}`,
+      `The signing algorithm of the token is not accepted: use one of ${algorithms.join(', ')}`,
     );
   }
   if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey) {
-    return new UnauthenticatedError('The signature of the token is not one of its issuer');
+    return new UnauthenticatedError('The signature of the token does not match the keys of its issuer');
   }
   const aboutKeys = error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid;
   if (error instanceof errors.JOSEError && error.code !== 'ERR_JOSE_GENERIC' && !aboutKeys) {
-    return new UnauthenticatedError('The bearer token is not a JWT that can be verified');
+    return new UnauthenticatedError('The bearer token is not a valid JWT');
   }
-  return new UnavailableError('The keys of the token’s issuer cannot be had for the moment. Try again.', {
+  return new UnavailableError('The keys of the token issuer are unavailable. Try again in a few seconds.', {
     cause: error,
   });
 }

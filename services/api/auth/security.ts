@@ -1,8 +1,8 @@
-/** How callers authenticate, as the agent card tells them (A2A section 4.5): from the configuration that is applied. */
+/** The security schemes of the agent card (A2A section 4.5), derived from the authentication settings in force. */
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { apiKeyHeader } from './api-keys.ts';
 
-/** The fields of an agent card, in JSON form. Any one of the schemes is enough. */
+/** Returns fields of an agent card in JSON form. A caller needs one of the schemes. */
 export function toSecurity(config: AuthConfig): {
   securitySchemes: Record<string, object>;
   securityRequirements: object[];
@@ -15,13 +15,13 @@ export function toSecurity(config: AuthConfig): {
         apiKeySecurityScheme: {
           location: 'header',
           name: apiKeyHeader,
-          description: 'A key that you were given',
+          description: 'An API key issued by the operator',
         },
       },
     ]);
   }
   for (const [index, { issuer, audience, jwksUrl }] of (config.jwt ?? []).entries()) {
-    const description = `A token of ${issuer} for the audience ${audience.join(' or ')}`;
+    const description = `A token issued by ${issuer} for the audience ${audience.join(' or ')}`;
     schemes.push([
       index === 0 ? 'oidc' : `oidc${index + 1}`,
       jwksUrl === undefined
@@ -35,7 +35,7 @@ export function toSecurity(config: AuthConfig): {
     ]);
   }
   if (config.cloudRunIam !== undefined) {
-    const description = `An ID token of Google for the audience ${config.cloudRunIam.audience.join(' or ')}, of an account that may invoke the service`;
+    const description = `A Google ID token for the audience ${config.cloudRunIam.audience.join(' or ')}, from an account that may invoke the service`;
     schemes.push([
       'googleIdToken',
       { httpAuthSecurityScheme: { scheme: 'Bearer', bearerFormat: 'JWT', description } },

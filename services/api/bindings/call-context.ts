@@ -1,30 +1,29 @@
 /**
- * The context of a call, made alike for every binding: version, extensions and tenant (A2A section 3.2.6), the caller,
- * and the signal that aborts when the caller has gone.
+ * Creates the context of a call, the same way for every binding: version, extensions and tenant (A2A section 3.2.6), the
+ * caller, and the signal that aborts when the client disconnects.
  */
 import { A2A_VERSION_HEADER, HTTP_EXTENSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { LEGACY_HTTP_EXTENSION_HEADER } from '@a2a-js/sdk/compat/v0_3';
 import { ExtensionSupportRequiredError } from '@a2a-js/sdk/errors';
 import { ServerCallContext, validateVersion, type User } from '@a2a-js/sdk/server';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { admittedCaller } from '../limits/admission.ts';
-import { setSignal, setTraceparent } from '../handler/caller.ts';
-import { setCursor } from '../extensions/replay.ts';
+import { getAdmittedCaller } from '../limits/admission.ts';
+import { disconnectSignal, lastEventId, traceparent } from '../handler/call-state.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { setWebhookOptions } from '../extensions/webhooks/options.ts';
 
-/** The version of clients that name none. */
+/** The version of clients that do not name one. */
 const v03 = '0.3';
 
 export interface CallParameters {
-  /** As the client names it; empty or absent means 0.3. */
+  /** The version sent by the client; empty or undefined means 0.3. */
   version: string | undefined;
   extensions: readonly string[];
   tenant?: string | undefined;
   user?: User | undefined;
-  /** The number of the last event that the client has seen. */
-  cursor?: string | undefined;
-  /** The header of that name. */
+  /** The value of `Last-Event-ID`. */
+  lastEventId?: string | undefined;
+  /** The value of the header with webhook options. */
   webhookOptions?: string | undefined;
   /** W3C Trace Context. */
   traceparent?: string | undefined;
@@ -34,19 +33,19 @@ export interface CallParameters {
 export function createCallContext(parameters: CallParameters): ServerCallContext {
   const { version, extensions, tenant, user, signal } = parameters;
   const context = new ServerCallContext({
-    requestedVersion: readVersion(version),
+    requestedVersion: parseVersion(version),
     requestedExtensions: [...new Set(extensions)],
     ...(user !== undefined && { user }),
   });
   if (tenant !== undefined && tenant !== '') context.setTenant(tenant);
-  setSignal(context, signal);
-  setCursor(context, parameters.cursor);
-  setTraceparent(context, parameters.traceparent);
+  disconnectSignal.set(context, signal);
+  lastEventId.set(context, parameters.lastEventId);
+  traceparent.set(context, parameters.traceparent);
   setWebhookOptions(context, parameters.webhookOptions);
   return context;
 }
 
-/** The context of an HTTP request, whichever binding it comes by. */
+/** Creates the context of an HTTP request. */
 export function httpCallContext(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -55,54 +54,57 @@ export function httpCallContext(
   return createCallContext({
     version: getVersion(request),
     extensions: [
-      ...splitList(headerOf(request, HTTP_EXTENSION_HEADER)),
-      ...splitList(headerOf(request, LEGACY_HTTP_EXTENSION_HEADER)),
+      ...splitList(getHeader(request, HTTP_EXTENSION_HEADER)),
+      ...splitList(getHeader(request, LEGACY_HTTP_EXTENSION_HEADER)),
     ],
     tenant,
-    user: admittedCaller(request),
-    cursor: headerOf(request, 'last-event-id'),
-    webhookOptions: headerOf(request, webhookOptionsHeader),
-    traceparent: headerOf(request, 'traceparent'),
-    signal: goneSignal(reply),
+    user: getAdmittedCaller(request),
+    lastEventId: getHeader(request, 'last-event-id'),
+    webhookOptions: getHeader(request, webhookOptionsHeader),
+    traceparent: getHeader(request, 'traceparent'),
+    signal: createDisconnectSignal(reply),
   });
 }
 
-/** Aborts when the caller has gone before the whole answer. Few calls ask for it, and to make one is dear. */
-function goneSignal({ raw }: FastifyReply): () => AbortSignal {
-  let gone: AbortController | undefined;
+/**
+ * Returns a getter for the signal that aborts if the client disconnects before it has the whole response. The signal is
+ * created on first use: it is costly and rarely needed.
+ */
+function createDisconnectSignal({ raw }: FastifyReply): () => AbortSignal {
+  let controller: AbortController | undefined;
   return () => {
-    if (gone !== undefined) return gone.signal;
-    const made = (gone = new AbortController());
-    // Of the response, not of the socket: that one lives on, and serves other requests.
-    // After a whole answer nobody waits for the signal, and an abort is dear too: its reason is an error with a stack.
+    if (controller !== undefined) return controller.signal;
+    const created = (controller = new AbortController());
+    // Listens to the response, not the socket: the socket stays open and serves other requests.
+    // A complete response aborts nothing: the reason of an abort is an error with a stack, which is costly too.
     const abort = () => {
-      if (!raw.writableFinished) made.abort();
+      if (!raw.writableFinished) created.abort();
     };
     if (raw.closed) abort();
     else raw.once('close', abort);
-    return made.signal;
+    return created.signal;
   };
 }
 
-/** The version that an HTTP request names: in a header, or in the query instead (section 3.6.1). */
+/** Returns the version that an HTTP request names in a header or, instead, in the query (section 3.6.1). */
 export function getVersion(request: FastifyRequest): string {
   const queried = (request.query as Record<string, unknown>)[A2A_VERSION_HEADER];
-  return readVersion(
-    headerOf(request, A2A_VERSION_HEADER) ?? (typeof queried === 'string' ? queried : undefined),
+  return parseVersion(
+    getHeader(request, A2A_VERSION_HEADER) ?? (typeof queried === 'string' ? queried : undefined),
   );
 }
 
 /**
- * What a call by a binding must meet before anything is done for it.
+ * Returns the check that each call must pass before anything else.
  *
- * @throws {VersionNotSupportedError} where the card does not offer the version on this binding
- * @throws {ExtensionSupportRequiredError} where the card requires an extension that the client has not named
+ * @throws {VersionNotSupportedError} if the card does not offer the version on this binding
+ * @throws {ExtensionSupportRequiredError} if the card requires an extension that the client has not requested
  */
-export function createAdmit(card: AgentCard, binding: string): (context: ServerCallContext) => void {
+export function createProtocolCheck(card: AgentCard, binding: string): (context: ServerCallContext) => void {
   const required = (card.capabilities?.extensions ?? [])
     .filter((extension) => extension.required)
     .map(({ uri }) => uri);
-  /** Versions that were found to be offered. */
+  /** Versions that have passed validation. */
   const offered = new Set<string>();
   return (context) => {
     const { requestedVersion, requestedExtensions = [] } = context;
@@ -123,12 +125,12 @@ export function isV03(context: ServerCallContext): boolean {
   return context.requestedVersion === v03;
 }
 
-/** Whether clients of 0.3 are served at all. */
+/** Whether the agent serves clients of 0.3. */
 export function supportsV03(card: AgentCard): boolean {
   return card.supportedInterfaces.some(({ protocolVersion }) => protocolVersion === v03);
 }
 
-/** Tells the client which extensions are active in the answer. */
+/** Adds the header that lists the extensions that are active in the response. */
 export function echoExtensions(reply: FastifyReply, context: ServerCallContext): void {
   const active = context.activatedExtensions ?? [];
   if (active.length === 0) return;
@@ -136,13 +138,13 @@ export function echoExtensions(reply: FastifyReply, context: ServerCallContext):
   void reply.header(name, active.join(','));
 }
 
-/** None is 0.3 (section 3.6.2); patch numbers play no part in which versions go together (section 3.6). */
-function readVersion(version = ''): string {
+/** An empty version is 0.3 (section 3.6.2). Patch numbers do not affect compatibility (section 3.6) and are dropped. */
+function parseVersion(version = ''): string {
   const trimmed = version.trim();
   return trimmed === '' ? v03 : (/^(\d+\.\d+)\.\d+$/.exec(trimmed)?.[1] ?? trimmed);
 }
 
-function headerOf(request: FastifyRequest, name: string): string | undefined {
+function getHeader(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name.toLowerCase()];
   return Array.isArray(value) ? value.join(',') : value;
 }

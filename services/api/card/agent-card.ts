@@ -1,4 +1,4 @@
-/** The agent card (A2A section 4.4.1), made of the agent's definition. */
+/** Creates the agent card (A2A section 4.4.1) from the agent definition. */
 import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
@@ -13,41 +13,57 @@ import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
 
-export interface Addresses {
+interface Addresses {
   publicUrl: string;
   grpcPublicTarget: string | undefined;
 }
 
-const replay = { uri: replayExtension, description: 'Streams go on where they broke off.', required: false };
+const replay = {
+  uri: replayExtension,
+  description: 'Resumable streams: a client continues after the last event that it has seen.',
+  required: false,
+};
 
 const usage = {
   uri: usageExtension,
-  description: 'The metadata of a task tells the tokens and the cost that it has taken.',
+  description: 'The metadata of a task reports its token usage and cost.',
   required: false,
 };
 
 const approval = {
   uri: approvalExtension,
+  description: 'The user approves or rejects individual tool calls while the task is in auth-required.',
+  required: false,
+};
+
+const schedule = {
+  uri: scheduleExtension,
+  description: 'Sets the start time and the deadline of a task.',
+  required: false,
+};
+
+const webhooks = {
+  uri: webhooksExtensionUri,
   description:
-    'The user approves or refuses single calls of tools, in-band, while the task is in auth-required.',
+    'Webhook options: event filter, ordering and signatures; deliveries can be inspected and redelivered.',
   required: false,
 };
 
 export interface CardParts extends Addresses {
   auth: AuthConfig;
   protocol: ProtocolConfig;
-  /** The card for callers who have authenticated: with the skills that are theirs alone. */
+  /** Adds the skills that only authenticated callers see. */
   extended?: boolean;
 }
 
-/** Whether there is more to show to callers who have authenticated. */
+/** Whether authenticated callers see more skills than the public card has. */
 export function hasExtendedCard(definition: AgentDefinition, auth: AuthConfig): boolean {
   return isAuthenticationOn(auth) && (definition.extendedSkills ?? []).length > 0;
 }
 
 export function createAgentCard(definition: AgentDefinition, parts: CardParts): AgentCard {
   const { auth, protocol, extended = false } = parts;
-  const asksForApproval = Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
+  const needsApproval = Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
   return AgentCard.fromJSON({
     name: definition.name,
     description: definition.description,
@@ -55,15 +71,15 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
     provider: definition.provider,
     documentationUrl: definition.documentationUrl,
     iconUrl: definition.iconUrl,
-    supportedInterfaces: interfaces(parts),
+    supportedInterfaces: createInterfaces(parts),
     capabilities: {
       streaming: protocol.streaming,
       pushNotifications: protocol.pushNotifications,
       extensions: withRequired(protocol.requiredExtensions, [
         ...(protocol.streaming ? [replay] : []),
-        { uri: scheduleExtension, description: 'A time to start at, and a deadline.', required: false },
-        ...(asksForApproval ? [approval] : []),
-        webhooksExtension,
+        schedule,
+        ...(needsApproval ? [approval] : []),
+        webhooks,
         usage,
       ]),
       extendedAgentCard: hasExtendedCard(definition, auth),
@@ -75,14 +91,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
   });
 }
 
-const webhooksExtension = {
-  uri: webhooksExtensionUri,
-  description:
-    'Webhooks: which events, order or speed, signatures, and their deliveries to look at and repeat',
-  required: false,
-};
-
-/** An extension that this service does not know is the agent module's. */
+/** Marks the required extensions. Required URIs that this service does not know belong to the agent module. */
 function withRequired(required: readonly string[], offered: readonly (typeof approval)[]): object[] {
   const others = required.filter((uri) => offered.every((one) => one.uri !== uri));
   return [
@@ -91,12 +100,16 @@ function withRequired(required: readonly string[], offered: readonly (typeof app
   ];
 }
 
-/** The first is the one that we would take (section 8.3.1). */
-function interfaces({ publicUrl, grpcPublicTarget, protocol }: CardParts): Omit<AgentInterface, 'tenant'>[] {
+/** In order of preference (section 8.3.1). */
+function createInterfaces({
+  publicUrl,
+  grpcPublicTarget,
+  protocol,
+}: CardParts): Omit<AgentInterface, 'tenant'>[] {
   const jsonRpc = { url: `${publicUrl}${jsonRpcPath}`, protocolBinding: 'JSONRPC' };
   const grpc = grpcPublicTarget === undefined ? [] : [{ url: grpcPublicTarget, protocolBinding: 'GRPC' }];
   const rest = (path: string) => ({ url: `${publicUrl}${path}`, protocolBinding: 'HTTP+JSON' });
   const current = [jsonRpc, rest(restPath), ...grpc].map((one) => ({ ...one, protocolVersion: '1.0' }));
-  const legacy = [jsonRpc, rest(v03RestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' }));
-  return protocol.legacy ? [...current, ...legacy] : current;
+  const v03 = [jsonRpc, rest(v03RestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' }));
+  return protocol.legacy ? [...current, ...v03] : current;
 }

@@ -1,5 +1,5 @@
 /**
- * The agent card where clients look for it, with what caches need to keep it and to ask again cheaply (A2A section
+ * Serves the agent card at its well-known path, with the headers that caches need to store and revalidate it (A2A section
  * 8.6), and the key that verifies its signature.
  */
 import { createHash } from 'node:crypto';
@@ -10,9 +10,9 @@ import { supportsV03, getVersion } from '../bindings/call-context.ts';
 import { matchesEntityTag } from '../http/conditional.ts';
 import { toDualVersionCard } from './v03.ts';
 
-export const jwksPath = '/.well-known/jwks.json';
+export const cardJwksPath = '/.well-known/jwks.json';
 
-/** A client that looks once a minute sees a new card soon enough; deploys are rarer. */
+/** One minute: a deploy that changes the card is visible soon enough. */
 const cacheControl = 'public, max-age=60';
 
 export async function registerCard(
@@ -21,17 +21,17 @@ export async function registerCard(
   publicKey: JWK | undefined,
 ): Promise<void> {
   const current = createDocument(AgentCard.toJSON(card));
-  const unnamed = supportsV03(card) ? createDocument(await toDualVersionCard(card)) : current;
+  const dualVersion = supportsV03(card) ? createDocument(await toDualVersionCard(card)) : current;
   app.get(`/${AGENT_CARD_PATH}`, async (request, reply) => {
     void reply.header('vary', A2A_VERSION_HEADER);
-    return sendDocument(request, reply, getVersion(request) === '1.0' ? current : unnamed);
+    return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
   });
   if (publicKey === undefined) return;
   const keys = createDocument({ keys: [publicKey] });
-  app.get(jwksPath, async (request, reply) => sendDocument(request, reply, keys));
+  app.get(cardJwksPath, async (request, reply) => sendDocument(request, reply, keys));
 }
 
-/** What stays the same for the life of the process. */
+/** A response that does not change during the life of the process. */
 interface Document {
   body: string;
   etag: string;
@@ -43,7 +43,7 @@ function createDocument(content: unknown): Document {
   return {
     body,
     etag: `"${createHash('sha256').update(body).digest('base64url')}"`,
-    // HTTP dates have whole seconds: one in the future would be ignored.
+    // Rounded down to the whole seconds of HTTP dates: a date in the future would be ignored.
     lastModified: new Date(Math.floor(Date.now() / 1000) * 1000),
   };
 }
@@ -61,7 +61,7 @@ async function sendDocument(
   return reply.header('content-type', 'application/json').send(document.body);
 }
 
-/** RFC 9110, section 13.2.2: an entity tag, where one is sent, decides alone. */
+/** If the client sends an entity tag, it alone decides (RFC 9110, section 13.2.2). */
 function isCurrent({ headers }: FastifyRequest, { etag, lastModified }: Document): boolean {
   const ifNoneMatch = headers['if-none-match'];
   if (ifNoneMatch !== undefined) return matchesEntityTag(ifNoneMatch, etag);

@@ -1,38 +1,32 @@
 /**
- * The replay extension: a stream that goes on where an earlier one broke off (docs/extensions/replay.md).
+ * The replay extension: a client resumes a stream after the last event that it has seen (docs/extensions/replay.md).
  *
- * A client that names the extension, or the number of the last event that it has seen, gets every event its number in
- * the event's metadata, may subscribe to tasks at their end, and misses nothing and sees nothing twice.
+ * A client opts in by requesting the extension, or by sending the number of its last event. Each of its events then
+ * carries its number in its metadata, tasks that have ended can be subscribed to, and no event is lost or repeated.
  */
 import type { StreamResponse } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
+import { lastEventId } from '../handler/call-state.ts';
 
 export const replayExtension = 'https://longhaul.dev/ext/replay/v1';
 
-const cursorKey = 'longhaul.cursor';
-
-/** What a client sent as `Last-Event-ID`: a header over HTTP, metadata over gRPC. */
-export function setCursor(context: ServerCallContext, cursor: string | undefined): void {
-  if (cursor !== undefined) context.state.set(cursorKey, cursor);
-}
-
 export interface Replay {
-  /** The number of the last event that the client has seen; undefined: none, it begins with the task as of now. */
+  /** The number of the last event that the client has seen; undefined: start with the current task. */
   after: number | undefined;
 }
 
 /**
- * The replay that a subscription asks for, marked as active; undefined for a plain one.
+ * Returns the replay that a subscription requests and marks the extension as active; undefined for a plain subscription.
  *
- * @throws {RequestMalformedError} for a cursor that is no number of an event
+ * @throws {RequestMalformedError} if `Last-Event-ID` is not the number of an event
  */
 export function getReplay(context: ServerCallContext): Replay | undefined {
-  const cursor = context.state.get(cursorKey);
-  const asked = context.requestedExtensions?.includes(replayExtension) ?? false;
-  if (typeof cursor !== 'string' && !asked) return undefined;
+  const cursor = lastEventId.get(context);
+  const requested = context.requestedExtensions?.includes(replayExtension) ?? false;
+  if (cursor === undefined && !requested) return undefined;
   context.addActivatedExtension(replayExtension);
-  if (typeof cursor !== 'string') return { after: undefined };
+  if (cursor === undefined) return { after: undefined };
   if (!/^\d{1,9}$/.test(cursor)) {
     throw new RequestMalformedError(
       `Last-Event-ID must be the number of an event, not "${cursor.slice(0, 40)}"`,
@@ -41,8 +35,8 @@ export function getReplay(context: ServerCallContext): Replay | undefined {
   return { after: Number(cursor) };
 }
 
-/** Tells the number of an event in its metadata: gRPC has no other place for it. */
-export function numbered(response: StreamResponse, event: number): StreamResponse {
+/** Adds the number of an event to its metadata: gRPC has no other place for it. */
+export function withEventNumber(response: StreamResponse, event: number): StreamResponse {
   const { payload } = response;
   if (payload === undefined) return response;
   const metadata = { ...payload.value.metadata, [replayExtension]: { event } };

@@ -1,7 +1,7 @@
 /**
- * The files of tasks (shared/db/files.ts), for the owner of the task alone: to everybody else they do not exist
- * (invariant 9). What an agent made is served as something to keep, never as a page of this origin; its address names
- * its content, so that a copy stays good for ever.
+ * Serves the files of tasks (shared/db/tasks/files.ts) to the owner of the task only; for everyone else they do not exist
+ * (invariant 9). Content made by an agent is served as a download, never as a page of this origin. The URL contains the
+ * hash of the content, so copies never expire.
  */
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
@@ -11,10 +11,10 @@ import { isFileHash } from '#shared/domain/file-url.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { httpCallContext } from '../bindings/call-context.ts';
+import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { getCaller } from '../handler/caller.ts';
-import { RetryLaterError, toClientError } from '../handler/errors.ts';
+import { sendFailure } from '../http/failure.ts';
 import { Query } from '../http/query.ts';
-import { toHttpStatus, statusBody } from '../bindings/rest/dialect.ts';
 
 export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; log: Logger }): void {
   app.get<{ Params: { taskId: string; hash: string } }>('/files/:taskId/:hash', async (request, reply) => {
@@ -22,8 +22,8 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
       const { taskId, hash } = request.params;
       const tenant = new Query(request.query).string('tenant');
       const caller = getCaller(httpCallContext(request, reply, tenant));
-      const named = isUuid(taskId) && isFileHash(hash);
-      const file = named ? await readFile(db, caller, { taskId, hash }) : undefined;
+      const isValid = isUuid(taskId) && isFileHash(hash);
+      const file = isValid ? await readFile(db, caller, { taskId, hash }) : undefined;
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
       const etag = `"${hash}"`;
       void reply.headers({ etag, 'cache-control': 'private, max-age=31536000, immutable' });
@@ -32,25 +32,21 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
       return await reply
         .header(
           'content-type',
-          isMediaType.test(file.mediaType) ? file.mediaType : 'application/octet-stream',
+          mediaTypePattern.test(file.mediaType) ? file.mediaType : 'application/octet-stream',
         )
-        .header('content-disposition', dispositionOf(file.filename))
+        .header('content-disposition', toContentDisposition(file.filename))
         .send(file.content);
     } catch (error) {
-      const told = toClientError(log, error);
-      if (told instanceof RetryLaterError) void reply.header('retry-after', String(told.retryAfterSeconds));
-      const status = toHttpStatus(told);
-      const body = JSON.stringify(statusBody(told, status));
-      return reply.code(status).header('content-type', 'application/json').send(body);
+      return sendFailure(reply, log, error, jsonStatusFailure);
     }
   });
 }
 
-/** What a header can say; clients and models name types as they like. */
-const isMediaType = /^[\w.+-]+\/[\w.+-]+(?:; ?[\w-]+=[\w.-]+)*$/;
+/** Media types that are safe in a header: clients and models may send any string. */
+const mediaTypePattern = /^[\w.+-]+\/[\w.+-]+(?:; ?[\w-]+=[\w.-]+)*$/;
 
-/** RFC 6266: the name in full for those who can read it, in ASCII for the others. */
-function dispositionOf(filename: string | null): string {
+/** RFC 6266: the full name for clients that support it, and an ASCII form for the others. */
+function toContentDisposition(filename: string | null): string {
   if (filename === null) return 'attachment';
   const ascii = filename.replaceAll(/[^\x20-\x7e]|["\\%]/g, '_');
   const full = encodeURIComponent(filename.toWellFormed()).replaceAll(

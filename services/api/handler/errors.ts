@@ -1,20 +1,21 @@
 /**
- * From what goes wrong inside to what clients are told. Errors of the protocol pass as they are; the database being
- * away is said so, as something to try again; anything else is logged and told as "internal error" and no more.
+ * Maps internal errors to those that clients see. Errors of the protocol pass unchanged, an unavailable database becomes
+ * a retryable error, and everything else is logged and becomes "Internal error".
  */
 import { A2AError } from '@a2a-js/sdk/errors';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import { UnauthenticatedError } from '../auth/caller.ts';
 
-/** What cannot be answered now and can soon: an HTTP status with `Retry-After`. The message is for clients. */
+/** A temporary failure: HTTP 429 or 503 with `Retry-After`. The message is for clients. */
 export abstract class RetryLaterError extends Error {
   abstract readonly statusCode: 429 | 503;
   abstract readonly retryAfterSeconds: number;
 }
 
-/** The service, or something that it needs, is away. */
+/** The service, or a dependency of it, is unavailable: HTTP 503. */
 export class UnavailableError extends RetryLaterError {
   override readonly name = 'UnavailableError';
-  static readonly text = 'The service is not available for the moment. Try again in a few seconds.';
+  static readonly text = 'The service is temporarily unavailable. Try again in a few seconds.';
   readonly statusCode = 503;
   readonly retryAfterSeconds = 2;
 
@@ -23,17 +24,7 @@ export class UnavailableError extends RetryLaterError {
   }
 }
 
-/** What went wrong is ours, logged, and not for clients. */
-export class InternalError extends Error {
-  override readonly name = 'InternalError';
-  static readonly text = 'Internal error';
-
-  constructor() {
-    super(InternalError.text);
-  }
-}
-
-/** A caller has used what it may use for now. */
+/** A caller has reached a limit: HTTP 429. */
 export class TooManyRequestsError extends RetryLaterError {
   override readonly name = 'TooManyRequestsError';
   readonly statusCode = 429;
@@ -44,8 +35,28 @@ export class TooManyRequestsError extends RetryLaterError {
   }
 }
 
-/** Runs an operation and turns whatever it throws into an error that may leave the house. */
-export async function answered<T>(log: Logger, operation: () => Promise<T>): Promise<T> {
+/** A request that fails before it reaches an operation, such as an unknown path. The message is for clients. */
+export class HttpRequestError extends Error {
+  override readonly name = 'HttpRequestError';
+  readonly statusCode: number;
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+/** An internal failure that is already logged. Its details are not for clients. */
+export class InternalError extends Error {
+  override readonly name = 'InternalError';
+  static readonly text = 'Internal error';
+
+  constructor() {
+    super(InternalError.text);
+  }
+}
+
+/** Runs an operation and maps its errors by `toClientError`. */
+export async function withClientErrors<T>(log: Logger, operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();
   } catch (error) {
@@ -53,24 +64,35 @@ export async function answered<T>(log: Logger, operation: () => Promise<T>): Pro
   }
 }
 
+/** Returns an error whose message may be sent to clients. Logs the original if that hides it. */
 export function toClientError(log: Logger, error: unknown): Error {
-  if (error instanceof A2AError) return error;
-  if (error instanceof RetryLaterError || error instanceof InternalError) return error;
-  if (isDatabaseAway(error)) {
-    log.warn({ error: errorMessage(error) }, 'the database is away');
+  if (isForClients(error)) return error;
+  if (isDatabaseUnavailable(error)) {
+    log.warn({ error: errorMessage(error) }, 'database unavailable');
     return new UnavailableError();
   }
-  log.error({ err: error }, 'an operation failed');
+  log.error({ err: error }, 'request failed');
   return new InternalError();
 }
 
-const awayCodes = /^(08...|53...|57P0[1-5]|ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
+function isForClients(error: unknown): error is Error {
+  return (
+    error instanceof A2AError ||
+    error instanceof RetryLaterError ||
+    error instanceof UnauthenticatedError ||
+    error instanceof HttpRequestError ||
+    error instanceof InternalError
+  );
+}
 
-/** Connection failures of pg: SQLSTATE classes 08 and 53, shutdowns, and what the socket says. */
-function isDatabaseAway(error: unknown): boolean {
+const unavailableCodes =
+  /^(08...|53...|57P0[1-5]|ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
+
+/** Connection failures of pg: SQLSTATE classes 08 and 53, shutdowns, and errors of the socket. */
+function isDatabaseUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
-  if (typeof code === 'string') return awayCodes.test(code);
+  if (typeof code === 'string') return unavailableCodes.test(code);
   return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client was closed|Connection ended|not queryable/i.test(
     error.message,
   );

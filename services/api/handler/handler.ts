@@ -1,5 +1,5 @@
 /**
- * The operations of A2A 1.0 (section 3.1) on the database: one handler behind every binding. It runs no agent; it
+ * The operations of A2A 1.0 (section 3.1) on the database: one handler behind all bindings. It runs no agent; it
  * accepts, reads, follows and cancels.
  */
 import type {
@@ -31,25 +31,26 @@ import { markShown, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks
 import { isUuid } from '#shared/domain/ids.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { getCaller, setEntityTag, setStreamedEvent, getSignal } from './caller.ts';
+import { entityTag, getSignal, streamedEvent } from './call-state.ts';
+import { getCaller } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
 import { toEntityTag } from '../http/conditional.ts';
-import { answered, toClientError } from './errors.ts';
+import { toClientError, withClientErrors } from './errors.ts';
 import type { OpenStreams } from '../limits/open-streams.ts';
-import { listCallersTasks } from './list-tasks.ts';
+import { listOwnTasks } from './list-tasks.ts';
 import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-configs.ts';
-import { numbered, getReplay } from '../extensions/replay.ts';
-import { stateEvent, type Send, type Sent } from './send-message.ts';
+import { getReplay, withEventNumber } from '../extensions/replay.ts';
+import { createStateEvent, type Send, type SendResult } from './send-message.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
-import { streamEvents, untilSettled } from './stream.ts';
-import { within } from './with-timeout.ts';
+import { streamEvents, waitUntilSettled, withTimeout } from './stream.ts';
 
-/** How a stream begins: the task as of event `after`, of `known` events; `ended` where nothing can follow. */
-interface Begun {
+/** Where a stream starts: the task as of event `after`, of `known` events. */
+interface StreamStart {
   task: Task;
   after: number;
   known: number;
+  /** No event can follow. */
   ended: boolean;
 }
 
@@ -58,7 +59,7 @@ const maxReplayedBytes = 64 * 1024 * 1024;
 export interface HandlerParts {
   db: Db;
   card: AgentCard;
-  /** For callers who have authenticated; undefined: there is none. */
+  /** For authenticated callers; undefined: there is none. */
   extendedCard: AgentCard | undefined;
   send: Send;
   follower: Follower;
@@ -66,13 +67,14 @@ export interface HandlerParts {
   pushConfigs: PushConfigs;
   pageTokens: PageTokens;
   streams: OpenStreams;
+  /** Bounds a waiting send; after that it returns the task in its current state. */
   sendWaitMs: number;
   wakeupGraceSeconds: number;
   log: Logger;
 }
 
 export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
-  const { db, card, log, pushConfigs } = parts;
+  const { db, card, log, pushConfigs, wakeupGraceSeconds } = parts;
   const read = createCachedReader(db);
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
@@ -87,55 +89,55 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   ): Promise<Message | Task> {
     const immediately = request.configuration?.returnImmediately ?? false;
     const historyLength = request.configuration?.historyLength;
-    const sent = await parts.send(request, context, immediately);
-    if (immediately && sent.created !== undefined) {
-      const { history } = sent.created;
-      return taskToWire({ ...sent.created, history: historyLength === 0 ? [] : history });
+    const result = await parts.send(request, context, immediately);
+    if (immediately && result.created !== undefined) {
+      const { history } = result.created;
+      return taskToWire({ ...result.created, history: historyLength === 0 ? [] : history });
     }
-    if (!immediately) await waitFor(sent, context);
-    const snapshot = await find(sent.taskId, context, { historyLength, includeHidden: true });
+    if (!immediately) await waitForResult(result, context);
+    const snapshot = await find(result.taskId, context, { historyLength, includeHidden: true });
     if (snapshot.direct && !snapshot.shown && snapshot.task.status.message !== undefined) {
       return messageToWire(snapshot.task.status.message);
     }
-    // At its end a task that is not hidden stays so.
-    if (!snapshot.shown && !isTerminal(snapshot.task.status.state)) await markShown(db, sent.taskId);
+    // A terminal task keeps its visibility.
+    if (!snapshot.shown && !isTerminal(snapshot.task.status.state)) await markShown(db, result.taskId);
     return taskToWire(snapshot.task);
   }
 
-  /** Until the task is settled, for `sendWaitMs` at most: then the caller gets the task as it stands. */
-  async function waitFor(sent: Sent, context: ServerCallContext): Promise<void> {
+  /** Waits at most `sendWaitMs` for the task to become terminal or interrupted. */
+  async function waitForResult(result: SendResult, context: ServerCallContext): Promise<void> {
     let after = 1;
-    if (sent.created === undefined) {
-      const now = await find(sent.taskId, context, {
+    if (result.created === undefined) {
+      const current = await find(result.taskId, context, {
         historyLength: 0,
         includeArtifacts: false,
         includeHidden: true,
       });
-      if (getStateClass(now.task.status.state) !== stateClass.runnable) return;
-      after = now.lastEvent;
+      if (getStateClass(current.task.status.state) !== stateClass.runnable) return;
+      after = current.lastEvent;
     }
-    await within(parts.sendWaitMs, getSignal(context), (signal) =>
-      untilSettled(parts.follower, sent.taskId, after, signal),
+    await withTimeout(parts.sendWaitMs, getSignal(context), (signal) =>
+      waitUntilSettled(parts.follower, result.taskId, after, signal),
     );
   }
 
   async function* stream(
-    begin: () => Promise<Begun>,
+    start: () => Promise<StreamStart>,
     context: ServerCallContext,
   ): AsyncGenerator<StreamResponse, void, undefined> {
     let close = (): void => undefined;
     try {
       close = parts.streams.open(context.user);
-      const { task, after, known, ended } = await begin();
+      const { task, after, known, ended } = await start();
       const replay = getReplay(context) !== undefined;
-      setStreamedEvent(context, after);
+      streamedEvent.set(context, after);
       const first: StreamResponse = { payload: { $case: 'task', value: task } };
-      yield replay ? numbered(first, after) : first;
+      yield replay ? withEventNumber(first, after) : first;
       if (ended) return;
       for await (const event of streamEvents(parts.follower, task.id, after, known, getSignal(context))) {
-        setStreamedEvent(context, event.seq);
+        streamedEvent.set(context, event.seq);
         const response = eventToWire(event.payload);
-        yield replay ? numbered(response, event.seq) : response;
+        yield replay ? withEventNumber(response, event.seq) : response;
       }
     } catch (error) {
       throw toClientError(log, error);
@@ -147,24 +149,24 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   return {
     getAgentCard: () => Promise.resolve(card),
 
-    // Section 3.3.4: what the public card does not announce is unsupported, not merely unconfigured.
+    // Section 3.3.4: a capability that the public card does not announce is unsupported, not merely unconfigured.
     getAuthenticatedExtendedAgentCard: (_request, context) =>
-      answered(log, async () => {
+      withClientErrors(log, async () => {
         if (parts.extendedCard === undefined || context.user?.isAuthenticated !== true) {
           throw new UnsupportedOperationError('this agent has no extended card');
         }
         return parts.extendedCard;
       }),
 
-    sendMessage: (request, context) => answered(log, () => sendMessage(request, context)),
+    sendMessage: (request, context) => withClientErrors(log, () => sendMessage(request, context)),
 
     sendMessageStream: (request, context) =>
       stream(async () => {
-        const sent = await parts.send(request, context, true);
-        if (sent.created !== undefined) {
-          return { task: taskToWire(sent.created), after: 1, known: 1, ended: false };
+        const result = await parts.send(request, context, true);
+        if (result.created !== undefined) {
+          return { task: taskToWire(result.created), after: 1, known: 1, ended: false };
         }
-        const { task, lastEvent } = await find(sent.taskId, context, {
+        const { task, lastEvent } = await find(result.taskId, context, {
           historyLength: request.configuration?.historyLength,
           includeHidden: true,
         });
@@ -182,56 +184,56 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         const { task, lastEvent } = await find(request.id, context, {});
         const ended = isTerminal(task.status.state);
         if (replay === undefined && ended) {
-          throw new UnsupportedOperationError(`task ${request.id} is at its end: read it with GetTask`);
+          throw new UnsupportedOperationError(`task ${request.id} has ended: read it with GetTask`);
         }
         const after = Math.max(1, replay?.after ?? lastEvent);
         if (after > lastEvent) {
           throw new RequestMalformedError(
-            `Last-Event-ID is ${after}, and task ${request.id} has ${lastEvent} events`,
+            `Last-Event-ID is ${after}, but the last event of task ${request.id} is ${lastEvent}`,
           );
         }
-        const begun =
-          after === lastEvent ? task : await readTaskAsOf(db, request.id, after, maxReplayedBytes);
-        if (begun?.artifacts === undefined) throw new TaskNotFoundError(`task ${request.id} was not found`);
+        const asOf = after === lastEvent ? task : await readTaskAsOf(db, request.id, after, maxReplayedBytes);
+        if (asOf?.artifacts === undefined) throw new TaskNotFoundError(`task ${request.id} was not found`);
         const history = replay?.after === undefined ? task.history : [];
-        const first = taskToWire({ ...begun, artifacts: begun.artifacts, history });
+        const first = taskToWire({ ...asOf, artifacts: asOf.artifacts, history });
         return { task: first, after, known: lastEvent, ended: ended && after === lastEvent };
       }, context),
 
     getTask: (request: GetTaskRequest, context) =>
-      answered(log, async () => {
+      withClientErrors(log, async () => {
         checkHistoryLength(request.historyLength);
         const found = await find(request.id, context, { historyLength: request.historyLength });
-        setEntityTag(context, toEntityTag(found.task.id, found));
+        entityTag.set(context, toEntityTag(found.task.id, found));
         return taskToWire(found.task);
       }),
 
     listTasks: (request: ListTasksRequest, context) =>
-      answered(log, () => listCallersTasks(db, parts.pageTokens, getCaller(context), request)),
+      withClientErrors(log, () => listOwnTasks(db, parts.pageTokens, getCaller(context), request)),
 
     cancelTask: (request: CancelTaskRequest, context) =>
-      answered(log, async () => {
+      withClientErrors(log, async () => {
         const { task } = await find(request.id, context, { historyLength: 0, includeArtifacts: false });
         const statusAt = new Date().toISOString();
-        const wakeups = await cancelTask(db, parts, {
-          taskId: task.id,
-          event: JSON.stringify(stateEvent(task.id, task.contextId, 'TASK_STATE_CANCELED', statusAt)),
-          statusAt,
-        });
-        if (wakeups === undefined) throw new TaskNotCancelableError(`task ${task.id} is at its end already`);
+        const event = createStateEvent(task.id, task.contextId, 'TASK_STATE_CANCELED', statusAt);
+        const wakeups = await cancelTask(
+          db,
+          { wakeupGraceSeconds },
+          { taskId: task.id, event: JSON.stringify(event), statusAt },
+        );
+        if (wakeups === undefined) throw new TaskNotCancelableError(`task ${task.id} has already ended`);
         parts.outbox.publish(wakeups);
         return taskToWire((await find(task.id, context, {})).task);
       }),
 
     createTaskPushNotificationConfig: (request, context) =>
-      answered(log, () =>
+      withClientErrors(log, () =>
         pushConfigs.create(request, getCaller(context), context.requestedVersion, getWebhookOptions(context)),
       ),
     getTaskPushNotificationConfig: (request, context) =>
-      answered(log, () => pushConfigs.get(request, getCaller(context))),
+      withClientErrors(log, () => pushConfigs.get(request, getCaller(context))),
     listTaskPushNotificationConfigs: (request, context) =>
-      answered(log, () => pushConfigs.list(request, getCaller(context))),
+      withClientErrors(log, () => pushConfigs.list(request, getCaller(context))),
     deleteTaskPushNotificationConfig: (request, context) =>
-      answered(log, () => pushConfigs.remove(request, getCaller(context))),
+      withClientErrors(log, () => pushConfigs.remove(request, getCaller(context))),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The operations of A2A 1.0 as JSON in and JSON out, for the two bindings that carry JSON: what one of them takes and
- * answers, the other does too (A2A section 5.1), since both read and write here.
+ * The operations of A2A 1.0, JSON in and JSON out. The JSON-RPC and HTTP+JSON bindings share them, so both accept and
+ * return the same (A2A section 5.1).
  */
 import {
   AgentCard,
@@ -24,7 +24,7 @@ import { A2AError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { errorMessage } from '#shared/runtime/log.ts';
 
-/** The fields of a request, by their JSON names. */
+/** The fields of a request by JSON name. */
 export type Params = Readonly<Record<string, unknown>>;
 export type Unary = (params: Params, context: ServerCallContext) => Promise<unknown>;
 export type Streaming = (
@@ -129,17 +129,17 @@ function streaming<Request>(
   };
 }
 
-/** @throws {RequestMalformedError} for what the codecs cannot read */
+/** @throws {RequestMalformedError} if the codec cannot read the request */
 export function decode<T>(codec: Codec<T>, json: unknown): T {
   try {
     return codec.fromJSON(json);
   } catch (error) {
     if (error instanceof A2AError) throw error;
-    throw new RequestMalformedError(`the request cannot be read: ${errorMessage(error)}`);
+    throw new RequestMalformedError(`the request is not valid: ${errorMessage(error)}`);
   }
 }
 
-/** Fields are required here that ProtoJSON leaves out where they are empty (section 3.1.4). */
+/** Adds the required fields (section 3.1.4) that ProtoJSON omits if they are empty. */
 function listToJson(page: ListTasksResponse, includeArtifacts: boolean): unknown {
   return {
     tasks: page.tasks.map((task) => ({

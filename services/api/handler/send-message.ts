@@ -1,8 +1,9 @@
 /**
- * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accept, then answer at once, wait, or stream.
+ * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accepts the message; the caller of `Send` then
+ * returns at once, waits, or streams.
  *
- * A message is accepted when its transaction is committed (invariant 1); nothing after that can lose it. A repeat of a
- * message finds the task of the first, before the task's state is looked at, and waits or streams as the repeat asks.
+ * A message is accepted once its transaction is committed (invariant 1); nothing after that can lose it. A repeated
+ * message returns the task of the first, before the state of that task is checked.
  */
 import { hash } from 'node:crypto';
 import { SendMessageConfiguration, type Message as WireMessage, type SendMessageRequest } from '@a2a-js/sdk';
@@ -19,72 +20,52 @@ import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import { activeTraceparent } from '#shared/runtime/spans.ts';
+import { instruments } from '#shared/runtime/instruments.ts';
+import { activeTraceparent, inSpan, SpanKind, toContext } from '#shared/runtime/spans.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
+import { traceparent } from './call-state.ts';
 import { getCaller } from './caller.ts';
 import { checkMessage, checkPartSizes } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
 import { readSchedule } from '../extensions/schedule.ts';
-import type { StoredAgent } from './stored-agent.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 
-export interface Sent {
+export interface SendResult {
   taskId: string;
-  /** The turn that the message began. */
+  /** The turn that the message starts. */
   turn: number;
-  /** The task as this very send made it; undefined where the task existed. */
-  created: A2aTask | undefined;
+  /** The task, if this send created it. */
+  created: TaskView | undefined;
 }
 
 export interface SendParts {
   db: Db;
   accept: Accept;
   outbox: OutboxPublisher;
-  agent: StoredAgent;
-  /** From the start of a task to its deadline, where its sender names none. */
+  /** Stores the agent definition if that has not happened yet; resolves to its hash. */
+  storeDefinition: () => Promise<string>;
+  /** Seconds from the start of a task to its deadline if the client sets none; undefined: no deadline. */
   taskSeconds: number | undefined;
   mediaTypes: MediaTypes;
   idempotencyWindowSeconds: number;
   wakeupGraceSeconds: number;
   pushConfigs: PushConfigs;
-  limits: { partBytes: number };
+  maxPartBytes: number;
 }
 
-/** @param shown whether this send gives its caller a Task whatever the agent answers */
-export type Send = (request: SendMessageRequest, context: ServerCallContext, shown: boolean) => Promise<Sent>;
+/** @param shown whether the caller receives a Task in any case; if not, a direct answer may take its place */
+export type Send = (
+  request: SendMessageRequest,
+  context: ServerCallContext,
+  shown: boolean,
+) => Promise<SendResult>;
 
-export function createSend(parts: SendParts): Send {
-  return async (request, context, shown) => {
-    const wire = checkMessage(request);
-    checkPartSizes(wire, parts.limits.partBytes);
-    checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
-    const message = messageFromWire(wire);
-    const send: OneSend = {
-      request,
-      context,
-      wire,
-      message,
-      caller: getCaller(context),
-      requestHash: hashOf(message, request),
-      shown,
-    };
-    if (wire.referenceTaskIds.length > 0) {
-      const repeated = await findRepeat(parts, send, wire.messageId);
-      if (repeated !== undefined) return repeated;
-      const missing = await findMissing(parts.db, send.caller, wire.referenceTaskIds);
-      if (missing !== undefined) {
-        throw new TaskNotFoundError(`task ${missing}, which message.referenceTaskIds names, was not found`);
-      }
-    }
-    return wire.taskId === '' ? begin(parts, send) : followUp(parts, send, wire.taskId);
-  };
-}
-
-interface OneSend {
+/** A request whose message has been checked. */
+interface CheckedSend {
   request: SendMessageRequest;
   context: ServerCallContext;
-  /** The message of the request, checked; and the same as it is stored. */
+  /** The message as sent, and as stored. */
   wire: WireMessage;
   message: Message;
   caller: Caller;
@@ -92,13 +73,61 @@ interface OneSend {
   shown: boolean;
 }
 
-async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
+/** The span and the duration of a send cover accepting the message, not the time that its sender then waits. */
+export function createSend(parts: SendParts): Send {
+  return (request, context, shown) => {
+    const startedAt = performance.now();
+    return inSpan(
+      'SendMessage',
+      { kind: SpanKind.SERVER, attributes: { 'rpc.system': 'a2a', 'rpc.method': 'SendMessage' } },
+      async (span) => {
+        const result = await send(parts, request, context, shown);
+        span.setAttributes({ 'longhaul.task.id': result.taskId, 'longhaul.turn': result.turn });
+        instruments.acceptDuration.record((performance.now() - startedAt) / 1000);
+        return result;
+      },
+      toContext(traceparent.get(context)),
+    );
+  };
+}
+
+async function send(
+  parts: SendParts,
+  request: SendMessageRequest,
+  context: ServerCallContext,
+  shown: boolean,
+): Promise<SendResult> {
+  const wire = checkMessage(request);
+  checkPartSizes(wire, parts.maxPartBytes);
+  checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
+  const message = messageFromWire(wire);
+  const checked: CheckedSend = {
+    request,
+    context,
+    wire,
+    message,
+    caller: getCaller(context),
+    requestHash: hashRequest(message, request),
+    shown,
+  };
+  if (wire.referenceTaskIds.length > 0) {
+    const repeated = await findRepeat(parts, checked);
+    if (repeated !== undefined) return repeated;
+    const missing = await findMissing(parts.db, checked.caller, wire.referenceTaskIds);
+    if (missing !== undefined) {
+      throw new TaskNotFoundError(`task ${missing} in message.referenceTaskIds was not found`);
+    }
+  }
+  return wire.taskId === '' ? startTask(parts, checked) : continueTask(parts, checked, wire.taskId);
+}
+
+async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResult> {
   const { wire } = send;
   const taskId = uuidv7();
   const contextId = wire.contextId === '' ? uuidv7() : wire.contextId;
   const message: Message = { ...send.message, taskId, contextId };
   const statusAt = new Date().toISOString();
-  const event = stateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
+  const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   const options = getWebhookOptions(send.context, send.request.metadata);
   const metadata = withoutSecret(send.request.metadata);
@@ -106,12 +135,12 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     ...send.caller,
     taskId,
     contextId,
-    agentHash: await parts.agent(),
+    agentHash: await parts.storeDefinition(),
     messageId: message.messageId,
     requestHash: send.requestHash,
     message: JSON.stringify(message),
     metadata: metadata === undefined ? null : JSON.stringify(metadata),
-    acceptedOutputModes: outputModesOf(send.request),
+    acceptedOutputModes: serializeOutputModes(send.request),
     event: JSON.stringify(event),
     statusAt,
     shown: send.shown,
@@ -135,14 +164,14 @@ async function begin(parts: SendParts, send: OneSend): Promise<Sent> {
     };
     return { taskId, turn: 1, created: task };
   }
-  const repeated = await findRepeat(parts, send, message.messageId);
-  // The window of the first send ended between the two looks: this one is the first of a new window.
-  return repeated ?? begin(parts, send);
+  const repeated = await findRepeat(parts, send);
+  // If the idempotency window of the first send has just ended, this send starts a new window.
+  return repeated ?? startTask(parts, send);
 }
 
-async function followUp(parts: SendParts, send: OneSend, taskId: string): Promise<Sent> {
+async function continueTask(parts: SendParts, send: CheckedSend, taskId: string): Promise<SendResult> {
   const { wire } = send;
-  const repeated = await findRepeat(parts, send, wire.messageId);
+  const repeated = await findRepeat(parts, send);
   if (repeated !== undefined) return repeated;
   const found = isUuid(taskId)
     ? await readTaskSnapshot(parts.db, send.caller, taskId, { historyLength: 0, includeArtifacts: false })
@@ -161,47 +190,56 @@ async function followUp(parts: SendParts, send: OneSend, taskId: string): Promis
     await parts.pushConfigs.create({ ...webhook, taskId }, send.caller, context.requestedVersion, options);
   }
   const statusAt = new Date().toISOString();
-  const result = await acceptFollowUp(parts.db, parts, {
-    ...send.caller,
-    taskId,
-    messageId: wire.messageId,
-    requestHash: send.requestHash,
-    message: JSON.stringify({ ...send.message, taskId, contextId }),
-    acceptedOutputModes: outputModesOf(send.request),
-    workingEvent: JSON.stringify(stateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
-    statusAt,
-    shown: send.shown,
-    traceparent: activeTraceparent(),
-  });
+  const { idempotencyWindowSeconds, wakeupGraceSeconds } = parts;
+  const result = await acceptFollowUp(
+    parts.db,
+    { idempotencyWindowSeconds, wakeupGraceSeconds },
+    {
+      ...send.caller,
+      taskId,
+      messageId: wire.messageId,
+      requestHash: send.requestHash,
+      message: JSON.stringify({ ...send.message, taskId, contextId }),
+      acceptedOutputModes: serializeOutputModes(send.request),
+      workingEvent: JSON.stringify(createStateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
+      statusAt,
+      shown: send.shown,
+      traceparent: activeTraceparent(),
+    },
+  );
   switch (result.kind) {
     case 'accepted':
       passFaultPoint('message-stored');
       parts.outbox.publish(result.wakeups);
       return { taskId, turn: result.turn, created: undefined };
     case 'repeat':
-      return (await findRepeat(parts, send, wire.messageId)) ?? followUp(parts, send, taskId);
+      return (await findRepeat(parts, send)) ?? continueTask(parts, send, taskId);
     case 'terminal':
       throw new UnsupportedOperationError(
-        `task ${taskId} is at its end and takes no more messages: send one without taskId, with contextId ${contextId}, to go on in a new task`,
+        `task ${taskId} has ended and accepts no more messages: send the message without taskId and with contextId ${contextId} to start a new task`,
       );
     default:
       return result satisfies never;
   }
 }
 
-async function findRepeat(parts: SendParts, send: OneSend, messageId: string): Promise<Sent | undefined> {
+/** @throws {RequestMalformedError} if the messageId was used with other content */
+async function findRepeat(
+  parts: SendParts,
+  { caller, requestHash, wire: { messageId } }: CheckedSend,
+): Promise<SendResult | undefined> {
   if (parts.idempotencyWindowSeconds === 0) return undefined;
-  const first = await findSend(parts.db, send.caller, messageId);
+  const first = await findSend(parts.db, caller, messageId);
   if (first === undefined) return undefined;
-  if (first.requestHash !== send.requestHash) {
+  if (first.requestHash !== requestHash) {
     throw new RequestMalformedError(
-      `messageId ${messageId} was used for another message: give each message an id of its own`,
+      `messageId ${messageId} was already used for another message: use a new id for each message`,
     );
   }
   return { taskId: first.taskId, turn: first.turn, created: undefined };
 }
 
-export function stateEvent(
+export function createStateEvent(
   taskId: string,
   contextId: string,
   state: TaskState,
@@ -210,13 +248,13 @@ export function stateEvent(
   return { statusUpdate: { taskId, contextId, status: { state, timestamp } } };
 }
 
-function outputModesOf(request: SendMessageRequest): string | null {
+function serializeOutputModes(request: SendMessageRequest): string | null {
   const modes = request.configuration?.acceptedOutputModes ?? [];
   return modes.length === 0 ? null : JSON.stringify(modes);
 }
 
-/** What makes two sends the same: the message, and the configuration but for how the caller wants to be answered. */
-function hashOf(message: Message, request: SendMessageRequest): string {
+/** Hashes all that makes two sends the same; not the fields that only change how the caller is answered. */
+function hashRequest(message: Message, request: SendMessageRequest): string {
   const configuration = request.configuration && {
     ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),
     returnImmediately: undefined,

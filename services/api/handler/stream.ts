@@ -1,30 +1,31 @@
 /**
- * Waiting for a task and streaming it. Both read events and nothing else (invariant 5), so that every caller sees one
- * order, whichever process writes and whichever serves.
+ * Waits for tasks and streams them. Both read events and nothing else (invariant 5), so all callers see one order,
+ * regardless of the processes that write and serve the events.
  */
 import type { Follower } from '#shared/db/events/follower.ts';
 import type { TaskEvent } from '#shared/domain/events.ts';
 import { getStateClass, isTerminal, stateClass, type TaskState } from '#shared/domain/task.ts';
 import { UnavailableError } from './errors.ts';
 
-/** Resolves when the task reaches a terminal or interrupted state after an event, or when the signal aborts. */
-export async function untilSettled(
+/** Resolves when an event after `after` makes the task terminal or interrupted, or when the signal aborts. */
+export async function waitUntilSettled(
   follower: Follower,
   taskId: string,
   after: number,
   signal: AbortSignal,
 ): Promise<void> {
   for await (const event of follower.follow(taskId, after, signal)) {
-    const state = stateOf(event);
+    const state = getNewState(event);
     if (state !== undefined && getStateClass(state) !== stateClass.runnable) return;
   }
 }
 
 /**
- * Events after a number, up to and with the one that ends the stream: a terminal state, or becoming input-required.
+ * Yields the events after `after`, up to and including the one that ends the stream: a terminal state, or becoming
+ * input-required.
  *
- * @param known the last event that there was when the stream began: having been input-required before ends nothing
- * @throws {UnavailableError} when this process stops before: the stream goes on at another
+ * @param known the last event when the stream started; an earlier input-required state does not end it
+ * @throws {UnavailableError} if this process shuts down first: another process can continue the stream
  */
 export async function* streamEvents(
   follower: Follower,
@@ -35,18 +36,45 @@ export async function* streamEvents(
 ): AsyncGenerator<TaskEvent, void, undefined> {
   for await (const event of follower.follow(taskId, after, signal)) {
     yield event;
-    const state = stateOf(event);
+    const state = getNewState(event);
     if (state === undefined) continue;
     if (isTerminal(state) || (state === 'TASK_STATE_INPUT_REQUIRED' && event.seq >= known)) return;
   }
   if (!signal.aborted) {
-    throw new UnavailableError('This server is stopping. Subscribe to the task again: it goes on elsewhere.');
+    throw new UnavailableError(
+      'This server is shutting down. Subscribe to the task again to continue its stream on another server.',
+    );
   }
 }
 
-/** The state that an event changes the task to; undefined for events within a state. */
-function stateOf(event: TaskEvent): TaskState | undefined {
+/** Returns the state that an event moves the task to; undefined if the event keeps the state. */
+function getNewState(event: TaskEvent): TaskState | undefined {
   return event.kind === 'state' && 'statusUpdate' in event.payload
     ? event.payload.statusUpdate.status.state
     : undefined;
+}
+
+/**
+ * Bounds a wait. Nothing of it outlives the wait: `AbortSignal.timeout` and `AbortSignal.any` hold their memory until
+ * the time is over, and most waits end long before.
+ *
+ * @param signal ends the wait early
+ * @param run receives a signal that aborts together with `signal`, or after `ms` milliseconds
+ */
+export async function withTimeout<T>(
+  ms: number,
+  signal: AbortSignal,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const bound = new AbortController();
+  const end = (): void => bound.abort();
+  const timer = setTimeout(end, ms);
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
+  try {
+    return await run(bound.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+  }
 }

@@ -1,7 +1,7 @@
 /**
- * Polling that costs little: a task has an entity tag, made of the number of its last event and of the messages that it
- * has, so that whether it has changed is one narrow read; and a client may ask to be answered only once it has
- * (`Prefer: wait`, RFC 7240), which follows the task's events like a stream (invariant 5).
+ * Cheap polling. The entity tag of a task is derived from the number of its last event and of its messages, so one narrow
+ * read detects a change. With `Prefer: wait` (RFC 7240) the response is delayed until the task changes; such a long poll
+ * follows the task's events like a stream (invariant 5).
  */
 import type { User } from '@a2a-js/sdk/server';
 import type { Follower } from '#shared/db/events/follower.ts';
@@ -9,15 +9,12 @@ import type { Caller, ReadTaskVersion, TaskVersion } from '#shared/db/tasks/read
 import { isUuid } from '#shared/domain/ids.ts';
 import { stateClass } from '#shared/domain/task.ts';
 import type { OpenStreams } from '../limits/open-streams.ts';
-import { within } from '../handler/with-timeout.ts';
+import { withTimeout } from '../handler/stream.ts';
 
-/** Longer waits are cut to this. */
+/** Longer waits are shortened to this. */
 export const maxWaitSeconds = 60;
 
-/**
- * Changes whenever what GetTask answers does: with each event, with a message that waits for its turn, and with what the
- * task has used.
- */
+/** Changes whenever the response of GetTask does: with each event, each queued message, and the usage of the task. */
 export function toEntityTag(
   taskId: string,
   { lastEvent, lastTurn, modelCalls }: Omit<TaskVersion, 'stateClass'>,
@@ -25,14 +22,14 @@ export function toEntityTag(
   return `"${taskId}-${lastEvent}.${lastTurn}.${modelCalls}"`;
 }
 
-/** RFC 9110, section 13.1.2: `*`, or a list of tags of which one is ours, weak or not. */
+/** Whether the header is `*` or lists the tag, weak or strong (RFC 9110, section 13.1.2). */
 export function matchesEntityTag(ifNoneMatch: string, etag: string): boolean {
   if (ifNoneMatch.trim() === '*') return true;
   return ifNoneMatch.match(/"[^"]*"/g)?.some((tag) => tag === etag) ?? false;
 }
 
-/** The seconds that a client is ready to wait (RFC 7240, section 4.3); undefined where it does not ask to. */
-export function waitPreference(prefer: string | string[] | undefined): number | undefined {
+/** Returns the seconds that a client is willing to wait (RFC 7240, section 4.3), at most 60; undefined without `wait`. */
+export function parseWaitPreference(prefer: string | string[] | undefined): number | undefined {
   const text = Array.isArray(prefer) ? prefer.join(',') : (prefer ?? '');
   const seconds = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:[;,]|$)/i.exec(text)?.[1];
   return seconds === undefined ? undefined : Math.min(Number(seconds), maxWaitSeconds);
@@ -50,22 +47,22 @@ export interface ConditionalRequest {
   taskId: string;
   ifNoneMatch: string | undefined;
   prefer: string | string[] | undefined;
-  /** Aborts when the client has gone. */
+  /** Aborts when the client disconnects. */
   signal: () => AbortSignal;
 }
 
 export interface Condition {
-  /** Whether the client has the task as it is: the answer is 304, without a body. */
+  /** The client has the current task: the response is 304, without a body. */
   notModified: boolean;
-  /** For the answer, whichever it is; `etag` is set on 304 only, since a task that is read has its own. */
+  /** For either response. `etag` is set for 304 only: reading the task sets its own. */
   headers: { etag?: string; 'preference-applied'?: string };
 }
 
 /**
- * Decides between 304 and reading the task; with a preference to wait, after the task has changed or the time is over.
- * A task that the caller does not have is not "not modified": reading it then says so.
+ * Decides between 304 and reading the task. With a preference to wait, decides once the task has changed or the time is
+ * over. A task of another caller is never "not modified": reading it fails with "not found".
  *
- * @throws {TooManyRequestsError} where the caller waits for too many tasks at once
+ * @throws {TooManyRequestsError} if the caller has too many long polls and streams open
  */
 export async function checkCondition(
   parts: ConditionalParts,
@@ -80,7 +77,7 @@ export async function checkCondition(
     return matchesEntityTag(ifNoneMatch, etag) ? { ...version, etag } : undefined;
   };
   let known = await current();
-  const wait = waitPreference(request.prefer);
+  const wait = parseWaitPreference(request.prefer);
   if (wait === undefined) {
     return known === undefined
       ? { notModified: false, headers: {} }
@@ -88,7 +85,7 @@ export async function checkCondition(
   }
   const applied = { 'preference-applied': `wait=${wait}` };
   if (known !== undefined && known.stateClass !== stateClass.terminal && wait > 0) {
-    await nextEvent(parts, request, known.lastEvent, wait);
+    await waitForEvent(parts, request, known.lastEvent, wait);
     known = await current();
   }
   return known === undefined
@@ -96,8 +93,8 @@ export async function checkCondition(
     : { notModified: true, headers: { ...applied, etag: known.etag } };
 }
 
-/** Until there is an event after this one, the time is over, or the client has gone. */
-async function nextEvent(
+/** Resolves when there is an event after `after`, the time is over, or the client disconnects. */
+async function waitForEvent(
   { follower, streams }: ConditionalParts,
   { taskId, user, signal }: ConditionalRequest,
   after: number,
@@ -105,7 +102,7 @@ async function nextEvent(
 ): Promise<void> {
   const close = streams.open(user);
   try {
-    await within(seconds * 1000, signal(), async (stop) => {
+    await withTimeout(seconds * 1000, signal(), async (stop) => {
       for await (const _event of follower.follow(taskId, after, stop)) break;
     });
   } finally {

@@ -1,32 +1,32 @@
 /**
- * Headers that keep browsers from making of an answer what it is not, and caches from keeping what is one caller's own;
- * and which pages of other origins may call at all: none, unless they are named.
+ * Response headers that stop browsers from sniffing content types and caches from storing private responses, and CORS:
+ * pages of other origins may not call unless their origin is configured.
  */
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 
-const always = {
+const defaults = {
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'referrer-policy': 'no-referrer',
-  // Unless a route says otherwise.
+  // Routes may override this.
   'cache-control': 'no-store',
 };
 
-/** Headers that scripts of another origin may read beside the safe ones. */
+/** Response headers that scripts of another origin may read in addition to the CORS-safelisted ones. */
 const exposed = ['ETag', 'Retry-After', 'Preference-Applied', 'A2A-Extensions', 'WWW-Authenticate'];
 
 /**
- * @param secure whether clients come by https
+ * @param secure whether clients connect over https
  * @param corsOrigins origins such as `https://app.example`; `*`: any
  */
 export async function registerHeaders(
   app: FastifyInstance,
   { secure, corsOrigins }: { secure: boolean; corsOrigins: readonly string[] },
 ): Promise<void> {
-  const own = { ...always, ...(secure && { 'strict-transport-security': 'max-age=31536000' }) };
+  const headers = { ...defaults, ...(secure && { 'strict-transport-security': 'max-age=31536000' }) };
   app.addHook('onRequest', (_request, reply, done) => {
-    void reply.headers(own);
+    void reply.headers(headers);
     done();
   });
   if (corsOrigins.length === 0) return;

@@ -1,6 +1,6 @@
 /**
- * Query parameters of the HTTP+JSON binding (A2A section 11.5). A value of the wrong type is refused with what would be
- * right; parameters that are not known are left alone (section 5.7).
+ * Query parameters of the HTTP+JSON binding (A2A section 11.5). A value of the wrong type is refused with what is accepted;
+ * unknown parameters are ignored (section 5.7).
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 
@@ -11,12 +11,12 @@ export class Query {
     this.#values = typeof values === 'object' && values !== null ? { ...values } : {};
   }
 
-  /** The first of these names that is set: a version may have called a parameter otherwise. */
+  /** Returns the first of these names that is set: versions may name a parameter differently. */
   string(...names: [string, ...string[]]): string | undefined {
     const name = names.find((one) => this.#values[one] !== undefined) ?? names[0];
     const value = this.#values[name];
     if (value === undefined || typeof value === 'string') return value;
-    throw new RequestMalformedError(`${name} is given more than once`);
+    throw new RequestMalformedError(`${name} was sent more than once: send it once`);
   }
 
   integer(...names: [string, ...string[]]): number | undefined {

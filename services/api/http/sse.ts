@@ -1,7 +1,7 @@
 /**
- * Server-sent events (WHATWG HTML section 9.2) over Fastify. Each event has the number of the task's event as its id.
- * A comment keeps idle connections open; a reader that is slow holds the producer back, since a chunk is asked for
- * only when there is room.
+ * Server-sent events (WHATWG HTML section 9.2) over Fastify. The id of each event is the number of the task's event.
+ * Comments keep idle connections open. A slow reader slows the producer down: the next event is pulled only when there
+ * is room for it.
  */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
@@ -10,51 +10,51 @@ const keepAliveMs = 15_000;
 
 interface SseEvent {
   id: number | undefined;
-  /** The type; readers take none for "message". */
+  /** The type; readers default to "message". */
   event?: 'error';
   data: unknown;
 }
 
 /** How a binding writes a stream. */
-export interface StreamForm {
+export interface StreamFormat {
   id(): number | undefined;
   event(payload: unknown): unknown;
   error(error: unknown): unknown;
-  /** Runs when the stream has begun well, before anything is sent. */
-  begin(): void;
-  /** Also what is refused before the first event is told as an event. */
-  always?: boolean;
+  /** Runs once the first event is ready, before anything is sent. */
+  onStart(): void;
+  /** Sends an error before the first event as an event too, instead of throwing it. */
+  errorsAsEvents?: boolean;
 }
 
 /**
- * Streams what a generator yields. It throws what is refused before the first event, which is an ordinary error and
- * not a stream; a later error is the last event.
+ * Streams what a generator yields. An error before the first event is thrown, so that it becomes an ordinary response; a
+ * later error becomes the last event.
  */
 export async function sendStream(
   reply: FastifyReply,
   payloads: AsyncGenerator<unknown, void, undefined>,
-  form: StreamForm,
+  format: StreamFormat,
 ): Promise<FastifyReply> {
   const first = payloads.next();
-  if (form.always === true) first.catch(() => undefined);
+  if (format.errorsAsEvents === true) first.catch(() => undefined);
   else await first;
-  form.begin();
+  format.onStart();
   return sendSse(reply, events());
 
   async function* events(): AsyncGenerator<SseEvent, void, undefined> {
     try {
       for (let next = await first; next.done !== true; next = await payloads.next()) {
-        yield { id: form.id(), data: form.event(next.value) };
+        yield { id: format.id(), data: format.event(next.value) };
       }
     } catch (error) {
-      yield { id: undefined, event: 'error', data: form.error(error) };
+      yield { id: undefined, event: 'error', data: format.error(error) };
     } finally {
       await payloads.return();
     }
   }
 }
 
-/** Sends events until they end or the caller goes; the generator is always closed. */
+/** Sends events until they end or the client disconnects. The generator is always closed. */
 function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
   return reply
     .header('content-type', 'text/event-stream')
@@ -63,31 +63,31 @@ function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, und
     .send(new EventStream(events));
 }
 
-/** A stream of its own class holds less for each open stream than a generator over a generator. */
+/** A class of its own uses less memory per open stream than a generator over a generator. */
 class EventStream extends Readable {
   readonly #events: AsyncGenerator<SseEvent, void, undefined>;
   readonly #keepAlive: NodeJS.Timeout;
-  #asked = false;
+  #pulling = false;
 
   constructor(events: AsyncGenerator<SseEvent, void, undefined>) {
     super({ highWaterMark: 16 * 1024 });
     this.#events = events;
     this.#keepAlive = setInterval(() => {
-      // A reader who has not taken what came before is not idle.
+      // A reader that has not read the previous events is not idle.
       if (this.readableLength === 0) this.push(': keep-alive\n\n');
     }, keepAliveMs);
   }
 
   override _read(): void {
-    if (this.#asked) return;
-    this.#asked = true;
+    if (this.#pulling) return;
+    this.#pulling = true;
     void this.#next();
   }
 
   async #next(): Promise<void> {
     try {
       const { done, value } = await this.#events.next();
-      this.#asked = false;
+      this.#pulling = false;
       if (this.destroyed) return;
       this.#keepAlive.refresh();
       this.push(done === true ? null : formatEvent(value));
@@ -102,7 +102,7 @@ class EventStream extends Readable {
     done(error);
   }
 
-  /** Nobody waits for it: the generator may be waiting for an event, and ends when the caller's signal aborts. */
+  /** Not awaited: the generator may be waiting for an event, and ends when the call's signal aborts. */
   async #close(): Promise<void> {
     await this.#events.return().catch(() => undefined);
   }

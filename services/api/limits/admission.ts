@@ -1,7 +1,7 @@
 /**
- * The door of the front door, the same for every binding: who calls, and whether that is not too often. Over HTTP it
- * stands before every route but those that are public by their path: the agent card and what belongs to it under
- * /.well-known/, and /health/. A route that is added later is behind the door by itself.
+ * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it runs before
+ * every route except those whose path is public: /.well-known/ (the agent card and its keys) and /health/. A route that
+ * is added later is protected by default.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -11,49 +11,50 @@ import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 
 /**
- * @param addressOf where the call comes from: callers without a name are told apart by it
+ * @param getAddress the address of the client; callers without a name are distinguished by it
  * @throws {UnauthenticatedError | RetryLaterError}
  */
-export type Admit = (headers: RequestHeaders, addressOf: () => string) => Promise<AuthenticatedCaller>;
+export type Admit = (headers: RequestHeaders, getAddress: () => string) => Promise<AuthenticatedCaller>;
 
-/** @param buckets undefined: there is no limit */
+/** @param buckets undefined: no rate limit */
 export function createAdmission(
   authenticate: Authenticate,
   buckets: TokenBuckets | undefined,
   log: Logger,
 ): Admit {
-  return async (headers, addressOf) => {
+  return async (headers, getAddress) => {
     let caller: AuthenticatedCaller;
     try {
       caller = await authenticate(headers);
     } catch (error) {
-      if (error instanceof UnauthenticatedError)
-        log.info({ address: addressOf(), reason: error.message }, 'a caller was refused');
-      if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be checked');
+      if (error instanceof UnauthenticatedError) {
+        log.info({ address: getAddress(), reason: error.message }, 'caller rejected');
+      }
+      if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be verified');
       throw error;
     }
-    const wait = buckets?.take(caller.isAuthenticated ? caller.userName : `address ${addressOf()}`) ?? 0;
+    const wait = buckets?.take(caller.isAuthenticated ? caller.userName : `address ${getAddress()}`) ?? 0;
     if (wait > 0) throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
     return caller;
   };
 }
 
 const admitted = Symbol('admitted caller');
-type Admitted = FastifyRequest & { [admitted]?: AuthenticatedCaller };
+type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller };
 
-/** For the routes that are added from here on. */
+/** Protects the routes that are registered after this call. */
 export function registerAdmission(app: FastifyInstance, admit: Admit): void {
-  const door = async (request: Admitted): Promise<void> => {
+  const admitRequest = async (request: AdmittedRequest): Promise<void> => {
     request[admitted] = await admit(request.headers, () => request.ip);
   };
   app.addHook('onRoute', (route) => {
-    if (!isPublic(route.url)) route.onRequest = [door, ...[route.onRequest ?? []].flat()];
+    if (!isPublic(route.url)) route.onRequest = [admitRequest, ...[route.onRequest ?? []].flat()];
   });
 }
 
-/** Who was admitted with a request that came through the door. */
-export function admittedCaller(request: FastifyRequest): AuthenticatedCaller {
-  const caller = (request as Admitted)[admitted];
+/** @throws {Error} if the route of the request is public */
+export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller {
+  const caller = (request as AdmittedRequest)[admitted];
   if (caller === undefined) throw new Error(`${request.url} was not admitted`);
   return caller;
 }

@@ -1,7 +1,7 @@
 /**
- * How many streams (and long polls) are open at once, for each caller and in this process. Whoever has more than they
- * may is refused; nobody's open stream is closed for another. Callers without a name share the limit of the process
- * alone, since they cannot be told apart.
+ * Limits the streams and long polls that are open at once, per caller and in this process. A caller at its limit is
+ * refused; an open stream is never closed in favour of another. Callers without a name cannot be distinguished, so only
+ * the limit of the process applies to them.
  */
 import type { User } from '@a2a-js/sdk/server';
 import { TooManyRequestsError } from '../handler/errors.ts';
@@ -18,22 +18,22 @@ export class OpenStreams {
   }
 
   /**
-   * Counts a stream as open until the function that is returned is called; a second call of that does nothing.
+   * Counts a stream as open until the returned function is called. Calling it again does nothing.
    *
-   * @throws {TooManyRequestsError}
+   * @throws {TooManyRequestsError} at either limit
    */
   open(user: User | undefined): () => void {
     const name = user?.isAuthenticated === true ? user.userName : undefined;
     const mine = name === undefined ? 0 : (this.#open.get(name) ?? 0);
     if (mine >= this.#max.perCaller) {
       throw new TooManyRequestsError(
-        `You have ${mine} streams open, the most that a caller may have: close one first`,
+        `You have ${mine} open streams, the most allowed per caller: close one first`,
         retryAfterSeconds,
       );
     }
     if (this.#all >= this.#max.all) {
       throw new TooManyRequestsError(
-        'Too many streams are open for now: poll, or try again',
+        'Too many streams are open: poll, or try again later',
         retryAfterSeconds,
       );
     }

@@ -1,24 +1,24 @@
 /**
- * A rate for each of many keys, by token buckets: a bucket holds what may be used at once, and fills at the rate. They
- * live in this process alone; with several processes behind one address the rate of all together is the sum.
+ * Rate limits by token bucket, one bucket per key: a bucket holds one minute's tokens and refills at the rate. Buckets
+ * live in this process only; with several processes behind one address the effective rate is the sum.
  */
 
-/** Buckets at most; beyond that the one that was used longest ago is forgotten, and begins full again. */
+/** Maximum number of buckets. Beyond it the least recently used is dropped, and its key starts with a full bucket. */
 const maxBuckets = 100_000;
 
 export class TokenBuckets {
   readonly #perMinute: number;
   readonly #now: () => number;
-  /** In the order of their last use. */
+  /** Ordered by last use. */
   readonly #buckets = new Map<string, { tokens: number; at: number }>();
 
-  /** @param now milliseconds of a clock that does not jump */
+  /** @param now a monotonic clock in milliseconds */
   constructor(perMinute: number, now: () => number = () => performance.now()) {
     this.#perMinute = perMinute;
     this.#now = now;
   }
 
-  /** Takes one token. Returns the seconds until there is one, 0 where it was there. */
+  /** Takes one token if there is one. Returns 0, or the seconds until a token is available. */
   take(key: string): number {
     const now = this.#now();
     const bucket = this.#buckets.get(key) ?? { tokens: this.#perMinute, at: now };

@@ -1,10 +1,10 @@
-/** Who may call: the ways to authenticate, what is refused and how, and that nothing of a credential is told. */
+/** Authentication: the accepted credentials, how others are refused, and that no message reveals a credential. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -26,10 +26,16 @@ const base = {
   ENCRYPTION_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
 };
 const audience = 'https://agent.example';
-const authOf = (env: Record<string, string>): AuthConfig => readApiConfig({ ...base, ...env }).auth;
-const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-function problemsOf(env: Record<string, string>): string {
+function readAuthConfig(env: Record<string, string>): AuthConfig {
+  return readApiConfig({ ...base, ...env }).auth;
+}
+
+function toBearer(token: string): { authorization: string } {
+  return { authorization: `Bearer ${token}` };
+}
+
+function getProblems(env: Record<string, string>): string {
   try {
     readApiConfig({ ...base, ...env });
   } catch (error) {
@@ -39,243 +45,287 @@ function problemsOf(env: Record<string, string>): string {
   return '';
 }
 
-async function refusal(promise: Promise<unknown>): Promise<UnauthenticatedError> {
+async function catchRefusal(promise: Promise<unknown>): Promise<UnauthenticatedError> {
   const error = await promise.then(
-    () => assert.fail('it was let in'),
+    () => assert.fail('the caller was accepted'),
     (error: unknown) => error,
   );
   assert.ok(error instanceof UnauthenticatedError, String(error));
   return error;
 }
 
-test('without authentication everybody is the same caller without a name', async () => {
-  const caller = await createAuthenticate(authOf({}))({ 'x-api-key': 'whatever' });
-  assert.deepEqual(caller, { isAuthenticated: false, userName: '' });
-});
-
-test('an API key is known by its hash; several keys of one owner are one caller', async (t) => {
-  const file = await keysFile(
-    t,
-    `# rotated in May\nalice:${sha256('old')}:old\nalice:${sha256('new')}:new\n\nbob:${sha256('bobs')}\n`,
-  );
-  const authenticate = createAuthenticate(authOf({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
-  const alice = { isAuthenticated: true, userName: 'key:alice' };
-  assert.deepEqual(await authenticate({ 'x-api-key': 'old' }), alice);
-  assert.deepEqual(await authenticate({ 'x-api-key': ['new'] }), alice);
-  assert.equal((await authenticate({ 'x-api-key': 'bobs' })).userName, 'key:bob');
-  for (const headers of [
-    { 'x-api-key': 'guess' },
-    { 'x-api-key': '' },
-    { 'x-api-key': ['old', 'new'] },
-    {},
-  ]) {
-    const error = await refusal(authenticate(headers));
-    assert.deepEqual(error.challenges, ['ApiKey realm="a2a", header="x-api-key"']);
-    assert.doesNotMatch(error.message, /guess/);
-  }
-});
-
-test('a token is verified with the keys of its issuer, which are fetched once', async (t) => {
-  const [es, rs, ed] = await Promise.all([startIssuer(t), startIssuer(t, 'RS256'), startIssuer(t, 'EdDSA')]);
-  const issuers = [
-    { issuer: es.url, audience },
-    { issuer: rs.url, audience: [audience, 'other'] },
-    { issuer: ed.url, audience, jwksUrl: `${ed.url}/keys` },
-  ];
-  const authenticate = createAuthenticate(
-    authOf({ AUTH_MODES: 'jwt', JWT_ISSUERS: JSON.stringify(issuers) }),
-  );
-  for (const issuer of [es, rs, ed]) {
-    const tokens = await Promise.all([1, 2, 3].map(() => issuer.token({})));
-    for (const caller of await Promise.all(tokens.map((token) => authenticate(bearer(token))))) {
-      assert.deepEqual(caller, { isAuthenticated: true, userName: `${issuer.url}|alice` });
-    }
-    assert.equal(issuer.fetched.get('/keys'), 1);
-  }
-  assert.equal(ed.fetched.get('/.well-known/openid-configuration'), undefined);
-});
-
-test('a token that is wrong in any way is refused, without a word of it', async (t) => {
-  const [issuer, stranger] = await Promise.all([startIssuer(t), startIssuer(t)]);
-  const authenticate = createAuthenticate(
-    authOf({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
-  );
-  const good = await issuer.token({});
-  const [head = '', body = '', signature = ''] = good.split('.');
-  const forged = Buffer.from(JSON.stringify({ iss: issuer.url, aud: audience, sub: 'root', exp: 4e9 }));
-  const hmac = new SignJWT({ iss: issuer.url, aud: audience, sub: 'alice' })
-    .setProtectedHeader({ alg: 'HS256', kid: 'k1' })
-    .setExpirationTime('5m')
-    .sign(new TextEncoder().encode('x'.repeat(32)));
-  const wrong: [string, string, RegExp][] = [
-    ['expired', await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 31 }), /expired/],
-    ['other audience', await issuer.token({ aud: 'https://other.example' }), /aud/],
-    ['no subject', await issuer.token({ sub: undefined }), /sub/],
-    ['subject with a control character', await issuer.token({ sub: 'a\u0000b' }), /sub/],
-    ['unknown issuer', await stranger.token({}), /not trusted/],
-    ['keys of a stranger', await stranger.token({ iss: issuer.url }), /signature/],
-    ['unknown key', await issuer.token({}, { kid: 'k2' }), /signature/],
-    ['not signed', new UnsecuredJWT({ iss: issuer.url, sub: 'alice', aud: audience }).encode(), /./],
-    ['symmetric', await hmac, /signed in a way/],
-    ['changed', `${head}.${forged.toString('base64url')}.${signature}`, /signature/],
-    ['cut off', `${head}.${body}`, /./],
-    ['not a token', 'secret-of-somebody', /not a JWT/],
-  ];
-  for (const [what, token, message] of wrong) {
-    const error = await refusal(authenticate(bearer(token)));
-    assert.match(error.message, message, what);
-    assert.ok(!error.message.includes(token) && !error.message.includes('secret'), what);
-    assert.deepEqual(error.challenges, ['Bearer realm="a2a"'], what);
-  }
-  const skewed = await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 10 });
-  assert.equal((await authenticate(bearer(skewed))).isAuthenticated, true, 'a clock may be a little off');
-  assert.equal((await authenticate({ authorization: `bearer ${good}` })).isAuthenticated, true);
-  await refusal(authenticate({ authorization: `Basic ${good}` }));
-  // Made-up keys led to one more look in the cooldown, not to one each.
-  assert.ok((issuer.fetched.get('/keys') ?? 0) <= 2, `${issuer.fetched.get('/keys')} fetches`);
-});
-
-test('an issuer that is away is not the caller’s fault, and is asked again', async (t) => {
-  const issuer = await startIssuer(t);
-  const authenticate = createAuthenticate({
-    apiKeys: undefined,
-    jwt: [{ issuer: issuer.url, audience: [audience], jwksUrl: `${issuer.url}/nothing-here` }],
-    cloudRunIam: undefined,
+describe('API keys and no authentication', () => {
+  test('gives all callers the same empty name when authentication is off', async () => {
+    const caller = await createAuthenticate(readAuthConfig({}))({ 'x-api-key': 'whatever' });
+    assert.deepEqual(caller, { isAuthenticated: false, userName: '' });
   });
-  await assert.rejects(authenticate(bearer(await issuer.token({}))), UnavailableError);
-  const closed = { issuer: 'http://127.0.0.1:9', audience: [audience], jwksUrl: undefined };
-  const other = createAuthenticate({ apiKeys: undefined, jwt: [closed], cloudRunIam: undefined });
-  const token = await issuer.token({ iss: closed.issuer });
-  await assert.rejects(other(bearer(token)), UnavailableError);
-  await assert.rejects(other(bearer(token)), UnavailableError);
+
+  const keys = `# rotated in May\nalice:${sha256('old')}:old\nalice:${sha256('new')}:new\n\nbob:${sha256('bobs')}\n`;
+
+  test('identifies the owner of an API key by its hash, whichever of several keys is sent', async (t) => {
+    const file = await writeKeysFile(t, keys);
+    const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
+    const alice = { isAuthenticated: true, userName: 'key:alice' };
+    assert.deepEqual(await authenticate({ 'x-api-key': 'old' }), alice);
+    assert.deepEqual(await authenticate({ 'x-api-key': ['new'] }), alice);
+    assert.equal((await authenticate({ 'x-api-key': 'bobs' })).userName, 'key:bob');
+  });
+
+  test('refuses unknown, empty, repeated and missing API keys without quoting them', async (t) => {
+    const file = await writeKeysFile(t, keys);
+    const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
+    for (const headers of [
+      { 'x-api-key': 'guess' },
+      { 'x-api-key': '' },
+      { 'x-api-key': ['old', 'new'] },
+      {},
+    ]) {
+      const error = await catchRefusal(authenticate(headers));
+      assert.deepEqual(error.challenges, ['ApiKey realm="a2a", header="x-api-key"']);
+      assert.doesNotMatch(error.message, /guess/);
+    }
+  });
 });
 
-test('behind Cloud Run’s check the claims are believed, but for issuer, audience and expiry', async () => {
+describe('bearer tokens', () => {
+  test('verifies tokens with the keys of their issuer, which are fetched once', async (t) => {
+    const [es, rs, ed] = await Promise.all([
+      startIssuer(t),
+      startIssuer(t, 'RS256'),
+      startIssuer(t, 'EdDSA'),
+    ]);
+    const issuers = [
+      { issuer: es.url, audience },
+      { issuer: rs.url, audience: [audience, 'other'] },
+      { issuer: ed.url, audience, jwksUrl: `${ed.url}/keys` },
+    ];
+    const authenticate = createAuthenticate(
+      readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUERS: JSON.stringify(issuers) }),
+    );
+    for (const issuer of [es, rs, ed]) {
+      const tokens = await Promise.all([1, 2, 3].map(() => issuer.token({})));
+      for (const caller of await Promise.all(tokens.map((token) => authenticate(toBearer(token))))) {
+        assert.deepEqual(caller, { isAuthenticated: true, userName: `${issuer.url}|alice` });
+      }
+      assert.equal(issuer.fetched.get('/keys'), 1);
+    }
+    assert.equal(ed.fetched.get('/.well-known/openid-configuration'), undefined);
+  });
+
+  test('refuses every invalid token without quoting it', async (t) => {
+    const [issuer, stranger] = await Promise.all([startIssuer(t), startIssuer(t)]);
+    const authenticate = createAuthenticate(
+      readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
+    );
+    const good = await issuer.token({});
+    const [head = '', body = '', signature = ''] = good.split('.');
+    const forged = Buffer.from(JSON.stringify({ iss: issuer.url, aud: audience, sub: 'root', exp: 4e9 }));
+    const hmac = new SignJWT({ iss: issuer.url, aud: audience, sub: 'alice' })
+      .setProtectedHeader({ alg: 'HS256', kid: 'k1' })
+      .setExpirationTime('5m')
+      .sign(new TextEncoder().encode('x'.repeat(32)));
+    const invalid: [string, string, RegExp][] = [
+      ['expired', await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 31 }), /expired/],
+      ['other audience', await issuer.token({ aud: 'https://other.example' }), /aud/],
+      ['no subject', await issuer.token({ sub: undefined }), /sub/],
+      ['subject with a control character', await issuer.token({ sub: 'a\u0000b' }), /sub/],
+      ['unknown issuer', await stranger.token({}), /not trusted/],
+      ['keys of a stranger', await stranger.token({ iss: issuer.url }), /signature/],
+      ['unknown key', await issuer.token({}, { kid: 'k2' }), /signature/],
+      ['not signed', new UnsecuredJWT({ iss: issuer.url, sub: 'alice', aud: audience }).encode(), /./],
+      ['symmetric', await hmac, /signing algorithm/],
+      ['changed', `${head}.${forged.toString('base64url')}.${signature}`, /signature/],
+      ['cut off', `${head}.${body}`, /./],
+      ['not a token', 'secret-of-somebody', /not a JWT/],
+    ];
+    for (const [what, token, message] of invalid) {
+      const error = await catchRefusal(authenticate(toBearer(token)));
+      assert.match(error.message, message, what);
+      assert.ok(!error.message.includes(token) && !error.message.includes('secret'), what);
+      assert.deepEqual(error.challenges, ['Bearer realm="a2a"'], what);
+    }
+    await catchRefusal(authenticate({ authorization: `Basic ${good}` }));
+    // During the cooldown the unknown keys have led to one refetch, not to one each.
+    assert.ok((issuer.fetched.get('/keys') ?? 0) <= 2, `${issuer.fetched.get('/keys')} fetches`);
+  });
+
+  test('accepts a token that expired within the tolerated clock skew', async (t) => {
+    const issuer = await startIssuer(t);
+    const authenticate = createAuthenticate(
+      readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
+    );
+    const skewed = await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 10 });
+    assert.equal((await authenticate(toBearer(skewed))).isAuthenticated, true);
+  });
+
+  test('accepts the scheme of a bearer token in lower case', async (t) => {
+    const issuer = await startIssuer(t);
+    const authenticate = createAuthenticate(
+      readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
+    );
+    const token = await issuer.token({});
+    assert.equal((await authenticate({ authorization: `bearer ${token}` })).isAuthenticated, true);
+  });
+
+  test('fails with a retryable error, on every call, when the issuer is unavailable', async (t) => {
+    const issuer = await startIssuer(t);
+    const authenticate = createAuthenticate({
+      apiKeys: undefined,
+      jwt: [{ issuer: issuer.url, audience: [audience], jwksUrl: `${issuer.url}/nothing-here` }],
+      cloudRunIam: undefined,
+    });
+    await assert.rejects(authenticate(toBearer(await issuer.token({}))), UnavailableError);
+    const closed = { issuer: 'http://127.0.0.1:9', audience: [audience], jwksUrl: undefined };
+    const other = createAuthenticate({ apiKeys: undefined, jwt: [closed], cloudRunIam: undefined });
+    const token = await issuer.token({ iss: closed.issuer });
+    await assert.rejects(other(toBearer(token)), UnavailableError);
+    await assert.rejects(other(toBearer(token)), UnavailableError);
+  });
+});
+
+describe('Cloud Run IAM', () => {
   const authenticate = createAuthenticate(
-    authOf({ AUTH_MODES: 'cloud-run-iam', CLOUD_RUN_AUDIENCE: `${audience},https://second.example` }),
+    readAuthConfig({ AUTH_MODES: 'cloud-run-iam', CLOUD_RUN_AUDIENCE: `${audience},https://second.example` }),
   );
   const exp = Math.floor(Date.now() / 1000) + 60;
-  const stripped = (claims: object): string => {
+  const stripSignature = (claims: object): string => {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     return `${part({ alg: 'RS256', typ: 'JWT' })}.${part(claims)}.SIGNATURE_REMOVED_BY_GOOGLE`;
   };
-  const right = { iss: 'https://accounts.google.com', aud: audience, sub: '1234', exp };
-  const caller = { isAuthenticated: true, userName: 'https://accounts.google.com|1234' };
-  assert.deepEqual(await authenticate(bearer(stripped(right))), caller);
-  assert.deepEqual(
-    await authenticate({
-      ...bearer('of-somebody-else'),
-      'x-serverless-authorization': `Bearer ${stripped({ ...right, aud: 'https://second.example' })}`,
-    }),
-    caller,
-    'the header that Cloud Run checks, where both are there',
-  );
-  const without = ({ exp: _exp, ...claims }: typeof right) => claims;
-  for (const claims of [
-    { ...right, iss: 'https://evil.example' },
-    { ...right, aud: 'https://evil.example' },
-    { ...right, exp: exp - 60 - 31 },
-    without(right),
-    { ...right, sub: '' },
-  ]) {
-    await refusal(authenticate(bearer(stripped(claims))));
-  }
-  await refusal(authenticate({}));
+  const valid = { iss: 'https://accounts.google.com', aud: audience, sub: '1234', exp };
+
+  test('trusts the claims of a token without a signature', async () => {
+    const caller = { isAuthenticated: true, userName: 'https://accounts.google.com|1234' };
+    assert.deepEqual(await authenticate(toBearer(stripSignature(valid))), caller);
+    assert.deepEqual(
+      await authenticate({
+        ...toBearer('of-another-caller'),
+        'x-serverless-authorization': `Bearer ${stripSignature({ ...valid, aud: 'https://second.example' })}`,
+      }),
+      caller,
+      'of two headers, the one that Cloud Run verifies',
+    );
+  });
+
+  test('still checks issuer, audience, expiry and subject', async () => {
+    const without = ({ exp: _exp, ...claims }: typeof valid) => claims;
+    for (const claims of [
+      { ...valid, iss: 'https://evil.example' },
+      { ...valid, aud: 'https://evil.example' },
+      { ...valid, exp: exp - 60 - 31 },
+      without(valid),
+      { ...valid, sub: '' },
+    ]) {
+      await catchRefusal(authenticate(toBearer(stripSignature(claims))));
+    }
+    await catchRefusal(authenticate({}));
+  });
 });
 
-test('a wrong key beside a right token is refused: nothing falls back', async (t) => {
-  const issuer = await startIssuer(t);
-  const authenticate = createAuthenticate(
-    authOf({
-      AUTH_MODES: 'api-key, jwt',
-      API_KEYS: `alice:${sha256('alices')}`,
-      JWT_ISSUER: issuer.url,
-      JWT_AUDIENCE: audience,
-    }),
-  );
-  const token = await issuer.token({});
-  assert.equal((await authenticate(bearer(token))).userName, `${issuer.url}|alice`);
-  assert.equal((await authenticate({ 'x-api-key': 'alices' })).userName, 'key:alice');
-  await refusal(authenticate({ ...bearer(token), 'x-api-key': 'wrong' }));
-  const error = await refusal(authenticate({}));
-  assert.equal(error.challenges.length, 2);
-  assert.match(error.message, /x-api-key or a token/);
+describe('several modes', () => {
+  test('refuses a wrong API key even if a valid token is sent too', async (t) => {
+    const issuer = await startIssuer(t);
+    const authenticate = createAuthenticate(
+      readAuthConfig({
+        AUTH_MODES: 'api-key, jwt',
+        API_KEYS: `alice:${sha256('alices')}`,
+        JWT_ISSUER: issuer.url,
+        JWT_AUDIENCE: audience,
+      }),
+    );
+    const token = await issuer.token({});
+    assert.equal((await authenticate(toBearer(token))).userName, `${issuer.url}|alice`);
+    assert.equal((await authenticate({ 'x-api-key': 'alices' })).userName, 'key:alice');
+    await catchRefusal(authenticate({ ...toBearer(token), 'x-api-key': 'wrong' }));
+    const error = await catchRefusal(authenticate({}));
+    assert.equal(error.challenges.length, 2);
+    assert.match(error.message, /x-api-key or a token/);
+  });
+
+  test('refuses a configuration that would weaken authentication by mistake', () => {
+    const issuer = { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'a' };
+    for (const [env, problem] of [
+      [{ AUTH_MODES: 'nobody' }, /unknown: nobody/],
+      [{ AUTH_MODES: 'none,jwt', ...issuer }, /must stand alone/],
+      [{ AUTH_MODES: 'jwt,cloud-run-iam', ...issuer, CLOUD_RUN_AUDIENCE: 'a' }, /same header/],
+      [{ AUTH_MODES: 'api-key' }, /neither API_KEYS nor the file/],
+      [{ AUTH_MODES: 'api-key', API_KEYS: 'alice:in-the-clear' }, /entry 1 .* SHA-256/],
+      [{ AUTH_MODES: 'api-key', API_KEYS_FILE: '/does/not/exist' }, /API_KEYS_FILE names a file/],
+      [{ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('x')},b:${sha256('x')}` }, /twice/],
+      [{ AUTH_MODES: 'jwt', JWT_ISSUER: 'https://issuer.example' }, /JWT_AUDIENCE is not set/],
+      [{ AUTH_MODES: 'jwt', JWT_AUDIENCE: 'a' }, /JWT_ISSUER is not set/],
+      [{ AUTH_MODES: 'jwt', JWT_ISSUER: 'http://issuer.example', JWT_AUDIENCE: 'a' }, /must be https/],
+      [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[{"issuer":"https://a.example"}]' }, /JSON array such as/],
+      [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[]', ...issuer }, /beside JWT_ISSUERS/],
+      [{ AUTH_MODES: 'cloud-run-iam' }, /CLOUD_RUN_AUDIENCE is not set/],
+    ] as const) {
+      assert.match(getProblems(env), problem);
+    }
+    assert.doesNotMatch(
+      getProblems({ AUTH_MODES: 'api-key', API_KEYS: 'alice:in-the-clear' }),
+      /in-the-clear/,
+    );
+  });
+
+  test('lists the accepted security schemes in the card', () => {
+    const env = {
+      AUTH_MODES: 'api-key,jwt',
+      API_KEYS: `a:${sha256('x')}`,
+      JWT_ISSUERS: JSON.stringify([
+        { issuer: 'https://one.example/', audience },
+        { issuer: 'https://two.example', audience, jwksUrl: 'https://two.example/k' },
+      ]),
+    };
+    const { securitySchemes, securityRequirements } = toSecurity(readAuthConfig(env));
+    assert.deepEqual(Object.keys(securitySchemes), ['apiKey', 'oidc', 'oidc2']);
+    assert.match(JSON.stringify(securitySchemes['oidc']), /one\.example\/\.well-known\/openid-configuration/);
+    assert.match(JSON.stringify(securitySchemes['oidc2']), /Bearer/);
+    assert.deepEqual(securityRequirements[2], { schemes: { oidc2: { list: [] } } });
+    assert.deepEqual(toSecurity(readAuthConfig({})), { securitySchemes: {}, securityRequirements: [] });
+  });
 });
 
-test('a configuration that would open the door by mistake is refused with the reason', () => {
-  const issuer = { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'a' };
-  for (const [env, problem] of [
-    [{ AUTH_MODES: 'nobody' }, /unknown: nobody/],
-    [{ AUTH_MODES: 'none,jwt', ...issuer }, /must stand alone/],
-    [{ AUTH_MODES: 'jwt,cloud-run-iam', ...issuer, CLOUD_RUN_AUDIENCE: 'a' }, /same header/],
-    [{ AUTH_MODES: 'api-key' }, /neither API_KEYS nor the file/],
-    [{ AUTH_MODES: 'api-key', API_KEYS: 'alice:in-the-clear' }, /entry 1 .* SHA-256/],
-    [{ AUTH_MODES: 'api-key', API_KEYS_FILE: '/does/not/exist' }, /API_KEYS_FILE names a file/],
-    [{ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('x')},b:${sha256('x')}` }, /twice/],
-    [{ AUTH_MODES: 'jwt', JWT_ISSUER: 'https://issuer.example' }, /JWT_AUDIENCE is not set/],
-    [{ AUTH_MODES: 'jwt', JWT_AUDIENCE: 'a' }, /JWT_ISSUER is not set/],
-    [{ AUTH_MODES: 'jwt', JWT_ISSUER: 'http://issuer.example', JWT_AUDIENCE: 'a' }, /must be https/],
-    [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[{"issuer":"https://a.example"}]' }, /JSON array such as/],
-    [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[]', ...issuer }, /beside JWT_ISSUERS/],
-    [{ AUTH_MODES: 'cloud-run-iam' }, /CLOUD_RUN_AUDIENCE is not set/],
-  ] as const) {
-    assert.match(problemsOf(env), problem);
-  }
-  assert.doesNotMatch(problemsOf({ AUTH_MODES: 'api-key', API_KEYS: 'alice:in-the-clear' }), /in-the-clear/);
+describe('rate limits', () => {
+  test('limits each caller separately', async () => {
+    let now = 0;
+    const buckets = new TokenBuckets(60, () => now);
+    const admit = createAdmission(
+      createAuthenticate(
+        readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('a')},b:${sha256('b')}` }),
+      ),
+      buckets,
+      createLogger('test', 'silent'),
+    );
+    const call = (key: string) => admit({ 'x-api-key': key }, () => '192.0.2.1');
+    for (let i = 0; i < 60; i += 1) await call('a');
+    await assert.rejects(
+      call('a'),
+      (error) => error instanceof TooManyRequestsError && error.retryAfterSeconds === 1,
+    );
+    await call('b');
+    now += 999;
+    await assert.rejects(call('a'), TooManyRequestsError);
+    now += 2;
+    await call('a');
+    await assert.rejects(call('a'), TooManyRequestsError);
+  });
+
+  test('limits callers without a name by address', async () => {
+    const admit = createAdmission(
+      createAuthenticate(readAuthConfig({})),
+      new TokenBuckets(1),
+      createLogger('test', 'silent'),
+    );
+    await admit({}, () => '192.0.2.1');
+    await admit({}, () => '192.0.2.2');
+    await assert.rejects(
+      admit({}, () => '192.0.2.1'),
+      (error) => error instanceof TooManyRequestsError && error.retryAfterSeconds > 50,
+    );
+  });
 });
 
-test('the card names the schemes that are taken', () => {
-  const env = {
-    AUTH_MODES: 'api-key,jwt',
-    API_KEYS: `a:${sha256('x')}`,
-    JWT_ISSUERS: JSON.stringify([
-      { issuer: 'https://one.example/', audience },
-      { issuer: 'https://two.example', audience, jwksUrl: 'https://two.example/k' },
-    ]),
-  };
-  const { securitySchemes, securityRequirements } = toSecurity(authOf(env));
-  assert.deepEqual(Object.keys(securitySchemes), ['apiKey', 'oidc', 'oidc2']);
-  assert.match(JSON.stringify(securitySchemes['oidc']), /one\.example\/\.well-known\/openid-configuration/);
-  assert.match(JSON.stringify(securitySchemes['oidc2']), /Bearer/);
-  assert.deepEqual(securityRequirements[2], { schemes: { oidc2: { list: [] } } });
-  assert.deepEqual(toSecurity(authOf({})), { securitySchemes: {}, securityRequirements: [] });
-});
-
-test('each caller has a rate of its own, and callers without a name one for each address', async () => {
-  let now = 0;
-  const buckets = new TokenBuckets(60, () => now);
-  const admit = createAdmission(
-    createAuthenticate(authOf({ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('a')},b:${sha256('b')}` })),
-    buckets,
-    createLogger('test', 'silent'),
-  );
-  const call = (key: string) => admit({ 'x-api-key': key }, () => '192.0.2.1');
-  for (let i = 0; i < 60; i += 1) await call('a');
-  await assert.rejects(
-    call('a'),
-    (error) => error instanceof TooManyRequestsError && error.retryAfterSeconds === 1,
-  );
-  await call('b');
-  now += 999;
-  await assert.rejects(call('a'), TooManyRequestsError);
-  now += 2;
-  await call('a');
-  await assert.rejects(call('a'), TooManyRequestsError);
-
-  const anybody = createAdmission(
-    createAuthenticate(authOf({})),
-    new TokenBuckets(1),
-    createLogger('test', 'silent'),
-  );
-  await anybody({}, () => '192.0.2.1');
-  await anybody({}, () => '192.0.2.2');
-  await assert.rejects(
-    anybody({}, () => '192.0.2.1'),
-    (error) => error instanceof TooManyRequestsError && error.retryAfterSeconds > 50,
-  );
-});
-
-async function keysFile(t: TestContext, content: string): Promise<string> {
+async function writeKeysFile(t: TestContext, content: string): Promise<string> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'longhaul-keys-'));
   t.after(() => rm(folder, { recursive: true }));
   const file = path.join(folder, 'keys');

@@ -1,27 +1,28 @@
-/** Polling that costs little: when a task counts as unchanged, and what a request that waits is answered, and when. */
+/** Conditional reads and long polls: when a task counts as unchanged, and when a waiting request is answered. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { openDatabase } from '#shared/db/client/pool.ts';
-import { cancelTask } from '#shared/db/tasks/cancel.ts';
-import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
-import { createFollower } from '#shared/db/events/follower.ts';
-import { readTaskSnapshot, createVersionReader } from '#shared/db/tasks/read.ts';
+import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
+import { createFollower, type Follower } from '#shared/db/events/follower.ts';
+import { createVersionReader, readTask, type ReadTaskVersion } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import {
   checkCondition,
   toEntityTag,
   matchesEntityTag,
-  waitPreference,
+  parseWaitPreference,
   type Condition,
 } from '#services/api/http/conditional.ts';
 import { TooManyRequestsError } from '#services/api/handler/errors.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
+import { newTask } from '../../support/database/new-task.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
+import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
-test('entity tags are compared as HTTP says', () => {
+test('compares entity tags as HTTP defines', () => {
   for (const [header, matches] of [
     ['"a-1.1"', true],
     ['W/"a-1.1"', true],
@@ -35,7 +36,7 @@ test('entity tags are compared as HTTP says', () => {
   }
 });
 
-test('a preference to wait is read among others, and is bounded', () => {
+test('reads the wait preference among others and bounds it', () => {
   for (const [header, seconds] of [
     ['wait=30', 30],
     ['respond-async, wait=10', 10],
@@ -48,68 +49,52 @@ test('a preference to wait is read among others, and is bounded', () => {
     ['await=3', undefined],
     [undefined, undefined],
   ] as [string | string[] | undefined, number | undefined][]) {
-    assert.equal(waitPreference(header), seconds, String(header));
+    assert.equal(parseWaitPreference(header), seconds, String(header));
   }
 });
 
-test('conditional reads', async (t) => {
-  const database = await testDatabase();
-  const { db, pool } = openDatabase({
-    url: database.url,
-    poolSize: 8,
-    applicationName: 'test',
-    onError: () => undefined,
-  });
-  const follower = createFollower({ db, database, log: createLogger('test', 'silent') });
-  t.after(async () => {
-    await follower.close();
-    await pool.end();
-    await database.close();
-  });
+describe('conditional reads', () => {
   const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
   const caller = { tenant: 'red', owner: 'ada' };
   const user = { isAuthenticated: true, userName: 'ada' };
   const streams = new OpenStreams({ all: 10, perCaller: 1 });
-  const message = JSON.stringify({ messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'hello' }] });
-  const event = '{"statusUpdate":{"status":{"state":"TASK_STATE_SUBMITTED"}}}';
 
-  async function newTask(): Promise<string> {
-    const taskId = uuidv7();
-    await createAccept(
-      db,
-      options,
-    )({
-      ...caller,
-      taskId,
-      contextId: 'c',
-      agentHash: 'h',
-      messageId: randomUUID(),
-      requestHash: 'r',
-      message,
-      metadata: null,
-      acceptedOutputModes: null,
-      event,
-      statusAt: new Date().toISOString(),
-      shown: true,
-      traceparent: null,
-      startAt: null,
-      deadlineAt: null,
-      webhook: null,
+  const cleanup = createSuiteCleanup();
+  let db: Db;
+  let follower: Follower;
+  let readVersion: ReadTaskVersion;
+  before(async () => {
+    const database = await testDatabase();
+    cleanup.after(() => database.close());
+    const opened = openDatabase({
+      url: database.url,
+      poolSize: 8,
+      applicationName: 'test',
+      onError: () => undefined,
     });
-    return taskId;
+    cleanup.after(() => opened.pool.end());
+    ({ db } = opened);
+    follower = createFollower({ db, database, log: createLogger('test', 'silent') });
+    cleanup.after(() => follower.close());
+    readVersion = createVersionReader(db);
+  });
+
+  async function createTask(): Promise<string> {
+    const task = newTask(caller);
+    await createAccept(db, options)(task);
+    return task.taskId;
   }
 
-  const readVersion = createVersionReader(db);
-
-  const cancel = (taskId: string) =>
-    cancelTask(db, options, {
+  function cancel(taskId: string): Promise<unknown> {
+    return cancelTask(db, options, {
       taskId,
       event: '{"statusUpdate":{"status":{"state":"TASK_STATE_CANCELED"}}}',
       statusAt: new Date().toISOString(),
     });
+  }
 
-  async function tagOf(taskId: string): Promise<string> {
-    const snapshot = await readTaskSnapshot(db, caller, taskId);
+  async function readEntityTag(taskId: string): Promise<string> {
+    const snapshot = await readTask(db, caller, taskId);
     assert.ok(snapshot);
     return toEntityTag(taskId, snapshot);
   }
@@ -122,34 +107,38 @@ test('conditional reads', async (t) => {
     );
   }
 
-  await t.test('a task is unchanged until it has an event, or a message more', async () => {
-    const taskId = await newTask();
-    const first = await tagOf(taskId);
+  test('reports a task as unchanged until it has a new event or message', async () => {
+    const taskId = await createTask();
+    const first = await readEntityTag(taskId);
     assert.deepEqual(await check(taskId, first), { notModified: true, headers: { etag: first } });
     assert.deepEqual(await check(taskId, undefined), { notModified: false, headers: {} });
     assert.deepEqual(await check(taskId, '"other"'), { notModified: false, headers: {} });
 
-    const followUp = {
+    const { message, event } = newTask();
+    const accepted = await acceptFollowUp(db, options, {
+      ...caller,
       taskId,
       messageId: randomUUID(),
       requestHash: 'r',
       message,
       acceptedOutputModes: null,
-    };
-    const at = { workingEvent: event, statusAt: new Date().toISOString(), shown: true, traceparent: null };
-    const accepted = await acceptFollowUp(db, options, { ...caller, ...followUp, ...at });
+      workingEvent: event,
+      statusAt: new Date().toISOString(),
+      shown: true,
+      traceparent: null,
+    });
     assert.equal(accepted.kind, 'accepted');
-    assert.equal((await check(taskId, first)).notModified, false, 'the history has a message more');
+    assert.equal((await check(taskId, first)).notModified, false, 'the history has a new message');
 
-    const second = await tagOf(taskId);
+    const second = await readEntityTag(taskId);
     await cancel(taskId);
     assert.equal((await check(taskId, second)).notModified, false);
-    assert.equal((await check(taskId, await tagOf(taskId))).notModified, true);
+    assert.equal((await check(taskId, await readEntityTag(taskId))).notModified, true);
   });
 
-  await t.test('to others it is not even unchanged', async () => {
-    const taskId = await newTask();
-    const tag = await tagOf(taskId);
+  test('never reports a task of another caller as unchanged', async () => {
+    const taskId = await createTask();
+    const tag = await readEntityTag(taskId);
     for (const other of [
       { ...caller, owner: 'bob' },
       { ...caller, tenant: 'blue' },
@@ -161,39 +150,45 @@ test('conditional reads', async (t) => {
     assert.equal((await check('no-uuid', '*')).notModified, false);
   });
 
-  await t.test('a request that waits is answered as soon as the task has changed', async () => {
-    const taskId = await newTask();
-    const waiting = check(taskId, await tagOf(taskId), { prefer: 'wait=30' });
+  test('answers a waiting request as soon as the task changes', async () => {
+    const taskId = await createTask();
+    const waiting = check(taskId, await readEntityTag(taskId), { prefer: 'wait=30' });
     assert.equal(await Promise.race([waiting, readVersion(caller, taskId).then(() => 'waits')]), 'waits');
-    const began = performance.now();
+    const startedAt = performance.now();
     await cancel(taskId);
     assert.deepEqual(await waiting, { notModified: false, headers: { 'preference-applied': 'wait=30' } });
-    assert.ok(performance.now() - began < 20_000);
+    assert.ok(performance.now() - startedAt < 20_000);
   });
 
-  await t.test('it is answered "not modified" when the time is over, or the client has gone', async () => {
-    const taskId = await newTask();
-    const etag = await tagOf(taskId);
+  test('answers "not modified" when the wait is over', async () => {
+    const taskId = await createTask();
+    const etag = await readEntityTag(taskId);
     const waited = { notModified: true, headers: { 'preference-applied': 'wait=1', etag } };
-    const began = performance.now();
+    const startedAt = performance.now();
     assert.deepEqual(await check(taskId, etag, { prefer: 'wait=1' }), waited);
-    assert.ok(performance.now() - began >= 990);
-    const gone = AbortSignal.abort();
-    assert.equal((await check(taskId, etag, { prefer: 'wait=60', signal: () => gone })).notModified, true);
+    assert.ok(performance.now() - startedAt >= 990);
   });
 
-  await t.test('it does not wait for what cannot come, or has come already', async () => {
-    const taskId = await newTask();
-    const first = await tagOf(taskId);
+  test('stops waiting when the client disconnects', async () => {
+    const taskId = await createTask();
+    const etag = await readEntityTag(taskId);
+    const aborted = AbortSignal.abort();
+    const condition = await check(taskId, etag, { prefer: 'wait=60', signal: () => aborted });
+    assert.equal(condition.notModified, true);
+  });
+
+  test('does not wait for a task that has ended, changed or never existed', async () => {
+    const taskId = await createTask();
+    const first = await readEntityTag(taskId);
     await cancel(taskId);
     assert.equal((await check(taskId, first, { prefer: 'wait=60' })).notModified, false);
-    assert.equal((await check(taskId, await tagOf(taskId), { prefer: 'wait=60' })).notModified, true);
+    assert.equal((await check(taskId, await readEntityTag(taskId), { prefer: 'wait=60' })).notModified, true);
     assert.equal((await check(uuidv7(), '*', { prefer: 'wait=60' })).notModified, false);
   });
 
-  await t.test('requests that wait count as open streams', async () => {
-    const taskId = await newTask();
-    const etag = await tagOf(taskId);
+  test('counts waiting requests as open streams', async () => {
+    const taskId = await createTask();
+    const etag = await readEntityTag(taskId);
     const close = streams.open(user);
     await assert.rejects(check(taskId, etag, { prefer: 'wait=60' }), TooManyRequestsError);
     close();

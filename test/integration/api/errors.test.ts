@@ -1,26 +1,35 @@
-/** What the front door says to requests that are wrong: the error that the specification names, whatever is wrong. */
+/** Errors for invalid requests: the one that the specification names, with a message that says what is accepted. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { test } from 'node:test';
+import { afterEach, before, describe, test } from 'node:test';
 import { A2A_ERROR_CODE as code } from '@a2a-js/sdk/errors';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { startStack } from '../../support/stack.ts';
+import { startStack, type Service, type Stack } from '../../support/stack.ts';
+import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
-const taskNotFound = -32001;
-const taskNotCancelable = -32002;
-const unsupportedOperation = -32004;
-const contentTypeNotSupported = -32005;
-const versionNotSupported = -32009;
+describe('errors of the api service', () => {
+  const cleanup = createSuiteCleanup();
+  let stack: Stack;
+  let api: Service;
 
-test('wrong requests', async (t) => {
-  const stack = await startStack(t, { BODY_LIMIT_BYTES: String(8 * 1024 * 1024), MAX_PART_BYTES: '65536' });
-  const api = await stack.start('api');
+  before(async () => {
+    stack = await startStack(cleanup, {
+      BODY_LIMIT_BYTES: String(8 * 1024 * 1024),
+      MAX_PART_BYTES: '65536',
+    });
+    api = await stack.start('api');
+  });
 
-  const post = async (
+  afterEach(() => {
+    const errors = /"severity":"(ERROR|CRITICAL)"/;
+    assert.doesNotMatch(api.running.output(), errors, 'an invalid request is not an error of the service');
+  });
+
+  async function post(
     body: string | Uint8Array,
     headers: Record<string, string> = {},
-  ): Promise<JsonRpcAnswer & { http: number; id: unknown }> => {
+  ): Promise<JsonRpcAnswer & { http: number; id: unknown }> {
     const response = await fetch(`${stack.apiUrl}/a2a/jsonrpc`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
@@ -28,28 +37,33 @@ test('wrong requests', async (t) => {
     });
     assert.match(response.headers.get('content-type') ?? '', /^application\/json/);
     return { http: response.status, ...((await response.json()) as JsonRpcAnswer & { id: unknown }) };
-  };
-  const message = (more: object = {}) => ({
-    messageId: randomUUID(),
-    role: 'ROLE_USER',
-    parts: [{ text: 'hello' }],
-    ...more,
-  });
-  const send = (more: object = {}, request: object = {}): Promise<JsonRpcAnswer> =>
-    stack.rpc('SendMessage', {
-      message: message(more),
+  }
+
+  function createMessage(more: object = {}): object {
+    return { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'hello' }], ...more };
+  }
+
+  function send(message: object = {}, request: object = {}): Promise<JsonRpcAnswer> {
+    return stack.rpc('SendMessage', {
+      message: createMessage(message),
       configuration: { returnImmediately: true },
       ...request,
     });
-  const refused = ({ error }: JsonRpcAnswer, expected: number, text: RegExp): void => {
+  }
+
+  function sendAccepting(...acceptedOutputModes: string[]): Promise<JsonRpcAnswer> {
+    return send({}, { configuration: { returnImmediately: true, acceptedOutputModes } });
+  }
+
+  function assertRefused({ error }: JsonRpcAnswer, expected: number, text: RegExp): void {
     assert.equal(error?.code, expected, JSON.stringify(error));
     assert.match(error.message, text);
-  };
+  }
 
-  await t.test('what is nested too deeply is not looked into', async () => {
+  test('refuses a body that is nested too deeply', async () => {
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
-    refused(await post(deep), code.INVALID_REQUEST, /nested/);
-    refused(
+    assertRefused(await post(deep), code.INVALID_REQUEST, /nested/);
+    assertRefused(
       await post(`{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{"id":${deep}}}`),
       code.INVALID_REQUEST,
       /nested/,
@@ -57,34 +71,38 @@ test('wrong requests', async (t) => {
   });
 
   // [JSONRPC-FMT-001]
-  await t.test('what is not JSON-RPC is told in the terms of JSON-RPC', async () => {
-    refused(await post('{"jsonrpc": "2.0", '), code.PARSE_ERROR, /not valid JSON/);
-    refused(await post(''), code.PARSE_ERROR, /not valid JSON/);
-    refused(await post(new Uint8Array([0xff, 0xfe, 0x00])), code.PARSE_ERROR, /not valid JSON/);
-    refused(await post('[]'), code.INVALID_REQUEST, /Batches/);
-    refused(await post('"text"'), code.INVALID_REQUEST, /object/);
-    refused(await post('{"jsonrpc":"1.0","id":7,"method":"GetTask"}'), code.INVALID_REQUEST, /2\.0/);
-    refused(await post('{"jsonrpc":"2.0","id":{},"method":"GetTask"}'), code.INVALID_REQUEST, /id must be/);
+  test('reports invalid requests with the codes of JSON-RPC', async () => {
+    assertRefused(await post('{"jsonrpc": "2.0", '), code.PARSE_ERROR, /not valid JSON/);
+    assertRefused(await post(''), code.PARSE_ERROR, /not valid JSON/);
+    assertRefused(await post(new Uint8Array([0xff, 0xfe, 0x00])), code.PARSE_ERROR, /not valid JSON/);
+    assertRefused(await post('[]'), code.INVALID_REQUEST, /Batches/);
+    assertRefused(await post('"text"'), code.INVALID_REQUEST, /object/);
+    assertRefused(await post('{"jsonrpc":"1.0","id":7,"method":"GetTask"}'), code.INVALID_REQUEST, /2\.0/);
+    assertRefused(
+      await post('{"jsonrpc":"2.0","id":{},"method":"GetTask"}'),
+      code.INVALID_REQUEST,
+      /id must be/,
+    );
     const unknown = await post('{"jsonrpc":"2.0","id":"x","method":"DeleteTask","params":{}}');
-    refused(unknown, code.METHOD_NOT_FOUND, /./);
+    assertRefused(unknown, code.METHOD_NOT_FOUND, /./);
     assert.equal(unknown.id, 'x');
-    refused(
+    assertRefused(
       await post('{"jsonrpc":"2.0","id":1,"method":"GetTask","params":[1]}'),
       code.INVALID_PARAMS,
       /param/,
     );
   });
 
-  await t.test('a body above the limit is refused, and the client hears of it', async () => {
-    // Many at once: a connection that is closed too soon would break some of them off.
+  test('answers a body above the limit with 413 before the connection closes', async () => {
+    // Many at once: if connections closed too early, some of the clients would not see the answer.
     const body = JSON.stringify({ text: 'x'.repeat(10 * 1024 * 1024) });
     for (const answer of await Promise.all(Array.from({ length: 8 }, () => post(body)))) {
       assert.equal(answer.http, 413);
-      refused(answer, code.INVALID_REQUEST, /larger than 8388608 bytes.*URL/);
+      assertRefused(answer, code.INVALID_REQUEST, /larger than 8388608 bytes.*URL/);
     }
   });
 
-  await t.test('a body of another type', async () => {
+  test('refuses a body that is not JSON by its media type', async () => {
     for (const [type, http] of [
       ['text/plain', 415],
       ['application/x-www-form-urlencoded', 415],
@@ -93,22 +111,25 @@ test('wrong requests', async (t) => {
       const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ListTasks', params: {} });
       const answer = await post(body, { 'content-type': type });
       assert.equal(answer.http, http, type);
-      if (http === 415) refused(answer, -32005, /application\/json/);
+      if (http === 415) assertRefused(answer, code.CONTENT_TYPE_NOT_SUPPORTED, /application\/json/);
     }
   });
 
   // [CORE-SEND-003]
-  await t.test('media types: those of the card, in any spelling, and no others', async () => {
-    const notTaken = async (part: object) =>
-      refused(
-        await send({ parts: [{ text: 'hello' }, part] }),
-        contentTypeNotSupported,
-        /parts\[1\].*text\/plain/,
-      );
-    await notTaken({ raw: 'AAAA', mediaType: 'video/mp4' });
-    await notTaken({ url: 'https://example.com/x', mediaType: 'image/webp' });
-    await notTaken({ text: 'hello', mediaType: 'text/x-unknown' });
-    await notTaken({ data: {}, mediaType: 'no type' });
+  test('refuses parts whose media type is not in the card', async () => {
+    for (const part of [
+      { raw: 'AAAA', mediaType: 'video/mp4' },
+      { url: 'https://example.com/x', mediaType: 'image/webp' },
+      { text: 'hello', mediaType: 'text/x-unknown' },
+      { data: {}, mediaType: 'no type' },
+    ]) {
+      const answer = await send({ parts: [{ text: 'hello' }, part] });
+      assertRefused(answer, code.CONTENT_TYPE_NOT_SUPPORTED, /parts\[1\].*text\/plain/);
+    }
+  });
+
+  // [CORE-SEND-003]
+  test('accepts parts whose media type is in the card, in any spelling', async () => {
     for (const part of [
       { data: { a: 1 } },
       { text: 'hello', mediaType: 'Text/Plain; charset=utf-8' },
@@ -116,21 +137,26 @@ test('wrong requests', async (t) => {
     ]) {
       assert.ok((await send({ parts: [part] })).result, JSON.stringify(part));
     }
-    const accepting = (...acceptedOutputModes: string[]) =>
-      send({}, { configuration: { returnImmediately: true, acceptedOutputModes } });
-    refused(await accepting('image/png'), contentTypeNotSupported, /acceptedOutputModes.*text\/plain/);
-    for (const one of ['text/plain', 'text/*', '*/*', 'text']) {
-      assert.ok((await accepting('image/png', one)).result, one);
+  });
+
+  test('requires one supported media type in acceptedOutputModes', async () => {
+    assertRefused(
+      await sendAccepting('image/png'),
+      code.CONTENT_TYPE_NOT_SUPPORTED,
+      /acceptedOutputModes.*text\/plain/,
+    );
+    for (const mode of ['text/plain', 'text/*', '*/*', 'text']) {
+      assert.ok((await sendAccepting('image/png', mode)).result, mode);
     }
   });
 
-  await t.test('a version that is not spoken', async () => {
-    const params = { id: uuidv7() };
-    refused(await stack.rpc('GetTask', params, { 'a2a-version': '7.3' }), versionNotSupported, /7\.3/);
+  test('refuses an unsupported protocol version', async () => {
+    const answer = await stack.rpc('GetTask', { id: uuidv7() }, { 'a2a-version': '7.3' });
+    assertRefused(answer, code.VERSION_NOT_SUPPORTED, /7\.3/);
   });
 
   // [CORE-ERR-001] [CORE-ERR-002] [CORE-MULTI-002a] [DM-SERIAL-004]
-  await t.test('missing and wrong fields are named', async () => {
+  test('names missing and invalid fields of a message', async () => {
     for (const [more, text] of [
       [{ messageId: '' }, /message\.messageId/],
       [{ messageId: 'x'.repeat(257) }, /message\.messageId.*256/],
@@ -143,24 +169,31 @@ test('wrong requests', async (t) => {
       [{ parts: [{ filename: 'empty' }] }, /message\.parts\[0\]/],
       [{ parts: [{ text: 'a' }, { text: 'x'.repeat(65_537) }] }, /message\.parts\[1\] has 65537 bytes/],
       [{ parts: [{ raw: Buffer.alloc(65_537).toString('base64') }] }, /65537 bytes/],
-      [{ parts: [{ data: { deep: nested(101) } }] }, /message\.parts\[0\]\.data is nested/],
-      [{ metadata: { deep: nested(101) } }, /message\.metadata is nested/],
+      [{ parts: [{ data: { deep: nest(101) } }] }, /message\.parts\[0\]\.data is nested/],
+      [{ metadata: { deep: nest(101) } }, /message\.metadata is nested/],
     ] as const) {
-      refused(await send(more), code.INVALID_PARAMS, text);
+      assertRefused(await send(more), code.INVALID_PARAMS, text);
     }
-    refused(await stack.rpc('SendMessage', {}), code.INVALID_PARAMS, /message is missing/);
-    refused(await send({}, { metadata: { deep: nested(101) } }), code.INVALID_PARAMS, /metadata is nested/);
-    refused(
+    assertRefused(await stack.rpc('SendMessage', {}), code.INVALID_PARAMS, /message is missing/);
+    assertRefused(
+      await send({}, { metadata: { deep: nest(101) } }),
+      code.INVALID_PARAMS,
+      /metadata is nested/,
+    );
+    assertRefused(
       await send({}, { configuration: { historyLength: -1 } }),
       code.INVALID_PARAMS,
       /historyLength.*not -1/,
     );
-    refused(await send({}, { tenant: 'a\u0000' }), code.INVALID_PARAMS, /tenant/);
-    assert.equal((await send({ parts: [{ text: 'x'.repeat(65_536) }] })).error, undefined);
-    assert.equal((await send({ parts: [{ data: { deep: nested(90) } }] })).error, undefined);
+    assertRefused(await send({}, { tenant: 'a\u0000' }), code.INVALID_PARAMS, /tenant/);
   });
 
-  await t.test('lists refuse what they cannot filter by', async () => {
+  test('accepts content that is exactly at its limits', async () => {
+    assert.equal((await send({ parts: [{ text: 'x'.repeat(65_536) }] })).error, undefined);
+    assert.equal((await send({ parts: [{ data: { deep: nest(90) } }] })).error, undefined);
+  });
+
+  test('refuses lists with invalid filters', async () => {
     for (const [params, text] of [
       [{ pageSize: 0 }, /pageSize/],
       [{ pageSize: 101 }, /pageSize/],
@@ -172,71 +205,84 @@ test('wrong requests', async (t) => {
       [{ statusTimestampAfter: '+275760-09-13T00:00:00Z' }, /statusTimestampAfter/],
       [{ statusTimestampAfter: '-271820-01-01T00:00:00Z' }, /statusTimestampAfter/],
     ] as const) {
-      refused(await stack.rpc('ListTasks', params), code.INVALID_PARAMS, text);
+      assertRefused(await stack.rpc('ListTasks', params), code.INVALID_PARAMS, text);
     }
     assert.ok((await stack.rpc('ListTasks', { historyLength: 2 ** 31 - 1 })).result);
     assert.ok((await stack.rpc('ListTasks', { statusTimestampAfter: '0001-01-01T00:00:00Z' })).result);
   });
 
   // [CORE-MULTI-004]
-  await t.test('a task that is not there, in every operation', async () => {
+  test('reports a missing task in every operation', async () => {
     for (const id of [uuidv7(), 'no-uuid', `${uuidv7()}'; drop table tasks`, 'a\u0000']) {
       for (const method of ['GetTask', 'CancelTask', 'SubscribeToTask']) {
-        refused(await stack.rpc(method, { id }), taskNotFound, /was not found/);
+        assertRefused(await stack.rpc(method, { id }), code.TASK_NOT_FOUND, /was not found/);
       }
-      const hook = { taskId: id, id: 'x' };
-      refused(
-        await stack.rpc('GetTaskPushNotificationConfig', hook),
-        taskNotFound,
+      const webhook = { taskId: id, id: 'x' };
+      assertRefused(
+        await stack.rpc('GetTaskPushNotificationConfig', webhook),
+        code.TASK_NOT_FOUND,
         /was not found|no webhook/,
       );
-      refused(await stack.rpc('ListTaskPushNotificationConfigs', hook), taskNotFound, /was not found/);
-      refused(await stack.rpc('DeleteTaskPushNotificationConfig', hook), taskNotFound, /was not found/);
+      for (const method of ['ListTaskPushNotificationConfigs', 'DeleteTaskPushNotificationConfig']) {
+        assertRefused(await stack.rpc(method, webhook), code.TASK_NOT_FOUND, /was not found/);
+      }
     }
-    refused(await send({ taskId: uuidv7() }), taskNotFound, /was not found/);
+    assertRefused(await send({ taskId: uuidv7() }), code.TASK_NOT_FOUND, /was not found/);
   });
 
-  await t.test('a messageId that was used for other content', async () => {
-    const first = message();
+  test('refuses a messageId that was used with other content', async () => {
+    const first = createMessage();
     const { result } = await send(first);
-    assert.equal((await send(first)).result.task.id, result.task.id, 'a repeat is no error');
-    refused(
+    assert.equal((await send(first)).result.task.id, result.task.id, 'a repeat is not an error');
+    assertRefused(
       await send({ ...first, parts: [{ text: 'other' }] }),
       code.INVALID_PARAMS,
-      /messageId .* was used/,
+      /messageId .* was already used/,
     );
   });
 
-  // [CORE-SEND-002] [CORE-MULTI-006]
-  await t.test('a message for a task at its end, or with another context than its task', async () => {
-    const { result } = await send();
-    const { id: taskId, contextId } = result.task;
-    refused(await send({ taskId, contextId: uuidv7() }), code.INVALID_PARAMS, /is not the context of task/);
+  // [CORE-MULTI-006]
+  test('refuses a message with another context than its task', async () => {
+    const { id: taskId } = (await send()).result.task;
+    const answer = await send({ taskId, contextId: uuidv7() });
+    assertRefused(answer, code.INVALID_PARAMS, /is not the context of task/);
+  });
+
+  // [CORE-SEND-002]
+  test('refuses messages, cancels and subscriptions once a task has ended', async () => {
+    const { id: taskId, contextId } = (await send()).result.task;
     assert.equal((await stack.rpc('CancelTask', { id: taskId })).error, undefined);
-    refused(await send({ taskId }), unsupportedOperation, new RegExp(`at its end.*${contextId}`));
-    refused(await stack.rpc('CancelTask', { id: taskId }), taskNotCancelable, /at its end/);
-    refused(await stack.rpc('SubscribeToTask', { id: taskId }), unsupportedOperation, /at its end/);
+    assertRefused(
+      await send({ taskId }),
+      code.UNSUPPORTED_OPERATION,
+      new RegExp(`has ended.*contextId ${contextId}`),
+    );
+    assertRefused(
+      await stack.rpc('CancelTask', { id: taskId }),
+      code.TASK_NOT_CANCELABLE,
+      /has already ended/,
+    );
+    assertRefused(
+      await stack.rpc('SubscribeToTask', { id: taskId }),
+      code.UNSUPPORTED_OPERATION,
+      /has ended/,
+    );
   });
 
   // [CORE-CAP-003]
-  await t.test('an extended card where there is none', async () => {
-    refused(await stack.rpc('GetExtendedAgentCard', {}), unsupportedOperation, /no extended card/);
+  test('refuses the extended card if the agent has none', async () => {
+    const answer = await stack.rpc('GetExtendedAgentCard', {});
+    assertRefused(answer, code.UNSUPPORTED_OPERATION, /no extended card/);
   });
 
-  await t.test('a path that is not there says where to look', async () => {
+  test('points to the agent card when a path is unknown', async () => {
     const response = await fetch(`${stack.apiUrl}/a2a/nothing`);
     assert.equal(response.status, 404);
     assert.match(await response.text(), /agent-card\.json/);
   });
-
-  assert.doesNotMatch(
-    api.running.output(),
-    /"severity":"(ERROR|CRITICAL)"/,
-    'none of it is an error of ours',
-  );
 });
 
-function nested(depth: number): unknown {
+function nest(depth: number): unknown {
   let value: unknown = 'deep';
   for (let i = 0; i < depth; i += 1) value = i % 2 === 0 ? [value] : { value };
   return value;

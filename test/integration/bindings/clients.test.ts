@@ -1,7 +1,7 @@
-/** The SDK's own client, of A2A 1.0 and of 0.3, through each binding: it finds its way by the card, and all works. */
+/** The clients of the SDK, of A2A 1.0 and 0.3, through each binding: the card leads them there, and all operations work. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { Role, TaskState, type SendMessageRequest, type StreamResponse, type Task } from '@a2a-js/sdk';
 import {
   ClientFactory,
@@ -14,22 +14,27 @@ import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import { freePort } from '../../support/ports.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { startStack } from '../../support/stack.ts';
+import { startStack, type Stack } from '../../support/stack.ts';
+import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
 const versions = ['1.0', '0.3'] as const;
 const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;
 
-test('clients', async (t) => {
-  const stack = await startStack(t, {
-    AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
-    GRPC_PORT: String(await freePort()),
+describe('SDK clients', () => {
+  const cleanup = createSuiteCleanup();
+  let stack: Stack;
+  before(async () => {
+    stack = await startStack(cleanup, {
+      AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+      GRPC_PORT: String(await freePort()),
+    });
+    await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   });
-  await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
 
   // [BIND-FIELD-001] [CARD-PROTO-001] [CARD-PROTO-002]
-  await t.test('the card offers every interface that there is', async () => {
+  test('find every interface in the card', async () => {
     const card = async (headers: Record<string, string> = {}) =>
-      // oxlint-disable-next-line typescript/no-explicit-any -- looked at field by field
+      // oxlint-disable-next-line typescript/no-explicit-any -- the card is read field by field, as a client would
       (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`, { headers })).json()) as any;
     const current = await card({ 'a2a-version': '1.0' });
     const offered = current.supportedInterfaces.map(
@@ -55,11 +60,11 @@ test('clients', async (t) => {
   for (const version of versions) {
     for (const binding of bindings) {
       // [VER-SERVER-001] [VER-SERVER-003]
-      await t.test(`${version} by ${binding}`, async (t) => {
+      test(`use all operations of A2A ${version} over ${binding}`, async (t) => {
         const client = await connect(stack.apiUrl, version, binding);
         assert.equal(client.protocolVersion, version);
         const receiver = await startReceiver(t);
-        await useEverything(client, version, receiver.url);
+        await useAllOperations(client, version, receiver.url);
         const received = await receiver.count(3);
         checkWebhooks(received, version);
       });
@@ -67,7 +72,7 @@ test('clients', async (t) => {
   }
 });
 
-/** As a client of that version does: it reads of the card what its version knows. */
+/** Connects as a client of that version does: it only reads the fields of the card that its version knows. */
 async function connect(url: string, version: string, binding: string): Promise<Client> {
   const legacyCompat = { enabled: version === '0.3' };
   const cardResolver = new DefaultAgentCardResolver({
@@ -90,7 +95,7 @@ async function connect(url: string, version: string, binding: string): Promise<C
   }).createFromUrl(url);
 }
 
-async function useEverything(client: Client, version: string, hook: string): Promise<void> {
+async function useAllOperations(client: Client, version: string, webhookUrl: string): Promise<void> {
   const tenant = '';
   const send = (
     text: string,
@@ -136,16 +141,18 @@ async function useEverything(client: Client, version: string, hook: string): Pro
     metadata: undefined,
   });
 
-  // Send and wait, with a webhook along.
-  const webhook = { tenant, id: '', taskId: '', url: hook, token: 'mine', authentication: undefined };
-  const done = taskOf(await client.sendMessage(send('say hello', { taskPushNotificationConfig: webhook })));
+  // Send with a webhook, and wait.
+  const webhook = { tenant, id: '', taskId: '', url: webhookUrl, token: 'mine', authentication: undefined };
+  const done = requireTask(
+    await client.sendMessage(send('say hello', { taskPushNotificationConfig: webhook })),
+  );
   assert.equal(done.status?.state, TaskState.TASK_STATE_COMPLETED);
   assert.deepEqual(done.artifacts[0]?.parts[0]?.content, { $case: 'text', value: 'hello' });
   const parts = done.history[0]?.parts.map((part) => part.content);
   assert.deepEqual(parts?.[1], { $case: 'raw', value: Buffer.from('bytes') });
   assert.deepEqual(parts?.[2], { $case: 'data', value: { a: [1] } });
-  const said = await client.sendMessage(send('direct hi'));
-  assert.deepEqual('parts' in said && said.parts[0]?.content, { $case: 'text', value: 'hi' });
+  const direct = await client.sendMessage(send('direct hi'));
+  assert.deepEqual('parts' in direct && direct.parts[0]?.content, { $case: 'text', value: 'hi' });
 
   // Stream.
   const streamed: StreamResponse[] = [];
@@ -166,7 +173,7 @@ async function useEverything(client: Client, version: string, hook: string): Pro
     pageToken: '',
     statusTimestampAfter: undefined,
   };
-  // 0.3 has no list.
+  // A2A 0.3 cannot list tasks.
   if (version === '1.0') {
     const page = await client.listTasks(list);
     assert.deepEqual(
@@ -176,7 +183,7 @@ async function useEverything(client: Client, version: string, hook: string): Pro
   }
 
   // Cancel.
-  const slow = taskOf(await client.sendMessage(send('wait 60000', { returnImmediately: true })));
+  const slow = requireTask(await client.sendMessage(send('wait 60000', { returnImmediately: true })));
   const canceled = await client.cancelTask({ tenant, id: slow.id, metadata: undefined });
   assert.equal(canceled.status?.state, TaskState.TASK_STATE_CANCELED);
   await assert.rejects(
@@ -184,19 +191,19 @@ async function useEverything(client: Client, version: string, hook: string): Pro
     TaskNotCancelableError,
   );
 
-  // Subscribe, and answer what the agent asks.
-  const asked = taskOf(await client.sendMessage(send('ask what?')));
-  assert.equal(asked.status?.state, TaskState.TASK_STATE_INPUT_REQUIRED);
+  // Subscribe, and answer the question of the agent.
+  const interrupted = requireTask(await client.sendMessage(send('ask what?')));
+  assert.equal(interrupted.status?.state, TaskState.TASK_STATE_INPUT_REQUIRED);
   const followed: StreamResponse[] = [];
-  for await (const event of client.resubscribeTask({ tenant, id: asked.id })) {
-    if (followed.length === 0) await client.sendMessage(send('say this', {}, asked.id));
+  for await (const event of client.resubscribeTask({ tenant, id: interrupted.id })) {
+    if (followed.length === 0) await client.sendMessage(send('say this', {}, interrupted.id));
     followed.push(event);
   }
   const last = followed.at(-1)?.payload;
   assert.equal(last?.$case === 'statusUpdate' && last.value.status?.state, TaskState.TASK_STATE_COMPLETED);
   await assert.rejects(async () => {
-    for await (const _event of client.resubscribeTask({ tenant, id: asked.id }));
-  }, /is at its end: read it with GetTask/);
+    for await (const _event of client.resubscribeTask({ tenant, id: interrupted.id }));
+  }, /has ended: read it with GetTask/);
 
   // Webhook configs.
   const config = {
@@ -206,9 +213,12 @@ async function useEverything(client: Client, version: string, hook: string): Pro
     authentication: { scheme: 'Bearer', credentials: 'c' },
   };
   const created = await client.createTaskPushNotificationConfig(config);
-  assert.deepEqual([created.id, created.taskId, created.url], ['one', slow.id, hook]);
+  assert.deepEqual([created.id, created.taskId, created.url], ['one', slow.id, webhookUrl]);
   const got = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
-  assert.deepEqual([got.id, got.url, got.token, got.authentication?.scheme], ['one', hook, 'mine', 'Bearer']);
+  assert.deepEqual(
+    [got.id, got.url, got.token, got.authentication?.scheme],
+    ['one', webhookUrl, 'mine', 'Bearer'],
+  );
   const query = { tenant, taskId: slow.id, pageSize: 0, pageToken: '' };
   assert.equal((await client.listTaskPushNotificationConfig(query)).configs.length, 1);
   const path = { tenant, taskId: slow.id, id: 'one' };
@@ -216,7 +226,7 @@ async function useEverything(client: Client, version: string, hook: string): Pro
   await assert.rejects(client.getTaskPushNotificationConfig(path), TaskNotFoundError);
 }
 
-/** Submitted, working and completed of one task, in the form of the version that registered for them. */
+/** Checks the webhooks of one completed task: they have the form of the version that registered them. */
 function checkWebhooks(received: readonly Received[], version: string): void {
   const bodies = received
     .filter(({ body }) => body.includes('completed') || body.includes('COMPLETED'))
@@ -238,7 +248,7 @@ function checkWebhooks(received: readonly Received[], version: string): void {
   }
 }
 
-function taskOf(sent: object): Task {
-  assert.ok('status' in sent, 'a task was expected');
+function requireTask(sent: object): Task {
+  assert.ok('status' in sent, 'the answer is not a task');
   return sent as Task;
 }

@@ -1,4 +1,4 @@
-/** An OpenID Connect issuer for tests: real keys, real tokens, and the two documents that verifiers fetch. */
+/** An OpenID Connect issuer for tests: real keys and tokens, and the two documents that verifiers fetch. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -8,9 +8,9 @@ type Claims = { [K in keyof JWTPayload]: JWTPayload[K] | undefined };
 
 export interface Issuer {
   readonly url: string;
-  /** How often each path was fetched. */
+  /** Number of fetches of each path. */
   readonly fetched: Map<string, number>;
-  /** A token that is right, but for what is given. `undefined` leaves a claim out. */
+  /** Signs a valid token with the given claims replaced. `undefined` omits a claim. */
   token(claims: Claims, options?: { kid?: string; expiresIn?: string | number }): Promise<string>;
 }
 

@@ -1,10 +1,10 @@
-/** What requests of A2A 0.3 over HTTP+JSON may look like: ProtoJSON, in either spelling of its names. */
+/** Requests of A2A 0.3 over HTTP+JSON: ProtoJSON with either spelling of its field names. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { configFromProto, sendParamsFromProto } from '#services/api/bindings/rest/v03-json.ts';
 
-/** Names of the caller's own, which must stay as they are. */
+/** Content of the client, whose field names must not change. */
 const own = { snake_name: { inner_name: null } };
 
 const camel = {
@@ -50,21 +50,23 @@ const snake = {
   metadata: own,
 };
 
-test('names as a2a.proto writes them say the same as those in camelCase', () => {
-  const read = sendParamsFromProto(camel);
-  assert.deepEqual(sendParamsFromProto(snake), read);
-  const { message } = read;
-  assert.deepEqual([message.messageId, message.contextId, message.role], ['m', 'c', 'user']);
-  assert.deepEqual([message.metadata, message.parts[1]], [own, { kind: 'data', data: own }]);
-  assert.deepEqual(
-    configFromProto('t', { config: { push_notification_config: { id: 'p', url: 'u' } } }),
-    configFromProto('t', { pushNotificationConfig: { id: 'p', url: 'u' } }),
-  );
-});
+describe('requests of A2A 0.3', () => {
+  test('may use the field names of a2a.proto or camelCase', () => {
+    const read = sendParamsFromProto(camel);
+    assert.deepEqual(sendParamsFromProto(snake), read);
+    const { message } = read;
+    assert.deepEqual([message.messageId, message.contextId, message.role], ['m', 'c', 'user']);
+    assert.deepEqual([message.metadata, message.parts[1]], [own, { kind: 'data', data: own }]);
+    assert.deepEqual(
+      configFromProto('t', { config: { push_notification_config: { id: 'p', url: 'u' } } }),
+      configFromProto('t', { pushNotificationConfig: { id: 'p', url: 'u' } }),
+    );
+  });
 
-test('a message without a role, or with one that there is not, is refused', () => {
-  for (const role of [undefined, null, 'ROLE_UNSPECIFIED', 'user', 0, {}]) {
-    const request = { ...camel, message: { ...camel.message, role } };
-    assert.throws(() => sendParamsFromProto(request), RequestMalformedError, JSON.stringify(role));
-  }
+  test('are refused without a valid role', () => {
+    for (const role of [undefined, null, 'ROLE_UNSPECIFIED', 'user', 0, {}]) {
+      const request = { ...camel, message: { ...camel.message, role } };
+      assert.throws(() => sendParamsFromProto(request), RequestMalformedError, JSON.stringify(role));
+    }
+  });
 });

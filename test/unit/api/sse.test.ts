@@ -1,36 +1,39 @@
+/** Server-sent events: ids, keep-alive comments, and the end of a stream. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fastify } from 'fastify';
 import { sendStream } from '#services/api/http/sse.ts';
 
-test('an idle stream gets a comment every 15 seconds; events have their numbers; the end closes it', async (t) => {
-  t.mock.timers.enable({ apis: ['setInterval'] });
-  const last = Promise.withResolvers<string>();
-  async function* payloads() {
-    yield 'first';
-    yield await last.promise;
-  }
-  let id = 0;
-  const app = fastify();
-  app.get('/', (_request, reply) =>
-    sendStream(reply, payloads(), {
-      id: () => (id += 1),
-      event: (payload) => payload,
-      error: String,
-      begin: () => undefined,
-    }),
-  );
-  t.after(() => app.close());
-  const response = await fetch(await app.listen({ host: '127.0.0.1', port: 0 }));
-  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-  const read = async () => (await reader.read()).value;
+describe('server-sent events', () => {
+  test('numbers the events, comments while idle, and closes at the end', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const last = Promise.withResolvers<string>();
+    async function* payloads() {
+      yield 'first';
+      yield await last.promise;
+    }
+    let id = 0;
+    const app = fastify();
+    app.get('/', (_request, reply) =>
+      sendStream(reply, payloads(), {
+        id: () => (id += 1),
+        event: (payload) => payload,
+        error: String,
+        onStart: () => undefined,
+      }),
+    );
+    t.after(() => app.close());
+    const response = await fetch(await app.listen({ host: '127.0.0.1', port: 0 }));
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    const read = async () => (await reader.read()).value;
 
-  assert.equal(await read(), 'id: 1\ndata: "first"\n\n');
-  for (let round = 0; round < 2; round++) {
-    t.mock.timers.tick(15_000);
-    assert.equal(await read(), ': keep-alive\n\n');
-  }
-  last.resolve('last');
-  assert.equal(await read(), 'id: 2\ndata: "last"\n\n');
-  assert.equal((await reader.read()).done, true);
+    assert.equal(await read(), 'id: 1\ndata: "first"\n\n');
+    for (let round = 0; round < 2; round++) {
+      t.mock.timers.tick(15_000);
+      assert.equal(await read(), ': keep-alive\n\n');
+    }
+    last.resolve('last');
+    assert.equal(await read(), 'id: 2\ndata: "last"\n\n');
+    assert.equal((await reader.read()).done, true);
+  });
 });

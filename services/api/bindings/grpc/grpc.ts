@@ -1,7 +1,7 @@
 /**
- * The gRPC binding (A2A section 10), for clients of 1.0 (lf.a2a.v1) and of 0.3 (a2a.v1) on one port, on the SDK's
- * services. What those leave open is done around the handler: a call ends when its client cancels it or its deadline
- * passes, a slow reader holds its stream back, and errors have a status that says whether to try again.
+ * The gRPC binding (A2A section 10), for clients of 1.0 (lf.a2a.v1) and 0.3 (a2a.v1) on one port, built on the services of
+ * the SDK. The wrapper around the handler adds what they lack: a call ends when its client cancels it or its deadline
+ * passes, a slow reader slows its stream down, and the status of an error shows whether to retry.
  */
 import { once } from 'node:events';
 import { Server, ServerCredentials, status as Status } from '@grpc/grpc-js';
@@ -12,13 +12,13 @@ import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/ser
 import { A2AService, grpcService, type GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import type { Admit } from '../../limits/admission.ts';
 import { UnauthenticatedError, type RequestHeaders } from '../../auth/caller.ts';
-import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
-import { createAdmit, createCallContext, supportsV03 } from '../call-context.ts';
-import { getSignal } from '../../handler/caller.ts';
+import { getSignal } from '../../handler/call-state.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
-import { healthMethods, healthService } from './health.ts';
+import { createCallContext, createProtocolCheck, supportsV03 } from '../call-context.ts';
+import { addHealthService } from './health.ts';
 
 export interface GrpcParts {
   handler: A2ARequestHandler;
@@ -26,6 +26,7 @@ export interface GrpcParts {
   admitCaller: Admit;
   ready: ReadyCheck;
   host: string;
+  /** 0: any free port. */
   port: number;
   bodyLimitBytes: number;
   log: Logger;
@@ -33,7 +34,7 @@ export interface GrpcParts {
 
 export interface GrpcListener {
   readonly port: number;
-  /** Resolves when the calls under way are answered, or have been cut off. */
+  /** Resolves when the calls in flight have been answered, or have been cut off after 3 s. */
   close(): Promise<void>;
 }
 
@@ -45,20 +46,22 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     'grpc.max_receive_message_length': parts.bodyLimitBytes,
     'grpc.max_send_message_length': -1,
   });
-  server.addService(A2AService, grpcService(optionsFor('1.0', parts)));
-  if (supportsV03(parts.card))
-    server.addService(LegacyA2AService, legacyGrpcService(optionsFor('0.3', parts)));
-  server.addService(healthService, healthMethods(parts.ready));
-  // The platform ends TLS before the process.
-  const bound = await new Promise<number>((resolve, reject) => {
+  server.addService(A2AService, grpcService(createServiceOptions('1.0', parts)));
+  if (supportsV03(parts.card)) {
+    server.addService(LegacyA2AService, legacyGrpcService(createServiceOptions('0.3', parts)));
+  }
+  const health = addHealthService(server, parts.ready);
+  // Insecure: the platform terminates TLS in front of the process.
+  const boundPort = await new Promise<number>((resolve, reject) => {
     const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, at) =>
-      error === null ? resolve(at) : reject(error),
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
     );
   });
   return {
-    port: bound,
+    port: boundPort,
     close: async () => {
+      health.close();
       const timer = setTimeout(() => server.forceShutdown(), closeMs);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(timer);
@@ -68,7 +71,7 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
 
 type Call = Parameters<GrpcServiceOptions['userBuilder']>[0];
 
-/** A caller who brings the call along: the SDK gives the call to the builder of users alone. */
+/** A caller together with its call: the SDK passes the call to the user builder only. */
 class CallingUser implements User {
   readonly isAuthenticated: boolean;
   readonly userName: string;
@@ -81,47 +84,47 @@ class CallingUser implements User {
   }
 }
 
-/** The metadata of a call, as the headers that they are. */
-function buildHeaders({ metadata }: Call): RequestHeaders {
+/** Returns the metadata of a call as headers. */
+function toHeaders({ metadata }: Call): RequestHeaders {
   const names = Object.keys(metadata.getMap());
   return Object.fromEntries(names.map((name) => [name, metadata.get(name).map(String)]));
 }
 
 const calls = new WeakMap<ServerCallContext, Call>();
 
-function optionsFor(
+function createServiceOptions(
   version: '1.0' | '0.3',
   { handler, card, admitCaller, log }: GrpcParts,
 ): GrpcServiceOptions {
-  const admit = createAdmit(card, 'GRPC');
+  const checkProtocol = createProtocolCheck(card, 'GRPC');
   return {
-    requestHandler: aroundHandler(handler, log),
+    requestHandler: wrapHandler(handler, log),
     userBuilder: async (call) => {
-      const addressOf = () => call.getPeer().replace(/:\d+$/, '');
-      const caller = await admitCaller(buildHeaders(call), addressOf).catch((error: unknown) => {
+      const getAddress = () => call.getPeer().replace(/:\d+$/, '');
+      const caller = await admitCaller(toHeaders(call), getAddress).catch((error: unknown) => {
         throw toGrpcError(log, error);
       });
       return new CallingUser(caller, call);
     },
     contextBuilder: ({ user, extensions, requestedVersion, tenant }) => {
-      const gone = new AbortController();
+      const disconnected = new AbortController();
       const call = user instanceof CallingUser ? user.call : undefined;
-      call?.once('cancelled', () => gone.abort());
-      if (call?.cancelled === true) gone.abort();
+      call?.once('cancelled', () => disconnected.abort());
+      if (call?.cancelled === true) disconnected.abort();
       const context = createCallContext({
         version: requestedVersion,
         extensions: extensions ?? [],
         tenant,
         user,
-        cursor: call?.metadata.get('last-event-id')[0]?.toString(),
+        lastEventId: call?.metadata.get('last-event-id')[0]?.toString(),
         webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
         traceparent: call?.metadata.get('traceparent')[0]?.toString(),
-        signal: () => gone.signal,
+        signal: () => disconnected.signal,
       });
-      admit(context);
+      checkProtocol(context);
       if (context.requestedVersion !== version) {
         throw new VersionNotSupportedError(
-          `this service speaks A2A ${version} and the call names ${context.requestedVersion}: set the metadata a2a-version, or call ${version === '1.0' ? 'a2a.v1' : 'lf.a2a.v1'}.A2AService`,
+          `this service is for A2A ${version}, but the call requests ${context.requestedVersion}: set the metadata a2a-version to ${version}, or call ${version === '1.0' ? 'a2a.v1' : 'lf.a2a.v1'}.A2AService`,
         );
       }
       if (call !== undefined) calls.set(context, call);
@@ -130,7 +133,7 @@ function optionsFor(
   };
 }
 
-function aroundHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler {
+function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler {
   const unary =
     <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
     async (request: Request, context: ServerCallContext): Promise<Result> => {
@@ -150,7 +153,7 @@ function aroundHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandl
       try {
         for await (const event of run(request, context)) {
           yield event;
-          await untilRead(context);
+          await waitForDrain(context);
         }
       } catch (error) {
         throw toGrpcError(log, error);
@@ -182,14 +185,14 @@ function aroundHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandl
   };
 }
 
-/** Resolves when there is room for another event, or the caller has gone: the SDK writes without looking. */
-async function untilRead(context: ServerCallContext): Promise<void> {
+/** Resolves when there is room for another event or the client disconnects: the SDK writes without checking. */
+async function waitForDrain(context: ServerCallContext): Promise<void> {
   const call = calls.get(context);
   if (call === undefined || !('writableNeedDrain' in call) || !call.writableNeedDrain) return;
   await once(call, 'drain', { signal: getSignal(context) }).catch(() => undefined);
 }
 
-/** An error of gRPC itself, in the form in which the SDK's services take a status. */
+/** An error of gRPC itself, in the form in which the SDK's services accept a status. */
 class StatusError extends A2AError {
   readonly transport = 'grpc';
   readonly status: Status;
@@ -202,10 +205,12 @@ class StatusError extends A2AError {
 }
 
 function toGrpcError(log: Logger, error: unknown): Error {
-  if (error instanceof UnauthenticatedError) return new StatusError(Status.UNAUTHENTICATED, error.message);
-  const told = toClientError(log, error);
-  if (told instanceof A2AError) return told;
-  if (!(told instanceof RetryLaterError)) return new StatusError(Status.INTERNAL, told.message);
-  const status = told.statusCode === 503 ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
-  return new StatusError(status, told.message);
+  const failure = toClientError(log, error);
+  if (failure instanceof A2AError) return failure;
+  if (failure instanceof UnauthenticatedError) {
+    return new StatusError(Status.UNAUTHENTICATED, failure.message);
+  }
+  if (!(failure instanceof RetryLaterError)) return new StatusError(Status.INTERNAL, failure.message);
+  const status = failure.statusCode === 503 ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
+  return new StatusError(status, failure.message);
 }

@@ -1,58 +1,83 @@
 /**
- * grpc.health.v1.Health/Check, which Cloud Run's probes and load balancers ask for. Its two messages have one field
- * each, so that they are read and written here.
+ * grpc.health.v1.Health for load balancers and the probes of Cloud Run, served by the package grpc-health-check. The
+ * package serves stored statuses: here each call first updates them from the readiness check, and so does a timer while
+ * a Watch is open.
  */
-import {
-  status as Status,
-  type handleUnaryCall,
-  type sendUnaryData,
-  type ServiceDefinition,
-} from '@grpc/grpc-js';
+import type { handleServerStreamingCall, handleUnaryCall, Server } from '@grpc/grpc-js';
+import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 
-interface HealthRequest {
-  service: string;
-}
-
-interface HealthResponse {
-  status: number;
-}
-
-/** HealthCheckResponse.ServingStatus */
-const serving = 1;
-const notServing = 2;
+/** The empty name is that of the whole server. */
 const services = ['', 'lf.a2a.v1.A2AService', 'a2a.v1.A2AService'];
+const watchIntervalMs = 5_000;
 
-export const healthService = {
-  check: {
-    path: '/grpc.health.v1.Health/Check',
-    requestStream: false,
-    responseStream: false,
-    // Field 1, a string of less than 128 bytes.
-    requestSerialize: ({ service }: HealthRequest) =>
-      Buffer.concat([Buffer.from([0x0a, Buffer.byteLength(service)]), Buffer.from(service)]),
-    requestDeserialize: (bytes: Buffer): HealthRequest => ({ service: bytes.subarray(2).toString() }),
-    // Field 1, an enumeration.
-    responseSerialize: ({ status }: HealthResponse) => Buffer.from([0x08, status]),
-    responseDeserialize: (bytes: Buffer): HealthResponse => ({ status: bytes[1] ?? 0 }),
-  },
-} satisfies ServiceDefinition;
+type Unary = handleUnaryCall<unknown, unknown>;
+type Streaming = handleServerStreamingCall<unknown, unknown>;
 
-export function healthMethods(ready: ReadyCheck): { check: handleUnaryCall<HealthRequest, HealthResponse> } {
+export interface GrpcHealth {
+  /** Reports NOT_SERVING and ends the open watches, which would hold up the shutdown of the server. */
+  close(): void;
+}
+
+export function addHealthService(server: Server, ready: ReadyCheck): GrpcHealth {
+  const health = new HealthImplementation();
+  const watches = new Set<Parameters<Streaming>[0]>();
+  let current: ServingStatus | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  function setStatus(status: ServingStatus): void {
+    if (status === current) return;
+    current = status;
+    for (const service of services) health.setStatus(service, status);
+  }
+
+  async function refresh(): Promise<void> {
+    const status = await ready().then(
+      () => 'SERVING' as const,
+      () => 'NOT_SERVING' as const,
+    );
+    if (!closed) setStatus(status);
+  }
+
+  const refreshed =
+    (method: Unary): Unary =>
+    (call, callback) =>
+      void refresh().then(() => method(call, callback));
+
+  const watched =
+    (method: Streaming): Streaming =>
+    (call) => {
+      call.once('cancelled', () => {
+        watches.delete(call);
+        if (watches.size === 0) clearInterval(timer);
+      });
+      void refresh().then(() => {
+        if (call.cancelled) return;
+        method(call);
+        if (closed) {
+          call.end();
+          return;
+        }
+        if (watches.size === 0) timer = setInterval(() => void refresh(), watchIntervalMs);
+        watches.add(call);
+      });
+    };
+
+  health.addToServer({
+    addService: (definition, { check, list, watch }) =>
+      server.addService(definition, {
+        check: refreshed(check as Unary),
+        list: refreshed(list as Unary),
+        watch: watched(watch as Streaming),
+      }),
+  });
   return {
-    check: ({ request: { service } }, callback) => {
-      if (services.includes(service)) void answer(ready, callback);
-      else callback({ code: Status.NOT_FOUND, details: `there is no service ${service}` });
+    close: () => {
+      setStatus('NOT_SERVING');
+      closed = true;
+      clearInterval(timer);
+      for (const call of watches) call.end();
     },
   };
-}
-
-async function answer(ready: ReadyCheck, callback: sendUnaryData<HealthResponse>): Promise<void> {
-  let status = serving;
-  try {
-    await ready();
-  } catch {
-    status = notServing;
-  }
-  callback(null, { status });
 }

@@ -1,14 +1,17 @@
 /**
- * The envelope of JSON-RPC 2.0 (sections 4 and 5): what is not JSON is a parse error, what is not a request an invalid
- * one. The codes for these are JSON-RPC's own.
+ * The envelope of JSON-RPC 2.0 (sections 4 and 5): text that is not JSON is a parse error, JSON that is not a request an
+ * invalid request. Their codes are those of JSON-RPC.
  */
-import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
+import { A2A_ERROR_CODE, A2AError, toJsonRpcError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { errorMessage } from '#shared/runtime/log.ts';
-import { checkDepth, maxBodyDepth } from '../../handler/validate/json-depth.ts';
+import { UnauthenticatedError } from '../../auth/caller.ts';
+import { HttpRequestError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
+import { checkDepth, maxBodyDepth } from '../../handler/validate/message.ts';
+import type { FailureFormat } from '../../http/failure.ts';
 
-export type Id = string | number | null;
+export type RpcId = string | number | null;
 
 export interface RpcError {
   code: number;
@@ -17,15 +20,15 @@ export interface RpcError {
 }
 
 export interface RpcRequest {
-  id: Id;
+  id: RpcId;
   method: string;
   params: Params;
-  /** A request without an id: nothing may be answered (section 4.1). */
+  /** A request without an id, which must not be answered (section 4.1). */
   notification: boolean;
   body: Record<string, unknown>;
 }
 
-export type Envelope = RpcRequest | { id: Id; error: RpcError };
+export type Envelope = RpcRequest | { id: RpcId; error: RpcError };
 
 export function readEnvelope(text: unknown): Envelope {
   let body: unknown;
@@ -40,12 +43,12 @@ export function readEnvelope(text: unknown): Envelope {
   } catch (error) {
     return invalid(null, errorMessage(error));
   }
-  if (Array.isArray(body)) return invalid(null, 'Batches are not taken: send one request object');
+  if (Array.isArray(body)) return invalid(null, 'Batches are not supported: send one request object');
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');
   const { jsonrpc, id = null, method, params = {} } = body;
   if (!isId(id)) return invalid(null, 'id must be a string, a whole number or null');
   if (jsonrpc !== '2.0') return invalid(id, 'jsonrpc must be "2.0"');
-  if (typeof method !== 'string' || method === '') return invalid(id, 'method must be a string');
+  if (typeof method !== 'string' || method === '') return invalid(id, 'method must be a non-empty string');
   if (!isObject(params)) {
     const message = 'params must be an object with the fields of the request';
     return { id, error: { code: A2A_ERROR_CODE.INVALID_PARAMS, message } };
@@ -53,11 +56,11 @@ export function readEnvelope(text: unknown): Envelope {
   return { id, method, params, notification: !('id' in body), body };
 }
 
-function invalid(id: Id, message: string): Envelope {
+function invalid(id: RpcId, message: string): Envelope {
   return { id, error: { code: A2A_ERROR_CODE.INVALID_REQUEST, message } };
 }
 
-function isId(id: unknown): id is Id {
+function isId(id: unknown): id is RpcId {
   return id === null || typeof id === 'string' || Number.isInteger(id);
 }
 
@@ -65,22 +68,44 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What a method gives: its result, or the results of a stream. */
-export type Answer =
+/** The outcome of a method: one result, or a stream of results. */
+export type RpcResponse =
   | { kind: 'result'; result: unknown }
-  /** `always`: also what is refused before the first event is told within the stream. */
-  | { kind: 'stream'; payloads: AsyncGenerator<unknown, void, undefined>; always: boolean };
+  /** `errorsAsEvents`: an error before the first event is sent within the stream too. */
+  | { kind: 'stream'; payloads: AsyncGenerator<unknown, void, undefined>; errorsAsEvents: boolean };
 
-/** The methods of one version. Throws what goes wrong. */
-export type Methods = (request: RpcRequest, context: ServerCallContext) => Promise<Answer>;
+/** Runs the methods of one protocol version. Throws the errors of operations, or an `RpcFailure`. */
+export type Methods = (request: RpcRequest, context: ServerCallContext) => Promise<RpcResponse>;
 
-/** An error that JSON-RPC has a code for and A2A has none. */
-export class RpcFailure extends Error {
-  override readonly name = 'RpcFailure';
+/** An error that has a code of JSON-RPC and none of A2A. Its message is for clients. */
+export class RpcFailure extends A2AError {
   readonly rpc: RpcError;
 
   constructor(rpc: RpcError) {
     super(rpc.message);
+    this.name = 'RpcFailure';
     this.rpc = rpc;
   }
 }
+
+/** A server error of JSON-RPC 2.0 (section 5.1): neither JSON-RPC nor A2A has a code for missing credentials. */
+const unauthenticatedCode = -32000;
+
+function toRpcError(error: Error): RpcError {
+  if (error instanceof RpcFailure) return error.rpc;
+  const { message } = error;
+  if (error instanceof UnauthenticatedError) return { code: unauthenticatedCode, message };
+  if (error instanceof HttpRequestError) return { code: A2A_ERROR_CODE.INVALID_REQUEST, message };
+  return toJsonRpcError(error);
+}
+
+/** @param toError maps errors other than `RpcFailure`; default: as A2A 1.0 does */
+export function toErrorEnvelope(id: RpcId, error: Error, toError: (error: Error) => RpcError = toRpcError) {
+  return { jsonrpc: '2.0', id, error: error instanceof RpcFailure ? error.rpc : toError(error) };
+}
+
+/** The form of errors that occur before a request has been read. */
+export const rpcFailure: FailureFormat = {
+  contentType: 'application/json',
+  toBody: (error) => toErrorEnvelope(null, error),
+};

@@ -1,6 +1,6 @@
 /**
- * The methods of A2A 0.3 over JSON-RPC, on the SDK's translation. `tasks/resubscribe` always answers with a stream:
- * clients of that version take nothing else.
+ * The methods of A2A 0.3 over JSON-RPC, translated by the SDK. `tasks/resubscribe` always responds with a stream, even if
+ * it fails: clients of that version accept nothing else.
  */
 import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
 import { isV1JsonRpcMethod, LEGACY_METHOD_TASKS_RESUBSCRIBE } from '@a2a-js/sdk/compat/v0_3';
@@ -19,35 +19,35 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
         message: `${method} is a method of A2A 1.0: send the header ${A2A_VERSION_HEADER}: 1.0`,
       });
     }
-    const answer = await transport.handle(body, context);
-    if (Symbol.asyncIterator in answer) {
+    const response = await transport.handle(body, context);
+    if (Symbol.asyncIterator in response) {
       return {
         kind: 'stream',
-        payloads: resultsOf(answer),
-        always: method === LEGACY_METHOD_TASKS_RESUBSCRIBE,
+        payloads: readResults(response),
+        errorsAsEvents: method === LEGACY_METHOD_TASKS_RESUBSCRIBE,
       };
     }
-    if (answer.error === undefined) return { kind: 'result', result: answer.result };
-    throw toFailure(answer.error, method);
+    if (response.error === undefined) return { kind: 'result', result: response.result };
+    throw toFailure(response.error, method);
   };
 }
 
-export function v03RpcError(error: unknown): RpcError {
+export function toV03RpcError(error: unknown): RpcError {
   return LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error);
 }
 
-async function* resultsOf(
+async function* readResults(
   envelopes: AsyncGenerator<{ result?: unknown }, void, undefined>,
 ): AsyncGenerator<unknown, void, undefined> {
   for await (const { result } of envelopes) yield result;
 }
 
-/** The translation answers with its own errors where it cannot read the params: those are the client's, not ours. */
+/** The translation reports params that it cannot read as internal errors, but they are the client's errors. */
 function toFailure(error: RpcError, method: string): Error {
   if (error.code !== A2A_ERROR_CODE.INTERNAL_ERROR || error.message === InternalError.text) {
     return new RpcFailure(error);
   }
   if (error.message === UnavailableError.text) return new UnavailableError();
-  const message = `params are not those of ${method} in A2A 0.3`;
+  const message = `params are not valid for ${method} in A2A 0.3`;
   return new RpcFailure({ code: A2A_ERROR_CODE.INVALID_PARAMS, message });
 }

@@ -1,33 +1,33 @@
-/** What the versions of the HTTP+JSON binding do differently, and how 1.0 does it. */
+/** The differences between the versions of the HTTP+JSON binding, and the dialect of A2A 1.0. */
 import { A2A_CONTENT_TYPE } from '@a2a-js/sdk';
-import { A2AError, restStatusFor, toRestErrorBody } from '@a2a-js/sdk/errors';
+import { A2AError, toRestErrorBody } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import { RetryLaterError } from '../../handler/errors.ts';
 import { createOperations, type Operations, type UnaryName } from '../../handler/operations.ts';
+import type { FailureFormat } from '../../http/failure.ts';
 
-export interface RestDialect extends Operations {
+/** `contentType` is that of all responses. */
+export interface RestDialect extends Operations, FailureFormat {
   version: '0.3' | '1.0';
-  contentType: string;
-  /** The status of success. */
-  statusOf(operation: UnaryName): number;
-  errorBody(error: unknown, status: number): unknown;
+  /** Returns the HTTP status of a successful call. */
+  getSuccessStatus(operation: UnaryName): number;
 }
+
+/** google.rpc.Status as JSON (section 11.6). */
+export const statusFailure: FailureFormat = { contentType: A2A_CONTENT_TYPE, toBody: toStatusBody };
+
+/** The same for routes outside the bindings. */
+export const jsonStatusFailure: FailureFormat = { contentType: 'application/json', toBody: toStatusBody };
 
 export function createDialect(handler: A2ARequestHandler): RestDialect {
   return {
     ...createOperations(handler),
+    ...statusFailure,
     version: '1.0',
-    contentType: A2A_CONTENT_TYPE,
-    statusOf: (operation) => (operation === 'DeleteTaskPushNotificationConfig' ? 204 : 200),
-    errorBody: statusBody,
+    getSuccessStatus: (operation) => (operation === 'DeleteTaskPushNotificationConfig' ? 204 : 200),
   };
 }
 
-export function toHttpStatus(error: unknown): number {
-  return error instanceof RetryLaterError ? error.statusCode : restStatusFor(error);
-}
-
-/** google.rpc.Code of what HTTP has a status for and A2A no error. */
+/** The google.rpc.Code of each HTTP status that has no A2A error. */
 const codes: Readonly<Record<number, string>> = {
   401: 'UNAUTHENTICATED',
   403: 'PERMISSION_DENIED',
@@ -36,8 +36,7 @@ const codes: Readonly<Record<number, string>> = {
   503: 'UNAVAILABLE',
 };
 
-/** google.rpc.Status as JSON (section 11.6). */
-export function statusBody(error: unknown, status: number): unknown {
+function toStatusBody(error: Error, status: number): unknown {
   const body = toRestErrorBody(error, status);
   if (error instanceof A2AError) return body;
   const code = codes[status] ?? (status < 500 ? 'INVALID_ARGUMENT' : 'INTERNAL');

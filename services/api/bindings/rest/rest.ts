@@ -1,27 +1,34 @@
 /**
- * The HTTP+JSON binding (A2A section 11 and the annotations of the protocol's own a2a.proto), for clients of 1.0 and of
- * 0.3 at the same paths: the version that a request names decides which dialect is spoken. Every route exists with and
- * without a tenant before it.
+ * The HTTP+JSON binding (A2A section 11 and the HTTP annotations of a2a.proto). Clients of 1.0 and 0.3 use the same
+ * paths; the version that a request names selects the dialect. Each route exists with and without a tenant prefix.
  */
 import { A2A_CONTENT_TYPE, A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import { createAdmit, echoExtensions, httpCallContext, supportsV03, getVersion } from '../call-context.ts';
-import { getCaller, getEntityTag, getSignal, getStreamedEvent } from '../../handler/caller.ts';
-import { checkDepth, maxBodyDepth } from '../../handler/validate/json-depth.ts';
-import { checkCondition, type ConditionalParts } from '../../http/conditional.ts';
-import { RetryLaterError, toClientError } from '../../handler/errors.ts';
-import { createV03Dialect, v03ErrorBody } from './v03.ts';
+import {
+  createProtocolCheck,
+  echoExtensions,
+  getVersion,
+  httpCallContext,
+  supportsV03,
+} from '../call-context.ts';
+import { entityTag, getSignal, streamedEvent } from '../../handler/call-state.ts';
+import { getCaller } from '../../handler/caller.ts';
+import { HttpRequestError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
+import { checkDepth, maxBodyDepth } from '../../handler/validate/message.ts';
+import { checkCondition, type ConditionalParts } from '../../http/conditional.ts';
+import { sendFailure, toHttpStatus, type FailureFormat } from '../../http/failure.ts';
 import { Query } from '../../http/query.ts';
-import { createDialect, toHttpStatus, statusBody, type RestDialect } from './dialect.ts';
-import { routes, type Route } from './routes.ts';
 import { sendStream } from '../../http/sse.ts';
+import { createDialect, statusFailure, type RestDialect } from './dialect.ts';
+import { restRoutes, type RestRoute } from './routes.ts';
+import { createV03Dialect, v03Failure } from './v03.ts';
 
-/** Clients of 0.3 are given the address without its last part, which they add themselves. */
 export const restPath = '/a2a/v1';
+/** The address for clients of 0.3: they append the `/v1` themselves. */
 export const v03RestPath = '/a2a';
 
 export interface RestParts {
@@ -31,26 +38,25 @@ export interface RestParts {
   log: Logger;
 }
 
-/** A task may be kept by the caller that read it, in the version that it asked for, and is asked for again each time. */
-const ownCopy = { 'cache-control': 'private, no-cache', vary: A2A_VERSION_HEADER };
+/** A client may cache its own tasks, per protocol version, and revalidates them before each use. */
+const privateCopy = { 'cache-control': 'private, no-cache', vary: A2A_VERSION_HEADER };
 
 type PathParams = Readonly<Record<string, string>>;
 
-export function registerRest(app: FastifyInstance, parts: RestParts): void {
-  const { handler, card, log } = parts;
+export function registerRest(app: FastifyInstance, { handler, card, conditional, log }: RestParts): void {
   const current = createDialect(handler);
-  const legacy = createV03Dialect(handler);
-  const admit = createAdmit(card, 'HTTP+JSON');
+  const v03 = createV03Dialect(handler);
+  const checkProtocol = createProtocolCheck(card, 'HTTP+JSON');
 
-  async function answer(
-    route: Route,
+  async function run(
+    route: RestRoute,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply | string> {
-    // The version decides in which dialect anything is refused.
-    const dialect = dialectOf(request);
+    // Selected first: it decides the form of every error.
+    const dialect = selectDialect(request);
     if (route.version !== undefined && route.version !== dialect.version) {
-      return notServed(dialect, request, reply);
+      return sendNotFound(dialect, request, reply);
     }
     try {
       const query = new Query(request.query);
@@ -59,29 +65,34 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       const { tenant = '' } = params;
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       const context = httpCallContext(request, reply, tenant);
-      admit(context);
+      checkProtocol(context);
       if ('streaming' in route) {
         const stream = dialect.streaming[route.streaming];
         return await sendStream(reply, stream(params, context), {
-          id: () => getStreamedEvent(context),
+          id: () => streamedEvent.get(context),
           event: (payload) => payload,
-          error: (error) => errorOf(dialect, error).body,
-          begin: () => echoExtensions(reply, context),
+          error: (error) => {
+            const failure = toClientError(log, error);
+            return dialect.toBody(failure, toHttpStatus(failure));
+          },
+          onStart: () => echoExtensions(reply, context),
         });
       }
-      const run = dialect.unary[route.unary];
-      if (run === undefined) return notServed(dialect, request, reply);
+      const operation = dialect.unary[route.unary];
+      if (operation === undefined) return sendNotFound(dialect, request, reply);
       if (route.unary === 'GetTask' && (await isUnchanged(request, reply, params, context))) {
         return await reply.code(304).send();
       }
-      const result = await run(params, context);
-      const etag = getEntityTag(context);
-      if (etag !== undefined) void reply.headers({ etag, ...ownCopy });
+      const result = await operation(params, context);
+      const etag = entityTag.get(context);
+      if (etag !== undefined) void reply.headers({ etag, ...privateCopy });
       echoExtensions(reply, context);
-      const status = dialect.statusOf(route.unary);
-      return status === 204 ? await reply.code(204).send() : answerWith(reply.code(status), dialect, result);
+      const status = dialect.getSuccessStatus(route.unary);
+      if (status === 204) return await reply.code(204).send();
+      void reply.code(status).header('content-type', dialect.contentType);
+      return JSON.stringify(result);
     } catch (error) {
-      return answerWithError(reply, dialect, error);
+      return sendFailure(reply, log, error, dialect);
     }
   }
 
@@ -92,7 +103,7 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
     { id }: Params,
     context: ServerCallContext,
   ): Promise<boolean> {
-    const condition = await checkCondition(parts.conditional, {
+    const condition = await checkCondition(conditional, {
       caller: getCaller(context),
       user: context.user,
       taskId: typeof id === 'string' ? id : '',
@@ -101,69 +112,53 @@ export function registerRest(app: FastifyInstance, parts: RestParts): void {
       signal: () => getSignal(context),
     });
     void reply.headers(condition.headers);
-    if (condition.notModified) void reply.headers(ownCopy);
+    if (condition.notModified) void reply.headers(privateCopy);
     return condition.notModified;
   }
 
-  function dialectOf(request: FastifyRequest): RestDialect {
-    return getVersion(request) === legacy.version && supportsV03(card) ? legacy : current;
+  function selectDialect(request: FastifyRequest): RestDialect {
+    return isV03Request(request, card) ? v03 : current;
   }
 
-  function errorOf(dialect: RestDialect, error: unknown): { status: number; body: unknown } {
-    const told = toClientError(log, error);
-    const status = toHttpStatus(told);
-    return { status, body: dialect.errorBody(told, status) };
-  }
-
-  function answerWithError(reply: FastifyReply, dialect: RestDialect, error: unknown): string {
-    if (error instanceof RetryLaterError) void reply.header('retry-after', String(error.retryAfterSeconds));
-    const { status, body } = errorOf(dialect, error);
-    return answerWith(reply.code(status), dialect, body);
-  }
-
-  function notServed(dialect: RestDialect, request: FastifyRequest, reply: FastifyReply): string {
-    const text = `A2A ${dialect.version} serves nothing at ${request.method} ${request.url}`;
-    const hint = dialect === legacy ? `: send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
-    return answerWith(reply.code(404), dialect, dialect.errorBody(new Error(text + hint), 404));
+  function sendNotFound(dialect: RestDialect, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const text = `A2A ${dialect.version} does not define ${request.method} ${request.url}`;
+    const hint = dialect === v03 ? `: send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
+    return sendFailure(reply, log, new HttpRequestError(404, text + hint), dialect);
   }
 
   void app.register(
     (scope, _options, done) => {
       for (const prefix of ['', '/:tenant']) {
-        for (const route of routes) {
+        for (const route of restRoutes) {
           scope.route({
             method: route.method,
             url: `${prefix}${route.path}`,
-            handler: (request, reply) => answer(route, request, reply),
+            handler: (request, reply) => run(route, request, reply),
           });
         }
       }
-      scope.setNotFoundHandler((request, reply) => notServed(dialectOf(request), request, reply));
+      scope.setNotFoundHandler((request, reply) => sendNotFound(selectDialect(request), request, reply));
       done();
     },
     { prefix: restPath },
   );
 }
 
-/** The answer to what goes wrong before a route is reached: a body that is too large, or that breaks off. */
-export function restFailure(
-  card: AgentCard,
-  request: FastifyRequest,
-  status: number,
-  message: string,
-): { contentType: string; body: unknown } {
-  return getVersion(request) === '0.3' && supportsV03(card)
-    ? { contentType: 'application/json', body: v03ErrorBody(new Error(message), status) }
-    : { contentType: A2A_CONTENT_TYPE, body: statusBody(new Error(message), status) };
+/** The form of errors that occur before a route runs, such as a body that is too large or incomplete. */
+export function getRestFailureFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
+  return isV03Request(request, card) ? v03Failure : statusFailure;
 }
 
-/** The text of an answer, which Fastify sends. */
-function answerWith(reply: FastifyReply, dialect: RestDialect, body: unknown): string {
-  void reply.header('content-type', dialect.contentType);
-  return JSON.stringify(body);
+function isV03Request(request: FastifyRequest, card: AgentCard): boolean {
+  return getVersion(request) === '0.3' && supportsV03(card);
 }
 
-/** @throws {RequestMalformedError} or {ContentTypeNotSupportedError} */
+/**
+ * Parses the body of a request; an empty body has no fields.
+ *
+ * @throws {ContentTypeNotSupportedError} if the body is not JSON by its media type
+ * @throws {RequestMalformedError} if it is not a JSON object, or nested too deeply
+ */
 export function readBody(request: FastifyRequest): Params {
   const text = typeof request.body === 'string' ? request.body.trim() : '';
   if (text === '') return {};
@@ -180,18 +175,18 @@ export function readBody(request: FastifyRequest): Params {
     throw new RequestMalformedError(`the body is not valid JSON: ${errorMessage(error)}`);
   }
   checkDepth('the body', body, maxBodyDepth);
-  // Some clients write the empty request as null.
+  // Some clients send null for a request without fields.
   if (body === null) return {};
   if (typeof body === 'object' && !Array.isArray(body)) return body as Params;
   throw new RequestMalformedError('the body must be a JSON object with the fields of the request');
 }
 
-/** What stands in the path counts; a body that says something else is a mistake. */
+/** Adds the parameters of the path. @throws {RequestMalformedError} if the request contradicts them */
 function bind(params: Params, path: PathParams): Params {
   for (const [name, value] of Object.entries(path)) {
     const other = params[name];
     if (other !== undefined && other !== '' && other !== value) {
-      throw new RequestMalformedError(`${name} is ${value} in the address and something else in the body`);
+      throw new RequestMalformedError(`${name} is ${value} in the path but differs in the query or the body`);
     }
   }
   return { ...params, ...path };

@@ -1,20 +1,22 @@
-/** The routes of the HTTP+JSON binding, as a2a.proto binds them. Parameters have the names of their fields. */
+/** The routes of the HTTP+JSON binding, as bound in a2a.proto. Parameters are named after their fields. */
 import { taskStates } from '#shared/domain/task.ts';
 import type { Params, StreamingName, UnaryName } from '../../handler/operations.ts';
 import type { Query } from '../../http/query.ts';
 
-export type Route = ({ method: 'POST' } | { method: 'GET' | 'DELETE'; query: (query: Query) => Params }) & {
-  /** `::` is a colon, and a task's id ends before one. */
+export type RestRoute = (
+  { method: 'POST' } | { method: 'GET' | 'DELETE'; query: (query: Query) => Params }
+) & {
+  /** `::` is an escaped colon; the id of a task ends before one. */
   path: string;
-  /** The only version that has it. */
+  /** Limits the route to one version. */
   version?: '0.3' | '1.0';
 } & ({ unary: UnaryName } | { streaming: StreamingName });
 
 const task = '/tasks/:id(^[^:/]+)';
 const configs = '/tasks/:taskId/pushNotificationConfigs';
-const nothing = (): Params => ({});
+const noParams = (): Params => ({});
 
-export const routes: readonly Route[] = [
+export const restRoutes: readonly RestRoute[] = [
   { method: 'POST', path: '/message::send', unary: 'SendMessage' },
   { method: 'POST', path: '/message::stream', streaming: 'SendStreamingMessage' },
   {
@@ -38,8 +40,8 @@ export const routes: readonly Route[] = [
     query: (query) => ({ historyLength: query.integer('historyLength', 'history_length') }),
   },
   { method: 'POST', path: `${task}::cancel`, unary: 'CancelTask' },
-  // The specification's table has POST here, its a2a.proto GET.
-  { method: 'GET', path: `${task}::subscribe`, streaming: 'SubscribeToTask', query: nothing },
+  // The table in the specification has POST, a2a.proto has GET: both are served.
+  { method: 'GET', path: `${task}::subscribe`, streaming: 'SubscribeToTask', query: noParams },
   { method: 'POST', path: `${task}::subscribe`, streaming: 'SubscribeToTask' },
   { method: 'POST', path: configs, unary: 'CreateTaskPushNotificationConfig' },
   {
@@ -48,14 +50,14 @@ export const routes: readonly Route[] = [
     unary: 'ListTaskPushNotificationConfigs',
     query: (query) => ({ pageSize: query.integer('pageSize'), pageToken: query.string('pageToken') }),
   },
-  { method: 'GET', path: `${configs}/:id`, unary: 'GetTaskPushNotificationConfig', query: nothing },
-  { method: 'DELETE', path: `${configs}/:id`, unary: 'DeleteTaskPushNotificationConfig', query: nothing },
+  { method: 'GET', path: `${configs}/:id`, unary: 'GetTaskPushNotificationConfig', query: noParams },
+  { method: 'DELETE', path: `${configs}/:id`, unary: 'DeleteTaskPushNotificationConfig', query: noParams },
   {
     method: 'GET',
     path: '/extendedAgentCard',
     unary: 'GetExtendedAgentCard',
-    query: nothing,
+    query: noParams,
     version: '1.0',
   },
-  { method: 'GET', path: '/card', unary: 'GetExtendedAgentCard', query: nothing, version: '0.3' },
+  { method: 'GET', path: '/card', unary: 'GetExtendedAgentCard', query: noParams, version: '0.3' },
 ];

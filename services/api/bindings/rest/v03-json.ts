@@ -1,26 +1,26 @@
 /**
- * The two JSON forms of A2A 0.3: that of its JSON schema, with `kind`, which JSON-RPC carries and the SDK translates to
- * and from 1.0; and that of its protocol buffers, which HTTP+JSON carries. They say the same with other names. Of the
- * latter, readers take the names of fields as a2a.proto writes them too (`message_id`), as ProtoJSON has it.
+ * Translates between the two JSON forms of A2A 0.3, which differ in names only. JSON-RPC carries that of its JSON schema,
+ * with `kind`; the SDK translates it to and from 1.0. HTTP+JSON carries that of its protocol buffers; requests may also
+ * use the field names of a2a.proto (`message_id`), as ProtoJSON allows.
  */
 import type { LegacyRestTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 
 export type SendParams = Parameters<LegacyRestTransportHandler['sendMessage']>[0];
-type Sent = Awaited<ReturnType<LegacyRestTransportHandler['sendMessage']>>;
-export type Task = Extract<Sent, { kind: 'task' }>;
-type Message = Extract<Sent, { kind: 'message' }>;
+type V03SendResult = Awaited<ReturnType<LegacyRestTransportHandler['sendMessage']>>;
+export type V03Task = Extract<V03SendResult, { kind: 'task' }>;
+type Message = Extract<V03SendResult, { kind: 'message' }>;
 type Part = Message['parts'][number];
-type Artifact = NonNullable<Task['artifacts']>[number];
-export type Config = Parameters<LegacyRestTransportHandler['setTaskPushNotificationConfig']>[0];
+type Artifact = NonNullable<V03Task['artifacts']>[number];
+export type V03PushConfig = Parameters<LegacyRestTransportHandler['setTaskPushNotificationConfig']>[0];
 type Stream = Awaited<ReturnType<LegacyRestTransportHandler['resubscribe']>>;
 type StreamEvent = Stream extends AsyncGenerator<infer Event> ? Event : never;
 
-export function sentToProto(sent: Sent): object {
+export function sentToProto(sent: V03SendResult): object {
   return sent.kind === 'task' ? { task: taskToProto(sent) } : { message: messageToProto(sent) };
 }
 
-export function taskToProto(task: Task): object {
+export function taskToProto(task: V03Task): object {
   const { kind: _, status, artifacts = [], history = [], ...same } = task;
   return {
     ...same,
@@ -48,7 +48,7 @@ export function eventToProto(event: StreamEvent): object {
   }
 }
 
-function statusToProto({ state, message, timestamp }: Task['status']): object {
+function statusToProto({ state, message, timestamp }: V03Task['status']): object {
   const name = state === 'canceled' ? 'CANCELLED' : state === 'unknown' ? 'UNSPECIFIED' : state;
   return {
     state: `TASK_STATE_${name.toUpperCase().replace('-', '_')}`,
@@ -87,17 +87,17 @@ function partToProto(part: Part): object {
   }
 }
 
-export function configToProto({ taskId, pushNotificationConfig }: Config): object {
+export function configToProto({ taskId, pushNotificationConfig }: V03PushConfig): object {
   const { id = '' } = pushNotificationConfig;
   return { name: `tasks/${taskId}/pushNotificationConfigs/${id}`, pushNotificationConfig };
 }
 
-/** @throws {RequestMalformedError} for what is not a SendMessageRequest of A2A 0.3 */
+/** @throws {RequestMalformedError} if the body is not a SendMessageRequest of A2A 0.3 */
 export function sendParamsFromProto(json: unknown): SendParams {
-  const body = objectOf('the body', withJsonNames(json));
-  const { content, ...message } = objectOf('message', body['message'] ?? body['request']);
+  const body = requireObject('the body', withJsonNames(json));
+  const { content, ...message } = requireObject('message', body['message'] ?? body['request']);
   if (!Array.isArray(content)) throw new RequestMalformedError('message.content must be an array of parts');
-  const { pushNotification, historyLength, blocking, ...configuration } = objectOf(
+  const { pushNotification, historyLength, blocking, ...configuration } = requireObject(
     'configuration',
     body['configuration'] ?? {},
   );
@@ -108,7 +108,7 @@ export function sendParamsFromProto(json: unknown): SendParams {
       role: roleFromProto(message['role']),
       parts: content.map((part, index) => partFromProto(`message.content[${index}]`, part)),
     },
-    // Fields that protocol buffers leave out are false and 0; without any configuration a send waits.
+    // Omitted fields of protocol buffers are false and 0; a send without a configuration waits.
     ...(body['configuration'] !== undefined && {
       configuration: {
         ...configuration,
@@ -117,7 +117,7 @@ export function sendParamsFromProto(json: unknown): SendParams {
         ...(typeof historyLength === 'number' && historyLength > 0 && { historyLength }),
       },
     }),
-    ...(body['metadata'] !== undefined && { metadata: objectOf('metadata', body['metadata']) }),
+    ...(body['metadata'] !== undefined && { metadata: requireObject('metadata', body['metadata']) }),
   };
   return params as SendParams;
 }
@@ -129,35 +129,35 @@ function roleFromProto(role: unknown): Message['role'] {
 }
 
 function partFromProto(where: string, json: unknown): Part {
-  const part = objectOf(where, json);
+  const part = requireObject(where, json);
   if (typeof part['text'] === 'string') return { kind: 'text', text: part['text'] };
   if (part['data'] !== undefined) {
     return {
       kind: 'data',
-      data: objectOf(`${where}.data.data`, objectOf(`${where}.data`, part['data'])['data']),
+      data: requireObject(`${where}.data.data`, requireObject(`${where}.data`, part['data'])['data']),
     };
   }
-  const { fileWithUri, fileWithBytes, mimeType } = objectOf(`${where}.file`, part['file'] ?? {});
+  const { fileWithUri, fileWithBytes, mimeType } = requireObject(`${where}.file`, part['file'] ?? {});
   const type = typeof mimeType === 'string' ? { mimeType } : {};
   if (typeof fileWithUri === 'string') return { kind: 'file', file: { uri: fileWithUri, ...type } };
   if (typeof fileWithBytes === 'string') return { kind: 'file', file: { bytes: fileWithBytes, ...type } };
   throw new RequestMalformedError(`${where} has no content: set one of text, file or data`);
 }
 
-/** @throws {RequestMalformedError} for what is not a TaskPushNotificationConfig of A2A 0.3 */
-export function configFromProto(taskId: string, json: unknown): Config {
-  const body = objectOf('the body', withJsonNames(json));
-  // The reference servers take the config bare or wrapped once more.
-  const outer = objectOf('config', body['config'] ?? body);
-  const config = objectOf('pushNotificationConfig', outer['pushNotificationConfig']);
+/** @throws {RequestMalformedError} if the body is not a TaskPushNotificationConfig of A2A 0.3 */
+export function configFromProto(taskId: string, json: unknown): V03PushConfig {
+  const body = requireObject('the body', withJsonNames(json));
+  // The reference servers accept the config with or without an outer `config`.
+  const outer = requireObject('config', body['config'] ?? body);
+  const config = requireObject('pushNotificationConfig', outer['pushNotificationConfig']);
   const id = config['id'] ?? body['configId'];
-  return { taskId, pushNotificationConfig: { ...config, id } } as unknown as Config;
+  return { taskId, pushNotificationConfig: { ...config, id } } as unknown as V03PushConfig;
 }
 
-/** Fields in which everything is the caller's own, names included. */
-const opaque = new Set(['metadata', 'data']);
+/** Fields whose content belongs to the client and is kept unchanged, names included. */
+const opaqueFields = new Set(['metadata', 'data']);
 
-/** A request with the names of its fields in camelCase, and without those that are null: they count as left out. */
+/** Renames all fields to camelCase, and drops those that are null: they count as omitted. */
 function withJsonNames(json: unknown): unknown {
   if (Array.isArray(json)) return json.map(withJsonNames);
   if (typeof json !== 'object' || json === null) return json;
@@ -165,12 +165,12 @@ function withJsonNames(json: unknown): unknown {
   return Object.fromEntries(
     fields.map(([name, value]) => [
       name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-      opaque.has(name) ? (value as unknown) : withJsonNames(value),
+      opaqueFields.has(name) ? (value as unknown) : withJsonNames(value),
     ]),
   );
 }
 
-function objectOf(name: string, value: unknown): Record<string, unknown> {
+function requireObject(name: string, value: unknown): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
   }

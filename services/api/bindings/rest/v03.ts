@@ -1,9 +1,9 @@
-/** How A2A 0.3 speaks HTTP+JSON: its protocol buffers as JSON, and errors as JSON-RPC has them. It has no list of tasks. */
+/** HTTP+JSON in A2A 0.3: its protocol buffers as JSON, and errors in the form of JSON-RPC. It cannot list tasks. */
 import { LegacyRestTransportHandler, toLegacyHTTPError } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE, A2AError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import { errorMessage } from '#shared/runtime/log.ts';
 import { decode, type Params } from '../../handler/operations.ts';
+import type { FailureFormat } from '../../http/failure.ts';
 import type { RestDialect } from './dialect.ts';
 import {
   configFromProto,
@@ -19,32 +19,40 @@ export function createV03Dialect(handler: A2ARequestHandler): RestDialect {
   const send = (params: Params) => decode({ fromJSON: sendParamsFromProto }, params);
 
   return {
+    ...v03Failure,
     version: '0.3',
-    contentType: 'application/json',
     unary: {
       SendMessage: async (params, context) => sentToProto(await transport.sendMessage(send(params), context)),
       GetTask: async (params, context) =>
-        taskToProto(await transport.getTask(text(params, 'id'), context, params['historyLength'])),
+        taskToProto(await transport.getTask(getPathParam(params, 'id'), context, params['historyLength'])),
       CancelTask: async (params, context) =>
-        taskToProto(await transport.cancelTask(text(params, 'id'), context)),
+        taskToProto(await transport.cancelTask(getPathParam(params, 'id'), context)),
       CreateTaskPushNotificationConfig: async (params, context) =>
         configToProto(
           await transport.setTaskPushNotificationConfig(
-            configFromProto(text(params, 'taskId'), params),
+            configFromProto(getPathParam(params, 'taskId'), params),
             context,
           ),
         ),
       GetTaskPushNotificationConfig: async (params, context) =>
         configToProto(
-          await transport.getTaskPushNotificationConfig(text(params, 'taskId'), text(params, 'id'), context),
+          await transport.getTaskPushNotificationConfig(
+            getPathParam(params, 'taskId'),
+            getPathParam(params, 'id'),
+            context,
+          ),
         ),
       ListTaskPushNotificationConfigs: async (params, context) => ({
-        configs: (await transport.listTaskPushNotificationConfigs(text(params, 'taskId'), context)).map(
-          configToProto,
-        ),
+        configs: (
+          await transport.listTaskPushNotificationConfigs(getPathParam(params, 'taskId'), context)
+        ).map(configToProto),
       }),
       DeleteTaskPushNotificationConfig: (params, context) =>
-        transport.deleteTaskPushNotificationConfig(text(params, 'taskId'), text(params, 'id'), context),
+        transport.deleteTaskPushNotificationConfig(
+          getPathParam(params, 'taskId'),
+          getPathParam(params, 'id'),
+          context,
+        ),
       GetExtendedAgentCard: (_params, context) => transport.getAuthenticatedExtendedAgentCard(context),
     },
     streaming: {
@@ -54,34 +62,36 @@ export function createV03Dialect(handler: A2ARequestHandler): RestDialect {
         }
       },
       SubscribeToTask: async function* (params, context) {
-        for await (const event of await transport.resubscribe(text(params, 'id'), context)) {
+        for await (const event of await transport.resubscribe(getPathParam(params, 'id'), context)) {
           yield eventToProto(event);
         }
       },
     },
-    // As the reference servers of 0.3 answer.
-    statusOf: (operation) =>
+    // The same as the reference servers of 0.3.
+    getSuccessStatus: (operation) =>
       operation === 'DeleteTaskPushNotificationConfig'
         ? 204
         : operation === 'SendMessage' || operation === 'CreateTaskPushNotificationConfig'
           ? 201
           : 200,
-    errorBody: v03ErrorBody,
   };
 }
 
-export function v03ErrorBody(error: unknown, status: number): unknown {
-  if (error instanceof A2AError) return toLegacyHTTPError(error);
-  const code =
-    codes[status] ?? (status < 500 ? A2A_ERROR_CODE.INVALID_REQUEST : A2A_ERROR_CODE.INTERNAL_ERROR);
-  return { code, message: errorMessage(error) };
-}
+export const v03Failure: FailureFormat = {
+  contentType: 'application/json',
+  toBody: (error, status) => {
+    if (error instanceof A2AError) return toLegacyHTTPError(error);
+    const code =
+      codes[status] ?? (status < 500 ? A2A_ERROR_CODE.INVALID_REQUEST : A2A_ERROR_CODE.INTERNAL_ERROR);
+    return { code, message: error.message };
+  },
+};
 
-/** What HTTP has a status for and A2A no error. */
+/** The error code of each HTTP status that has no A2A error. */
 const codes: Readonly<Record<number, number>> = { 404: A2A_ERROR_CODE.METHOD_NOT_FOUND };
 
-/** A parameter that stands in the path. */
-function text(params: Params, name: string): string {
+/** Returns a parameter of the path. */
+function getPathParam(params: Params, name: string): string {
   const value = params[name];
   return typeof value === 'string' ? value : '';
 }

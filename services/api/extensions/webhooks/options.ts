@@ -1,6 +1,7 @@
 /** Reads the webhook options of a call; shared/webhooks/options.ts describes them and where clients send them. */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
+import { callState } from '../../handler/call-state.ts';
 import {
   defaultWebhookOptions,
   readWebhookOptions,
@@ -9,11 +10,11 @@ import {
   type WebhookOptions,
 } from '#shared/webhooks/options.ts';
 
-const stateKey = 'longhaul.webhook-options';
+const optionsHeader = callState<string>('longhaul.webhookOptions');
 
 /** Stores the header of the call in its context. */
 export function setWebhookOptions(context: ServerCallContext, header: string | undefined): void {
-  if (header !== undefined) context.state.set(stateKey, header);
+  optionsHeader.set(context, header);
 }
 
 /**

@@ -25,10 +25,10 @@ import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/sig
 import { httpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
+import { sendFailure } from '../../http/failure.ts';
 import { Query } from '../../http/query.ts';
-import { toHttpStatus, statusBody } from '../../bindings/rest/dialect.ts';
+import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
 import { readBody, restPath } from '../../bindings/rest/rest.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 

@@ -1,12 +1,12 @@
 /**
- * Whether the agent takes what it is sent, and can answer in what its caller accepts: by the media types that its card
- * declares (A2A sections 3.1.1 and 4.4.1). A skill may take or give more than the agent does by default.
+ * Checks a message against the media types of the agent card (A2A sections 3.1.1 and 4.4.1): the agent must accept each
+ * part, and the client must accept one of the agent's output types. Skills may add types to the agent's defaults.
  */
 import type { Message, Part } from '@a2a-js/sdk';
 import { ContentTypeNotSupportedError } from '@a2a-js/sdk/errors';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 
-/** Media types, or ranges of them such as `image/*`. */
+/** Media types, or ranges such as `image/*`. */
 export interface MediaTypes {
   input: readonly string[];
   output: readonly string[];
@@ -21,7 +21,7 @@ export function getMediaTypes(agent: AgentDefinition): MediaTypes {
 }
 
 /**
- * @param accepted as the caller names them; none: all
+ * @param accepted output types that the client accepts; empty: all
  * @throws {ContentTypeNotSupportedError}
  */
 export function checkMediaTypes(
@@ -30,27 +30,27 @@ export function checkMediaTypes(
   accepted: readonly string[],
 ): void {
   for (const [index, part] of message.parts.entries()) {
-    const type = typeOf(part);
-    if (type === undefined || input.some((taken) => overlap(taken, type))) continue;
+    const type = getType(part);
+    if (type === undefined || input.some((supported) => overlap(supported, type))) continue;
     throw new ContentTypeNotSupportedError(
-      `message.parts[${index}] is ${type}; this agent takes ${input.join(', ')}`,
+      `message.parts[${index}] has the unsupported media type ${type}: use one of ${input.join(', ')}`,
     );
   }
-  if (accepted.length > 0 && !accepted.some((one) => output.some((given) => overlap(given, one)))) {
+  if (accepted.length > 0 && !accepted.some((one) => output.some((supported) => overlap(supported, one)))) {
     throw new ContentTypeNotSupportedError(
-      `acceptedOutputModes has nothing that this agent answers in: ${output.join(', ')}`,
+      `acceptedOutputModes has no media type that this agent supports: use one of ${output.join(', ')}`,
     );
   }
 }
 
-/** Files that do not say what they are may be anything. */
-function typeOf({ mediaType, content }: Part): string | undefined {
+/** Returns undefined for a file without a media type, which may be of any type. */
+function getType({ mediaType, content }: Part): string | undefined {
   if (mediaType !== '') return mediaType;
   if (content?.$case === 'text') return 'text/plain';
   return content?.$case === 'data' ? 'application/json' : undefined;
 }
 
-/** Parameters such as a charset play no part. Early clients of A2A say `text` for all text. */
+/** Ignores parameters such as charset. Early A2A clients send `text` for every text type. */
 function overlap(one: string, other: string): boolean {
   if (one === other) return true;
   const [[type, subtype], [otherType, otherSubtype]] = [split(one), split(other)];

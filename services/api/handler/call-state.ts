@@ -1,0 +1,44 @@
+/**
+ * Typed state of one call. It travels in the SDK's call context, from the binding that receives the call to the
+ * operation that runs it, and back.
+ */
+import type { ServerCallContext } from '@a2a-js/sdk/server';
+
+export interface CallState<T> {
+  get(context: ServerCallContext): T | undefined;
+  /** Setting undefined does nothing. */
+  set(context: ServerCallContext, value: T | undefined): void;
+}
+
+/** @param key unique among all call states */
+export function callState<T>(key: `longhaul.${string}`): CallState<T> {
+  return {
+    get: (context) => context.state.get(key) as T | undefined,
+    set: (context, value) => {
+      if (value !== undefined) context.state.set(key, value);
+    },
+  };
+}
+
+/** Returns the signal that aborts when the client disconnects: the same signal each time. Created on first use. */
+export const disconnectSignal = callState<() => AbortSignal>('longhaul.signal');
+
+/** The `traceparent` of the client's own span, as sent (W3C Trace Context). */
+export const traceparent = callState<string>('longhaul.traceparent');
+
+/**
+ * The number of the event that a stream has just yielded. The stream sets it before each yield, and the binding reads it
+ * afterwards as the id of the event: the SDK's transport passes payloads only.
+ */
+export const streamedEvent = callState<number>('longhaul.event');
+
+/** The entity tag of the task that an operation has read, for bindings that can send one. */
+export const entityTag = callState<string>('longhaul.entityTag');
+
+/** The `Last-Event-ID` of the client, as sent: a header over HTTP, metadata over gRPC. */
+export const lastEventId = callState<string>('longhaul.lastEventId');
+
+/** Returns the signal that aborts when the client disconnects. */
+export function getSignal(context: ServerCallContext): AbortSignal {
+  return disconnectSignal.get(context)?.() ?? new AbortController().signal;
+}

@@ -1,0 +1,70 @@
+/** Answers failed HTTP requests. All routes share it; a binding only supplies the form of the body. */
+import type { IncomingMessage } from 'node:http';
+import { restStatusFor } from '@a2a-js/sdk/errors';
+import type { FastifyReply } from 'fastify';
+import type { Logger } from '#shared/runtime/log.ts';
+import { UnauthenticatedError } from '../auth/caller.ts';
+import { HttpRequestError, RetryLaterError, toClientError } from '../handler/errors.ts';
+
+/** How a binding writes an error. */
+export interface FailureFormat {
+  contentType: string;
+  toBody(error: Error, status: number): unknown;
+  /** Overrides the HTTP status that belongs to the error. */
+  toStatus?(error: Error): number;
+}
+
+/** The format of routes that belong to no binding. */
+export const plainFailure: FailureFormat = {
+  contentType: 'application/json',
+  toBody: (error) => ({ error: error.message }),
+};
+
+/** Sends an error as `toClientError` exposes it, with the headers that belong to it. */
+export function sendFailure(
+  reply: FastifyReply,
+  log: Logger,
+  error: unknown,
+  format: FailureFormat,
+): FastifyReply {
+  const failure = toClientError(log, error);
+  const status = format.toStatus?.(failure) ?? toHttpStatus(failure);
+  if (failure instanceof RetryLaterError) {
+    void reply.header('retry-after', String(failure.retryAfterSeconds));
+  }
+  if (failure instanceof UnauthenticatedError) void reply.header('www-authenticate', failure.challenges);
+  return reply
+    .code(status)
+    .header('content-type', format.contentType)
+    .send(JSON.stringify(format.toBody(failure, status)));
+}
+
+export function toHttpStatus(error: Error): number {
+  const hasStatus =
+    error instanceof RetryLaterError ||
+    error instanceof UnauthenticatedError ||
+    error instanceof HttpRequestError;
+  return hasStatus ? error.statusCode : restStatusFor(error);
+}
+
+const maxDiscardedBytes = 64 * 1024 * 1024;
+const maxDiscardMs = 5_000;
+
+/**
+ * Reads and drops the rest of a body that is too large. Most clients read the response only after sending the whole
+ * body; if the connection closes earlier, they never see it. Resolves at the end of the body, after 64 MiB, or after 5 s.
+ */
+export async function discardBody(request: IncomingMessage): Promise<void> {
+  if (request.readableEnded || request.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, maxDiscardMs);
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxDiscardedBytes) resolve();
+    });
+    for (const event of ['end', 'close', 'error']) request.once(event, () => resolve());
+    request.once('close', () => clearTimeout(timer));
+    request.resume();
+  });
+}

@@ -1,0 +1,109 @@
+/** The JSON-RPC binding on the wire: envelopes, HTTP statuses, notifications and versions. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import type { Task } from '@a2a-js/sdk';
+import { InternalError } from '#services/api/handler/errors.ts';
+import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
+import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+
+describe('JSON-RPC', () => {
+  const cleanup = createSuiteCleanup();
+  let url: string;
+  before(async () => {
+    ({ url } = await startApiServer(cleanup, { getTask }));
+  });
+
+  async function post(body: unknown, headers: Record<string, string> = {}) {
+    const response = await fetch(`${url}/a2a/jsonrpc`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, json: text && JSON.parse(text) };
+  }
+
+  function createRequest(more: object = {}, id = 'x') {
+    return { jsonrpc: '2.0', id: 1, method: 'GetTask', params: { id }, ...more };
+  }
+
+  function postV03(id: string) {
+    return post(createRequest({ method: 'tasks/get' }, id), { 'a2a-version': '0.3' });
+  }
+
+  test('echoes request ids that are strings, numbers or null', async () => {
+    for (const id of ['text', 7, null]) {
+      const { json, status } = await post(createRequest({ id }));
+      assert.deepEqual([status, json.id, json.result.id], [200, id, 'x']);
+    }
+  });
+
+  test('answers invalid requests with HTTP 200 and a code of JSON-RPC', async () => {
+    const invalid: [unknown, number, unknown][] = [
+      ['{', -32700, null],
+      ['[]', -32600, null],
+      ['"x"', -32600, null],
+      [createRequest({ id: {} }), -32600, null],
+      [createRequest({ jsonrpc: '1.0' }), -32600, 1],
+      [createRequest({ method: 3 }), -32600, 1],
+      [createRequest({ params: [1] }), -32602, 1],
+      [createRequest({ params: { id: 'x', tenant: 4 } }), -32602, 1],
+      [createRequest({ method: 'Nothing' }), -32601, 1],
+      [createRequest({ method: 'toString' }), -32601, 1],
+      [createRequest({ method: 'tasks/get' }), -32601, 1],
+    ];
+    for (const [body, code, id] of invalid) {
+      const { json, status } = await post(body);
+      assert.deepEqual([status, json.error.code, json.id], [200, code, id], JSON.stringify(body));
+    }
+  });
+
+  test('answers a body of another media type with 415', async () => {
+    const { status, json } = await post(createRequest(), { 'content-type': 'text/plain' });
+    assert.deepEqual([status, json.error.code], [415, -32005]);
+  });
+
+  test('accepts a charset in the media type', async () => {
+    const { json } = await post(createRequest(), { 'content-type': 'application/json; charset=utf-8' });
+    assert.equal(json.result.id, 'x');
+  });
+
+  test('answers notifications with 204, even if they fail', async () => {
+    for (const id of ['x', 'none']) {
+      const { jsonrpc, method, params } = createRequest({}, id);
+      const { status, json } = await post({ jsonrpc, method, params });
+      assert.deepEqual([status, json], [204, '']);
+    }
+  });
+
+  test('answers an unavailable service with 503 and Retry-After', async () => {
+    const { status, headers } = await post(createRequest({}, 'away'));
+    assert.deepEqual([status, headers.get('retry-after')], [503, '2']);
+  });
+
+  test('reports the errors of A2A 0.3 to its clients', async () => {
+    const away = await postV03('away');
+    assert.deepEqual([away.status, away.json.error.code], [503, -32603]);
+    assert.equal((await postV03('broken')).json.error.message, InternalError.text);
+    assert.equal((await postV03('none')).json.error.code, -32001);
+  });
+
+  test('answers a body above the limit with 413', async () => {
+    const { status, json } = await post(createRequest({ params: { id: 'x'.repeat(bodyLimitBytes) } }));
+    assert.deepEqual([status, json.error.code], [413, -32600]);
+  });
+
+  test('accepts the version in the query', async () => {
+    const response = await fetch(`${url}/a2a/jsonrpc?A2A-Version=1.0`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(createRequest()),
+    });
+    assert.equal(((await response.json()) as { result: Task }).result.id, 'x');
+  });
+
+  test('names the version header when a method of 1.0 is called without it', async () => {
+    const { json } = await post(createRequest(), { 'a2a-version': '' });
+    assert.match(json.error.message, /GetTask is a method of A2A 1\.0: send the header A2A-Version: 1\.0/);
+  });
+});

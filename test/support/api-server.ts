@@ -1,0 +1,109 @@
+/** The HTTP and gRPC servers of the api service in this process, in front of a handler that the test supplies. */
+import type { AddressInfo } from 'node:net';
+import { TaskState, type AgentCard, type Task } from '@a2a-js/sdk';
+import { TaskNotFoundError } from '@a2a-js/sdk/errors';
+import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { AuthConfig } from '#shared/runtime/config/auth.ts';
+import type { ReadyCheck } from '#shared/runtime/health.ts';
+import { createLogger } from '#shared/runtime/log.ts';
+import { createAuthenticate } from '#services/api/auth/authenticate.ts';
+import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
+import { createAgentCard } from '#services/api/card/agent-card.ts';
+import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
+import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
+import type { ConditionalParts } from '#services/api/http/conditional.ts';
+import { createAdmission } from '#services/api/limits/admission.ts';
+import { createApiServer } from '#services/api/server.ts';
+import type { Cleanup } from './processes/processes.ts';
+import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from './raw-bindings.ts';
+
+export const bodyLimitBytes = 20_000;
+
+/** Authentication is off. */
+const auth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined };
+
+export interface TestApiServer {
+  url: string;
+  grpcTarget: string;
+  bindings: RawBinding[];
+  /** Closes the gRPC server as a drain does. Called when the test ends, unless the test has. */
+  closeGrpc: () => Promise<void>;
+}
+
+/**
+ * @param operations those that the test calls
+ * @param options.changeCard edits the card before the servers start
+ * @param options.ready default: always ready
+ */
+export async function startApiServer(
+  t: Cleanup,
+  operations: Partial<A2ARequestHandler>,
+  options: { changeCard?: (card: AgentCard) => void; ready?: ReadyCheck } = {},
+): Promise<TestApiServer> {
+  const definition = {
+    name: 'a',
+    description: 'b',
+    version: '1',
+    skills: [],
+    inputModes: [],
+    outputModes: [],
+    mcpServers: {},
+  };
+  const card = createAgentCard(definition as unknown as Parameters<typeof createAgentCard>[0], {
+    publicUrl: 'http://localhost',
+    grpcPublicTarget: 'localhost:1',
+    auth,
+    protocol: { legacy: true, streaming: true, pushNotifications: true, requiredExtensions: [] },
+  });
+  options.changeCard?.(card);
+  const log = createLogger('test', 'silent');
+  const parts = {
+    handler: { getAgentCard: async () => card, ...operations } as A2ARequestHandler,
+    card,
+    cardKey: undefined,
+    admitCaller: createAdmission(createAuthenticate(auth), undefined, log),
+    // Conditional reads and webhook routes need a database and are tested elsewhere.
+    conditional: {} as ConditionalParts,
+    webhooks: {} as WebhookRoutesParts,
+    trustedProxies: 0,
+    corsOrigins: [],
+    publicUrl: 'http://localhost',
+    drainMs: 1_000,
+    ready: options.ready ?? (async () => undefined),
+    bodyLimitBytes,
+    log,
+  };
+  const app = await createApiServer(parts);
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const grpc = await listenGrpc({ ...parts, host: '127.0.0.1', port: 0 });
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  const grpcTarget = `127.0.0.1:${grpc.port}`;
+  const bindings = [rawJsonRpc(url), rawRest(url), rawGrpc(grpcTarget)];
+  let closing: Promise<void> | undefined;
+  const closeGrpc = (): Promise<void> => (closing ??= grpc.close());
+  t.after(async () => {
+    for (const binding of bindings) binding.close();
+    await Promise.all([app.close(), closeGrpc()]);
+  });
+  return { url, grpcTarget, bindings, closeGrpc };
+}
+
+export function createWireTask(id: string): Task {
+  return {
+    id,
+    contextId: 'c',
+    status: { state: TaskState.TASK_STATE_WORKING, message: undefined, timestamp: undefined },
+    artifacts: [],
+    history: [],
+    metadata: undefined,
+  };
+}
+
+/** A GetTask that fails for the ids `none`, `away`, `broken` and `bug`, and otherwise returns a task. */
+export async function getTask({ id }: { id: string }): Promise<Task> {
+  if (id === 'none') throw new TaskNotFoundError('there is none');
+  if (id === 'away') throw new UnavailableError();
+  if (id === 'broken') throw new InternalError();
+  if (id === 'bug') throw new TypeError('an internal detail');
+  return createWireTask(id);
+}
