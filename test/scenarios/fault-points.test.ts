@@ -9,7 +9,13 @@ import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { faultPointNames, type FaultPointName } from '#shared/runtime/fault-points.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
-import { isCompleted, startStack, type Service, type ServiceKind, type Stack } from '../support/stack.ts';
+import {
+  isCompleted,
+  startStack,
+  type RunningService,
+  type ServiceKind,
+  type Stack,
+} from '../support/stack.ts';
 
 const settings = {
   AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'),
@@ -141,7 +147,7 @@ describe('fault points', { concurrency: 2, timeout: 180_000 }, () => {
       // Its relay is not to be the one that finds a wakeup.
       stack.start('worker', { RECONCILE_SECONDS: '3600' }),
     ]);
-    let goesOn: Service | undefined;
+    let goesOn: RunningService | undefined;
 
     /** A task with three events: submitted, working, completed. */
     const submit = async () => (await stack.submit('hello', withHook(receiver.url))).id;

@@ -9,7 +9,7 @@ import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { isCompleted, startStack, type Service } from '../support/stack.ts';
+import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
 
 /** Looks, asks, changes something, and tells what came of all that. */
 const responder: Responder = ({ contents }) => {
@@ -41,7 +41,7 @@ mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
 `,
   );
   const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
-  let running: Service[] = [];
+  let running: RunningService[] = [];
   const restart = async () => {
     await Promise.all(running.map((service) => service.kill()));
     running = await Promise.all([stack.start('api'), stack.start('worker')]);

@@ -2,7 +2,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import type { TestContext } from 'node:test';
+import type { Cleanup } from '../processes/processes.ts';
 
 export interface Received {
   method: string;
@@ -28,7 +28,7 @@ export interface Receiver {
   count(wanted: number, boundMs?: number): Promise<readonly Received[]>;
 }
 
-export async function startReceiver(t: TestContext): Promise<Receiver> {
+export async function startReceiver(t: Cleanup): Promise<Receiver> {
   const received: Received[] = [];
   const waiting = new Set<() => void>();
   let answer: Answer = () => 200;
