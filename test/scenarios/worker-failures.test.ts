@@ -135,13 +135,17 @@ test('a worker that stops under load hands its turns over within two seconds', a
 describe('a task', () => {
   // Row: a task that kills its worker each time
   test('that kills its worker each time fails, and its webhook is sent', async (t) => {
-    const { stack } = await startScriptedStack(t, { MAX_ATTEMPTS: '2', LEASE_SECONDS: '1' });
+    const { stack } = await startScriptedStack(t, { MAX_ATTEMPTS: '2', LEASE_SECONDS: '60' });
     const receiver = await startReceiver(t);
     await Promise.all([stack.start('api'), stack.start('dispatcher')]);
     const task = await stack.submit('die', {
       configuration: { taskPushNotificationConfig: { url: receiver.url } },
     });
-    for (let death = 0; death < 2; death++) await (await stack.start('worker')).running.exited;
+    for (let death = 0; death < 2; death++) {
+      const worker = await stack.start('worker');
+      await worker.running.exited;
+      await stack.endLeases('worker');
+    }
     await stack.start('worker');
     const failed = await stack.until(task.id, ({ status }) => status.state === 'TASK_STATE_FAILED');
     assert.match(failed.status.message.parts[0].text, /after 2 attempts/);
