@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mustBeEmpty } from '../tools/chaos/check.ts';
-import { reportOf } from '../tools/chaos/report.ts';
+import { formatReport } from '../tools/chaos/report.ts';
 import { runChaos } from '../tools/chaos/run.ts';
 
 test('completes and reports every accepted task exactly once under faults', async (t) => {
@@ -15,7 +15,7 @@ test('completes and reports every accepted task exactly once under faults', asyn
     faultEveryMs: 500,
     modelFails: false,
   });
-  t.diagnostic(reportOf([result]));
+  t.diagnostic(formatReport([result]));
   assert.ok(result.accepted.length > 0, 'no task was accepted');
   assert.ok(result.faults.length > 0, 'no fault was caused');
   for (const name of mustBeEmpty) assert.deepEqual(result.findings[name], [], name);

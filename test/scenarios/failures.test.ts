@@ -1,7 +1,7 @@
 /**
- * What happens when a part of the system fails, with real processes that are really killed. Each test is a row of the
- * failure table in ARCHITECTURE.md, named in a comment. The rows of workers are in worker-failures.test.ts, those of
- * starting and stopping in start-and-stop.test.ts.
+ * Failures of the api, Pub/Sub, the database, Gemini, webhook receivers and clients, with real processes that are killed.
+ * Each test names its row of the failure table in ARCHITECTURE.md. The rows of workers are in worker-failures.test.ts,
+ * those of starting and stopping in start-and-stop.test.ts.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -14,7 +14,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 
 describe('the api', () => {
-  // Row: api, after the commit, before publishing
+  // Row: api dies after the commit, before publishing
   test('has its wake-up published by the relay when it dies after the commit', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.stopPubSub();
@@ -28,7 +28,7 @@ describe('the api', () => {
 });
 
 describe('Pub/Sub', () => {
-  // Row: Pub/Sub down
+  // Row: Pub/Sub is down, or loses messages
   test('may be down while tasks are accepted, which run once it is back', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.start('api');
@@ -55,7 +55,7 @@ describe('Pub/Sub', () => {
     }
   });
 
-  // Row: Pub/Sub losing messages
+  // Row: Pub/Sub is down, or loses messages
   test('may lose every message, and the reconciler publishes again', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.start('api');
@@ -68,7 +68,7 @@ describe('Pub/Sub', () => {
     await stack.until(task.id, isCompleted);
   });
 
-  // Row: a duplicate or late Pub/Sub message
+  // Row: a Pub/Sub message arrives twice or late
   test('may deliver a message twice or late without effect', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -86,7 +86,7 @@ describe('Pub/Sub', () => {
 });
 
 describe('the database', () => {
-  // Row: database restarted
+  // Row: the database restarts
   test('may restart without the loss of an accepted task', async (t) => {
     const { stack } = await startScriptedStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -114,7 +114,7 @@ describe('the database', () => {
 });
 
 describe('Gemini', () => {
-  // Row: Gemini 429 / 503
+  // Row: Gemini returns 429 or 503
   test('parks the task on a 429 without spending an attempt', async (t) => {
     const stack = await startStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -132,7 +132,7 @@ describe('Gemini', () => {
     await stack.until(task.id, isCompleted);
   });
 
-  // Row: Gemini 400, blocked, empty
+  // Row: Gemini returns 400, blocks, or returns nothing
   test('fails the task on a 400 with a message that says why', async (t) => {
     const stack = await startStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -144,7 +144,7 @@ describe('Gemini', () => {
 });
 
 describe('a client', () => {
-  // Row: webhook receiver down
+  // Row: a webhook receiver is down
   test('whose webhook receiver was down gets all events in order', async (t) => {
     const { stack } = await startScriptedStack(t, { WEBHOOK_SCHEDULE_SECONDS: '0,0.3,0.3,0.3,0.3' });
     const receiver = await startReceiver(t);
@@ -168,7 +168,7 @@ describe('a client', () => {
     );
   });
 
-  // Row: client gone from a stream
+  // Row: a client leaves a stream
   // [STREAM-ORDER-004]
   test('that leaves a stream does not stop its task', async (t) => {
     const { stack } = await startScriptedStack(t);

@@ -48,7 +48,7 @@ type Operation = typeof operation extends fc.Arbitrary<infer One> ? One : never;
 const callers = { alice: aliceKey, bob: bobKey };
 type Caller = keyof typeof callers;
 
-/** What the model knows about a task from the responses to its owner. */
+/** The model's knowledge of a task, from the responses to its owner. */
 interface Known {
   id: string;
   contextId: string;

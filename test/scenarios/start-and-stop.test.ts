@@ -16,7 +16,7 @@ const graceMs = 10_000;
 const waitingForLock = `select from pg_stat_activity
   where wait_event_type = 'Lock' and datname = current_database() and application_name = 'longhaul-api'`;
 
-// Row: database not there at the start
+// Row: the database is missing at start
 test('services that start before their database report not ready until it is there', async (t) => {
   const { stack } = await startScriptedStack(t);
   const port = await freePort();
@@ -38,7 +38,7 @@ test('services that start before their database report not ready until it is the
   await stack.until(task.id, isCompleted);
 });
 
-// Row: database out of reach, pool used up
+// Row: the database is unreachable, or the pool is exhausted
 test('an api without a free connection returns 503 until it has one', async (t) => {
   const { stack } = await startScriptedStack(t, { DATABASE_POOL_SIZE: '2' });
   await stack.start('api');
@@ -55,7 +55,7 @@ test('an api without a free connection returns 503 until it has one', async (t) 
   assert.equal((await send(stack, 'say hello')).status, 200);
 });
 
-// Row: SIGTERM, api
+// Row: api gets SIGTERM
 test('an api that stops answers its requests and asks streams to resume elsewhere', async (t) => {
   const { stack } = await startScriptedStack(t);
   const [api] = await Promise.all([stack.start('api'), stack.start('worker')]);

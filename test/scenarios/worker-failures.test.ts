@@ -1,6 +1,6 @@
 /**
- * What happens to turns when a worker dies, pauses or stops, with real processes that are really killed. Each test is a
- * row of the failure table in ARCHITECTURE.md, named in a comment.
+ * Failures of workers: real processes that are killed, paused or stopped in the middle of turns. Each test names its row
+ * of the failure table in ARCHITECTURE.md.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -10,7 +10,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 import { watchRecovery } from '../tools/chaos/recovery.ts';
 
-// Row: worker killed in mid-turn
+// Row: a worker is killed in mid-turn
 describe('a worker that is killed', () => {
   test('is replaced by one that continues after the last finished step', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
@@ -77,7 +77,7 @@ describe('a worker that is killed', () => {
   });
 });
 
-// Row: worker paused, then back (a zombie)
+// Row: a worker is paused and comes back
 test('a worker that resumes after a pause writes nothing', async (t) => {
   const { stack, tool } = await startScriptedStack(t);
   const [, zombie] = await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -97,7 +97,7 @@ test('a worker that resumes after a pause writes nothing', async (t) => {
   assert.deepEqual(after, before);
 });
 
-// Row: SIGTERM, worker
+// Row: a worker gets SIGTERM
 test('a worker that stops under load hands its turns over within two seconds', async (t) => {
   // With leases of a minute, only a release lets another worker continue.
   const { stack, tool } = await startScriptedStack(t, { LEASE_SECONDS: '60', DRAIN_SECONDS: '6' });
@@ -133,7 +133,7 @@ test('a worker that stops under load hands its turns over within two seconds', a
 });
 
 describe('a task', () => {
-  // Row: a task that kills its worker each time
+  // Row: a task kills its worker each time
   test('that kills its worker each time fails, and its webhook is sent', async (t) => {
     const { stack } = await startScriptedStack(t, { MAX_ATTEMPTS: '2', LEASE_SECONDS: '60' });
     const receiver = await startReceiver(t);
