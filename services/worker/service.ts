@@ -91,14 +91,14 @@ export async function startWorker(
   registerHealth(app, () => checkDatabase(db));
   const address = await app.listen({ host: config.host, port: config.port });
   await sleep(probeMs);
-  const sources = config.push === undefined ? pullWakeups(db, pubsub, concurrency, consumer, log) : [];
+  const subscriptions = config.push === undefined ? pullWakeups(db, pubsub, concurrency, consumer, log) : [];
   agent.open?.();
 
   return {
     address,
     drain: async () => {
-      const closed = sources.map((source) => source.close());
-      // Leases are released even if a source fails to close.
+      const closed = subscriptions.map((subscription) => subscription.close());
+      // Leases are released even if a subscription fails to close.
       await Promise.allSettled([...closed, consumer.drain(drainMs * turnDrainShare)]);
       await agent.close?.();
       await Promise.all([heartbeat.close(), loops.close(), outbox.idle(), app.close()]);

@@ -51,8 +51,8 @@ function createLeasedTurn(write?: WriteTurn) {
   return { turn, expire };
 }
 
-describe('a turn whose lease expires', () => {
-  test('does not run a step with side effects when the lease expires while its start is recorded', async () => {
+describe('a turn', () => {
+  test('does not run a step if the lease expires while its start is recorded', async () => {
     const { turn } = createLeasedTurn();
     let runs = 0;
     const step = turn.step('pay', async () => void (runs += 1), { sideEffects: true });
@@ -60,7 +60,7 @@ describe('a turn whose lease expires', () => {
     assert.equal(runs, 0);
   });
 
-  test('stops a step after a progress report during which the lease expired', async () => {
+  test('stops a step if the lease expires while progress is stored', async () => {
     const { turn } = createLeasedTurn();
     let called = 0;
     const step = turn.step('tool', async () => {
@@ -71,7 +71,7 @@ describe('a turn whose lease expires', () => {
     assert.equal(called, 0);
   });
 
-  test('does not retry a step when the lease expires during its run', async () => {
+  test('does not retry a step if the lease expires during its run', async () => {
     const { turn, expire } = createLeasedTurn();
     let runs = 0;
     const run = async (): Promise<void> => {

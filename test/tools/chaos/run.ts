@@ -49,7 +49,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const pubsubRandom = createRandom('pubsub');
   let healed = false;
   const strayWakeups: StrayWakeup[] = [];
-  const fateOf = (data: Buffer): Fate => {
+  const chooseFate = (data: Buffer): Fate => {
     if (healed) return 'delivered';
     const fate = pubsubRandom.pick<Fate>([
       [12, 'delivered'],
@@ -68,7 +68,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const system = await startSystem({
     toolUrl: external.toolUrl,
     modelUrl: external.modelUrl,
-    fateOf,
+    chooseFate,
     onError: (line) => errors.push(line),
     onTurnLost: (pid) => lost.push({ pid, at: Date.now() }),
   });

@@ -46,7 +46,7 @@ export interface System {
 interface SystemOptions {
   toolUrl: string;
   modelUrl: string;
-  fateOf: FateOf;
+  chooseFate: FateOf;
   /** Called with each error that a service logs. */
   onError: (line: string) => void;
   /** Called when a worker logs that it lost a turn. */
@@ -64,7 +64,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   await migrateToLatest(postgres);
   const pool = new Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 2_000 });
   pool.on('error', () => undefined);
-  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.chooseFate });
   let tasks: CloudTasksEmulator = await startCloudTasksEmulator({ port: tasksPort });
   const [first, second, dispatcher] = await Promise.all([freePort(), freePort(), freePort()]);
   const apiUrls = [first, second].map((port) => `http://127.0.0.1:${port}`);
@@ -182,7 +182,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     restartPubSub: async (downMs) => {
       await pubsub.close();
       await sleep(downMs);
-      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.chooseFate });
       await provision();
     },
     restartCloudTasks: async (downMs) => {
