@@ -27,68 +27,64 @@ const responder: Responder = ({ contents }) => {
 };
 
 // [AUTH-INTASK-001] [AUTH-INTASK-002] [AUTH-INTASK-003]
-test(
-  'continues a task with its answer and its approval in new processes',
-  { timeout: 150_000 },
-  async (t) => {
-    const server = await startMcpServer(t);
-    const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-    writeFileSync(
-      agentFile,
-      `name: Asker
+test('continues a task in new processes after each answer', { timeout: 150_000 }, async (t) => {
+  const server = await startMcpServer(t);
+  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
+  writeFileSync(
+    agentFile,
+    `name: Asker
 description: Asks.
 version: "1"
 skills: [{ id: ask, name: Ask, description: Asks., tags: [] }]
 instruction: Ask.
 mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
 `,
-    );
-    const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
-    let running: RunningService[] = [];
-    const restart = async () => {
-      await Promise.all(running.map((service) => service.kill()));
-      running = await Promise.all([stack.start('api'), stack.start('worker')]);
-    };
-    const reply = async (taskId: string, message: object) => {
-      const { error } = await stack.rpc('SendMessage', {
-        message: { messageId: randomUUID(), role: 'ROLE_USER', taskId, ...message },
-        configuration: { returnImmediately: true },
-      });
-      assert.equal(error, undefined);
-    };
+  );
+  const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
+  let running: RunningService[] = [];
+  const restart = async () => {
+    await Promise.all(running.map((service) => service.kill()));
+    running = await Promise.all([stack.start('api'), stack.start('worker')]);
+  };
+  const reply = async (taskId: string, message: object) => {
+    const { error } = await stack.rpc('SendMessage', {
+      message: { messageId: randomUUID(), role: 'ROLE_USER', taskId, ...message },
+      configuration: { returnImmediately: true },
+    });
+    assert.equal(error, undefined);
+  };
 
-    await restart();
-    const { id } = await stack.submit('go');
-    const asking = await stack.until(id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
-    assert.equal(asking.status.message?.parts[0].text, 'Which word?');
-    assert.equal(asking.artifacts, undefined);
+  await restart();
+  const { id } = await stack.submit('go');
+  const asking = await stack.until(id, (task) => task.status.state === 'TASK_STATE_INPUT_REQUIRED');
+  assert.equal(asking.status.message?.parts[0].text, 'Which word?');
+  assert.equal(asking.artifacts, undefined);
 
-    await restart();
-    await reply(id, { parts: [{ text: 'hello' }] });
-    const confirming = await stack.until(id, (task) => task.status.state === 'TASK_STATE_AUTH_REQUIRED');
-    assert.match(confirming.status.message?.parts[0].text, /approval to call:\n- echo \{"message":"hello"\}/);
-    assert.deepEqual(confirming.status.message.extensions, [approvalExtension]);
-    const { requests } = confirming.status.message.parts[1].data[approvalExtension] as {
-      requests: ApprovalRequest[];
-    };
+  await restart();
+  await reply(id, { parts: [{ text: 'hello' }] });
+  const confirming = await stack.until(id, (task) => task.status.state === 'TASK_STATE_AUTH_REQUIRED');
+  assert.match(confirming.status.message?.parts[0].text, /approval to call:\n- echo \{"message":"hello"\}/);
+  assert.deepEqual(confirming.status.message.extensions, [approvalExtension]);
+  const { requests } = confirming.status.message.parts[1].data[approvalExtension] as {
+    requests: ApprovalRequest[];
+  };
 
-    await restart();
-    const decisions = requests.map(({ id, argumentsHash }) => ({ id, argumentsHash, approve: true }));
-    const metadata = { [approvalExtension]: { decisions } };
-    await reply(id, { parts: [{ text: 'yes' }], metadata, extensions: [approvalExtension] });
-    const done = await stack.until(id, isCompleted);
-    assert.equal(
-      done.artifacts?.[0]?.parts[0]?.text,
-      '{"output":"The sum of 1 and 2 is 3."}\n{"answer":"hello"}\n{"output":"Echo: hello"}',
-    );
-    assert.deepEqual(
-      server.calls.map(({ name }) => name),
-      ['get-sum', 'echo'],
-      'no tool is called twice',
-    );
-    const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
-      capabilities: { extensions?: { uri: string }[] };
-    };
-    assert.ok(card.capabilities.extensions?.some(({ uri }) => uri === approvalExtension));
-  },
-);
+  await restart();
+  const decisions = requests.map(({ id, argumentsHash }) => ({ id, argumentsHash, approve: true }));
+  const metadata = { [approvalExtension]: { decisions } };
+  await reply(id, { parts: [{ text: 'yes' }], metadata, extensions: [approvalExtension] });
+  const done = await stack.until(id, isCompleted);
+  assert.equal(
+    done.artifacts?.[0]?.parts[0]?.text,
+    '{"output":"The sum of 1 and 2 is 3."}\n{"answer":"hello"}\n{"output":"Echo: hello"}',
+  );
+  assert.deepEqual(
+    server.calls.map(({ name }) => name),
+    ['get-sum', 'echo'],
+    'no tool is called twice',
+  );
+  const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
+    capabilities: { extensions?: { uri: string }[] };
+  };
+  assert.ok(card.capabilities.extensions?.some(({ uri }) => uri === approvalExtension));
+});

@@ -65,11 +65,11 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
   async function claimAndRun(
     taskId: string,
     sent: TurnMessage['sent'],
-    options: { onClaimed?: () => void; releaseSignal: AbortSignal; abortAfterMs?: number },
+    options: { onClaimAnswered?: () => void; releaseSignal: AbortSignal; abortAfterMs?: number },
   ): Promise<void> {
     const claimedAt = performance.now();
     const result = await claimTurn(taskId);
-    options.onClaimed?.();
+    options.onClaimAnswered?.();
     if (result.kind !== 'claimed') return;
     passFaultPoint('turn-claimed');
     const held = heartbeat.hold(result.lease, claimedAt);
@@ -92,7 +92,7 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
     }
     try {
       await claimAndRun(message.taskId, message.sent, {
-        onClaimed: message.ack,
+        onClaimAnswered: message.ack,
         releaseSignal: stopping.signal,
       });
     } catch (error) {
