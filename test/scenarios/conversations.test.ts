@@ -1,180 +1,206 @@
-/** Messages to tasks in every state, repeats, waits and direct answers, through the front door. */
+/** Messages to tasks in every state, repeated messages, waits and direct answers, through the api. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import path from 'node:path';
-import { test } from 'node:test';
-import { startReceiver } from '../support/webhooks/receiver.ts';
+import { before, describe, test } from 'node:test';
 import type { JsonRpcAnswer } from '../support/json-rpc.ts';
-import { isCompleted, startStack, type TaskJson } from '../support/stack.ts';
+import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
+import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
+import { createSuiteCleanup } from '../support/suite-cleanup.ts';
+import { waitFor } from '../support/wait-for.ts';
+import type { Receiver } from '../support/webhooks/receiver.ts';
 
+const taskNotFound = -32001;
+const notCancelable = -32002;
 const unsupportedOperation = -32004;
 const invalidParams = -32602;
 
-test('conversations', async (t) => {
-  const tool = await startReceiver(t);
-  const stack = await startStack(t, {
-    AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'),
-    TEST_LOG_URL: tool.url,
+describe('conversations', () => {
+  const cleanup = createSuiteCleanup();
+  let stack: Stack;
+  let tool: Receiver;
+  before(async () => {
+    ({ stack, tool } = await startScriptedStack(cleanup));
+    await Promise.all([stack.start('api'), stack.start('worker')]);
   });
-  await Promise.all([stack.start('api'), stack.start('worker')]);
-  const settled = (task: TaskJson): boolean => !/SUBMITTED|WORKING/.test(task.status.state);
 
+  /** Sends a message and waits for its answer. */
   function send(text: string, message: object = {}, configuration: object = {}): Promise<JsonRpcAnswer> {
     return stack.rpc('SendMessage', {
       message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...message },
       configuration,
     });
   }
-  const texts = (task: TaskJson): unknown[] =>
-    (task.history ?? []).map((message) => message.parts.map((part) => part.text).join(''));
 
-  await t.test(
-    'to a working task: it is the next turn, never beside the present one, never lost',
-    async () => {
-      const followed = Promise.withResolvers<number>();
-      tool.answerBy(() => followed.promise);
+  function getTexts(task: TaskJson): string[] {
+    return (task.history ?? []).map(({ parts }) => parts.map(({ text }) => text).join(''));
+  }
+
+  describe('a message to a working task', () => {
+    test('runs as the next turn, after the current one', async (t) => {
+      const toolAnswer = Promise.withResolvers<number>();
+      tool.answerBy(() => toolAnswer.promise);
+      t.after(() => tool.answer(200));
       const task = await stack.submit('step first\nsay one');
-      await tool.count(1);
+      await waitFor('the first step', () => getStepRuns(tool, task.id).length === 1);
       const { result } = await send('step second\nsay two', { taskId: task.id }, { returnImmediately: true });
       assert.equal(result.task.status.state, 'TASK_STATE_WORKING');
-      followed.resolve(200);
+      toolAnswer.resolve(200);
       const done = await stack.until(task.id, isCompleted);
       assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'two');
-      assert.deepEqual(texts(done), ['step first\nsay one', 'step second\nsay two']);
-      assert.deepEqual(
-        tool.received.map((one) => one.body.split('/').slice(1).join('/')),
-        ['1/first/0', '2/second/0'],
-      );
-    },
-  );
+      assert.deepEqual(getTexts(done), ['step first\nsay one', 'step second\nsay two']);
+      assert.deepEqual(getStepRuns(tool, task.id), ['1/first/0', '2/second/0']);
+    });
 
-  await t.test('to a task that is just finishing: the next turn, or refused as at its end', async () => {
-    let accepted = 0;
-    for (let round = 0; round < 12; round++) {
-      const task = await stack.submit('say one');
-      if (round % 2 === 1) await new Promise((resolve) => setTimeout(resolve, round));
-      const { result, error } = await send('say two', { taskId: task.id }, { returnImmediately: true });
-      const done = await stack.until(task.id, isCompleted);
-      if (error === undefined) {
-        accepted += 1;
-        assert.equal(result.task.id, task.id);
-        assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'two');
-        assert.equal(done.history?.length, 2);
-      } else {
-        assert.equal(error.code, unsupportedOperation);
-        assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'one');
+    test('is either the next turn or refused when the task is just finishing', async () => {
+      let accepted = 0;
+      for (let round = 0; round < 12; round++) {
+        const task = await stack.submit('say one');
+        if (round % 2 === 1) await new Promise((resolve) => setTimeout(resolve, round));
+        const { result, error } = await send('say two', { taskId: task.id }, { returnImmediately: true });
+        const done = await stack.until(task.id, isCompleted);
+        if (error === undefined) {
+          accepted += 1;
+          assert.equal(result.task.id, task.id);
+          assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'two');
+          assert.equal(done.history?.length, 2);
+        } else {
+          assert.equal(error.code, unsupportedOperation);
+          assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'one');
+        }
       }
-    }
-    assert.ok(accepted > 0, 'at least the quickest was in time');
+      assert.ok(accepted > 0, 'no message was in time');
+    });
   });
 
-  // [CORE-MULTI-005]
-  await t.test('to a task that waits for input: the answer goes on where it stopped', async () => {
-    const asked = (await send('ask which one?')).result.task;
-    assert.equal(asked.status.state, 'TASK_STATE_INPUT_REQUIRED');
-    assert.equal(asked.status.message.parts[0].text, 'which one?');
-    const { result } = await send('say that one', { taskId: asked.id });
-    assert.equal(result.task.status.state, 'TASK_STATE_COMPLETED');
-    assert.deepEqual(texts(result.task), ['ask which one?', 'which one?', 'say that one']);
+  describe('a message to an interrupted task', () => {
+    // [CORE-MULTI-005]
+    test('answers a question, and the task continues', async () => {
+      const asking = (await send('ask which one?')).result.task;
+      assert.equal(asking.status.state, 'TASK_STATE_INPUT_REQUIRED');
+      assert.equal(asking.status.message.parts[0].text, 'which one?');
+      const { result } = await send('say that one', { taskId: asking.id });
+      assert.equal(result.task.status.state, 'TASK_STATE_COMPLETED');
+      assert.deepEqual(getTexts(result.task), ['ask which one?', 'which one?', 'say that one']);
+    });
+
+    // [CORE-EXECUTION-MODE-001]
+    test('continues a task at auth-required, at which a waiting send returned', async () => {
+      const asking = (await send('auth sign in')).result.task;
+      assert.equal(asking.status.state, 'TASK_STATE_AUTH_REQUIRED');
+      const { result } = await send('say in', { taskId: asking.id });
+      assert.equal(result.task.status.state, 'TASK_STATE_COMPLETED');
+    });
   });
 
-  await t.test(
-    'to a cancelled, failed, rejected or completed task: refused, and nothing changes',
-    async () => {
-      for (const text of ['fail no', 'reject no', 'say done']) {
+  describe('a message to a task at its end', () => {
+    for (const [text, state] of [
+      ['fail no', 'TASK_STATE_FAILED'],
+      ['reject no', 'TASK_STATE_REJECTED'],
+      ['say done', 'TASK_STATE_COMPLETED'],
+    ] as const) {
+      test(`is refused and changes nothing at ${state}`, async () => {
         const ended = (await send(text)).result.task;
+        assert.equal(ended.status.state, state);
         const { error } = await send('say more', { taskId: ended.id });
         assert.equal(error?.code, unsupportedOperation);
         assert.deepEqual((await stack.rpc('GetTask', { id: ended.id })).result, ended);
-      }
+      });
+    }
+
+    test('is refused at TASK_STATE_CANCELED, as is a second cancel', async () => {
       const task = await stack.submit('wait 60000');
       await stack.rpc('CancelTask', { id: task.id });
       assert.equal((await send('say more', { taskId: task.id })).error?.code, unsupportedOperation);
-      const again = await stack.rpc('CancelTask', { id: task.id });
-      assert.equal(again.error?.code, -32002);
-    },
-  );
+      const second = await stack.rpc('CancelTask', { id: task.id });
+      assert.equal(second.error?.code, notCancelable);
+    });
+  });
 
-  // [CORE-EXECUTION-MODE-001]
-  await t.test(
-    'a waiting send at auth-required returns; the task goes on with the next message',
-    async () => {
-      const asked = (await send('auth sign in')).result.task;
-      assert.equal(asked.status.state, 'TASK_STATE_AUTH_REQUIRED');
-      assert.equal(
-        (await send('say in', { taskId: asked.id })).result.task.status.state,
-        'TASK_STATE_COMPLETED',
+  describe('a repeated message', () => {
+    test('reuses the same task and waits for it', async () => {
+      const message = { messageId: randomUUID() };
+      const [first, ...repeats] = await Promise.all(
+        Array.from({ length: 10 }, () => send('step dedupe 100\nsay once', message)),
       );
-    },
-  );
+      const id: string = first!.result.task.id;
+      for (const { result } of repeats) {
+        assert.equal(result.task.id, id);
+        assert.equal(result.task.status.state, 'TASK_STATE_COMPLETED');
+      }
+      assert.deepEqual(getStepRuns(tool, id), ['1/dedupe/0']);
+      const late = await send('step dedupe 100\nsay once', message);
+      assert.equal(late.result.task.id, id, 'a repeat after the end of the task');
+    });
 
-  await t.test('the same message twice is one task, that the repeat waits for', async () => {
-    const message = { messageId: randomUUID() };
-    const [first, ...repeats] = await Promise.all(
-      Array.from({ length: 10 }, () => send('step dedupe 100\nsay once', message)),
-    );
-    const id: string = first!.result.task.id;
-    for (const { result } of repeats) {
-      assert.equal(result.task.id, id);
-      assert.equal(result.task.status.state, 'TASK_STATE_COMPLETED');
-    }
-    assert.equal(tool.received.filter((one) => one.body.includes('/dedupe/')).length, 1);
-    const other = await send('say something else', message);
-    assert.equal(other.error?.code, invalidParams);
-    const late = await send('step dedupe 100\nsay once', message);
-    assert.equal(late.result.task.id, id, 'also when the task is at its end');
+    test('is refused if its content differs', async () => {
+      const message = { messageId: randomUUID() };
+      await send('say something', message);
+      const { error } = await send('say something else', message);
+      assert.equal(error?.code, invalidParams);
+    });
+
+    test('returns the task that has completed since the first follow-up', async () => {
+      const asking = (await send('ask more?')).result.task;
+      const message = { messageId: randomUUID(), taskId: asking.id };
+      await send('say yes', message);
+      const repeat = await send('say yes', message);
+      assert.equal(repeat.result?.task.status.state, 'TASK_STATE_COMPLETED');
+    });
   });
 
-  await t.test('a repeated follow-up to a task that has completed since returns that task', async () => {
-    const asked = (await send('ask more?')).result.task;
-    const message = { messageId: randomUUID(), taskId: asked.id };
-    await send('say yes', message);
-    const repeat = await send('say yes', message);
-    assert.equal(repeat.result?.task.status.state, 'TASK_STATE_COMPLETED');
-  });
-
-  await t.test(
-    'a direct answer is a message and no task; a caller that has the task sees it completed',
-    async () => {
+  describe('a direct answer', () => {
+    test('is returned to a waiting send as a message without a task', async () => {
       const { result } = await send('direct just this');
       assert.equal(result.message.parts[0].text, 'just this');
       const hidden = await stack.rpc('GetTask', { id: result.message.taskId });
-      assert.equal(hidden.error?.code, -32001);
+      assert.equal(hidden.error?.code, taskNotFound);
+    });
+
+    test('completes the task for a caller that has seen it', async () => {
       const seen = await stack.submit('direct just this');
       const done = await stack.until(seen.id, isCompleted);
       assert.equal(done.status.message.parts[0].text, 'just this');
-    },
-  );
+    });
+  });
 
-  await t.test(
-    'contexts: a mismatch is refused, an unknown task not found, a given context kept',
-    async () => {
-      const { id, contextId } = await stack.submit('ask more?');
-      await stack.until(id, settled);
+  describe('the context of a message', () => {
+    test('is refused if it is not the context of the task', async () => {
+      const { id } = (await send('ask more?')).result.task;
       assert.equal((await send('say x', { taskId: id, contextId: 'other' })).error?.code, invalidParams);
-      assert.equal((await send('say x', { taskId: randomUUID() })).error?.code, -32001);
+    });
+
+    test('is kept for a new task', async () => {
+      const { id, contextId } = await stack.submit('ask more?');
       const next = await stack.submit('say x', { message: { contextId } });
       assert.equal(next.contextId, contextId);
       assert.notEqual(next.id, id);
-    },
-  );
+    });
+  });
 
-  // [CORE-HIST-002]
-  await t.test('history is as long as asked for', async () => {
-    const asked = (await send('ask more?')).result.task;
-    await send('say yes', { taskId: asked.id });
-    for (const [historyLength, length] of [
-      [0, 0],
-      [1, 1],
-      [2, 2],
-      [50, 3],
-    ] as const) {
-      const { result } = await stack.rpc('GetTask', { id: asked.id, historyLength });
-      assert.equal((result.history ?? []).length, length);
-    }
-    assert.equal(
-      (await stack.rpc('GetTask', { id: asked.id, historyLength: -1 })).error?.code,
-      invalidParams,
-    );
+  test('a message to an unknown task is not found', async () => {
+    assert.equal((await send('say x', { taskId: randomUUID() })).error?.code, taskNotFound);
+  });
+
+  describe('the history of a task', () => {
+    // [CORE-HIST-002]
+    test('is at most as long as requested', async () => {
+      const asking = (await send('ask more?')).result.task;
+      await send('say yes', { taskId: asking.id });
+      for (const [historyLength, length] of [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+        [50, 3],
+      ] as const) {
+        const { result } = await stack.rpc('GetTask', { id: asking.id, historyLength });
+        assert.equal((result.history ?? []).length, length);
+      }
+    });
+
+    test('is refused with a negative length', async () => {
+      const task = await stack.submit('say x');
+      const { error } = await stack.rpc('GetTask', { id: task.id, historyLength: -1 });
+      assert.equal(error?.code, invalidParams);
+    });
   });
 });

@@ -1,34 +1,42 @@
 /**
- * A process that dies exactly between two steps that must hold together: one test for each named fault point, and the
- * invariant that it pins. Those of the worker follow one another: the process that goes on after a death is the one that is
- * to die in the next test, which is why some die on a later passage. Leases are long, and ended by hand after a death:
- * who is only slow must lose none, since what runs, and what is sent, is counted.
+ * A process dies exactly between two actions that belong together: a test for each named fault point
+ * (shared/runtime/fault-points.ts), with the invariants that it pins.
+ *
+ * Leases are long, and a test ends them by hand once the process is dead. A slow machine therefore loses no lease, and
+ * runs of steps and sent webhooks can be counted.
  */
 import assert from 'node:assert/strict';
-import path from 'node:path';
-import { describe, test, type TestContext } from 'node:test';
+import { before, describe, test, type TestContext } from 'node:test';
 import { faultPointNames, type FaultPointName } from '#shared/runtime/fault-points.ts';
-import { startReceiver } from '../support/webhooks/receiver.ts';
-import { isCompleted, startStack, type Service, type ServiceKind, type Stack } from '../support/stack.ts';
+import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
+import { isCompleted, type ServiceKind, type Stack } from '../support/stack.ts';
+import { createSuiteCleanup } from '../support/suite-cleanup.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 
 const settings = {
-  AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'),
   LEASE_SECONDS: '60',
   WEBHOOK_TIMEOUT_SECONDS: '30',
   WEBHOOK_LEASE_MARGIN_SECONDS: '30',
   WEBHOOK_SCHEDULE_SECONDS: '0,0.2,0.2,0.2',
 };
+
 const pinned = new Set<FaultPointName>();
 
-async function scripted(t: TestContext) {
-  const [tool, receiver] = await Promise.all([startReceiver(t), startReceiver(t)]);
-  const stack = await startStack(t, { ...settings, TEST_LOG_URL: tool.url });
-  return { stack, tool, receiver };
+/** Registers the test of a process that dies at a fault point. */
+function testDeath(
+  point: FaultPointName,
+  title: string,
+  run: (t: TestContext, point: FaultPointName) => Promise<void>,
+): void {
+  pinned.add(point);
+  test(`that dies at ${point} ${title}`, (t) => run(t, point));
 }
 
-/** Starts a service that dies at a point; resolves when it is up, and gives its end. */
-async function doomed(stack: Stack, kind: ServiceKind, point: FaultPointName, passage = 1) {
-  pinned.add(point);
+const withWebhook = (url: string) => ({ configuration: { taskPushNotificationConfig: { url } } });
+
+/** Starts a service that dies at a fault point, on its n-th passage. `died` ends the leases of the dead process. */
+async function startDoomed(stack: Stack, kind: ServiceKind, point: FaultPointName, passage = 1) {
   const { running } = await stack.start(kind, { FAULT_POINT: `${point}:${passage}` });
   return {
     died: async () => {
@@ -38,185 +46,157 @@ async function doomed(stack: Stack, kind: ServiceKind, point: FaultPointName, pa
   };
 }
 
-const withHook = (url: string) => ({ configuration: { taskPushNotificationConfig: { url } } });
-
 describe('fault points', { concurrency: 2, timeout: 180_000 }, () => {
-  test('of the front door and the worker', async (t) => {
-    const { stack, tool, receiver } = await scripted(t);
-    const stepsOf = (taskId: string) =>
-      tool.received
-        .filter((one) => one.body.startsWith(taskId))
-        .map((one) => one.body.split('/').slice(2).join('/'));
+  describe('the api', () => {
+    testDeath('message-stored', 'has accepted the message (1, 2)', async (t, point) => {
+      const { stack } = await startScriptedStack(t, settings);
+      const message = { messageId: 'm1', role: 'ROLE_USER', parts: [{ text: 'say hello' }] };
+      const params = { message, configuration: { returnImmediately: true } };
+      const api = await startDoomed(stack, 'api', point);
+      await assert.rejects(stack.rpc('SendMessage', params));
+      await api.died();
+      await Promise.all([stack.start('api'), stack.start('worker')]);
+      const { result } = await stack.rpc('SendMessage', params);
+      await stack.until(result.task.id, isCompleted);
+      const { rows } = await stack.pool.query(`select count(*)::int as tasks from tasks`);
+      assert.equal(rows[0].tasks, 1, 'the client that retries gets the task of its first attempt');
+    });
+  });
 
-    const send = { messageId: 'm1', role: 'ROLE_USER', parts: [{ text: 'say hello' }] };
-    const params = { message: send, configuration: { returnImmediately: true } };
-    const api = await doomed(stack, 'api', 'message-stored');
-    await assert.rejects(stack.rpc('SendMessage', params));
-    await api.died();
-    // Its second claim.
-    let [, worker] = await Promise.all([stack.start('api'), doomed(stack, 'worker', 'turn-claimed', 2)]);
-
-    await t.test(
-      'message-stored: what is stored is accepted, though its sender heard nothing (1, 2)',
-      async () => {
-        const { result } = await stack.rpc('SendMessage', params);
-        await stack.until(result.task.id, isCompleted);
-        const { rows } = await stack.pool.query(`select count(*)::int as tasks from tasks`);
-        assert.equal(rows[0].tasks, 1, 'the sender that tries again finds the task of the first time');
-      },
-    );
-
-    await t.test(
-      'turn-claimed: the lease of a dead worker runs out, and another has the turn (2, 3)',
-      async () => {
-        const task = await stack.submit('say done');
-        await worker.died();
-        worker = await doomed(stack, 'worker', 'step-run', 2);
-        await stack.until(task.id, isCompleted);
-      },
-    );
-
-    await t.test('step-run: a step that was not recorded runs once more, under its key (7)', async () => {
-      const task = await stack.submit('step a\nstep b\nstep c');
-      await worker.died();
-      // Here it records two steps, and two in the test that follows.
-      worker = await doomed(stack, 'worker', 'step-recorded', 4);
-      await stack.until(task.id, isCompleted);
-      assert.deepEqual(stepsOf(task.id), ['a/0', 'b/0', 'b/0', 'c/0']);
+  describe('a worker', { concurrency: 1 }, () => {
+    const cleanup = createSuiteCleanup();
+    let stack: Stack;
+    let tool: Receiver;
+    let receiver: Receiver;
+    before(async () => {
+      receiver = await startReceiver(cleanup);
+      ({ stack, tool } = await startScriptedStack(cleanup, settings));
+      await stack.start('api');
     });
 
-    await t.test('step-recorded: a recorded step never runs again (7)', async () => {
-      const task = await stack.submit('step a\nstep b\nstep c');
+    /** Submits a task to a worker that dies at a fault point, and replaces the dead worker until the test ends. */
+    async function submitDoomed(t: TestContext, text: string, point: FaultPointName, passage = 1) {
+      const worker = await startDoomed(stack, 'worker', point, passage);
+      const { id } = await stack.submit(text);
       await worker.died();
-      worker = await doomed(stack, 'worker', 'piece-stored', 2);
-      await stack.until(task.id, isCompleted);
-      assert.deepEqual(stepsOf(task.id), ['a/0', 'b/0', 'c/0']);
+      const successor = await stack.start('worker');
+      t.after(() => successor.kill());
+      return id;
+    }
+
+    const threeSteps = 'step a\nstep b\nstep c';
+
+    testDeath('turn-claimed', 'loses its turn to another (2, 3)', async (t, point) => {
+      await stack.until(await submitDoomed(t, 'say done', point), isCompleted);
     });
 
-    await t.test('piece-stored: text streamed twice reads once, in events without gaps (5)', async () => {
+    testDeath('step-run', 'has the step run once more under its key (7)', async (t, point) => {
+      const taskId = await submitDoomed(t, threeSteps, point, 2);
+      await stack.until(taskId, isCompleted);
+      assert.deepEqual(getStepRuns(tool, taskId), ['1/a/0', '1/b/0', '1/b/0', '1/c/0']);
+    });
+
+    testDeath('step-recorded', 'does not have the step run again (7)', async (t, point) => {
+      const taskId = await submitDoomed(t, threeSteps, point, 2);
+      await stack.until(taskId, isCompleted);
+      assert.deepEqual(getStepRuns(tool, taskId), ['1/a/0', '1/b/0', '1/c/0']);
+    });
+
+    testDeath('piece-stored', 'leaves one clean text, in events without gaps (5)', async (t, point) => {
       const words = Array.from({ length: 25 }, (_, index) => `word${index}`).join(' ');
-      const task = await stack.submit(`stream ${words}`);
-      await worker.died();
-      worker = await doomed(stack, 'worker', 'turn-ended', 2);
-      const done = await stack.until(task.id, isCompleted);
+      const taskId = await submitDoomed(t, `stream ${words}`, point, 2);
+      const done = await stack.until(taskId, isCompleted);
+      const texts = done.artifacts?.map(({ parts }) => parts.map(({ text }) => text).join(''));
       assert.deepEqual(
-        done.artifacts?.map(({ parts }) =>
-          parts
-            .map((part) => part.text)
-            .join('')
-            .trim(),
-        ),
+        texts?.map((text) => text.trim()),
         [words],
       );
       const { rows } = await stack.pool.query(
         `select count(*)::int as events, max(seq) as last from events where task_id = $1`,
-        [task.id],
+        [taskId],
       );
       assert.equal(rows[0].events, rows[0].last);
     });
 
-    await t.test(
-      'turn-ended: the end is stored once, and its webhook and the next turn follow (2, 4, 6)',
-      async () => {
-        const followed = Promise.withResolvers<number>();
-        tool.answerBy(() => followed.promise);
-        const task = await stack.submit('step end\nsay one', withHook(receiver.url));
-        await stack.until(task.id, (one) => one.status.state === 'TASK_STATE_WORKING');
-        await stack.submit('say two', { message: { taskId: task.id } });
-        followed.resolve(200);
-        await worker.died();
-        await Promise.all([stack.start('worker'), stack.start('dispatcher')]);
-        const done = await stack.until(task.id, isCompleted);
-        assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'two');
-        assert.deepEqual(stepsOf(task.id), ['end/0']);
-        assert.match((await receiver.count(3))[2]!.body, /TASK_STATE_COMPLETED/);
-      },
-    );
+    testDeath('turn-ended', 'leaves a stored end, webhook and next turn (2, 4, 6)', async (t, point) => {
+      const toolAnswer = Promise.withResolvers<number>();
+      tool.answerBy(() => toolAnswer.promise);
+      const worker = await startDoomed(stack, 'worker', point);
+      const { id } = await stack.submit('step end\nsay one', withWebhook(receiver.url));
+      await stack.until(id, ({ status }) => status.state === 'TASK_STATE_WORKING');
+      await stack.submit('say two', { message: { taskId: id } });
+      toolAnswer.resolve(200);
+      await worker.died();
+      const successors = await Promise.all([stack.start('worker'), stack.start('dispatcher')]);
+      t.after(() => Promise.all(successors.map((successor) => successor.kill())));
+      const done = await stack.until(id, isCompleted);
+      assert.equal(done.artifacts?.[0]?.parts[0]?.text, 'two');
+      assert.deepEqual(getStepRuns(tool, id), ['1/end/0']);
+      assert.match((await receiver.count(3))[2]!.body, /TASK_STATE_COMPLETED/);
+    });
   });
 
-  test('of the dispatcher and the relay', async (t) => {
-    const { stack, receiver } = await scripted(t);
-    await Promise.all([
-      stack.start('api'),
-      // Its relay is not to be the one that finds a wakeup.
-      stack.start('worker', { RECONCILE_SECONDS: '3600' }),
-    ]);
-    let goesOn: Service | undefined;
-
-    /** A task with three events: submitted, working, completed. */
-    const submit = async () => (await stack.submit('hello', withHook(receiver.url))).id;
-    /** The numbers of the events of a task that came, once all its deliveries are settled. */
-    async function eventsOf(taskId: string): Promise<unknown[]> {
-      await untilSettled(stack, taskId);
-      return receiver.received
-        .filter((one) => one.headers['longhaul-task-id'] === taskId)
-        .map((one) => {
-          assert.equal(
-            one.headers['webhook-id']?.toString().split('.').at(-1),
-            one.headers['longhaul-event'],
-          );
-          return Number(one.headers['longhaul-event']);
-        });
-    }
-
-    /** @returns the events that came of a task whose dispatchers die at these points, one after the other */
-    async function eventsDespite(...points: [FaultPointName, number][]): Promise<unknown[]> {
-      await goesOn?.kill();
-      let taskId: string | undefined;
-      for (const [point, passage] of points) {
-        const dispatcher = await doomed(stack, 'dispatcher', point, passage);
-        taskId ??= await submit();
-        await dispatcher.died();
-      }
-      goesOn = await stack.start('dispatcher');
-      return eventsOf(taskId ?? '');
-    }
-
-    await t.test('delivery-claimed: what was claimed and not sent is sent, in its order (6)', async () => {
-      assert.deepEqual(await eventsDespite(['delivery-claimed', 2]), [1, 2, 3]);
+  describe('a dispatcher', { concurrency: 1 }, () => {
+    const cleanup = createSuiteCleanup();
+    let stack: Stack;
+    let receiver: Receiver;
+    before(async () => {
+      receiver = await startReceiver(cleanup);
+      ({ stack } = await startScriptedStack(cleanup, settings));
+      // The relay of the worker must not be the one that claims a wake-up.
+      await Promise.all([stack.start('api'), stack.start('worker', { RECONCILE_SECONDS: '3600' })]);
     });
 
-    await t.test(
-      'webhook-posted: what was sent and not recorded is sent again, under the same id (6)',
-      async () => {
-        assert.deepEqual(await eventsDespite(['webhook-posted', 2]), [1, 2, 2, 3]);
-      },
-    );
+    /**
+     * Submits a task with three events (submitted, working, completed) while dispatchers die at the given points, one
+     * after the other, and returns the numbers of the events that its webhook received.
+     */
+    async function getEventsDespite(t: TestContext, ...points: [FaultPointName, number][]) {
+      let taskId: string | undefined;
+      for (const [point, passage] of points) {
+        const dispatcher = await startDoomed(stack, 'dispatcher', point, passage);
+        taskId ??= (await stack.submit('hello', withWebhook(receiver.url))).id;
+        await dispatcher.died();
+      }
+      const successor = await stack.start('dispatcher');
+      t.after(() => successor.kill());
+      await waitFor('all deliveries to be settled', async () => {
+        const { rows } = await stack.pool.query(
+          `select from deliveries where task_id = $1 and state = 'pending'`,
+          [taskId],
+        );
+        return rows.length === 0;
+      });
+      const received = receiver.received.filter(({ headers }) => headers['longhaul-task-id'] === taskId);
+      for (const { headers } of received) {
+        assert.equal(headers['webhook-id']?.toString().split('.').at(-1), headers['longhaul-event']);
+      }
+      return received.map(({ headers }) => Number(headers['longhaul-event']));
+    }
 
-    await t.test(
-      'attempt-recorded: what is recorded is not sent again; what was claimed with the record is sent (6)',
-      async () => {
-        assert.deepEqual(await eventsDespite(['attempt-recorded', 2]), [1, 2, 3]);
-      },
-    );
+    testDeath('delivery-claimed', 'has every event sent in order (6)', async (t, point) => {
+      assert.deepEqual(await getEventsDespite(t, [point, 2]), [1, 2, 3]);
+    });
 
-    await t.test(
-      'attempt-recorded, wakeups-claimed: a failed attempt is rung for again, though the relay dies as well (2, 6)',
-      async () => {
-        receiver.answer(500, 200);
-        const events = await eventsDespite(['attempt-recorded', 1], ['wakeups-claimed', 1]);
-        assert.deepEqual([...new Set(events)], [1, 2, 3]);
-        assert.ok(events.lastIndexOf(1) >= 1, 'the attempt that failed was made again');
-        // Cloud Tasks calls again as well: the relay's death may cut a webhook under way, which is then sent once more.
-        assert.ok(events.length <= 5, `sent ${events.join(', ')}`);
-      },
-    );
+    testDeath('webhook-posted', 'has the event sent again under its id (6)', async (t, point) => {
+      assert.deepEqual(await getEventsDespite(t, [point, 2]), [1, 2, 2, 3]);
+    });
+
+    testDeath('attempt-recorded', 'has no event sent again (6)', async (t, point) => {
+      assert.deepEqual(await getEventsDespite(t, [point, 2]), [1, 2, 3]);
+    });
+
+    testDeath('wakeups-claimed', 'after a failed attempt has it retried (2, 6)', async (t, point) => {
+      receiver.answer(500, 200);
+      const events = await getEventsDespite(t, ['attempt-recorded', 1], [point, 1]);
+      assert.deepEqual([...new Set(events)], [1, 2, 3]);
+      assert.ok(events.lastIndexOf(1) >= 1, 'the failed attempt was retried');
+      // Cloud Tasks retries too: the death of the relay may interrupt a webhook in flight, which is then sent again.
+      assert.ok(events.length <= 5, `sent ${events.join(', ')}`);
+    });
   });
 });
 
-test('each fault point has a test', () => {
+test('every fault point has a test', () => {
   assert.deepEqual([...pinned].toSorted(), faultPointNames.toSorted());
 });
-
-async function untilSettled(stack: Stack, taskId: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  for (;;) {
-    const { rows } = await stack.pool.query(
-      `select count(*)::int as pending from deliveries where task_id = $1 and state = 'pending'`,
-      [taskId],
-    );
-    if (rows[0].pending === 0) return;
-    assert.ok(performance.now() < deadline, `${rows[0].pending} deliveries are not settled`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -1,35 +1,34 @@
 /**
- * A task of many steps on a real MCP server, its worker killed three times in the middle of a call: it finishes, no
- * finished call is made again, and one that was in flight at a kill at most once more, under the same key.
+ * A task of many steps on a real MCP server, whose worker is killed three times during a call. Finished calls are not
+ * repeated; a call in flight at a kill is made at most once more, under the same key.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
+import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
 const steps = 15;
 const killedIn = [4, 8, 12];
 
-/** Adds up 1 + 2 + … by the server's tool; every fourth call is a slow one. */
-const adding: Responder = ({ contents }) => {
-  const answers = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
-  if (answers.length >= steps)
-    return say(answers.map(({ response }) => String(response?.['output'])).join('\n'));
-  const count = answers.length + 1;
+/** Calls the server's tool for sums, and in the steps of `killedIn` a slow one. */
+const responder: Responder = ({ contents }) => {
+  const results = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
+  if (results.length >= steps)
+    return say(results.map(({ response }) => String(response?.['output'])).join('\n'));
+  const count = results.length + 1;
   return killedIn.includes(count)
     ? call([{ name: 'trigger-long-running-operation', args: { duration: 0.5, steps: count } }])
     : call([{ name: 'get-sum', args: { a: count, b: count } }]);
 };
 
-test('fifteen steps on an MCP server, its worker killed three times', { timeout: 150_000 }, async (t) => {
+test('repeats only the MCP calls in flight when a worker is killed', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const directory = mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-'));
-  const agentFile = path.join(directory, 'agent.yaml');
+  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
   writeFileSync(
     agentFile,
     `name: Adder
@@ -43,9 +42,9 @@ mcpServers:
     headers: { authorization: "Bearer \${env:ADDER_TOKEN}" }
 `,
   );
-  // Nobody but who is killed is to lose a lease: calls are counted.
+  // Long leases, so that only killed workers lose theirs: calls are counted.
   const env = { AGENT_FILE: agentFile, ADDER_TOKEN: 'secret', LEASE_SECONDS: '60' };
-  const stack = await startStack(t, env, adding);
+  const stack = await startStack(t, env, responder);
   await stack.start('api');
   let worker = await stack.start('worker');
   const { id } = await stack.submit('add up');
@@ -54,7 +53,7 @@ mcpServers:
   for (const count of killedIn) {
     const inFlight = await server.call(count + killedAt.length);
     assert.equal(inFlight.name, 'trigger-long-running-operation');
-    assert.equal(inFlight.answered, false, 'it is killed in the middle of the call');
+    assert.equal(inFlight.answered, false, 'the worker is killed during the call');
     await worker.kill();
     await stack.endLeases('worker');
     killedAt.push(inFlight.key);

@@ -1,86 +1,76 @@
-/** How services begin when the database is not there yet, how they answer while it is out of reach, and how they end. */
+/** How services start without their database, respond while it is unavailable, and stop. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
-import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { postJsonRpc } from '../support/json-rpc.ts';
 import { freePort } from '../support/ports.ts';
-import { isCompleted, startStack, type Stack } from '../support/stack.ts';
+import { startScriptedStack } from '../support/scripted-stack.ts';
+import { isCompleted, type Stack } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
 
-/** Cloud Run kills what is still there ten seconds after SIGTERM. */
+/** Cloud Run kills a process ten seconds after SIGTERM. */
 const graceMs = 10_000;
 
-const scripted = (t: TestContext, env: Record<string, string> = {}) =>
-  startStack(t, { AGENT_MODULE: path.resolve('test/support/agents/scripted.ts'), ...env });
+/** Requests of the api of this test that wait for a lock; the server is shared with other tests. */
+const waitingForLock = `select from pg_stat_activity
+  where wait_event_type = 'Lock' and datname = current_database() and application_name = 'longhaul-api'`;
 
-function call(stack: Stack, method: string, params: object): Promise<Response> {
-  return fetch(`${stack.apiUrl}/a2a/jsonrpc`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-  });
-}
-
-const sendOf = (text: string, returnImmediately = true) => ({
-  message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] },
-  configuration: { returnImmediately },
-});
-
-const statusOf = async (url: string): Promise<number> => (await fetch(url)).status;
-
-test('services that start before their database wait for it, and say that they do', async (t) => {
-  const stack = await scripted(t);
+// Row: the database is missing at start
+test('services that start before their database report not ready until it is there', async (t) => {
+  const { stack } = await startScriptedStack(t);
   const port = await freePort();
-  const awayUrl = Object.assign(new URL(stack.databaseUrl), { port: String(port) }).href;
+  const proxyUrl = Object.assign(new URL(stack.databaseUrl), { port: String(port) }).href;
   const services = await Promise.all(
-    (['api', 'worker', 'dispatcher'] as const).map((kind) => stack.start(kind, { DATABASE_URL: awayUrl })),
+    (['api', 'worker', 'dispatcher'] as const).map((kind) => stack.start(kind, { DATABASE_URL: proxyUrl })),
   );
   for (const { url } of services) {
-    assert.equal(await statusOf(`${url}/health/live`), 200);
-    assert.equal(await statusOf(`${url}/health/ready`), 503);
+    assert.equal(await getStatus(`${url}/health/live`), 200);
+    assert.equal(await getStatus(`${url}/health/ready`), 503);
   }
-  const refused = await call(stack, 'SendMessage', sendOf('say too early'));
+  const refused = await send(stack, 'say too early');
   assert.deepEqual([refused.status, refused.headers.get('retry-after')], [503, '2']);
-  await openDoor(t, port, stack.databaseUrl);
+  await startProxy(t, port, stack.databaseUrl);
   for (const { url } of services) {
-    while ((await statusOf(`${url}/health/ready`)) !== 200) await sleep(50);
+    await waitFor(`${url} to be ready`, async () => (await getStatus(`${url}/health/ready`)) === 200);
   }
   const task = await stack.submit('say hello');
   await stack.until(task.id, isCompleted);
 });
 
-test('a front door without a free connection says when to come again, and comes back by itself', async (t) => {
-  const stack = await scripted(t, { DATABASE_POOL_SIZE: '2' });
+// Row: the database is unreachable, or the pool is exhausted
+test('an api without a free connection returns 503 until it has one', async (t) => {
+  const { stack } = await startScriptedStack(t, { DATABASE_POOL_SIZE: '2' });
   await stack.start('api');
   const locker = await stack.pool.connect();
   await locker.query('begin');
   await locker.query('lock table tasks in access exclusive mode');
-  const lists = [1, 2].map(() => call(stack, 'ListTasks', {}));
-  await untilRows(stack, waitingForLock, 2);
-  const refused = await call(stack, 'SendMessage', sendOf('say hello'));
+  const lists = [1, 2].map(() => postJsonRpc(stack.apiUrl, 'ListTasks', {}));
+  await waitForRows(stack, waitingForLock, 2);
+  const refused = await send(stack, 'say hello');
   assert.deepEqual([refused.status, refused.headers.get('retry-after')], [503, '2']);
   await locker.query('rollback');
   locker.release();
   for (const { status } of await Promise.all(lists)) assert.equal(status, 200);
-  assert.equal((await call(stack, 'SendMessage', sendOf('say hello'))).status, 200);
+  assert.equal((await send(stack, 'say hello')).status, 200);
 });
 
-test('a front door that stops answers what it has begun, and has streams come back', async (t) => {
-  const stack = await scripted(t);
+// Row: api gets SIGTERM
+test('an api that stops answers its requests and asks streams to resume elsewhere', async (t) => {
+  const { stack } = await startScriptedStack(t);
   const [api] = await Promise.all([stack.start('api'), stack.start('worker')]);
   const task = await stack.submit('wait 30000');
-  await stack.until(task.id, (one) => one.status.state === 'TASK_STATE_WORKING');
-  const stream = await call(stack, 'SubscribeToTask', { id: task.id });
-  const waiting = call(stack, 'SendMessage', sendOf('wait 30000', false));
-  await untilRows(stack, `select from gates where worker is not null`, 2);
+  await stack.until(task.id, ({ status }) => status.state === 'TASK_STATE_WORKING');
+  const stream = await postJsonRpc(stack.apiUrl, 'SubscribeToTask', { id: task.id });
+  const waiting = send(stack, 'wait 30000', { returnImmediately: false });
+  await waitForRows(stack, `select from gates where worker is not null`, 2);
   const locker = await stack.pool.connect();
   await locker.query('begin');
   await locker.query('lock table gates in exclusive mode');
-  const begun = call(stack, 'SendMessage', sendOf('say hello'));
-  await untilRows(stack, waitingForLock, 1);
+  const pending = send(stack, 'say hello');
+  await waitForRows(stack, waitingForLock, 1);
 
-  const began = performance.now();
+  const startedAt = performance.now();
   api.running.child.kill('SIGTERM');
   await api.running.line(/"draining"/);
   await locker.query('rollback');
@@ -88,18 +78,27 @@ test('a front door that stops answers what it has begun, and has streams come ba
   assert.match(await stream.text(), /event: error\ndata: .*Subscribe to the task again.*\n\n$/);
   const { result } = (await (await waiting).json()) as { result: { task: { status: { state: string } } } };
   assert.equal(result.task.status.state, 'TASK_STATE_WORKING');
-  assert.equal((await begun).status, 200);
+  assert.equal((await pending).status, 200);
   assert.deepEqual(await api.running.exited, { code: 0, signal: null });
-  assert.ok(performance.now() - began < graceMs);
+  assert.ok(performance.now() - startedAt < graceMs);
 });
 
-/** A way to the database, where there was none. */
-async function openDoor(t: TestContext, port: number, databaseUrl: string): Promise<void> {
-  const { hostname, port: behind } = new URL(databaseUrl);
+function send(stack: Stack, text: string, configuration = { returnImmediately: true }): Promise<Response> {
+  const message = { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] };
+  return postJsonRpc(stack.apiUrl, 'SendMessage', { message, configuration });
+}
+
+async function getStatus(url: string): Promise<number> {
+  return (await fetch(url)).status;
+}
+
+/** Makes the database reachable on a port. */
+async function startProxy(t: TestContext, port: number, databaseUrl: string): Promise<void> {
+  const { hostname, port: databasePort } = new URL(databaseUrl);
   const open = new Set<Socket>();
   const server = createServer((socket) => {
     open.add(socket);
-    const database = connect(Number(behind), hostname);
+    const database = connect(Number(databasePort), hostname);
     socket.on('error', () => database.destroy()).pipe(database);
     database.on('error', () => socket.destroy()).pipe(socket);
   });
@@ -110,14 +109,6 @@ async function openDoor(t: TestContext, port: number, databaseUrl: string): Prom
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
 }
 
-/** What the front door of this test waits for; the server is shared with other tests. */
-const waitingForLock = `select from pg_stat_activity
-  where wait_event_type = 'Lock' and datname = current_database() and application_name = 'longhaul-api'`;
-
-async function untilRows(stack: Stack, query: string, count: number): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while ((await stack.pool.query(query)).rows.length < count) {
-    assert.ok(performance.now() < deadline, `not ${count} rows: ${query}`);
-    await sleep(20);
-  }
+async function waitForRows(stack: Stack, query: string, count: number): Promise<void> {
+  await waitFor(`${count} rows: ${query}`, async () => (await stack.pool.query(query)).rows.length >= count);
 }

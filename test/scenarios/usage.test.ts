@@ -1,4 +1,4 @@
-/** What a task used: told to its client, and bounded by the day of its owner. */
+/** The model usage of a task: reported to its client, and limited for each owner and day. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
-test('from the step to the client, and to the limit of the day', { timeout: 150_000 }, async (t) => {
+test('reports the usage of a task and limits its owner each day', { timeout: 150_000 }, async (t) => {
   const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
   writeFileSync(
     agentFile,
@@ -45,7 +45,7 @@ prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
   assert.deepEqual(
     rows[0]?.metadata,
     { [usageExtension]: usage },
-    'the event at the end of the turn says so too',
+    'the event of the end of the turn has the usage too',
   );
   const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
     capabilities: { extensions: { uri: string }[] };
@@ -56,5 +56,5 @@ prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
   const stopped = await stack.until(next.id, ({ status }) => status.state === 'TASK_STATE_FAILED');
   assert.match(stopped.status.message?.parts[0].text, /limit of 10 tokens a day for all tasks of one owner/);
   assert.equal(stopped.metadata, undefined);
-  assert.equal(stack.model.log().length, 1, 'no call was made');
+  assert.equal(stack.model.log().length, 1, 'the second task made no call');
 });

@@ -1,4 +1,4 @@
-/** A task that waits for its user holds nothing but rows: all processes may end and others go on with the answer. */
+/** A task that waits for its user is only rows in the database: other processes can continue it with the answer. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
@@ -9,25 +9,25 @@ import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { isCompleted, startStack, type Service } from '../support/stack.ts';
+import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
 
-/** Looks, asks, changes something, and tells what came of all that. */
+/** Calls a tool, asks the user, calls a tool that needs approval, and answers with all results. */
 const responder: Responder = ({ contents }) => {
-  const answers = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
-  switch (answers.length) {
+  const results = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
+  switch (results.length) {
     case 0:
       return call([{ name: 'get-sum', args: { a: 1, b: 2 } }]);
     case 1:
       return call([{ name: 'ask_user', args: { question: 'Which word?' } }]);
     case 2:
-      return call([{ name: 'echo', args: { message: answers[1]?.response?.['answer'] } }]);
+      return call([{ name: 'echo', args: { message: results[1]?.response?.['answer'] } }]);
     default:
-      return say(answers.map(({ response }) => JSON.stringify(response)).join('\n'));
+      return say(results.map(({ response }) => JSON.stringify(response)).join('\n'));
   }
 };
 
 // [AUTH-INTASK-001] [AUTH-INTASK-002] [AUTH-INTASK-003]
-test('asked, approved and finished, each in other processes', { timeout: 150_000 }, async (t) => {
+test('continues a task in new processes after each answer', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
   const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
   writeFileSync(
@@ -41,7 +41,7 @@ mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
 `,
   );
   const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
-  let running: Service[] = [];
+  let running: RunningService[] = [];
   const restart = async () => {
     await Promise.all(running.map((service) => service.kill()));
     running = await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -81,7 +81,7 @@ mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
   assert.deepEqual(
     server.calls.map(({ name }) => name),
     ['get-sum', 'echo'],
-    'nothing is called twice',
+    'no tool is called twice',
   );
   const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
     capabilities: { extensions?: { uri: string }[] };

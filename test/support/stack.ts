@@ -1,6 +1,6 @@
 /**
- * The whole system for a test: a real PostgreSQL, the stand-ins that the real Google clients talk to, the offline
- * model, and the three services as processes of their own, to be started, killed and multiplied at will.
+ * The whole system for a test: a real PostgreSQL, the stand-ins for Google's services, the offline model, and the three
+ * services. A test starts each service as a process, as often as it likes, and kills it.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
@@ -20,10 +20,10 @@ import { runNode, type Cleanup, type Running } from './processes/processes.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 
-export interface Service {
+export interface RunningService {
   readonly running: Running;
   readonly url: string;
-  /** Ends it as it is, and resolves when it is gone. */
+  /** Sends a signal (default: SIGKILL) and resolves when the process has exited. */
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
@@ -34,22 +34,23 @@ export interface Stack {
   readonly cloudTasks: CloudTasksEmulator;
   readonly apiUrl: string;
   readonly env: Record<string, string>;
-  start(kind: ServiceKind, env?: Record<string, string>): Promise<Service>;
+  /** Starts a service and resolves when it is ready. */
+  start(kind: ServiceKind, env?: Record<string, string>): Promise<RunningService>;
   stopPubSub(): Promise<void>;
-  /** Comes back on the same port, empty, with its topics. */
+  /** Starts Pub/Sub on the same port, with its topics but without messages. */
   startPubSub(): Promise<void>;
-  /** As if the leases that all of a kind, who have been killed, still held had run out. */
+  /** Ends all leases of one kind of service, as if they had run out. For services that have been killed. */
   endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
-  /** Retries a 503 after its `Retry-After`. */
+  /** Calls the api by JSON-RPC. Retries a 503 after its `Retry-After`. */
   rpc(method: string, params: object, headers?: Record<string, string>): Promise<JsonRpcAnswer>;
-  /** Sends a text and returns the task at once. */
+  /** Sends a text message and returns its task at once. */
   submit(
     text: string,
     more?: { message?: object; configuration?: object; metadata?: object },
   ): Promise<TaskJson>;
-  /** Reads a task until it is as wanted. */
-  until(taskId: string, wanted: (task: TaskJson) => boolean, boundMs?: number): Promise<TaskJson>;
+  /** Reads a task until the condition holds. `boundMs` (default: 60 s) only ends a test that hangs. */
+  until(taskId: string, condition: (task: TaskJson) => boolean, boundMs?: number): Promise<TaskJson>;
 }
 
 export interface TaskJson {
@@ -62,7 +63,12 @@ export interface TaskJson {
   metadata?: Record<string, unknown>;
 }
 
-/** Starts everything but the services. Ends with the test. `responder`: what the model decides, in place of its own. */
+/**
+ * Starts everything except the services. All of it ends with the test.
+ *
+ * @param extra environment variables of the services
+ * @param responder answers in place of the offline model's own responder
+ */
 export async function startStack(
   t: Cleanup,
   extra: Record<string, string> = {},
@@ -93,7 +99,7 @@ export async function startStack(
     WEBHOOK_ALLOW_HOSTS: '127.0.0.1,localhost',
     ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64')}`,
     METADATA_SERVER_DETECTION: 'none',
-    // Short enough that a test sees what takes minutes in production.
+    // Short, so that a test sees in seconds what takes minutes in production.
     LEASE_SECONDS: '3',
     WAKEUP_GRACE_SECONDS: '1',
     RECONCILE_SECONDS: '0.2',
@@ -162,13 +168,13 @@ export async function startStack(
       if (error !== undefined) throw new Error(error.message);
       return result.task;
     },
-    until: (taskId, wanted, boundMs = 60_000) =>
+    until: (taskId, condition, boundMs = 60_000) =>
       waitFor(
         `task ${taskId}`,
         async () => {
           const { result, error } = await stack.rpc('GetTask', { id: taskId });
           if (error !== undefined) throw new Error(error.message);
-          return wanted(result) ? (result as TaskJson) : undefined;
+          return condition(result) ? (result as TaskJson) : undefined;
         },
         { boundMs },
       ),

@@ -1,28 +1,28 @@
-/** Nothing is begun under a lease that has run out (invariants 3 and 7), however long a write before it took. */
+/** Nothing starts under a lease that has run out (invariants 3 and 7), however long the write before it took. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { WriteTurn } from '#shared/db/turns/write.ts';
 import { LeaseLostError, RetryableError } from '#shared/domain/errors.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createTurn } from '#services/worker/turn/turn.ts';
 
-/** A turn whose lease runs out while what is awaited is under way, as it does for a process that is paused. */
-function turnThatLoses(write?: WriteTurn) {
-  let ranOut = false;
-  const ending = new AbortController();
+/** A turn whose lease `expire` ends. Without a `write`, the lease expires during the first write, as in a paused process. */
+function createLeasedTurn(write?: WriteTurn) {
+  let expired = false;
+  const controller = new AbortController();
   const expire = (): void => {
-    ranOut = true;
+    expired = true;
   };
   const turn = createTurn({
     held: {
       lease: { taskId: uuidv7(), turn: 1, fence: 1 },
-      signal: ending.signal,
+      signal: controller.signal,
       lost: () => undefined,
-      stop: (reason) => ending.abort(reason),
+      abort: (reason) => controller.abort(reason),
       assertHeld: () => {
-        if (ranOut) ending.abort(new LeaseLostError('its lease ran out'));
-        ending.signal.throwIfAborted();
+        if (expired) controller.abort(new LeaseLostError('its lease expired'));
+        controller.signal.throwIfAborted();
       },
       release: () => undefined,
     },
@@ -42,69 +42,73 @@ function turnThatLoses(write?: WriteTurn) {
       usage: undefined,
       traceparent: null,
     },
-    checkpoint: new AbortController().signal,
+    releaseSignal: new AbortController().signal,
     write: write ?? (async () => (expire(), { wakeups: [] })),
-    filesOf: () => ({ settle: async (parts) => [...parts], read: async () => undefined }),
+    openFiles: () => ({ storeLargeParts: async (parts) => [...parts], read: async () => undefined }),
     outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },
     log: createLogger('test', 'silent'),
   });
   return { turn, expire };
 }
 
-test('a step with side effects is not run when the lease ran out while its beginning was recorded', async () => {
-  const { turn } = turnThatLoses();
-  let ran = 0;
-  const step = turn.step('pay', async () => void (ran += 1), { sideEffects: true });
-  await assert.rejects(step, LeaseLostError);
-  assert.equal(ran, 0);
-});
-
-test('what a step does after progress is not done when the lease ran out while that was stored', async () => {
-  const { turn } = turnThatLoses();
-  let called = 0;
-  const step = turn.step('tool', async () => {
-    await turn.progress('Calling …');
-    called += 1;
+describe('a turn', () => {
+  test('does not run a step if the lease expires while its start is recorded', async () => {
+    const { turn } = createLeasedTurn();
+    let runs = 0;
+    const step = turn.step('pay', async () => void (runs += 1), { sideEffects: true });
+    await assert.rejects(step, LeaseLostError);
+    assert.equal(runs, 0);
   });
-  await assert.rejects(step, LeaseLostError);
-  assert.equal(called, 0);
-});
 
-test('a step is not run again by its policy when the lease ran out meanwhile', async () => {
-  const { turn, expire } = turnThatLoses();
-  let ran = 0;
-  const run = async (): Promise<void> => {
-    ran += 1;
-    expire();
-    throw new RetryableError('not yet');
-  };
-  await assert.rejects(turn.step('flaky', run, { retries: 3 }), LeaseLostError);
-  assert.equal(ran, 1);
-});
-
-test('a step that has run is recorded when the database is back, and does not run again', async () => {
-  const away = Object.assign(new Error('Connection terminated unexpectedly'), { code: '57P01' });
-  let writes = 0;
-  const { turn } = turnThatLoses(async () => {
-    writes += 1;
-    if (writes < 3) throw away;
-    return { wakeups: [] };
+  test('stops a step if the lease expires while progress is stored', async () => {
+    const { turn } = createLeasedTurn();
+    let called = 0;
+    const step = turn.step('tool', async () => {
+      await turn.progress('Calling …');
+      called += 1;
+    });
+    await assert.rejects(step, LeaseLostError);
+    assert.equal(called, 0);
   });
-  let ran = 0;
-  await turn.step('once', async () => void (ran += 1));
-  assert.deepEqual([ran, writes], [1, 3]);
+
+  test('does not retry a step if the lease expires during its run', async () => {
+    const { turn, expire } = createLeasedTurn();
+    let runs = 0;
+    const run = async (): Promise<void> => {
+      runs += 1;
+      expire();
+      throw new RetryableError('not yet');
+    };
+    await assert.rejects(turn.step('flaky', run, { retries: 3 }), LeaseLostError);
+    assert.equal(runs, 1);
+  });
 });
 
-test('what the database refuses is not tried again', async () => {
-  const refused = Object.assign(new Error('invalid byte sequence'), { code: '22021' });
-  let writes = 0;
-  const { turn } = turnThatLoses(async () => {
-    writes += 1;
-    throw refused;
+describe('the record of a step', () => {
+  test('is retried until the database is back, without running the step again', async () => {
+    const unavailable = Object.assign(new Error('Connection terminated unexpectedly'), { code: '57P01' });
+    let writes = 0;
+    const { turn } = createLeasedTurn(async () => {
+      writes += 1;
+      if (writes < 3) throw unavailable;
+      return { wakeups: [] };
+    });
+    let runs = 0;
+    await turn.step('once', async () => void (runs += 1));
+    assert.deepEqual([runs, writes], [1, 3]);
   });
-  await assert.rejects(
-    turn.step('once', async () => undefined),
-    refused,
-  );
-  assert.equal(writes, 1);
+
+  test('is not retried when the database refuses it', async () => {
+    const refused = Object.assign(new Error('invalid byte sequence'), { code: '22021' });
+    let writes = 0;
+    const { turn } = createLeasedTurn(async () => {
+      writes += 1;
+      throw refused;
+    });
+    await assert.rejects(
+      turn.step('once', async () => undefined),
+      refused,
+    );
+    assert.equal(writes, 1);
+  });
 });

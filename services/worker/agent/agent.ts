@@ -1,12 +1,13 @@
 /**
- * The interface of an agent: what a turn is given and what it may do. The Gemini agent is one implementation; a module
- * named by `AGENT_MODULE` exports another as its default:
+ * The interface between the worker and an agent. The Gemini agent implements it, and so does any module that
+ * `AGENT_MODULE` names, by its default export:
  *
  * ```ts
  * import type { Agent } from 'longhaul/agent';
+ *
  * const agent: Agent = {
  *   async run(turn) {
- *     const found = await turn.step('search', () => search(textOf(turn.message.parts)));
+ *     const found = await turn.step('search', ({ signal }) => search(turn.message, signal));
  *     await turn.artifact({ artifactId: 'answer', parts: [{ text: found }] });
  *     return { state: 'TASK_STATE_COMPLETED' };
  *   },
@@ -14,8 +15,8 @@
  * export default agent;
  * ```
  *
- * A turn may be run again from its start after a crash: everything outside a step runs again, a finished step does not
- * (invariant 7).
+ * A turn runs again from its start after a crash, a deploy or an error: code outside steps runs again, finished steps do
+ * not (invariant 7).
  */
 import type { Backoff } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
@@ -23,52 +24,72 @@ import type { TaskState } from '#shared/domain/task.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 
 export interface Agent {
+  /**
+   * Runs one turn and returns how it ends. A rejection decides what happens next, by the `name` of the error (the
+   * classes are in shared/domain/errors.ts):
+   *
+   * - `FatalError`: the task fails with the message of the error, which clients see.
+   * - `ParkedError`: the turn runs again at the error's `until`. Spends no attempt.
+   * - any other error: the turn runs again after 1, 2, 4 … up to 60 seconds. After `MAX_ATTEMPTS` (default: 5) in a row
+   *   without a newly recorded step, the task fails with the message of the last error.
+   */
   run(turn: Turn): Promise<TurnOutcome>;
-  /** Loads what its first turn needs, before there is one: called when the worker has told that it is ready. */
+  /** Called once when the worker is ready. Loads modules and the like before the first turn needs them. */
   open?(): void;
-  /** Lets go of connections and the like, when the process stops and no turn runs. */
+  /** Called when the process stops, once no turn runs. Closes connections. */
   close?(): Promise<void>;
 }
 
+/** One message and the work that it starts, up to the agent's next answer. */
 export interface Turn {
   readonly taskId: string;
   readonly contextId: string;
-  /** Who submitted the task: the authenticated caller, and its tenant (empty where none is used). */
+  /** The authenticated caller that submitted the task. */
   readonly owner: string;
+  /** The tenant of the task; empty if the caller uses none. */
   readonly tenant: string;
-  /** The number of this turn within the task, from 1: each accepted message begins one. */
+  /** The number of this turn within the task, from 1. Each accepted message starts a turn. */
   readonly number: number;
-  /** The message that began this turn. */
+  /** The message that started this turn. */
   readonly message: Message;
-  /** Earlier messages of this task and of earlier tasks of the same context, oldest first. */
+  /**
+   * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: at most the newest
+   * 500 turns, and at most 8 MiB of other tasks.
+   */
   readonly history: readonly HistoryEntry[];
   /**
-   * The tasks that messages of this task refer to (`referenceTaskIds`), as they are now; those that are gone are left
-   * out.
+   * The tasks that messages of this task refer to (`referenceTaskIds`), in their current state. At most the last 20;
+   * deleted tasks are missing.
    */
   readonly references: readonly ReferencedTask[];
-  /** The turns of this task before this one, oldest first, with what their steps returned. */
+  /** The earlier turns of this task within the bounds of `history`, oldest first, with the results of their steps. */
   readonly earlierTurns: readonly EarlierTurn[];
   /** Metadata of the request that created the task. */
   readonly metadata: JsonObject;
-  /** Media types that the caller accepts (`acceptedOutputModes`); empty: all. */
+  /** Media types that the caller accepts (`acceptedOutputModes`). Empty: all. */
   readonly acceptedOutputModes: readonly string[];
-  /** The definition that the task began with (the parsed YAML), kept over deploys. */
+  /** The agent definition (parsed YAML) from the time the task was created. Later deploys do not change it. */
   readonly definition: JsonObject;
   /**
-   * Aborts when the lease is lost, the task is cancelled, the process stops, or the turn has reached
-   * `limits.turnSeconds`. The turn must end at once: half a second later it is left behind, and writes nothing more.
+   * Aborts when the lease is lost, the task is canceled, the process stops, or the turn reaches `limits.turnSeconds`.
+   * The agent must return at once: after 500 ms the worker abandons the turn, and refuses all its later writes.
    */
   readonly signal: AbortSignal;
 
   /**
-   * Runs `run` once and records its result. When the turn runs again after a crash, the recorded result is returned
-   * and `run` is not called. A step is matched by its name and by how many steps of that name came before it in this
-   * turn. The result must be JSON. `run` rejecting records nothing: the error reaches the agent.
+   * Runs `run` and records its result, once. If the turn runs again, `step` returns the recorded result without calling
+   * `run`. A crash between the start of `run` and its record makes it run again, with the same idempotency key.
    *
-   * @throws {FatalError} when an earlier run of this turn recorded another step at this place: the code has changed
-   * under a turn that had begun
-   * @throws {LeaseLostError} when the turn no longer belongs to this worker: let it pass
+   * A step is identified by its name and by the number of earlier steps of that name in the turn, so an agent must reach
+   * its steps in the same order each time. If `run` rejects, nothing is recorded, and `step` rejects with the same
+   * error once `options.retries` are used up.
+   *
+   * @param name few distinct values: it names the spans of the step
+   * @returns the result, which must be JSON
+   * @throws {FatalError} if an earlier run of this turn finished another step at this point: the code has changed
+   * @throws {RetryableError} if the last run exceeds its timeout
+   * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
+   * @throws the reason of an abort if the turn should be released before this step. Do not catch it
    */
   step<T extends Json | void>(
     name: string,
@@ -77,65 +98,79 @@ export interface Turn {
   ): Promise<T>;
 
   /**
-   * Writes a whole artifact, replacing any of the same id. Here as everywhere, `raw` of more than 256 KiB is stored once
-   * as a file, and clients are given its address.
+   * Stores a whole artifact. Replaces an artifact with the same id.
+   *
+   * Here and in all other output, `raw` content over 256 KiB is stored once as a file, and clients get its URL instead
+   * (if the worker knows `PUBLIC_URL`).
+   *
+   * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   artifact(artifact: Artifact): Promise<void>;
 
   /**
-   * Opens an artifact that is written in pieces. Pieces are gathered into chunks (about every 100 ms or 1 KiB).
-   * The first chunk replaces whatever an earlier, interrupted run wrote under the same id.
+   * Opens an artifact that is written in pieces. Clients get it in chunks, sent every 100 ms or 1,024 characters. The
+   * first chunk replaces everything that an earlier, interrupted run wrote under the same id.
    */
   openArtifact(artifact: Omit<Artifact, 'parts'>): ArtifactStream;
 
   /**
-   * A file that this service has stored for the owner of the task: large parts of artifacts and messages are given to
-   * clients by an address of the front door, and may come back with it.
+   * Reads a file that this service has stored for the owner of the task, by the URL that clients were given for a large
+   * part. Returns undefined if the URL names no such file.
    */
   readFile(url: string): Promise<{ mediaType: string; filename: string | null; content: Buffer } | undefined>;
 
-  /** Tells clients what is going on, as a status message in the state working. Not part of the history. */
+  /**
+   * Reports progress to clients, as a status message in the state working. It is not part of the history.
+   *
+   * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
+   */
   progress(parts: Part[] | string): Promise<void>;
 }
 
 export interface ArtifactStream {
-  /** Adds parts; returns at once. Neighbouring texts are joined. */
+  /** Adds a part and returns at once. Adjacent texts are joined. */
   write(part: Part): void;
-  /** Writes what is left and marks the last chunk. Resolves when it is stored. */
+  /**
+   * Writes the rest and marks the last chunk. Resolves when the artifact is stored.
+   *
+   * @throws the error of a write that failed, such as a {@link LeaseLostError}
+   */
   close(): Promise<void>;
 }
 
 export interface StepContext {
-  /** The same over all runs of this step: hand it to whatever has an effect elsewhere. */
+  /** Identifies this step; the same in all its runs. Pass it to every service that the step changes. */
   readonly idempotencyKey: string;
+  /** Aborts with the signal of the turn, and when this run exceeds its timeout. */
   readonly signal: AbortSignal;
 }
 
 export interface StepOptions {
-  /** What goes into the step: its hash is recorded beside the result. */
+  /** The input of the step. Its hash is recorded next to the result. */
   input?: Json;
-  /** What a call of a model took, read from the result: recorded beside it, and counted for the task and its owner. */
+  /** Reads the usage of a model call from the result. It is recorded, and counted for the task and its owner. */
   usage?: (result: Json) => ModelUsage | undefined;
   /**
-   * Seconds that one run may take; then its signal aborts, and soon after it has failed, also if it does not heed that.
-   * Default: `limits.stepSeconds` of the definition, else no bound but the turn's.
+   * Timeout of one run, in seconds. Its signal aborts then; 500 ms later the run counts as failed even if it ignores the
+   * signal. Default: `limits.stepSeconds` of the definition, otherwise only the limit of the turn applies.
    */
   timeoutSeconds?: number;
   /**
-   * How often a run that fails is tried again in place, under the same idempotency key. A FatalError or a ParkedError is
-   * not. The turn waits meanwhile, and keeps its worker. Default: 0.
+   * How many times a failed run is retried within the turn, with the same idempotency key. A `FatalError` or
+   * `ParkedError` is never retried. The turn occupies its worker while it waits. Default: 0.
    */
   retries?: number | StepRetries;
-  /** True: a fenced "started" record is written before `run`, as a tool with side effects needs (invariant 3). */
+  /** Records that the step has started before `run` is called. Set it for side effects (invariant 3). Default: false. */
   sideEffects?: boolean;
 }
 
-/** Waits are doubled from the first to the longest, and jittered over their upper half. */
+/** Retries with backoff: the wait doubles from `firstSeconds` (default: 1) to `longestSeconds` (default: 60), with jitter. */
 export interface StepRetries extends Backoff {
+  /** Retries after the first run. */
   times: number;
 }
 
-/** An earlier message, with the text of the artifacts that a turn of the agent left. */
+/** An earlier message of the user, or the output of one of the agent's turns: its artifacts and its answer. */
 export interface HistoryEntry {
   readonly taskId: string;
   /** The number of the turn within that task. */
@@ -147,7 +182,7 @@ export interface HistoryEntry {
 export interface ReferencedTask {
   readonly taskId: string;
   readonly state: TaskState;
-  /** What was said, oldest first. */
+  /** All messages of the task, oldest first. */
   readonly messages: readonly Message[];
   readonly artifacts: readonly Artifact[];
 }
@@ -155,15 +190,22 @@ export interface ReferencedTask {
 export interface EarlierTurn {
   readonly number: number;
   readonly message: Message;
+  /** The finished steps, in order. `occurrence` counts the steps of the same name, from 0. */
   readonly steps: readonly { name: string; occurrence: number; result: Json }[];
 }
 
+/**
+ * The end of a turn. `message` becomes the message of the task's status.
+ *
+ * If another message is waiting when a turn ends as completed, input-required or auth-required, the task stays working
+ * and the next turn starts. Failed and rejected end the task at once.
+ */
 export type TurnOutcome =
   | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
   | { state: 'TASK_STATE_INPUT_REQUIRED'; message: Part[] | string }
-  /** `extensions`: URIs of those that the message uses. */
+  /** `extensions`: URIs of the A2A extensions that the message uses. */
   | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string; extensions?: string[] }
   | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
   | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
-  /** Answer with one message and no task (A2A section 3.1.1): the only output of the turn. */
+  /** The answer is this one message without a task (A2A section 3.1.1). It must be the only output of the turn. */
   | { direct: Part[] | string };

@@ -1,43 +1,39 @@
-/** Which agent a worker runs: the module that `AGENT_MODULE` names, else Gemini. */
+/** Loads the agent that the worker runs: the module that `AGENT_MODULE` names, otherwise the Gemini agent. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { errorMessage } from '#shared/runtime/log.ts';
 import type { Agent } from './agent.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
 
 export interface LoadAgentOptions {
-  /** The definition of new tasks: its tools are loaded at once, so that mistakes in them are told at the start. */
+  /** The definition of new tasks. Its tool modules are loaded at the start, so that errors in them are found then. */
   agentFile?: string | undefined;
-  /** A path, absolute or from the working directory. */
+  /** A path, absolute or relative to the working directory. */
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
   files?: FileFetcherOptions;
-  /** The variables that a definition names as `${env:NAME}`. */
+  /** Reads a variable that a definition names as `${env:NAME}`. */
   secretOf: (name: string) => string | undefined;
   captureContent?: boolean;
 }
 
-/** @throws {Error} that says what is wrong with the module, or which credentials are missing */
+/** @throws {Error} with the defect of the module, or the missing credentials */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   const { agentFile, agentModule } = options;
   if (agentModule === undefined) {
     checkCredentials(options.gemini);
     if (agentFile !== undefined) await checkTools(agentFile);
-    return geminiAgent(options);
+    return createLazyGeminiAgent(options);
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };
   try {
     exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
   } catch (error) {
-    throw new Error(
-      `AGENT_MODULE ${path} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw new Error(`AGENT_MODULE ${path} cannot be loaded: ${errorMessage(error)}`, { cause: error });
   }
   if (!isAgent(exported.default)) {
     throw new Error(
@@ -53,8 +49,8 @@ async function checkTools(agentFile: string): Promise<void> {
   await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
 }
 
-/** The SDK, MCP and all that fetches files are large: they are loaded when they are first needed. */
-function geminiAgent(options: LoadAgentOptions): Agent {
+/** Loads the SDK, MCP and the file fetcher on first use: they are large. */
+function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
   let opening: Promise<Agent> | undefined;
   const open = () => (opening ??= openGeminiAgent(options));
   return {

@@ -1,104 +1,122 @@
 /**
- * From wakeups to turns. A wakeup is acknowledged once the database has answered who has the turn (invariant 2): what is
- * still to be done has its own wakeup. No more turns are claimed than can run; a wakeup that finds no room for a while is
- * given back, for a worker that has some.
+ * Turns wake-ups into running turns:
+ *
+ *   wake-up ─▶ room? ──▶ claim ──▶ acknowledge ──▶ run the turn
+ *               │ no, for 2 s        (pull mode: as soon as the claim is answered)
+ *               └──▶ nack: another worker may have room
+ *
+ * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its own wake-up.
+ * The worker never claims more turns than it can run.
  */
-import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Claim } from '#shared/db/turns/claim.ts';
-import type { Sent, TurnMessage } from '#shared/gcp/pubsub.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
+import type { TurnMessage } from '#shared/gcp/pubsub.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { HeldLease, LeaseHeartbeat } from '../turn/lease-heartbeat.ts';
 import { runTurn, type RunParts } from '../turn/run.ts';
+import { inTurnSpan, type WakeupSource } from '../turn/spans.ts';
 import { Semaphore } from './semaphore.ts';
-import { inTurnSpan, type TurnSource } from '../turn/turn-span.ts';
 
+/** How long a pulled wake-up waits for room before it is given back to Pub/Sub. */
 const roomWaitMs = 2_000;
 
-export interface ConsumeParts extends RunParts {
-  claim: Claim;
-  keeper: LeaseHeartbeat;
+export interface TurnConsumerParts extends RunParts {
+  claimTurn: Claim;
+  heartbeat: LeaseHeartbeat;
   outbox: OutboxPublisher;
+  /** Turns that run at the same time. */
   concurrency: number;
-  pubsub: TurnSource;
+  /** Names the topic and the subscription in spans. */
+  source: WakeupSource;
   log: Logger;
 }
 
-export interface Consumer {
-  /** A wakeup that was pulled: acknowledged once the claim is answered. */
+/** Limits of a pushed turn, in milliseconds from its claim. */
+export interface PushLimits {
+  /** The turn is released before its next step. */
+  releaseAfterMs: number;
+  /** The turn is aborted, even within a step. */
+  abortAfterMs: number;
+}
+
+export interface TurnConsumer {
+  /** Handles a pulled wake-up, which is acknowledged once the claim is answered. */
   onTurn: (message: TurnMessage) => void;
-  /**
-   * A wakeup that was pushed: resolves when the turn has ended or was given back, with false where there is no room.
-   * The turn is given back before its next step from `soonMs` on, and whatever it does at `nowMs`.
-   */
-  runPushed(taskId: string, sent: Sent, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
+  /** Runs the turn of a pushed wake-up until it ends or is released. Returns false if the worker has no room. */
+  runPushed(taskId: string, sent: TurnMessage['sent'], limits: PushLimits): Promise<boolean>;
   readonly running: number;
-  /** How long turns took here lately, in seconds; undefined before the first. */
+  /** Recent mean duration of turns in this process, in seconds; undefined before the first one ends. */
   readonly meanSeconds: number | undefined;
   /**
-   * Claims nothing more. Turns are given back before their next step, or finish, for `finishMs`; then they are given
-   * back as they are.
+   * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are then aborted
+   * and released.
    */
   drain(finishMs: number): Promise<void>;
 }
 
-export function createConsumer(parts: ConsumeParts): Consumer {
-  const { claim, keeper, outbox, log } = parts;
-  const slots = new Semaphore(parts.concurrency);
+export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
+  const { claimTurn, heartbeat, outbox, source, log } = parts;
+  const semaphore = new Semaphore(parts.concurrency);
   const mean = new MovingMean();
   const stopping = new AbortController();
-  const checkpoint = stopping.signal;
 
   async function claimAndRun(
     taskId: string,
-    sent: Sent,
-    bounds: { answered?: () => void; checkpoint: AbortSignal; nowMs?: number },
+    sent: TurnMessage['sent'],
+    options: { onClaimAnswered?: () => void; releaseSignal: AbortSignal; abortAfterMs?: number },
   ): Promise<void> {
     const claimedAt = performance.now();
-    const result = await claim(taskId);
-    bounds.answered?.();
+    const result = await claimTurn(taskId);
+    options.onClaimAnswered?.();
     if (result.kind !== 'claimed') return;
     passFaultPoint('turn-claimed');
-    const held = keeper.hold(result.lease, claimedAt);
-    const timer = stopAt(held, bounds.nowMs === undefined ? undefined : claimedAt + bounds.nowMs);
-    await inTurnSpan(result, sent, parts.pubsub, () => {
+    const held = heartbeat.hold(result.lease, claimedAt);
+    const timer = abortAt(
+      held,
+      options.abortAfterMs === undefined ? undefined : claimedAt + options.abortAfterMs,
+    );
+    await inTurnSpan(result, sent, source, () => {
       outbox.publish(result.wakeups);
-      return runTurn(parts, result, held, bounds.checkpoint);
+      return runTurn(parts, result, held, options.releaseSignal);
     });
     clearTimeout(timer);
     mean.add((performance.now() - claimedAt) / 1000);
   }
 
   async function receive(message: TurnMessage): Promise<void> {
-    if (checkpoint.aborted || !(await slots.take(roomWaitMs))) {
+    if (stopping.signal.aborted || !(await semaphore.acquire(roomWaitMs))) {
       message.nack();
       return;
     }
     try {
-      await claimAndRun(message.taskId, message.sent, { answered: message.ack, checkpoint });
+      await claimAndRun(message.taskId, message.sent, {
+        onClaimAnswered: message.ack,
+        releaseSignal: stopping.signal,
+      });
     } catch (error) {
-      log.warn({ taskId: message.taskId, error: errorMessage(error) }, 'a turn could not be claimed');
+      log.warn({ taskId: message.taskId, error: errorMessage(error) }, 'turn claim failed');
       message.nack();
     } finally {
-      slots.give();
+      semaphore.release();
     }
   }
 
   return {
     onTurn: (message) => void receive(message),
-    runPushed: async (taskId, sent, { soonMs, nowMs }) => {
-      if (checkpoint.aborted || !(await slots.take(0))) return false;
+    runPushed: async (taskId, sent, { releaseAfterMs, abortAfterMs }) => {
+      if (stopping.signal.aborted || !(await semaphore.acquire(0))) return false;
       try {
-        const soon = AbortSignal.any([checkpoint, AbortSignal.timeout(soonMs)]);
-        await claimAndRun(taskId, sent, { checkpoint: soon, nowMs });
+        const releaseSignal = AbortSignal.any([stopping.signal, AbortSignal.timeout(releaseAfterMs)]);
+        await claimAndRun(taskId, sent, { releaseSignal, abortAfterMs });
         return true;
       } finally {
-        slots.give();
+        semaphore.release();
       }
     },
     get running() {
-      return slots.taken;
+      return semaphore.inUse;
     },
     get meanSeconds() {
       return mean.value;
@@ -106,14 +124,18 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     drain: async (finishMs) => {
       const reason = new Error('the worker is stopping');
       stopping.abort(reason);
-      const timer = setTimeout(() => keeper.stopAll(reason), finishMs);
-      await slots.idle();
+      const timer = setTimeout(() => heartbeat.abortAll(reason), finishMs);
+      await semaphore.idle();
       clearTimeout(timer);
     },
   };
 }
 
-function stopAt(held: HeldLease, at: number | undefined): NodeJS.Timeout | undefined {
+/** @param at by `performance.now()` */
+function abortAt(held: HeldLease, at: number | undefined): NodeJS.Timeout | undefined {
   if (at === undefined) return undefined;
-  return setTimeout(() => held.stop(new Error('the request of the push ends')), at - performance.now());
+  return setTimeout(
+    () => held.abort(new Error('the push request is about to time out')),
+    at - performance.now(),
+  );
 }

@@ -1,43 +1,42 @@
 /**
- * Pull mode: the wakeups of turns, and those that Pub/Sub gave up.
+ * Pull mode: reads wake-ups from the subscription, and from the dead-letter subscription.
  *
- * Pub/Sub counts every nack, also those of workers that were merely full, so a dead letter proves nothing about its
- * task: the database decides (invariant 2). A task that is still to be run is rung for again; one whose attempts are
- * spent is ended by the claim that follows.
+ * Pub/Sub counts every nack, including those of workers that had no room, so a dead letter says nothing about its task:
+ * the database decides (invariant 2). A task that is still runnable gets a new wake-up; the claim that follows ends a
+ * task that has no attempts left.
  */
 import { requestWakeup } from '#shared/db/outbox/outbox.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { pullTurns, type TurnSource } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import type { Consumer } from './consumer.ts';
+import type { TurnConsumer } from './consumer.ts';
 
 /**
- * Wakeups that wait for a slot or for the answer to their claim at most. More would be kept from workers that have a
- * slot; fewer, and a worker that has many waits for Pub/Sub between its claims.
+ * Maximum number of wake-ups that wait for room or for the answer to their claim. A higher value keeps wake-ups from
+ * workers with room; a lower one makes a worker with much room wait for Pub/Sub between claims.
  */
 const maxPrefetch = 500;
+const maxDeadLetters = 10;
 
 export function pullWakeups(
   db: Db,
   config: PubSubConfig,
   concurrency: number,
-  consumer: Consumer,
+  consumer: TurnConsumer,
   log: Logger,
 ): TurnSource[] {
+  const { subscription, deadLetterSubscription } = config;
   const maxMessages = Math.min(concurrency, maxPrefetch);
-  const onDeadLetter = deadLetter(db, log);
+  const onDeadLetter = createDeadLetterHandler(db, log);
   return [
-    pullTurns(config, { subscription: config.subscription, maxMessages }, consumer.onTurn, log),
+    pullTurns(config, { subscription, maxMessages }, consumer.onTurn, log),
     pullTurns(
       config,
-      { subscription: config.deadLetterSubscription, maxMessages: 10 },
+      { subscription: deadLetterSubscription, maxMessages: maxDeadLetters },
       (message) => {
         onDeadLetter(message.taskId).then(message.ack, (error: unknown) => {
-          log.warn(
-            { taskId: message.taskId, error: errorMessage(error) },
-            'a dead letter could not be looked at',
-          );
+          log.warn({ taskId: message.taskId, error: errorMessage(error) }, 'dead letter check failed');
           message.nack();
         });
       },
@@ -46,10 +45,10 @@ export function pullWakeups(
   ];
 }
 
-/** Rings again for a task whose wakeup was given up, where it is still to be run. */
-export function deadLetter(db: Db, log: Logger): (taskId: string) => Promise<void> {
+/** Requests a new wake-up for the task of a dead letter if the task is still runnable. */
+export function createDeadLetterHandler(db: Db, log: Logger): (taskId: string) => Promise<void> {
   return async (taskId) => {
     const runnable = await requestWakeup(db, taskId);
-    log.warn({ taskId, runnable }, 'a wakeup was given up by Pub/Sub');
+    log.warn({ taskId, runnable }, 'dead letter received');
   };
 }

@@ -1,22 +1,22 @@
 /**
- * Push mode: Pub/Sub calls the worker, so that it can scale to zero. A request lasts as long as its turn; before the
- * push deadline (600 s at most) the turn is given back between two steps, with a wakeup for what is left, so that a task
- * of hours runs on requests of minutes. No room is 429, which Pub/Sub takes as "later and slower".
+ * Push mode: Pub/Sub calls the worker, so that it can scale to zero. A request lasts as long as its turn. Before the push
+ * deadline (at most 600 s) the turn is released between two steps, with a wake-up for the rest, so that a task of hours
+ * runs on requests of minutes. A worker without room answers 429, which makes Pub/Sub slow down and retry.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
-import { parseTurn, type Sent } from '#shared/gcp/pubsub.ts';
+import { parseTurn, type TurnMessage } from '#shared/gcp/pubsub.ts';
 import type { PushConfig } from '#shared/runtime/config/callers.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import type { Consumer } from './consumer.ts';
+import type { TurnConsumer } from './consumer.ts';
 
-/** What is left of the deadline when no further step begins, and when a step under way is cut. */
-const soonPart = 0.8;
-const nowPart = 0.95;
+/** Shares of the deadline after which no further step starts, and after which a running step is aborted. */
+const releaseShare = 0.8;
+const abortShare = 0.95;
+const retryAfterSeconds = 5;
 
 export interface PushParts extends PushConfig {
-  consumer: Consumer;
-  /** What to do with a wakeup that Pub/Sub gave up. */
+  consumer: TurnConsumer;
   onDeadLetter: (taskId: string) => Promise<void>;
   log: Logger;
 }
@@ -26,29 +26,29 @@ export function registerPush(app: FastifyInstance, parts: PushParts): void {
   const check = createCheckCaller(parts.auth);
   const onRequest = (request: FastifyRequest): Promise<void> =>
     check(request.headers.authorization, parts.account);
-  const bounds = { soonMs: deadlineMs * soonPart, nowMs: deadlineMs * nowPart };
+  const limits = { releaseAfterMs: deadlineMs * releaseShare, abortAfterMs: deadlineMs * abortShare };
 
   app.setErrorHandler(async (error, request, reply) => {
     if (error instanceof CallerError) {
-      log.warn({ path: request.url, reason: error.message }, 'a caller was refused');
-      return reply.code(403).send({ error: 'not allowed' });
+      log.warn({ path: request.url, reason: error.message }, 'caller refused');
+      return reply.code(403).send({ error: 'caller not allowed' });
     }
-    log.warn({ path: request.url, error: errorMessage(error) }, 'a push failed');
-    return reply.code(503).send({ error: 'try again' });
+    log.warn({ path: request.url, error: errorMessage(error) }, 'push request failed');
+    return reply.code(503).send({ error: 'temporarily unavailable, retry later' });
   });
 
   app.post('/turns', { onRequest }, async (request, reply) => {
-    const turn = turnOf(request.body);
+    const turn = parsePush(request.body);
     if (turn === undefined) {
-      log.error('a pushed message is not {taskId, turn}; it was dropped');
+      log.error('dropped a pushed message that is not {taskId, turn}');
       return reply.code(204).send();
     }
-    const had = await consumer.runPushed(turn.taskId, turn.sent, bounds);
-    return had ? reply.code(204).send() : reply.code(429).header('retry-after', '5').send();
+    const ran = await consumer.runPushed(turn.taskId, turn.sent, limits);
+    return ran ? reply.code(204).send() : reply.code(429).header('retry-after', retryAfterSeconds).send();
   });
 
   app.post('/dead-letters', { onRequest }, async (request, reply) => {
-    const turn = turnOf(request.body);
+    const turn = parsePush(request.body);
     if (turn !== undefined) await parts.onDeadLetter(turn.taskId);
     return reply.code(204).send();
   });
@@ -60,8 +60,8 @@ interface PushedMessage {
   attributes?: Record<string, unknown>;
 }
 
-/** The wrapped form of a push: `{"message": {"data": "<base64>"}, "subscription": "…"}`. */
-function turnOf(body: unknown): { taskId: string; turn: number; sent: Sent } | undefined {
+/** Parses the wrapped form of a push: `{"message": {"data": "<base64>"}, "subscription": "…"}`. */
+function parsePush(body: unknown): Pick<TurnMessage, 'taskId' | 'turn' | 'sent'> | undefined {
   const message = (body as { message?: PushedMessage } | null)?.message;
   const turn = typeof message?.data === 'string' ? parseTurn(Buffer.from(message.data, 'base64')) : undefined;
   if (turn === undefined) return undefined;

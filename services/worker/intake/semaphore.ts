@@ -1,7 +1,7 @@
-/** Room for a number of turns at once, given out in the order in which it was asked for. */
+/** Bounds how many turns run at the same time. Waiters are served in order of arrival. */
 export class Semaphore {
   readonly #size: number;
-  #taken = 0;
+  #inUse = 0;
   readonly #waiting = new Set<() => void>();
   readonly #idle = new Set<() => void>();
 
@@ -9,43 +9,44 @@ export class Semaphore {
     this.#size = size;
   }
 
-  get taken(): number {
-    return this.#taken;
+  get inUse(): number {
+    return this.#inUse;
   }
 
-  /** @returns false where none became free within `waitMs` */
-  async take(waitMs: number): Promise<boolean> {
-    if (this.#taken < this.#size) {
-      this.#taken += 1;
+  /** Takes a permit, waiting up to `waitMs` for one. Returns false if none became free. */
+  async acquire(waitMs: number): Promise<boolean> {
+    if (this.#inUse < this.#size) {
+      this.#inUse += 1;
       return true;
     }
     return new Promise((resolve) => {
-      const granted = (): void => {
+      const grant = (): void => {
         clearTimeout(timer);
-        this.#waiting.delete(granted);
+        this.#waiting.delete(grant);
         resolve(true);
       };
       const timer = setTimeout(() => {
-        this.#waiting.delete(granted);
+        this.#waiting.delete(grant);
         resolve(false);
       }, waitMs);
-      this.#waiting.add(granted);
+      this.#waiting.add(grant);
     });
   }
 
-  give(): void {
+  /** Passes the permit to the first waiter, or frees it. */
+  release(): void {
     const [next] = this.#waiting;
     if (next !== undefined) {
       next();
       return;
     }
-    this.#taken -= 1;
-    if (this.#taken === 0) for (const done of this.#idle) done();
+    this.#inUse -= 1;
+    if (this.#inUse === 0) for (const done of this.#idle) done();
   }
 
-  /** Resolves when none is taken. */
+  /** Resolves when no permit is in use. */
   async idle(): Promise<void> {
-    if (this.#taken === 0) return;
+    if (this.#inUse === 0) return;
     await new Promise<void>((resolve) => this.#idle.add(resolve));
   }
 }

@@ -1,7 +1,7 @@
 /**
- * An artifact that is written in pieces: deltas are gathered into chunks of about 100 ms or 1 KiB, so that streaming
- * costs the database little. The first chunk replaces what an interrupted run left under the same id; the last carries
- * the whole artifact for reads.
+ * An artifact that is written in pieces. Pieces are gathered into chunks of about 100 ms or 1 KiB, so that streaming
+ * costs the database little. The first chunk replaces what an interrupted run wrote under the same id; the last one
+ * stores the whole artifact for reads.
  */
 import type { NewEvent } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
@@ -15,16 +15,16 @@ const chunkChars = 1024;
 export interface ArtifactTarget {
   taskId: string;
   contextId: string;
-  /** Parts as they are to be written; see files.ts. */
-  settle: (parts: Part[]) => Promise<Part[]>;
-  /** Stores an event of the turn; rejects when the turn is lost. */
+  /** Stores large parts as files; see files.ts. */
+  storeLargeParts: (parts: Part[]) => Promise<Part[]>;
+  /** Stores an event of the turn; rejects when the lease is lost. */
   write: (event: NewEvent) => Promise<void>;
 }
 
 export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 'parts'>): ArtifactStream {
   let buffered: Part[] = [];
   let bufferedChars = 0;
-  let begun = false;
+  let started = false;
   let whole: Artifact | undefined;
   let timer: NodeJS.Timeout | undefined;
   let failed = false;
@@ -33,20 +33,21 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
   function flush(last: boolean): void {
     clearTimeout(timer);
     timer = undefined;
-    if (buffered.length === 0 && !(last && begun)) return;
+    if (buffered.length === 0 && !(last && started)) return;
     // A chunk has at least one part (A2A section 4.1.7); an empty text changes nothing.
     const parts = joinTexts(buffered.length === 0 ? [{ text: '' }] : buffered);
-    const place = { append: begun, lastChunk: last };
-    begun = true;
+    const position = { append: started, lastChunk: last };
+    started = true;
     buffered = [];
     bufferedChars = 0;
     written = written.then(async () => {
-      const update = artifactUpdate(target, { ...head, parts: await target.settle(parts) }, place);
+      const artifact = { ...head, parts: await target.storeLargeParts(parts) };
+      const update = createArtifactUpdate(target, artifact, position);
       [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
-      await target.write(artifactEvent(update, last ? whole : undefined));
+      await target.write(createArtifactEvent(update, last ? whole : undefined));
       if (!last) passFaultPoint('piece-stored');
     });
-    // The failure is told by close(); a turn that has lost its lease is aborted by its own signal.
+    // close() reports the failure; the turn's own signal aborts a turn that has lost its lease.
     written.catch(() => (failed = true));
   }
 
@@ -65,16 +66,16 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
   };
 }
 
-export function artifactUpdate(
+export function createArtifactUpdate(
   task: { taskId: string; contextId: string },
   artifact: Artifact,
-  place: { append: boolean; lastChunk: boolean },
+  position: { append: boolean; lastChunk: boolean },
 ): ArtifactUpdate {
-  return { taskId: task.taskId, contextId: task.contextId, artifact, ...place };
+  return { taskId: task.taskId, contextId: task.contextId, artifact, ...position };
 }
 
-/** @param whole the artifact as it stands after the update, where the update completes it */
-export function artifactEvent(update: ArtifactUpdate, whole: Artifact | undefined): NewEvent {
+/** @param whole the artifact after this update, if the update completes it */
+export function createArtifactEvent(update: ArtifactUpdate, whole: Artifact | undefined): NewEvent {
   const { artifactId } = update.artifact;
   return {
     kind: 'artifact',

@@ -1,47 +1,47 @@
 /**
- * Parts over 256 KiB that a turn writes are stored once as files of its task, and stand in events, artifacts and
- * messages by the address under which the front door serves them: reads, streams and webhooks stay small.
+ * Stores parts over 256 KiB that a turn writes as files of its task, each once. Events, artifacts and messages then
+ * contain the URL at which the api serves the file, so that reads, streams and webhooks stay small.
  */
 import { createHash } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
-import type { Lease } from '#shared/db/turns/leases.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
+import type { Lease } from '#shared/db/turns/leases.ts';
 import { fileUrl, placeInUrl } from '#shared/domain/file-url.ts';
 import type { Part } from '#shared/domain/message.ts';
 
 /** In bytes of the content. */
-const largestInlinePart = 256 * 1024;
+const maxInlineBytes = 256 * 1024;
 
 export interface TurnFiles {
-  /** Parts as they are to be written. The files are stored when this resolves. */
-  settle(parts: readonly Part[]): Promise<Part[]>;
-  /** A file that is stored for the owner of the turn; undefined where the address names none. */
+  /** Stores large parts as files, and returns all parts with URLs in place of the stored content. */
+  storeLargeParts(parts: readonly Part[]): Promise<Part[]>;
+  /** Reads a file that is stored for the owner of the turn; undefined if the URL names none. */
   read(url: string): Promise<StoredFile | undefined>;
 }
 
-export type FilesOf = (lease: Lease, owner: Caller) => TurnFiles;
+export type OpenTurnFiles = (lease: Lease, owner: Caller) => TurnFiles;
 
-/** @param publicUrl of the front door; undefined: parts of every size stay where they are */
-export function createFiles(db: Db, publicUrl: string | undefined): FilesOf {
+/** @param publicUrl base URL of the api; undefined: parts of every size stay inline */
+export function createTurnFiles(db: Db, publicUrl: string | undefined): OpenTurnFiles {
   if (publicUrl === undefined) {
-    return () => ({ settle: async (parts) => [...parts], read: async () => undefined });
+    return () => ({ storeLargeParts: async (parts) => [...parts], read: async () => undefined });
   }
   return (lease, owner) => ({
-    settle: (parts) => Promise.all(parts.map((part) => settle(lease, owner, part))),
+    storeLargeParts: (parts) => Promise.all(parts.map((part) => storeIfLarge(publicUrl, lease, owner, part))),
     read: async (url) => {
       const place = placeInUrl(publicUrl, url);
       return place && readFile(db, owner, place);
     },
   });
 
-  async function settle(lease: Lease, { tenant }: Caller, part: Part): Promise<Part> {
-    const { raw, ...about } = part;
-    if (raw === undefined || Buffer.byteLength(raw, 'base64') <= largestInlinePart) return part;
+  async function storeIfLarge(baseUrl: string, lease: Lease, { tenant }: Caller, part: Part): Promise<Part> {
+    const { raw, ...rest } = part;
+    if (raw === undefined || Buffer.byteLength(raw, 'base64') <= maxInlineBytes) return part;
     const content = Buffer.from(raw, 'base64');
     const hash = createHash('sha256').update(content).digest('base64url');
-    const { mediaType = 'application/octet-stream', filename = null } = about;
+    const { mediaType = 'application/octet-stream', filename = null } = rest;
     await storeFile(db, lease, { hash, mediaType, filename, content });
-    return { url: fileUrl(publicUrl ?? '', tenant, { taskId: lease.taskId, hash }), ...about, mediaType };
+    return { url: fileUrl(baseUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
   }
 }

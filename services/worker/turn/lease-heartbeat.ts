@@ -1,7 +1,9 @@
 /**
- * Keeps the leases of the turns that run here, and tells each turn when it has lost its own (invariant 3): because it
- * was cancelled or taken over, which a look at the gates shows within half a second (invariant 10), or because the
- * database could not be asked before the lease ran out by this process's monotonic clock.
+ * Extends the leases of all turns in this process, and aborts a turn that has lost its lease (invariant 3):
+ *
+ *   held ──check, at least twice a second──▶ held        (every third of the lease time the check extends it)
+ *     ├──▶ superseded: the task was canceled, or another worker claimed it (noticed within 500 ms, invariant 10)
+ *     └──▶ expired: the database could not be reached before the lease ran out by this process's monotonic clock
  */
 import type { Db } from '#shared/db/client/pool.ts';
 import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/leases.ts';
@@ -9,20 +11,21 @@ import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
-const lookMs = 500;
+/** Longest time between two checks; short leases are checked six times in their lease time. */
+const maxCheckMs = 500;
 
 export interface HeldLease {
   readonly lease: Lease;
   /**
-   * Aborts when the turn is lost, and when it is told to stop: one signal for all, since what `AbortSignal.any` makes is
-   * held together by weak references, and so kept in memory long after its turn.
+   * Aborts when the lease is lost and on `abort()`. One signal serves both: `AbortSignal.any` links signals by weak
+   * references, which keeps them in memory long after their turn.
    */
   readonly signal: AbortSignal;
-  /** Why the turn is lost; undefined while it is not. */
+  /** Returns why the lease is lost; undefined while it is held. */
   lost(): LeaseLostError | undefined;
-  /** Aborts the signal of a turn that is still held: it may write how it ends. */
-  stop(reason: Error): void;
-  /** @throws {LeaseLostError} when the lease may have run out: nothing new may be begun */
+  /** Aborts the signal without giving up the lease: the turn can still write how it ends. */
+  abort(reason: Error): void;
+  /** @throws {LeaseLostError} if the lease may have run out: nothing new may start */
   assertHeld(): void;
   release(): void;
 }
@@ -30,15 +33,23 @@ export interface HeldLease {
 export interface LeaseHeartbeat {
   /** @param claimedAt `performance.now()` before the claim was sent */
   hold(lease: Lease, claimedAt: number): HeldLease;
-  /** Stops all turns that are held, and those that are claimed after. */
-  stopAll(reason: Error): void;
+  /** Aborts all turns that are held now, and all that are held later. */
+  abortAll(reason: Error): void;
   close(): Promise<void>;
 }
+
+/** Values of the metric attribute `longhaul.lease.reason`. */
+type LossReason = 'expired' | 'superseded';
+
+const lossMessages: Record<LossReason, string> = {
+  expired: 'its lease expired',
+  superseded: 'it was canceled or claimed by another worker',
+};
 
 interface Entry {
   lease: Lease;
   until: number;
-  ending: AbortController;
+  controller: AbortController;
   lost: LeaseLostError | undefined;
 }
 
@@ -48,56 +59,59 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
   const held = new Map<string, Entry>();
   let extendAt = 0;
   let stopped: Error | undefined;
-  let looking: Promise<void> | undefined;
+  let checking: Promise<void> | undefined;
   const timer = setInterval(
     () => {
-      looking ??= look().finally(() => (looking = undefined));
+      checking ??= check().finally(() => (checking = undefined));
     },
-    Math.min(lookMs, leaseMs / 6),
+    Math.min(maxCheckMs, leaseMs / 6),
   );
 
-  async function look(): Promise<void> {
-    const before = performance.now();
-    for (const entry of held.values()) if (entry.until <= before) lose(entry, 'its lease ran out');
+  async function check(): Promise<void> {
+    const checkedAt = performance.now();
+    for (const entry of held.values()) if (entry.until <= checkedAt) lose(entry, 'expired');
     if (held.size === 0) return;
     const entries = [...held.values()];
     const leases = entries.map((entry) => entry.lease);
-    const extend = before >= extendAt;
+    const extend = checkedAt >= extendAt;
     try {
-      const still = await (extend ? extendLeases(db, leases, leaseSeconds) : findHeldLeases(db, leases));
-      if (extend) extendAt = before + leaseMs / 3;
+      const stillHeld = await (extend ? extendLeases(db, leases, leaseSeconds) : heldLeases(db, leases));
+      if (extend) extendAt = checkedAt + leaseMs / 3;
       for (const entry of entries) {
         if (held.get(entry.lease.taskId) !== entry) continue;
-        if (!still.has(entry.lease.taskId)) lose(entry, 'it was cancelled or taken over');
-        else if (extend) entry.until = before + leaseMs;
+        if (!stillHeld.has(entry.lease.taskId)) lose(entry, 'superseded');
+        else if (extend) entry.until = checkedAt + leaseMs;
       }
     } catch (error) {
-      log.warn({ error: errorMessage(error), leases: entries.length }, 'leases could not be looked at');
+      log.warn({ error: errorMessage(error), leases: entries.length }, 'lease check failed');
     }
   }
 
-  function lose(entry: Entry, why: string): void {
-    held.delete(entry.lease.taskId);
-    instruments.leasesLost.record(1, { 'longhaul.lease.reason': why });
-    entry.lost = new LeaseLostError(`task ${entry.lease.taskId} is no longer this worker's: ${why}`);
-    entry.ending.abort(entry.lost);
+  function lose(entry: Entry, reason: LossReason): void {
+    const { lease, controller } = entry;
+    held.delete(lease.taskId);
+    instruments.leasesLost.record(1, { 'longhaul.lease.reason': reason });
+    entry.lost = new LeaseLostError(
+      `task ${lease.taskId} no longer belongs to this worker: ${lossMessages[reason]}`,
+    );
+    controller.abort(entry.lost);
   }
 
   return {
     hold: (lease, claimedAt) => {
-      const ending = new AbortController();
-      const entry: Entry = { lease, until: claimedAt + leaseMs, ending, lost: undefined };
+      const controller = new AbortController();
+      const entry: Entry = { lease, until: claimedAt + leaseMs, controller, lost: undefined };
       held.set(lease.taskId, entry);
-      // The next look extends it, so that no lease waits for longer than a third of its time.
+      // The next extension includes it, so that no lease goes without one for longer than a third of its time.
       extendAt = Math.min(extendAt, claimedAt + leaseMs / 3);
-      if (stopped !== undefined) ending.abort(stopped);
+      if (stopped !== undefined) controller.abort(stopped);
       return {
         lease,
-        signal: ending.signal,
+        signal: controller.signal,
         lost: () => entry.lost,
-        stop: (reason) => ending.abort(reason),
+        abort: (reason) => controller.abort(reason),
         assertHeld: () => {
-          if (entry.lost === undefined && performance.now() >= entry.until) lose(entry, 'its lease ran out');
+          if (entry.lost === undefined && performance.now() >= entry.until) lose(entry, 'expired');
           if (entry.lost !== undefined) throw entry.lost;
         },
         release: () => {
@@ -105,13 +119,13 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
         },
       };
     },
-    stopAll: (reason) => {
+    abortAll: (reason) => {
       stopped = reason;
-      for (const { ending } of held.values()) ending.abort(reason);
+      for (const { controller } of held.values()) controller.abort(reason);
     },
     close: async () => {
       clearInterval(timer);
-      await looking;
+      await checking;
     },
   };
 }

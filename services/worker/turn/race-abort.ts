@@ -1,24 +1,24 @@
 /**
- * Waits for work that is to heed a signal; once that has aborted, for a moment only. Code that does not look at its
- * signal holds up neither a hand-back nor a limit. What is left behind goes on for nothing: its turn is given back or
- * ended, and so the fence refuses what it still writes (invariant 3).
+ * Waits for work that should react to a signal. Once the signal aborts, the work has 500 ms left, so code that ignores
+ * its signal delays neither a release nor a time limit. Abandoned work keeps running without effect: its turn is
+ * released or ended by then, and the fence refuses its writes (invariant 3).
  */
-const patienceMs = 500;
+const graceMs = 500;
 
-/** @throws what the work throws, or the reason of the signal */
+/** @throws the error of the work, or the reason of the signal */
 export function raceAbort<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
-    const abort = (): void => {
-      timer = setTimeout(() => reject(signal.reason), patienceMs);
+    const onAbort = (): void => {
+      timer = setTimeout(() => reject(signal.reason), graceMs);
     };
-    const settle = (): void => {
+    const cleanUp = (): void => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
+      signal.removeEventListener('abort', onAbort);
     };
     work.then(resolve, reject);
-    work.then(settle, settle);
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
+    work.then(cleanUp, cleanUp);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
   });
 }

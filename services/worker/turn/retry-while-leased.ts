@@ -1,7 +1,7 @@
 /**
- * Does something with the database, again and again while it is away, for as long as the lease lasts. For what may be
- * done twice: reads, the record of a step, which stays as it was first stored, and the end of a turn, which raises the
- * fence and so is stored once.
+ * Retries a database operation while the database is unavailable, for as long as the lease lasts. Only for operations
+ * that are safe to repeat: reads, the record of a step (the first record wins), and the end of a turn (it raises the
+ * fence, so it is stored once).
  */
 import { setTimeout } from 'node:timers/promises';
 import { wasRefused } from '#shared/db/client/batcher.ts';
@@ -12,8 +12,8 @@ import type { HeldLease } from './lease-heartbeat.ts';
 const retryMs = 200;
 
 /**
- * @throws {LeaseLostError} when the lease has run out meanwhile
- * @throws what the database refused
+ * @throws {LeaseLostError} if the lease runs out before the operation succeeds
+ * @throws the error of an operation that the database refused
  */
 export async function retryWhileLeased<T>(
   held: HeldLease,
@@ -25,7 +25,7 @@ export async function retryWhileLeased<T>(
       return await operation();
     } catch (error) {
       if (error instanceof LeaseLostError || wasRefused(error)) throw error;
-      log.warn({ ...held.lease, error: errorMessage(error) }, 'the database is away; trying again');
+      log.warn({ ...held.lease, error: errorMessage(error) }, 'database unavailable, retrying');
       await setTimeout(retryMs);
       held.assertHeld();
     }

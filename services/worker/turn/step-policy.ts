@@ -1,16 +1,19 @@
-/** Runs a step under its policy: a bound for each run, and runs again, with backoff, of one that failed. */
+/** Runs a step under its policy: a timeout for each run, and retries with backoff after a failed one. */
 import { setTimeout } from 'node:timers/promises';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import { raceAbort } from './race-abort.ts';
 import type { StepContext, StepOptions } from '../agent/agent.ts';
+import { raceAbort } from './race-abort.ts';
 
 export interface StepPolicy {
   timeoutSeconds?: number | undefined;
   retries?: StepOptions['retries'];
 }
 
-/** @param signal the turn's: when it aborts, nothing is tried again */
+/**
+ * @param signal of the turn: once it aborts, the step is not retried
+ * @throws {RetryableError} if the last run exceeds its timeout
+ */
 export async function runWithPolicy<T>(
   run: (step: StepContext) => Promise<T>,
   idempotencyKey: string,
@@ -20,7 +23,7 @@ export async function runWithPolicy<T>(
   const policy = typeof retries === 'number' ? { times: retries } : retries;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await runBounded(run, idempotencyKey, signal, timeoutSeconds);
+      return await runWithTimeout(run, idempotencyKey, signal, timeoutSeconds);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof FatalError || error instanceof ParkedError || attempt > policy.times) throw error;
@@ -29,7 +32,7 @@ export async function runWithPolicy<T>(
   }
 }
 
-async function runBounded<T>(
+async function runWithTimeout<T>(
   run: (step: StepContext) => Promise<T>,
   idempotencyKey: string,
   signal: AbortSignal,
@@ -37,9 +40,9 @@ async function runBounded<T>(
 ): Promise<T> {
   if (timeoutSeconds === undefined) return raceAbort(signal, run({ idempotencyKey, signal }));
   const timeout = AbortSignal.timeout(timeoutSeconds * 1000);
-  const bound = AbortSignal.any([signal, timeout]);
+  const either = AbortSignal.any([signal, timeout]);
   try {
-    return await raceAbort(bound, run({ idempotencyKey, signal: bound }));
+    return await raceAbort(either, run({ idempotencyKey, signal: either }));
   } catch (error) {
     if (!timeout.aborted) throw error;
     throw new RetryableError(`a step took longer than ${timeoutSeconds} s`, { cause: error });

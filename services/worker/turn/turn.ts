@@ -1,16 +1,15 @@
 /**
- * One turn as its agent sees it: steps that run once, artifacts, progress. Every write goes through the gate under the
- * turn's lease; a write that is refused aborts the turn (invariant 3).
+ * The turn that an agent works with: steps that run once, artifacts, progress. Every write goes through the gate under
+ * the lease of the turn; a refused write aborts the turn (invariant 3).
  */
 import { createHash } from 'node:crypto';
-import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
-import type { EventPayload } from '#shared/domain/events.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import { uuidv7 } from '#shared/domain/ids.ts';
-import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import type { EventPayload } from '#shared/domain/events.ts';
+import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { addUsage, noUsage, type Usage } from '#shared/domain/usage.ts';
+import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type {
@@ -22,21 +21,22 @@ import type {
   Turn,
   TurnOutcome,
 } from '../agent/agent.ts';
-import { artifactEvent, artifactUpdate, openArtifactStream } from './artifact-stream.ts';
-import type { FilesOf } from './files.ts';
-import { retryWhileLeased } from './retry-while-leased.ts';
+import { createArtifactEvent, createArtifactUpdate, openArtifactStream } from './artifact-stream.ts';
+import type { OpenTurnFiles } from './files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
+import { createAgentMessage } from './outcome.ts';
+import { retryWhileLeased } from './retry-while-leased.ts';
+import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
-import { inStepSpan } from './step-span.ts';
 
-export interface OwnTurn extends Turn {
-  /** What the turn comes to, with its large parts stored. */
-  settled(outcome: TurnOutcome): Promise<TurnOutcome>;
-  /** @throws {FatalError} when the agent has ended without asking for a step that it had finished before */
+export interface WorkerTurn extends Turn {
+  /** Stores the large parts of the outcome's message as files. */
+  storeOutcomeFiles(outcome: TurnOutcome): Promise<TurnOutcome>;
+  /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
   assertAllMatched(): void;
   /**
-   * What the models took for the whole task so far; undefined where none was called. No getter: one that each turn makes
-   * gives each a hidden class of its own, which keeps the turn until the next full collection.
+   * Returns the model usage of the whole task so far; undefined if no model was called. Not a getter: a getter gives
+   * each turn a hidden class of its own, which keeps the turn in memory until the next full collection.
    */
   usage(): Usage | undefined;
 }
@@ -44,31 +44,31 @@ export interface OwnTurn extends Turn {
 export interface TurnParts {
   held: HeldLease;
   input: TurnInput;
-  /** Aborts when the turn is to be given back as soon as it can be: no further step begins. */
-  checkpoint: AbortSignal;
-  /** The bound of steps that name none. */
+  /** Aborts when the turn should be released as soon as possible: no further step starts. */
+  releaseSignal: AbortSignal;
+  /** The timeout of steps that set none. */
   stepSeconds?: number | undefined;
   write: WriteTurn;
-  filesOf: FilesOf;
+  openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
   log: Logger;
 }
 
-export function createTurn(parts: TurnParts): OwnTurn {
-  const { held, input, checkpoint, write, outbox, log } = parts;
+export function createTurn(parts: TurnParts): WorkerTurn {
+  const { held, input, releaseSignal, write, outbox, log } = parts;
   const { lease, signal } = held;
-  const files = parts.filesOf(lease, input);
+  const files = parts.openFiles(lease, input);
   const ids = { taskId: lease.taskId, contextId: input.contextId };
-  const recorded = new Map(input.steps.map((step) => [stepKey(step.name, step.occurrence), step]));
+  const recorded = new Map(input.steps.map((step) => [getStepKey(step.name, step.occurrence), step]));
   const occurrences = new Map<string, number>();
-  let position = 0;
+  let nextPosition = 0;
   let taskUsage = input.usage;
 
   async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
     const used = steps.some((step) => step.usage !== undefined);
     const { wakeups } = await write({ lease, events, steps, ...(used && { taskUsage }) });
     outbox.publish(wakeups);
-    // It may have taken long, or the process was paused meanwhile: nothing is begun under a lease that has run out.
+    // The write may have been slow, or the process paused: nothing starts under a lease that has run out.
     held.assertHeld();
   }
 
@@ -79,13 +79,14 @@ export function createTurn(parts: TurnParts): OwnTurn {
   ): Promise<T> {
     const occurrence = occurrences.get(name) ?? 0;
     occurrences.set(name, occurrence + 1);
-    const place = { name, occurrence, position: position++, inputHash: hashOf(options.input) };
-    const before = recorded.get(stepKey(name, occurrence));
-    recorded.delete(stepKey(name, occurrence));
-    if (before?.finished === true) return before.output as T;
+    const place = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
+    const key = getStepKey(name, occurrence);
+    const earlierRecord = recorded.get(key);
+    recorded.delete(key);
+    if (earlierRecord?.finished === true) return earlierRecord.output as T;
     assertMatched(place.position, `reached the step "${name}"`);
     signal.throwIfAborted();
-    checkpoint.throwIfAborted();
+    releaseSignal.throwIfAborted();
     held.assertHeld();
     if (options.sideEffects === true) await store([], [{ ...place, output: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
@@ -101,24 +102,24 @@ export function createTurn(parts: TurnParts): OwnTurn {
       const usage = options.usage?.(output);
       if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
       const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
-      // What has run is not to run again because the database is away for a moment.
+      // A step that has run must not run again because the database is briefly unavailable.
       await retryWhileLeased(held, log, () => store([], [record]));
       passFaultPoint('step-recorded');
       return result;
     });
   }
 
-  async function settled(content: Part[] | string): Promise<Part[] | string> {
-    return typeof content === 'string' ? content : files.settle(content);
+  async function storeContentFiles(content: Part[] | string): Promise<Part[] | string> {
+    return typeof content === 'string' ? content : files.storeLargeParts(content);
   }
 
-  /** A finished step that stood at or before this place, and that the agent has not asked for, cannot be matched. */
-  function assertMatched(place: number, what: string): void {
-    const missed = [...recorded.values()].find((one) => one.finished && one.position <= place);
+  /** Fails the turn if a step at or before this position is recorded as finished but was not reached in this run. */
+  function assertMatched(position: number, reached: string): void {
+    const missed = [...recorded.values()].find((record) => record.finished && record.position <= position);
     if (missed === undefined) return;
     throw new FatalError(
-      `The agent ${what}, where an earlier run of this turn had finished the step "${missed.name}": ` +
-        'its code has changed while the turn was under way.',
+      `The agent ${reached}, but an earlier run of this turn had finished the step "${missed.name}" before: ` +
+        "the agent's code has changed since the turn started.",
     );
   }
 
@@ -128,9 +129,9 @@ export function createTurn(parts: TurnParts): OwnTurn {
     tenant: input.tenant,
     number: lease.turn,
     message: input.message,
-    history: historyOf(input),
+    history: toHistory(input),
     references: input.references,
-    earlierTurns: earlierTurnsOf(input, lease.taskId),
+    earlierTurns: toEarlierTurns(input, lease.taskId),
     metadata: input.metadata,
     acceptedOutputModes: input.acceptedOutputModes,
     definition: input.definition,
@@ -139,23 +140,28 @@ export function createTurn(parts: TurnParts): OwnTurn {
     usage: () => taskUsage,
     assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
     artifact: async (artifact: Artifact) => {
-      const whole = { ...artifact, parts: await files.settle(artifact.parts) };
-      await store([artifactEvent(artifactUpdate(ids, whole, { append: false, lastChunk: true }), whole)]);
+      const whole = { ...artifact, parts: await files.storeLargeParts(artifact.parts) };
+      const update = createArtifactUpdate(ids, whole, { append: false, lastChunk: true });
+      await store([createArtifactEvent(update, whole)]);
     },
     openArtifact: (head): ArtifactStream =>
       openArtifactStream(
-        { ...ids, settle: (parts) => files.settle(parts), write: (event) => store([event]) },
+        {
+          ...ids,
+          storeLargeParts: (content) => files.storeLargeParts(content),
+          write: (event) => store([event]),
+        },
         head,
       ),
     readFile: (url) => files.read(url),
-    settled: async (outcome) => {
-      if ('direct' in outcome) return { direct: await settled(outcome.direct) };
+    storeOutcomeFiles: async (outcome) => {
+      if ('direct' in outcome) return { direct: await storeContentFiles(outcome.direct) };
       return outcome.message === undefined
         ? outcome
-        : { ...outcome, message: await settled(outcome.message) };
+        : { ...outcome, message: await storeContentFiles(outcome.message) };
     },
     progress: async (content) => {
-      const message = agentMessage(ids, await settled(content));
+      const message = createAgentMessage(ids, await storeContentFiles(content));
       const payload: EventPayload = {
         statusUpdate: {
           ...ids,
@@ -169,33 +175,19 @@ export function createTurn(parts: TurnParts): OwnTurn {
   };
 }
 
-export function agentMessage(
-  ids: { taskId: string; contextId: string },
-  content: readonly Part[] | string,
-  extensions?: string[],
-): Message {
-  return {
-    messageId: uuidv7(),
-    ...ids,
-    role: 'ROLE_AGENT',
-    parts: typeof content === 'string' ? [{ text: content }] : [...content],
-    ...(extensions !== undefined && { extensions }),
-  };
-}
-
-function historyOf(input: TurnInput): HistoryEntry[] {
+function toHistory(input: TurnInput): HistoryEntry[] {
   return input.earlier.flatMap(({ taskId, turn, message, artifacts, answer }) => {
     const parts = [...artifacts.flatMap((artifact) => artifact.parts), ...(answer?.parts ?? [])];
-    const said: HistoryEntry[] = [{ taskId, turn, role: 'user', parts: message.parts }];
-    if (parts.length > 0) said.push({ taskId, turn, role: 'agent', parts });
-    return said;
+    const entries: HistoryEntry[] = [{ taskId, turn, role: 'user', parts: message.parts }];
+    if (parts.length > 0) entries.push({ taskId, turn, role: 'agent', parts });
+    return entries;
   });
 }
 
-function earlierTurnsOf({ earlier, earlierSteps }: TurnInput, taskId: string): EarlierTurn[] {
+function toEarlierTurns({ earlier, earlierSteps }: TurnInput, taskId: string): EarlierTurn[] {
   const steps = Map.groupBy(earlierSteps, ({ turn }) => turn);
   return earlier
-    .filter((one) => one.taskId === taskId)
+    .filter((exchange) => exchange.taskId === taskId)
     .map(({ turn, message }) => ({
       number: turn,
       message,
@@ -207,10 +199,10 @@ function earlierTurnsOf({ earlier, earlierSteps }: TurnInput, taskId: string): E
     }));
 }
 
-function stepKey(name: string, occurrence: number): string {
+function getStepKey(name: string, occurrence: number): string {
   return `${occurrence}/${name}`;
 }
 
-function hashOf(input: Json | JsonObject | undefined): string | null {
+function hashInput(input: Json | JsonObject | undefined): string | null {
   return input === undefined ? null : createHash('sha256').update(JSON.stringify(input)).digest('base64url');
 }

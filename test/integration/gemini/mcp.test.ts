@@ -4,7 +4,7 @@ import type { JsonObject } from '#shared/domain/message.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { OutputWithFiles, type Tool } from '#services/worker/agent/gemini/tools/tool.ts';
-import { CredentialsError } from '#services/worker/agent/credentials-error.ts';
+import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { createMcpTools, type McpTools } from '#services/worker/agent/mcp/tools.ts';
 import { everythingFile, startMcpServer } from '../../support/fakes/mcp-server.ts';
 

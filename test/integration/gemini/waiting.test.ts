@@ -8,7 +8,7 @@ import { totalTokens } from '#shared/domain/usage.ts';
 import { call, say, type Reply } from '#services/local/offline-model/reply.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import type { TurnOutcome } from '#services/worker/agent/agent.ts';
-import { CredentialsError } from '#services/worker/agent/credentials-error.ts';
+import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';

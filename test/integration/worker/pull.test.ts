@@ -1,17 +1,17 @@
-/** How many wakeups a worker has under way (services/worker/pull.ts). */
+/** How many wake-ups a worker holds in pull mode (services/worker/intake/pull.ts). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { uuidv7 } from '#shared/domain/ids.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { uuidv7 } from '#shared/domain/ids.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
+import type { TurnConsumer } from '#services/worker/intake/consumer.ts';
 import { pullWakeups } from '#services/worker/intake/pull.ts';
-import type { Consumer } from '#services/worker/intake/consumer.ts';
 import { Inbox } from '../../support/pubsub-contract/inbox.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
 import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
 
-test('a worker has as many wakeups under way as it has slots', { timeout: 60_000 }, async (t) => {
+test('receives as many wake-ups as the worker has room for', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
   const db = await openTestDatabase();
@@ -27,19 +27,19 @@ test('a worker has as many wakeups under way as it has slots', { timeout: 60_000
   };
   process.env['PUBSUB_EMULATOR_HOST'] = emulator.host;
   t.after(() => delete process.env['PUBSUB_EMULATOR_HOST']);
-  const slots = 300;
-  const wakeups = Array.from({ length: slots }, () => JSON.stringify({ taskId: uuidv7(), turn: 1 }));
+  const concurrency = 300;
+  const wakeups = Array.from({ length: concurrency }, () => JSON.stringify({ taskId: uuidv7(), turn: 1 }));
   await kit.publish(topic, ...wakeups);
   const messages = new Inbox<TurnMessage>();
-  const consumer = { onTurn: (message: TurnMessage) => messages.push(message) } as unknown as Consumer;
-  const sources = pullWakeups(db, config, slots, consumer, createLogger('test', 'silent'));
+  const consumer = { onTurn: (message: TurnMessage) => messages.push(message) } as unknown as TurnConsumer;
+  const sources = pullWakeups(db, config, concurrency, consumer, createLogger('test', 'silent'));
   t.after(async () => {
     await Promise.all(sources.map((source) => source.close()));
     await kit.close();
     await emulator.close();
   });
-  // None is answered before all are there.
-  const all = await messages.take(slots);
-  assert.equal(new Set(all.map(({ taskId }) => taskId)).size, slots);
-  for (const message of all) message.ack();
+  // No wake-up is acknowledged before all have arrived.
+  const received = await messages.take(concurrency);
+  assert.equal(new Set(received.map(({ taskId }) => taskId)).size, concurrency);
+  for (const message of received) message.ack();
 });

@@ -1,4 +1,4 @@
-/** The least that a definition has to say, for tests of agents. */
+/** The smallest valid agent definition, for tests of agents. */
 import type { JsonObject } from '#shared/domain/message.ts';
 
 export const leastDefinition: JsonObject = {

@@ -1,4 +1,4 @@
-/** The smallest agent: says what it was told. */
+/** The smallest agent: answers with the text of its message. */
 import type { Agent } from '#services/worker/agent/agent.ts';
 import { textOf } from '#shared/domain/message.ts';
 

@@ -1,6 +1,6 @@
 /**
- * A turn in memory: steps are kept as JSON, artifacts are folded as clients fold them. A second turn that is given the
- * steps of the first is that turn, run again after a crash.
+ * A turn in memory. It stores steps as JSON and folds artifacts as clients do. A second turn with the steps of the first
+ * behaves like that turn when it runs again after a crash.
  */
 import type { ArtifactStream, StepContext, StepOptions, Turn } from '#services/worker/agent/agent.ts';
 import { foldArtifacts } from '#shared/domain/events.ts';
@@ -14,7 +14,7 @@ export interface MemoryStep {
   options: StepOptions;
 }
 
-/** The process is gone: nothing after it is written. */
+/** Simulates the death of the process: the turn writes nothing after it. */
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
@@ -22,10 +22,10 @@ export interface MemoryTurnOptions extends Partial<
 > {
   message: Part[] | string;
   definition: JsonObject;
-  /** Carried over from a run before. */
+  /** Recorded by an earlier run. */
   steps?: Map<string, MemoryStep>;
   updates?: ArtifactUpdate[];
-  /** Dies when this step (`model#1`) has been recorded. */
+  /** Crashes once this step (such as `model#1`) is recorded. */
   crashAfter?: string;
 }
 
@@ -69,7 +69,7 @@ export class MemoryTurn implements Turn {
     this.#crashAfter = options.crashAfter;
   }
 
-  /** As clients see them now. */
+  /** The artifacts as clients see them now. */
   get artifacts(): Artifact[] {
     return foldArtifacts(this.updates);
   }
@@ -79,7 +79,7 @@ export class MemoryTurn implements Turn {
     return artifact === undefined ? undefined : textOf(artifact.parts);
   }
 
-  /** The turn of the same task after this one. */
+  /** Creates the next turn of the same task. */
   next(message: Part[] | string, more: Partial<MemoryTurnOptions> = {}): MemoryTurn {
     const steps = [...this.steps].map(([key, { name, result }]) => ({
       name,
@@ -122,13 +122,13 @@ export class MemoryTurn implements Turn {
     this.#write({ taskId: this.taskId, contextId: this.contextId, artifact, lastChunk: true });
   }
 
-  openArtifact(about: Omit<Artifact, 'parts'>): ArtifactStream {
+  openArtifact(head: Omit<Artifact, 'parts'>): ArtifactStream {
     let append = false;
     let closed = false;
     return {
       write: (part) => {
         if (closed) throw new Error('written after close');
-        const artifact = { ...about, parts: [part] };
+        const artifact = { ...head, parts: [part] };
         this.#write({ taskId: this.taskId, contextId: this.contextId, artifact, append });
         append = true;
       },
@@ -138,7 +138,7 @@ export class MemoryTurn implements Turn {
     };
   }
 
-  /** None is stored. */
+  /** No files are stored in memory. */
   async readFile(): Promise<undefined> {
     return undefined;
   }

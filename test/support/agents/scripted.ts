@@ -1,15 +1,15 @@
 /**
- * An agent in code for scenario tests: what it does stands in the text of the message, one command a line.
+ * An agent for scenario tests. The text of a message is its script, one command a line:
  *
- *   step NAME [MS]     a durable step that takes MS milliseconds, and tells TEST_LOG_URL that it ran
- *   wait MS            outside any step
- *   deaf MS            the same, whatever the signal says
- *   stream TEXT        writes TEXT word by word into the artifact "answer", 20 ms apart
+ *   step NAME [MS]     runs a durable step that posts its idempotency key to TEST_LOG_URL and takes MS milliseconds
+ *   wait MS            waits outside of any step
+ *   deaf MS            waits and ignores its signal
+ *   stream TEXT        streams TEXT word by word into the artifact "answer", one word every 20 ms
  *   say TEXT           writes the artifact "said"
- *   file BYTES NAME    writes the artifact "file", a PNG by its type, whole and streamed
- *   size URL           says how large a stored file is
+ *   file BYTES NAME    writes a file of type PNG as the artifacts "file" (whole) and "streamed", and as the message
+ *   size URL           completes with the size of a stored file
  *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
- *   throw TEXT | die   the turn fails, or takes its whole process with it
+ *   throw TEXT | die   fails the turn, or kills the worker's process
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
@@ -21,7 +21,7 @@ const agent: Agent = {
   async run(turn) {
     for (const line of textOf(turn.message.parts).split('\n')) {
       const [command = '', ...words] = line.trim().split(' ');
-      const outcome = await obey(turn, command, words);
+      const outcome = await runCommand(turn, command, words);
       if (outcome !== undefined) return outcome;
     }
     return { state: 'TASK_STATE_COMPLETED' };
@@ -29,7 +29,11 @@ const agent: Agent = {
 };
 export default agent;
 
-async function obey(turn: Turn, command: string, words: readonly string[]): Promise<TurnOutcome | undefined> {
+async function runCommand(
+  turn: Turn,
+  command: string,
+  words: readonly string[],
+): Promise<TurnOutcome | undefined> {
   const text = words.join(' ');
   switch (command) {
     case 'step': {

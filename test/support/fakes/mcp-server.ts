@@ -7,8 +7,8 @@ import { createServer, request, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 import { freePort } from '../ports.ts';
+import type { Cleanup } from '../processes/processes.ts';
 
 const require = createRequire(import.meta.url);
 export const everythingFile = path.join(
@@ -35,7 +35,7 @@ export interface McpServer {
   restart(): Promise<void>;
 }
 
-export async function startMcpServer(t: TestContext): Promise<McpServer> {
+export async function startMcpServer(t: Cleanup): Promise<McpServer> {
   const calls: ToolCall[] = [];
   const waiting = new Set<() => void>();
   let refusing: number | undefined;

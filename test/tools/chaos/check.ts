@@ -1,16 +1,17 @@
 /**
- * What became of every task, seen from outside: by the front door, by the logs of tools, model and receivers, and by
- * read-only looks at what is stored where no client can look.
+ * Checks every task of a run from outside: through the api, by the logs of the tools, the model and the receivers, and by
+ * read-only queries for what no client can see.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { callJsonRpc } from '../../support/json-rpc.ts';
+import type { AcceptedTask, Clients } from './clients.ts';
+import type { ExternalServices, LoggedToolCall } from './external-services.ts';
 import type { Fault } from './faults.ts';
-import type { Accepted, Load } from './load.ts';
-import type { Outside, ToolCall } from './outside.ts';
-import { resultArtifact, resultOf } from './plans.ts';
+import { getArtifactId, getExpectedResult } from './plans.ts';
 import type { System } from './system.ts';
 
-/** Each is a list of what was found, one line each. */
+/** The kinds of violations. Each is a list of lines, and passes if it is empty. */
 export const mustBeEmpty = [
   'lost',
   'stuck',
@@ -30,7 +31,7 @@ export type Findings = Record<(typeof mustBeEmpty)[number], string[]> & {
   repeatedDeliveries: number;
 };
 
-/** A worker told that it had lost a turn. */
+/** A worker has logged that it lost a turn. */
 export interface LostTurn {
   pid: number;
   at: number;
@@ -41,10 +42,14 @@ interface Causes {
   lost: readonly LostTurn[];
 }
 
-/** Until nothing is to be done any more: no task that could run, no delivery that waits. */
-export async function untilQuiet(pool: Pool, boundMs: number): Promise<number> {
-  const began = Date.now();
-  while (Date.now() - began < boundMs) {
+/**
+ * Waits until no task is runnable and no delivery is pending.
+ *
+ * @returns the milliseconds until then, or the bound
+ */
+export async function waitForQuiet(pool: Pool, boundMs: number): Promise<number> {
+  const startedAt = Date.now();
+  while (Date.now() - startedAt < boundMs) {
     const { rows } = await pool
       .query<{ left: number }>(
         `select ((select count(*) from gates where state_class = 0)
@@ -54,10 +59,15 @@ export async function untilQuiet(pool: Pool, boundMs: number): Promise<number> {
     if (rows[0]?.left === 0) break;
     await sleep(100);
   }
-  return Date.now() - began;
+  return Date.now() - startedAt;
 }
 
-export async function check(system: System, outside: Outside, load: Load, causes: Causes): Promise<Findings> {
+export async function checkRun(
+  system: System,
+  external: ExternalServices,
+  clients: Clients,
+  causes: Causes,
+): Promise<Findings> {
   const findings: Findings = {
     lost: [],
     stuck: [],
@@ -73,23 +83,18 @@ export async function check(system: System, outside: Outside, load: Load, causes
     repeatedCalls: 0,
     repeatedDeliveries: 0,
   };
-  findings['surprising answers'].push(...load.surprises);
-  if (load.streams.gaps > 0) findings['events with gaps'].push(`${load.streams.gaps} in streams`);
-  for (const task of load.accepted) await checkTask(system.apiUrls[0]!, task, findings);
+  findings['surprising answers'].push(...clients.surprises);
+  if (clients.streams.gaps > 0) findings['events with gaps'].push(`${clients.streams.gaps} in streams`);
+  for (const task of clients.accepted) await checkTask(system.apiUrls[0]!, task, findings);
   await checkStored(system.pool, findings);
-  await checkToolCalls(system.pool, outside, causes, findings);
-  await checkModelCalls(system.pool, outside, causes.faults, findings);
-  await checkWebhooks(system.pool, outside, findings);
+  await checkToolCalls(system.pool, external, causes, findings);
+  await checkModelCalls(system.pool, external, causes.faults, findings);
+  await checkWebhooks(system.pool, external, findings);
   return findings;
 }
 
-async function checkTask(apiUrl: string, task: Accepted, findings: Findings): Promise<void> {
-  const response = await fetch(`${apiUrl}/a2a/jsonrpc`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'GetTask', params: { id: task.taskId } }),
-  });
-  const { result } = (await response.json()) as {
+async function checkTask(apiUrl: string, task: AcceptedTask, findings: Findings): Promise<void> {
+  const { result } = (await callJsonRpc(apiUrl, 'GetTask', { id: task.taskId })) as {
     result?: {
       status: { state: string; message?: unknown };
       artifacts?: { artifactId: string; parts: { text?: string }[] }[];
@@ -106,8 +111,8 @@ async function checkTask(apiUrl: string, task: Accepted, findings: Findings): Pr
     findings.stuck.push(`${about} is ${state}`);
     return;
   }
-  const unlikely = state === 'TASK_STATE_CANCELED' ? 'not asked' : 'done';
-  if (task.cancel === unlikely)
+  const contradiction = state === 'TASK_STATE_CANCELED' ? 'not_requested' : 'confirmed';
+  if (task.cancel === contradiction)
     findings['wrong results'].push(`${about} is ${state}, cancel: ${task.cancel}`);
   const mayFail = first?.kind === 'broken' || first?.kind === 'gemini';
   if (state === 'TASK_STATE_FAILED' && !mayFail) {
@@ -115,34 +120,34 @@ async function checkTask(apiUrl: string, task: Accepted, findings: Findings): Pr
   }
   if (state !== 'TASK_STATE_COMPLETED') return;
   for (const [index, plan] of task.plans.entries()) {
-    const wanted = resultOf(plan);
-    if (wanted === undefined) continue;
-    const artifact = result.artifacts?.find((one) => one.artifactId === resultArtifact(index + 1));
-    if (artifact === undefined) findings.lost.push(`${about}: no result of its message ${index + 1}`);
+    const expected = getExpectedResult(plan);
+    if (expected === undefined) continue;
+    const artifact = result.artifacts?.find((one) => one.artifactId === getArtifactId(index + 1));
+    if (artifact === undefined) findings.lost.push(`${about}: message ${index + 1} has no result`);
     else {
       const text = artifact.parts.map((part) => part.text).join('');
-      if (text !== wanted) findings['wrong results'].push(`${about}: "${text}" instead of "${wanted}"`);
+      if (text !== expected) findings['wrong results'].push(`${about}: "${text}" instead of "${expected}"`);
     }
   }
 }
 
 async function checkStored(pool: Pool, findings: Findings): Promise<void> {
-  const tell = async (name: (typeof mustBeEmpty)[number], query: string): Promise<void> => {
+  const report = async (name: (typeof mustBeEmpty)[number], query: string): Promise<void> => {
     const { rows } = await pool.query<{ about: string }>(query);
     findings[name].push(...rows.map((row) => row.about));
   };
-  await tell(
+  await report(
     'accepted twice',
-    `select message ->> 'messageId' || ' began ' || count(*) || ' turns' as about
+    `select message ->> 'messageId' || ' started ' || count(*) || ' turns' as about
      from messages where role = 'user' group by message ->> 'messageId' having count(*) > 1`,
   );
-  await tell(
+  await report(
     'events with gaps',
     `select g.task_id || ': ' || count(e.seq) || ' events of ' || g.last_event as about
      from gates g left join events e on e.task_id = g.task_id group by g.task_id, g.last_event
      having count(e.seq) <> g.last_event or max(e.seq) <> g.last_event or min(e.seq) <> 1`,
   );
-  await tell(
+  await report(
     'terminal twice',
     `select e.task_id || ': event ' || e.seq || ' of ' || g.last_event as about
      from events e join gates g on g.task_id = e.task_id
@@ -157,7 +162,8 @@ interface Finished {
   finished_ms: number;
 }
 
-async function finishedSteps(pool: Pool): Promise<Map<string, number>> {
+/** Reads when each finished step was recorded, by its idempotency key. */
+async function readFinishedSteps(pool: Pool): Promise<Map<string, number>> {
   const { rows } = await pool.query<Finished>(
     `select task_id || '/' || turn || '/' || name || '/' || occurrence as key,
        (extract(epoch from finished_at) * 1000)::float8 as finished_ms
@@ -166,28 +172,28 @@ async function finishedSteps(pool: Pool): Promise<Map<string, number>> {
   return new Map(rows.map((row) => [row.key, row.finished_ms]));
 }
 
-/** The clocks are one; a millisecond is lost in rounding. */
+/** All processes share one clock; rounding loses a millisecond. */
 const roundingMs = 1;
 
 async function checkToolCalls(
   pool: Pool,
-  outside: Outside,
+  external: ExternalServices,
   causes: Causes,
   findings: Findings,
 ): Promise<void> {
-  const finished = await finishedSteps(pool);
-  for (const calls of Map.groupBy(outside.toolCalls, (call) => call.key).values()) {
-    const ordered = calls.toSorted((a, b) => a.begun - b.begun);
+  const finished = await readFinishedSteps(pool);
+  for (const calls of Map.groupBy(external.toolCalls, (call) => call.key).values()) {
+    const ordered = calls.toSorted((a, b) => a.at - b.at);
     for (const [index, call] of ordered.entries()) {
-      if (call.begun > (finished.get(call.key) ?? Infinity) + roundingMs) {
+      if (call.at > (finished.get(call.key) ?? Infinity) + roundingMs) {
         findings['finished steps run again'].push(`${call.key} by ${call.pid}`);
       }
-      const before = ordered[index - 1];
-      if (before === undefined || before.refused) continue;
+      const previous = ordered[index - 1];
+      if (previous === undefined || previous.refused) continue;
       findings.repeatedCalls += 1;
-      if (!explained(causes, before, call)) {
+      if (!isExplained(causes, previous, call)) {
         findings['calls repeated without a cause'].push(
-          `${call.key} at ${before.begun} by ${before.pid} and at ${call.begun} by ${call.pid}`,
+          `${call.key} at ${previous.at} by ${previous.pid} and at ${call.at} by ${call.pid}`,
         );
       }
     }
@@ -195,25 +201,25 @@ async function checkToolCalls(
 }
 
 /**
- * A call in flight may be made again when its process ended or was paused, its result could not be recorded, or its
- * worker had lost the turn, as one does that a busy machine does not let run for the time of a lease.
+ * A call in flight may be repeated if its process stopped or was paused, if its result could not be recorded, or if its
+ * worker lost the turn, which also happens to a process that a busy machine does not run for the time of a lease.
  */
-function explained({ faults, lost }: Causes, before: ToolCall, after: ToolCall): boolean {
+function isExplained({ faults, lost }: Causes, first: LoggedToolCall, second: LoggedToolCall): boolean {
   return (
     faults.some(
-      ({ what, pid, from, until }) =>
-        from <= after.begun && until >= before.begun && (what === 'postgres' || pid === before.pid),
-    ) || lost.some(({ pid, at }) => pid === before.pid && at >= before.begun && at <= after.begun + noticedMs)
+      ({ kind, pid, from, until }) =>
+        from <= second.at && until >= first.at && (kind === 'postgres' || pid === first.pid),
+    ) || lost.some(({ pid, at }) => pid === first.pid && at >= first.at && at <= second.at + noticeMs)
   );
 }
 
-/** How much later than the one who took its turn a worker may notice, and tell. */
-const noticedMs = 5_000;
+/** How long after its turn was claimed by another worker a worker may notice that. */
+const noticeMs = 5_000;
 
-/** Each of these tasks asks the model once in a turn; the calls that went wrong on purpose were made again in place. */
+/** Each of these turns calls the model once. Calls that failed on purpose were repeated within the step. */
 async function checkModelCalls(
   pool: Pool,
-  outside: Outside,
+  external: ExternalServices,
   faults: readonly Fault[],
   findings: Findings,
 ): Promise<void> {
@@ -224,11 +230,11 @@ async function checkModelCalls(
      where s.name = 'model' and s.occurrence = 0 and s.finished_at is not null`,
   );
   const finished = new Map(rows.map((row) => [row.text, row.finished_ms]));
-  for (const calls of Map.groupBy(outside.modelCalls, (call) => call.text).values()) {
+  for (const calls of Map.groupBy(external.modelCalls, (call) => call.text).values()) {
     for (const [index, call] of calls.entries()) {
-      // A request that a paused worker had sent is heard when it comes.
-      const late = faults.some(({ what, until }) => what === 'pause' && Math.abs(call.at - until) < 1_000);
-      // After an answer that was empty or malformed it is asked once more, with a hint: another step.
+      // The model logs the request of a paused worker when it arrives.
+      const late = faults.some(({ kind, until }) => kind === 'pause' && Math.abs(call.at - until) < 1_000);
+      // After an empty or malformed response the agent calls the model again with a hint, in another step.
       const sameStep = call.contents === calls[0]?.contents;
       if (sameStep && !late && call.at > (finished.get(call.text) ?? Infinity) + roundingMs) {
         findings['finished steps run again'].push(`the model: ${call.text}`);
@@ -238,23 +244,23 @@ async function checkModelCalls(
   }
 }
 
-async function checkWebhooks(pool: Pool, outside: Outside, findings: Findings): Promise<void> {
-  const { rows: wanted } = await pool.query<{ task_id: string; seq: number }>(
+async function checkWebhooks(pool: Pool, external: ExternalServices, findings: Findings): Promise<void> {
+  const { rows: expected } = await pool.query<{ task_id: string; seq: number }>(
     `select e.task_id, e.seq from events e join webhook_configs c on c.task_id = e.task_id
      where e.kind = 'state' order by e.task_id, e.seq`,
   );
-  const receipts = Map.groupBy(outside.receipts, (receipt) => receipt.taskId);
-  for (const [taskId, events] of Map.groupBy(wanted, (row) => row.task_id)) {
-    const received = receipts.get(taskId) ?? [];
+  const webhooks = Map.groupBy(external.webhooks, (webhook) => webhook.taskId);
+  for (const [taskId, events] of Map.groupBy(expected, (row) => row.task_id)) {
+    const received = webhooks.get(taskId) ?? [];
     const firsts: number[] = [];
-    const taken = new Set<number>();
-    for (const { seq, taken: yes } of received) {
+    const acceptedSeqs = new Set<number>();
+    for (const { seq, accepted } of received) {
       if (!firsts.includes(seq)) firsts.push(seq);
-      if (taken.has(seq)) findings.repeatedDeliveries += 1;
-      if (yes) taken.add(seq);
+      if (acceptedSeqs.has(seq)) findings.repeatedDeliveries += 1;
+      if (accepted) acceptedSeqs.add(seq);
     }
     for (const { seq } of events) {
-      if (!taken.has(seq)) findings['webhooks missing'].push(`${taskId}: event ${seq}`);
+      if (!acceptedSeqs.has(seq)) findings['webhooks missing'].push(`${taskId}: event ${seq}`);
     }
     if (firsts.some((seq, index) => seq < (firsts[index - 1] ?? 0))) {
       findings['webhooks out of order'].push(`${taskId}: ${firsts.join(', ')}`);

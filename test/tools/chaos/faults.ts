@@ -1,111 +1,116 @@
 /**
- * What goes wrong, when, and for how long. Each fault is logged with the moments between which it was felt, so that the
- * check can tell what a call that was made twice is to be blamed on.
+ * Causes faults at random. Each fault is logged with its start and end, so that the check can explain repeated calls.
  *
  *   kill ──▶ dead for a moment ──▶ started again        pause ──▶ SIGCONT, sometimes after the lease has run out
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Outside } from './outside.ts';
-import type { Chance } from './random.ts';
-import { watchRecovery, type FoundRecovery, type Recovery } from './recovery.ts';
-import type { Kind, Member, System } from './system.ts';
+import type { ServiceKind } from '../../support/stack.ts';
+import type { ExternalServices } from './external-services.ts';
+import type { SeededRandom } from './random.ts';
+import { watchRecovery, type ClassifiedRecovery, type Recovery } from './recovery.ts';
+import type { Member, System } from './system.ts';
 
 export interface Fault {
-  what: 'kill' | 'terminate' | 'pause' | 'postgres' | 'pubsub' | 'cloud tasks' | 'receivers';
-  whom: string;
+  kind: 'kill' | 'terminate' | 'pause' | 'postgres' | 'pubsub' | 'cloud_tasks' | 'receivers';
+  /** The name of the process or part. */
+  target: string;
   pid: number | undefined;
   from: number;
   until: number;
 }
 
-/** A wakeup that Pub/Sub lost, or delayed. */
-export interface Astray {
+/** A wake-up that Pub/Sub lost or delayed. */
+export interface StrayWakeup {
   taskId: string;
   at: number;
 }
 
 export interface Faults {
   readonly log: readonly Fault[];
-  readonly recoveries: readonly Recovery[];
-  /** Causes nothing more, and resolves when all is as it should be. */
+  readonly recoveries: readonly ClassifiedRecovery[];
+  /** Causes no more faults, and resolves when everything runs again. */
   heal(): Promise<void>;
 }
 
 export function startFaults(
   system: System,
-  outside: Outside,
-  chance: Chance,
-  options: { modelFails: boolean; faultEveryMs: number; astray: readonly Astray[] },
+  external: ExternalServices,
+  random: SeededRandom,
+  options: { modelFails: boolean; faultEveryMs: number; strayWakeups: readonly StrayWakeup[] },
 ): Faults {
-  const { modelFails, faultEveryMs, astray } = options;
+  const { modelFails, faultEveryMs, strayWakeups } = options;
   const log: Fault[] = [];
-  const recoveries: Recovery[] = [];
+  const recoveries: ClassifiedRecovery[] = [];
   const stopping = new AbortController();
-  const underWay = new Set<Promise<void>>();
+  const inFlight = new Set<Promise<void>>();
   const busy = new Set<string>();
-  outside.wrong.model = modelFails;
-  outside.wrong.receivers = true;
+  external.failing.model = modelFails;
+  external.failing.receivers = true;
 
-  async function felt(
-    what: Fault['what'],
-    whom: string,
+  /** Logs a fault while `run` causes it. */
+  async function cause(
+    kind: Fault['kind'],
+    target: string,
     pid: number | undefined,
     run: () => Promise<void>,
   ): Promise<void> {
-    const fault = { what, whom, pid, from: Date.now(), until: Infinity };
+    const fault = { kind, target, pid, from: Date.now(), until: Infinity };
     log.push(fault);
-    busy.add(whom);
+    busy.add(target);
     await run().finally(() => {
       fault.until = Date.now();
-      busy.delete(whom);
+      busy.delete(target);
     });
   }
 
-  function during({ from, ms }: FoundRecovery): Fault[] {
+  function getFaultsDuring({ from, ms }: Recovery): Fault[] {
     return log.filter((fault) => fault.from <= from + ms && fault.until >= from);
   }
 
-  /** The database and Pub/Sub were there meanwhile. */
-  function isUndisturbed(found: FoundRecovery): boolean {
-    return !during(found).some(({ what }) => what === 'postgres' || what === 'pubsub');
+  /** Returns true if the database and Pub/Sub were up the whole time. */
+  function isMeasurable(recovery: Recovery): boolean {
+    return !getFaultsDuring(recovery).some(({ kind }) => kind === 'postgres' || kind === 'pubsub');
   }
 
-  function isHindered(found: FoundRecovery, whom: string): boolean {
-    const { taskId, from, ms } = found;
-    // A wakeup is rung a moment before it is seen that its turn is free.
-    const lost = astray.some(
+  function isHindered(recovery: Recovery, worker: string): boolean {
+    const { taskId, from, ms } = recovery;
+    // The wake-up is published a moment before the poll notices that the turn is free.
+    const stray = strayWakeups.some(
       (wakeup) => wakeup.taskId === taskId && wakeup.at > from - 1_000 && wakeup.at <= from + ms,
     );
-    return lost || during(found).some((fault) => fault.whom.startsWith('worker') && fault.whom !== whom);
+    const otherFault = getFaultsDuring(recovery).some(
+      ({ target }) => target.startsWith('worker') && target !== worker,
+    );
+    return stray || otherFault;
   }
 
-  function anyOf(kind: Kind): Member | undefined {
+  function pickMember(kind: ServiceKind): Member | undefined {
     const members = system.members.filter((one) => one.kind === kind);
-    const member = members[chance.whole(0, members.length - 1)];
+    const member = members[random.integer(0, members.length - 1)];
     return member !== undefined && !busy.has(member.name) && member.running !== undefined
       ? member
       : undefined;
   }
 
-  async function end(kind: Kind, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const [downMs, member] = [chance.between(100, 1_500), anyOf(kind)];
+  async function stop(kind: ServiceKind, signal: Recovery['signal']): Promise<void> {
+    const [downMs, member] = [random.between(100, 1_500), pickMember(kind)];
     const { child, exited } = member?.running ?? {};
     if (member === undefined || child === undefined) return;
-    await felt(signal === 'SIGKILL' ? 'kill' : 'terminate', member.name, child.pid, async () => {
+    await cause(signal === 'SIGKILL' ? 'kill' : 'terminate', member.name, child.pid, async () => {
       const { worker } = member;
-      if (kind === 'worker' && signal === 'SIGKILL') child.kill('SIGSTOP'); // it ends nothing while its turns are counted
-      // Who is to go on is there; otherwise it is the start of a process that would be measured.
-      const others = system.members.some(
+      if (kind === 'worker' && signal === 'SIGKILL') child.kill('SIGSTOP'); // ends no turn while they are counted
+      // Without another worker that is up, the start of a process would be measured.
+      const hasSuccessor = system.members.some(
         (one) => one.kind === 'worker' && one !== member && one.running !== undefined && !busy.has(one.name),
       );
-      const measured = kind === 'worker' && others;
+      const measured = kind === 'worker' && hasSuccessor;
       const recovery = measured ? watchRecovery(system.pool, worker, signal, exited) : undefined;
       await recovery?.counted;
       child.kill(signal);
       await exited;
       void recovery?.done.then((all) => {
-        for (const found of all.filter(isUndisturbed)) {
-          recoveries.push({ ...found, hindered: isHindered(found, member.name) });
+        for (const one of all.filter(isMeasurable)) {
+          recoveries.push({ ...one, hindered: isHindered(one, member.name) });
         }
       });
       await sleep(downMs);
@@ -113,55 +118,56 @@ export function startFaults(
     });
   }
 
-  async function pause(kind: Kind): Promise<void> {
+  async function pause(kind: ServiceKind): Promise<void> {
     const [ms, member] = [
-      chance.pick([
+      random.pick([
         [2, 800],
         [2, 2_000],
         [2, 5_000],
       ] as const),
-      anyOf(kind),
+      pickMember(kind),
     ];
     const child = member?.running?.child;
     if (member === undefined || child === undefined) return;
-    await felt('pause', member.name, child.pid, async () => {
+    await cause('pause', member.name, child.pid, async () => {
       child.kill('SIGSTOP');
       await sleep(ms);
       child.kill('SIGCONT');
     });
   }
 
-  async function once(
-    what: 'postgres' | 'pubsub' | 'cloud tasks' | 'receivers',
+  /** Causes a fault of a part that exists once, unless it has one. */
+  async function takeDown(
+    kind: 'postgres' | 'pubsub' | 'cloud_tasks' | 'receivers',
     run: (ms: number) => Promise<void>,
   ): Promise<void> {
-    const ms = chance.between(0, 1_500);
-    if (!busy.has(what)) await felt(what, what, undefined, () => run(ms));
+    const ms = random.between(0, 1_500);
+    if (!busy.has(kind)) await cause(kind, kind, undefined, () => run(ms));
   }
 
-  const causes: readonly (readonly [number, () => Promise<void>])[] = [
-    [5, () => end('worker', 'SIGKILL')],
-    [2, () => end('worker', 'SIGTERM')],
+  const weightedFaults: readonly (readonly [number, () => Promise<void>])[] = [
+    [5, () => stop('worker', 'SIGKILL')],
+    [2, () => stop('worker', 'SIGTERM')],
     [3, () => pause('worker')],
-    [2, () => end('api', 'SIGKILL')],
+    [2, () => stop('api', 'SIGKILL')],
     [1, () => pause('api')],
-    [2, () => end('dispatcher', 'SIGKILL')],
+    [2, () => stop('dispatcher', 'SIGKILL')],
     [1, () => pause('dispatcher')],
-    [1.5, () => once('postgres', (ms) => system.restartPostgres(ms))],
-    [1.5, () => once('pubsub', (ms) => system.restartPubSub(ms))],
-    [1, () => once('cloud tasks', (ms) => system.restartCloudTasks(ms))],
-    [1, () => once('receivers', (ms) => downFor(outside, 1_000 + ms))],
+    [1.5, () => takeDown('postgres', (ms) => system.restartPostgres(ms))],
+    [1.5, () => takeDown('pubsub', (ms) => system.restartPubSub(ms))],
+    [1, () => takeDown('cloud_tasks', (ms) => system.restartCloudTasks(ms))],
+    [1, () => takeDown('receivers', (ms) => takeReceiversDown(external, 1_000 + ms))],
   ];
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const pauseMs = faultEveryMs * chance.between(0.3, 1.7);
+      const pauseMs = faultEveryMs * random.between(0.3, 1.7);
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return;
-      const one = chance
-        .pick(causes)()
-        .finally(() => underWay.delete(one));
-      underWay.add(one);
+      const one = random
+        .pick(weightedFaults)()
+        .finally(() => inFlight.delete(one));
+      inFlight.add(one);
     }
   }
   const running = run();
@@ -172,15 +178,15 @@ export function startFaults(
     heal: async () => {
       stopping.abort();
       await running;
-      await Promise.all(underWay);
-      Object.assign(outside.wrong, { model: false, receivers: false, receiversDown: false });
+      await Promise.all(inFlight);
+      Object.assign(external.failing, { model: false, receivers: false, receiversDown: false });
       await Promise.all(system.members.map((member) => member.start()));
     },
   };
 }
 
-async function downFor(outside: Outside, ms: number): Promise<void> {
-  outside.wrong.receiversDown = true;
+async function takeReceiversDown(external: ExternalServices, ms: number): Promise<void> {
+  external.failing.receiversDown = true;
   await sleep(ms);
-  outside.wrong.receiversDown = false;
+  external.failing.receiversDown = false;
 }

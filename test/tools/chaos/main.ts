@@ -1,9 +1,9 @@
 /**
- * `npm run chaos -- [--minutes 2] [--seed N] [--seeds 1] [--rate 4]`: as many runs as there are seeds, one after the other
- * from the first on. Exits with 1 where anything is found that must not be.
+ * `npm run chaos -- [--minutes 2] [--seed N] [--seeds 1] [--rate 4] [--errors]`: one run for each seed, starting with the
+ * given one. Exits with 1 if a check finds a violation.
  */
 import { parseArgs } from 'node:util';
-import { gapsOf, reportOf } from './report.ts';
+import { formatGaps, formatReport } from './report.ts';
 import { runChaos, type ChaosResult } from './run.ts';
 
 const { values } = parseArgs({
@@ -24,9 +24,9 @@ if (!whole || !(minutes > 0 && minutes <= 600) || !(tasksPerSecond > 0)) {
   );
   process.exit(2);
 }
-const began = performance.now();
+const startedAt = performance.now();
 const say = (line: string): void =>
-  console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`);
+  console.log(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`);
 
 const results: ChaosResult[] = [];
 for (let seed = first; seed < first + seeds; seed++) {
@@ -47,8 +47,8 @@ for (let seed = first; seed < first + seeds; seed++) {
     for (const line of result.errors) console.log(line);
   }
 }
-console.log(`\n${reportOf(results)}`);
-for (const [name, gaps] of gapsOf(results.flatMap(({ recoveries }) => recoveries))) {
+console.log(`\n${formatReport(results)}`);
+for (const [name, gaps] of formatGaps(results.flatMap(({ recoveries }) => recoveries))) {
   console.log(`Over all seeds, ${name}: ${gaps}`);
 }
 process.exit(results.every((result) => result.passed) ? 0 : 1);

@@ -1,24 +1,24 @@
-/** What the tasks of a run ask for. A plan is the text of a message; the agent does it, and the check knows its result. */
+/** The work of the tasks in a run. A plan is the text of a message: the agent carries it out, the check knows its result. */
 export type Plan = { token: string } & (
   | { kind: 'steps'; steps: number; ms: number }
   | { kind: 'stream'; words: number }
-  /** The tool answers with an error so many times before it works. */
+  /** The tool fails this many times before it works. */
   | { kind: 'flaky'; failures: number }
-  /** The tool says that it never will. */
+  /** The tool reports a permanent failure. */
   | { kind: 'broken' }
   | { kind: 'ask' }
   | { kind: 'gemini' }
 );
 
-export const resultArtifact = (turn: number): string => `result-${turn}`;
+export const getArtifactId = (turn: number): string => `result-${turn}`;
 
-/** The text of the artifact that a turn leaves; undefined: none, or the model's own. */
-export function resultOf(plan: Plan): string | undefined {
+/** Returns the text of the artifact that a turn writes; undefined if it writes none, or the model's own. */
+export function getExpectedResult(plan: Plan): string | undefined {
   switch (plan.kind) {
     case 'steps':
       return `${plan.token}: ${plan.steps} steps`;
     case 'stream':
-      return streamedWords(plan.token, plan.words).join('');
+      return createWords(plan.token, plan.words).join('');
     case 'flaky':
       return `${plan.token}: at last`;
     case 'broken':
@@ -30,6 +30,7 @@ export function resultOf(plan: Plan): string | undefined {
   }
 }
 
-export function streamedWords(token: string, words: number): string[] {
+/** The words that a stream writes, each with a space. */
+export function createWords(token: string, words: number): string[] {
   return Array.from({ length: words }, (_, index) => `${token}-${index} `);
 }

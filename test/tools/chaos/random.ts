@@ -1,5 +1,5 @@
-/** Chance from a seed, so that a run can be begun again the same way. Each part of a run has a stream of its own. */
-export class Chance {
+/** Random numbers from a seed, so that a run can be repeated. Each part of a run has a stream of its own. */
+export class SeededRandom {
   #state: number;
 
   constructor(seed: number, stream: string) {
@@ -9,7 +9,7 @@ export class Chance {
     }
   }
 
-  /** In [0, 1): mulberry32. */
+  /** Returns a number in [0, 1), by mulberry32. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -21,11 +21,12 @@ export class Chance {
     return min + (max - min) * this.next();
   }
 
-  whole(min: number, max: number): number {
+  /** Returns an integer from `min` to `max`, both included. */
+  integer(min: number, max: number): number {
     return Math.floor(this.between(min, max + 1));
   }
 
-  /** One of those that are given with their weights. */
+  /** Picks one of the values by their weights. */
   pick<T>(weighted: readonly (readonly [number, T])[]): T {
     const total = weighted.reduce((sum, [weight]) => sum + weight, 0);
     let at = this.next() * total;

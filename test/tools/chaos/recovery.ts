@@ -1,42 +1,47 @@
 /**
- * How long the turns of a worker that ends are without one: from its death, or from when it gave them back, until
- * another has claimed them.
+ * Measures how long the turns of a worker that stops are without a worker: from its death, or from the release of each
+ * turn, until another worker has claimed them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 
-export interface FoundRecovery {
-  how: 'SIGKILL' | 'SIGTERM';
+export interface Recovery {
+  signal: 'SIGKILL' | 'SIGTERM';
   taskId: string;
-  /** When nobody had it any more. */
+  /** When the turn was left without a worker, in milliseconds since 1970. */
   from: number;
   ms: number;
 }
 
-export interface Recovery extends FoundRecovery {
-  /** Its wakeup was lost or late, or may have gone to a worker that was paused, or ended, meanwhile. */
+export interface ClassifiedRecovery extends Recovery {
+  /** The wake-up was lost or late, or may have gone to a worker that was paused or stopped in the meantime. */
   hindered: boolean;
 }
 
-const lookMs = 25;
+const pollMs = 25;
 const boundMs = 60_000;
 
+/**
+ * @param gone resolves when the worker is dead; undefined: it releases its turns
+ * @returns `counted`: the turns of the worker are known, it may be stopped now; `done`: their recoveries
+ */
 export function watchRecovery(
   pool: Pool,
   worker: string,
-  how: FoundRecovery['how'],
+  signal: Recovery['signal'],
   gone: Promise<unknown> | undefined,
-): { counted: Promise<void>; done: Promise<FoundRecovery[]> } {
-  // While the database is away, nothing is measured.
-  const held = heldBy(pool, worker).catch(() => new Map<string, number>());
-  const from = Promise.resolve(gone).then(() => Date.now());
+): { counted: Promise<void>; done: Promise<Recovery[]> } {
+  // Nothing is measured while the database is down.
+  const held = readHeldTurns(pool, worker).catch(() => new Map<string, number>());
+  const goneAt = Promise.resolve(gone).then(() => Date.now());
   return {
     counted: held.then(() => undefined),
-    done: watch(pool, how, held, from),
+    done: measure(pool, signal, held, goneAt),
   };
 }
 
-async function heldBy(pool: Pool, worker: string): Promise<Map<string, number>> {
+/** Reads the fence of each task that a worker holds. */
+async function readHeldTurns(pool: Pool, worker: string): Promise<Map<string, number>> {
   const { rows } = await pool.query<{ task_id: string; fence: number }>(
     `select task_id, fence from gates where worker = $1 and lease_until > now() and state_class = 0`,
     [worker],
@@ -44,40 +49,40 @@ async function heldBy(pool: Pool, worker: string): Promise<Map<string, number>> 
   return new Map(rows.map((row) => [row.task_id, row.fence]));
 }
 
-async function watch(
+async function measure(
   pool: Pool,
-  how: FoundRecovery['how'],
+  signal: Recovery['signal'],
   held: Promise<Map<string, number>>,
-  gone: Promise<number>,
-): Promise<FoundRecovery[]> {
+  goneAt: Promise<number>,
+): Promise<Recovery[]> {
   const waiting = new Map(await held);
   const freeSince = new Map<string, number>();
-  const recoveries: FoundRecovery[] = [];
-  if (how === 'SIGKILL') {
-    const from = await gone;
+  const recoveries: Recovery[] = [];
+  if (signal === 'SIGKILL') {
+    const from = await goneAt;
     for (const taskId of waiting.keys()) freeSince.set(taskId, from);
   }
   const deadline = Date.now() + boundMs;
   while (waiting.size > 0 && Date.now() < deadline) {
     const now = Date.now();
-    const rows = await look(pool, [...waiting.keys()]).catch(() => []);
-    for (const { task_id: taskId, fence, held: taken, state_class, due } of rows) {
-      const given = fence > (waiting.get(taskId) ?? 0);
-      // It was ended by its worker or its client, or waits for its own time: nobody is to go on with it.
+    const rows = await readGates(pool, [...waiting.keys()]).catch(() => []);
+    for (const { task_id: taskId, fence, held: isHeld, state_class, due } of rows) {
+      const released = fence > (waiting.get(taskId) ?? 0);
+      // The task has ended or waits for its own time: no worker should continue it.
       if (state_class !== 0 || !due) waiting.delete(taskId);
-      else if (given && !taken && !freeSince.has(taskId)) freeSince.set(taskId, now);
-      else if (given && taken) {
+      else if (released && !isHeld && !freeSince.has(taskId)) freeSince.set(taskId, now);
+      else if (released && isHeld) {
         waiting.delete(taskId);
-        const from = freeSince.get(taskId) ?? now - lookMs;
-        recoveries.push({ how, taskId, from, ms: now - from });
+        const from = freeSince.get(taskId) ?? now - pollMs;
+        recoveries.push({ signal, taskId, from, ms: now - from });
       }
     }
-    await sleep(lookMs);
+    await sleep(pollMs);
   }
   return recoveries;
 }
 
-interface Look {
+interface GateRow {
   task_id: string;
   fence: number;
   held: boolean;
@@ -85,8 +90,8 @@ interface Look {
   due: boolean;
 }
 
-async function look(pool: Pool, taskIds: readonly string[]): Promise<Look[]> {
-  const { rows } = await pool.query<Look>(
+async function readGates(pool: Pool, taskIds: readonly string[]): Promise<GateRow[]> {
+  const { rows } = await pool.query<GateRow>(
     `select task_id, fence, worker is not null as held, state_class, run_at <= now() as due
      from gates where task_id = any($1)`,
     [taskIds],

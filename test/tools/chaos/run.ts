@@ -1,28 +1,28 @@
 /**
  * A chaos run:
  *
- *   start ▸ load and faults, for a time ▸ heal ▸ wait until all is quiet, within a bound ▸ check every task from outside
+ *   start ▸ clients and faults for some time ▸ heal ▸ wait until nothing is left to do ▸ check every task from outside
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseTurn } from '#shared/gcp/pubsub.ts';
 import type { Fate } from '#services/local/pubsub-emulator/broker/broker.ts';
-import { check, mustBeEmpty, untilQuiet, type Findings, type LostTurn } from './check.ts';
-import { startFaults, type Astray, type Fault } from './faults.ts';
-import { startLoad, type Accepted, type Load } from './load.ts';
-import { startOutside } from './outside.ts';
-import { Chance } from './random.ts';
-import type { Recovery } from './recovery.ts';
+import { checkRun, mustBeEmpty, waitForQuiet, type Findings, type LostTurn } from './check.ts';
+import { startClients, type AcceptedTask, type Clients } from './clients.ts';
+import { startExternalServices } from './external-services.ts';
+import { startFaults, type Fault, type StrayWakeup } from './faults.ts';
+import { SeededRandom } from './random.ts';
+import type { ClassifiedRecovery } from './recovery.ts';
 import { startSystem } from './system.ts';
 
 export interface ChaosOptions {
   seed: number;
   seconds: number;
   tasksPerSecond: number;
-  /** For how long the system may go on working when all is healed. */
+  /** How long the system may keep working after it is healed. */
   quietSeconds: number;
-  /** Between one fault and the next, on the average. */
+  /** Average time between two faults. */
   faultEveryMs: number;
-  /** False: the model always answers, so that no task waits, parked, for half a minute. */
+  /** False: the model never fails, so that no task is parked for half a minute. */
   modelFails: boolean;
   say?: (line: string) => void;
 }
@@ -30,79 +30,81 @@ export interface ChaosOptions {
 export interface ChaosResult {
   seed: number;
   seconds: number;
-  accepted: readonly Accepted[];
+  accepted: readonly AcceptedTask[];
   messages: number;
   sendsRepeated: number;
-  streams: Load['streams'];
+  streams: Clients['streams'];
   faults: readonly Fault[];
-  recoveries: readonly Recovery[];
+  recoveries: readonly ClassifiedRecovery[];
   quietAfterMs: number;
   findings: Findings;
-  /** What the services logged as errors: for whoever looks into a failure. */
+  /** Errors that the services logged. */
   errors: readonly string[];
   passed: boolean;
 }
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { seed, say = () => undefined } = options;
-  const chanceOf = (stream: string): Chance => new Chance(seed, stream);
-  const pubsubChance = chanceOf('pubsub');
+  const { seed, seconds, tasksPerSecond, faultEveryMs, modelFails, say = () => undefined } = options;
+  const createRandom = (stream: string): SeededRandom => new SeededRandom(seed, stream);
+  const pubsubRandom = createRandom('pubsub');
   let healed = false;
-  const astray: Astray[] = [];
-  const fateOf = (data: Buffer): Fate => {
+  const strayWakeups: StrayWakeup[] = [];
+  const chooseFate = (data: Buffer): Fate => {
     if (healed) return 'delivered';
-    const fate = pubsubChance.pick<Fate>([
+    const fate = pubsubRandom.pick<Fate>([
       [12, 'delivered'],
       [3, 'lost'],
       [3, 'repeated'],
-      [2, { delayMs: Math.round(pubsubChance.between(50, 3_000)) }],
+      [2, { delayMs: Math.round(pubsubRandom.between(50, 3_000)) }],
     ]);
     const taskId = parseTurn(data)?.taskId;
     if (taskId !== undefined && (fate === 'lost' || typeof fate === 'object'))
-      astray.push({ taskId, at: Date.now() });
+      strayWakeups.push({ taskId, at: Date.now() });
     return fate;
   };
   const errors: string[] = [];
-  const outside = await startOutside(chanceOf);
+  const external = await startExternalServices(createRandom);
   const lost: LostTurn[] = [];
   const system = await startSystem({
-    ...outside,
-    fateOf,
+    toolUrl: external.toolUrl,
+    modelUrl: external.modelUrl,
+    chooseFate,
     onError: (line) => errors.push(line),
     onTurnLost: (pid) => lost.push({ pid, at: Date.now() }),
   });
   try {
     say('the system is up');
-    const load = startLoad({
-      ...options,
+    const clients = startClients({
       apiUrls: system.apiUrls,
-      receiverUrl: outside.receiverUrl,
-      chance: chanceOf('load'),
+      receiverUrl: external.receiverUrl,
+      random: createRandom('load'),
+      tasksPerSecond,
     });
-    const faults = startFaults(system, outside, chanceOf('faults'), { ...options, astray });
-    await sleep(options.seconds * 1000);
-    say(`${load.accepted.length} tasks accepted, ${faults.log.length} faults caused; healing`);
-    await Promise.all([faults.heal(), load.stop()]);
+    const faultOptions = { modelFails, faultEveryMs, strayWakeups };
+    const faults = startFaults(system, external, createRandom('faults'), faultOptions);
+    await sleep(seconds * 1000);
+    say(`${clients.accepted.length} tasks accepted, ${faults.log.length} faults caused; healing`);
+    await Promise.all([faults.heal(), clients.stop()]);
     healed = true;
-    say('healed; waiting until all is quiet');
-    const quietAfterMs = await untilQuiet(system.pool, options.quietSeconds * 1000);
-    const findings = await check(system, outside, load, { faults: faults.log, lost });
+    say('healed; waiting until nothing is left to do');
+    const quietAfterMs = await waitForQuiet(system.pool, options.quietSeconds * 1000);
+    const findings = await checkRun(system, external, clients, { faults: faults.log, lost });
     return {
       seed,
-      seconds: options.seconds,
-      accepted: load.accepted,
-      messages: load.accepted.reduce((sum, task) => sum + task.plans.length, 0),
-      sendsRepeated: load.repeats(),
-      streams: load.streams,
+      seconds,
+      accepted: clients.accepted,
+      messages: clients.accepted.reduce((sum, task) => sum + task.plans.length, 0),
+      sendsRepeated: clients.repeats(),
+      streams: clients.streams,
       faults: faults.log,
       recoveries: faults.recoveries,
       quietAfterMs,
       findings,
       errors,
-      passed: load.accepted.length > 0 && mustBeEmpty.every((name) => findings[name].length === 0),
+      passed: clients.accepted.length > 0 && mustBeEmpty.every((name) => findings[name].length === 0),
     };
   } finally {
     await system.close();
-    await outside.close();
+    await external.close();
   }
 }

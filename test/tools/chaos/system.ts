@@ -1,6 +1,6 @@
 /**
- * The system under test: two front doors, three workers and a dispatcher as processes, a durable PostgreSQL, and the
- * stand-ins for Pub/Sub and Cloud Tasks. Everything can be killed, and is then started again by `heal`.
+ * The system under test: two api processes, three workers and a dispatcher, a durable PostgreSQL, and the stand-ins for
+ * Pub/Sub and Cloud Tasks. All of it can be killed and started again.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -18,18 +18,18 @@ import type { FateOf } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode, type Running } from '../../support/processes/processes.ts';
-
-export type Kind = 'api' | 'worker' | 'dispatcher';
+import type { ServiceKind } from '../../support/stack.ts';
 
 const leaseSeconds = 5;
 
+/** A process of the system, over all its restarts. */
 export interface Member {
-  readonly kind: Kind;
+  readonly kind: ServiceKind;
   readonly name: string;
-  /** The name of the present process: leases tell it. */
+  /** The name of the current process, as in its leases. */
   readonly worker: string;
   readonly running: Running | undefined;
-  /** Starts it where it does not run; resolves when it is ready, or was ended from outside. */
+  /** Starts the process unless it runs. Resolves when it is ready, or was stopped from outside. */
   start(): Promise<void>;
 }
 
@@ -43,28 +43,28 @@ export interface System {
   close(): Promise<void>;
 }
 
-interface Options {
+interface SystemOptions {
   toolUrl: string;
   modelUrl: string;
-  fateOf: FateOf;
-  /** Told of what the services log as errors. */
+  chooseFate: FateOf;
+  /** Called with each error that a service logs. */
   onError: (line: string) => void;
-  /** Told of a worker that lost a turn, for whatever reason. */
+  /** Called when a worker logs that it lost a turn. */
   onTurnLost: (pid: number) => void;
 }
 
-export async function startSystem(options: Options): Promise<System> {
+export async function startSystem(options: SystemOptions): Promise<System> {
   const closers: (() => unknown)[] = [];
   const parent = { after: (close: () => unknown) => void closers.push(close) };
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-chaos-'));
   chmodSync(dir, 0o711);
-  // Those of whatever is stopped and comes back on the same one.
+  // Parts that are restarted come back on the same port.
   const [postgresPort, pubsubPort, tasksPort] = await Promise.all([freePort(), freePort(), freePort()]);
   let postgres: Postgres = await startPostgres({ dataDir: dir, port: postgresPort });
   await migrateToLatest(postgres);
   const pool = new Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 2_000 });
   pool.on('error', () => undefined);
-  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.chooseFate });
   let tasks: CloudTasksEmulator = await startCloudTasksEmulator({ port: tasksPort });
   const [first, second, dispatcher] = await Promise.all([freePort(), freePort(), freePort()]);
   const apiUrls = [first, second].map((port) => `http://127.0.0.1:${port}`);
@@ -86,7 +86,7 @@ export async function startSystem(options: Options): Promise<System> {
     LEASE_SECONDS: String(leaseSeconds),
     WAKEUP_GRACE_SECONDS: '1',
     RECONCILE_SECONDS: '0.5',
-    // Kills are counted as attempts: none of these tasks is to fail for them.
+    // Kills count as attempts. No task should fail because of them.
     MAX_ATTEMPTS: '100',
     WEBHOOK_TIMEOUT_SECONDS: '1',
     WEBHOOK_LEASE_MARGIN_SECONDS: '2',
@@ -95,19 +95,19 @@ export async function startSystem(options: Options): Promise<System> {
     LOG_LEVEL: 'info',
   };
   const members = [
-    member('api', 'api-1', first),
-    member('api', 'api-2', second),
-    ...[1, 2, 3].map((n) => member('worker', `worker-${n}`, 0)),
-    member('dispatcher', 'dispatcher', dispatcher),
+    createMember('api', 'api-1', first),
+    createMember('api', 'api-2', second),
+    ...[1, 2, 3].map((n) => createMember('worker', `worker-${n}`, 0)),
+    createMember('dispatcher', 'dispatcher', dispatcher),
   ];
 
   let closing = false;
 
-  function member(kind: Kind, name: string, port: number): Member {
+  function createMember(kind: ServiceKind, name: string, port: number): Member {
     let running: Running | undefined;
     let started = 0;
 
-    /** Runs it until it is ended from outside: one that ends by itself is started again, as a platform does. */
+    /** Starts the process. One that fails to start is started again, as a platform does. */
     async function start(): Promise<void> {
       if (running !== undefined || closing) return;
       started += 1;
@@ -168,7 +168,7 @@ export async function startSystem(options: Options): Promise<System> {
     restartPostgres: async (downMs) => {
       await postgres.kill();
       await sleep(downMs);
-      // Processes of the server that was killed may hold its memory for a moment.
+      // Processes of the killed server may hold its shared memory for a moment.
       for (let attempt = 0; ; attempt++) {
         try {
           postgres = await startPostgres({ dataDir: dir, port: postgresPort });
@@ -182,7 +182,7 @@ export async function startSystem(options: Options): Promise<System> {
     restartPubSub: async (downMs) => {
       await pubsub.close();
       await sleep(downMs);
-      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.chooseFate });
       await provision();
     },
     restartCloudTasks: async (downMs) => {

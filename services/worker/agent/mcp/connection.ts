@@ -12,7 +12,7 @@ import type { CallToolResult, Tool } from '@modelcontextprotocol/client';
 import { Client, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
-import { CredentialsError } from '../credentials-error.ts';
+import { CredentialsError } from '../errors.ts';
 import { openTransport } from './transport.ts';
 
 export interface McpCall {

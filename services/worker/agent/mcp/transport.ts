@@ -2,7 +2,7 @@
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { fillSecrets, type McpServerDefinition } from '#shared/agent/mcp-servers.ts';
-import { CredentialsError } from '../credentials-error.ts';
+import { CredentialsError } from '../errors.ts';
 
 export interface Transport {
   transport: StdioClientTransport | StreamableHTTPClientTransport;

@@ -6,7 +6,7 @@
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext } from '../../agent.ts';
-import { CredentialsError } from '../../credentials-error.ts';
+import { CredentialsError } from '../../errors.ts';
 import { askUser, getQuestion } from './ask-user.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { inToolSpan } from './span.ts';

@@ -1,6 +1,6 @@
 /**
- * The world outside: the tools that agents call, the model, and the receivers of webhooks. Each keeps a log of its own,
- * and goes wrong when it is told to.
+ * The services outside of the system: the tools that agents call, the model, and the webhook receivers. Each keeps its own
+ * log, and fails on request.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,59 +9,61 @@ import { think } from '#services/local/offline-model/responder.ts';
 import { react } from '#services/local/offline-model/script.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import { lastUserText, type GenerateRequest } from '#services/local/offline-model/wire.ts';
-import type { Chance } from './random.ts';
+import type { SeededRandom } from './random.ts';
 
-export interface ToolCall {
+export interface LoggedToolCall {
   key: string;
   token: string;
-  /** By the clock of the process that called. */
-  begun: number;
+  /** By the clock of the calling process. */
+  at: number;
   pid: number;
-  /** How often this key is refused first. */
+  /** How many calls with this key are refused first. */
   failures: number;
   refused: boolean;
 }
 
-export interface ModelCall {
+export interface LoggedModelCall {
   text: string;
   contents: number;
   at: number;
-  /** The answer went wrong on purpose. */
+  /** The response failed on purpose. */
   failed: boolean;
 }
 
-export interface Receipt {
+export interface LoggedWebhook {
   taskId: string;
   seq: number;
   at: number;
-  /** The receiver said yes. */
-  taken: boolean;
+  /** The receiver responded with success. */
+  accepted: boolean;
 }
 
-export interface Outside {
+export interface ExternalServices {
   readonly toolUrl: string;
   readonly modelUrl: string;
   readonly receiverUrl: string;
-  readonly toolCalls: readonly ToolCall[];
-  readonly modelCalls: readonly ModelCall[];
-  readonly receipts: readonly Receipt[];
-  /** What goes wrong from now on; all false: nothing. */
-  readonly wrong: { model: boolean; receivers: boolean; receiversDown: boolean };
+  readonly toolCalls: readonly LoggedToolCall[];
+  readonly modelCalls: readonly LoggedModelCall[];
+  readonly webhooks: readonly LoggedWebhook[];
+  /** The services that fail from now on. Mutable. */
+  readonly failing: { model: boolean; receivers: boolean; receiversDown: boolean };
   close(): Promise<void>;
 }
 
-export async function startOutside(chanceOf: (stream: string) => Chance): Promise<Outside> {
-  const wrong = { model: false, receivers: false, receiversDown: false };
-  const toolCalls: ToolCall[] = [];
-  const modelCalls: ModelCall[] = [];
-  const receipts: Receipt[] = [];
-  const modelChance = chanceOf('model');
-  const receiverChance = chanceOf('receivers');
+export async function startExternalServices(
+  createRandom: (stream: string) => SeededRandom,
+): Promise<ExternalServices> {
+  const failing = { model: false, receivers: false, receiversDown: false };
+  const toolCalls: LoggedToolCall[] = [];
+  const modelCalls: LoggedModelCall[] = [];
+  const webhooks: LoggedWebhook[] = [];
+  const modelRandom = createRandom('model');
+  const receiverRandom = createRandom('receivers');
 
   const tools = await serve(async (request, response) => {
-    const call = JSON.parse((await buffer(request)).toString()) as Omit<ToolCall, 'refused'>;
-    const before = toolCalls.filter((one) => one.key === call.key && one.refused).length;
-    const refused = before < call.failures;
+    const call = JSON.parse((await buffer(request)).toString()) as Omit<LoggedToolCall, 'refused'>;
+    const refusals = toolCalls.filter((one) => one.key === call.key && one.refused).length;
+    const refused = refusals < call.failures;
     toolCalls.push({ ...call, refused });
     response.writeHead(refused ? 500 : 200).end();
   });
@@ -70,8 +72,8 @@ export async function startOutside(chanceOf: (stream: string) => Chance): Promis
     port: 0,
     responder: async (request: GenerateRequest) => {
       const text = lastUserText(request);
-      const reaction = wrong.model
-        ? modelChance.pick<Parameters<typeof react>[0] | undefined>([
+      const reaction = failing.model
+        ? modelRandom.pick<Parameters<typeof react>[0] | undefined>([
             [12, undefined],
             [2, { status: 429, retryDelay: '1s' }],
             [2, { status: 503, retryAfter: 1 }],
@@ -99,25 +101,26 @@ export async function startOutside(chanceOf: (stream: string) => Chance): Promis
     await buffer(request);
     const taskId = String(request.headers['longhaul-task-id']);
     const seq = Number(request.headers['longhaul-event']);
-    const fate = wrong.receiversDown
-      ? 'hang up'
-      : wrong.receivers
-        ? receiverChance.pick([
-            [14, 'take'],
+    const reaction = failing.receiversDown
+      ? 'hang_up'
+      : failing.receivers
+        ? receiverRandom.pick([
+            [14, 'accept'],
             [2, 'refuse'],
             [1, 'busy'],
-            [1, 'hang up'],
-            [1, 'take late'],
-            [1, 'say nothing'],
+            [1, 'hang_up'],
+            [1, 'accept_late'],
+            [1, 'no_response'],
           ] as const)
-        : 'take';
-    receipts.push({ taskId, seq, at: Date.now(), taken: fate === 'take' || fate === 'take late' });
-    if (fate === 'hang up') request.socket.destroy();
-    else if (fate === 'refuse') response.writeHead(500).end();
-    else if (fate === 'busy') response.writeHead(429, { 'retry-after': '1' }).end();
-    else if (fate === 'take late') setTimeout(() => response.writeHead(204).end(), 700);
-    else if (fate === 'take') response.writeHead(204).end();
-    // 'say nothing': the dispatcher's patience ends first
+        : 'accept';
+    const accepted = reaction === 'accept' || reaction === 'accept_late';
+    webhooks.push({ taskId, seq, at: Date.now(), accepted });
+    if (reaction === 'hang_up') request.socket.destroy();
+    else if (reaction === 'refuse') response.writeHead(500).end();
+    else if (reaction === 'busy') response.writeHead(429, { 'retry-after': '1' }).end();
+    else if (reaction === 'accept_late') setTimeout(() => response.writeHead(204).end(), 700);
+    else if (reaction === 'accept') response.writeHead(204).end();
+    // 'no_response': the dispatcher's timeout ends the request.
   });
 
   return {
@@ -126,17 +129,17 @@ export async function startOutside(chanceOf: (stream: string) => Chance): Promis
     receiverUrl: receivers.url,
     toolCalls,
     modelCalls,
-    receipts,
-    wrong,
+    webhooks,
+    failing,
     close: async () => {
       await Promise.all([tools.close(), receivers.close(), model.close()]);
     },
   };
 }
 
-async function serve(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+async function serve(respond: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
   const server = createServer((request, response) => {
-    answer(request, response).catch(() => request.socket.destroy());
+    respond(request, response).catch(() => request.socket.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

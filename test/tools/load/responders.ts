@@ -1,14 +1,20 @@
-/** Models for load: one that is slow, and one that refuses. */
+/** Models for load runs: a slow one, one that refuses calls at random, and one with a quota of its own. */
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { say } from '#services/local/offline-model/reply.ts';
 import { lastUserText } from '#services/local/offline-model/wire.ts';
 
-export function slow(delayMs: number): Responder {
+export function createSlowResponder(delayMs: number): Responder {
   return () => ({ ...say('done'), delayMs });
 }
 
-/** Refuses calls by the share, the same ones in each run, but none of one task more often than that in a row. */
-export function refusing({ share, inARow }: { share: number; inARow: number }): Responder {
+/** Refuses a share of all calls with 429, the same ones in each run, and at most `maxInARow` calls of one task in a row. */
+export function createRefusingResponder({
+  share,
+  maxInARow,
+}: {
+  share: number;
+  maxInARow: number;
+}): Responder {
   const refusals = new Map<string, number>();
   let state = 20_261_125;
   const random = () => {
@@ -18,7 +24,7 @@ export function refusing({ share, inARow }: { share: number; inARow: number }): 
   return (request) => {
     const task = lastUserText(request);
     const before = refusals.get(task) ?? 0;
-    if (before < inARow && random() < share) {
+    if (before < maxInARow && random() < share) {
       refusals.set(task, before + 1);
       return { pieces: [], error: { status: 429 } };
     }
@@ -27,18 +33,18 @@ export function refusing({ share, inARow }: { share: number; inARow: number }): 
   };
 }
 
-/** Keeps a quota of its own, with a second's worth saved, and tells those that it refuses when there is room again. */
-export function limiting({ perMinute }: { perMinute: number }): Responder {
+/** Enforces a quota, of which one second can be saved up. A refused call gets the time at which to retry. */
+export function createLimitingResponder({ perMinute }: { perMinute: number }): Responder {
   const costMs = 60_000 / perMinute;
-  let paidAt = 0;
+  let nextAt = 0;
   return () => {
     const now = performance.now();
-    paidAt = Math.max(paidAt, now - 1000);
-    if (paidAt > now) {
-      const retryDelay = `${((paidAt - now) / 1000).toFixed(3)}s`;
+    nextAt = Math.max(nextAt, now - 1000);
+    if (nextAt > now) {
+      const retryDelay = `${((nextAt - now) / 1000).toFixed(3)}s`;
       return { pieces: [], error: { status: 429, retryDelay } };
     }
-    paidAt += costMs;
+    nextAt += costMs;
     return { ...say('done'), delayMs: 200 };
   };
 }

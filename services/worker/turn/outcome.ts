@@ -1,0 +1,64 @@
+/** The stored form of an agent's messages and of the end of a turn. */
+import type { TurnEnd } from '#shared/db/turns/write.ts';
+import type { EventPayload } from '#shared/domain/events.ts';
+import { uuidv7 } from '#shared/domain/ids.ts';
+import type { Message, Part } from '#shared/domain/message.ts';
+import type { TaskState } from '#shared/domain/task.ts';
+import { usageMetadata, type Usage } from '#shared/domain/usage.ts';
+import type { TurnOutcome } from '../agent/agent.ts';
+
+export interface TaskIds {
+  taskId: string;
+  contextId: string;
+}
+
+export function createAgentMessage(
+  ids: TaskIds,
+  content: readonly Part[] | string,
+  extensions?: string[],
+): Message {
+  return {
+    messageId: uuidv7(),
+    ...ids,
+    role: 'ROLE_AGENT',
+    parts: typeof content === 'string' ? [{ text: content }] : [...content],
+    ...(extensions !== undefined && { extensions }),
+  };
+}
+
+/**
+ * Creates the end of a turn with two events: one for its own end, and one that the gate stores instead if a message
+ * waits for the next turn.
+ *
+ * @param error the cause of a failure, for operators; null: none
+ */
+export function createTurnEnd(
+  ids: TaskIds,
+  outcome: TurnOutcome,
+  error: string | null,
+  usage: Usage | undefined,
+): TurnEnd {
+  const direct = 'direct' in outcome;
+  const state = direct ? 'TASK_STATE_COMPLETED' : outcome.state;
+  const content = direct ? outcome.direct : outcome.message;
+  const extensions = 'extensions' in outcome ? outcome.extensions : undefined;
+  const message = content === undefined ? undefined : createAgentMessage(ids, content, extensions);
+  const statusAt = new Date().toISOString();
+  const createStatusEvent = (state: TaskState): EventPayload => ({
+    statusUpdate: {
+      ...ids,
+      status: { state, timestamp: statusAt, ...(message !== undefined && { message }) },
+      ...(usage !== undefined && { metadata: usageMetadata(usage) }),
+    },
+  });
+  return {
+    kind: 'end',
+    state,
+    payload: JSON.stringify(createStatusEvent(state)),
+    payloadIfContinued: JSON.stringify(createStatusEvent('TASK_STATE_WORKING')),
+    statusAt,
+    message: message === undefined ? null : JSON.stringify(message),
+    direct,
+    error,
+  };
+}
