@@ -1,14 +1,14 @@
 /**
- * The extension by which a user approves, in-band, a call of a tool that the agent's definition marks `confirm`
- * (A2A section 7.6). The task waits in auth-required; the message of its status has a data part
+ * The extension with which a user approves a call of a tool that the agent's definition marks `confirm`, within the
+ * protocol (A2A section 7.6). The task waits in auth-required, and its status message has a data part
  *
  *   {"<uri>": {"requests": [{"id", "tool", "arguments", "argumentsHash"}]}}
  *
- * and is answered by a message to the same task that has, in a data part or in its metadata,
+ * The user answers with a message to the same task that contains, in a data part or in its metadata,
  *
  *   {"<uri>": {"decisions": [{"id", "argumentsHash", "approve": true | false, "reason"?}]}}
  *
- * A decision holds for that one call with those arguments and for no other.
+ * A decision applies to that one call with those arguments, and to no other.
  */
 import * as v from 'valibot';
 import type { Json, JsonObject, Message, Part } from '../domain/message.ts';
@@ -32,30 +32,31 @@ const Decision = v.object({
 const Decisions = v.object({ decisions: v.array(Decision) });
 export type Decision = v.InferOutput<typeof Decision>;
 
-export function approvalRequest(id: string, tool: string, args: JsonObject): ApprovalRequest {
+export function createApprovalRequest(id: string, tool: string, args: JsonObject): ApprovalRequest {
   return { id, tool, arguments: args, argumentsHash: canonicalHash({ tool, arguments: args }) };
 }
 
-export function approvalPart(requests: readonly ApprovalRequest[]): Part {
+export function createApprovalPart(requests: readonly ApprovalRequest[]): Part {
   const data = { [approvalExtension]: { requests: requests.map((request) => ({ ...request })) } };
   return { data, mediaType: 'application/json' };
 }
 
 export function isApprovalPart({ data }: Part): boolean {
-  return decisionsOf(data) !== undefined;
+  return parseDecisions(data) !== undefined;
 }
 
-/** The decisions in a message; undefined where it has none of this extension's form. */
-export function decisionsIn({
+/** Returns the decisions of a message, or undefined if it has no valid content of this extension. */
+export function readDecisions({
   metadata,
   parts,
 }: Pick<Message, 'metadata' | 'parts'>): Decision[] | undefined {
-  const found = [metadata, ...parts.map(({ data }) => data)].flatMap((value) => decisionsOf(value) ?? []);
-  const any = decisionsOf(metadata) !== undefined || parts.some(isApprovalPart);
-  return any ? found : undefined;
+  const found = [metadata, ...parts.map(({ data }) => data)].map(parseDecisions);
+  return found.some((decisions) => decisions !== undefined)
+    ? found.flatMap((decisions) => decisions ?? [])
+    : undefined;
 }
 
-function decisionsOf(value: Json | undefined): Decision[] | undefined {
+function parseDecisions(value: Json | undefined): Decision[] | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const content = value[approvalExtension];
   return v.is(Decisions, content) ? content.decisions : undefined;

@@ -1,4 +1,4 @@
-/** A hash of a JSON value that does not depend on the order of its fields (the order of RFC 8785: by UTF-16 units). */
+/** Hashes a JSON value independently of the order of its fields, which are sorted as in RFC 8785 (by UTF-16 units). */
 import { createHash } from 'node:crypto';
 
 export function canonicalHash(value: unknown): string {

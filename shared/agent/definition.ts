@@ -1,136 +1,136 @@
 /**
- * An agent as data: what the YAML of `AGENT_FILE` may say. The front door makes the agent card of it, the worker runs
- * it; a task keeps the definition that it began with, as JSON, and names it by its hash.
+ * An agent as data: the schema of the YAML in `AGENT_FILE`. The api service builds the agent card from it and the worker
+ * runs it. A task keeps the definition that it started with, as JSON, and refers to it by its hash.
  *
- * Fields that nothing implements are refused, so that no one believes to have set what has no effect.
+ * Unknown fields are refused, because they would have no effect.
  */
 import * as v from 'valibot';
 import type { JsonObject } from '../domain/message.ts';
 import { canonicalHash } from './canonical-hash.ts';
 import {
   above,
-  Amount,
+  FiniteNumber,
   atLeast,
   atMost,
-  byName,
-  closed,
+  mapping,
+  strictMapping,
   Count,
-  listOf,
-  listOfSome,
+  list,
+  nonEmptyList,
   MediaType,
   AnyText,
-  oneOf,
+  choice,
   Text,
   Url,
-  Whole,
+  Integer,
 } from './fields.ts';
-import { McpServers, mcpContradictions } from './mcp-servers.ts';
+import { McpServers, checkMcpServers } from './mcp-servers.ts';
 import { toProblem, type Problem } from './problems.ts';
 
-const Skill = closed({
-  id: v.pipe(AnyText, v.regex(/^[\w.-]+$/, 'may have only letters, digits, ".", "_" and "-"')),
+const Skill = strictMapping({
+  id: v.pipe(AnyText, v.regex(/^[\w.-]+$/, 'must contain only letters, digits, ".", "_" or "-"')),
   name: Text,
   description: Text,
-  tags: listOf(Text),
-  examples: v.exactOptional(listOf(Text)),
-  inputModes: v.exactOptional(listOfSome(MediaType)),
-  outputModes: v.exactOptional(listOfSome(MediaType)),
+  tags: list(Text),
+  examples: v.exactOptional(list(Text)),
+  inputModes: v.exactOptional(nonEmptyList(MediaType)),
+  outputModes: v.exactOptional(nonEmptyList(MediaType)),
 });
 
-const Model = closed({
+const Model = strictMapping({
   name: v.optional(Text, 'gemini-3.8-flash'),
-  temperature: v.exactOptional(v.pipe(Amount, atLeast(0), atMost(2))),
-  topP: v.exactOptional(v.pipe(Amount, atLeast(0), atMost(1))),
+  temperature: v.exactOptional(v.pipe(FiniteNumber, atLeast(0), atMost(2))),
+  topP: v.exactOptional(v.pipe(FiniteNumber, atLeast(0), atMost(1))),
   topK: v.exactOptional(Count),
   maxOutputTokens: v.exactOptional(Count),
-  /** Tokens that the model may think; 0: none, -1: the model decides. For models before Gemini 3. */
-  thinkingBudget: v.exactOptional(v.pipe(Whole, atLeast(-1))),
-  /** The same for Gemini 3 and later. */
-  thinkingLevel: v.exactOptional(oneOf(['minimal', 'low', 'medium', 'high'])),
+  /** The limit of thinking tokens, for models before Gemini 3. 0: none. -1: the model decides. */
+  thinkingBudget: v.exactOptional(v.pipe(Integer, atLeast(-1))),
+  /** How much the model thinks, for Gemini 3 and later. */
+  thinkingLevel: v.exactOptional(choice(['minimal', 'low', 'medium', 'high'])),
 });
 
-const NotNegative = v.pipe(Amount, atLeast(0));
+const NotNegative = v.pipe(FiniteNumber, atLeast(0));
 
-/** For a million tokens, in whatever currency the operator counts. Thoughts are priced as output. */
-const Price = closed({
+/** Per million tokens, in a currency of the operator's choice. Thoughts are priced as output. */
+const Price = strictMapping({
   input: NotNegative,
-  /** Left out: as input. */
+  /** Default: the price of input. */
   cachedInput: v.exactOptional(NotNegative),
   output: NotNegative,
 });
 
 /**
- * The first three, and turnSeconds, count within one turn of a task, from a message to its answer; tokens, cost and
- * taskSeconds within the whole task; those of an owner over tasks. A call of the model that has begun is not cut short by
- * tokens or cost. The last three hold for agents in code as well.
+ * modelCalls, toolCalls, workSeconds and turnSeconds apply to one turn of a task, from a message to its answer; tokens, cost
+ * and taskSeconds to the whole task; the owner's limits to all of the owner's tasks. Tokens and cost never interrupt a
+ * running call of the model. stepSeconds, turnSeconds and taskSeconds apply to agents in code too.
  */
-const Limits = closed({
+const Limits = strictMapping({
   modelCalls: v.optional(Count, 20),
   toolCalls: v.optional(Count, 100),
-  /** Seconds spent in calls of the model and of tools. Time in which the task waits, parked or queued, is free. */
+  /** Seconds in calls of the model and of tools. Time in which the task is parked or queued does not count. */
   workSeconds: v.optional(Count, 3600),
-  /** Tokens in and out of the model. No further call is made when as many are spent. */
+  /** Input and output tokens. Once so many are spent, no further call of the model is made. */
   tokens: v.exactOptional(Count),
-  /** The same by the price table. */
-  cost: v.exactOptional(v.pipe(Amount, above(0))),
-  /** Of all tasks of one owner together, since midnight UTC. */
+  /** The same limit by the price table. */
+  cost: v.exactOptional(v.pipe(FiniteNumber, above(0))),
+  /** For all tasks of one owner together, since midnight UTC. */
   ownerTokensPerDay: v.exactOptional(Count),
-  ownerCostPerDay: v.exactOptional(v.pipe(Amount, above(0))),
-  /** Seconds that one run of a step may take which names no bound of its own. */
+  ownerCostPerDay: v.exactOptional(v.pipe(FiniteNumber, above(0))),
+  /** Seconds for one run of a step that sets no limit of its own. */
   stepSeconds: v.exactOptional(Count),
-  /** Seconds from the first step of a turn to its end, waits included. */
+  /** Seconds from the first step of a turn to its end, including waits. */
   turnSeconds: v.exactOptional(Count),
-  /** Seconds from the start of a task to its deadline, where its sender names none. */
+  /** Seconds from the start of a task to its deadline, if its sender sets none. */
   taskSeconds: v.exactOptional(Count),
 });
 
-/** What one minute allows, over all workers. */
-const Quota = closed({
-  requestsPerMinute: v.exactOptional(v.pipe(Amount, atLeast(0.01))),
-  /** Going in, as Gemini counts them. */
+/** Limits per minute, for all workers together. */
+const Quota = strictMapping({
+  requestsPerMinute: v.exactOptional(v.pipe(FiniteNumber, atLeast(0.01))),
+  /** Input tokens, as Gemini counts them. */
   tokensPerMinute: v.exactOptional(Count),
 });
 
-/** How much of what was said before a turn goes to the model; the oldest is dropped. */
-const History = closed({
-  /** Estimated: four characters a token. 0: nothing. */
-  maxTokens: v.optional(v.pipe(Whole, atLeast(0)), 200_000),
+/** How much of the conversation before a turn goes to the model. The oldest exchanges are dropped. */
+const History = strictMapping({
+  /** An estimate, about four characters per token. 0: nothing. */
+  maxTokens: v.optional(v.pipe(Integer, atLeast(0)), 200_000),
 });
 
-/** Tools that Gemini has itself and runs on its side. */
+/** Gemini's own tools, which run on its side. */
 export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
 const builtInTools = ['ask_user', ...geminiTools] as const;
 
-export const Definition = closed({
+export const Definition = strictMapping({
   name: Text,
   description: Text,
   version: Text,
-  provider: v.exactOptional(closed({ organization: Text, url: Url })),
+  provider: v.exactOptional(strictMapping({ organization: Text, url: Url })),
   documentationUrl: v.exactOptional(Url),
   iconUrl: v.exactOptional(Url),
-  skills: listOfSome(Skill),
-  /** Shown only to callers who have authenticated, on the extended agent card. */
-  extendedSkills: v.exactOptional(listOfSome(Skill)),
-  inputModes: v.optional(listOfSome(MediaType), ['text/plain']),
-  outputModes: v.optional(listOfSome(MediaType), ['text/plain']),
+  skills: nonEmptyList(Skill),
+  /** Shown only to authenticated callers, on the extended agent card. */
+  extendedSkills: v.exactOptional(nonEmptyList(Skill)),
+  inputModes: v.optional(nonEmptyList(MediaType), ['text/plain']),
+  outputModes: v.optional(nonEmptyList(MediaType), ['text/plain']),
   instruction: Text,
   model: v.optional(Model, {}),
-  tools: v.optional(listOf(oneOf(builtInTools)), ['ask_user']),
+  tools: v.optional(list(choice(builtInTools)), ['ask_user']),
   mcpServers: McpServers,
-  /** Modules whose default export is a list of tools: paths, absolute or from the worker's working directory. */
-  toolModules: v.optional(listOf(Text), []),
-  /** A JSON Schema: the answer is then data of that form instead of text. */
-  responseSchema: v.exactOptional(byName(v.unknown())),
+  /** Paths of modules whose default export is a list of tools: absolute, or relative to the worker's directory. */
+  toolModules: v.optional(list(Text), []),
+  /** A JSON Schema. The answer is then data that matches it, instead of text. */
+  responseSchema: v.exactOptional(mapping(v.unknown())),
   limits: v.optional(Limits, {}),
   history: v.optional(History, {}),
   /** By the name of the model. */
-  prices: v.optional(byName(Price), {}),
-  quotas: v.optional(byName(Quota), {}),
+  prices: v.optional(mapping(Price), {}),
+  quotas: v.optional(mapping(Quota), {}),
 });
 
 export type AgentDefinition = v.InferOutput<typeof Definition>;
 
-/** Every problem of a definition, each with its place where the text is known: `agent.yaml:3:7: …`. */
+/** All problems of a definition, each with its position if the source is known: `agent.yaml:3:7: …`. */
 export class DefinitionError extends Error {
   override readonly name = 'DefinitionError';
   readonly problems: readonly string[];
@@ -141,7 +141,7 @@ export class DefinitionError extends Error {
 }
 
 /**
- * The definition that a task was stored with, perhaps by an older version: fields added since take their defaults.
+ * Parses the definition stored with a task, perhaps by an older version. Fields added since then take their defaults.
  *
  * @throws {DefinitionError} with all problems at once
  */
@@ -151,27 +151,27 @@ export function readAgentDefinition(stored: JsonObject): AgentDefinition {
   throw new DefinitionError(found.map(({ message }) => message));
 }
 
-/** The bounds on time that a worker keeps, of a stored definition whatever else stands in it. */
+/** Returns the time limits of a stored definition, even if other parts of it are not valid. */
 export function getTimeLimits(
   stored: JsonObject,
 ): Pick<AgentDefinition['limits'], 'turnSeconds' | 'stepSeconds'> {
   return (stored['limits'] ?? {}) as AgentDefinition['limits'];
 }
 
-/** SHA-256 (hex) over the canonical JSON: the order of the fields and comments do not change it. */
+/** Returns the SHA-256 (hex) of the canonical JSON, so the order of fields and comments do not change it. */
 export function definitionHash(definition: AgentDefinition): string {
   return canonicalHash(definition);
 }
 
-/** The definition with its defaults filled in, or what is wrong with it. */
+/** Returns the definition with its defaults filled in, or its problems. */
 export function checkDefinition(value: unknown): { definition?: AgentDefinition; found: Problem[] } {
   const { success, output, issues } = v.safeParse(Definition, value);
-  const found = success ? contradictions(output) : issues.map(toProblem);
+  const found = success ? findContradictions(output) : issues.map(toProblem);
   return success && found.length === 0 ? { definition: output, found } : { found };
 }
 
-/** What the schema cannot say. */
-function contradictions({
+/** Checks the rules that the schema cannot express. */
+function findContradictions({
   skills,
   extendedSkills = [],
   model,
@@ -179,12 +179,12 @@ function contradictions({
   limits,
   prices,
 }: AgentDefinition): Problem[] {
-  const problems = mcpContradictions(mcpServers);
+  const problems = checkMcpServers(mcpServers);
   for (const [index, { id }] of skills.entries()) {
     if (skills.findIndex((skill) => skill.id === id) < index) {
       problems.push({
         path: ['skills', index, 'id'],
-        message: `skills[${index}].id: "${id}" is taken by a skill before it`,
+        message: `skills[${index}].id: "${id}" is already used by an earlier skill (ids must be unique)`,
       });
     }
   }
@@ -193,7 +193,7 @@ function contradictions({
     if (others.some((skill) => skill.id === id)) {
       problems.push({
         path: ['extendedSkills', index, 'id'],
-        message: `extendedSkills[${index}].id: "${id}" is taken by a skill before it`,
+        message: `extendedSkills[${index}].id: "${id}" is already used by an earlier skill (ids must be unique)`,
       });
     }
   }
@@ -202,14 +202,15 @@ function contradictions({
     problems.push({
       path: ['limits', name],
       key: true,
-      message: `limits.${name}: prices has no entry for the model "${model.name}"`,
+      message: `limits.${name}: the model "${model.name}" has no price (add it to prices)`,
     });
   }
   if (model.thinkingBudget !== undefined && model.thinkingLevel !== undefined) {
     problems.push({
       path: ['model', 'thinkingBudget'],
       key: true,
-      message: 'model: set thinkingLevel (Gemini 3 and later) or thinkingBudget (before), not both',
+      message:
+        'model: thinkingLevel and thinkingBudget exclude each other (set thinkingLevel for Gemini 3 and later, else thinkingBudget)',
     });
   }
   return problems;

@@ -1,14 +1,14 @@
-/** Reads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project. */
+/** Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { checkDefinition, DefinitionError, type AgentDefinition } from './definition.ts';
 import { parseYaml } from './yaml.ts';
 
-const ownFile = fileURLToPath(new URL('../../agent.yaml', import.meta.url));
+const defaultFile = fileURLToPath(new URL('../../agent.yaml', import.meta.url));
 
-/** @throws {DefinitionError} with every problem of the file, by line and column */
+/** @throws {DefinitionError} with all problems of the file, by line and column */
 export async function loadAgentDefinition(agentFile: string | undefined): Promise<AgentDefinition> {
-  const file = agentFile ?? ownFile;
+  const file = agentFile ?? defaultFile;
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new Error(`AGENT_FILE ${file} cannot be read`, { cause: error });
   });
@@ -22,7 +22,7 @@ export function parseAgentDefinition(text: string, fileName: string): AgentDefin
   if (problems.length === 0) {
     const { definition, found } = checkDefinition(yaml.value);
     if (definition !== undefined) return definition;
-    for (const { path, key, message } of found) problems.push({ ...yaml.placeOf(path, key), message });
+    for (const { path, key, message } of found) problems.push({ ...yaml.getPosition(path, key), message });
   }
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   throw new DefinitionError(

@@ -1,35 +1,35 @@
-/** What calls of models took: for one step, a whole task, or an owner's day. Pure. */
+/** The usage of models: of one step, a whole task, or an owner's day. Pure. */
 import type { JsonObject } from './message.ts';
 
-/** Under this URI a task's metadata, and that of the event which ends a turn, tells it: docs/extensions/usage.md. */
+/** The key of the usage in the metadata of a task and of the event that ends a turn; see docs/extensions/usage.md. */
 export const usageExtension = 'https://longhaul.dev/ext/usage/v1';
 
 export interface Tokens {
-  /** In, `cached` of them from the model's cache; what Gemini's own tools read for the model counts apart, as `tool`. */
+  /** Input, including `cached` tokens from the model's cache. Input from Gemini's own tools is separate, as `tool`. */
   prompt: number;
   cached: number;
   tool: number;
-  /** Out; what the model thought counts apart. */
+  /** Output. The model's thoughts are separate. */
   thoughts: number;
   output: number;
 }
 
-/** Of one call. */
+/** The usage of one call. */
 export interface ModelUsage {
-  /** As its prices and quotas name it. */
+  /** The name under which prices and quotas are defined. */
   model: string;
   tokens: Tokens;
-  /** In the currency of the price table; left out where that has no price for the model. */
+  /** In the currency of the price table; absent if the table has no price for the model. */
   cost?: number;
 }
 
-/** Of many calls. */
+/** The sum of many calls. */
 export interface Usage {
   calls: number;
   tokens: Tokens;
-  /** Of the calls that had a price. */
+  /** The cost of the calls that had a price. */
   cost: number;
-  /** Calls of a model without a price. */
+  /** The number of calls without a price. */
   unpriced: number;
 }
 
@@ -55,12 +55,12 @@ export function addUsage(to: Usage, { tokens, cost }: ModelUsage): Usage {
   };
 }
 
-/** As clients read it, in the metadata of a task or of the event that ends a turn. */
+/** Returns the metadata for clients, of a task or of the event that ends a turn. */
 export function usageMetadata({ tokens, ...usage }: Usage): JsonObject {
   return { [usageExtension]: { ...usage, tokens: { ...tokens } } };
 }
 
-/** In and out of the model; cached ones are among those of the prompt. */
+/** Returns input plus output. Cached tokens are part of the prompt. */
 export function totalTokens({ prompt, tool, thoughts, output }: Tokens): number {
   return prompt + tool + thoughts + output;
 }

@@ -1,22 +1,20 @@
 /**
- * The real Gemini, where a key is at hand in the environment: GEMINI_API_KEY. GEMINI_LIVE_MODEL names another model than
- * that of agent.yaml. A few hundred tokens a run.
+ * Calls the real Gemini if GEMINI_API_KEY is in the environment, with a few hundred tokens per run. GEMINI_LIVE_MODEL
+ * selects another model than that of agent.yaml.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 
 const apiKey = process.env['GEMINI_API_KEY'];
-const skip = apiKey === undefined && 'there is no GEMINI_API_KEY in the environment';
+const skip = apiKey === undefined && 'GEMINI_API_KEY is not in the environment';
 
-test(
-  'a call of a tool and an answer that rests on it, by the real model',
-  { skip, timeout: 120_000 },
-  async () => {
-    const asked: JsonObject[] = [];
+describe('the real model', { skip, timeout: 120_000 }, () => {
+  test('calls a tool and answers with its result', async () => {
+    const calls: JsonObject[] = [];
     const agent = createGeminiAgent({
       client: { apiKey },
       tools: [
@@ -31,7 +29,7 @@ test(
             },
           },
           call: async (args): Promise<Json> => {
-            asked.push(args);
+            calls.push(args);
             return { pieces: 4711 };
           },
         },
@@ -44,10 +42,10 @@ test(
       definition: name === undefined ? definition : { ...definition, model: { name } },
     });
     assert.deepEqual(await agent.run(turn), { state: 'TASK_STATE_COMPLETED' });
-    assert.equal(asked.length, 1);
+    assert.equal(calls.length, 1);
     assert.match(turn.textOfArtifact('answer') ?? '', /4[.,  ]?711/);
     const step = turn.steps.get('model#1')!;
     const usage = step.options.usage?.(JSON.parse(step.result) as Json);
     assert.ok((usage?.tokens.prompt ?? 0) > 0);
-  },
-);
+  });
+});

@@ -1,4 +1,5 @@
-import { test, type TestContext } from 'node:test';
+/** Tools of a real MCP server, over streamable HTTP and stdio. */
+import { describe, test, type TestContext } from 'node:test';
 import assert from 'node:assert/strict';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
@@ -6,30 +7,29 @@ import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { OutputWithFiles, type Tool } from '#services/worker/agent/gemini/tools/tool.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { createMcpTools, type McpTools } from '#services/worker/agent/mcp/tools.ts';
+import { leastDefinition } from '../../support/agents/definition.ts';
 import { everythingFile, startMcpServer } from '../../support/fakes/mcp-server.ts';
 
 const secrets = new Map([['TOKEN', 's3cret']]);
+const headers = { authorization: 'Bearer ${env:TOKEN}' };
+const slow = 'trigger-long-running-operation';
 
-function mcpTools(t: TestContext): McpTools {
+function createTools(t: TestContext): McpTools {
   const tools = createMcpTools((name) => secrets.get(name));
   t.after(() => tools.close());
   return tools;
 }
 
-function serversIn(mcpServers: JsonObject) {
-  const yaml = {
-    name: 'Small',
-    description: 'Does little.',
-    version: '1',
-    skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
-    instruction: 'Be brief.',
-    mcpServers,
-  };
-  return parseAgentDefinition(JSON.stringify(yaml), 'x').mcpServers;
+function parseServers(mcpServers: JsonObject) {
+  return parseAgentDefinition(JSON.stringify({ ...leastDefinition, mcpServers }), 'x').mcpServers;
 }
 
-async function toolsOf(mcp: McpTools, servers: JsonObject, taken: string[] = []): Promise<Map<string, Tool>> {
-  const tools = await mcp.toolsOf(serversIn(servers), new Set(taken));
+async function loadTools(
+  mcp: McpTools,
+  servers: JsonObject,
+  taken: string[] = [],
+): Promise<Map<string, Tool>> {
+  const tools = await mcp.loadTools(parseServers(servers), new Set(taken));
   return new Map(tools.map((tool) => [tool.declaration.name, tool]));
 }
 
@@ -39,108 +39,152 @@ function call(tools: Map<string, Tool>, name: string, args: JsonObject = {}, sig
   return tool.call(args, { idempotencyKey: 'key-1', signal: signal ?? new AbortController().signal });
 }
 
-test('streamable HTTP: tools are listed, called with key and headers, shared, filtered, renamed', async (t) => {
-  const server = await startMcpServer(t);
-  const mcp = mcpTools(t);
-  const headers = { authorization: 'Bearer ${env:TOKEN}' };
-  const tools = await toolsOf(mcp, { all: { url: server.url, headers } });
-  assert.equal(await call(tools, 'get-sum', { a: 1, b: 2 }), 'The sum of 1 and 2 is 3.');
-  assert.equal(server.calls[0]?.key, 'key-1');
-  assert.equal(server.calls[0]?.headers['authorization'], 'Bearer s3cret');
-  assert.equal(tools.get('get-sum')?.sideEffects, false, 'readOnlyHint: true');
-  assert.equal(tools.get('gzip-file-as-resource')?.sideEffects, true, 'readOnlyHint: false');
-  assert.equal(tools.get('get-sum')?.declaration.parametersJsonSchema?.['$schema' as never], undefined);
-  const weather = await call(tools, 'get-structured-content', { location: 'New York' });
-  assert.equal((weather as JsonObject)['conditions'], 'Cloudy');
-  await assert.rejects(call(tools, 'get-sum', { a: 'x' }), /Input validation error/);
-  const image = await call(tools, 'get-tiny-image');
-  assert.ok(image instanceof OutputWithFiles);
-  assert.match(JSON.stringify(image.output), /\[image, image\/png, \d+ bytes, attached\]/);
-  assert.match(image.files[0]?.data ?? '', /^iVBOR/);
-
-  const two = await toolsOf(
-    mcp,
-    {
-      all: { url: server.url, headers, allow: ['get-*', 'echo'], deny: ['get-env'], maxOutputChars: 100 },
-      more: { url: server.url, allow: ['echo'] },
-    },
-    ['get-sum'],
-  );
-  assert.deepEqual(
-    [...two.keys()].filter((name) => /echo|sum|env|trigger/.test(name)),
-    ['all_echo', 'all_get-sum', 'more_echo'],
-  );
-  assert.match(
-    JSON.stringify(await call(two, 'all_echo', { message: 'x'.repeat(200) })),
-    /cut here: the first 100 of 2\d\d/,
-  );
-  const sessions = new Set(server.calls.map((one) => one.headers['mcp-session-id']));
-  assert.equal(sessions.size, 1, 'the second definition of the same server shares its connection');
-});
-
-test('stdio: a process with the variables that are named for it; another when it dies', async (t) => {
-  const mcp = mcpTools(t);
-  const env = { GIVEN: 'is ${env:TOKEN}' };
-  const tools = await toolsOf(mcp, {
-    all: { command: process.execPath, args: [everythingFile, 'stdio'], env },
+describe('tools over streamable HTTP', () => {
+  test('are called with the idempotency key and the headers of the definition', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url, headers } });
+    assert.equal(await call(tools, 'get-sum', { a: 1, b: 2 }), 'The sum of 1 and 2 is 3.');
+    assert.equal(server.calls[0]?.key, 'key-1');
+    assert.equal(server.calls[0]?.headers['authorization'], 'Bearer s3cret');
   });
-  const seen = JSON.stringify(await call(tools, 'get-env'));
-  assert.match(seen, /GIVEN\\": \\"is s3cret/);
-  assert.doesNotMatch(seen, /DATABASE_URL|npm_/);
-  const broken = mcp.toolsOf(
-    serversIn({
-      bad: { command: process.execPath, args: ['-e', 'console.error("no disk"); process.exit(1)'] },
-    }),
-    new Set(),
-  );
-  await assert.rejects(broken, (error: unknown) => {
-    assert.ok(error instanceof RetryableError);
-    assert.equal(error.message, 'The MCP server "bad" cannot be used at present.');
-    assert.match(String(error.cause), /no disk/);
-    return true;
+
+  test('are declared with their side effects and schema', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url } });
+    assert.equal(tools.get('get-sum')?.sideEffects, false, 'readOnlyHint: true');
+    assert.equal(tools.get('gzip-file-as-resource')?.sideEffects, true, 'readOnlyHint: false');
+    assert.equal(tools.get('get-sum')?.declaration.parametersJsonSchema?.['$schema' as never], undefined);
+  });
+
+  test('return structured content, errors and files', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url } });
+    const weather = await call(tools, 'get-structured-content', { location: 'New York' });
+    assert.equal((weather as JsonObject)['conditions'], 'Cloudy');
+    await assert.rejects(call(tools, 'get-sum', { a: 'x' }), /Input validation error/);
+    const image = await call(tools, 'get-tiny-image');
+    assert.ok(image instanceof OutputWithFiles);
+    assert.match(JSON.stringify(image.output), /\[image, image\/png, \d+ bytes, attached\]/);
+    assert.match(image.files[0]?.data ?? '', /^iVBOR/);
+  });
+
+  test('are filtered, renamed where names collide, and cut to the maximum output', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(
+      createTools(t),
+      {
+        all: { url: server.url, allow: ['get-*', 'echo'], deny: ['get-env'], maxOutputChars: 100 },
+        more: { url: server.url, allow: ['echo'] },
+      },
+      ['get-sum'],
+    );
+    assert.deepEqual(
+      [...tools.keys()].filter((name) => /echo|sum|env|trigger/.test(name)),
+      ['all_echo', 'all_get-sum', 'more_echo'],
+    );
+    const output = await call(tools, 'all_echo', { message: 'x'.repeat(200) });
+    assert.match(JSON.stringify(output), /cut: the first 100 of 2\d\d/);
+  });
+
+  test('share one connection across definitions of the same server', async (t) => {
+    const server = await startMcpServer(t);
+    const mcp = createTools(t);
+    for (const allow of [['get-*'], ['get-sum']]) {
+      const tools = await loadTools(mcp, { all: { url: server.url, headers, allow } });
+      await call(tools, 'get-sum', { a: 1, b: 2 });
+    }
+    assert.equal(server.calls.length, 2);
+    const sessions = new Set(server.calls.map((one) => one.headers['mcp-session-id']));
+    assert.equal(sessions.size, 1);
   });
 });
 
-test('a server that begins anew is found again; a call on the way is repeated only where that is harmless', async (t) => {
-  const server = await startMcpServer(t);
-  const tools = await toolsOf(mcpTools(t), { all: { url: server.url } });
-  await call(tools, 'echo', { message: 'a' });
-  await server.restart();
-  assert.equal(await call(tools, 'echo', { message: 'b' }), 'Echo: b');
-  const slow = { duration: 2, steps: 1 };
-  const reading = call(tools, 'trigger-long-running-operation', slow);
-  const writing = call(tools, 'simulate-research-query', { topic: 'x' });
-  const lost = assert.rejects(writing, /whether it took effect is unknown|cannot be reached/);
-  await server.call(server.calls.length + 2);
-  await server.restart();
-  assert.match(JSON.stringify(await reading), /Long running operation completed/);
-  await lost;
-  const counts = Map.groupBy(server.calls, ({ name }) => name);
-  assert.equal(counts.get('trigger-long-running-operation')?.length, 2);
-  assert.equal(counts.get('simulate-research-query')?.length, 1);
+describe('tools over stdio', () => {
+  test('run in a process that gets only the named variables', async (t) => {
+    const args = [everythingFile, 'stdio'];
+    const env = { GIVEN: 'is ${env:TOKEN}' };
+    const tools = await loadTools(createTools(t), { all: { command: process.execPath, args, env } });
+    const seen = JSON.stringify(await call(tools, 'get-env'));
+    assert.match(seen, /GIVEN\\": \\"is s3cret/);
+    assert.doesNotMatch(seen, /DATABASE_URL|npm_/);
+  });
+
+  test('are unavailable when the process dies, with its output as the cause', async (t) => {
+    const args = ['-e', 'console.error("no disk"); process.exit(1)'];
+    const loading = loadTools(createTools(t), { bad: { command: process.execPath, args } });
+    await assert.rejects(loading, (error: unknown) => {
+      assert.ok(error instanceof RetryableError);
+      assert.equal(error.message, 'The MCP server "bad" is currently unavailable.');
+      assert.match(String(error.cause), /no disk/);
+      return true;
+    });
+  });
 });
 
-test('a timeout, an abort, refused or missing credentials, nobody there: each its own end', async (t) => {
-  const server = await startMcpServer(t);
-  const mcp = mcpTools(t);
-  const tools = await toolsOf(mcp, { all: { url: server.url, timeoutSeconds: 3 } });
-  const slow = { duration: 30, steps: 1 };
-  await assert.rejects(call(tools, 'trigger-long-running-operation', slow), /no answer within 3 s/);
-  const stop = new AbortController();
-  const running = call(tools, 'trigger-long-running-operation', slow, stop.signal);
-  await server.call(2);
-  stop.abort(new Error('cancelled'));
-  await assert.rejects(running, /cancelled/);
-  server.refuse(401);
-  await assert.rejects(call(tools, 'echo', { message: 'a' }), CredentialsError);
-  await assert.rejects(toolsOf(mcp, { other: { url: server.url } }), CredentialsError);
-  server.refuse(undefined);
-  assert.equal(await call(tools, 'echo', { message: 'a' }), 'Echo: a');
-  const headers = { a: '${env:MISSING} ${env:TOKEN}' };
-  await assert.rejects(toolsOf(mcp, { other: { url: server.url, headers } }), (error: unknown) => {
-    assert.ok(error instanceof CredentialsError);
-    assert.match(error.message, /"other" needs credentials that this agent was not given: MISSING\./);
-    return true;
+describe('a server that restarts', () => {
+  test('is reconnected to by the next call', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url } });
+    await call(tools, 'echo', { message: 'a' });
+    await server.restart();
+    assert.equal(await call(tools, 'echo', { message: 'b' }), 'Echo: b');
   });
-  await assert.rejects(toolsOf(mcp, { none: { url: 'http://127.0.0.1:1/mcp' } }), RetryableError);
+
+  test('gets a call again only if repeating it does no harm', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url } });
+    const reading = call(tools, slow, { duration: 2, steps: 1 });
+    const writing = call(tools, 'simulate-research-query', { topic: 'x' });
+    const lost = assert.rejects(writing, /unknown whether the call took effect|currently unavailable/);
+    await server.call(2);
+    await server.restart();
+    assert.match(JSON.stringify(await reading), /Long running operation completed/);
+    await lost;
+    const counts = Map.groupBy(server.calls, ({ name }) => name);
+    assert.equal(counts.get(slow)?.length, 2);
+    assert.equal(counts.get('simulate-research-query')?.length, 1);
+  });
+});
+
+describe('a call that fails', () => {
+  test('reports the timeout of the definition', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url, timeoutSeconds: 3 } });
+    await assert.rejects(call(tools, slow, { duration: 30, steps: 1 }), /did not answer within 3 s/);
+  });
+
+  test('rethrows the reason of an abort', async (t) => {
+    const server = await startMcpServer(t);
+    const tools = await loadTools(createTools(t), { all: { url: server.url } });
+    const stop = new AbortController();
+    const running = call(tools, slow, { duration: 30, steps: 1 }, stop.signal);
+    await server.call(1);
+    stop.abort(new Error('cancelled'));
+    await assert.rejects(running, /cancelled/);
+  });
+
+  test('reports refused credentials until they are accepted', async (t) => {
+    const server = await startMcpServer(t);
+    const mcp = createTools(t);
+    const tools = await loadTools(mcp, { all: { url: server.url } });
+    server.refuse(401);
+    await assert.rejects(call(tools, 'echo', { message: 'a' }), CredentialsError);
+    await assert.rejects(loadTools(mcp, { other: { url: server.url } }), CredentialsError);
+    server.refuse(undefined);
+    assert.equal(await call(tools, 'echo', { message: 'a' }), 'Echo: a');
+  });
+
+  test('names the credentials that are missing', async (t) => {
+    const servers = { other: { url: 'http://127.0.0.1:1', headers: { a: '${env:MISSING} ${env:TOKEN}' } } };
+    await assert.rejects(loadTools(createTools(t), servers), (error: unknown) => {
+      assert.ok(error instanceof CredentialsError);
+      assert.match(error.message, /"other" needs credentials that this agent does not have: MISSING\./);
+      return true;
+    });
+  });
+
+  test('is retryable if the server cannot be reached', async (t) => {
+    const loading = loadTools(createTools(t), { none: { url: 'http://127.0.0.1:1/mcp' } });
+    await assert.rejects(loading, RetryableError);
+  });
 });

@@ -1,132 +1,136 @@
-/** Calls of the model and the quota that all workers share: what the agent asks of it, and what it makes of the answers. */
+/** Calls of the model under the quota that all workers share, with a stand-in for the quota. */
 import assert from 'node:assert/strict';
-import { after, beforeEach, test } from 'node:test';
+import { beforeEach, describe, test } from 'node:test';
 import type { ModelCall, ModelQuotas, QuotaAnswer } from '#shared/db/models/quotas.ts';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
-import { startOfflineModel } from '#services/local/offline-model/server.ts';
-import { createGeminiAgent, type Meter } from '#services/worker/agent/gemini/agent.ts';
+import type { Meter } from '#services/worker/agent/gemini/agent.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { definitionWithoutTools, useOfflineModel } from './use-offline-model.ts';
 
-const offline = await startOfflineModel({ port: 0 });
-after(() => offline.close());
-
+const offline = useOfflineModel();
 const definition: JsonObject = {
-  name: 'Test',
-  description: 'Tests.',
-  version: '1',
-  skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
-  instruction: 'Be brief.',
-  tools: [],
+  ...definitionWithoutTools,
   quotas: { 'gemini-3.8-flash': { requestsPerMinute: 60, tokensPerMinute: 6000 } },
 };
-const client = { apiKey: 'any', baseUrl: offline.url };
-const backoff = { calls: 2, firstMs: 10, longestInPlaceMs: 100 };
 
-/** What was asked of the quota, in order, and how many calls the model had had then. */
-let asked: { verb: string; call: ModelCall; amount?: number; calls: number }[];
+/** The requests to the quota, in order, each with the number of model calls before it. */
+let requests: { verb: string; call: ModelCall; amount?: number; calls: number }[];
 let answer: () => Promise<QuotaAnswer>;
 beforeEach(() => {
-  offline.reset();
-  asked = [];
+  requests = [];
   answer = async () => ({ kind: 'granted', waitMs: 0 });
 });
 
-const note = async (verb: string, call: ModelCall, amount?: number) => {
-  asked.push({ verb, call, calls: offline.log().length, ...(amount !== undefined && { amount }) });
+const record = async (verb: string, call: ModelCall, amount?: number) => {
+  const calls = offline.model.log().length;
+  requests.push({ verb, call, calls, ...(amount !== undefined && { amount }) });
 };
 const quotas: ModelQuotas = {
   take: async (call) => {
-    await note('take', call);
+    await record('take', call);
     return answer();
   },
-  settle: (call, tokens) => note('settle', call, tokens),
-  giveBack: (call, patienceMs) => note('giveBack', call, patienceMs),
+  settle: (call, tokens) => record('settle', call, tokens),
+  giveBack: (call, retryAfterMs) => record('giveBack', call, retryAfterMs),
 };
 const meter: Meter = { quotas, spentToday: async () => ({ tokens: 0, cost: 0 }) };
-const agent = createGeminiAgent({ client, meter, backoff });
-const verbs = () => asked.map(({ verb, calls }) => [verb, calls]);
+const run = (turn: MemoryTurn) =>
+  offline.createAgent({ meter, backoff: { calls: 2, firstMs: 10, longestInPlaceMs: 100 } }).run(turn);
+const createTurn = (message = 'hello') => new MemoryTurn({ message, definition });
+const verbs = () => requests.map(({ verb, calls }) => [verb, calls]);
 
-test('a call is asked for with an estimate, waits as it is told, and is settled by what it took', async () => {
-  answer = async () => ({ kind: 'granted', waitMs: 150 });
-  const turn = new MemoryTurn({ message: 'x'.repeat(400), definition });
-  const from = performance.now();
-  await agent.run(turn);
-  assert.ok(performance.now() - from >= 150);
-  const record = JSON.parse(turn.steps.get('model#1')!.result) as {
-    usage: { promptTokenCount: number };
-    ms: number;
-  };
-  assert.deepEqual(verbs(), [
-    ['take', 0],
-    ['settle', 1],
-  ]);
-  const { taskId, model, requestsPerMinute, tokensPerMinute, tokens } = asked[0]!.call;
-  assert.deepEqual([taskId, model], [turn.taskId, 'gemini-3.8-flash']);
-  assert.deepEqual([requestsPerMinute, tokensPerMinute], [60, 6000]);
-  assert.ok(tokens >= 100 && tokens < 130, `${tokens}`);
-  assert.equal(asked[1]?.amount, record.usage.promptTokenCount);
-});
-
-test('parked: until the time that the quota names, without a call', async () => {
-  answer = async () => ({ kind: 'parked', waitMs: 60_000 });
-  const from = Date.now();
-  await assert.rejects(agent.run(new MemoryTurn({ message: 'hello', definition })), (error: unknown) => {
-    assert.ok(error instanceof ParkedError);
-    const wait = error.until.getTime() - from;
-    return wait >= 60_000 && wait < 62_000;
-  });
-  assert.equal(offline.log().length, 0);
-});
-
-for (const status of [429, 503]) {
-  test(`${status}: given back with the patience that it asks for, before it is asked for again`, async () => {
-    offline.script([{ match: 'hello', reactions: [{ status, retryDelay: '0.05s' }] }]);
-    assert.deepEqual(await agent.run(new MemoryTurn({ message: 'hello', definition })), {
-      state: 'TASK_STATE_COMPLETED',
-    });
+describe('a granted call', () => {
+  test('is requested with an estimate and settled with its true count', async () => {
+    const turn = createTurn('x'.repeat(400));
+    await run(turn);
     assert.deepEqual(verbs(), [
       ['take', 0],
-      ['giveBack', 1],
-      ['take', 1],
-      ['settle', 2],
+      ['settle', 1],
     ]);
-    assert.equal(asked[1]?.amount, 50);
+    const { taskId, model, requestsPerMinute, tokensPerMinute, tokens } = requests[0]!.call;
+    assert.deepEqual([taskId, model], [turn.taskId, 'gemini-3.8-flash']);
+    assert.deepEqual([requestsPerMinute, tokensPerMinute], [60, 6000]);
+    assert.ok(tokens >= 100 && tokens < 130, `${tokens}`);
+    const response = JSON.parse(turn.steps.get('model#1')!.result) as {
+      usage: { promptTokenCount: number };
+    };
+    assert.equal(requests[1]?.amount, response.usage.promptTokenCount);
   });
-}
 
-test('refused for long: everybody is told before the task is parked, of a quarter of an hour at most', async () => {
-  for (const [retryAfter, patienceMs] of [
+  test('waits in place as long as the quota says', async () => {
+    answer = async () => ({ kind: 'granted', waitMs: 150 });
+    const from = performance.now();
+    await run(createTurn());
+    assert.ok(performance.now() - from >= 150);
+  });
+
+  test('proceeds while the database is unavailable', async () => {
+    answer = () => Promise.reject(new Error('connection refused'));
+    assert.deepEqual(await run(createTurn()), { state: 'TASK_STATE_COMPLETED' });
+  });
+});
+
+describe('a parked call', () => {
+  test('parks the task until the time that the quota names, without a model call', async () => {
+    answer = async () => ({ kind: 'parked', waitMs: 60_000 });
+    const from = Date.now();
+    await assert.rejects(run(createTurn()), (error: unknown) => {
+      assert.ok(error instanceof ParkedError);
+      const wait = error.until.getTime() - from;
+      return wait >= 60_000 && wait < 62_000;
+    });
+    assert.equal(offline.model.log().length, 0);
+  });
+});
+
+describe('a refused call', () => {
+  for (const status of [429, 503]) {
+    test(`is given back with the wait that the model asks for after ${status}`, async () => {
+      offline.model.script([{ match: 'hello', reactions: [{ status, retryDelay: '0.05s' }] }]);
+      assert.deepEqual(await run(createTurn()), { state: 'TASK_STATE_COMPLETED' });
+      assert.deepEqual(verbs(), [
+        ['take', 0],
+        ['giveBack', 1],
+        ['take', 1],
+        ['settle', 2],
+      ]);
+      assert.equal(requests[1]?.amount, 50);
+    });
+  }
+
+  for (const [retryAfter, retryAfterMs] of [
     [20, 20_000],
     [86_400, 900_000],
   ] as const) {
-    asked = [];
-    offline.script([{ match: 'hello', reactions: [{ status: 429, retryAfter }] }]);
-    await assert.rejects(agent.run(new MemoryTurn({ message: 'hello', definition })), ParkedError);
-    assert.deepEqual(
-      asked.map(({ verb, amount }) => [verb, amount]),
-      [
-        ['take', undefined],
-        ['giveBack', patienceMs],
-      ],
-    );
+    test(`makes all workers wait ${retryAfterMs / 1000} s for Retry-After: ${retryAfter}`, async () => {
+      offline.model.script([{ match: 'hello', reactions: [{ status: 429, retryAfter }] }]);
+      await assert.rejects(run(createTurn()), ParkedError);
+      assert.deepEqual(
+        requests.map(({ verb, amount }) => [verb, amount]),
+        [
+          ['take', undefined],
+          ['giveBack', retryAfterMs],
+        ],
+      );
+    });
   }
 });
 
-test('a database that is away holds up no call', async () => {
-  answer = () => Promise.reject(new Error('connection refused'));
-  assert.deepEqual(await agent.run(new MemoryTurn({ message: 'hello', definition })), {
-    state: 'TASK_STATE_COMPLETED',
+describe('an agent without a meter', () => {
+  const runAlone = (taskDefinition: JsonObject) =>
+    offline.createAgent().run(new MemoryTurn({ message: 'hello', definition: taskDefinition }));
+
+  test('refuses a definition with a quota for its model', async () => {
+    await assert.rejects(runAlone(definition), FatalError);
   });
-});
 
-test('what the definition asks for is refused by an agent that cannot keep it', async () => {
-  const alone = createGeminiAgent({ client });
-  const { quotas: _, ...plain } = definition;
-  for (const asking of [definition, { ...plain, limits: { ownerTokensPerDay: 1 } }]) {
-    await assert.rejects(alone.run(new MemoryTurn({ message: 'hello', definition: asking })), FatalError);
-  }
-  assert.deepEqual(await alone.run(new MemoryTurn({ message: 'hello', definition: plain })), {
-    state: 'TASK_STATE_COMPLETED',
+  test('refuses a definition with a limit for owners', async () => {
+    const limits = { ownerTokensPerDay: 1 };
+    await assert.rejects(runAlone({ ...definitionWithoutTools, limits }), FatalError);
+  });
+
+  test('runs a definition without either', async () => {
+    assert.deepEqual(await runAlone(definitionWithoutTools), { state: 'TASK_STATE_COMPLETED' });
   });
 });

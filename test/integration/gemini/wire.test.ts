@@ -1,13 +1,13 @@
 /**
- * The requests to Gemini, to the byte of their JSON, for both of its APIs, and what is made of its answers: held against
- * test/golden/gemini/. `given` and `responses` there are written by Google's reference and the types of its SDK;
- * `UPDATE_GOLDEN=1` writes the rest anew, to be read before it is committed.
+ * The exact JSON of the requests to both APIs of Gemini, and the outcomes of their responses, compared with
+ * test/golden/gemini/. `given` and `responses` there follow Google's reference and the types of its SDK.
+ * `UPDATE_GOLDEN=1` writes the rest, which must be reviewed before it is committed.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { format, resolveConfig } from 'prettier';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { checkRequest } from '#services/local/offline-model/check-request.ts';
@@ -23,7 +23,7 @@ import {
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 
 interface Golden {
-  /** Left out: both. */
+  /** Default: both. */
   apis?: string[];
   given: {
     definition: JsonObject;
@@ -47,7 +47,7 @@ before(async () => {
   recorder = await startGeminiRecorder();
   directory = await mkdtemp(path.join(tmpdir(), 'gemini-'));
   process.env['GOOGLE_APPLICATION_CREDENTIALS'] = await recorder.credentials(directory);
-  // Without it the library asks Google for the project of the credentials.
+  // Otherwise the library asks Google for the project of the credentials.
   process.env['GOOGLE_CLOUD_PROJECT'] = 'project';
   apis = {
     developer: { apiKey: 'api-key', baseUrl: recorder.url },
@@ -61,41 +61,52 @@ after(async () => {
   await recorder.close();
 });
 
-for (const name of await readdir(golden)) {
-  test(`${name}: the requests of both APIs, and what their answers come to`, async () => {
-    const file = new URL(name, golden);
-    const recording = JSON.parse(await readFile(file, 'utf8')) as Golden;
-    const requests: Record<string, RecordedRequest[]> = {};
-    let comesTo: unknown;
-    for (const api of recording.apis ?? Object.keys(apis)) {
-      const client = apis[api]!;
-      comesTo = await run(recording, client);
-      requests[api] = recorder.requests.splice(0);
-      if (!update) assert.deepEqual(comesTo, recording.comesTo, api);
-    }
-    if (update) {
-      const options = { ...(await resolveConfig(file)), parser: 'json' };
-      await writeFile(file, await format(JSON.stringify({ ...recording, requests, comesTo }), options));
-    } else {
-      assert.deepEqual(requests, recording.requests);
-    }
-  });
+const names = await readdir(golden);
 
-  test(`${name}: what is sent is what the offline model takes`, async () => {
-    const { requests = {} } = JSON.parse(await readFile(new URL(name, golden), 'utf8')) as Golden;
-    for (const { method, path: address, body } of Object.values(requests).flat()) {
-      const route = routeOf(method, new URL(address, recorder.url).pathname);
-      assert.ok(route?.kind === 'call' && route.verb === 'streamGenerateContent', address);
-      assert.deepEqual(checkRequest(body, route), body);
-    }
-  });
+async function readGolden(name: string): Promise<Golden> {
+  return JSON.parse(await readFile(new URL(name, golden), 'utf8')) as Golden;
 }
 
-/** What clients see, and what is counted. */
+describe('the requests and outcomes of both APIs', () => {
+  for (const name of names) {
+    test(`equal ${name}`, async () => {
+      const recording = await readGolden(name);
+      const requests: Record<string, RecordedRequest[]> = {};
+      let comesTo: unknown;
+      for (const api of recording.apis ?? Object.keys(apis)) {
+        comesTo = await run(recording, apis[api]!);
+        requests[api] = recorder.requests.splice(0);
+        if (!update) assert.deepEqual(comesTo, recording.comesTo, api);
+      }
+      if (update) {
+        const file = new URL(name, golden);
+        const options = { ...(await resolveConfig(file)), parser: 'json' };
+        await writeFile(file, await format(JSON.stringify({ ...recording, requests, comesTo }), options));
+      } else {
+        assert.deepEqual(requests, recording.requests);
+      }
+    });
+  }
+});
+
+describe('the offline model', () => {
+  for (const name of names) {
+    test(`accepts the requests of ${name}`, async () => {
+      const { requests = {} } = await readGolden(name);
+      for (const { method, path: address, body } of Object.values(requests).flat()) {
+        const route = routeOf(method, new URL(address, 'http://model').pathname);
+        assert.ok(route?.kind === 'call' && route.verb === 'streamGenerateContent', address);
+        assert.deepEqual(checkRequest(body, route), body);
+      }
+    });
+  }
+});
+
+/** Returns what clients see, and the recorded usage. */
 async function run({ given, responses, then }: Golden, client: GeminiClientOptions): Promise<unknown> {
   const tools = (given.tools ?? []).map(({ declaration, outputs }): Tool => {
-    const left = [...outputs];
-    return { declaration, call: async () => left.shift() ?? null };
+    const remaining = [...outputs];
+    return { declaration, call: async () => remaining.shift() ?? null };
   });
   const agent = createGeminiAgent({ client, tools });
   const turns = [new MemoryTurn(given)];

@@ -1,7 +1,7 @@
 /**
- * A server that takes what is sent to Gemini exactly as it is sent, and answers with recorded events. It also hands out
- * access tokens, so that the client of Vertex AI can have credentials without an account: those of a workload identity
- * whose token service is this server.
+ * A server that records requests to Gemini exactly as they are sent, and answers with recorded events. It also issues
+ * access tokens, so that the client of Vertex AI has credentials without an account: those of a workload identity whose
+ * token service is this server.
  */
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -12,7 +12,7 @@ import { json } from 'node:stream/consumers';
 export interface RecordedRequest {
   method: string;
   path: string;
-  /** Those that matter to Google. */
+  /** Only the headers that matter to Google. */
   headers: Record<string, string>;
   body: unknown;
 }
@@ -20,18 +20,18 @@ export interface RecordedRequest {
 export interface GeminiRecorder {
   readonly url: string;
   readonly requests: RecordedRequest[];
-  /** The events of the next answers, a list for each. */
+  /** Queues the events of the next responses, one list for each. */
   answer(responses: readonly (readonly object[])[]): void;
-  /** Writes a file for `GOOGLE_APPLICATION_CREDENTIALS` into a directory, and returns its name. */
+  /** Writes a file for `GOOGLE_APPLICATION_CREDENTIALS` into a directory, and returns its path. */
   credentials(directory: string): Promise<string>;
   close(): Promise<void>;
 }
 
-const kept = ['content-type', 'x-goog-api-key', 'authorization', 'x-goog-user-project'];
+const recordedHeaders = ['content-type', 'x-goog-api-key', 'authorization', 'x-goog-user-project'];
 
 export async function startGeminiRecorder(): Promise<GeminiRecorder> {
   const requests: RecordedRequest[] = [];
-  const waiting: (readonly object[])[] = [];
+  const queued: (readonly object[])[] = [];
   const server = createServer((request, response) => {
     void (async () => {
       if (request.url === '/token') {
@@ -45,9 +45,9 @@ export async function startGeminiRecorder(): Promise<GeminiRecorder> {
           }),
         );
       }
-      requests.push(await recorded(request));
+      requests.push(await record(request));
       response.setHeader('content-type', 'text/event-stream');
-      for (const event of waiting.shift() ?? []) response.write(`data: ${JSON.stringify(event)}\r\n\r\n`);
+      for (const event of queued.shift() ?? []) response.write(`data: ${JSON.stringify(event)}\r\n\r\n`);
       return response.end();
     })();
   });
@@ -56,7 +56,7 @@ export async function startGeminiRecorder(): Promise<GeminiRecorder> {
   return {
     url,
     requests,
-    answer: (responses) => waiting.push(...responses),
+    answer: (responses) => queued.push(...responses),
     credentials: async (directory) => {
       const file = path.join(directory, 'credentials.json');
       const subject = path.join(directory, 'subject-token');
@@ -81,13 +81,15 @@ export async function startGeminiRecorder(): Promise<GeminiRecorder> {
   };
 }
 
-async function recorded(request: IncomingMessage): Promise<RecordedRequest> {
+async function record(request: IncomingMessage): Promise<RecordedRequest> {
   const { method = '', url = '', headers } = request;
-  const named = kept.flatMap((name) => (headers[name] === undefined ? [] : [[name, String(headers[name])]]));
+  const recorded = recordedHeaders.flatMap((name) =>
+    headers[name] === undefined ? [] : [[name, String(headers[name])]],
+  );
   return {
     method,
     path: url,
-    headers: Object.fromEntries(named) as Record<string, string>,
+    headers: Object.fromEntries(recorded) as Record<string, string>,
     body: await json(request),
   };
 }

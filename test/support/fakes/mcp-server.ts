@@ -1,6 +1,6 @@
 /**
- * A real MCP server from npm ("everything") as a process, and a proxy before it that notes every call of a tool: under
- * which idempotency key, and whether its answer went through.
+ * A real MCP server from npm ("everything") in a child process, behind a proxy that records every tool call: its
+ * idempotency key, and whether its response went through.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, request, type IncomingHttpHeaders } from 'node:http';
@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { freePort } from '../ports.ts';
-import type { Cleanup } from '../processes/processes.ts';
+import { waitFor } from '../wait-for.ts';
 
 const require = createRequire(import.meta.url);
 export const everythingFile = path.join(
@@ -16,7 +16,7 @@ export const everythingFile = path.join(
   'dist/index.js',
 );
 
-export interface ToolCall {
+export interface RecordedCall {
   name: string;
   args: Record<string, unknown>;
   key: string;
@@ -26,18 +26,17 @@ export interface ToolCall {
 
 export interface McpServer {
   readonly url: string;
-  readonly calls: readonly ToolCall[];
-  /** Resolves when as many calls have come in. */
-  call(count: number): Promise<ToolCall>;
-  /** The status with which everything is refused; undefined: nothing is. */
+  readonly calls: readonly RecordedCall[];
+  /** Resolves to the call with this number, from 1, once it has arrived. */
+  call(number: number): Promise<RecordedCall>;
+  /** Refuses every request with this status. Undefined: refuses none. */
   refuse(status: number | undefined): void;
-  /** Ends the process as it is, and starts another on the same port, which knows no session. */
+  /** Kills the process and starts another on the same port, which knows no sessions. */
   restart(): Promise<void>;
 }
 
-export async function startMcpServer(t: Cleanup): Promise<McpServer> {
-  const calls: ToolCall[] = [];
-  const waiting = new Set<() => void>();
+export async function startMcpServer(t: TestContext): Promise<McpServer> {
+  const calls: RecordedCall[] = [];
   let refusing: number | undefined;
   const proxy = createServer((incoming, outgoing) => {
     const chunks: Buffer[] = [];
@@ -48,7 +47,7 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
         return;
       }
       const body = Buffer.concat(chunks);
-      const call = toolCallIn(body, incoming.headers);
+      const call = parseToolCall(body, incoming.headers);
       if (call !== undefined) calls.push(call);
       const { method, headers, url } = incoming;
       const forward = request({ host: '127.0.0.1', port, path: url, method, headers }, (answer) => {
@@ -62,7 +61,6 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
       forward.on('error', () => outgoing.destroy());
       outgoing.on('close', () => forward.destroy());
       forward.end(body);
-      for (const look of waiting) look();
     });
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
@@ -77,28 +75,18 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
   return {
     url: `http://127.0.0.1:${proxyPort}/mcp`,
     calls,
-    call: (count) =>
-      new Promise((resolve) => {
-        const look = (): void => {
-          const call = calls[count - 1];
-          if (call === undefined) return;
-          waiting.delete(look);
-          resolve(call);
-        };
-        waiting.add(look);
-        look();
-      }),
+    call: (number) => waitFor(`tool call ${number}`, () => calls[number - 1]),
     refuse: (status) => (refusing = status),
     restart: async () => {
-      const gone = new Promise((resolve) => child.once('exit', resolve));
+      const exited = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGKILL');
-      await gone;
+      await exited;
       child = await startEverything(port);
     },
   };
 }
 
-function toolCallIn(body: Buffer, headers: IncomingHttpHeaders): ToolCall | undefined {
+function parseToolCall(body: Buffer, headers: IncomingHttpHeaders): RecordedCall | undefined {
   if (body.length === 0) return undefined;
   const { method, params } = JSON.parse(body.toString()) as {
     method?: string;
@@ -114,15 +102,15 @@ async function startEverything(port: number): Promise<ChildProcess> {
     env: { PATH: process.env['PATH'], PORT: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let said = '';
+  let output = '';
   await new Promise<void>((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
-        said += chunk.toString();
-        if (said.includes('listening')) resolve();
+        output += chunk.toString();
+        if (output.includes('listening')) resolve();
       });
     }
-    child.once('exit', () => reject(new Error(`the MCP server ended: ${said}`)));
+    child.once('exit', () => reject(new Error(`the MCP server exited: ${output}`)));
   });
   return child;
 }

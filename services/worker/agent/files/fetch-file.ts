@@ -1,7 +1,7 @@
 /**
- * Fetches a file that a caller names by its URL, under the guard of shared/net: https on public addresses, every redirect
- * checked like the first address, bounded in size and time. Messages are for clients: a query may hold a signature, and
- * is left out.
+ * Fetches a file from a URL that a caller names, under the guard of shared/net: only https on public addresses, every
+ * redirect checked like the first address, bounded in size and time. Messages are for clients and omit the query of the
+ * URL, because it may contain a signature.
  */
 import { request, type Dispatcher } from 'undici';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
@@ -9,10 +9,11 @@ import { createGuardedAgent, ForbiddenAddressError, type Resolve } from '#shared
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 
 export interface FileFetcherOptions {
-  /** Hosts that may be private and may use plain http. */
+  /** Hosts that may be private and may use plain http. Default: none. */
   allowHosts: readonly string[];
-  /** For one file, redirects included. */
+  /** The limit for one file, including redirects. Default: 30,000. */
   timeoutMs: number;
+  /** Default: 20 MiB. */
   maxBytes: number;
   /** Replaces the public DNS. */
   resolve?: Resolve;
@@ -26,14 +27,14 @@ const defaults: FileFetcherOptions = {
 
 export interface FetchedFile {
   content: Buffer;
-  /** As the server names it, without parameters; undefined where it names none, or only "bytes". */
+  /** The server's type without parameters, or undefined if it names none or only a generic one. */
   mediaType: string | undefined;
 }
 
 export interface FileFetcher {
   /**
-   * @throws {FatalError} where another attempt would not help
-   * @throws {RetryableError} where it might
+   * @throws {FatalError} if another attempt cannot help
+   * @throws {RetryableError} if another attempt may help
    */
   fetch(url: string, signal: AbortSignal): Promise<FetchedFile>;
   close(): Promise<void>;
@@ -41,58 +42,59 @@ export interface FileFetcher {
 
 const maxRedirects = 3;
 
-export function createFileFetcher(some: Partial<FileFetcherOptions> = {}): FileFetcher {
-  const options = { ...defaults, ...some };
+export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): FileFetcher {
+  const options = { ...defaults, ...overrides };
   const agent = createGuardedAgent(options);
   return {
-    fetch: async (text, signal) => {
+    fetch: async (url, signal) => {
       const timeout = AbortSignal.timeout(options.timeoutMs);
-      const failed = failures(shown(text));
+      const errors = createErrors(redactUrl(url));
       try {
-        return await get(text, AbortSignal.any([signal, timeout]), failed);
+        return await get(url, AbortSignal.any([signal, timeout]), errors);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof FatalError || error instanceof RetryableError) throw error;
-        if (timeout.aborted) throw failed.forNow(`it took longer than ${options.timeoutMs / 1000} s`);
-        if (error instanceof ForbiddenAddressError) throw failed.forGood('its host is not public');
-        throw failed.forNow('its host cannot be reached', error);
+        if (timeout.aborted) throw errors.retryable(`it took longer than ${options.timeoutMs / 1000} s`);
+        if (error instanceof ForbiddenAddressError) throw errors.fatal('its host is not public');
+        throw errors.retryable('its host cannot be reached', error);
       }
     },
     close: () => agent.close(),
   };
 
-  async function get(from: string, signal: AbortSignal, failed: Failures): Promise<FetchedFile> {
-    let address = from;
-    for (let followed = 0; followed <= maxRedirects; followed += 1) {
+  async function get(url: string, signal: AbortSignal, errors: FetchErrors): Promise<FetchedFile> {
+    let address = url;
+    for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
       const checked = checkPublicUrl(address, options.allowHosts);
-      if ('problem' in checked) throw failed.forGood(checked.problem);
+      if ('problem' in checked) throw errors.fatal(checked.problem);
       const response = await request(checked.url, {
         dispatcher: agent,
         signal,
         headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'longhaul' },
       });
       const { statusCode, headers, body } = response;
-      if (statusCode === 200) return { content: await read(response, failed), mediaType: typeIn(headers) };
+      if (statusCode === 200)
+        return { content: await readBody(response, errors), mediaType: readType(headers) };
       await body.dump({ limit: 64 * 1024 });
       const { location } = headers;
       if (statusCode < 300 || statusCode >= 400 || typeof location !== 'string') {
-        const why = `the answer was status ${statusCode}`;
-        throw statusCode >= 500 || statusCode === 429 ? failed.forNow(why) : failed.forGood(why);
+        const reason = `the server answered with status ${statusCode}`;
+        throw statusCode >= 500 || statusCode === 429 ? errors.retryable(reason) : errors.fatal(reason);
       }
-      if (!URL.canParse(location, checked.url.href)) throw failed.forGood('it redirects to nowhere');
+      if (!URL.canParse(location, checked.url.href)) throw errors.fatal('it redirects to an invalid URL');
       address = new URL(location, checked.url).href;
     }
-    throw failed.forGood(`it redirects more than ${maxRedirects} times`);
+    throw errors.fatal(`it redirects more than ${maxRedirects} times`);
   }
 
-  async function read({ headers, body }: Dispatcher.ResponseData, failed: Failures): Promise<Buffer> {
+  async function readBody({ headers, body }: Dispatcher.ResponseData, errors: FetchErrors): Promise<Buffer> {
     const chunks: Buffer[] = [];
-    const told = Number(headers['content-length'] ?? 0);
+    const declared = Number(headers['content-length'] ?? 0);
     let size = 0;
     for await (const chunk of body as AsyncIterable<Buffer>) {
       size += chunk.length;
-      if (Math.max(size, told) > options.maxBytes) {
-        throw failed.forGood(`it is larger than ${options.maxBytes} bytes`);
+      if (Math.max(size, declared) > options.maxBytes) {
+        throw errors.fatal(`it is larger than ${options.maxBytes} bytes`);
       }
       chunks.push(chunk);
     }
@@ -100,27 +102,27 @@ export function createFileFetcher(some: Partial<FileFetcherOptions> = {}): FileF
   }
 }
 
-interface Failures {
-  forGood(why: string): FatalError;
-  forNow(why: string, cause?: unknown): RetryableError;
+interface FetchErrors {
+  fatal(reason: string): FatalError;
+  retryable(reason: string, cause?: unknown): RetryableError;
 }
 
-function failures(url: string): Failures {
-  const told = (why: string) => `The file ${url} could not be fetched: ${why.replace(/\.$/, '')}.`;
+function createErrors(url: string): FetchErrors {
+  const toMessage = (reason: string) => `The file ${url} could not be fetched: ${reason.replace(/\.$/, '')}.`;
   return {
-    forGood: (why) => new FatalError(told(why)),
-    forNow: (why, cause) => new RetryableError(told(why), { cause }),
+    fatal: (reason) => new FatalError(toMessage(reason)),
+    retryable: (reason, cause) => new RetryableError(toMessage(reason), { cause }),
   };
 }
 
-/** A URL as it may be told: without what stands after its path. */
-export function shown(url: string): string {
+/** Returns a URL without its credentials, query and fragment, for messages. */
+export function redactUrl(url: string): string {
   if (!URL.canParse(url)) return url.slice(0, 100);
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
 }
 
-function typeIn(headers: Dispatcher.ResponseData['headers']): string | undefined {
+function readType(headers: Dispatcher.ResponseData['headers']): string | undefined {
   const { 'content-type': header } = headers;
   const [type = ''] = typeof header === 'string' ? header.split(';') : [];
   const essence = type.trim().toLowerCase();

@@ -10,21 +10,20 @@ import { CredentialsError } from '../errors.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
-import { askUser } from './tools/ask-user.ts';
-import { defaultBackoff } from './model/backoff.ts';
-import type { Backoff } from './model/backoff.ts';
 import { LimitError } from './budget.ts';
-import { createFetch, createGeminiClient } from './model/client.ts';
-import { addSaid } from './conversation/contents.ts';
-import type { GeminiClientOptions } from './model/credentials.ts';
-import { newestWithin } from './conversation/history.ts';
+import { appendHistoryEntry } from './conversation/contents.ts';
+import { trimHistory } from './conversation/history.ts';
+import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
 import { Loop, type Conversation, type LoopParts } from './loop.ts';
-import type { Model } from './model/call.ts';
-import { unlimitedQuota, createTaskQuota } from './model/quota.ts';
-import { NotRecordedError, recordedTurn } from './conversation/recorded-turn.ts';
+import { defaultModelBackoff, type ModelBackoff } from './model/backoff.ts';
+import type { GeminiModel } from './model/call.ts';
+import { createFetch, createGeminiClient } from './model/client.ts';
+import type { GeminiClientOptions } from './model/credentials.ts';
+import { createTaskQuota, unlimitedQuota } from './model/quota.ts';
+import { askUser } from './tools/ask-user.ts';
 import type { Tool } from './tools/tool.ts';
 
-/** What all workers know together of the calls that they make. */
+/** The accounting of model calls that all workers share. */
 export interface Meter {
   spentToday: ReadSpentToday;
   quotas: ModelQuotas;
@@ -32,55 +31,60 @@ export interface Meter {
 
 export interface GeminiAgentOptions {
   client: GeminiClientOptions;
-  /** Tools in code, beside those of the modules that a definition names. */
+  /** Tools in code, in addition to those of the modules that a definition names. */
   tools?: readonly Tool[];
-  /** Left out: MCP servers of a definition are refused. */
+  /** If omitted, definitions with MCP servers are refused. */
   mcp?: McpTools;
-  /** Left out: limits of owners and quotas of models are refused. */
+  /** If omitted, definitions with owner limits or model quotas are refused. */
   meter?: Meter | undefined;
   /** Fetches the files of messages. */
   files?: FileFetcher;
-  backoff?: Backoff;
-  /** What is said to the model and by it goes into telemetry. */
+  backoff?: ModelBackoff;
+  /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
 }
 
-/** @throws {Error} when no credentials are configured */
+/** @throws {Error} if no credentials are configured */
 export function createGeminiAgent({
   client,
   tools = [],
   mcp,
   meter,
   files = createFileFetcher(),
-  backoff = defaultBackoff,
+  backoff = defaultModelBackoff,
   captureContent = false,
 }: GeminiAgentOptions): Agent {
-  const model: Model = { client: createGeminiClient(client), fetch: createFetch(), backoff, captureContent };
+  const model: GeminiModel = {
+    client: createGeminiClient(client),
+    fetch: createFetch(),
+    backoff,
+    captureContent,
+  };
 
-  async function toolsOf({ mcpServers, toolModules }: AgentDefinition): Promise<readonly Tool[]> {
+  async function loadTools({ mcpServers, toolModules }: AgentDefinition): Promise<readonly Tool[]> {
     const inCode = [...tools, ...(await loadToolModules(toolModules))];
     if (Object.keys(mcpServers).length === 0) return inCode;
-    if (mcp === undefined) throw new FatalError('This agent has no MCP servers.');
+    if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
-    return [...inCode, ...(await mcp.toolsOf(mcpServers, taken))];
+    return [...inCode, ...(await mcp.loadTools(mcpServers, taken))];
   }
 
   return {
     async run(turn) {
-      const definition = definitionOf(turn);
+      const definition = readDefinition(turn);
       try {
         const parts = {
           definition,
           model,
           files,
-          tools: await toolsOf(definition),
-          ...measured(meter, definition, turn),
+          tools: await loadTools(definition),
+          ...getMetering(meter, definition, turn),
         };
-        const loop = new Loop(turn, { ...parts, conversation: await conversationBefore(turn, parts) });
+        const loop = new Loop(turn, { ...parts, conversation: await restoreConversation(turn, parts) });
         try {
           return await loop.run();
         } catch (error) {
-          if (error instanceof LimitError && !turn.signal.aborted) return await loop.stopped(error);
+          if (error instanceof LimitError && !turn.signal.aborted) return await loop.stop(error);
           throw error;
         }
       } catch (error) {
@@ -94,33 +98,39 @@ export function createGeminiAgent({
   };
 }
 
-/** What was said before this turn: of this task as it was, calls and their results included; of others in words. */
-async function conversationBefore(turn: Turn, parts: Omit<LoopParts, 'conversation'>): Promise<Conversation> {
+/**
+ * Restores the conversation before this turn: turns of this task exactly as they were, with their calls and results;
+ * other entries of the history as text.
+ */
+async function restoreConversation(
+  turn: Turn,
+  parts: Omit<LoopParts, 'conversation'>,
+): Promise<Conversation> {
   const conversation: Conversation = { contents: [], spent: noUsage };
   const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
-  const recalled = new Set<number>();
+  const restored = new Set<number>();
   for (const entry of turn.history) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
-    if (earlier !== undefined && recalled.has(earlier.number)) continue;
-    // Of a turn of another kind of agent, or one that came to nothing, there are only words.
-    if (earlier === undefined || (earlier.steps.length === 0 && conversation.waiting === undefined)) {
-      addSaid(conversation.contents, entry);
+    if (earlier !== undefined && restored.has(earlier.number)) continue;
+    // A turn of another kind of agent, or one that finished no step, has only text.
+    if (earlier === undefined || (earlier.steps.length === 0 && conversation.pending === undefined)) {
+      appendHistoryEntry(conversation.contents, entry);
       continue;
     }
-    recalled.add(earlier.number);
-    // Without tools: nothing can be called by what is over.
-    const loop = new Loop(recordedTurn(earlier, turn), { ...parts, tools: [], conversation });
+    restored.add(earlier.number);
+    // Without tools, because a replay makes no calls.
+    const loop = new Loop(createRecordedTurn(earlier, turn), { ...parts, tools: [], conversation });
     await loop.run().catch((error: unknown) => {
-      // It ended before its next step: for want of credentials, say.
+      // The turn ended before its next step: for lack of credentials, for example.
       if (!(error instanceof NotRecordedError)) throw error;
     });
   }
   const { maxTokens } = parts.definition.history;
-  conversation.contents = newestWithin(conversation.contents, maxTokens, conversation.waiting !== undefined);
+  conversation.contents = trimHistory(conversation.contents, maxTokens, conversation.pending !== undefined);
   return conversation;
 }
 
-function measured(
+function getMetering(
   meter: Meter | undefined,
   { model, quotas, limits }: AgentDefinition,
   { tenant, owner, taskId }: Turn,
@@ -132,16 +142,16 @@ function measured(
     };
   }
   if (limits.ownerTokensPerDay ?? limits.ownerCostPerDay ?? quotas[model.name]) {
-    throw new FatalError('This agent keeps no ledger and no quotas, which its definition asks for.');
+    throw new FatalError('This agent does not support the owner limits or model quotas of its definition.');
   }
   return { spentToday: async () => ({ tokens: 0, cost: 0 }), quota: unlimitedQuota };
 }
 
-function definitionOf(turn: Turn): AgentDefinition {
+function readDefinition(turn: Turn): AgentDefinition {
   try {
     return readAgentDefinition(turn.definition);
   } catch (error) {
     if (!(error instanceof DefinitionError)) throw error;
-    throw new FatalError(`The agent's definition cannot be used: ${error.message}`, { cause: error });
+    throw new FatalError(`The agent's definition is not valid: ${error.message}`, { cause: error });
   }
 }

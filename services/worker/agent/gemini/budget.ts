@@ -1,6 +1,6 @@
 /**
- * What a turn, and its task, may still spend. Filled again from the recorded steps when the turn runs again, or when a
- * later turn of the task does.
+ * The limits of one turn and its task. A turn that runs again after a crash fills the budget from its recorded steps, and
+ * a later turn of the task starts from the tokens and cost recorded before it.
  */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { totalTokens, type Usage } from '#shared/domain/usage.ts';
@@ -15,14 +15,17 @@ export class Budget {
     this.#limits = limits;
   }
 
-  /** @param spent by the whole task so far */
+  /**
+   * @param spent by the whole task so far
+   * @throws {LimitError} when tokens, cost or model calls are used up
+   */
   takeModelCall(spent: Usage): void {
     const { tokens = Infinity, cost = Infinity } = this.#limits;
     if (totalTokens(spent.tokens) >= tokens) throw new LimitError(`${tokens} tokens`);
     if (spent.cost >= cost) throw new LimitError(`a cost of ${cost}`);
     this.#modelCalls += 1;
     if (this.#modelCalls > this.#limits.modelCalls) {
-      throw new LimitError(`${this.#limits.modelCalls} calls of the model`);
+      throw new LimitError(`${this.#limits.modelCalls} model calls`);
     }
   }
 
@@ -31,14 +34,18 @@ export class Budget {
     return ownerTokensPerDay !== undefined || ownerCostPerDay !== undefined;
   }
 
-  /** @param spent by all tasks of the owner today */
+  /**
+   * @param spent by all tasks of the owner since midnight UTC
+   * @throws {LimitError} when the owner's tokens or cost are used up
+   */
   checkOwner(spent: { tokens: number; cost: number }): void {
     const { ownerTokensPerDay: tokens = Infinity, ownerCostPerDay: cost = Infinity } = this.#limits;
-    const of = 'a day for all tasks of one owner';
-    if (spent.tokens >= tokens) throw new LimitError(`${tokens} tokens ${of}`);
-    if (spent.cost >= cost) throw new LimitError(`a cost of ${cost} ${of}`);
+    const scope = 'per day for all tasks of one owner';
+    if (spent.tokens >= tokens) throw new LimitError(`${tokens} tokens ${scope}`);
+    if (spent.cost >= cost) throw new LimitError(`a cost of ${cost} ${scope}`);
   }
 
+  /** @throws {LimitError} when the turn has no tool calls left */
   takeToolCalls(count: number): void {
     this.#toolCalls += count;
     if (this.#toolCalls > this.#limits.toolCalls)
@@ -49,21 +56,22 @@ export class Budget {
     this.#workMs += ms;
   }
 
-  /** Aborts, with a LimitError as its reason, when the time for work is used up. */
+  /** Aborts, with a LimitError as its reason, when the working time is used up. */
   deadline(): AbortSignal & Disposable {
     const controller = new AbortController();
-    const left = Math.max(0, this.#limits.workSeconds * 1000 - this.#workMs);
+    const leftMs = Math.max(0, this.#limits.workSeconds * 1000 - this.#workMs);
     const timer = setTimeout(
       () => controller.abort(new LimitError(`${this.#limits.workSeconds} seconds of work`)),
-      Math.min(left, 2 ** 31 - 1),
+      Math.min(leftMs, 2 ** 31 - 1),
     );
     return Object.assign(controller.signal, { [Symbol.dispose]: () => clearTimeout(timer) });
   }
 }
 
+/** The message is for clients and names the limit. */
 export class LimitError extends Error {
   override readonly name = 'LimitError';
   constructor(limit: string) {
-    super(`The turn was stopped at its limit of ${limit}. What was made until then is kept.`);
+    super(`The turn was stopped at its limit of ${limit}. The output produced so far is kept.`);
   }
 }

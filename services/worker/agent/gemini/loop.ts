@@ -1,261 +1,267 @@
 /**
- * The loop of the Gemini agent: an own one over the model and its tools, every call a durable step (invariant 7).
+ * The loop of the Gemini agent, over the model and its tools. Every call is a durable step (invariant 7).
  *
  *   message ──▶ step model ──▶ tool calls ──▶ steps tool:… ──▶ step model …
  *                   │              │
- *                   │              └─▶ only the user can settle one ──▶ input-required, auth-required
+ *                   │              └─▶ one needs the user     ──▶ input-required, auth-required
  *                   ├─▶ answer                ──▶ completed
  *                   ├─▶ empty or malformed    ──▶ asked once more with a hint, then failed
  *                   └─▶ blocked, limit        ──▶ failed, with the reason
  *
- * A turn that follows one which waited begins with the calls that were left open: the message settles them, and the
- * conversation goes on as if the model had been answered at once.
+ * A turn that follows an interrupted one starts with the pending calls: the message resolves them, and the conversation
+ * continues as if the model had been answered at once.
  *
- * The text of each reply is streamed into the answer's artifact as it comes, because nobody can know yet whether a tool
- * call follows. When one does, that text was no answer: it is told once more as progress, so that it stays in sight, and
- * the next text replaces it in the artifact. Thoughts are never shown.
+ * The text of each reply is streamed into the artifact of the answer, because it is not known yet whether a tool call
+ * follows. If one does, the text was not an answer: it is repeated as progress, so that it stays visible, and the next
+ * text replaces it in the artifact. Thoughts are never shown.
  *
- * A turn that runs again takes the recorded replies without streaming them. It may have died between the record of the
- * last reply and the last chunk of its text, so it writes the answer whole from the record: the same artifact, replaced.
+ * A turn that runs again after a crash takes the recorded replies without streaming them. The crash may have come between
+ * the record of the last reply and the last chunk of its text, so the whole answer is written from the record, to the
+ * same artifact.
  */
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
+import type { Json, Part } from '#shared/domain/message.ts';
 import { addUsage, type ModelUsage, type Usage } from '#shared/domain/usage.ts';
 import type { TurnOutcome } from '../agent.ts';
 import type { FileFetcher } from '../files/fetch-file.ts';
-import { asksForJson, inAcceptedModes } from './conversation/accepted-modes.ts';
-import { Answer } from './conversation/answer.ts';
-import { askUser } from './tools/ask-user.ts';
-import { Budget } from './budget.ts';
-import type { LimitError } from './budget.ts';
-import type { Call } from './tools/tool.ts';
-import { callTools, type Callable, type ToolAnswer } from './tools/call-tools.ts';
-import { add } from './conversation/contents.ts';
-import { toUsage } from './model/cost.ts';
+import { Budget, type LimitError } from './budget.ts';
+import { requiresJson, toAcceptedModes } from './conversation/accepted-modes.ts';
+import { AnswerArtifact } from './conversation/answer-artifact.ts';
+import { appendContent } from './conversation/contents.ts';
+import { finishWithData, finishWithParts } from './conversation/finish-answer.ts';
 import { toGeminiParts } from './conversation/message-parts.ts';
-import { callModel, type Model } from './model/call.ts';
-import { inModelSpan } from './model/span.ts';
-import type { Quota } from './model/quota.ts';
-import { contentOf, textOf } from './model/response.ts';
-import type { ModelResponse } from './model/response.ts';
+import {
+  getRemainingParts,
+  recordPendingReasons,
+  resolvePendingCall,
+  toFunctionResponses,
+  toPendingOutcome,
+  withOutcome,
+  type PendingCall,
+  type PendingReply,
+} from './conversation/pending-calls.ts';
 import type { LoopTurn } from './conversation/recorded-turn.ts';
 import { toReferenceParts } from './conversation/references.ts';
-import { configOf } from './model/request.ts';
-import type { Tool } from './tools/tool.ts';
+import { callModel, type GeminiModel } from './model/call.ts';
 import { classifyResponse } from './model/classify-response.ts';
-import {
-  answered,
-  outcomeOf,
-  recordOpen,
-  responsesTo,
-  restOf,
-  settle,
-  type Waiting,
-  type WaitingCall,
-} from './conversation/waiting.ts';
+import { toModelUsage } from './model/cost.ts';
+import type { TaskQuota } from './model/quota.ts';
+import { toGenerateConfig } from './model/request.ts';
+import { responseContent, responseText, type ModelResponse } from './model/response.ts';
+import { inModelSpan } from './model/span.ts';
+import { askUser } from './tools/ask-user.ts';
+import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/call-tools.ts';
+import type { ModelToolCall, Tool } from './tools/tool.ts';
 
-/** Goes from turn to turn of a task. */
+/** The state that passes from turn to turn of a task. */
 export interface Conversation {
   contents: Content[];
-  waiting?: Waiting;
+  /** The last reply of the model, if some of its calls wait for the user. */
+  pending?: PendingReply;
   /** By the task so far. */
   spent: Usage;
 }
 
 export interface LoopParts {
   definition: AgentDefinition;
-  model: Model;
+  model: GeminiModel;
   tools: readonly Tool[];
   files: FileFetcher;
   conversation: Conversation;
-  /** What all tasks of the owner have spent today. */
+  /** Returns what all tasks of the owner have spent since midnight UTC. */
   spentToday: () => Promise<{ tokens: number; cost: number }>;
-  quota: Quota;
+  quota: TaskQuota;
+}
+
+interface ModelReply {
+  response: ModelResponse;
+  /** The call was made now, not taken from the record. */
+  live: boolean;
+  /** The text is in the artifact already. */
+  streamed: boolean;
 }
 
 export class Loop {
   readonly #turn: LoopTurn;
-  readonly #definition: AgentDefinition;
-  readonly #model: Model;
-  readonly #tools: readonly Tool[];
-  readonly #files: FileFetcher;
+  readonly #parts: Omit<LoopParts, 'conversation'>;
   readonly #conversation: Conversation;
-  readonly #spentToday: LoopParts['spentToday'];
-  readonly #quota: Quota;
   readonly #config: GenerateContentConfig;
-  readonly #from: number;
-  readonly #answer: Answer;
+  /** The turn in which the answer started. */
+  readonly #answerTurn: number;
+  readonly #answer: AnswerArtifact;
   readonly #budget: Budget;
   #replies = 0;
 
-  constructor(turn: LoopTurn, parts: LoopParts) {
-    const { definition, model, tools, files, conversation, spentToday, quota } = parts;
+  constructor(turn: LoopTurn, { conversation, ...parts }: LoopParts) {
+    const { definition, model, tools } = parts;
     this.#turn = turn;
-    this.#definition = definition;
-    this.#model = model;
-    this.#tools = tools;
-    this.#files = files;
+    this.#parts = parts;
     this.#conversation = conversation;
-    this.#spentToday = spentToday;
-    this.#quota = quota;
-    this.#config = configOf(definition, tools, {
+    this.#config = toGenerateConfig(definition, tools, {
       vertexai: model.client.vertexai,
-      json: asksForJson(turn.acceptedOutputModes),
+      json: requiresJson(turn.acceptedOutputModes),
     });
-    this.#from = conversation.waiting?.from ?? turn.number;
+    this.#answerTurn = conversation.pending?.turnNumber ?? turn.number;
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
-    this.#answer = new Answer(turn, { from: this.#from, mayCall });
+    this.#answer = new AnswerArtifact(turn, { turnNumber: this.#answerTurn, mayCall });
     this.#budget = new Budget(definition.limits);
   }
 
   async run(): Promise<TurnOutcome> {
     const { contents } = this.#conversation;
-    const stillOpen = await this.#begin();
-    if (stillOpen !== undefined) return stillOpen;
+    const interrupted = await this.#start();
+    if (interrupted !== undefined) return interrupted;
     for (let hinted = false; ;) {
-      const { record, live, streamed } = await this.#ask();
-      const verdict = classifyResponse(record);
-      switch (verdict.kind) {
+      const reply = await this.#askModel();
+      const { response, live, streamed } = reply;
+      const classified = classifyResponse(response);
+      switch (classified.kind) {
         case 'calls': {
           hinted = false;
-          const open = await this.#work(record, verdict.calls, live);
-          if (open !== undefined) return open;
+          const outcome = await this.#runCalls(reply, classified.calls);
+          if (outcome !== undefined) return outcome;
           break;
         }
-        case 'answer':
-          contents.push(contentOf(record));
-          return this.#finish(record, verdict, streamed);
-        case 'again':
-          if (hinted) return { state: 'TASK_STATE_FAILED', message: verdict.message };
+        case 'answer': {
+          contents.push(responseContent(response));
+          const { acceptedOutputModes } = this.#turn;
+          const finish = this.#answersWithData ? finishWithData : finishWithParts;
+          const { parts, truncated } = classified;
+          return finish(this.#answer, { response, parts, truncated, streamed, acceptedOutputModes });
+        }
+        case 'retry':
+          if (hinted) return { state: 'TASK_STATE_FAILED', message: classified.message };
           hinted = true;
-          contents.push({ role: 'user', parts: [{ text: verdict.hint }] });
+          contents.push({ role: 'user', parts: [{ text: classified.hint }] });
           break;
         case 'failed':
-          // A turn that runs again cannot know what was streamed before.
-          if (verdict.withdraw && (streamed || !live) && textOf(record) !== '') {
+          // It is not known what an earlier run of this turn streamed, so a recorded text is withdrawn too.
+          if (classified.withdraw && (streamed || !live) && responseText(response) !== '') {
             await this.#answer.replace([{ text: '(withdrawn)' }], { withdrawn: true });
           }
-          return { state: 'TASK_STATE_FAILED', message: verdict.message };
+          return { state: 'TASK_STATE_FAILED', message: classified.message };
         default:
-          return verdict satisfies never;
+          return classified satisfies never;
       }
     }
   }
 
-  /** What was streamed stays. */
-  async stopped(limit: LimitError): Promise<TurnOutcome> {
+  /** Ends a turn that reached a limit. The text streamed so far is kept. */
+  async stop(limit: LimitError): Promise<TurnOutcome> {
     await this.#answer.end(true);
     return { state: 'TASK_STATE_FAILED', message: limit.message };
   }
 
-  /** The message of the turn: it begins a conversation, or settles what an earlier turn left open. */
-  async #begin(): Promise<TurnOutcome | undefined> {
+  /** Adds the turn's message to the conversation. If calls are pending, the message resolves them first. */
+  async #start(): Promise<TurnOutcome | undefined> {
     const { message } = this.#turn;
-    const { contents, waiting } = this.#conversation;
-    if (waiting === undefined) {
-      const parts = await this.#partsOf(message.parts);
-      const said = parts.length > 0 ? parts : [{ text: '(an empty message)' }];
-      add(contents, 'user', [...this.#references(), ...said]);
+    const { contents, pending } = this.#conversation;
+    if (pending === undefined) {
+      const parts = await this.#toGeminiParts(message.parts);
+      const content = parts.length > 0 ? parts : [{ text: '(an empty message)' }];
+      appendContent(contents, 'user', [...this.#toReferenceParts(), ...content]);
       return undefined;
     }
-    const settled = waiting.calls.map((one) =>
-      one.response === undefined ? settle(one, message) : { response: one.response },
+    const resolutions = pending.calls.map((one) =>
+      one.response === undefined ? resolvePendingCall(one, message) : { response: one.response },
     );
-    const runnable = waiting.calls.filter((_, index) => settled[index]?.run === true);
-    const answers = await this.#call(
-      runnable.map(({ call, why }) => ({ call, approved: why === 'confirm' })),
+    const runnable = pending.calls.filter((_, index) => resolutions[index]?.run === true);
+    const outcomes = await this.#callTools(
+      runnable.map(({ call, reason }) => ({ call, approved: reason === 'confirm' })),
     );
-    const calls = waiting.calls.map((one, index): WaitingCall => {
-      const response = settled[index]?.response;
+    const calls = pending.calls.map((one, index): PendingCall => {
+      const response = resolutions[index]?.response;
       if (response !== undefined) return { ...one, response };
-      return answered(one, answers[runnable.indexOf(one)]);
+      return withOutcome(one, outcomes[runnable.indexOf(one)]);
     });
-    const rest = await this.#partsOf(restOf(message, waiting));
-    return this.#close({ ...waiting, calls }, [...this.#references(), ...rest], '');
+    const remaining = await this.#toGeminiParts(getRemainingParts(message, pending));
+    return this.#answerCalls({ ...pending, calls }, [...this.#toReferenceParts(), ...remaining], '');
   }
 
-  #references(): GeminiPart[] {
+  #toReferenceParts(): GeminiPart[] {
     const { message, references } = this.#turn;
-    const meant = references.filter(({ taskId }) => message.referenceTaskIds?.includes(taskId));
-    return meant.flatMap((task) => toReferenceParts(task, this.#definition.history.maxTokens));
+    const referenced = references.filter(({ taskId }) => message.referenceTaskIds?.includes(taskId));
+    return referenced.flatMap((task) => toReferenceParts(task, this.#parts.definition.history.maxTokens));
   }
 
-  #partsOf(parts: readonly Part[]): Promise<GeminiPart[]> {
-    return toGeminiParts(this.#turn, parts, {
-      fetcher: this.#files,
-      vertexai: this.#model.client.vertexai,
-    });
+  #toGeminiParts(parts: readonly Part[]): Promise<GeminiPart[]> {
+    const { files, model } = this.#parts;
+    return toGeminiParts(this.#turn, parts, { fetcher: files, vertexai: model.client.vertexai });
   }
 
-  async #work(
-    record: ModelResponse,
-    calls: readonly Call[],
-    live: boolean,
+  async #runCalls(
+    { response, live }: ModelReply,
+    calls: readonly ModelToolCall[],
   ): Promise<TurnOutcome | undefined> {
     this.#budget.takeToolCalls(calls.length);
-    const text = textOf(record).trim();
-    const asks = calls.every(({ name }) => name === askUser.name);
-    if (live && text !== '' && !asks) await this.#turn.progress(text);
-    const answers = await this.#call(calls.map((call) => ({ call, approved: false })));
-    this.#conversation.contents.push(contentOf(record));
+    const text = responseText(response).trim();
+    const onlyQuestions = calls.every(({ name }) => name === askUser.name);
+    if (live && text !== '' && !onlyQuestions) await this.#turn.progress(text);
+    const outcomes = await this.#callTools(calls.map((call) => ({ call, approved: false })));
+    this.#conversation.contents.push(responseContent(response));
     const all = calls.map((call, index) =>
-      answered({ call, id: `${this.#turn.number}.${this.#replies}.${index + 1}` }, answers[index]),
+      withOutcome({ call, id: `${this.#turn.number}.${this.#replies}.${index + 1}` }, outcomes[index]),
     );
-    return this.#close({ calls: all, from: this.#from }, [], text);
+    return this.#answerCalls({ calls: all, turnNumber: this.#answerTurn }, [], text);
   }
 
-  async #call(calls: readonly Callable[]): Promise<ToolAnswer[]> {
+  async #callTools(calls: readonly ToolCallRequest[]): Promise<ToolCallOutcome[]> {
+    const { definition, tools } = this.#parts;
     using deadline = this.#budget.deadline();
-    // What the user has approved was asked for by a reply of an earlier turn.
+    // Calls that the user approved belong to a reply of an earlier turn, so they have no round in this one.
     const round =
-      this.#replies === 0 ? '' : ` (round ${this.#replies} of ${this.#definition.limits.modelCalls} at most)`;
-    const answers = await callTools(this.#turn, calls, this.#tools, { deadline, round });
-    this.#budget.spend(Math.max(0, ...answers.map((answer) => ('ms' in answer ? answer.ms : 0))));
-    return answers;
+      this.#replies === 0 ? '' : ` (round ${this.#replies}, at most ${definition.limits.modelCalls})`;
+    const outcomes = await callTools(this.#turn, calls, tools, { deadline, round });
+    this.#budget.spend(Math.max(0, ...outcomes.map((outcome) => ('ms' in outcome ? outcome.ms : 0))));
+    return outcomes;
   }
 
-  /** Answers a reply of the model, or leaves it open for the next turn. Gemini wants one answer for each of its calls. */
-  async #close(waiting: Waiting, rest: GeminiPart[], before: string): Promise<TurnOutcome | undefined> {
-    if (waiting.calls.some(({ response }) => response === undefined)) {
-      const calls = await recordOpen(this.#turn, waiting.calls);
-      this.#conversation.waiting = { ...waiting, calls };
-      return outcomeOf(this.#conversation.waiting, before);
+  /**
+   * Answers the calls of a reply, or leaves them to the next turn while one is pending. Gemini requires exactly one
+   * response for each call.
+   */
+  async #answerCalls(
+    reply: PendingReply,
+    remaining: GeminiPart[],
+    text: string,
+  ): Promise<TurnOutcome | undefined> {
+    if (reply.calls.some(({ response }) => response === undefined)) {
+      const calls = await recordPendingReasons(this.#turn, reply.calls);
+      this.#conversation.pending = { ...reply, calls };
+      return toPendingOutcome(this.#conversation.pending, text);
     }
-    delete this.#conversation.waiting;
-    for (const call of waiting.calls) await this.#handOut(call);
-    const responses = responsesTo(waiting.calls, this.#definition.model.name);
-    this.#conversation.contents.push({ role: 'user', parts: [...responses, ...rest] });
+    delete this.#conversation.pending;
+    for (const call of reply.calls) await this.#publishFiles(call);
+    const responses = toFunctionResponses(reply.calls, this.#parts.definition.model.name);
+    this.#conversation.contents.push({ role: 'user', parts: [...responses, ...remaining] });
     return undefined;
   }
 
-  /** Files of a tool are the user's too: an artifact for each call that returned some. */
-  async #handOut({ id, call: { name }, files }: WaitingCall): Promise<void> {
+  /** Gives the files of a tool to the user: one artifact for each call that returned some. */
+  async #publishFiles({ id, call: { name }, files }: PendingCall): Promise<void> {
     if (files === undefined) return;
     const parts = files.map(({ data, ...about }): Part => ({ raw: data, ...about }));
-    await this.#turn.artifact({ artifactId: `${name}-${id}`, name, parts: this.#accepted(parts) });
+    const accepted = toAcceptedModes(parts, this.#turn.acceptedOutputModes);
+    await this.#turn.artifact({ artifactId: `${name}-${id}`, name, parts: accepted });
   }
 
-  #accepted(parts: readonly Part[]): Part[] {
-    return inAcceptedModes(parts, this.#turn.acceptedOutputModes);
-  }
-
-  /** One call of the model; `live`: made now, not taken from the record; `streamed`: its text is in the artifact. */
-  async #ask(): Promise<{ record: ModelResponse; live: boolean; streamed: boolean }> {
+  async #askModel(): Promise<ModelReply> {
     this.#budget.takeModelCall(this.#conversation.spent);
     this.#replies += 1;
     using deadline = this.#budget.deadline();
+    const { definition, model, quota, spentToday } = this.#parts;
     const { contents } = this.#conversation;
-    const request = { model: this.#definition.model.name, contents, config: this.#config };
+    const request = { model: definition.model.name, contents, config: this.#config };
     const answer = this.#answersWithData ? undefined : this.#answer;
     let live = false;
-    const record = await this.#turn.step(
+    const response = await this.#turn.step(
       'model',
       async ({ signal }) => {
         live = true;
-        if (this.#budget.limitsOwner) this.#budget.checkOwner(await this.#spentToday());
-        const parts = { quota: this.#quota, answer, signal: AbortSignal.any([signal, deadline]) };
-        return inModelSpan(this.#model, request, () => callModel(this.#model, request, parts));
+        if (this.#budget.limitsOwner) this.#budget.checkOwner(await spentToday());
+        const parts = { quota, answer, signal: AbortSignal.any([signal, deadline]) };
+        return inModelSpan(model, request, () => callModel(model, request, parts));
       },
       {
         input: { model: request.model, contents: contents.length },
@@ -263,45 +269,17 @@ export class Loop {
       },
     );
     const streamed = await this.#answer.end();
-    this.#budget.spend(record.ms);
-    this.#conversation.spent = addUsage(this.#conversation.spent, this.#toUsage(record));
-    return { record, live, streamed };
+    this.#budget.spend(response.ms);
+    this.#conversation.spent = addUsage(this.#conversation.spent, this.#toUsage(response));
+    return { response, live, streamed };
   }
 
   #toUsage({ usage }: ModelResponse): ModelUsage {
-    return toUsage(usage, this.#definition.model.name, this.#definition.prices);
+    const { model, prices } = this.#parts.definition;
+    return toModelUsage(usage, model.name, prices);
   }
 
   get #answersWithData(): boolean {
     return this.#config.responseMimeType === 'application/json';
-  }
-
-  async #finish(
-    record: ModelResponse,
-    { parts, truncated }: { parts: Part[]; truncated: boolean },
-    streamed: boolean,
-  ): Promise<TurnOutcome> {
-    if (this.#answersWithData) return this.#finishWithData(textOf(record), truncated);
-    const metadata: JsonObject = {
-      ...record.sources,
-      ...(truncated && { truncated: true, finishReason: 'MAX_TOKENS' }),
-    };
-    // Streamed text is complete already, where the answer is text and nothing is to be said about it.
-    const plain = Object.keys(metadata).length === 0 && parts.every(({ text }) => text !== undefined);
-    if (!streamed || !plain) await this.#answer.replace(this.#accepted(parts), metadata);
-    if (!truncated) return { state: 'TASK_STATE_COMPLETED' };
-    return { state: 'TASK_STATE_COMPLETED', message: 'The answer was cut at the limit of output tokens.' };
-  }
-
-  async #finishWithData(text: string, truncated: boolean): Promise<TurnOutcome> {
-    let data: Json;
-    try {
-      data = JSON.parse(text) as Json;
-    } catch {
-      const why = truncated ? 'was cut at the limit of output tokens' : 'is not valid JSON';
-      return { state: 'TASK_STATE_FAILED', message: `The answer of the model ${why}.` };
-    }
-    await this.#answer.replace(this.#accepted([{ data, mediaType: 'application/json' }]));
-    return { state: 'TASK_STATE_COMPLETED' };
   }
 }

@@ -3,9 +3,9 @@
  *
  *   none ──first use──▶ opening ──▶ open ──lost, idle, closed──▶ none
  *
- * A call that certainly did not reach the server (its session is gone, nobody listens) is made again on a new
- * connection, for some seconds. One whose connection was lost on the way may have been done: it is made again only
- * where its tool says that this does no harm; else the caller is told that nobody knows.
+ * A call that certainly did not reach the server (its session is gone, or the port is closed) is made again on a new
+ * connection, for about 5 seconds. If the connection is lost during a call, the call may have taken effect. It is repeated
+ * only if its tool is read-only or idempotent; otherwise the model gets an error that says that the effect is unknown.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallToolResult, Tool } from '@modelcontextprotocol/client';
@@ -19,78 +19,81 @@ export interface McpCall {
   name: string;
   args: Record<string, unknown>;
   idempotencyKey: string;
-  /** Calling it twice does no harm. */
+  /** Repeating the call does no harm. */
   repeatable: boolean;
   signal: AbortSignal;
 }
 
-interface Open {
+interface OpenConnection {
   client: Client;
   listing: Promise<Tool[]>;
-  /** The list as the server has told it since. */
+  /** The latest list, if the server has announced a change since. */
   changed?: Tool[];
 }
 
-/** Between attempts to reach a server again: it may be starting anew. */
-const waitsMs = [100, 500, 1500, 3000];
+/** The waits before each retry, for a server that is restarting. */
+const retryDelaysMs = [100, 500, 1500, 3000];
 
 const idleMs = 10 * 60_000;
 
 export class McpConnection {
   readonly #name: string;
   readonly #server: McpServerDefinition;
-  readonly #secretOf: (name: string) => string | undefined;
-  #open: Promise<Open> | undefined;
+  readonly #getSecret: (name: string) => string | undefined;
+  #open: Promise<OpenConnection> | undefined;
   #busy = 0;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(name: string, server: McpServerDefinition, secretOf: (name: string) => string | undefined) {
+  constructor(name: string, server: McpServerDefinition, getSecret: (name: string) => string | undefined) {
     this.#name = name;
     this.#server = server;
-    this.#secretOf = secretOf;
+    this.#getSecret = getSecret;
   }
 
   /** @throws {CredentialsError | RetryableError} */
-  async tools(): Promise<Tool[]> {
-    return this.#using(async () => {
+  async listTools(): Promise<Tool[]> {
+    return this.#whileBusy(async () => {
       try {
-        const { listing, changed } = await this.#opened();
+        const { listing, changed } = await this.#connected();
         return changed ?? (await listing);
       } catch (error) {
         await this.close();
-        throw this.#unusable(error);
+        throw this.#toListError(error);
       }
     });
   }
 
-  /** What goes wrong is thrown in words for the model, except for missing credentials. */
+  /**
+   * @throws {CredentialsError} if the server refuses the credentials, or some are missing
+   * @throws {Error} with a message for the model, for every other failure
+   */
   async call(call: McpCall): Promise<CallToolResult> {
-    return this.#using(async () => {
-      for (let made = 0; ; made += 1) {
+    return this.#whileBusy(async () => {
+      for (let attempt = 0; ; attempt += 1) {
         try {
           return await this.#callOnce(call);
         } catch (error) {
           call.signal.throwIfAborted();
-          const lost = lossOf(error);
-          const wait = waitsMs[made];
-          const again = lost === 'before' || (lost === 'on the way' && call.repeatable);
-          if (wait === undefined || !again) throw this.#failed(error, lost);
-          await sleep(wait, undefined, { signal: call.signal });
+          const loss = classifyLoss(error);
+          const delayMs = retryDelaysMs[attempt];
+          const mayRetry = loss === 'before_call' || (loss === 'during_call' && call.repeatable);
+          if (delayMs === undefined || !mayRetry) throw this.#toCallError(error, loss);
+          await sleep(delayMs, undefined, { signal: call.signal });
         }
       }
     });
   }
 
   async #callOnce({ name, args, idempotencyKey, signal }: McpCall): Promise<CallToolResult> {
-    const opened = await this.#opened().catch((error: unknown) => {
+    const connection = await this.#connected().catch((error: unknown) => {
       throw isRefusal(error) || error instanceof CredentialsError ? error : new NotOpenError(error);
     });
     const _meta = { 'dev.longhaul/idempotencyKey': idempotencyKey };
     try {
       const timeout = this.#server.timeoutSeconds * 1000;
-      return await opened.client.callTool({ name, arguments: args, _meta }, { signal, timeout });
+      return await connection.client.callTool({ name, arguments: args, _meta }, { signal, timeout });
     } catch (error) {
-      if (lossOf(error) !== undefined) await this.#drop(opened);
+      if (classifyLoss(error) !== undefined) await this.#drop(connection);
       throw error;
     }
   }
@@ -102,7 +105,7 @@ export class McpConnection {
     await open?.client.close();
   }
 
-  async #using<T>(run: () => Promise<T>): Promise<T> {
+  async #whileBusy<T>(run: () => Promise<T>): Promise<T> {
     clearTimeout(this.#idle);
     this.#busy += 1;
     try {
@@ -113,7 +116,7 @@ export class McpConnection {
     }
   }
 
-  #opened(): Promise<Open> {
+  #connected(): Promise<OpenConnection> {
     if (this.#open === undefined) {
       const opening = this.#connect();
       this.#open = opening;
@@ -124,18 +127,18 @@ export class McpConnection {
     return this.#open;
   }
 
-  async #connect(): Promise<Open> {
-    const transport = openTransport(this.#name, this.#server, this.#secretOf);
-    const opened: Open = {
+  async #connect(): Promise<OpenConnection> {
+    const transport = openTransport(this.#name, this.#server, this.#getSecret);
+    const connection: OpenConnection = {
       client: new Client(
         { name: 'longhaul', version: '1' },
         {
-          // Servers of the specification of 2026 and of those before it.
+          // Supports servers of the 2026 specification and of earlier ones.
           versionNegotiation: { mode: 'auto' },
           listChanged: {
             tools: {
               onChanged: (error, tools) => {
-                if (error === null && tools !== null) opened.changed = tools;
+                if (error === null && tools !== null) connection.changed = tools;
               },
             },
           },
@@ -143,11 +146,11 @@ export class McpConnection {
       ),
       listing: Promise.resolve([]),
     };
-    const { client } = opened;
+    const { client } = connection;
     /* oxlint-disable unicorn/prefer-add-event-listener -- the client has nothing else */
     client.onclose = () => this.#forget(client);
     client.onerror = (error) => {
-      // The stream in which answers come is gone for good: who waits for one would wait until the timeout.
+      // The response stream is lost for good. Closing the client fails pending calls now, not at their timeout.
       if (error.message.startsWith('Maximum reconnection attempts')) void client.close();
     };
     /* oxlint-enable unicorn/prefer-add-event-listener */
@@ -158,54 +161,53 @@ export class McpConnection {
       await client.close();
       throw transport.explain(error);
     }
-    opened.listing = client.listTools(undefined, { timeout }).then(({ tools }) => tools);
-    opened.listing.catch(() => undefined);
-    return opened;
+    connection.listing = client.listTools(undefined, { timeout }).then(({ tools }) => tools);
+    connection.listing.catch(() => undefined);
+    return connection;
   }
 
   #forget(client: Client): void {
     const open = this.#open;
     open?.then(
-      (opened) => {
-        if (opened.client === client && this.#open === open) this.#open = undefined;
+      (connection) => {
+        if (connection.client === client && this.#open === open) this.#open = undefined;
       },
-      // One that never opened is forgotten where it failed.
+      // A connection that failed to open was forgotten when it failed.
       () => undefined,
     );
   }
 
-  async #drop(opened: Open): Promise<void> {
-    this.#forget(opened.client);
-    await opened.client.close();
+  async #drop(connection: OpenConnection): Promise<void> {
+    this.#forget(connection.client);
+    await connection.client.close();
   }
 
-  #unusable(error: unknown): Error {
+  #toListError(error: unknown): Error {
     if (error instanceof CredentialsError) return error;
-    if (isRefusal(error)) return this.#refused(error);
-    return new RetryableError(`The MCP server "${this.#name}" cannot be used at present.`, { cause: error });
+    if (isRefusal(error)) return this.#toCredentialsError(error);
+    return new RetryableError(`The MCP server "${this.#name}" is currently unavailable.`, { cause: error });
   }
 
-  #refused(cause: unknown): CredentialsError {
+  #toCredentialsError(cause: unknown): CredentialsError {
     return new CredentialsError(
-      `The MCP server "${this.#name}" refuses the credentials of this agent. When its operator has set right ones, send any message to go on.`,
+      `The MCP server "${this.#name}" refuses the credentials of this agent. When its operator has corrected them, send any message to continue.`,
       { cause },
     );
   }
 
-  #failed(error: unknown, lost: Loss | undefined): Error {
+  #toCallError(error: unknown, loss: Loss | undefined): Error {
     if (error instanceof CredentialsError) return error;
-    if (isRefusal(error)) return this.#refused(error);
-    if (lost === 'on the way') {
+    if (isRefusal(error)) return this.#toCredentialsError(error);
+    if (loss === 'during_call') {
       return new Error(
-        'The connection to the tool was lost during the call: whether it took effect is unknown.',
-        {
-          cause: error,
-        },
+        'The connection to the tool was lost during the call. It is unknown whether the call took effect.',
+        { cause: error },
       );
     }
-    if (lost === 'before') return new Error('The tool cannot be reached at present.', { cause: error });
+    if (loss === 'before_call') return new Error('The tool is currently unavailable.', { cause: error });
     if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout) {
-      return new Error(`The tool gave no answer within ${this.#server.timeoutSeconds} s.`, { cause: error });
+      const message = `The tool did not answer within ${this.#server.timeoutSeconds} s.`;
+      return new Error(message, { cause: error });
     }
     return error instanceof Error ? error : new Error(String(error));
   }
@@ -217,24 +219,25 @@ class NotOpenError extends Error {
   }
 }
 
-type Loss = 'before' | 'on the way';
+/** When a connection was lost: before the server got the call, or after it may have. */
+type Loss = 'before_call' | 'during_call';
 
-function lossOf(error: unknown): Loss | undefined {
-  if (error instanceof NotOpenError) return 'before';
-  // A server that has begun anew knows nothing of the session: 404 by the specification, 400 by the older SDK.
+function classifyLoss(error: unknown): Loss | undefined {
+  if (error instanceof NotOpenError) return 'before_call';
+  // A restarted server does not know the session: it answers 404 by the specification, 400 with the older SDK.
   if (error instanceof SdkHttpError) {
     const gone = error.status === 404 || (error.status === 400 && /session/i.test(error.message));
-    return gone ? 'before' : undefined;
+    return gone ? 'before_call' : undefined;
   }
   if (error instanceof SdkError) {
-    if (error.code === SdkErrorCode.ConnectionClosed) return 'on the way';
-    return error.code === SdkErrorCode.NotConnected ? 'before' : undefined;
+    if (error.code === SdkErrorCode.ConnectionClosed) return 'during_call';
+    return error.code === SdkErrorCode.NotConnected ? 'before_call' : undefined;
   }
   if (!(error instanceof Error)) return undefined;
-  if (error.message === 'Not connected') return 'before';
+  if (error.message === 'Not connected') return 'before_call';
   if (!(error instanceof TypeError)) return undefined;
   const { code } = (error.cause ?? {}) as { code?: unknown };
-  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' ? 'before' : 'on the way';
+  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' ? 'before_call' : 'during_call';
 }
 
 function isRefusal(error: unknown): boolean {

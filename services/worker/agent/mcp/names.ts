@@ -1,47 +1,49 @@
-/** Which tools of which server the model is shown, and under which names. */
+/** Selects the tools of a server that the model may see, and names them. */
 
-/** Whether a name is allowed by patterns in which `*` stands for anything. `deny` counts more. */
+/** Whether the patterns allow a name. `*` matches anything. `deny` takes precedence over `allow`. */
 export function isAllowed(
   name: string,
   { allow, deny = [] }: { allow?: readonly string[]; deny?: readonly string[] },
 ): boolean {
-  return (allow === undefined || matches(name, allow)) && !matches(name, deny);
+  return (allow === undefined || matchesAny(name, allow)) && !matchesAny(name, deny);
 }
 
-export function matches(name: string, patterns: readonly string[]): boolean {
+export function matchesAny(name: string, patterns: readonly string[]): boolean {
   return patterns.some((pattern) => {
     const literal = pattern.split('*').map((piece) => piece.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
     return new RegExp(`^${literal.join('.*')}$`).test(name);
   });
 }
 
-/** Gemini takes names of up to 64 characters. */
-const longestName = 64;
+/** Gemini's limit for the name of a function. */
+const maxNameChars = 64;
 
 /**
- * The names under which the model sees tools, in their order. One that two servers have, or that is taken, gets its
- * server's name before it wherever it occurs, so that the name of a tool does not depend on the order of the servers.
+ * Returns the names under which the model sees tools, in their order. A name that two servers share, or that is taken, is
+ * prefixed with its server's name everywhere, so that names do not depend on the order of the servers.
+ *
+ * @param taken names of other tools
  */
-export function declaredNames(
+export function toDeclaredNames(
   tools: readonly { server: string; name: string }[],
   taken: ReadonlySet<string>,
 ): string[] {
-  const plain = tools.map(({ name }) => clean(name));
+  const names = tools.map(({ name }) => sanitize(name));
   const used = new Set(taken);
   return tools.map(({ server }, index) => {
-    const name = plain[index] ?? '';
-    const collides = taken.has(name) || plain.some((other, at) => at !== index && other === name);
+    const name = names[index] ?? '';
+    const collides = taken.has(name) || names.some((other, at) => at !== index && other === name);
     const base = collides ? `${server}_${name}` : name;
-    let unique = base.slice(0, longestName);
+    let unique = base.slice(0, maxNameChars);
     for (let count = 2; used.has(unique); count += 1) {
-      unique = `${base.slice(0, longestName - 4)}_${count}`;
+      unique = `${base.slice(0, maxNameChars - 4)}_${count}`;
     }
     used.add(unique);
     return unique;
   });
 }
 
-function clean(name: string): string {
-  const letters = name.replaceAll(/[^\w.-]/g, '_');
-  return /^[A-Za-z_]/.test(letters) ? letters : `_${letters}`;
+function sanitize(name: string): string {
+  const allowed = name.replaceAll(/[^\w.-]/g, '_');
+  return /^[A-Za-z_]/.test(allowed) ? allowed : `_${allowed}`;
 }

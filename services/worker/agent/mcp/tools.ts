@@ -1,6 +1,6 @@
 /**
- * The tools of the MCP servers of a definition. Connections are kept by what a server's definition says, so that all
- * tasks that name the same server share one, also those of an older definition.
+ * Provides the tools of a definition's MCP servers. Connections are keyed by the definition of a server, so that all tasks
+ * with the same server share one, even across versions of the agent's definition.
  */
 import type { Tool as McpTool } from '@modelcontextprotocol/client';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
@@ -8,37 +8,39 @@ import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Tool } from '../gemini/tools/tool.ts';
 import type { McpConnection } from './connection.ts';
-import { declaredNames, isAllowed, matches } from './names.ts';
+import { isAllowed, matchesAny, toDeclaredNames } from './names.ts';
 import { toToolOutput } from './result.ts';
 
 export interface McpTools {
   /**
-   * @param taken names that other tools have
-   * @throws {CredentialsError | RetryableError} where a server cannot be used
+   * @param taken names of other tools
+   * @throws {CredentialsError} if a server needs credentials that are missing or refused
+   * @throws {RetryableError} if a server is unavailable
    */
-  toolsOf(servers: Record<string, McpServerDefinition>, taken: ReadonlySet<string>): Promise<Tool[]>;
+  loadTools(servers: Record<string, McpServerDefinition>, taken: ReadonlySet<string>): Promise<Tool[]>;
   close(): Promise<void>;
 }
 
-export function createMcpTools(secretOf: (name: string) => string | undefined): McpTools {
+/** @param getSecret returns the value of `${env:NAME}` by its name */
+export function createMcpTools(getSecret: (name: string) => string | undefined): McpTools {
   const connections = new Map<string, McpConnection>();
 
-  // The client of MCP is loaded with the first server.
-  async function connectionTo(name: string, server: McpServerDefinition): Promise<McpConnection> {
+  // The MCP client is loaded with the first server, so that workers start quickly.
+  async function getConnection(name: string, server: McpServerDefinition): Promise<McpConnection> {
     const { McpConnection } = await import('./connection.ts');
     const { command, args, env, cwd, url, headers, timeoutSeconds } = server;
     const key = canonicalHash({ name, command, args, env, cwd, url, headers, timeoutSeconds });
-    const known = connections.get(key) ?? new McpConnection(name, server, secretOf);
-    connections.set(key, known);
-    return known;
+    const connection = connections.get(key) ?? new McpConnection(name, server, getSecret);
+    connections.set(key, connection);
+    return connection;
   }
 
   return {
-    toolsOf: async (servers, taken) => {
+    loadTools: async (servers, taken) => {
       const listed = await Promise.all(
         Object.entries(servers).map(async ([name, server]) => {
-          const connection = await connectionTo(name, server);
-          const tools = await connection.tools();
+          const connection = await getConnection(name, server);
+          const tools = await connection.listTools();
           return tools
             .filter((tool) => isAllowed(tool.name, server))
             .map((tool) => ({
@@ -47,12 +49,12 @@ export function createMcpTools(secretOf: (name: string) => string | undefined): 
               tool,
               connection,
               maxChars: server.maxOutputChars,
-              confirm: matches(tool.name, server.confirm ?? []),
+              confirm: matchesAny(tool.name, server.confirm ?? []),
             }));
         }),
       );
       const all = listed.flat();
-      const names = declaredNames(all, taken);
+      const names = toDeclaredNames(all, taken);
       return all.map(({ tool, ...about }, index) => toTool(names[index] ?? tool.name, tool, about));
     },
     close: async () => {
@@ -66,7 +68,7 @@ function toTool(
   tool: McpTool,
   { connection, maxChars, confirm }: { connection: McpConnection; maxChars: number; confirm: boolean },
 ): Tool {
-  // The hints' defaults are the careful ones (specification of tools, "ToolAnnotations").
+  // Absent hints mean a tool with side effects (MCP specification, "ToolAnnotations").
   const { readOnlyHint = false, idempotentHint = false } = tool.annotations ?? {};
   const { $schema: _, ...schema } = tool.inputSchema as JsonObject;
   return {

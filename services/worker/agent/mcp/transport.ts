@@ -1,43 +1,43 @@
-/** How an MCP server is reached: a child process, or streamable HTTP, with the secrets filled in. */
+/** Opens the transport to an MCP server: a child process or streamable HTTP, with the secrets filled in. */
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { fillSecrets, type McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { CredentialsError } from '../errors.ts';
 
-export interface Transport {
+export interface McpTransport {
   transport: StdioClientTransport | StreamableHTTPClientTransport;
-  /** Adds to an error what the process said before it ended. It goes into logs, not to clients. */
+  /** Adds the last output of the child process to an error. It is for logs, not for clients. */
   explain(error: unknown): unknown;
 }
 
-const keptChars = 2000;
+const maxOutputChars = 2000;
 
-/** @throws {CredentialsError} where a secret is not set */
+/** @throws {CredentialsError} if a secret is not set */
 export function openTransport(
   name: string,
   server: McpServerDefinition,
-  secretOf: (name: string) => string | undefined,
-): Transport {
+  getSecret: (name: string) => string | undefined,
+): McpTransport {
   const missing: string[] = [];
   const fill = (values: Record<string, string> = {}) =>
     Object.fromEntries(
       Object.entries(values).map(([key, value]) => [
         key,
-        fillSecrets(value, secretOf, (secret) => missing.push(secret)),
+        fillSecrets(value, getSecret, (secret) => missing.push(secret)),
       ]),
     );
   const headers = fill(server.headers);
   const env = fill(server.env);
   if (missing.length > 0) {
     throw new CredentialsError(
-      `The MCP server "${name}" needs credentials that this agent was not given: ${missing.join(', ')}. When its operator has set them, send any message to go on.`,
+      `The MCP server "${name}" needs credentials that this agent does not have: ${missing.join(', ')}. When its operator has set them, send any message to continue.`,
     );
   }
   if (server.url !== undefined) {
     const transport = new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers } });
     return { transport, explain: (error) => error };
   }
-  // The process gets a few harmless variables of this one (PATH, HOME …) and those that are named for it.
+  // The process inherits a few harmless variables (PATH, HOME …) and gets those that the definition names for it.
   const transport = new StdioClientTransport({
     command: server.command ?? '',
     args: server.args ?? [],
@@ -45,11 +45,14 @@ export function openTransport(
     stderr: 'pipe',
     ...(server.cwd !== undefined && { cwd: server.cwd }),
   });
-  let said = '';
-  transport.stderr?.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-keptChars)));
+  let output = '';
+  transport.stderr?.on(
+    'data',
+    (chunk: Buffer) => (output = (output + chunk.toString()).slice(-maxOutputChars)),
+  );
   return {
     transport,
     explain: (error) =>
-      said === '' ? error : new Error(`its process said: ${said.trim()}`, { cause: error }),
+      output === '' ? error : new Error(`output of the MCP process: ${output.trim()}`, { cause: error }),
   };
 }

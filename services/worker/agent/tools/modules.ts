@@ -1,8 +1,18 @@
-/** Tools in code, from the modules that a definition names by path: loaded once, each call checked and bounded in time. */
+/** Loads tools in code from the modules that a definition names. Each call is checked and bounded in time. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { JsonSchemaValidator } from '@modelcontextprotocol/client';
 import * as v from 'valibot';
-import { above, Amount, AnyText, atMost, closed, Flag, listOf, Text } from '#shared/agent/fields.ts';
+import {
+  above,
+  AnyText,
+  atMost,
+  FiniteNumber,
+  Flag,
+  list,
+  strictMapping,
+  Text,
+} from '#shared/agent/fields.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
@@ -13,33 +23,33 @@ import type { AgentTool } from './tool.ts';
 
 const defaultTimeoutSeconds = 60;
 
-const Tools = listOf(
-  closed({
+const Tools = list(
+  strictMapping({
     name: v.pipe(
       AnyText,
-      v.regex(/^[A-Za-z_]\w{0,63}$/, 'must be a letter or "_", then up to 63 letters, digits and "_"'),
+      v.regex(/^[A-Za-z_]\w{0,63}$/, 'must be a letter or "_", then up to 63 letters, digits or "_"'),
     ),
     description: Text,
     parameters: v.optional(v.looseObject({ type: v.literal('object') }, 'must be the schema of an object')),
     readOnly: v.optional(Flag),
     confirm: v.optional(Flag),
-    timeoutSeconds: v.optional(v.pipe(Amount, above(0), atMost(86_400))),
+    timeoutSeconds: v.optional(v.pipe(FiniteNumber, above(0), atMost(86_400))),
     run: v.function('must be a function'),
   }),
 );
 
 /**
- * The tools of all modules, in their order.
+ * Returns the tools of all modules, in their order.
  *
- * @param paths absolute, or from the working directory
- * @throws {FatalError} that says what is wrong with a module
+ * @param paths absolute, or relative to the working directory
+ * @throws {FatalError} if a module cannot be loaded or a tool is not valid
  */
 export async function loadToolModules(paths: readonly string[]): Promise<Tool[]> {
   const names = new Set([askUser.name]);
   const modules = await Promise.all(paths.map(async (path) => ({ path, tools: await load(path) })));
   return modules.flatMap(({ path, tools }) =>
     tools.map((tool) => {
-      if (names.has(tool.name)) throw wrong(path, `the name ${tool.name} is taken by another tool`);
+      if (names.has(tool.name)) throw loadError(path, `another tool has the name ${tool.name}`);
       names.add(tool.name);
       return toTool(tool);
     }),
@@ -51,29 +61,30 @@ async function load(path: string): Promise<AgentTool[]> {
   try {
     exported = (await import(pathToFileURL(resolve(path)).href)) as typeof exported;
   } catch (error) {
-    throw wrong(path, errorMessage(error), error);
+    throw loadError(path, errorMessage(error), error);
   }
   const problem = v.safeParse(Tools, exported.default).issues?.[0];
   if (problem !== undefined) {
-    const place = v.getDotPath(problem) ?? 'it';
-    throw wrong(path, `its default export must be a list of tools; ${place}: ${problem.message}`);
+    const place = v.getDotPath(problem) ?? 'default';
+    throw loadError(path, `${place}: ${problem.message} (the default export must be a list of tools)`);
   }
   return exported.default as AgentTool[];
 }
 
-function wrong(path: string, why: string, cause?: unknown): FatalError {
-  return new FatalError(`The tools of ${path} cannot be loaded: ${why}`, { cause });
+function loadError(path: string, reason: string, cause?: unknown): FatalError {
+  return new FatalError(`The tools of ${path} cannot be loaded: ${reason}`, { cause });
 }
 
 function toTool(tool: AgentTool): Tool {
   const { name, description, parameters, readOnly = false, confirm = false } = tool;
   const { timeoutSeconds = defaultTimeoutSeconds } = tool;
+  const checkArguments = parameters && createArgumentCheck(parameters);
   return {
     declaration: { name, description, ...(parameters && { parametersJsonSchema: parameters }) },
     sideEffects: !readOnly,
     confirm,
     call: async (args, { idempotencyKey, signal }) => {
-      await check(parameters, args);
+      await checkArguments?.(args);
       const timeout = AbortSignal.timeout(1000 * timeoutSeconds);
       const bounded = AbortSignal.any([signal, timeout]);
       try {
@@ -81,18 +92,21 @@ function toTool(tool: AgentTool): Tool {
       } catch (error) {
         signal.throwIfAborted();
         if (!timeout.aborted) throw error;
-        throw new Error(`The tool gave no answer within ${timeoutSeconds} s.`, { cause: error });
+        throw new Error(`The tool did not answer within ${timeoutSeconds} s.`, { cause: error });
       }
     },
   };
 }
 
-/** What knows JSON Schema is large: it is loaded with the first call, so that workers start quickly. */
-async function check(parameters: JsonObject | undefined, args: JsonObject): Promise<void> {
-  if (parameters === undefined) return;
-  const { Errors } = await import('typebox/schema');
-  const [, problems] = Errors(parameters, args);
-  if (problems.length === 0) return;
-  const told = problems.map(({ instancePath, message }) => `${instancePath || '/'} ${message}`);
-  throw new Error(`Not called: the arguments do not fit the schema: ${told.join('; ')}`);
+/** Checks arguments by the validator of the MCP client, which is loaded with the first call to keep the start short. */
+function createArgumentCheck(parameters: JsonObject): (args: JsonObject) => Promise<void> {
+  let compiling: Promise<JsonSchemaValidator<JsonObject>> | undefined;
+  const compile = async () => {
+    const { AjvJsonSchemaValidator } = await import('@modelcontextprotocol/client/validators/ajv');
+    return new AjvJsonSchemaValidator().getValidator<JsonObject>(parameters);
+  };
+  return async (args) => {
+    const { valid, errorMessage: problems } = (await (compiling ??= compile()))(args);
+    if (!valid) throw new Error(`Not called: the arguments do not match the schema: ${problems}.`);
+  };
 }

@@ -1,5 +1,5 @@
 /**
- * A tool in code, for the Gemini agent: what a module that a definition lists under `toolModules` exports.
+ * A tool in code for the Gemini agent. A module that a definition lists under `toolModules` exports a list of them:
  *
  * ```ts
  * import type { AgentTool } from 'longhaul/tools';
@@ -15,33 +15,30 @@
  * export default tools;
  * ```
  *
- * Each call is a durable step: one that has ended never runs again, one in flight at a crash may, under the same
+ * Each call is a durable step: a finished call never runs again. A call in flight at a crash may run again under the same
  * idempotency key (invariant 7).
  */
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 
 export interface AgentTool {
-  /** A letter or "_", then up to 63 letters, digits and "_": the name under which the model calls it. */
+  /** The name under which the model calls the tool: a letter or "_", then up to 63 letters, digits or "_". */
   name: string;
-  /** Tells the model what it does and when to call it. */
+  /** For the model: what the tool does, and when to call it. */
   description: string;
-  /** JSON Schema of the arguments, an object; they are checked by it before `run`. Default: no arguments. */
+  /** The JSON Schema of the arguments, of type `object`. Arguments are checked before `run`. Default: no arguments. */
   parameters?: JsonObject;
-  /** True: it changes nothing, so that no record is written before it starts (invariant 3). Default: false. */
+  /** True: a call has no side effects, so no "started" record precedes it (invariant 3). Default: false. */
   readOnly?: boolean;
-  /** True: each call waits for the user's approval. Default: false. */
+  /** True: each call needs the user's approval. Default: false. */
   confirm?: boolean;
-  /** Seconds that one call may take; then its signal aborts. Default: 60. */
+  /** The limit for one call in seconds, at most 86,400. Then its signal aborts. Default: 60. */
   timeoutSeconds?: number;
-  /**
-   * What it returns goes to the model, and so does the message of whatever it throws. It has to end soon after the
-   * signal aborts.
-   */
+  /** The result, or the message of the error thrown, goes to the model. It must end soon after the signal aborts. */
   run(args: JsonObject, call: ToolCallContext): Promise<Json | void>;
 }
 
 export interface ToolCallContext {
-  /** The same over all runs of this call: hand it to whatever has an effect elsewhere. */
+  /** The same for all runs of this call. Pass it to every external system that the call changes. */
   readonly idempotencyKey: string;
   /** Aborts when the time is up, the task is cancelled, the lease is lost or the process stops. */
   readonly signal: AbortSignal;

@@ -1,11 +1,15 @@
-/** What was said, in the parts that Gemini takes. */
+/** Builds the conversation in Gemini's form from messages in A2A's form. */
 import type { Content, Part as GeminiPart } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';
 import type { HistoryEntry } from '../../agent.ts';
-import { takenType, typeByName } from './media-types.ts';
+import { getTypeByExtension, toSupportedType } from './media-types.ts';
 
-/** Adds parts to a conversation; what one role says in succession becomes one content. */
-export function add(contents: Content[], role: 'user' | 'model', parts: readonly GeminiPart[]): void {
+/** Appends parts to a conversation. Successive parts of one role share a content. */
+export function appendContent(
+  contents: Content[],
+  role: 'user' | 'model',
+  parts: readonly GeminiPart[],
+): void {
   if (parts.length === 0) return;
   const last = contents.at(-1);
   if (last?.role === role) last.parts = [...(last.parts ?? []), ...parts];
@@ -13,29 +17,29 @@ export function add(contents: Content[], role: 'user' | 'model', parts: readonly
 }
 
 /**
- * An exchange of which only the words are known: of another task, or of a turn without records. Files that its user
- * sent inline are shown again; all others are only named.
+ * Appends an entry whose model calls are not available: one of another task, or of a turn without records. Files that the
+ * user sent inline are included again. All other files are only named.
  */
-export function addSaid(contents: Content[], { role, parts }: HistoryEntry): void {
-  if (role === 'agent') add(contents, 'model', parts.flatMap(inWords));
-  else add(contents, 'user', parts.flatMap(shownAgain));
+export function appendHistoryEntry(contents: Content[], { role, parts }: HistoryEntry): void {
+  if (role === 'agent') appendContent(contents, 'model', parts.flatMap(toTextOrName));
+  else appendContent(contents, 'user', parts.flatMap(toUserParts));
 }
 
-export function shownAgain(part: Part): GeminiPart[] {
+export function toUserParts(part: Part): GeminiPart[] {
   const { raw, mediaType, filename } = part;
-  const type = raw === undefined ? undefined : takenType(mediaType ?? typeByName(filename));
+  const type = raw === undefined ? undefined : toSupportedType(mediaType ?? getTypeByExtension(filename));
   return raw === undefined || type === undefined
-    ? inWords(part)
+    ? toTextOrName(part)
     : [{ inlineData: { mimeType: type, data: raw } }];
 }
 
-/** A model's own contents are text. */
-function inWords(part: Part): GeminiPart[] {
-  if (part.raw === undefined && part.url === undefined) return asText(part);
+/** A file is only named, because the contents of the role `model` are text. */
+function toTextOrName(part: Part): GeminiPart[] {
+  if (part.raw === undefined && part.url === undefined) return toTextParts(part);
   return [{ text: `[file ${part.filename ?? part.url ?? ''}]` }];
 }
 
-export function asText({ text, data }: Part): GeminiPart[] {
+export function toTextParts({ text, data }: Part): GeminiPart[] {
   if (data !== undefined) return [{ text: JSON.stringify(data) }];
   return text === undefined || text === '' ? [] : [{ text }];
 }

@@ -1,15 +1,15 @@
-/** Which files Gemini takes, and under which types. */
+/** The file types that Gemini accepts, and the types under which files are sent. */
 
 const images = new Set(['image/png', 'image/jpeg', 'image/webp', 'image/heic', 'image/heif']);
 
-/** Text of these is told apart by no model API: it goes as plain text. */
+/** The model APIs have one type for all text, so these are sent as plain text. */
 const textual =
   /^text\/|^application\/(?:[\w.-]+\+)?(?:json|xml|yaml)$|^application\/(?:x-)?(?:yaml|javascript|sh)$/;
 
-export const takenTypes = 'text, PDF, PNG, JPEG, WebP, HEIC, audio and video';
+export const supportedTypes = 'text, PDF, PNG, JPEG, WebP, HEIC, audio or video';
 
-/** The type under which Gemini takes a file; undefined: it takes none of this type. */
-export function takenType(mediaType = ''): string | undefined {
+/** Returns the type under which a file is sent, or undefined if Gemini does not accept it. */
+export function toSupportedType(mediaType = ''): string | undefined {
   const type = (mediaType.split(';')[0] ?? '').trim().toLowerCase();
   if (type === 'image/jpg') return 'image/jpeg';
   if (images.has(type) || type === 'application/pdf' || /^(?:audio|video)\//.test(type)) return type;
@@ -40,8 +40,8 @@ const types: Record<string, string> = {
   yaml: 'application/yaml',
 };
 
-/** What the ending of a file's name or address says. */
-export function typeByName(name = ''): string | undefined {
+/** Returns the media type for the extension of a file name or URL. */
+export function getTypeByExtension(name = ''): string | undefined {
   const extension = /\.(\w+)(?:[?#].*)?$/.exec(name)?.[1]?.toLowerCase() ?? '';
   return types[extension];
 }

@@ -1,18 +1,18 @@
 /**
- * The parts of the message that begins a turn, in the parts that Gemini takes: text, data as JSON, and files.
+ * Converts the parts of a turn's message to Gemini's form: text, data as JSON, and files.
  *
- *   inline                       as inline data
- *   by URL, gs://                by its name, read by Vertex AI itself
- *   by URL, a YouTube video      by its name, read by both APIs themselves
- *   by URL, of this service      read here, if the caller may
- *   by URL, anything else        fetched here, once: a durable step whose result is the content
+ *   inline                       sent as inline data
+ *   gs:// URL                    sent by name, read by Vertex AI itself
+ *   URL of a YouTube video       sent by name, read by both APIs themselves
+ *   URL of this service          read here, if the caller may read it
+ *   any other URL                fetched here once, in a durable step whose result is the content
  */
 import type { Part as GeminiPart } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';
-import { shown, type FileFetcher } from '../../files/fetch-file.ts';
-import { asText } from './contents.ts';
-import { takenType, takenTypes, typeByName } from './media-types.ts';
+import { redactUrl, type FileFetcher } from '../../files/fetch-file.ts';
+import { toTextParts } from './contents.ts';
+import { getTypeByExtension, supportedTypes, toSupportedType } from './media-types.ts';
 import type { LoopTurn } from './recorded-turn.ts';
 
 export interface FileAccess {
@@ -21,15 +21,18 @@ export interface FileAccess {
   vertexai: boolean;
 }
 
-/** @throws {FatalError} for a file that cannot be had, or that the model does not take */
+/**
+ * @throws {FatalError} if a file cannot be fetched or has a type that the model does not accept
+ * @throws {RetryableError} if fetching a file may succeed later
+ */
 export async function toGeminiParts(
   turn: LoopTurn,
   parts: readonly Part[],
   access: FileAccess,
 ): Promise<GeminiPart[]> {
-  // Files are fetched at the same time; their steps begin in the order of the parts.
+  // Files are fetched concurrently. Their steps start in the order of the parts.
   const running = parts.map((part) => toGemini(turn, part, access));
-  // All are waited for, so that none is left running behind a turn that has ended.
+  // Waits for all of them, so that no fetch outlives the turn.
   await Promise.allSettled(running);
   return (await Promise.all(running)).flat();
 }
@@ -37,52 +40,54 @@ export async function toGeminiParts(
 async function toGemini(turn: LoopTurn, part: Part, access: FileAccess): Promise<GeminiPart[]> {
   const { raw, url, filename } = part;
   if (raw !== undefined) {
-    return [inline(raw, typeOf(part.mediaType ?? typeByName(filename), filename ?? 'a file'))];
+    const type = part.mediaType ?? getTypeByExtension(filename);
+    return [toInline(raw, requireSupportedType(type, filename ?? 'a file'))];
   }
-  if (url === undefined) return asText(part);
-  const named = part.mediaType ?? typeByName(filename ?? url);
+  if (url === undefined) return toTextParts(part);
+  const declaredType = part.mediaType ?? getTypeByExtension(filename ?? url);
   if (url.startsWith('gs://')) {
     if (!access.vertexai) {
       throw new FatalError(
-        `The file ${url} is in Cloud Storage, which this agent's model API cannot read: send it inline or by an https URL.`,
+        `The file ${url} is in Cloud Storage, which this agent's model API cannot read. Send the file inline or by an https URL.`,
       );
     }
-    return [{ fileData: { fileUri: url, mimeType: typeOf(named, url) } }];
+    return [{ fileData: { fileUri: url, mimeType: requireSupportedType(declaredType, url) } }];
   }
   if (isYouTube(url)) return [{ fileData: { fileUri: url, mimeType: part.mediaType ?? 'video/mp4' } }];
   const { type, data } = await turn.step(
     'file',
-    ({ signal }) => fetched(turn, url, named, access.fetcher, signal),
-    {
-      input: { url },
-    },
+    ({ signal }) => fetchFile(turn, url, declaredType, access.fetcher, signal),
+    { input: { url } },
   );
-  return [inline(data, type)];
+  return [toInline(data, type)];
 }
 
-async function fetched(
+async function fetchFile(
   turn: LoopTurn,
   url: string,
-  named: string | undefined,
+  declaredType: string | undefined,
   fetcher: FileFetcher,
   signal: AbortSignal,
 ): Promise<{ type: string; data: string }> {
   const { content, mediaType } = (await turn.readFile(url)) ?? (await fetcher.fetch(url, signal));
-  // The caller knows best, but a page in place of a file is an error or a login.
-  const page = mediaType === 'text/html' && named !== undefined && !named.startsWith('text/');
-  if (page)
-    throw new FatalError(`The file ${shown(url)} could not be fetched: a web page came in its place.`);
-  return { type: typeOf(named ?? mediaType, shown(url)), data: content.toString('base64') };
+  // The declared type takes precedence, but a web page in place of a file is an error page or a login form.
+  const isPage = mediaType === 'text/html' && declaredType !== undefined && !declaredType.startsWith('text/');
+  if (isPage)
+    throw new FatalError(
+      `The file ${redactUrl(url)} could not be fetched: the server sent a web page instead.`,
+    );
+  const type = requireSupportedType(declaredType ?? mediaType, redactUrl(url));
+  return { type, data: content.toString('base64') };
 }
 
-function typeOf(mediaType: string | undefined, name: string): string {
-  const type = takenType(mediaType);
+function requireSupportedType(mediaType: string | undefined, name: string): string {
+  const type = toSupportedType(mediaType);
   if (type !== undefined) return type;
-  const what = mediaType === undefined ? 'whose type is not known' : `of the type ${mediaType}`;
-  throw new FatalError(`The model cannot read ${name}, ${what}: it takes ${takenTypes}.`);
+  const problem = mediaType === undefined ? 'its type is unknown' : `the type ${mediaType} is not supported`;
+  throw new FatalError(`The model cannot read ${name}: ${problem} (expected ${supportedTypes}).`);
 }
 
-function inline(data: string, mimeType: string): GeminiPart {
+function toInline(data: string, mimeType: string): GeminiPart {
   return { inlineData: { mimeType, data } };
 }
 

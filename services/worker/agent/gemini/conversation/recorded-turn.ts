@@ -1,6 +1,6 @@
 /**
- * An earlier turn of the same task, in the form in which the loop runs a turn: its steps return what they returned then,
- * and nothing is written. Run so, it leaves the conversation exactly as it was when the turn ended.
+ * Replays an earlier turn of the same task through the loop: its steps return their recorded results and nothing is
+ * written. The replay restores the conversation exactly as it was when the turn ended.
  */
 import type { EarlierTurn, Turn } from '../../agent.ts';
 
@@ -19,17 +19,18 @@ export type LoopTurn = Pick<
   | 'acceptedOutputModes'
 >;
 
+/** The replay reached a step that the turn never finished. */
 export class NotRecordedError extends Error {
   override readonly name = 'NotRecordedError';
 }
 
-export function recordedTurn(
+export function createRecordedTurn(
   { number, message, steps }: EarlierTurn,
   { signal, references }: Pick<Turn, 'signal' | 'references'>,
 ): LoopTurn {
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
-  const nothing = async (): Promise<undefined> => undefined;
+  const doNothing = async (): Promise<undefined> => undefined;
   return {
     number,
     message,
@@ -44,9 +45,9 @@ export function recordedTurn(
         throw new NotRecordedError(`turn ${number} has no step ${name} ${occurrence}`);
       return result as T;
     },
-    artifact: nothing,
-    openArtifact: () => ({ write: () => undefined, close: nothing }),
-    progress: nothing,
-    readFile: nothing,
+    artifact: doNothing,
+    openArtifact: () => ({ write: () => undefined, close: doNothing }),
+    progress: doNothing,
+    readFile: doNothing,
   };
 }

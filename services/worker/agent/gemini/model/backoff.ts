@@ -1,40 +1,52 @@
-/** When a call that failed for now is tried again: at once in place, or later with the task parked. Pure. */
-export interface Backoff {
-  /** Calls in place, the first included. */
+/** Decides when a failed call of the model is retried: soon in place, or later with the task parked. Pure. */
+import { backoffSeconds } from '#shared/domain/backoff.ts';
+
+export interface ModelBackoff {
+  /** Calls in place, including the first. */
   calls: number;
-  /** The wait before the second call, doubled for each further one; jittered over its upper half. */
+  /** The longest wait before the second call, in milliseconds. It doubles for each further call. */
   firstMs: number;
-  /** A server that asks for more patience than this gets it parked, without further calls. */
+  /** The task is parked, without further calls, if the server asks for a longer wait than this. */
   longestInPlaceMs: number;
 }
 
-export const defaultBackoff: Backoff = { calls: 4, firstMs: 400, longestInPlaceMs: 4000 };
+export const defaultModelBackoff: ModelBackoff = { calls: 4, firstMs: 400, longestInPlaceMs: 4000 };
 
-/** Milliseconds to wait in place before the next call, or undefined: park. `made` counts the calls so far. */
-export function waitsInPlace(
-  { calls, firstMs, longestInPlaceMs }: Backoff,
-  made: number,
-  hintMs: number | undefined,
+/**
+ * Returns the milliseconds to wait in place before the next call, or undefined if the task should be parked.
+ *
+ * @param attempt how many calls have failed, from 1
+ * @param retryAfterMs the wait that the server asks for, if it does
+ * @param random a number in [0, 1)
+ */
+export function getInPlaceDelayMs(
+  { calls, firstMs, longestInPlaceMs }: ModelBackoff,
+  attempt: number,
+  retryAfterMs: number | undefined,
   random: number,
 ): number | undefined {
-  if (made >= calls) return undefined;
-  const own = firstMs * 2 ** (made - 1) * (0.5 + random / 2);
-  // All who were told the same time would come at the same time.
-  const wait = Math.max(own, (hintMs ?? 0) * (1 + random / 4));
-  return wait <= longestInPlaceMs ? wait : undefined;
+  if (attempt >= calls) return undefined;
+  const policy = { firstSeconds: firstMs / 1000, longestSeconds: Infinity };
+  const ownMs = 1000 * backoffSeconds(attempt, random, policy);
+  // Jitter spreads the callers that were given the same time.
+  const waitMs = Math.max(ownMs, (retryAfterMs ?? 0) * (1 + random / 4));
+  return waitMs <= longestInPlaceMs ? waitMs : undefined;
 }
 
-const SHORTEST_PARK_MS = 5000;
-const LONGEST_PARK_MS = 15 * 60_000;
-const UNHINTED_PARK_MS = 30_000;
+const shortestParkMs = 5000;
+const longestParkMs = 15 * 60_000;
+const defaultParkMs = 30_000;
 
-/** Milliseconds for which nobody calls a model that asks for patience; 0: it does not. Then somebody looks again. */
-export function patienceFor(hintMs: number | undefined): number {
-  return Math.min(LONGEST_PARK_MS, hintMs ?? 0);
+/**
+ * Returns the milliseconds for which no worker calls a model that asks for a wait, at most 15 minutes. 0: the model asked
+ * for none.
+ */
+export function capRetryAfterMs(retryAfterMs: number | undefined): number {
+  return Math.min(longestParkMs, retryAfterMs ?? 0);
 }
 
-/** Milliseconds that a task is parked: as the server asks within bounds, else about half a minute. */
-export function parkFor(hintMs: number | undefined, random: number): number {
-  const wanted = (hintMs ?? UNHINTED_PARK_MS) * (1 + random / 4);
-  return Math.min(LONGEST_PARK_MS, Math.max(SHORTEST_PARK_MS, wanted));
+/** Returns the milliseconds to park a task: the server's wait within 5 s and 15 minutes, or else about 30 s. */
+export function getParkDelayMs(retryAfterMs: number | undefined, random: number): number {
+  const desiredMs = (retryAfterMs ?? defaultParkMs) * (1 + random / 4);
+  return Math.min(longestParkMs, Math.max(shortestParkMs, desiredMs));
 }

@@ -1,26 +1,23 @@
 /**
- * One call of the model, as the body of a durable step: streams the answer's text as it comes and gathers the record.
- * What fails for now is called again a few times in place, each time with the answer begun anew; then the task is
- * parked (no attempt is spent and no worker held). An abort is passed on as it is.
+ * Calls the model once, as the body of a durable step: streams the text of the answer and collects the response.
+ * A transient failure is retried in place a few times, each time with a new answer. After that the task is parked, which
+ * spends no attempt and holds no worker. An abort is rethrown unchanged.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import type { Answer } from '../conversation/answer.ts';
-import { parkFor, patienceFor, waitsInPlace } from './backoff.ts';
-import type { Backoff } from './backoff.ts';
-import { noting } from './client.ts';
-import type { Fetch } from './client.ts';
-import { toFailure, StreamCutError } from './failure.ts';
-import type { Quota } from './quota.ts';
-import { RecordBuilder } from './response.ts';
-import type { ModelResponse } from './response.ts';
+import type { AnswerArtifact } from '../conversation/answer-artifact.ts';
+import { capRetryAfterMs, getInPlaceDelayMs, getParkDelayMs, type ModelBackoff } from './backoff.ts';
+import { observeRetryAfter, type Fetch } from './client.ts';
+import { StreamCutError, toModelFailure } from './failure.ts';
+import type { TaskQuota } from './quota.ts';
+import { ResponseBuilder, type ModelResponse } from './response.ts';
 
-export interface Model {
+export interface GeminiModel {
   client: GoogleGenAI;
   fetch: Fetch;
-  backoff: Backoff;
-  /** What is said goes into the spans of the calls. */
+  backoff: ModelBackoff;
+  /** Adds prompts and answers to the spans of the calls. */
   captureContent: boolean;
 }
 
@@ -31,43 +28,48 @@ export interface ModelRequest {
 }
 
 export interface ModelCallParts {
-  quota: Quota;
+  quota: TaskQuota;
   /** Undefined: the text is not streamed. */
-  answer: Answer | undefined;
+  answer: AnswerArtifact | undefined;
   signal: AbortSignal;
 }
 
+/**
+ * @throws {FatalError} if no retry can help
+ * @throws {ParkedError} if the model is overloaded or out of quota for longer than the retries in place
+ * @throws {RetryableError} for a failure of unknown kind
+ */
 export async function callModel(
-  { client, fetch, backoff }: Model,
+  { client, fetch, backoff }: GeminiModel,
   request: ModelRequest,
   { quota, answer, signal }: ModelCallParts,
 ): Promise<ModelResponse> {
-  let started = performance.now();
-  for (let made = 1; ; made += 1) {
+  let startedAt = performance.now();
+  for (let attempt = 1; ; attempt += 1) {
     const admitted = await quota.admit(request, signal);
-    started += admitted.waitedMs;
+    startedAt += admitted.waitedMs;
     let retryAfter: string | null = null;
     try {
-      const observed = noting(fetch, (header) => (retryAfter = header));
-      const record = await stream(client, request, observed, answer, signal);
-      const built = record.build(Math.max(0, Math.round(performance.now() - started)));
-      if (typeof built.usage['promptTokenCount'] === 'number')
-        admitted.settle(built.usage['promptTokenCount']);
-      return built;
+      const observedFetch = observeRetryAfter(fetch, (header) => (retryAfter = header));
+      const builder = await stream(client, request, observedFetch, answer, signal);
+      const response = builder.build(Math.max(0, Math.round(performance.now() - startedAt)));
+      const promptTokens = response.usage['promptTokenCount'];
+      if (typeof promptTokens === 'number') admitted.settle(promptTokens);
+      return response;
     } catch (error) {
       signal.throwIfAborted();
-      // What came of the answer is stored before it begins anew, so that no late piece can follow the new beginning.
+      // The stream is closed before the retry, so that no late chunk can follow the start of the new answer.
       await answer?.end();
-      const failure = toFailure(error, { model: request.model, retryAfter });
+      const failure = toModelFailure(error, { model: request.model, retryAfter });
       if (failure.kind === 'fatal') throw new FatalError(failure.message, { cause: error });
       if (failure.kind === 'unknown') throw new RetryableError(failure.message, { cause: error });
-      if (failure.refused) await admitted.refused(patienceFor(failure.hintMs));
-      const wait = waitsInPlace(backoff, made, failure.hintMs, Math.random());
-      if (wait === undefined) {
-        const until = new Date(Date.now() + parkFor(failure.hintMs, Math.random()));
+      if (failure.refused) await admitted.refused(capRetryAfterMs(failure.retryAfterMs));
+      const waitMs = getInPlaceDelayMs(backoff, attempt, failure.retryAfterMs, Math.random());
+      if (waitMs === undefined) {
+        const until = new Date(Date.now() + getParkDelayMs(failure.retryAfterMs, Math.random()));
         throw new ParkedError(failure.message, until, { cause: error });
       }
-      await sleep(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }
@@ -76,12 +78,12 @@ async function stream(
   client: GoogleGenAI,
   { model, contents, config }: ModelRequest,
   fetch: Fetch,
-  answer: Answer | undefined,
+  answer: AnswerArtifact | undefined,
   signal: AbortSignal,
-): Promise<RecordBuilder> {
-  // The SDK lets go of a stream that is left early without ending its request: this does.
+): Promise<ResponseBuilder> {
+  // The SDK does not end the request of a stream that is left early. This controller does.
   const call = new AbortController();
-  const record = new RecordBuilder(model);
+  const builder = new ResponseBuilder(model);
   try {
     const events = await client.models.generateContentStream({
       model,
@@ -89,12 +91,12 @@ async function stream(
       config: { ...config, abortSignal: AbortSignal.any([signal, call.signal]), httpOptions: { fetch } },
     });
     for await (const event of events) {
-      const text = record.add(event);
+      const text = builder.add(event);
       if (text !== '') answer?.write(text);
     }
   } finally {
     call.abort();
   }
-  if (!record.ended) throw new StreamCutError('The stream ended before the model did.');
-  return record;
+  if (!builder.ended) throw new StreamCutError('the stream ended without a finish reason');
+  return builder;
 }

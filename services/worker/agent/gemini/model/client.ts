@@ -1,14 +1,14 @@
-/** The SDK's client, made once. It retries nothing and waits for as long as a model may think without a word. */
+/** Creates the SDK's client. It makes no retries, and waits as long as a model may think without sending anything. */
 import { GoogleGenAI } from '@google/genai';
 import { checkCredentials, type GeminiClientOptions } from './credentials.ts';
 
 /**
- * Fetch gives up after five minutes of silence, the SDK waits forever; a model that thinks hard is silent for minutes,
- * a dead connection for good.
+ * The longest silence within a response. By default fetch gives up after 5 minutes and the SDK never does. A model may
+ * think for minutes without sending anything, while a dead connection is silent for good.
  */
-const MAX_SILENCE_MS = 10 * 60_000;
+const maxSilenceMs = 10 * 60_000;
 
-/** @throws {Error} when neither a key nor Vertex AI is configured */
+/** @throws {Error} if neither an API key nor Vertex AI is configured */
 export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
   const { apiKey, vertexai = false, project, location, baseUrl } = options;
   checkCredentials(options);
@@ -24,33 +24,33 @@ export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
 
 export type Fetch = typeof globalThis.fetch;
 
-/** A fetch with connections of its own. */
+/** Creates a fetch with its own connection pool. */
 export function createFetch(): Fetch {
   let opening: ReturnType<typeof openConnections> | undefined;
   const fetch = async (url: string, init: object) => {
     const { undici, dispatcher } = await (opening ??= openConnections());
     return undici.fetch(url, { ...init, dispatcher });
   };
-  // The same standard; only the declarations of the two implementations differ.
+  // Both implement the same standard; only their type declarations differ.
   return fetch as unknown as Fetch;
 }
 
-/** Loaded with the first call, so that workers start quickly. */
+/** Loads undici with the first call, so that workers start quickly. */
 async function openConnections() {
   const undici = await import('undici');
   const dispatcher = new undici.Agent({
-    headersTimeout: MAX_SILENCE_MS,
-    bodyTimeout: MAX_SILENCE_MS,
+    headersTimeout: maxSilenceMs,
+    bodyTimeout: maxSilenceMs,
     allowH2: false,
   });
   return { undici, dispatcher };
 }
 
-/** Notes `Retry-After` of an answer: the SDK's error does not carry it. */
-export function noting(fetch: Fetch, note: (retryAfter: string | null) => void): Fetch {
+/** Wraps a fetch to report each response's `Retry-After` header, which the SDK's errors do not carry. */
+export function observeRetryAfter(fetch: Fetch, observe: (retryAfter: string | null) => void): Fetch {
   return async (url, init) => {
     const response = await fetch(url, init);
-    note(response.headers.get('retry-after'));
+    observe(response.headers.get('retry-after'));
     return response;
   };
 }

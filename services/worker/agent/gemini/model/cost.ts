@@ -1,10 +1,14 @@
-/** What a call of the model took, by its own counts and the definition's price table. */
+/** Converts the token counts of a model call to its usage, priced by the table of the definition. */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 
 /** @param counts by the names of Gemini's `usageMetadata` */
-export function toUsage(counts: JsonObject, model: string, prices: AgentDefinition['prices']): ModelUsage {
+export function toModelUsage(
+  counts: JsonObject,
+  model: string,
+  prices: AgentDefinition['prices'],
+): ModelUsage {
   const count = (name: string) => (typeof counts[name] === 'number' ? counts[name] : 0);
   const tokens = {
     prompt: count('promptTokenCount'),

@@ -1,4 +1,4 @@
-/** What the client of Gemini is made of, as the SDK's own environment variables have it. */
+/** The settings of the Gemini client, named after the SDK's environment variables. */
 export interface GeminiClientOptions {
   apiKey?: string | undefined;
   vertexai?: boolean | undefined;
@@ -7,10 +7,10 @@ export interface GeminiClientOptions {
   baseUrl?: string | undefined;
 }
 
-/** @throws {Error} when neither a key nor Vertex AI is configured: worth stopping the start for */
+/** @throws {Error} if neither an API key nor Vertex AI is configured, which should stop the start of a worker */
 export function checkCredentials({ apiKey, vertexai = false, baseUrl }: GeminiClientOptions): void {
   if (vertexai || apiKey !== undefined || baseUrl !== undefined) return;
   throw new Error(
-    'No credentials for Gemini: set GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI=true with GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION.',
+    'Gemini has no credentials: set GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI=true with GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION.',
   );
 }

@@ -1,55 +1,64 @@
 /**
- * What went wrong in a call of the model, sorted by what helps: `transient` (overload, quota, network: try again, then
- * park), `fatal` (no repetition helps), `unknown` (counts as an attempt of the turn).
+ * Classifies a failed call of the model by what to do about it: `transient` (overload, quota, network) is retried in
+ * place, then parks the task; `fatal` fails the task; `unknown` spends an attempt of the turn.
  */
 import { ApiError } from '@google/genai';
+import { parseRetryAfter } from '#shared/domain/retry.ts';
 
-export type Failure =
-  /** `refused`: by the model, before it did anything; `hintMs`: it asks for so much patience. */
-  | { kind: 'transient'; message: string; refused: boolean; hintMs: number | undefined }
+export type ModelFailure =
+  | {
+      kind: 'transient';
+      message: string;
+      /** The model refused the call before it did any work. */
+      refused: boolean;
+      /** The wait that the server asks for. */
+      retryAfterMs: number | undefined;
+    }
   | { kind: 'fatal'; message: string }
   | { kind: 'unknown'; message: string };
 
-/** The stream ended before the model said why it stopped. */
+/** The stream ended without the model's finish reason. */
 export class StreamCutError extends Error {
   override readonly name = 'StreamCutError';
 }
 
-/** Messages are for clients: no addresses, keys or stacks. */
-export function toFailure(error: unknown, about: { model: string; retryAfter: string | null }): Failure {
-  if (error instanceof ApiError) return failureOfApi(error, about);
+/** The messages are for clients and contain no addresses, keys or stack traces. */
+export function toModelFailure(
+  error: unknown,
+  about: { model: string; retryAfter: string | null },
+): ModelFailure {
+  if (error instanceof ApiError) return toApiFailure(error, about);
   if (isNetworkError(error)) {
     return {
       kind: 'transient',
       message: 'The model cannot be reached.',
       refused: false,
-      hintMs: undefined,
+      retryAfterMs: undefined,
     };
   }
-  return { kind: 'unknown', message: 'The model could not be called.' };
+  return { kind: 'unknown', message: 'The call of the model failed.' };
 }
 
-function failureOfApi(
+function toApiFailure(
   error: ApiError,
   { model, retryAfter }: { model: string; retryAfter: string | null },
-): Failure {
+): ModelFailure {
   const { status } = error;
-  const { message, reasons, retryDelayMs } = detailsOf(error);
-  const hintMs = retryDelayMs ?? retryAfterMs(retryAfter);
+  const { message, reasons, retryDelayMs } = parseDetails(error);
+  const retryAfterMs = retryDelayMs ?? parseRetryAfterMs(retryAfter);
   switch (status) {
     case 408:
     case 429:
     case 499:
       return {
         kind: 'transient',
-        message:
-          status === 429 ? "The model's quota is used up for now." : 'The model did not answer in time.',
+        message: status === 429 ? quotaMessage : 'The model did not answer in time.',
         refused: status === 429,
-        hintMs,
+        retryAfterMs,
       };
     case 401:
     case 403:
-      return { kind: 'fatal', message: CREDENTIALS };
+      return { kind: 'fatal', message: credentialsMessage };
     case 404:
       return { kind: 'fatal', message: `The model "${model}" is not available to this agent.` };
     case 413:
@@ -58,27 +67,29 @@ function failureOfApi(
       if (status >= 500)
         return {
           kind: 'transient',
-          message: 'The model is overloaded or out of order for now.',
+          message: 'The model is overloaded or temporarily unavailable.',
           refused: status === 503,
-          hintMs,
+          retryAfterMs,
         };
       if (reasons.includes('API_KEY_INVALID') || /api key/i.test(message))
-        return { kind: 'fatal', message: CREDENTIALS };
+        return { kind: 'fatal', message: credentialsMessage };
       return { kind: 'fatal', message: `The model refused the request: ${message}` };
   }
 }
 
-const CREDENTIALS = 'The agent is not permitted to use its model; its operator has to check the credentials.';
-const MAX_MESSAGE_CHARACTERS = 500;
+export const quotaMessage = "The model's quota is used up for now.";
+const credentialsMessage =
+  'The agent is not permitted to use its model. Its operator has to check the credentials.';
+const maxMessageChars = 500;
 
-interface Details {
+interface ErrorDetails {
   message: string;
   reasons: string[];
   retryDelayMs: number | undefined;
 }
 
-/** The SDK puts Google's error JSON into the message, after words of its own for an error within a stream. */
-function detailsOf(error: ApiError): Details {
+/** Reads Google's error JSON from the SDK's message. For an error within a stream, the SDK's own words precede it. */
+function parseDetails(error: ApiError): ErrorDetails {
   interface GoogleErrorBody {
     error?: { message?: string; details?: { reason?: string; retryDelay?: string }[] };
   }
@@ -86,23 +97,21 @@ function detailsOf(error: ApiError): Details {
   try {
     body = JSON.parse(error.message.slice(Math.max(0, error.message.indexOf('{')))) as GoogleErrorBody;
   } catch {
-    // Not from Google: a proxy's page, say.
+    // Not from Google: a proxy's error page, for example.
   }
   const { message, details = [] } = body.error ?? {};
   const delays = details.map(({ retryDelay }) => /^([\d.]+)s$/.exec(retryDelay ?? '')?.[1]);
   const delay = delays.find((seconds) => seconds !== undefined);
   return {
-    message: (message ?? `status ${error.status}`).slice(0, MAX_MESSAGE_CHARACTERS),
+    message: (message ?? `status ${error.status}`).slice(0, maxMessageChars),
     reasons: details.flatMap(({ reason }) => reason ?? []),
     retryDelayMs: delay === undefined ? undefined : Number(delay) * 1000,
   };
 }
 
-/** Seconds or a date (RFC 9110 section 10.2.3). */
-function retryAfterMs(header: string | null): number | undefined {
-  if (header === null) return undefined;
-  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+function parseRetryAfterMs(header: string | null): number | undefined {
+  const seconds = parseRetryAfter(header ?? undefined, Date.now());
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 function isNetworkError(error: unknown): boolean {

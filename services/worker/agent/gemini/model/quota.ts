@@ -1,27 +1,29 @@
 /**
- * The quota of a task's model, which all workers share (shared/db/quotas.ts), as one task meets it: it waits in place where
- * its turn comes soon, and is parked until then where not. A database that is away holds up no call: the model has limits
- * of its own.
+ * The view that one task has of its model's quota, which all workers share (shared/db/models/quotas.ts). A call whose turn
+ * comes soon waits in place; otherwise the task is parked until then. Calls proceed without the quota while the database
+ * is unavailable, because the model enforces its own limits.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Content, GenerateContentConfig, Part } from '@google/genai';
+import type { Content, GenerateContentConfig } from '@google/genai';
 import { wasRefused } from '#shared/db/client/batcher.ts';
 import type { ModelCall, ModelQuotas } from '#shared/db/models/quotas.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
+import { quotaMessage } from './failure.ts';
+import { estimateTokens } from './tokens.ts';
 
-/** A call that may begin. */
-export interface Admitted {
-  /** How long it waited for that. */
+/** A call that may start. */
+export interface AdmittedCall {
+  /** How long it waited in place. */
   waitedMs: number;
-  /** It went in with so many tokens. */
+  /** Corrects the estimate to the true number of input tokens. */
   settle(tokens: number): void;
-  /** The model refused it; `patienceMs`: and asked all to wait. */
-  refused(patienceMs: number): Promise<void>;
+  /** Gives back a call that the model refused. `retryAfterMs`: the model takes no call for so long; 0: it did not say. */
+  refused(retryAfterMs: number): Promise<void>;
 }
 
-export interface Quota {
-  /** @throws {ParkedError} where the call would have to wait for long */
-  admit(request: QuotaRequest, signal: AbortSignal): Promise<Admitted>;
+export interface TaskQuota {
+  /** @throws {ParkedError} if the call would have to wait too long in place */
+  admit(request: QuotaRequest, signal: AbortSignal): Promise<AdmittedCall>;
 }
 
 interface QuotaRequest {
@@ -29,18 +31,18 @@ interface QuotaRequest {
   config: GenerateContentConfig;
 }
 
-export const unlimitedQuota: Quota = {
+export const unlimitedQuota: TaskQuota = {
   admit: async () => ({ waitedMs: 0, settle: () => undefined, refused: async () => undefined }),
 };
 
-export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): Quota {
+export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): TaskQuota {
   return {
     admit: async (request, signal) => {
-      const tokens = task.tokensPerMinute === undefined ? 0 : estimateTokens(request);
+      const tokens = task.tokensPerMinute === undefined ? 0 : estimateRequest(request);
       const call: ModelCall = { ...task, tokens };
-      const answer = (await unlessAway(quotas.take(call))) ?? { kind: 'granted', waitMs: 0 };
+      const answer = (await ignoreOutage(quotas.take(call))) ?? { kind: 'granted', waitMs: 0 };
       if (answer.kind === 'parked') {
-        throw new ParkedError("The model's quota is used up for now.", new Date(Date.now() + answer.waitMs));
+        throw new ParkedError(quotaMessage, new Date(Date.now() + answer.waitMs));
       }
       if (answer.waitMs > 0) {
         await sleep(answer.waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
@@ -49,32 +51,22 @@ export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'toke
         waitedMs: answer.waitMs,
         settle: (taken) => {
           if (taken !== tokens && task.tokensPerMinute !== undefined)
-            void unlessAway(quotas.settle(call, taken));
+            void ignoreOutage(quotas.settle(call, taken));
         },
-        refused: (patienceMs) => unlessAway(quotas.giveBack(call, patienceMs)),
+        refused: (retryAfterMs) => ignoreOutage(quotas.giveBack(call, retryAfterMs)),
       };
     },
   };
 }
 
-async function unlessAway<T>(operation: Promise<T>): Promise<T | undefined> {
+async function ignoreOutage<T>(operation: Promise<T>): Promise<T | undefined> {
   return operation.catch((error: unknown) => {
     if (wasRefused(error)) throw error;
     return undefined;
   });
 }
 
-const charsPerToken = 4;
-/** Of a small image; what a file takes besides is not known before the call. */
-const tokensPerFile = 258;
-
-function estimateTokens({ contents, config }: QuotaRequest): number {
-  const parts = contents.flatMap((content) => content.parts ?? []);
-  const before = JSON.stringify([config.systemInstruction, config.tools]).length / charsPerToken;
-  return Math.ceil(parts.reduce((sum, part) => sum + tokensOf(part), before));
-}
-
-function tokensOf(part: Part): number {
-  if (part.inlineData !== undefined || part.fileData !== undefined) return tokensPerFile;
-  return (part.text ?? JSON.stringify(part)).length / charsPerToken;
+function estimateRequest({ contents, config }: QuotaRequest): number {
+  const settings = { text: JSON.stringify([config.systemInstruction, config.tools]) };
+  return estimateTokens([settings, ...contents.flatMap(({ parts = [] }) => parts)]);
 }

@@ -1,4 +1,4 @@
-/** What of a definition goes into each call of the model. */
+/** Builds the part of each request to the model that comes from the definition. */
 import type {
   FunctionDeclaration,
   GenerateContentConfig,
@@ -9,33 +9,35 @@ import { geminiTools, type AgentDefinition } from '#shared/agent/definition.ts';
 import { askUser } from '../tools/ask-user.ts';
 import type { Tool } from '../tools/tool.ts';
 
-const ownTools: Record<(typeof geminiTools)[number], GeminiTool> = {
+const toolRequests: Record<(typeof geminiTools)[number], GeminiTool> = {
   google_search: { googleSearch: {} },
   url_context: { urlContext: {} },
   code_execution: { codeExecution: {} },
 };
 
-/** Models before Gemini 3 take less together. */
-export function isBefore3(model: string): boolean {
+/** Models before Gemini 3 accept fewer combinations of tools, schemas and files. */
+export function isBeforeGemini3(model: string): boolean {
   return /^gemini-[12]\b/.test(model);
 }
 
-/** @param json whether the caller accepts nothing but data */
-export function configOf(
+/** @param options.json whether the caller accepts only data */
+export function toGenerateConfig(
   definition: AgentDefinition,
   tools: readonly Tool[],
   { vertexai, json }: { vertexai: boolean; json: boolean },
 ): GenerateContentConfig {
   const { name: _, thinkingBudget, thinkingLevel, ...sampling } = definition.model;
   const functionDeclarations: FunctionDeclaration[] = tools.map(({ declaration }) => declaration);
-  // Models before Gemini 3 refuse functions beside a response schema, so the built-in one stays away.
+  // Models before Gemini 3 refuse functions together with a response schema, so ask_user is left out.
   if (definition.tools.includes('ask_user') && definition.responseSchema === undefined)
     functionDeclarations.push(askUser);
-  const own = geminiTools.filter((name) => definition.tools.includes(name)).map((name) => ownTools[name]);
-  const all = functionDeclarations.length > 0 ? [{ functionDeclarations }, ...own] : own;
-  // The Developer API takes both kinds together only where it may show its own calls in the content.
-  const both = functionDeclarations.length > 0 && own.length > 0 && !vertexai;
-  const jsonToo = json && (all.length === 0 || !isBefore3(definition.model.name));
+  const ownTools = geminiTools
+    .filter((name) => definition.tools.includes(name))
+    .map((name) => toolRequests[name]);
+  const allTools = functionDeclarations.length > 0 ? [{ functionDeclarations }, ...ownTools] : ownTools;
+  // The Developer API accepts functions and Gemini's own tools together only if it may show its own calls in the content.
+  const mixed = functionDeclarations.length > 0 && ownTools.length > 0 && !vertexai;
+  const asJson = json && (allTools.length === 0 || !isBeforeGemini3(definition.model.name));
   return {
     systemInstruction: definition.instruction,
     ...sampling,
@@ -43,11 +45,11 @@ export function configOf(
     ...(thinkingLevel !== undefined && {
       thinkingConfig: { thinkingLevel: thinkingLevel.toUpperCase() as ThinkingLevel },
     }),
-    ...(all.length > 0 && { tools: all }),
-    ...(both && { toolConfig: { includeServerSideToolInvocations: true } }),
-    ...((definition.responseSchema !== undefined || jsonToo) && { responseMimeType: 'application/json' }),
+    ...(allTools.length > 0 && { tools: allTools }),
+    ...(mixed && { toolConfig: { includeServerSideToolInvocations: true } }),
+    ...((definition.responseSchema !== undefined || asJson) && { responseMimeType: 'application/json' }),
     ...(definition.responseSchema !== undefined && { responseJsonSchema: definition.responseSchema }),
-    // The SDK's own loop would run the tools out of sight of the steps.
+    // The SDK's own loop would run the tools outside of the durable steps.
     automaticFunctionCalling: { disable: true },
   };
 }

@@ -1,31 +1,28 @@
 /**
- * What is kept of one call of the model: its content exactly as it came, with thought signatures, which Gemini wants
- * back as they were. Stored as the result of the step, so it must stay readable over versions.
+ * The recorded response of one model call. Its content is kept exactly as received, with thought signatures, because
+ * Gemini requires them back unchanged. It is stored as the result of the step, so it must stay readable across versions.
  */
 import type { Content, FunctionCall, GenerateContentResponse, Part } from '@google/genai';
 import { foldArtifacts } from '#shared/domain/events.ts';
 import type { JsonObject, Part as A2APart } from '#shared/domain/message.ts';
 
 export type ModelResponse = {
-  /** A `Content`; without parts when the model gave none. */
+  /** A `Content`. It has no parts if the model sent none. */
   content: JsonObject;
   finishReason: string | null;
   finishMessage: string | null;
-  /** Set where the prompt was refused. */
+  /** Set if the model refused the prompt. */
   blockReason: string | null;
-  /**
-   * What the answer rests on (`groundingMetadata`, `urlContextMetadata`, `citationMetadata`), where a tool of Gemini's
-   * was used.
-   */
+  /** The sources of the answer, if Gemini's own tools were used: grounding, URL context and citation metadata. */
   sources?: JsonObject;
-  /** Token counts by the names of `usageMetadata`, and the model that answered. */
+  /** Token counts under the names of `usageMetadata`, and the model that answered. */
   usage: JsonObject;
-  /** How long the call took, with its quick retries. */
+  /** The duration of the call, including retries in place. */
   ms: number;
 };
 
-/** Gathers the events of a stream. */
-export class RecordBuilder {
+/** Builds a response from the events of a stream. */
+export class ResponseBuilder {
   readonly #parts: Part[] = [];
   #finishReason: string | null = null;
   #finishMessage: string | null = null;
@@ -37,7 +34,7 @@ export class RecordBuilder {
     this.#usage = { model };
   }
 
-  /** Returns the text in an event that is part of the answer. */
+  /** Adds an event and returns its text, without thoughts. */
   add(event: GenerateContentResponse): string {
     const candidate = event.candidates?.[0];
     let text = '';
@@ -61,7 +58,7 @@ export class RecordBuilder {
     return text;
   }
 
-  /** False: the stream ended before the model did. */
+  /** Returns false until the model has sent a finish reason or refused the prompt. */
   get ended(): boolean {
     return this.#finishReason !== null || this.#blockReason !== null;
   }
@@ -79,10 +76,10 @@ export class RecordBuilder {
     };
   }
 
-  /** Pieces of one text are joined; a part with a signature is never joined with another. */
+  /** Joins adjacent pieces of text. A part with a signature is never joined with another. */
   #push(part: Part): void {
     const last = this.#parts.at(-1);
-    if (last !== undefined && isPlain(last) && isPlain(part) && last.thought === part.thought) {
+    if (last !== undefined && isPlainText(last) && isPlainText(part) && last.thought === part.thought) {
       this.#parts[this.#parts.length - 1] = { ...last, text: last.text + part.text };
     } else if (part.text !== '' || part.thoughtSignature !== undefined) {
       this.#parts.push(part);
@@ -90,30 +87,27 @@ export class RecordBuilder {
   }
 }
 
-function isPlain(part: Part): part is Part & { text: string } {
+function isPlainText(part: Part): part is Part & { text: string } {
   return part.text !== undefined && Object.keys(part).every((key) => key === 'text' || key === 'thought');
 }
 
-export function contentOf(record: ModelResponse): Content {
-  return record.content;
+export function responseContent(response: ModelResponse): Content {
+  return response.content;
 }
 
-/** The text of the answer: thoughts are left out. */
-export function textOf(record: ModelResponse): string {
-  const parts = contentOf(record).parts ?? [];
+/** Returns the text of the response, without thoughts. */
+export function responseText(response: ModelResponse): string {
+  const parts = responseContent(response).parts ?? [];
   return parts.map((part) => (part.thought === true ? '' : (part.text ?? ''))).join('');
 }
 
-/**
- * The answer as parts of A2A: files that the model made become file parts, code that it ran and what came of it data
- * parts.
- */
-export function partsOf(record: ModelResponse): A2APart[] {
+/** Returns the response as A2A parts: generated files become file parts; code and its results become data parts. */
+export function responseParts(response: ModelResponse): A2APart[] {
   const [{ parts } = { parts: [] }] = foldArtifacts([
     {
       taskId: '',
       contextId: '',
-      artifact: { artifactId: '', parts: (contentOf(record).parts ?? []).flatMap(toPart) },
+      artifact: { artifactId: '', parts: (responseContent(response).parts ?? []).flatMap(toPart) },
     },
   ]);
   return parts;
@@ -123,25 +117,25 @@ function toPart(part: Part): A2APart[] {
   const { text = '', thought, inlineData, fileData, executableCode, codeExecutionResult } = part;
   if (thought === true) return [];
   if (inlineData?.data !== undefined) {
-    return [{ raw: inlineData.data, ...named(inlineData) }];
+    return [{ raw: inlineData.data, ...toFileFields(inlineData) }];
   }
-  if (fileData?.fileUri !== undefined) return [{ url: fileData.fileUri, ...named(fileData) }];
-  const ran = executableCode ? { executableCode } : codeExecutionResult && { codeExecutionResult };
-  if (ran !== undefined) {
-    return [{ data: JSON.parse(JSON.stringify(ran)) as JsonObject, mediaType: 'application/json' }];
+  if (fileData?.fileUri !== undefined) return [{ url: fileData.fileUri, ...toFileFields(fileData) }];
+  const code = executableCode ? { executableCode } : codeExecutionResult && { codeExecutionResult };
+  if (code !== undefined) {
+    return [{ data: JSON.parse(JSON.stringify(code)) as JsonObject, mediaType: 'application/json' }];
   }
   return text === '' ? [] : [{ text }];
 }
 
-function named({ mimeType, displayName }: { mimeType?: string; displayName?: string }) {
+function toFileFields({ mimeType, displayName }: { mimeType?: string; displayName?: string }) {
   return {
     mediaType: mimeType ?? 'application/octet-stream',
     ...(displayName !== undefined && { filename: displayName }),
   };
 }
 
-export function callsOf(record: ModelResponse): (FunctionCall & { name: string })[] {
-  const parts = contentOf(record).parts ?? [];
+export function responseCalls(response: ModelResponse): (FunctionCall & { name: string })[] {
+  const parts = responseContent(response).parts ?? [];
   return parts.flatMap(({ functionCall }) =>
     functionCall?.name === undefined ? [] : [{ ...functionCall, name: functionCall.name }],
   );

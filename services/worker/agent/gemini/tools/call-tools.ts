@@ -1,77 +1,83 @@
 /**
- * Runs calls of one reply at the same time, each a durable step. What a tool gets wrong is told to the model, which may
- * correct itself; what concerns the turn itself (lease, abort, parking, credentials) ends it. What only the user can
- * settle is left open.
+ * Runs the calls of one reply concurrently, each as a durable step. The errors of a tool go to the model, which may
+ * correct itself. Errors about the turn itself (lease, abort, parking, credentials) end the turn. Calls that only the user
+ * can resolve are left pending.
  */
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
+import { inSpan } from '#shared/runtime/spans.ts';
 import type { StepContext } from '../../agent.ts';
-import { CredentialsError } from '../../errors.ts';
-import { askUser, getQuestion } from './ask-user.ts';
+import { CredentialsError } from '../../credentials-error.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
-import { inToolSpan } from './span.ts';
-import { OutputWithFiles, type Call, type Tool, type ToolReply } from './tool.ts';
+import { askUser, getQuestion } from './ask-user.ts';
+import { OutputWithFiles, type ModelToolCall, type Tool, type ToolReply } from './tool.ts';
 
-/** A call that may be made; `approved`: also where its tool wants the user to confirm it. */
-export interface Callable {
-  call: Call;
+/** A call to make. `approved`: it may run even if its tool needs the user's approval. */
+export interface ToolCallRequest {
+  call: ModelToolCall;
   approved: boolean;
 }
 
-export type ToolAnswer = (ToolReply & { ms: number }) | { open: 'ask' | 'confirm' | 'retry' };
+/** Why a call waits for the user; see conversation/pending-calls.ts. */
+export type PendingReason = 'ask' | 'confirm' | 'retry';
+
+export type ToolCallOutcome = (ToolReply & { ms: number }) | { pending: PendingReason };
 
 export interface CallBounds {
-  /** Aborts when the time for work is used up. */
+  /** Aborts when the working time is used up. */
   deadline: AbortSignal;
-  /** Which reply of the model asks for the calls, in words for those who watch. */
+  /** Appended to the progress message: which reply of the model asks for the calls. */
   round: string;
 }
 
-/** The answers in the order of the calls. */
+/** Returns the outcomes in the order of the calls. */
 export async function callTools(
   turn: LoopTurn,
-  calls: readonly Callable[],
+  calls: readonly ToolCallRequest[],
   tools: readonly Tool[],
   bounds: CallBounds,
-): Promise<ToolAnswer[]> {
-  // Each begins its step before the next one does: the order of the steps is that of the calls.
-  const running = calls.map((one) => answerTo(turn, one, tools, bounds));
-  // All are waited for, so that none is left running behind a turn that has ended.
+): Promise<ToolCallOutcome[]> {
+  // Each call starts its step before the next one does, so the steps are in the order of the calls.
+  const running = calls.map((request) => callTool(turn, request, tools, bounds));
+  // Waits for all of them, so that no call outlives the turn.
   const settled = await Promise.allSettled(running);
   for (const one of settled) if (one.status === 'rejected') throw one.reason;
   return Promise.all(running);
 }
 
-async function answerTo(
+async function callTool(
   turn: LoopTurn,
-  { call, approved }: Callable,
+  { call, approved }: ToolCallRequest,
   tools: readonly Tool[],
   { deadline, round }: CallBounds,
-): Promise<ToolAnswer> {
+): Promise<ToolCallOutcome> {
   const { name, args = {} } = call;
   if (name === askUser.name) {
-    if (getQuestion(call) !== undefined) return { open: 'ask' };
-    return { response: { error: 'Not asked: the question is missing.' }, ms: 0 };
+    if (getQuestion(call) !== undefined) return { pending: 'ask' };
+    return {
+      response: { error: 'Not asked: the question is missing. Set "question" to a non-empty string.' },
+      ms: 0,
+    };
   }
   const tool = tools.find(({ declaration }) => declaration.name === name);
-  if (tool?.confirm === true && !approved) return { open: 'confirm' };
+  if (tool?.confirm === true && !approved) return { pending: 'confirm' };
   const input = { name, args: args as JsonObject };
   try {
     return await turn.step(
       `tool:${name}`,
       async (step) => {
-        // Within the step: a call that was made counts, also when its server has the tool no more.
-        if (tool === undefined) return { response: { error: unknown(name, tools) }, ms: 0 };
+        // Checked within the step: a finished call stays recorded even if its server no longer has the tool.
+        if (tool === undefined) return { response: { error: describeUnknownTool(name, tools) }, ms: 0 };
         await turn.progress(`Calling ${name} …${round}`);
-        const started = performance.now();
+        const startedAt = performance.now();
         const signal = AbortSignal.any([step.signal, deadline]);
-        const answer = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));
-        return { ...answer, ms: Math.round(performance.now() - started) };
+        const reply = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));
+        return { ...reply, ms: Math.round(performance.now() - startedAt) };
       },
       { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
     );
   } catch (error) {
-    if (error instanceof NotRecordedError) return { open: 'retry' };
+    if (error instanceof NotRecordedError) return { pending: 'retry' };
     throw error;
   }
 }
@@ -82,16 +88,16 @@ async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<Too
     if (!(result instanceof OutputWithFiles)) return { response: { output: result } };
     return { response: { output: result.output }, files: [...result.files] };
   } catch (error) {
-    // The reason says whether the turn is lost or out of time; what the tool threw does not.
+    // After an abort its reason counts (the turn is lost or out of time), not what the tool threw.
     step.signal.throwIfAborted();
     if (concernsTurn(error)) throw error;
-    return { response: { error: describe(error) } };
+    return { response: { error: describeError(error) } };
   }
 }
 
-function unknown(name: string, tools: readonly Tool[]): string {
-  const known = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
-  return `There is no function ${name}. Declared: ${known}.`;
+function describeUnknownTool(name: string, tools: readonly Tool[]): string {
+  const declared = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
+  return `The function ${name} is not declared (declared functions: ${declared}).`;
 }
 
 function concernsTurn(error: unknown): boolean {
@@ -100,8 +106,24 @@ function concernsTurn(error: unknown): boolean {
   );
 }
 
-function describe(error: unknown): Json {
-  return (error instanceof Error ? error.message : String(error)).slice(0, MAX_ERROR_CHARACTERS);
+function describeError(error: unknown): Json {
+  return (error instanceof Error ? error.message : String(error)).slice(0, maxErrorChars);
 }
 
-const MAX_ERROR_CHARACTERS = 2000;
+const maxErrorChars = 2000;
+
+/** Runs a tool in a span under OpenTelemetry's semantic conventions for generative AI. */
+async function inToolSpan({ id, name }: ModelToolCall, run: () => Promise<ToolReply>): Promise<ToolReply> {
+  const attributes = {
+    'gen_ai.operation.name': 'execute_tool',
+    'gen_ai.tool.name': name,
+    'gen_ai.tool.type': 'function',
+    ...(id !== undefined && { 'gen_ai.tool.call.id': id }),
+  };
+  return inSpan(`execute_tool ${name}`, { attributes }, async (span) => {
+    const reply = await run();
+    // A tool's error goes to the model and does not end the turn, so the span is where operators see it.
+    if ('error' in reply.response) span.setAttribute('error.type', 'tool_error');
+    return reply;
+  });
+}

@@ -1,17 +1,17 @@
-/** What the model may call. The built-in tools, and whatever else is given to the agent, have this form. */
+/** The interface of a tool that the model may call, for MCP tools and tools in code. */
 import type { FunctionCall, FunctionDeclaration } from '@google/genai';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext } from '../../agent.ts';
 
 export interface Tool {
   readonly declaration: FunctionDeclaration & { name: string };
-  /** True: calling it twice does harm, so that a fenced record is written before it starts (invariant 3). */
+  /** True: repeating a call does harm, so a fenced "started" record precedes it (invariant 3). */
   readonly sideEffects?: boolean;
-  /** True: it is called only when the user has approved this very call. */
+  /** True: each call needs the user's approval. */
   readonly confirm?: boolean;
   /**
-   * What it returns goes to the model; so does the message of an error, unless it is one of shared/domain/errors.
-   * It has to end soon after the signal aborts.
+   * The result goes to the model. So does the message of an error, unless the error is one of shared/domain/errors.ts.
+   * The call must end soon after the signal aborts.
    */
   call(args: JsonObject, context: StepContext): Promise<Json | OutputWithFiles>;
 }
@@ -19,7 +19,7 @@ export interface Tool {
 /** A file that a tool returned. */
 export type ToolFile = { mediaType: string; /** Base64. */ data: string; filename?: string };
 
-/** What a tool returned, where files belong to it: the model sees them, and the user gets them. */
+/** The result of a tool that returns files: the model sees them and the user receives them. */
 export class OutputWithFiles {
   readonly output: Json;
   readonly files: readonly ToolFile[];
@@ -29,7 +29,7 @@ export class OutputWithFiles {
   }
 }
 
-export type Call = FunctionCall & { name: string };
+export type ModelToolCall = FunctionCall & { name: string };
 
-/** The outcome of a call. */
+/** The response to a call, with the files that belong to it. */
 export type ToolReply = { response: JsonObject; files?: ToolFile[] };

@@ -1,0 +1,155 @@
+/**
+ * A reply of the model with calls that only the user can resolve. This module says what the task asks its user for, and
+ * how the user's next message resolves each pending call.
+ *
+ *   ask       ask_user                                         any message is its answer
+ *   confirm   a tool that the definition marks `confirm`       approved, refused, or asked for again
+ *   retry     a call that failed for lack of credentials       any message: the call is made again
+ */
+import type { Part as GeminiPart } from '@google/genai';
+import {
+  approvalExtension,
+  createApprovalPart,
+  createApprovalRequest,
+  isApprovalPart,
+  readDecisions,
+  type ApprovalRequest,
+} from '#shared/agent/approval.ts';
+import { textOf, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
+import type { TurnOutcome } from '../../agent.ts';
+import { isBeforeGemini3 } from '../model/request.ts';
+import { getQuestion } from '../tools/ask-user.ts';
+import type { PendingReason, ToolCallOutcome } from '../tools/call-tools.ts';
+import type { ModelToolCall, ToolFile } from '../tools/tool.ts';
+import { toSupportedType } from './media-types.ts';
+import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
+
+/** One call of a reply: answered if it has a response, else pending. */
+export interface PendingCall {
+  call: ModelToolCall;
+  response?: JsonObject;
+  /** Files that belong to the response. */
+  files?: ToolFile[];
+  reason?: PendingReason;
+  /** Unique among all calls of the task. */
+  id: string;
+}
+
+export interface PendingReply {
+  calls: PendingCall[];
+  /** The turn in which the answer started that continues after this reply. */
+  turnNumber: number;
+}
+
+/**
+ * Returns the outcome that asks the user to resolve the pending calls.
+ *
+ * @param text the model's own text next to its calls
+ */
+export function toPendingOutcome({ calls }: PendingReply, text: string): TurnOutcome {
+  const pending = calls.filter(({ response }) => response === undefined);
+  const questions = pending.flatMap(({ call, reason }) =>
+    reason === 'ask' ? [getQuestion(call) ?? ''] : [],
+  );
+  const requests = pending.flatMap((one) => (one.reason === 'confirm' ? [toApprovalRequest(one)] : []));
+  const introduction = text === '' ? [] : [text];
+  if (requests.length === 0) {
+    return { state: 'TASK_STATE_INPUT_REQUIRED', message: [...introduction, ...questions].join('\n\n') };
+  }
+  const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
+  const prompt = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. Approve or refuse with the extension ${approvalExtension}. Any other reply counts as a refusal.`;
+  return {
+    state: 'TASK_STATE_AUTH_REQUIRED',
+    message: [{ text: [...introduction, ...questions, prompt].join('\n\n') }, createApprovalPart(requests)],
+    extensions: [approvalExtension],
+  };
+}
+
+function toApprovalRequest({ id, call }: PendingCall): ApprovalRequest {
+  return createApprovalRequest(id, call.name, (call.args ?? {}) as JsonObject);
+}
+
+export interface Resolution {
+  /** The answer to the call, which is not made. */
+  response?: JsonObject;
+  /** The call may be made now. */
+  run?: true;
+}
+
+/** Returns how a message resolves a pending call, or undefined if its decisions are about other calls. */
+export function resolvePendingCall(pending: PendingCall, message: Message): Resolution | undefined {
+  switch (pending.reason) {
+    case 'ask':
+      return { response: { answer: textOf(message.parts) || '(see the attached parts)' } };
+    case 'confirm': {
+      const decisions = readDecisions(message);
+      if (decisions === undefined) {
+        return {
+          response: { error: `Not approved. The user replied instead: ${textOf(message.parts)}` },
+        };
+      }
+      const { id, argumentsHash } = toApprovalRequest(pending);
+      const decision = decisions.find((one) => one.id === id && one.argumentsHash === argumentsHash);
+      if (decision === undefined) return undefined;
+      if (decision.approve) return { run: true };
+      const reason = decision.reason === undefined ? '' : ` Reason: ${decision.reason}`;
+      return { response: { error: `The user refused this call.${reason}` } };
+    }
+    case 'retry':
+    case undefined:
+      return { run: true };
+    default:
+      return pending.reason satisfies never;
+  }
+}
+
+/** Returns the parts that go to the model next to the responses: files, data, and text that answers no question. */
+export function getRemainingParts(message: Message, { calls }: PendingReply): Part[] {
+  const answersQuestion = calls.some(({ reason }) => reason === 'ask');
+  const refusesInWords =
+    readDecisions(message) === undefined && calls.some(({ reason }) => reason === 'confirm');
+  const quoted = answersQuestion || refusesInWords;
+  return message.parts.filter((part) => !isApprovalPart(part) && !(quoted && part.text !== undefined));
+}
+
+export function withOutcome(pending: PendingCall, outcome: ToolCallOutcome | undefined): PendingCall {
+  if (outcome === undefined) return pending;
+  if ('pending' in outcome) return { ...pending, reason: outcome.pending };
+  const { response, files } = outcome;
+  return { ...pending, response, ...(files !== undefined && { files }) };
+}
+
+/** Records why each call is pending, because the next turn cannot derive it from the other steps. */
+export async function recordPendingReasons(turn: LoopTurn, calls: PendingCall[]): Promise<PendingCall[]> {
+  let reasons: (string | null)[];
+  try {
+    reasons = await turn.step('pending', async () => calls.map(({ reason }) => reason ?? null));
+  } catch (error) {
+    if (error instanceof NotRecordedError) return calls;
+    throw error;
+  }
+  return calls.map((one, index) => {
+    const reason = reasons[index] as PendingReason | null | undefined;
+    return reason === undefined || reason === null ? one : { ...one, reason };
+  });
+}
+
+/** The types that Gemini 3 accepts within a response. Earlier models accept none. */
+const typesInResponse = /^(?:image\/|application\/pdf$|text\/plain$)/;
+
+/** Returns the responses to the calls of one reply. Files go inside a response, or else after all responses. */
+export function toFunctionResponses(calls: readonly PendingCall[], model: string): GeminiPart[] {
+  const following: GeminiPart[] = [];
+  const responses = calls.map(({ call: { id, name }, response = {}, files = [] }): GeminiPart => {
+    const parts: { inlineData: { mimeType: string; data: string } }[] = [];
+    for (const { mediaType, data } of files) {
+      const mimeType = toSupportedType(mediaType);
+      if (mimeType === undefined) continue;
+      const inside = !isBeforeGemini3(model) && typesInResponse.test(mimeType);
+      (inside ? parts : following).push({ inlineData: { mimeType, data } });
+    }
+    const own = parts.length > 0 && { parts };
+    return { functionResponse: { ...(id !== undefined && { id }), name, response, ...own } };
+  });
+  return [...responses, ...following];
+}
