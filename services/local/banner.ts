@@ -1,15 +1,15 @@
 /** What a person is told once everything is up. */
-import type { LocalOptions, Model } from './options.ts';
-import type { Stack } from './stack.ts';
+import type { LocalOptions, ModelSource } from './options.ts';
+import type { LocalStack } from './stack.ts';
 
-const models: Record<Model, string> = {
+const models: Record<ModelSource, string> = {
   offline: 'the offline model (no network, simple honest work). Real Gemini: GEMINI_API_KEY=… npm start',
   'gemini-api': 'Gemini, by the API key',
   'vertex-ai': 'Gemini on Vertex AI',
   'own-address': 'what answers at GOOGLE_GEMINI_BASE_URL',
 };
 
-export function servicesBanner(stack: Stack, options: LocalOptions): string {
+export function servicesBanner(stack: LocalStack, options: LocalOptions): string {
   const url = `http://localhost:${stack.port}`;
   const workers = options.workers === 0 ? '\n  No worker runs: tasks are accepted and wait (WORKERS=0)' : '';
   return `
@@ -36,7 +36,7 @@ function curl(url: string, method: string, params: string): string {
       -d '{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}}'`;
 }
 
-export function infraBanner(stack: Stack, options: LocalOptions): string {
+export function infraBanner(stack: LocalStack, options: LocalOptions): string {
   const exports = Object.entries(stack.variables).map(([name, value]) => `export ${name}=${quote(value)}`);
   return `
 # The stand-ins are up and hold until Ctrl-C. Data: ${dataLine(stack, options)}
@@ -52,7 +52,7 @@ ${exports.join('\n')}
 `;
 }
 
-function dataLine({ dataDir }: Stack, options: LocalOptions): string {
+function dataLine({ dataDir }: LocalStack, options: LocalOptions): string {
   if (options.databaseUrl !== undefined) return 'in the database of DATABASE_URL';
   if (dataDir === options.dataDir) return dataDir;
   return `${dataDir}, since PostgreSQL does not run as root and others cannot reach ${options.dataDir}`;

@@ -4,22 +4,22 @@
  */
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { infraBanner, servicesBanner } from './banner.ts';
-import { printTo } from './processes/log-output.ts';
-import { readOptions, usage } from './options.ts';
+import { createPrint } from './processes/log-output.ts';
+import { readOptions, usageText } from './options.ts';
 import { runUntilSignal } from './processes/signals.ts';
-import { startStack } from './stack.ts';
+import { startLocalStack } from './stack.ts';
 import { StartError, Supervisor } from './processes/supervisor.ts';
 
-const print = printTo(process.stdout);
+const print = createPrint(process.stdout);
 
 try {
   const options = readOptions(process.argv.slice(2), process.env);
   if (options.help) {
-    console.log(usage);
+    console.log(usageText);
   } else {
     const supervisor = new Supervisor(print);
     await runUntilSignal(supervisor, print, async () => {
-      const stack = await startStack(options, process.env, supervisor, print);
+      const stack = await startLocalStack(options, process.env, supervisor, print);
       console.log(options.infra ? infraBanner(stack, options) : servicesBanner(stack, options));
     });
   }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ConfigError, EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 
-export type Model = 'offline' | 'gemini-api' | 'vertex-ai' | 'own-address';
+export type ModelSource = 'offline' | 'gemini-api' | 'vertex-ai' | 'own-address';
 
 export interface LocalOptions {
   /** The stand-ins alone; the services are run by hand. */
@@ -16,7 +16,7 @@ export interface LocalOptions {
   dataDir: string;
   workers: number;
   project: string;
-  model: Model;
+  model: ModelSource;
   /** Set: used instead of a stand-in. */
   databaseUrl: string | undefined;
   pubsubHost: string | undefined;
@@ -24,7 +24,7 @@ export interface LocalOptions {
   debug: boolean;
 }
 
-export const usage = `npm start                      everything on this machine: database, queues, model, services
+export const usageText = `npm start                      everything on this machine: database, queues, model, services
 npm start -- --infra           only what the services need; then run them by hand
 
   PORT           of the front door (8080)
@@ -87,7 +87,7 @@ function readArguments(args: readonly string[]): { infra: boolean; help: boolean
   }
 }
 
-function readModel(env: EnvReader): Model {
+function readModel(env: EnvReader): ModelSource {
   if (env.optional('GOOGLE_GEMINI_BASE_URL') !== undefined) {
     env.url('GOOGLE_GEMINI_BASE_URL');
     return 'own-address';

@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 
 /** A TCP port of 127.0.0.1 that nobody listens on at this moment. */
-export async function freePort(): Promise<number> {
+export async function findEphemeralPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -14,7 +14,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** @throws {ConfigError} when another program listens there */
-export async function assertFree(port: number): Promise<void> {
+export async function assertPortFree(port: number): Promise<void> {
   if (await isFree(port)) return;
   throw new ConfigError([
     `port ${port} is in use by another program: set PORT to another one, as in PORT=${port + 1} npm start`,
@@ -22,11 +22,11 @@ export async function assertFree(port: number): Promise<void> {
 }
 
 /** A port like the one wanted, which is easier to remember than any free one. */
-export async function portNear(wanted: number): Promise<number> {
+export async function findPortFrom(wanted: number): Promise<number> {
   for (let port = wanted; port < Math.min(wanted + 20, 65_536); port++) {
     if (await isFree(port)) return port;
   }
-  return freePort();
+  return findEphemeralPort();
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -12,15 +12,15 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { lockData } from './postgres/data-lock.ts';
-import { placeData } from './postgres/data-directory.ts';
+import { prepareDataDirectory } from './postgres/data-directory.ts';
 import type { Print } from './processes/log-output.ts';
-import { nodeChild, runToEnd, type NodeChildOptions } from './processes/node-child.ts';
+import { createNodeChild, runToCompletion, type NodeChildOptions } from './processes/node-child.ts';
 import type { LocalOptions } from './options.ts';
-import { assertFree, freePort, portNear } from './ports.ts';
+import { assertPortFree, findEphemeralPort, findPortFrom } from './ports.ts';
 import { startPostgres } from './postgres/postgres.ts';
 import type { Child, RunningChild, Supervisor } from './processes/supervisor.ts';
 
-export interface Stack {
+export interface LocalStack {
   /** Of the front door. */
   readonly port: number;
   readonly dispatcherPort: number;
@@ -35,18 +35,18 @@ const service = { tier: 2, ready: 'health', stopMs: 3500 } as const;
 const queueRate = { MAX_DISPATCHES_PER_SECOND: '10000' };
 const file = (name: string): URL => new URL(name, import.meta.url);
 
-export async function startStack(
+export async function startLocalStack(
   options: LocalOptions,
   environment: Environment,
   supervisor: Supervisor,
   print: Print,
-): Promise<Stack> {
-  const place = placeData(options.dataDir);
+): Promise<LocalStack> {
+  const place = prepareDataDirectory(options.dataDir);
   if (options.databaseUrl === undefined) lockData(place.dir).release(); // fails early where another stack runs
-  const port = options.port === 0 ? await freePort() : options.port;
-  if (!options.infra) await assertFree(port);
-  const grpcPort = await portNear(port + 1);
-  const dispatcherPort = await portNear(grpcPort + 1);
+  const port = options.port === 0 ? await findEphemeralPort() : options.port;
+  if (!options.infra) await assertPortFree(port);
+  const grpcPort = await findPortFrom(port + 1);
+  const dispatcherPort = await findPortFrom(grpcPort + 1);
 
   const variables: Record<string, string> = {
     GOOGLE_CLOUD_PROJECT: options.project,
@@ -68,9 +68,13 @@ export async function startStack(
   });
   const run = (child: Child): Promise<void> => supervisor.start(child);
   const migrate = (): Promise<void> =>
-    runToEnd({ name: 'migrate', file: file('../migrate/main.ts'), env: envOf() }, print, supervisor.signal);
+    runToCompletion(
+      { name: 'migrate', file: file('../migrate/main.ts'), env: envOf() },
+      print,
+      supervisor.signal,
+    );
   const provision = (signal: AbortSignal): Promise<void> =>
-    runToEnd(
+    runToCompletion(
       {
         name: 'provision',
         file: file('./provision.ts'),
@@ -99,7 +103,7 @@ export async function startStack(
           variables[variable] = `127.0.0.1:${at}`;
         };
         const restarted = provision; // it came back empty
-        return nodeChild(
+        return createNodeChild(
           { ...standIn, name, file: file(main), env: envOf(queueRate), onPort, restarted },
           print,
         );
@@ -123,7 +127,7 @@ export async function startStack(
         };
         variables['GEMINI_API_KEY'] = 'offline';
         await run(
-          nodeChild(
+          createNodeChild(
             {
               ...standIn,
               name: 'offline-model',
@@ -161,9 +165,9 @@ export async function startStack(
     ];
     for (let n = 1; n <= options.workers; n++) {
       const name = options.workers === 1 ? 'worker' : `worker-${n}`;
-      services.push(serviceChild(name, '../worker/main.ts', await freePort()));
+      services.push(serviceChild(name, '../worker/main.ts', await findEphemeralPort()));
     }
-    await Promise.all(services.map((child) => run(nodeChild(child, print))));
+    await Promise.all(services.map((child) => run(createNodeChild(child, print))));
   }
   return { port, dispatcherPort, dataDir: place.dir, variables };
 }

@@ -12,7 +12,7 @@ export interface Requirement {
 
 const specification = 'https://a2a-protocol.org/latest/specification/';
 
-export const linkOf = ({ section }: Requirement): string => `${specification}#${section}`;
+export const getLink = ({ section }: Requirement): string => `${specification}#${section}`;
 
 const must = (id: string, section: string, text: string): Requirement => ({ id, section, text });
 

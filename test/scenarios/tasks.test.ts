@@ -10,7 +10,7 @@ import {
   type SendMessageRequest,
   type Task,
 } from '@a2a-js/sdk';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import { lastUserText } from '#services/local/offline-model/wire.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 import { startStack } from '../support/stack.ts';
@@ -23,7 +23,7 @@ test('the way of a task', async (t) => {
   const followed = Promise.withResolvers<void>();
   const stack = await startStack(t, {}, async (request) => {
     if (lastUserText(request) === 'slowly') await followed.promise;
-    return think(request);
+    return respond(request);
   });
   await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   const client = await stack.client();

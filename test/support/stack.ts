@@ -16,12 +16,12 @@ import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
 import { waitFor } from './wait-for.ts';
 import { testDatabase } from './database/postgres.ts';
-import { runNode, type Cleanup, type Running } from './processes/processes.ts';
+import { runNode, type Cleanup, type RunningProcess } from './processes/processes.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 
 export interface Service {
-  readonly running: Running;
+  readonly running: RunningProcess;
   readonly url: string;
   /** Ends it as it is, and resolves when it is gone. */
   kill(signal?: NodeJS.Signals): Promise<void>;

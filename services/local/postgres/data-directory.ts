@@ -6,9 +6,9 @@
 import { createHash } from 'node:crypto';
 import { accessSync, chmodSync, constants, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { canEnter, databaseUser, type SystemUser } from '../processes/system-user.ts';
+import { canEnter, getDatabaseUser, type SystemUser } from '../processes/system-user.ts';
 
-export interface DataPlace {
+export interface DataDirectory {
   /** Exists, and `user` can enter it. */
   readonly dir: string;
   /** Holds the cluster itself; may not exist yet. */
@@ -18,7 +18,7 @@ export interface DataPlace {
 
 const systemPlaces = ['/var/lib/longhaul', '/usr/local/var/longhaul', '/var/tmp/longhaul'];
 
-export function placeData(wanted: string): DataPlace {
+export function prepareDataDirectory(wanted: string): DataDirectory {
   const dir = makeDir(path.resolve(wanted));
   const place = placeIn(dir);
   if (place.user === undefined) {
@@ -46,9 +46,9 @@ export function placeData(wanted: string): DataPlace {
   );
 }
 
-function placeIn(dir: string): DataPlace {
+function placeIn(dir: string): DataDirectory {
   const clusterDir = path.join(dir, 'postgres');
-  return { dir, clusterDir, user: databaseUser(clusterDir) };
+  return { dir, clusterDir, user: getDatabaseUser(clusterDir) };
 }
 
 function makeDir(dir: string): string {
@@ -61,7 +61,7 @@ function makeDir(dir: string): string {
   }
 }
 
-function assertOurs({ clusterDir }: DataPlace): void {
+function assertOurs({ clusterDir }: DataDirectory): void {
   const owner = statSync(clusterDir, { throwIfNoEntry: false })?.uid;
   if (owner !== undefined && owner !== process.getuid?.()) {
     throw new Error(

@@ -9,12 +9,12 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { lockData } from './data-lock.ts';
-import { placeData, type DataPlace } from './data-directory.ts';
+import { prepareDataDirectory, type DataDirectory } from './data-directory.ts';
 import { runGuarded, type Guarded } from '../processes/guard.ts';
-import { freePort } from '../ports.ts';
-import { postgresBinaries, type PostgresBinaries } from './binaries.ts';
+import { findEphemeralPort } from '../ports.ts';
+import { findPostgresBinaries, type PostgresBinaries } from './binaries.ts';
 import { databaseRole, ensureCluster } from './cluster.ts';
-import { endLeftover } from './leftover.ts';
+import { endLeftoverServer } from './leftover-server.ts';
 
 export interface PostgresOptions {
   dataDir: string;
@@ -64,11 +64,11 @@ const settings: Record<string, string> = {
 
 /** @throws {DataInUseError} when another process runs on the same data */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
-  const place = placeData(options.dataDir);
+  const place = prepareDataDirectory(options.dataDir);
   const lock = lockData(place.dir);
   try {
-    const binaries = await postgresBinaries(place.user);
-    await endLeftover(place.clusterDir);
+    const binaries = await findPostgresBinaries(place.user);
+    await endLeftoverServer(place.clusterDir);
     const password = await ensureCluster(place, binaries);
     const { server, port } = await runServer(binaries, place, options);
     const exited = server.exited.finally(() => lock.release());
@@ -103,11 +103,11 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
 /** A free port can be taken by another before the server has it: then the next one. */
 async function runServer(
   { postgres }: PostgresBinaries,
-  place: DataPlace,
+  place: DataDirectory,
   options: PostgresOptions,
 ): Promise<{ server: Guarded; port: number }> {
   for (let attempt = 1; ; attempt++) {
-    const port = options.port ?? (await freePort());
+    const port = options.port ?? (await findEphemeralPort());
     const merged = { ...settings, ...options.settings, port: String(port) };
     const args = Object.entries(merged).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const server = runGuarded(postgres, ['-D', place.clusterDir, ...args], {

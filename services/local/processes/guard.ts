@@ -8,7 +8,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { spawnIds, type SystemUser } from './system-user.ts';
+import { getSpawnIds, type SystemUser } from './system-user.ts';
 
 const script = `
 tenths=$1; shift
@@ -55,7 +55,7 @@ export function runGuarded(program: string, args: readonly string[], options: Gu
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: '/usr/bin:/bin', ...options.env },
-    ...spawnIds(options.user),
+    ...getSpawnIds(options.user),
   });
   child.stdin.on('error', () => {}); // the guard may end before its pipe is closed
   return {

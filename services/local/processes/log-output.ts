@@ -16,7 +16,7 @@ export interface Output {
   write(text: string): unknown;
 }
 
-export function printTo(output: Output): Print {
+export function createPrint(output: Output): Print {
   const format = output.isTTY === true ? forPeople : forPrograms;
   return (service, entry) => void output.write(`${format(service, entry)}\n`);
 }

@@ -32,7 +32,7 @@ const startMs = 30_000;
 const wrongConfiguration = 78; // EX_CONFIG: starting again would not help
 const preload = new URL('./die-with-parent.ts', import.meta.url);
 
-export function nodeChild(options: NodeChildOptions, print: Print): Child {
+export function createNodeChild(options: NodeChildOptions, print: Print): Child {
   let { port } = options;
   return {
     name: options.name,
@@ -54,7 +54,7 @@ export function nodeChild(options: NodeChildOptions, print: Print): Child {
 }
 
 /** Runs a program to its end. @throws {StartError} when it fails */
-export async function runToEnd(
+export async function runToCompletion(
   { name, file, env }: Pick<NodeChildOptions, 'name' | 'file' | 'env'>,
   print: Print,
   signal: AbortSignal,

@@ -12,14 +12,14 @@ export interface SystemUser {
 }
 
 /** The user that PostgreSQL must be run as on these data; undefined: the one we are. */
-export function databaseUser(clusterDir: string): SystemUser | undefined {
+export function getDatabaseUser(clusterDir: string): SystemUser | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const owner = statSync(clusterDir, { throwIfNoEntry: false });
   if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
-  return nobody();
+  return getNobody();
 }
 
-export function nobody(): SystemUser {
+export function getNobody(): SystemUser {
   const line = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .find((entry) => entry.startsWith('nobody:'));
@@ -34,11 +34,11 @@ export function nobody(): SystemUser {
 
 /** Whether the user can reach into a directory. Asked of the system itself: modes alone do not tell (ACLs, mounts). */
 export function canEnter(dir: string, user: SystemUser | undefined): boolean {
-  const shell = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', dir], { cwd: '/', ...spawnIds(user) });
+  const shell = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', dir], { cwd: '/', ...getSpawnIds(user) });
   return shell.status === 0;
 }
 
 /** What `spawn` needs to run a program as another user: ids as signed 32-bit numbers (macOS has nobody as -2). */
-export function spawnIds(user: SystemUser | undefined): { uid?: number; gid?: number } {
+export function getSpawnIds(user: SystemUser | undefined): { uid?: number; gid?: number } {
   return user === undefined ? {} : { uid: user.uid | 0, gid: user.gid | 0 };
 }

@@ -2,7 +2,7 @@
 import { after, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { JsonObject } from '#shared/domain/message.ts';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import type { Reply } from '#services/local/offline-model/reply.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
@@ -35,7 +35,7 @@ before(async () => {
 beforeEach(() => {
   offline.reset();
   asked = [];
-  responder = think;
+  responder = respond;
 });
 after(() => offline.close());
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { Language, Outcome, type Content } from '@google/genai';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import type { OfflineModel } from '#services/local/offline-model/server.ts';
 import type { ScriptRule } from '#services/local/offline-model/script.ts';
@@ -65,7 +65,7 @@ before(async () => {
     port: 0,
     responder(request) {
       asked.push(request);
-      return think(request);
+      return respond(request);
     },
   });
   agent = agentWith();

@@ -5,7 +5,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import { createFileFetcher, type FileFetcher } from '#services/worker/agent/files/fetch-file.ts';
@@ -49,7 +49,7 @@ before(async () => {
     port: 0,
     responder: (request) => {
       asked.push(request);
-      return think(request);
+      return respond(request);
     },
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { leastDefinition } from '../../support/agents/definition.ts';
@@ -20,7 +20,7 @@ test('earlier tasks of a context and tasks referred to are told to the model, to
   await writeFile(agentFile, stringify({ ...leastDefinition, history: { maxTokens: 100 } }));
   const stack = await startStack(t, { ...apiKeysEnv(), AGENT_FILE: agentFile }, (request) => {
     asked.push(structuredClone(request));
-    return think(request);
+    return respond(request);
   });
   await Promise.all([stack.start('api'), stack.start('worker')]);
   const send = async (key: Record<string, string>, text: string, more: object = {}): Promise<TaskJson> => {

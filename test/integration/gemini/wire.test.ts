@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test';
 import { format, resolveConfig } from 'prettier';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { checkRequest } from '#services/local/offline-model/check-request.ts';
-import { routeOf } from '#services/local/offline-model/wire.ts';
+import { parseRoute } from '#services/local/offline-model/wire.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import type { GeminiClientOptions } from '#services/worker/agent/gemini/model/credentials.ts';
 import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';
@@ -84,7 +84,7 @@ for (const name of await readdir(golden)) {
   test(`${name}: what is sent is what the offline model takes`, async () => {
     const { requests = {} } = JSON.parse(await readFile(new URL(name, golden), 'utf8')) as Golden;
     for (const { method, path: address, body } of Object.values(requests).flat()) {
-      const route = routeOf(method, new URL(address, recorder.url).pathname);
+      const route = parseRoute(method, new URL(address, recorder.url).pathname);
       assert.ok(route?.kind === 'call' && route.verb === 'streamGenerateContent', address);
       assert.deepEqual(checkRequest(body, route), body);
     }

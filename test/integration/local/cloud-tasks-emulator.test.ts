@@ -10,9 +10,9 @@ import { credentials, status } from '@grpc/grpc-js';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import {
   startCloudTasksEmulator,
-  type EmulatorOptions,
+  type CloudTasksEmulatorOptions,
 } from '#services/local/cloud-tasks-emulator/server.ts';
-import { retryDelay } from '#services/local/cloud-tasks-emulator/settings.ts';
+import { getRetryDelay } from '#services/local/cloud-tasks-emulator/queue-settings.ts';
 
 // A stand-in asks for no credentials: keep the client from looking for any.
 process.env['METADATA_SERVER_DETECTION'] = 'none';
@@ -61,7 +61,7 @@ async function startTarget(t: TestContext) {
   };
 }
 
-async function start(t: TestContext, options: Partial<EmulatorOptions> = {}) {
+async function start(t: TestContext, options: Partial<CloudTasksEmulatorOptions> = {}) {
   const emulator = await startCloudTasksEmulator({ port: 0, ...options });
   const client = new CloudTasksClient({
     apiEndpoint: '127.0.0.1',
@@ -199,7 +199,7 @@ test(
   { timeout },
   async (t) => {
     const { promise: givenUp, resolve } = Promise.withResolvers<number>();
-    const { client, target } = await start(t, { onGivenUp: (_name, attempts) => resolve(attempts) });
+    const { client, target } = await start(t, { onAbandoned: (_name, attempts) => resolve(attempts) });
     await client.createQueue({
       parent: location,
       queue: {
@@ -242,10 +242,10 @@ test('retries double, then grow evenly, then stay (the example of the API refere
     maxBackoffMs: 300,
     maxDoublings: 3,
   };
-  const delays = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((attempts) => retryDelay(settings, attempts, 0));
+  const delays = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((attempts) => getRetryDelay(settings, attempts, 0));
   assert.deepEqual(delays, [10, 20, 40, 80, 160, 240, 300, 300, undefined]);
-  assert.equal(retryDelay({ ...settings, maxRetryMs: 1000 }, 9, 999), 300);
-  assert.equal(retryDelay({ ...settings, maxAttempts: -1, maxRetryMs: 1000 }, 1, 1000), undefined);
+  assert.equal(getRetryDelay({ ...settings, maxRetryMs: 1000 }, 9, 999), 300);
+  assert.equal(getRetryDelay({ ...settings, maxAttempts: -1, maxRetryMs: 1000 }, 1, 1000), undefined);
 });
 
 test('a queue keeps to its rate and to its concurrency', { timeout }, async (t) => {

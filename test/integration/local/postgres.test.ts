@@ -15,11 +15,11 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
-import { findPackage, postgresBinaries } from '#services/local/postgres/binaries.ts';
+import { findPostgresPackage, findPostgresBinaries } from '#services/local/postgres/binaries.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
-import { canEnter, nobody } from '#services/local/processes/system-user.ts';
+import { canEnter, getNobody } from '#services/local/processes/system-user.ts';
 import { freePort } from '../../support/ports.ts';
-import { isAlive, runNode, untilGone, userOf } from '../../support/processes/processes.ts';
+import { isAlive, runNode, waitUntilGone, getUserId } from '../../support/processes/processes.ts';
 
 const holder = fileURLToPath(new URL('../../support/database/postgres-holder.ts', import.meta.url));
 const isRoot = process.getuid?.() === 0;
@@ -68,9 +68,9 @@ test(
     assert.equal(statSync(path.join(dataDir, 'postgres.password')).mode & 0o777, 0o600);
 
     assert.equal(first.dataDir, dataDir); // 0700: opened for passage if need be, because it was empty
-    const runner = isRoot ? nobody().uid : process.getuid?.();
+    const runner = isRoot ? getNobody().uid : process.getuid?.();
     assert.equal(statSync(path.join(dataDir, 'postgres')).uid, runner);
-    assert.equal(userOf(serverPid(dataDir)), runner);
+    assert.equal(getUserId(serverPid(dataDir)), runner);
 
     await first.stop();
     assert.equal(await first.exited, 0);
@@ -117,7 +117,7 @@ test(
     assert.ok(!isAlive(pid));
     const last = serverPid(dataDir);
     await next.stop();
-    await untilGone([last], 10_000);
+    await waitUntilGone([last], 10_000);
   },
 );
 
@@ -128,7 +128,7 @@ test('a pid file that names a stranger does not keep the server from starting', 
   const stranger = runNode(
     t,
     ['-e', 'setInterval(() => {}, 1000); console.log("here")'],
-    isRoot ? nobody() : {},
+    isRoot ? getNobody() : {},
   );
   await stranger.line(/here/);
   writeFileSync(
@@ -157,12 +157,12 @@ test(
   },
 );
 
-const canRunAsNobody = isRoot && canEnter(path.dirname(holder), nobody());
+const canRunAsNobody = isRoot && canEnter(path.dirname(holder), getNobody());
 test('an ordinary user needs nothing more', { timeout, skip: !canRunAsNobody }, async (t) => {
   const dir = tempDir(t);
   chmodSync(dir, 0o777);
   const dataDir = path.join(dir, 'data');
-  const held = runNode(t, [holder, dataDir], nobody());
+  const held = runNode(t, [holder, dataDir], getNobody());
   const [, url = ''] = await held.line(/^ready (\S+)/);
   assert.deepEqual(await query(url, 'SELECT 1'), [1]);
   const pid = serverPid(dataDir);
@@ -176,7 +176,7 @@ test(
   { timeout },
   async (t) => {
     const dir = tempDir(t);
-    const installed = findPackage();
+    const installed = findPostgresPackage();
     const packageDir = path.join(dir, 'package');
     cpSync(path.join(installed.packageDir, 'native'), path.join(packageDir, 'native'), {
       recursive: true,
@@ -191,12 +191,12 @@ test(
     mkdirSync(places);
     chmodSync(dir, 0o711);
 
-    const user = isRoot ? nobody() : undefined;
+    const user = isRoot ? getNobody() : undefined;
     const from = { packageDir, version: installed.version };
-    const first = await postgresBinaries(user, from, [places]);
+    const first = await findPostgresBinaries(user, from, [places]);
     assert.ok(first.postgres.startsWith(places));
     const made = statSync(first.postgres).ino;
-    const second = await postgresBinaries(user, from, [places]);
+    const second = await findPostgresBinaries(user, from, [places]);
     assert.equal(statSync(second.postgres).ino, made);
   },
 );

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../support/ports.ts';
-import { isAlive, runNode, untilGone, type Running } from '../../support/processes/processes.ts';
+import { isAlive, runNode, waitUntilGone, type RunningProcess } from '../../support/processes/processes.ts';
 import type { FakeChild } from '../../support/processes/supervisor-holder.ts';
 
 const holder = fileURLToPath(new URL('../../support/processes/supervisor-holder.ts', import.meta.url));
@@ -16,11 +16,11 @@ interface Entry {
   lines?: string[];
 }
 
-function hold(t: TestContext, children: FakeChild[]): Running {
+function hold(t: TestContext, children: FakeChild[]): RunningProcess {
   return runNode(t, [holder], { env: { CHILDREN: JSON.stringify(children) } });
 }
 
-function entries(running: Running): Entry[] {
+function entries(running: RunningProcess): Entry[] {
   return running
     .output()
     .split('\n')
@@ -28,7 +28,7 @@ function entries(running: Running): Entry[] {
     .map((line) => JSON.parse(line) as Entry);
 }
 
-function readyOf(running: Running, service: string): Entry[] {
+function readyOf(running: RunningProcess, service: string): Entry[] {
   return entries(running).filter((entry) => entry.service === service && entry.message === 'ready');
 }
 
@@ -86,7 +86,7 @@ test('after SIGKILL of the parent no child is left', { timeout }, async (t) => {
   await stack.line(/all up/);
   const pids = ['one', 'two'].map((name) => readyOf(stack, name)[0]!.pid!);
   stack.child.kill('SIGKILL');
-  await untilGone(pids, 20_000);
+  await waitUntilGone(pids, 20_000);
 });
 
 test('nor is one that is just ending, and finds nobody who reads its log', { timeout }, async (t) => {
@@ -101,7 +101,7 @@ test('nor is one that is just ending, and finds nobody who reads its log', { tim
   process.kill(pid, 'SIGTERM');
   parent.child.kill('SIGKILL');
   try {
-    await untilGone([pid], 20_000);
+    await waitUntilGone([pid], 20_000);
   } finally {
     if (isAlive(pid)) process.kill(pid, 'SIGKILL');
   }
@@ -145,7 +145,7 @@ test(
     const last = told.find(({ message }) => message.startsWith('did not start'));
     assert.match(last!.message, /wet ended before it was ready \(exit code 3\)/);
     assert.deepEqual(last!.lines, ['Error: the cellar is flooded']);
-    await untilGone(
+    await waitUntilGone(
       readyOf(stack, 'fine').map(({ pid }) => pid!),
       0,
     );

@@ -11,7 +11,7 @@ export interface Cleanup {
   after(run: () => unknown): void;
 }
 
-export interface Running {
+export interface RunningProcess {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
   /** Everything printed so far, both streams. */
   output: () => string;
@@ -30,7 +30,7 @@ export interface RunOptions {
 const dieWithParent = new URL('../../../services/local/processes/die-with-parent.ts', import.meta.url);
 
 /** Runs a TypeScript file of this project with the Node that runs the tests. Killed when the test ends. */
-export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): Running {
+export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): RunningProcess {
   const { env, ...ids } = options;
   const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends it should the tests be killed
@@ -46,7 +46,7 @@ export function runNode(t: Cleanup, args: readonly string[], options: RunOptions
       for (const look of waiting) look();
     });
   }
-  const exited = new Promise<Awaited<Running['exited']>>((resolve) => {
+  const exited = new Promise<Awaited<RunningProcess['exited']>>((resolve) => {
     child.once('close', (code, signal) => {
       closed = true;
       for (const look of waiting) look();
@@ -88,7 +88,7 @@ export function isAlive(pid: number): boolean {
 }
 
 /** The user that a process runs as. */
-export function userOf(pid: number): number {
+export function getUserId(pid: number): number {
   return Number(statusOf(pid, 'uid', /^Uid:\s+(\d+)/m));
 }
 
@@ -106,7 +106,7 @@ function statusOf(pid: number, psColumn: string, procLine: RegExp): string | und
 }
 
 /** Resolves when none of the processes is alive; rejects when one still is after the bound. */
-export async function untilGone(pids: readonly number[], boundMs: number): Promise<void> {
+export async function waitUntilGone(pids: readonly number[], boundMs: number): Promise<void> {
   const deadline = performance.now() + boundMs;
   while (pids.some(isAlive)) {
     if (performance.now() > deadline)

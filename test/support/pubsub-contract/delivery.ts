@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { Inbox } from './inbox.ts';
-import { text, texts, type Kit, type Received } from './kit.ts';
+import { text, texts, type Kit, type PulledMessage } from './kit.ts';
 
 export function deliveryContract(kit: () => Kit): void {
   test('a message reaches the client library whole, and is acknowledged', async () => {
@@ -120,8 +120,8 @@ export function deliveryContract(kit: () => Kit): void {
     await kit().publish(topic, 'done', 'again');
     const received = await stream.messages.take(2);
     const [done, again] = [...received].sort((a, b) => text(b).localeCompare(text(a))) as [
-      Received,
-      Received,
+      PulledMessage,
+      PulledMessage,
     ];
     assert.deepEqual([text(done), text(again)], ['done', 'again']);
     await kit().deadline(subscription, 3, done);

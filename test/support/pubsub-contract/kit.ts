@@ -5,14 +5,14 @@ import type { Difference } from './differences.ts';
 import { Inbox } from './inbox.ts';
 
 type Settings = protos.google.pubsub.v1.ISubscription;
-export type Received = protos.google.pubsub.v1.IReceivedMessage;
+export type PulledMessage = protos.google.pubsub.v1.IReceivedMessage;
 type StreamRequest = protos.google.pubsub.v1.IStreamingPullRequest;
 type StreamResponse = protos.google.pubsub.v1.IStreamingPullResponse;
 
 export const PROJECT = 'projects/contract';
 
 export interface Stream {
-  messages: Inbox<Received>;
+  messages: Inbox<PulledMessage>;
   responses: Inbox<StreamResponse>;
   /** How the server ended the stream. */
   ended: Promise<{ code?: number; message: string }>;
@@ -90,7 +90,7 @@ export class Kit {
   }
 
   /** Pulls until there is at least one message. */
-  async pull(subscription: string, maxMessages = 1): Promise<Received[]> {
+  async pull(subscription: string, maxMessages = 1): Promise<PulledMessage[]> {
     for (;;) {
       const [{ receivedMessages }] = await this.subscriber.pull({ subscription, maxMessages });
       if (receivedMessages?.length) return receivedMessages;
@@ -104,18 +104,22 @@ export class Kit {
     return (receivedMessages ?? []).map(text);
   }
 
-  async acknowledge(subscription: string, ...received: Received[]): Promise<void> {
+  async acknowledge(subscription: string, ...received: PulledMessage[]): Promise<void> {
     await this.subscriber.acknowledge({ subscription, ackIds: received.map((one) => one.ackId!) });
   }
 
-  async deadline(subscription: string, ackDeadlineSeconds: number, ...received: Received[]): Promise<void> {
+  async deadline(
+    subscription: string,
+    ackDeadlineSeconds: number,
+    ...received: PulledMessage[]
+  ): Promise<void> {
     const ackIds = received.map((one) => one.ackId!);
     await this.subscriber.modifyAckDeadline({ subscription, ackIds, ackDeadlineSeconds });
   }
 
   stream(subscription: string, request: StreamRequest = {}): Stream {
     const call = this.subscriber.streamingPull({ timeout: 60_000 });
-    const messages = new Inbox<Received>();
+    const messages = new Inbox<PulledMessage>();
     const responses = new Inbox<StreamResponse>();
     call.on('data', (response: StreamResponse) => {
       responses.push(response);
@@ -148,10 +152,10 @@ export class Kit {
   }
 }
 
-export function text(received: Received): string {
+export function text(received: PulledMessage): string {
   return Buffer.from(received.message!.data as Uint8Array).toString();
 }
 
-export function texts(received: readonly Received[]): string[] {
+export function texts(received: readonly PulledMessage[]): string[] {
   return received.map(text).sort();
 }

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseTurn } from '#shared/gcp/pubsub.ts';
-import type { Fate } from '#services/local/pubsub-emulator/broker/broker.ts';
+import type { MessageFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { check, mustBeEmpty, untilQuiet, type Findings, type LostTurn } from './check.ts';
 import { startFaults, type Astray, type Fault } from './faults.ts';
 import { startLoad, type Accepted, type Load } from './load.ts';
@@ -49,9 +49,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const pubsubChance = chanceOf('pubsub');
   let healed = false;
   const astray: Astray[] = [];
-  const fateOf = (data: Buffer): Fate => {
+  const chooseFate = (data: Buffer): MessageFate => {
     if (healed) return 'delivered';
-    const fate = pubsubChance.pick<Fate>([
+    const fate = pubsubChance.pick<MessageFate>([
       [12, 'delivered'],
       [3, 'lost'],
       [3, 'repeated'],
@@ -67,7 +67,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const lost: LostTurn[] = [];
   const system = await startSystem({
     ...outside,
-    fateOf,
+    chooseFate,
     onError: (line) => errors.push(line),
     onTurnLost: (pid) => lost.push({ pid, at: Date.now() }),
   });

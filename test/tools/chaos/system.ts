@@ -14,10 +14,10 @@ import {
   type CloudTasksEmulator,
 } from '#services/local/cloud-tasks-emulator/server.ts';
 import { startPostgres, type Postgres } from '#services/local/postgres/postgres.ts';
-import type { FateOf } from '#services/local/pubsub-emulator/broker/broker.ts';
+import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { freePort } from '../../support/ports.ts';
-import { runNode, type Running } from '../../support/processes/processes.ts';
+import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 
 export type Kind = 'api' | 'worker' | 'dispatcher';
 
@@ -28,7 +28,7 @@ export interface Member {
   readonly name: string;
   /** The name of the present process: leases tell it. */
   readonly worker: string;
-  readonly running: Running | undefined;
+  readonly running: RunningProcess | undefined;
   /** Starts it where it does not run; resolves when it is ready, or was ended from outside. */
   start(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export interface System {
 interface Options {
   toolUrl: string;
   modelUrl: string;
-  fateOf: FateOf;
+  chooseFate: ChooseFate;
   /** Told of what the services log as errors. */
   onError: (line: string) => void;
   /** Told of a worker that lost a turn, for whatever reason. */
@@ -64,7 +64,10 @@ export async function startSystem(options: Options): Promise<System> {
   await migrateToLatest(postgres);
   const pool = new Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 2_000 });
   pool.on('error', () => undefined);
-  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+  let pubsub: PubSubEmulator = await startPubSubEmulator({
+    port: pubsubPort,
+    chooseFate: options.chooseFate,
+  });
   let tasks: CloudTasksEmulator = await startCloudTasksEmulator({ port: tasksPort });
   const [first, second, dispatcher] = await Promise.all([freePort(), freePort(), freePort()]);
   const apiUrls = [first, second].map((port) => `http://127.0.0.1:${port}`);
@@ -104,7 +107,7 @@ export async function startSystem(options: Options): Promise<System> {
   let closing = false;
 
   function member(kind: Kind, name: string, port: number): Member {
-    let running: Running | undefined;
+    let running: RunningProcess | undefined;
     let started = 0;
 
     /** Runs it until it is ended from outside: one that ends by itself is started again, as a platform does. */
@@ -182,7 +185,7 @@ export async function startSystem(options: Options): Promise<System> {
     restartPubSub: async (downMs) => {
       await pubsub.close();
       await sleep(downMs);
-      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.fateOf });
+      pubsub = await startPubSubEmulator({ port: pubsubPort, chooseFate: options.chooseFate });
       await provision();
     },
     restartCloudTasks: async (downMs) => {
