@@ -120,8 +120,8 @@ test(
     for (const name of ['dies', 'serves']) {
       const [first] = readyOf(stack, name);
       process.kill(first!.pid!, 'SIGKILL');
-      await stack.line(new RegExp(`${name}: ended unexpectedly \\(signal SIGKILL\\)`));
-      await stack.line(new RegExp(`${name} is back`));
+      await stack.line(new RegExp(`${name}: exited unexpectedly \\(signal SIGKILL\\)`));
+      await stack.line(new RegExp(`${name} is running again`));
       const [, second] = readyOf(stack, name);
       assert.notEqual(second!.pid, first!.pid);
       assert.equal(second!.port, first!.port);
@@ -143,7 +143,7 @@ test(
     const told = entries(stack);
     assert.equal(told.filter(({ message }) => message === 'Error: the cellar is flooded').length, 3);
     const last = told.find(({ message }) => message.startsWith('did not start'));
-    assert.match(last!.message, /wet ended before it was ready \(exit code 3\)/);
+    assert.match(last!.message, /wet exited before it was ready \(exit code 3\)/);
     assert.deepEqual(last!.lines, ['Error: the cellar is flooded']);
     await waitUntilGone(
       readyOf(stack, 'fine').map(({ pid }) => pid!),

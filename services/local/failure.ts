@@ -1,0 +1,19 @@
+/** The text that `npm start` prints when the stack does not start. */
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
+import { StartError } from './processes/supervisor.ts';
+
+const prefix = 'Longhaul did not start: ';
+
+/** @param debug whether to include the stack trace of an unexpected error */
+export function formatFailure(error: unknown, debug: boolean): string {
+  if (error instanceof ConfigError) return error.problems.map((problem) => `${prefix}${problem}`).join('\n');
+  if (error instanceof StartError) return `${prefix}${error.message}${formatOutput(error.lines)}`;
+  if (!(error instanceof Error)) return `${prefix}${String(error)}`;
+  if (debug) return `${prefix}${error.stack ?? error.message}`;
+  return `${prefix}${error.message}\nSet LOG_LEVEL=debug to see the stack trace.`;
+}
+
+function formatOutput(lines: readonly string[]): string {
+  if (lines.length === 0) return '. It printed nothing.';
+  return `. Its last output:\n${lines.map((line) => `  | ${line}`).join('\n')}`;
+}
