@@ -1,4 +1,4 @@
-/** A supervisor over fake children, as `npm start` is one over real ones: CHILDREN is a JSON list of them. */
+/** Runs a supervisor with fake children, as `npm start` runs one with real children. CHILDREN is a JSON list. */
 import { createPrint } from '#services/local/processes/log-output.ts';
 import { createNodeChild } from '#services/local/processes/node-child.ts';
 import { runUntilSignal } from '#services/local/processes/signals.ts';
