@@ -111,7 +111,7 @@ function checkTools(
   const includesBuiltIn = toolConfig?.includeServerSideToolInvocations === true;
   if (api === 'developer' && functions && builtIn.length > 0 && !includesBuiltIn) {
     throw invalid(
-      'Built-in tools and function calling can be batched only with tool_config.include_server_side_tool_invocations.',
+      'Built-in tools and function calling can be combined only with tool_config.include_server_side_tool_invocations.',
     );
   }
   if (functions && isBeforeGemini3(model) && generationConfig?.responseMimeType === 'application/json') {

@@ -33,7 +33,7 @@ function getReadyEntries(running: RunningProcess, service: string): PrintedEntry
 }
 
 describe('supervisor', () => {
-  test('stops tiers from the highest to the lowest and kills children that ignore SIGTERM', async (t) => {
+  test('stops the highest tier first and kills children that ignore SIGTERM', async (t) => {
     const supervisor = startSupervisor(t, [
       { name: 'base', tier: 1 },
       { name: 'slow', tier: 2, env: { DRAIN_MS: '150' } },

@@ -75,7 +75,7 @@ const refused: [string, object, RegExp, Target?][] = [
   [
     'functions together with built-in tools',
     { contents: [hello], tools: [functions, { googleSearch: {} }] },
-    /can be batched only with/,
+    /can be combined only with/,
   ],
   [
     'functions together with a response schema before Gemini 3',
