@@ -1,16 +1,16 @@
 /** The text that `npm start` prints when the stack does not start. */
+import { inspect } from 'node:util';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { StartError } from './processes/supervisor.ts';
 
 const prefix = 'Longhaul did not start: ';
 
-/** @param debug whether to include the stack trace of an unexpected error */
+/** @param debug whether to include stack traces and causes */
 export function formatFailure(error: unknown, debug: boolean): string {
   if (error instanceof ConfigError) return error.problems.map((problem) => `${prefix}${problem}`).join('\n');
   if (error instanceof StartError) return `${prefix}${error.message}${formatOutput(error.lines)}`;
-  if (!(error instanceof Error)) return `${prefix}${String(error)}`;
-  if (debug) return `${prefix}${error.stack ?? error.message}`;
-  return `${prefix}${error.message}\nSet LOG_LEVEL=debug to see the stack trace.`;
+  if (debug || !(error instanceof Error)) return `${prefix}${inspect(error)}`;
+  return `${prefix}${error.message}`;
 }
 
 function formatOutput(lines: readonly string[]): string {

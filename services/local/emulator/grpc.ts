@@ -2,12 +2,12 @@
 import { ServerCredentials, status, type handleUnaryCall, type Server } from '@grpc/grpc-js';
 import { invalid, StatusError } from './status.ts';
 
-export const loopback = '127.0.0.1';
+export const loopbackAddress = '127.0.0.1';
 
 /** Binds the server to a loopback port (0: any free port) and resolves to that port. */
 export function bindServer(server: Server, port: number): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.bindAsync(`${loopback}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+  server.bindAsync(`${loopbackAddress}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
     if (error === null) resolve(bound);
     else reject(error);
   });

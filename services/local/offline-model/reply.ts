@@ -43,13 +43,13 @@ export function say(text: string): Reply {
   return { pieces, chunkDelayMs: PIECE_DELAY_MS };
 }
 
-export interface ModelCall {
+export interface RequestedCall {
   name: string;
   args: Record<string, unknown>;
 }
 
 /** Replies with function calls. Only the first of several calls has a signature, as with Gemini 3. */
-export function call(calls: readonly ModelCall[]): Reply {
+export function call(calls: readonly RequestedCall[]): Reply {
   return {
     pieces: calls.map(({ name, args }, index) => ({
       functionCall: { id: randomUUID().slice(0, 8), name, args },

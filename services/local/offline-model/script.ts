@@ -11,7 +11,7 @@ import type { Part } from '@google/genai';
 import * as v from 'valibot';
 import { GoogleError } from './google-error.ts';
 import { call } from './reply.ts';
-import type { ModelCall, Reply } from './reply.ts';
+import type { RequestedCall, Reply } from './reply.ts';
 
 const WholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
 const ScriptedCall = v.strictObject({
@@ -92,6 +92,6 @@ export async function react(reaction: Reaction, own: () => Reply | Promise<Reply
   return { ...reply, pieces: [...pieces, ...reply.pieces], ...rest };
 }
 
-function withArgs({ name, args = {} }: v.InferOutput<typeof ScriptedCall>): ModelCall {
+function withArgs({ name, args = {} }: v.InferOutput<typeof ScriptedCall>): RequestedCall {
   return { name, args };
 }

@@ -10,7 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { Server } from '@grpc/grpc-js';
 import { Agent } from 'undici';
 import { Broker, type ChooseFate } from './broker/broker.ts';
-import { bindServer, loopback } from '../emulator/grpc.ts';
+import { bindServer, loopbackAddress } from '../emulator/grpc.ts';
 import { TokenIssuer } from '../emulator/oidc.ts';
 import { publisherHandlers } from './publisher.ts';
 import { subscriberHandlers } from './subscriber/subscriber.ts';
@@ -56,12 +56,12 @@ export async function startPubSubEmulator(options: PubSubEmulatorOptions = {}): 
       response.setHeader('content-type', 'application/json').end(JSON.stringify(jwks));
     });
   });
-  keys.listen(options.jwksPort ?? 0, loopback);
+  keys.listen(options.jwksPort ?? 0, loopbackAddress);
   await once(keys, 'listening');
 
   return {
-    host: `${loopback}:${port}`,
-    jwksUrl: `http://${loopback}:${(keys.address() as AddressInfo).port}/oauth2/v3/certs`,
+    host: `${loopbackAddress}:${port}`,
+    jwksUrl: `http://${loopbackAddress}:${(keys.address() as AddressInfo).port}/oauth2/v3/certs`,
     async close() {
       broker.close();
       server.forceShutdown();

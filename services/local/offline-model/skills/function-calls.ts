@@ -5,7 +5,7 @@
  */
 import type { FunctionDeclaration, FunctionResponse } from '@google/genai';
 import { call, say } from '../reply.ts';
-import type { ModelCall, Reply } from '../reply.ts';
+import type { RequestedCall, Reply } from '../reply.ts';
 import { lastUserText } from '../wire.ts';
 import type { GenerateRequest } from '../wire.ts';
 import { fill } from './fill-schema.ts';
@@ -39,7 +39,7 @@ export function getDeclaredFunctions({ tools, toolConfig }: GenerateRequest): Fu
 }
 
 /** Finds functions whose exact name is in the text. JSON after the name holds the arguments. */
-function findNamed(declared: readonly FunctionDeclaration[], text: string): ModelCall[] {
+function findNamed(declared: readonly FunctionDeclaration[], text: string): RequestedCall[] {
   const found = declared.flatMap((declaration) => {
     const name = declaration.name ?? '';
     const match = new RegExp(`(?<![\\w.-])${name.replaceAll(/[.]/g, '\\.')}(?![\\w-]|\\.\\w)`, 'i').exec(
@@ -58,7 +58,7 @@ function findNamed(declared: readonly FunctionDeclaration[], text: string): Mode
 }
 
 /** Finds functions with all words of their name (two or more) in the text: `get_weather` in "get the weather". */
-function findImplied(declared: readonly FunctionDeclaration[], text: string): ModelCall[] {
+function findImplied(declared: readonly FunctionDeclaration[], text: string): RequestedCall[] {
   const present = new Set(splitWords(text.replaceAll(/[^\p{L}\p{N}_]+/gu, ' ')));
   return declared.flatMap((declaration) => {
     const words = splitWords(declaration.name ?? '');
