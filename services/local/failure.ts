@@ -15,5 +15,6 @@ export function formatFailure(error: unknown, debug: boolean): string {
 
 function formatOutput(lines: readonly string[]): string {
   if (lines.length === 0) return '. It printed nothing.';
-  return `. Its last output:\n${lines.map((line) => `  | ${line}`).join('\n')}`;
+  const output = lines.flatMap((line) => line.split('\n'));
+  return `. Its last output:\n${output.map((line) => `  | ${line}`).join('\n')}`;
 }

@@ -45,7 +45,7 @@ export function createNodeChild(options: NodeChildOptions, print: Print): Child 
           ? process.loggedReady.then((logged) => {
               port = logged;
             })
-          : waitUntilHealthy(port, process.gone);
+          : waitUntilHealthy(port, process.exitSignal);
       await waitUntilReady(options.name, process, ready, signal);
       options.onPort?.(port);
       return process.running(options.stopMs);
@@ -87,7 +87,7 @@ async function waitUntilReady(
       retryable,
     );
   });
-  const late = sleep(startTimeoutMs, undefined, { signal: process.gone, ref: false }).then(
+  const late = sleep(startTimeoutMs, undefined, { signal: process.exitSignal, ref: false }).then(
     async () => {
       throw new StartError(
         `${name} was not ready after ${startTimeoutMs / 1000} s`,
@@ -113,7 +113,7 @@ interface SpawnedNode {
   /** Resolves to the exit code or signal, as text. */
   readonly exited: Promise<string>;
   /** Aborts when the process has exited. */
-  readonly gone: AbortSignal;
+  readonly exitSignal: AbortSignal;
   readonly loggedReady: Promise<number>;
   lastLines(): Promise<readonly string[]>;
   kill: () => void;
@@ -138,15 +138,15 @@ function spawnNode(name: string, file: URL, env: NodeJS.ProcessEnv, print: Print
   createInterface({ input: child.stdout }).on('line', (line) => handleLine(line, 'INFO'));
   createInterface({ input: child.stderr }).on('line', (line) => handleLine(line, 'ERROR'));
   const closed = once(child, 'close').catch(() => {});
-  const gone = new AbortController();
+  const exitController = new AbortController();
   const exited = waitForExit(child).finally(() => {
-    gone.abort();
+    exitController.abort();
     killGroup(child); // children that it left running
   });
   const kill = (): void => killGroup(child);
   return {
     exited,
-    gone: gone.signal,
+    exitSignal: exitController.signal,
     loggedReady: loggedReady.promise,
     kill,
     // The last lines can arrive after the exit.
@@ -189,12 +189,12 @@ function summarise(entry: LogEntry): string {
   return `${entry.message}${cause}`;
 }
 
-async function waitUntilHealthy(port: number, gone: AbortSignal): Promise<void> {
-  while (!gone.aborted) {
+async function waitUntilHealthy(port: number, exitSignal: AbortSignal): Promise<void> {
+  while (!exitSignal.aborted) {
     try {
       const response = await fetch(`http://127.0.0.1:${port}/health/ready`, {
         headers: { connection: 'close' },
-        signal: AbortSignal.any([gone, AbortSignal.timeout(2000)]),
+        signal: AbortSignal.any([exitSignal, AbortSignal.timeout(2000)]),
       });
       await response.body?.cancel();
       if (response.ok) return;
