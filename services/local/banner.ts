@@ -1,61 +1,68 @@
-/** What a person is told once everything is up. */
-import type { LocalOptions, Model } from './options.ts';
-import type { Stack } from './stack.ts';
+/** The texts that `npm start` prints when everything is running. */
+import type { LocalOptions, ModelSource } from './options.ts';
+import type { LocalStack } from './stack.ts';
 
-const models: Record<Model, string> = {
-  offline: 'the offline model (no network, simple honest work). Real Gemini: GEMINI_API_KEY=… npm start',
-  'gemini-api': 'Gemini, by the API key',
+const modelDescriptions: Record<ModelSource, string> = {
+  offline: 'offline model (simple rules, no network). For Gemini: GEMINI_API_KEY=… npm start',
+  'gemini-api': 'Gemini, with your API key',
   'vertex-ai': 'Gemini on Vertex AI',
-  'own-address': 'what answers at GOOGLE_GEMINI_BASE_URL',
+  'custom-url': 'the server at GOOGLE_GEMINI_BASE_URL',
 };
 
-export function servicesBanner(stack: Stack, options: LocalOptions): string {
+export function createServicesBanner(stack: LocalStack, options: LocalOptions): string {
   const url = `http://localhost:${stack.port}`;
-  const workers = options.workers === 0 ? '\n  No worker runs: tasks are accepted and wait (WORKERS=0)' : '';
+  const workers =
+    options.workers === 0 ? '\n  Workers        none (WORKERS=0): tasks are accepted but do not run' : '';
   return `
-  Longhaul is up: ${url}
+  Longhaul is running at ${url}
+
   Agent card     ${url}/.well-known/agent-card.json
-  Data           ${dataLine(stack, options)}
-  Model          ${models[options.model]}
-  Webhooks       receivers on this machine are allowed${workers}
+  gRPC           localhost:${stack.grpcPort}
+  Model          ${modelDescriptions[options.model]}
+  Data           ${describeData(stack, options)}
+  Webhooks       may be sent to this machine${workers}
 
   Submit a task:
 
-${curl(url, 'SendMessage', `{"message":{"messageId":"try-'$(date +%s)'","role":"ROLE_USER","parts":[{"text":"What is 6 times 7?"}]},"configuration":{"returnImmediately":true}}`)}
+${createCurl(url, 'SendMessage', `{"message":{"messageId":"try-'$(date +%s)'","role":"ROLE_USER","parts":[{"text":"What is 6 times 7?"}]},"configuration":{"returnImmediately":true}}`)}
 
-  Read it, with the id from the answer:
+  Read the task, with the id from the response:
 
-${curl(url, 'GetTask', '{"id":"TASK_ID"}')}
+${createCurl(url, 'GetTask', '{"id":"TASK_ID"}')}
 
-  Ctrl-C stops everything.
+  Press Ctrl-C to stop everything.
 `;
 }
 
-function curl(url: string, method: string, params: string): string {
-  return `    curl -s ${url}/a2a/jsonrpc -H 'Content-Type: application/json' -H 'A2A-Version: 1.0' \\
-      -d '{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}}'`;
-}
-
-export function infraBanner(stack: Stack, options: LocalOptions): string {
+/** Valid shell code: its comments and exports can be pasted into another terminal. */
+export function createInfraBanner(stack: LocalStack, options: LocalOptions): string {
   const exports = Object.entries(stack.variables).map(([name, value]) => `export ${name}=${quote(value)}`);
   return `
-# The stand-ins are up and hold until Ctrl-C. Data: ${dataLine(stack, options)}
-# Model: ${models[options.model]}
-# In other terminals:
+# The infrastructure is running. Press Ctrl-C to stop it.
+#   Model   ${modelDescriptions[options.model]}
+#   Data    ${describeData(stack, options)}
+#
+# Set these variables in the terminals in which you run the services. Also export the variables
+# that you set for this command, such as GEMINI_API_KEY or AGENT_FILE.
 
 ${exports.join('\n')}
 
-# Then, each as often as you like but for the ports:
-#   PORT=${stack.port} npm run api
+# Start the services, each in its own terminal. You can start any number of workers.
+#   PORT=${stack.port} GRPC_PORT=${stack.grpcPort} npm run api
 #   PORT=0 npm run worker
 #   PORT=${stack.dispatcherPort} npm run dispatcher
 `;
 }
 
-function dataLine({ dataDir }: Stack, options: LocalOptions): string {
+function createCurl(url: string, method: string, params: string): string {
+  return `    curl -s ${url}/a2a/jsonrpc -H 'Content-Type: application/json' -H 'A2A-Version: 1.0' \\
+      -d '{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}}'`;
+}
+
+function describeData({ dataDir }: LocalStack, options: LocalOptions): string {
   if (options.databaseUrl !== undefined) return 'in the database of DATABASE_URL';
   if (dataDir === options.dataDir) return dataDir;
-  return `${dataDir}, since PostgreSQL does not run as root and others cannot reach ${options.dataDir}`;
+  return `${dataDir} (PostgreSQL cannot run as root, and other users cannot access ${options.dataDir})`;
 }
 
 function quote(value: string): string {

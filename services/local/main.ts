@@ -1,39 +1,29 @@
 /**
- * `npm start`: Longhaul on one machine, without any account or installed service. Stand-ins are embedded; the services run
- * as they do in production, as processes of their own.
+ * `npm start` runs Longhaul on one machine, without any account or installed service. The infrastructure is embedded,
+ * and the services run as separate processes, as in production.
  */
-import { ConfigError } from '#shared/runtime/config/env-reader.ts';
-import { infraBanner, servicesBanner } from './banner.ts';
-import { printTo } from './processes/log-output.ts';
-import { readOptions, usage } from './options.ts';
+import { createInfraBanner, createServicesBanner } from './banner.ts';
+import { formatFailure } from './failure.ts';
+import { parseArguments, readOptions, usageText } from './options.ts';
+import { createPrint } from './processes/log-output.ts';
 import { runUntilSignal } from './processes/signals.ts';
-import { startStack } from './stack.ts';
-import { StartError, Supervisor } from './processes/supervisor.ts';
-
-const print = printTo(process.stdout);
+import { Supervisor } from './processes/supervisor.ts';
+import { startLocalStack } from './stack.ts';
 
 try {
-  const options = readOptions(process.argv.slice(2), process.env);
-  if (options.help) {
-    console.log(usage);
+  const { help, infra } = parseArguments(process.argv.slice(2));
+  if (help) {
+    console.log(usageText);
   } else {
+    const options = readOptions(infra, process.env);
+    const print = createPrint(process.stdout);
     const supervisor = new Supervisor(print);
     await runUntilSignal(supervisor, print, async () => {
-      const stack = await startStack(options, process.env, supervisor, print);
-      console.log(options.infra ? infraBanner(stack, options) : servicesBanner(stack, options));
+      const stack = await startLocalStack(options, process.env, supervisor, print);
+      console.log(infra ? createInfraBanner(stack, options) : createServicesBanner(stack, options));
     });
   }
 } catch (error) {
   process.exitCode = 1;
-  if (error instanceof StartError) {
-    const lines = error.lines.map((line) => `  | ${line}`).join('\n');
-    console.error(
-      `\nLonghaul did not start: ${error.message}${lines === '' ? '' : `. The last it said:\n${lines}`}`,
-    );
-  } else if (error instanceof ConfigError) {
-    console.error(`\n${error.problems.map((problem) => `Longhaul did not start: ${problem}`).join('\n')}`);
-  } else {
-    console.error('\nLonghaul did not start:', error instanceof Error ? error.message : error);
-    if (process.env['LOG_LEVEL'] === 'debug') console.error(error);
-  }
+  console.error(`\n${formatFailure(error, process.env['LOG_LEVEL'] === 'debug')}`);
 }

@@ -1,79 +1,62 @@
-/** What a person may say to `npm start`: arguments and environment variables, checked, all problems told at once. */
+/** The arguments and environment variables of `npm start`. All problems are reported together. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ConfigError, EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 
-export type Model = 'offline' | 'gemini-api' | 'vertex-ai' | 'own-address';
+export type ModelSource = 'offline' | 'gemini-api' | 'vertex-ai' | 'custom-url';
 
 export interface LocalOptions {
-  /** The stand-ins alone; the services are run by hand. */
+  /** Whether to start the infrastructure alone, for services that are run by hand. */
   infra: boolean;
-  help: boolean;
-  /** Of the front door; 0: a free one. */
+  /** The port of the API. 0: any free port. */
   port: number;
+  /** The gRPC port of the API. Undefined: a free port next to `port`. */
+  grpcPort: number | undefined;
   dataDir: string;
+  /** The number of worker processes. */
   workers: number;
   project: string;
-  model: Model;
-  /** Set: used instead of a stand-in. */
+  model: ModelSource;
+  /** If set, replaces the embedded PostgreSQL. */
   databaseUrl: string | undefined;
+  /** If set, replaces the Pub/Sub emulator. */
   pubsubHost: string | undefined;
+  /** If set, replaces the Cloud Tasks emulator. */
   cloudTasksHost: string | undefined;
   debug: boolean;
 }
 
-export const usage = `npm start                      everything on this machine: database, queues, model, services
-npm start -- --infra           only what the services need; then run them by hand
+export const usageText = `npm start              start everything on this machine: database, queues, model and services
+npm start -- --infra   start only the infrastructure, and print how to run the services yourself
 
-  PORT           of the front door (8080)
-  DATA_DIR       where data live (.longhaul)
-  WORKERS        worker processes, 0 or more (1)
-  AGENT_FILE     the agent, as YAML
-  AGENT_MODULE   the agent, as a module
-  GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI with GOOGLE_CLOUD_PROJECT: real Gemini instead of the offline model
-  DATABASE_URL, PUBSUB_EMULATOR_HOST, CLOUD_TASKS_EMULATOR_HOST, GOOGLE_GEMINI_BASE_URL: used instead of a stand-in`;
+Options, as environment variables (defaults in parentheses):
+
+  PORT           port of the API; 0 for any free port (8080)
+  GRPC_PORT      gRPC port of the API (a free port above PORT)
+  DATA_DIR       directory for all data (.longhaul)
+  WORKERS        number of worker processes, 0 to 100 (1)
+  AGENT_FILE     YAML file that defines the agent
+  AGENT_MODULE   JavaScript or TypeScript module that implements the agent
+  LOG_LEVEL      debug, info, warn, error or silent (info)
+
+Instead of the offline model:
+
+  GEMINI_API_KEY              use Gemini with this API key
+  GOOGLE_GENAI_USE_VERTEXAI   true: use Gemini on Vertex AI; also set GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION
+  GOOGLE_GEMINI_BASE_URL      use another server with the Gemini API
+
+Instead of the embedded infrastructure:
+
+  DATABASE_URL                use this PostgreSQL database
+  PUBSUB_EMULATOR_HOST        use the Pub/Sub emulator at this host:port
+  CLOUD_TASKS_EMULATOR_HOST   use the Cloud Tasks emulator at this host:port`;
 
 const projectDir = fileURLToPath(new URL('../..', import.meta.url));
 
-/** @throws {ConfigError} naming everything that is wrong */
-export function readOptions(args: readonly string[], environment: Environment): LocalOptions {
-  const { infra, help } = readArguments(args);
-  const env = new EnvReader(environment);
-  if (env.optional('K_SERVICE') !== undefined) {
-    throw new ConfigError([
-      'this is Cloud Run (K_SERVICE is set), and npm start is for one machine: run one service instead ' +
-        '(npm run api, npm run worker or npm run dispatcher; with buildpacks set GOOGLE_ENTRYPOINT to that)',
-    ]);
-  }
-  const databaseUrl = env.optional('DATABASE_URL');
-  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
-    env.problem('DATABASE_URL must begin with postgres:// or postgresql://');
-  }
-  for (const name of ['AGENT_FILE', 'AGENT_MODULE']) {
-    const file = env.optional(name);
-    if (file !== undefined && !existsSync(file))
-      env.problem(`${name}: there is no file ${path.resolve(file)}`);
-  }
-  const options: LocalOptions = {
-    infra,
-    help,
-    port: env.number('PORT', 8080, { min: 0, max: 65_535 }),
-    dataDir: path.resolve(env.optional('DATA_DIR') ?? path.join(projectDir, '.longhaul')),
-    workers: env.number('WORKERS', 1, { min: 0, max: 100 }),
-    project: env.string('GOOGLE_CLOUD_PROJECT', 'longhaul-local'),
-    model: readModel(env),
-    databaseUrl,
-    pubsubHost: readHost(env, 'PUBSUB_EMULATOR_HOST'),
-    cloudTasksHost: readHost(env, 'CLOUD_TASKS_EMULATOR_HOST'),
-    debug: env.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info') === 'debug',
-  };
-  env.check();
-  return options;
-}
-
-function readArguments(args: readonly string[]): { infra: boolean; help: boolean } {
+/** @throws {ConfigError} for unknown arguments */
+export function parseArguments(args: readonly string[]): { infra: boolean; help: boolean } {
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -83,18 +66,54 @@ function readArguments(args: readonly string[]): { infra: boolean; help: boolean
     return values;
   } catch (error) {
     const [problem = ''] = (error as Error).message.split('. ');
-    throw new ConfigError([`${problem}; known are --infra and --help`]);
+    throw new ConfigError([`${problem}: expected --infra or --help`]);
   }
 }
 
-function readModel(env: EnvReader): Model {
+/** @throws {ConfigError} with all invalid values */
+export function readOptions(infra: boolean, environment: Environment): LocalOptions {
+  const env = new EnvReader(environment);
+  if (env.optional('K_SERVICE') !== undefined) {
+    throw new ConfigError([
+      'npm start is for one machine, but this is Cloud Run (K_SERVICE is set). Run a single service instead: npm run ' +
+        'api, npm run worker or npm run dispatcher. With buildpacks, set GOOGLE_ENTRYPOINT to that command.',
+    ]);
+  }
+  const databaseUrl = env.optional('DATABASE_URL');
+  if (databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(databaseUrl)) {
+    env.problem('DATABASE_URL must start with postgres:// or postgresql://');
+  }
+  for (const name of ['AGENT_FILE', 'AGENT_MODULE']) {
+    const file = env.optional(name);
+    if (file !== undefined && !existsSync(file)) {
+      env.problem(`${name} must be the path of a file, but ${path.resolve(file)} does not exist`);
+    }
+  }
+  const options: LocalOptions = {
+    infra,
+    port: env.number('PORT', 8080, { min: 0, max: 65_535 }),
+    grpcPort: env.number('GRPC_PORT', 0, { min: 0, max: 65_535 }) || undefined,
+    dataDir: path.resolve(env.optional('DATA_DIR') ?? path.join(projectDir, '.longhaul')),
+    workers: env.number('WORKERS', 1, { min: 0, max: 100 }),
+    project: env.string('GOOGLE_CLOUD_PROJECT', 'longhaul-local'),
+    model: readModelSource(env),
+    databaseUrl,
+    pubsubHost: readHost(env, 'PUBSUB_EMULATOR_HOST'),
+    cloudTasksHost: readHost(env, 'CLOUD_TASKS_EMULATOR_HOST'),
+    debug: env.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info') === 'debug',
+  };
+  env.check();
+  return options;
+}
+
+function readModelSource(env: EnvReader): ModelSource {
   if (env.optional('GOOGLE_GEMINI_BASE_URL') !== undefined) {
     env.url('GOOGLE_GEMINI_BASE_URL');
-    return 'own-address';
+    return 'custom-url';
   }
   if (env.flag('GOOGLE_GENAI_USE_VERTEXAI', false)) {
     if (env.optional('GOOGLE_CLOUD_PROJECT') !== undefined) return 'vertex-ai';
-    env.problem('GOOGLE_GENAI_USE_VERTEXAI needs GOOGLE_CLOUD_PROJECT (and GOOGLE_CLOUD_LOCATION)');
+    env.problem('GOOGLE_GENAI_USE_VERTEXAI also needs GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION');
   }
   return (env.optional('GEMINI_API_KEY') ?? env.optional('GOOGLE_API_KEY')) ? 'gemini-api' : 'offline';
 }

@@ -1,10 +1,10 @@
-/** TCP ports: free ones, and whether one is. */
+/** Chooses TCP ports and checks whether they are free. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 
-/** A TCP port of 127.0.0.1 that nobody listens on at this moment. */
-export async function freePort(): Promise<number> {
+/** Returns a free port of 127.0.0.1 that the kernel chooses. Another program can take it before it is used. */
+export async function findEphemeralPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -13,31 +13,31 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** @throws {ConfigError} when another program listens there */
-export async function assertFree(port: number): Promise<void> {
-  if (await isFree(port)) return;
+/** @throws {ConfigError} if another program listens on the port, or the user may not listen on it */
+export async function assertPortFree(port: number): Promise<void> {
+  if (await isPortFree(port)) return;
   throw new ConfigError([
-    `port ${port} is in use by another program: set PORT to another one, as in PORT=${port + 1} npm start`,
+    `port ${port} is in use by another program. Choose another port, for example PORT=${port + 1} npm start`,
   ]);
 }
 
-/** A port like the one wanted, which is easier to remember than any free one. */
-export async function portNear(wanted: number): Promise<number> {
-  for (let port = wanted; port < Math.min(wanted + 20, 65_536); port++) {
-    if (await isFree(port)) return port;
+/** Returns the first free port of the 20 from `first`, or else any free port. */
+export async function findPortFrom(first: number): Promise<number> {
+  for (let port = first; port < Math.min(first + 20, 65_536); port++) {
+    if (await isPortFree(port)) return port;
   }
-  return freePort();
+  return findEphemeralPort();
 }
 
-async function isFree(port: number): Promise<boolean> {
+async function isPortFree(port: number): Promise<boolean> {
   const server = createServer();
   try {
-    server.listen(port); // on all addresses: who listens on any of them is in the way
+    server.listen(port); // on all addresses: a listener on any of them is a conflict
     await once(server, 'listening');
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EACCES') {
-      throw new ConfigError([`port ${port} may not be used by this user: set PORT to one above 1023`]);
+      throw new ConfigError([`this user may not listen on port ${port}. Set PORT to a port above 1023`]);
     }
     return false;
   } finally {

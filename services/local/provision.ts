@@ -1,7 +1,7 @@
 /**
- * Makes what the deployment scripts make on Google Cloud: topics, subscriptions, the queue. Through the real client
- * libraries, as a process of its own: they take a while to load, and the stack has other things to do meanwhile. What is
- * there already is left as it is.
+ * Creates the topics, subscriptions and the queue that the deployment scripts create on Google Cloud. Existing ones are
+ * not changed. Runs as a separate process, because the client libraries are slow to load and the stack starts other
+ * parts meanwhile.
  */
 import { PubSub } from '@google-cloud/pubsub';
 import { CloudTasksClient } from '@google-cloud/tasks';
@@ -20,18 +20,18 @@ const subscription = env.string('PUBSUB_SUBSCRIPTION', 'longhaul-turns-worker');
 const deadTopic = env.string('PUBSUB_DEAD_LETTER_TOPIC', 'longhaul-turns-dead');
 const deadSubscription = env.string('PUBSUB_DEAD_LETTER_SUBSCRIPTION', 'longhaul-turns-dead-worker');
 const rate = env.number('MAX_DISPATCHES_PER_SECOND', 500, { min: 1, max: 1_000_000 });
-env.string('PUBSUB_EMULATOR_HOST'); // the client reads it itself; without it this would reach for the cloud
+env.string('PUBSUB_EMULATOR_HOST'); // read by the client library, which would otherwise connect to Google Cloud
 env.check();
 
-await Promise.all([providePubSub(), provideCloudTasks()]);
-log.info({ topic, subscription, queue }, 'provisioned');
+await Promise.all([provisionPubSub(), provisionCloudTasks()]);
+log.info({ topic, subscription, queue }, 'topics, subscriptions and queue created');
 
-async function providePubSub(): Promise<void> {
+async function provisionPubSub(): Promise<void> {
   const pubsub = new PubSub({ projectId: project });
   try {
-    await Promise.all([topic, deadTopic].map((name) => unlessThere(pubsub.createTopic(name))));
+    await Promise.all([topic, deadTopic].map((name) => ignoreExisting(pubsub.createTopic(name))));
     await Promise.all([
-      unlessThere(
+      ignoreExisting(
         pubsub.createSubscription(topic, subscription, {
           ackDeadlineSeconds: 60,
           retryPolicy: { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 60 } },
@@ -41,14 +41,14 @@ async function providePubSub(): Promise<void> {
           },
         }),
       ),
-      unlessThere(pubsub.createSubscription(deadTopic, deadSubscription, { ackDeadlineSeconds: 60 })),
+      ignoreExisting(pubsub.createSubscription(deadTopic, deadSubscription, { ackDeadlineSeconds: 60 })),
     ]);
   } finally {
     await pubsub.close();
   }
 }
 
-async function provideCloudTasks(): Promise<void> {
+async function provisionCloudTasks(): Promise<void> {
   const { hostname, port } = new URL(`http://${tasksHost}`);
   const client = new CloudTasksClient({
     apiEndpoint: hostname,
@@ -60,17 +60,17 @@ async function provideCloudTasks(): Promise<void> {
     const parent = client.locationPath(project, location);
     const name = client.queuePath(project, location, queue);
     const rateLimits = { maxDispatchesPerSecond: rate, maxConcurrentDispatches: 1000 };
-    // The schedule of a webhook is kept elsewhere: these retries only bridge a restart.
+    // The dispatcher schedules webhook retries itself. These retries only cover its restarts.
     const retryConfig = { maxAttempts: 100, minBackoff: { nanos: 100_000_000 }, maxBackoff: { seconds: 10 } };
-    await unlessThere(client.createQueue({ parent, queue: { name, rateLimits, retryConfig } }));
+    await ignoreExisting(client.createQueue({ parent, queue: { name, rateLimits, retryConfig } }));
   } finally {
     await client.close();
   }
 }
 
-async function unlessThere(made: Promise<unknown>): Promise<void> {
+async function ignoreExisting(created: Promise<unknown>): Promise<void> {
   try {
-    await made;
+    await created;
   } catch (error) {
     if ((error as { code?: unknown }).code !== status.ALREADY_EXISTS) throw error;
   }

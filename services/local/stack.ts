@@ -1,212 +1,125 @@
 /**
- * What runs on one machine, and in which order:
+ * Starts everything that runs on one machine, in this order:
  *
- *   tier 1   postgres (then migrations) · pubsub · cloud-tasks (then provisioning) · offline model      all at once
- *   tier 2   api · worker × WORKERS · dispatcher                                                        all at once
+ *   tier 1   postgres (then migrations) · pubsub, cloud-tasks (then provisioning) · offline model      in parallel
+ *   tier 2   api · worker × WORKERS · dispatcher                                                       in parallel
  *
- * The services meet the stand-ins through the variables of their clients only, so each stand-in gives way to the real
- * thing where its variable is set. Ports stay the same over restarts, so that whoever was connected finds them again.
+ * The services find the infrastructure only through the environment variables of their clients, so setting a variable
+ * replaces an embedded part with another one. Processes keep their ports when they restart, so clients can reconnect.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
-import { lockData } from './postgres/data-lock.ts';
-import { placeData } from './postgres/data-directory.ts';
-import type { Print } from './processes/log-output.ts';
-import { nodeChild, runToEnd, type NodeChildOptions } from './processes/node-child.ts';
+import {
+  createEnv,
+  resolveFile,
+  startDatabase,
+  startModel,
+  startQueues,
+  type StackContext,
+} from './infrastructure.ts';
+import { loadEncryptionKey, loadSigningKeys } from './keys.ts';
 import type { LocalOptions } from './options.ts';
-import { assertFree, freePort, portNear } from './ports.ts';
-import { startPostgres } from './postgres/postgres.ts';
-import type { Child, RunningChild, Supervisor } from './processes/supervisor.ts';
+import { assertPortFree, findEphemeralPort, findPortFrom } from './ports.ts';
+import { lockData } from './postgres/data-lock.ts';
+import { prepareDataDirectory } from './postgres/data-directory.ts';
+import type { Print } from './processes/log-output.ts';
+import { createNodeChild } from './processes/node-child.ts';
+import type { Supervisor } from './processes/supervisor.ts';
 
-export interface Stack {
-  /** Of the front door. */
+interface StackPorts {
+  /** The HTTP port of the API. */
   readonly port: number;
+  readonly grpcPort: number;
   readonly dispatcherPort: number;
+}
+
+export interface LocalStack extends StackPorts {
   readonly dataDir: string;
-  /** What the services were given beyond the environment of this process. */
+  /** The variables that the services need in addition to the environment of this process. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
-const standIn = { tier: 1, ready: 'line', port: 0, stopMs: 500 } as const;
-const service = { tier: 2, ready: 'health', stopMs: 3500 } as const;
-/** Cloud Tasks stops at 500; on one machine that would only hide how fast the rest is. */
-const queueRate = { MAX_DISPATCHES_PER_SECOND: '10000' };
-const file = (name: string): URL => new URL(name, import.meta.url);
-
-export async function startStack(
+/** Starts the infrastructure and, unless `options.infra` is set, the services. */
+export async function startLocalStack(
   options: LocalOptions,
   environment: Environment,
   supervisor: Supervisor,
   print: Print,
-): Promise<Stack> {
-  const place = placeData(options.dataDir);
-  if (options.databaseUrl === undefined) lockData(place.dir).release(); // fails early where another stack runs
-  const port = options.port === 0 ? await freePort() : options.port;
-  if (!options.infra) await assertFree(port);
-  const grpcPort = await portNear(port + 1);
-  const dispatcherPort = await portNear(grpcPort + 1);
+): Promise<LocalStack> {
+  const { dir: dataDir } = prepareDataDirectory(options.dataDir);
+  if (options.databaseUrl === undefined) lockData(dataDir).release(); // fails early if another stack is running
+  const ports = await choosePorts(options);
+  const variables = createVariables(options, environment, dataDir, ports);
+  const context: StackContext = { options, environment, variables, supervisor, print };
+  await Promise.all([startDatabase(context), startQueues(context), startModel(context)]);
+  if (!options.infra) await startServices(context, ports);
+  return { ...ports, dataDir, variables };
+}
 
-  const variables: Record<string, string> = {
+async function choosePorts(options: LocalOptions): Promise<StackPorts> {
+  const port = options.port === 0 ? await findEphemeralPort() : options.port;
+  if (!options.infra) await assertPortFree(port);
+  const grpcPort = options.grpcPort ?? (await findPortFrom(port + 1));
+  const dispatcherPort = await findPortFrom(grpcPort + 1);
+  return { port, grpcPort, dispatcherPort };
+}
+
+function createVariables(
+  options: LocalOptions,
+  environment: Environment,
+  dataDir: string,
+  { port, dispatcherPort }: StackPorts,
+): Record<string, string> {
+  const loopbackHosts = 'localhost,127.0.0.1,[::1]';
+  return {
     GOOGLE_CLOUD_PROJECT: options.project,
+    HOST: environment['HOST'] ?? '127.0.0.1',
+    PUBLIC_URL: environment['PUBLIC_URL'] ?? `http://localhost:${port}`,
     DISPATCHER_URL: `http://127.0.0.1:${dispatcherPort}`,
-    // The services start in half the time once they are compiled.
-    NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(place.dir, 'compile-cache'),
-    // Webhook receivers on this machine are what one tries first.
-    WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
-    FILE_ALLOW_HOSTS: environment['FILE_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
-    ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? encryptionKey(place.dir),
+    // Compiled services start in half the time.
+    NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(dataDir, 'compile-cache'),
+    // The first webhook receiver that people try is on their own machine.
+    WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? loopbackHosts,
+    FILE_ALLOW_HOSTS: environment['FILE_ALLOW_HOSTS'] ?? loopbackHosts,
+    ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? loadEncryptionKey(dataDir),
     ...(environment['WEBHOOK_SIGNING_KEYS_FILE'] === undefined && {
-      WEBHOOK_SIGNING_KEYS: environment['WEBHOOK_SIGNING_KEYS'] ?? signingKeys(place.dir),
+      WEBHOOK_SIGNING_KEYS: environment['WEBHOOK_SIGNING_KEYS'] ?? loadSigningKeys(dataDir),
     }),
   };
-  const envOf = (more: Record<string, string> = {}): NodeJS.ProcessEnv => ({
-    ...environment,
-    ...variables,
-    ...more,
-  });
-  const run = (child: Child): Promise<void> => supervisor.start(child);
-  const migrate = (): Promise<void> =>
-    runToEnd({ name: 'migrate', file: file('../migrate/main.ts'), env: envOf() }, print, supervisor.signal);
-  const provision = (signal: AbortSignal): Promise<void> =>
-    runToEnd(
-      {
-        name: 'provision',
-        file: file('./provision.ts'),
-        env: envOf({
-          METADATA_SERVER_DETECTION: 'none', // stand-ins ask for no credentials
-          ...(options.cloudTasksHost === undefined ? queueRate : {}),
-        }),
-      },
-      print,
-      signal,
-    );
-
-  await Promise.all([
-    (async () => {
-      variables['DATABASE_URL'] = options.databaseUrl ?? '';
-      if (options.databaseUrl === undefined) {
-        await run(postgresChild(options, (url) => (variables['DATABASE_URL'] = url), print));
-      }
-      await migrate();
-    })(),
-    (async () => {
-      variables['PUBSUB_EMULATOR_HOST'] = options.pubsubHost ?? '';
-      variables['CLOUD_TASKS_EMULATOR_HOST'] = options.cloudTasksHost ?? '';
-      const emulator = (name: string, main: string, variable: string): Child => {
-        const onPort = (at: number): void => {
-          variables[variable] = `127.0.0.1:${at}`;
-        };
-        const restarted = provision; // it came back empty
-        return nodeChild(
-          { ...standIn, name, file: file(main), env: envOf(queueRate), onPort, restarted },
-          print,
-        );
-      };
-      const emulators: Child[] = [];
-      if (options.pubsubHost === undefined) {
-        emulators.push(emulator('pubsub', './pubsub-emulator/main.ts', 'PUBSUB_EMULATOR_HOST'));
-      }
-      if (options.cloudTasksHost === undefined) {
-        emulators.push(
-          emulator('cloud-tasks', './cloud-tasks-emulator/main.ts', 'CLOUD_TASKS_EMULATOR_HOST'),
-        );
-      }
-      await Promise.all(emulators.map(run));
-      await provision(supervisor.signal);
-    })(),
-    (async () => {
-      if (options.model === 'offline') {
-        const onPort = (at: number): void => {
-          variables['GOOGLE_GEMINI_BASE_URL'] = `http://127.0.0.1:${at}`;
-        };
-        variables['GEMINI_API_KEY'] = 'offline';
-        await run(
-          nodeChild(
-            {
-              ...standIn,
-              name: 'offline-model',
-              file: file('./offline-model/main.ts'),
-              env: envOf(),
-              onPort,
-            },
-            print,
-          ),
-        );
-      } else if (options.model === 'own-address') {
-        variables['GEMINI_API_KEY'] =
-          environment['GEMINI_API_KEY'] ?? environment['GOOGLE_API_KEY'] ?? 'offline';
-      }
-    })(),
-  ]);
-  if (!options.infra) {
-    const env = envOf({
-      HOST: environment['HOST'] ?? '127.0.0.1',
-      DRAIN_SECONDS: environment['DRAIN_SECONDS'] ?? '3',
-      PUBLIC_URL: environment['PUBLIC_URL'] ?? `http://localhost:${port}`,
-    });
-    const serviceChild = (name: string, main: string, at: number, more = {}): NodeChildOptions => ({
-      ...service,
-      name,
-      file: file(main),
-      env: { ...env, ...more },
-      port: at,
-    });
-    const services = [
-      serviceChild('api', '../api/main.ts', port, {
-        GRPC_PORT: environment['GRPC_PORT'] ?? String(grpcPort),
-      }),
-      serviceChild('dispatcher', '../dispatcher/main.ts', dispatcherPort),
-    ];
-    for (let n = 1; n <= options.workers; n++) {
-      const name = options.workers === 1 ? 'worker' : `worker-${n}`;
-      services.push(serviceChild(name, '../worker/main.ts', await freePort()));
-    }
-    await Promise.all(services.map((child) => run(nodeChild(child, print))));
-  }
-  return { port, dispatcherPort, dataDir: place.dir, variables };
 }
 
-function postgresChild({ dataDir, debug }: LocalOptions, onUrl: (url: string) => void, print: Print): Child {
-  let port: number | undefined;
-  return {
-    name: 'postgres',
-    tier: 1,
-    async start(): Promise<RunningChild> {
-      const postgres = await startPostgres({
-        dataDir,
-        ...(port === undefined ? {} : { port }),
-        onLog: (severity, message) => {
-          if (debug || severity !== 'DEBUG') print('postgres', { severity, message });
+async function startServices(context: StackContext, ports: StackPorts): Promise<void> {
+  const { options, environment, supervisor, print } = context;
+  const workerPorts = await Promise.all(Array.from({ length: options.workers }, findEphemeralPort));
+  const drain = { DRAIN_SECONDS: environment['DRAIN_SECONDS'] ?? '3' };
+  const start = (
+    name: string,
+    main: string,
+    port: number,
+    more: Record<string, string> = {},
+  ): Promise<void> =>
+    supervisor.start(
+      createNodeChild(
+        {
+          name,
+          tier: 2,
+          file: resolveFile(main),
+          env: createEnv(context, { ...drain, ...more }),
+          port,
+          ready: 'health',
+          stopMs: 3500,
         },
-      });
-      port = postgres.port;
-      onUrl(postgres.url);
-      return {
-        exited: postgres.exited.then((code) => `exit code ${code}`),
-        stop: () => void postgres.stop(),
-        kill: () => void postgres.kill(),
-      };
-    },
-  };
-}
-
-/** Receivers keep the public half: the key must outlive a restart. */
-function signingKeys(dir: string): string {
-  const keyFile = path.join(dir, 'webhook-signing-keys.json');
-  if (!existsSync(keyFile)) {
-    const { privateKey } = generateKeyPairSync('ed25519');
-    const key = { ...privateKey.export({ format: 'jwk' }), kid: `local-${randomBytes(6).toString('hex')}` };
-    writeFileSync(keyFile, `${JSON.stringify({ keys: [key] })}\n`, { mode: 0o600 });
+        print,
+      ),
+    );
+  const grpc = { GRPC_PORT: String(ports.grpcPort) };
+  const services = [
+    start('api', '../api/main.ts', ports.port, grpc),
+    start('dispatcher', '../dispatcher/main.ts', ports.dispatcherPort),
+  ];
+  for (const [index, port] of workerPorts.entries()) {
+    const name = options.workers === 1 ? 'worker' : `worker-${index + 1}`;
+    services.push(start(name, '../worker/main.ts', port));
   }
-  return readFileSync(keyFile, 'utf8').trim();
-}
-
-/** Webhook credentials are stored encrypted: the key must outlive a restart as the data do. */
-function encryptionKey(dir: string): string {
-  const keyFile = path.join(dir, 'encryption.key');
-  if (!existsSync(keyFile))
-    writeFileSync(keyFile, `local:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-  return readFileSync(keyFile, 'utf8').trim();
+  await Promise.all(services);
 }

@@ -1,6 +1,6 @@
 /**
- * The agent that the A2A conformance kit (a2aproject/a2a-tck) expects to meet: what it does for a message is told by
- * the prefix of the message id, as the kit's scenarios/*.feature say.
+ * The agent that the A2A conformance kit (a2aproject/a2a-tck) expects. The prefix of a message id selects its behaviour,
+ * as the kit defines in scenarios/*.feature.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
@@ -13,36 +13,36 @@ const file: Part = {
   mediaType: 'text/plain',
 };
 
-async function withArtifact(turn: Turn, part: Part): Promise<TurnOutcome> {
+async function completeWithArtifact(turn: Turn, part: Part): Promise<TurnOutcome> {
   await turn.artifact({ artifactId: 'tck', name: 'tck', parts: [part] });
   return completed;
 }
 
-async function open(): Promise<TurnOutcome> {
+async function requestInput(): Promise<TurnOutcome> {
   return { state: 'TASK_STATE_INPUT_REQUIRED', message: 'What next?' };
 }
 
-/** The longest prefix that fits is obeyed. */
+/** The longest matching prefix applies. */
 const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
   'tck-complete-task': async () => ({ state: 'TASK_STATE_COMPLETED', message: 'Hello from TCK' }),
-  'tck-artifact-text': (turn) => withArtifact(turn, { text: 'Generated text content' }),
-  'tck-artifact-file': (turn) => withArtifact(turn, file),
+  'tck-artifact-text': (turn) => completeWithArtifact(turn, { text: 'Generated text content' }),
+  'tck-artifact-file': (turn) => completeWithArtifact(turn, file),
   'tck-artifact-file-url': (turn) =>
-    withArtifact(turn, {
+    completeWithArtifact(turn, {
       url: 'https://example.com/output.txt',
       filename: 'output.txt',
       mediaType: 'text/plain',
     }),
-  'tck-artifact-data': (turn) => withArtifact(turn, { data: { key: 'value', count: 42 } }),
+  'tck-artifact-data': (turn) => completeWithArtifact(turn, { data: { key: 'value', count: 42 } }),
   'tck-message-response': async () => ({ direct: 'Direct message response' }),
-  'tck-input-required': open,
+  'tck-input-required': requestInput,
   'tck-reject-task': async () => ({ state: 'TASK_STATE_REJECTED', message: 'rejected' }),
-  'tck-stream-001': (turn) => withArtifact(turn, { text: 'Stream hello from TCK' }),
+  'tck-stream-001': (turn) => completeWithArtifact(turn, { text: 'Stream hello from TCK' }),
   'tck-stream-002': async () => completed,
-  'tck-stream-003': (turn) => withArtifact(turn, { text: 'Stream task lifecycle' }),
-  'tck-stream-ordering-001': (turn) => withArtifact(turn, { text: 'Ordered output' }),
-  'tck-stream-artifact-text': (turn) => withArtifact(turn, { text: 'Streamed text content' }),
-  'tck-stream-artifact-file': (turn) => withArtifact(turn, file),
+  'tck-stream-003': (turn) => completeWithArtifact(turn, { text: 'Stream task lifecycle' }),
+  'tck-stream-ordering-001': (turn) => completeWithArtifact(turn, { text: 'Ordered output' }),
+  'tck-stream-artifact-text': (turn) => completeWithArtifact(turn, { text: 'Streamed text content' }),
+  'tck-stream-artifact-file': (turn) => completeWithArtifact(turn, file),
   'tck-stream-artifact-chunked': async (turn) => {
     const stream = turn.openArtifact({ artifactId: 'tck' });
     stream.write({ text: 'chunk-1 ' });
@@ -51,11 +51,11 @@ const scenarios: Record<string, (turn: Turn) => Promise<TurnOutcome>> = {
     await stream.close();
     return completed;
   },
-  // The kit for 0.3 goes on with its tasks, and cancels them: they are to be open.
-  'test-': open,
-  'text-message-id': open,
-  'mapping-test': open,
-  'cancel-test': open,
+  // The kit for 0.3 continues and cancels these tasks, so they must not be terminal.
+  'test-': requestInput,
+  'text-message-id': requestInput,
+  'mapping-test': requestInput,
+  'cancel-test': requestInput,
   'test-resubscribe-message-id': async (turn) => {
     await sleep(4000, undefined, { signal: turn.signal });
     return completed;

@@ -1,7 +1,7 @@
 /**
- * `npm run conformance`: the system as the A2A conformance kit is to meet it. Two processes of the front door behind a
- * proxy that takes them in turn, two workers, and the agent of this folder. With a command, runs that
- * command with SUT_URL set, and ends with it; without, serves until it is stopped. OFFER chooses what the card offers.
+ * `npm run conformance` starts the system for the A2A conformance kit: two API processes behind a round-robin proxy, two
+ * workers, a dispatcher and the agent of this folder. With a command as its arguments, it runs that command with SUT_URL
+ * set and exits with its code. Otherwise it serves until it is stopped. OFFER selects the capabilities of the card.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,19 +10,19 @@ import { exportJWK, generateKeyPair } from 'jose';
 import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
 import { freePort } from '../support/ports.ts';
 import { startStack } from '../support/stack.ts';
-import { takeTurns, takeTurnsOverHttp, takeTurnsOverHttp2 } from './proxy.ts';
+import { proxyTcp, proxyHttp, proxyHttp2 } from './proxy.ts';
 
 interface Offer {
   env: Record<string, string>;
-  /** Whether the proxy brings the key of a caller along, since the kits have none. */
+  /** Whether the proxy adds an API key to the requests, because the kits send none. */
   withKey?: true;
 }
 
-/** What the card offers (README.md tells what each is for). */
+/** The values of OFFER (see README.md). */
 const offers: Record<string, () => Promise<Offer>> = {
   plain: async () => ({ env: {} }),
   everything: async () => ({
-    env: { ...apiKeysEnv(), A2A_VERSIONS: '1.0', CARD_SIGNING_KEY: await signingKey() },
+    env: { ...apiKeysEnv(), A2A_VERSIONS: '1.0', CARD_SIGNING_KEY: await createSigningKey() },
     withKey: true,
   }),
   nothing: async () => ({
@@ -33,14 +33,15 @@ const offers: Record<string, () => Promise<Offer>> = {
   strangers: async () => ({ env: apiKeysEnv() }),
 };
 
-async function signingKey(): Promise<string> {
+async function createSigningKey(): Promise<string> {
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   return JSON.stringify(await exportJWK(privateKey));
 }
 
 const offer = process.env['OFFER'] ?? 'plain';
 const chosen = await offers[offer]?.();
-if (chosen === undefined) throw new Error(`OFFER must be one of ${Object.keys(offers).join(', ')}`);
+if (chosen === undefined)
+  throw new Error(`OFFER is "${offer}": expected one of ${Object.keys(offers).join(', ')}`);
 
 const cleanups: (() => unknown)[] = [];
 const cleanup = { after: (run: () => unknown) => void cleanups.unshift(run) };
@@ -49,10 +50,10 @@ const [port, grpcPort] = [await freePort(), await freePort()];
 const stack = await startStack(cleanup, {
   AGENT_MODULE: path.resolve(import.meta.dirname, 'agent.ts'),
   AGENT_FILE: path.resolve(import.meta.dirname, 'agent.yaml'),
-  // The kit sends one message id many times, and expects a new task each time.
+  // The kit reuses message ids and expects a new task each time.
   IDEMPOTENCY_WINDOW_SECONDS: '0',
   PUBLIC_URL: `http://127.0.0.1:${port}`,
-  // The kit for 0.3 reaches gRPC at a URL alone.
+  // The kit for 0.3 accepts only a URL for gRPC.
   GRPC_PUBLIC_TARGET: `${process.env['GRPC_URL_SCHEME'] ?? ''}127.0.0.1:${grpcPort}`,
   LEASE_SECONDS: '30',
   WAKEUP_GRACE_SECONDS: '10',
@@ -70,11 +71,11 @@ const ports = await Promise.all(
 await Promise.all([stack.start('worker'), stack.start('worker'), stack.start('dispatcher')]);
 const [httpPorts, grpcPorts] = [ports.map((own) => own.http), ports.map((own) => own.grpc)];
 if (chosen.withKey === true) {
-  takeTurnsOverHttp(port, httpPorts, aliceKey);
-  takeTurnsOverHttp2(grpcPort, grpcPorts, aliceKey);
+  proxyHttp(port, httpPorts, aliceKey);
+  proxyHttp2(grpcPort, grpcPorts, aliceKey);
 } else {
-  takeTurns(port, httpPorts);
-  takeTurns(grpcPort, grpcPorts);
+  proxyTcp(port, httpPorts);
+  proxyTcp(grpcPort, grpcPorts);
 }
 
 const url = `http://127.0.0.1:${port}`;

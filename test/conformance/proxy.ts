@@ -1,4 +1,4 @@
-/** What stands before the processes of the front door: each connection, or each request, goes to the next of them. */
+/** Round-robin proxies in front of the API processes: each connection, or each request, goes to the next process. */
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import {
   connect as connectHttp2,
@@ -7,71 +7,67 @@ import {
 } from 'node:http2';
 import { connect, createServer } from 'node:net';
 
-export function takeTurns(at: number, targets: readonly number[]): void {
-  const next = inTurn(targets);
+/** Balances connections. */
+export function proxyTcp(port: number, targets: readonly number[]): void {
+  const next = createRoundRobin(targets);
   createServer((client) => {
     const target = connect(next(), '127.0.0.1');
     client.pipe(target).pipe(client);
     client.on('error', () => target.destroy());
     target.on('error', () => client.destroy());
-  }).listen(at, '127.0.0.1');
+  }).listen(port, '127.0.0.1');
 }
 
-/** Also adds headers to each request that a client cannot be made to send, unless it sends its own. */
-export function takeTurnsOverHttp(
-  at: number,
-  targets: readonly number[],
-  headers: Record<string, string>,
-): void {
-  const next = inTurn(targets);
+/** Adds `headers` to each request, unless the client sends its own. */
+export function proxyHttp(port: number, targets: readonly number[], headers: Record<string, string>): void {
+  const next = createRoundRobin(targets);
   createHttpServer((incoming, outgoing) => {
     const { method, url } = incoming;
-    const onward = httpRequest(
+    const upstream = httpRequest(
       { port: next(), host: '127.0.0.1', method, path: url, headers: { ...headers, ...incoming.headers } },
-      (answer) => {
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(outgoing);
+      (response) => {
+        outgoing.writeHead(response.statusCode ?? 502, response.headers);
+        response.pipe(outgoing);
       },
     );
-    onward.on('error', () => outgoing.destroy());
-    outgoing.on('close', () => onward.destroy());
-    incoming.pipe(onward);
-  }).listen(at, '127.0.0.1');
+    upstream.on('error', () => outgoing.destroy());
+    outgoing.on('close', () => upstream.destroy());
+    incoming.pipe(upstream);
+  }).listen(port, '127.0.0.1');
 }
 
-export function takeTurnsOverHttp2(
-  at: number,
-  targets: readonly number[],
-  headers: Record<string, string>,
-): void {
+/** Balances the streams of HTTP/2 connections, and adds `headers` like `proxyHttp`. */
+export function proxyHttp2(port: number, targets: readonly number[], headers: Record<string, string>): void {
   const sessions = new Map<number, ClientHttp2Session>();
-  const next = inTurn(targets);
-  const sessionTo = (port: number): ClientHttp2Session => {
-    const open = sessions.get(port);
+  const next = createRoundRobin(targets);
+  const getSession = (target: number): ClientHttp2Session => {
+    const open = sessions.get(target);
     if (open !== undefined && !open.closed && !open.destroyed) return open;
-    const session = connectHttp2(`http://127.0.0.1:${port}`);
-    session.on('error', () => sessions.delete(port));
-    sessions.set(port, session);
+    const session = connectHttp2(`http://127.0.0.1:${target}`);
+    session.on('error', () => sessions.delete(target));
+    sessions.set(target, session);
     return session;
   };
   const server = createHttp2Server();
-  server.on('stream', (incoming, asked) => {
-    const onward = sessionTo(next()).request({ ...headers, ...asked });
-    onward.on('response', (answer) => {
-      // A call that fails at once is answered in one block of headers.
-      const alone = answer['grpc-status'] !== undefined;
-      incoming.respond(answer, alone ? { endStream: true } : { waitForTrailers: true });
+  server.on('stream', (incoming, requestHeaders) => {
+    const upstream = getSession(next()).request({ ...headers, ...requestHeaders });
+    upstream.on('response', (response) => {
+      // A call that fails immediately gets a single block of headers (trailers-only).
+      const trailersOnly = response['grpc-status'] !== undefined;
+      incoming.respond(response, trailersOnly ? { endStream: true } : { waitForTrailers: true });
     });
-    onward.on('trailers', (trailers) => incoming.once('wantTrailers', () => incoming.sendTrailers(trailers)));
-    onward.on('error', () => incoming.close());
-    incoming.on('close', () => onward.close());
-    incoming.on('error', () => onward.close());
-    incoming.pipe(onward).pipe(incoming);
+    upstream.on('trailers', (trailers) =>
+      incoming.once('wantTrailers', () => incoming.sendTrailers(trailers)),
+    );
+    upstream.on('error', () => incoming.close());
+    incoming.on('close', () => upstream.close());
+    incoming.on('error', () => upstream.close());
+    incoming.pipe(upstream).pipe(incoming);
   });
-  server.listen(at, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
 }
 
-function inTurn(targets: readonly number[]): () => number {
+function createRoundRobin(targets: readonly number[]): () => number {
   let next = 0;
   return () => targets[next++ % targets.length] ?? 0;
 }

@@ -1,145 +1,177 @@
 /**
- * What A2A 1.0 says that servers MUST do, in our words, each with its place in the specification. Tests cite them as
- * `[CORE-SEND-001]`, in a comment above them; test/unit/requirements.test.ts holds the two together. The ids are those
- * of the conformance kit where it has one.
+ * The requirements (MUST) of A2A 1.0 on servers, paraphrased, with links to the specification. Tests cite them as
+ * `[CORE-SEND-001]`, and test/unit/requirements.test.ts checks that every requirement is cited. The ids are those of the
+ * conformance kit if it has one.
  */
 export interface Requirement {
   id: string;
-  /** Of the specification, as its anchors are called. */
+  /** The anchor of the section in the specification. */
   section: string;
   text: string;
 }
 
 const specification = 'https://a2a-protocol.org/latest/specification/';
 
-export const linkOf = ({ section }: Requirement): string => `${specification}#${section}`;
+export const getLink = ({ section }: Requirement): string => `${specification}#${section}`;
 
 const must = (id: string, section: string, text: string): Requirement => ({ id, section, text });
 
 export const requirements: readonly Requirement[] = [
   // Operations
-  must('CORE-SEND-001', '311-send-message', 'A send is answered with a task or with a message.'),
-  must('CORE-SEND-002', '311-send-message', 'A message to a task at its end is refused.'),
-  must('CORE-SEND-003', '311-send-message', 'Media types that the agent does not take are refused as such.'),
-  must('CORE-STREAM-001', '312-send-streaming-message', 'A streaming send opens a stream of updates.'),
+  must('CORE-SEND-001', '311-send-message', 'SendMessage returns a task or a message.'),
+  must('CORE-SEND-002', '311-send-message', 'A message to a task in a terminal state is refused.'),
+  must(
+    'CORE-SEND-003',
+    '311-send-message',
+    'Media types that the agent does not support are refused with ContentTypeNotSupportedError.',
+  ),
+  must('CORE-STREAM-001', '312-send-streaming-message', 'SendStreamingMessage opens a stream of updates.'),
   must(
     'CORE-STREAM-002',
     '312-send-streaming-message',
-    'A stream has a message alone, or a task and its events: here always a task, which a client can come back to.',
+    'A stream contains a single message, or a task and its events. Longhaul always sends a task, so clients can reconnect.',
   ),
   must(
     'CORE-STREAM-003',
     '312-send-streaming-message',
-    'A stream of a task begins with it and closes at its end.',
+    'The stream of a task starts with the task and closes when the task is terminal.',
   ),
-  must('CORE-GET-001', '313-get-task', 'Reading a task gives its current state.'),
+  must('CORE-GET-001', '313-get-task', 'GetTask returns the current state of a task.'),
   must('CORE-GET-002', '313-get-task', 'A task that does not exist is not found.'),
-  must('CORE-LIST-001', '314-list-tasks', 'A list has only tasks that its caller may see.'),
-  must('CORE-LIST-002', '314-list-tasks', 'Lists come in pages with a cursor.'),
-  must('CORE-LIST-003', '314-list-tasks', 'The task whose status changed last comes first.'),
+  must('CORE-LIST-001', '314-list-tasks', 'ListTasks returns only tasks that the caller may see.'),
+  must('CORE-LIST-002', '314-list-tasks', 'Lists are paginated with a cursor.'),
+  must(
+    'CORE-LIST-003',
+    '314-list-tasks',
+    'Tasks are sorted by the time of their last status change, newest first.',
+  ),
   must('CORE-LIST-004', '314-list-tasks', 'The last page has an empty nextPageToken.'),
-  must('CORE-LIST-005', '314-list-tasks', 'Without includeArtifacts a list has no field for them.'),
-  must('CORE-CANCEL-001', '315-cancel-task', 'Cancelling returns the task in its new state.'),
-  must('CORE-CANCEL-002', '315-cancel-task', 'A task at its end cannot be canceled.'),
-  must('CORE-CANCEL-003', '315-cancel-task', 'Cancelling a task that does not exist finds none.'),
-  must('STREAM-SUB-001', '316-subscribe-to-task', 'A subscription begins with the task as it is.'),
-  must('STREAM-SUB-002', '316-subscribe-to-task', 'A subscription closes when the task is at its end.'),
-  must('STREAM-SUB-003', '316-subscribe-to-task', 'A task at its end cannot be subscribed to.'),
-  must('STREAM-SUB-004', '316-subscribe-to-task', 'Subscribing to a task that does not exist finds none.'),
+  must(
+    'CORE-LIST-005',
+    '314-list-tasks',
+    'Without includeArtifacts, tasks in a list have no artifacts field.',
+  ),
+  must('CORE-CANCEL-001', '315-cancel-task', 'CancelTask returns the task in its new state.'),
+  must('CORE-CANCEL-002', '315-cancel-task', 'A task in a terminal state cannot be canceled.'),
+  must(
+    'CORE-CANCEL-003',
+    '315-cancel-task',
+    'Canceling a task that does not exist returns TaskNotFoundError.',
+  ),
+  must('STREAM-SUB-001', '316-subscribe-to-task', 'A subscription starts with the current task.'),
+  must('STREAM-SUB-002', '316-subscribe-to-task', 'A subscription closes when the task is terminal.'),
+  must('STREAM-SUB-003', '316-subscribe-to-task', 'A task in a terminal state cannot be subscribed to.'),
+  must(
+    'STREAM-SUB-004',
+    '316-subscribe-to-task',
+    'Subscribing to a task that does not exist returns TaskNotFoundError.',
+  ),
   must(
     'PUSH-CREATE-001',
     '317-create-push-notification-config',
-    'A config is made, and updates are sent to it.',
+    'A config is created, and updates are sent to it.',
   ),
   must(
     'PUSH-CREATE-002',
     '317-create-push-notification-config',
-    'A config lasts until its task ends or it is deleted.',
+    'A config exists until its task ends or it is deleted.',
   ),
-  must('PUSH-GET-001', '318-get-push-notification-config', 'A config is read as it was made.'),
+  must('PUSH-GET-001', '318-get-push-notification-config', 'A config is returned as it was created.'),
   must(
     'PUSH-GET-002',
     '318-get-push-notification-config',
-    'A config that is not there, or is foreign, is not found.',
+    'A config that does not exist or belongs to another caller is not found.',
   ),
   must('PUSH-LIST-001', '319-list-push-notification-configs', 'All configs of a task are listed.'),
   must(
     'PUSH-DEL-001',
     '3110-delete-push-notification-config',
-    'A deleted config is gone, and nothing is sent to it.',
+    'A deleted config is removed, and nothing more is sent to it.',
   ),
+  must('PUSH-DEL-002', '3110-delete-push-notification-config', 'Deleting a config is idempotent.'),
   must(
-    'PUSH-DEL-002',
-    '3110-delete-push-notification-config',
-    'Deleting it again changes nothing and is no error.',
+    'CARD-EXT-001',
+    '3111-get-extended-agent-card',
+    'The extended card is served only to authenticated callers.',
   ),
-  must('CARD-EXT-001', '3111-get-extended-agent-card', 'The extended card is for callers who authenticate.'),
   must(
     'CARD-EXT-002',
     '3111-get-extended-agent-card',
-    'A card that is declared but not configured is an error of its own: here one that is declared is there.',
+    'An extended card that is declared but not configured has its own error. In Longhaul, a declared card always exists.',
   ),
   must(
     'CORE-EXECUTION-MODE-001',
     '322-sendmessageconfiguration',
-    'A waiting send waits for an end or an interruption.',
+    'A blocking send waits for a terminal or interrupted state.',
   ),
   must(
     'CORE-EXECUTION-MODE-002',
     '322-sendmessageconfiguration',
-    'An immediate send returns while the task goes on.',
+    'A non-blocking send returns while the task continues.',
   ),
-  must('CORE-HIST-002', '324-history-length-semantics', 'The history is no longer than was asked for.'),
-  must('CORE-ERR-001', '332-error-handling', 'Errors are those of the specification and say what to do.'),
-  must('CORE-ERR-002', '332-error-handling', 'Parameters are validated before anything is done.'),
-  must('CORE-ERR-003', '332-error-handling', 'A call with missing or wrong credentials is refused.'),
-  must('AUTH-SCOPE-003', '332-error-handling', 'What is foreign is answered like what does not exist.'),
+  must('CORE-HIST-002', '324-history-length-semantics', 'The history is not longer than requested.'),
+  must(
+    'CORE-ERR-001',
+    '332-error-handling',
+    'Errors are those of the specification, with messages that help to resolve them.',
+  ),
+  must('CORE-ERR-002', '332-error-handling', 'Parameters are validated before the operation starts.'),
+  must('CORE-ERR-003', '332-error-handling', 'Requests with missing or invalid credentials are refused.'),
+  must(
+    'AUTH-SCOPE-003',
+    '332-error-handling',
+    'Resources of other callers are indistinguishable from missing ones.',
+  ),
   must(
     'CORE-CAP-001',
     '334-capability-validation',
-    'Webhooks that the card does not declare are refused as such.',
+    'If the card does not declare webhooks, they are refused with PushNotificationNotSupportedError.',
   ),
   must(
     'CORE-CAP-002',
     '334-capability-validation',
-    'Streams that the card does not declare are unsupported.',
+    'If the card does not declare streaming, streams are refused with UnsupportedOperationError.',
   ),
-  must('CORE-CAP-003', '334-capability-validation', 'An extended card that is not declared is unsupported.'),
+  must(
+    'CORE-CAP-003',
+    '334-capability-validation',
+    'If the card does not declare an extended card, it is refused with UnsupportedOperationError.',
+  ),
   must(
     'CORE-CAP-004',
     '334-capability-validation',
-    'A call without a required extension is refused as such.',
+    'A request without a required extension is refused with ExtensionSupportRequiredError.',
   ),
-  must('CORE-MULTI-001a', '341-context-identifier-semantics', 'A new contextId is in the answer.'),
+  must('CORE-MULTI-001a', '341-context-identifier-semantics', 'The response includes a generated contextId.'),
   must(
     'CORE-MULTI-002a',
     '341-context-identifier-semantics',
-    'A contextId that cannot be taken is refused, not replaced.',
+    'A contextId that cannot be accepted is refused, not replaced.',
   ),
   must(
     'CORE-MULTI-003',
     '342-task-identifier-semantics',
-    'Each new task has an id of its own, and the answer has it.',
+    'Each new task has a unique id, which the response includes.',
   ),
   must(
     'CORE-MULTI-004',
     '342-task-identifier-semantics',
-    'A message to a task that does not exist finds none.',
+    'A message to a task that does not exist returns TaskNotFoundError.',
   ),
   must(
     'CORE-MULTI-005',
     '343-multi-turn-conversation-patterns',
-    'The context is that of the task that is named.',
+    'A message that names only a task belongs to the context of that task.',
   ),
   must(
     'CORE-MULTI-006',
     '343-multi-turn-conversation-patterns',
-    'A contextId that is not the task’s is refused.',
+    'A contextId that differs from that of the task is refused.',
   ),
   must(
     'STREAM-ORDER-001',
     '352-streaming-event-delivery',
-    'Events come in the order in which they were made.',
+    'Events are delivered in the order in which they were created.',
   ),
   must('STREAM-ORDER-002', '352-streaming-event-delivery', 'Every open stream of a task gets its events.'),
   must(
@@ -147,24 +179,32 @@ export const requirements: readonly Requirement[] = [
     '352-streaming-event-delivery',
     'Every stream gets the same events in the same order.',
   ),
+  must('STREAM-ORDER-004', '352-streaming-event-delivery', 'Closing one stream does not affect the others.'),
   must(
-    'STREAM-ORDER-004',
-    '352-streaming-event-delivery',
-    'Closing one stream leaves the others as they are.',
+    'VER-SERVER-001',
+    '362-server-responsibilities',
+    'A request is processed by the version that it names.',
   ),
-  must('VER-SERVER-001', '362-server-responsibilities', 'A request is served by the version that it names.'),
-  must('VER-SERVER-002', '362-server-responsibilities', 'A version that is not served is refused as such.'),
-  must('VER-SERVER-003', '362-server-responsibilities', 'No version means 0.3.'),
-  must('VER-PATCH-001', '36-versioning', 'Patch numbers play no part in which versions go together.'),
+  must(
+    'VER-SERVER-002',
+    '362-server-responsibilities',
+    'A version that is not supported is refused with VersionNotSupportedError.',
+  ),
+  must('VER-SERVER-003', '362-server-responsibilities', 'A request without a version is processed as 0.3.'),
+  must('VER-PATCH-001', '36-versioning', 'Patch numbers do not affect compatibility.'),
   // Data
   must('DM-TASK-001', '411-task', 'A task has an id and a status.'),
-  must('DM-TASK-002', '413-taskstate', 'States are those of the specification.'),
+  must('DM-TASK-002', '413-taskstate', 'Task states are those of the specification.'),
   must('DM-MSG-001', '414-message', 'A message has an id, a role and parts.'),
   must('DM-MSG-002', '415-role', 'The role is user or agent.'),
-  must('DM-PART-001', '416-part', 'A part has one content.'),
+  must('DM-PART-001', '416-part', 'A part has exactly one content.'),
   must('DM-ART-001', '417-artifact', 'An artifact has an id and parts.'),
   must('DM-STATUS-001', '412-taskstatus', 'A status has a state.'),
-  must('PUSH-DELIVER-001', '433-push-notification-payload', 'A webhook is sent with its credentials.'),
+  must(
+    'PUSH-DELIVER-001',
+    '433-push-notification-payload',
+    'Webhook requests carry the credentials of the config.',
+  ),
   must(
     'PUSH-DELIVER-002',
     '433-push-notification-payload',
@@ -173,83 +213,115 @@ export const requirements: readonly Requirement[] = [
   must(
     'PUSH-DELIVER-003',
     '433-push-notification-payload',
-    'A webhook has the form of an event of a stream.',
+    'The body of a webhook has the format of a stream event.',
   ),
   // Bindings
-  must('BIND-EQUIV-001', '51-functional-equivalence-requirements', 'All bindings have all operations.'),
-  must('BIND-EQUIV-002', '51-functional-equivalence-requirements', 'All bindings give the same results.'),
-  must('BIND-EQUIV-003', '51-functional-equivalence-requirements', 'All bindings tell errors alike.'),
-  must('BIND-EQUIV-004', '51-functional-equivalence-requirements', 'All bindings take the same credentials.'),
+  must('BIND-EQUIV-001', '51-functional-equivalence-requirements', 'All bindings offer all operations.'),
+  must('BIND-EQUIV-002', '51-functional-equivalence-requirements', 'All bindings return the same results.'),
+  must(
+    'BIND-EQUIV-003',
+    '51-functional-equivalence-requirements',
+    'All bindings report errors consistently.',
+  ),
+  must(
+    'BIND-EQUIV-004',
+    '51-functional-equivalence-requirements',
+    'All bindings accept the same credentials.',
+  ),
   must('BIND-FIELD-001', '52-protocol-selection-and-negotiation', 'The card declares every binding.'),
-  must('BIND-ERR-001', '54-error-code-mappings', 'Every error has the code that its binding has for it.'),
-  must('DM-SERIAL-001', '55-json-field-naming-convention', 'JSON has names in camelCase.'),
-  must('DM-SERIAL-002', '55-json-field-naming-convention', 'JSON has enums by their names.'),
-  must('DM-SERIAL-003', '561-timestamps', 'Times are ISO 8601 in UTC.'),
-  must('DM-SERIAL-004', '57-field-presence-and-optionality', 'Required fields are there, and asked for.'),
-  must('JSONRPC-FMT-001', '93-base-request-structure', 'Requests are those of JSON-RPC 2.0.'),
-  must('JSONRPC-SVC-002', '92-service-parameter-transmission', 'JSON-RPC has service parameters in headers.'),
-  must('JSONRPC-ERR-003', '95-error-handling', 'Details of errors of JSON-RPC say their type.'),
-  must('GRPC-META-001', '102-service-parameter-transmission', 'gRPC has service parameters in metadata.'),
-  must('GRPC-ERR-001', '106-error-handling', 'Errors of gRPC carry an ErrorInfo.'),
+  must('BIND-ERR-001', '54-error-code-mappings', 'Each error has the code that the binding defines for it.'),
+  must('DM-SERIAL-001', '55-json-field-naming-convention', 'JSON field names are in camelCase.'),
+  must('DM-SERIAL-002', '55-json-field-naming-convention', 'JSON enum values are their names.'),
+  must('DM-SERIAL-003', '561-timestamps', 'Timestamps are in ISO 8601 and UTC.'),
+  must(
+    'DM-SERIAL-004',
+    '57-field-presence-and-optionality',
+    'Required fields are always sent, and required in requests.',
+  ),
+  must('JSONRPC-FMT-001', '93-base-request-structure', 'Requests have the format of JSON-RPC 2.0.'),
+  must(
+    'JSONRPC-SVC-002',
+    '92-service-parameter-transmission',
+    'JSON-RPC transmits service parameters in HTTP headers.',
+  ),
+  must('JSONRPC-ERR-003', '95-error-handling', 'Details of JSON-RPC errors name their type.'),
+  must(
+    'GRPC-META-001',
+    '102-service-parameter-transmission',
+    'gRPC transmits service parameters in metadata.',
+  ),
+  must('GRPC-ERR-001', '106-error-handling', 'gRPC errors include an ErrorInfo.'),
   must(
     'HTTP_JSON-SVC-002',
     '112-service-parameter-transmission',
-    'HTTP+JSON has service parameters in headers.',
+    'HTTP+JSON transmits service parameters in headers.',
   ),
   must(
     'HTTP_JSON-QP-001',
     '115-query-parameter-naming-for-request-parameters',
-    'Parameters of queries are in camelCase.',
+    'Query parameters are in camelCase.',
   ),
-  must('HTTP_JSON-ERR-002', '116-error-handling', 'Errors of HTTP+JSON carry an ErrorInfo.'),
+  must('HTTP_JSON-ERR-002', '116-error-handling', 'HTTP+JSON errors include an ErrorInfo.'),
   // Callers
   must(
     'AUTH-TLS-001',
     '71-protocol-security',
-    'In production, connections are encrypted: the platform ends TLS, and credentials are asked for at https alone.',
+    'Production connections are encrypted: the platform terminates TLS, and the card requests credentials only for https.',
   ),
   must('AUTH-SERVER-002', '74-server-authentication-responsibilities', 'Every request is authenticated.'),
   must(
     'AUTH-INTASK-001',
     '761-in-task-authorization-agent-responsibilities',
-    'What waits for leave is a task.',
+    'Work that waits for authorization is represented by a task.',
   ),
-  must('AUTH-INTASK-002', '761-in-task-authorization-agent-responsibilities', 'It is then in auth-required.'),
+  must(
+    'AUTH-INTASK-002',
+    '761-in-task-authorization-agent-responsibilities',
+    'The task is then in the state auth-required.',
+  ),
   must(
     'AUTH-INTASK-003',
     '761-in-task-authorization-agent-responsibilities',
-    'Its status says what leave is asked for.',
+    'The status of the task describes the authorization that it needs.',
   ),
   must(
     'AUTH-INTASK-004',
     '764-in-task-authorization-scope',
-    'Leave is for what was asked about, and for nothing else.',
+    'An authorization applies only to the request that it was given for.',
   ),
-  must('AUTH-SCOPE-001', '131-data-access-and-authorization-scoping', 'Every operation checks who calls.'),
+  must(
+    'AUTH-SCOPE-001',
+    '131-data-access-and-authorization-scoping',
+    'Every operation checks the authorization of its caller.',
+  ),
   must(
     'AUTH-SCOPE-002',
     '131-data-access-and-authorization-scoping',
-    'Results are the caller’s, whatever the filter.',
+    'Results are limited to those of the caller, regardless of filters.',
   ),
   must(
     'AUTH-SECRET-001',
     '134-general-security-best-practices',
-    'Credentials are secrets, and logs have none.',
+    'Credentials are kept secret and do not appear in logs.',
   ),
-  must('PUSH-SSRF-001', '1411-applicationa2ajson', 'Addresses of others are checked before they are called.'),
+  must(
+    'PUSH-SSRF-001',
+    '1411-applicationa2ajson',
+    'URLs from callers are validated before they are requested.',
+  ),
   // The card
-  must('CARD-DISC-001', '81-purpose', 'There is a card, at its well-known address.'),
+  must('CARD-DISC-001', '81-purpose', 'The card is served at its well-known address.'),
   must('CARD-PROTO-001', '83-protocol-declaration-requirements', 'The card declares its protocols.'),
   must(
     'CARD-PROTO-002',
     '831-supported-interfaces-declaration',
-    'Each interface says its binding and its address.',
+    'Each interface declares its binding and its URL.',
   ),
-  must('CARD-STRUCT-001', '441-agentcard', 'The card has all fields that it must have.'),
+  must('CARD-STRUCT-001', '441-agentcard', 'The card has all required fields.'),
   must(
     'CARD-SIGN-001',
     '841-canonicalization-requirements',
-    'What is signed is canonical, and without signatures.',
+    'The signature covers the canonical card without signatures.',
   ),
-  must('CARD-SIGN-003', '842-signature-format', 'A signature says its algorithm, type and key.'),
+  must('CARD-SIGN-003', '842-signature-format', 'A signature names its algorithm, type and key.'),
 ];

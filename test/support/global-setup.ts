@@ -1,11 +1,11 @@
-/** Runs once before all test files of a run (`node --test --test-global-setup`): one PostgreSQL server for all of them. */
+/** Runs once per test run (`node --test --test-global-setup`) and starts one PostgreSQL server for all test files. */
 import { portVariable, serverVariable, startTestServer, type TestServer } from './database/test-server.ts';
 
 let server: TestServer | undefined;
 
 export async function globalSetup(): Promise<void> {
   server = await startTestServer();
-  // The test processes inherit them.
+  // The test processes inherit these variables.
   process.env[serverVariable] = server.templateUrl;
   process.env[portVariable] = String(server.port);
 }

@@ -1,21 +1,21 @@
 /**
- * Ports for processes that take them later. They lie below those that the kernel gives to clients and to whoever listens
- * on port 0, so that nobody is given one in the meantime; each file of a run has a range of its own.
+ * Reserves ports for processes that listen on them later. They are below the range from which the kernel assigns ports
+ * to clients and to listeners on port 0, so no other process gets one in the meantime. Each test file has its own range.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-const [lowest, perFile, ranges] = [20_000, 1_000, 10];
-const range = lowest + (Number(process.env['NODE_TEST_WORKER_ID'] ?? 0) % ranges) * perFile;
+const [firstPort, portsPerFile, ranges] = [20_000, 1_000, 10];
+const range = firstPort + (Number(process.env['NODE_TEST_WORKER_ID'] ?? 0) % ranges) * portsPerFile;
 let next = process.pid;
 
-/** A TCP port of 127.0.0.1 that nobody listens on, each time another. */
+/** Returns a free TCP port of 127.0.0.1, a different one for each call. */
 export async function freePort(): Promise<number> {
-  for (let tried = 0; tried < perFile; tried++) {
-    const port = range + (next++ % perFile);
+  for (let attempt = 0; attempt < portsPerFile; attempt++) {
+    const port = range + (next++ % portsPerFile);
     if (await isFree(port)) return port;
   }
-  throw new Error(`no port from ${range} on is free`);
+  throw new Error(`no port from ${range} to ${range + portsPerFile - 1} is free`);
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { glob, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { linkOf, requirements } from '../conformance/requirements.ts';
+import { getLink, requirements } from '../conformance/requirements.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 
@@ -24,7 +24,7 @@ test('every requirement is cited by a test, and every citation is of a requireme
   assert.equal(known.size, requirements.length, 'each id stands once');
   const uncited = requirements.filter(({ id }) => !cited.has(id));
   assert.deepEqual(
-    uncited.map((one) => `${one.id} ${one.text} ${linkOf(one)}`),
+    uncited.map((one) => `${one.id} ${one.text} ${getLink(one)}`),
     [],
   );
   assert.deepEqual(

@@ -1,4 +1,4 @@
-/** A binary heap of things by the time at which they are due; equal times come out in the order in which they went in. */
+/** A binary heap ordered by due time. Values with equal times are returned in insertion order. */
 interface Entry<T> {
   readonly due: number;
   readonly order: number;

@@ -1,38 +1,39 @@
 /**
- * A queue: its tasks, and when each is dispatched.
+ * A queue stores its tasks and decides when to dispatch them.
  *
- *   created ──due, running, below both limits──▶ dispatched ──2xx──▶ gone (executed)
- *      ▲                                             │
- *      └──── retry after a backoff ◀── other ────────┴── attempts spent ──▶ gone (given up)
+ *   created ──due, queue running, below both limits──▶ dispatched ──2xx──▶ removed (executed)
+ *      ▲                                                   │
+ *      └──── retried after a backoff ◀── other response ───┴── attempts spent ──▶ removed (abandoned)
  *
- * There is no polling: one timer stands at the earliest time at which anything can be dispatched. A task name stays used
- * for a while after its task is gone.
+ * The queue does not poll: one timer fires at the earliest time at which a task can be dispatched. The name of a
+ * removed task stays reserved for `dedupMs`.
  */
 import { status } from '@grpc/grpc-js';
+import { fromMillis } from '../emulator/duration.ts';
 import { DueHeap } from './due-heap.ts';
-import { burstOf, retryDelay, writeSettings, type QueueSettings } from './settings.ts';
-import { alreadyExists, notFound } from './status.ts';
-import type { Targets } from './target.ts';
-import type { Attempt, Task } from './task.ts';
-import { fromMillis, QueueState, type WireQueue } from './wire.ts';
+import { getBurstSize, getRetryDelay, toWireSettings, type QueueSettings } from './queue-settings.ts';
+import { alreadyExists, notFound } from '../emulator/status.ts';
+import type { TargetClient } from './target-client.ts';
+import type { DispatchAttempt, CloudTask } from './task.ts';
+import { QueueState, type WireQueue } from './wire.ts';
 
-const longestTimer = 86_400_000; // setTimeout itself takes at most 24.8 days
+const maxTimerMs = 86_400_000; // setTimeout accepts at most 24.8 days
 
 export interface QueueEvents {
-  /** A task has used up its attempts. */
-  givenUp(task: Task): void;
+  /** Called when a task has used up its attempts. */
+  abandoned(task: CloudTask): void;
 }
 
 export class TaskQueue {
   readonly name: string;
-  readonly tasks = new Map<string, Task>();
+  readonly tasks = new Map<string, CloudTask>();
   readonly #id: string;
-  readonly #targets: Targets;
+  readonly #client: TargetClient;
   readonly #events: QueueEvents;
   readonly #dedupMs: number;
-  readonly #due = new DueHeap<{ task: Task; schedule: number }>();
-  /** Names of tasks that are gone, with the time until which they are refused, oldest first. */
-  readonly #used = new Map<string, number>();
+  readonly #due = new DueHeap<{ task: CloudTask; schedule: number }>();
+  /** Names of removed tasks and the time until which they stay reserved, oldest first. */
+  readonly #reserved = new Map<string, number>();
   #settings: QueueSettings;
   #paused = false;
   #closed = false;
@@ -42,14 +43,20 @@ export class TaskQueue {
   #refilledAt = Date.now();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(name: string, settings: QueueSettings, targets: Targets, dedupMs: number, events: QueueEvents) {
+  constructor(
+    name: string,
+    settings: QueueSettings,
+    client: TargetClient,
+    dedupMs: number,
+    events: QueueEvents,
+  ) {
     this.name = name;
     this.#id = name.slice(name.lastIndexOf('/') + 1);
     this.#settings = settings;
-    this.#targets = targets;
+    this.#client = client;
     this.#dedupMs = dedupMs;
     this.#events = events;
-    this.#tokens = burstOf(settings);
+    this.#tokens = getBurstSize(settings);
   }
 
   get settings(): QueueSettings {
@@ -58,21 +65,21 @@ export class TaskQueue {
 
   update(settings: QueueSettings): void {
     this.#settings = settings;
-    this.#tokens = Math.min(this.#tokens, burstOf(settings));
+    this.#tokens = Math.min(this.#tokens, getBurstSize(settings));
     this.#pump();
   }
 
-  write(): WireQueue {
+  toWire(): WireQueue {
     return {
       name: this.name,
       state: this.#paused ? QueueState.PAUSED : QueueState.RUNNING,
-      ...writeSettings(this.#settings),
+      ...toWireSettings(this.#settings),
       ...(this.#purgedAt === undefined ? {} : { purgeTime: fromMillis(this.#purgedAt) }),
     };
   }
 
-  add(task: Task): void {
-    if (this.tasks.has(task.name) || this.#isUsed(task.name)) {
+  add(task: CloudTask): void {
+    if (this.tasks.has(task.name) || this.#isReserved(task.name)) {
       throw alreadyExists(
         this.tasks.has(task.name)
           ? 'Requested entity already exists'
@@ -84,11 +91,11 @@ export class TaskQueue {
     this.#pump();
   }
 
-  get(name: string): Task {
+  get(name: string): CloudTask {
     const task = this.tasks.get(name);
     if (task !== undefined) return task;
     throw notFound(
-      this.#isUsed(name)
+      this.#isReserved(name)
         ? 'The task no longer exists, though a task with this name existed recently.'
         : 'The task does not exist.',
     );
@@ -98,8 +105,8 @@ export class TaskQueue {
     this.#remove(this.get(name));
   }
 
-  /** Dispatches a task now, whatever the state and the limits of the queue. */
-  run(name: string): Task {
+  /** Dispatches a task immediately, even if the queue is paused or at its limits. */
+  run(name: string): CloudTask {
     const task = this.get(name);
     task.scheduledAt = Date.now();
     this.#dispatch(task);
@@ -126,28 +133,28 @@ export class TaskQueue {
     clearTimeout(this.#timer);
   }
 
-  #schedule(task: Task, at: number): void {
+  #schedule(task: CloudTask, at: number): void {
     task.scheduledAt = at;
     task.schedule += 1;
     this.#due.push(at, { task, schedule: task.schedule });
   }
 
-  #remove(task: Task): void {
-    task.gone = true;
+  #remove(task: CloudTask): void {
+    task.removed = true;
     this.tasks.delete(task.name);
-    if (task.named && this.#dedupMs > 0) this.#used.set(task.name, Date.now() + this.#dedupMs);
+    if (task.named && this.#dedupMs > 0) this.#reserved.set(task.name, Date.now() + this.#dedupMs);
   }
 
-  #isUsed(name: string): boolean {
+  #isReserved(name: string): boolean {
     const now = Date.now();
-    for (const [used, until] of this.#used) {
+    for (const [reserved, until] of this.#reserved) {
       if (until > now) break;
-      this.#used.delete(used);
+      this.#reserved.delete(reserved);
     }
-    return this.#used.has(name);
+    return this.#reserved.has(name);
   }
 
-  /** Dispatches what is due and allowed, and sets the timer for the rest. */
+  /** Dispatches all due tasks that the limits allow, and sets the timer for the rest. */
   #pump(): void {
     clearTimeout(this.#timer);
     if (this.#closed || this.#paused) return;
@@ -157,14 +164,14 @@ export class TaskQueue {
       const next = this.#due.peek();
       if (next === undefined) return;
       const { task, schedule } = next.value;
-      if (task.gone || task.schedule !== schedule) {
+      if (task.removed || task.schedule !== schedule) {
         this.#due.pop();
         continue;
       }
-      if (this.#inFlight >= this.#settings.maxConcurrentDispatches) return; // the next answer pumps again
+      if (this.#inFlight >= this.#settings.maxConcurrentDispatches) return; // the next response pumps again
       const wait = Math.max(next.due - now, this.#tokenWait());
       if (wait > 0) {
-        this.#timer = setTimeout(() => this.#pump(), Math.min(Math.ceil(wait), longestTimer));
+        this.#timer = setTimeout(() => this.#pump(), Math.min(Math.ceil(wait), maxTimerMs));
         return;
       }
       this.#due.pop();
@@ -174,8 +181,8 @@ export class TaskQueue {
   }
 
   #refill(now: number): void {
-    const gained = ((now - this.#refilledAt) / 1000) * this.#settings.maxDispatchesPerSecond;
-    this.#tokens = Math.min(burstOf(this.#settings), this.#tokens + gained);
+    const refill = ((now - this.#refilledAt) / 1000) * this.#settings.maxDispatchesPerSecond;
+    this.#tokens = Math.min(getBurstSize(this.#settings), this.#tokens + refill);
     this.#refilledAt = now;
   }
 
@@ -183,19 +190,19 @@ export class TaskQueue {
     return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) / this.#settings.maxDispatchesPerSecond) * 1000;
   }
 
-  #dispatch(task: Task): void {
+  #dispatch(task: CloudTask): void {
     const now = Date.now();
-    task.schedule += 1; // out of the heap until the attempt has ended
+    task.schedule += 1; // voids the heap entry until the attempt has ended
     task.dispatches += 1;
     task.firstDispatchAt ??= now;
-    const attempt: Attempt = { scheduledAt: task.scheduledAt, dispatchedAt: now };
-    task.last = attempt;
+    const attempt: DispatchAttempt = { scheduledAt: task.scheduledAt, dispatchedAt: now };
+    task.lastAttempt = attempt;
     this.#inFlight += 1;
     void this.#attempt(task, attempt);
   }
 
-  async #attempt(task: Task, attempt: Attempt): Promise<void> {
-    const { code, message, httpStatus } = await this.#targets.call(task, this.#id);
+  async #attempt(task: CloudTask, attempt: DispatchAttempt): Promise<void> {
+    const { code, message, httpStatus } = await this.#client.call(task, this.#id);
     this.#inFlight -= 1;
     if (this.#closed) return;
     const now = Date.now();
@@ -204,20 +211,20 @@ export class TaskQueue {
       task.responses += 1;
       if (httpStatus < 500) task.executions += 1;
     }
-    if (!task.gone) {
+    if (!task.removed) {
       if (code === status.OK) this.#remove(task);
       else this.#retry(task, now);
     }
     this.#pump();
   }
 
-  #retry(task: Task, now: number): void {
-    const delay = retryDelay(this.#settings, task.dispatches, now - (task.firstDispatchAt ?? now));
+  #retry(task: CloudTask, now: number): void {
+    const delay = getRetryDelay(this.#settings, task.dispatches, now - (task.firstDispatchAt ?? now));
     if (delay !== undefined) {
       this.#schedule(task, now + delay);
     } else {
       this.#remove(task);
-      this.#events.givenUp(task);
+      this.#events.abandoned(task);
     }
   }
 }

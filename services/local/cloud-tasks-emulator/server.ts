@@ -1,55 +1,48 @@
 /**
- * A stand-in for Cloud Tasks v2 that the real client library talks to: queues and HTTP tasks, in memory, by the rules of
- * the service (names, bounds, deduplication, retries, rate limits).
+ * An emulator of Cloud Tasks v2 for the real client library. It stores queues and HTTP tasks in memory and follows the
+ * rules of the service: names, bounds, deduplication, retries and rate limits.
  */
-import {
-  Server,
-  ServerCredentials,
-  status,
-  type handleUnaryCall,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
-import { checkName, queueOfTask } from './names.ts';
-import { TokenIssuer } from './oidc.ts';
+import { Server, type handleUnaryCall, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { bindServer, getPage, unary } from '../emulator/grpc.ts';
+import { checkCloudTasksName, getQueueName } from './names.ts';
+import { TokenIssuer } from '../emulator/oidc.ts';
 import { TaskQueue } from './queue.ts';
-import { readSettings } from './settings.ts';
-import { alreadyExists, invalid, notFound, StatusError } from './status.ts';
-import { Targets } from './target.ts';
-import { readTask, writeTask, type Task } from './task.ts';
+import { parseQueueSettings } from './queue-settings.ts';
+import { alreadyExists, invalid, notFound, unimplemented } from '../emulator/status.ts';
+import { TargetClient } from './target-client.ts';
+import { parseCloudTask, toWireTask, type CloudTask } from './task.ts';
 import { cloudTasksService, type WireQueue } from './wire.ts';
 
-export interface EmulatorOptions {
-  /** 0: a free one. */
+export interface CloudTasksEmulatorOptions {
+  /** 0: any free port. */
   port: number;
-  /** How long the name of a task stays used after it was executed or deleted. Cloud Tasks: about an hour. */
+  /** How long a task name stays reserved after the task was executed or deleted. Default: an hour, like Cloud Tasks. */
   dedupMs?: number;
-  /** The most that a queue may ask for. Cloud Tasks: 500. */
+  /** The highest rate that a queue may set. Default: 500, like Cloud Tasks. */
   maxDispatchesPerSecond?: number;
-  onGivenUp?: (taskName: string, attempts: number, lastError: string) => void;
+  /** Called when a task has used up its attempts. */
+  onAbandoned?: (taskName: string, attempts: number, lastError: string) => void;
 }
 
 export interface CloudTasksEmulator {
   readonly port: number;
-  /** The keys that verify the identity tokens of its requests. */
+  /** Returns the public keys of the identity tokens that dispatches carry. */
   jwks: TokenIssuer['jwks'];
   close(): Promise<void>;
 }
 
 const hour = 3_600_000;
 
-export async function startCloudTasksEmulator(options: EmulatorOptions): Promise<CloudTasksEmulator> {
-  const tokens = new TokenIssuer();
-  const targets = new Targets(tokens);
+export async function startCloudTasksEmulator(
+  options: CloudTasksEmulatorOptions,
+): Promise<CloudTasksEmulator> {
+  const tokens = new TokenIssuer('cloud-tasks-emulator');
+  const targets = new TargetClient(tokens);
   const queues = new Map<string, TaskQueue>();
   const server = new Server({ 'grpc.max_receive_message_length': 4 * 1024 * 1024 });
   server.addService(cloudTasksService, methods(queues, targets, options));
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.bindAsync(`127.0.0.1:${options.port}`, ServerCredentials.createInsecure(), (error, port) => {
-    if (error === null) resolve(port);
-    else reject(error);
-  });
   return {
-    port: await promise,
+    port: await bindServer(server, options.port),
     jwks: () => tokens.jwks(),
     close: async () => {
       for (const queue of queues.values()) queue.close();
@@ -61,143 +54,124 @@ export async function startCloudTasksEmulator(options: EmulatorOptions): Promise
 
 function methods(
   queues: Map<string, TaskQueue>,
-  targets: Targets,
-  { dedupMs = hour, maxDispatchesPerSecond: maxRate = 500, onGivenUp }: EmulatorOptions,
+  targets: TargetClient,
+  { dedupMs = hour, maxDispatchesPerSecond: maxRate = 500, onAbandoned }: CloudTasksEmulatorOptions,
 ): UntypedServiceImplementation {
-  const givenUp = (task: Task): void => onGivenUp?.(task.name, task.dispatches, task.last?.message ?? '');
+  const abandoned = (task: CloudTask): void =>
+    onAbandoned?.(task.name, task.dispatches, task.lastAttempt?.message ?? '');
   const create = (name: string, wire: WireQueue): TaskQueue => {
-    const queue = new TaskQueue(name, readSettings(wire, maxRate), targets, dedupMs, { givenUp });
+    const queue = new TaskQueue(name, parseQueueSettings(wire, maxRate), targets, dedupMs, { abandoned });
     queues.set(name, queue);
     return queue;
   };
   const find = (name: string | null | undefined): TaskQueue => {
-    const queue = queues.get(checkName('queue', name));
+    const queue = queues.get(checkCloudTasksName('queue', name));
     if (queue === undefined) throw notFound('Queue does not exist.');
     return queue;
   };
   const findOfTask = (name: string | null | undefined): TaskQueue =>
-    find(queueOfTask(checkName('task', name)));
+    find(getQueueName(checkCloudTasksName('task', name)));
 
   return {
-    CreateQueue: unary(cloudTasksService.CreateQueue, ({ parent, queue }) => {
-      const name = checkName('queue', queue?.name);
-      if (!name.startsWith(`${checkName('location', parent)}/queues/`)) {
-        throw invalid(`The queue ${name} is not of the location ${parent ?? ''}.`);
+    CreateQueue: method(cloudTasksService.CreateQueue, ({ parent, queue }) => {
+      const name = checkCloudTasksName('queue', queue?.name);
+      if (!name.startsWith(`${checkCloudTasksName('location', parent)}/queues/`)) {
+        throw invalid(`The queue ${name} is not in the location ${parent ?? ''}.`);
       }
       if (queues.has(name)) throw alreadyExists('Queue already exists');
-      return create(name, queue ?? {}).write();
+      return create(name, queue ?? {}).toWire();
     }),
-    GetQueue: unary(cloudTasksService.GetQueue, ({ name }) => find(name).write()),
-    ListQueues: unary(cloudTasksService.ListQueues, ({ parent, filter, pageSize, pageToken }) => {
-      const prefix = `${checkName('location', parent)}/queues/`;
-      if (filter) throw new StatusError(status.UNIMPLEMENTED, 'This stand-in does not filter queues.');
+    GetQueue: method(cloudTasksService.GetQueue, ({ name }) => find(name).toWire()),
+    ListQueues: method(cloudTasksService.ListQueues, ({ parent, filter, pageSize, pageToken }) => {
+      const prefix = `${checkCloudTasksName('location', parent)}/queues/`;
+      if (filter) throw unimplemented('filters of queues');
       const names = [...queues.keys()].filter((name) => name.startsWith(prefix));
-      const page = pageOf(names, pageSize, pageToken, 9800);
-      return { queues: page.names.map((name) => find(name).write()), nextPageToken: page.next };
+      const page = getPage(names, { pageSize, pageToken }, { fallback: 9800, max: 9800 });
+      return { queues: page.names.map((name) => find(name).toWire()), nextPageToken: page.nextPageToken };
     }),
-    UpdateQueue: unary(cloudTasksService.UpdateQueue, ({ queue, updateMask }) => {
-      const name = checkName('queue', queue?.name);
+    UpdateQueue: method(cloudTasksService.UpdateQueue, ({ queue, updateMask }) => {
+      const name = checkCloudTasksName('queue', queue?.name);
       const found = queues.get(name);
-      if (found === undefined) return create(name, queue ?? {}).write();
+      if (found === undefined) return create(name, queue ?? {}).toWire();
       const paths = updateMask?.paths ?? [];
       const base = paths.length === 0 ? undefined : found.settings;
-      found.update(readSettings(masked(queue ?? {}, paths), maxRate, base));
-      return found.write();
+      found.update(parseQueueSettings(applyMask(queue ?? {}, paths), maxRate, base));
+      return found.toWire();
     }),
-    DeleteQueue: unary(cloudTasksService.DeleteQueue, ({ name }) => {
+    DeleteQueue: method(cloudTasksService.DeleteQueue, ({ name }) => {
       const queue = find(name);
       queue.close();
       queues.delete(queue.name);
       return {};
     }),
-    PurgeQueue: unary(cloudTasksService.PurgeQueue, ({ name }) =>
-      changed(find(name), (queue) => queue.purge()),
+    PurgeQueue: method(cloudTasksService.PurgeQueue, ({ name }) =>
+      applyTo(find(name), (queue) => queue.purge()),
     ),
-    PauseQueue: unary(cloudTasksService.PauseQueue, ({ name }) =>
-      changed(find(name), (queue) => queue.pause()),
+    PauseQueue: method(cloudTasksService.PauseQueue, ({ name }) =>
+      applyTo(find(name), (queue) => queue.pause()),
     ),
-    ResumeQueue: unary(cloudTasksService.ResumeQueue, ({ name }) =>
-      changed(find(name), (queue) => queue.resume()),
+    ResumeQueue: method(cloudTasksService.ResumeQueue, ({ name }) =>
+      applyTo(find(name), (queue) => queue.resume()),
     ),
-    CreateTask: unary(cloudTasksService.CreateTask, ({ parent, task, responseView }) => {
+    CreateTask: method(cloudTasksService.CreateTask, ({ parent, task, responseView }) => {
       const queue = find(parent);
-      const made = readTask(task, queue.name, Date.now());
-      queue.add(made);
-      return writeTask(made, responseView);
+      const created = parseCloudTask(task, queue.name, Date.now());
+      queue.add(created);
+      return toWireTask(created, responseView);
     }),
-    GetTask: unary(cloudTasksService.GetTask, ({ name, responseView }) =>
-      writeTask(findOfTask(name).get(name ?? ''), responseView),
+    GetTask: method(cloudTasksService.GetTask, ({ name, responseView }) =>
+      toWireTask(findOfTask(name).get(name ?? ''), responseView),
     ),
-    ListTasks: unary(cloudTasksService.ListTasks, ({ parent, responseView, pageSize, pageToken }) => {
+    ListTasks: method(cloudTasksService.ListTasks, ({ parent, responseView, pageSize, pageToken }) => {
       const queue = find(parent);
-      const page = pageOf([...queue.tasks.keys()], pageSize, pageToken, 1000);
+      const page = getPage(queue.tasks.keys(), { pageSize, pageToken }, { fallback: 1000, max: 1000 });
       return {
-        tasks: page.names.map((name) => writeTask(queue.get(name), responseView)),
-        nextPageToken: page.next,
+        tasks: page.names.map((name) => toWireTask(queue.get(name), responseView)),
+        nextPageToken: page.nextPageToken,
       };
     }),
-    DeleteTask: unary(cloudTasksService.DeleteTask, ({ name }) => {
+    DeleteTask: method(cloudTasksService.DeleteTask, ({ name }) => {
       findOfTask(name).delete(name ?? '');
       return {};
     }),
-    RunTask: unary(cloudTasksService.RunTask, ({ name, responseView }) =>
-      writeTask(findOfTask(name).run(name ?? ''), responseView),
+    RunTask: method(cloudTasksService.RunTask, ({ name, responseView }) =>
+      toWireTask(findOfTask(name).run(name ?? ''), responseView),
     ),
   };
 }
 
-interface Unary<Request, Reply> {
+interface MethodTypes<Request, Response> {
   requestDeserialize(bytes: Buffer): Request;
-  responseSerialize(reply: Reply): Buffer;
+  responseSerialize(response: Response): Buffer;
 }
 
-function unary<Request, Reply>(
-  _method: Unary<Request, Reply>,
-  answer: (request: Request) => Reply,
-): handleUnaryCall<Request, Reply> {
-  return (call, callback) => {
-    try {
-      callback(null, answer(call.request));
-    } catch (error) {
-      const code = error instanceof StatusError ? error.code : status.INTERNAL;
-      const details = error instanceof Error ? error.message : String(error);
-      callback({ code, details });
-    }
-  };
+/** `unary`, with the types of the request and the response taken from the method definition. */
+function method<Request, Response>(
+  _definition: MethodTypes<Request, Response>,
+  handle: (request: Request) => Response,
+): handleUnaryCall<Request, Response> {
+  return unary(handle);
 }
 
-function changed(queue: TaskQueue, change: (queue: TaskQueue) => void): WireQueue {
+function applyTo(queue: TaskQueue, change: (queue: TaskQueue) => void): WireQueue {
   change(queue);
-  return queue.write();
+  return queue.toWire();
 }
 
-/** Keeps the settings that a field mask names; an empty mask names all. */
-function masked(queue: WireQueue, paths: readonly string[]): WireQueue {
+/** Returns the settings that the field mask names. An empty mask names all. */
+function applyMask(queue: WireQueue, paths: readonly string[]): WireQueue {
   if (paths.length === 0) return queue;
-  const kept: Record<string, Record<string, unknown>> = {};
+  const named: Record<string, Record<string, unknown>> = {};
   for (const path of paths) {
-    const [group = '', field] = path.split('.').map(camelCase);
+    const [group = '', field] = path.split('.').map(toCamelCase);
     if (group !== 'rateLimits' && group !== 'retryConfig')
-      throw invalid(`The field ${path} cannot be updated.`);
+      throw invalid(`The field ${path} cannot be updated: expected a field of rate_limits or retry_config.`);
     const values = { ...queue[group] } as Record<string, unknown>;
-    kept[group] = field === undefined ? values : { ...kept[group], [field]: values[field] };
+    named[group] = field === undefined ? values : { ...named[group], [field]: values[field] };
   }
-  return kept;
+  return named;
 }
 
-function camelCase(name: string): string {
+function toCamelCase(name: string): string {
   return name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-}
-
-/** A page in the order of names; the token is the last name of the page before. */
-function pageOf(
-  names: string[],
-  pageSize: number | null | undefined,
-  pageToken: string | null | undefined,
-  most: number,
-): { names: string[]; next: string } {
-  const size = Math.min(pageSize || most, most);
-  const rest = names.sort().filter((name) => name > (pageToken ?? ''));
-  const page = rest.slice(0, size);
-  return { names: page, next: rest.length > size ? (page.at(-1) ?? '') : '' };
 }

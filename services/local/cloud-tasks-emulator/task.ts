@@ -1,26 +1,27 @@
-/** A task: what CreateTask accepts, and what reads show of it. */
+/** Parses the tasks of CreateTask requests and formats tasks for responses. */
 import { randomInt } from 'node:crypto';
-import { status } from '@grpc/grpc-js';
-import { checkName } from './names.ts';
-import { invalid, StatusError } from './status.ts';
-import { fromMillis, HttpMethod, TaskView, toMillis, type WireTask } from './wire.ts';
+import type { status } from '@grpc/grpc-js';
+import { fromMillis, toMillis } from '../emulator/duration.ts';
+import { checkCloudTasksName } from './names.ts';
+import { invalid, unimplemented } from '../emulator/status.ts';
+import { HttpMethod, WireTaskView, type WireTask } from './wire.ts';
 
-export interface Task {
+export interface CloudTask {
   readonly name: string;
   readonly named: boolean;
   readonly request: HttpTarget;
   readonly dispatchDeadlineMs: number;
   readonly createdAt: number;
   scheduledAt: number;
-  /** Raised at each scheduling: an older entry in the heap is void. */
+  /** Incremented each time the task is scheduled. Heap entries with an older value are void. */
   schedule: number;
   dispatches: number;
   responses: number;
-  /** Responses other than 5xx, as the header X-CloudTasks-TaskExecutionCount counts them. */
+  /** The number of responses other than 5xx, sent as X-CloudTasks-TaskExecutionCount. */
   executions: number;
   firstDispatchAt: number | undefined;
-  last: Attempt | undefined;
-  gone: boolean;
+  lastAttempt: DispatchAttempt | undefined;
+  removed: boolean;
 }
 
 export interface HttpTarget {
@@ -31,7 +32,7 @@ export interface HttpTarget {
   readonly oidc: { readonly email: string; readonly audience: string } | undefined;
 }
 
-export interface Attempt {
+export interface DispatchAttempt {
   readonly scheduledAt: number;
   readonly dispatchedAt: number;
   respondedAt?: number;
@@ -43,12 +44,12 @@ export interface Attempt {
 const day = 86_400_000;
 const maxTaskBytes = 1024 * 1024;
 
-/** @throws {StatusError} INVALID_ARGUMENT for whatever Cloud Tasks refuses */
-export function readTask(wire: WireTask | null | undefined, queue: string, now: number): Task {
+/** @throws {StatusError} INVALID_ARGUMENT for a task that Cloud Tasks refuses */
+export function parseCloudTask(wire: WireTask | null | undefined, queue: string, now: number): CloudTask {
   if (wire === null || wire === undefined) throw invalid('Task must be set.');
   const named = wire.name !== undefined && wire.name !== null && wire.name !== '';
   const name = named
-    ? checkName('task', wire.name)
+    ? checkCloudTasksName('task', wire.name)
     : `${queue}/tasks/${randomInt(2 ** 47)}${randomInt(2 ** 20)}`;
   if (!name.startsWith(`${queue}/tasks/`)) {
     throw invalid(
@@ -66,7 +67,7 @@ export function readTask(wire: WireTask | null | undefined, queue: string, now: 
   return {
     name,
     named,
-    request: readTarget(wire),
+    request: parseTarget(wire),
     dispatchDeadlineMs: deadline,
     createdAt: now,
     scheduledAt: Math.max(scheduledAt, now),
@@ -75,19 +76,19 @@ export function readTask(wire: WireTask | null | undefined, queue: string, now: 
     responses: 0,
     executions: 0,
     firstDispatchAt: undefined,
-    last: undefined,
-    gone: false,
+    lastAttempt: undefined,
+    removed: false,
   };
 }
 
-function readTarget({ httpRequest }: WireTask): HttpTarget {
+function parseTarget({ httpRequest }: WireTask): HttpTarget {
   if (httpRequest === null || httpRequest === undefined) {
-    throw invalid('Task.message_type must be an HTTP request: this stand-in knows no App Engine.');
+    throw invalid('Task.message_type must be an HTTP request: this emulator does not support App Engine.');
   }
   const { url, headers, body, oidcToken, oauthToken } = httpRequest;
   if (typeof url !== 'string' || !/^https?:\/\//.test(url) || !URL.canParse(url) || url.length > 2083) {
     throw invalid(
-      'HttpRequest.url must begin with "http://" or "https://" and have at most 2083 characters.',
+      'HttpRequest.url must start with "http://" or "https://" and have at most 2083 characters.',
     );
   }
   const method = HttpMethod[Number(httpRequest.httpMethod ?? 0) || HttpMethod.POST] ?? 'POST';
@@ -100,10 +101,9 @@ function readTarget({ httpRequest }: WireTask): HttpTarget {
     0,
   );
   if (headerBytes >= 80 * 1024) throw invalid('The size of the headers must be less than 80KB.');
-  if (headerBytes + (body?.length ?? 0) + url.length > maxTaskBytes) throw invalid('Task size too large');
-  if (oauthToken) {
-    throw new StatusError(status.UNIMPLEMENTED, 'This stand-in makes no OAuth tokens: use an OIDC token.');
-  }
+  if (headerBytes + (body?.length ?? 0) + url.length > maxTaskBytes)
+    throw invalid('The task must not be larger than 1 MB.');
+  if (oauthToken) throw unimplemented('OAuth tokens (use an OIDC token instead)');
   if (oidcToken && !oidcToken.serviceAccountEmail) {
     throw invalid('OidcToken.service_account_email must be set.');
   }
@@ -118,9 +118,10 @@ function readTarget({ httpRequest }: WireTask): HttpTarget {
   };
 }
 
-export function writeTask(task: Task, view: unknown): WireTask {
-  const full = view === TaskView.FULL || view === 'FULL';
-  const { request, last } = task;
+/** @param view a `Task.View`. Only FULL includes the body */
+export function toWireTask(task: CloudTask, view: unknown): WireTask {
+  const full = view === WireTaskView.FULL || view === 'FULL';
+  const { request, lastAttempt: last } = task;
   return {
     name: task.name,
     httpRequest: {
@@ -154,6 +155,6 @@ export function writeTask(task: Task, view: unknown): WireTask {
                 }),
           },
         }),
-    view: full ? TaskView.FULL : TaskView.BASIC,
+    view: full ? WireTaskView.FULL : WireTaskView.BASIC,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The Cloud Tasks API on the wire, from the compiled messages that ship inside the client library: loading those takes
- * a third of the time of reading the protos. The methods for IAM are left out, so that they answer UNIMPLEMENTED.
+ * The gRPC definition of the Cloud Tasks API, built from the compiled messages of the client library. Loading those
+ * takes a third of the time of parsing the protos. The IAM methods are omitted, so calls to them return UNIMPLEMENTED.
  */
 import { google } from '@google-cloud/tasks/build/protos';
 import type { MethodDefinition } from '@grpc/grpc-js';
@@ -48,17 +48,5 @@ export const cloudTasksService = {
 export type WireQueue = google.cloud.tasks.v2.IQueue;
 export type WireTask = google.cloud.tasks.v2.ITask;
 export const QueueState = v2.Queue.State;
-export const TaskView = v2.Task.View;
+export const WireTaskView = v2.Task.View;
 export const HttpMethod = v2.HttpMethod;
-
-type WireTime = google.protobuf.ITimestamp | google.protobuf.IDuration;
-
-/** Milliseconds of a timestamp or duration. */
-export function toMillis(time: WireTime): number {
-  return Number(time.seconds ?? 0) * 1000 + (time.nanos ?? 0) / 1e6;
-}
-
-export function fromMillis(millis: number): { seconds: number; nanos: number } {
-  const seconds = Math.floor(millis / 1000);
-  return { seconds, nanos: Math.round((millis - seconds * 1000) * 1e6) };
-}

@@ -1,15 +1,14 @@
 /**
- * What Gemini refuses with a 400, so that a request that works here works there: the shape of contents, files that it
- * does not take, tools and settings that do not go together, the pairing of function calls with their responses, and the
- * thought signature that must come back with a call (it may be left out by no client that keeps the model's content as
- * it was).
+ * Refuses the requests that Gemini refuses with a 400, so a request that works here works there. Checks the shape of
+ * contents, file types, incompatible tools and settings, the pairing of function calls with their responses, and the
+ * thought signature that must be returned with a call.
  */
 import type { Content, Part } from '@google/genai';
 import { GoogleError } from './google-error.ts';
 import type { Api, GenerateRequest } from './wire.ts';
 
-/** @throws {GoogleError} 400, in the words of the API where they are known */
-export function checkRequest(body: unknown, about: { model: string; api: Api }): GenerateRequest {
+/** @throws {GoogleError} 400, with the message of the API if it is known */
+export function checkRequest(body: unknown, target: { model: string; api: Api }): GenerateRequest {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw invalid('Invalid JSON payload received. An object is expected.');
   }
@@ -18,11 +17,11 @@ export function checkRequest(body: unknown, about: { model: string; api: Api }):
     throw invalid('* GenerateContentRequest.contents: contents is not specified');
   }
   request.contents.forEach(checkContent);
-  for (const part of request.contents.flatMap(({ parts = [] }) => parts)) checkFile(part, about.api);
+  for (const part of request.contents.flatMap(({ parts = [] }) => parts)) checkFile(part, target.api);
   checkFunctionTurns(request.contents);
   checkFunctions(request);
-  checkTools(request, about);
-  checkConfig(request, about.model);
+  checkTools(request, target);
+  checkConfig(request, target.model);
   return request as GenerateRequest;
 }
 
@@ -53,7 +52,7 @@ function checkContent({ role, parts }: Content, index: number): void {
   }
 }
 
-const mediaTypes =
+const supportedMediaTypes =
   /^(?:text\/[\w.+-]+|application\/pdf|image\/(?:png|jpeg|webp|heic|heif)|(?:audio|video)\/[\w.+-]+)$/;
 
 function checkFile({ inlineData, fileData }: Part, api: Api): void {
@@ -61,7 +60,7 @@ function checkFile({ inlineData, fileData }: Part, api: Api): void {
   if (file === undefined) return;
   const { mimeType = '' } = file;
   const optional = fileData !== undefined && api === 'developer' && mimeType === '';
-  if (!optional && !mediaTypes.test(mimeType)) throw invalid(`Unsupported MIME type: ${mimeType}`);
+  if (!optional && !supportedMediaTypes.test(mimeType)) throw invalid(`Unsupported MIME type: ${mimeType}`);
   if (inlineData !== undefined && !/^(?:[\w+/-]{2,}={0,2})$/.test(inlineData.data ?? '')) {
     throw invalid('Invalid value at inline_data.data (TYPE_BYTES), Base64 decoding failed.');
   }
@@ -101,26 +100,26 @@ function isResponse({ functionResponse }: Part): boolean {
   return functionResponse !== undefined;
 }
 
-/** What the API runs itself, beside functions, and what models before Gemini 3 do not take together. */
+/** Checks built-in tools combined with functions, and the combinations that models before Gemini 3 refuse. */
 function checkTools(
   { tools = [], toolConfig, generationConfig }: Partial<GenerateRequest>,
   { model, api }: { model: string; api: Api },
 ): void {
   const kinds = tools.flatMap((tool) => Object.keys(tool));
   const functions = kinds.includes('functionDeclarations');
-  const own = kinds.filter((kind) => kind !== 'functionDeclarations');
-  const shown = toolConfig?.includeServerSideToolInvocations === true;
-  if (api === 'developer' && functions && own.length > 0 && !shown) {
+  const builtIn = kinds.filter((kind) => kind !== 'functionDeclarations');
+  const includesBuiltIn = toolConfig?.includeServerSideToolInvocations === true;
+  if (api === 'developer' && functions && builtIn.length > 0 && !includesBuiltIn) {
     throw invalid(
-      'Built-in tools and function calling can be batched only with tool_config.include_server_side_tool_invocations.',
+      'Built-in tools and function calling can be combined only with tool_config.include_server_side_tool_invocations.',
     );
   }
-  if (functions && isBefore3(model) && generationConfig?.responseMimeType === 'application/json') {
+  if (functions && isBeforeGemini3(model) && generationConfig?.responseMimeType === 'application/json') {
     throw invalid("Function calling with a response mime type: 'application/json' is unsupported");
   }
 }
 
-function isBefore3(model: string): boolean {
+function isBeforeGemini3(model: string): boolean {
   return /^gemini-[12]\b/.test(model);
 }
 
@@ -144,7 +143,7 @@ function checkConfig({ generationConfig = {} }: Partial<GenerateRequest>, model:
   if (thinkingBudget !== undefined && thinkingLevel !== undefined) {
     throw invalid('You can only set only one of thinking budget and thinking level.');
   }
-  if (thinkingLevel !== undefined && isBefore3(model)) {
+  if (thinkingLevel !== undefined && isBeforeGemini3(model)) {
     throw invalid('Thinking level is not supported for this model.');
   }
   if (temperature !== undefined && (temperature < 0 || temperature > 2)) {

@@ -1,4 +1,4 @@
-/** Errors in the JSON that Google's APIs answer with (google.rpc.Status). */
+/** Errors in the JSON format of Google's APIs (google.rpc.Status). */
 import type { OutgoingHttpHeaders } from 'node:http';
 
 const statuses: Record<number, string> = {
@@ -28,7 +28,7 @@ const messages: Record<number, string> = {
 
 export interface GoogleErrorOptions {
   message?: string | undefined;
-  /** As in RetryInfo: seconds, such as `2s` or `1.5s`. */
+  /** The delay of RetryInfo in seconds, such as `2s` or `1.5s`. */
   retryDelay?: string | undefined;
   headers?: OutgoingHttpHeaders | undefined;
 }

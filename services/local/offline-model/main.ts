@@ -1,4 +1,4 @@
-/** The offline model as a process of its own: `PORT` (0: any free one); ends on SIGTERM. */
+/** Runs the offline model as a process. Reads `PORT` (default 8085; 0: any free port) and ends on SIGTERM or SIGINT. */
 import { startOfflineModel } from './server.ts';
 
 function log(message: string, fields = {}): void {

@@ -1,78 +1,79 @@
 /**
- * What a responder answers, before it is put on the wire: the parts of one candidate, in the pieces in which they are
- * streamed, with whatever goes wrong on the way.
+ * Replies of a responder, independent of the wire format: the parts of one candidate, in the pieces in which they are
+ * streamed, and the faults to simulate.
  */
 import { randomUUID } from 'node:crypto';
 import type { GroundingMetadata, Part } from '@google/genai';
 import type { GoogleErrorOptions } from './google-error.ts';
-import { tokensIn } from './wire.ts';
+import { estimateTextTokens } from './wire.ts';
 
 export interface Reply {
-  /** One streamed event each. */
+  /** Each piece is one event of a stream. */
   pieces: Part[];
   finishReason?: string;
   finishMessage?: string;
-  /** What Google Search found, with the last event. */
+  /** Results of Google Search, sent with the last event. */
   groundingMetadata?: GroundingMetadata;
-  /** The prompt is refused: no candidate is made. */
+  /** Blocks the prompt: the response has no candidate. */
   blockReason?: string;
   error?: GoogleErrorOptions & { status: number };
-  /** Waits before the first byte; milliseconds. */
+  /** The delay before the first byte, in milliseconds. */
   delayMs?: number;
-  /** Waits before each piece; milliseconds. */
+  /** The delay before each piece, in milliseconds. */
   chunkDelayMs?: number;
-  /** Cuts the connection when so many pieces are out. */
+  /** Closes the connection after this many pieces. */
   dropAfterChunks?: number;
-  /** Ends the stream after the pieces, without the event that says why it ended. */
+  /** Ends the stream after the pieces, without the event that has the finish reason. */
   unfinished?: boolean;
-  /** Never answers. */
+  /** Never responds. */
   hang?: boolean;
 }
 
-/** A pace at which streaming can be seen. */
+/** Slow enough that streaming is visible. */
 const PIECE_DELAY_MS = 25;
-const WORDS_A_PIECE = 6;
+const WORDS_PER_PIECE = 6;
 
+/** Replies with a text, streamed a few words at a time. */
 export function say(text: string): Reply {
   const words = text.match(/\s*\S+\s*$|\s*\S+/g) ?? [text];
   const pieces: Part[] = [];
-  for (let at = 0; at < words.length; at += WORDS_A_PIECE) {
-    pieces.push({ text: words.slice(at, at + WORDS_A_PIECE).join('') });
+  for (let at = 0; at < words.length; at += WORDS_PER_PIECE) {
+    pieces.push({ text: words.slice(at, at + WORDS_PER_PIECE).join('') });
   }
   return { pieces, chunkDelayMs: PIECE_DELAY_MS };
 }
 
-export interface Call {
+export interface RequestedCall {
   name: string;
   args: Record<string, unknown>;
 }
 
-/** Only the first of several parallel calls carries a signature, as with Gemini 3. */
-export function call(calls: readonly Call[]): Reply {
+/** Replies with function calls. Only the first of several calls has a signature, as with Gemini 3. */
+export function call(calls: readonly RequestedCall[]): Reply {
   return {
     pieces: calls.map(({ name, args }, index) => ({
       functionCall: { id: randomUUID().slice(0, 8), name, args },
-      ...(index === 0 && { thoughtSignature: signature() }),
+      ...(index === 0 && { thoughtSignature: createSignature() }),
     })),
   };
 }
 
-function signature(): string {
+function createSignature(): string {
   return Buffer.from(`offline:${randomUUID()}`).toString('base64');
 }
 
-/** Ends the reply where its text passes the limit of tokens that the request set. */
-export function withinTokens(reply: Reply, maxOutputTokens: number | undefined): Reply {
+/** Truncates a reply that is longer than the token limit of its request. */
+export function limitTokens(reply: Reply, maxOutputTokens: number | undefined): Reply {
   if (maxOutputTokens === undefined) return reply;
-  const kept: Part[] = [];
+  const pieces: Part[] = [];
   let left = maxOutputTokens;
   for (const piece of reply.pieces) {
-    const cost = tokensIn(piece.text ?? JSON.stringify(piece.functionCall ?? {}));
+    const cost = estimateTextTokens(piece.text ?? JSON.stringify(piece.functionCall ?? {}));
     if (cost > left) {
-      if (piece.text !== undefined && left > 0) kept.push({ text: piece.text.slice(0, left * 4) });
-      return { ...reply, pieces: kept, finishReason: 'MAX_TOKENS' };
+      if (piece.text !== undefined && left > 0) pieces.push({ text: piece.text.slice(0, left * 4) });
+      return { ...reply, pieces, finishReason: 'MAX_TOKENS' };
     }
-    kept.push(piece);
+    pieces.push(piece);
     left -= cost;
   }
   return reply;

@@ -1,49 +1,50 @@
-/** What was asked of the model and how it went: read at `GET /__log`. The oldest entries make room. */
+/** Logs the requests to the model and their results, for `GET /__log`. Drops the oldest entries beyond 10,000. */
 import { createHash } from 'node:crypto';
 
-export interface LogEntry {
-  /** ISO 8601; when the request had been read. */
+export interface LoggedRequest {
+  /** The time at which the request had been read, in ISO 8601. */
   time: string;
   verb: string;
   model: string;
-  /** The user's last text, shortened, and the SHA-256 of all of it. */
+  /** The last text of the user, truncated to 500 characters. */
   lastUserText: string;
+  /** The SHA-256 of the whole text. */
   lastUserSha256: string;
-  /** How many contents the conversation has. */
+  /** The number of contents in the conversation. */
   contents: number;
   tools: string[];
   functionResponses: string[];
-  /** The HTTP status; absent while the answer is on its way. */
+  /** The HTTP status. Absent until the response starts. */
   status?: number;
   finishReason?: string;
-  /** Events of the stream that were sent. */
+  /** The number of stream events that were sent. */
   chunks: number;
-  /** The client went away before the answer was complete. */
+  /** True if the client disconnected before the response was complete. */
   aborted: boolean;
   ms?: number;
 }
 
-const KEPT = 10_000;
-const SHOWN_CHARACTERS = 500;
+const MAX_ENTRIES = 10_000;
+const MAX_TEXT_LENGTH = 500;
 
 export class RequestLog {
-  #entries: LogEntry[] = [];
+  #entries: LoggedRequest[] = [];
 
-  add(entry: Omit<LogEntry, 'time' | 'lastUserSha256' | 'chunks' | 'aborted'>): LogEntry {
-    const logged: LogEntry = {
+  add(entry: Omit<LoggedRequest, 'time' | 'lastUserSha256' | 'chunks' | 'aborted'>): LoggedRequest {
+    const logged: LoggedRequest = {
       time: new Date().toISOString(),
       ...entry,
-      lastUserText: entry.lastUserText.slice(0, SHOWN_CHARACTERS),
+      lastUserText: entry.lastUserText.slice(0, MAX_TEXT_LENGTH),
       lastUserSha256: createHash('sha256').update(entry.lastUserText).digest('hex'),
       chunks: 0,
       aborted: false,
     };
     this.#entries.push(logged);
-    if (this.#entries.length > 2 * KEPT) this.#entries = this.#entries.slice(-KEPT);
+    if (this.#entries.length > 2 * MAX_ENTRIES) this.#entries = this.#entries.slice(-MAX_ENTRIES);
     return logged;
   }
 
-  entries(): readonly LogEntry[] {
+  entries(): readonly LoggedRequest[] {
     return this.#entries;
   }
 

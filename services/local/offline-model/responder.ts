@@ -1,39 +1,58 @@
 /**
- * What the offline model decides to do. Each skill looks at the request and either answers or passes; the first that
- * answers wins, so the order is the order of precedence. A test may put another responder in its place.
+ * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined. The first
+ * reply wins, so the order of the skills is their precedence. Tests can use another responder instead.
  */
+import { say } from './reply.ts';
 import type { Reply } from './reply.ts';
 import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
 import { calculate } from './skills/calculate.ts';
-import { callTools } from './skills/call-tools.ts';
-import { echo } from './skills/echo.ts';
 import { extract } from './skills/extract.ts';
 import { fillSchema } from './skills/fill-schema.ts';
+import { callFunctions, reportFunctionResults } from './skills/function-calls.ts';
 import { summarise } from './skills/summarise.ts';
-import { reportToolResults } from './skills/tool-results.ts';
+import { lastUserText } from './wire.ts';
 import type { GenerateRequest } from './wire.ts';
 
 export type Responder = (request: GenerateRequest) => Reply | Promise<Reply>;
 
-/** Undefined: not for this skill. */
-export type Skill = (request: GenerateRequest) => Reply | undefined;
+/** Returns undefined for a request that the skill does not handle. */
+type Skill = (request: GenerateRequest) => Reply | undefined;
 
 const skills: readonly Skill[] = [
   fillSchema,
   answerToCall,
-  reportToolResults,
+  reportFunctionResults,
   askBack,
-  callTools,
+  callFunctions,
   calculate,
   summarise,
   extract,
   answerReceived,
 ];
 
-export const think: Responder = (request) => {
+export const respond: Responder = (request) => {
   for (const skill of skills) {
     const reply = skill(request);
     if (reply !== undefined) return reply;
   }
-  return echo(request);
+  return introduce(request);
 };
+
+const MAX_QUOTE_LENGTH = 300;
+
+/** Quotes the message and explains what the offline model can do, and how to use the real one. */
+function introduce(request: GenerateRequest): Reply {
+  const text = lastUserText(request).trim();
+  const quote = text.length > MAX_QUOTE_LENGTH ? `${text.slice(0, MAX_QUOTE_LENGTH)}…` : text;
+  const parts = request.contents.at(-1)?.parts ?? [];
+  const files = parts.filter((part) => part.inlineData ?? part.fileData).length;
+  return say(
+    [
+      'This is the offline model, not Gemini: it follows simple rules and uses no network.',
+      quote === '' ? 'Your message had no text.' : `You wrote: “${quote}”`,
+      ...(files > 0 ? [`You attached ${files} file(s), which only the real model can read.`] : []),
+      'I can summarise a text, extract emails, dates, numbers, links and names, calculate, and call tools.',
+      'To use the real model, set GEMINI_API_KEY and start again.',
+    ].join('\n'),
+  );
+}

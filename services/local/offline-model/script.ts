@@ -1,37 +1,37 @@
 /**
- * Scripted replies, for tests that drive the model from outside:
+ * Scripted replies for tests that control the model from outside:
  *
- *   [{match: 'a piece of the last text of the user', reactions: [{status: 429, retryDelay: '2s'}, …], repeat?: true}, …]
+ *   [{match: 'part of the last text of the user', reactions: [{status: 429, retryDelay: '2s'}, …], repeat?: true}, …]
  *
- * The first rule that matches gives its next reaction. Reactions are used up in order (or go round, with `repeat`), after
- * which the model answers by itself again. A reaction changes what it names and leaves the rest of the model's own
- * reply as it is.
+ * The first matching rule returns its next reaction. Reactions are used once each, in order, or cyclically with
+ * `repeat`. When they are used up, the model replies normally again. A reaction overrides the fields that it names and
+ * keeps the rest of the normal reply.
  */
 import type { Part } from '@google/genai';
 import * as v from 'valibot';
 import { GoogleError } from './google-error.ts';
 import { call } from './reply.ts';
-import type { Call, Reply } from './reply.ts';
+import type { RequestedCall, Reply } from './reply.ts';
 
-const Whole = v.pipe(v.number(), v.integer(), v.minValue(0));
-const Calls = v.strictObject({
+const WholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
+const ScriptedCall = v.strictObject({
   name: v.string(),
   args: v.exactOptional(v.record(v.string(), v.unknown())),
 });
 const Reaction = v.strictObject({
-  delayMs: v.exactOptional(Whole),
-  chunkDelayMs: v.exactOptional(Whole),
-  /** An error of Google's: 400, 429, 503 … */
+  delayMs: v.exactOptional(WholeNumber),
+  chunkDelayMs: v.exactOptional(WholeNumber),
+  /** An HTTP error: 400, 429, 503 … */
   status: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(400), v.maxValue(599))),
   message: v.exactOptional(v.string()),
   retryDelay: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9.]+s$/))),
-  /** Sent as the header of that name, in seconds. */
-  retryAfter: v.exactOptional(Whole),
-  dropAfterChunks: v.exactOptional(Whole),
+  /** The `Retry-After` header, in seconds. */
+  retryAfter: v.exactOptional(WholeNumber),
+  dropAfterChunks: v.exactOptional(WholeNumber),
   chunks: v.exactOptional(v.array(v.string())),
-  /** Streamed before everything else, as a thought. */
+  /** Streamed first, as a thought. */
   thought: v.exactOptional(v.string()),
-  functionCall: v.exactOptional(v.union([Calls, v.array(Calls)])),
+  functionCall: v.exactOptional(v.union([ScriptedCall, v.array(ScriptedCall)])),
   finishReason: v.exactOptional(v.string()),
   blockReason: v.exactOptional(v.string()),
   unfinished: v.exactOptional(v.boolean()),
@@ -51,11 +51,12 @@ export type ScriptRule = v.InferOutput<typeof Rules>[number];
 export class Script {
   #rules: { rule: ScriptRule; used: number }[] = [];
 
+  /** @throws {GoogleError} 400 for an invalid script, with the position of the error */
   add(rules: unknown): void {
     const { success, output, issues } = v.safeParse(Rules, rules);
     if (!success) {
-      const place = v.getDotPath(issues[0]) ?? 'its top';
-      throw new GoogleError(400, { message: `The script is not valid at ${place}: ${issues[0].message}` });
+      const place = v.getDotPath(issues[0]) ?? 'the top level';
+      throw new GoogleError(400, { message: `The script is invalid at ${place}: ${issues[0].message}` });
     }
     this.#rules.push(...output.map((rule) => ({ rule, used: 0 })));
   }
@@ -64,7 +65,7 @@ export class Script {
     this.#rules = [];
   }
 
-  /** The next reaction to a text: that of the first rule that matches and is not used up. */
+  /** Returns the next reaction of the first rule that matches the text and is not used up. */
   next(text: string): Reaction | undefined {
     for (const entry of this.#rules) {
       const { match, reactions, repeat } = entry.rule;
@@ -75,7 +76,7 @@ export class Script {
   }
 }
 
-/** The model's own reply is asked for only where the reaction leaves something of it. */
+/** Applies a reaction. Calls `own` for the normal reply only if the reaction keeps a part of it. */
 export async function react(reaction: Reaction, own: () => Reply | Promise<Reply>): Promise<Reply> {
   const { status, message, retryDelay, retryAfter, chunks, thought, functionCall, empty, ...rest } = reaction;
   if (status !== undefined) {
@@ -91,6 +92,6 @@ export async function react(reaction: Reaction, own: () => Reply | Promise<Reply
   return { ...reply, pieces: [...pieces, ...reply.pieces], ...rest };
 }
 
-function withArgs({ name, args = {} }: v.InferOutput<typeof Calls>): Call {
+function withArgs({ name, args = {} }: v.InferOutput<typeof ScriptedCall>): RequestedCall {
   return { name, args };
 }

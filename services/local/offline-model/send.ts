@@ -1,6 +1,6 @@
 /**
- * Puts a reply on the wire: as one JSON body, or as server-sent events (`alt=sse`), a piece each. A client that goes
- * away ends the work and is noted.
+ * Writes a reply as an HTTP response: one JSON body, or server-sent events (`alt=sse`) with one piece each. Stops when the
+ * client disconnects.
  */
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
@@ -8,43 +8,46 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Part } from '@google/genai';
 import { GoogleError } from './google-error.ts';
 import type { Reply } from './reply.ts';
-import type { LogEntry } from './request-log.ts';
-import { tokensIn } from './wire.ts';
+import type { LoggedRequest } from './request-log.ts';
+import { estimateTextTokens } from './wire.ts';
 import type { GenerateResponse } from './wire.ts';
 
-export interface Sending {
+export interface ResponseContext {
   response: ServerResponse;
   stream: boolean;
   model: string;
   promptTokens: number;
-  entry: LogEntry;
-  /** Aborts when the client has gone. */
+  entry: LoggedRequest;
+  /** Aborts when the client disconnects. */
   signal: AbortSignal;
 }
 
-export async function send(reply: Reply, sending: Sending): Promise<void> {
-  const { response, entry, signal } = sending;
+export async function sendReply(reply: Reply, context: ResponseContext): Promise<void> {
+  const { response, entry, signal } = context;
   if (reply.delayMs !== undefined) await sleep(reply.delayMs, undefined, { signal });
   if (reply.hang === true)
     await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
   if (reply.error !== undefined) throw new GoogleError(reply.error.status, reply.error);
   entry.status = 200;
   entry.finishReason = reply.blockReason ?? reply.finishReason ?? 'STOP';
-  if (sending.stream) await sendEvents(reply, sending);
-  else await sendBody(reply, sending);
+  if (context.stream) await sendEvents(reply, context);
+  else await sendBody(reply, context);
   if (!response.destroyed) response.end();
 }
 
-async function sendBody(reply: Reply, sending: Sending): Promise<void> {
-  await sleep((reply.chunkDelayMs ?? 0) * reply.pieces.length, undefined, { signal: sending.signal });
-  if (reply.dropAfterChunks !== undefined) return void sending.response.destroy();
-  const body = responses(reply, sending).whole(reply.pieces);
-  sending.response.writeHead(200, { 'content-type': 'application/json; charset=UTF-8' });
-  sending.response.write(JSON.stringify(body));
+async function sendBody(reply: Reply, context: ResponseContext): Promise<void> {
+  await sleep((reply.chunkDelayMs ?? 0) * reply.pieces.length, undefined, { signal: context.signal });
+  if (reply.dropAfterChunks !== undefined) return void context.response.destroy();
+  const body = createBodies(reply, context).whole(reply.pieces);
+  context.response.writeHead(200, { 'content-type': 'application/json; charset=UTF-8' });
+  context.response.write(JSON.stringify(body));
 }
 
-async function sendEvents(reply: Reply, { response, entry, signal, ...about }: Sending): Promise<void> {
-  const bodies = responses(reply, about);
+async function sendEvents(
+  reply: Reply,
+  { response, entry, signal, ...context }: ResponseContext,
+): Promise<void> {
+  const bodies = createBodies(reply, context);
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.flushHeaders();
   const write = (body: GenerateResponse) => {
@@ -57,7 +60,7 @@ async function sendEvents(reply: Reply, { response, entry, signal, ...about }: S
     write(bodies.event(piece));
   }
   if (reply.dropAfterChunks !== undefined) {
-    // The chunks have to be out before the connection is cut.
+    // Flush the chunks before closing the connection.
     await new Promise<void>((resolve) => response.write('', () => resolve()));
     response.destroy();
   } else if (reply.unfinished !== true) {
@@ -65,17 +68,20 @@ async function sendEvents(reply: Reply, { response, entry, signal, ...about }: S
   }
 }
 
-/** The bodies of one answer: they share its id, and count what has been made so far. */
-function responses(reply: Reply, { model, promptTokens }: Pick<Sending, 'model' | 'promptTokens'>) {
+/** Creates the bodies of one response. They share its id and count the tokens so far. */
+function createBodies(
+  reply: Reply,
+  { model, promptTokens }: Pick<ResponseContext, 'model' | 'promptTokens'>,
+) {
   const responseId = randomUUID();
   let candidatesTokenCount = 0;
   let thoughtsTokenCount = 0;
   const count = (part: Part) => {
-    const tokens = tokensIn(part.text ?? JSON.stringify(part.functionCall ?? {}));
+    const tokens = estimateTextTokens(part.text ?? JSON.stringify(part.functionCall ?? {}));
     if (part.thought === true) thoughtsTokenCount += tokens;
     else candidatesTokenCount += tokens;
   };
-  const about = () => ({
+  const getMetadata = () => ({
     usageMetadata: {
       promptTokenCount: promptTokens,
       ...(candidatesTokenCount > 0 && { candidatesTokenCount }),
@@ -87,7 +93,7 @@ function responses(reply: Reply, { model, promptTokens }: Pick<Sending, 'model' 
   });
   const final = (parts: Part[]): GenerateResponse => {
     if (reply.blockReason !== undefined)
-      return { promptFeedback: { blockReason: reply.blockReason }, ...about() };
+      return { promptFeedback: { blockReason: reply.blockReason }, ...getMetadata() };
     const { finishReason = 'STOP', finishMessage, groundingMetadata } = reply;
     const content = parts.length > 0 ? { role: 'model', parts } : { role: 'model' };
     const candidate = {
@@ -97,22 +103,23 @@ function responses(reply: Reply, { model, promptTokens }: Pick<Sending, 'model' 
       ...(finishMessage !== undefined && { finishMessage }),
       ...(groundingMetadata !== undefined && { groundingMetadata }),
     };
-    return { candidates: [candidate], ...about() };
+    return { candidates: [candidate], ...getMetadata() };
   };
   return {
     event(part: Part): GenerateResponse {
       count(part);
-      return { candidates: [{ content: { role: 'model', parts: [part] }, index: 0 }], ...about() };
+      return { candidates: [{ content: { role: 'model', parts: [part] }, index: 0 }], ...getMetadata() };
     },
     last: () => final([]),
     whole(parts: Part[]): GenerateResponse {
       parts.forEach(count);
-      return final(joined(parts));
+      return final(joinTexts(parts));
     },
   };
 }
 
-function joined(parts: readonly Part[]): Part[] {
+/** Merges adjacent text parts. */
+function joinTexts(parts: readonly Part[]): Part[] {
   const all: Part[] = [];
   for (const part of parts) {
     const before = all.at(-1);

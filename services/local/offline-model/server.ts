@@ -1,33 +1,33 @@
 /**
- * A model that needs no network: it speaks the wire format of the Gemini Developer API and of Vertex AI, does simple
- * work by plain rules, and says that it is offline.
+ * A model that needs no network. It serves the APIs of Gemini and Vertex AI, does simple work by fixed rules, and says
+ * that it is offline.
  *
  *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
- *   GET | DELETE /__log         what was asked           POST | DELETE /__script      scripted replies (script.ts)
+ *   GET | DELETE /__log         logged requests          POST | DELETE /__script      scripted replies (script.ts)
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { think } from './responder.ts';
+import { respond } from './responder.ts';
 import type { Responder } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
-import { withinTokens } from './reply.ts';
+import { limitTokens } from './reply.ts';
 import { RequestLog } from './request-log.ts';
-import type { LogEntry } from './request-log.ts';
+import type { LoggedRequest } from './request-log.ts';
 import { react, Script } from './script.ts';
 import type { ScriptRule } from './script.ts';
-import { send } from './send.ts';
-import { lastUserText, routeOf, tokensOf } from './wire.ts';
-import type { GenerateRequest, Route } from './wire.ts';
+import { sendReply } from './send.ts';
+import { lastUserText, parseRoute, estimateContentTokens } from './wire.ts';
+import type { GenerateRequest, ModelRoute } from './wire.ts';
 
 export interface OfflineModel {
   readonly port: number;
-  /** `http://127.0.0.1:port`, as GOOGLE_GEMINI_BASE_URL takes it. */
+  /** `http://127.0.0.1:port`, the value for GOOGLE_GEMINI_BASE_URL. */
   readonly url: string;
-  log(): readonly LogEntry[];
+  log(): readonly LoggedRequest[];
   script(rules: readonly ScriptRule[]): void;
-  /** Forgets the script and the log. */
+  /** Clears the script and the log. */
   reset(): void;
   close(): Promise<void>;
 }
@@ -35,15 +35,16 @@ export interface OfflineModel {
 export interface OfflineModelOptions {
   /** 0: any free port. */
   port: number;
+  /** Default: the rules of responder.ts. */
   responder?: Responder;
 }
 
-/** As the real API has it for a request with inline data. */
+/** The limit of the real API for a request with inline data. */
 const MAX_BODY_BYTES = 20 * 1024 * 1024;
 
 export async function startOfflineModel({
   port,
-  responder = think,
+  responder = respond,
 }: OfflineModelOptions): Promise<OfflineModel> {
   const log = new RequestLog();
   const script = new Script();
@@ -54,44 +55,49 @@ export async function startOfflineModel({
     switch (`${method} ${url.pathname}`) {
       case 'GET /health/live':
       case 'GET /health/ready':
-        return json(response, 200, { status: 'ok' });
+        return sendJson(response, 200, { status: 'ok' });
       case 'GET /__log':
-        return json(response, 200, log.entries());
+        return sendJson(response, 200, log.entries());
       case 'DELETE /__log':
         log.clear();
-        return json(response, 200, {});
+        return sendJson(response, 200, {});
       case 'POST /__script':
         script.add(await readJson(request));
-        return json(response, 200, {});
+        return sendJson(response, 200, {});
       case 'DELETE /__script':
         script.clear();
-        return json(response, 200, {});
+        return sendJson(response, 200, {});
     }
-    const route = routeOf(method, url.pathname);
+    const route = parseRoute(method, url.pathname);
     if (route === undefined)
-      throw new GoogleError(404, { message: `There is no ${method} ${url.pathname} here.` });
-    if (route.kind === 'list') return json(response, 200, { models: [modelCard('gemini-3.8-flash')] });
+      throw new GoogleError(404, { message: `The offline model does not serve ${method} ${url.pathname}.` });
+    if (route.kind === 'list')
+      return sendJson(response, 200, { models: [createModelCard('gemini-3.8-flash')] });
     if (!/^(gemini|gemma)-/.test(route.model)) {
       throw new GoogleError(404, {
         message: `models/${route.model} is not found for API version v1beta, or is not supported for generateContent. Call ListModels to see the list of available models and their supported methods.`,
       });
     }
-    if (route.kind === 'get') return json(response, 200, modelCard(route.model));
+    if (route.kind === 'get') return sendJson(response, 200, createModelCard(route.model));
     const stream = route.verb === 'streamGenerateContent';
     if (stream && url.searchParams.get('alt') !== 'sse') {
       throw new GoogleError(501, {
-        message: 'This stand-in streams as server-sent events only: add ?alt=sse.',
+        message: 'The offline model streams only as server-sent events: add ?alt=sse.',
       });
     }
-    await answer(route, checkRequest(await readJson(request), route), response);
+    await generate(route, checkRequest(await readJson(request), route), response);
   }
 
-  async function answer(route: Route & { kind: 'call' }, body: GenerateRequest, response: ServerResponse) {
-    const promptTokens = tokensOf([
+  async function generate(
+    route: ModelRoute & { kind: 'call' },
+    body: GenerateRequest,
+    response: ServerResponse,
+  ) {
+    const promptTokens = estimateContentTokens([
       ...(body.systemInstruction ? [body.systemInstruction] : []),
       ...body.contents,
     ]);
-    if (route.verb === 'countTokens') return json(response, 200, { totalTokens: promptTokens });
+    if (route.verb === 'countTokens') return sendJson(response, 200, { totalTokens: promptTokens });
     const started = performance.now();
     const text = lastUserText(body);
     const entry = log.add({
@@ -106,29 +112,29 @@ export async function startOfflineModel({
         (part) => part.functionResponse?.name ?? [],
       ),
     });
-    const gone = new AbortController();
-    let cut = false;
+    const disconnected = new AbortController();
+    let dropped = false;
     response.on('close', () => {
       entry.ms = Math.round(performance.now() - started);
-      // Cut by the script, it was not the client's doing.
-      entry.aborted = !response.writableEnded && !cut;
-      gone.abort();
+      // A script can close the connection, too.
+      entry.aborted = !response.writableEnded && !dropped;
+      disconnected.abort();
     });
     try {
       const reaction = script.next(text);
       const own = () => responder(body);
       const reply = reaction === undefined ? await own() : await react(reaction, own);
-      cut = reply.dropAfterChunks !== undefined;
-      await send(withinTokens(reply, body.generationConfig?.maxOutputTokens), {
+      dropped = reply.dropAfterChunks !== undefined;
+      await sendReply(limitTokens(reply, body.generationConfig?.maxOutputTokens), {
         response,
         stream: route.verb === 'streamGenerateContent',
         model: route.model,
         promptTokens,
         entry,
-        signal: gone.signal,
+        signal: disconnected.signal,
       });
     } catch (error) {
-      if (gone.signal.aborted) return;
+      if (disconnected.signal.aborted) return;
       entry.status = error instanceof GoogleError ? error.status : 500;
       throw error;
     }
@@ -137,8 +143,8 @@ export async function startOfflineModel({
   const server = createServer((request, response) => {
     handle(request, response).catch((error: unknown) => {
       if (response.headersSent) return response.destroy();
-      const known = error instanceof GoogleError ? error : new GoogleError(500, { message: String(error) });
-      return json(response, known.status, known, known.headers);
+      const failure = error instanceof GoogleError ? error : new GoogleError(500, { message: String(error) });
+      return sendJson(response, failure.status, failure, failure.headers);
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -163,7 +169,7 @@ export async function startOfflineModel({
   };
 }
 
-function json(response: ServerResponse, status: number, body: unknown, headers = {}): void {
+function sendJson(response: ServerResponse, status: number, body: unknown, headers = {}): void {
   response.writeHead(status, { 'content-type': 'application/json; charset=UTF-8', ...headers });
   response.end(JSON.stringify(body));
 }
@@ -187,11 +193,11 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function modelCard(model: string) {
+function createModelCard(model: string) {
   return {
     name: `models/${model}`,
-    displayName: `${model} (offline stand-in)`,
-    description: 'Simple rules on this machine, no language model.',
+    displayName: `${model} (offline)`,
+    description: 'Fixed rules on this machine, not a language model.',
     inputTokenLimit: 1_048_576,
     outputTokenLimit: 65_536,
     supportedGenerationMethods: ['generateContent', 'countTokens'],

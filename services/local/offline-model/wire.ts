@@ -1,6 +1,6 @@
 /**
- * The wire format of `generateContent`, by the types of Google's own SDK, and the two families of paths on which it is
- * spoken: the Gemini Developer API and Vertex AI.
+ * The wire format of `generateContent`, based on the types of Google's SDK, and the paths of the two APIs that use it:
+ * the Gemini Developer API and Vertex AI.
  */
 import type { Content, FunctionDeclaration, GroundingMetadata, Part, UsageMetadata } from '@google/genai';
 
@@ -47,15 +47,15 @@ type Verb = (typeof verbs)[number];
 
 export type Api = 'developer' | 'vertex';
 
-export type Route =
+export type ModelRoute =
   { kind: 'call'; verb: Verb; model: string; api: Api } | { kind: 'list' } | { kind: 'get'; model: string };
 
 const GEMINI = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 const VERTEX =
   /^\/v1(?:beta1)?\/(?:projects\/[^/]+\/locations\/[^/]+\/)?publishers\/google\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 
-/** What a path asks for, or undefined for a path that neither API has. */
-export function routeOf(method: string, path: string): Route | undefined {
+/** Returns undefined for a path that neither API serves. */
+export function parseRoute(method: string, path: string): ModelRoute | undefined {
   const developer = GEMINI.exec(path);
   const match = developer ?? VERTEX.exec(path);
   if (match === null) return undefined;
@@ -67,36 +67,38 @@ export function routeOf(method: string, path: string): Route | undefined {
   return { kind: 'call', verb, model, api: developer === null ? 'vertex' : 'developer' };
 }
 
-/** The text of a content's parts, thoughts left out; text files sent inline count as text. */
-export function textOf(content: Content | undefined): string {
-  return (content?.parts ?? []).flatMap(partText).join('\n');
+/** Returns the text of a content, including inline text files and excluding thoughts. */
+export function getContentText(content: Content | undefined): string {
+  return (content?.parts ?? []).flatMap(getPartText).join('\n');
 }
 
-function partText(part: Part): string[] {
+function getPartText(part: Part): string[] {
   if (part.text !== undefined) return part.thought === true ? [] : [part.text];
   const { mimeType, data } = part.inlineData ?? {};
   if (data === undefined || !/^(text\/|application\/json)/.test(mimeType ?? '')) return [];
   return [Buffer.from(data, 'base64').toString('utf8')];
 }
 
-/** The text that the user wrote last; answers of functions in between are passed over. */
+/** Returns the last text of the user. Skips function responses after it. */
 export function lastUserText(request: GenerateRequest): string {
-  const last = request.contents.findLast((content) => content.role !== 'model' && textOf(content) !== '');
-  return textOf(last);
+  const last = request.contents.findLast(
+    (content) => content.role !== 'model' && getContentText(content) !== '',
+  );
+  return getContentText(last);
 }
 
-/** About four characters a token, as Google's documentation estimates for English. */
-export function tokensIn(text: string): number {
+/** Estimates four characters per token, as Google's documentation does for English. */
+export function estimateTextTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 
-export function tokensOf(contents: readonly Content[]): number {
+export function estimateContentTokens(contents: readonly Content[]): number {
   let tokens = 0;
   for (const content of contents) {
     for (const part of content.parts ?? []) {
-      if (part.text !== undefined) tokens += tokensIn(part.text);
+      if (part.text !== undefined) tokens += estimateTextTokens(part.text);
       else if (part.inlineData !== undefined) tokens += 258;
-      else tokens += tokensIn(JSON.stringify(part));
+      else tokens += estimateTextTokens(JSON.stringify(part));
     }
   }
   return tokens;

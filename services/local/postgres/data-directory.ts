@@ -1,71 +1,77 @@
 /**
- * Where the data live. A directory serves when the user that runs PostgreSQL can reach it. As root that is another user
- * (see system-user.ts), who may be kept out: an unused directory of ours is opened for passage; under a closed home the
- * data go to a directory of the system instead, and whoever starts the stack is told so.
+ * Prepares the data directory. The user that runs PostgreSQL must be able to enter it. When root starts the stack, that
+ * is another user (see system-user.ts), who may have no access. An empty directory is then made enterable for all.
+ * Under a private home directory, a system directory is used instead, and the banner says so.
  */
 import { createHash } from 'node:crypto';
 import { accessSync, chmodSync, constants, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { canEnter, databaseUser, type SystemUser } from '../processes/system-user.ts';
+import { canEnter, getDatabaseUser, type SystemUser } from '../processes/system-user.ts';
 
-export interface DataPlace {
-  /** Exists, and `user` can enter it. */
+export interface DataDirectory {
+  /** An existing directory that `user` can enter. */
   readonly dir: string;
-  /** Holds the cluster itself; may not exist yet. */
+  /** The database cluster. It may not exist yet. */
   readonly clusterDir: string;
+  /** The user that runs PostgreSQL. Undefined: the user of this process. */
   readonly user: SystemUser | undefined;
 }
 
-const systemPlaces = ['/var/lib/longhaul', '/usr/local/var/longhaul', '/var/tmp/longhaul'];
+const systemDirs = ['/var/lib/longhaul', '/usr/local/var/longhaul', '/var/tmp/longhaul'];
 
-export function placeData(wanted: string): DataPlace {
-  const dir = makeDir(path.resolve(wanted));
-  const place = placeIn(dir);
-  if (place.user === undefined) {
-    assertOurs(place);
-    return place;
+/**
+ * Creates the directory if needed.
+ *
+ * @throws {Error} if it is not writable, belongs to another user, or cannot be entered by the PostgreSQL user
+ */
+export function prepareDataDirectory(requested: string): DataDirectory {
+  const dir = createDir(path.resolve(requested));
+  const directory = describeDirectory(dir);
+  if (directory.user === undefined) {
+    assertOwned(directory);
+    return directory;
   }
-  if (canEnter(dir, place.user)) return place;
+  if (canEnter(dir, directory.user)) return directory;
   if (readdirSync(dir).length === 0) {
     chmodSync(dir, 0o711);
-    if (canEnter(dir, place.user)) return place;
+    if (canEnter(dir, directory.user)) return directory;
   }
   const name = `${path.basename(path.dirname(dir))}-${createHash('sha256').update(dir).digest('hex').slice(0, 12)}`;
-  for (const base of systemPlaces) {
+  for (const base of systemDirs) {
     try {
       mkdirSync(base, { recursive: true, mode: 0o711 });
-      const elsewhere = placeIn(makeDir(path.join(base, name)));
-      if (canEnter(elsewhere.dir, elsewhere.user)) return elsewhere;
+      const fallback = describeDirectory(createDir(path.join(base, name)));
+      if (canEnter(fallback.dir, fallback.user)) return fallback;
     } catch {
-      // Not writable: the next one.
+      // Not writable: try the next one.
     }
   }
   throw new Error(
-    `PostgreSQL does not run as root, and user ${place.user.uid} cannot reach ${dir}: ` +
-      'set DATA_DIR to a directory that every user can enter, or start as another user than root',
+    `PostgreSQL cannot run as root, and user ${directory.user.uid} cannot enter ${dir}. ` +
+      'Set DATA_DIR to a directory that all users can enter, or start as another user than root',
   );
 }
 
-function placeIn(dir: string): DataPlace {
+function describeDirectory(dir: string): DataDirectory {
   const clusterDir = path.join(dir, 'postgres');
-  return { dir, clusterDir, user: databaseUser(clusterDir) };
+  return { dir, clusterDir, user: getDatabaseUser(clusterDir) };
 }
 
-function makeDir(dir: string): string {
+function createDir(dir: string): string {
   try {
     mkdirSync(dir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
     accessSync(dir, constants.W_OK | constants.X_OK);
     return realpathSync(dir);
   } catch (error) {
-    throw new Error(`cannot write to ${dir}: set DATA_DIR to a directory of yours`, { cause: error });
+    throw new Error(`cannot write to ${dir}. Set DATA_DIR to a directory that you own`, { cause: error });
   }
 }
 
-function assertOurs({ clusterDir }: DataPlace): void {
+function assertOwned({ clusterDir }: DataDirectory): void {
   const owner = statSync(clusterDir, { throwIfNoEntry: false })?.uid;
   if (owner !== undefined && owner !== process.getuid?.()) {
     throw new Error(
-      `the data in ${clusterDir} belong to another user (${owner}): start as that user, or set DATA_DIR to another directory`,
+      `the data in ${clusterDir} belongs to another user (${owner}). Start as that user, or set DATA_DIR to another directory`,
     );
   }
 }

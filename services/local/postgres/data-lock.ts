@@ -1,7 +1,7 @@
 /**
- * One stack for one set of data. The lock belongs to the kernel and so dies with its holder, however that ends; a pid
- * file alone would go stale, and its pid could by then be another process. Node has no flock, but SQLite's exclusive
- * transaction is exactly such a lock.
+ * Locks a data directory, so that only one stack uses it. The kernel releases the lock however its holder ends. A pid
+ * file alone would go stale, and its pid could belong to another process by then. Node has no flock, but an exclusive
+ * transaction of SQLite is such a lock.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -15,7 +15,7 @@ export interface DataLock {
   release(): void;
 }
 
-/** @throws {DataInUseError} naming the process that holds the data */
+/** @throws {DataInUseError} with the pid of the process that holds the lock */
 export function lockData(dir: string): DataLock {
   const pidFile = path.join(dir, 'lock.pid');
   const database = new DatabaseSync(path.join(dir, 'lock'));
@@ -26,7 +26,7 @@ export function lockData(dir: string): DataLock {
     const busy = error instanceof Error && 'errcode' in error && error.errcode === 5;
     if (!busy) throw error;
     throw new DataInUseError(
-      `the data in ${dir} are in use by process ${readPid(pidFile)}: stop it first, or set DATA_DIR to another directory`,
+      `the data in ${dir} is in use by process ${readPid(pidFile)}. Stop that process, or set DATA_DIR to another directory`,
       { cause: error },
     );
   }

@@ -1,26 +1,26 @@
 /**
- * An embedded PostgreSQL server with durable data, for one machine.
+ * Runs an embedded PostgreSQL server with durable data.
  *
- *   start: place the data ▸ lock them ▸ end what an earlier run left ▸ make the cluster if new ▸ run ▸ "ready" ▸ database
- *   end:   stop() asks for a fast shutdown; kill() does not ask; the guard does it when this process is gone.
- *          The lock is let go only when the server has ended.
+ *   start: prepare the directory ▸ lock it ▸ end a leftover server ▸ create the cluster if new ▸ run ▸ create the database
+ *   end:   stop() requests a fast shutdown, kill() kills the server, and the guard stops it when this process ends.
+ *          The lock is released only after the server has exited.
  */
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { lockData } from './data-lock.ts';
-import { placeData, type DataPlace } from './data-directory.ts';
+import { prepareDataDirectory, type DataDirectory } from './data-directory.ts';
 import { runGuarded, type Guarded } from '../processes/guard.ts';
-import { freePort } from '../ports.ts';
-import { postgresBinaries, type PostgresBinaries } from './binaries.ts';
+import { findEphemeralPort } from '../ports.ts';
+import { findPostgresBinaries, type PostgresBinaries } from './binaries.ts';
 import { databaseRole, ensureCluster } from './cluster.ts';
-import { endLeftover } from './leftover.ts';
+import { endLeftoverServer } from './leftover-server.ts';
 
 export interface PostgresOptions {
   dataDir: string;
-  /** Without it, a free one. */
+  /** Default: any free port. */
   port?: number;
-  /** Server settings over the ones below. */
+  /** Server settings that override the defaults below. */
   settings?: Record<string, string>;
   onLog?: (severity: 'DEBUG' | 'WARNING' | 'ERROR', message: string) => void;
 }
@@ -28,23 +28,23 @@ export interface PostgresOptions {
 export interface Postgres {
   readonly url: string;
   readonly port: number;
-  /** Where the data are: the directory asked for, unless PostgreSQL's user cannot reach it. */
+  /** The directory of the data. Differs from the option if the user of PostgreSQL cannot enter that directory. */
   readonly dataDir: string;
-  /** Resolves with the exit code when the server has ended, for whatever reason. */
+  /** Resolves to the exit code when the server has exited for any reason. */
   readonly exited: Promise<number>;
-  /** Fast shutdown, bounded; resolves when the server has ended. */
+  /** Requests a fast shutdown, and kills the server after 4 seconds. Resolves when it has exited. */
   stop(): Promise<void>;
-  /** Ends the server now; the next start recovers. */
+  /** Kills the server. The next start recovers the data. */
   kill(): Promise<void>;
 }
 
 const databaseName = 'longhaul';
-const startSeconds = 60; // recovery after a crash may take its time
+const startSeconds = 60; // recovery after a crash can be slow
 const stopSeconds = 4;
 
 const settings: Record<string, string> = {
   listen_addresses: '127.0.0.1',
-  unix_socket_directories: '', // nobody uses them, and their paths have a length limit
+  unix_socket_directories: '', // unused, and their paths have a length limit
   max_connections: '200',
   shared_buffers: '128MB',
   fsync: 'on',
@@ -54,31 +54,34 @@ const settings: Record<string, string> = {
   max_wal_senders: '0',
   jit: 'off',
   timezone: 'UTC',
-  lc_messages: 'C', // read below
+  lc_messages: 'C', // the messages are parsed below
   log_line_prefix: '',
   log_checkpoints: 'off',
-  // Values of rows and statements hold prompts (invariant 12).
+  // Rows and statements contain prompts, which must not be logged (invariant 12).
   log_error_verbosity: 'terse',
   log_min_error_statement: 'panic',
 };
 
-/** @throws {DataInUseError} when another process runs on the same data */
+/**
+ * @throws {DataInUseError} if another process uses the same data
+ * @throws {Error} if the server does not start within 60 seconds
+ */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
-  const place = placeData(options.dataDir);
-  const lock = lockData(place.dir);
+  const directory = prepareDataDirectory(options.dataDir);
+  const lock = lockData(directory.dir);
   try {
-    const binaries = await postgresBinaries(place.user);
-    await endLeftover(place.clusterDir);
-    const password = await ensureCluster(place, binaries);
-    const { server, port } = await runServer(binaries, place, options);
+    const binaries = await findPostgresBinaries(directory.user);
+    await endLeftoverServer(directory.clusterDir);
+    const password = await ensureCluster(directory, binaries);
+    const { server, port } = await runServer(binaries, directory, options);
     const exited = server.exited.finally(() => lock.release());
-    exited.catch(() => {}); // whoever cares awaits it
+    exited.catch(() => {}); // handled by the callers that await it
     try {
       const url = await ensureDatabase(port, password);
       return {
         url,
         port,
-        dataDir: place.dir,
+        dataDir: directory.dir,
         exited,
         stop: async () => {
           server.stop();
@@ -100,65 +103,65 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   }
 }
 
-/** A free port can be taken by another before the server has it: then the next one. */
+/** Starts the server. Retries with another port if another program takes the free port first. */
 async function runServer(
   { postgres }: PostgresBinaries,
-  place: DataPlace,
+  directory: DataDirectory,
   options: PostgresOptions,
 ): Promise<{ server: Guarded; port: number }> {
   for (let attempt = 1; ; attempt++) {
-    const port = options.port ?? (await freePort());
+    const port = options.port ?? (await findEphemeralPort());
     const merged = { ...settings, ...options.settings, port: String(port) };
     const args = Object.entries(merged).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const server = runGuarded(postgres, ['-D', place.clusterDir, ...args], {
-      user: place.user,
+    const server = runGuarded(postgres, ['-D', directory.clusterDir, ...args], {
+      user: directory.user,
       env: { LC_ALL: 'C', TZ: 'UTC' },
       stopSeconds,
     });
-    const failure = await untilReady(server, options.onLog ?? (() => {}));
+    const failure = await waitUntilReady(server, options.onLog ?? (() => {}));
     if (failure === undefined) return { server, port };
     server.kill();
     await server.exited;
-    const taken = failure.includes('could not create any TCP/IP sockets');
-    if (!taken || options.port !== undefined || attempt === 3) {
-      throw new Error(`PostgreSQL did not start on ${place.clusterDir}: ${failure}`);
+    const portTaken = failure.includes('could not create any TCP/IP sockets');
+    if (!portTaken || options.port !== undefined || attempt === 3) {
+      throw new Error(`PostgreSQL did not start on ${directory.clusterDir}: ${failure}`);
     }
   }
 }
 
-/** Resolves with undefined when the server accepts connections, else with what it said. */
-async function untilReady(
+/** Resolves to undefined when the server accepts connections, or to its output when it fails. */
+async function waitUntilReady(
   server: Guarded,
   onLog: NonNullable<PostgresOptions['onLog']>,
 ): Promise<string | undefined> {
   const { promise: ready, resolve } = Promise.withResolvers<undefined>();
-  const said: string[] = [];
+  const output: string[] = [];
   server.stdout.resume();
   createInterface({ input: server.stderr }).on('line', (line) => {
     const [, level = '', message = line] = /^([A-Z]+\d?):\s+(.*)$/.exec(line) ?? [];
-    onLog(severityOf(level), message);
-    if (said.length < 20) said.push(message);
+    onLog(getSeverity(level), message);
+    if (output.length < 20) output.push(message);
     if (message === 'database system is ready to accept connections') resolve(undefined);
   });
   return Promise.race([
     ready,
-    server.exited.then(() => said.join('; ')),
+    server.exited.then(() => output.join('; ')),
     sleep(startSeconds * 1000, undefined, { ref: false }).then(
-      () => `not ready after ${startSeconds} s: ${said.join('; ')}`,
+      () => `not ready after ${startSeconds} s: ${output.join('; ')}`,
     ),
   ]);
 }
 
-function severityOf(level: string): 'DEBUG' | 'WARNING' | 'ERROR' {
+function getSeverity(level: string): 'DEBUG' | 'WARNING' | 'ERROR' {
   if (level === 'FATAL' || level === 'PANIC') return 'ERROR';
-  // A statement that fails is the business of whoever sent it.
+  // A failed statement is reported to its client, so it is only a warning here.
   return level === 'ERROR' || level === 'WARNING' ? 'WARNING' : 'DEBUG';
 }
 
 async function ensureDatabase(port: number, password: string): Promise<string> {
-  const urlOf = (database: string): string =>
+  const createUrl = (database: string): string =>
     `postgres://${databaseRole}:${password}@127.0.0.1:${port}/${database}`;
-  const client = new Client({ connectionString: urlOf('postgres') });
+  const client = new Client({ connectionString: createUrl('postgres') });
   await client.connect();
   try {
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [databaseName]);
@@ -166,5 +169,5 @@ async function ensureDatabase(port: number, password: string): Promise<string> {
   } finally {
     await client.end();
   }
-  return urlOf(databaseName);
+  return createUrl(databaseName);
 }

@@ -1,13 +1,13 @@
 /**
- * Preloaded (`--import`) into every Node process of the local stack: ends it when the channel to its parent closes, which
- * it does however the parent ends. Nothing is drained: who wants that sends SIGTERM.
+ * Preloaded (`--import`) into every Node process of the local stack. Kills the process when the channel to its parent
+ * closes, which happens however the parent ends. Nothing is drained: send SIGTERM for that.
  *
- * A process that is ending by itself just then no longer hears of it, and the log's last flush tries for ever to reach a
- * reader that has gone: who has lost its parent is ended before that.
+ * A process that is already exiting gets no `disconnect` event, and its last log flush would wait forever for a reader
+ * that is gone. The `exit` handler therefore also kills the process if its parent has changed.
  */
 function die(): void {
   try {
-    process.kill(-process.pid, 'SIGKILL'); // with what it started itself: it leads its process group
+    process.kill(-process.pid, 'SIGKILL'); // includes its own children: it leads its process group
   } catch {
     process.kill(process.pid, 'SIGKILL');
   }
@@ -19,6 +19,6 @@ if (process.channel !== undefined) {
   process.once('exit', () => {
     if (process.ppid !== parent) die();
   });
-  process.channel.unref(); // the watch itself keeps nobody alive
+  process.channel.unref(); // the channel must not keep the process alive
   if (!process.connected) die();
 }

@@ -1,14 +1,14 @@
 /**
- * Runs a program that must not outlive this process, however this process ends. A tiny shell stands between: it starts
- * the program, holds a pipe to us, and when the pipe ends (we closed it, or we are gone, SIGKILL included) it sends the
- * program SIGINT and, after a bound, SIGKILL.
+ * Runs a program that must not outlive this process, however this process ends. A small shell script starts the program
+ * and reads from a pipe. When the pipe ends (this process closed it or was killed), the script sends SIGINT to the
+ * program and, after a timeout, SIGKILL.
  *
- * The shell leads its own process group, so that a Ctrl-C in the terminal reaches only us and the order of stopping
- * stays ours.
+ * The shell leads its own process group, so a Ctrl-C in the terminal reaches only this process, which keeps control of
+ * the shutdown order.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { spawnIds, type SystemUser } from './system-user.ts';
+import { getSpawnIds, type SystemUser } from './system-user.ts';
 
 const script = `
 tenths=$1; shift
@@ -21,30 +21,30 @@ program=$!
   while [ "$tenths" -gt 0 ] && kill -0 "$program"; do sleep 0.1; tenths=$((tenths - 1)); done
   kill -KILL "$program"
 ) >/dev/null 2>&1 &
-watch=$!
+watcher=$!
 exec 3<&-
 wait "$program"
 code=$?
-kill "$watch"
+kill "$watcher"
 exit "$code"
 `;
 
 export interface GuardOptions {
-  /** The user to run as; without it, the user of this process. */
+  /** The user that runs the program. Default: the user of this process. */
   user?: SystemUser | undefined;
   env?: Record<string, string>;
-  /** How long the program may take to end after SIGINT, before it is killed. */
+  /** The time between SIGINT and SIGKILL. */
   stopSeconds: number;
 }
 
 export interface Guarded {
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Resolves with the exit code once the program has ended (137: killed); rejects when it could not be started. */
+  /** Resolves to the exit code (137: killed). Rejects if the program could not be started. */
   readonly exited: Promise<number>;
-  /** Asks the program to end; it is killed when it does not. */
+  /** Sends SIGINT, and SIGKILL after `stopSeconds`. */
   stop(): void;
-  /** Ends the program now. */
+  /** Sends SIGKILL immediately. */
   kill(): void;
 }
 
@@ -55,19 +55,19 @@ export function runGuarded(program: string, args: readonly string[], options: Gu
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: '/usr/bin:/bin', ...options.env },
-    ...spawnIds(options.user),
+    ...getSpawnIds(options.user),
   });
-  child.stdin.on('error', () => {}); // the guard may end before its pipe is closed
+  child.stdin.on('error', () => {}); // the shell may exit before its pipe is closed
   return {
     stdout: child.stdout,
     stderr: child.stderr,
-    exited: exitOf(child),
+    exited: waitForExit(child),
     stop: () => child.stdin.end(),
     kill: () => killGroup(child),
   };
 }
 
-function exitOf(child: ChildProcess): Promise<number> {
+function waitForExit(child: ChildProcess): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.once('error', reject);
   child.once('close', (code) => resolve(code ?? 137));
@@ -79,6 +79,6 @@ function killGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // It ended in between.
+    // The process has just exited.
   }
 }

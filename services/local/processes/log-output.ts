@@ -1,6 +1,6 @@
 /**
- * The logs of all processes on one terminal: for people one line an event, with time, service, level, message and the
- * other fields; for programs (no terminal) JSON lines as they come, with the name of the service.
+ * Prints the logs of all processes. On a terminal, each entry is one line with time, service, level, message and the
+ * other fields. Otherwise the output is JSON lines, with the name of the service added.
  */
 export interface LogEntry {
   severity: string;
@@ -11,17 +11,17 @@ export interface LogEntry {
 
 export type Print = (service: string, entry: LogEntry) => void;
 
-export interface Output {
+export interface LogOutput {
   isTTY?: boolean | undefined;
   write(text: string): unknown;
 }
 
-export function printTo(output: Output): Print {
-  const format = output.isTTY === true ? forPeople : forPrograms;
+export function createPrint(output: LogOutput): Print {
+  const format = output.isTTY === true ? formatForTerminal : formatAsJson;
   return (service, entry) => void output.write(`${format(service, entry)}\n`);
 }
 
-/** What a line of a process says: a JSON log entry, or any text (a stack trace, say) as a message. */
+/** Parses a line of output: a JSON log entry, or any other text (for example of a stack trace) as the message. */
 export function parseLine(line: string, severity: 'INFO' | 'ERROR'): LogEntry {
   if (line.startsWith('{')) {
     try {
@@ -29,13 +29,13 @@ export function parseLine(line: string, severity: 'INFO' | 'ERROR'): LogEntry {
       if (typeof entry.message === 'string')
         return { ...entry, severity: entry.severity ?? severity } as LogEntry;
     } catch {
-      // Not an entry: text.
+      // Not a log entry but text.
     }
   }
   return { severity, message: line };
 }
 
-function forPrograms(service: string, entry: LogEntry): string {
+function formatAsJson(service: string, entry: LogEntry): string {
   const { service: _, ...rest } = entry;
   return JSON.stringify({ service, time: new Date().toISOString(), ...rest });
 }
@@ -48,20 +48,22 @@ const levels: Record<string, string> = {
   CRITICAL: '\u001B[31mfatal\u001B[0m',
 };
 
-function forPeople(service: string, entry: LogEntry): string {
+function formatForTerminal(service: string, entry: LogEntry): string {
   const { severity, message, time, service: _, ...fields } = entry;
   const clock = (time === undefined ? new Date() : new Date(time)).toTimeString().slice(0, 8);
-  const rest = Object.entries(fields).map(([name, value]) => ` \u001B[2m${name}=${brief(value)}\u001B[0m`);
-  return `${clock} ${service.padEnd(13)} ${levels[severity] ?? severity} ${oneLine(message)}${rest.join('')}`;
+  const rest = Object.entries(fields).map(
+    ([name, value]) => ` \u001B[2m${name}=${formatValue(value)}\u001B[0m`,
+  );
+  return `${clock} ${service.padEnd(13)} ${levels[severity] ?? severity} ${joinLines(message)}${rest.join('')}`;
 }
 
-function brief(value: unknown): string {
-  // Of an error its message: the stack is for the machine-readable form.
-  const shown = typeof value === 'object' && value !== null && 'message' in value ? value.message : value;
-  if (typeof shown === 'string' && /^[^\s"=]+$/.test(shown)) return shown;
-  return JSON.stringify(shown) ?? String(shown);
+function formatValue(value: unknown): string {
+  // For an error, only the message. The JSON output has the stack.
+  const printed = typeof value === 'object' && value !== null && 'message' in value ? value.message : value;
+  if (typeof printed === 'string' && /^[^\s"=]+$/.test(printed)) return printed;
+  return JSON.stringify(printed) ?? String(printed);
 }
 
-function oneLine(text: string): string {
+function joinLines(text: string): string {
   return text.replaceAll(/\s*\n\s*/g, ' ↵ ');
 }

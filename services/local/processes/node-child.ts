@@ -1,7 +1,7 @@
 /**
- * A Node process as a child of the stack: what it prints goes to the log, it is ready when it says so or when its health
- * check answers, it ends with this process, and it leads its own process group so that a Ctrl-C in the terminal leaves the
- * order of stopping to the supervisor.
+ * Runs a Node process as a child of the supervisor. Its output goes to the log. It is ready when it logs "ready" or when
+ * its health check succeeds. It ends with this process, and leads its own process group so that a Ctrl-C in the terminal
+ * reaches only the supervisor, which controls the shutdown order.
  */
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,23 +16,23 @@ export interface NodeChildOptions {
   name: string;
   tier: number;
   file: URL;
-  /** The whole environment, but for `PORT`. */
+  /** The complete environment, except `PORT`. */
   env: NodeJS.ProcessEnv;
-  /** 0: it chooses one; it keeps that when it is started again. */
+  /** 0: the process chooses a port, and keeps it when it restarts. */
   port: number;
-  /** `line`: it logs "ready" with its port. `health`: GET /health/ready on its port answers 200. */
+  /** `line`: the process logs "ready" with its port. `health`: GET /health/ready on its port returns 200. */
   ready: 'line' | 'health';
-  /** Between SIGTERM and SIGKILL. */
+  /** The time between SIGTERM and SIGKILL. */
   stopMs: number;
   onPort?: (port: number) => void;
   restarted?: Child['restarted'];
 }
 
-const startMs = 30_000;
-const wrongConfiguration = 78; // EX_CONFIG: starting again would not help
+const startTimeoutMs = 30_000;
+const configErrorCode = 78; // EX_CONFIG: a restart would fail, too
 const preload = new URL('./die-with-parent.ts', import.meta.url);
 
-export function nodeChild(options: NodeChildOptions, print: Print): Child {
+export function createNodeChild(options: NodeChildOptions, print: Print): Child {
   let { port } = options;
   return {
     name: options.name,
@@ -42,53 +42,64 @@ export function nodeChild(options: NodeChildOptions, print: Print): Child {
       const process = spawnNode(options.name, options.file, { ...options.env, PORT: String(port) }, print);
       const ready =
         options.ready === 'line'
-          ? process.saidReady.then((said) => {
-              port = said;
+          ? process.loggedReady.then((logged) => {
+              port = logged;
             })
-          : untilHealthy(port, process.gone);
-      await startedOrGone(options.name, process, ready, signal);
+          : waitUntilHealthy(port, process.exitSignal);
+      await waitUntilReady(options.name, process, ready, signal);
       options.onPort?.(port);
       return process.running(options.stopMs);
     },
   };
 }
 
-/** Runs a program to its end. @throws {StartError} when it fails */
-export async function runToEnd(
+/**
+ * Runs a program and waits until it exits.
+ *
+ * @throws {StartError} if the exit code is not 0
+ */
+export async function runToCompletion(
   { name, file, env }: Pick<NodeChildOptions, 'name' | 'file' | 'env'>,
   print: Print,
   signal: AbortSignal,
 ): Promise<void> {
   const process = spawnNode(name, file, env, print);
-  const done = process.exited.then(async (how) => {
-    if (how !== 'exit code 0')
-      throw new StartError(`${name} failed (${how})`, await process.lastLines(), false);
+  const done = process.exited.then(async (result) => {
+    if (result !== 'exit code 0')
+      throw new StartError(`${name} failed (${result})`, await process.lastLines(), false);
   });
   signal.addEventListener('abort', process.kill);
   if (signal.aborted) process.kill();
   await done.finally(() => signal.removeEventListener('abort', process.kill));
 }
 
-async function startedOrGone(
+async function waitUntilReady(
   name: string,
   process: SpawnedNode,
   ready: Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const gone = process.exited.then(async (how) => {
-    const retryable = how !== `exit code ${wrongConfiguration}`;
-    throw new StartError(`${name} ended before it was ready (${how})`, await process.lastLines(), retryable);
+  const exited = process.exited.then(async (result) => {
+    const retryable = result !== `exit code ${configErrorCode}`;
+    throw new StartError(
+      `${name} exited before it was ready (${result})`,
+      await process.lastLines(),
+      retryable,
+    );
   });
-  const late = sleep(startMs, undefined, { signal: process.gone, ref: false }).then(
+  const late = sleep(startTimeoutMs, undefined, { signal: process.exitSignal, ref: false }).then(
     async () => {
-      throw new StartError(`${name} was not ready after ${startMs / 1000} s`, await process.lastLines());
+      throw new StartError(
+        `${name} was not ready after ${startTimeoutMs / 1000} s`,
+        await process.lastLines(),
+      );
     },
-    () => gone,
+    () => exited,
   );
   signal.addEventListener('abort', process.kill);
   if (signal.aborted) process.kill();
   try {
-    await Promise.race([ready, gone, late]);
+    await Promise.race([ready, exited, late]);
   } catch (error) {
     process.kill();
     await process.exited;
@@ -99,10 +110,11 @@ async function startedOrGone(
 }
 
 interface SpawnedNode {
+  /** Resolves to the exit code or signal, as text. */
   readonly exited: Promise<string>;
-  /** Aborts when it has ended. */
-  readonly gone: AbortSignal;
-  readonly saidReady: Promise<number>;
+  /** Aborts when the process has exited. */
+  readonly exitSignal: AbortSignal;
+  readonly loggedReady: Promise<number>;
   lastLines(): Promise<readonly string[]>;
   kill: () => void;
   running(stopMs: number): RunningChild;
@@ -113,31 +125,31 @@ function spawnNode(name: string, file: URL, env: NodeJS.ProcessEnv, print: Print
     env,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     detached: true,
-  }) as ChildProcessByStdio<null, Readable, Readable>; // an IPC channel hides from the types that the pipes are there
-  const saidReady = Promise.withResolvers<number>();
+  }) as ChildProcessByStdio<null, Readable, Readable>; // with an IPC channel, the types lose the pipes
+  const loggedReady = Promise.withResolvers<number>();
   const lines: string[] = [];
-  const take = (line: string, severity: 'INFO' | 'ERROR'): void => {
+  const handleLine = (line: string, severity: 'INFO' | 'ERROR'): void => {
     if (line === '') return;
     const entry = parseLine(line, severity);
-    if (lines.push(describe(entry)) > 15) lines.shift();
-    if (entry.message === 'ready' && typeof entry['port'] === 'number') saidReady.resolve(entry['port']);
+    if (lines.push(summarise(entry)) > 15) lines.shift();
+    if (entry.message === 'ready' && typeof entry['port'] === 'number') loggedReady.resolve(entry['port']);
     print(name, entry);
   };
-  createInterface({ input: child.stdout }).on('line', (line) => take(line, 'INFO'));
-  createInterface({ input: child.stderr }).on('line', (line) => take(line, 'ERROR'));
+  createInterface({ input: child.stdout }).on('line', (line) => handleLine(line, 'INFO'));
+  createInterface({ input: child.stderr }).on('line', (line) => handleLine(line, 'ERROR'));
   const closed = once(child, 'close').catch(() => {});
-  const gone = new AbortController();
-  const exited = exitOf(child).finally(() => {
-    gone.abort();
-    killGroup(child); // whatever it started and left
+  const exitController = new AbortController();
+  const exited = waitForExit(child).finally(() => {
+    exitController.abort();
+    killGroup(child); // children that it left running
   });
   const kill = (): void => killGroup(child);
   return {
     exited,
-    gone: gone.signal,
-    saidReady: saidReady.promise,
+    exitSignal: exitController.signal,
+    loggedReady: loggedReady.promise,
     kill,
-    // What it said last may still be on its way when it has ended.
+    // The last lines can arrive after the exit.
     lastLines: async () => {
       await Promise.race([closed, sleep(200)]);
       return lines;
@@ -147,14 +159,14 @@ function spawnNode(name: string, file: URL, env: NodeJS.ProcessEnv, print: Print
       kill,
       stop: () => {
         child.kill('SIGTERM');
-        const bound = setTimeout(kill, stopMs);
-        void exited.then(() => clearTimeout(bound));
+        const timeout = setTimeout(kill, stopMs);
+        void exited.then(() => clearTimeout(timeout));
       },
     }),
   };
 }
 
-function exitOf(child: ChildProcess): Promise<string> {
+function waitForExit(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
@@ -166,23 +178,23 @@ function killGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // Nothing is left of it.
+    // The group has no processes left.
   }
 }
 
-function describe(entry: LogEntry): string {
+function summarise(entry: LogEntry): string {
   const error = entry['err'];
   const cause =
     typeof error === 'object' && error !== null && 'message' in error ? `: ${String(error.message)}` : '';
   return `${entry.message}${cause}`;
 }
 
-async function untilHealthy(port: number, gone: AbortSignal): Promise<void> {
-  while (!gone.aborted) {
+async function waitUntilHealthy(port: number, exitSignal: AbortSignal): Promise<void> {
+  while (!exitSignal.aborted) {
     try {
       const response = await fetch(`http://127.0.0.1:${port}/health/ready`, {
         headers: { connection: 'close' },
-        signal: AbortSignal.any([gone, AbortSignal.timeout(2000)]),
+        signal: AbortSignal.any([exitSignal, AbortSignal.timeout(2000)]),
       });
       await response.body?.cancel();
       if (response.ok) return;
@@ -191,5 +203,5 @@ async function untilHealthy(port: number, gone: AbortSignal): Promise<void> {
     }
     await sleep(30);
   }
-  await new Promise(() => {}); // its end is told by others
+  await new Promise(() => {}); // the caller reports the exit
 }

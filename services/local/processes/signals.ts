@@ -1,13 +1,13 @@
 /**
- * Start, run until a signal, stop. The first signal stops in order, the next one at once. A Ctrl-C under npm comes twice,
- * from the terminal and from npm, so what follows the first within a moment is the same one.
+ * Runs the supervisor until a signal arrives. The first signal stops the children in order, the second kills them. npm
+ * repeats a Ctrl-C that the terminal has already sent, so a signal within 400 ms of the first is ignored.
  */
 import type { Print } from './log-output.ts';
 import type { Supervisor } from './supervisor.ts';
 
-const sameMs = 400;
+const repeatMs = 400;
 
-/** Resolves when everything has been stopped by a signal; rejects, with everything stopped, when `start` failed. */
+/** Resolves when a signal has stopped everything. If `start` fails, stops everything and rejects. */
 export async function runUntilSignal(
   supervisor: Supervisor,
   print: Print,
@@ -18,9 +18,13 @@ export async function runUntilSignal(
   const onSignal = (signal: NodeJS.Signals): void => {
     if (first === undefined) {
       first = performance.now();
-      print('local', { severity: 'INFO', message: 'stopping; once more to stop at once', signal });
+      print('local', {
+        severity: 'INFO',
+        message: 'stopping; press Ctrl-C again to stop immediately',
+        signal,
+      });
       resolve();
-    } else if (performance.now() - first > sameMs) {
+    } else if (performance.now() - first > repeatMs) {
       supervisor.kill();
     }
   };
@@ -28,7 +32,7 @@ export async function runUntilSignal(
   for (const signal of signals) process.on(signal, onSignal);
   try {
     const started = start();
-    started.catch(() => {}); // when the signal wins, it fails because everything is being stopped
+    started.catch(() => {}); // after a signal it fails because its children are stopped
     await Promise.race([started.then(() => signalled), signalled]);
   } finally {
     await supervisor.stop();

@@ -1,41 +1,41 @@
 /**
- * Keeps a set of child processes running, and ends them in order.
+ * Keeps a set of child processes running, and stops them in order.
  *
- *   starting ──ready──▶ running ──ended──▶ waiting (backoff) ──▶ starting again ──ready──▶ running
+ *   starting ──ready──▶ running ──exited──▶ waiting (backoff) ──▶ restarting ──ready──▶ running
  *      │                   │
- *      │ ended 3 times     └── stop(): highest tier first, all of a tier at once; bounded, then killed
+ *      │ failed 3 times    └── stop(): from the highest tier to the lowest, each tier in parallel; killed after a timeout
  *      ▼
- *   StartError, which ends the start of the whole
+ *   StartError from start()
  *
- * What a child is (a Node process, a PostgreSQL server) is its own business: see node-child.ts and stack.ts.
+ * The supervisor does not know the kinds of children: see node-child.ts and infrastructure.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Print } from './log-output.ts';
 
 export interface Child {
   readonly name: string;
-  /** Stopped from the highest tier to the lowest. */
+  /** Children are stopped from the highest tier to the lowest. */
   readonly tier: number;
-  /** Resolves when the child is ready. Rejects when it ended before, or when the signal came; it has ended then. */
+  /** Resolves when the child is ready. Rejects if it exits first or the signal aborts; it has exited then. */
   start(signal: AbortSignal): Promise<RunningChild>;
-  /** What must be done again after the child came back empty. */
+  /** Called after a restart, for example to recreate state that the child has lost. */
   restarted?(signal: AbortSignal): Promise<void>;
 }
 
 export interface RunningChild {
-  /** Resolves with how it ended. */
+  /** Resolves to the exit code or signal, as text. */
   readonly exited: Promise<string>;
-  /** Asks it to end, and kills it when it does not within its bound. */
+  /** Requests a shutdown, and kills the child if that takes too long. */
   stop(): void;
   kill(): void;
 }
 
-/** A child ended, or was not ready in time, when it was started. */
+/** A child exited during startup or was not ready in time. */
 export class StartError extends Error {
   override readonly name = 'StartError';
-  /** The last it said. */
+  /** The last lines of its output. */
   readonly lines: readonly string[];
-  /** False: trying again changes nothing (its configuration is wrong). */
+  /** False if a retry would fail, too: the configuration of the child is invalid. */
   readonly retryable: boolean;
   constructor(message: string, lines: readonly string[], retryable = true) {
     super(message);
@@ -45,12 +45,12 @@ export class StartError extends Error {
 }
 
 export interface SupervisorTimes {
-  /** Before the first restart; doubles with each failure. */
+  /** The delay before the first restart. It doubles with each failure. */
   backoffMs: number;
   maxBackoffMs: number;
-  /** A child that ran so long starts again with the first backoff. */
+  /** The backoff is reset after a child has run this long. */
   stableMs: number;
-  /** For `stop` as a whole; then everything is killed. */
+  /** The time limit of `stop`. Children that are still running are killed then. */
   stopMs: number;
 }
 
@@ -79,28 +79,31 @@ export class Supervisor {
     this.#times = { ...defaultTimes, ...times };
   }
 
-  /** Aborts when the stop begins. */
+  /** Aborts when `stop` or `kill` is called. */
   get signal(): AbortSignal {
     return this.#stopping.signal;
   }
 
   /**
-   * Starts a child and keeps it running from then on.
+   * Starts a child and keeps it running.
    *
-   * @throws {StartError} when it ended three times before it was ready
+   * @throws {StartError} if it fails to start three times, or once with an error that is not retryable
    */
   async start(child: Child): Promise<void> {
     const entry: Entry = { child, running: undefined };
     this.#entries.add(entry);
     await this.#track(this.#firstStart(entry));
-    void this.#track(this.#watch(entry));
+    void this.#track(this.#keepRunning(entry));
   }
 
-  /** Stops everything, in order. Resolves when nothing runs any more. */
+  /** Stops all children in order. Resolves when all have exited. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     const deadline = setTimeout(() => {
-      this.#print('local', { severity: 'WARNING', message: 'the stop took too long: killing what is left' });
+      this.#print('local', {
+        severity: 'WARNING',
+        message: 'stopping took too long, killing the remaining processes',
+      });
       this.kill();
     }, this.#times.stopMs);
     const tiers = new Set([...this.#entries].map(({ child }) => child.tier));
@@ -114,7 +117,7 @@ export class Supervisor {
     clearTimeout(deadline);
   }
 
-  /** Ends everything now. */
+  /** Kills all children immediately. */
   kill(): void {
     this.#stopping.abort();
     for (const { running } of this.#entries) running?.kill();
@@ -135,9 +138,9 @@ export class Supervisor {
         await this.#startOnce(entry);
         return;
       } catch (error) {
-        const again = error instanceof StartError && error.retryable && attempt < startAttempts;
-        if (!again || this.signal.aborted) throw error;
-        this.#report(entry.child, `${error.message}; starting it again`);
+        const retry = error instanceof StartError && error.retryable && attempt < startAttempts;
+        if (!retry || this.signal.aborted) throw error;
+        this.#report(entry.child, `${error.message}; retrying`);
         await sleep(this.#times.backoffMs, undefined, { signal: this.signal });
       }
     }
@@ -153,19 +156,19 @@ export class Supervisor {
     }
   }
 
-  async #watch(entry: Entry): Promise<void> {
+  async #keepRunning(entry: Entry): Promise<void> {
     let failures = 0;
     for (;;) {
       const since = performance.now();
-      const how = await entry.running?.exited;
+      const exit = await entry.running?.exited;
       if (this.signal.aborted) return;
       if (performance.now() - since >= this.#times.stableMs) failures = 0;
-      let problem = `ended unexpectedly (${how})`;
+      let problem = `exited unexpectedly (${exit})`;
       for (;;) {
-        const wait = Math.min(this.#times.maxBackoffMs, this.#times.backoffMs * 2 ** failures++);
-        this.#report(entry.child, `${problem}; starting it again in ${wait} ms`);
+        const delayMs = Math.min(this.#times.maxBackoffMs, this.#times.backoffMs * 2 ** failures++);
+        this.#report(entry.child, `${problem}; restarting in ${delayMs} ms`);
         try {
-          await sleep(wait, undefined, { signal: this.signal });
+          await sleep(delayMs, undefined, { signal: this.signal });
           await this.#startOnce(entry);
           await entry.child.restarted?.(this.signal);
           break;
@@ -178,7 +181,7 @@ export class Supervisor {
       }
       this.#print('local', {
         severity: 'INFO',
-        message: `${entry.child.name} is back`,
+        message: `${entry.child.name} is running again`,
         child: entry.child.name,
       });
     }

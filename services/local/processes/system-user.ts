@@ -1,44 +1,44 @@
 /**
- * PostgreSQL refuses to run as root, so root hands it to another user: the owner of the data where there is any,
- * `nobody` otherwise.
+ * Chooses the system user that runs PostgreSQL. PostgreSQL refuses to run as root, so root runs it as the owner of the
+ * data, or as `nobody` if there is no data yet.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 
 export interface SystemUser {
-  /** Unsigned. */
+  /** As an unsigned number. */
   readonly uid: number;
   readonly gid: number;
 }
 
-/** The user that PostgreSQL must be run as on these data; undefined: the one we are. */
-export function databaseUser(clusterDir: string): SystemUser | undefined {
+/** Returns the user that must run PostgreSQL on this data. Undefined: the user of this process. */
+export function getDatabaseUser(clusterDir: string): SystemUser | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const owner = statSync(clusterDir, { throwIfNoEntry: false });
   if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
-  return nobody();
+  return getNobody();
 }
 
-export function nobody(): SystemUser {
+export function getNobody(): SystemUser {
   const line = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .find((entry) => entry.startsWith('nobody:'));
   const [, , uid, gid] = line?.split(':') ?? [];
   if (uid === undefined || gid === undefined) {
     throw new Error(
-      'PostgreSQL does not run as root, and /etc/passwd has no user "nobody": start as another user',
+      'PostgreSQL cannot run as root, and /etc/passwd has no user "nobody". Start as another user than root',
     );
   }
   return { uid: Number(uid) >>> 0, gid: Number(gid) >>> 0 };
 }
 
-/** Whether the user can reach into a directory. Asked of the system itself: modes alone do not tell (ACLs, mounts). */
+/** Whether the user can enter a directory. Tries it, because ACLs and mounts make file modes unreliable. */
 export function canEnter(dir: string, user: SystemUser | undefined): boolean {
-  const shell = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', dir], { cwd: '/', ...spawnIds(user) });
+  const shell = spawnSync('/bin/sh', ['-c', 'cd -- "$1"', 'sh', dir], { cwd: '/', ...getSpawnIds(user) });
   return shell.status === 0;
 }
 
-/** What `spawn` needs to run a program as another user: ids as signed 32-bit numbers (macOS has nobody as -2). */
-export function spawnIds(user: SystemUser | undefined): { uid?: number; gid?: number } {
+/** Returns the `spawn` options for a user. Ids are signed 32-bit numbers: `nobody` is -2 on macOS. */
+export function getSpawnIds(user: SystemUser | undefined): { uid?: number; gid?: number } {
   return user === undefined ? {} : { uid: user.uid | 0, gid: user.gid | 0 };
 }

@@ -1,4 +1,4 @@
-/** The Pub/Sub emulator as a process: `PORT` for gRPC and `JWKS_PORT` for the public keys of pushes (0 or none: any free). */
+/** Runs the Pub/Sub emulator as a process. Reads `PORT` (gRPC) and `JWKS_PORT` (public keys). Default: any free port. */
 import { startPubSubEmulator } from './emulator.ts';
 
 const emulator = await startPubSubEmulator({

@@ -1,28 +1,36 @@
-/** Names of resources, as cloud.google.com/pubsub/docs/pubsub-basics#resource_names has them. */
-import { invalid } from './status.ts';
+/** Resource names, following cloud.google.com/pubsub/docs/pubsub-basics#resource_names. */
+import { alreadyExists, invalid, notFound, type StatusError } from '../emulator/status.ts';
 
 const NAME = /^projects\/([^/]+)\/(topics|subscriptions)\/([A-Za-z][A-Za-z0-9\-_.~+%]{2,254})$/;
 const PROJECT = /^projects\/[^/]+$/;
 
 /** @throws {StatusError} INVALID_ARGUMENT */
-export function checkName(name: string, kind: 'topics' | 'subscriptions'): void {
+export function checkPubSubName(name: string, kind: 'topics' | 'subscriptions'): void {
   const match = NAME.exec(name);
   if (!match || match[2] !== kind || match[3]?.startsWith('goog')) {
     throw invalid(
-      `Invalid resource name given (name=${name}): it must be projects/PROJECT/${kind}/ID, where ID is 3 to 255 ` +
-        'letters, digits and -_.~+%, begins with a letter and not with "goog".',
+      `Invalid resource name (name=${name}): expected projects/PROJECT/${kind}/ID, where ID has 3 to 255 letters, ` +
+        'digits and -_.~+%, starts with a letter and does not start with "goog".',
     );
   }
 }
 
 /** @throws {StatusError} INVALID_ARGUMENT */
 export function checkProject(name: string): void {
-  if (!PROJECT.test(name))
-    throw invalid(`Invalid project name given (name=${name}): it must be projects/PROJECT.`);
+  if (!PROJECT.test(name)) throw invalid(`Invalid project name (name=${name}): expected projects/PROJECT.`);
 }
 
-/** The parts of a name that was checked. */
-export function partsOf(name: string): { project: string; id: string } {
+/** Splits a valid name into its parts. */
+export function parseName(name: string): { project: string; id: string } {
   const [, project = '', , id = ''] = name.split('/');
   return { project, id };
+}
+
+/** Like the service, the message has only the last part of the name. */
+export function resourceNotFound(name: string): StatusError {
+  return notFound(`Resource not found (resource=${name.split('/').at(-1)}).`);
+}
+
+export function resourceExists(name: string): StatusError {
+  return alreadyExists(`Resource already exists in the project (resource=${name.split('/').at(-1)}).`);
 }

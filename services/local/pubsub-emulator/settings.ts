@@ -1,8 +1,9 @@
-/** What a topic or a subscription may be set to: defaults, bounds, and which fields an update may change. */
+/** Settings of topics and subscriptions: defaults, bounds, and the fields that an update can change. */
 import { parseFilter } from './broker/filter.ts';
-import { checkName } from './names.ts';
-import { invalid, unimplemented } from './status.ts';
-import { milliseconds, type SubscriptionSettings, type Topic } from './wire.ts';
+import { checkPubSubName } from './names.ts';
+import { invalid, unimplemented } from '../emulator/status.ts';
+import { toMillis } from '../emulator/duration.ts';
+import type { SubscriptionSettings, WireTopic } from './wire.ts';
 
 const DAY_S = 86_400;
 
@@ -26,7 +27,7 @@ const SUBSCRIPTION_UNSUPPORTED = {
 const TOPIC_CHANGEABLE = [
   'labels',
   'message_storage_policy',
-  ...Object.keys(TOPIC_UNSUPPORTED).map(snakeCase),
+  ...Object.keys(TOPIC_UNSUPPORTED).map(toSnakeCase),
 ];
 const SUBSCRIPTION_CHANGEABLE = [
   'ack_deadline_seconds',
@@ -38,32 +39,36 @@ const SUBSCRIPTION_CHANGEABLE = [
   'retry_policy',
 ];
 
-export function newTopic(request: Topic): Topic {
-  checkName(request.name, 'topics');
+export function createTopicSettings(request: WireTopic): WireTopic {
+  checkPubSubName(request.name, 'topics');
   refuseUnsupported(request, TOPIC_UNSUPPORTED);
   return { ...request, state: 'ACTIVE' };
 }
 
-export function changedTopic(current: Topic, request: Topic, paths: readonly string[]): Topic {
-  return newTopic(masked(current, request, paths, TOPIC_CHANGEABLE, TOPIC_UNSUPPORTED));
+export function updateTopicSettings(
+  current: WireTopic,
+  request: WireTopic,
+  paths: readonly string[],
+): WireTopic {
+  return createTopicSettings(applyMask(current, request, paths, TOPIC_CHANGEABLE, TOPIC_UNSUPPORTED));
 }
 
 /** @throws {StatusError} INVALID_ARGUMENT or UNIMPLEMENTED, naming the field and its bounds */
-export function newSubscription(request: SubscriptionSettings): SubscriptionSettings {
-  checkName(request.name, 'subscriptions');
+export function createSubscriptionSettings(request: SubscriptionSettings): SubscriptionSettings {
+  checkPubSubName(request.name, 'subscriptions');
   if (request.filter !== '') parseFilter(request.filter);
-  return checked(request);
+  return applyDefaults(request);
 }
 
-export function changedSubscription(
+export function updateSubscriptionSettings(
   current: SubscriptionSettings,
   request: SubscriptionSettings,
   paths: readonly string[],
 ): SubscriptionSettings {
-  return checked(masked(current, request, paths, SUBSCRIPTION_CHANGEABLE, SUBSCRIPTION_UNSUPPORTED));
+  return applyDefaults(applyMask(current, request, paths, SUBSCRIPTION_CHANGEABLE, SUBSCRIPTION_UNSUPPORTED));
 }
 
-function checked(request: SubscriptionSettings): SubscriptionSettings {
+function applyDefaults(request: SubscriptionSettings): SubscriptionSettings {
   refuseUnsupported(request, SUBSCRIPTION_UNSUPPORTED);
   const settings: SubscriptionSettings = {
     ...request,
@@ -72,48 +77,53 @@ function checked(request: SubscriptionSettings): SubscriptionSettings {
     messageRetentionDuration: request.messageRetentionDuration ?? { seconds: 7 * DAY_S, nanos: 0 },
     expirationPolicy: request.expirationPolicy ?? { ttl: { seconds: 31 * DAY_S, nanos: 0 } },
   };
-  bounded('ack_deadline_seconds', settings.ackDeadlineSeconds, 10, 600);
-  const retention = (milliseconds(settings.messageRetentionDuration) ?? 0) / 1000;
-  bounded('message_retention_duration', retention, 600, 31 * DAY_S);
-  return { ...settings, ...checkedPush(settings), ...checkedDeadLetter(settings), ...checkedRetry(settings) };
+  checkBounds('ack_deadline_seconds', settings.ackDeadlineSeconds, 10, 600);
+  const retention = (toMillis(settings.messageRetentionDuration) ?? 0) / 1000;
+  checkBounds('message_retention_duration', retention, 600, 31 * DAY_S);
+  return {
+    ...settings,
+    ...parsePushConfig(settings),
+    ...parseDeadLetterPolicy(settings),
+    ...parseRetryPolicy(settings),
+  };
 }
 
-function checkedPush({ pushConfig }: SubscriptionSettings): Pick<SubscriptionSettings, 'pushConfig'> {
+function parsePushConfig({ pushConfig }: SubscriptionSettings): Pick<SubscriptionSettings, 'pushConfig'> {
   if (!pushConfig?.pushEndpoint) return { pushConfig: { pushEndpoint: '', attributes: {} } };
   const url = URL.parse(pushConfig.pushEndpoint);
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     throw invalid(
-      `Invalid push endpoint given (endpoint=${pushConfig.pushEndpoint}): it must be an HTTP URL.`,
+      `Invalid push endpoint (endpoint=${pushConfig.pushEndpoint}): expected an http or https URL.`,
     );
   }
   if (pushConfig.noWrapper) throw unimplemented('payload unwrapping (no_wrapper)');
   return { pushConfig };
 }
 
-function checkedDeadLetter(settings: SubscriptionSettings): Pick<SubscriptionSettings, 'deadLetterPolicy'> {
+function parseDeadLetterPolicy(
+  settings: SubscriptionSettings,
+): Pick<SubscriptionSettings, 'deadLetterPolicy'> {
   const policy = settings.deadLetterPolicy;
   if (!policy?.deadLetterTopic) return { deadLetterPolicy: null };
-  checkName(policy.deadLetterTopic, 'topics');
+  checkPubSubName(policy.deadLetterTopic, 'topics');
   const maxDeliveryAttempts = policy.maxDeliveryAttempts || 5;
-  bounded('max_delivery_attempts', maxDeliveryAttempts, 5, 100);
+  checkBounds('max_delivery_attempts', maxDeliveryAttempts, 5, 100);
   return { deadLetterPolicy: { ...policy, maxDeliveryAttempts } };
 }
 
-function checkedRetry({ retryPolicy }: SubscriptionSettings): Pick<SubscriptionSettings, 'retryPolicy'> {
+function parseRetryPolicy({ retryPolicy }: SubscriptionSettings): Pick<SubscriptionSettings, 'retryPolicy'> {
   if (!retryPolicy) return { retryPolicy: null };
   const minimumBackoff = retryPolicy.minimumBackoff ?? { seconds: 10, nanos: 0 };
   const maximumBackoff = retryPolicy.maximumBackoff ?? { seconds: 600, nanos: 0 };
-  const minimum = (milliseconds(minimumBackoff) ?? 0) / 1000;
-  bounded('minimum_backoff', minimum, 0, 600);
-  bounded('maximum_backoff', (milliseconds(maximumBackoff) ?? 0) / 1000, minimum, 600);
+  const minimum = (toMillis(minimumBackoff) ?? 0) / 1000;
+  checkBounds('minimum_backoff', minimum, 0, 600);
+  checkBounds('maximum_backoff', (toMillis(maximumBackoff) ?? 0) / 1000, minimum, 600);
   return { retryPolicy: { minimumBackoff, maximumBackoff } };
 }
 
-function bounded(field: string, value: number, low: number, high: number): void {
+function checkBounds(field: string, value: number, low: number, high: number): void {
   if (value >= low && value <= high) return;
-  throw invalid(
-    `The value for ${field} is out of bounds. You passed ${value}; it must be from ${low} to ${high}.`,
-  );
+  throw invalid(`${field} is ${value}: expected a value from ${low} to ${high}.`);
 }
 
 function refuseUnsupported(
@@ -123,26 +133,25 @@ function refuseUnsupported(
   for (const [field, feature] of Object.entries(features)) {
     const value = request[field];
     if (Array.isArray(value) ? value.length > 0 : value)
-      throw unimplemented(`${feature} (${snakeCase(field)})`);
+      throw unimplemented(`${feature} (${toSnakeCase(field)})`);
   }
 }
 
-/** `current` with the fields that the mask names taken from `request`. */
-function masked<T extends Record<string, unknown>>(
+/** Returns `current` with the fields in the mask replaced by those of `request`. */
+function applyMask<T extends Record<string, unknown>>(
   current: T,
   request: T,
   paths: readonly string[],
   changeable: readonly string[],
   unsupported: Record<string, string>,
 ): T {
-  if (paths.length === 0)
-    throw invalid('The update_mask must be set, and must contain a non-empty paths list.');
+  if (paths.length === 0) throw invalid('The update_mask has no paths: expected at least one.');
   const changed: Record<string, unknown> = { ...current };
   for (const path of paths) {
     const field = path.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
     if (!changeable.includes(path) && !Object.hasOwn(unsupported, field)) {
       throw invalid(
-        `Invalid update_mask: ${path} cannot be changed. These fields can: ${changeable.join(', ')}.`,
+        `Invalid update_mask: ${path} cannot be changed, expected one of ${changeable.join(', ')}.`,
       );
     }
     changed[field] = request[field];
@@ -150,6 +159,6 @@ function masked<T extends Record<string, unknown>>(
   return changed as T;
 }
 
-function snakeCase(field: string): string {
+function toSnakeCase(field: string): string {
   return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -1,41 +1,37 @@
 /**
- * The Pub/Sub API on the wire: the service definitions, read from the protos that ship inside the client library, and
- * the types of what their messages decode to. Only the fields that the emulator reads or writes are typed; the others
- * (labels, storage policies …) pass through untouched.
+ * The gRPC definitions of the Pub/Sub API, loaded from the protos of the client library, and the types of their
+ * decoded messages. Only the fields that the emulator reads or writes are typed. Others (labels, storage policies …)
+ * are passed through unchanged.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fromJSON, type PackageDefinition } from '@grpc/proto-loader';
 import type { ServiceDefinition } from '@grpc/grpc-js';
-
-export interface Duration {
-  seconds: number;
-  nanos: number;
-}
+import type { WireDuration } from '../emulator/duration.ts';
 
 export interface WireMessage {
   data: Buffer;
   attributes: Record<string, string>;
   messageId: string;
-  publishTime: Duration | null;
+  publishTime: WireDuration | null;
   orderingKey: string;
 }
 
 export interface ReceivedMessage {
   ackId: string;
   message: WireMessage;
-  /** 0 where the subscription has no dead-letter policy. */
+  /** 0 if the subscription has no dead-letter policy. */
   deliveryAttempt: number;
 }
 
-export interface Topic {
+export interface WireTopic {
   name: string;
   labels: Record<string, string>;
   state: string;
   [field: string]: unknown;
 }
 
-export interface PushConfig {
+export interface WirePushConfig {
   pushEndpoint: string;
   attributes: Record<string, string>;
   oidcToken?: { serviceAccountEmail: string; audience: string } | null;
@@ -48,17 +44,17 @@ export interface DeadLetterPolicy {
 }
 
 export interface RetryPolicy {
-  minimumBackoff: Duration | null;
-  maximumBackoff: Duration | null;
+  minimumBackoff: WireDuration | null;
+  maximumBackoff: WireDuration | null;
 }
 
 export interface SubscriptionSettings {
   name: string;
   topic: string;
-  /** Without an endpoint: a pull subscription. */
-  pushConfig: PushConfig | null;
+  /** A pull subscription has no endpoint. */
+  pushConfig: WirePushConfig | null;
   ackDeadlineSeconds: number;
-  messageRetentionDuration: Duration | null;
+  messageRetentionDuration: WireDuration | null;
   filter: string;
   deadLetterPolicy: DeadLetterPolicy | null;
   retryPolicy: RetryPolicy | null;
@@ -81,7 +77,7 @@ export interface StreamingPullResponse {
   subscriptionProperties?: { exactlyOnceDeliveryEnabled: boolean; messageOrderingEnabled: boolean };
 }
 
-/** The services of `google.pubsub.v1` by name. Takes about 40 ms: once for each process. */
+/** Loads the services of `google.pubsub.v1`. This takes about 40 ms, so call it once per process. */
 export function loadServices(): { publisher: ServiceDefinition; subscriber: ServiceDefinition } {
   const require = createRequire(import.meta.url);
   const protos = require.resolve('@google-cloud/pubsub/build/protos/protos.json');
@@ -91,22 +87,13 @@ export function loadServices(): { publisher: ServiceDefinition; subscriber: Serv
     defaults: true,
   });
   return {
-    publisher: service(definition, 'google.pubsub.v1.Publisher'),
-    subscriber: service(definition, 'google.pubsub.v1.Subscriber'),
+    publisher: getService(definition, 'google.pubsub.v1.Publisher'),
+    subscriber: getService(definition, 'google.pubsub.v1.Subscriber'),
   };
 }
 
-function service(definition: PackageDefinition, name: string): ServiceDefinition {
+function getService(definition: PackageDefinition, name: string): ServiceDefinition {
   const found = definition[name];
   if (!found || 'format' in found) throw new Error(`${name} is not in the protos of @google-cloud/pubsub`);
   return found;
-}
-
-export function milliseconds(duration: Duration | null | undefined): number | undefined {
-  return duration ? duration.seconds * 1000 + duration.nanos / 1e6 : undefined;
-}
-
-export function timestamp(ms: number): Duration {
-  const seconds = Math.floor(ms / 1000);
-  return { seconds, nanos: Math.round((ms - seconds * 1000) * 1e6) };
 }

@@ -11,7 +11,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../../support/deploy/image.ts';
-import { runNode, userOf, type Running } from '../../support/processes/processes.ts';
+import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
 import { run } from '../../support/deploy/scripts.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
@@ -57,7 +57,7 @@ test('a task and its webhook, by the files of the images alone', { timeout: 120_
   const stack = await startStack(t);
   const receiver = await startReceiver(t);
 
-  function runImage(image: 'api' | 'worker', command: readonly string[], port: string): Running {
+  function runImage(image: 'api' | 'worker', command: readonly string[], port: string): RunningProcess {
     const [file = '', ...args] = command;
     const cwd = path.join(dir, image);
     const spec = image === 'api' ? api : worker;
@@ -67,7 +67,7 @@ test('a task and its webhook, by the files of the images alone', { timeout: 120_
       ...(isRoot && { uid: spec.user, gid: spec.user }),
     });
   }
-  async function started(running: Running): Promise<Running> {
+  async function started(running: RunningProcess): Promise<RunningProcess> {
     await running.line(/"message":"ready"/);
     return running;
   }
@@ -80,7 +80,7 @@ test('a task and its webhook, by the files of the images alone', { timeout: 120_
     started(runImage('worker', worker.command, '0')),
     started(runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port)),
   ]);
-  if (isRoot) for (const { child } of services) assert.equal(userOf(child.pid!), api.user);
+  if (isRoot) for (const { child } of services) assert.equal(getUserId(child.pid!), api.user);
   else assert.throws(() => accessSync(path.join(dir, 'api/services'), constants.W_OK));
 
   const task = await stack.submit('Summarise this: The sea is rough. The sea is wide.', {

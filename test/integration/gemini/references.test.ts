@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { stringify } from 'yaml';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { leastDefinition } from '../../support/agents/definition.ts';

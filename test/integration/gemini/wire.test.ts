@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { format, resolveConfig } from 'prettier';
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import { checkRequest } from '#services/local/offline-model/check-request.ts';
-import { routeOf } from '#services/local/offline-model/wire.ts';
+import { parseRoute } from '#services/local/offline-model/wire.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import type { GeminiClientOptions } from '#services/worker/agent/gemini/model/credentials.ts';
 import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';

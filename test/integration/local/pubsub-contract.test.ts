@@ -1,6 +1,7 @@
 /**
- * One contract for Pub/Sub, written from the service's documentation and held against the emulator of the local stack
- * and, where it is installed, against Google's own. A difference of Google's is data (`differences.ts`), and asserted.
+ * Runs one contract for Pub/Sub, written from the documentation of the service, against the emulator of this repository
+ * and against Google's emulator if that is installed. Differences of Google's emulator are listed in `differences.ts`
+ * and asserted.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -9,24 +10,24 @@ import { administrationContract } from '../../support/pubsub-contract/administra
 import { deliveryContract } from '../../support/pubsub-contract/delivery.ts';
 import { GOOGLE_EMULATOR_DIFFERS, type Difference } from '../../support/pubsub-contract/differences.ts';
 import {
-  missingForGoogle,
-  startGoogle,
-  startOwn,
+  findMissingCommands,
+  startGoogleEmulator,
+  startLocalEmulator,
   type RunningEmulator,
 } from '../../support/pubsub-contract/emulators.ts';
 import { filterContract } from '../../support/pubsub-contract/filters.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
 import { pushContract } from '../../support/pubsub-contract/push.ts';
 
-const missing = missingForGoogle();
+const missing = findMissingCommands();
 const googleDiffers = Object.keys(GOOGLE_EMULATOR_DIFFERS) as Difference[];
 
-describe('Pub/Sub', { concurrency: true }, () => {
-  contract('the local emulator', startOwn, []);
-  contract("Google's emulator", startGoogle, googleDiffers, missing);
+describe('Pub/Sub emulator', { concurrency: true }, () => {
+  testContract('local', startLocalEmulator, []);
+  testContract("Google's", startGoogleEmulator, googleDiffers, missing);
 
-  test('the local emulator stops at once on SIGTERM, and its streams end as broken ones do', async () => {
-    const emulator = await startOwn();
+  test('stops on SIGTERM and ends its streams with CANCELLED or UNAVAILABLE', async () => {
+    const emulator = await startLocalEmulator();
     const kit = new Kit(emulator.host, emulator.jwksUrl, []);
     const { subscription } = await kit.pair();
     const stream = kit.stream(subscription);
@@ -40,7 +41,7 @@ describe('Pub/Sub', { concurrency: true }, () => {
   });
 });
 
-function contract(
+function testContract(
   name: string,
   start: () => Promise<RunningEmulator>,
   differences: readonly Difference[],
@@ -56,7 +57,7 @@ function contract(
     after(async () => {
       await kit.close();
       await emulator.stop();
-      assert.deepEqual(kit.unasserted(), [], 'these differences are named but not asserted');
+      assert.deepEqual(kit.unasserted(), [], 'these differences are listed but not asserted');
     });
     deliveryContract(() => kit);
     pushContract(() => kit);

@@ -6,7 +6,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { runGuarded } from '#services/local/processes/guard.ts';
-import { databaseUser } from '#services/local/processes/system-user.ts';
+import { getDatabaseUser } from '#services/local/processes/system-user.ts';
 import { freePort } from '../ports.ts';
 
 export interface PgBouncer {
@@ -45,7 +45,7 @@ server_login_retry = 1
 `,
     { mode: 0o644 },
   );
-  const bouncer = runGuarded(program, [file], { user: databaseUser(dir), stopSeconds: 1 });
+  const bouncer = runGuarded(program, [file], { user: getDatabaseUser(dir), stopSeconds: 1 });
   bouncer.stdout.resume();
   const lines: string[] = [];
   await new Promise<void>((resolve, reject) => {

@@ -1,21 +1,20 @@
-/** Real processes in tests: started, waited for by what they print or become, and never left behind. */
+/** Starts real processes in tests, waits for their output or exit, and kills them when the test ends. */
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { waitFor } from '../wait-for.ts';
 
-import { setTimeout as sleep } from 'node:timers/promises';
-
-/** Whatever ends what it started: a test's context. */
+/** Runs cleanups at the end, as the context of a test does. */
 export interface Cleanup {
   after(run: () => unknown): void;
 }
 
-export interface Running {
+export interface RunningProcess {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
-  /** Everything printed so far, both streams. */
+  /** Returns everything printed so far, to stdout and stderr. */
   output: () => string;
-  /** Resolves with the first line, past or future, that matches. Rejects when the process ends without one. */
+  /** Resolves to the first matching line, past or future. Rejects if the process exits without one. */
   line: (pattern: RegExp) => Promise<RegExpExecArray>;
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
@@ -29,11 +28,11 @@ export interface RunOptions {
 
 const dieWithParent = new URL('../../../services/local/processes/die-with-parent.ts', import.meta.url);
 
-/** Runs a TypeScript file of this project with the Node that runs the tests. Killed when the test ends. */
-export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): Running {
+/** Runs a TypeScript file of this project with the Node version of the tests. Killed when the test ends. */
+export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): RunningProcess {
   const { env, ...ids } = options;
   const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends it should the tests be killed
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends the process if the tests are killed
     env: { PATH: process.env['PATH'], ...env },
     ...ids,
   }) as ChildProcessByStdio<null, Readable, Readable>;
@@ -43,13 +42,13 @@ export function runNode(t: Cleanup, args: readonly string[], options: RunOptions
   for (const input of [child.stdout, child.stderr]) {
     createInterface({ input }).on('line', (line) => {
       lines.push(line);
-      for (const look of waiting) look();
+      for (const check of waiting) check();
     });
   }
-  const exited = new Promise<Awaited<Running['exited']>>((resolve) => {
+  const exited = new Promise<Awaited<RunningProcess['exited']>>((resolve) => {
     child.once('close', (code, signal) => {
       closed = true;
-      for (const look of waiting) look();
+      for (const check of waiting) check();
       resolve({ code, signal });
     });
   });
@@ -64,36 +63,36 @@ export function runNode(t: Cleanup, args: readonly string[], options: RunOptions
     output: () => lines.join('\n'),
     line: (pattern) =>
       new Promise((resolve, reject) => {
-        const look = (): void => {
+        const check = (): void => {
           for (const line of lines) {
             const match = pattern.exec(line);
             if (match !== null) {
-              waiting.delete(look);
+              waiting.delete(check);
               resolve(match);
               return;
             }
           }
-          if (closed) reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`));
+          if (closed) reject(new Error(`exited without ${pattern}:\n${lines.join('\n')}`));
         };
-        waiting.add(look);
-        look();
+        waiting.add(check);
+        check();
       }),
   };
 }
 
-/** A process that has ended but that nobody has waited for yet (a zombie) is not alive. */
+/** Whether a process is running. A zombie, whose exit its parent has not collected, is not alive. */
 export function isAlive(pid: number): boolean {
-  const state = statusOf(pid, 'stat', /^State:\s+(\S)/m);
+  const state = readStatus(pid, 'stat', /^State:\s+(\S)/m);
   return state !== undefined && !state.startsWith('Z');
 }
 
-/** The user that a process runs as. */
-export function userOf(pid: number): number {
-  return Number(statusOf(pid, 'uid', /^Uid:\s+(\d+)/m));
+/** Returns the id of the user that runs a process. */
+export function getUserId(pid: number): number {
+  return Number(readStatus(pid, 'uid', /^Uid:\s+(\d+)/m));
 }
 
-/** From /proc where there is one: slim images have no `ps`. */
-function statusOf(pid: number, psColumn: string, procLine: RegExp): string | undefined {
+/** Reads /proc on Linux, because slim images have no `ps`. */
+function readStatus(pid: number, psColumn: string, procLine: RegExp): string | undefined {
   if (process.platform === 'linux') {
     try {
       return procLine.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
@@ -105,12 +104,7 @@ function statusOf(pid: number, psColumn: string, procLine: RegExp): string | und
   return ps.status === 0 ? ps.stdout.trim() : undefined;
 }
 
-/** Resolves when none of the processes is alive; rejects when one still is after the bound. */
-export async function untilGone(pids: readonly number[], boundMs: number): Promise<void> {
-  const deadline = performance.now() + boundMs;
-  while (pids.some(isAlive)) {
-    if (performance.now() > deadline)
-      throw new Error(`still alive after ${boundMs} ms: ${pids.filter(isAlive).join()}`);
-    await sleep(10);
-  }
+/** Resolves when all processes have exited. Rejects if one is still alive after `boundMs`. */
+export async function waitUntilGone(pids: readonly number[], boundMs: number): Promise<void> {
+  await waitFor(`the exit of ${pids.join(', ')}`, () => !pids.some(isAlive), { boundMs });
 }

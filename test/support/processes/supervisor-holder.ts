@@ -1,6 +1,6 @@
-/** A supervisor over fake children, as `npm start` is one over real ones: CHILDREN is a JSON list of them. */
-import { printTo } from '#services/local/processes/log-output.ts';
-import { nodeChild } from '#services/local/processes/node-child.ts';
+/** Runs a supervisor with fake children, as `npm start` runs one with real children. CHILDREN is a JSON list. */
+import { createPrint } from '#services/local/processes/log-output.ts';
+import { createNodeChild } from '#services/local/processes/node-child.ts';
 import { runUntilSignal } from '#services/local/processes/signals.ts';
 import { StartError, Supervisor } from '#services/local/processes/supervisor.ts';
 
@@ -14,14 +14,14 @@ export interface FakeChild {
 }
 
 const children = JSON.parse(process.env['CHILDREN'] ?? '[]') as FakeChild[];
-const print = printTo(process.stdout);
+const print = createPrint(process.stdout);
 const supervisor = new Supervisor(print, { backoffMs: 20 });
 try {
   await runUntilSignal(supervisor, print, async () => {
     await Promise.all(
       children.map(({ name, tier, ready = 'line', port = 0, stopMs = 10_000, env = {} }) =>
         supervisor.start(
-          nodeChild(
+          createNodeChild(
             {
               name,
               tier,

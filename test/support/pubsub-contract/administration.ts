@@ -1,4 +1,4 @@
-/** Topics and subscriptions as resources: settings, lists, and what is refused. */
+/** The contract for topics and subscriptions as resources: settings, lists and refused requests. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
@@ -6,10 +6,11 @@ import type { Difference } from './differences.ts';
 import { PROJECT, type Kit } from './kit.ts';
 
 interface Refusal {
+  /** Completes the sentence "refuses …" or "returns NOT_FOUND for …". */
   what: string;
   call: (kit: Kit, has: { topic: string; subscription: string }) => Promise<unknown>;
   code: status;
-  /** Google's emulator answers otherwise: with this code, or none at all. */
+  /** A known difference of Google's emulator. It returns `otherwise`, or no error if that is not set. */
   differs?: Difference;
   otherwise?: status;
 }
@@ -20,39 +21,43 @@ const { NOT_FOUND, ALREADY_EXISTS, INVALID_ARGUMENT, FAILED_PRECONDITION, UNIMPL
   status;
 
 const MISSING: Refusal[] = [
-  { what: 'get topic', code: NOT_FOUND, call: ({ publisher }) => publisher.getTopic({ topic: TOPIC }) },
-  { what: 'delete topic', code: NOT_FOUND, call: ({ publisher }) => publisher.deleteTopic({ topic: TOPIC }) },
-  { what: 'publish', code: NOT_FOUND, call: (kit) => kit.publish(TOPIC, 'x') },
-  { what: 'subscribe', code: NOT_FOUND, call: (kit) => kit.subscription(TOPIC) },
+  { what: 'reading a topic', code: NOT_FOUND, call: ({ publisher }) => publisher.getTopic({ topic: TOPIC }) },
   {
-    what: 'list the subscriptions of a topic',
+    what: 'deleting a topic',
+    code: NOT_FOUND,
+    call: ({ publisher }) => publisher.deleteTopic({ topic: TOPIC }),
+  },
+  { what: 'publishing', code: NOT_FOUND, call: (kit) => kit.publish(TOPIC, 'x') },
+  { what: 'creating a subscription', code: NOT_FOUND, call: (kit) => kit.subscription(TOPIC) },
+  {
+    what: 'listing the subscriptions of a topic',
     code: NOT_FOUND,
     differs: 'listMissing',
     call: ({ publisher }) => publisher.listTopicSubscriptions({ topic: TOPIC }),
   },
   {
-    what: 'dead letters to a topic',
+    what: 'a dead-letter topic',
     code: NOT_FOUND,
     call: (kit, { topic }) => kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: TOPIC } }),
   },
   {
-    what: 'get',
+    what: 'reading a subscription',
     code: NOT_FOUND,
     call: (kit) => kit.subscriber.getSubscription({ subscription: SUBSCRIPTION }),
   },
   {
-    what: 'delete',
+    what: 'deleting a subscription',
     code: NOT_FOUND,
     call: (kit) => kit.subscriber.deleteSubscription({ subscription: SUBSCRIPTION }),
   },
-  { what: 'pull', code: NOT_FOUND, call: (kit) => kit.pull(SUBSCRIPTION) },
-  { what: 'acknowledge', code: NOT_FOUND, call: (kit) => kit.acknowledge(SUBSCRIPTION, { ackId: 'any' }) },
+  { what: 'pulling', code: NOT_FOUND, call: (kit) => kit.pull(SUBSCRIPTION) },
+  { what: 'acknowledging', code: NOT_FOUND, call: (kit) => kit.acknowledge(SUBSCRIPTION, { ackId: 'any' }) },
   {
-    what: 'change a deadline',
+    what: 'changing a deadline',
     code: NOT_FOUND,
     call: (kit) => kit.deadline(SUBSCRIPTION, 10, { ackId: 'any' }),
   },
-  { what: 'stream', code: NOT_FOUND, call: (kit) => ending(kit, SUBSCRIPTION) },
+  { what: 'streaming', code: NOT_FOUND, call: (kit) => readEnding(kit, SUBSCRIPTION) },
 ];
 
 const REFUSED: Refusal[] = [
@@ -75,21 +80,25 @@ const REFUSED: Refusal[] = [
     }),
   ),
   publishing('an empty message', [{}]),
-  publishing('no message', []),
+  publishing('a publish without messages', []),
   publishing(
-    '1,001 messages',
+    'a publish of 1,001 messages',
     Array.from({ length: 1001 }, () => ({ data: Buffer.from('x') })),
   ),
-  publishing('more than 10 MB', [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }], 'messageSize'),
-  publishing('a long attribute', [{ attributes: { x: 'v'.repeat(1025) } }], 'messageSize'),
-  publishing('a reserved attribute', [{ attributes: { googx: 'v' } }], 'messageSize'),
+  publishing('a publish of more than 10 MB', [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }], 'messageSize'),
+  publishing(
+    'an attribute of more than 1,024 bytes',
+    [{ attributes: { x: 'v'.repeat(1025) } }],
+    'messageSize',
+  ),
+  publishing('a reserved attribute key', [{ attributes: { googx: 'v' } }], 'messageSize'),
   settings('an ack deadline of 9 seconds', { ackDeadlineSeconds: 9 }, 'ackDeadline'),
   settings('an ack deadline of 601 seconds', { ackDeadlineSeconds: 601 }),
   settings('a backoff above 600 seconds', { retryPolicy: { maximumBackoff: { seconds: 601 } } }),
-  settings('a backoff that shrinks', {
+  settings('a maximum backoff below the minimum', {
     retryPolicy: { minimumBackoff: { seconds: 20 }, maximumBackoff: { seconds: 10 } },
   }),
-  settings('a push endpoint that is no URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
+  settings('a push endpoint that is not a URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
   {
     what: 'fewer than 5 delivery attempts',
     code: INVALID_ARGUMENT,
@@ -114,24 +123,24 @@ const REFUSED: Refusal[] = [
       }),
   })),
   {
-    what: 'an ack id that was never given',
+    what: 'an invalid ack id',
     code: INVALID_ARGUMENT,
     call: (kit, { subscription }) => kit.acknowledge(subscription, { ackId: 'garbage' }),
   },
   {
-    what: 'no ack id',
+    what: 'an acknowledgement without ack ids',
     code: INVALID_ARGUMENT,
     call: (kit, { subscription }) => kit.acknowledge(subscription),
   },
   {
-    what: 'a pull of nothing',
+    what: 'a pull of zero messages',
     code: INVALID_ARGUMENT,
     call: (kit, { subscription }) => kit.pull(subscription, 0),
   },
   {
     what: 'a stream with a deadline of 9 seconds',
     code: INVALID_ARGUMENT,
-    call: (kit, { subscription }) => ending(kit, subscription, 9),
+    call: (kit, { subscription }) => readEnding(kit, subscription, 9),
   },
   {
     what: 'message ordering',
@@ -155,44 +164,53 @@ const REFUSED: Refusal[] = [
 ];
 
 export function administrationContract(kit: () => Kit): void {
-  test('what is missing is NOT_FOUND, and named', async () => {
-    const has = await kit().pair();
-    for (const refusal of MISSING) {
-      const message = await refused(kit(), refusal, has);
+  for (const refusal of MISSING) {
+    test(`returns NOT_FOUND with the missing name for ${refusal.what}`, async () => {
+      const message = await assertRefused(kit(), refusal, await kit().pair());
       if (!kit().differs('names') && message !== undefined) assert.match(message, /missing/, refusal.what);
-    }
-  });
-
-  for (const refusal of REFUSED) {
-    test(`refused: ${refusal.what}`, async () => {
-      await refused(kit(), refusal, await kit().pair());
     });
   }
 
-  test('a push subscription is not pulled from', async () => {
+  for (const refusal of REFUSED) {
+    test(`refuses ${refusal.what}`, async () => {
+      await assertRefused(kit(), refusal, await kit().pair());
+    });
+  }
+
+  test('refuses to stream or pull from a push subscription', async () => {
     const { subscription } = await kit().pair({ pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' } });
-    await assert.rejects(ending(kit(), subscription), { code: FAILED_PRECONDITION });
+    await assert.rejects(readEnding(kit(), subscription), { code: FAILED_PRECONDITION });
     const pulled = kit().subscriber.pull({ subscription, maxMessages: 1, returnImmediately: true });
     if (kit().differs('pullFromPush')) await pulled;
     else await assert.rejects(pulled, { code: FAILED_PRECONDITION });
   });
 
-  test('subscriptions have the defaults of the service, and an update changes what its mask names', async () => {
+  test('creates subscriptions with the defaults of the service', async () => {
     const { topic, subscription } = await kit().pair();
-    const { publisher, subscriber } = kit();
+    const { subscriber } = kit();
     const [created] = await subscriber.getSubscription({ subscription });
     assert.equal(created.topic, topic);
     assert.equal(created.ackDeadlineSeconds, 10);
     assert.equal(Number(created.messageRetentionDuration!.seconds), 7 * 86_400);
     assert.equal(created.pushConfig!.pushEndpoint, '');
+  });
+
+  test('updates only the subscription fields in the mask', async () => {
+    const { subscription } = await kit().pair();
+    const { subscriber } = kit();
     const retryPolicy = { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 9 } };
-    const wanted = { name: subscription, ackDeadlineSeconds: 30, retryPolicy, labels: { not: 'named' } };
+    const update = { name: subscription, ackDeadlineSeconds: 30, retryPolicy, labels: { not: 'named' } };
     const updateMask = { paths: ['ack_deadline_seconds', 'retry_policy'] };
-    await subscriber.updateSubscription({ subscription: wanted, updateMask });
+    await subscriber.updateSubscription({ subscription: update, updateMask });
     const [changed] = await subscriber.getSubscription({ subscription });
     assert.equal(changed.ackDeadlineSeconds, 30);
     assert.equal(Number(changed.retryPolicy!.maximumBackoff!.seconds), 9);
     assert.deepEqual({ ...changed.labels }, {});
+  });
+
+  test('updates the labels of a topic', async () => {
+    const topic = await kit().topic();
+    const { publisher } = kit();
     const named = { name: topic, labels: { a: 'label' } };
     const update = publisher.updateTopic({ topic: named, updateMask: { paths: ['labels'] } });
     if (kit().differs('topicLabels')) {
@@ -204,7 +222,7 @@ export function administrationContract(kit: () => Kit): void {
     }
   });
 
-  test('lists come in pages, and only of their project', async () => {
+  test('lists the topics and subscriptions of one project in pages', async () => {
     const project = 'projects/contract-lists';
     const { publisher, subscriber } = kit();
     const ids = ['a-1', 'b-2', 'c-3'];
@@ -236,8 +254,8 @@ export function administrationContract(kit: () => Kit): void {
   });
 }
 
-/** The message of the refusal; undefined where this emulator is known not to refuse. */
-async function refused(
+/** Returns the error message, or undefined if this emulator is known to accept the request. */
+async function assertRefused(
   kit: Kit,
   { what, call, code, differs, otherwise }: Refusal,
   has: { topic: string; subscription: string },
@@ -251,19 +269,24 @@ async function refused(
   return error?.message;
 }
 
-async function ending(kit: Kit, subscription: string, streamAckDeadlineSeconds = 10): Promise<never> {
+/** Rejects with the status with which the server ends a stream. */
+async function readEnding(kit: Kit, subscription: string, streamAckDeadlineSeconds = 10): Promise<never> {
   const { code, message } = await kit.stream(subscription, { streamAckDeadlineSeconds }).ended;
   throw Object.assign(new Error(message), { code });
 }
 
-type Published = { data?: Buffer; attributes?: Record<string, string> };
+type PublishedMessage = { data?: Buffer; attributes?: Record<string, string> };
 
-function publishing(what: string, messages: Published[], differs?: Difference): Refusal {
+function publishing(what: string, messages: PublishedMessage[], differs?: Difference): Refusal {
   const call: Refusal['call'] = ({ publisher }, { topic }) => publisher.publish({ topic, messages });
   return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
 }
 
-function settings(what: string, wanted: Parameters<Kit['subscription']>[1], differs?: Difference): Refusal {
-  const call: Refusal['call'] = (kit, { topic }) => kit.subscription(topic, wanted);
+function settings(
+  what: string,
+  requested: Parameters<Kit['subscription']>[1],
+  differs?: Difference,
+): Refusal {
+  const call: Refusal['call'] = (kit, { topic }) => kit.subscription(topic, requested);
   return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
 }

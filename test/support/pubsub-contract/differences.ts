@@ -1,22 +1,22 @@
 /**
- * Where Google's emulator (gcloud component pubsub-emulator, 0.8.20) does not do as the service does. The contract
- * asserts what it does instead, so that a difference that is gone is noticed; what is not named here is the same.
+ * Differences between Google's emulator (gcloud component pubsub-emulator, 0.8.20) and the service. The contract asserts
+ * each of them, so a difference that disappears is noticed. In all other respects the emulator passes the contract.
  */
 export const GOOGLE_EMULATOR_DIFFERS = {
-  ackDeadline: 'takes ack deadlines below 10 seconds',
-  attemptsCode: 'answers OUT_OF_RANGE where the number of delivery attempts is out of bounds',
-  backoff: 'makes the second attempt at once, and spaces only those after it',
-  deadLetterTime: 'writes the publish time of a dead letter with Z for its zone',
-  filters: 'keeps any filter, a wrong one too, and delivers every message',
-  flowControl: 'gives a stream everything at once, whatever limits it asked for',
-  listMissing: 'lists no subscriptions for a missing topic, without an error',
-  messageSize: 'takes messages above 10 MB and attributes above their limits',
+  ackDeadline: 'accepts ack deadlines below 10 seconds',
+  attemptsCode: 'returns OUT_OF_RANGE if the number of delivery attempts is out of bounds',
+  backoff: 'makes the second attempt immediately, and applies the backoff only to later ones',
+  deadLetterTime: 'writes the publish time of a dead letter with Z as its time zone',
+  filters: 'accepts any filter, even an invalid one, and delivers every message',
+  flowControl: 'ignores the flow control limits of a stream',
+  listMissing: 'returns an empty list of subscriptions for a missing topic',
+  messageSize: 'accepts messages above 10 MB and attributes above their limits',
   names: 'does not name the missing or existing resource in an error',
-  pings: 'does not answer an empty request on a stream: clients open the stream again after 15 seconds',
-  pullFromPush: 'answers a pull from a push subscription',
-  pushAbandoned: 'leaves a push open after its ack deadline, when it makes the next',
+  pings: 'does not respond to an empty request on a stream, so clients reopen it after 15 seconds',
+  pullFromPush: 'allows pulls from a push subscription',
+  pushAbandoned: 'keeps a push request open after its ack deadline, when it sends the next',
   pushAttempts: 'does not count the attempts in a push',
-  pushRedirect: 'follows a redirect as an answer to a push',
+  pushRedirect: 'follows a redirect in the response to a push',
   pushToken: 'sends no token with a push',
   topicLabels: 'does not update the labels of a topic',
   unsupported: 'supports message ordering and exactly-once delivery',

@@ -1,6 +1,6 @@
 /**
- * The two servers that the contract is held against, each as a real child process: this repository's emulator, and
- * Google's own, where the `gcloud` command, its emulator component and Java are installed.
+ * Starts the two servers under contract as child processes: the emulator of this repository, and Google's emulator if the
+ * `gcloud` command, its emulator component and Java are installed.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,20 +13,20 @@ import { freePort } from '../ports.ts';
 
 export interface RunningEmulator {
   host: string;
-  /** Where the keys of push tokens are published; Google's emulator sends no tokens. */
+  /** Serves the public keys of push tokens. Undefined for Google's emulator, which sends no tokens. */
   jwksUrl?: string;
-  /** Ends the process; tells with which exit code. */
+  /** Ends the process and resolves to its exit code. */
   stop(): Promise<number | null>;
 }
 
 const MAIN = fileURLToPath(import.meta.resolve('../../../services/local/pubsub-emulator/main.ts'));
 
-export async function startOwn(): Promise<RunningEmulator> {
+export async function startLocalEmulator(): Promise<RunningEmulator> {
   const child = spawn(process.execPath, [MAIN], {
     env: { ...process.env, PORT: '0', JWKS_PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const line = await firstLine(child, '"message":"ready"');
+  const line = await waitForLine(child, '"message":"ready"');
   const { host, jwksUrl } = JSON.parse(line) as { host: string; jwksUrl: string };
   return {
     host,
@@ -40,18 +40,18 @@ export async function startOwn(): Promise<RunningEmulator> {
   };
 }
 
-/** Why Google's emulator cannot run here; undefined where it can. */
-export function missingForGoogle(): string | undefined {
-  const missing = ['gcloud', 'java'].filter((command) => pathOf(command) === undefined);
+/** Returns the reason why Google's emulator cannot run on this machine, or undefined if it can. */
+export function findMissingCommands(): string | undefined {
+  const missing = ['gcloud', 'java'].filter((command) => findCommand(command) === undefined);
   return missing.length > 0 ? `not installed: ${missing.join(', ')}` : undefined;
 }
 
-export async function startGoogle(): Promise<RunningEmulator> {
+export async function startGoogleEmulator(): Promise<RunningEmulator> {
   const host = `127.0.0.1:${await freePort()}`;
   const directory = mkdtempSync(join(tmpdir(), 'pubsub-google-'));
   const args = ['beta', 'emulators', 'pubsub', 'start', `--host-port=${host}`, `--data-dir=${directory}`];
-  // gcloud starts Java as its child and would leave it behind: a process group of their own ends both.
-  const gcloud = pathOf('gcloud');
+  // gcloud starts Java as a child and does not end it. Killing their process group ends both.
+  const gcloud = findCommand('gcloud');
   if (!gcloud) throw new Error('gcloud is not installed');
   const child = spawn(gcloud, args, {
     detached: true,
@@ -62,11 +62,11 @@ export async function startGoogle(): Promise<RunningEmulator> {
     try {
       if (child.pid) process.kill(-child.pid, 'SIGKILL');
     } catch {
-      // It has ended already.
+      // It has exited already.
     }
   };
   process.once('exit', kill);
-  await firstLine(child, 'Server started');
+  await waitForLine(child, 'Server started');
   return {
     host,
     async stop() {
@@ -80,8 +80,8 @@ export async function startGoogle(): Promise<RunningEmulator> {
   };
 }
 
-/** The first line of output with `text` in it. Rejects with the whole output when the process ends before. */
-function firstLine(child: ChildProcess, text: string): Promise<string> {
+/** Resolves to the first line of output that contains `text`. Rejects with all output if the process exits first. */
+function waitForLine(child: ChildProcess, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const seen: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
@@ -98,7 +98,7 @@ function firstLine(child: ChildProcess, text: string): Promise<string> {
   });
 }
 
-function pathOf(command: string): string | undefined {
+function findCommand(command: string): string | undefined {
   const directories = (process.env.PATH ?? '').split(delimiter);
   return directories.map((directory) => join(directory, command)).find((path) => existsSync(path));
 }

@@ -1,4 +1,4 @@
-/** The filters of subscriptions: which messages pass, and which filters are refused. */
+/** The contract for subscription filters: which messages pass, and which filters are refused. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
@@ -12,6 +12,7 @@ const MESSAGES: Record<string, Record<string, string>> = {
   quoted: { x: 'a "b"', 'k-1': 'v', 'k 2': 'v' },
 };
 
+/** The names of the messages that pass each filter. */
 const PASSES: Record<string, string[]> = {
   'attributes:x': ['quoted', 'y', 'yz'],
   'attributes.x = "y"': ['y'],
@@ -44,7 +45,7 @@ const REFUSED = [
 ];
 
 export function filterContract(kit: () => Kit): void {
-  test('a subscription is given the messages that its filter passes', async () => {
+  test('delivers only the messages that pass the filter', async () => {
     const topic = await kit().topic();
     const filters = Object.keys(PASSES);
     const subscriptions = await Promise.all(filters.map((filter) => kit().subscription(topic, { filter })));
@@ -53,18 +54,18 @@ export function filterContract(kit: () => Kit): void {
       attributes,
     }));
     await kit().publisher.publish({ topic, messages });
-    const got = await Promise.all(
+    const received = await Promise.all(
       subscriptions.map(async (subscription) => texts(await kit().pull(subscription, 10))),
     );
     const all = Object.keys(MESSAGES).sort();
     const expected = filters.map((filter) => (kit().differs('filters') ? all : PASSES[filter]));
     assert.deepEqual(
-      Object.fromEntries(filters.map((filter, at) => [filter, got[at]])),
+      Object.fromEntries(filters.map((filter, at) => [filter, received[at]])),
       Object.fromEntries(filters.map((filter, at) => [filter, expected[at]])),
     );
   });
 
-  test('a filter that is not of the language is refused, and says where', async () => {
+  test('refuses invalid filters', async () => {
     const topic = await kit().topic();
     for (const filter of REFUSED) {
       const creation = kit().subscription(topic, { filter });

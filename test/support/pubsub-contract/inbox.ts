@@ -1,6 +1,6 @@
-/** What has arrived, to be waited for one by one: tests wait for an arrival instead of sleeping. */
+/** Collects items as they arrive. Tests wait for the next item instead of sleeping. */
 export class Inbox<T> {
-  /** Everything that ever arrived, in order. */
+  /** All items that have arrived, in order. */
   readonly all: T[] = [];
   #taken = 0;
   #wake: (() => void) | undefined;
@@ -16,7 +16,7 @@ export class Inbox<T> {
     this.#wake?.();
   }
 
-  /** The next one that was not taken yet. */
+  /** Resolves to the next item that was not taken yet. Rejects after `fail`. */
   async next(): Promise<T> {
     while (this.#taken === this.all.length) {
       if (this.#failure) throw this.#failure;

@@ -1,20 +1,20 @@
-/** The real clients, pointed at one emulator, and the short verbs that the contract is written in. */
+/** The real clients of one emulator, and short helpers for the tests of the contract. */
 import { credentials } from '@grpc/grpc-js';
 import { PubSub, v1, type protos } from '@google-cloud/pubsub';
 import type { Difference } from './differences.ts';
 import { Inbox } from './inbox.ts';
 
 type Settings = protos.google.pubsub.v1.ISubscription;
-export type Received = protos.google.pubsub.v1.IReceivedMessage;
+export type PulledMessage = protos.google.pubsub.v1.IReceivedMessage;
 type StreamRequest = protos.google.pubsub.v1.IStreamingPullRequest;
 type StreamResponse = protos.google.pubsub.v1.IStreamingPullResponse;
 
 export const PROJECT = 'projects/contract';
 
-export interface Stream {
-  messages: Inbox<Received>;
+export interface PullStream {
+  messages: Inbox<PulledMessage>;
   responses: Inbox<StreamResponse>;
-  /** How the server ended the stream. */
+  /** Resolves to the status with which the server ended the stream. */
   ended: Promise<{ code?: number; message: string }>;
   write(request: StreamRequest): void;
   cancel(): void;
@@ -22,8 +22,8 @@ export interface Stream {
 
 let names = 0;
 
-/** A name that no other test has. */
-function fresh(kind: 'topics' | 'subscriptions'): string {
+/** Returns a new name, so tests do not share resources. */
+function createName(kind: 'topics' | 'subscriptions'): string {
   names += 1;
   return `${PROJECT}/${kind}/contract-${names}`;
 }
@@ -35,10 +35,10 @@ export class Kit {
   readonly jwksUrl: string | undefined;
   readonly #differences: ReadonlySet<Difference>;
   readonly #consulted = new Set<Difference>();
-  readonly #streams = new Set<Stream>();
+  readonly #streams = new Set<PullStream>();
 
   constructor(host: string, jwksUrl: string | undefined, differences: Iterable<Difference>) {
-    // Without this, the client looks for a metadata server on the network.
+    // Otherwise the clients look for a metadata server on the network.
     process.env.METADATA_SERVER_DETECTION = 'none';
     const port = Number(host.split(':')[1]);
     const raw = {
@@ -54,30 +54,30 @@ export class Kit {
     this.#differences = new Set(differences);
   }
 
-  /** Whether this emulator is known not to do as the service does. */
+  /** Whether this emulator is known to differ from the service. */
   differs(difference: Difference): boolean {
     this.#consulted.add(difference);
     return this.#differences.has(difference);
   }
 
-  /** Known differences that no test asserted. */
+  /** Returns the known differences that no test has asserted. */
   unasserted(): Difference[] {
     return [...this.#differences].filter((difference) => !this.#consulted.has(difference));
   }
 
   async topic(): Promise<string> {
-    const name = fresh('topics');
+    const name = createName('topics');
     await this.publisher.createTopic({ name });
     return name;
   }
 
   async subscription(topic: string, settings: Settings = {}): Promise<string> {
-    const name = fresh('subscriptions');
+    const name = createName('subscriptions');
     await this.subscriber.createSubscription({ ...settings, name, topic });
     return name;
   }
 
-  /** A topic with one subscription. */
+  /** Creates a topic with one subscription. */
   async pair(settings: Settings = {}): Promise<{ topic: string; subscription: string }> {
     const topic = await this.topic();
     return { topic, subscription: await this.subscription(topic, settings) };
@@ -90,32 +90,36 @@ export class Kit {
   }
 
   /** Pulls until there is at least one message. */
-  async pull(subscription: string, maxMessages = 1): Promise<Received[]> {
+  async pull(subscription: string, maxMessages = 1): Promise<PulledMessage[]> {
     for (;;) {
       const [{ receivedMessages }] = await this.subscriber.pull({ subscription, maxMessages });
       if (receivedMessages?.length) return receivedMessages;
     }
   }
 
-  /** What is there now. */
+  /** Returns the texts of the messages that are available now. */
   async peek(subscription: string): Promise<string[]> {
     const request = { subscription, maxMessages: 1000, returnImmediately: true };
     const [{ receivedMessages }] = await this.subscriber.pull(request);
     return (receivedMessages ?? []).map(text);
   }
 
-  async acknowledge(subscription: string, ...received: Received[]): Promise<void> {
+  async acknowledge(subscription: string, ...received: PulledMessage[]): Promise<void> {
     await this.subscriber.acknowledge({ subscription, ackIds: received.map((one) => one.ackId!) });
   }
 
-  async deadline(subscription: string, ackDeadlineSeconds: number, ...received: Received[]): Promise<void> {
+  async deadline(
+    subscription: string,
+    ackDeadlineSeconds: number,
+    ...received: PulledMessage[]
+  ): Promise<void> {
     const ackIds = received.map((one) => one.ackId!);
     await this.subscriber.modifyAckDeadline({ subscription, ackIds, ackDeadlineSeconds });
   }
 
-  stream(subscription: string, request: StreamRequest = {}): Stream {
+  stream(subscription: string, request: StreamRequest = {}): PullStream {
     const call = this.subscriber.streamingPull({ timeout: 60_000 });
-    const messages = new Inbox<Received>();
+    const messages = new Inbox<PulledMessage>();
     const responses = new Inbox<StreamResponse>();
     call.on('data', (response: StreamResponse) => {
       responses.push(response);
@@ -125,7 +129,7 @@ export class Kit {
       call.once('error', resolve);
       call.once('end', () => resolve({ message: 'ended by the client' }));
     });
-    const stream: Stream = {
+    const stream: PullStream = {
       messages,
       responses,
       ended,
@@ -148,10 +152,10 @@ export class Kit {
   }
 }
 
-export function text(received: Received): string {
+export function text(received: PulledMessage): string {
   return Buffer.from(received.message!.data as Uint8Array).toString();
 }
 
-export function texts(received: readonly Received[]): string[] {
+export function texts(received: readonly PulledMessage[]): string[] {
   return received.map(text).sort();
 }

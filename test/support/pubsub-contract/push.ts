@@ -1,4 +1,4 @@
-/** Push subscriptions, received by a real HTTP server. */
+/** The contract for push subscriptions, with a real HTTP server as the endpoint. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
@@ -13,14 +13,14 @@ interface Push {
   url: string;
   body: { subscription: string; deliveryAttempt?: number; message: Record<string, unknown> };
   at: number;
-  answer(status: number): void;
-  /** The sender gave up before an answer. */
+  respond(status: number): void;
+  /** Resolves when the connection of the response is closed. */
   dropped: Promise<unknown>;
 }
 
 export function pushContract(kit: () => Kit): void {
-  test('a push is a wrapped message with a token that proves who sends it', async (t) => {
-    const { endpoint, pushes } = await receiver(t);
+  test('pushes a wrapped message with an OIDC token', async (t) => {
+    const { endpoint, pushes } = await startReceiver(t);
     const email = 'pusher@contract.iam.gserviceaccount.com';
     const { topic, subscription } = await kit().pair({
       pushConfig: {
@@ -28,17 +28,17 @@ export function pushContract(kit: () => Kit): void {
         oidcToken: { serviceAccountEmail: email, audience: 'the-worker' },
       },
     });
-    const message = { data: Buffer.from('ring'), attributes: { a: '1' } };
+    const message = { data: Buffer.from('pushed'), attributes: { a: '1' } };
     const [{ messageIds }] = await kit().publisher.publish({ topic, messages: [message] });
     const push = await pushes.next();
-    push.answer(204);
+    push.respond(204);
     assert.equal(push.url, '/push?with=query');
     assert.match(push.headers['content-type']!, /^application\/json/);
     const { publishTime, ...body } = push.body.message;
     assert.ok(Math.abs(Date.parse(publishTime as string) - Date.now()) < 60_000);
     assert.equal(push.body.subscription, subscription);
     assert.deepEqual(body, {
-      data: Buffer.from('ring').toString('base64'),
+      data: Buffer.from('pushed').toString('base64'),
       attributes: { a: '1' },
       messageId: messageIds![0],
       message_id: messageIds![0],
@@ -58,26 +58,30 @@ export function pushContract(kit: () => Kit): void {
     await assert.rejects(jwtVerify(token, keys, { audience: 'another' }), /aud/);
   });
 
-  test('without an audience the token is for the endpoint, and without an account there is none', async (t) => {
+  test('issues the token for the endpoint if no audience is set', async (t) => {
     if (kit().differs('pushToken')) return;
-    const { endpoint, pushes } = await receiver(t);
-    const withToken = await kit().pair({
+    const { endpoint, pushes } = await startReceiver(t);
+    const { topic } = await kit().pair({
       pushConfig: { pushEndpoint: endpoint, oidcToken: { serviceAccountEmail: 'a@b.c' } },
     });
-    await kit().publish(withToken.topic, 'x');
+    await kit().publish(topic, 'x');
     const push = await pushes.next();
-    push.answer(200);
+    push.respond(200);
     const token = push.headers.authorization!.replace(/^Bearer /, '');
     await jwtVerify(token, createRemoteJWKSet(new URL(kit().jwksUrl!)), { audience: endpoint });
-    const without = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
-    await kit().publish(without.topic, 'y');
-    const bare = await pushes.next();
-    bare.answer(200);
-    assert.equal(bare.headers.authorization, undefined);
   });
 
-  test('an answer that is no success brings the message again; success ends it', async (t) => {
-    const { endpoint, pushes } = await receiver(t);
+  test('sends no token if no service account is set', async (t) => {
+    const { endpoint, pushes } = await startReceiver(t);
+    const { topic } = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
+    await kit().publish(topic, 'x');
+    const push = await pushes.next();
+    push.respond(200);
+    assert.equal(push.headers.authorization, undefined);
+  });
+
+  test('pushes a message again until the response is a success', async (t) => {
+    const { endpoint, pushes } = await startReceiver(t);
     const deadLetterTopic = await kit().topic();
     const { topic } = await kit().pair({
       pushConfig: { pushEndpoint: endpoint },
@@ -89,40 +93,40 @@ export function pushContract(kit: () => Kit): void {
       const push = await pushes.next();
       assert.equal(push.body.message.messageId, id);
       attempts.push(push.body.deliveryAttempt);
-      push.answer(status);
+      push.respond(status);
       if (status === 302 && kit().differs('pushRedirect')) {
         const redirected = await pushes.next();
         assert.equal(redirected.url, '/elsewhere');
-        redirected.answer(500);
+        redirected.respond(500);
       }
     }
     const expected = [1, 2, 3, 4].map((attempt) => (kit().differs('pushAttempts') ? undefined : attempt));
     assert.deepEqual(attempts, expected);
     const [after] = await kit().publish(topic, 'after');
     const push = await pushes.next();
-    push.answer(200);
+    push.respond(200);
     assert.equal(push.body.message.messageId, after);
   });
 
-  test('a push without an answer within the ack deadline is given up and made again', async (t) => {
-    const { endpoint, pushes } = await receiver(t);
+  test('abandons and repeats a push without a response within the ack deadline', async (t) => {
+    const { endpoint, pushes } = await startReceiver(t);
     const { topic } = await kit().pair({ pushConfig: { pushEndpoint: endpoint }, ackDeadlineSeconds: 10 });
-    const from = performance.now(); // the first may have been on its way for a while when it is seen
+    const from = performance.now(); // the first push may be observed late
     await kit().publish(topic, 'slow');
     const first = await pushes.next();
     const second = await pushes.next();
-    second.answer(200);
+    second.respond(200);
     assert.deepEqual(second.body.message, first.body.message);
-    assert.ok(second.at - from > 9_500, `it came again after ${second.at - from} ms`);
-    if (kit().differs('pushAbandoned')) first.answer(200);
+    assert.ok(second.at - from > 9_500, `it was repeated after ${second.at - from} ms`);
+    if (kit().differs('pushAbandoned')) first.respond(200);
     await first.dropped;
   });
 
-  test('a subscription changes from push to pull and back', async (t) => {
-    const { endpoint, pushes } = await receiver(t);
+  test('switches a subscription from push to pull and back', async (t) => {
+    const { endpoint, pushes } = await startReceiver(t);
     const { topic, subscription } = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
     await kit().publish(topic, 'one');
-    (await pushes.next()).answer(200);
+    (await pushes.next()).respond(200);
     await kit().subscriber.modifyPushConfig({ subscription, pushConfig: {} });
     await kit().publish(topic, 'two');
     const pulled = await kit().pull(subscription);
@@ -134,12 +138,12 @@ export function pushContract(kit: () => Kit): void {
     });
     await kit().publish(topic, 'three');
     const push = await pushes.next();
-    push.answer(200);
+    push.respond(200);
     assert.equal(Buffer.from(push.body.message.data as string, 'base64').toString(), 'three');
   });
 }
 
-async function receiver(t: TestContext): Promise<{ endpoint: string; pushes: Inbox<Push> }> {
+async function startReceiver(t: TestContext): Promise<{ endpoint: string; pushes: Inbox<Push> }> {
   const pushes = new Inbox<Push>();
   const server = createServer((request, response: ServerResponse) => {
     const chunks: Buffer[] = [];
@@ -151,7 +155,7 @@ async function receiver(t: TestContext): Promise<{ endpoint: string; pushes: Inb
         body: JSON.parse(Buffer.concat(chunks).toString() || 'null') as Push['body'],
         at: performance.now(),
         dropped: once(response, 'close'),
-        answer: (status) =>
+        respond: (status) =>
           response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end(),
       });
     });

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import { react } from '#services/local/offline-model/script.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import { lastUserText, type GenerateRequest } from '#services/local/offline-model/wire.ts';
@@ -93,7 +93,7 @@ export async function startExternalServices(
         at: Date.now(),
         failed: reaction !== undefined,
       });
-      return reaction === undefined ? think(request) : react(reaction, () => think(request));
+      return reaction === undefined ? respond(request) : react(reaction, () => respond(request));
     },
   });
 

@@ -14,7 +14,7 @@ import {
   type CloudTasksEmulator,
 } from '#services/local/cloud-tasks-emulator/server.ts';
 import { startPostgres, type Postgres } from '#services/local/postgres/postgres.ts';
-import type { FateOf } from '#services/local/pubsub-emulator/broker/broker.ts';
+import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode, type Running } from '../../support/processes/processes.ts';

@@ -1,18 +1,18 @@
 /**
- * A small parser of arithmetic, by recursive descent:
+ * A recursive-descent parser for arithmetic:
  *
  *   sum     = product (('+' | '-') product)*
  *   product = power (('*' | '/' | '%') power)*
  *   power   = unary ('^' power)?
  *   unary   = ('-' | '+') unary | postfix
- *   postfix = (number | '(' sum ')' | 'sqrt' unary) '%'?       a '%' that no operand follows is per cent
+ *   postfix = (number | '(' sum ')' | 'sqrt' unary) '%'?       '%' without an operand after it means per cent
  */
 const TOKEN = /\s*(\d[\d,]*(?:\.\d+)?|\.\d+|sqrt|[-+*/%^()×÷])/y;
-const DEEPEST = 100;
+const MAX_DEPTH = 100;
 
-/** Undefined: not an expression. */
+/** Returns undefined if the text is not an expression. */
 export function evaluate(expression: string): number | undefined {
-  const tokens = tokensOf(expression);
+  const tokens = tokenize(expression);
   if (tokens === undefined || tokens.length === 0) return undefined;
   try {
     const parser = new Parser(tokens);
@@ -24,7 +24,7 @@ export function evaluate(expression: string): number | undefined {
   }
 }
 
-function tokensOf(expression: string): string[] | undefined {
+function tokenize(expression: string): string[] | undefined {
   const tokens: string[] = [];
   const text = expression.trim();
   TOKEN.lastIndex = 0;
@@ -74,7 +74,7 @@ class Parser {
   }
 
   #unary(): number {
-    if ((this.#depth += 1) > DEEPEST) throw new SyntaxError('nested too deeply');
+    if ((this.#depth += 1) > MAX_DEPTH) throw new SyntaxError('nested too deeply');
     try {
       if (this.#take('-')) return -this.#unary();
       if (this.#take('+')) return this.#unary();

@@ -1,40 +1,40 @@
-/** Works out the arithmetic in a message. */
+/** Evaluates the arithmetic expressions in a message. */
 import { say } from '../reply.ts';
 import type { Reply } from '../reply.ts';
 import { lastUserText } from '../wire.ts';
 import type { GenerateRequest } from '../wire.ts';
 import { evaluate } from './arithmetic.ts';
 
-const ASKED =
+const REQUEST =
   /\b(calculat\w*|comput\w*|evaluate|work out|how much is|what(?:'s|’s| is)|solve)\b|=\s*\??\s*$/i;
 const EXPRESSION = /[-+(]*(?:\d|\.\d|sqrt)(?:[\d\s.,()+\-*/×÷^%]|sqrt)*/g;
 const DATE = /\d{4}-\d{2}-\d{2}/g;
 
 export function calculate(request: GenerateRequest): Reply | undefined {
   const text = lastUserText(request).trim();
-  const asked = ASKED.test(text);
-  if (!asked && !/^[\d\s.,()+\-*/×÷^%=?]+$/.test(text)) return undefined;
+  const requested = REQUEST.test(text);
+  if (!requested && !/^[\d\s.,()+\-*/×÷^%=?]+$/.test(text)) return undefined;
   const answers = (
     text
       .replaceAll(DATE, ' ')
       .replaceAll(/%\s*of\s+(?=[\d(])/g, '% * ')
-      .replaceAll(/(?<=[\d)]\s*)\b(times|plus|minus|divided by)\b(?=\s*[-\d(.])/gi, operator)
+      .replaceAll(/(?<=[\d)]\s*)\b(times|plus|minus|divided by)\b(?=\s*[-\d(.])/gi, toOperator)
       .match(EXPRESSION) ?? []
   ).flatMap((candidate) => {
     const expression = candidate.trim().replace(/[\s.,+\-*/×÷^(]+$/, '');
     const result = /[\d)%]\s*[+\-*/×÷^%]\s*[-+(.\ds]|sqrt/.test(expression)
       ? evaluate(expression)
       : undefined;
-    return result === undefined ? [] : [`${expression} = ${shown(result)}`];
+    return result === undefined ? [] : [`${expression} = ${formatResult(result)}`];
   });
   return answers.length === 0 ? undefined : say(`${answers.join('\n')}\n\n(calculated by the offline model)`);
 }
 
-function operator(word: string): string {
+function toOperator(word: string): string {
   return { times: '*', plus: '+', minus: '-' }[word.toLowerCase()] ?? '/';
 }
 
-function shown(result: number): string {
+function formatResult(result: number): string {
   if (!Number.isFinite(result)) return 'undefined (division by zero, or out of range)';
   return String(Number(result.toPrecision(15)));
 }

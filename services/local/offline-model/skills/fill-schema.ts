@@ -1,13 +1,13 @@
 /**
- * Answers in the form of a response schema (OpenAPI's, with types in capitals, or JSON Schema): each field is filled by
- * its name, format and type from what the text has, or left empty.
+ * Replies with JSON for a response schema: an OpenAPI schema, with types in capitals, or a JSON Schema. Each field is
+ * filled from the text by its name, format and type, or left empty.
  */
 import type { Reply } from '../reply.ts';
-import { lastUserText, textOf } from '../wire.ts';
+import { lastUserText, getContentText } from '../wire.ts';
 import type { GenerateRequest } from '../wire.ts';
-import { find, labelled, toNumber, wordsOf } from './find.ts';
-import type { Kind } from './find.ts';
-import { rankSentences, sentencesOf } from './summarise.ts';
+import { findEntities, findLabelledValue, toNumber, splitWords } from './find.ts';
+import type { EntityKind } from './find.ts';
+import { rankSentences, splitSentences } from './summarise.ts';
 
 export interface SchemaNode {
   type?: string | string[];
@@ -26,18 +26,18 @@ export interface SchemaNode {
   $defs?: Record<string, SchemaNode>;
 }
 
-const DEEPEST = 8;
+const MAX_DEPTH = 8;
 
 export function fillSchema(request: GenerateRequest): Reply | undefined {
   const { responseMimeType, responseSchema, responseJsonSchema } = request.generationConfig ?? {};
   if (responseMimeType !== 'application/json') return undefined;
-  const schema = (responseSchema ?? responseJsonSchema ?? plainSchema) as SchemaNode;
-  const text = lastUserText(request) || textOf(request.contents.at(-1));
+  const schema = (responseSchema ?? responseJsonSchema ?? defaultSchema) as SchemaNode;
+  const text = lastUserText(request) || getContentText(request.contents.at(-1));
   return { pieces: [{ text: JSON.stringify(fill(schema, text)) }], chunkDelayMs: 20 };
 }
 
-/** JSON without a schema: everything that the rules can find. */
-const plainSchema: SchemaNode = {
+/** Used if the request has no schema: collects everything that the rules find. */
+const defaultSchema: SchemaNode = {
   type: 'object',
   properties: Object.fromEntries(
     ['summary', 'emails', 'urls', 'dates', 'numbers', 'names'].map((name) => [
@@ -47,81 +47,82 @@ const plainSchema: SchemaNode = {
   ),
 };
 
+/** Creates a value for the schema from the text. */
 export function fill(schema: SchemaNode, text: string): unknown {
-  return value(schema, { name: '', text, root: schema, depth: 0 });
+  return createValue(schema, { name: '', text, root: schema, depth: 0 });
 }
 
-interface Place {
-  /** The property that is filled. */
+interface Position {
+  /** The name of the property. */
   name: string;
   text: string;
   root: SchemaNode;
   depth: number;
 }
 
-function value(schema: SchemaNode, at: Place): unknown {
+function createValue(schema: SchemaNode, at: Position): unknown {
   if (schema.$ref !== undefined)
-    return value(at.root.$defs?.[schema.$ref.split('/').at(-1) ?? ''] ?? {}, deeper(at));
+    return createValue(at.root.$defs?.[schema.$ref.split('/').at(-1) ?? ''] ?? {}, deeper(at));
   if (schema.const !== undefined) return schema.const;
-  if (schema.anyOf !== undefined) return value(schema.anyOf[0] ?? {}, deeper(at));
-  if (schema.enum !== undefined) return choice(schema.enum, at);
+  if (schema.anyOf !== undefined) return createValue(schema.anyOf[0] ?? {}, deeper(at));
+  if (schema.enum !== undefined) return chooseOption(schema.enum, at);
   const types = [schema.type ?? (schema.properties === undefined ? 'string' : 'object')].flat();
   const type = types.find((one) => one.toLowerCase() !== 'null')?.toLowerCase();
   const empty = schema.nullable === true || types.includes('null') ? null : undefined;
   switch (type) {
     case 'object':
       return Object.fromEntries(
-        Object.entries(at.depth < DEEPEST ? (schema.properties ?? {}) : {}).map(([name, property]) => [
+        Object.entries(at.depth < MAX_DEPTH ? (schema.properties ?? {}) : {}).map(([name, property]) => [
           name,
-          value(property, { ...deeper(at), name }),
+          createValue(property, { ...deeper(at), name }),
         ]),
       );
     case 'array':
-      return list(schema, at);
+      return createList(schema, at);
     case 'boolean':
-      return wordsOf(at.name).every((word) => at.text.toLowerCase().includes(word));
+      return splitWords(at.name).every((word) => at.text.toLowerCase().includes(word));
     case 'integer':
-      return round(number(at)) ?? (empty === undefined ? 0 : empty);
+      return round(findNumber(at)) ?? (empty === undefined ? 0 : empty);
     case 'number':
-      return number(at) ?? (empty === undefined ? 0 : empty);
+      return findNumber(at) ?? (empty === undefined ? 0 : empty);
     case undefined:
     default:
-      return string(schema, at) ?? (empty === undefined ? '' : empty);
+      return findString(schema, at) ?? (empty === undefined ? '' : empty);
   }
 }
 
-function deeper(at: Place): Place {
+function deeper(at: Position): Position {
   return { ...at, depth: at.depth + 1 };
 }
 
-function choice(options: readonly unknown[], { name, text }: Place): unknown {
-  const near = (labelled(name, text) ?? text).toLowerCase();
+function chooseOption(options: readonly unknown[], { name, text }: Position): unknown {
+  const near = (findLabelledValue(name, text) ?? text).toLowerCase();
   return options.find((option) => near.includes(String(option).toLowerCase())) ?? options[0];
 }
 
-function list(schema: SchemaNode, at: Place): unknown[] {
+function createList(schema: SchemaNode, at: Position): unknown[] {
   const items = schema.items ?? {};
-  const kind = kindOf(items, at.name.replace(/s$/, ''));
+  const kind = getEntityKind(items, at.name.replace(/s$/, ''));
   const numeric = /^(number|integer)$/i.test(String(items.type));
-  const most = Number(schema.maxItems ?? Infinity);
-  if (numeric) return find('number', at.text).map(toNumber).slice(0, most);
-  if (kind !== undefined) return find(kind, at.text).slice(0, most);
-  const label = labelled(at.name, at.text);
+  const maxItems = Number(schema.maxItems ?? Infinity);
+  if (numeric) return findEntities('number', at.text).map(toNumber).slice(0, maxItems);
+  if (kind !== undefined) return findEntities(kind, at.text).slice(0, maxItems);
+  const label = findLabelledValue(at.name, at.text);
   if (/^string$/i.test(String(items.type ?? 'string'))) {
     return (label ?? '')
       .split(/,\s*|\s+and\s+/)
       .filter((item) => item !== '')
-      .slice(0, most);
+      .slice(0, maxItems);
   }
-  return Number(schema.minItems ?? 1) > 0 && at.depth < DEEPEST ? [value(items, deeper(at))] : [];
+  return Number(schema.minItems ?? 1) > 0 && at.depth < MAX_DEPTH ? [createValue(items, deeper(at))] : [];
 }
 
-/** A number is the one after its label, else after its word, else the first of all. */
-function number({ name, text }: Place): number | undefined {
-  const label = labelled(name, text);
-  const place = text.toLowerCase().indexOf(wordsOf(name).at(-1) ?? '');
-  const found = [label ?? '', place > 0 ? text.slice(place) : '', text].flatMap((part) =>
-    find('number', part),
+/** Returns the number after the label, else after the last word of the name, else the first number in the text. */
+function findNumber({ name, text }: Position): number | undefined {
+  const label = findLabelledValue(name, text);
+  const position = text.toLowerCase().indexOf(splitWords(name).at(-1) ?? '');
+  const found = [label ?? '', position > 0 ? text.slice(position) : '', text].flatMap((part) =>
+    findEntities('number', part),
   );
   return found[0] === undefined ? undefined : toNumber(found[0]);
 }
@@ -130,13 +131,17 @@ function round(found: number | undefined): number | undefined {
   return found === undefined ? undefined : Math.round(found);
 }
 
-function string(schema: SchemaNode, at: Place): string | undefined {
-  const label = labelled(at.name, at.text);
-  const kind = kindOf(schema, at.name);
+function findString(schema: SchemaNode, at: Position): string | undefined {
+  const label = findLabelledValue(at.name, at.text);
+  const kind = getEntityKind(schema, at.name);
   if (kind !== undefined)
-    return find(kind, label ?? '')[0] ?? (kind === 'name' ? label : undefined) ?? find(kind, at.text)[0];
+    return (
+      findEntities(kind, label ?? '')[0] ??
+      (kind === 'name' ? label : undefined) ??
+      findEntities(kind, at.text)[0]
+    );
   if (label !== undefined) return label;
-  const sentences = sentencesOf(at.text);
+  const sentences = splitSentences(at.text);
   if (/summary|abstract|description|answer|result|text|content/i.test(at.name)) {
     return sentences[rankSentences(sentences)[0] ?? 0];
   }
@@ -144,8 +149,8 @@ function string(schema: SchemaNode, at: Place): string | undefined {
   return undefined;
 }
 
-function kindOf(schema: SchemaNode, name: string): Kind | undefined {
-  const words = wordsOf(name);
+function getEntityKind(schema: SchemaNode, name: string): EntityKind | undefined {
+  const words = splitWords(name);
   const has = (...any: string[]) => any.some((word) => words.includes(word) || schema.format === word);
   if (has('email', 'mail', 'e-mail')) return 'email';
   if (has('url', 'uri', 'link', 'website')) return 'url';

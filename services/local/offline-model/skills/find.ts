@@ -1,4 +1,4 @@
-/** Simple rules that find things in a text: in the order in which they stand, each once. */
+/** Finds entities such as emails and dates in a text by simple patterns. */
 const patterns = {
   email: /[\w.+-]+@[\w-]+(?:\.[\w-]+)+/g,
   url: /\bhttps?:\/\/[^\s<>"')\]]*[^\s<>"')\].,;:!?]/g,
@@ -8,15 +8,16 @@ const patterns = {
   name: /\b(?!(?:The|This|That|These|Those|An?|In|On|At|From|Please|Dear|Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)\b)\p{Lu}\p{Ll}+(?:[ -](?:(?:van|von|de|der|la|di)\s)?\p{Lu}\p{Ll}+)+/gu,
 } as const;
 
-export type Kind = keyof typeof patterns;
+export type EntityKind = keyof typeof patterns;
 
-export function find(kind: Kind, text: string): string[] {
-  const searched = kind === 'number' ? without(['email', 'url', 'date', 'phone'], text) : text;
-  return [...new Set(searched.match(patterns[kind]) ?? [])];
+/** Returns the distinct entities of a kind, in the order of the text. */
+export function findEntities(kind: EntityKind, text: string): string[] {
+  const searchable = kind === 'number' ? removeEntities(['email', 'url', 'date', 'phone'], text) : text;
+  return [...new Set(searchable.match(patterns[kind]) ?? [])];
 }
 
-/** The digits of a date or a telephone number are no numbers. */
-function without(kinds: readonly Kind[], text: string): string {
+/** Removes other entities, so the digits of a date or a telephone number do not count as numbers. */
+function removeEntities(kinds: readonly EntityKind[], text: string): string {
   return kinds.reduce((left, kind) => left.replaceAll(patterns[kind], ' '), text);
 }
 
@@ -24,9 +25,9 @@ export function toNumber(text: string): number {
   return Number(text.replaceAll(',', ''));
 }
 
-/** What stands after a label: `Total: 12 EUR`, `invoice number = A-17`. */
-export function labelled(label: string, text: string): string | undefined {
-  const words = wordsOf(label)
+/** Returns the text after a label, as in `Total: 12 EUR` or `invoice number = A-17`. */
+export function findLabelledValue(label: string, text: string): string | undefined {
+  const words = splitWords(label)
     .map((word) => word.replaceAll(/[^\p{L}\p{N}]/gu, ''))
     .filter(Boolean);
   if (words.length === 0) return undefined;
@@ -37,8 +38,8 @@ export function labelled(label: string, text: string): string | undefined {
   return match?.[1]?.trim().replace(/[.,]$/, '');
 }
 
-/** `invoiceNumber`, `invoice_number` and `invoice-number` are the same two words. */
-export function wordsOf(identifier: string): string[] {
+/** Splits an identifier: `invoiceNumber`, `invoice_number` and `invoice-number` have the same two words. */
+export function splitWords(identifier: string): string[] {
   return identifier
     .replaceAll(/([\p{Ll}\d])(\p{Lu})/gu, '$1 $2')
     .toLowerCase()

@@ -1,54 +1,55 @@
-/** All topics and subscriptions, and the way of a message from its topic to the subscriptions. Everything is in memory. */
-import type { Message } from './delivery.ts';
+/** Stores all topics and subscriptions in memory, and passes messages from topics to their subscriptions. */
+import type { QueuedMessage } from './delivery.ts';
 import { Deadlines } from './deadlines.ts';
-import { partsOf } from '../names.ts';
-import { PushConsumer, type Pushing } from '../subscriber/push.ts';
-import { alreadyExists, failedPrecondition, notFound } from '../status.ts';
+import { parseName, resourceExists, resourceNotFound } from '../names.ts';
+import { PushConsumer, type PushClients } from '../subscriber/push.ts';
+import { failedPrecondition } from '../../emulator/status.ts';
 import { Subscription } from './subscription.ts';
-import { timestamp, type SubscriptionSettings, type Topic } from '../wire.ts';
+import { fromMillis } from '../../emulator/duration.ts';
+import type { SubscriptionSettings, WireTopic } from '../wire.ts';
 
-/** What the subscriptions of a deleted topic answer for their topic. */
+/** The topic name that subscriptions of a deleted topic return. */
 const DELETED_TOPIC = '_deleted-topic_';
 
 interface TopicEntry {
-  topic: Topic;
+  topic: WireTopic;
   readonly subscriptions: Set<Subscription>;
 }
 
 /**
- * What becomes of a message that was taken: the service promises neither once nor soon nor in order, and a test may
- * want it to lose one.
+ * The fate of an accepted message. The service guarantees neither exactly-once, prompt nor ordered delivery, so
+ * tests can repeat or delay messages, and even lose them.
  */
-export type Fate = 'delivered' | 'lost' | 'repeated' | { delayMs: number };
-export type FateOf = (data: Buffer) => Fate;
+export type MessageFate = 'delivered' | 'lost' | 'repeated' | { delayMs: number };
+export type ChooseFate = (data: Buffer) => MessageFate;
 
 export class Broker {
   readonly #topics = new Map<string, TopicEntry>();
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #deadlines = new Deadlines();
-  readonly #pushing: Pushing;
-  readonly #fateOf: FateOf;
+  readonly #pushClients: PushClients;
+  readonly #chooseFate: ChooseFate;
   readonly #delayed = new Set<NodeJS.Timeout>();
   #lastMessageId = Date.now() * 1000;
 
-  constructor(pushing: Pushing, fateOf: FateOf = () => 'delivered') {
-    this.#pushing = pushing;
-    this.#fateOf = fateOf;
+  constructor(pushClients: PushClients, chooseFate: ChooseFate = () => 'delivered') {
+    this.#pushClients = pushClients;
+    this.#chooseFate = chooseFate;
   }
 
-  createTopic(topic: Topic): Topic {
-    if (this.#topics.has(topic.name)) throw alreadyExists(topic.name);
+  createTopic(topic: WireTopic): WireTopic {
+    if (this.#topics.has(topic.name)) throw resourceExists(topic.name);
     this.#topics.set(topic.name, { topic, subscriptions: new Set() });
     return topic;
   }
 
   topic(name: string): TopicEntry {
     const entry = this.#topics.get(name);
-    if (!entry) throw notFound(name);
+    if (!entry) throw resourceNotFound(name);
     return entry;
   }
 
-  /** Its subscriptions stay, with what they hold. */
+  /** Keeps the subscriptions of the topic, with their messages. */
   deleteTopic(name: string): void {
     for (const subscription of this.topic(name).subscriptions) {
       subscription.settings = { ...subscription.settings, topic: DELETED_TOPIC };
@@ -60,12 +61,12 @@ export class Broker {
     return this.#topics.keys();
   }
 
-  /** Gives each message its id and hands it to every subscription of the topic. */
+  /** Assigns each message an id and offers it to every subscription of the topic. Returns the ids. */
   publish(name: string, contents: Iterable<MessageContent>): string[] {
     const { subscriptions } = this.topic(name);
     const publishedAt = Date.now();
-    const publishTime = timestamp(publishedAt);
-    const messages: Message[] = [];
+    const publishTime = fromMillis(publishedAt);
+    const messages: QueuedMessage[] = [];
     const ids: string[] = [];
     for (const { data, attributes, size } of contents) {
       this.#lastMessageId += 1;
@@ -77,13 +78,13 @@ export class Broker {
         size,
       });
     }
-    const now = messages.flatMap((message) => this.#meetFate(message, subscriptions));
-    for (const subscription of subscriptions) subscription.offer(now);
+    const deliverable = messages.flatMap((message) => this.#applyFate(message, subscriptions));
+    for (const subscription of subscriptions) subscription.offer(deliverable);
     return ids;
   }
 
-  #meetFate(message: Message, subscriptions: ReadonlySet<Subscription>): Message[] {
-    const fate = this.#fateOf(message.wire.data);
+  #applyFate(message: QueuedMessage, subscriptions: ReadonlySet<Subscription>): QueuedMessage[] {
+    const fate = this.#chooseFate(message.wire.data);
     if (fate === 'delivered') return [message];
     if (fate === 'lost') return [];
     if (fate === 'repeated') return [message, message];
@@ -96,7 +97,7 @@ export class Broker {
   }
 
   createSubscription(settings: SubscriptionSettings): SubscriptionSettings {
-    if (this.#subscriptions.has(settings.name)) throw alreadyExists(settings.name);
+    if (this.#subscriptions.has(settings.name)) throw resourceExists(settings.name);
     const { subscriptions } = this.topic(settings.topic);
     if (settings.deadLetterPolicy) this.topic(settings.deadLetterPolicy.deadLetterTopic);
     const subscription = new Subscription(settings, this.#deadlines, (...dead) => this.#deadLetter(...dead));
@@ -108,16 +109,16 @@ export class Broker {
 
   subscription(name: string): Subscription {
     const subscription = this.#subscriptions.get(name);
-    if (!subscription) throw notFound(name);
+    if (!subscription) throw resourceNotFound(name);
     return subscription;
   }
 
   changeSubscription(subscription: Subscription, settings: SubscriptionSettings): SubscriptionSettings {
     if (settings.deadLetterPolicy) this.topic(settings.deadLetterPolicy.deadLetterTopic);
-    const pushWas = subscription.settings.pushConfig;
+    const previousPush = subscription.settings.pushConfig;
     subscription.settings = settings;
-    if (pushWas?.pushEndpoint !== settings.pushConfig?.pushEndpoint) {
-      subscription.endConsumers(failedPrecondition(`The way of delivery of ${settings.name} was changed.`));
+    if (previousPush?.pushEndpoint !== settings.pushConfig?.pushEndpoint) {
+      subscription.endConsumers(failedPrecondition(`The push config of ${settings.name} was changed.`));
       this.#startPush(subscription);
     }
     return settings;
@@ -127,7 +128,7 @@ export class Broker {
     const subscription = this.subscription(name);
     this.#subscriptions.delete(name);
     this.#topics.get(subscription.settings.topic)?.subscriptions.delete(subscription);
-    subscription.endConsumers(notFound(name), true);
+    subscription.endConsumers(resourceNotFound(name), true);
   }
 
   subscriptions(): Iterable<string> {
@@ -141,13 +142,13 @@ export class Broker {
   }
 
   #startPush(subscription: Subscription): void {
-    if (subscription.isPush) subscription.attach(new PushConsumer(subscription, this.#pushing));
+    if (subscription.isPush) subscription.attach(new PushConsumer(subscription, this.#pushClients));
   }
 
-  #deadLetter(message: Message, attempts: number, from: SubscriptionSettings): boolean {
+  #deadLetter(message: QueuedMessage, attempts: number, from: SubscriptionSettings): boolean {
     const topic = from.deadLetterPolicy?.deadLetterTopic ?? '';
     if (!this.#topics.has(topic)) return false;
-    const { project, id } = partsOf(from.name);
+    const { project, id } = parseName(from.name);
     const attributes = {
       ...message.wire.attributes,
       CloudPubSubDeadLetterSourceDeliveryCount: String(attempts),

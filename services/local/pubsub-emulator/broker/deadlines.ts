@@ -1,12 +1,12 @@
 /**
- * Many deadlines on one timer. Items are kept in slots of 10 ms, so that setting, moving and dropping a deadline is a
- * set operation, however many thousands of leases are open; only the slots are ordered (a binary heap of their times).
- * An item is never called early, and at most a slot late.
+ * Runs many deadlines on one timer. Items are stored in slots of 10 ms, so setting, moving and dropping a deadline are
+ * set operations even with many thousands of open leases. Only the slots are ordered, in a binary heap by time.
+ * An item is never called early, and at most one slot late.
  */
 const SLOT_MS = 10;
 
 export interface Timed {
-  /** Where the item waits now; owned by `Deadlines`. */
+  /** The slot that holds the item. Set only by `Deadlines`. */
   slot: Set<Timed> | undefined;
   due(): void;
 }
@@ -17,7 +17,7 @@ export class Deadlines {
   #timer: NodeJS.Timeout | undefined;
   #armedFor = Infinity;
 
-  /** Calls `item.due()` in `ms` milliseconds; an earlier deadline of the same item is forgotten. */
+  /** Calls `item.due()` in `ms` milliseconds. Replaces any previous deadline of the item. */
   set(item: Timed, ms: number): void {
     this.drop(item);
     const time = Math.ceil((performance.now() + ms) / SLOT_MS);

@@ -1,17 +1,17 @@
-/** One message on its way to one subscription. Its states are told in `subscription.ts`. */
+/** A message of one subscription, and the consumers that receive it. `subscription.ts` draws the states. */
 import type { Timed } from './deadlines.ts';
-import type { StatusError } from '../status.ts';
+import type { StatusError } from '../../emulator/status.ts';
 import type { ReceivedMessage, WireMessage } from '../wire.ts';
 
-export interface Message {
+export interface QueuedMessage {
   wire: WireMessage;
-  /** Milliseconds since 1970. */
+  /** In milliseconds since 1970. */
   publishedAt: number;
   /** Bytes of data and attributes. */
   size: number;
 }
 
-/** The subscription, as far as its deliveries need it. */
+/** The part of a subscription that its deliveries use. */
 interface Owner {
   readonly countsAttempts: boolean;
   deadlinePassed(delivery: Delivery): void;
@@ -19,16 +19,16 @@ interface Owner {
 
 export class Delivery implements Timed {
   slot: Set<Timed> | undefined = undefined;
-  readonly message: Message;
+  readonly message: QueuedMessage;
   readonly #owner: Owner;
-  /** How often it was handed out. */
+  /** How many times the message was leased. */
   attempts = 0;
-  /** Of the present lease; each hand-out has its own, so that a late acknowledgement is not taken for a new one. */
+  /** Identifies the current lease. Each lease has a new id, so a late acknowledgement does not apply to the next one. */
   ackId = '';
-  /** Who holds the lease; undefined while it waits. */
-  holder: Consumer | undefined = undefined;
+  /** The consumer that holds the lease. Undefined while the message waits. */
+  holder: SubscriptionConsumer | undefined = undefined;
 
-  constructor(message: Message, owner: Owner) {
+  constructor(message: QueuedMessage, owner: Owner) {
     this.message = message;
     this.#owner = owner;
   }
@@ -37,33 +37,33 @@ export class Delivery implements Timed {
     this.#owner.deadlinePassed(this);
   }
 
-  /** 0 unless the subscription has a dead-letter policy, as the API has it. */
+  /** 0 unless the subscription has a dead-letter policy, as in the API. */
   get deliveryAttempt(): number {
     return this.#owner.countsAttempts ? this.attempts : 0;
   }
 
-  received(): ReceivedMessage {
+  toReceivedMessage(): ReceivedMessage {
     return { ackId: this.ackId, message: this.message.wire, deliveryAttempt: this.deliveryAttempt };
   }
 }
 
 /**
- * Whoever takes messages from a subscription: an open stream, a waiting pull, or the pusher. A subscription hands out
- * only to consumers that have room, and tells a consumer when a lease of its ends.
+ * Receives messages of a subscription: an open stream, a waiting pull, or the push client. A subscription delivers only
+ * to consumers that have room, and calls `end` when it is deleted or changes between pull and push.
  */
-export abstract class Consumer {
+export abstract class SubscriptionConsumer {
   attached = false;
-  /** True while the consumer stands in its subscription's line; owned by the subscription. */
-  inLine = false;
-  /** The ack deadline of what this consumer takes; undefined: the subscription's. */
+  /** True while the consumer is in the queue of its subscription. Set only by the subscription. */
+  queued = false;
+  /** The ack deadline of deliveries to this consumer. Undefined: the deadline of the subscription. */
   leaseSeconds: number | undefined;
-  /** Handed out and neither acknowledged, refused nor expired. */
+  /** Leased, and neither acknowledged, nacked nor expired. */
   outstandingMessages = 0;
   outstandingBytes = 0;
 
   abstract hasRoom(): boolean;
-  /** Takes deliveries, all under lease from now. */
+  /** Receives deliveries. Their leases have just started. */
   abstract deliver(deliveries: Delivery[]): void;
-  /** The subscription is gone, or no longer of this kind. */
+  /** Ends the consumer: the subscription was deleted or changed between pull and push. */
   abstract end(reason: StatusError): void;
 }

@@ -1,4 +1,4 @@
-/** A queue with constant-time ends: `Array.shift` moves every element, which a backlog of many thousands would feel. */
+/** A queue with constant-time push and shift. `Array.shift` moves every element, which is slow for large backlogs. */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;

@@ -1,14 +1,14 @@
 /**
- * The filter language of subscriptions (cloud.google.com/pubsub/docs/subscription-message-filter):
+ * Parses the filter language of subscriptions (cloud.google.com/pubsub/docs/subscription-message-filter):
  *
- *     filter     := term (AND term)* | term (OR term)*        the two may be mixed only with parentheses
+ *     filter     := term (AND term)* | term (OR term)*        mixing both requires parentheses
  *     term       := NOT term | "(" filter ")" | comparison
  *     comparison := attributes ":" key | attributes "." key ("=" | "!=") string
  *                 | hasPrefix "(" attributes "." key "," string ")"
  *
- * `!=` is the negation of `=`: a message without the attribute passes it.
+ * `!=` negates `=`, so a message without the attribute passes.
  */
-import { invalid } from '../status.ts';
+import { invalid } from '../../emulator/status.ts';
 
 type Attributes = Readonly<Record<string, string>>;
 export type Filter = (attributes: Attributes) => boolean;
@@ -16,7 +16,7 @@ export type Filter = (attributes: Attributes) => boolean;
 const MAX_BYTES = 256;
 const TOKEN = /\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_-]+)|(!=|[=:.,()])|$)/y;
 
-/** @throws {StatusError} INVALID_ARGUMENT, with the place of the fault */
+/** @throws {StatusError} INVALID_ARGUMENT, with the position of the error */
 export function parseFilter(source: string): Filter {
   if (Buffer.byteLength(source) > MAX_BYTES) {
     throw invalid(`The filter is too long: at most ${MAX_BYTES} bytes are allowed.`);
@@ -45,15 +45,15 @@ class Parser {
       return (attributes) => terms.every((term) => term(attributes));
     while (this.#take(operator)) terms.push(this.#term());
     if (this.#token === 'AND' || this.#token === 'OR')
-      throw this.#fault('parentheses around mixed AND and OR');
+      throw this.#error('parentheses around mixed AND and OR');
     return operator === 'AND'
       ? (attributes) => terms.every((term) => term(attributes))
       : (attributes) => terms.some((term) => term(attributes));
   }
 
-  /** Passes over `token`, which must come next; the empty token is the end. */
-  expect(token: string, wanted = `"${token}"`): void {
-    if (!this.#take(token)) throw this.#fault(wanted);
+  /** Consumes `token`, or fails if the next token is another one. The empty token is the end of the filter. */
+  expect(token: string, expected = `"${token}"`): void {
+    if (!this.#take(token)) throw this.#error(expected);
   }
 
   #term(): Filter {
@@ -102,14 +102,14 @@ class Parser {
 
   #key(): string {
     if (this.#token.startsWith('"')) return this.#string();
-    if (!/^[A-Za-z0-9_-]+$/.test(this.#token)) throw this.#fault('the name of an attribute');
+    if (!/^[A-Za-z0-9_-]+$/.test(this.#token)) throw this.#error('the name of an attribute');
     const key = this.#token;
     this.#advance();
     return key;
   }
 
   #string(): string {
-    if (!this.#token.startsWith('"')) throw this.#fault('a string in double quotes');
+    if (!this.#token.startsWith('"')) throw this.#error('a string in double quotes');
     const text = unescape(this.#token.slice(1, -1));
     this.#advance();
     return text;
@@ -127,18 +127,16 @@ class Parser {
     if (!match) {
       this.#at = this.#next;
       this.#token = this.#source.slice(this.#next).trim().charAt(0);
-      throw this.#fault('a filter expression');
+      throw this.#error('a filter expression');
     }
     this.#token = match[1] ?? match[2] ?? match[3] ?? '';
     this.#next = TOKEN.lastIndex;
     this.#at = this.#next - this.#token.length;
   }
 
-  #fault(wanted: string): Error {
+  #error(expected: string): Error {
     const found = this.#token === '' ? 'the end' : this.#token;
-    return invalid(
-      `The filter is not valid: expected ${wanted} at character ${this.#at + 1}, found ${found}.`,
-    );
+    return invalid(`Invalid filter: expected ${expected} at character ${this.#at + 1}, found ${found}.`);
   }
 }
 

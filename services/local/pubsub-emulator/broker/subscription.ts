@@ -1,48 +1,49 @@
 /**
- * A subscription: what happens to each message on its way to an acknowledgement. All transitions are constant-time.
+ * A subscription moves each message through these states. All transitions take constant time.
  *
  *      publish (filter passed)
  *         │
  *         ▼      a consumer has room          acknowledged
- *      waiting ───────────────────▶ leased ────────────────▶ gone
+ *      waiting ───────────────────▶ leased ────────────────▶ removed
  *         ▲                           │
- *         │ at once, or after         │ deadline 0 (a nack), or the deadline passed
- *         │ the retry policy's wait   ▼
- *         └─────────────────────── refused ── attempts spent ──▶ dead-letter topic, gone
+ *         │ immediately, or after     │ deadline 0 (a nack), or the deadline passed
+ *         │ the retry backoff         ▼
+ *         └─────────────────────── refused ── attempts spent ──▶ dead-letter topic, removed
  *
- * A lease outlives the stream that it was given to: after a crash of the subscriber its messages come again only when
- * their deadlines have passed. Hand-outs are gathered until the event loop has read what is there (`setImmediate`),
- * so that publishes that arrive together leave together; an idle publish waits for nothing.
+ * A lease outlives its stream: after a subscriber crashes, its messages are redelivered only when their deadlines have
+ * passed. Deliveries are batched until the event loop has read all pending input (`setImmediate`), so messages that are
+ * published together are delivered together. An idle publish is not delayed.
  */
-import type { Consumer } from './delivery.ts';
-import { Delivery, type Message } from './delivery.ts';
+import type { SubscriptionConsumer } from './delivery.ts';
+import { Delivery, type QueuedMessage } from './delivery.ts';
 import type { Deadlines } from './deadlines.ts';
 import { Fifo } from './fifo.ts';
 import { parseFilter, type Filter } from './filter.ts';
-import { failedPrecondition, invalid, type StatusError } from '../status.ts';
-import { milliseconds, type SubscriptionSettings } from '../wire.ts';
+import { toMillis } from '../../emulator/duration.ts';
+import { failedPrecondition, invalid, type StatusError } from '../../emulator/status.ts';
+import type { SubscriptionSettings } from '../wire.ts';
 
-/** Pub/Sub's own pace of repeating pushes where the subscription has no retry policy. */
+/** The backoff of pushes in milliseconds if the subscription has no retry policy, as in the service. */
 const PUSH_BACKOFF = { minimum: 100, maximum: 60_000 };
 const ACK_ID = /^ack-[0-9a-z]+$/;
 
 let lastAckId = Date.now() * 1000;
 
-/** Publishes to the dead-letter topic; false where that topic does not exist, and then the message is kept. */
-export type DeadLetter = (message: Message, attempts: number, from: SubscriptionSettings) => boolean;
+/** Publishes to the dead-letter topic. Returns false if that topic does not exist, and the message is kept. */
+export type DeadLetter = (message: QueuedMessage, attempts: number, from: SubscriptionSettings) => boolean;
 
 export class Subscription {
   settings: SubscriptionSettings;
   readonly #deadlines: Deadlines;
   readonly #deadLetter: DeadLetter;
-  readonly #passes: Filter | undefined;
+  readonly #filter: Filter | undefined;
   readonly #fresh = new Fifo<Delivery>();
   readonly #refused = new Fifo<Delivery>();
   readonly #leases = new Map<string, Delivery>();
-  readonly #consumers = new Set<Consumer>();
-  /** Consumers that had room when they joined; taken in turn, so that messages spread evenly. */
-  readonly #line = new Fifo<Consumer>();
-  #pumpPlanned = false;
+  readonly #consumers = new Set<SubscriptionConsumer>();
+  /** Consumers that had room when they joined. They take turns, so messages are spread evenly. */
+  readonly #queue = new Fifo<SubscriptionConsumer>();
+  #pumpScheduled = false;
   #refusedLast = false;
   #closed = false;
 
@@ -50,7 +51,7 @@ export class Subscription {
     this.settings = settings;
     this.#deadlines = deadlines;
     this.#deadLetter = deadLetter;
-    this.#passes = settings.filter === '' ? undefined : parseFilter(settings.filter);
+    this.#filter = settings.filter === '' ? undefined : parseFilter(settings.filter);
   }
 
   get isPush(): boolean {
@@ -61,35 +62,35 @@ export class Subscription {
     return this.settings.deadLetterPolicy !== null;
   }
 
-  offer(messages: readonly Message[]): void {
+  offer(messages: readonly QueuedMessage[]): void {
     for (const message of messages) {
-      if (!this.#passes || this.#passes(message.wire.attributes))
+      if (!this.#filter || this.#filter(message.wire.attributes))
         this.#fresh.push(new Delivery(message, this));
     }
-    this.#planPump();
+    this.#schedulePump();
   }
 
-  attach(consumer: Consumer): void {
+  attach(consumer: SubscriptionConsumer): void {
     consumer.attached = true;
     this.#consumers.add(consumer);
     this.ready(consumer);
   }
 
-  /** What the consumer holds stays leased until its deadlines. */
-  detach(consumer: Consumer): void {
+  /** Messages of the consumer stay leased until their deadlines. */
+  detach(consumer: SubscriptionConsumer): void {
     consumer.attached = false;
     this.#consumers.delete(consumer);
   }
 
-  /** The consumer may have room now. */
-  ready(consumer: Consumer): void {
-    if (consumer.inLine || !consumer.attached || !consumer.hasRoom()) return;
-    consumer.inLine = true;
-    this.#line.push(consumer);
-    this.#planPump();
+  /** Queues the consumer for deliveries if it has room. */
+  ready(consumer: SubscriptionConsumer): void {
+    if (consumer.queued || !consumer.attached || !consumer.hasRoom()) return;
+    consumer.queued = true;
+    this.#queue.push(consumer);
+    this.#schedulePump();
   }
 
-  /** Unknown ack ids are those of leases that have ended: passed over, as the API has it. */
+  /** Ignores unknown ack ids, as the API does: their leases have ended. */
   acknowledge(ackIds: readonly string[]): void {
     checkAckIds(ackIds);
     for (const ackId of ackIds) {
@@ -98,11 +99,11 @@ export class Subscription {
     }
   }
 
-  /** Seconds from now; 0 refuses the message. */
+  /** Sets the deadlines to `seconds` from now, from 0 to 600. 0 refuses the messages. */
   modifyDeadline(ackIds: readonly string[], seconds: number): void {
     checkAckIds(ackIds);
     if (seconds < 0 || seconds > 600) {
-      throw invalid(`The ack deadline must be between 0 and 600 seconds: ${seconds} was given.`);
+      throw invalid(`The ack deadline must be from 0 to 600 seconds, but is ${seconds}.`);
     }
     for (const ackId of ackIds) {
       const delivery = this.#leases.get(ackId);
@@ -112,7 +113,7 @@ export class Subscription {
     }
   }
 
-  /** Ends all consumers: the subscription is deleted (`final`), or changes between pull and push. */
+  /** Ends all consumers because the subscription is deleted (`final`) or changes between pull and push. */
   endConsumers(reason: StatusError, final = false): void {
     this.#closed ||= final;
     for (const consumer of this.#consumers) {
@@ -129,12 +130,12 @@ export class Subscription {
   assertPull(): void {
     if (this.isPush) {
       throw failedPrecondition(
-        `This method is not supported for the push subscription ${this.settings.name}.`,
+        `${this.settings.name} is a push subscription: messages cannot be pulled from it.`,
       );
     }
   }
 
-  /** A lease has run out, or the wait before another attempt is over. */
+  /** Called when a lease expires or a retry backoff ends. */
   deadlinePassed(delivery: Delivery): void {
     if (this.#closed) return;
     if (delivery.holder) this.#refuse(delivery);
@@ -147,25 +148,25 @@ export class Subscription {
     if (policy && delivery.attempts >= policy.maxDeliveryAttempts) {
       if (this.#deadLetter(delivery.message, delivery.attempts, this.settings)) return;
     }
-    const pause = this.#backoff(delivery.attempts);
-    if (pause > 0) this.#deadlines.set(delivery, pause);
+    const backoffMs = this.#getBackoffMs(delivery.attempts);
+    if (backoffMs > 0) this.#deadlines.set(delivery, backoffMs);
     else this.#wait(delivery);
   }
 
   #wait(delivery: Delivery): void {
     this.#refused.push(delivery);
-    this.#planPump();
+    this.#schedulePump();
   }
 
-  #backoff(attempts: number): number {
+  #getBackoffMs(attempts: number): number {
     const policy = this.settings.retryPolicy;
     if (!policy && !this.isPush) return 0;
-    const minimum = policy ? (milliseconds(policy.minimumBackoff) ?? 10_000) : PUSH_BACKOFF.minimum;
-    const maximum = policy ? (milliseconds(policy.maximumBackoff) ?? 600_000) : PUSH_BACKOFF.maximum;
+    const minimum = policy ? (toMillis(policy.minimumBackoff) ?? 10_000) : PUSH_BACKOFF.minimum;
+    const maximum = policy ? (toMillis(policy.maximumBackoff) ?? 600_000) : PUSH_BACKOFF.maximum;
     return Math.min(maximum, minimum * 2 ** Math.min(attempts - 1, 30));
   }
 
-  #lease(delivery: Delivery, consumer: Consumer): void {
+  #lease(delivery: Delivery, consumer: SubscriptionConsumer): void {
     lastAckId += 1;
     delivery.ackId = `ack-${lastAckId.toString(36)}`;
     delivery.attempts += 1;
@@ -191,21 +192,21 @@ export class Subscription {
     return this.#fresh.size + this.#refused.size;
   }
 
-  #planPump(): void {
-    if (this.#pumpPlanned || this.#line.size === 0 || this.#waiting === 0) return;
-    this.#pumpPlanned = true;
+  #schedulePump(): void {
+    if (this.#pumpScheduled || this.#queue.size === 0 || this.#waiting === 0) return;
+    this.#pumpScheduled = true;
     setImmediate(() => {
-      this.#pumpPlanned = false;
+      this.#pumpScheduled = false;
       this.#pump();
     });
   }
 
   #pump(): void {
-    const batches = new Map<Consumer, Delivery[]>();
+    const batches = new Map<SubscriptionConsumer, Delivery[]>();
     while (this.#waiting > 0) {
-      const consumer = this.#nextWithRoom();
+      const consumer = this.#takeConsumer();
       if (!consumer) break;
-      const delivery = this.#nextWaiting();
+      const delivery = this.#takeWaiting();
       if (delivery) {
         this.#lease(delivery, consumer);
         const batch = batches.get(consumer);
@@ -217,17 +218,17 @@ export class Subscription {
     for (const [consumer, deliveries] of batches) consumer.deliver(deliveries);
   }
 
-  #nextWithRoom(): Consumer | undefined {
-    for (let consumer = this.#line.shift(); consumer; consumer = this.#line.shift()) {
-      consumer.inLine = false;
+  #takeConsumer(): SubscriptionConsumer | undefined {
+    for (let consumer = this.#queue.shift(); consumer; consumer = this.#queue.shift()) {
+      consumer.queued = false;
       if (consumer.attached && consumer.hasRoom()) return consumer;
     }
     return undefined;
   }
 
-  /** In turn a message that was refused and a new one, so that neither kind holds up the other. */
-  #nextWaiting(): Delivery | undefined {
-    const retention = milliseconds(this.settings.messageRetentionDuration) ?? Infinity;
+  /** Alternates between refused and new messages, so neither kind blocks the other. */
+  #takeWaiting(): Delivery | undefined {
+    const retention = toMillis(this.settings.messageRetentionDuration) ?? Infinity;
     for (;;) {
       this.#refusedLast = !this.#refusedLast;
       const [first, second] = this.#refusedLast ? [this.#refused, this.#fresh] : [this.#fresh, this.#refused];
@@ -240,6 +241,6 @@ export class Subscription {
 function checkAckIds(ackIds: readonly string[]): void {
   const malformed = ackIds.find((ackId) => !ACK_ID.test(ackId));
   if (malformed !== undefined) {
-    throw invalid(`You have passed an invalid ack ID to the service (ack_id=${malformed}).`);
+    throw invalid(`Invalid ack id (ack_id=${malformed}): expected an id from a received message.`);
   }
 }

@@ -1,14 +1,14 @@
-/** A single pull: answers as soon as there is something to hand out, or with nothing after a while. */
+/** Implements Pull: responds as soon as messages are available, or with none after 50 seconds. */
 import type { handleUnaryCall } from '@grpc/grpc-js';
-import { Consumer } from '../broker/delivery.ts';
+import { SubscriptionConsumer } from '../broker/delivery.ts';
 import type { Delivery } from '../broker/delivery.ts';
-import { invalid, type StatusError } from '../status.ts';
+import { invalid, type StatusError } from '../../emulator/status.ts';
 import type { Subscription } from '../broker/subscription.ts';
-import { asStatus } from '../unary.ts';
+import { toStatusError } from '../../emulator/grpc.ts';
 import type { ReceivedMessage } from '../wire.ts';
 
-/** Below the 60 seconds after which clients give up by default. */
-const LONGEST_WAIT_MS = 50_000;
+/** Less than the default client timeout of 60 seconds. */
+const MAX_WAIT_MS = 50_000;
 
 interface PullRequest {
   subscription: string;
@@ -26,35 +26,35 @@ export function pull(find: (name: string) => Subscription): handleUnaryCall<Pull
       const { subscription: name, maxMessages, returnImmediately } = call.request;
       const subscription = find(name);
       subscription.assertPull();
-      if (maxMessages <= 0) throw invalid('The value for max_messages is too small: it must be at least 1.');
+      if (maxMessages <= 0) throw invalid(`max_messages is ${maxMessages}: expected at least 1.`);
 
-      let patience: NodeJS.Timeout | undefined;
+      let timeout: NodeJS.Timeout | undefined;
       const leave = (): boolean => {
         const waiting = consumer.attached;
         subscription.detach(consumer);
-        clearTimeout(patience);
+        clearTimeout(timeout);
         return waiting;
       };
       const finish = (deliveries: Delivery[]): void => {
         if (!leave()) return;
-        callback(null, { receivedMessages: deliveries.map((delivery) => delivery.received()) });
+        callback(null, { receivedMessages: deliveries.map((delivery) => delivery.toReceivedMessage()) });
       };
       const consumer = new PullConsumer(maxMessages, finish, (reason) => {
-        clearTimeout(patience);
+        clearTimeout(timeout);
         callback(reason);
       });
       call.once('cancelled', leave);
       subscription.attach(consumer);
-      // Attaching planned the hand-out as an immediate: this one comes after it.
+      // `attach` scheduled the delivery with setImmediate, so this callback runs after it.
       if (returnImmediately) setImmediate(() => finish([]));
-      else patience = setTimeout(() => finish([]), LONGEST_WAIT_MS);
+      else timeout = setTimeout(() => finish([]), MAX_WAIT_MS);
     } catch (error) {
-      callback(asStatus(error));
+      callback(toStatusError(error));
     }
   };
 }
 
-class PullConsumer extends Consumer {
+class PullConsumer extends SubscriptionConsumer {
   readonly #maxMessages: number;
   readonly deliver: (deliveries: Delivery[]) => void;
   readonly end: (reason: StatusError) => void;

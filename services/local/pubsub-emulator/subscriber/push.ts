@@ -1,33 +1,33 @@
 /**
- * Push delivery: each message is POSTed to the subscription's endpoint. An answer of 102, 200, 201, 202 or 204 in time
- * acknowledges it; anything else, or the ack deadline, refuses it, and the subscription's retry policy (or the default
- * pace of pushes) decides when it comes again. How many pushes are under way follows the endpoint: one more for each
- * success, half as many after a failure.
+ * Push delivery: each message is POSTed to the endpoint of the subscription. A response of 102, 200, 201, 202 or 204
+ * acknowledges it. Any other response, or none within the ack deadline, refuses it, and the retry policy of the
+ * subscription (or the default push backoff) decides when it is redelivered. The number of concurrent pushes adapts to
+ * the endpoint: it grows by one after a success and is halved after a failure.
  */
 import type { Dispatcher } from 'undici';
-import { Consumer } from '../broker/delivery.ts';
+import { SubscriptionConsumer } from '../broker/delivery.ts';
 import type { Delivery } from '../broker/delivery.ts';
-import type { TokenIssuer } from '../oidc.ts';
+import type { TokenIssuer } from '../../emulator/oidc.ts';
 import type { Subscription } from '../broker/subscription.ts';
-import type { PushConfig } from '../wire.ts';
+import type { WirePushConfig } from '../wire.ts';
 
 const ACCEPTED = new Set([102, 200, 201, 202, 204]);
-const WINDOW = { first: 10, most: 1000 };
+const WINDOW = { initial: 10, max: 1000 };
 
-export interface Pushing {
+export interface PushClients {
   http: Dispatcher;
   tokens: TokenIssuer;
 }
 
-export class PushConsumer extends Consumer {
+export class PushConsumer extends SubscriptionConsumer {
   readonly #subscription: Subscription;
-  readonly #pushing: Pushing;
-  #window = WINDOW.first;
+  readonly #clients: PushClients;
+  #window = WINDOW.initial;
 
-  constructor(subscription: Subscription, pushing: Pushing) {
+  constructor(subscription: Subscription, clients: PushClients) {
     super();
     this.#subscription = subscription;
-    this.#pushing = pushing;
+    this.#clients = clients;
   }
 
   hasRoom(): boolean {
@@ -38,13 +38,13 @@ export class PushConsumer extends Consumer {
     for (const delivery of deliveries) void this.#push(delivery);
   }
 
-  /** Nothing to do: pushes under way may still be answered, and their leases settle by themselves. */
+  /** Does nothing: pushes in flight can still be answered, and otherwise their leases expire. */
   end(): void {}
 
   async #push(delivery: Delivery): Promise<void> {
     const { ackId } = delivery;
     const accepted = await this.#post(delivery).catch(() => false);
-    this.#window = accepted ? Math.min(WINDOW.most, this.#window + 1) : Math.max(1, this.#window >> 1);
+    this.#window = accepted ? Math.min(WINDOW.max, this.#window + 1) : Math.max(1, this.#window >> 1);
     if (accepted) this.#subscription.acknowledge([ackId]);
     else this.#subscription.modifyDeadline([ackId], 0);
   }
@@ -53,33 +53,33 @@ export class PushConsumer extends Consumer {
     const { name, pushConfig, ackDeadlineSeconds } = this.#subscription.settings;
     if (!pushConfig) return false;
     const url = new URL(pushConfig.pushEndpoint);
-    const response = await this.#pushing.http.request({
+    const response = await this.#clients.http.request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method: 'POST',
       headers: {
         'content-type': 'application/json',
         'user-agent': 'CloudPubSub-Google',
-        ...(await this.#authorization(pushConfig)),
+        ...(await this.#createAuthorization(pushConfig)),
       },
-      body: JSON.stringify(envelope(delivery, name)),
+      body: JSON.stringify(createEnvelope(delivery, name)),
       headersTimeout: ackDeadlineSeconds * 1000,
     });
     await response.body.dump();
     return ACCEPTED.has(response.statusCode);
   }
 
-  async #authorization({ oidcToken, pushEndpoint }: PushConfig): Promise<Record<string, string>> {
+  async #createAuthorization({ oidcToken, pushEndpoint }: WirePushConfig): Promise<Record<string, string>> {
     if (!oidcToken?.serviceAccountEmail) return {};
     const audience = oidcToken.audience || pushEndpoint;
     return {
-      authorization: `Bearer ${await this.#pushing.tokens.token(oidcToken.serviceAccountEmail, audience)}`,
+      authorization: `Bearer ${await this.#clients.tokens.token(oidcToken.serviceAccountEmail, audience)}`,
     };
   }
 }
 
-/** The JSON that the real service posts, with both spellings of the id and the time. */
-function envelope(delivery: Delivery, subscription: string): object {
+/** Returns the JSON that the service posts, with both spellings of the id and the publish time. */
+function createEnvelope(delivery: Delivery, subscription: string): object {
   const { data, attributes, messageId } = delivery.message.wire;
   const publishTime = new Date(delivery.message.publishedAt).toISOString();
   return {

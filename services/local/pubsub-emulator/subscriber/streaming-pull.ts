@@ -1,21 +1,21 @@
 /**
- * An open stream of deliveries. The first request names the subscription and the limits; later ones may change the ack
- * deadline, acknowledge, or be empty: those are the client's pings, and a client whose ping stays unanswered for 15
- * seconds takes the stream for dead and opens another.
+ * Implements StreamingPull. The first request names the subscription and the limits. Later requests can change the ack
+ * deadline, acknowledge messages or be empty. Empty requests are pings: a client that gets no response to a ping
+ * within 15 seconds considers the stream broken and opens another.
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
-import { Consumer } from '../broker/delivery.ts';
+import { SubscriptionConsumer } from '../broker/delivery.ts';
 import type { Delivery } from '../broker/delivery.ts';
-import { invalid, type StatusError } from '../status.ts';
+import { invalid, type StatusError } from '../../emulator/status.ts';
 import type { Subscription } from '../broker/subscription.ts';
-import { asStatus } from '../unary.ts';
+import { toStatusError } from '../../emulator/grpc.ts';
 import type { ReceivedMessage, StreamingPullRequest, StreamingPullResponse } from '../wire.ts';
 
-/** Of one response. A single message may be larger, and then goes alone. */
+/** Limits of one response. A larger message is sent alone. */
 const MAX_BYTES = 1024 * 1024;
 const MAX_MESSAGES = 1000;
 
-type Call = ServerDuplexStream<StreamingPullRequest, StreamingPullResponse>;
+type StreamCall = ServerDuplexStream<StreamingPullRequest, StreamingPullResponse>;
 
 export function streamingPull(
   find: (name: string) => Subscription,
@@ -23,17 +23,17 @@ export function streamingPull(
   return (call) => {
     let stream: StreamConsumer | undefined;
     let subscription: Subscription | undefined;
-    let over = false;
+    let ended = false;
     const leave = (): void => {
-      over = true;
+      ended = true;
       if (stream) subscription?.detach(stream);
     };
     call.on('data', (request: StreamingPullRequest) => {
-      // What a client sent before it heard that the stream has ended.
-      if (over) return;
+      // The client sent this before it received the end of the stream.
+      if (ended) return;
       try {
         if (stream && subscription) {
-          stream.follow(request, subscription);
+          stream.handle(request, subscription);
         } else {
           if (request.subscription === '')
             throw invalid('The first request of a stream must name the subscription.');
@@ -44,7 +44,7 @@ export function streamingPull(
         }
       } catch (error) {
         leave();
-        fail(call, asStatus(error));
+        fail(call, toStatusError(error));
       }
     });
     call.on('end', () => {
@@ -56,20 +56,20 @@ export function streamingPull(
   };
 }
 
-class StreamConsumer extends Consumer {
-  readonly #call: Call;
-  /** 0 and less: no limit. */
+class StreamConsumer extends SubscriptionConsumer {
+  readonly #call: StreamCall;
+  /** 0 or less: unlimited. */
   readonly #maxMessages: number;
   readonly #maxBytes: number;
-  /** The transport is behind: nothing is handed out until it has drained. */
+  /** True while the transport is congested. No messages are delivered until it drains. */
   #blocked = false;
 
-  constructor(call: Call, first: StreamingPullRequest, subscription: Subscription) {
+  constructor(call: StreamCall, first: StreamingPullRequest, subscription: Subscription) {
     super();
     this.#call = call;
     this.#maxMessages = first.maxOutstandingMessages;
     this.#maxBytes = first.maxOutstandingBytes;
-    this.leaseSeconds = checkedDeadline(first.streamAckDeadlineSeconds);
+    this.leaseSeconds = parseAckDeadline(first.streamAckDeadlineSeconds);
     this.#apply(first, subscription);
     call.on('drain', () => {
       this.#blocked = false;
@@ -80,19 +80,19 @@ class StreamConsumer extends Consumer {
     });
   }
 
-  /** A request after the first. */
-  follow(request: StreamingPullRequest, subscription: Subscription): void {
+  /** Handles a request after the first. */
+  handle(request: StreamingPullRequest, subscription: Subscription): void {
     if (request.subscription !== '')
       throw invalid('Only the first request of a stream may name the subscription.');
     if (request.streamAckDeadlineSeconds !== 0) {
-      this.leaseSeconds = checkedDeadline(request.streamAckDeadlineSeconds);
+      this.leaseSeconds = parseAckDeadline(request.streamAckDeadlineSeconds);
     }
     this.#apply(request, subscription);
     const ping = request.ackIds.length + request.modifyDeadlineAckIds.length === 0;
     if (ping) this.#write({});
   }
 
-  /** As the API has it: the limits stop new messages once they are reached, so one large message always passes. */
+  /** The limits apply once they are reached, as in the API, so a single large message always passes. */
   hasRoom(): boolean {
     return (
       !this.#blocked &&
@@ -113,7 +113,7 @@ class StreamConsumer extends Consumer {
         receivedMessages = [];
         bytes = 0;
       }
-      receivedMessages.push(delivery.received());
+      receivedMessages.push(delivery.toReceivedMessage());
       bytes += delivery.message.size;
     }
     this.#write({ receivedMessages });
@@ -139,12 +139,12 @@ class StreamConsumer extends Consumer {
   }
 }
 
-/** Ends a stream with a status: in grpc-js an `error` event is how a handler does that. */
-function fail(call: Call, reason: StatusError): void {
+/** Ends a stream with a status. Handlers in grpc-js do that by emitting `error`. */
+function fail(call: StreamCall, reason: StatusError): void {
   call.emit('error', reason);
 }
 
-function checkedDeadline(seconds: number): number {
+function parseAckDeadline(seconds: number): number {
   if (seconds >= 10 && seconds <= 600) return seconds;
-  throw invalid(`stream_ack_deadline_seconds must be between 10 and 600 seconds: ${seconds} was given.`);
+  throw invalid(`stream_ack_deadline_seconds is ${seconds}: expected a value from 10 to 600.`);
 }

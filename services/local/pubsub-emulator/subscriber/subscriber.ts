@@ -1,13 +1,13 @@
-/** `google.pubsub.v1.Subscriber`, all but the stream. */
+/** Implements `google.pubsub.v1.Subscriber`. */
 import type { Broker } from '../broker/broker.ts';
-import { checkName, checkProject } from '../names.ts';
+import { checkPubSubName, checkProject } from '../names.ts';
 import { pull } from './pull.ts';
-import { changedSubscription, newSubscription } from '../settings.ts';
-import { invalid } from '../status.ts';
+import { updateSubscriptionSettings, createSubscriptionSettings } from '../settings.ts';
+import { invalid } from '../../emulator/status.ts';
 import { streamingPull } from './streaming-pull.ts';
 import type { Subscription } from '../broker/subscription.ts';
-import { page, unary } from '../unary.ts';
-import type { PushConfig, SubscriptionSettings } from '../wire.ts';
+import { getPage, unary, type PageRequest } from '../../emulator/grpc.ts';
+import type { WirePushConfig, SubscriptionSettings } from '../wire.ts';
 
 interface UpdateRequest {
   subscription: SubscriptionSettings;
@@ -15,62 +15,65 @@ interface UpdateRequest {
 }
 
 export function subscriberHandlers(broker: Broker) {
-  const named = (name: string): Subscription => {
-    checkName(name, 'subscriptions');
+  const find = (name: string): Subscription => {
+    checkPubSubName(name, 'subscriptions');
     return broker.subscription(name);
   };
   return {
     CreateSubscription: unary((request: SubscriptionSettings) =>
-      broker.createSubscription(newSubscription(request)),
+      broker.createSubscription(createSubscriptionSettings(request)),
     ),
 
-    GetSubscription: unary(({ subscription }: { subscription: string }) => named(subscription).settings),
+    GetSubscription: unary(({ subscription }: { subscription: string }) => find(subscription).settings),
 
     UpdateSubscription: unary(({ subscription, updateMask }: UpdateRequest) => {
-      const current = named(subscription.name);
-      const changed = changedSubscription(current.settings, subscription, updateMask?.paths ?? []);
+      const current = find(subscription.name);
+      const changed = updateSubscriptionSettings(current.settings, subscription, updateMask?.paths ?? []);
       return broker.changeSubscription(current, changed);
     }),
 
-    ModifyPushConfig: unary((request: { subscription: string; pushConfig: PushConfig | null }) => {
-      const current = named(request.subscription);
-      const wanted = { ...current.settings, pushConfig: request.pushConfig };
-      broker.changeSubscription(current, changedSubscription(current.settings, wanted, ['push_config']));
+    ModifyPushConfig: unary((request: { subscription: string; pushConfig: WirePushConfig | null }) => {
+      const current = find(request.subscription);
+      const requested = { ...current.settings, pushConfig: request.pushConfig };
+      broker.changeSubscription(
+        current,
+        updateSubscriptionSettings(current.settings, requested, ['push_config']),
+      );
       return {};
     }),
 
-    ListSubscriptions: unary((request: { project: string; pageSize: number; pageToken: string }) => {
+    ListSubscriptions: unary((request: PageRequest & { project: string }) => {
       checkProject(request.project);
       const inProject = [...broker.subscriptions()].filter((name) => name.startsWith(`${request.project}/`));
-      const { names, nextPageToken } = page(inProject, request);
+      const { names, nextPageToken } = getPage(inProject, request, { fallback: 100 });
       return { subscriptions: names.map((name) => broker.subscription(name).settings), nextPageToken };
     }),
 
     DeleteSubscription: unary(({ subscription }: { subscription: string }) => {
-      checkName(subscription, 'subscriptions');
+      checkPubSubName(subscription, 'subscriptions');
       broker.deleteSubscription(subscription);
       return {};
     }),
 
     Acknowledge: unary(({ subscription, ackIds }: { subscription: string; ackIds: string[] }) => {
-      named(subscription).acknowledge(someAckIds(ackIds));
+      find(subscription).acknowledge(checkAckIds(ackIds));
       return {};
     }),
 
     ModifyAckDeadline: unary(
       (request: { subscription: string; ackIds: string[]; ackDeadlineSeconds: number }) => {
-        named(request.subscription).modifyDeadline(someAckIds(request.ackIds), request.ackDeadlineSeconds);
+        find(request.subscription).modifyDeadline(checkAckIds(request.ackIds), request.ackDeadlineSeconds);
         return {};
       },
     ),
 
-    Pull: pull(named),
+    Pull: pull(find),
 
-    StreamingPull: streamingPull(named),
+    StreamingPull: streamingPull(find),
   };
 }
 
-function someAckIds(ackIds: string[]): string[] {
-  if (ackIds.length === 0) throw invalid('No ack ids specified.');
+function checkAckIds(ackIds: string[]): string[] {
+  if (ackIds.length === 0) throw invalid('The request has no ack ids: expected at least one.');
   return ackIds;
 }

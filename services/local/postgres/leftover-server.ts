@@ -1,23 +1,26 @@
 /**
- * What an earlier server may have left on the data: itself, still shutting down or orphaned, or only its pid file. The
- * caller holds the lock on the data, so no server there has an owner. PostgreSQL itself trusts the pid alone, and
- * refuses to start when another process has got that pid since (after a reboot, or in a container).
+ * Ends a server of an earlier run that is still shutting down or orphaned, and removes its pid file. The caller holds the
+ * lock on the data, so such a server has no owner. PostgreSQL itself checks only the pid, and refuses to start if
+ * another process has that pid now (after a reboot, or in a container).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export async function endLeftover(clusterDir: string): Promise<void> {
+/** @throws {Error} if the server is still running after 10 seconds */
+export async function endLeftoverServer(clusterDir: string): Promise<void> {
   const pidFile = path.join(clusterDir, 'postmaster.pid');
   const pid = readPid(pidFile);
   if (pid === undefined) return;
-  for (let waited = 0; commandOf(pid).includes(clusterDir); waited += 20) {
-    // Not at once: the guard of the earlier run has most likely asked it already.
+  for (let waited = 0; getCommand(pid).includes(clusterDir); waited += 20) {
+    // The guard of the earlier run has probably sent SIGINT already, so wait first.
     if (waited === 200) process.kill(pid, 'SIGINT');
     if (waited === 5000) process.kill(pid, 'SIGKILL');
     if (waited === 10_000)
-      throw new Error(`a PostgreSQL server (process ${pid}) holds ${clusterDir} and does not end`);
+      throw new Error(
+        `a PostgreSQL server (process ${pid}) is using ${clusterDir} and does not stop. Kill it and start again`,
+      );
     await sleep(20);
   }
   rmSync(pidFile, { force: true });
@@ -32,8 +35,8 @@ function readPid(file: string): number | undefined {
   }
 }
 
-/** The command line of a process; empty when there is no such process. */
-function commandOf(pid: number): string {
+/** Returns the command line of a process, or an empty string if the process does not exist. */
+function getCommand(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
   } catch {

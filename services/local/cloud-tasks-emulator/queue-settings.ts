@@ -1,20 +1,21 @@
-/** The settings of a queue: their defaults and bounds, and when a task that failed is tried again. Pure. */
-import { invalid } from './status.ts';
-import { fromMillis, toMillis, type WireQueue } from './wire.ts';
+/** Queue settings with their defaults and bounds, and the retry schedule of failed tasks. Pure. */
+import { invalid } from '../emulator/status.ts';
+import { fromMillis, toMillis } from '../emulator/duration.ts';
+import type { WireQueue } from './wire.ts';
 
 export interface QueueSettings {
   maxDispatchesPerSecond: number;
   maxConcurrentDispatches: number;
-  /** -1: without end. */
+  /** -1: unlimited. */
   maxAttempts: number;
-  /** 0: without end. */
+  /** 0: unlimited. */
   maxRetryMs: number;
   minBackoffMs: number;
   maxBackoffMs: number;
   maxDoublings: number;
 }
 
-/** What Cloud Tasks picks when a queue is created without them. */
+/** Cloud Tasks sets these when a queue is created without them. */
 const defaults: QueueSettings = {
   maxDispatchesPerSecond: 500,
   maxConcurrentDispatches: 1000,
@@ -25,21 +26,26 @@ const defaults: QueueSettings = {
   maxDoublings: 16,
 };
 
-/** `maxRate` is 500 for Cloud Tasks; a stand-in may allow more. */
-export function readSettings(
+/**
+ * Reads the settings of a queue. Fields that are not set come from `base`.
+ *
+ * @param maxRate the highest dispatch rate that a queue may set, per second. Cloud Tasks: 500
+ * @throws {StatusError} INVALID_ARGUMENT, naming the field and its bounds
+ */
+export function parseQueueSettings(
   queue: WireQueue,
   maxRate: number,
   base: QueueSettings = defaults,
 ): QueueSettings {
   const { rateLimits, retryConfig } = queue;
   const settings: QueueSettings = {
-    // An unset number arrives as 0, and 0 is no rate: "unspecified".
+    // An unset number arrives as 0, which is not a valid rate.
     maxDispatchesPerSecond: rateLimits?.maxDispatchesPerSecond || base.maxDispatchesPerSecond,
     maxConcurrentDispatches: rateLimits?.maxConcurrentDispatches || base.maxConcurrentDispatches,
     maxAttempts: retryConfig?.maxAttempts || base.maxAttempts,
-    maxRetryMs: optionalMillis(retryConfig?.maxRetryDuration) ?? base.maxRetryMs,
-    minBackoffMs: optionalMillis(retryConfig?.minBackoff) ?? base.minBackoffMs,
-    maxBackoffMs: optionalMillis(retryConfig?.maxBackoff) ?? base.maxBackoffMs,
+    maxRetryMs: toMillis(retryConfig?.maxRetryDuration) ?? base.maxRetryMs,
+    minBackoffMs: toMillis(retryConfig?.minBackoff) ?? base.minBackoffMs,
+    maxBackoffMs: toMillis(retryConfig?.maxBackoff) ?? base.maxBackoffMs,
     maxDoublings: retryConfig?.maxDoublings || base.maxDoublings,
   };
   if (settings.maxDispatchesPerSecond < 0 || settings.maxDispatchesPerSecond > maxRate) {
@@ -50,20 +56,16 @@ export function readSettings(
   }
   if (settings.maxAttempts < -1) throw invalid('Queue.retry_config.max_attempts must be at least -1.');
   if (settings.minBackoffMs < 0 || settings.maxBackoffMs < settings.minBackoffMs) {
-    throw invalid('Queue.retry_config.min_backoff must not be above max_backoff.');
+    throw invalid('Queue.retry_config.min_backoff must be from 0 to max_backoff.');
   }
   return settings;
 }
 
-function optionalMillis(duration: Parameters<typeof toMillis>[0] | null | undefined): number | undefined {
-  return duration === null || duration === undefined ? undefined : toMillis(duration);
-}
-
-export function writeSettings(settings: QueueSettings): Pick<WireQueue, 'rateLimits' | 'retryConfig'> {
+export function toWireSettings(settings: QueueSettings): Pick<WireQueue, 'rateLimits' | 'retryConfig'> {
   return {
     rateLimits: {
       maxDispatchesPerSecond: settings.maxDispatchesPerSecond,
-      maxBurstSize: burstOf(settings),
+      maxBurstSize: getBurstSize(settings),
       maxConcurrentDispatches: settings.maxConcurrentDispatches,
     },
     retryConfig: {
@@ -76,21 +78,21 @@ export function writeSettings(settings: QueueSettings): Pick<WireQueue, 'rateLim
   };
 }
 
-/** The size of the token bucket: a fifth of a second's dispatches, as Cloud Tasks picks 100 for 500. */
-export function burstOf({ maxDispatchesPerSecond }: QueueSettings): number {
+/** Returns the token bucket size, a fifth of the rate per second: Cloud Tasks sets 100 for a rate of 500. */
+export function getBurstSize({ maxDispatchesPerSecond }: QueueSettings): number {
   return Math.max(1, Math.ceil(maxDispatchesPerSecond / 5));
 }
 
 /**
- * How long after its `attempts`-th failure a task waits; undefined: it is given up. A task is given up when its attempts
- * are spent and, where there is a time limit too, that has passed as well.
+ * Returns the delay in milliseconds before a task is retried after its `attempts`-th failure, or undefined if the task
+ * is abandoned: its attempts are spent and its time limit, if any, has passed.
  */
-export function retryDelay(settings: QueueSettings, attempts: number, ageMs: number): number | undefined {
+export function getRetryDelay(settings: QueueSettings, attempts: number, ageMs: number): number | undefined {
   const { maxAttempts, maxRetryMs, minBackoffMs, maxBackoffMs, maxDoublings } = settings;
   const attemptsSpent = maxAttempts !== -1 && attempts >= maxAttempts;
   const timeSpent = maxRetryMs > 0 && ageMs >= maxRetryMs;
   if (maxAttempts === -1 ? timeSpent : attemptsSpent && (maxRetryMs === 0 || timeSpent)) return undefined;
-  // Doubles `maxDoublings` times, then grows by the last interval: 10, 20, 40, 80, 160, 240, 300, 300 …
+  // The delay doubles `maxDoublings` times, then grows by the last interval: 10, 20, 40, 80, 160, 240, 300, 300 …
   const doublings = Math.min(attempts - 1, maxDoublings);
   const linear = Math.max(1, attempts - maxDoublings);
   return Math.min(maxBackoffMs, minBackoffMs * 2 ** doublings * linear);

@@ -1,17 +1,17 @@
-/** One attempt: the HTTP request to the target of a task, with the headers that Cloud Tasks adds. */
+/** Sends the HTTP request of a task to its target, with the headers that Cloud Tasks adds. */
 import { status } from '@grpc/grpc-js';
 import { Agent, request } from 'undici';
-import type { TokenIssuer } from './oidc.ts';
-import type { Task } from './task.ts';
+import type { TokenIssuer } from '../emulator/oidc.ts';
+import type { CloudTask } from './task.ts';
 
-export interface Outcome {
+export interface DispatchOutcome {
   readonly code: status;
   readonly message: string;
-  /** Undefined: no response arrived. */
+  /** Undefined if no response arrived. */
   readonly httpStatus: number | undefined;
 }
 
-export class Targets {
+export class TargetClient {
   readonly #agent = new Agent({ connections: 256, pipelining: 1 });
   readonly #tokens: TokenIssuer;
 
@@ -19,7 +19,8 @@ export class Targets {
     this.#tokens = tokens;
   }
 
-  async call(task: Task, queueId: string): Promise<Outcome> {
+  /** Makes one attempt. Connection errors and timeouts are returned as outcomes, not thrown. */
+  async call(task: CloudTask, queueId: string): Promise<DispatchOutcome> {
     const { url, method, body } = task.request;
     try {
       const headers = await this.#headers(task, queueId);
@@ -32,7 +33,7 @@ export class Targets {
         bodyTimeout: task.dispatchDeadlineMs,
       });
       await response.body.dump();
-      return outcomeOf(response.statusCode);
+      return toOutcome(response.statusCode);
     } catch (error) {
       const late = error instanceof Error && /Timeout/.test(error.name) && !/Connect/.test(error.name);
       return {
@@ -47,7 +48,7 @@ export class Targets {
     return this.#agent.destroy();
   }
 
-  async #headers(task: Task, queueId: string): Promise<Record<string, string>> {
+  async #headers(task: CloudTask, queueId: string): Promise<Record<string, string>> {
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(task.request.headers)) {
       const lower = name.toLowerCase();
@@ -84,7 +85,7 @@ const codes: Record<number, status> = {
   504: status.DEADLINE_EXCEEDED,
 };
 
-function outcomeOf(httpStatus: number): Outcome {
+function toOutcome(httpStatus: number): DispatchOutcome {
   const success = httpStatus >= 200 && httpStatus <= 299;
   const code = success ? status.OK : (codes[httpStatus] ?? status.UNKNOWN);
   return {

@@ -1,0 +1,20 @@
+/** The text that `npm start` prints when the stack does not start. */
+import { inspect } from 'node:util';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
+import { StartError } from './processes/supervisor.ts';
+
+const prefix = 'Longhaul did not start: ';
+
+/** @param debug whether to include stack traces and causes */
+export function formatFailure(error: unknown, debug: boolean): string {
+  if (error instanceof ConfigError) return error.problems.map((problem) => `${prefix}${problem}`).join('\n');
+  if (error instanceof StartError) return `${prefix}${error.message}${formatOutput(error.lines)}`;
+  if (debug || !(error instanceof Error)) return `${prefix}${inspect(error)}`;
+  return `${prefix}${error.message}`;
+}
+
+function formatOutput(lines: readonly string[]): string {
+  if (lines.length === 0) return '. It printed nothing.';
+  const output = lines.flatMap((line) => line.split('\n'));
+  return `. Its last output:\n${output.map((line) => `  | ${line}`).join('\n')}`;
+}

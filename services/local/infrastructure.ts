@@ -1,0 +1,126 @@
+/**
+ * Tier 1 of the local stack: PostgreSQL, the emulators and the offline model. Each part that starts sets the environment
+ * variable through which the services reach it. A part is not started if its variable is already set.
+ */
+import type { Environment } from '#shared/runtime/config/env-reader.ts';
+import type { LocalOptions } from './options.ts';
+import { startPostgres } from './postgres/postgres.ts';
+import type { Print } from './processes/log-output.ts';
+import { createNodeChild, runToCompletion, type NodeChildOptions } from './processes/node-child.ts';
+import type { Child, RunningChild, Supervisor } from './processes/supervisor.ts';
+
+export interface StackContext {
+  readonly options: LocalOptions;
+  /** The environment of `npm start`. */
+  readonly environment: Environment;
+  /** Variables that the services get in addition. Each part adds its own when it starts. */
+  readonly variables: Record<string, string>;
+  readonly supervisor: Supervisor;
+  readonly print: Print;
+}
+
+/** Cloud Tasks allows at most 500 per second. That limit would only slow down a single machine. */
+const queueRate = { MAX_DISPATCHES_PER_SECOND: '10000' };
+
+export function resolveFile(name: string): URL {
+  return new URL(name, import.meta.url);
+}
+
+export function createEnv(
+  { environment, variables }: StackContext,
+  more: Record<string, string> = {},
+): NodeJS.ProcessEnv {
+  return { ...environment, ...variables, ...more };
+}
+
+/** Starts PostgreSQL and applies the migrations. */
+export async function startDatabase(context: StackContext): Promise<void> {
+  const { options, variables, supervisor, print } = context;
+  variables['DATABASE_URL'] = options.databaseUrl ?? '';
+  if (options.databaseUrl === undefined) await supervisor.start(createPostgresChild(context));
+  const migrate = { name: 'migrate', file: resolveFile('../migrate/main.ts'), env: createEnv(context) };
+  await runToCompletion(migrate, print, supervisor.signal);
+}
+
+/** Starts the emulators of Pub/Sub and Cloud Tasks, and creates the topics, subscriptions and the queue. */
+export async function startQueues(context: StackContext): Promise<void> {
+  const { options, variables, supervisor } = context;
+  variables['PUBSUB_EMULATOR_HOST'] = options.pubsubHost ?? '';
+  variables['CLOUD_TASKS_EMULATOR_HOST'] = options.cloudTasksHost ?? '';
+  const emulators: Promise<void>[] = [];
+  const start = (name: string, variable: string): void => {
+    const child = createInfraChild(context, {
+      name,
+      file: resolveFile(`./${name}-emulator/main.ts`),
+      env: createEnv(context, queueRate),
+      onPort: (port) => (variables[variable] = `127.0.0.1:${port}`),
+      restarted: (signal) => provision(context, signal), // a restarted emulator is empty
+    });
+    emulators.push(supervisor.start(child));
+  };
+  if (options.pubsubHost === undefined) start('pubsub', 'PUBSUB_EMULATOR_HOST');
+  if (options.cloudTasksHost === undefined) start('cloud-tasks', 'CLOUD_TASKS_EMULATOR_HOST');
+  await Promise.all(emulators);
+  await provision(context, supervisor.signal);
+}
+
+/** Starts the offline model, unless the options name another one. */
+export async function startModel(context: StackContext): Promise<void> {
+  const { options, environment, variables, supervisor } = context;
+  if (options.model === 'offline') {
+    variables['GEMINI_API_KEY'] = 'offline';
+    const child = createInfraChild(context, {
+      name: 'offline-model',
+      file: resolveFile('./offline-model/main.ts'),
+      env: createEnv(context),
+      onPort: (port) => (variables['GOOGLE_GEMINI_BASE_URL'] = `http://127.0.0.1:${port}`),
+    });
+    await supervisor.start(child);
+  } else if (options.model === 'custom-url') {
+    variables['GOOGLE_GEMINI_BASE_URL'] = environment['GOOGLE_GEMINI_BASE_URL'] ?? '';
+    variables['GEMINI_API_KEY'] = environment['GEMINI_API_KEY'] ?? environment['GOOGLE_API_KEY'] ?? 'offline';
+  }
+}
+
+function createInfraChild(
+  { print }: StackContext,
+  options: Pick<NodeChildOptions, 'name' | 'file' | 'env' | 'onPort' | 'restarted'>,
+): Child {
+  return createNodeChild({ ...options, tier: 1, ready: 'line', port: 0, stopMs: 500 }, print);
+}
+
+function provision(context: StackContext, signal: AbortSignal): Promise<void> {
+  const env = createEnv(context, {
+    METADATA_SERVER_DETECTION: 'none', // emulators need no credentials
+    ...(context.options.cloudTasksHost === undefined ? queueRate : {}),
+  });
+  return runToCompletion(
+    { name: 'provision', file: resolveFile('./provision.ts'), env },
+    context.print,
+    signal,
+  );
+}
+
+function createPostgresChild({ options, variables, print }: StackContext): Child {
+  let port: number | undefined;
+  return {
+    name: 'postgres',
+    tier: 1,
+    async start(): Promise<RunningChild> {
+      const postgres = await startPostgres({
+        dataDir: options.dataDir,
+        ...(port === undefined ? {} : { port }),
+        onLog: (severity, message) => {
+          if (options.debug || severity !== 'DEBUG') print('postgres', { severity, message });
+        },
+      });
+      port = postgres.port;
+      variables['DATABASE_URL'] = postgres.url;
+      return {
+        exited: postgres.exited.then((code) => `exit code ${code}`),
+        stop: () => void postgres.stop(),
+        kill: () => void postgres.kill(),
+      };
+    },
+  };
+}
