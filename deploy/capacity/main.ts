@@ -1,8 +1,8 @@
 /** `npm run capacity -- --tasks-per-day 50000 --turn-seconds 90 …`: what a load takes. Without flags, an example. */
 import { parseArgs } from 'node:util';
-import { reckon, type Load } from './reckon.ts';
+import { estimateCapacity, type CapacityLoad } from './estimate.ts';
 
-const example: Load = {
+const example: CapacityLoad = {
   tasksPerDay: 10_000,
   peak: 4,
   turnsPerTask: 1.2,
@@ -26,9 +26,9 @@ const example: Load = {
 };
 
 const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-const names = Object.keys(example) as (keyof Load)[];
+const names = Object.keys(example) as (keyof CapacityLoad)[];
 
-function readLoad(): Load {
+function readLoad(): CapacityLoad {
   const options = Object.fromEntries(names.map((name) => [flagOf(name), { type: 'string' as const }]));
   const { values } = parseArgs({ options });
   const load = { ...example };
@@ -45,7 +45,7 @@ function readLoad(): Load {
   return load;
 }
 
-function describe(load: Load): string {
+function describe(load: CapacityLoad): string {
   const {
     tasksPerSecond,
     turnsAtOnce,
@@ -59,7 +59,7 @@ function describe(load: Load): string {
     webhooksPerSecond,
     costs,
     problems,
-  } = reckon(load);
+  } = estimateCapacity(load);
   const rows: [string, string][] = [
     ['tasks a second, at the peak', tasksPerSecond.toFixed(2)],
     ['turns at once', String(Math.ceil(turnsAtOnce))],

@@ -2,7 +2,7 @@
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 
-export interface Command {
+export interface AdminCommand {
   /** One line: arguments, and what it does. */
   usage: string;
   run: (context: CommandContext) => Promise<void>;

@@ -2,12 +2,12 @@
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
 /** A removal takes a row from each of ten tables. */
 const batch = 100;
 
-export const deleteOwner: Command = {
+export const deleteOwnerCommand: AdminCommand = {
   usage: '<owner> [--tenant T] --yes   removes all tasks and the usage of a caller, for good',
   run: async ({ db, args, print }) => {
     const { owner, tenant } = readArguments(args);

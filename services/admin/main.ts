@@ -8,17 +8,17 @@ import { environment } from '#shared/runtime/config/environment.ts';
 import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
-import { CommandError, type Command } from './command.ts';
-import { deleteOwner } from './delete-owner.ts';
-import { reencrypt } from './reencrypt.ts';
-import { usage } from './usage.ts';
-import { webhooks } from './webhooks.ts';
+import { CommandError, type AdminCommand } from './command.ts';
+import { deleteOwnerCommand } from './delete-owner.ts';
+import { reencryptCommand } from './reencrypt.ts';
+import { usageCommand } from './usage.ts';
+import { webhooksCommand } from './webhooks.ts';
 
-const commands: Readonly<Record<string, Command>> = {
-  webhooks,
-  usage,
-  reencrypt,
-  'delete-owner': deleteOwner,
+const commands: Readonly<Record<string, AdminCommand>> = {
+  webhooksCommand,
+  usageCommand,
+  reencryptCommand,
+  'delete-owner': deleteOwnerCommand,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -6,9 +6,9 @@ import { createEncryptor } from '#shared/crypto/encryption.ts';
 import { reencryptSecrets } from '#shared/db/webhooks/reencrypt.ts';
 import { readEncryptionConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit } from '#shared/runtime/lifecycle.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
-export const reencrypt: Command = {
+export const reencryptCommand: AdminCommand = {
   usage: 'encrypts every stored secret with the first of ENCRYPTION_KEYS',
   run: async ({ db, env, print }) => {
     const { encryptionKeys } = configOrExit(() => readEncryptionConfig(env));

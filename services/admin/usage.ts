@@ -7,9 +7,9 @@ import {
   type LedgerFilter,
   type LedgerLine,
 } from '#shared/db/models/ledger.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
-export const usage: Command = {
+export const usageCommand: AdminCommand = {
   usage:
     '[--since DAY] [--until DAY] [--by owner,day,model] [--owner O] [--tenant T] [--json]   tokens and cost; the last 30 days',
   run: async ({ db, args, print }) => {

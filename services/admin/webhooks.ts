@@ -1,9 +1,9 @@
 /** `npm run admin -- webhooks`: what waits, for how long, and which hosts fail. */
 import { parseArgs } from 'node:util';
 import { readDeliveryStats } from '#shared/db/webhooks/stats.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
-export const webhooks: Command = {
+export const webhooksCommand: AdminCommand = {
   usage: '[--hours 24] [--json]   undelivered webhooks, and failure rates by host',
   run: async ({ db, args, print }) => {
     const { hours, json } = readArguments(args);

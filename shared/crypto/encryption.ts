@@ -81,7 +81,7 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
   return {
     encrypt: (plain, place) => {
       const nonce = randomBytes(nonceBytes);
-      const cipher = createCipheriv(algorithm, first.key, nonce).setAAD(placeBytes(place));
+      const cipher = createCipheriv(algorithm, first.key, nonce).setAAD(toBytes(place));
       const encrypted = Buffer.concat([
         nonce,
         cipher.update(plain, 'utf8'),
@@ -103,7 +103,7 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
         );
       }
       const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes))
-        .setAAD(placeBytes(place))
+        .setAAD(toBytes(place))
         .setAuthTag(bytes.subarray(-tagBytes));
       try {
         return (
@@ -123,6 +123,6 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
 }
 
 /** JSON keeps the fields apart, whatever they contain. */
-function placeBytes(place: EncryptionContext): Buffer {
+function toBytes(place: EncryptionContext): Buffer {
   return Buffer.from(JSON.stringify([place.taskId, place.configId, place.column]));
 }

@@ -1,6 +1,6 @@
 /** How long to wait before another attempt. Pure: randomness comes in. */
 
-export interface Backoff {
+export interface BackoffPolicy {
   /** The longest wait before the second attempt; doubled for each further one. Default: 1. */
   firstSeconds?: number;
   /** Default: 60. */
@@ -17,7 +17,7 @@ export interface Backoff {
 export function backoffSeconds(
   attempt: number,
   random: number,
-  { firstSeconds = 1, longestSeconds = 60 }: Backoff = {},
+  { firstSeconds = 1, longestSeconds = 60 }: BackoffPolicy = {},
 ): number {
   const full = Math.min(longestSeconds, firstSeconds * 2 ** (Math.max(1, attempt) - 1));
   return full / 2 + (full / 2) * random;

@@ -96,6 +96,6 @@ function timestamp(ms: number): { seconds: number; nanos: number } {
 async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
   if (config.emulatorHost === undefined) return new CloudTasksClient();
-  const { standInOptions } = await import('./stand-in.ts');
-  return new CloudTasksClient(standInOptions(config.emulatorHost));
+  const { createEmulatorOptions } = await import('./emulator.ts');
+  return new CloudTasksClient(createEmulatorOptions(config.emulatorHost));
 }

@@ -10,7 +10,7 @@ import { inProducerSpans } from '../runtime/spans.ts';
 
 /** The client is large: it is loaded when it is first needed, so that services start quickly. */
 const load = () => import('@google-cloud/pubsub');
-const loadStandIn = () => import('./stand-in.ts');
+const loadStandIn = () => import('./emulator.ts');
 
 /** A wakeup and the context in which it is rung, for its span. */
 export type TracedWakeup = TurnWakeup & { parent: Context };
@@ -59,12 +59,12 @@ async function openPublisher({ project, emulatorHost }: PubSubConfig) {
   const { v1 } = await load();
   return new v1.PublisherClient({
     projectId: project,
-    ...(emulatorHost !== undefined && (await loadStandIn()).standInOptions(emulatorHost)),
+    ...(emulatorHost !== undefined && (await loadStandIn()).createEmulatorOptions(emulatorHost)),
   });
 }
 
 /** Of a message: when it was sent, in milliseconds since 1970, and by which span. */
-export interface Sent {
+export interface PublishInfo {
   at: number;
   traceparent: string | undefined;
 }
@@ -73,13 +73,13 @@ export interface Sent {
 export interface TurnMessage {
   taskId: string;
   turn: number;
-  sent: Sent;
+  sent: PublishInfo;
   ack: () => void;
   /** Has it delivered again, to this or another worker. */
   nack: () => void;
 }
 
-export interface TurnSource {
+export interface TurnSubscription {
   /** Resolves when no more messages come; those not acknowledged are given back. */
   close(): Promise<void>;
 }
@@ -94,7 +94,7 @@ export function pullTurns(
   options: { subscription: string; maxMessages: number },
   onTurn: (message: TurnMessage) => void,
   log: Logger,
-): TurnSource {
+): TurnSubscription {
   const client = openPuller(config);
   let closed = false;
   let subscription = open();
@@ -147,7 +147,7 @@ async function openPuller({ project, emulatorHost }: PubSubConfig): Promise<PubS
   return new PubSub({
     projectId: project,
     ...(emulatorHost !== undefined && {
-      authClient: (await loadStandIn()).standInOptions(emulatorHost).authClient,
+      authClient: (await loadStandIn()).createEmulatorOptions(emulatorHost).authClient,
     }),
   });
 }

@@ -54,7 +54,7 @@ function markFailed(span: Span, error: unknown): void {
 }
 
 /** What is handed to a queue, for its span. */
-export interface Sending {
+export interface QueuedMessage {
   attributes: Attributes;
   /** Where it comes from. Where no span is active there, it is handed over for somebody who has gone: it gets none. */
   parent: Context;
@@ -69,7 +69,7 @@ export interface Sending {
  */
 export async function inProducerSpans(
   queue: string,
-  all: readonly Sending[],
+  all: readonly QueuedMessage[],
   run: (traceparents: readonly (string | null)[]) => Promise<void>,
 ): Promise<void> {
   const spans = all.map(({ attributes, parent }) => startProducerSpan(queue, attributes, parent));
@@ -110,7 +110,7 @@ export function toTraceparent(span: Span): string | null {
 }
 
 /** Links to the spans that are named, each once; what is no traceparent is left out. */
-export function linksTo(...traceparents: (string | null | undefined)[]): Link[] {
+export function createLinks(...traceparents: (string | null | undefined)[]): Link[] {
   const contexts = [...new Set(traceparents)].map(parseTraceparent);
   return contexts.flatMap((spanContext) => (spanContext === undefined ? [] : [{ context: spanContext }]));
 }
@@ -118,7 +118,7 @@ export function linksTo(...traceparents: (string | null | undefined)[]): Link[] 
 /** Links the active span to another one, where both are there. */
 export function linkActive(traceparent: string | null): void {
   const span = trace.getActiveSpan();
-  if (span !== undefined && traceparent !== null) span.addLinks(linksTo(traceparent));
+  if (span !== undefined && traceparent !== null) span.addLinks(createLinks(traceparent));
 }
 
 /** The context of a caller who sent a traceparent; without a good one, that of nobody. */

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { reckon, type Load } from '../../deploy/capacity/reckon.ts';
+import { estimateCapacity, type CapacityLoad } from '../../deploy/capacity/estimate.ts';
 import { run, runScript } from '../support/deploy/scripts.ts';
 
-const load: Load = {
+const load: CapacityLoad = {
   tasksPerDay: 86_400,
   peak: 2,
   turnsPerTask: 1,
@@ -30,7 +30,8 @@ const load: Load = {
 };
 
 test('turns at once are turns a second times their seconds, and workers have room for them', () => {
-  const { tasksPerSecond, turnsAtOnce, worker, connections, storedGibibytes, costs, problems } = reckon(load);
+  const { tasksPerSecond, turnsAtOnce, worker, connections, storedGibibytes, costs, problems } =
+    estimateCapacity(load);
   assert.deepEqual([tasksPerSecond, turnsAtOnce, worker, connections], [2, 200, 3, 11 + 30 + 10 + 2]);
   assert.equal(storedGibibytes, 84.375);
   assert.deepEqual(costs[0], ['models: tokens', 86_400 * 30 * 0.003]);
@@ -38,16 +39,16 @@ test('turns at once are turns a second times their seconds, and workers have roo
 });
 
 test('a quota that is too small holds up turns, and no workers are planned for those that wait', () => {
-  const atPeak = reckon({ ...load, requestsPerMinute: 270 });
+  const atPeak = estimateCapacity({ ...load, requestsPerMinute: 270 });
   assert.equal(atPeak.turnsAtOnce, 150);
   assert.match(atPeak.problems.join(), /less than comes at the peak/);
-  const always = reckon({ ...load, tokensPerMinute: 60_000 });
+  const always = estimateCapacity({ ...load, tokensPerMinute: 60_000 });
   assert.equal(always.turnsAtOnce, 50);
   assert.match(always.problems.join(), /takes 43200 turns a day, and 86400 come: the queue only grows/);
 });
 
 test('what Google Cloud does not give is told', () => {
-  const { problems } = reckon({ ...load, tasksPerDay: 86_400_000 });
+  const { problems } = estimateCapacity({ ...load, tasksPerDay: 86_400_000 });
   for (const name of [/instances of worker/, /connections are more/, /webhooks a second are more/]) {
     assert.match(problems.join('\n'), name);
   }
@@ -58,7 +59,7 @@ test('more tasks never take less', () => {
   fc.assert(
     fc.property(tasks, tasks, fc.integer({ min: 0, max: 10_000 }), (some, more, requestsPerMinute) => {
       const [a, b] = [Math.min(some, more), Math.max(some, more)].map((tasksPerDay) =>
-        reckon({ ...load, tasksPerDay, requestsPerMinute }),
+        estimateCapacity({ ...load, tasksPerDay, requestsPerMinute }),
       );
       assert.ok(a !== undefined && b !== undefined);
       for (const name of ['api', 'worker', 'dispatcher', 'connections', 'databaseCpus'] as const) {

@@ -10,7 +10,7 @@ import { EnvReader, type Environment } from '#shared/runtime/config/env-reader.t
 import { readTelemetry, type TelemetryConfig } from '#shared/runtime/config/telemetry.ts';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { activeTraceparent, toContext, inSpan, linksTo } from '#shared/runtime/spans.ts';
+import { activeTraceparent, toContext, inSpan, createLinks } from '#shared/runtime/spans.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 
 const log = createLogger('test', 'silent');
@@ -82,8 +82,8 @@ test('a trace context is taken as W3C has it, and nothing else is', () => {
   ]) {
     assert.equal(spanOf(bad), undefined, bad);
   }
-  assert.equal(linksTo(good, good, null, undefined, 'x').length, 1);
-  fc.assert(fc.property(fc.string({ maxLength: 2000 }), (text) => linksTo(text).length === 0));
+  assert.equal(createLinks(good, good, null, undefined, 'x').length, 1);
+  fc.assert(fc.property(fc.string({ maxLength: 2000 }), (text) => createLinks(text).length === 0));
 });
 
 test('the guide names each metric with its unit, and no other', async () => {

@@ -17,7 +17,7 @@
  * A turn may be run again from its start after a crash: everything outside a step runs again, a finished step does not
  * (invariant 7).
  */
-import type { Backoff } from '#shared/domain/backoff.ts';
+import type { BackoffPolicy } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
@@ -131,7 +131,7 @@ export interface StepOptions {
 }
 
 /** Waits are doubled from the first to the longest, and jittered over their upper half. */
-export interface StepRetries extends Backoff {
+export interface StepRetries extends BackoffPolicy {
   times: number;
 }
 

@@ -5,7 +5,7 @@
  */
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Claim } from '#shared/db/turns/claim.ts';
-import type { Sent, TurnMessage } from '#shared/gcp/pubsub.ts';
+import type { PublishInfo, TurnMessage } from '#shared/gcp/pubsub.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -32,7 +32,7 @@ export interface Consumer {
    * A wakeup that was pushed: resolves when the turn has ended or was given back, with false where there is no room.
    * The turn is given back before its next step from `soonMs` on, and whatever it does at `nowMs`.
    */
-  runPushed(taskId: string, sent: Sent, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
+  runPushed(taskId: string, sent: PublishInfo, bounds: { soonMs: number; nowMs: number }): Promise<boolean>;
   readonly running: number;
   /** How long turns took here lately, in seconds; undefined before the first. */
   readonly meanSeconds: number | undefined;
@@ -52,7 +52,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
 
   async function claimAndRun(
     taskId: string,
-    sent: Sent,
+    sent: PublishInfo,
     bounds: { answered?: () => void; checkpoint: AbortSignal; nowMs?: number },
   ): Promise<void> {
     const claimedAt = performance.now();

@@ -7,7 +7,7 @@
  */
 import { requestWakeup } from '#shared/db/outbox/outbox.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import { pullTurns, type TurnSource } from '#shared/gcp/pubsub.ts';
+import { pullTurns, type TurnSubscription } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consumer.ts';
@@ -24,7 +24,7 @@ export function pullWakeups(
   concurrency: number,
   consumer: Consumer,
   log: Logger,
-): TurnSource[] {
+): TurnSubscription[] {
   const maxMessages = Math.min(concurrency, maxPrefetch);
   const onDeadLetter = deadLetter(db, log);
   return [

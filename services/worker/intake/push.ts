@@ -5,8 +5,8 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
-import { parseTurn, type Sent } from '#shared/gcp/pubsub.ts';
-import type { PushConfig } from '#shared/runtime/config/callers.ts';
+import { parseTurn, type PublishInfo } from '#shared/gcp/pubsub.ts';
+import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Consumer } from './consumer.ts';
 
@@ -14,7 +14,7 @@ import type { Consumer } from './consumer.ts';
 const soonPart = 0.8;
 const nowPart = 0.95;
 
-export interface PushParts extends PushConfig {
+export interface PushParts extends PushAuthConfig {
   consumer: Consumer;
   /** What to do with a wakeup that Pub/Sub gave up. */
   onDeadLetter: (taskId: string) => Promise<void>;
@@ -61,7 +61,7 @@ interface PushedMessage {
 }
 
 /** The wrapped form of a push: `{"message": {"data": "<base64>"}, "subscription": "…"}`. */
-function turnOf(body: unknown): { taskId: string; turn: number; sent: Sent } | undefined {
+function turnOf(body: unknown): { taskId: string; turn: number; sent: PublishInfo } | undefined {
   const message = (body as { message?: PushedMessage } | null)?.message;
   const turn = typeof message?.data === 'string' ? parseTurn(Buffer.from(message.data, 'base64')) : undefined;
   if (turn === undefined) return undefined;

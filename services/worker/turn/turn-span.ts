@@ -3,9 +3,9 @@
  * linked (see shared/runtime/spans.ts).
  */
 import type { Lease } from '#shared/db/turns/leases.ts';
-import type { Sent } from '#shared/gcp/pubsub.ts';
+import type { PublishInfo } from '#shared/gcp/pubsub.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
-import { inSpan, linksTo, SpanKind } from '#shared/runtime/spans.ts';
+import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
 
 export interface TurnSource {
   subscription: string;
@@ -15,7 +15,7 @@ export interface TurnSource {
 /** @param run returns how the turn ended */
 export async function inTurnSpan(
   { lease, attempts }: { lease: Lease; attempts: number },
-  sent: Sent,
+  sent: PublishInfo,
   source: TurnSource,
   run: () => Promise<string>,
 ): Promise<void> {
@@ -32,7 +32,7 @@ export async function inTurnSpan(
     'longhaul.fence': lease.fence,
     'longhaul.attempt': attempts,
   };
-  const options = { kind: SpanKind.CONSUMER, root: true, attributes, links: linksTo(sent.traceparent) };
+  const options = { kind: SpanKind.CONSUMER, root: true, attributes, links: createLinks(sent.traceparent) };
   await inSpan(`process ${source.topic}`, options, async (span) => {
     const end = await run();
     span.setAttribute('longhaul.turn.end', end);

@@ -8,7 +8,7 @@ export type CallerAuthConfig =
   | { mode: 'iam'; audience: string }
   | { mode: 'verify'; audience: string; certsUrl: string };
 
-export interface PushConfig {
+export interface PushAuthConfig {
   auth: CallerAuthConfig;
   /** The service account of the push subscription. */
   account: string;
@@ -25,7 +25,7 @@ export interface CallersConfig {
   schedulerAccount: string;
 }
 
-export function readPush(reader: EnvReader): PushConfig | undefined {
+export function readPush(reader: EnvReader): PushAuthConfig | undefined {
   if (reader.oneOf('WORKER_MODE', ['pull', 'push'], 'pull') === 'pull') return undefined;
   const deadlineMs = 1000 * reader.number('PUSH_DEADLINE_SECONDS', 600, { min: 1, max: 600 });
   const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'iam');

@@ -1,6 +1,6 @@
 /** The configuration of the worker. */
 import { hostname } from 'node:os';
-import { readPush, type PushConfig } from './callers.ts';
+import { readPush, type PushAuthConfig } from './callers.ts';
 import {
   readAgent,
   readOutbox,
@@ -28,7 +28,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   /** Named in leases and logs: the host and the process, unless set. */
   workerName: string;
   /** Where wakeups come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
-  push: PushConfig | undefined;
+  push: PushAuthConfig | undefined;
   /** Turns at once in one process. */
   concurrency: number;
   leaseSeconds: number;

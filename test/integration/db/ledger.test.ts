@@ -7,7 +7,7 @@ import { readTask } from '#shared/db/tasks/read.ts';
 import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
-import { usage } from '#services/admin/usage.ts';
+import { usageCommand } from '#services/admin/usage.ts';
 import { caller, claimedTask } from '../../support/database/new-task.ts';
 import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
 import { connect } from '../../support/webhooks/webhooks.ts';
@@ -121,7 +121,12 @@ test('admin usage: a table with its sum, JSON, and a word on wrong arguments', a
   await write({ lease, steps: [step(0, used('gemini-a', 0.25)), step(1, used('gemini-b'))] });
   const run = async (...args: string[]) => {
     const lines: string[] = [];
-    await usage.run({ db, env: {}, args: [...args, '--owner', 'shown'], print: (line) => lines.push(line) });
+    await usageCommand.run({
+      db,
+      env: {},
+      args: [...args, '--owner', 'shown'],
+      print: (line) => lines.push(line),
+    });
     return lines;
   };
   assert.deepEqual(await run('--by', 'owner,model'), [

@@ -1,7 +1,7 @@
 /** From a load to what it takes: instances, connections, queues, and what it costs. Pure; Little's law and limits. */
 import { fullness, limits, prices, rates } from './limits.ts';
 
-export interface Load {
+export interface CapacityLoad {
   tasksPerDay: number;
   /** How much more comes in the busiest minute than on average. */
   peak: number;
@@ -28,7 +28,7 @@ export interface Load {
   outputPrice: number;
 }
 
-export interface Reckoning {
+export interface CapacityEstimate {
   /** In the busiest minute. */
   tasksPerSecond: number;
   turnsAtOnce: number;
@@ -49,11 +49,11 @@ export interface Reckoning {
 const secondsPerDay = 86_400;
 const daysPerMonth = 30;
 /** Accept, claim, end, the events between, and a step with its record for each call. */
-const rowsPerTurn = (load: Load): number => 8 + 2 * load.modelCallsPerTurn + load.webhooksPerTask;
-const spansPerTask = (load: Load): number =>
+const rowsPerTurn = (load: CapacityLoad): number => 8 + 2 * load.modelCallsPerTurn + load.webhooksPerTask;
+const spansPerTask = (load: CapacityLoad): number =>
   2 + load.turnsPerTask * (2 + 3 * load.modelCallsPerTurn) + 2 * load.webhooksPerTask;
 
-export function reckon(load: Load): Reckoning {
+export function estimateCapacity(load: CapacityLoad): CapacityEstimate {
   const tasksPerSecond = (load.tasksPerDay / secondsPerDay) * load.peak;
   const turnsPerSecondWanted = tasksPerSecond * load.turnsPerTask;
   const tokensPerTurn = load.inputTokensPerTurn + load.outputTokensPerTurn;
@@ -92,9 +92,9 @@ export function reckon(load: Load): Reckoning {
   return { ...all, costs: costsOf(load, all), problems: problemsOf(load, all) };
 }
 
-type Sizes = Omit<Reckoning, 'costs' | 'problems'>;
+type Sizes = Omit<CapacityEstimate, 'costs' | 'problems'>;
 
-function costsOf(load: Load, sizes: Sizes): [string, number][] {
+function costsOf(load: CapacityLoad, sizes: Sizes): [string, number][] {
   const millionTasks = (load.tasksPerDay * daysPerMonth) / 1_000_000;
   const tokens = load.inputTokensPerTurn * load.inputPrice + load.outputTokensPerTurn * load.outputPrice;
   const costs: [string, number][] = [
@@ -112,7 +112,7 @@ function costsOf(load: Load, sizes: Sizes): [string, number][] {
   return costs.sort((a, b) => b[1] - a[1]);
 }
 
-function problemsOf(load: Load, sizes: Sizes): string[] {
+function problemsOf(load: CapacityLoad, sizes: Sizes): string[] {
   const { model } = sizes;
   const problems: string[] = [];
   const told = (condition: boolean, text: string): void => void (condition && problems.push(text));

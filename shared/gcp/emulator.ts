@@ -3,7 +3,7 @@ import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 import { PassThroughClient } from 'google-auth-library';
 
 /** @param host `name:port` */
-export function standInOptions(host: string): {
+export function createEmulatorOptions(host: string): {
   apiEndpoint: string;
   port: number;
   sslCreds: ChannelCredentials;
