@@ -88,12 +88,12 @@ describe('fault points', { concurrency: 2, timeout: 180_000 }, () => {
     await t.test('step-recorded: a recorded step never runs again (7)', async () => {
       const task = await stack.submit('step a\nstep b\nstep c');
       await worker.died();
-      worker = await doomed(stack, 'worker', 'piece-stored', 2);
+      worker = await doomed(stack, 'worker', 'chunk-stored', 2);
       await stack.until(task.id, isCompleted);
       assert.deepEqual(stepsOf(task.id), ['a/0', 'b/0', 'c/0']);
     });
 
-    await t.test('piece-stored: text streamed twice reads once, in events without gaps (5)', async () => {
+    await t.test('chunk-stored: text streamed twice reads once, in events without gaps (5)', async () => {
       const words = Array.from({ length: 25 }, (_, index) => `word${index}`).join(' ');
       const task = await stack.submit(`stream ${words}`);
       await worker.died();

@@ -44,7 +44,7 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
       const update = artifactUpdate(target, { ...head, parts: await target.settle(parts) }, place);
       [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
       await target.write(artifactEvent(update, last ? whole : undefined));
-      if (!last) passFaultPoint('piece-stored');
+      if (!last) passFaultPoint('chunk-stored');
     });
     // The failure is told by close(); a turn that has lost its lease is aborted by its own signal.
     written.catch(() => (failed = true));

@@ -7,7 +7,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
-import { fileUrl, placeInUrl } from '#shared/domain/file-url.ts';
+import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import type { Part } from '#shared/domain/message.ts';
 
 /** In bytes of the content. */
@@ -30,7 +30,7 @@ export function createFiles(db: Db, publicUrl: string | undefined): FilesOf {
   return (lease, owner) => ({
     settle: (parts) => Promise.all(parts.map((part) => settle(lease, owner, part))),
     read: async (url) => {
-      const place = placeInUrl(publicUrl, url);
+      const place = parseFileUrl(publicUrl, url);
       return place && readFile(db, owner, place);
     },
   });
@@ -42,6 +42,6 @@ export function createFiles(db: Db, publicUrl: string | undefined): FilesOf {
     const hash = createHash('sha256').update(content).digest('base64url');
     const { mediaType = 'application/octet-stream', filename = null } = about;
     await storeFile(db, lease, { hash, mediaType, filename, content });
-    return { url: fileUrl(publicUrl ?? '', tenant, { taskId: lease.taskId, hash }), ...about, mediaType };
+    return { url: createFileUrl(publicUrl ?? '', tenant, { taskId: lease.taskId, hash }), ...about, mediaType };
   }
 }

@@ -112,7 +112,7 @@ test('a file is fetched once: a turn that runs again, and a later one of its tas
 
 test('what cannot be had says why, and whether another attempt may help', async () => {
   const failures: [string, typeof FatalError | typeof RetryableError, RegExp][] = [
-    [`${base}/inside`, FatalError, /must lead to a public address/],
+    [`${base}/inside`, FatalError, /must point to a public address/],
     [`${base}/round`, FatalError, /redirects more than 3 times/],
     [`${base}/login.pdf`, FatalError, /a web page came in its place/],
     [`${base}/told.pdf`, FatalError, /larger than 100 bytes/],
@@ -124,9 +124,9 @@ test('what cannot be had says why, and whether another attempt may help', async 
     ],
     [`${base}/files.zip`, FatalError, /of the type application\/zip: it takes text, PDF/],
     [`${base}/down.pdf`, RetryableError, /status 503/],
-    ['http://example.com/a.pdf', FatalError, /must begin with https/],
+    ['http://example.com/a.pdf', FatalError, /must start with https/],
     ['https://metadata.google.internal/a.pdf', FatalError, /a name of a private network/],
-    ['file:///etc/passwd', FatalError, /must begin with https/],
+    ['file:///etc/passwd', FatalError, /must start with https/],
   ];
   for (const [url, kind, message] of failures) {
     await assert.rejects(agent().run(turnOf({ url })), (error: unknown) => {

@@ -135,7 +135,7 @@ test('a name that leads elsewhere the next time is looked up once for each dial'
   const [first, second] = await errorsOf(`https://rebinding.example.com:${port}/hook`);
   // Nobody answers there; what matters is that the address that was checked is the one that was dialled.
   assert.doesNotMatch(first!, /is not a public address|127\.0\.0\.1/);
-  assert.match(second!, /leads to 127\.0\.0\.1, which is not a public address/);
+  assert.match(second!, /resolves to 127\.0\.0\.1, which is not a public address/);
   assert.equal(dns.queries('rebinding.example.com'), 2);
   assert.equal(inside.received.length, 0);
 });

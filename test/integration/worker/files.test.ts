@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
-import { fileUrl, placeInUrl } from '#shared/domain/file-url.ts';
+import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -111,7 +111,7 @@ test('a large file is stored once and served to the owner of its task alone', as
 test('only addresses of this service name a stored file', () => {
   const place = { taskId: uuidv7(), hash: 'h'.repeat(43) };
   const home = 'https://a.example';
-  for (const tenant of ['', 'a b']) assert.deepEqual(placeInUrl(home, fileUrl(home, tenant, place)), place);
+  for (const tenant of ['', 'a b']) assert.deepEqual(parseFileUrl(home, createFileUrl(home, tenant, place)), place);
   const { taskId, hash } = place;
   for (const url of [
     `https://b.example/files/${taskId}/${hash}`,
@@ -120,6 +120,6 @@ test('only addresses of this service name a stored file', () => {
     `${home}/files/x/${hash}`,
     `${home}.b.example/files/${taskId}/${hash}`,
   ]) {
-    assert.equal(placeInUrl(home, url), undefined, url);
+    assert.equal(parseFileUrl(home, url), undefined, url);
   }
 });
