@@ -42,6 +42,10 @@ export function createFiles(db: Db, publicUrl: string | undefined): FilesOf {
     const hash = createHash('sha256').update(content).digest('base64url');
     const { mediaType = 'application/octet-stream', filename = null } = about;
     await storeFile(db, lease, { hash, mediaType, filename, content });
-    return { url: createFileUrl(publicUrl ?? '', tenant, { taskId: lease.taskId, hash }), ...about, mediaType };
+    return {
+      url: createFileUrl(publicUrl ?? '', tenant, { taskId: lease.taskId, hash }),
+      ...about,
+      mediaType,
+    };
   }
 }

@@ -134,7 +134,7 @@ test('admin usage: a table with its sum, JSON, and a word on wrong arguments', a
     't/shown  gemini-a      1     100      40    10         5      20  0.2500',
     't/shown  gemini-b      1     100      40    10         5      20  0.0000',
     '                       2     200      80    20        10      40  0.2500',
-    '\n1 calls of models without a price are not in the cost',
+    '\nThe cost does not include 1 calls of models without a price.',
   ]);
   const [json = ''] = await run('--json', '--by', 'day');
   assert.deepEqual(
@@ -149,6 +149,6 @@ test('admin usage: a table with its sum, JSON, and a word on wrong arguments', a
     ['--since', '2026-11-02', '--until', '2026-11-01'],
     ['x'],
   ]) {
-    await assert.rejects(run(...bad), /usage takes --since and --until/);
+    await assert.rejects(run(...bad), /usage expects --since and --until/);
   }
 });

@@ -111,7 +111,8 @@ test('a large file is stored once and served to the owner of its task alone', as
 test('only addresses of this service name a stored file', () => {
   const place = { taskId: uuidv7(), hash: 'h'.repeat(43) };
   const home = 'https://a.example';
-  for (const tenant of ['', 'a b']) assert.deepEqual(parseFileUrl(home, createFileUrl(home, tenant, place)), place);
+  for (const tenant of ['', 'a b'])
+    assert.deepEqual(parseFileUrl(home, createFileUrl(home, tenant, place)), place);
   const { taskId, hash } = place;
   for (const url of [
     `https://b.example/files/${taskId}/${hash}`,
