@@ -7,7 +7,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { startOtlpReceiver, type SpanSeen } from '../support/otlp/receiver.ts';
+import { startOtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 
@@ -63,8 +63,8 @@ mcpServers: { all: { url: "${server.url}" } }
     stack.start('dispatcher'),
   ]);
   const taskId = await submit(stack, secretText, webhook.url);
-  const ofTask = (name: string): SpanSeen[] => collector.spans.filter((span) => span.name === name);
-  const completed = (): SpanSeen | undefined =>
+  const ofTask = (name: string): ReceivedSpan[] => collector.spans.filter((span) => span.name === name);
+  const completed = (): ReceivedSpan | undefined =>
     ofTask('POST webhook').find(({ attributes }) => attributes['longhaul.event'] === lastEvent());
   const lastEvent = (): number | undefined =>
     webhook.received
@@ -79,13 +79,13 @@ mcpServers: { all: { url: "${server.url}" } }
       ofTask('send longhaul-webhooks').some(({ spanId }) => spanId === completed()?.links[0]?.spanId),
   );
 
-  const only = (name: string): SpanSeen => {
+  const only = (name: string): ReceivedSpan => {
     const [span, ...others] = ofTask(name);
     assert.ok(span !== undefined && others.length === 0, `${name}: ${others.length + 1} spans`);
     return span;
   };
   const at = ({ traceId, spanId }: { traceId: string; spanId: string }) => ({ traceId, spanId });
-  const isChildOf = (span: SpanSeen, parent: { traceId: string; spanId: string }): void =>
+  const isChildOf = (span: ReceivedSpan, parent: { traceId: string; spanId: string }): void =>
     assert.deepEqual([span.traceId, span.parentSpanId], [parent.traceId, parent.spanId], span.name);
 
   await t.test('the send is a child of the caller’s span, and its wakeup a child of the send', () => {

@@ -84,7 +84,7 @@ test('IAM: each new connection logs in with the token of that time', async (t) =
 
   const url = new URL(database.url);
   const address = { url: `postgres://${encodeURIComponent(user)}@${url.host}${url.pathname}`, iam: true };
-  metadata.give('token-1');
+  metadata.setToken('token-1');
   const who = async (): Promise<string | undefined> => {
     const { db, pool } = openDatabase({
       ...address,
@@ -102,7 +102,7 @@ test('IAM: each new connection logs in with the token of that time', async (t) =
   assert.equal(await who(), user);
   await admin.query(`alter role "${user}" password 'token-2'`);
   await assert.rejects(who(), /password authentication failed/);
-  metadata.give('token-2');
+  metadata.setToken('token-2');
   assert.equal(await who(), user);
   assert.ok(metadata.scopes.every((scope) => scope === 'https://www.googleapis.com/auth/alloydb.login'));
 });

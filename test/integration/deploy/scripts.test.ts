@@ -29,8 +29,8 @@ import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
 import { parseSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
-import { describeAccess, projectWide, readGrants, withAccess } from '../../tools/access/matrix.ts';
-import { dryRun, run, runScript, type Ran } from '../../support/deploy/scripts.ts';
+import { renderAccessTables, projectWide, readGrants, insertAccessTables } from '../../tools/access/matrix.ts';
+import { dryRun, run, runScript, type ScriptResult } from '../../support/deploy/scripts.ts';
 
 const project = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -48,7 +48,7 @@ function fakeProject(t: TestContext) {
   const changesFile = path.join(dir, 'changes');
   return {
     dir,
-    run: async (script: string, args: string[] = [], env = {}): Promise<Ran> => {
+    run: async (script: string, args: string[] = [], env = {}): Promise<ScriptResult> => {
       const PATH = `${path.join(dir, 'bin')}:${process.env['PATH']}`;
       const ran = await runScript(script, args, {
         PATH,
@@ -334,7 +334,7 @@ test('who may do what is as the guide says, and nothing more stands on the proje
   }
   const guide = await readFile(path.join(project, 'docs/deploy.md'), 'utf8');
   assert.equal(
-    withAccess(guide, await describeAccess()),
+    insertAccessTables(guide, await renderAccessTables()),
     guide,
     'run "npm run access" and look at the difference',
   );
