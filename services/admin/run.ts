@@ -26,22 +26,22 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
     for (const [each, { usage }] of commands) print(`  ${each.padEnd(14)}${usage}`);
     return 2;
   }
-  const { env, close } = await secretsOrExit(() => openSecretVariables(environment));
-  const { database } = configOrExit(() => readAdminConfig(env));
+  const secrets = await secretsOrExit(() => openSecretVariables(environment));
+  const { database } = configOrExit(() => readAdminConfig(secrets.env));
   const { db, pool } = openDatabase({
     ...database,
     applicationName: 'longhaul-admin',
     onError: () => undefined,
   });
   try {
-    await command.run({ db, env, args, print });
+    await command.run({ db, env: secrets.env, args, print });
     return 0;
   } catch (error) {
     const message = error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`;
     process.stderr.write(`${message}\n`);
     return 1;
   } finally {
-    await Promise.all([pool.end(), close()]);
+    await Promise.all([pool.end(), secrets.close()]);
   }
 }
 
