@@ -53,7 +53,7 @@ grant() {
     --filter="bindings.role=$role AND bindings.members=$member" --format='value(bindings.role)') || held=''
   if [[ $held == *"$role"* ]]; then return; fi
   local -a binding=("${group[@]}" add-iam-policy-binding "$resource" "${rest[@]}" --role="$role" --member="$member")
-  # Policies of projects may have conditions, so gcloud needs to be told that there is none.
+  # Only bindings of projects can have conditions; gcloud requires the flag for them.
   if [[ ${group[0]} == projects ]]; then binding+=(--condition=None); fi
   # Retried, because a new account takes a moment to propagate.
   local attempt

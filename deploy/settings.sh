@@ -46,7 +46,7 @@
 : "${API_KEYS_SECRET:=}"                      # name of a secret with owner:hash lines, for api-key
 : "${GEMINI_LOCATION:=global}"
 
-# Telemetry. Without an endpoint there are no traces, metrics, dashboard or alerts.
+# Telemetry. Traces, metrics, dashboard and alerts need an endpoint.
 : "${TELEMETRY_ENDPOINT=https://telemetry.googleapis.com}"
 : "${TRACE_RATIO:=1}"                         # share of tasks that are traced, from 0 to 1
 : "${ALERT_EMAIL:=}"                          # receives alerts; without it they are visible only in the console

@@ -8,7 +8,7 @@ export const limits = {
   /** Concurrent requests of one instance, as in the manifests. */
   apiRequests: 500,
   dispatcherRequests: 200,
-  /** Of one Cloud Tasks queue. */
+  /** Rate of one Cloud Tasks queue. */
   dispatchesPerSecond: 500,
   /** vCPUs that AlloyDB offers. */
   databaseCpus: [2, 4, 8, 16, 32, 64, 96, 128],

@@ -9,7 +9,7 @@ for name in api worker dispatcher migrator build tasks scheduler push; do
     iam service-accounts create "$PREFIX-$name" --display-name="${purposes[$name]}"
 done
 
-# Granted on the project, because there is no narrower resource; docs/deploy.md explains each.
+# Granted on the project, because these roles have no narrower resource; docs/deploy.md explains each.
 for name in api worker dispatcher migrator; do
   grant roles/alloydb.client "$(service_account $name)" projects "$PROJECT_ID"
   grant roles/serviceusage.serviceUsageConsumer "$(service_account $name)" projects "$PROJECT_ID"

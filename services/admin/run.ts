@@ -18,7 +18,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['delete-owner', deleteOwnerCommand],
 ]);
 
-/** @returns the exit status: 0 for success, 1 if the command failed, 2 if there is no such command */
+/** @returns the exit status: 0 for success, 1 if the command failed, 2 if the command is unknown */
 export async function runAdmin(name: string, args: readonly string[]): Promise<number> {
   const command = commands.get(name);
   if (command === undefined) {

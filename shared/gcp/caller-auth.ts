@@ -1,6 +1,6 @@
 /**
  * Authenticates callers of the private services by the identity tokens that Cloud Tasks, Cloud Scheduler and Pub/Sub
- * send. The mode is configured explicitly, and there is no fallback between modes:
+ * send. The mode is configured explicitly, without fallback to another mode:
  *
  *   iam      Cloud Run has verified the token and replaced its signature. The claims are checked again, so that a service
  *            account that may call one route cannot call the others. A token with its original signature was not

@@ -1,6 +1,6 @@
 /**
  * Publishes wake-ups right after the commit that wrote them (invariant 2), and deletes the published ones from the
- * outbox. Failures are logged, never thrown: the relay publishes whatever is left.
+ * outbox. Failures are logged, never thrown: the relay publishes the remaining ones.
  *
  * Wake-ups of turns are published in batches: all that are queued during one turn of the event loop. Published one by
  * one they cost several times as much, mostly for promises that live until the wake-up is deleted and that the garbage

@@ -32,13 +32,13 @@ export async function reconcile(parts: {
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
   for (const [kind, check] of Object.entries(checks)) {
-    const { wakeups, looked } = await check();
+    const { wakeups, looked: count } = await check();
     await outbox.publishAll(wakeups);
-    if (looked > 0) {
-      found[kind] = looked;
-      instruments.reconcilerFound.record(looked, { 'longhaul.reconciler.kind': kind });
+    if (count > 0) {
+      found[kind] = count;
+      instruments.reconcilerFound.record(count, { 'longhaul.reconciler.kind': kind });
     }
-    mayHaveMore ||= looked >= batch;
+    mayHaveMore ||= count >= batch;
   }
   if (retentionSeconds > 0) {
     const deleted = await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds });

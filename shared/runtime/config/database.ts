@@ -5,7 +5,7 @@
  *   DATABASE_AUTH   password, or iam: an access token of the service account instead of a password
  *   DATABASE_SSL    disable · require (encrypted, server not verified) · verify-ca (signed by DATABASE_SSL_CA)
  *
- * AlloyDB's certificates do not contain a host name, so there is no mode that verifies it.
+ * AlloyDB's certificates do not contain a host name, so it cannot be verified.
  */
 import type { EnvReader } from './env-reader.ts';
 

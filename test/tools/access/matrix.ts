@@ -8,7 +8,7 @@ export interface Grant {
   resource: string;
 }
 
-/** Roles that are granted on the project, and why there is no narrower resource. */
+/** Roles that are granted on the project, and why a narrower resource is not possible. */
 export const projectWide: Record<string, string> = {
   'roles/alloydb.client': 'AlloyDB has no IAM policy on clusters or instances',
   'roles/serviceusage.serviceUsageConsumer': 'applies to the use of the project itself',
