@@ -22,13 +22,13 @@ query() {
   gcloud "$@" --project="$PROJECT_ID" --quiet 2>/dev/null
 }
 
-# exists <describe command …>
+# exists <describe command …>: succeeds if the resource exists. Never does in a dry run.
 exists() {
   if [[ $DRY_RUN == true ]]; then return 1; fi
   gcloud "$@" --project="$PROJECT_ID" --quiet --format='value(name)' >/dev/null 2>&1
 }
 
-# ensure <describe command …> -- <create command …>
+# ensure <describe command …> -- <create command …>: creates a resource that does not exist.
 ensure() {
   local -a describe=()
   while [[ $1 != -- ]]; do describe+=("$1"); shift; done

@@ -53,13 +53,13 @@ for role in run.developer logging.logWriter ondemandscanning.admin; do revoke "r
 
 # delete_listed <list command …> -- <delete command …>: for resources with generated names.
 delete_listed() {
-  local -a describe=()
-  while [[ $1 != -- ]]; do describe+=("$1"); shift; done
+  local -a list=()
+  while [[ $1 != -- ]]; do list+=("$1"); shift; done
   shift
   local name
   while read -r name; do
     if [[ -n $name ]]; then change "$@" "$name" </dev/null || remaining=$((remaining + 1)); fi
-  done < <(query NAME "${describe[@]}" || true)
+  done < <(query NAME "${list[@]}" || true)
 }
 delete_listed alpha monitoring policies list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- alpha monitoring policies delete
 delete_listed monitoring dashboards list --filter="displayName=\"$PREFIX\"" --format='value(name.basename())' -- monitoring dashboards delete

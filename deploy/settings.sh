@@ -30,7 +30,7 @@
 : "${WORKER_INSTANCES:=1}"
 : "${WORKER_MAX:=20}"                         # largest size of the pool that you intend to scale to
 : "${WORKER_POOL:=10}"
-# pull: a pool of WORKER_INSTANCES. push: a service that Pub/Sub calls and that scales by itself.
+# pull: a pool of WORKER_INSTANCES. push: a service that Pub/Sub calls and Cloud Run scales.
 : "${WORKER_MODE:=pull}"
 : "${WORKER_MIN:=0}"                          # for the service only; the pool has no minimum
 # gRPC needs a separate service, with the image and callers of the API: GRPC_MAX=5 creates it.

@@ -4,19 +4,19 @@ if [[ -z $TELEMETRY_ENDPOINT ]]; then
   return
 fi
 
-# sync <file> <list command …> -- <create command …> -- <update command …>: creates it, or updates it if the file changed.
-sync() {
+# sync_file <file> <list command …> -- <create command …> -- <update command …>: creates it, or updates it if the file changed.
+sync_file() {
   local source="$HERE/monitoring/$1.yaml" file="$WORK/${1//\//-}.yaml"
   shift
-  local -a describe=() create=()
-  while [[ $1 != -- ]]; do describe+=("$1"); shift; done
+  local -a list=() create=()
+  while [[ $1 != -- ]]; do list+=("$1"); shift; done
   shift
   while [[ $1 != -- ]]; do create+=("$1"); shift; done
   shift
   MANIFEST=unknown
   MANIFEST=$(render "$source" | sha256sum | cut -c1-32)
   local found name manifest etag
-  found=$(query '' "${describe[@]}") || found=''
+  found=$(query '' "${list[@]}") || found=''
   IFS='|' read -r name manifest etag <<<"$found" || true
   if [[ $manifest == "$MANIFEST" ]]; then return; fi
   render "$source" >"$file"
@@ -38,12 +38,12 @@ if [[ -n $ALERT_EMAIL ]]; then
   fi
 fi
 
-sync dashboard monitoring dashboards list --filter="displayName=\"$PREFIX\"" --limit=1 \
+sync_file dashboard monitoring dashboards list --filter="displayName=\"$PREFIX\"" --limit=1 \
   --format='value[separator="|"](name.basename(),labels.longhaul-manifest,etag)' -- \
   monitoring dashboards create --config-from-file -- monitoring dashboards update --config-from-file
 for file in "$HERE"/monitoring/alerts/*.yaml; do
   alert=$(basename "$file" .yaml)
-  sync "alerts/$alert" alpha monitoring policies list --limit=1 --format='value[separator="|"](name,userLabels.longhaul-manifest)' \
+  sync_file "alerts/$alert" alpha monitoring policies list --limit=1 --format='value[separator="|"](name,userLabels.longhaul-manifest)' \
     --filter="userLabels.app=\"$PREFIX\" AND userLabels.longhaul-alert=\"$alert\"" -- \
     alpha monitoring policies create --policy-from-file -- alpha monitoring policies update --policy-from-file
 done

@@ -3,7 +3,7 @@
  * config's delivery queue.
  *
  * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-up, so publishing
- * one wake-up twice is harmless. Each scheduled time has a wake-up of its own.
+ * one wake-up twice is harmless. Each scheduled time has its own wake-up.
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';

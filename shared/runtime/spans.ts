@@ -57,14 +57,14 @@ function markFailed(span: Span, error: unknown): void {
 /** A message that is published to a queue, as far as its span needs to know. */
 export interface QueuedMessage {
   attributes: Attributes;
-  /** Context of the publisher. Without an active span, the message is published for a process that is gone: no span. */
+  /** Context of the publisher. Without an active span (the relay publishes it later), the message gets no span. */
   parent: Context;
-  /** The traceparent that the message carries if it gets no span of its own. */
+  /** The traceparent that the message carries if it gets no span. */
   storedTraceparent: string | null;
 }
 
 /**
- * Publishes messages to a queue in one call, each in a producer span of its own.
+ * Publishes messages to a queue in one call, each in its own producer span.
  *
  * @param run receives the traceparents to send, in the order of `messages`
  */
@@ -107,7 +107,7 @@ export function activeTraceparent(): string | null {
   return span === undefined ? null : toTraceparent(span);
 }
 
-/** Formats a span as a W3C traceparent; null if it is not recorded by an exporter. */
+/** Formats the context of a span as a W3C traceparent; null without an exporter, which leaves the context invalid. */
 export function toTraceparent(span: Span): string | null {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (!isSpanContextValid(span.spanContext())) return null;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { glob, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { linkOf, requirements } from '../conformance/requirements.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -21,21 +21,23 @@ async function readCitations(): Promise<Map<string, string[]>> {
 const cited = await readCitations();
 const known = new Set(requirements.map(({ id }) => id));
 
-test('lists each requirement once', () => {
-  assert.equal(known.size, requirements.length);
-});
+describe('server requirements', () => {
+  test('are listed once each', () => {
+    assert.equal(known.size, requirements.length);
+  });
 
-test('cites every requirement in a test', () => {
-  const uncited = requirements.filter(({ id }) => !cited.has(id));
-  assert.deepEqual(
-    uncited.map((one) => `${one.id} ${one.text} ${linkOf(one)}`),
-    [],
-  );
-});
+  test('are all cited by a test', () => {
+    const uncited = requirements.filter(({ id }) => !cited.has(id));
+    assert.deepEqual(
+      uncited.map((one) => `${one.id} ${one.text} ${linkOf(one)}`),
+      [],
+    );
+  });
 
-test('cites only known requirements', () => {
-  assert.deepEqual(
-    [...cited.keys()].filter((id) => !known.has(id)),
-    [],
-  );
+  test('include every requirement that a test cites', () => {
+    assert.deepEqual(
+      [...cited.keys()].filter((id) => !known.has(id)),
+      [],
+    );
+  });
 });

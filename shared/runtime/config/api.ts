@@ -130,7 +130,7 @@ function readProtocol(reader: EnvReader): ProtocolConfig {
     reader.problem(`A2A_VERSIONS must list only 1.0 and 0.3, not "${unknown.join(',')}"`);
   const requiredExtensions = reader.list('A2A_REQUIRED_EXTENSIONS');
   for (const uri of requiredExtensions) {
-    if (!URL.canParse(uri)) reader.problem(`A2A_REQUIRED_EXTENSIONS must be URIs, not "${uri}"`);
+    if (!URL.canParse(uri)) reader.problem(`A2A_REQUIRED_EXTENSIONS must list URIs, not "${uri}"`);
   }
   return {
     legacy: versions.length === 0 || versions.includes('0.3'),
