@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Deploys Longhaul on Google Cloud. Creates what is missing and updates what has changed. Safe to run again at any time.
+# Deploys Longhaul on Google Cloud. Creates what is missing and updates what has changed. Safe to run again.
 #
 #   PROJECT_ID=my-project deploy/deploy.sh [--dry-run] [step …]
 #
 # --dry-run prints the commands of a first run without running them. Steps, in order (default: all):
-# apis network accounts secrets pubsub tasks alloydb images migrate services monitoring. Settings: deploy/settings.sh.
+# apis network accounts secrets pubsub tasks alloydb images migrate services monitoring. See deploy/settings.sh.
 set -euo pipefail
 
 ((BASH_VERSINFO[0] >= 5)) || { echo 'deploy: bash 5 or newer is required (Cloud Shell has it)' >&2; exit 69; }
@@ -50,7 +50,7 @@ PROJECT_NUMBER=$(query 123456789012 projects describe "$PROJECT_ID" --format='va
 # Deterministic URLs, known before the services exist. They are also the audience of the callers' tokens.
 DISPATCHER_URL="https://$PREFIX-dispatcher-$PROJECT_NUMBER.$REGION.run.app"
 API_URL="https://$PREFIX-api-$PROJECT_NUMBER.$REGION.run.app"
-# Tokens of service accounts have the URL as audience; those of gcloud auth print-identity-token, the client id of gcloud.
+# Audiences: the URL for service accounts; gcloud's client id for people (gcloud auth print-identity-token).
 API_AUDIENCE="$API_URL,32555940559.apps.googleusercontent.com"
 WORKER_URL="https://$PREFIX-worker-$PROJECT_NUMBER.$REGION.run.app"
 GRPC_HOST="$PREFIX-grpc-$PROJECT_NUMBER.$REGION.run.app"

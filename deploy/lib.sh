@@ -80,7 +80,7 @@ secret() {
   fi
 }
 
-# Prints the number of the newest enabled version. Manifests pin it, so that a revision keeps the secret it was tested with.
+# Prints the number of the newest enabled version. Manifests pin it, so that revisions do not change.
 secret_version() {
   local name
   name=$(query 1 secrets versions list "$1" --filter=state=ENABLED --sort-by=~createTime --limit=1 --format='value(name.basename())')
@@ -113,7 +113,7 @@ render() {
   printf '%s\n' "$text"
 }
 
-# apply <manifest name> <describe command …> -- <replace command …>: applies the manifest if its content has changed.
+# apply <manifest name> <describe command …> -- <replace command …>: applies the manifest if it has changed.
 apply() {
   local name=$1 file="$WORK/$1.yaml"
   shift

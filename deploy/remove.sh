@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Deletes everything that deploy.sh created, including the data. Asks for confirmation; --yes skips it, --dry-run only prints.
+# Deletes everything that deploy.sh created, including the data. Asks for confirmation; --yes skips it,
+# --dry-run only prints.
 # AlloyDB keeps the network and its peering in use for about an hour: run it again then to delete them.
 set -euo pipefail
 
@@ -10,7 +11,7 @@ for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
     --yes) CONFIRMED=true ;;
-    -h | --help) sed -n '2,3s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -h | --help) sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
     *) printf 'remove: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
   esac
 done
@@ -23,7 +24,7 @@ if [[ $DRY_RUN == false && $CONFIRMED == false ]]; then
   [[ $answer == "$PREFIX" ]] || fail 'cancelled; nothing was deleted'
 fi
 
-# delete_if_exists <describe command …> -- <delete command …>: a failure is counted and does not stop the script.
+# delete_if_exists <describe command …> -- <delete command …>: counts failures and continues.
 remaining=0
 delete_if_exists() {
   local -a describe=()
@@ -32,7 +33,7 @@ delete_if_exists() {
   if [[ $DRY_RUN == true ]] || exists "${describe[@]}"; then change "$@" || remaining=$((remaining + 1)); fi
 }
 
-# Bindings on the project come first, because it outlives the accounts. Other bindings are deleted with their resource.
+# Bindings on the project come first, because it outlives the accounts. Others are deleted with their resource.
 revoke() {
   local held
   held=$(query "$1" projects get-iam-policy "$PROJECT_ID" --flatten='bindings[].members' \

@@ -38,8 +38,8 @@
 : "${GRPC_MAX:=0}"
 : "${WORKER_CONCURRENCY:=100}"
 : "${API_INVOKERS:=}"                         # comma-separated members that may call the API: user:…, serviceAccount:…, allUsers
-# How the API authenticates callers, comma-separated; see AUTH_MODES. cloud-run-iam relies on Cloud Run's IAM check and
-# therefore does not work with allUsers; jwt and api-key are verified by the API.
+# How the API authenticates callers, comma-separated; see AUTH_MODES. cloud-run-iam relies on Cloud Run's IAM
+# check and therefore does not work with allUsers; jwt and api-key are verified by the API.
 : "${API_AUTH_MODES:=cloud-run-iam}"
 : "${API_JWT_ISSUER:=}"
 : "${API_JWT_AUDIENCE:=}"

@@ -1,4 +1,4 @@
-/** Estimates the instances, connections and cost that a load needs, with Little's law and known limits. Pure. */
+/** Estimates the instances, connections and cost of a load, with Little's law and known limits. Pure. */
 import { targetUtilization, limits, prices, rates } from './limits.ts';
 
 export interface CapacityLoad {

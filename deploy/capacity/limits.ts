@@ -1,6 +1,6 @@
 /**
- * Limits of Google's services and list prices of us-central1 that the estimate uses; docs/scaling.md lists the sources.
- * The prices give orders of magnitude. Check them before you rely on them.
+ * Limits of Google's services and list prices of us-central1 that the estimate uses; docs/scaling.md lists
+ * the sources. The prices give orders of magnitude. Check them before you rely on them.
  */
 export const limits = {
   /** Instances of one revision with Direct VPC egress: 100 to 200, depending on the region. */
@@ -15,8 +15,8 @@ export const limits = {
 } as const;
 
 /**
- * Throughput of one instance with the resources of the manifests. Below the results of `npm run bench`; measure it with
- * your own load.
+ * Throughput of one instance with the resources of the manifests. Below the results of `npm run bench`;
+ * measure it with your own load.
  */
 export const rates = {
   apiRequestsPerSecond: 300,

@@ -1,4 +1,4 @@
-/** `npm run capacity -- --tasks-per-day 50000 --turn-seconds 90 …`: estimates the capacity for a load. Flags have defaults. */
+/** `npm run capacity -- --tasks-per-day 50000 …`: estimates the capacity for a load. Flags have defaults. */
 import { parseArgs } from 'node:util';
 import { estimateCapacity, type CapacityLoad } from './estimate.ts';
 

@@ -23,7 +23,7 @@ grant roles/run.developer "$(service_account build)" projects "$PROJECT_ID"
 grant roles/logging.logWriter "$(service_account build)" projects "$PROJECT_ID"
 grant roles/ondemandscanning.admin "$(service_account build)" projects "$PROJECT_ID"
 
-# Cloud Tasks calls the dispatcher as the account "tasks". Services that create a task must be allowed to act as it.
+# Cloud Tasks calls the dispatcher as the account "tasks". Services that create tasks must be able to act as it.
 for name in api worker dispatcher; do
   grant roles/iam.serviceAccountUser "$(service_account $name)" iam service-accounts "$(account tasks)"
 done

@@ -1,6 +1,7 @@
 # AlloyDB on private addresses, with point-in-time recovery (default: 14 days) and encrypted connections only.
 #
-# gcloud reads passwords from a file that only this user can read, because arguments are visible in the process list.
+# gcloud reads passwords from a file that only this user can read, because arguments are visible in the
+# process list.
 password_file() {
   local password
   password=$(read_secret "$1")

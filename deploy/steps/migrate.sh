@@ -1,5 +1,5 @@
-# Runs the migration job and waits for it, before the services are deployed. Each migration is compatible with the
-# previous code.
+# Runs the migration job and waits for it, before the services are deployed. Each migration is compatible with
+# the previous code.
 source "$HERE/steps/cloud-run.sh"
 apply migrate run jobs describe "$PREFIX-migrate" --region="$REGION" -- run jobs replace --region="$REGION"
 executed=$(query '' run jobs executions list --job="$PREFIX-migrate" --region="$REGION" --limit=1 \

@@ -4,7 +4,8 @@ if [[ -z $TELEMETRY_ENDPOINT ]]; then
   return
 fi
 
-# sync_file <file> <list command …> -- <create command …> -- <update command …>: creates it, or updates it if the file changed.
+# sync_file <file> <list command …> -- <create command …> -- <update command …>: creates it, or updates it if
+# the file changed.
 sync_file() {
   local source="$HERE/monitoring/$1.yaml" file="$WORK/${1//\//-}.yaml"
   shift

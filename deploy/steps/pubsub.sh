@@ -1,7 +1,7 @@
 # Wake-ups of turns: a topic, the subscription of the workers, and a dead-letter topic with its subscription.
 ensure pubsub topics describe "$PREFIX-turns" -- pubsub topics create "$PREFIX-turns" --message-retention-duration=1d
 ensure pubsub topics describe "$PREFIX-turns-dead" -- pubsub topics create "$PREFIX-turns-dead"
-# Without ordering and exactly-once delivery: correctness does not depend on them, and both would cost throughput.
+# Without ordering and exactly-once delivery: both would cost throughput, and correctness does not need them.
 # subscription <name> <topic> <path for push> <ack deadline for pull, in seconds> <flags …>
 subscription() {
   local name="$PREFIX-$1" topic="$PREFIX-$2" endpoint='' seconds=$4
@@ -30,7 +30,7 @@ if [[ $WORKER_MODE == pull ]]; then
   grant roles/pubsub.subscriber "$(service_account worker)" pubsub subscriptions "$PREFIX-turns-worker"
   grant roles/pubsub.subscriber "$(service_account worker)" pubsub subscriptions "$PREFIX-turns-dead-worker"
 fi
-# To dead-letter a message, the service agent of Pub/Sub publishes to one topic and acknowledges on the other subscription.
+# To dead-letter a message, the service agent of Pub/Sub publishes it to one topic and acknowledges the other.
 agent="serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
 grant roles/pubsub.publisher "$agent" pubsub topics "$PREFIX-turns-dead"
 grant roles/pubsub.subscriber "$agent" pubsub subscriptions "$PREFIX-turns-worker"

@@ -1,4 +1,4 @@
-/** `npm run admin -- delete-owner`: deletes everything that belongs to a caller, for data protection requests. */
+/** `npm run admin -- delete-owner`: deletes all data of a caller, for data protection requests. */
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';

@@ -1,6 +1,6 @@
 /**
- * `npm run admin -- reencrypt`: re-encrypts every stored secret with the first of ENCRYPTION_KEYS, after which the other
- * keys can be removed. Safe while the services run, and safe to repeat.
+ * `npm run admin -- reencrypt`: re-encrypts every stored secret with the first of ENCRYPTION_KEYS, after
+ * which the other keys can be removed. Safe while the services run, and safe to repeat.
  */
 import { createEncryptor } from '#shared/crypto/encryption.ts';
 import { reencryptSecrets } from '#shared/db/webhooks/reencrypt.ts';

@@ -1,6 +1,6 @@
 /**
- * Converts between the wire types of `@a2a-js/sdk` and the domain. The domain uses the JSON form of A2A 1.0, so the SDK's
- * codecs do all the work.
+ * Converts between the wire types of `@a2a-js/sdk` and the domain. The domain uses the JSON form of A2A 1.0,
+ * so the SDK's codecs do all the work.
  */
 import {
   Message as WireMessage,

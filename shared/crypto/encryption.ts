@@ -1,7 +1,7 @@
 /**
- * Encrypts secrets at rest (invariant 12) with AES-256-GCM. There may be several keys, so that keys are rotated without
- * downtime: the first one encrypts, all of them decrypt. A value is bound to its row and column; copied elsewhere, it
- * does not decrypt.
+ * Encrypts secrets at rest (invariant 12) with AES-256-GCM. There may be several keys, so that keys are
+ * rotated without downtime: the first one encrypts, all of them decrypt. A value is bound to its row and
+ * column; copied elsewhere, it does not decrypt.
  *
  * Format: `1.<key id>.<base64url of nonce (12 bytes), ciphertext, tag (16 bytes)>`.
  */
@@ -39,8 +39,8 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /**
- * Parses `id:base64,id2:base64,…`, each key of 32 bytes. Without problems there is at least one key. Problems never
- * contain a key.
+ * Parses `id:base64,id2:base64,…`, each key of 32 bytes. Without problems there is at least one key. Problems
+ * never contain a key.
  */
 export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; problems: string[] } {
   const keys: EncryptionKey[] = [];
@@ -114,9 +114,12 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
           decipher.update(bytes.subarray(nonceBytes, -tagBytes), undefined, 'utf8') + decipher.final('utf8')
         );
       } catch (error) {
-        throw new DecryptionError(`the value was altered, moved, or encrypted with a different key "${id}"`, {
-          cause: error,
-        });
+        throw new DecryptionError(
+          `the value was altered, moved, or encrypted with a different key of the id "${id}"`,
+          {
+            cause: error,
+          },
+        );
       }
     },
     useKeys: (next) => {

@@ -1,7 +1,8 @@
 /**
- * The server's own signing keys, with which receivers verify the origin of a webhook: a JWK set (RFC 7517) of Ed25519
- * keys (RFC 8037). The first key signs; the public keys of all are published. To rotate without downtime, append the new
- * key everywhere, move it to the front once receivers have fetched it, then remove the old one.
+ * The server's own signing keys, with which receivers verify the origin of a webhook: a JWK set (RFC 7517) of
+ * Ed25519 keys (RFC 8037). The first key signs; the public keys of all are published. To rotate without
+ * downtime, append the new key everywhere, move it to the front once receivers have fetched it, then remove
+ * the old one.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';

@@ -8,8 +8,8 @@ export interface BackoffPolicy {
 }
 
 /**
- * Returns the delay before attempt `attempt + 1`, in seconds: by default 1, 2, 4 … up to 60. The second half of the
- * delay is random, so that attempts that failed together are not retried together.
+ * Returns the delay before attempt `attempt + 1`, in seconds: by default 1, 2, 4 … up to 60. The second half
+ * of the delay is random, so that attempts that failed together are not retried together.
  *
  * @param attempt number of failed attempts, from 1
  * @param random a number from 0 to 1; 1 gives the full delay

@@ -1,9 +1,9 @@
 /**
- * The errors that cross module boundaries. Each protocol binding maps them to its wire form in one file. The class of an
- * error, never its text, decides whether a failure is retried.
+ * The errors that cross module boundaries. Each protocol binding maps them to its wire form in one file. The
+ * class of an error, never its text, decides whether a failure is retried.
  */
 
-/** The turn no longer belongs to this worker: canceled, taken over, or its lease has expired (invariant 3). */
+/** The turn no longer belongs to this worker: canceled, taken over, or its lease expired (invariant 3). */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 }
@@ -19,8 +19,8 @@ export class RetryableError extends Error {
 }
 
 /**
- * A resource that the turn needs is temporarily unavailable (quota, overload). The task waits until `until`, without
- * holding a worker or counting as an attempt.
+ * A resource that the turn needs is temporarily unavailable (quota, overload). The task waits until `until`,
+ * without holding a worker or counting as an attempt.
  */
 export class ParkedError extends Error {
   override readonly name = 'ParkedError';

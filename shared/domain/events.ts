@@ -1,6 +1,6 @@
 /**
- * Events are what clients see of a task (invariant 5). Each is stored as the payload of an A2A `StreamResponse`
- * (section 3.2.3). Within a task they are numbered 1, 2, 3 … without gaps.
+ * Events are what clients see of a task (invariant 5). Each is stored as the payload of an A2A
+ * `StreamResponse` (section 3.2.3). Within a task they are numbered 1, 2, 3 … without gaps.
  */
 import type { Artifact, JsonObject, Message, Part } from './message.ts';
 import type { TaskState } from './task.ts';
@@ -47,8 +47,9 @@ export interface TaskEvent {
 }
 
 /**
- * Applies a sequence of updates and returns the resulting artifacts, in order of first appearance. Adjacent text chunks
- * of an artifact are merged into one part, so that the final artifact does not depend on how it was streamed.
+ * Applies a sequence of updates and returns the resulting artifacts, in order of first appearance. Adjacent
+ * text chunks of an artifact are merged into one part, so that the final artifact does not depend on how it
+ * was streamed.
  */
 export function foldArtifacts(updates: Iterable<ArtifactUpdate>, onto: readonly Artifact[] = []): Artifact[] {
   const artifacts = new Map<string, Artifact>(onto.map((artifact) => [artifact.artifactId, artifact]));

@@ -1,4 +1,4 @@
-/** Returns a new UUIDv7 (RFC 9562, section 5.7): Unix milliseconds (48 bits), then random bits. Sorts by creation time. */
+/** Returns a new UUIDv7 (RFC 9562, section 5.7): Unix milliseconds, then random bits. Sorts by creation time. */
 export function uuidv7(now: number = Date.now()): string {
   // randomUUID uses a cached entropy pool; calling randomBytes for each id costs several times as much.
   const random = globalThis.crypto.randomUUID();

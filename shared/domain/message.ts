@@ -1,6 +1,6 @@
 /**
- * Messages between clients and agents, in the JSON form of A2A 1.0 (specification section 4.1). The same form is
- * stored, streamed and delivered, so that a message is serialised once.
+ * Messages between clients and agents, in the JSON form of A2A 1.0 (specification section 4.1). The same form
+ * is stored, streamed and delivered, so that a message is serialised once.
  */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };

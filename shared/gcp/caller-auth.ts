@@ -1,15 +1,15 @@
 /**
- * Authenticates callers of the private services by the identity tokens that Cloud Tasks, Cloud Scheduler and Pub/Sub
- * send. The mode is configured explicitly, without fallback to another mode:
+ * Authenticates callers of the private services by the identity tokens that Cloud Tasks, Cloud Scheduler and
+ * Pub/Sub send. The mode is configured explicitly, without fallback to another mode:
  *
- *   iam      Cloud Run has verified the token and replaced its signature. The claims are checked again, so that a service
- *            account that may call one route cannot call the others. A token with its original signature was not
- *            verified by Cloud Run and is rejected.
- *   verify   Signature (with Google's keys) and claims are verified here, for a service outside Cloud Run's IAM check.
+ *   iam      Cloud Run has verified the token and replaced its signature. The claims are checked again, so that
+ *            an account that may call one route cannot call the others. A token with its original signature
+ *            was not verified by Cloud Run and is rejected.
+ *   verify   Signature (with Google's keys) and claims are verified here, for services outside Cloud Run's IAM.
  *   none     Anyone may call. Only for a single machine.
  *
- * Both `iam` and `verify` check the issuer (Google), the audience, the exact service account, that its email is verified,
- * and the validity period. The audience is required. Errors never contain the token.
+ * Both `iam` and `verify` check the issuer (Google), the audience, the exact service account, that its email
+ * is verified, and the validity period. The audience is required. Errors never contain the token.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTPayload } from 'jose';
 import type { CallerAuthConfig } from '../runtime/config/callers.ts';

@@ -1,9 +1,9 @@
 /**
- * Wakes the dispatcher through Cloud Tasks. Each task is due at a given time and makes the dispatcher process one webhook
- * config's delivery queue.
+ * Wakes the dispatcher through Cloud Tasks. Each task is due at a given time and makes the dispatcher process
+ * one webhook config's delivery queue.
  *
- * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-up, so publishing
- * one wake-up twice is harmless. Each scheduled time has its own wake-up.
+ * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-up, so
+ * publishing one wake-up twice is harmless. Each scheduled time has its own wake-up.
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
@@ -28,7 +28,7 @@ export interface DeliveryScheduler {
   close(): Promise<void>;
 }
 
-/** Cloud Tasks allows at most 30 days. A later wake-up fires after 30 days, and the dispatcher finds nothing due. */
+/** Cloud Tasks allows at most 30 days. Later wake-ups fire then, and the dispatcher finds nothing due. */
 const maxDelayMs = 30 * 86_400_000 - 60_000;
 
 const callTimeoutMs = 10_000;

@@ -1,7 +1,7 @@
 /**
- * AlloyDB's IAM authentication: the password is an access token of the service account, requested for each new
- * connection. google-auth-library caches the token and renews it minutes before it expires. Open connections outlive
- * their token.
+ * AlloyDB's IAM authentication: the password is an access token of the service account, requested for each
+ * new connection. google-auth-library caches the token and renews it minutes before it expires. Open
+ * connections outlive their token.
  */
 import type { GoogleAuth } from 'google-auth-library';
 

@@ -1,4 +1,4 @@
-/** Turn wake-ups on Pub/Sub. A message is `{taskId, turn}` and trace context; correctness never depends on it (invariant 2). */
+/** Turn wake-ups on Pub/Sub: `{taskId, turn}` and trace context. They are only hints (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
 import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
 import type { Context } from '@opentelemetry/api';
@@ -87,7 +87,7 @@ export interface TurnSubscription {
 }
 
 /**
- * Pulls wake-ups of turns. A malformed message is logged and acknowledged; otherwise it would be redelivered forever.
+ * Pulls wake-ups of turns. A malformed message is logged and acknowledged, so that it is not redelivered.
  *
  * @param options.maxMessages upper bound of messages that await `ack` or `nack`
  */

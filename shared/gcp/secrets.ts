@@ -1,13 +1,14 @@
 /**
- * Reads secrets from Secret Manager. A variable with the value `sm://projects/<project>/secrets/<name>/versions/<version>`
- * is replaced by the content of that secret version, once at startup, before the configuration is read. A service that
- * can switch to a newer value while it runs watches the variable.
+ * Reads secrets from Secret Manager. A variable with the value
+ * `sm://projects/<project>/secrets/<name>/versions/<version>` is replaced by the content of that secret
+ * version, once at startup, before the configuration is read. A service that can switch to a newer value
+ * while it runs watches the variable.
  *
  *   watched: value ──every refresh──▶ read ──changed──▶ onValue
  *              ▲                        │ read failed or value rejected: keep the old value, log a warning
  *              └────────────────────────┘
  *
- * Only `versions/latest` is refreshed; a numbered version is read once. Values are never logged (invariant 12).
+ * Only `versions/latest` is refreshed; numbered versions are read once. Values are never logged (invariant 12).
  */
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { ConfigError, type Environment } from '../runtime/config/env-reader.ts';
@@ -17,8 +18,8 @@ export interface SecretVariables {
   /** The environment, with each `sm://` address replaced by the content of its secret. */
   readonly env: Environment;
   /**
-   * Calls `onValue` with each newer content of a variable. If `onValue` throws, the value is rejected and the old one
-   * stays in use. Does nothing for a variable that does not refer to `versions/latest`.
+   * Calls `onValue` with each newer content of a variable. If `onValue` throws, the value is rejected and the
+   * old one stays in use. Does nothing for a variable that does not refer to `versions/latest`.
    */
   watch(name: string, log: Logger, onValue: (value: string) => void): void;
   close(): Promise<void>;
@@ -60,8 +61,9 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
   }
 
   const refreshMs = 1000 * Number(env['SECRETS_REFRESH_SECONDS'] ?? defaultRefreshSeconds);
-  if (!(refreshMs >= 10))
+  if (!(refreshMs >= 10)) {
     throw new ConfigError(['SECRETS_REFRESH_SECONDS must be a number of at least 0.01']);
+  }
   const timers: NodeJS.Timeout[] = [];
 
   return {
@@ -103,7 +105,7 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
 async function readVersion(client: SecretManagerServiceClient, name: string): Promise<string> {
   const [version] = await client.accessSecretVersion({ name }, { timeout: callTimeoutMs });
   const data = version.payload?.data;
-  if (data === null || data === undefined || data.length === 0) throw new Error('the secret is empty');
+  if (data === null || data === undefined || data.length === 0) throw new Error('it is empty');
   return Buffer.from(data as Uint8Array).toString('utf8');
 }
 

@@ -1,9 +1,9 @@
 /**
- * Pooled connections to hosts that callers name (webhook receivers, files by URL), guarded when they are dialled (see
- * public-url.ts). A host name is resolved once per connection, all of its addresses are checked, and only those addresses
- * are dialled. DNS rebinding therefore has no effect.
+ * Pooled connections to hosts that callers name (webhook receivers, files by URL), guarded when they are
+ * dialled (see public-url.ts). A host name is resolved once per connection, all of its addresses are checked,
+ * and only those addresses are dialled. DNS rebinding therefore has no effect.
  *
- * IP literals are not resolved; they are checked with the URL, before each request. Redirects are not followed.
+ * IP literals are checked with the URL, before each request. Redirects are not followed.
  */
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
@@ -79,8 +79,8 @@ async function resolveGuarded(
 }
 
 /**
- * Queries DNS directly. The resolver of the operating system runs on a few threads, which one slow name server could
- * occupy (invariant 11).
+ * Queries DNS directly. The resolver of the operating system runs on a few threads, which one slow name
+ * server could occupy (invariant 11).
  *
  * @param servers `host:port` of name servers; default: those of the machine
  */

@@ -1,7 +1,7 @@
 /**
- * Decides which caller-supplied URLs (webhooks, files) a service may request, to prevent server-side request forgery into
- * its own network. There are two checks: of the URL, without DNS, when it is registered and before each request; and of
- * every address that its host resolves to, when it is dialled.
+ * Decides which caller-supplied URLs (webhooks, files) a service may request, to prevent server-side request
+ * forgery into its own network. There are two checks: of the URL, without DNS, when it is registered and
+ * before each request; and of every address that its host resolves to, when it is dialled.
  *
  * An operator can exempt hosts. They may then be private, use plain http, and use any port.
  */
@@ -40,8 +40,9 @@ export function checkPublicUrl(
   allowHosts: readonly string[],
   ownHosts: readonly string[] = [],
 ): PublicUrlCheck {
-  if (text.length > maxUrlLength)
+  if (text.length > maxUrlLength) {
     return { problem: `The URL must be at most ${maxUrlLength} characters long.` };
+  }
   // URL parsers disagree about these characters, and silently drop or rewrite some of them.
   // oxlint-disable-next-line no-control-regex
   if (/[\s\\\u0000-\u001f\u007f]/.test(text)) {

@@ -1,10 +1,10 @@
 /**
- * Publishes wake-ups right after the commit that wrote them (invariant 2), and deletes the published ones from the
- * outbox. Failures are logged, never thrown: the relay publishes the remaining ones.
+ * Publishes wake-ups right after the commit that wrote them (invariant 2), and deletes the published ones
+ * from the outbox. Failures are logged, never thrown: the relay publishes the remaining ones.
  *
- * Wake-ups of turns are published in batches: all that are queued during one turn of the event loop. Published one by
- * one they cost several times as much, mostly for promises that live until the wake-up is deleted and that the garbage
- * collector has to move.
+ * Wake-ups of turns are published in batches: all that are queued during one turn of the event loop.
+ * Published one by one they cost several times as much, mostly for promises that live until the wake-up is
+ * deleted and that the garbage collector has to move.
  */
 import { setImmediate } from 'node:timers/promises';
 import { context } from '@opentelemetry/api';
@@ -19,7 +19,7 @@ import { errorMessage, type Logger } from '../runtime/log.ts';
 /** Largest batch of one publish call; Pub/Sub accepts up to 1,000 messages. */
 const maxPublished = 500;
 
-/** Deletions are gathered, because each costs a commit. The relay leaves fresh wake-ups alone for two seconds. */
+/** Deletions are gathered, because each costs a commit. The relay ignores fresh wake-ups for two seconds. */
 const deleteAfterMs = 100;
 
 export interface OutboxPublisher {

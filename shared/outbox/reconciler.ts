@@ -1,6 +1,6 @@
 /**
- * Finds stalled and expired work (invariant 2). The most urgent comes first: turns to run, tasks to end, webhooks to
- * deliver, and last the rows that are old enough to delete.
+ * Finds stalled and expired work (invariant 2). The most urgent comes first: turns to run, tasks to end,
+ * webhooks to deliver, and last the rows that are old enough to delete.
  */
 import type { Db } from '../db/client/pool.ts';
 import { expireTasks } from '../db/tasks/expire.ts';

@@ -1,6 +1,7 @@
 /**
- * Publishes wake-ups that their writer did not (invariant 2), because it died after its commit or because Pub/Sub or
- * Cloud Tasks was unavailable. Published rows are deleted; the others become claimable again when the claim expires.
+ * Publishes wake-ups that their writer did not (invariant 2), because it died after its commit or because
+ * Pub/Sub or Cloud Tasks was unavailable. Published rows are deleted; the others become claimable again when
+ * the claim expires.
  */
 import { claimUnpublishedWakeups } from '../db/outbox/outbox.ts';
 import type { Db } from '../db/client/pool.ts';

@@ -1,7 +1,7 @@
 /**
- * Named points at which a process kills itself, so that a test can crash it exactly between two steps that must hold
- * together (`FAULT_POINT=name`, or `name:n` for the n-th time). If the variable is not set, a fault point costs one
- * comparison.
+ * Named points at which a process kills itself, so that a test can crash it exactly between two steps that
+ * must hold together (`FAULT_POINT=name`, or `name:n` for the n-th time). If the variable is not set, a fault
+ * point costs one comparison.
  *
  * The state is global, because a fault point ends the whole process.
  */
@@ -22,7 +22,7 @@ export const faultPointNames = [
   'delivery-claimed',
   /** dispatcher: the receiver has responded; the attempt is not recorded. */
   'webhook-posted',
-  /** dispatcher: the attempt is recorded; the next delivery is claimed but not sent, or its wake-up is not published. */
+  /** dispatcher: the attempt is recorded; the next delivery is not sent, or its wake-up is not published. */
   'attempt-recorded',
   /** relay, in workers and dispatchers: wake-ups are claimed; none is published. */
   'wakeups-claimed',

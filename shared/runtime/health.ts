@@ -1,6 +1,6 @@
 /**
- * Health endpoints for Cloud Run's probes and for operators. Live: the process responds. Ready: its dependencies respond
- * as well. (Cloud Run reserves paths that end in "z".)
+ * Health endpoints for Cloud Run's probes and for operators. Live: the process responds. Ready: its
+ * dependencies respond as well. (Cloud Run reserves paths that end in "z".)
  */
 import type { FastifyInstance } from 'fastify';
 import { errorMessage } from './log.ts';

@@ -1,9 +1,10 @@
 /**
- * Every metric that the services export, with its unit; docs/observability.md explains each. Attributes have few values:
- * an id in an attribute would create a time series per task.
+ * Every metric that the services export, with its unit; docs/observability.md explains each. Attributes have
+ * few values: an id in an attribute would create a time series per task.
  *
- * Instruments are created with their first value, which comes after the service has started. Created earlier, they would
- * stay bound to OpenTelemetry's no-op provider, because the real one is registered later (telemetry.ts).
+ * Instruments are created with their first value, which comes after the service has started. Created earlier,
+ * they would stay bound to OpenTelemetry's no-op provider, because the real one is registered later
+ * (telemetry.ts).
  */
 import { metrics, type Attributes, type Meter } from '@opentelemetry/api';
 
@@ -83,8 +84,8 @@ export const instruments = {
 } satisfies Record<string, Recorder>;
 
 /**
- * Gauges, read with each export. `turnsRunning` and `turnsDesired` are reported by workers, the others, which describe the
- * whole system, by every worker and dispatcher.
+ * Gauges, read with each export. `turnsRunning` and `turnsDesired` are reported by workers, the others, which
+ * describe the whole system, by every worker and dispatcher.
  */
 export const gauges = {
   turnsWaiting: { name: 'longhaul.turns.waiting', unit: '{turn}' },
@@ -101,7 +102,7 @@ export const gauges = {
 
 export type Gauge = keyof typeof gauges;
 
-/** Calls `read` with each export. Call it after the provider is registered; without a provider, `read` is never called. */
+/** Calls `read` with each export, if a provider is registered before this call. Otherwise never calls it. */
 export function observeGauges<const Names extends Gauge>(
   names: readonly Names[],
   read: () => Promise<Record<Names, number>>,

@@ -1,6 +1,7 @@
 /**
- * Logs in the format of Cloud Logging: one JSON object per line on standard output, with `severity`, `time` and `message`,
- * and within a span the ids of its trace. Log ids, states and counts; never secrets or prompts (invariant 12).
+ * Logs in the format of Cloud Logging: one JSON object per line on standard output, with `severity`, `time`
+ * and `message`, and within a span the ids of its trace. Log ids, states and counts; never secrets or prompts
+ * (invariant 12).
  */
 import { isSpanContextValid, trace, TraceFlags } from '@opentelemetry/api';
 import { pino, stdSerializers, type Logger } from 'pino';

@@ -2,8 +2,8 @@
 import { fastify, type FastifyInstance, type FastifyServerOptions } from 'fastify';
 
 /**
- * No route has a schema for Fastify to compile. Without its compilers, which it would load anyway, the server starts
- * 40 ms sooner.
+ * No route has a schema for Fastify to compile. Without its compilers, which it would load anyway, the server
+ * starts 40 ms sooner.
  */
 const noCompiler = () => () => {
   throw new Error('Routes must not have schemas');
@@ -15,9 +15,9 @@ export function createServer(options: FastifyServerOptions = {}): FastifyInstanc
 }
 
 /**
- * Makes `app.close()` wait for the requests in flight and then close every connection (`forceCloseConnections`). Closing
- * only idle connections is not enough: a connection that has not sent a request yet counts as busy, and would delay the
- * drain for as long as the client keeps it open.
+ * Makes `app.close()` wait for the requests in flight and then close every connection
+ * (`forceCloseConnections`). Closing only idle connections is not enough: a connection that has not sent a
+ * request yet counts as busy, and would delay the drain for as long as the client keeps it open.
  *
  * @param boundMs longest wait for requests in flight; unbounded if undefined
  */

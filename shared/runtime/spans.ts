@@ -1,10 +1,11 @@
 /**
- * Spans at the few places that matter; docs/observability.md has a diagram. Without an exporter they cost almost nothing.
+ * Spans at the few places that matter; docs/observability.md has a diagram. Without an exporter they cost
+ * almost nothing.
  *
- * A task consists of several traces. Work that one process hands to another through a queue may run hours later, twice or
- * never, so it is not a child span: it starts a new trace with a link to the span that enqueued it, whose W3C
- * `traceparent` travels in the message. Each trace is as long as one piece of work. The traces of a task are found by
- * their links or by `longhaul.task.id`.
+ * A task consists of several traces. Work that one process hands to another through a queue may run hours
+ * later, twice or never, so it is not a child span: it starts a new trace with a link to the span that
+ * enqueued it, whose W3C `traceparent` travels in the message. Each trace is as long as one piece of work.
+ * The traces of a task are found by their links or by `longhaul.task.id`.
  */
 import {
   context,
@@ -57,7 +58,7 @@ function markFailed(span: Span, error: unknown): void {
 /** A message that is published to a queue, as far as its span needs to know. */
 export interface QueuedMessage {
   attributes: Attributes;
-  /** Context of the publisher. Without an active span (the relay publishes it later), the message gets no span. */
+  /** Context of the publisher. Without an active span, as in the relay, the message gets no span. */
   parent: Context;
   /** The traceparent that the message carries if it gets no span. */
   storedTraceparent: string | null;
@@ -107,7 +108,7 @@ export function activeTraceparent(): string | null {
   return span === undefined ? null : toTraceparent(span);
 }
 
-/** Formats the context of a span as a W3C traceparent; null without an exporter, which leaves the context invalid. */
+/** Formats a span as a W3C traceparent. Returns null without an exporter: the span is not valid then. */
 export function toTraceparent(span: Span): string | null {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (!isSpanContextValid(span.spanContext())) return null;

@@ -1,9 +1,9 @@
 /**
- * Exports traces and metrics over OTLP, if configured. Only this file uses OpenTelemetry's SDK, and it loads the SDK only
- * then. All other code uses the OpenTelemetry API, which does nothing until a provider is registered.
+ * Exports traces and metrics over OTLP, if configured. Only this file uses OpenTelemetry's SDK, and it loads
+ * the SDK only then. Other code uses the OpenTelemetry API, which does nothing until a provider is registered.
  *
- * A root span is recorded if a span that it links to is recorded. A task is therefore traced completely or not at all,
- * although it consists of several traces (see spans.ts).
+ * A root span is recorded if a span that it links to is recorded. A task is therefore traced completely or
+ * not at all, although it consists of several traces (see spans.ts).
  */
 import { randomUUID } from 'node:crypto';
 import { diag, DiagLogLevel, metrics, trace, TraceFlags } from '@opentelemetry/api';
@@ -21,7 +21,7 @@ const pointsPerRequest = 200;
 /** A collector that does not respond must not delay the exit of the process. */
 const lastExportMs = 2_000;
 
-/** @param service name as in the logs. The `service.name` is `longhaul-<service>`, unless `OTEL_SERVICE_NAME` is set. */
+/** @param service name as in the logs; `service.name` is `longhaul-<service>` by default */
 export async function startTelemetry(
   service: string,
   config: TelemetryConfig,

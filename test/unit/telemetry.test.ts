@@ -1,4 +1,4 @@
-/** Telemetry without a collector: configuration, loading of the SDK, trace contexts, and the documented metrics. */
+/** Telemetry without a collector: configuration, loading of the SDK, trace contexts, documented metrics. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

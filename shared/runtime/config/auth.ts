@@ -1,6 +1,6 @@
 /**
- * How the api service authenticates its callers. `AUTH_MODES` lists the accepted modes. `none` cannot be combined with
- * other modes, so that authentication is not disabled by mistake.
+ * How the api service authenticates its callers. `AUTH_MODES` lists the accepted modes. `none` cannot be
+ * combined with other modes, so that authentication is not disabled by mistake.
  */
 import type { EnvReader } from './env-reader.ts';
 
@@ -19,7 +19,7 @@ export interface JwtIssuer {
 }
 
 export interface AuthConfig {
-  /** Each mode is off if undefined. With all modes off, anyone may call, and all callers share one identity. */
+  /** Undefined modes are off. With all modes off, anyone may call, and all callers share one identity. */
   apiKeys: readonly ApiKeyEntry[] | undefined;
   jwt: readonly JwtIssuer[] | undefined;
   cloudRunIam: { audience: string[] } | undefined;

@@ -1,4 +1,4 @@
-/** Which service accounts may call the private services, and how they are authenticated: see ../../gcp/caller-auth.ts. */
+/** Service accounts that may call the private services. See ../../gcp/caller-auth.ts for the modes. */
 import type { EnvReader } from './env-reader.ts';
 
 const googleCertsUrl = 'https://www.googleapis.com/oauth2/v3/certs';

@@ -1,9 +1,9 @@
 /**
- * Address of the database: `DATABASE_URL` as a whole, or its parts as Secret Manager and AlloyDB provide them:
+ * Address of the database: `DATABASE_URL`, or its parts as Secret Manager and AlloyDB provide them:
  *
- *   DATABASE_HOST · DATABASE_PORT · DATABASE_NAME · ALLOY_DB_USER · ALLOY_DB_PASS     (the last two also as …_FILE)
+ *   DATABASE_HOST · DATABASE_PORT · DATABASE_NAME · ALLOY_DB_USER · ALLOY_DB_PASS   (the last two also as …_FILE)
  *   DATABASE_AUTH   password, or iam: an access token of the service account instead of a password
- *   DATABASE_SSL    disable · require (encrypted, server not verified) · verify-ca (signed by DATABASE_SSL_CA)
+ *   DATABASE_SSL    disable · require (encrypted, not verified) · verify-ca (signed by DATABASE_SSL_CA)
  *
  * AlloyDB's certificates do not contain a host name, so it cannot be verified.
  */

@@ -38,9 +38,9 @@ export interface DispatcherConfig extends CommonConfig, OutboxConfig {
 
 export interface WebhookConfig {
   timeoutMs: number;
-  /** Seconds before each attempt, starting with 0 for the first. The delivery fails after the last attempt. */
+  /** Seconds before each attempt, starting with 0 for the first. The delivery fails after the last one. */
   scheduleSeconds: readonly number[];
-  /** Added to `timeoutMs` for the lease of an attempt: time to read the event before and to record the result after. */
+  /** Added to `timeoutMs` for the lease of an attempt: time to read the event and to record the result. */
   leaseMarginSeconds: number;
   /** A larger body is replaced by one with the status only. */
   maxBodyBytes: number;

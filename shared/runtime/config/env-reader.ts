@@ -1,6 +1,6 @@
 /**
- * Reads typed values from environment variables. It collects every problem, so that all invalid values are reported
- * together, by name, with what is accepted.
+ * Reads typed values from environment variables. It collects every problem, so that all invalid values are
+ * reported together, by name, with what is accepted.
  */
 import { readFileSync } from 'node:fs';
 
@@ -87,7 +87,7 @@ export class EnvReader {
       .filter((entry) => entry !== '');
   }
 
-  /** A value that may be mounted as a file: `NAME`, or the content of the file whose path is in `NAME_FILE`. */
+  /** A value that may be mounted as a file: `NAME`, or the content of the file with the path `NAME_FILE`. */
   secret(name: string): string | undefined {
     const value = this.optional(name);
     const file = this.optional(`${name}_FILE`);

@@ -1,6 +1,6 @@
 /**
- * Whether and how traces and metrics are exported, by the variables of OpenTelemetry's specification. The SDK itself
- * reads endpoints, headers, timeouts, batch sizes and resource attributes.
+ * Whether and how traces and metrics are exported, by the variables of OpenTelemetry's specification. The SDK
+ * itself reads endpoints, headers, timeouts, batch sizes and resource attributes.
  */
 import type { EnvReader } from './env-reader.ts';
 

@@ -1,6 +1,7 @@
 /**
- * The files of the images run the migrations and all three services from a clean directory, with production dependencies
- * only, as an unprivileged user that cannot change them. Each service stops on SIGTERM within the grace period.
+ * The files of the images run the migrations and all three services from a clean directory, with production
+ * dependencies only, as an unprivileged user that cannot change them. Each service stops on SIGTERM within
+ * the grace period.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-/** Variables that refer to Secret Manager, read with the real client: at startup and on refresh, and never logged. */
+/** Variables that refer to Secret Manager, read with the real client, at startup and on refresh. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A fake gcloud whose project is a directory ($FAKE_PROJECT). It implements as much as the deploy scripts need to create,
-# describe and delete resources. Every command that changes something is logged to the file "changes".
+# A fake gcloud whose project is a directory ($FAKE_PROJECT). It implements what the deploy scripts need to
+# create, describe and delete resources. Each command that changes something is logged to the file "changes".
 set -euo pipefail
 
 positional=()
@@ -31,7 +31,7 @@ changes() { printf '%s\n' "$line $role $member" >>"$FAKE_PROJECT/changes"; }
 group() { printf '%s' "${positional[*]:0:${#positional[@]}-2}"; }
 last=${positional[-1]}
 
-# Monitoring resources have generated names. Their files are named after their content and contain the manifest hash.
+# Monitoring resources have generated names. Their files are named after their content and hold the manifest hash.
 monitored() { printf '%s/monitoring %s' "$resources" "$1"; }
 listed() {
   local kind=$1 pattern='*' path name

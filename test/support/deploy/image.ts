@@ -1,7 +1,7 @@
 /**
- * Builds the final stage of an image as files, without a container builder. It executes the COPY and RUN lines of the
- * Dockerfile, with the production dependencies of the lock file instead of `npm ci`. An unknown line is an error, so that
- * the tests cannot drift away from the Dockerfiles.
+ * Builds the final stage of an image as files, without a container builder. It executes the COPY and RUN
+ * lines of the Dockerfile, with the production dependencies of the lock file instead of `npm ci`. An unknown
+ * line is an error, so that the tests cannot drift away from the Dockerfiles.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -119,7 +119,7 @@ export function removeImage(dir: string): void {
   rmSync(dir, { recursive: true, force: true });
 }
 
-/** Installs what `npm ci --omit=dev --omit=optional` would: the packages of the lock file that are neither. */
+/** Installs what `npm ci --omit=dev --omit=optional` would: the other packages of the lock file. */
 function installProduction(spec: ImageSpec, into: string): void {
   const lock = JSON.parse(readFileSync(path.join(project, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean; optional?: boolean; devOptional?: boolean }>;
@@ -137,8 +137,8 @@ function installProduction(spec: ImageSpec, into: string): void {
 }
 
 /**
- * Creates the directories and hard-links the files. Nested packages are skipped, because they have their own entry in the
- * lock file.
+ * Creates the directories and hard-links the files. Nested packages are skipped, because they have their own
+ * entry in the lock file.
  */
 function linkTree(from: string, to: string, included: (name: string) => boolean): void {
   mkdirSync(to, { recursive: true });
@@ -166,7 +166,7 @@ function chmodTree(dir: string, mode: number): void {
   }
 }
 
-/** Returns whether a file is in the build context: `.dockerignore` excludes everything (`*`), then lists exceptions. */
+/** Returns whether a file is in the build context: `.dockerignore` lists exceptions after `*`. */
 export function isSentToBuilder(file: string): boolean {
   const lines = readFileSync(path.join(project, '.dockerignore'), 'utf8').split('\n');
   const allowed = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));

@@ -1,4 +1,4 @@
-/** The files of this project, rendered manifests, and a fake Google Cloud project, for tests of the deployment. */
+/** Rendered manifests and a fake Google Cloud project, for tests of the deployment. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';

@@ -50,7 +50,7 @@ export async function run(
   return { code, output, errors };
 }
 
-/** Parses the output of bash's `printf %q`: words separated by blanks, with special characters escaped by backslashes. */
+/** Parses the output of bash's `printf %q`: words separated by blanks, with backslash escapes. */
 function parseWords(line: string): string[] {
   return [...line.matchAll(/(?:\\.|[^\s\\])+/g)].map(([word]) => word.replace(/\\(.)/g, '$1'));
 }

@@ -4,8 +4,8 @@ import { createServer, Packet } from 'dns2';
 import type { Cleanup } from '../processes/processes.ts';
 
 /**
- * Returns the records of a name: addresses, or `CNAME name` (resolved in the same zone). `undefined` means that the name
- * does not exist; with `silence` the server does not respond.
+ * Returns the records of a name: addresses, or `CNAME name` (resolved in the same zone). `undefined` means
+ * that the name does not exist; with `silence` the server does not respond.
  *
  * @param query number of this query for the name, from 1
  */

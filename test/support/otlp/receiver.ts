@@ -1,4 +1,4 @@
-/** A collector for tests: receives OTLP over HTTP as protobuf, and provides what it received in a simple form. */
+/** A collector for tests: receives OTLP over HTTP as protobuf, and lists the received spans and metrics. */
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +32,7 @@ export interface OtlpReceiver {
   readonly spans: readonly ReceivedSpan[];
   readonly metrics: readonly ReceivedMetric[];
   readonly headers: readonly IncomingHttpHeaders[];
-  /** Resolves when `condition`, checked after each request, is true. Rejects after `boundMs` (default: 60 s). */
+  /** Resolves when `condition` holds; it is checked after each request. Rejects after `boundMs` (60 s). */
   until(condition: () => boolean, boundMs?: number): Promise<void>;
 }
 
