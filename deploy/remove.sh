@@ -1,41 +1,42 @@
 #!/usr/bin/env bash
-# Removes what deploy.sh made, the data too. Asks once; --yes does not ask, --dry-run prints and removes nothing.
-# The network and its peering with Google's services stay until AlloyDB has let go of it: run it again an hour later.
+# Deletes everything that deploy.sh created, including the data. Asks for confirmation; --yes skips it,
+# --dry-run only prints.
+# AlloyDB keeps the network and its peering in use for about an hour: run it again then to delete them.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 DRY_RUN=false
-SURE=false
+CONFIRMED=false
 for argument in "$@"; do
   case $argument in
     --dry-run) DRY_RUN=true ;;
-    --yes) SURE=true ;;
-    -h | --help) sed -n '2,3s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
-    *) printf 'remove: %s is no option; see --help\n' "$argument" >&2; exit 64 ;;
+    --yes) CONFIRMED=true ;;
+    -h | --help) sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    *) printf 'remove: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
   esac
 done
 # shellcheck source=deploy/settings.sh
 source "$HERE/settings.sh"
 # shellcheck source=deploy/lib.sh
 source "$HERE/lib.sh"
-if [[ $DRY_RUN == false && $SURE == false ]]; then
-  read -r -p "This removes all tasks and secrets of $PREFIX in $PROJECT_ID. Type $PREFIX to go on: " answer
-  [[ $answer == "$PREFIX" ]] || fail 'nothing was removed'
+if [[ $DRY_RUN == false && $CONFIRMED == false ]]; then
+  read -r -p "This deletes all tasks and secrets of $PREFIX in $PROJECT_ID. Type $PREFIX to continue: " answer
+  [[ $answer == "$PREFIX" ]] || fail 'cancelled; nothing was deleted'
 fi
 
-# gone <describe command …> -- <delete command …>: one that cannot be removed yet does not keep the rest.
-left=0
-gone() {
-  local -a look=()
-  while [[ $1 != -- ]]; do look+=("$1"); shift; done
+# delete_if_exists <describe command …> -- <delete command …>: counts failures and continues.
+remaining=0
+delete_if_exists() {
+  local -a describe=()
+  while [[ $1 != -- ]]; do describe+=("$1"); shift; done
   shift
-  if [[ $DRY_RUN == true ]] || exists "${look[@]}"; then change "$@" || left=$((left + 1)); fi
+  if [[ $DRY_RUN == true ]] || exists "${describe[@]}"; then change "$@" || remaining=$((remaining + 1)); fi
 }
 
-# Rights first, where the resource outlives the account; those on what is removed go with it.
+# Bindings on the project come first, because it outlives the accounts. Others are deleted with their resource.
 revoke() {
   local held
-  held=$(ask "$1" projects get-iam-policy "$PROJECT_ID" --flatten='bindings[].members' \
+  held=$(query "$1" projects get-iam-policy "$PROJECT_ID" --flatten='bindings[].members' \
     --filter="bindings.role=$1 AND bindings.members=$2" --format='value(bindings.role)') || held=''
   if [[ $held == *"$1"* ]]; then
     change projects remove-iam-policy-binding "$PROJECT_ID" --role="$1" --member="$2" --condition=None --format=none
@@ -51,50 +52,50 @@ done
 revoke roles/aiplatform.user "$(service_account worker)"
 for role in run.developer logging.logWriter ondemandscanning.admin; do revoke "roles/$role" "$(service_account build)"; done
 
-# each <list …> -- <delete …>: what has no name that is known before.
-each() {
-  local -a look=()
-  while [[ $1 != -- ]]; do look+=("$1"); shift; done
+# delete_listed <list command …> -- <delete command …>: for resources with generated names.
+delete_listed() {
+  local -a list=()
+  while [[ $1 != -- ]]; do list+=("$1"); shift; done
   shift
   local name
   while read -r name; do
-    if [[ -n $name ]]; then change "$@" "$name" </dev/null || left=$((left + 1)); fi
-  done < <(ask NAME "${look[@]}" || true)
+    if [[ -n $name ]]; then change "$@" "$name" </dev/null || remaining=$((remaining + 1)); fi
+  done < <(query NAME "${list[@]}" || true)
 }
-each alpha monitoring policies list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- alpha monitoring policies delete
-each monitoring dashboards list --filter="displayName=\"$PREFIX\"" --format='value(name.basename())' -- monitoring dashboards delete
-each beta monitoring channels list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- beta monitoring channels delete
+delete_listed alpha monitoring policies list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- alpha monitoring policies delete
+delete_listed monitoring dashboards list --filter="displayName=\"$PREFIX\"" --format='value(name.basename())' -- monitoring dashboards delete
+delete_listed beta monitoring channels list --filter="userLabels.app=\"$PREFIX\"" --format='value(name)' -- beta monitoring channels delete
 
-gone scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- scheduler jobs delete "$PREFIX-reconcile" --location="$REGION"
+delete_if_exists scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- scheduler jobs delete "$PREFIX-reconcile" --location="$REGION"
 for name in api grpc dispatcher worker; do
-  gone run services describe "$PREFIX-$name" --region="$REGION" -- run services delete "$PREFIX-$name" --region="$REGION"
+  delete_if_exists run services describe "$PREFIX-$name" --region="$REGION" -- run services delete "$PREFIX-$name" --region="$REGION"
 done
-gone beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools delete "$PREFIX-worker" --region="$REGION"
-gone run jobs describe "$PREFIX-migrate" --region="$REGION" -- run jobs delete "$PREFIX-migrate" --region="$REGION"
-gone tasks queues describe "$PREFIX-webhooks" --location="$REGION" -- tasks queues delete "$PREFIX-webhooks" --location="$REGION"
+delete_if_exists beta run worker-pools describe "$PREFIX-worker" --region="$REGION" -- beta run worker-pools delete "$PREFIX-worker" --region="$REGION"
+delete_if_exists run jobs describe "$PREFIX-migrate" --region="$REGION" -- run jobs delete "$PREFIX-migrate" --region="$REGION"
+delete_if_exists tasks queues describe "$PREFIX-webhooks" --location="$REGION" -- tasks queues delete "$PREFIX-webhooks" --location="$REGION"
 for name in turns-worker turns-dead-worker; do
-  gone pubsub subscriptions describe "$PREFIX-$name" -- pubsub subscriptions delete "$PREFIX-$name"
+  delete_if_exists pubsub subscriptions describe "$PREFIX-$name" -- pubsub subscriptions delete "$PREFIX-$name"
 done
 for name in turns turns-dead; do
-  gone pubsub topics describe "$PREFIX-$name" -- pubsub topics delete "$PREFIX-$name"
+  delete_if_exists pubsub topics describe "$PREFIX-$name" -- pubsub topics delete "$PREFIX-$name"
 done
 for name in alloy_db_user alloy_db_pass alloy_db_admin_pass "$PREFIX-encryption-keys" "$PREFIX-webhook-signing-keys" \
   "$PREFIX-webhook-public-keys"; do
-  gone secrets describe "$name" -- secrets delete "$name"
+  delete_if_exists secrets describe "$name" -- secrets delete "$name"
 done
-gone artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
-gone storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
+delete_if_exists artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
+delete_if_exists storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
 for name in api worker dispatcher migrator build tasks scheduler push; do
-  gone iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
+  delete_if_exists iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
 done
-if [[ -z $DATABASE_HOST ]]; then # a cluster that was there before stays
-  gone alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION" -- alloydb clusters delete "$ALLOYDB_CLUSTER" --region="$REGION" --force
-  gone compute addresses describe "$PREFIX-database" --global -- compute addresses delete "$PREFIX-database" --global
+if [[ -z $DATABASE_HOST ]]; then # keep a cluster that deploy.sh did not create
+  delete_if_exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION" -- alloydb clusters delete "$ALLOYDB_CLUSTER" --region="$REGION" --force
+  delete_if_exists compute addresses describe "$PREFIX-database" --global -- compute addresses delete "$PREFIX-database" --global
 fi
 for name in database nothing-else; do
-  gone compute firewall-rules describe "$PREFIX-$name" -- compute firewall-rules delete "$PREFIX-$name"
+  delete_if_exists compute firewall-rules describe "$PREFIX-$name" -- compute firewall-rules delete "$PREFIX-$name"
 done
-gone compute networks subnets describe "$PREFIX" --region="$REGION" -- compute networks subnets delete "$PREFIX" --region="$REGION"
-gone compute networks describe "$PREFIX" -- compute networks delete "$PREFIX"
-if ((left > 0)); then fail "$left of them could not be removed yet: run it again in an hour"; fi
-say 'nothing is left'
+delete_if_exists compute networks subnets describe "$PREFIX" --region="$REGION" -- compute networks subnets delete "$PREFIX" --region="$REGION"
+delete_if_exists compute networks describe "$PREFIX" -- compute networks delete "$PREFIX"
+if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run it again in an hour"; fi
+say 'everything was deleted'

@@ -1,22 +1,22 @@
 /**
- * Limits of Google's services and list prices of us-central1 that the reckoning goes by; docs/scaling.md names the sources.
- * Prices are for orders of magnitude: look them up before you rely on them.
+ * Limits of Google's services and list prices of us-central1 that the estimate uses; docs/scaling.md lists
+ * the sources. The prices give orders of magnitude. Check them before you rely on them.
  */
 export const limits = {
-  /** Instances of one revision with Direct VPC egress: 100 to 200, by region. */
+  /** Instances of one revision with Direct VPC egress: 100 to 200, depending on the region. */
   instances: 100,
-  /** Requests at once for one instance, as the manifests have them. */
+  /** Concurrent requests of one instance, as in the manifests. */
   apiRequests: 500,
   dispatcherRequests: 200,
-  /** Of one queue of Cloud Tasks. */
+  /** Rate of one Cloud Tasks queue. */
   dispatchesPerSecond: 500,
-  /** The sizes of AlloyDB. */
+  /** vCPUs that AlloyDB offers. */
   databaseCpus: [2, 4, 8, 16, 32, 64, 96, 128],
 } as const;
 
 /**
- * What one instance of the manifests' size bears; below what `npm run bench` shows, and worth measuring with a load of
- * one's own.
+ * Throughput of one instance with the resources of the manifests. Below the results of `npm run bench`;
+ * measure it with your own load.
  */
 export const rates = {
   apiRequestsPerSecond: 300,
@@ -24,7 +24,7 @@ export const rates = {
   databaseRowsPerSecond: 1_000,
 } as const;
 
-/** US dollars; a month has 730 hours. */
+/** US dollars; per month, a month having 730 hours, or per million or GiB as named. */
 export const prices = {
   instance: 50,
   databaseCpu: 135,
@@ -35,5 +35,5 @@ export const prices = {
   gibibyteStored: 0.4,
 } as const;
 
-/** Instances and places are planned to be this full at most. */
-export const fullness = 0.8;
+/** Largest planned utilization of instances and their request slots. */
+export const targetUtilization = 0.8;

@@ -1,8 +1,8 @@
-/** `npm run capacity -- --tasks-per-day 50000 --turn-seconds 90 …`: what a load takes. Without flags, an example. */
+/** `npm run capacity -- --tasks-per-day 50000 …`: estimates the capacity for a load. Flags have defaults. */
 import { parseArgs } from 'node:util';
-import { reckon, type Load } from './reckon.ts';
+import { estimateCapacity, type CapacityLoad } from './estimate.ts';
 
-const example: Load = {
+const example: CapacityLoad = {
   tasksPerDay: 10_000,
   peak: 4,
   turnsPerTask: 1.2,
@@ -25,30 +25,30 @@ const example: Load = {
   outputPrice: 2.5,
 };
 
-const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-const names = Object.keys(example) as (keyof Load)[];
+const toFlag = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const names = Object.keys(example) as (keyof CapacityLoad)[];
 
-function readLoad(): Load {
-  const options = Object.fromEntries(names.map((name) => [flagOf(name), { type: 'string' as const }]));
+function readLoad(): CapacityLoad {
+  const options = Object.fromEntries(names.map((name) => [toFlag(name), { type: 'string' as const }]));
   const { values } = parseArgs({ options });
   const load = { ...example };
   for (const name of names) {
-    const text = values[flagOf(name)];
+    const text = values[toFlag(name)];
     if (text === undefined) continue;
     const value = Number(text);
     const atLeast = ['peak', 'workerConcurrency', 'poolSize'].includes(name) ? 1 : 0;
     if (text.trim() === '' || !Number.isFinite(value) || value < atLeast) {
-      throw new Error(`--${flagOf(name)} must be a number from ${atLeast} on, not "${text}"`);
+      throw new Error(`--${toFlag(name)} must be a number of at least ${atLeast}, not "${text}"`);
     }
     load[name] = value;
   }
   return load;
 }
 
-function describe(load: Load): string {
+function describe(load: CapacityLoad): string {
   const {
     tasksPerSecond,
-    turnsAtOnce,
+    concurrentTurns,
     model,
     api,
     worker,
@@ -59,30 +59,30 @@ function describe(load: Load): string {
     webhooksPerSecond,
     costs,
     problems,
-  } = reckon(load);
+  } = estimateCapacity(load);
   const rows: [string, string][] = [
-    ['tasks a second, at the peak', tasksPerSecond.toFixed(2)],
-    ['turns at once', String(Math.ceil(turnsAtOnce))],
+    ['tasks per second, at the peak', tasksPerSecond.toFixed(2)],
+    ['concurrent turns', String(Math.ceil(concurrentTurns))],
     [
       'model, at the peak',
-      `${Math.ceil(model.requestsPerMinute)} requests and ${Math.ceil(model.tokensPerMinute)} tokens a minute`,
+      `${Math.ceil(model.requestsPerMinute)} requests and ${Math.ceil(model.tokensPerMinute)} tokens per minute`,
     ],
-    ['webhooks a second', webhooksPerSecond.toFixed(2)],
-    ['instances', `front door ${api}, workers ${worker}, dispatcher ${dispatcher}`],
+    ['webhooks per second', webhooksPerSecond.toFixed(2)],
+    ['instances', `api ${api}, workers ${worker}, dispatcher ${dispatcher}`],
     ['connections', `${connections} of ${load.databaseConnections}`],
     ['AlloyDB', `${databaseCpus} vCPUs, ${Math.ceil(storedGibibytes)} GiB after ${load.retentionDays} days`],
   ];
   const width = Math.max(...rows.map(([label]) => label.length), ...costs.map(([label]) => label.length));
   const line = ([label, value]: [string, string]): string => `  ${label.padEnd(width)}  ${value}`;
   return [
-    `Load: ${names.map((name) => `--${flagOf(name)} ${load[name]}`).join(' ')}`,
-    '\nWhat it takes',
+    `Load: ${names.map((name) => `--${toFlag(name)} ${load[name]}`).join(' ')}`,
+    '\nCapacity',
     ...rows.map(line),
-    '\nCost drivers, US dollars a month at list prices',
+    '\nCost drivers, US dollars per month at list prices',
     ...costs.map(([label, cost]) => line([label, cost < 1 ? 'under 1' : String(Math.round(cost))])),
     '\nSettings',
     `  API_MAX=${api} WORKER_INSTANCES=${worker} WORKER_MAX=${worker} DISPATCHER_MAX=${dispatcher} ALLOYDB_CPUS=${databaseCpus}`,
-    ...(problems.length === 0 ? [] : ['\nThis will not work so', ...problems.map((text) => `  - ${text}`)]),
+    ...(problems.length === 0 ? [] : ['\nProblems', ...problems.map((text) => `  - ${text}`)]),
   ].join('\n');
 }
 

@@ -1,15 +1,15 @@
-# One service account for each that acts, so that each can be given what it needs and no more.
+# One service account per component, so that each gets only the rights that it needs.
 declare -A purposes=(
-  [api]='Front door' [worker]='Worker' [dispatcher]='Dispatcher of webhooks' [migrator]='Migrations'
-  [build]='Builds and deploys' [tasks]='Cloud Tasks, calling the dispatcher' [scheduler]='Cloud Scheduler, calling the dispatcher'
-  [push]='Pub/Sub, calling the worker'
+  [api]='API' [worker]='Worker' [dispatcher]='Webhook dispatcher' [migrator]='Migrations'
+  [build]='Builds and deploys' [tasks]='Cloud Tasks, calls the dispatcher' [scheduler]='Cloud Scheduler, calls the dispatcher'
+  [push]='Pub/Sub, calls the worker'
 )
 for name in api worker dispatcher migrator build tasks scheduler push; do
   ensure iam service-accounts describe "$(account $name)" -- \
     iam service-accounts create "$PREFIX-$name" --display-name="${purposes[$name]}"
 done
 
-# Project-wide, because there is no narrower resource: docs/deploy.md gives the reason for each.
+# Granted on the project, because these roles have no narrower resource; docs/deploy.md explains each.
 for name in api worker dispatcher migrator; do
   grant roles/alloydb.client "$(service_account $name)" projects "$PROJECT_ID"
   grant roles/serviceusage.serviceUsageConsumer "$(service_account $name)" projects "$PROJECT_ID"
@@ -23,11 +23,11 @@ grant roles/run.developer "$(service_account build)" projects "$PROJECT_ID"
 grant roles/logging.logWriter "$(service_account build)" projects "$PROJECT_ID"
 grant roles/ondemandscanning.admin "$(service_account build)" projects "$PROJECT_ID"
 
-# A Cloud Task carries the identity of the one that calls the dispatcher: whoever makes one must be allowed to use it.
+# Cloud Tasks calls the dispatcher as the account "tasks". Services that create tasks must be able to act as it.
 for name in api worker dispatcher; do
   grant roles/iam.serviceAccountUser "$(service_account $name)" iam service-accounts "$(account tasks)"
 done
-# The build deploys revisions that run as these.
+# The build deploys revisions that run as these accounts.
 for name in api worker dispatcher migrator; do
   grant roles/iam.serviceAccountUser "$(service_account build)" iam service-accounts "$(account $name)"
 done

@@ -1,6 +1,7 @@
-# AlloyDB on private addresses, with point-in-time recovery (the default: 14 days) and encrypted connections alone.
+# AlloyDB on private addresses, with point-in-time recovery (default: 14 days) and encrypted connections only.
 #
-# Passwords reach gcloud by a file that only this user can read: the arguments of a process are for everybody.
+# gcloud reads passwords from a file that only this user can read, because arguments are visible in the
+# process list.
 password_file() {
   local password
   password=$(read_secret "$1")
@@ -12,7 +13,7 @@ if [[ -z $DATABASE_HOST ]]; then
   ensure compute addresses describe "$PREFIX-database" --global -- \
     compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$PREFIX" \
     --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
-  peered=$(ask '' services vpc-peerings list --network="$PREFIX" --format='value(peering)') || peered=''
+  peered=$(query '' services vpc-peerings list --network="$PREFIX" --format='value(peering)') || peered=''
   if [[ $peered != *servicenetworking* ]]; then
     change services vpc-peerings connect --network="$PREFIX" --ranges="$PREFIX-database" \
       --service=servicenetworking.googleapis.com
@@ -26,7 +27,7 @@ if [[ -z $DATABASE_HOST ]]; then
     --instance-type=PRIMARY --cpu-count="$ALLOYDB_CPUS" --availability-type="$ALLOYDB_AVAILABILITY" \
     --ssl-mode=ENCRYPTED_ONLY \
     --database-flags="max_connections=$DATABASE_MAX_CONNECTIONS,alloydb.iam_authentication=on"
-  users=$(ask '' alloydb users list --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --format='value(name.basename())') || users=''
+  users=$(query '' alloydb users list --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --format='value(name.basename())') || users=''
   if [[ $'\n'$users$'\n' != *$'\n'"$DATABASE_USER"$'\n'* ]]; then
     change alloydb users create "$DATABASE_USER" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --type=BUILT_IN \
       --flags-file="$(password_file alloy_db_pass)"

@@ -1,4 +1,4 @@
-# The registry, the place of sources under way, and the first images. Later ones are built and deployed by cloudbuild.yaml.
+# The image registry, the bucket for build sources, and the first images. Later images come from cloudbuild.yaml.
 ensure artifacts repositories describe "$PREFIX" --location="$REGION" -- \
   artifacts repositories create "$PREFIX" --location="$REGION" --repository-format=docker
 grant roles/artifactregistry.writer "$(service_account build)" artifacts repositories "$PREFIX" --location="$REGION"

@@ -1,11 +1,11 @@
-# Secrets, each readable by those that use it. Their first contents are made here, and shown to nobody.
+# Secrets, each readable only by the services that use it. Initial contents are generated here and never shown.
 secret alloy_db_user printf '%s' "$DATABASE_USER"
 secret alloy_db_pass random_password
 secret alloy_db_admin_pass random_password
 new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
 
-# Webhooks are signed with an Ed25519 key: the private half for the dispatcher, the public one for the front door to publish.
+# Webhooks are signed with an Ed25519 key. The dispatcher gets the private key; the API, the public one.
 base64url() { base64 | tr '+/' '-_' | tr -d '=\n'; }
 new_signing_keys() {
   local key private public

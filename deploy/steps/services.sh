@@ -1,4 +1,4 @@
-# The services, who may call them, and the clock that wakes the dispatcher.
+# The services, their callers, and the schedule that triggers the reconciler.
 source "$HERE/steps/cloud-run.sh"
 apply dispatcher run services describe "$PREFIX-dispatcher" --region="$REGION" -- run services replace --region="$REGION"
 if [[ $WORKER_MODE == push ]]; then
@@ -12,21 +12,21 @@ apply api run services describe "$PREFIX-api" --region="$REGION" -- run services
 for name in tasks scheduler; do
   grant roles/run.invoker "$(service_account $name)" run services "$PREFIX-dispatcher" --region="$REGION"
 done
-doors=("$PREFIX-api")
+services=("$PREFIX-api")
 if ((GRPC_MAX > 0)); then
   apply grpc run services describe "$PREFIX-grpc" --region="$REGION" -- run services replace --region="$REGION"
-  doors+=("$PREFIX-grpc")
+  services+=("$PREFIX-grpc")
 fi
 IFS=, read -r -a invokers <<<"$API_INVOKERS"
-for door in "${doors[@]}"; do
+for service in "${services[@]}"; do
   for member in "${invokers[@]}"; do
-    grant roles/run.invoker "$member" run services "$door" --region="$REGION"
+    grant roles/run.invoker "$member" run services "$service" --region="$REGION"
   done
 done
-# The build tries the front door before it is given traffic.
+# The build runs its smoke test against the new revision before it gets traffic.
 grant roles/run.invoker "$(service_account build)" run services "$PREFIX-api" --region="$REGION"
 
-# The floor: what was not rung for is found within a minute, even with everything scaled to zero.
+# Lost wake-ups are found within a minute, even if all services are scaled to zero.
 ensure scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- \
   scheduler jobs create http "$PREFIX-reconcile" --location="$REGION" --schedule='* * * * *' \
   --uri="$DISPATCHER_URL/reconcile" --http-method=POST --attempt-deadline=60s \

@@ -1,4 +1,5 @@
-# The queue of webhooks. One Cloud Task is one attempt: its own retries only bridge a restart of the dispatcher.
+# The webhook queue. Longhaul schedules the retries of webhooks; those of the queue only cover a restart of
+# the dispatcher.
 ensure tasks queues describe "$PREFIX-webhooks" --location="$REGION" -- \
   tasks queues create "$PREFIX-webhooks" --location="$REGION" --max-dispatches-per-second=500 \
   --max-concurrent-dispatches=1000 --max-attempts=100 --min-backoff=0.1s --max-backoff=10s

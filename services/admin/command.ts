@@ -1,9 +1,9 @@
-/** What a command of `npm run admin` is. */
+/** The interface of the commands of `npm run admin`. */
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 
-export interface Command {
-  /** One line: arguments, and what it does. */
+export interface AdminCommand {
+  /** One line: arguments, then the purpose. */
   usage: string;
   run: (context: CommandContext) => Promise<void>;
 }
@@ -15,7 +15,7 @@ export interface CommandContext {
   print: (line: string) => void;
 }
 
-/** What the operator has to know or to do otherwise. */
+/** A mistake in the arguments, or a result that needs the operator's attention. Printed without a stack. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }

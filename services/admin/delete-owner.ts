@@ -1,29 +1,27 @@
-/** `npm run admin -- delete-owner`: removes all that a caller has, as data protection asks for. */
+/** `npm run admin -- delete-owner`: deletes all data of a caller, for data protection requests. */
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
-/** A removal takes a row from each of ten tables. */
+/** Small, because deleting a task removes rows from ten tables. */
 const batch = 100;
 
-export const deleteOwner: Command = {
-  usage: '<owner> [--tenant T] --yes   removes all tasks and the usage of a caller, for good',
+export const deleteOwnerCommand: AdminCommand = {
+  usage: '<owner> [--tenant T] --yes   permanently delete all tasks and the usage of a caller',
   run: async ({ db, args, print }) => {
-    const { owner, tenant } = readArguments(args);
-    let removed = 0;
-    for (let found = batch; found === batch; removed += found) {
-      found = await deleteTasksOfOwner(db, { tenant, owner }, batch);
+    const { owner, tenant } = parseArguments(args);
+    let deleted = 0;
+    for (let count = batch; count === batch; deleted += count) {
+      count = await deleteTasksOfOwner(db, { tenant, owner }, batch);
     }
     await deleteSendsOfOwner(db, { tenant, owner });
     await deleteLedgerOfOwner(db, { tenant, owner });
-    print(`${removed} tasks of ${owner} were removed`);
+    print(`deleted ${deleted} tasks of ${owner}`);
   },
 };
 
-function readArguments(args: readonly string[]): { owner: string; tenant: string } {
-  const usage =
-    'delete-owner takes the owner as tasks have it, --tenant where one is used, and --yes to mean it';
+function parseArguments(args: readonly string[]): { owner: string; tenant: string } {
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -31,10 +29,13 @@ function readArguments(args: readonly string[]): { owner: string; tenant: string
       options: { tenant: { type: 'string', default: '' }, yes: { type: 'boolean', default: false } },
     });
     const [owner] = positionals;
-    if (owner !== undefined && positionals.length === 1 && values.yes)
+    if (owner !== undefined && positionals.length === 1 && values.yes) {
       return { owner, tenant: values.tenant };
+    }
   } catch {
-    // Told below.
+    // Reported below.
   }
-  throw new CommandError(usage);
+  throw new CommandError(
+    'delete-owner expects one owner as stored with its tasks, --tenant if the caller uses one, and --yes to confirm',
+  );
 }

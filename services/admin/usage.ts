@@ -1,4 +1,4 @@
-/** `npm run admin -- usage`: the tokens and the cost of a time, by owner, day and model. */
+/** `npm run admin -- usage`: tokens and cost of a period, by owner, day and model. */
 import { parseArgs } from 'node:util';
 import {
   ledgerColumns,
@@ -7,20 +7,20 @@ import {
   type LedgerFilter,
   type LedgerLine,
 } from '#shared/db/models/ledger.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
-export const usage: Command = {
+export const usageCommand: AdminCommand = {
   usage:
-    '[--since DAY] [--until DAY] [--by owner,day,model] [--owner O] [--tenant T] [--json]   tokens and cost; the last 30 days',
+    '[--since DAY] [--until DAY] [--by owner,day,model] [--owner O] [--tenant T] [--json]   tokens and cost, by default of the last 30 days',
   run: async ({ db, args, print }) => {
-    const { by, filter, json } = readArguments(args);
+    const { by, filter, json } = parseArguments(args);
     const lines = await readLedger(db, by, filter);
     if (json) {
       print(JSON.stringify(lines));
       return;
     }
-    const rows = [headings(by), ...lines.map((line) => cells(by, line))];
-    if (lines.length > 1) rows.push(cells(by, sumOf(lines)));
+    const rows = [createHeader(by), ...lines.map((line) => formatLine(by, line))];
+    if (lines.length > 1) rows.push(formatLine(by, sumLines(lines)));
     const widths = rows[0]?.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0))) ?? [];
     for (const row of rows) {
       const padded = row.map((cell, at) =>
@@ -28,16 +28,16 @@ export const usage: Command = {
       );
       print(padded.join('  ').trimEnd());
     }
-    const unpriced = sumOf(lines).unpriced;
-    if (unpriced > 0) print(`\n${unpriced} calls of models without a price are not in the cost`);
+    const unpriced = sumLines(lines).unpriced;
+    if (unpriced > 0) print(`\nThe cost does not include ${unpriced} calls of models without a price.`);
   },
 };
 
-function headings(by: readonly LedgerColumn[]): string[] {
+function createHeader(by: readonly LedgerColumn[]): string[] {
   return [...by, 'calls', 'prompt', 'cached', 'tool', 'thoughts', 'output', 'cost'];
 }
 
-function cells(by: readonly LedgerColumn[], line: LedgerLine): string[] {
+function formatLine(by: readonly LedgerColumn[], line: LedgerLine): string[] {
   const names = by.map((column) => {
     if (column !== 'owner' || line.tenant === undefined || line.tenant === '') return line[column] ?? '';
     return `${line.tenant}/${line.owner}`;
@@ -47,8 +47,8 @@ function cells(by: readonly LedgerColumn[], line: LedgerLine): string[] {
   return [...names, ...counts, cost.toFixed(4)];
 }
 
-function sumOf(lines: readonly LedgerLine[]): LedgerLine {
-  const sum = (of: (line: LedgerLine) => number) => lines.reduce((total, line) => total + of(line), 0);
+function sumLines(lines: readonly LedgerLine[]): LedgerLine {
+  const sum = (read: (line: LedgerLine) => number) => lines.reduce((total, line) => total + read(line), 0);
   return {
     calls: sum((line) => line.calls),
     promptTokens: sum((line) => line.promptTokens),
@@ -61,13 +61,17 @@ function sumOf(lines: readonly LedgerLine[]): LedgerLine {
   };
 }
 
-function readArguments(args: readonly string[]): { by: LedgerColumn[]; filter: LedgerFilter; json: boolean } {
+function parseArguments(args: readonly string[]): {
+  by: LedgerColumn[];
+  filter: LedgerFilter;
+  json: boolean;
+} {
   try {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        since: { type: 'string', default: dayOf(Date.now() - 29 * 86_400_000) },
-        until: { type: 'string', default: dayOf(Date.now()) },
+        since: { type: 'string', default: toDay(Date.now() - 29 * 86_400_000) },
+        until: { type: 'string', default: toDay(Date.now()) },
         by: { type: 'string', default: ledgerColumns.join(',') },
         owner: { type: 'string' },
         tenant: { type: 'string' },
@@ -75,25 +79,25 @@ function readArguments(args: readonly string[]): { by: LedgerColumn[]; filter: L
       },
     });
     const { since, until, owner, tenant, json } = values;
-    const asked = values.by.split(',');
-    const by = ledgerColumns.filter((column) => asked.includes(column));
-    if (isDay(since) && isDay(until) && since <= until && by.length === asked.length) {
+    const requested = values.by.split(',');
+    const by = ledgerColumns.filter((column) => requested.includes(column));
+    if (isDay(since) && isDay(until) && since <= until && by.length === requested.length) {
       return { by, filter: { since, until, owner, tenant }, json };
     }
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw new CommandError(
-    `usage takes --since and --until (days such as 2026-11-30, of UTC), --by (one or more of ${ledgerColumns.join(',')}), --owner, --tenant and --json`,
+    `usage expects --since and --until (UTC days such as 2026-11-30), --by (one or more of ${ledgerColumns.join(',')}), --owner, --tenant and --json`,
   );
 }
 
-function dayOf(ms: number): string {
+function toDay(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
 function isDay(text: string): boolean {
   return (
-    /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && dayOf(Date.parse(text)) === text
+    /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && toDay(Date.parse(text)) === text
   );
 }

@@ -1,22 +1,22 @@
-/** `npm run admin -- webhooks`: what waits, for how long, and which hosts fail. */
+/** `npm run admin -- webhooks`: pending deliveries, the age of the oldest, and failing hosts. */
 import { parseArgs } from 'node:util';
 import { readDeliveryStats } from '#shared/db/webhooks/stats.ts';
-import { CommandError, type Command } from './command.ts';
+import { CommandError, type AdminCommand } from './command.ts';
 
-export const webhooks: Command = {
-  usage: '[--hours 24] [--json]   undelivered webhooks, and failure rates by host',
+export const webhooksCommand: AdminCommand = {
+  usage: '[--hours 24] [--json]   pending webhook deliveries, and failure rates by host',
   run: async ({ db, args, print }) => {
-    const { hours, json } = readArguments(args);
-    const numbers = await readDeliveryStats(db, hours);
+    const { hours, json } = parseArguments(args);
+    const stats = await readDeliveryStats(db, hours);
     if (json) {
-      print(JSON.stringify(numbers));
+      print(JSON.stringify(stats));
       return;
     }
-    const { pending, oldestPendingSeconds, disabledConfigs, hosts } = numbers;
+    const { pending, oldestPendingSeconds, disabledConfigs, hosts } = stats;
     print(`pending deliveries     ${pending}`);
     print(`oldest of them         ${oldestPendingSeconds === null ? '-' : `${oldestPendingSeconds} s`}`);
     print(`disabled webhooks      ${disabledConfigs}`);
-    print(`\nattempts in the last ${hours} h, the most failures first`);
+    print(`\nattempts in the last ${hours} h, most failures first`);
     print(
       `${'host'.padEnd(40)}${'attempts'.padStart(10)}${'failed'.padStart(10)}${'rate'.padStart(8)}${'p95 ms'.padStart(9)}`,
     );
@@ -35,7 +35,7 @@ export const webhooks: Command = {
   },
 };
 
-function readArguments(args: readonly string[]): { hours: number; json: boolean } {
+function parseArguments(args: readonly string[]): { hours: number; json: boolean } {
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -44,7 +44,7 @@ function readArguments(args: readonly string[]): { hours: number; json: boolean 
     const hours = Number(values.hours);
     if (hours > 0 && hours <= 24 * 365) return { hours, json: values.json };
   } catch {
-    // Told below.
+    // Reported below.
   }
-  throw new CommandError('webhooks takes --hours (a number above 0) and --json');
+  throw new CommandError('webhooks expects --hours (a number above 0, at most 8760) and --json');
 }

@@ -10,7 +10,6 @@ import { relayOutbox } from '#shared/outbox/relay.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
-import { closeAfterRequests } from '#shared/runtime/in-flight.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import type { Deliver } from './deliver.ts';

@@ -5,7 +5,7 @@
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import type { Attempt } from '#shared/db/webhooks/record.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
-import { inSpan, linksTo, SpanKind } from '#shared/runtime/spans.ts';
+import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
 
 export async function inWebhookSpan<Result extends Pick<Attempt, 'outcome' | 'status' | 'durationMs'>>(
   { taskId, configId, seq, attempt, config }: ClaimedDelivery,
@@ -21,7 +21,7 @@ export async function inWebhookSpan<Result extends Pick<Attempt, 'outcome' | 'st
     'longhaul.event': seq,
     'longhaul.attempt': attempt,
   };
-  const options = { kind: SpanKind.CLIENT, root: true, attributes, links: linksTo(traceparent) };
+  const options = { kind: SpanKind.CLIENT, root: true, attributes, links: createLinks(traceparent) };
   return inSpan('POST webhook', options, async (span) => {
     const result = await make();
     const outcome = { 'longhaul.webhook.outcome': result.outcome.kind };

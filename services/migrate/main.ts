@@ -1,8 +1,8 @@
 /**
- * `npm run migrate`: brings the database that the environment names to the newest schema.
+ * `npm run migrate`: migrates the configured database to the newest schema.
  *
- *   DATABASE_CREATE=true          makes the database first, where it does not exist
- *   DATABASE_GRANT_TO[_FILE]      a user that may then read and write rows: the services'
+ *   DATABASE_CREATE=true          creates the database first, if it does not exist
+ *   DATABASE_GRANT_TO[_FILE]      the user of the services, which is granted the right to read and write rows
  */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
@@ -19,12 +19,9 @@ try {
   if (create) await ensureDatabase(address);
   const applied = await migrateToLatest(address);
   if (grantTo !== undefined) await grantRows(address, grantTo);
-  log.info(
-    { applied },
-    applied.length === 0 ? 'the schema is up to date' : 'the schema was brought up to date',
-  );
+  log.info({ applied }, applied.length === 0 ? 'schema is up to date' : 'schema migrated');
 } catch (error) {
-  log.fatal({ err: error }, 'the migration failed');
+  log.fatal({ err: error }, 'migration failed');
   process.exitCode = 1;
 } finally {
   await secrets.close();

@@ -1,6 +1,6 @@
 /**
- * Between the wire types of `@a2a-js/sdk` and the domain. The domain speaks A2A 1.0's own JSON, so that translating is
- * the SDK's codecs and nothing more.
+ * Converts between the wire types of `@a2a-js/sdk` and the domain. The domain uses the JSON form of A2A 1.0,
+ * so the SDK's codecs do all the work.
  */
 import {
   Message as WireMessage,
@@ -30,7 +30,7 @@ export function eventToWire(payload: EventPayload): StreamResponse {
   return StreamResponse.fromJSON(payload);
 }
 
-/** The state of a filter; undefined where none is asked for or the number is not a state. */
+/** Converts the state in a filter. Returns undefined if none is given or the number is not a known state. */
 export function stateFromWire(state: WireState): TaskState | undefined {
   const name = taskStateToJSON(state);
   return taskStates.find((one) => one === name);

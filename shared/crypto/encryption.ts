@@ -1,13 +1,13 @@
 /**
- * Secrets at rest (invariant 12): AES-256-GCM, under one of several keys, so that keys can be changed without a pause.
- * The first key encrypts; every key opens. A encrypted value opens only at the place it was encrypted for: copied into another
- * row or column it is refused.
+ * Encrypts secrets at rest (invariant 12) with AES-256-GCM. There may be several keys, so that keys are
+ * rotated without downtime: the first one encrypts, all of them decrypt. A value is bound to its row and
+ * column; copied elsewhere, it does not decrypt.
  *
- * Form: `1.<key id>.<base64url of nonce (12 bytes), ciphertext, tag (16 bytes)>`.
+ * Format: `1.<key id>.<base64url of nonce (12 bytes), ciphertext, tag (16 bytes)>`.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 
-/** The first one encrypts. */
+/** At least one key; the first one encrypts. */
 export type EncryptionKeys = readonly [EncryptionKey, ...EncryptionKey[]];
 
 export interface EncryptionKey {
@@ -15,7 +15,7 @@ export interface EncryptionKey {
   key: KeyObject;
 }
 
-/** Where a encrypted value stands. */
+/** The row and column that an encrypted value is bound to. */
 export interface EncryptionContext {
   taskId: string;
   configId: string;
@@ -23,10 +23,10 @@ export interface EncryptionContext {
 }
 
 export interface Encryptor {
-  encrypt(plain: string, place: EncryptionContext): string;
-  /** @throws {DecryptionError} where the value was not encrypted for this place with one of the keys */
-  decrypt(encrypted: string, place: EncryptionContext): string;
-  /** Takes other keys from now on. */
+  encrypt(plain: string, context: EncryptionContext): string;
+  /** @throws {DecryptionError} if the value was not encrypted for this context with one of the keys */
+  decrypt(encrypted: string, context: EncryptionContext): string;
+  /** Replaces the keys from now on. */
   useKeys(keys: EncryptionKeys): void;
 }
 
@@ -39,8 +39,8 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /**
- * Reads `id:base64,id2:base64,…`, each key of 32 bytes. There are keys where there are no problems; the problems never
- * show a key.
+ * Parses `id:base64,id2:base64,…`, each key of 32 bytes. Without problems there is at least one key. Problems
+ * never contain a key.
  */
 export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; problems: string[] } {
   const keys: EncryptionKey[] = [];
@@ -54,21 +54,23 @@ export function parseEncryptionKeys(text: string): { keys: EncryptionKeys; probl
     } else if (!/^[A-Za-z0-9_-]{1,32}$/.test(id)) {
       problems.push(`the id of ${which} must be 1 to 32 letters, digits, "-" or "_"`);
     } else if (keys.some((key) => key.id === id)) {
-      problems.push(`the id "${id}" stands twice`);
+      problems.push(`the id "${id}" is used twice`);
     } else {
       const bytes = Buffer.from(encoded, 'base64');
       if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(encoded) || bytes.length !== 32) {
-        problems.push(`the key "${id}" must be 32 bytes in base64 (make one with: openssl rand -base64 32)`);
+        problems.push(
+          `the key "${id}" must be 32 bytes in base64 (create one with: openssl rand -base64 32)`,
+        );
       } else {
         keys.push({ id, key: createSecretKey(bytes) });
       }
     }
   }
-  // Splitting yields at least one entry, and each made a key or a problem.
+  // Splitting yields at least one entry, and each entry became a key or a problem.
   return { keys: keys as unknown as EncryptionKeys, problems };
 }
 
-/** @throws {DecryptionError} with every problem */
+/** Like `parseEncryptionKeys`. @throws {DecryptionError} listing every problem */
 export function requireEncryptionKeys(text: string): EncryptionKeys {
   const { keys, problems } = parseEncryptionKeys(text);
   if (problems.length > 0) throw new DecryptionError(problems.join('; '));
@@ -79,9 +81,9 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
   let [first] = keys;
   let byId = new Map(keys.map((one) => [one.id, one.key]));
   return {
-    encrypt: (plain, place) => {
+    encrypt: (plain, context) => {
       const nonce = randomBytes(nonceBytes);
-      const cipher = createCipheriv(algorithm, first.key, nonce).setAAD(placeBytes(place));
+      const cipher = createCipheriv(algorithm, first.key, nonce).setAAD(toBytes(context));
       const encrypted = Buffer.concat([
         nonce,
         cipher.update(plain, 'utf8'),
@@ -90,29 +92,34 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
       ]);
       return `1.${first.id}.${encrypted.toString('base64url')}`;
     },
-    decrypt: (encrypted, place) => {
+    decrypt: (encrypted, context) => {
       const [version, id = '', encoded = '', ...more] = encrypted.split('.');
       const bytes = Buffer.from(encoded, 'base64url');
       if (version !== '1' || more.length > 0 || bytes.length < nonceBytes + tagBytes) {
-        throw new DecryptionError('the stored value is not in a form that this version encrypts');
+        throw new DecryptionError(
+          'the stored value does not have the expected format (1.<key id>.<base64url>)',
+        );
       }
       const key = byId.get(id);
       if (key === undefined) {
         throw new DecryptionError(
-          `the value was encrypted with the key "${id}", which ENCRYPTION_KEYS no longer has`,
+          `the value was encrypted with the key "${id}", which ENCRYPTION_KEYS does not have`,
         );
       }
       const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes))
-        .setAAD(placeBytes(place))
+        .setAAD(toBytes(context))
         .setAuthTag(bytes.subarray(-tagBytes));
       try {
         return (
           decipher.update(bytes.subarray(nonceBytes, -tagBytes), undefined, 'utf8') + decipher.final('utf8')
         );
       } catch (error) {
-        throw new DecryptionError(`the value was changed, moved, or encrypted with another key "${id}"`, {
-          cause: error,
-        });
+        throw new DecryptionError(
+          `the value was altered, moved, or encrypted with a different key of the id "${id}"`,
+          {
+            cause: error,
+          },
+        );
       }
     },
     useKeys: (next) => {
@@ -122,7 +129,7 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
   };
 }
 
-/** JSON keeps the fields apart, whatever they contain. */
-function placeBytes(place: EncryptionContext): Buffer {
-  return Buffer.from(JSON.stringify([place.taskId, place.configId, place.column]));
+/** JSON delimits the fields unambiguously. */
+function toBytes({ taskId, configId, column }: EncryptionContext): Buffer {
+  return Buffer.from(JSON.stringify([taskId, configId, column]));
 }

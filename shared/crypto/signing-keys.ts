@@ -1,26 +1,27 @@
 /**
- * The server's own keys, by which receivers know that a webhook is from here: a JWK set (RFC 7517) of Ed25519 keys
- * (RFC 8037). The first key signs; the public halves of all are published, so that keys change without a pause: add the
- * next key at the end everywhere, move it to the front once receivers have had time to see it, remove the old one.
+ * The server's own signing keys, with which receivers verify the origin of a webhook: a JWK set (RFC 7517) of
+ * Ed25519 keys (RFC 8037). The first key signs; the public keys of all are published. To rotate without
+ * downtime, append the new key everywhere, move it to the front once receivers have fetched it, then remove
+ * the old one.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 
 export interface WebhookKey {
   kid: string;
-  /** Undefined: this process may publish the key, and not sign with it. */
+  /** Undefined if this process only publishes the key and cannot sign with it. */
   privateKey: KeyObject | undefined;
   publicJwk: JWK;
 }
 
-/** Where the public halves stand on the front door. */
-export const webhookJwksPath = '/.well-known/webhook-jwks.json';
+/** Path under which the api service publishes the public keys. */
+export const jwksPath = '/.well-known/webhook-jwks.json';
 
-/** Reads a JWK set. The problems never show a key. */
+/** Parses a JWK set. Problems never contain a key. */
 export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: string[] } {
   const keys: WebhookKey[] = [];
   const problems: string[] = [];
-  const entries = ledgerEntries(text);
+  const entries = parseEntries(text);
   if (entries === undefined || entries.length === 0) {
     return { keys, problems: ['must be a JWK set: {"keys": [{"kty": "OKP", "crv": "Ed25519", …}]}'] };
   }
@@ -32,9 +33,9 @@ export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: 
     } else if (typeof kid !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(kid)) {
       problems.push(`the "kid" of ${which} must be 1 to 64 letters, digits, "-" or "_"`);
     } else if (keys.some((key) => key.kid === kid)) {
-      problems.push(`the "kid" ${kid} stands twice`);
+      problems.push(`the "kid" ${kid} is used twice`);
     } else {
-      const key = typeof x === 'string' ? readKey(kid, x, d) : undefined;
+      const key = typeof x === 'string' ? parseKey(kid, x, d) : undefined;
       if (key === undefined) problems.push(`the key ${kid} is not a valid Ed25519 key`);
       else keys.push(key);
     }
@@ -42,7 +43,7 @@ export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: 
   return { keys, problems };
 }
 
-/** @throws {Error} with every problem */
+/** Like `parseSigningKeys`. @throws {Error} listing every problem */
 export function requireSigningKeys(text: string): WebhookKey[] {
   const { keys, problems } = parseSigningKeys(text);
   if (problems.length > 0) throw new Error(problems.join('; '));
@@ -53,7 +54,7 @@ export function publicJwks(keys: readonly WebhookKey[]): { keys: JWK[] } {
   return { keys: keys.map(({ publicJwk }) => publicJwk) };
 }
 
-function ledgerEntries(text: string): unknown[] | undefined {
+function parseEntries(text: string): unknown[] | undefined {
   try {
     const { keys } = (JSON.parse(text) ?? {}) as { keys?: unknown };
     return Array.isArray(keys) ? keys : undefined;
@@ -62,7 +63,7 @@ function ledgerEntries(text: string): unknown[] | undefined {
   }
 }
 
-function readKey(kid: string, x: string, d: unknown): WebhookKey | undefined {
+function parseKey(kid: string, x: string, d: unknown): WebhookKey | undefined {
   const jwk = { kty: 'OKP', crv: 'Ed25519', x };
   const publicJwk = { ...jwk, kid, alg: 'EdDSA', use: 'sig' };
   try {
@@ -70,7 +71,7 @@ function readKey(kid: string, x: string, d: unknown): WebhookKey | undefined {
     if (d === undefined) return { kid, privateKey: undefined, publicJwk };
     if (typeof d !== 'string') return undefined;
     const privateKey = createPrivateKey({ key: { ...jwk, d }, format: 'jwk' });
-    // A public half that is not of this key would have receivers refuse everything.
+    // With a mismatched public key, receivers would reject every webhook.
     return createPublicKey(privateKey).equals(publicKey) ? { kid, privateKey, publicJwk } : undefined;
   } catch {
     return undefined;

@@ -1,23 +1,23 @@
-/** How long to wait before another attempt. Pure: randomness comes in. */
+/** Exponential backoff with jitter. Pure: the caller passes in randomness. */
 
-export interface Backoff {
-  /** The longest wait before the second attempt; doubled for each further one. Default: 1. */
+export interface BackoffPolicy {
+  /** Upper bound of the delay before the second attempt. It doubles with each further attempt. Default: 1. */
   firstSeconds?: number;
-  /** Default: 60. */
+  /** Upper bound of any delay. Default: 60. */
   longestSeconds?: number;
 }
 
 /**
- * The delay before attempt `attempt + 1`, in seconds: 1, 2, 4 … up to a minute unless told otherwise, of which the last
- * half is random, so that what failed together is not tried together.
+ * Returns the delay before attempt `attempt + 1`, in seconds: by default 1, 2, 4 … up to 60. The second half
+ * of the delay is random, so that attempts that failed together are not retried together.
  *
- * @param attempt how many attempts have failed, from 1
- * @param random a number in [0, 1)
+ * @param attempt number of failed attempts, from 1
+ * @param random a number from 0 to 1; 1 gives the full delay
  */
 export function backoffSeconds(
   attempt: number,
   random: number,
-  { firstSeconds = 1, longestSeconds = 60 }: Backoff = {},
+  { firstSeconds = 1, longestSeconds = 60 }: BackoffPolicy = {},
 ): number {
   const full = Math.min(longestSeconds, firstSeconds * 2 ** (Math.max(1, attempt) - 1));
   return full / 2 + (full / 2) * random;

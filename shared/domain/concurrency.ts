@@ -1,13 +1,13 @@
-/** How many turns should run at once: the signal by which a pool of workers is scaled. */
+/** How many turns should run at once: the signal that scales a pool of workers. */
 
-/** How soon a backlog is to be gone. */
+/** Time within which all waiting turns should have started. */
 export const drainSeconds = 60;
 
 /**
- * Turns that run, and for those that wait as many as it takes to have begun all of them within `drainSeconds`: one turn
- * after the other where they are short, each at once where they are long.
+ * Returns the number of running turns, plus the slots that start every waiting turn within `drainSeconds`.
+ * Short turns share a slot, one after the other; a turn of `drainSeconds` or more needs its own slot.
  *
- * @param meanSeconds how long a turn takes; undefined: nobody knows, and each waiting turn counts as a long one
+ * @param load.meanSeconds mean duration of a turn; if it is unknown, each waiting turn counts as a long one
  */
 export function desiredConcurrency(load: {
   running: number;
@@ -18,10 +18,11 @@ export function desiredConcurrency(load: {
   return load.running + Math.ceil(load.waiting * share);
 }
 
-/** A mean that forgets: each value counts a tenth of all before it. */
+/** An exponential moving average: each new value has a weight of one tenth. */
 export class MovingMean {
   #mean: number | undefined;
 
+  /** Undefined until the first value is added. */
   get value(): number | undefined {
     return this.#mean;
   }

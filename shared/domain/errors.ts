@@ -1,26 +1,26 @@
 /**
- * The errors that the parts of the system understand of one another. Each binding maps them to its wire form in one
- * file; whether a failure is worth another attempt is told by the class, never by the text.
+ * The errors that cross module boundaries. Each protocol binding maps them to its wire form in one file. The
+ * class of an error, never its text, decides whether a failure is retried.
  */
 
-/** The turn no longer belongs to this worker: it was cancelled, taken over, or its lease ran out (invariant 3). */
+/** The turn no longer belongs to this worker: canceled, taken over, or its lease expired (invariant 3). */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 }
 
-/** The turn cannot succeed however often it runs; the task fails with this message, which clients see. */
+/** The turn cannot succeed, however often it runs. The task fails with this message, which clients see. */
 export class FatalError extends Error {
   override readonly name = 'FatalError';
 }
 
-/** The turn failed, and may succeed when it is tried again: the attempt counts. */
+/** The turn failed and may succeed on a retry. It counts as an attempt. */
 export class RetryableError extends Error {
   override readonly name = 'RetryableError';
 }
 
 /**
- * Something the turn needs is short for now (quota, overload). The task waits until `until`, holding no worker, and
- * no attempt is spent.
+ * A resource that the turn needs is temporarily unavailable (quota, overload). The task waits until `until`,
+ * without holding a worker or counting as an attempt.
  */
 export class ParkedError extends Error {
   override readonly name = 'ParkedError';

@@ -1,12 +1,12 @@
 /**
- * Events: what clients see of a task (invariant 5). Stored as the payload of an A2A `StreamResponse` (section 3.2.3),
- * numbered 1, 2, 3 … for each task without gaps.
+ * Events are what clients see of a task (invariant 5). Each is stored as the payload of an A2A
+ * `StreamResponse` (section 3.2.3). Within a task they are numbered 1, 2, 3 … without gaps.
  */
 import type { Artifact, JsonObject, Message, Part } from './message.ts';
 import type { TaskState } from './task.ts';
 
 /**
- * - `state`: the task has changed its state
+ * - `state`: the state of the task changed
  * - `progress`: a status message within the same state
  * - `artifact`: an artifact, or a chunk of one
  */
@@ -30,7 +30,7 @@ export interface ArtifactUpdate {
   taskId: string;
   contextId: string;
   artifact: Artifact;
-  /** True: the parts continue the artifact of this id. False: they replace it. */
+  /** True: the parts are appended to the artifact with this id. False: they replace it. */
   append?: boolean;
   lastChunk?: boolean;
   metadata?: JsonObject;
@@ -40,15 +40,16 @@ export type EventPayload = { statusUpdate: StatusUpdate } | { artifactUpdate: Ar
 
 export interface TaskEvent {
   taskId: string;
-  /** The number of the event within its task, from 1. */
+  /** Number of the event within its task, from 1. */
   seq: number;
   kind: EventKind;
   payload: EventPayload;
 }
 
 /**
- * The artifacts that a sequence of updates leaves behind, in the order in which each first appeared. Neighbouring text
- * chunks of one artifact become one part, so that what is read after the end does not depend on how it was streamed.
+ * Applies a sequence of updates and returns the resulting artifacts, in order of first appearance. Adjacent
+ * text chunks of an artifact are merged into one part, so that the final artifact does not depend on how it
+ * was streamed.
  */
 export function foldArtifacts(updates: Iterable<ArtifactUpdate>, onto: readonly Artifact[] = []): Artifact[] {
   const artifacts = new Map<string, Artifact>(onto.map((artifact) => [artifact.artifactId, artifact]));
@@ -71,7 +72,7 @@ function mergeText(before: readonly Part[], more: readonly Part[]): Part[] {
   const parts = [...before];
   for (const part of more) {
     const last = parts.at(-1);
-    // The last chunk of a stream may have nothing left to say.
+    // The last chunk of a stream may be empty.
     if (last !== undefined && part.text === '' && isPlainText(part)) continue;
     if (last !== undefined && isPlainText(last) && isPlainText(part) && last.mediaType === part.mediaType) {
       parts[parts.length - 1] = { ...last, text: last.text + part.text };

@@ -1,23 +1,23 @@
-/** The addresses under which the front door serves the files of tasks. Pure. */
+/** The URLs under which the api service serves the files of tasks. Pure. */
 import { isUuid } from './ids.ts';
 
-export interface FilePlace {
+export interface FileLocation {
   taskId: string;
   /** SHA-256 of the content, as base64url. */
   hash: string;
 }
 
-export function fileUrl(publicUrl: string, tenant: string, { taskId, hash }: FilePlace): string {
+export function createFileUrl(publicUrl: string, tenant: string, { taskId, hash }: FileLocation): string {
   const query = tenant === '' ? '' : `?tenant=${encodeURIComponent(tenant)}`;
   return `${publicUrl}/files/${taskId}/${hash}${query}`;
 }
 
-/** What such an address names; undefined for every other address. */
-export function placeInUrl(publicUrl: string, url: string): FilePlace | undefined {
+/** Parses a URL made by `createFileUrl`. Returns undefined for any other URL. */
+export function parseFileUrl(publicUrl: string, url: string): FileLocation | undefined {
   if (!url.startsWith(`${publicUrl}/files/`)) return undefined;
   const [taskId = '', hash = '', ...more] = url.slice(`${publicUrl}/files/`.length).split(/[/?]/);
-  const isPlace = isUuid(taskId) && isFileHash(hash) && (more.length === 0 || url.includes('?tenant='));
-  return isPlace ? { taskId, hash } : undefined;
+  const isFileUrl = isUuid(taskId) && isFileHash(hash) && (more.length === 0 || url.includes('?tenant='));
+  return isFileUrl ? { taskId, hash } : undefined;
 }
 
 export function isFileHash(text: string): boolean {

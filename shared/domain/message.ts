@@ -1,6 +1,6 @@
 /**
- * What clients and agents say to each other, in the JSON form of A2A 1.0 (specification section 4.1).
- * The same form is stored, streamed and delivered, so that a message is serialised once.
+ * Messages between clients and agents, in the JSON form of A2A 1.0 (specification section 4.1). The same form
+ * is stored, streamed and delivered, so that a message is serialised once.
  */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
@@ -39,7 +39,7 @@ export interface Artifact {
   extensions?: string[];
 }
 
-/** All text of a list of parts, joined by newlines; parts of other kinds are left out. */
+/** Returns the text of all text parts, joined by newlines. Other parts are skipped. */
 export function textOf(parts: readonly Part[]): string {
   return parts.flatMap((part) => (part.text === undefined ? [] : [part.text])).join('\n');
 }

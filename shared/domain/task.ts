@@ -1,5 +1,6 @@
 /**
- * The states of a task (A2A 1.0, section 4.1.3), what may follow what, and how a turn that ends meets a message that waits.
+ * The states of a task (A2A 1.0, section 4.1.3), their transitions, and what happens when a turn ends while a
+ * message waits.
  *
  *   submitted ──claim──▶ working ──▶ completed | failed | canceled | rejected        (terminal: invariant 4)
  *                          │  ▲
@@ -19,7 +20,7 @@ export const taskStates = [
 
 export type TaskState = (typeof taskStates)[number];
 
-/** What the gate knows of a state: enough to decide who may write. The numbers are stored. */
+/** The coarse state that the gate stores (as these numbers): enough to decide which writes are allowed. */
 export const stateClass = { runnable: 0, interrupted: 1, terminal: 2 } as const;
 export type StateClass = (typeof stateClass)[keyof typeof stateClass];
 
@@ -49,8 +50,8 @@ export function isTerminal(state: TaskState): boolean {
 export type TurnEndState = Exclude<TaskState, 'TASK_STATE_SUBMITTED' | 'TASK_STATE_WORKING'>;
 
 /**
- * Whether a turn that ends in this state lets a message that waits have its turn (the task stays working) instead of
- * taking that state. Failed, canceled and rejected close the queue.
+ * Returns whether a waiting message gets the next turn when a turn ends in this state: the task then stays
+ * working instead. Failed, canceled and rejected close the queue; its messages stay in the history.
  */
 export function yieldsToNextTurn(end: TurnEndState): boolean {
   switch (end) {

@@ -1,4 +1,4 @@
-/** Wake-ups (invariant 2): hints that there is something to do. They carry no state. */
+/** Wake-ups (invariant 2): hints that there is work to do. They carry no state. */
 
 export interface TurnWakeup {
   id: string;

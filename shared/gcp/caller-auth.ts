@@ -1,27 +1,27 @@
 /**
- * Who may call a private service: by the identity token that Cloud Tasks and Cloud Scheduler send. A mode is named, and
- * there is no falling back from one to another:
+ * Authenticates callers of the private services by the identity tokens that Cloud Tasks, Cloud Scheduler and
+ * Pub/Sub send. The mode is configured explicitly, without fallback to another mode:
  *
- *   iam      Cloud Run has checked the token and taken its signature away. Claims are checked here once more, so that a
- *            service account that may call the service for one purpose may not call it for all. A token that still has
- *            its signature was not checked by Cloud Run, and is refused.
- *   verify   signature, by Google's keys, and claims are checked here: for a service that Cloud Run does not guard.
- *   none     everybody may call: on one machine only.
+ *   iam      Cloud Run has verified the token and replaced its signature. The claims are checked again, so that
+ *            an account that may call one route cannot call the others. A token with its original signature
+ *            was not verified by Cloud Run and is rejected.
+ *   verify   Signature (with Google's keys) and claims are verified here, for services outside Cloud Run's IAM.
+ *   none     Anyone may call. Only for a single machine.
  *
- * In both: issuer Google, the audience, the exact service account, its verified email, and the time. The audience is
- * never optional, and no token stands in an error.
+ * Both `iam` and `verify` check the issuer (Google), the audience, the exact service account, that its email
+ * is verified, and the validity period. The audience is required. Errors never contain the token.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTPayload } from 'jose';
 import type { CallerAuthConfig } from '../runtime/config/callers.ts';
 
-/** The caller is not who may call. The message says why, for the log; the caller is told nothing. */
+/** The caller is not allowed. The message states why, for the log only: it is not sent to the caller. */
 export class CallerError extends Error {
   override readonly name = 'CallerError';
 }
 
 /**
- * @param authorization the header as it came
- * @param email of the one service account that may call
+ * @param authorization the `Authorization` header as received
+ * @param email the only service account that may call
  * @throws {CallerError}
  */
 export type CheckCaller = (authorization: string | undefined, email: string) => Promise<void>;
@@ -35,24 +35,30 @@ export function createCheckCaller(config: CallerAuthConfig): CheckCaller {
   if (mode === 'none') return async () => Promise.resolve();
   if (mode === 'iam') {
     return async (authorization, email) => {
-      const token = bearer(authorization);
+      const token = parseBearer(authorization);
       if (token.split('.')[2] !== strippedSignature) {
-        throw new CallerError('the token was not checked by Cloud Run: is the IAM check of the service off?');
+        throw new CallerError(
+          'the token was not verified by Cloud Run: is the IAM check of the service disabled?',
+        );
       }
-      checkClaims(decode(token), config.audience, email);
+      checkClaims(decodeToken(token), config.audience, email);
     };
   }
   const keys = createRemoteJWKSet(new URL(config.certsUrl), { timeoutDuration: 5_000 });
   return async (authorization, email) => {
-    const { payload } = await verified(bearer(authorization), keys, config.audience);
+    const { payload } = await verifySignature(parseBearer(authorization), keys, config.audience);
     checkClaims(payload, config.audience, email);
   };
 }
 
 type Keys = ReturnType<typeof createRemoteJWKSet>;
 
-/** @throws {Error} other than CallerError where Google's keys cannot be had: the call is worth another try */
-async function verified(token: string, keys: Keys, audience: string): Promise<{ payload: JWTPayload }> {
+/** @throws {Error} other than CallerError if Google's keys cannot be fetched: the call may be retried */
+async function verifySignature(
+  token: string,
+  keys: Keys,
+  audience: string,
+): Promise<{ payload: JWTPayload }> {
   try {
     return await jwtVerify(token, keys, {
       algorithms: ['RS256'],
@@ -63,19 +69,19 @@ async function verified(token: string, keys: Keys, audience: string): Promise<{ 
     });
   } catch (error) {
     if (error instanceof errors.JWKSTimeout || !(error instanceof errors.JOSEError)) {
-      throw new Error('the keys of Google could not be fetched', { cause: error });
+      throw new Error('could not fetch the keys of Google', { cause: error });
     }
     throw new CallerError(`the token is not valid (${error.code})`);
   }
 }
 
-function bearer(authorization: string | undefined): string {
+function parseBearer(authorization: string | undefined): string {
   const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(authorization ?? '') ?? [];
-  if (token === undefined) throw new CallerError('there is no identity token in the Authorization header');
+  if (token === undefined) throw new CallerError('the Authorization header has no identity token');
   return token;
 }
 
-function decode(token: string): JWTPayload {
+function decodeToken(token: string): JWTPayload {
   try {
     return decodeJwt(token);
   } catch {
@@ -87,13 +93,13 @@ function checkClaims(claims: JWTPayload, audience: string, email: string): void 
   const now = Date.now() / 1000;
   if (audience === '' || claims.aud !== audience) throw new CallerError('the token is for another audience');
   if (email === '' || claims['email'] !== email)
-    throw new CallerError('the caller is not the service account');
+    throw new CallerError('the caller is not the expected service account');
   if (claims['email_verified'] !== true) throw new CallerError('the email of the caller is not verified');
   if (!issuers.includes(claims.iss ?? '')) throw new CallerError('the token is not from Google');
   if (typeof claims.exp !== 'number' || claims.exp + clockSkewSeconds <= now) {
     throw new CallerError('the token has expired');
   }
   if (typeof claims.iat !== 'number' || claims.iat - clockSkewSeconds > now) {
-    throw new CallerError('the token is from the future');
+    throw new CallerError('the token was issued in the future');
   }
 }

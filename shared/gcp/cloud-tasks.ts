@@ -1,8 +1,9 @@
 /**
- * Wakes the dispatcher by Cloud Tasks: one task has the queue of one webhook config gone on with, at its time.
+ * Wakes the dispatcher through Cloud Tasks. Each task is due at a given time and makes the dispatcher process
+ * one webhook config's delivery queue.
  *
- * A name that was used is refused for about an hour, so the name is made of the wakeup: ringing one wakeup again is harmless,
- * and each time that is waited for has a wakeup of its own.
+ * Cloud Tasks rejects a task name for about an hour after its use. The name is derived from the wake-up, so
+ * publishing one wake-up twice is harmless. Each scheduled time has its own wake-up.
  */
 import { createHash } from 'node:crypto';
 import type { CloudTasksClient } from '@google-cloud/tasks';
@@ -11,15 +12,15 @@ import type { DeliveryWakeup } from '../domain/wakeup.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
 
-/** What Cloud Tasks posts to the dispatcher. */
+/** The body that Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {
   taskId: string;
   configId: string;
-  /** Of the span that asks: in the body, because platforms put their own into the header. */
+  /** Context of the publishing span. In the body, because platforms overwrite the header. */
   traceparent?: string;
 }
 
-/** Wakes the dispatcher for a webhook at a time: a task on Cloud Tasks. Resolves when the service has taken it. */
+/** Creates a Cloud Task that wakes the dispatcher at `dueAt`. Resolves when Cloud Tasks has accepted it. */
 export type ScheduleDelivery = (wakeup: Omit<DeliveryWakeup, 'kind'>) => Promise<void>;
 
 export interface DeliveryScheduler {
@@ -27,8 +28,8 @@ export interface DeliveryScheduler {
   close(): Promise<void>;
 }
 
-/** A task must be due within 30 days; what is due later is woken then, and finds that it is early. */
-const furthestMs = 30 * 86_400_000 - 60_000;
+/** Cloud Tasks allows at most 30 days. Later wake-ups fire then, and the dispatcher finds nothing due. */
+const maxDelayMs = 30 * 86_400_000 - 60_000;
 
 const callTimeoutMs = 10_000;
 const alreadyExists = 6;
@@ -40,8 +41,8 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
   return {
     scheduleDelivery: async (wakeup) => {
       const attributes = { 'messaging.system': 'gcp_cloud_tasks', 'longhaul.task.id': wakeup.taskId };
-      const sending = { attributes, parent: context.active(), left: null };
-      await inProducerSpans(queue, [sending], ([traceparent = null]) => createTask(wakeup, traceparent));
+      const message = { attributes, parent: context.active(), storedTraceparent: null };
+      await inProducerSpans(queue, [message], ([traceparent = null]) => createTask(wakeup, traceparent));
     },
     close: async () => {
       const client = await opening?.catch(() => undefined);
@@ -56,11 +57,11 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
     const client = await (opening ??= openClient(config));
     const parent = client.queuePath(project, location, queue);
     const now = Date.now();
-    const dueMs = Math.min(dueAt.getTime(), now + furthestMs);
+    const dueMs = Math.min(dueAt.getTime(), now + maxDelayMs);
     const request: DeliverRequest = { taskId, configId, ...(traceparent !== null && { traceparent }) };
     const task = {
-      name: `${parent}/tasks/${nameOf(taskId, configId, id)}`,
-      ...(dueMs > now && { scheduleTime: timestamp(dueMs) }),
+      name: `${parent}/tasks/${createTaskName(taskId, configId, id)}`,
+      ...(dueMs > now && { scheduleTime: toTimestamp(dueMs) }),
       httpRequest: {
         httpMethod: 'POST' as const,
         url: `${dispatcherUrl}/deliver`,
@@ -79,23 +80,23 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
   }
 }
 
-/** A hash spreads the names: Cloud Tasks slows down on names that follow one another. */
-function nameOf(taskId: string, configId: string, wakeupId: string): string {
+/** A hash spreads the names: Cloud Tasks is slower with sequential names. */
+function createTaskName(taskId: string, configId: string, wakeupId: string): string {
   return createHash('sha256')
     .update(JSON.stringify([taskId, configId, wakeupId]))
     .digest('hex');
 }
 
-function timestamp(ms: number): { seconds: number; nanos: number } {
-  // Rounded up: a wakeup must not come before its time.
+function toTimestamp(ms: number): { seconds: number; nanos: number } {
+  // Rounded up, so that a task is never early.
   const whole = Math.ceil(ms);
   return { seconds: Math.floor(whole / 1000), nanos: (whole % 1000) * 1_000_000 };
 }
 
-/** The client is large: it is loaded with the first wakeup, so that services start quickly. */
+/** The client is large. It is loaded with the first wake-up, so that services start quickly. */
 async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
   if (config.emulatorHost === undefined) return new CloudTasksClient();
-  const { standInOptions } = await import('./stand-in.ts');
-  return new CloudTasksClient(standInOptions(config.emulatorHost));
+  const { createEmulatorOptions } = await import('./emulator.ts');
+  return new CloudTasksClient(createEmulatorOptions(config.emulatorHost));
 }

@@ -1,4 +1,4 @@
-/** Turns on Pub/Sub: a message is `{taskId, turn}` and trace context, and nothing depends on it (invariant 2). */
+/** Turn wake-ups on Pub/Sub: `{taskId, turn}` and trace context. They are only hints (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
 import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
 import type { Context } from '@opentelemetry/api';
@@ -8,38 +8,39 @@ import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
 
-/** The client is large: it is loaded when it is first needed, so that services start quickly. */
-const load = () => import('@google-cloud/pubsub');
-const loadStandIn = () => import('./stand-in.ts');
+/** The client is large. It is loaded when first needed, so that services start quickly. */
+const loadClient = () => import('@google-cloud/pubsub');
+const loadEmulator = () => import('./emulator.ts');
 
-/** A wakeup and the context in which it is rung, for its span. */
+/** A wake-up with the trace context in which it is published. */
 export type TracedWakeup = TurnWakeup & { parent: Context };
 
-/** Wakes workers for turns: messages on Pub/Sub, in one call. Resolves when the service has taken them. */
+/** Publishes wake-ups of turns in one call. Resolves when Pub/Sub has accepted all of them. */
 export type PublishTurns = (wakeups: readonly TracedWakeup[]) => Promise<void>;
 
 export interface TurnPublisher {
   publishTurns: PublishTurns;
-  /** Loads the client before there is something to publish: the process does nothing else meanwhile. */
+  /** Loads the client ahead of the first publish. Loading blocks the process for a moment. */
   open(): void;
   close(): Promise<void>;
 }
 
 const publishTimeoutMs = 10_000;
+const reopenMs = 1_000;
 
-/** Publishes a set in one call. The client's own batching waits for a millisecond at least. */
+/** Publishes each batch in one call. The client's own batching would wait for at least a millisecond. */
 export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
   let opening: ReturnType<typeof openPublisher> | undefined;
   const open = () => (opening ??= openPublisher(config));
   const topic = `projects/${config.project}/topics/${config.topic}`;
   return {
     publishTurns: async (wakeups) => {
-      const sent = wakeups.map(({ taskId, turn, traceparent, parent }) => ({
+      const queued = wakeups.map(({ taskId, turn, traceparent, parent }) => ({
         attributes: { 'messaging.system': 'gcp_pubsub', 'longhaul.task.id': taskId, 'longhaul.turn': turn },
-        left: traceparent,
+        storedTraceparent: traceparent,
         parent,
       }));
-      await inProducerSpans(config.topic, sent, async (traceparents) => {
+      await inProducerSpans(config.topic, queued, async (traceparents) => {
         const messages = wakeups.map(({ taskId, turn }, index) => {
           const traceparent = traceparents[index] ?? null;
           return {
@@ -56,45 +57,46 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
 }
 
 async function openPublisher({ project, emulatorHost }: PubSubConfig) {
-  const { v1 } = await load();
+  const { v1 } = await loadClient();
   return new v1.PublisherClient({
     projectId: project,
-    ...(emulatorHost !== undefined && (await loadStandIn()).standInOptions(emulatorHost)),
+    ...(emulatorHost !== undefined && (await loadEmulator()).createEmulatorOptions(emulatorHost)),
   });
 }
 
-/** Of a message: when it was sent, in milliseconds since 1970, and by which span. */
-export interface Sent {
+/** When a message was published, and by which span. */
+export interface PublishInfo {
+  /** Milliseconds since 1970. */
   at: number;
   traceparent: string | undefined;
 }
 
-/** One delivery of a turn's wakeup. */
+/** One delivery of a turn's wake-up. */
 export interface TurnMessage {
   taskId: string;
   turn: number;
-  sent: Sent;
+  sent: PublishInfo;
   ack: () => void;
-  /** Has it delivered again, to this or another worker. */
+  /** Pub/Sub then redelivers it, to this or another worker. */
   nack: () => void;
 }
 
-export interface TurnSource {
-  /** Resolves when no more messages come; those not acknowledged are given back. */
+export interface TurnSubscription {
+  /** Resolves when no further message will arrive. Unacknowledged messages are returned to Pub/Sub. */
   close(): Promise<void>;
 }
 
 /**
- * Pulls the wakeups of turns. A message that is not one is logged and acknowledged: it would come again for ever.
+ * Pulls wake-ups of turns. A malformed message is logged and acknowledged, so that it is not redelivered.
  *
- * @param maxMessages messages at most that wait for `ack` or `nack`
+ * @param options.maxMessages upper bound of messages that await `ack` or `nack`
  */
 export function pullTurns(
   config: PubSubConfig,
   options: { subscription: string; maxMessages: number },
   onTurn: (message: TurnMessage) => void,
   log: Logger,
-): TurnSource {
+): TurnSubscription {
   const client = openPuller(config);
   let closed = false;
   let subscription = open();
@@ -110,7 +112,7 @@ export function pullTurns(
     return opened;
   }
 
-  /** The client gives up on errors such as a missing subscription; it is opened again until it is there. */
+  /** The client stops on errors such as a missing subscription. It is reopened until it works. */
   async function reopen(failed: Subscription, error: Error): Promise<void> {
     log.error({ error: error.message, subscription: options.subscription }, 'pulling from Pub/Sub failed');
     failed.removeAllListeners('message');
@@ -122,10 +124,7 @@ export function pullTurns(
   function receive(message: Message): void {
     const turn = parseTurn(message.data);
     if (turn === undefined) {
-      log.error(
-        { messageId: message.id },
-        'a message on the subscription is not {taskId, turn}; it was dropped',
-      );
+      log.error({ messageId: message.id }, 'dropped a malformed Pub/Sub message (expected {taskId, turn})');
       message.ack();
       return;
     }
@@ -143,18 +142,16 @@ export function pullTurns(
 }
 
 async function openPuller({ project, emulatorHost }: PubSubConfig): Promise<PubSub> {
-  const { PubSub } = await load();
+  const { PubSub } = await loadClient();
   return new PubSub({
     projectId: project,
     ...(emulatorHost !== undefined && {
-      authClient: (await loadStandIn()).standInOptions(emulatorHost).authClient,
+      authClient: (await loadEmulator()).createEmulatorOptions(emulatorHost).authClient,
     }),
   });
 }
 
-const reopenMs = 1_000;
-
-/** @returns undefined where the data is not that of a turn's wakeup */
+/** Returns undefined if the data is not a turn's wake-up. */
 export function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
   try {
     const { taskId, turn } = JSON.parse(data.toString()) as { taskId?: unknown; turn?: unknown };

@@ -1,42 +1,44 @@
 /**
- * Secrets by Secret Manager: a variable whose value is `sm://projects/<project>/secrets/<name>/versions/<version>` stands
- * for the secret's content. It is read once at the start, before the configuration; a service that can take a newer value
+ * Reads secrets from Secret Manager. A variable with the value
+ * `sm://projects/<project>/secrets/<name>/versions/<version>` is replaced by the content of that secret
+ * version, once at startup, before the configuration is read. A service that can switch to a newer value
  * while it runs watches the variable.
  *
- *   watched: value ──every refresh──▶ read ──changed──▶ handed on
- *              ▲                        │ error, or refused: the value before stays, and a warning is logged
+ *   watched: value ──every refresh──▶ read ──changed──▶ onValue
+ *              ▲                        │ read failed or value rejected: keep the old value, log a warning
  *              └────────────────────────┘
  *
- * Only `versions/latest` changes; a numbered version is read once. Nothing that is read here is logged (invariant 12).
+ * Only `versions/latest` is refreshed; numbered versions are read once. Values are never logged (invariant 12).
  */
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { ConfigError, type Environment } from '../runtime/config/env-reader.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 
 export interface SecretVariables {
-  /** The environment with the contents in place of the addresses. */
+  /** The environment, with each `sm://` address replaced by the content of its secret. */
   readonly env: Environment;
   /**
-   * Hands on each newer content of a variable. What `onValue` throws refuses it: the one before stays in use. Does nothing
-   * for a variable that is no address of a latest version.
+   * Calls `onValue` with each newer content of a variable. If `onValue` throws, the value is rejected and the
+   * old one stays in use. Does nothing for a variable that does not refer to `versions/latest`.
    */
   watch(name: string, log: Logger, onValue: (value: string) => void): void;
   close(): Promise<void>;
 }
 
 const prefix = 'sm://';
-const form = /^projects\/[^/]+\/(?:locations\/[^/]+\/)?secrets\/[A-Za-z0-9_-]+\/versions\/(?:latest|\d+)$/;
+const addressPattern =
+  /^projects\/[^/]+\/(?:locations\/[^/]+\/)?secrets\/[A-Za-z0-9_-]+\/versions\/(?:latest|\d+)$/;
 const callTimeoutMs = 10_000;
 const defaultRefreshSeconds = 300;
 
-/** @throws {ConfigError} with every secret that is named wrongly or cannot be read */
+/** @throws {ConfigError} listing every malformed address and every secret that cannot be read */
 export async function openSecretVariables(env: Environment): Promise<SecretVariables> {
   const problems: string[] = [];
   const addresses = new Map<string, string>();
   for (const [name, value] of Object.entries(env)) {
     if (value?.startsWith(prefix) !== true) continue;
     const address = value.slice(prefix.length).trim();
-    if (form.test(address)) addresses.set(name, address);
+    if (addressPattern.test(address)) addresses.set(name, address);
     else problems.push(`${name} must be sm://projects/<project>/secrets/<name>/versions/<number or latest>`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
@@ -47,7 +49,7 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
   await Promise.all(
     [...addresses].map(async ([name, address]) => {
       try {
-        values.set(name, await read(client, address));
+        values.set(name, await readVersion(client, address));
       } catch (error) {
         problems.push(`${name}: the secret ${address} cannot be read: ${errorMessage(error)}`);
       }
@@ -59,7 +61,9 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
   }
 
   const refreshMs = 1000 * Number(env['SECRETS_REFRESH_SECONDS'] ?? defaultRefreshSeconds);
-  if (!(refreshMs >= 10)) throw new ConfigError(['SECRETS_REFRESH_SECONDS must be a number of seconds']);
+  if (!(refreshMs >= 10)) {
+    throw new ConfigError(['SECRETS_REFRESH_SECONDS must be a number of at least 0.01']);
+  }
   const timers: NodeJS.Timeout[] = [];
 
   return {
@@ -67,25 +71,25 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
     watch: (name, log, onValue) => {
       const address = addresses.get(name);
       if (address?.endsWith('/latest') !== true) return;
-      let refused: string | undefined;
+      let rejected: string | undefined;
       const refresh = async (): Promise<void> => {
-        const value = await read(client, address);
-        if (value === values.get(name) || value === refused) return;
+        const value = await readVersion(client, address);
+        if (value === values.get(name) || value === rejected) return;
         try {
           onValue(value);
         } catch (error) {
-          refused = value;
+          rejected = value;
           throw error;
         }
-        refused = undefined;
+        rejected = undefined;
         values.set(name, value);
-        log.info({ variable: name, secret: address }, 'a secret was changed; the new value is in use');
+        log.info({ variable: name, secret: address }, 'secret changed; the new value is in use');
       };
       const timer = setInterval(() => {
         void refresh().catch((error: unknown) => {
           log.warn(
             { variable: name, secret: address, error: errorMessage(error) },
-            'a secret could not be renewed; the value before stays in use',
+            'secret could not be refreshed; the old value stays in use',
           );
         });
       }, refreshMs);
@@ -98,26 +102,17 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
   };
 }
 
-async function read(client: SecretManagerServiceClient, name: string): Promise<string> {
+async function readVersion(client: SecretManagerServiceClient, name: string): Promise<string> {
   const [version] = await client.accessSecretVersion({ name }, { timeout: callTimeoutMs });
   const data = version.payload?.data;
   if (data === null || data === undefined || data.length === 0) throw new Error('it is empty');
   return Buffer.from(data as Uint8Array).toString('utf8');
 }
 
-/** The client is large: it is loaded only where a variable names a secret. */
+/** The client is large. It is loaded only if a variable refers to a secret. */
 async function openClient(emulatorHost: string | undefined): Promise<SecretManagerServiceClient> {
   const { SecretManagerServiceClient } = await import('@google-cloud/secret-manager');
   if (emulatorHost === undefined) return new SecretManagerServiceClient();
-  const [{ credentials }, { PassThroughClient }] = await Promise.all([
-    import('@grpc/grpc-js'),
-    import('google-auth-library'),
-  ]);
-  const { hostname, port } = new URL(`http://${emulatorHost}`);
-  return new SecretManagerServiceClient({
-    apiEndpoint: hostname,
-    port: Number(port),
-    sslCreds: credentials.createInsecure(),
-    authClient: new PassThroughClient(),
-  });
+  const { createEmulatorOptions } = await import('./emulator.ts');
+  return new SecretManagerServiceClient(createEmulatorOptions(emulatorHost));
 }

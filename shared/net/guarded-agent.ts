@@ -1,9 +1,9 @@
 /**
- * Connections to hosts that callers name (receivers of webhooks, files by URL): pooled, and guarded at dial (see
- * public-url.ts). A name is resolved once for each connection, every address that it has is checked, and only those
- * addresses are dialled, so that a name that resolves differently the next time gains nothing.
+ * Pooled connections to hosts that callers name (webhook receivers, files by URL), guarded when they are
+ * dialled (see public-url.ts). A host name is resolved once per connection, all of its addresses are checked,
+ * and only those addresses are dialled. DNS rebinding therefore has no effect.
  *
- * Literal addresses are never resolved: they are checked with the URL, before each request. Redirects are not followed.
+ * IP literals are checked with the URL, before each request. Redirects are not followed.
  */
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
@@ -11,13 +11,13 @@ import { callbackify } from 'node:util';
 import { isAmong, isPublicAddress } from './public-url.ts';
 import { Agent } from 'undici';
 
-/** All addresses of a host. */
+/** Resolves a host to all of its addresses. */
 export type Resolve = (host: string) => Promise<string[]>;
 
 export interface GuardedAgentOptions {
   allowHosts: readonly string[];
   timeoutMs: number;
-  /** Left out: asks the name servers of the machine. */
+  /** Default: queries the name servers of the machine. */
   resolve?: Resolve;
 }
 
@@ -30,7 +30,7 @@ const connectionsPerOrigin = 100;
 
 export function createGuardedAgent(options: GuardedAgentOptions): Agent {
   return new Agent({
-    connect: { lookup: guardedLookup(options), timeout: options.timeoutMs },
+    connect: { lookup: createGuardedLookup(options), timeout: options.timeoutMs },
     connections: connectionsPerOrigin,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,
@@ -39,11 +39,11 @@ export function createGuardedAgent(options: GuardedAgentOptions): Agent {
   });
 }
 
-function guardedLookup(options: GuardedAgentOptions): LookupFunction {
+function createGuardedLookup(options: GuardedAgentOptions): LookupFunction {
   const resolve = options.resolve ?? createResolve(options.timeoutMs);
-  const find = callbackify((host: string) => resolveGuarded(host, options.allowHosts, resolve));
+  const lookupGuarded = callbackify((host: string) => resolveGuarded(host, options.allowHosts, resolve));
   return (host, { all }, callback) => {
-    find(host, (error, addresses) => {
+    lookupGuarded(host, (error, addresses) => {
       if (error !== null) callback(error, []);
       else if (all === true) callback(null, addresses);
       else callback(null, addresses[0].address, addresses[0].family);
@@ -62,13 +62,13 @@ async function resolveGuarded(
   resolve: Resolve,
 ): Promise<[Address, ...Address[]]> {
   const exempt = isAmong(host, allowHosts);
-  // Names that an operator has exempted may be known to this machine alone.
+  // Exempt hosts may be known to this machine only (/etc/hosts).
   const found = exempt
     ? (await lookup(host, { all: true })).map(({ address }) => address)
     : await resolve(host);
-  const refused = exempt ? undefined : found.find((address) => !isPublicAddress(address));
-  if (refused !== undefined) {
-    throw new ForbiddenAddressError(`${host} leads to ${refused}, which is not a public address`);
+  const forbidden = exempt ? undefined : found.find((address) => !isPublicAddress(address));
+  if (forbidden !== undefined) {
+    throw new ForbiddenAddressError(`${host} resolves to ${forbidden}, which is not a public address`);
   }
   const [first, ...others] = found.map((address): Address => ({
     address,
@@ -79,10 +79,10 @@ async function resolveGuarded(
 }
 
 /**
- * Asks the DNS itself rather than the operating system, whose few threads one slow name server could fill
- * (invariant 11).
+ * Queries DNS directly. The resolver of the operating system runs on a few threads, which one slow name
+ * server could occupy (invariant 11).
  *
- * @param servers `host:port` of name servers; left out: those of the machine
+ * @param servers `host:port` of name servers; default: those of the machine
  */
 export function createResolve(timeoutMs: number, servers?: readonly string[]): Resolve {
   const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 4), tries: 2 });

@@ -1,22 +1,23 @@
 /**
- * The loops that every worker and every dispatcher runs: the relay and the reconciler.
+ * The two loops that every worker and every dispatcher runs: the relay and the reconciler.
  *
- *   wait(interval ± a quarter) ──▶ pass ──full──▶ pass at once
- *            ▲                      │ error: the wait doubles, up to 5 s
+ *   wait(interval ± a quarter) ──▶ pass ──full batch──▶ next pass at once
+ *            ▲                      │ error: the wait grows, up to 5 s
  *            └──────────────────────┘
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '../db/client/pool.ts';
+import { backoffSeconds } from '../domain/backoff.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 import { reconcile } from './reconciler.ts';
 import { relayOutbox } from './relay.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
-const longestBackoffMs = 5_000;
+const longestBackoffSeconds = 5;
 
 export interface OutboxLoops {
-  /** Begins no further pass, and resolves when none is under way. */
+  /** Starts no further pass, and resolves when the passes in flight have ended. */
   close(): Promise<void>;
 }
 
@@ -36,30 +37,28 @@ export function startOutboxLoops(parts: {
   async function loop(name: string, pass: () => Promise<boolean>): Promise<void> {
     let failures = 0;
     while (!stop.signal.aborted) {
-      const full = await pass().then(
-        (more) => {
-          failures = 0;
-          return more;
-        },
-        (error: unknown) => {
-          failures += 1;
-          log.warn(
-            { loop: name, error: errorMessage(error) },
-            'a pass over the wakeups failed; it is tried again',
-          );
-          return false;
-        },
-      );
-      if (!full) await wait(failures);
+      let mayHaveMore = false;
+      try {
+        mayHaveMore = await pass();
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        log.warn({ loop: name, failures, error: errorMessage(error) }, 'outbox pass failed');
+      }
+      if (!mayHaveMore)
+        await delay(waitMs(failures), undefined, { signal: stop.signal }).catch(() => undefined);
     }
   }
 
-  async function wait(failures: number): Promise<void> {
-    const intervalMs = config.reconcileMs;
-    const backoffMs = Math.max(intervalMs, Math.min(intervalMs * 2 ** failures, longestBackoffMs));
-    // Chance keeps the processes apart from each other.
-    const ms = backoffMs * (0.75 + 0.5 * Math.random());
-    await delay(ms, undefined, { signal: stop.signal }).catch(() => undefined);
+  /** Jitter keeps the processes from polling in step. */
+  function waitMs(failures: number): number {
+    if (failures === 0) return config.reconcileMs * (0.75 + 0.5 * Math.random());
+    const intervalSeconds = config.reconcileMs / 1000;
+    const policy = {
+      firstSeconds: 2 * intervalSeconds,
+      longestSeconds: Math.max(intervalSeconds, longestBackoffSeconds),
+    };
+    return 1000 * backoffSeconds(failures, Math.random(), policy);
   }
 
   const done = Promise.all(loops);

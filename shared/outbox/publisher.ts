@@ -1,9 +1,10 @@
 /**
- * Rings wakeups right after the commit that wrote them (invariant 2), and removes those that were rung. It never fails
- * and nobody waits for it: what is not rung here is rung by the relay.
+ * Publishes wake-ups right after the commit that wrote them (invariant 2), and deletes the published ones
+ * from the outbox. Failures are logged, never thrown: the relay publishes the remaining ones.
  *
- * Wakeups of turns go by sets: those that were rung in one turn of the event loop. One by one they cost several times as much,
- * most of it for promises that live until the wakeup is removed, which the garbage collector then has to move.
+ * Wake-ups of turns are published in batches: all that are queued during one turn of the event loop.
+ * Published one by one they cost several times as much, mostly for promises that live until the wake-up is
+ * deleted and that the garbage collector has to move.
  */
 import { setImmediate } from 'node:timers/promises';
 import { context } from '@opentelemetry/api';
@@ -15,18 +16,18 @@ import { createBatcher } from '../db/client/batcher.ts';
 import type { Db } from '../db/client/pool.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 
-/** Turns that are published together at most; Pub/Sub takes 1,000 messages in a call. */
+/** Largest batch of one publish call; Pub/Sub accepts up to 1,000 messages. */
 const maxPublished = 500;
 
-/** Nobody waits for a removal, and each costs a commit; the relay leaves wakeups alone for two seconds. */
-const removeAfterMs = 100;
+/** Deletions are gathered, because each costs a commit. The relay ignores fresh wake-ups for two seconds. */
+const deleteAfterMs = 100;
 
 export interface OutboxPublisher {
-  /** Rings in the background. */
+  /** Publishes in the background. */
   publish(wakeups: readonly Wakeup[]): void;
-  /** Rings now and resolves when all are rung or have failed. */
+  /** Publishes now, and resolves when every wake-up is published or has failed. */
   publishAll(wakeups: readonly Wakeup[]): Promise<void>;
-  /** Resolves when nothing is being rung. */
+  /** Resolves when no publish is in flight. */
   idle(): Promise<void>;
 }
 
@@ -37,68 +38,68 @@ export function createOutboxPublisher(parts: {
   log: Logger;
 }): OutboxPublisher {
   const { db, publishTurns, scheduleDelivery, log } = parts;
-  const remove = createBatcher(
+  const deletePublished = createBatcher(
     async (sets: readonly (readonly string[])[]) => {
       await deleteWakeups(db, sets.flat());
       return sets;
     },
-    { max: 500, gatherMs: removeAfterMs },
+    { max: 500, gatherMs: deleteAfterMs },
   );
-  const underWay = new Set<Promise<void>>();
-  let gathered: TracedWakeup[] = [];
+  const inFlight = new Set<Promise<void>>();
+  let queuedTurns: TracedWakeup[] = [];
 
-  async function publishGathered(): Promise<void> {
+  async function publishQueuedTurns(): Promise<void> {
     await setImmediate();
-    const turns = gathered;
-    gathered = [];
+    const turns = queuedTurns;
+    queuedTurns = [];
     await publishTurnWakeups(turns);
   }
 
   async function publishTurnWakeups(turns: readonly TracedWakeup[]): Promise<void> {
-    const sets = Array.from({ length: Math.ceil(turns.length / maxPublished) }, (_, index) =>
+    const batches = Array.from({ length: Math.ceil(turns.length / maxPublished) }, (_, index) =>
       turns.slice(index * maxPublished, (index + 1) * maxPublished),
     );
-    await Promise.all(sets.map((set) => attempt(set, () => publishTurns(set))));
-  }
-
-  async function attempt(wakeups: readonly Wakeup[], publish: () => Promise<void>): Promise<void> {
-    try {
-      await publish();
-      await remove(wakeups.map(({ id }) => id));
-    } catch (error) {
-      log.warn(
-        { kind: wakeups[0]?.kind, tasks: wakeups.map(({ taskId }) => taskId), error: errorMessage(error) },
-        'wakeups were not rung; the relay will',
-      );
-    }
+    await Promise.all(batches.map((batch) => attempt(batch, () => publishTurns(batch))));
   }
 
   const publishDeliveryWakeup = (wakeup: DeliveryWakeup) => attempt([wakeup], () => scheduleDelivery(wakeup));
 
-  function inBackground(ringing: Promise<void>): void {
-    const ended = ringing.finally(() => underWay.delete(ended));
-    underWay.add(ended);
+  async function attempt(wakeups: readonly Wakeup[], publish: () => Promise<void>): Promise<void> {
+    try {
+      await publish();
+      await deletePublished(wakeups.map(({ id }) => id));
+    } catch (error) {
+      log.warn(
+        { kind: wakeups[0]?.kind, tasks: wakeups.map(({ taskId }) => taskId), error: errorMessage(error) },
+        'wake-ups were not published; the relay will retry',
+      );
+    }
+  }
+
+  function runInBackground(publishing: Promise<void>): void {
+    const ended = publishing.finally(() => inFlight.delete(ended));
+    inFlight.add(ended);
   }
 
   return {
     publish: (wakeups) => {
-      const { turns, deliveries } = sorted(wakeups);
-      for (const wakeup of deliveries) inBackground(publishDeliveryWakeup(wakeup));
+      const { turns, deliveries } = splitByKind(wakeups);
+      for (const wakeup of deliveries) runInBackground(publishDeliveryWakeup(wakeup));
       if (turns.length === 0) return;
-      if (gathered.length === 0) inBackground(publishGathered());
-      gathered.push(...turns);
+      if (queuedTurns.length === 0) runInBackground(publishQueuedTurns());
+      queuedTurns.push(...turns);
     },
     publishAll: async (wakeups) => {
-      const { turns, deliveries } = sorted(wakeups);
+      const { turns, deliveries } = splitByKind(wakeups);
       await Promise.all([publishTurnWakeups(turns), ...deliveries.map(publishDeliveryWakeup)]);
     },
     idle: async () => {
-      await Promise.all(underWay);
+      await Promise.all(inFlight);
     },
   };
 }
 
-function sorted(wakeups: readonly Wakeup[]): { turns: TracedWakeup[]; deliveries: DeliveryWakeup[] } {
+function splitByKind(wakeups: readonly Wakeup[]): { turns: TracedWakeup[]; deliveries: DeliveryWakeup[] } {
   const turns: TracedWakeup[] = [];
   const deliveries: DeliveryWakeup[] = [];
   for (const wakeup of wakeups) {

@@ -1,6 +1,6 @@
 /**
- * One look at what is overdue (invariant 2), from what is felt soonest to what may wait: tasks to be run, tasks to be
- * ended, webhooks, and what is old enough to be removed.
+ * Finds stalled and expired work (invariant 2). The most urgent comes first: turns to run, tasks to end,
+ * webhooks to deliver, and last the rows that are old enough to delete.
  */
 import type { Db } from '../db/client/pool.ts';
 import { expireTasks } from '../db/tasks/expire.ts';
@@ -12,10 +12,10 @@ import type { Logger } from '../runtime/log.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const batch = 500;
-/** A removal takes a row from each of nine tables. */
-const removalBatch = 100;
+/** Smaller, because deleting a task removes rows from nine tables. */
+const deletionBatch = 100;
 
-/** One pass. @returns whether there may be more */
+/** Runs one pass. @returns whether there may be more to do */
 export async function reconcile(parts: {
   db: Db;
   outbox: OutboxPublisher;
@@ -25,27 +25,27 @@ export async function reconcile(parts: {
   const { db, outbox, config, log } = parts;
   const { wakeupGraceSeconds, interruptedExpirySeconds, retentionSeconds } = config;
   const found: Record<string, number> = {};
-  let more = false;
-  const looks = {
-    turns: () => wakeStalledTurns(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
-    ended: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
-    deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+  let mayHaveMore = false;
+  const checks = {
+    stalled_turns: () => wakeStalledTurns(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+    expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
+    stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
-  for (const [name, look] of Object.entries(looks)) {
-    const { wakeups, examined } = await look();
+  for (const [kind, check] of Object.entries(checks)) {
+    const { wakeups, looked: count } = await check();
     await outbox.publishAll(wakeups);
-    if (examined > 0) {
-      found[name] = examined;
-      instruments.reconcilerFound.record(examined, { 'longhaul.reconciler.kind': name });
+    if (count > 0) {
+      found[kind] = count;
+      instruments.reconcilerFound.record(count, { 'longhaul.reconciler.kind': kind });
     }
-    more ||= examined >= batch;
+    mayHaveMore ||= count >= batch;
   }
   if (retentionSeconds > 0) {
-    const removed = await deleteEndedTasks(db, { limit: removalBatch, retentionSeconds });
-    if (removed > 0) found['removed'] = removed;
-    more ||= removed === removalBatch;
+    const deleted = await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds });
+    if (deleted > 0) found['deleted_tasks'] = deleted;
+    mayHaveMore ||= deleted === deletionBatch;
   }
-  more = (await deleteExpiredSends(db, batch)) === batch || more;
-  if (Object.keys(found).length > 0) log.info(found, 'overdue work was found');
-  return more;
+  mayHaveMore = (await deleteExpiredSends(db, batch)) === batch || mayHaveMore;
+  if (Object.keys(found).length > 0) log.info({ found }, 'reconciler found work');
+  return mayHaveMore;
 }

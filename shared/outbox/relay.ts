@@ -1,6 +1,7 @@
 /**
- * Rings the wakeups that nobody rang (invariant 2): their writer died after its commit, or the service that takes them
- * was away. Rows that are rung are removed; the others are free again when the claim runs out.
+ * Publishes wake-ups that their writer did not (invariant 2), because it died after its commit or because
+ * Pub/Sub or Cloud Tasks was unavailable. Published rows are deleted; the others become claimable again when
+ * the claim expires.
  */
 import { claimUnpublishedWakeups } from '../db/outbox/outbox.ts';
 import type { Db } from '../db/client/pool.ts';
@@ -11,12 +12,12 @@ import type { OutboxPublisher } from './publisher.ts';
 const batch = 500;
 const claimSeconds = 15;
 
-/** One pass. @returns whether there may be more */
+/** Runs one pass. @returns whether there may be more to do */
 export async function relayOutbox(parts: { db: Db; outbox: OutboxPublisher }): Promise<boolean> {
   const wakeups = await claimUnpublishedWakeups(parts.db, batch, claimSeconds);
   if (wakeups.length > 0) {
     passFaultPoint('wakeups-claimed');
-    instruments.reconcilerFound.record(wakeups.length, { 'longhaul.reconciler.kind': 'wakeups' });
+    instruments.reconcilerFound.record(wakeups.length, { 'longhaul.reconciler.kind': 'unpublished_wakeups' });
   }
   await parts.outbox.publishAll(wakeups);
   return wakeups.length === batch;

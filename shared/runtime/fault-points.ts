@@ -1,29 +1,30 @@
 /**
- * Named places at which a process kills itself, so that a test can have it die exactly between two steps that must hold
- * together (`FAULT_POINT=name`, or `name:n` for the n-th passage). Without that variable a passage costs one comparison.
+ * Named points at which a process kills itself, so that a test can crash it exactly between two steps that
+ * must hold together (`FAULT_POINT=name`, or `name:n` for the n-th time). If the variable is not set, a fault
+ * point costs one comparison.
  *
- * The state is the process's, not an object's: what a fault point ends is the process.
+ * The state is global, because a fault point ends the whole process.
  */
 export const faultPointNames = [
-  /** api: the message is stored, its wakeup is not rung. */
+  /** api: the message is stored; its wake-up is not published. */
   'message-stored',
-  /** worker: the lease is taken, nothing has been done with it. */
+  /** worker: the turn is claimed; no work has been done. */
   'turn-claimed',
-  /** worker: a step has run, and is not recorded. */
+  /** worker: a step has run; it is not recorded. */
   'step-run',
-  /** worker: a step is recorded, and its result is not used. */
+  /** worker: a step is recorded; its result is not used. */
   'step-recorded',
-  /** worker: a piece of a streamed artifact is stored, and more is to come. */
-  'piece-stored',
-  /** worker: the end of the turn is stored, and no wakeup of it is rung. */
+  /** worker: a chunk of a streamed artifact is stored; more chunks follow. */
+  'chunk-stored',
+  /** worker: the end of the turn is stored; none of its wake-ups is published. */
   'turn-ended',
-  /** dispatcher: the delivery is claimed, and nothing is sent. */
+  /** dispatcher: the delivery is claimed; nothing is sent. */
   'delivery-claimed',
-  /** dispatcher: the receiver has answered, and the attempt is not recorded. */
+  /** dispatcher: the receiver has responded; the attempt is not recorded. */
   'webhook-posted',
-  /** dispatcher: the attempt is recorded; the next delivery is claimed and not sent, or not rung for. */
+  /** dispatcher: the attempt is recorded; the next delivery is not sent, or its wake-up is not published. */
   'attempt-recorded',
-  /** relay, in workers and dispatchers: wakeups are claimed, and none is rung. */
+  /** relay, in workers and dispatchers: wake-ups are claimed; none is published. */
   'wakeups-claimed',
 ] as const;
 
@@ -31,11 +32,11 @@ export type FaultPointName = (typeof faultPointNames)[number];
 
 export interface FaultPoint {
   name: FaultPointName;
-  /** On which passage, from 1. */
+  /** Which time it is reached, from 1. */
   passage: number;
 }
 
-/** Reads `name` or `name:n`; undefined where the text is neither. */
+/** Parses `name` or `name:n`. Returns undefined for any other text. */
 export function parseFaultPoint(text: string): FaultPoint | undefined {
   const [, given, passage = '1'] = /^([a-z-]+)(?::([1-9]\d{0,8}))?$/.exec(text) ?? [];
   const name = faultPointNames.find((known) => known === given);
@@ -50,7 +51,7 @@ export function armFaultPoint(point: FaultPoint | undefined): void {
   passages = 0;
 }
 
-/** Where the process may be told to die. */
+/** Kills the process if this fault point is armed and is reached for the configured time. */
 export function passFaultPoint(name: FaultPointName): void {
   if (armed?.name !== name) return;
   passages += 1;

@@ -1,11 +1,11 @@
 /**
- * Health for Cloud Run's probes and for people. Live: the process answers. Ready: what it depends on answers too.
- * (Paths that end in "z" are reserved on Cloud Run.)
+ * Health endpoints for Cloud Run's probes and for operators. Live: the process responds. Ready: its
+ * dependencies respond as well. (Cloud Run reserves paths that end in "z".)
  */
 import type { FastifyInstance } from 'fastify';
 import { errorMessage } from './log.ts';
 
-/** Resolves when the service can do its work; rejects with what is missing. */
+/** Resolves if the service can do its work. Rejects with what is missing. */
 export type ReadyCheck = () => Promise<void>;
 
 export function registerHealth(app: FastifyInstance, ready: ReadyCheck): void {

@@ -1,7 +1,7 @@
 /**
- * Logs in the form that Cloud Logging reads: one JSON object a line on standard output, with `severity`, `time` and
- * `message`, and within a span the ids of its trace. Secrets and prompts do not belong here (invariant 12): log ids,
- * states and counts.
+ * Logs in the format of Cloud Logging: one JSON object per line on standard output, with `severity`, `time`
+ * and `message`, and within a span the ids of its trace. Log ids, states and counts; never secrets or prompts
+ * (invariant 12).
  */
 import { isSpanContextValid, trace, TraceFlags } from '@opentelemetry/api';
 import { pino, stdSerializers, type Logger } from 'pino';
@@ -17,7 +17,7 @@ const severities: Record<string, string> = {
   fatal: 'CRITICAL',
 };
 
-/** @param project whose traces those of this process are */
+/** @param project Google Cloud project that the traces of this process belong to */
 export function createLogger(service: string, level: string, project?: string): Logger {
   return pino({
     level,
@@ -30,7 +30,7 @@ export function createLogger(service: string, level: string, project?: string): 
   });
 }
 
-/** The names are Cloud Logging's: it shows the lines of a span with the span. */
+/** Fields by which Cloud Logging groups log lines with their span. */
 function traceFields(project: string | undefined): object {
   const span = trace.getActiveSpan()?.spanContext();
   if (span === undefined || !isSpanContextValid(span)) return {};
@@ -42,7 +42,7 @@ function traceFields(project: string | undefined): object {
   };
 }
 
-/** The message of anything that was thrown. */
+/** Returns the message of any thrown value. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

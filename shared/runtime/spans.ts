@@ -1,9 +1,11 @@
 /**
- * Spans, at the few places that matter; docs/observability.md draws them. Without an exporter they cost next to nothing.
+ * Spans at the few places that matter; docs/observability.md has a diagram. Without an exporter they cost
+ * almost nothing.
  *
- * One task is several traces. What one process asks of another by a queue is not its child: it may run hours later, again,
- * or never. It begins a trace of its own, with a link to the span that asked, whose W3C `traceparent` travels along. So
- * every trace is as long as one piece of work, and the whole way can be walked by links, or by `longhaul.task.id`.
+ * A task consists of several traces. Work that one process hands to another through a queue may run hours
+ * later, twice or never, so it is not a child span: it starts a new trace with a link to the span that
+ * enqueued it, whose W3C `traceparent` travels in the message. Each trace is as long as one piece of work.
+ * The traces of a task are found by their links or by `longhaul.task.id`.
  */
 import {
   context,
@@ -25,7 +27,7 @@ export { SpanKind, type Span } from '@opentelemetry/api';
 
 const tracer = trace.getTracer('longhaul');
 
-/** Runs something in a span: a child of the one that is active, unless `options.root` or `parent` say otherwise. */
+/** Calls `run` in a span: a child of the active span, unless `options.root` or `parent` say otherwise. */
 export function inSpan<T>(
   name: string,
   options: SpanOptions,
@@ -33,7 +35,7 @@ export function inSpan<T>(
   parent: Context = context.active(),
 ): Promise<T> {
   const span = tracer.startSpan(name, options, parent);
-  // Without an exporter there is nothing to be a parent of, and nothing to end.
+  // Without an exporter the span is never recorded: there is nothing to nest and nothing to end.
   if (!isSpanContextValid(span.spanContext())) return run(span);
   return context.with(trace.setSpan(parent, span), async () => {
     try {
@@ -47,35 +49,38 @@ export function inSpan<T>(
   });
 }
 
-/** The message stays out: it may quote what was sent (invariant 12). */
+/** Omits the error message, which may quote user content (invariant 12). */
 function markFailed(span: Span, error: unknown): void {
   span.setAttribute('error.type', error instanceof Error ? error.name : typeof error);
   span.setStatus({ code: SpanStatusCode.ERROR });
 }
 
-/** What is handed to a queue, for its span. */
-export interface Sending {
+/** A message that is published to a queue, as far as its span needs to know. */
+export interface QueuedMessage {
   attributes: Attributes;
-  /** Where it comes from. Where no span is active there, it is handed over for somebody who has gone: it gets none. */
+  /** Context of the publisher. Without an active span, as in the relay, the message gets no span. */
   parent: Context;
-  /** The traceparent that then travels along. */
-  left: string | null;
+  /** The traceparent that the message carries if it gets no span. */
+  storedTraceparent: string | null;
 }
 
 /**
- * Hands things to a queue in one call, each in a span of its own.
+ * Publishes messages to a queue in one call, each in its own producer span.
  *
- * @param run is given the traceparents that are to travel, in the order of `all`
+ * @param run receives the traceparents to send, in the order of `messages`
  */
 export async function inProducerSpans(
   queue: string,
-  all: readonly Sending[],
+  messages: readonly QueuedMessage[],
   run: (traceparents: readonly (string | null)[]) => Promise<void>,
 ): Promise<void> {
-  const spans = all.map(({ attributes, parent }) => startProducerSpan(queue, attributes, parent));
+  const spans = messages.map(({ attributes, parent }) => startProducerSpan(queue, attributes, parent));
   try {
     await run(
-      all.map(({ left }, index) => (spans[index] === undefined ? left : toTraceparent(spans[index]))),
+      messages.map(({ storedTraceparent }, index) => {
+        const span = spans[index];
+        return span === undefined ? storedTraceparent : toTraceparent(span);
+      }),
     );
   } catch (error) {
     for (const span of spans) if (span !== undefined) markFailed(span, error);
@@ -88,46 +93,47 @@ export async function inProducerSpans(
 function startProducerSpan(queue: string, attributes: Attributes, parent: Context): Span | undefined {
   const active = trace.getSpan(parent);
   if (active === undefined || toTraceparent(active) === null) return undefined;
-  const sending = {
+  const messaging = {
     'messaging.operation.type': 'send',
     'messaging.operation.name': 'send',
     'messaging.destination.name': queue,
   };
-  const options = { kind: SpanKind.PRODUCER, attributes: { ...sending, ...attributes } };
+  const options = { kind: SpanKind.PRODUCER, attributes: { ...messaging, ...attributes } };
   return tracer.startSpan(`send ${queue}`, options, parent);
 }
 
-/** Of the active span; null where there is none. */
+/** Returns the traceparent of the active span; null if there is none. */
 export function activeTraceparent(): string | null {
   const span = trace.getActiveSpan();
   return span === undefined ? null : toTraceparent(span);
 }
 
+/** Formats a span as a W3C traceparent. Returns null without an exporter: the span is not valid then. */
 export function toTraceparent(span: Span): string | null {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (!isSpanContextValid(span.spanContext())) return null;
   return `00-${traceId}-${spanId}-${(traceFlags & TraceFlags.SAMPLED) === 0 ? '00' : '01'}`;
 }
 
-/** Links to the spans that are named, each once; what is no traceparent is left out. */
-export function linksTo(...traceparents: (string | null | undefined)[]): Link[] {
+/** Creates links to the given spans. Duplicates and malformed traceparents are skipped. */
+export function createLinks(...traceparents: (string | null | undefined)[]): Link[] {
   const contexts = [...new Set(traceparents)].map(parseTraceparent);
   return contexts.flatMap((spanContext) => (spanContext === undefined ? [] : [{ context: spanContext }]));
 }
 
-/** Links the active span to another one, where both are there. */
+/** Links the active span to another span. Does nothing if either is missing. */
 export function linkActive(traceparent: string | null): void {
   const span = trace.getActiveSpan();
-  if (span !== undefined && traceparent !== null) span.addLinks(linksTo(traceparent));
+  if (span !== undefined && traceparent !== null) span.addLinks(createLinks(traceparent));
 }
 
-/** The context of a caller who sent a traceparent; without a good one, that of nobody. */
+/** Returns the context of a caller's traceparent, or the root context if it is missing or malformed. */
 export function toContext(traceparent: string | undefined): Context {
   const spanContext = parseTraceparent(traceparent);
   return spanContext === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, spanContext);
 }
 
-/** W3C Trace Context, section 3.2: later versions may have more fields, which are left out. */
+/** W3C Trace Context, section 3.2. Later versions may have more fields, which are ignored. */
 function parseTraceparent(text: string | null | undefined): SpanContext | undefined {
   if (text === null || text === undefined) return undefined;
   const [, version, traceId, spanId, flags] =

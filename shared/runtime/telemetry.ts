@@ -1,9 +1,9 @@
 /**
- * Exports traces and metrics by OTLP, where that is configured. This is the one file that knows OpenTelemetry's SDK, and
- * it loads it only then: the rest of the code speaks to its API, which does nothing until a provider is registered.
+ * Exports traces and metrics over OTLP, if configured. Only this file uses OpenTelemetry's SDK, and it loads
+ * the SDK only then. Other code uses the OpenTelemetry API, which does nothing until a provider is registered.
  *
- * A span that begins a trace is recorded where one that it is linked to is: a task is traced whole or not at all,
- * though it is made of several traces (see spans.ts).
+ * A root span is recorded if a span that it links to is recorded. A task is therefore traced completely or
+ * not at all, although it consists of several traces (see spans.ts).
  */
 import { randomUUID } from 'node:crypto';
 import { diag, DiagLogLevel, metrics, trace, TraceFlags } from '@opentelemetry/api';
@@ -12,16 +12,16 @@ import { errorMessage, type Logger } from './log.ts';
 import type { TelemetryConfig } from './config/telemetry.ts';
 
 export interface Telemetry {
-  /** Exports what is left. */
+  /** Exports what is still buffered. Takes at most 2 s. */
   close(): Promise<void>;
 }
 
-/** The Telemetry API takes no more data points in one request. */
+/** Limit of Google Cloud's Telemetry API. */
 const pointsPerRequest = 200;
-/** A collector that does not answer must not hold up the end of the process. */
+/** A collector that does not respond must not delay the exit of the process. */
 const lastExportMs = 2_000;
 
-/** @param service as in logs: its telemetry is of `longhaul-<service>`, unless `OTEL_SERVICE_NAME` says otherwise */
+/** @param service name as in the logs; `service.name` is `longhaul-<service>` by default */
 export async function startTelemetry(
   service: string,
   config: TelemetryConfig,
@@ -41,7 +41,7 @@ async function startProviders(
   config: TelemetryConfig,
   log: Logger,
 ): Promise<{ shutdown(): Promise<void> }[]> {
-  const warn = (message: string): void => log.warn({ reason: message }, 'telemetry could not be exported');
+  const warn = (message: string): void => log.warn({ reason: message }, 'telemetry export failed');
   const ignore = (): void => undefined;
   diag.setLogger(
     { error: warn, warn: ignore, info: ignore, debug: ignore, verbose: ignore },
@@ -58,7 +58,7 @@ async function startProviders(
       }),
     )
     .merge(detectResources({ detectors: [envDetector] }));
-  const options = config.google ? { headers: await googleHeaders(log) } : {};
+  const options = config.google ? { headers: await createGoogleHeaders(log) } : {};
   return Promise.all([
     ...(config.traces ? [startTraces()] : []),
     ...(config.metrics ? [startMetrics()] : []),
@@ -121,15 +121,15 @@ async function createSampler({ sampler, sampledRatio }: TelemetryConfig): Promis
   };
 }
 
-/** The exporter must not see an error of these: without the header its request is refused, and that is told. */
-async function googleHeaders(log: Logger): Promise<() => Promise<Record<string, string>>> {
+/** Never rejects: without the header the request is refused, and the exporter reports that. */
+async function createGoogleHeaders(log: Logger): Promise<() => Promise<Record<string, string>>> {
   const { GoogleAuth } = await import('google-auth-library');
   const auth = new GoogleAuth({ scopes: 'https://www.googleapis.com/auth/cloud-platform' });
   return async () => {
     try {
       return Object.fromEntries(await auth.getRequestHeaders());
     } catch (error) {
-      log.warn({ error: errorMessage(error) }, 'there are no credentials for telemetry');
+      log.warn({ error: errorMessage(error) }, 'no credentials for telemetry');
       return {};
     }
   };

@@ -1,90 +1,115 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { createEncryptor, parseEncryptionKeys, DecryptionError } from '#shared/crypto/encryption.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import * as fc from 'fast-check';
 
-const key = () => randomBytes(32).toString('base64');
-const [one, two] = [key(), key()];
+const createKey = () => randomBytes(32).toString('base64');
+const [one, two] = [createKey(), createKey()];
 const toEncryptor = (text: string) => createEncryptor(parseEncryptionKeys(text).keys);
-const place = { taskId: 't', configId: 'c', column: 'token' };
+const context = { taskId: 't', configId: 'c', column: 'token' };
 
-test('what is encrypted opens again, and does not show', () => {
-  const encryptor = toEncryptor(`a:${one}`);
-  fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), (secret) => {
-      const encrypted = encryptor.encrypt(secret, place);
-      assert.equal(encryptor.decrypt(encrypted, place), secret);
-      assert.match(encrypted, /^1\.a\.[A-Za-z0-9_-]+$/);
-    }),
-  );
-  assert.notEqual(encryptor.encrypt('same', place), encryptor.encrypt('same', place));
-});
-
-test('the first key encrypts and every key opens, so that keys can be rotated', () => {
-  const old = toEncryptor(`a:${one}`).encrypt('secret', place);
-  const rotated = toEncryptor(`b:${two},a:${one}`);
-  assert.equal(rotated.decrypt(old, place), 'secret');
-  assert.match(rotated.encrypt('secret', place), /^1\.b\./);
-  assert.throws(
-    () => toEncryptor(`b:${two}`).decrypt(old, place),
-    /key "a", which ENCRYPTION_KEYS no longer has/,
-  );
-  assert.throws(() => toEncryptor(`a:${two}`).decrypt(old, place), DecryptionError);
-});
-
-test('a encrypted value opens only where it was encrypted for, and only unchanged', () => {
-  const encryptor = toEncryptor(`a:${one}`);
-  const encrypted = encryptor.encrypt('secret', place);
-  for (const elsewhere of [
-    { ...place, taskId: 'u' },
-    { ...place, configId: 'd' },
-    { ...place, column: 'auth_credentials' },
-    { taskId: 't","c', configId: '', column: 'token' },
-  ]) {
-    assert.throws(() => encryptor.decrypt(encrypted, elsewhere), DecryptionError);
-  }
-  for (let index = '1.a.'.length; index < encrypted.length; index += 7) {
-    const other = encrypted[index] === 'A' ? 'B' : 'A';
-    const changed = encrypted.slice(0, index) + other + encrypted.slice(index + 1);
-    assert.throws(() => encryptor.decrypt(changed, place), DecryptionError);
-  }
-  for (const broken of ['', 'secret', '1.a.', '2' + encrypted.slice(1), `${encrypted}.x`, '1.a.AAAA']) {
-    assert.throws(() => encryptor.decrypt(broken, place), DecryptionError);
-  }
-});
-
-test('wrong keys are told by name and never shown', () => {
-  const problemsOf = (text: string) => parseEncryptionKeys(text).problems;
-  const short = randomBytes(16).toString('base64');
-  assert.deepEqual(problemsOf(`a:${one}, b:${two}`), []);
-  assert.deepEqual(problemsOf(one), ['entry 1 must have the form id:base64']);
-  assert.deepEqual(problemsOf(`a:${one},a:${two}`), ['the id "a" stands twice']);
-  assert.match(problemsOf(`a b:${one}`)[0]!, /the id of entry 1 must be/);
-  assert.match(problemsOf(`a:${one},`)[0]!, /entry 2 must have the form/);
-  for (const text of [`a:${short}`, 'a:not base64!', `a:${one}${one}`, `a:${one.replace(/.$/, '!')}`]) {
-    const [problem] = problemsOf(text);
-    assert.match(problem!, /^the key "a" must be 32 bytes in base64/);
-  }
-  const secret = 'do-not-show';
-  assert.ok(!problemsOf(`a:${secret},${secret}`).join().includes(secret));
-});
-
-test('a service with wrong keys says so at its start', () => {
-  const env = {
-    DATABASE_URL: 'postgres://localhost/x',
-    GOOGLE_CLOUD_PROJECT: 'p',
-    CALLER_AUTH: 'iam',
-    SCHEDULER_SERVICE_ACCOUNT: 's',
-    CLOUD_TASKS_SERVICE_ACCOUNT: 't',
-    DISPATCHER_URL: 'http://localhost:1',
-  };
-  assert.throws(() => readDispatcherConfig(env), { problems: ['ENCRYPTION_KEYS is not set'] });
-  assert.throws(() => readDispatcherConfig({ ...env, ENCRYPTION_KEYS: 'x' }), {
-    problems: ['ENCRYPTION_KEYS: entry 1 must have the form id:base64'],
+describe('encryptor', () => {
+  test('decrypts what it has encrypted, for any text', () => {
+    const encryptor = toEncryptor(`a:${one}`);
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (secret) => {
+        const encrypted = encryptor.encrypt(secret, context);
+        assert.equal(encryptor.decrypt(encrypted, context), secret);
+        assert.match(encrypted, /^1\.a\.[A-Za-z0-9_-]+$/);
+      }),
+    );
   });
-  const { encryptionKeys } = readDispatcherConfig({ ...env, ENCRYPTION_KEYS: `k:${one}` });
-  assert.equal(encryptionKeys[0].id, 'k');
-  assert.ok(!JSON.stringify(encryptionKeys).includes(one));
+
+  test('encrypts the same text differently each time', () => {
+    const encryptor = toEncryptor(`a:${one}`);
+    assert.notEqual(encryptor.encrypt('same', context), encryptor.encrypt('same', context));
+  });
+
+  test('encrypts with the first key and decrypts with every key', () => {
+    const old = toEncryptor(`a:${one}`).encrypt('secret', context);
+    const rotated = toEncryptor(`b:${two},a:${one}`);
+    assert.equal(rotated.decrypt(old, context), 'secret');
+    assert.match(rotated.encrypt('secret', context), /^1\.b\./);
+  });
+
+  test('names the key that is missing', () => {
+    const old = toEncryptor(`a:${one}`).encrypt('secret', context);
+    assert.throws(
+      () => toEncryptor(`b:${two}`).decrypt(old, context),
+      /key "a", which ENCRYPTION_KEYS does not have/,
+    );
+  });
+
+  test('rejects another key with the same id', () => {
+    const old = toEncryptor(`a:${one}`).encrypt('secret', context);
+    assert.throws(() => toEncryptor(`a:${two}`).decrypt(old, context), DecryptionError);
+  });
+
+  test('rejects a value that was copied to another row or column', () => {
+    const encryptor = toEncryptor(`a:${one}`);
+    const encrypted = encryptor.encrypt('secret', context);
+    for (const elsewhere of [
+      { ...context, taskId: 'u' },
+      { ...context, configId: 'd' },
+      { ...context, column: 'auth_credentials' },
+      { taskId: 't","c', configId: '', column: 'token' },
+    ]) {
+      assert.throws(() => encryptor.decrypt(encrypted, elsewhere), DecryptionError);
+    }
+  });
+
+  test('rejects a value that was altered or is malformed', () => {
+    const encryptor = toEncryptor(`a:${one}`);
+    const encrypted = encryptor.encrypt('secret', context);
+    for (let index = '1.a.'.length; index < encrypted.length; index += 7) {
+      const other = encrypted[index] === 'A' ? 'B' : 'A';
+      const altered = encrypted.slice(0, index) + other + encrypted.slice(index + 1);
+      assert.throws(() => encryptor.decrypt(altered, context), DecryptionError);
+    }
+    for (const broken of ['', 'secret', '1.a.', '2' + encrypted.slice(1), `${encrypted}.x`, '1.a.AAAA']) {
+      assert.throws(() => encryptor.decrypt(broken, context), DecryptionError);
+    }
+  });
+});
+
+describe('encryption keys', () => {
+  const parseProblems = (text: string) => parseEncryptionKeys(text).problems;
+
+  test('reports each invalid key by its id or position', () => {
+    const short = randomBytes(16).toString('base64');
+    assert.deepEqual(parseProblems(`a:${one}, b:${two}`), []);
+    assert.deepEqual(parseProblems(one), ['entry 1 must have the form id:base64']);
+    assert.deepEqual(parseProblems(`a:${one},a:${two}`), ['the id "a" is used twice']);
+    assert.match(parseProblems(`a b:${one}`)[0]!, /the id of entry 1 must be/);
+    assert.match(parseProblems(`a:${one},`)[0]!, /entry 2 must have the form/);
+    for (const text of [`a:${short}`, 'a:not base64!', `a:${one}${one}`, `a:${one.replace(/.$/, '!')}`]) {
+      const [problem] = parseProblems(text);
+      assert.match(problem!, /^the key "a" must be 32 bytes in base64/);
+    }
+  });
+
+  test('never shows a key in a problem', () => {
+    const secret = 'do-not-show';
+    assert.ok(!parseProblems(`a:${secret},${secret}`).join().includes(secret));
+  });
+
+  test('stop the start of a service if they are invalid', () => {
+    const env = {
+      DATABASE_URL: 'postgres://localhost/x',
+      GOOGLE_CLOUD_PROJECT: 'p',
+      CALLER_AUTH: 'iam',
+      SCHEDULER_SERVICE_ACCOUNT: 's',
+      CLOUD_TASKS_SERVICE_ACCOUNT: 't',
+      DISPATCHER_URL: 'http://localhost:1',
+    };
+    assert.throws(() => readDispatcherConfig(env), { problems: ['ENCRYPTION_KEYS is not set'] });
+    assert.throws(() => readDispatcherConfig({ ...env, ENCRYPTION_KEYS: 'x' }), {
+      problems: ['ENCRYPTION_KEYS: entry 1 must have the form id:base64'],
+    });
+    const { encryptionKeys } = readDispatcherConfig({ ...env, ENCRYPTION_KEYS: `k:${one}` });
+    assert.equal(encryptionKeys[0].id, 'k');
+    assert.ok(!JSON.stringify(encryptionKeys).includes(one));
+  });
 });

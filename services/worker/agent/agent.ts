@@ -18,7 +18,7 @@
  * A turn runs again from its start after a crash, a deploy or an error: code outside steps runs again, finished steps do
  * not (invariant 7).
  */
-import type { Backoff } from '#shared/domain/backoff.ts';
+import type { BackoffPolicy } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';

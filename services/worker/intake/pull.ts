@@ -7,7 +7,7 @@
  */
 import { requestWakeup } from '#shared/db/outbox/outbox.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import { pullTurns, type TurnSource } from '#shared/gcp/pubsub.ts';
+import { pullTurns, type TurnSubscription } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { TurnConsumer } from './consumer.ts';

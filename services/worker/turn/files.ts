@@ -30,7 +30,7 @@ export function createTurnFiles(db: Db, publicUrl: string | undefined): OpenTurn
   return (lease, owner) => ({
     storeLargeParts: (parts) => Promise.all(parts.map((part) => storeIfLarge(publicUrl, lease, owner, part))),
     read: async (url) => {
-      const place = placeInUrl(publicUrl, url);
+      const place = parseFileUrl(publicUrl, url);
       return place && readFile(db, owner, place);
     },
   });

@@ -1,4 +1,4 @@
-/** The configuration of the front door. */
+/** Configuration of the api service. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import { readAuth, type AuthConfig } from './auth.ts';
@@ -28,15 +28,15 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   cloudTasks: CloudTasksConfig;
   webhookGuard: WebhookGuardConfig;
   encryptionKeys: EncryptionKeys;
-  /** Their public halves are published. */
+  /** Their public keys are published. */
   webhookKeys: readonly WebhookKey[];
-  /** The address that the agent card gives to clients. */
+  /** Base URL that the agent card lists for clients. */
   publicUrl: string;
-  /** False: this process speaks gRPC alone. */
+  /** False if this process serves only gRPC. */
   http: boolean;
-  /** Undefined: this process speaks no gRPC. */
+  /** Undefined if this process does not serve gRPC. */
   grpcPort: number | undefined;
-  /** `host:port` that the agent card gives to gRPC clients; undefined: there is no gRPC. */
+  /** `host:port` that the agent card lists for gRPC clients; undefined without gRPC. */
   grpcPublicTarget: string | undefined;
   sendWaitMs: number;
   idempotencyWindowSeconds: number;
@@ -44,31 +44,32 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   auth: AuthConfig;
   protocol: ProtocolConfig;
   limits: ApiLimits;
-  /** Origins whose pages may call from a browser. */
+  /** Origins whose pages may call from a browser; `*` allows all. */
   corsOrigins: readonly string[];
   /** Signs the agent card. */
   cardSigningKey: SigningKey | undefined;
 }
 
-/** How much of A2A is offered. */
+/** Which parts of A2A are offered. */
 export interface ProtocolConfig {
-  /** Clients of 0.3 are served beside those of 1.0. */
+  /** Serves clients of A2A 0.3 as well as 1.0. */
   legacy: boolean;
   streaming: boolean;
   pushNotifications: boolean;
-  /** URIs of extensions without which a call is refused. */
+  /** URIs of extensions that every call must activate. */
   requiredExtensions: readonly string[];
 }
 
 export interface ApiLimits {
-  /** For each caller in each process; 0: no limit. */
+  /** Per caller and process; 0 for no limit. */
   requestsPerMinute: number;
+  /** Per caller and process. */
   streamsPerCaller: number;
-  /** In each process. */
+  /** Per process. */
   streams: number;
-  /** Of one part of a message, as it is sent. */
+  /** Largest part of a message, as sent. */
   partBytes: number;
-  /** Proxies in front whose X-Forwarded-For is believed, from the nearest on. */
+  /** Number of trusted proxies in front, counted from the nearest, whose X-Forwarded-For is used. */
   trustedProxies: number;
 }
 
@@ -82,7 +83,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
   const common = readCommon(reader, 8080);
   const publicUrl = reader.url('PUBLIC_URL', `http://localhost:${common.port}`);
   const auth = readAuth(reader);
-  checkEncrypted(reader, publicUrl, auth);
+  checkHttps(reader, publicUrl, auth);
   const cloudTasks = readCloudTasks(reader);
   const config = {
     ...common,
@@ -112,12 +113,12 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
   return config;
 }
 
-/** A2A section 7.1. Where callers authenticate, the card must not send their credentials over an open line. */
-function checkEncrypted(reader: EnvReader, publicUrl: string, auth: AuthConfig): void {
-  const open = URL.canParse(publicUrl) && new URL(publicUrl).protocol === 'http:';
+/** A2A section 7.1: if callers authenticate, the card must not direct their credentials to plain http. */
+function checkHttps(reader: EnvReader, publicUrl: string, auth: AuthConfig): void {
+  const plainHttp = URL.canParse(publicUrl) && new URL(publicUrl).protocol === 'http:';
   const authenticated = Object.values(auth).some((mode) => mode !== undefined);
-  if (open && authenticated && !loopback.has(new URL(publicUrl).hostname)) {
-    reader.problem('PUBLIC_URL must be https where AUTH_MODES has callers send credentials');
+  if (plainHttp && authenticated && !loopback.has(new URL(publicUrl).hostname)) {
+    reader.problem('PUBLIC_URL must be https if AUTH_MODES requires credentials');
   }
 }
 
@@ -125,10 +126,11 @@ function readProtocol(reader: EnvReader): ProtocolConfig {
   const versions = reader.list('A2A_VERSIONS');
   if (versions.length > 0 && !versions.includes('1.0')) reader.problem('A2A_VERSIONS must include 1.0');
   const unknown = versions.filter((version) => version !== '1.0' && version !== '0.3');
-  if (unknown.length > 0) reader.problem(`A2A_VERSIONS can list 1.0 and 0.3, not "${unknown.join(',')}"`);
+  if (unknown.length > 0)
+    reader.problem(`A2A_VERSIONS must list only 1.0 and 0.3, not "${unknown.join(',')}"`);
   const requiredExtensions = reader.list('A2A_REQUIRED_EXTENSIONS');
   for (const uri of requiredExtensions) {
-    if (!URL.canParse(uri)) reader.problem(`A2A_REQUIRED_EXTENSIONS must be URIs, not "${uri}"`);
+    if (!URL.canParse(uri)) reader.problem(`A2A_REQUIRED_EXTENSIONS must list URIs, not "${uri}"`);
   }
   return {
     legacy: versions.length === 0 || versions.includes('0.3'),
@@ -139,10 +141,10 @@ function readProtocol(reader: EnvReader): ProtocolConfig {
 }
 
 function readLimits(reader: EnvReader): ApiLimits {
-  // Where nobody authenticates, it is one machine, or something in front that has limits of its own.
-  const anybody = reader.list('AUTH_MODES').every((mode) => mode === 'none');
+  // Without authentication this is a single machine, or a gateway in front enforces its own limits.
+  const unauthenticated = reader.list('AUTH_MODES').every((mode) => mode === 'none');
   return {
-    requestsPerMinute: reader.number('RATE_LIMIT_PER_MINUTE', anybody ? 0 : 6000, {
+    requestsPerMinute: reader.number('RATE_LIMIT_PER_MINUTE', unauthenticated ? 0 : 6000, {
       min: 0,
       max: 10_000_000,
     }),
@@ -157,7 +159,7 @@ function readCorsOrigins(reader: EnvReader): string[] {
   const origins = reader.list('CORS_ORIGINS');
   for (const origin of origins) {
     if (origin !== '*' && (!URL.canParse(origin) || new URL(origin).origin !== origin)) {
-      reader.problem(`CORS_ORIGINS must be origins such as https://app.example, or *, not "${origin}"`);
+      reader.problem(`CORS_ORIGINS must list origins such as https://app.example, or *, not "${origin}"`);
     }
   }
   return origins;
@@ -168,36 +170,36 @@ function readSigningKey(reader: EnvReader): SigningKey | undefined {
   if (text === undefined) return undefined;
   try {
     const jwk = JSON.parse(text) as SigningKey['jwk'];
-    const kind = `${jwk.kty} ${jwk['crv']}`;
-    const alg = kind === 'EC P-256' ? 'ES256' : kind === 'OKP Ed25519' ? 'EdDSA' : undefined;
+    const curve = `${jwk.kty} ${jwk['crv']}`;
+    const alg = curve === 'EC P-256' ? 'ES256' : curve === 'OKP Ed25519' ? 'EdDSA' : undefined;
     if (alg !== undefined && typeof jwk['d'] === 'string') return { jwk, alg };
   } catch {
-    // What the file holds is a secret, and so is what a parser says of it.
+    // The content is a secret, and a parser error would quote it.
   }
   reader.problem(
-    'CARD_SIGNING_KEY (or the file that CARD_SIGNING_KEY_FILE names) must hold one private key as a JWK, of P-256 (ES256) or Ed25519 (EdDSA)',
+    'CARD_SIGNING_KEY (or the file in CARD_SIGNING_KEY_FILE) must be a private key as a JWK: P-256 (ES256) or Ed25519 (EdDSA)',
   );
   return undefined;
 }
 
-/** One process may speak HTTP and gRPC on two ports, or gRPC alone on the one port that a Cloud Run service has. */
+/** A process serves HTTP and gRPC on two ports, or only gRPC on the single port of a Cloud Run service. */
 function readBindings(
   reader: EnvReader,
   port: number,
   publicUrl: string,
 ): Pick<ApiConfig, 'http' | 'grpcPort' | 'grpcPublicTarget'> {
   const http = reader.oneOf('API_BINDINGS', ['all', 'grpc'], 'all') === 'all';
-  const named = reader.optional('GRPC_PORT');
+  const configured = reader.optional('GRPC_PORT');
   const grpcPort =
-    named !== undefined || !http ? reader.number('GRPC_PORT', port, { min: 0, max: 65_535 }) : undefined;
+    configured !== undefined || !http ? reader.number('GRPC_PORT', port, { min: 0, max: 65_535 }) : undefined;
   if (http && grpcPort === port && port !== 0) {
-    reader.problem('GRPC_PORT must not be PORT, unless API_BINDINGS is grpc');
+    reader.problem('GRPC_PORT must differ from PORT, unless API_BINDINGS is grpc');
   }
   const target = reader.optional('GRPC_PUBLIC_TARGET');
-  // The specification has a URL here; most clients dial what stands here as it is, and take host:port alone.
+  // The specification expects a URL here, but most clients dial the value as it is and accept only host:port.
   if (target !== undefined && !/^(https?:\/\/)?[^\s/]+:\d+$/.test(target)) {
     reader.problem(
-      `GRPC_PUBLIC_TARGET must be host:port, such as "agent.example.com:443", or that as a URL, not "${target}"`,
+      `GRPC_PUBLIC_TARGET must be host:port such as "agent.example.com:443", or a URL with a port, not "${target}"`,
     );
   }
   const host = URL.canParse(publicUrl) ? new URL(publicUrl).hostname : 'localhost';

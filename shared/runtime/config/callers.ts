@@ -1,4 +1,4 @@
-/** Who may call the private services, and how that is checked: see ../../gcp/caller-auth.ts. */
+/** Service accounts that may call the private services. See ../../gcp/caller-auth.ts for the modes. */
 import type { EnvReader } from './env-reader.ts';
 
 const googleCertsUrl = 'https://www.googleapis.com/oauth2/v3/certs';
@@ -8,30 +8,30 @@ export type CallerAuthConfig =
   | { mode: 'iam'; audience: string }
   | { mode: 'verify'; audience: string; certsUrl: string };
 
-export interface PushConfig {
+export interface PushAuthConfig {
   auth: CallerAuthConfig;
-  /** The service account of the push subscription. */
+  /** Service account of the push subscription. */
   account: string;
-  /** The ack deadline of the push subscription. */
+  /** Ack deadline of the push subscription. */
   deadlineMs: number;
 }
 
-/** Who may call the dispatcher, and for what. */
+/** Which service accounts may call the dispatcher, per route. */
 export interface CallersConfig {
   auth: CallerAuthConfig;
-  /** The service account of Cloud Tasks: `POST /deliver`. */
+  /** Service account of Cloud Tasks, for `POST /deliver`. */
   tasksAccount: string;
-  /** The service account of Cloud Scheduler: `POST /reconcile`. */
+  /** Service account of Cloud Scheduler, for `POST /reconcile`. */
   schedulerAccount: string;
 }
 
-export function readPush(reader: EnvReader): PushConfig | undefined {
+export function readPush(reader: EnvReader): PushAuthConfig | undefined {
   if (reader.oneOf('WORKER_MODE', ['pull', 'push'], 'pull') === 'pull') return undefined;
   const deadlineMs = 1000 * reader.number('PUSH_DEADLINE_SECONDS', 600, { min: 1, max: 600 });
   const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'iam');
   if (mode === 'none') {
     if (reader.optional('PUBSUB_EMULATOR_HOST') === undefined) {
-      reader.problem('CALLER_AUTH=none lets everybody call: it is taken only with PUBSUB_EMULATOR_HOST');
+      reader.problem('CALLER_AUTH=none lets anyone call and is accepted only with PUBSUB_EMULATOR_HOST');
     }
     return { auth: { mode }, account: '', deadlineMs };
   }
@@ -48,10 +48,10 @@ export function readCallers(reader: EnvReader): CallersConfig {
   const local = reader.optional('CLOUD_TASKS_EMULATOR_HOST') !== undefined;
   const mode = reader.oneOf('CALLER_AUTH', ['none', 'iam', 'verify'], 'none');
   if (!local && reader.optional('CALLER_AUTH') === undefined) {
-    reader.problem('CALLER_AUTH must be iam (Cloud Run checks who calls) or verify (this service does)');
+    reader.problem('CALLER_AUTH must be iam (Cloud Run verifies callers) or verify (this service does)');
   }
   if (!local && reader.optional('CALLER_AUTH') === 'none') {
-    reader.problem('CALLER_AUTH=none lets everybody call: it is taken only with CLOUD_TASKS_EMULATOR_HOST');
+    reader.problem('CALLER_AUTH=none lets anyone call and is accepted only with CLOUD_TASKS_EMULATOR_HOST');
   }
   if (mode === 'none') return { auth: { mode }, tasksAccount: '', schedulerAccount: '' };
   const audience = reader.url('DISPATCHER_URL');

@@ -1,4 +1,4 @@
-/** What several services are configured by. */
+/** Configuration that several services share. */
 import { parseEncryptionKeys, type EncryptionKeys } from '../../crypto/encryption.ts';
 import { parseSigningKeys, type WebhookKey } from '../../crypto/signing-keys.ts';
 import { faultPointNames, parseFaultPoint, type FaultPoint } from '../fault-points.ts';
@@ -9,9 +9,9 @@ export interface CommonConfig {
   logLevel: string;
   host: string;
   port: number;
-  /** Time that a service gives itself to stop after SIGTERM; Cloud Run kills it after 10 s. */
+  /** Time to drain after SIGTERM. Cloud Run kills the process after 10 s. */
   drainMs: number;
-  /** Where the process kills itself; for tests. */
+  /** Where the process kills itself. For tests only. */
   faultPoint: FaultPoint | undefined;
   telemetry: TelemetryConfig;
 }
@@ -21,7 +21,7 @@ export interface PubSubConfig {
   topic: string;
   subscription: string;
   deadLetterSubscription: string;
-  /** `host:port` of a stand-in, which the client reads from the environment itself. */
+  /** `host:port` of an emulator. The client also reads it from the environment itself. */
   emulatorHost: string | undefined;
 }
 
@@ -29,11 +29,11 @@ export interface CloudTasksConfig {
   project: string;
   location: string;
   queue: string;
-  /** Base URL of the dispatcher, as Cloud Tasks reaches it. */
+  /** Base URL of the dispatcher, for Cloud Tasks. */
   dispatcherUrl: string;
-  /** The service account whose OIDC token Cloud Tasks adds; none against the local stand-in. */
+  /** Service account whose OIDC token Cloud Tasks sends; undefined with the local emulator. */
   serviceAccount: string | undefined;
-  /** `host:port` of a stand-in that speaks plain gRPC. */
+  /** `host:port` of an emulator that speaks plain gRPC. */
   emulatorHost: string | undefined;
 }
 
@@ -43,24 +43,24 @@ export interface AgentConfig {
 }
 
 export interface OutboxConfig {
-  /** How long after its last wakeup a runnable task without a live lease is rung for again. */
+  /** Time after its last wake-up until a runnable task without a live lease gets another one. */
   wakeupGraceSeconds: number;
-  /** How often the relay and the reconciler look. */
+  /** Interval of the relay and the reconciler. */
   reconcileMs: number;
-  /** How long an interrupted task waits for its caller before it fails. */
+  /** Time that an interrupted task waits for its caller before it fails. */
   interruptedExpirySeconds: number;
-  /** How long a task is kept after its end; 0: for ever. */
+  /** Time that a task is retained after its end; 0 for ever. */
   retentionSeconds: number;
 }
 
 export interface WebhookGuardConfig {
   /** Hosts (names or IP literals) that may be private and may use plain http. */
   allowHosts: readonly string[];
-  /** Hosts of this system itself, which are nobody's receiver; `allowHosts` counts before them. */
+  /** Hosts of this system, which are not valid receivers unless they are in `allowHosts`. */
   ownHosts: readonly string[];
 }
 
-/** @param ownUrls of this system, as far as this service knows them */
+/** @param ownUrls URLs of this system that this service knows */
 export function readWebhookGuard(reader: EnvReader, ...ownUrls: readonly string[]): WebhookGuardConfig {
   return {
     allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS'),
@@ -85,7 +85,7 @@ function readFaultPoint(reader: EnvReader): FaultPoint | undefined {
   const point = parseFaultPoint(text);
   if (point === undefined) {
     reader.problem(
-      `FAULT_POINT must be one of ${faultPointNames.join(', ')}, with ":n" for the n-th passage, not "${text}"`,
+      `FAULT_POINT must be one of ${faultPointNames.join(', ')}, optionally with ":n" for the n-th time, not "${text}"`,
     );
   }
   return point;

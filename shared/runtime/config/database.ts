@@ -1,19 +1,19 @@
 /**
- * How a service reaches its database: `DATABASE_URL` whole, or its parts, as Secret Manager and AlloyDB give them:
+ * Address of the database: `DATABASE_URL`, or its parts as Secret Manager and AlloyDB provide them:
  *
- *   DATABASE_HOST · DATABASE_PORT · DATABASE_NAME · ALLOY_DB_USER · ALLOY_DB_PASS     (each of the last two also as …_FILE)
- *   DATABASE_AUTH   password, or iam: an access token of the service account in place of a password
- *   DATABASE_SSL    disable · require (encrypted, whoever answers) · verify-ca (signed by DATABASE_SSL_CA)
+ *   DATABASE_HOST · DATABASE_PORT · DATABASE_NAME · ALLOY_DB_USER · ALLOY_DB_PASS   (the last two also as …_FILE)
+ *   DATABASE_AUTH   password, or iam: an access token of the service account instead of a password
+ *   DATABASE_SSL    disable · require (encrypted, not verified) · verify-ca (signed by DATABASE_SSL_CA)
  *
- * AlloyDB's certificates name no host, so that a full verification of the name has nothing to verify.
+ * AlloyDB's certificates do not contain a host name, so it cannot be verified.
  */
 import type { EnvReader } from './env-reader.ts';
 
 export interface DatabaseAddress {
   url: string;
-  /** A token of the service account in place of the password in the URL. */
+  /** Uses an access token of the service account as the password. */
   iam?: boolean;
-  /** What the URL says, unless it stands here. */
+  /** Overrides the parameters of the URL. */
   ssl?: DatabaseSsl;
 }
 
@@ -21,11 +21,11 @@ export type DatabaseSsl = { mode: 'disable' } | { mode: 'require' } | { mode: 'v
 
 export interface DatabaseConfig extends DatabaseAddress {
   poolSize: number;
-  /** Connections of all instances of all services at their most; 0 where nobody has added them up. */
+  /** Connections of all services at their maximum scale; 0 if not configured. */
   plannedConnections: number;
 }
 
-/** Names of this machine: what goes there leaves nothing readable on a network. */
+/** Names of this machine. Traffic to them does not cross a network. */
 export const loopback: ReadonlySet<string> = new Set(['127.0.0.1', '[::1]', 'localhost']);
 
 export function readDatabase(reader: EnvReader): DatabaseConfig {
@@ -39,22 +39,22 @@ export function readDatabase(reader: EnvReader): DatabaseConfig {
 
 export function readAddress(reader: EnvReader): DatabaseAddress {
   const iam = reader.oneOf('DATABASE_AUTH', ['password', 'iam'], 'password') === 'iam';
-  const whole = reader.secret('DATABASE_URL');
-  const parts = reader.optional('DATABASE_HOST') !== undefined;
-  if (whole !== undefined && parts) {
-    reader.problem('DATABASE_URL and DATABASE_HOST are both set: give the address whole or in parts');
+  const fullUrl = reader.secret('DATABASE_URL');
+  const hasParts = reader.optional('DATABASE_HOST') !== undefined;
+  if (fullUrl !== undefined && hasParts) {
+    reader.problem('DATABASE_URL and DATABASE_HOST are both set: remove one');
   }
-  if (whole === undefined && !parts) {
-    reader.problem('DATABASE_URL is not set, and neither is DATABASE_HOST with its parts');
+  if (fullUrl === undefined && !hasParts) {
+    reader.problem('neither DATABASE_URL nor DATABASE_HOST is set');
     return { url: '' };
   }
-  const url = whole ?? joinParts(reader, iam);
+  const url = fullUrl ?? joinParts(reader, iam);
   if (!URL.canParse(url) || !/^postgres(ql)?:$/.test(new URL(url).protocol)) {
-    reader.problem('DATABASE_URL must be a URL that begins with postgres:// or postgresql://');
+    reader.problem('DATABASE_URL must be a URL that starts with postgres:// or postgresql://');
     return { url: '' };
   }
-  // Parts are how AlloyDB is configured, and AlloyDB refuses what is not encrypted.
-  const ssl = readSsl(reader, whole === undefined ? 'require' : undefined);
+  // AlloyDB is configured by parts, and rejects unencrypted connections.
+  const ssl = readSsl(reader, fullUrl === undefined ? 'require' : undefined);
   if (iam) checkIam(reader, new URL(url), ssl);
   return { url, ...(iam && { iam }), ...(ssl !== undefined && { ssl }) };
 }
@@ -71,7 +71,7 @@ function joinParts(reader: EnvReader, iam: boolean): string {
 
 function required(reader: EnvReader, name: string): string {
   const value = reader.secret(name);
-  if (value === undefined) reader.problem(`${name} is not set, and neither is ${name}_FILE`);
+  if (value === undefined) reader.problem(`neither ${name} nor ${name}_FILE is set`);
   return value ?? '';
 }
 
@@ -82,7 +82,7 @@ function readSsl(reader: EnvReader, fallback: 'require' | undefined): DatabaseSs
   const ca = reader.secret('DATABASE_SSL_CA') ?? '';
   if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
     reader.problem(
-      'DATABASE_SSL=verify-ca needs the certificate of the authority, in PEM, in DATABASE_SSL_CA or DATABASE_SSL_CA_FILE',
+      'DATABASE_SSL=verify-ca needs a PEM certificate authority in DATABASE_SSL_CA or DATABASE_SSL_CA_FILE',
     );
   }
   return { mode, ca };
@@ -91,17 +91,17 @@ function readSsl(reader: EnvReader, fallback: 'require' | undefined): DatabaseSs
 function checkIam(reader: EnvReader, url: URL, ssl: DatabaseSsl | undefined): void {
   if (url.username === '') reader.problem('DATABASE_AUTH=iam needs a user in DATABASE_URL or ALLOY_DB_USER');
   if (url.password !== '') {
-    reader.problem('DATABASE_AUTH=iam takes a token as password: leave the password out of DATABASE_URL');
+    reader.problem('DATABASE_AUTH=iam uses a token as the password: remove the password from DATABASE_URL');
   }
   if (url.search !== '') {
     reader.problem(
-      'DATABASE_AUTH=iam takes no parameters in DATABASE_URL: set DATABASE_SSL instead of sslmode',
+      'DATABASE_AUTH=iam does not allow parameters in DATABASE_URL: set DATABASE_SSL instead of sslmode',
     );
   }
   const encrypted = ssl !== undefined && ssl.mode !== 'disable';
   if (!encrypted && !loopback.has(url.hostname)) {
     reader.problem(
-      'DATABASE_AUTH=iam sends a token: set DATABASE_SSL to require or verify-ca, unless the host is this machine (the Auth Proxy)',
+      'DATABASE_AUTH=iam sends a token: DATABASE_SSL must be require or verify-ca, unless the host is this machine (Auth Proxy)',
     );
   }
 }

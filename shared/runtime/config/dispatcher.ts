@@ -1,4 +1,4 @@
-/** The configuration of the dispatcher. */
+/** Configuration of the dispatcher. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import { readCallers, type CallersConfig } from './callers.ts';
@@ -28,9 +28,9 @@ export interface DispatcherConfig extends CommonConfig, OutboxConfig {
   encryptionKeys: EncryptionKeys;
   webhook: WebhookConfig;
   signing: {
-    /** The first signs; none: webhooks are signed by the secrets of their configs alone. */
+    /** The first one signs. If empty, webhooks are signed only with the secrets of their configs. */
     keys: readonly WebhookKey[];
-    /** The address of the front door: `iss` of the tokens. */
+    /** Base URL of the api service: the `iss` of the tokens. */
     issuer: string;
   };
   callers: CallersConfig;
@@ -38,17 +38,17 @@ export interface DispatcherConfig extends CommonConfig, OutboxConfig {
 
 export interface WebhookConfig {
   timeoutMs: number;
-  /** Seconds before each attempt, the first included (0); the delivery fails when they are spent. */
+  /** Seconds before each attempt, starting with 0 for the first. The delivery fails after the last one. */
   scheduleSeconds: readonly number[];
-  /** What the lease on an attempt lasts longer than `timeoutMs`: reading the event before, recording after. */
+  /** Added to `timeoutMs` for the lease of an attempt: time to read the event and to record the result. */
   leaseMarginSeconds: number;
-  /** Larger bodies are replaced by the status alone. */
+  /** A larger body is replaced by one with the status only. */
   maxBodyBytes: number;
-  /** Attempts of one process at one host at a time. */
+  /** Concurrent attempts per host and process. */
   hostConcurrency: number;
 }
 
-/** The schedule of the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
+/** From the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
 const standardSchedule = [
   0,
   5,
@@ -96,7 +96,7 @@ function readSigning(reader: EnvReader): DispatcherConfig['signing'] {
   const [first] = keys;
   if (first === undefined) return { keys, issuer: '' };
   if (first.privateKey === undefined) {
-    reader.problem(`WEBHOOK_SIGNING_KEYS: the key ${first.kid} comes first and must be private, with "d"`);
+    reader.problem(`WEBHOOK_SIGNING_KEYS: the first key (${first.kid}) must be a private key, with "d"`);
   }
   return { keys, issuer: reader.url('PUBLIC_URL') };
 }
@@ -111,7 +111,7 @@ function readSchedule(reader: EnvReader): readonly number[] {
     seconds.some((value) => !(value >= 0 && value <= 30 * 86_400))
   ) {
     reader.problem(
-      'WEBHOOK_SCHEDULE_SECONDS must be up to 50 numbers of seconds from 0 to 2592000, the first 0, as "0,5,300"',
+      'WEBHOOK_SCHEDULE_SECONDS must list up to 50 numbers from 0 to 2592000, starting with 0, such as "0,5,300"',
     );
     return standardSchedule;
   }

@@ -1,6 +1,6 @@
 /**
- * Reads typed values from a set of environment variables and remembers every problem, so that a service that is
- * configured wrongly says all that is wrong at once.
+ * Reads typed values from environment variables. It collects every problem, so that all invalid values are
+ * reported together, by name, with what is accepted.
  */
 import { readFileSync } from 'node:fs';
 
@@ -10,7 +10,7 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];
   constructor(problems: readonly string[]) {
-    super(`The configuration is wrong:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    super(`Invalid configuration:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
     this.problems = problems;
   }
 }
@@ -23,6 +23,7 @@ export class EnvReader {
     this.#env = env;
   }
 
+  /** Returns the trimmed value; undefined if it is not set or empty. */
   optional(name: string): string | undefined {
     const value = this.#env[name]?.trim();
     return value === '' ? undefined : value;
@@ -34,7 +35,7 @@ export class EnvReader {
     return value ?? '';
   }
 
-  /** A whole or decimal number within bounds, both included. */
+  /** A number within inclusive bounds; a whole number unless `whole` is false. */
   number(name: string, fallback: number, bounds: { min: number; max: number; whole?: boolean }): number {
     const text = this.optional(name);
     if (text === undefined) return fallback;
@@ -86,21 +87,22 @@ export class EnvReader {
       .filter((entry) => entry !== '');
   }
 
-  /** A value that may also be mounted as a file: `NAME`, or the content of the file that `NAME_FILE` names. */
+  /** A value that may be mounted as a file: `NAME`, or the content of the file with the path `NAME_FILE`. */
   secret(name: string): string | undefined {
     const value = this.optional(name);
     const file = this.optional(`${name}_FILE`);
     if (value !== undefined && file !== undefined) {
-      this.#problems.push(`${name} and ${name}_FILE are both set: leave one out`);
+      this.#problems.push(`${name} and ${name}_FILE are both set: remove one`);
     }
     if (value !== undefined || file === undefined) return value;
     try {
       const content = readFileSync(file, 'utf8').trim();
-      if (content === '') this.#problems.push(`${name}_FILE names a file that is empty: ${file}`);
+      if (content === '')
+        this.#problems.push(`${name}_FILE must be the path of a file that is not empty, not "${file}"`);
       return content;
     } catch (error) {
       const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-      this.#problems.push(`${name}_FILE names a file that cannot be read (${code}): ${file}`);
+      this.#problems.push(`${name}_FILE must be the path of a readable file, not "${file}" (${code})`);
       return '';
     }
   }
@@ -109,7 +111,7 @@ export class EnvReader {
     this.#problems.push(text);
   }
 
-  /** @throws {ConfigError} naming everything that was wrong */
+  /** @throws {ConfigError} listing every problem */
   check(): void {
     if (this.#problems.length > 0) throw new ConfigError(this.#problems);
   }

@@ -1,6 +1,6 @@
 /**
- * The one place that reads the environment of the process. What each service takes from it stands beside this file, with
- * defaults and bounds; README.md lists the variables for people.
+ * The only place that reads `process.env`. The files next to this one define what each service reads, with
+ * defaults and bounds. README.md documents the variables.
  */
 import type { Environment } from './env-reader.ts';
 

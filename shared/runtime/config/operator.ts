@@ -1,4 +1,4 @@
-/** The configuration of what an operator runs by hand or as a job: migrations and `npm run admin`. */
+/** Configuration of the tools that operators run: migrations and `npm run admin`. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import { readEncryptionKeys } from './common.ts';
 import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database.ts';
@@ -7,9 +7,9 @@ import { environment } from './environment.ts';
 
 export interface MigrateConfig {
   address: DatabaseAddress;
-  /** Makes the database where it does not exist. */
+  /** Creates the database if it does not exist. */
   create: boolean;
-  /** The user that may read and write rows afterwards. */
+  /** User that is granted the right to read and write rows. */
   grantTo: string | undefined;
 }
 

@@ -1,21 +1,21 @@
 /**
- * Whether, and how, traces and metrics are exported: by the variables of OpenTelemetry's specification. The SDK reads
- * for itself what it takes as it is: endpoints, headers, timeouts, batches, and attributes of the resource.
+ * Whether and how traces and metrics are exported, by the variables of OpenTelemetry's specification. The SDK
+ * itself reads endpoints, headers, timeouts, batch sizes and resource attributes.
  */
 import type { EnvReader } from './env-reader.ts';
 
 export interface TelemetryConfig {
   traces: boolean;
   metrics: boolean;
-  /** Exported to Google's own endpoint, as the service account of this process. */
+  /** True if the endpoint is Google's, which needs the credentials of this process's service account. */
   google: boolean;
-  /** The project of the telemetry, and of the trace ids in logs. */
+  /** Google Cloud project of the telemetry and of the trace ids in logs. */
   project: string | undefined;
   sampler: (typeof samplers)[number];
-  /** Of traces that begin here, for the samplers by ratio. */
+  /** Share of the traces that start here, from 0 to 1, for the ratio samplers. */
   sampledRatio: number;
   metricIntervalMs: number;
-  /** What is said to the model and by it stands in the spans of its calls. */
+  /** Records prompts and responses in the spans of model calls. */
   captureContent: boolean;
 }
 
@@ -33,9 +33,10 @@ const endpointName = 'OTEL_EXPORTER_OTLP_ENDPOINT';
 export function readTelemetry(reader: EnvReader): TelemetryConfig {
   const disabled = reader.flag('OTEL_SDK_DISABLED', false);
   const endpoints = ['TRACES', 'METRICS'].map((signal) => {
-    const named = reader.optional(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`) ?? reader.optional(endpointName);
-    const wanted = reader.oneOf(`OTEL_${signal}_EXPORTER`, ['otlp', 'none'], 'otlp') === 'otlp';
-    return wanted && !disabled ? named : undefined;
+    const endpoint =
+      reader.optional(`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`) ?? reader.optional(endpointName);
+    const enabled = reader.oneOf(`OTEL_${signal}_EXPORTER`, ['otlp', 'none'], 'otlp') === 'otlp';
+    return enabled && !disabled ? endpoint : undefined;
   });
   for (const endpoint of endpoints) {
     if (

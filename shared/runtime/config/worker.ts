@@ -1,6 +1,6 @@
-/** The configuration of the worker. */
+/** Configuration of the worker. */
 import { hostname } from 'node:os';
-import { readPush, type PushConfig } from './callers.ts';
+import { readPush, type PushAuthConfig } from './callers.ts';
 import {
   readAgent,
   readOutbox,
@@ -21,21 +21,21 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
-  /** The address of the front door, which serves large files; undefined: they stay where they are. */
+  /** Base URL of the api service, which serves large files. If undefined, large parts stay inline. */
   publicUrl: string | undefined;
   gemini: GeminiConfig;
   files: FilesConfig;
-  /** Named in leases and logs: the host and the process, unless set. */
+  /** Name in leases and logs. Default: host name and process id. */
   workerName: string;
-  /** Where wakeups come from: pulled, or pushed by Pub/Sub to `POST /turns`. */
-  push: PushConfig | undefined;
-  /** Turns at once in one process. */
+  /** Set if Pub/Sub pushes wake-ups to `POST /turns`; undefined if the worker pulls them. */
+  push: PushAuthConfig | undefined;
+  /** Concurrent turns per process. */
   concurrency: number;
   leaseSeconds: number;
   maxAttempts: number;
 }
 
-/** How files are fetched that messages name by URL. */
+/** How files are fetched that messages reference by URL. */
 export interface FilesConfig {
   /** Hosts (names or IP literals) that may be private and may use plain http. */
   allowHosts: readonly string[];

@@ -167,7 +167,12 @@ describe('admin usage', () => {
 
   async function run(...args: string[]): Promise<string[]> {
     const lines: string[] = [];
-    await usage.run({ db, env: {}, args: [...args, '--owner', 'shown'], print: (line) => lines.push(line) });
+    await usageCommand.run({
+      db,
+      env: {},
+      args: [...args, '--owner', 'shown'],
+      print: (line) => lines.push(line),
+    });
     return lines;
   }
 

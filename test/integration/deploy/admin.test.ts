@@ -1,8 +1,9 @@
-/** The commands of `npm run admin`, as processes. */
+/** The commands of `npm run admin`, run as processes. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { test, type TestContext } from 'node:test';
-import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { describe, test, type TestContext } from 'node:test';
+import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/crypto/encryption.ts';
+import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
@@ -15,149 +16,169 @@ import { caller, connect, startTask, webhookTo } from '../../support/webhooks/we
 
 const timeout = 60_000;
 
-async function admin(t: TestContext, env: Record<string, string>, ...args: string[]) {
+async function runAdmin(t: TestContext, env: Record<string, string>, ...args: string[]) {
   const running = runNode(t, ['services/admin/main.ts', ...args], { env });
   const { code } = await running.exited;
   return { code, output: running.output() };
 }
 
-async function database(t: TestContext) {
-  const own = await testDatabase();
-  const db = connect(own.url);
-  t.after(() => db.destroy().then(() => own.close()));
-  return { db, url: own.url };
+async function openDatabase(t: TestContext) {
+  const { url, close } = await testDatabase();
+  const db = connect(url);
+  t.after(() => db.destroy().then(() => close()));
+  return { db, url };
 }
 
-test('commands are listed, and an unknown one is no success', { timeout }, async (t) => {
+test('lists the commands for an unknown command, with exit status 2', { timeout }, async (t) => {
   for (const args of [[], ['nonsense'], ['toString']]) {
-    const { code, output } = await admin(t, {}, ...args);
+    const { code, output } = await runAdmin(t, {}, ...args);
     assert.equal(code, 2);
     assert.match(output, /webhooks .*failure rates/);
     assert.match(output, /reencrypt .*first of ENCRYPTION_KEYS/);
   }
 });
 
-test('webhooks: what waits, and which hosts fail', { timeout }, async (t) => {
-  const { db, url } = await database(t);
-  const [good, bad] = [await startReceiver(t), await startReceiver(t)];
-  bad.answerBy(() => 500);
-  const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.01, 100] });
-  const one = await startTask(db, outbox, webhookTo(good.url));
-  await one.claim();
-  const other = await startTask(db, outbox, webhookTo(bad.url));
-  await good.count(2);
-  await bad.count(2);
-  await db
-    .updateTable('deliveries')
-    .set({ created_at: new Date(Date.now() - 60_000) })
-    .where('task_id', '=', other.taskId)
-    .execute();
-  const env = { DATABASE_URL: url };
-  const read = async () => JSON.parse((await admin(t, env, 'webhooks', '--json')).output);
-  await waitFor('one pending delivery', async () => (await read()).pending === 1);
-  const { oldestPendingSeconds, disabledConfigs, hosts } = await read();
-  assert.ok(oldestPendingSeconds >= 60 && oldestPendingSeconds < 120);
-  assert.equal(disabledConfigs, 0);
-  assert.deepEqual(
-    hosts.map(({ host, attempts, failed }: Record<string, unknown>) => [host, attempts, failed]),
-    [
-      [new URL(bad.url).host, 2, 2],
-      [new URL(good.url).host, 2, 0],
-    ],
-  );
-  const { output } = await admin(t, env, 'webhooks');
-  assert.match(output, /pending deliveries +1\n/);
-  assert.match(output, new RegExp(`${new URL(bad.url).host} +2 +2 +100\\.0%`));
-  assert.match((await admin(t, env, 'webhooks', '--hours', 'x')).output, /--hours/);
+describe('webhooks', () => {
+  test('reports pending deliveries and failing hosts', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
+    const [good, bad] = [await startReceiver(t), await startReceiver(t)];
+    bad.answerBy(() => 500);
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.01, 100] });
+    const delivered = await startTask(db, outbox, webhookTo(good.url));
+    await delivered.claim();
+    const pending = await startTask(db, outbox, webhookTo(bad.url));
+    await good.count(2);
+    await bad.count(2);
+    await db
+      .updateTable('deliveries')
+      .set({ created_at: new Date(Date.now() - 60_000) })
+      .where('task_id', '=', pending.taskId)
+      .execute();
+    const env = { DATABASE_URL: url };
+    const readStats = async () => JSON.parse((await runAdmin(t, env, 'webhooks', '--json')).output);
+    await waitFor('one pending delivery', async () => (await readStats()).pending === 1);
+    const { oldestPendingSeconds, disabledConfigs, hosts } = await readStats();
+    assert.ok(oldestPendingSeconds >= 60 && oldestPendingSeconds < 120);
+    assert.equal(disabledConfigs, 0);
+    assert.deepEqual(
+      hosts.map(({ host, attempts, failed }: Record<string, unknown>) => [host, attempts, failed]),
+      [
+        [new URL(bad.url).host, 2, 2],
+        [new URL(good.url).host, 2, 0],
+      ],
+    );
+    const { output } = await runAdmin(t, env, 'webhooks');
+    assert.match(output, /pending deliveries +1\n/);
+    assert.match(output, new RegExp(`${new URL(bad.url).host} +2 +2 +100\\.0%`));
+  });
+
+  test('rejects an invalid number of hours', { timeout }, async (t) => {
+    const { url } = await openDatabase(t);
+    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'webhooks', '--hours', 'x');
+    assert.equal(code, 1);
+    assert.match(output, /--hours/);
+  });
 });
 
-test(
-  'reencrypt: everything is encrypted with the first key, what cannot be opened is told',
-  { timeout },
-  async (t) => {
-    const { db, url } = await database(t);
-    const key = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
-    const [old, next] = [key('old'), key('next')];
-    const before = createEncryptor(parseEncryptionKeys(old).keys);
-    const after = createEncryptor(parseEncryptionKeys(next).keys);
+describe('reencrypt', () => {
+  const createKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
+  const [old, next] = [createKey('old'), createKey('next')];
+  const oldEncryptor = createEncryptor(parseEncryptionKeys(old).keys);
+  const nextEncryptor = createEncryptor(parseEncryptionKeys(next).keys);
+
+  async function createConfig(db: Db, taskId: string, id: string, encryptor?: Encryptor) {
     const secrets = {
       token: 't',
       authScheme: 'Bearer',
       authCredentials: 'c',
       signingSecret: makeSigningSecret(),
     };
-    const hook = webhookTo('https://example.com/', secrets);
+    const config = webhookTo('https://example.com/', encryptor === undefined ? { id } : { id, ...secrets });
+    const row = encryptor === undefined ? config : encryptSecrets(encryptor, taskId, config);
+    await putWebhookConfig(db, { wakeupGraceSeconds: 1 }, caller, taskId, row);
+    return secrets;
+  }
+
+  test('encrypts every secret with the first key', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
-    const put = (id: string, encryptor: typeof before) =>
-      putWebhookConfig(
-        db,
-        { wakeupGraceSeconds: 1 },
-        caller,
-        taskId,
-        encryptSecrets(encryptor, taskId, { ...hook, id }),
-      );
-    await put('a', before);
-    await put('b', after);
-    await put('c', createEncryptor(parseEncryptionKeys(key('lost')).keys));
-    await putWebhookConfig(
+    const rotated = await createConfig(db, taskId, 'a', oldEncryptor);
+    const current = await createConfig(db, taskId, 'b', nextEncryptor);
+    await createConfig(db, taskId, 'without-secrets');
+    const newSecret = makeSigningSecret();
+    const context = { taskId, configId: 'a', column: 'signing_secret' };
+    await setSigningSecret(
       db,
-      { wakeupGraceSeconds: 1 },
       caller,
-      taskId,
-      webhookTo('https://example.com/', { id: 'd' }),
+      { taskId, configId: 'a' },
+      { encrypted: oldEncryptor.encrypt(newSecret, context), overlapSeconds: 60 },
     );
-    const newer = makeSigningSecret();
-    const place = { taskId, configId: 'a', column: 'signing_secret' };
-    const overlap = { encrypted: before.encrypt(newer, place), overlapSeconds: 60 };
-    await setSigningSecret(db, caller, { taskId, configId: 'a' }, overlap);
 
     const env = { DATABASE_URL: url, ENCRYPTION_KEYS: `${next},${old}` };
-    const { code, output } = await admin(t, env, 'reencrypt');
-    assert.match(output, /1 webhooks were encrypted with the key "next"/);
-    assert.equal(code, 1);
-    assert.match(output, new RegExp(`1 could not be opened.*\\n  ${taskId} c: .*"lost"`));
+    const first = await runAdmin(t, env, 'reencrypt');
+    assert.equal(first.code, 0, first.output);
+    assert.match(first.output, /re-encrypted 1 webhooks with the key "next"/);
 
     const rows = await db.selectFrom('webhook_configs').selectAll().orderBy('id').execute();
-    for (const row of rows.slice(0, 2)) {
-      const opened = decryptSecrets(after, taskId, {
+    const decrypted = rows.slice(0, 2).map((row) =>
+      decryptSecrets(nextEncryptor, taskId, {
         id: row.id,
         token: row.token,
         authCredentials: row.auth_credentials,
         signingSecret: row.signing_secret,
         previousSecret: row.previous_secret,
-      });
-      const rotated = row.id === 'a';
-      assert.equal(opened.token, 't');
-      assert.equal(opened.authCredentials, 'c');
-      assert.equal(opened.signingSecret, rotated ? newer : secrets.signingSecret);
-      assert.equal(opened.previousSecret, rotated ? secrets.signingSecret : null);
+      }),
+    );
+    for (const { token, authCredentials } of decrypted) {
+      assert.deepEqual([token, authCredentials], ['t', 'c']);
     }
-    assert.match((await admin(t, env, 'reencrypt')).output, /0 webhooks were encrypted/);
-  },
-);
+    assert.deepEqual(
+      decrypted.map(({ signingSecret, previousSecret }) => [signingSecret, previousSecret]),
+      [
+        [newSecret, rotated.signingSecret],
+        [current.signingSecret, null],
+      ],
+    );
+    const second = await runAdmin(t, env, 'reencrypt');
+    assert.match(second.output, /re-encrypted 0 webhooks/);
+  });
 
-test('delete-owner: removes all that a caller has, and nothing of others', { timeout }, async (t) => {
-  const { db, url } = await database(t);
-  const { outbox } = await startDispatchers(t, db, 1);
-  const mine = await startTask(db, outbox);
-  const other = await startTask(db, outbox);
-  await db.updateTable('tasks').set({ owner: 'eve' }).where('id', '=', other.taskId).execute();
-  const env = { DATABASE_URL: url };
-  assert.equal((await admin(t, env, 'delete-owner', caller.owner)).code, 1, 'not without --yes');
-  const { code, output } = await admin(
-    t,
-    env,
-    'delete-owner',
-    caller.owner,
-    '--tenant',
-    caller.tenant,
-    '--yes',
-  );
-  assert.equal(code, 0);
-  assert.match(output, /1 tasks/);
-  for (const table of ['gates', 'events', 'messages'] as const) {
-    const left = await db.selectFrom(table).select('task_id').distinct().execute();
-    assert.deepEqual(left, [{ task_id: other.taskId }]);
-  }
-  assert.notEqual(mine.taskId, other.taskId);
+  test('reports the secrets that it cannot decrypt and continues', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
+    const { taskId } = await startTask(db, undefined);
+    await createConfig(db, taskId, 'a', oldEncryptor);
+    await createConfig(db, taskId, 'c', createEncryptor(parseEncryptionKeys(createKey('lost')).keys));
+    const env = { DATABASE_URL: url, ENCRYPTION_KEYS: `${next},${old}` };
+    const { code, output } = await runAdmin(t, env, 'reencrypt');
+    assert.equal(code, 1);
+    assert.match(output, /re-encrypted 1 webhooks with the key "next"/);
+    assert.match(output, new RegExp(`1 webhooks could not be decrypted.*\\n  ${taskId} c: .*"lost"`));
+  });
+});
+
+describe('delete-owner', () => {
+  test('deletes everything of one caller and nothing of others', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
+    const { outbox } = await startDispatchers(t, db, 1);
+    const own = await startTask(db, outbox);
+    const other = await startTask(db, outbox);
+    await db.updateTable('tasks').set({ owner: 'eve' }).where('id', '=', other.taskId).execute();
+    const args = ['delete-owner', caller.owner, '--tenant', caller.tenant, '--yes'];
+    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, ...args);
+    assert.equal(code, 0);
+    assert.match(output, /deleted 1 tasks/);
+    for (const table of ['gates', 'events', 'messages'] as const) {
+      const remaining = await db.selectFrom(table).select('task_id').distinct().execute();
+      assert.deepEqual(remaining, [{ task_id: other.taskId }]);
+    }
+    assert.notEqual(own.taskId, other.taskId);
+  });
+
+  test('deletes nothing without --yes', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
+    const { taskId } = await startTask(db, undefined);
+    const { code } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', caller.owner);
+    assert.equal(code, 1);
+    assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
+  });
 });

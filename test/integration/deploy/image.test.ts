@@ -1,6 +1,7 @@
 /**
- * What reaches the images starts all three services, and the migrations, from a clean directory: production dependencies
- * alone, as a user without rights, on files that it cannot change; and each stops on SIGTERM within the grace period.
+ * The files of the images run the migrations and all three services from a clean directory, with production
+ * dependencies only, as an unprivileged user that cannot change them. Each service stops on SIGTERM within
+ * the grace period.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -9,14 +10,15 @@ import { accessSync, chmodSync, constants, mkdtempSync, readdirSync, rmSync } fr
 import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { after, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../../support/deploy/image.ts';
 import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
 import { run } from '../../support/deploy/scripts.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
-/** Cloud Run kills what is still there ten seconds after SIGTERM. */
+/** Cloud Run kills a container ten seconds after SIGTERM. */
 const graceMs = 10_000;
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
 const isRoot = process.getuid?.() === 0;
@@ -24,87 +26,94 @@ const api = readDockerfile('Dockerfile.api');
 const worker = readDockerfile('Dockerfile.worker');
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-image-'));
-chmodSync(dir, 0o755); // the services are other users
+chmodSync(dir, 0o755); // readable by the users of the services
 after(() => {
   for (const name of ['api', 'worker']) removeImage(path.join(dir, name));
   rmSync(dir, { recursive: true, force: true });
 });
 
-test('both images run node as process 1, without rights, on port 8080', () => {
-  for (const spec of [api, worker]) {
-    assert.deepEqual(spec.entrypoint, ['node']);
-    assert.deepEqual(spec.env, {
-      NODE_ENV: 'production',
-      PORT: '8080',
-      NODE_COMPILE_CACHE: '.compile-cache',
-    });
-    assert.ok(spec.user > 0);
-    for (const { from } of spec.copies) {
-      assert.ok(from === 'node_modules' || isSentToBuilder(from), `.dockerignore keeps ${from} out`);
+describe('images', () => {
+  test('run node as process 1, unprivileged, on port 8080', () => {
+    for (const spec of [api, worker]) {
+      assert.deepEqual(spec.entrypoint, ['node']);
+      assert.deepEqual(spec.env, {
+        NODE_ENV: 'production',
+        PORT: '8080',
+        NODE_COMPILE_CACHE: '.compile-cache',
+      });
+      assert.ok(spec.user > 0);
+      for (const { from } of spec.copies) {
+        assert.ok(from === 'node_modules' || isSentToBuilder(from), `.dockerignore excludes ${from}`);
+      }
     }
-  }
-  assert.ok(!isSentToBuilder('node_modules'));
-  assert.ok(!isSentToBuilder('.longhaul/encryption.key'));
-});
-
-test('a task and its webhook, by the files of the images alone', { timeout: 120_000 }, async (t) => {
-  buildImage(api, path.join(dir, 'api'));
-  buildImage(worker, path.join(dir, 'worker'));
-  for (const image of ['api', 'worker']) {
-    const compiled = readdirSync(path.join(dir, image, '.compile-cache'), { recursive: true });
-    assert.ok(compiled.length > 1_000, `${image} has compiled only ${compiled.length} modules`);
-  }
-  const stack = await startStack(t);
-  const receiver = await startReceiver(t);
-
-  function runImage(image: 'api' | 'worker', command: readonly string[], port: string): RunningProcess {
-    const [file = '', ...args] = command;
-    const cwd = path.join(dir, image);
-    const spec = image === 'api' ? api : worker;
-    return runNode(t, [path.join(cwd, file), ...args], {
-      cwd,
-      env: { ...stack.env, ...spec.env, PORT: port, HOME: '/nonexistent' },
-      ...(isRoot && { uid: spec.user, gid: spec.user }),
-    });
-  }
-  async function started(running: RunningProcess): Promise<RunningProcess> {
-    await running.line(/"message":"ready"/);
-    return running;
-  }
-
-  const migrated = runImage('worker', ['services/migrate/main.ts'], '0');
-  assert.equal((await migrated.exited).code, 0, migrated.output());
-
-  const services = await Promise.all([
-    started(runImage('api', api.command, new URL(stack.apiUrl).port)),
-    started(runImage('worker', worker.command, '0')),
-    started(runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port)),
-  ]);
-  if (isRoot) for (const { child } of services) assert.equal(getUserId(child.pid!), api.user);
-  else assert.throws(() => accessSync(path.join(dir, 'api/services'), constants.W_OK));
-
-  const task = await stack.submit('Summarise this: The sea is rough. The sea is wide.', {
-    configuration: { taskPushNotificationConfig: { id: 'one', url: receiver.url } },
   });
-  await stack.until(task.id, isCompleted);
-  const completed = (): boolean =>
-    receiver.received.some(({ body }) => body.includes('TASK_STATE_COMPLETED'));
-  while (!completed()) await receiver.count(receiver.received.length + 1);
 
-  const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl], {}) : undefined;
-  if (smoke !== undefined) assert.equal(smoke.code, 0, smoke.errors);
+  test('keep secrets and local data out of the build context', () => {
+    assert.ok(!isSentToBuilder('node_modules'));
+    assert.ok(!isSentToBuilder('.longhaul/encryption.key'));
+  });
 
-  // A connection that was opened and asks for nothing, as pools and load balancers keep them, must not hold a service.
-  for (const url of [stack.apiUrl, stack.env['DISPATCHER_URL']!]) {
-    const socket = connect(Number(new URL(url).port), '127.0.0.1');
-    await once(socket, 'connect');
-    socket.on('error', () => undefined);
-    t.after(() => socket.destroy());
-  }
-  const start = performance.now();
-  for (const { child } of services) child.kill('SIGTERM');
-  for (const { exited, output } of services) {
-    assert.deepEqual(await exited, { code: 0, signal: null }, output());
-  }
-  assert.ok(performance.now() - start < graceMs, 'the services took longer than the grace period');
+  test('complete a task and deliver its webhook, then stop in time', { timeout: 120_000 }, async (t) => {
+    buildImage(api, path.join(dir, 'api'));
+    buildImage(worker, path.join(dir, 'worker'));
+    for (const image of ['api', 'worker']) {
+      const compiled = readdirSync(path.join(dir, image, '.compile-cache'), { recursive: true });
+      assert.ok(compiled.length > 1_000, `${image} has only ${compiled.length} compiled modules`);
+    }
+    const stack = await startStack(t);
+    const receiver = await startReceiver(t);
+
+    function runImage(image: 'api' | 'worker', command: readonly string[], port: string): Running {
+      const [file = '', ...args] = command;
+      const cwd = path.join(dir, image);
+      const spec = image === 'api' ? api : worker;
+      return runNode(t, [path.join(cwd, file), ...args], {
+        cwd,
+        env: { ...stack.env, ...spec.env, PORT: port, HOME: '/nonexistent' },
+        ...(isRoot && { uid: spec.user, gid: spec.user }),
+      });
+    }
+    async function untilReady(running: Running): Promise<Running> {
+      await running.line(/"message":"ready"/);
+      return running;
+    }
+
+    const migrated = runImage('worker', ['services/migrate/main.ts'], '0');
+    assert.equal((await migrated.exited).code, 0, migrated.output());
+
+    const services = await Promise.all([
+      untilReady(runImage('api', api.command, new URL(stack.apiUrl).port)),
+      untilReady(runImage('worker', worker.command, '0')),
+      untilReady(
+        runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port),
+      ),
+    ]);
+    if (isRoot) for (const { child } of services) assert.equal(userOf(child.pid!), api.user);
+    else assert.throws(() => accessSync(path.join(dir, 'api/services'), constants.W_OK));
+
+    const task = await stack.submit('Summarise this: The sea is rough. The sea is wide.', {
+      configuration: { taskPushNotificationConfig: { id: 'one', url: receiver.url } },
+    });
+    await stack.until(task.id, isCompleted);
+    await waitFor('the webhook of the completed task', () =>
+      receiver.received.some(({ body }) => body.includes('TASK_STATE_COMPLETED')),
+    );
+
+    const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl], {}) : undefined;
+    if (smoke !== undefined) assert.equal(smoke.code, 0, smoke.errors);
+
+    // An open connection without a request, as pools and load balancers keep them, must not delay the stop.
+    for (const url of [stack.apiUrl, stack.env['DISPATCHER_URL']!]) {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
+      await once(socket, 'connect');
+      socket.on('error', () => undefined);
+      t.after(() => socket.destroy());
+    }
+    const start = performance.now();
+    for (const { child } of services) child.kill('SIGTERM');
+    for (const { exited, output } of services) {
+      assert.deepEqual(await exited, { code: 0, signal: null }, output());
+    }
+    assert.ok(performance.now() - start < graceMs, 'the services stopped after the grace period');
+  });
 });

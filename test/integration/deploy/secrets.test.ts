@@ -1,7 +1,7 @@
-/** Variables that name secrets, through the real client of Secret Manager: read at the start, renewed, never shown. */
+/** Variables that refer to Secret Manager, read with the real client, at startup and on refresh. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { createEncryptor, requireEncryptionKeys, DecryptionError } from '#shared/crypto/encryption.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
@@ -9,125 +9,164 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startSecretManager } from '../../support/fakes/secret-manager.ts';
 import { startStack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
+const timeout = 60_000;
 const name = 'projects/p/secrets/longhaul-encryption-keys/versions/latest';
-const key = (id: string): string => `${id}:${randomBytes(32).toString('base64')}`;
-const place = { taskId: 't', configId: 'c', column: 'token' };
+const createKey = (id: string): string => `${id}:${randomBytes(32).toString('base64')}`;
+const context = { taskId: 't', configId: 'c', column: 'token' };
 
-test('without a secret in it, the environment is taken as it is', async () => {
-  const env = { DATABASE_URL: 'postgres://h/d' };
-  assert.equal((await openSecretVariables(env)).env, env);
-});
-
-test(
-  'keys are renewed while the service runs: what was encrypted before still opens',
-  { timeout: 60_000 },
-  async (t) => {
-    const manager = await startSecretManager(t);
-    const [one, two] = [key('one'), key('two')];
-    manager.set(name, one);
+async function openSecrets(t: TestContext, env: Record<string, string>) {
+  const manager = await startSecretManager(t);
+  const open = async () => {
     const secrets = await openSecretVariables({
-      ENCRYPTION_KEYS: `sm://${name}`,
-      OTHER: 'as it is',
       SECRET_MANAGER_EMULATOR_HOST: manager.host,
       SECRETS_REFRESH_SECONDS: '0.02',
+      ...env,
     });
     t.after(() => secrets.close());
-    assert.equal(secrets.env['ENCRYPTION_KEYS'], one);
-    assert.equal(secrets.env['OTHER'], 'as it is');
+    return secrets;
+  };
+  return { manager, open };
+}
 
+/** A logger that keeps its lines as JSON. */
+function createLineLogger(): { log: Logger; infos: string[]; warnings: string[] } {
+  const [infos, warnings]: [string[], string[]] = [[], []];
+  const log = {
+    info: (line: object, message: string) => void infos.push(JSON.stringify({ line, message })),
+    warn: (line: object, message: string) => void warnings.push(JSON.stringify({ line, message })),
+  } as unknown as Logger;
+  return { log, infos, warnings };
+}
+
+describe('openSecretVariables', () => {
+  test('returns the same environment if no variable refers to a secret', async () => {
+    const env = { DATABASE_URL: 'postgres://h/d' };
+    assert.equal((await openSecretVariables(env)).env, env);
+  });
+
+  test('replaces addresses with the content of their secrets', { timeout }, async (t) => {
+    const { manager, open } = await openSecrets(t, { ENCRYPTION_KEYS: `sm://${name}`, OTHER: 'plain' });
+    manager.set(name, 'content');
+    const { env } = await open();
+    assert.deepEqual([env['ENCRYPTION_KEYS'], env['OTHER']], ['content', 'plain']);
+  });
+
+  test('reports secrets that cannot be read or have a malformed address', { timeout }, async (t) => {
+    const { open } = await openSecrets(t, { ENCRYPTION_KEYS: `sm://${name}` });
+    await assert.rejects(
+      open(),
+      (error) =>
+        error instanceof ConfigError &&
+        /ENCRYPTION_KEYS: the secret .* PERMISSION_DENIED/.test(error.message),
+    );
+    await assert.rejects(openSecretVariables({ A: 'sm://p/s' }), /A must be sm:\/\/projects/);
+  });
+});
+
+describe('watched variables', () => {
+  test('follow the latest version', { timeout }, async (t) => {
+    const { manager, open } = await openSecrets(t, { ENCRYPTION_KEYS: `sm://${name}` });
+    const [one, two] = [createKey('one'), createKey('two')];
+    manager.set(name, one);
+    const secrets = await open();
+    const { log, infos } = createLineLogger();
     const encryptor = createEncryptor(requireEncryptionKeys(one));
-    const before = encryptor.encrypt('a token', place);
-    const said: string[] = [];
-    let changed = Promise.withResolvers<void>();
-    let warned = Promise.withResolvers<void>();
-    const log = {
-      info: (line: object, message: string) => void said.push(JSON.stringify({ line, message })),
-      warn: (line: object, message: string) => {
-        said.push(JSON.stringify({ line, message }));
-        warned.resolve();
-      },
-    } as unknown as Logger;
-    secrets.watch('ENCRYPTION_KEYS', log, (text) => {
-      encryptor.useKeys(requireEncryptionKeys(text));
-      changed.resolve();
-    });
-    secrets.watch('OTHER', log, () => assert.fail('it is no secret'));
+    const old = encryptor.encrypt('a token', context);
+    secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
 
     manager.set(name, `${two},${one}`);
-    await changed.promise;
-    assert.equal(encryptor.decrypt(before, place), 'a token');
-    assert.match(encryptor.encrypt('a token', place), /^1\.two\./);
-
-    // A version that is no key, and then no right to read: both are told of, and the keys stay.
-    changed = Promise.withResolvers();
-    manager.set(name, 'two:too-short');
-    await warned.promise;
-    warned = Promise.withResolvers();
-    manager.set(name, undefined);
-    await warned.promise;
-    assert.equal(encryptor.decrypt(before, place), 'a token');
+    await waitFor('the second key', () => infos.length === 1);
+    assert.equal(encryptor.decrypt(old, context), 'a token');
+    assert.match(encryptor.encrypt('a token', context), /^1\.two\./);
 
     manager.set(name, two);
-    await changed.promise;
-    assert.throws(() => encryptor.decrypt(before, place), DecryptionError);
-    assert.ok(said.length >= 4);
-    for (const secret of [one, two, 'too-short']) {
-      assert.ok(!said.some((line) => line.includes(secret.split(':').at(-1)!)), 'a secret stands in the log');
+    await waitFor('the second key alone', () => infos.length === 2);
+    assert.throws(() => encryptor.decrypt(old, context), DecryptionError);
+  });
+
+  test('keep their value if the new one is rejected or cannot be read', { timeout }, async (t) => {
+    const { manager, open } = await openSecrets(t, { ENCRYPTION_KEYS: `sm://${name}` });
+    const one = createKey('one');
+    manager.set(name, one);
+    const secrets = await open();
+    const { log, warnings } = createLineLogger();
+    const encryptor = createEncryptor(requireEncryptionKeys(one));
+    const old = encryptor.encrypt('a token', context);
+    secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
+
+    manager.set(name, 'two:too-short');
+    await waitFor('a warning about the rejected value', () => warnings.length === 1);
+    manager.set(name, undefined);
+    await waitFor('a warning about the denied read', () =>
+      warnings.some((line) => line.includes('PERMISSION_DENIED')),
+    );
+    assert.equal(encryptor.decrypt(old, context), 'a token');
+  });
+
+  test('are never logged', { timeout }, async (t) => {
+    const { manager, open } = await openSecrets(t, { ENCRYPTION_KEYS: `sm://${name}` });
+    const [one, two] = [createKey('one'), createKey('two')];
+    manager.set(name, one);
+    const secrets = await open();
+    const { log, infos, warnings } = createLineLogger();
+    secrets.watch('ENCRYPTION_KEYS', log, requireEncryptionKeys);
+    manager.set(name, 'two:too-short');
+    await waitFor('a warning', () => warnings.length > 0);
+    manager.set(name, two);
+    await waitFor('the new value', () => infos.length > 0);
+    for (const secret of [one, two, 'two:too-short']) {
+      const [, key] = secret.split(':');
+      assert.ok(![...infos, ...warnings].some((line) => line.includes(key!)), 'the log contains a secret');
     }
-  },
-);
-
-test('a numbered version is read once', { timeout: 60_000 }, async (t) => {
-  const manager = await startSecretManager(t);
-  const pinned = 'projects/p/secrets/alloy_db_pass/versions/3';
-  manager.set(pinned, 'value');
-  manager.set(name, 'first');
-  const secrets = await openSecretVariables({
-    ALLOY_DB_PASS: `sm://${pinned}`,
-    ENCRYPTION_KEYS: `sm://${name}`,
-    SECRET_MANAGER_EMULATOR_HOST: manager.host,
-    SECRETS_REFRESH_SECONDS: '0.01',
   });
-  t.after(() => secrets.close());
-  const changed = Promise.withResolvers<void>();
-  const log = { info: () => undefined, warn: () => undefined } as unknown as Logger;
-  secrets.watch('ALLOY_DB_PASS', log, () => assert.fail('it does not change'));
-  secrets.watch('ENCRYPTION_KEYS', log, () => changed.resolve());
-  manager.set(name, 'second');
-  await changed.promise;
-  assert.deepEqual(
-    manager.reads.filter((one) => one === pinned),
-    [pinned],
-  );
+
+  test('ignore variables that do not refer to a latest version', { timeout }, async (t) => {
+    const pinned = 'projects/p/secrets/alloy_db_pass/versions/3';
+    const { manager, open } = await openSecrets(t, {
+      ALLOY_DB_PASS: `sm://${pinned}`,
+      ENCRYPTION_KEYS: `sm://${name}`,
+      OTHER: 'plain',
+    });
+    manager.set(pinned, 'value');
+    manager.set(name, 'first');
+    const secrets = await open();
+    const { log, infos } = createLineLogger();
+    secrets.watch('ALLOY_DB_PASS', log, () => assert.fail('a pinned version does not change'));
+    secrets.watch('OTHER', log, () => assert.fail('not a secret'));
+    secrets.watch('ENCRYPTION_KEYS', log, () => undefined);
+    manager.set(name, 'second');
+    await waitFor('the second value', () => infos.length === 1);
+    assert.deepEqual(
+      manager.reads.filter((one) => one === pinned),
+      [pinned],
+    );
+  });
 });
 
-test('the services take new keys while they run', { timeout: 60_000 }, async (t) => {
-  const manager = await startSecretManager(t);
-  manager.set(name, key('one'));
-  const stack = await startStack(t, {
-    ENCRYPTION_KEYS: `sm://${name}`,
-    SECRET_MANAGER_EMULATOR_HOST: manager.host,
-    SECRETS_REFRESH_SECONDS: '0.05',
+describe('services', () => {
+  test('use new keys while they run', { timeout }, async (t) => {
+    const manager = await startSecretManager(t);
+    manager.set(name, createKey('one'));
+    const stack = await startStack(t, {
+      ENCRYPTION_KEYS: `sm://${name}`,
+      SECRET_MANAGER_EMULATOR_HOST: manager.host,
+      SECRETS_REFRESH_SECONDS: '0.05',
+    });
+    const services = await Promise.all([stack.start('api'), stack.start('dispatcher')]);
+    manager.set(name, `${createKey('two')},${createKey('one')}`);
+    await Promise.all(
+      services.map(({ running }) => running.line(/"ENCRYPTION_KEYS".*the new value is in use/)),
+    );
   });
-  const services = await Promise.all([stack.start('api'), stack.start('dispatcher')]);
-  manager.set(name, `${key('two')},${key('one')}`);
-  await Promise.all(
-    services.map(({ running }) => running.line(/"ENCRYPTION_KEYS".*the new value is in use/)),
-  );
-});
 
-test('what cannot be read ends the start, by name', async (t) => {
-  const manager = await startSecretManager(t);
-  const env = { SECRET_MANAGER_EMULATOR_HOST: manager.host, ENCRYPTION_KEYS: `sm://${name}` };
-  await assert.rejects(
-    openSecretVariables(env),
-    (error) =>
-      error instanceof ConfigError && /ENCRYPTION_KEYS: the secret .* PERMISSION_DENIED/.test(error.message),
-  );
-  await assert.rejects(openSecretVariables({ A: 'sm://p/s' }), /A must be sm:\/\/projects/);
-
-  const service = runNode(t, ['services/dispatcher/main.ts'], { env });
-  assert.deepEqual(await service.exited, { code: 78, signal: null });
-  assert.match(service.output(), /ENCRYPTION_KEYS: the secret projects\/p\/secrets/);
+  test('exit with status 78 if a secret cannot be read', { timeout }, async (t) => {
+    const manager = await startSecretManager(t);
+    const service = runNode(t, ['services/dispatcher/main.ts'], {
+      env: { SECRET_MANAGER_EMULATOR_HOST: manager.host, ENCRYPTION_KEYS: `sm://${name}` },
+    });
+    assert.deepEqual(await service.exited, { code: 78, signal: null });
+    assert.match(service.output(), /ENCRYPTION_KEYS: the secret projects\/p\/secrets/);
+  });
 });

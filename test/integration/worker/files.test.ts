@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
-import { fileUrl, placeInUrl } from '#shared/domain/file-url.ts';
+import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# A project in a directory ($FAKE_PROJECT): enough of gcloud for the deploy scripts, which make things in it, ask for them
-# and remove them. What changes something is written to the file "changes".
+# A fake gcloud whose project is a directory ($FAKE_PROJECT). It implements what the deploy scripts need to
+# create, describe and delete resources. Each command that changes something is logged to the file "changes".
 set -euo pipefail
 
 positional=()
-role='' member='' filter='' format='' cluster='' content='' endpoint='' email=''
+role='' member='' filter='' format='' secret='' content='' endpoint='' email=''
 for word in "$@"; do
   case $word in
     --role=*) role=${word#*=} ;;
     --member=*) member=${word#*=} ;;
     --filter=*) filter=${word#*=} ;;
     --format=*) format=${word#*=} ;;
-    --secret=*) cluster=${word#*=} ;;
+    --secret=*) secret=${word#*=} ;;
     --config-from-file=* | --policy-from-file=*) content=${word#*=} ;;
     --push-endpoint=*) endpoint=${word#*=} ;;
     --channel-labels=*) email=${word##*=} ;;
@@ -20,29 +20,29 @@ for word in "$@"; do
   esac
 done
 line="${positional[*]}"
-there=$FAKE_PROJECT/there
+resources=$FAKE_PROJECT/resources
 policy=$FAKE_PROJECT/policy
-mkdir -p "$there"
+mkdir -p "$resources"
 touch "$policy"
 
-# A resource as a file name. Accounts are made by their name and asked for by their address.
-file() { local name="$*"; name=${name%@*}; printf '%s/%s' "$there" "${name//\//_}"; }
+# Prints the file of a resource. Accounts are created by name and described by address.
+file() { local name="$*"; name=${name%@*}; printf '%s/%s' "$resources" "${name//\//_}"; }
 changes() { printf '%s\n' "$line $role $member" >>"$FAKE_PROJECT/changes"; }
 group() { printf '%s' "${positional[*]:0:${#positional[@]}-2}"; }
 last=${positional[-1]}
 
-# What has no name of its own making, kept under one that can be told from its content, with its manifest.
-monitored() { printf '%s/monitoring %s' "$there" "$1"; }
+# Monitoring resources have generated names. Their files are named after their content and hold the manifest hash.
+monitored() { printf '%s/monitoring %s' "$resources" "$1"; }
 listed() {
-  local kind=$1 wanted='*' path name
-  if [[ $filter =~ longhaul-alert=\"?([a-z-]+) || $filter =~ email_address=(.*) ]]; then wanted=${BASH_REMATCH[1]}; fi
-  for path in "$there/monitoring $kind "$wanted; do
+  local kind=$1 pattern='*' path name
+  if [[ $filter =~ longhaul-alert=\"?([a-z-]+) || $filter =~ email_address=(.*) ]]; then pattern=${BASH_REMATCH[1]}; fi
+  for path in "$resources/monitoring $kind "$pattern; do
     if [[ ! -f $path ]]; then continue; fi
     name="$kind/${path##* }"
     if [[ $format == *separator* ]]; then printf '%s|%s|%s\n' "$name" "$(cat "$path")" etag-1; else printf '%s\n' "$name"; fi
   done
 }
-kept() {
+store() {
   local name
   name=$(sed -n 's/^  longhaul-alert: //p' "$content")
   sed -n 's/^  longhaul-manifest: "\(.*\)"/\1/p' "$content" >"$(monitored "$1 ${name:-dashboard}")"
@@ -56,20 +56,20 @@ case $line in
     [[ $filter =~ bindings.role=(.*)\ AND\ bindings.members=(.*) ]]
     if grep -qxF "$(group)|$last|${BASH_REMATCH[1]}|${BASH_REMATCH[2]}" "$policy"; then echo "${BASH_REMATCH[1]}"; fi
     ;;
-  'services list') cat "$there/apis" 2>/dev/null || true ;;
-  'services enable '*) changes; printf '%s\n' "${positional[@]:2}" >>"$there/apis" ;;
-  'services vpc-peerings connect') changes; touch "$there/peering" ;;
-  'services vpc-peerings list') if [[ -f $there/peering ]]; then echo servicenetworking-googleapis-com; fi ;;
+  'services list') cat "$resources/apis" 2>/dev/null || true ;;
+  'services enable '*) changes; printf '%s\n' "${positional[@]:2}" >>"$resources/apis" ;;
+  'services vpc-peerings connect') changes; touch "$resources/peering" ;;
+  'services vpc-peerings list') if [[ -f $resources/peering ]]; then echo servicenetworking-googleapis-com; fi ;;
   'beta services identity create') changes ;;
-  'secrets versions add '*) changes; cat >"$there/content $last" ;;
-  'secrets versions list '*) if [[ -s "$there/content $last" ]]; then echo 1; fi ;;
-  'secrets versions access latest') cat "$there/content $cluster" ;;
-  'alloydb users list') ls "$there" | sed -n 's/^alloydb users //p' ;;
+  'secrets versions add '*) changes; cat >"$resources/content $last" ;;
+  'secrets versions list '*) if [[ -s "$resources/content $last" ]]; then echo 1; fi ;;
+  'secrets versions access latest') cat "$resources/content $secret" ;;
+  'alloydb users list') ls "$resources" | sed -n 's/^alloydb users //p' ;;
   'alloydb instances describe '*ipAddress*) ;;
-  'artifacts docker images list '*) if [[ -f $there/built ]]; then echo "sha256:$(printf '%064d' 1)"; fi ;;
-  'builds submit '*) changes; touch "$there/built" ;;
-  'run jobs executions list') if [[ -f $there/executed ]]; then echo longhaul-migrate-1; fi ;;
-  'run jobs execute '*) changes; touch "$there/executed" ;;
+  'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' 1)"; fi ;;
+  'builds submit '*) changes; touch "$resources/built" ;;
+  'run jobs executions list') if [[ -f $resources/executed ]]; then echo longhaul-migrate-1; fi ;;
+  'run jobs execute '*) changes; touch "$resources/executed" ;;
   *' replace '*)
     changes
     name=$(sed -n 's/^  name: //p' "$last" | head -1)
@@ -77,8 +77,8 @@ case $line in
     ;;
   *'monitoring '*' list') listed "${positional[-2]}" ;;
   'beta monitoring channels create') changes; touch "$(monitored "channels $email")" ;;
-  *'monitoring '*' create') changes; kept "${positional[-2]}" ;;
-  *'monitoring '*' update '*) changes; kept "${positional[-3]}" ;;
+  *'monitoring '*' create') changes; store "${positional[-2]}" ;;
+  *'monitoring '*' update '*) changes; store "${positional[-3]}" ;;
   *'monitoring '*' delete '*) changes; rm -f "$(monitored "${last/\// }")" ;;
   'pubsub subscriptions create '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
   'pubsub subscriptions update '*) changes ;;
@@ -95,5 +95,5 @@ case $line in
     ;;
   'storage rm '*) changes; rm -f "$(file "storage buckets $last")" ;;
   *' delete '*) changes; rm -f "$(file "${line/ delete/}")" ;;
-  *) echo "fake gcloud: not understood: $line" >&2; exit 2 ;;
+  *) echo "fake gcloud: unknown command: $line" >&2; exit 2 ;;
 esac

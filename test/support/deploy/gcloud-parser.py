@@ -1,8 +1,8 @@
-"""Holds commands and files against the parsers of the gcloud that is installed. Nothing is run, nobody is asked.
+"""Checks commands and files with the parsers of the installed gcloud. Does not run anything or access the network.
 
-Run by gcloud's own Python, with the SDK's lib directory as argument. Reads JSON from standard input,
+Runs with gcloud's own Python; the argument is the SDK's lib directory. Reads JSON from standard input,
 {"commands": [[word, ...], ...], "manifests": [path, ...], "builds": [path, ...], "dashboards": [path, ...],
-"alerts": [path, ...]}, and prints a JSON list of what was refused, as [what, why].
+"alerts": [path, ...]}, and prints a JSON list of the rejected items, as [item, reason].
 """
 
 import contextlib
@@ -17,22 +17,22 @@ sys.path[:0] = [lib, os.path.join(lib, "third_party")]
 from googlecloudsdk import gcloud_main  # pylint: disable=wrong-import-position
 from googlecloudsdk.core import yaml  # pylint: disable=wrong-import-position
 
-asked = json.load(sys.stdin)
-refused = []
+request = json.load(sys.stdin)
+rejected = []
 cli = gcloud_main.CreateCLI([])
 parser = cli._TopElement()._parser  # pylint: disable=protected-access
 
 
 def attempt(what, action):
-  said = io.StringIO()
+  output = io.StringIO()
   try:
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
       action()
   except (Exception, SystemExit) as error:  # pylint: disable=broad-except
-    refused.append([what, f"{error} {said.getvalue()}".strip()])
+    rejected.append([what, f"{error} {output.getvalue()}".strip()])
 
 
-for words in asked["commands"]:
+for words in request["commands"]:
   attempt(" ".join(words), lambda words=words: parser.parse_args(words[1:]))
 
 
@@ -60,12 +60,12 @@ def monitoring(path, version, kind):
   messages_util.DictToMessageWithErrorCheck(yaml.load_path(path), getattr(messages, kind))
 
 
-for path in asked["dashboards"]:
+for path in request["dashboards"]:
   attempt(path, lambda path=path: monitoring(path, "v1", "Dashboard"))
-for path in asked["alerts"]:
+for path in request["alerts"]:
   attempt(path, lambda path=path: monitoring(path, "v3", "AlertPolicy"))
-for path in asked["manifests"]:
+for path in request["manifests"]:
   attempt(path, lambda path=path: manifest(path))
-for path in asked["builds"]:
+for path in request["builds"]:
   attempt(path, lambda path=path: build(path))
-print(json.dumps(refused))
+print(json.dumps(rejected))

@@ -1,7 +1,7 @@
 /**
- * An image's final stage as files, on a machine without a builder: reads the Dockerfile and does what its COPY and RUN
- * lines say, with the production dependencies of the lock file in place of `npm ci`. A line that it does not know is an
- * error, so that the Dockerfiles cannot drift away from what the tests run.
+ * Builds the final stage of an image as files, without a container builder. It executes the COPY and RUN
+ * lines of the Dockerfile, with the production dependencies of the lock file instead of `npm ci`. An unknown
+ * line is an error, so that the tests cannot drift away from the Dockerfiles.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -22,14 +22,14 @@ const isRoot = process.getuid?.() === 0;
 const project = fileURLToPath(new URL('../../../', import.meta.url));
 
 export interface ImageSpec {
-  /** From where to where, both relative. */
+  /** Relative paths. */
   copies: { from: string; to: string }[];
-  /** Of files in node_modules that are removed. */
+  /** Name patterns of the files that are deleted from node_modules. */
   prunedNames: string[];
   env: Record<string, string>;
-  /** What the image's user may write to while it is built. */
+  /** Directories that the image's user may write to during the build. */
   ownDirectories: string[];
-  /** Commands of the image's user, when all files are there. */
+  /** Commands that run as the image's user, after all files are in place. */
   runs: string[];
   user: number;
   entrypoint: string[];
@@ -58,12 +58,12 @@ export function readDockerfile(name: string): ImageSpec {
     if (instruction === 'FROM') {
       stage++;
       if (words[0] !== '${NODE_IMAGE}')
-        throw new Error(`${name}: the base image is not an argument: ${line}`);
+        throw new Error(`${name}: the base image must be a build argument: ${line}`);
     } else if (instruction === 'RUN' && rest.startsWith('find node_modules')) {
       spec.prunedNames = [...rest.matchAll(/-name '([^']+)'/g)].map((match) => match[1]!);
     } else if (instruction === 'RUN' && rest.startsWith('npm ci')) {
       if (!rest.includes('--omit=dev') || !rest.includes('--omit=optional')) {
-        throw new Error(`${name}: installs more than production needs: ${line}`);
+        throw new Error(`${name}: must install production dependencies only: ${line}`);
       }
     } else if (instruction === 'RUN' && rest.startsWith('install -d -o 1000 -g 1000 ')) {
       spec.ownDirectories.push(words.at(-1)!);
@@ -85,13 +85,13 @@ export function readDockerfile(name: string): ImageSpec {
     } else if (instruction === 'CMD') {
       spec.command = JSON.parse(rest) as string[];
     } else if (!['ARG', 'WORKDIR', 'EXPOSE', 'COPY'].includes(instruction)) {
-      throw new Error(`${name}: this line is not understood here: ${line}`);
+      throw new Error(`${name}: unknown line: ${line}`);
     }
   }
   return spec;
 }
 
-/** Lays the files out under a directory and takes the right to write from all of its directories. */
+/** Writes the files to a directory and makes all of its directories read-only. */
 export function buildImage(spec: ImageSpec, into: string): void {
   mkdirSync(into, { recursive: true });
   for (const { from, to } of spec.copies) {
@@ -119,32 +119,33 @@ export function removeImage(dir: string): void {
   rmSync(dir, { recursive: true, force: true });
 }
 
-/** What `npm ci --omit=dev --omit=optional` installs: the packages of the lock file that are neither. */
+/** Installs what `npm ci --omit=dev --omit=optional` would: the other packages of the lock file. */
 function installProduction(spec: ImageSpec, into: string): void {
   const lock = JSON.parse(readFileSync(path.join(project, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean; optional?: boolean; devOptional?: boolean }>;
   };
   const suffixes = spec.prunedNames.map((name) => name.replace('*', ''));
-  for (const [place, entry] of Object.entries(lock.packages)) {
-    if (place === '' || entry.dev === true || entry.optional === true || entry.devOptional === true) continue;
-    link(
-      path.join(project, place),
-      path.join(into, path.relative('node_modules', place)),
+  for (const [location, entry] of Object.entries(lock.packages)) {
+    if (location === '' || entry.dev === true || entry.optional === true || entry.devOptional === true)
+      continue;
+    linkTree(
+      path.join(project, location),
+      path.join(into, path.relative('node_modules', location)),
       (name) => name !== 'node_modules' && !suffixes.some((suffix) => name.endsWith(suffix)),
     );
   }
 }
 
 /**
- * Copies without copying: directories of its own, files linked. A package that is nested in another has its own entry in
- * the lock file.
+ * Creates the directories and hard-links the files. Nested packages are skipped, because they have their own
+ * entry in the lock file.
  */
-function link(from: string, to: string, wanted: (name: string) => boolean): void {
+function linkTree(from: string, to: string, included: (name: string) => boolean): void {
   mkdirSync(to, { recursive: true });
   for (const entry of readdirSync(from, { withFileTypes: true })) {
-    if (!wanted(entry.name)) continue;
+    if (!included(entry.name)) continue;
     const [source, target] = [path.join(from, entry.name), path.join(to, entry.name)];
-    if (entry.isDirectory()) link(source, target, wanted);
+    if (entry.isDirectory()) linkTree(source, target, included);
     else linkOrCopy(source, target);
   }
 }
@@ -165,7 +166,7 @@ function chmodTree(dir: string, mode: number): void {
   }
 }
 
-/** What the builder would be sent: `.dockerignore` lists it after a `*` that leaves everything out. */
+/** Returns whether a file is in the build context: `.dockerignore` lists exceptions after `*`. */
 export function isSentToBuilder(file: string): boolean {
   const lines = readFileSync(path.join(project, '.dockerignore'), 'utf8').split('\n');
   const allowed = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));

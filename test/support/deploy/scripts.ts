@@ -1,11 +1,11 @@
-/** The scripts of deploy/, run dry or against a project that is a directory. */
+/** Runs the scripts in deploy/, dry or against a fake project. */
 import { spawn, type SpawnOptionsWithoutStdio } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const deploy = fileURLToPath(new URL('../../../deploy/', import.meta.url));
 
-export interface Ran {
+export interface ScriptResult {
   code: number | null;
   output: string;
   errors: string;
@@ -20,18 +20,18 @@ export async function runScript(
   script: string,
   args: readonly string[],
   env: Record<string, string>,
-): Promise<Ran> {
+): Promise<ScriptResult> {
   return run('bash', [`${deploy}${script}`, ...args], {
     env: { PATH: process.env['PATH'], PROJECT_ID: 'my-project', GRANT_RETRY_SECONDS: '0', ...env },
   });
 }
 
-/** Every command that the script would run, in order. */
+/** Returns the commands that a dry run prints, in order. */
 export async function dryRun(script: string, env: Record<string, string> = {}): Promise<Command[]> {
   const { code, output, errors } = await runScript(script, ['--dry-run'], env);
   if (code !== 0) throw new Error(`${script} --dry-run failed:\n${errors}`);
   const lines = output.split('\n').filter((line) => line.startsWith('gcloud '));
-  return lines.map((line) => ({ line, words: wordsOf(line) }));
+  return lines.map((line) => ({ line, words: parseWords(line) }));
 }
 
 export async function run(
@@ -39,7 +39,7 @@ export async function run(
   args: readonly string[],
   options: SpawnOptionsWithoutStdio,
   input = '',
-): Promise<Ran> {
+): Promise<ScriptResult> {
   const child = spawn(command, args, { timeout: 60_000, ...options });
   const exited = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
@@ -50,7 +50,7 @@ export async function run(
   return { code, output, errors };
 }
 
-/** What bash's `printf %q` wrote: words apart by blanks, with backslashes before what is special. */
-function wordsOf(line: string): string[] {
+/** Parses the output of bash's `printf %q`: words separated by blanks, with backslash escapes. */
+function parseWords(line: string): string[] {
   return [...line.matchAll(/(?:\\.|[^\s\\])+/g)].map(([word]) => word.replace(/\\(.)/g, '$1'));
 }

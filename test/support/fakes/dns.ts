@@ -1,34 +1,35 @@
-/** A real name server, for names that lead where they must not, or somewhere else each time. */
+/** A name server for tests of DNS rebinding and of names that resolve to forbidden addresses. */
 import { isIPv4, isIPv6, type AddressInfo } from 'node:net';
 import { createServer, Packet } from 'dns2';
 import type { Cleanup } from '../processes/processes.ts';
 
 /**
- * What a name leads to: addresses, or `CNAME name` (resolved by the same zone); undefined: no such name; `silence`: no
- * answer at all.
+ * Returns the records of a name: addresses, or `CNAME name` (resolved in the same zone). `undefined` means
+ * that the name does not exist; with `silence` the server does not respond.
+ *
+ * @param query number of this query for the name, from 1
  */
 export type Zone = (name: string, query: number) => readonly string[] | 'silence' | undefined;
 
 export interface NameServer {
-  /** `host:port`, as `dns.setServers` takes it. */
+  /** `host:port`, as `dns.setServers` expects it. */
   readonly address: string;
-  /** How often the IPv4 addresses of a name were asked for. */
+  /** Number of queries for the IPv4 addresses of a name. */
   queries(name: string): number;
 }
 
-/** @param zone is also told which query for this name it is, from 1 */
 export async function startNameServer(t: Cleanup, zone: Zone): Promise<NameServer> {
-  const asked = new Map<string, number>();
+  const queries = new Map<string, number>();
   const server = createServer({
     udp: true,
     handle: (request, send) => {
       const [question] = request.questions;
       if (question === undefined) return;
       const { name, type } = question;
-      const query = (asked.get(name) ?? 0) + Number(type === Packet.TYPE.A);
-      asked.set(name, query);
+      const query = (queries.get(name) ?? 0) + Number(type === Packet.TYPE.A);
+      queries.set(name, query);
       const response = Packet.createResponseFromRequest(request);
-      const fill = (owner: string): boolean => {
+      const addAnswers = (owner: string): boolean => {
         const records = zone(owner, Math.max(query, 1));
         if (records === 'silence') return false;
         if (records === undefined) response.header.rcode = Packet.RCODE.NXDOMAIN;
@@ -44,15 +45,15 @@ export async function startNameServer(t: Cleanup, zone: Zone): Promise<NameServe
                 : { ...answer, type: Packet.TYPE.CNAME, domain },
             ),
           );
-          if (domain !== undefined) fill(domain);
+          if (domain !== undefined) addAnswers(domain);
         }
         return true;
       };
-      if (fill(name)) send(response);
+      if (addAnswers(name)) send(response);
     },
   });
   await server.listen({ udp: { port: 0, address: '127.0.0.1' } });
   t.after(() => server.close());
   const { port } = server.addresses().udp as AddressInfo;
-  return { address: `127.0.0.1:${port}`, queries: (name) => asked.get(name) ?? 0 };
+  return { address: `127.0.0.1:${port}`, queries: (name) => queries.get(name) ?? 0 };
 }

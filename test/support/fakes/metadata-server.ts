@@ -1,14 +1,14 @@
-/** Google's metadata server, as far as access tokens go: what a service account on Cloud Run gets them from. */
+/** Google's metadata server, which issues access tokens for the service account on Cloud Run. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 
 export interface MetadataServer {
   readonly host: string;
-  /** The scopes that were asked for, one entry a token. */
+  /** The scopes of each token request, in order. */
   readonly scopes: string[];
-  /** The token that is given from now on. */
-  give(token: string): void;
+  /** Sets the token that is issued from now on. */
+  setToken(token: string): void;
 }
 
 export async function startMetadataServer(t: TestContext): Promise<MetadataServer> {
@@ -20,7 +20,7 @@ export async function startMetadataServer(t: TestContext): Promise<MetadataServe
     if (!url.pathname.endsWith('/token')) return response.end('ok');
     scopes.push(url.searchParams.get('scopes') ?? '');
     response.setHeader('content-type', 'application/json');
-    // So short that the client asks again for the next connection.
+    // Short enough that the client requests a new token for the next connection.
     return response.end(JSON.stringify({ access_token: token, expires_in: 1, token_type: 'Bearer' }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -29,5 +29,5 @@ export async function startMetadataServer(t: TestContext): Promise<MetadataServe
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  return { host: `127.0.0.1:${port}`, scopes, give: (next) => (token = next) };
+  return { host: `127.0.0.1:${port}`, scopes, setToken: (next) => (token = next) };
 }

@@ -1,4 +1,4 @@
-/** Secret Manager as far as reading goes, over gRPC: what `@google-cloud/secret-manager` is pointed at in tests. */
+/** A fake Secret Manager over gRPC that supports reading versions, for `@google-cloud/secret-manager`. */
 import type { TestContext } from 'node:test';
 import { protos } from '@google-cloud/secret-manager';
 import { Server, ServerCredentials, status, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
@@ -10,9 +10,9 @@ type Reply = protos.google.cloud.secretmanager.v1.IAccessSecretVersionResponse;
 export interface SecretManager {
   /** `host:port`. */
   readonly host: string;
-  /** Names of the versions that were read, in order. */
+  /** Names of the versions read so far, in order. */
   readonly reads: string[];
-  /** What a version holds from now on; undefined: no right to read it. */
+  /** Sets the content of a version from now on; undefined denies the right to read it. */
   set(name: string, content: string | undefined): void;
 }
 
@@ -35,14 +35,14 @@ export async function startSecretManager(t: TestContext): Promise<SecretManager>
       },
     },
     {
-      access: (call: ServerUnaryCall<Request, Reply>, answer: sendUnaryData<Reply>) => {
+      access: (call: ServerUnaryCall<Request, Reply>, respond: sendUnaryData<Reply>) => {
         const { name } = call.request;
         reads.push(name);
         const content = contents.get(name);
         if (content === undefined) {
-          answer({ code: status.PERMISSION_DENIED, details: `Permission denied on ${name}` });
+          respond({ code: status.PERMISSION_DENIED, details: `Permission denied on ${name}` });
         } else {
-          answer(null, { name, payload: { data: Buffer.from(content) } });
+          respond(null, { name, payload: { data: Buffer.from(content) } });
         }
       },
     },

@@ -1,4 +1,4 @@
-/** A collector for tests: takes OTLP over HTTP as protobuf, and keeps what came in a form that is easy to look at. */
+/** A collector for tests: receives OTLP over HTTP as protobuf, and lists the received spans and metrics. */
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import type { Cleanup } from '../processes/processes.ts';
 
 export type Value = string | number | boolean | Value[];
 
-export interface SpanSeen {
+export interface ReceivedSpan {
   service: string;
   name: string;
   kind: string;
@@ -19,7 +19,7 @@ export interface SpanSeen {
   failed: boolean;
 }
 
-export interface MetricSeen {
+export interface ReceivedMetric {
   service: string;
   name: string;
   unit: string;
@@ -27,13 +27,13 @@ export interface MetricSeen {
 }
 
 export interface OtlpReceiver {
-  /** For `OTEL_EXPORTER_OTLP_ENDPOINT`. */
+  /** Value of `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   readonly url: string;
-  readonly spans: readonly SpanSeen[];
-  readonly metrics: readonly MetricSeen[];
+  readonly spans: readonly ReceivedSpan[];
+  readonly metrics: readonly ReceivedMetric[];
   readonly headers: readonly IncomingHttpHeaders[];
-  /** Resolves once what was received is as wanted. */
-  until(wanted: () => boolean, boundMs?: number): Promise<void>;
+  /** Resolves when `condition` holds; it is checked after each request. Rejects after `boundMs` (60 s). */
+  until(condition: () => boolean, boundMs?: number): Promise<void>;
 }
 
 interface AnyValue {
@@ -68,20 +68,20 @@ const options = { longs: Number, enums: String, defaults: true, arrays: true, on
 const collector = loadSync(file, options)['otlp.Collector'] as ServiceDefinition;
 
 export async function startOtlpReceiver(t: Cleanup): Promise<OtlpReceiver> {
-  const spans: SpanSeen[] = [];
-  const metrics: MetricSeen[] = [];
+  const spans: ReceivedSpan[] = [];
+  const metrics: ReceivedMetric[] = [];
   const headers: IncomingHttpHeaders[] = [];
-  const waiting = new Set<() => void>();
+  const pendingChecks = new Set<() => void>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       headers.push(request.headers);
       const body = Buffer.concat(chunks);
-      if (request.url === '/v1/traces') spans.push(...spansIn(body));
-      if (request.url === '/v1/metrics') metrics.push(...metricsIn(body));
+      if (request.url === '/v1/traces') spans.push(...parseSpans(body));
+      if (request.url === '/v1/metrics') metrics.push(...parseMetrics(body));
       response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end();
-      for (const look of waiting) look();
+      for (const check of pendingChecks) check();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -94,39 +94,39 @@ export async function startOtlpReceiver(t: Cleanup): Promise<OtlpReceiver> {
     spans,
     metrics,
     headers,
-    until: (wanted, boundMs = 60_000) =>
+    until: (condition, boundMs = 60_000) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(() => {
-          waiting.delete(look);
-          const seen = [...spans.map(({ name }) => name), ...new Set(metrics.map(({ name }) => name))];
-          reject(new Error(`what was received is not as wanted: ${seen.join(', ')}`));
+          pendingChecks.delete(check);
+          const received = [...spans.map(({ name }) => name), ...new Set(metrics.map(({ name }) => name))];
+          reject(new Error(`the condition is not met after ${boundMs} ms; received: ${received.join(', ')}`));
         }, boundMs);
-        const look = (): void => {
-          if (!wanted()) return;
+        const check = (): void => {
+          if (!condition()) return;
           clearTimeout(timer);
-          waiting.delete(look);
+          pendingChecks.delete(check);
           resolve();
         };
-        waiting.add(look);
-        look();
+        pendingChecks.add(check);
+        check();
       }),
   };
 }
 
-function spansIn(body: Buffer): SpanSeen[] {
+function parseSpans(body: Buffer): ReceivedSpan[] {
   const { resourceSpans } = collector['Traces']!.requestDeserialize(body) as {
     resourceSpans: { resource: Resource; scopeSpans: { spans: WireSpan[] }[] }[];
   };
   return resourceSpans.flatMap(({ resource, scopeSpans }) =>
     scopeSpans.flatMap((scope) =>
       scope.spans.map((span) => ({
-        service: serviceOf(resource),
+        service: getService(resource),
         name: span.name,
         kind: span.kind,
         traceId: span.traceId.toString('hex'),
         spanId: span.spanId.toString('hex'),
         parentSpanId: span.parentSpanId.toString('hex'),
-        attributes: valuesOf(span.attributes),
+        attributes: toRecord(span.attributes),
         links: span.links.map(({ traceId, spanId }) => ({
           traceId: traceId.toString('hex'),
           spanId: spanId.toString('hex'),
@@ -137,14 +137,14 @@ function spansIn(body: Buffer): SpanSeen[] {
   );
 }
 
-function metricsIn(body: Buffer): MetricSeen[] {
+function parseMetrics(body: Buffer): ReceivedMetric[] {
   const { resourceMetrics } = collector['Metrics']!.requestDeserialize(body) as {
     resourceMetrics: { resource: Resource; scopeMetrics: { metrics: WireMetric[] }[] }[];
   };
   return resourceMetrics.flatMap(({ resource, scopeMetrics }) =>
     scopeMetrics.flatMap((scope) =>
       scope.metrics.map(({ name, unit, gauge, sum }) => ({
-        service: serviceOf(resource),
+        service: getService(resource),
         name,
         unit,
         kind: gauge !== null ? 'gauge' : sum !== null ? 'sum' : 'histogram',
@@ -153,16 +153,16 @@ function metricsIn(body: Buffer): MetricSeen[] {
   );
 }
 
-function serviceOf(resource: Resource): string {
-  return String(valuesOf(resource.attributes)['service.name']);
+function getService(resource: Resource): string {
+  return String(toRecord(resource.attributes)['service.name']);
 }
 
-function valuesOf(attributes: Attributes): Record<string, Value> {
-  return Object.fromEntries(attributes.map(({ key, value }) => [key, valueOf(value)]));
+function toRecord(attributes: Attributes): Record<string, Value> {
+  return Object.fromEntries(attributes.map(({ key, value }) => [key, toValue(value)]));
 }
 
-function valueOf(any: AnyValue): Value {
+function toValue(any: AnyValue): Value {
   return any.value === 'arrayValue'
-    ? (any.arrayValue?.values ?? []).map(valueOf)
+    ? (any.arrayValue?.values ?? []).map(toValue)
     : (any[any.value] as Exclude<Value, Value[]>);
 }

@@ -80,7 +80,7 @@ export const hostileUrls: Readonly<Record<string, readonly string[]>> = {
     'https://kubernetes.default.svc.cluster.local/',
   ],
   'this service itself': [`https://${ownHost}/`, `https://${ownHost.toUpperCase()}.:8443/a2a/jsonrpc`],
-  'begin with https://': [
+  'start with https://': [
     'http://example.com/',
     'ftp://example.com/',
     'file:///etc/passwd',

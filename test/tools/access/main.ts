@@ -1,7 +1,7 @@
-/** `npm run access`: writes the tables of docs/deploy.md that say who may do what. */
+/** `npm run access`: writes the IAM tables of docs/deploy.md. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { describeAccess, withAccess } from './matrix.ts';
+import { renderAccessTables, insertAccessTables } from './matrix.ts';
 
 const file = fileURLToPath(new URL('../../../docs/deploy.md', import.meta.url));
-await writeFile(file, withAccess(await readFile(file, 'utf8'), await describeAccess()));
+await writeFile(file, insertAccessTables(await readFile(file, 'utf8'), await renderAccessTables()));

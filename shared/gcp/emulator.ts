@@ -1,9 +1,9 @@
-/** Options of Google's generated clients for a stand-in on this machine, which speaks gRPC without TLS. */
+/** Options that point Google's generated clients at a local emulator, which speaks gRPC without TLS. */
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 import { PassThroughClient } from 'google-auth-library';
 
 /** @param host `name:port` */
-export function standInOptions(host: string): {
+export function createEmulatorOptions(host: string): {
   apiEndpoint: string;
   port: number;
   sslCreds: ChannelCredentials;
@@ -14,7 +14,7 @@ export function standInOptions(host: string): {
     apiEndpoint: hostname,
     port: Number(port),
     sslCreds: credentials.createInsecure(),
-    // Without it the client looks for credentials, which the stand-in does not ask for.
+    // Without it the client would look for Google credentials, which emulators do not need.
     authClient: new PassThroughClient(),
   };
 }

@@ -1,0 +1,50 @@
+/** Runs one of the commands in this folder on the configured database. */
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { environment } from '#shared/runtime/config/environment.ts';
+import { readAdminConfig } from '#shared/runtime/config/operator.ts';
+import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
+import { CommandError, type AdminCommand } from './command.ts';
+import { deleteOwnerCommand } from './delete-owner.ts';
+import { reencryptCommand } from './reencrypt.ts';
+import { usageCommand } from './usage.ts';
+import { webhooksCommand } from './webhooks.ts';
+
+const commands: ReadonlyMap<string, AdminCommand> = new Map([
+  ['webhooks', webhooksCommand],
+  ['usage', usageCommand],
+  ['reencrypt', reencryptCommand],
+  ['delete-owner', deleteOwnerCommand],
+]);
+
+/** @returns the exit status: 0 for success, 1 if the command failed, 2 if the command is unknown */
+export async function runAdmin(name: string, args: readonly string[]): Promise<number> {
+  const command = commands.get(name);
+  if (command === undefined) {
+    print('npm run admin -- <command>\n');
+    for (const [each, { usage }] of commands) print(`  ${each.padEnd(14)}${usage}`);
+    return 2;
+  }
+  const secrets = await secretsOrExit(() => openSecretVariables(environment));
+  const { database } = configOrExit(() => readAdminConfig(secrets.env));
+  const { db, pool } = openDatabase({
+    ...database,
+    applicationName: 'longhaul-admin',
+    onError: () => undefined,
+  });
+  try {
+    await command.run({ db, env: secrets.env, args, print });
+    return 0;
+  } catch (error) {
+    const message = error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`;
+    process.stderr.write(`${message}\n`);
+    return 1;
+  } finally {
+    await Promise.all([pool.end(), secrets.close()]);
+  }
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

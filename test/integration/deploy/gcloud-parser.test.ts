@@ -1,0 +1,119 @@
+/** Every command, manifest and build is accepted by the parsers of the installed gcloud. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { findGcloud, findRejected } from '../../support/deploy/gcloud.ts';
+import { createTempDir, manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
+import { dryRun } from '../../support/deploy/scripts.ts';
+
+const gcloud = findGcloud();
+
+describe('installed gcloud', { skip: gcloud === undefined }, () => {
+  test('accepts every command and file', async (t) => {
+    const rendered = createTempDir(t);
+    const everything = { RENDERED_DIR: rendered, ALERT_EMAIL: 'you@example.com' };
+    const commands = [
+      ...(await dryRun('deploy.sh', { ...everything, API_INVOKERS: 'user:you@example.com' })),
+      ...(await dryRun('deploy.sh', { ...everything, ...otherMode })),
+      ...(await dryRun('remove.sh')),
+    ].map(({ words }) => words.map(withoutFlagsFile));
+    assert.ok(commands.length > 120, `${commands.length} commands`);
+    commands.push(...readBuildCommands(), ...readGuideCommands(), ...createUpdateCommands(rendered));
+
+    const toPath = (name: string): string => path.join(rendered, `${name}.yaml`);
+    const alerts = readdirSync(rendered).filter((name) => name.startsWith('alerts-'));
+    assert.equal(alerts.length, readdirSync(path.join(projectDir, 'deploy/monitoring/alerts')).length);
+    const input = {
+      commands,
+      manifests: manifestNames.map(toPath),
+      builds: [path.join(projectDir, 'cloudbuild.yaml'), path.join(projectDir, 'deploy/images.yaml')],
+      dashboards: [toPath('dashboard')],
+      alerts: alerts.map((name) => path.join(rendered, name)),
+    };
+    assert.deepEqual(await findRejected(gcloud!, input), []);
+  });
+
+  test('rejects invalid commands, flags, values and fields', async (t) => {
+    const dir = createTempDir(t);
+    const write = (name: string, content: string): string => {
+      const file = path.join(dir, name);
+      writeFileSync(file, content);
+      return file;
+    };
+    const alert = write('alert.yaml', 'conditions: [{ conditionPrometheusQueryLanguage: { qwery: up } }]\n');
+    const input = {
+      commands: [
+        ['gcloud', 'run', 'jobs', 'execute', 'x', '--region=r', '--waits'],
+        [
+          'gcloud',
+          'alloydb',
+          'instances',
+          'create',
+          'x',
+          '--cluster=c',
+          '--region=r',
+          '--instance-type=WRONG',
+        ],
+        ['gcloud', 'run', 'jobs', 'executed', 'x'],
+      ],
+      manifests: [
+        write('wrong.yaml', 'kind: Service\nspec: { template: { spec: { containerConcurency: 1 } } }\n'),
+      ],
+      builds: [write('build.yaml', 'steps: [{ name: x, argz: [] }]\n')],
+      dashboards: [alert],
+      alerts: [alert],
+    };
+    const rejected = await findRejected(gcloud!, input);
+    assert.equal(rejected.length, 7, JSON.stringify(rejected));
+  });
+});
+
+/** The file does not exist after a dry run. */
+function withoutFlagsFile(word: string): string {
+  return word.startsWith('--flags-file=') ? '--password=secret' : word;
+}
+
+/** The commands that the scripts run only if the resources exist, which a dry run does not print. */
+function createUpdateCommands(rendered: string): string[][] {
+  return [
+    'gcloud pubsub subscriptions update x --ack-deadline=600',
+    'gcloud pubsub subscriptions modify-push-config x --push-endpoint=',
+    `gcloud monitoring dashboards update x --config-from-file=${rendered}/dashboard.yaml`,
+    `gcloud alpha monitoring policies update x --policy-from-file=${rendered}/alerts-queue-age.yaml`,
+    'gcloud alpha monitoring policies delete x',
+    'gcloud monitoring dashboards delete x',
+    'gcloud beta monitoring channels delete x',
+  ].map((line) => line.split(' '));
+}
+
+/** The commands in the steps of cloudbuild.yaml, with placeholders for shell expansions. */
+function readBuildCommands(): string[][] {
+  const { steps } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {
+    steps: { args: string[] }[];
+  };
+  const lines = steps.flatMap(({ args }) => args.flatMap((arg) => arg.split('\n')));
+  const commands = lines.flatMap(
+    (line) => /gcloud [^|;>]*/.exec(line.replace(/\$\$\(cat [^)]*\)|"?\$\$?\w+"?/g, 'x'))?.[0] ?? [],
+  );
+  assert.ok(commands.length >= 8, `${commands.length} commands`);
+  return commands.map((command) => command.replace(/['")]/g, '').trim().split(/\s+/));
+}
+
+/** The commands in docs/deploy.md. */
+function readGuideCommands(): string[][] {
+  const guide = readFileSync(path.join(projectDir, 'docs/deploy.md'), 'utf8');
+  const blocks = [...guide.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) =>
+    block!.replaceAll('\\\n', ' '),
+  );
+  const commands = blocks.flatMap((block) =>
+    block.split('\n').flatMap((line) => /gcloud (?:'[^']*'|[^|)'])*/.exec(line)?.[0] ?? []),
+  );
+  assert.ok(commands.length >= 25, `${commands.length} commands`);
+  return commands.map((command) =>
+    [...command.replace(/\$\w+/g, 'my-project').matchAll(/(?:'[^']*'|[^\s'])+/g)]
+      .map(([word]) => word.replaceAll("'", ''))
+      .map(withoutFlagsFile),
+  );
+}

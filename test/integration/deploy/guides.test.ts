@@ -1,0 +1,67 @@
+/** The dashboard, alerts and IAM bindings agree with the guides in docs/. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { gauges, instruments } from '#shared/runtime/instruments.ts';
+import { projectDir } from '../../support/deploy/project.ts';
+import {
+  insertAccessTables,
+  projectWide,
+  readGrants,
+  renderAccessTables,
+} from '../../tools/access/matrix.ts';
+
+const readText = (name: string): string => readFileSync(path.join(projectDir, name), 'utf8');
+const alertNames = readdirSync(path.join(projectDir, 'deploy/monitoring/alerts')).map((name) =>
+  path.basename(name, '.yaml'),
+);
+
+describe('dashboard and alerts', () => {
+  test('query only metrics and attributes that exist', () => {
+    const guide = readText('docs/observability.md');
+    const histograms = new Set(
+      [...guide.matchAll(/^\| `([\w.]+)` \| \S+ \| histogram/gm)].map(([, name]) => name),
+    );
+    const known = new Set([...Object.values(instruments), ...Object.values(gauges)].map(({ name }) => name));
+    const files = ['dashboard', ...alertNames.map((name) => `alerts/${name}`)];
+    const queried = files.flatMap((name) =>
+      [...readText(`deploy/monitoring/${name}.yaml`).matchAll(/"((?:longhaul|gen_ai)\.[\w.]+)"/g)].map(
+        ([, word]) => word!,
+      ),
+    );
+    assert.ok(queried.length > 40, `${queried.length} names`);
+    for (const name of queried) {
+      const metric = name.replace(/_(bucket|count|sum)$/, '');
+      const isMetric = known.has(metric) && (metric !== name) === histograms.has(metric);
+      const isAttribute = guide.includes(`\`${name}\``) && !known.has(metric);
+      assert.ok(isMetric || isAttribute, `${name} is neither a metric nor an attribute`);
+    }
+  });
+
+  test('have one section of the runbook for each alert', () => {
+    const runbook = readText('docs/runbook.md');
+    for (const name of alertNames) assert.match(runbook, new RegExp(`^## ${name}$`, 'm'));
+    assert.equal(runbook.match(/^## /gm)?.length, alertNames.length, 'a section has no alert');
+  });
+});
+
+describe('IAM bindings', () => {
+  test('grant no basic role, and only documented roles on the project', async () => {
+    for (const { role, resource, account } of await readGrants()) {
+      if (resource === 'the project') {
+        assert.ok(role in projectWide, `${account} has ${role} on the project`);
+      }
+      assert.doesNotMatch(role, /roles\/(owner|editor|viewer)$/);
+    }
+  });
+
+  test('match the tables of docs/deploy.md', async () => {
+    const guide = readText('docs/deploy.md');
+    assert.equal(
+      insertAccessTables(guide, await renderAccessTables()),
+      guide,
+      'run "npm run access" and check the difference',
+    );
+  });
+});

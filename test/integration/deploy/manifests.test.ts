@@ -1,0 +1,137 @@
+/** The rendered manifests, and the configuration that they give to the services. */
+import assert from 'node:assert/strict';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { describe, test, type TestContext } from 'node:test';
+import { readApiConfig } from '#shared/runtime/config/api.ts';
+import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
+import type { Environment } from '#shared/runtime/config/env-reader.ts';
+import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
+import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
+import { renderManifests, type Manifest, type ManifestName } from '../../support/deploy/project.ts';
+
+function getPodSpec({ name, content }: Manifest) {
+  return name === 'migrate' ? content.spec.template.spec.template.spec : content.spec.template.spec;
+}
+
+describe('manifests', () => {
+  test('pin images by digest and secrets by version', async (t) => {
+    for (const manifest of await renderManifests(t)) {
+      assert.doesNotMatch(manifest.text, /\$\{/);
+      const [container] = getPodSpec(manifest).containers;
+      assert.match(container.image, /@sha256:[0-9a-f]{64}$/);
+      for (const { name, valueFrom } of container.env) {
+        if (valueFrom !== undefined) assert.match(valueFrom.secretKeyRef.key, /^\d+$/, name);
+      }
+    }
+  });
+
+  test('run each component with its own service account', async (t) => {
+    const manifests = await renderManifests(t);
+    const accounts = new Set(manifests.map((manifest) => getPodSpec(manifest).serviceAccountName));
+    assert.equal(accounts.size, 4);
+  });
+
+  test('expose only the API to the internet', async (t) => {
+    const expected: Partial<Record<ManifestName, string>> = {
+      api: 'all',
+      grpc: 'all',
+      dispatcher: 'internal',
+      'worker-push': 'internal',
+    };
+    for (const { name, content } of await renderManifests(t)) {
+      const ingress = content.metadata.annotations?.['run.googleapis.com/ingress'];
+      assert.equal(ingress, expected[name]);
+    }
+  });
+});
+
+describe('configuration from the manifests', () => {
+  test('exports telemetry and encrypts the database connection in every service', async (t) => {
+    const { api, grpc, dispatcher, worker, pushWorker } = await readConfigs(t);
+    for (const { database, cloudTasks, telemetry } of [api, grpc, dispatcher, worker, pushWorker]) {
+      const { traces, metrics, google, sampler } = telemetry;
+      assert.deepEqual([traces, metrics, google, sampler], [true, true, true, 'traceidratio']);
+      assert.deepEqual(database.ssl, { mode: 'require' });
+      assert.ok(database.plannedConnections > database.poolSize);
+      assert.equal(cloudTasks.serviceAccount, 'longhaul-tasks@my-project.iam.gserviceaccount.com');
+      assert.equal(cloudTasks.dispatcherUrl, 'https://longhaul-dispatcher-123456789012.us-central1.run.app');
+    }
+  });
+
+  test('authenticates the callers of each service', async (t) => {
+    const { api, dispatcher, pushWorker } = await readConfigs(t);
+    assert.deepEqual(api.auth, {
+      apiKeys: undefined,
+      jwt: undefined,
+      cloudRunIam: { audience: [api.publicUrl, '32555940559.apps.googleusercontent.com'] },
+    });
+    assert.deepEqual(dispatcher.callers, {
+      auth: { mode: 'iam', audience: dispatcher.cloudTasks.dispatcherUrl },
+      tasksAccount: dispatcher.cloudTasks.serviceAccount,
+      schedulerAccount: 'longhaul-scheduler@my-project.iam.gserviceaccount.com',
+    });
+    assert.deepEqual(pushWorker.push, {
+      auth: { mode: 'iam', audience: 'https://longhaul-worker-123456789012.us-central1.run.app' },
+      account: 'longhaul-push@my-project.iam.gserviceaccount.com',
+      deadlineMs: 600_000,
+    });
+  });
+
+  test('serves gRPC from its own service, which the agent card lists', async (t) => {
+    const { api, grpc } = await readConfigs(t);
+    assert.deepEqual([grpc.http, grpc.grpcPort], [false, 8080]);
+    const target = 'longhaul-grpc-123456789012.us-central1.run.app:443';
+    assert.deepEqual([api.grpcPublicTarget, grpc.grpcPublicTarget], [target, target]);
+  });
+
+  test('gives the private signing keys only to the dispatcher', async (t) => {
+    const { api, dispatcher } = await readConfigs(t);
+    assert.ok(dispatcher.signing.keys[0]?.privateKey !== undefined);
+    assert.equal(dispatcher.signing.issuer, api.publicUrl);
+    assert.ok(api.webhookKeys[0] !== undefined && api.webhookKeys[0].privateKey === undefined);
+  });
+
+  test('calls Gemini through Vertex AI', async (t) => {
+    const { worker } = await readConfigs(t);
+    assert.equal(worker.gemini.vertexai, true);
+  });
+
+  test('creates the database and grants rights to the user of the services', async (t) => {
+    const { migrate } = await readConfigs(t);
+    assert.deepEqual([migrate.create, migrate.grantTo], [true, 'from-a-secret']);
+  });
+});
+
+async function readConfigs(t: TestContext) {
+  const manifests = await renderManifests(t);
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const toKeySet = (key: KeyObject): string =>
+    JSON.stringify({ keys: [{ ...key.export({ format: 'jwk' }), kid: 'k' }] });
+  const secrets: Record<string, string> = {
+    'longhaul-encryption-keys': `k1:${Buffer.alloc(32).toString('base64')}`,
+    'longhaul-webhook-signing-keys': toKeySet(privateKey),
+    'longhaul-webhook-public-keys': toKeySet(publicKey),
+  };
+
+  /** The environment of a service, with the content of its secrets. */
+  function readEnvironment(name: ManifestName): Environment {
+    const manifest = manifests.find((one) => one.name === name)!;
+    const variables = getPodSpec(manifest).containers[0].env as { name: string; value?: string }[];
+    return Object.fromEntries(
+      variables.map(({ name: variable, value }) => {
+        const [, secret] =
+          /^sm:\/\/projects\/my-project\/secrets\/([\w-]+)\/versions\/latest$/.exec(value ?? '') ?? [];
+        return [variable, secret === undefined ? (value ?? 'from-a-secret') : (secrets[secret] ?? '')];
+      }),
+    );
+  }
+
+  return {
+    api: readApiConfig(readEnvironment('api')),
+    grpc: readApiConfig(readEnvironment('grpc')),
+    dispatcher: readDispatcherConfig(readEnvironment('dispatcher')),
+    worker: readWorkerConfig(readEnvironment('worker')),
+    pushWorker: readWorkerConfig(readEnvironment('worker-push')),
+    migrate: readMigrateConfig(readEnvironment('migrate')),
+  };
+}

@@ -1,0 +1,77 @@
+/** Rendered manifests and a fake Google Cloud project, for tests of the deployment. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { dryRun, runScript, type ScriptResult } from './scripts.ts';
+
+export const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** Settings that create the resources which the defaults leave out. */
+export const otherMode = { WORKER_MODE: 'push', GRPC_MAX: '2' };
+
+export const manifestNames = ['api', 'grpc', 'dispatcher', 'worker', 'worker-push', 'migrate'] as const;
+export type ManifestName = (typeof manifestNames)[number];
+
+/** A directory that is deleted after the test. */
+export function createTempDir(t: TestContext): string {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-deploy-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+export interface Manifest {
+  name: ManifestName;
+  text: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- YAML of Cloud Run's schema, which gcloud checks
+  content: any;
+}
+
+/** Renders the manifests of both worker modes. */
+export async function renderManifests(t: TestContext): Promise<Manifest[]> {
+  const dir = createTempDir(t);
+  await dryRun('deploy.sh', { RENDERED_DIR: dir });
+  await dryRun('deploy.sh', { RENDERED_DIR: dir, ...otherMode });
+  return manifestNames.map((name) => {
+    const text = readFileSync(path.join(dir, `${name}.yaml`), 'utf8');
+    return { name, text, content: parse(text) };
+  });
+}
+
+export interface FakeProject {
+  dir: string;
+  /** Runs a script against the project and asserts that it succeeds. */
+  run: (script: string, args?: string[], env?: Record<string, string>) => Promise<ScriptResult>;
+  /** Returns the commands that have changed something since the last call. */
+  takeChanges: () => string[];
+}
+
+/** A project in a directory, managed by fake-gcloud.sh. */
+export function createFakeProject(t: TestContext): FakeProject {
+  const dir = createTempDir(t);
+  mkdirSync(path.join(dir, 'bin'));
+  symlinkSync(path.join(projectDir, 'test/support/deploy/fake-gcloud.sh'), path.join(dir, 'bin/gcloud'));
+  const changesFile = path.join(dir, 'changes');
+  return {
+    dir,
+    run: async (script, args = [], env = {}) => {
+      const result = await runScript(script, args, {
+        PATH: `${path.join(dir, 'bin')}:${process.env['PATH']}`,
+        FAKE_PROJECT: dir,
+        API_INVOKERS: 'user:you@example.com',
+        ALERT_EMAIL: 'you@example.com',
+        ...env,
+      });
+      assert.equal(result.code, 0, result.errors);
+      return result;
+    },
+    takeChanges: () => {
+      const lines = existsSync(changesFile) ? readFileSync(changesFile, 'utf8').trim().split('\n') : [];
+      rmSync(changesFile, { force: true });
+      return lines;
+    },
+  };
+}
