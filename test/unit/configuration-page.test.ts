@@ -103,12 +103,12 @@ function unlessRefused(read: () => unknown): void {
 function recordVariables(names: readonly string[]): Map<string, Variable> {
   const found = new Map<string, Variable>();
   let service = '';
-  const note = (name: string, fallback?: unknown, values?: string): void => {
+  const note = (name: string, fallback?: string | number | boolean, values?: string): void => {
     const empty = { services: new Set<string>(), defaults: new Set<string>(), values: new Set<string>() };
     const variable = found.get(name) ?? empty;
     found.set(name, variable);
     variable.services.add(service);
-    if (fallback !== undefined) variable.defaults.add(String(fallback));
+    if (fallback !== undefined) variable.defaults.add(`${fallback}`);
     if (values !== undefined) variable.values.add(values);
   };
   const { prototype } = EnvReader;
