@@ -1,4 +1,4 @@
-/** The verifiers of README.md and docs/webhooks.md, as they stand there, in a receiver. */
+/** Runs the verifiers of docs/webhooks.md in a receiver. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,7 +14,7 @@ import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/w
 
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');
-const pages = ['README.md', 'docs/webhooks.md'];
+const pages = ['docs/webhooks.md'];
 const db = await openTestDatabase();
 
 /** Below the project, so that packages are found. */
