@@ -60,7 +60,7 @@ export const patterns: readonly ProsePattern[] = [
   },
   {
     name: 'at-most',
-    pattern: /\b\d[\d,]* \w+ at (?:most|least)\b|\bat (?:most|least)(?=[.,;)])/gi,
+    pattern: /\b\d[\d,]* \w+ at (?:most|least)\b(?! \d)|\bat (?:most|least)(?=[.,;)])/gi,
     advice: 'put "at most" before the number',
   },
   {
