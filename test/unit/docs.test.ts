@@ -1,21 +1,16 @@
 /** The pages against the tree: links and anchors resolve, named paths and commands exist, quoted log messages are logged. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
-const list = (...patterns: string[]): string[] =>
-  execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', ...patterns], {
-    cwd: root,
-    encoding: 'utf8',
-  })
-    .split('\n')
-    .filter((file) => file !== '' && existsSync(path.join(root, file)));
+const ignored = ['node_modules', '.git', '.longhaul', 'report'];
+const list = (pattern: string): string[] =>
+  globSync(pattern, { cwd: root, exclude: (name) => ignored.includes(path.basename(name)) });
 
-const pages = list('*.md');
+const pages = list('**/*.md');
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
 
 /** The anchors that GitHub gives the headings of a page. */
@@ -101,7 +96,7 @@ describe('the pages', () => {
 });
 
 describe('quoted log messages', () => {
-  const sources = list('services/**/*.ts', 'shared/**/*.ts').map(read).join('\n');
+  const sources = [...list('services/**/*.ts'), ...list('shared/**/*.ts')].map(read).join('\n');
   const quotedBy = (text: string): string[] =>
     [...withoutCode(text).matchAll(/`([a-z][a-z-]* [^`]*)`/gi)]
       .map(([, quote = '']) => quote)

@@ -1,29 +1,38 @@
 /**
- * `npm run check:prose`: reports stilted phrases in comments, test titles, messages and pages. With paths after `--` it
- * checks those alone. Exits with 1 if it found any.
+ * `npm run check:prose`: reports stilted phrases in comments, test titles, messages and pages. With files or folders after
+ * `--` it checks those alone. Exits with 1 if it found any.
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { checkProse } from './check.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 
 /** Generated files, and files whose subject is the phrases themselves. */
-const skipped = /^(?:package-lock\.json|docs\/bench\/figures\.md|test\/tools\/prose\/|test\/unit\/prose)/;
+const skipped = /^(?:docs\/bench\/figures\.md|test\/tools\/prose\/|test\/unit\/prose)/;
 
-const listed = execFileSync(
-  'git',
-  ['ls-files', '-z', '--cached', '--others', '--exclude-standard', '--', ...process.argv.slice(2)],
-  { cwd: root, encoding: 'utf8' },
-);
-const files = listed.split('\0').filter((file) => /\.(?:ts|md|ya?ml|sh)$/.test(file) && !skipped.test(file));
+function listFiles(selected: string): string[] {
+  const full = path.join(root, selected);
+  if (!statSync(full).isDirectory()) return [full];
+  return globSync('**/*.{ts,md,yaml,yml,sh}', {
+    cwd: full,
+    exclude: (name) => ['node_modules', '.git', '.longhaul', 'report'].includes(path.basename(name)),
+  }).map((file) => path.join(full, file));
+}
+
+const selected = process.argv.slice(2);
+const files = (selected.length === 0 ? ['.'] : selected)
+  .flatMap(listFiles)
+  .map((file) => path.relative(root, file))
+  .filter((file) => !skipped.test(file))
+  .sort();
 
 let count = 0;
 for (const file of files) {
-  const full = path.join(root, file);
-  if (!existsSync(full)) continue;
-  for (const { line, name, phrase, advice } of checkProse(file, readFileSync(full, 'utf8'))) {
+  for (const { line, name, phrase, advice } of checkProse(
+    file,
+    readFileSync(path.join(root, file), 'utf8'),
+  )) {
     console.log(`${file}:${line}  "${phrase}"  ${advice} [${name}]`);
     count += 1;
   }
