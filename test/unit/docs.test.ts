@@ -10,7 +10,7 @@ const ignored = ['node_modules', '.git', '.longhaul', 'report'];
 const list = (pattern: string): string[] =>
   globSync(pattern, { cwd: root, exclude: (name) => ignored.includes(path.basename(name)) });
 
-const pages = list('**/*.md');
+const pages = [...list('**/*.md'), ...list('.github/**/*.md')];
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
 
 /** The anchors that GitHub gives the headings of a page. */
