@@ -37,6 +37,7 @@ const clean = [
   'What happens when a worker dies?',
   'It is no longer needed, and there is no key.',
   'The stand-in tells them apart.',
+  'There is no user "nobody". Could you tell me why?',
   '`%TASK%` stands for a task.',
   'Names the place where the file lives.',
   'Use `begin` and `go on` in code.',

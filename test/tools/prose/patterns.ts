@@ -21,7 +21,7 @@ export const patterns: readonly ProsePattern[] = [
   },
   {
     name: 'tell',
-    pattern: /\b(?:tells?|told|telling)\b(?! (?:\w+ )?apart\b)/gi,
+    pattern: /\b(?:tells?|told|telling)\b(?! (?:me|us|(?:\w+ )?apart)\b)/gi,
     advice: 'use "report", "return", "show" or "explain"',
   },
   {
@@ -49,7 +49,7 @@ export const patterns: readonly ProsePattern[] = [
   },
   {
     name: 'whoever',
-    pattern: /\b(?:whoever|whosoever|whatever|wherever|nobody|somebody|thereof|thereby)\b/gi,
+    pattern: /(?<!")\b(?:whoever|whosoever|whatever|wherever|nobody|somebody|thereof|thereby)\b/gi,
     advice: 'name the thing: "the caller", "any value", "no process"',
   },
   {
