@@ -1,7 +1,6 @@
 /**
- * Tools in code for orders.yaml. A real module would call a service: with `signal`, so that a cancelled task lets go of
- * it, and with `idempotencyKey` where the call changes something, so that a call that is made again after a crash
- * changes nothing twice.
+ * Tools in code for orders.yaml. A real module would call a service. It would pass `signal`, so that a cancelled task
+ * aborts the call, and `idempotencyKey`, so that a call repeated after a crash changes nothing twice.
  */
 import type { AgentTool } from 'longhaul/tools';
 
@@ -19,7 +18,7 @@ const orders = new Map([
 
 function find(order: unknown): { state: string; carrier: string } {
   const found = orders.get(String(order));
-  // The model reads this, and may ask its user or look again.
+  // The model reads this message, and may ask its user or try again.
   if (found === undefined) throw new Error(`There is no order ${String(order)}.`);
   return found;
 }
@@ -27,7 +26,7 @@ function find(order: unknown): { state: string; carrier: string } {
 const tools: AgentTool[] = [
   {
     name: 'order_state',
-    description: 'Tells the state of an order, and who carries it.',
+    description: 'Returns the state and the carrier of an order.',
     parameters,
     readOnly: true,
     run: async ({ order }) => ({ ...find(order) }),
@@ -36,7 +35,7 @@ const tools: AgentTool[] = [
     name: 'cancel_order',
     description: 'Cancels an order that has not been shipped.',
     parameters,
-    confirm: true, // the task waits in auth-required until the user approves this very call
+    confirm: true, // the task waits in auth-required until the user approves this exact call
     run: async ({ order }) => {
       const found = find(order);
       if (found.state === 'shipped') throw new Error('The order has been shipped and cannot be cancelled.');

@@ -14,7 +14,7 @@ import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/w
 
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');
-const pages = ['README.md', 'docs/webhooks.md'];
+const pages = ['docs/webhooks.md'];
 const db = await openTestDatabase();
 
 /** Loads a snippet from a file below the project, so that its imports resolve. */

@@ -1,6 +1,6 @@
 /**
- * The agent that is measured: it does nothing, so that what is left is the system. The text of the message chooses:
- * `wait` runs until it is cancelled; `ticks <n>` reports progress n times, each time the present time; `steps <n>` takes
+ * The measured agent. It does nothing, so that only the system is measured. The text of the message selects a variant:
+ * `wait` runs until it is cancelled; `ticks <n>` reports progress n times, each time the current time; `steps <n>` takes
  * n durable steps, one after the other.
  */
 import { setTimeout as sleep } from 'node:timers/promises';

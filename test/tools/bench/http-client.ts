@@ -1,18 +1,18 @@
 /**
- * One HTTP/1.1 connection, as lean as can be: the load must not take from what it measures, and a general client costs
- * three times as much. It knows what the measured servers answer with: a content-length, or no body.
+ * One lean HTTP/1.1 connection: the load shares its cores with the measured servers, and a general client costs three
+ * times as much. It understands the responses of those servers only: a content-length, or no body.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-export interface Request {
+export interface HttpRequest {
   method: string;
   path: string;
   headers: Record<string, string>;
   body: string | null;
 }
 
-export interface Answer {
+export interface HttpResponse {
   status: number;
   text: string;
 }
@@ -21,17 +21,17 @@ export class Connection {
   readonly #socket: Socket;
   readonly #host: string;
   #received = '';
-  #answered = Promise.withResolvers<Answer>();
+  #response = Promise.withResolvers<HttpResponse>();
 
   private constructor(socket: Socket, host: string) {
     this.#socket = socket;
     this.#host = host;
-    // Each byte one character, so that lengths are those of the wire.
+    // One character per byte, so that lengths match those of the wire.
     socket.setEncoding('latin1').setNoDelay(true);
     socket.on('data', (chunk: string) => this.#receive(chunk));
-    socket.on('error', (error) => this.#answered.reject(error));
-    socket.on('close', () => this.#answered.reject(new Error('the server closed the connection')));
-    this.#answered.promise.catch(() => undefined);
+    socket.on('error', (error) => this.#response.reject(error));
+    socket.on('close', () => this.#response.reject(new Error('the server closed the connection')));
+    this.#response.promise.catch(() => undefined);
   }
 
   static async open(url: string): Promise<Connection> {
@@ -41,15 +41,15 @@ export class Connection {
     return new Connection(socket, host);
   }
 
-  /** One request at a time. */
-  async send({ method, path, headers, body }: Request): Promise<Answer> {
-    this.#answered = Promise.withResolvers();
+  /** Accepts one request at a time. */
+  async send({ method, path, headers, body }: HttpRequest): Promise<HttpResponse> {
+    this.#response = Promise.withResolvers();
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     if (body !== null) lines.push(`content-length: ${Buffer.byteLength(body)}\r\n`);
     this.#socket.write(
       `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n${lines.join('')}\r\n${body ?? ''}`,
     );
-    return this.#answered.promise;
+    return this.#response.promise;
   }
 
   close(): void {
@@ -63,13 +63,13 @@ export class Connection {
     const status = Number(this.#received.slice(9, 12));
     const length = /\r\ncontent-length: *(\d+)/i.exec(this.#received.slice(0, end))?.[1];
     if (length === undefined && status !== 204 && status !== 304) {
-      this.#answered.reject(new Error(`an answer without a length: ${this.#received.slice(0, end)}`));
+      this.#response.reject(new Error(`response without a length: ${this.#received.slice(0, end)}`));
       return;
     }
     const whole = end + 4 + Number(length ?? 0);
     if (this.#received.length < whole) return;
     const text = this.#received.slice(end + 4, whole);
     this.#received = this.#received.slice(whole);
-    this.#answered.resolve({ status, text });
+    this.#response.resolve({ status, text });
   }
 }

@@ -1,115 +1,117 @@
-/** What the process that makes the load can be told to do, and what it answers. */
+/** The jobs that the load process accepts, and its result for each. */
 
-export interface Load {
+export interface RequestTemplate {
   url: string;
-  /** `%TASK%` stands for one of `tasks`, `%NEW%` for a fresh UUID, `%PORT%` for the port of the receiver of webhooks. */
+  /** `%TASK%` is replaced by one of `tasks`, `%NEW%` by a new UUID, `%PORT%` by the port of the webhook receiver. */
   path: string;
   headers: Record<string, string>;
   body?: string | undefined;
   connections: number;
 }
 
-export interface Requests extends Load {
+export interface RequestJob extends RequestTemplate {
   kind: 'requests' | 'open';
   method: 'GET' | 'POST';
-  /** For so long, unless `count` says how many. */
+  /** Duration, unless `count` is given. */
   seconds: number;
   count?: number;
   tasks: string[];
   keepIds: boolean;
 }
 
-export interface Streams extends Load {
+export interface StreamJob extends RequestTemplate {
   kind: 'streams';
   count: number;
-  /** True: the times of the events; false: those of the whole streams. */
+  /** True: measures each event; false: measures whole streams. */
   events: boolean;
 }
 
-export interface Webhooks extends Load {
+export interface WebhookJob extends RequestTemplate {
   kind: 'webhooks';
   count: number;
   /** Webhooks of each task. */
   each: number;
 }
 
-export type Job = (Requests & { kind: 'requests' }) | (Requests & { kind: 'open' }) | Streams | Webhooks;
+export type Job =
+  (RequestJob & { kind: 'requests' }) | (RequestJob & { kind: 'open' }) | StreamJob | WebhookJob;
 
-export interface Seen {
+export interface JobResult {
   perSecond: number;
   /** Milliseconds. */
   latencies: { count: number; p50: number; p99: number };
-  /** Of the tasks in the answers, where they were to be kept. */
+  /** Ids of the tasks in the responses, if the job keeps them. */
   ids: string[];
 }
 
-/** Requests under way at once where throughput is measured: as many as a front door is given (deploy/manifests/api.yaml). */
+/** Concurrent requests for throughput: `containerConcurrency` of deploy/manifests/api.yaml. */
 export const manyConnections = 500;
 
 const headers = { 'content-type': 'application/json', 'a2a-version': '1.0' };
 const rpcPath = { path: '/a2a/jsonrpc', headers, method: 'POST' as const };
 
-function rpc(method: string, params: object): string {
+function rpcBody(method: string, params: object): string {
   return JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
 }
 
-export function sendBody(text: string, configuration: object, method = 'SendMessage'): string {
+function sendBody(text: string, configuration: object, method = 'SendMessage'): string {
   const message = { messageId: '%NEW%', role: 'ROLE_USER', parts: [{ text }] };
-  return rpc(method, { message, configuration });
+  return rpcBody(method, { message, configuration });
 }
 
-export function sends(url: string, text: string, configuration: object, more: Partial<Requests>): Job {
-  const body = sendBody(text, configuration);
-  const all = {
+/** SendMessage requests, for 2 s unless `more` says otherwise. */
+export function createSendJob(
+  url: string,
+  text: string,
+  configuration: object,
+  more: Partial<RequestJob>,
+): Job {
+  const defaults = {
     ...rpcPath,
-    kind: 'requests' as const,
     connections: manyConnections,
     seconds: 2,
     tasks: [],
     keepIds: false,
   };
-  return { ...all, url, body, ...more, kind: 'requests' };
+  return { ...defaults, url, body: sendBody(text, configuration), ...more, kind: 'requests' };
 }
 
-export function calls(url: string, method: string, params: object, more: Partial<Requests>): Job {
-  return { ...sends(url, '', {}, more), body: rpc(method, params) };
+/** Requests of any JSON-RPC method. */
+export function createCallJob(url: string, method: string, params: object, more: Partial<RequestJob>): Job {
+  return { ...createSendJob(url, '', {}, more), body: rpcBody(method, params) };
 }
 
-export function reads(url: string, tasks: string[], more: Partial<Requests>): Job {
-  const conditional = { ...headers, 'if-none-match': '*' };
-  const base = {
-    kind: 'requests' as const,
+/** Conditional reads of tasks over HTTP+JSON, each answered with 304. */
+export function createReadJob(url: string, tasks: string[], more: Partial<RequestJob>): Job {
+  const defaults = {
     method: 'GET' as const,
+    path: '/a2a/v1/tasks/%TASK%',
+    headers: { ...headers, 'if-none-match': '*' },
     connections: manyConnections,
     seconds: 2,
     keepIds: false,
   };
-  return {
-    ...base,
-    url,
-    path: '/a2a/v1/tasks/%TASK%',
-    headers: conditional,
-    tasks,
-    ...more,
-    kind: 'requests',
-  };
+  return { ...defaults, url, tasks, ...more, kind: 'requests' };
 }
 
-export function streamsOf(url: string, text: string, more: Partial<Streams>): Job {
+/** SendStreamingMessage requests, each read to its end. */
+export function createStreamJob(url: string, text: string, more: Partial<StreamJob>): Job {
   const body = sendBody(text, {}, 'SendStreamingMessage');
   return { ...rpcPath, kind: 'streams', url, body, connections: 1, count: 100, events: false, ...more };
 }
 
-export function subscriptions(url: string, tasks: string[]): Job {
-  const body = rpc('SubscribeToTask', { id: '%TASK%' });
+/** Opens a subscription to each task, and leaves it open. */
+export function createSubscriptionJob(url: string, tasks: string[]): Job {
+  const body = rpcBody('SubscribeToTask', { id: '%TASK%' });
   const fixed = { kind: 'open' as const, connections: 50, seconds: 0, keepIds: false };
   return { ...rpcPath, ...fixed, url, body, tasks };
 }
 
-export function hooks(url: string, more: Partial<Webhooks>): Job {
+/** Sends tasks with a webhook, and receives their webhooks. */
+export function createWebhookJob(url: string, more: Partial<WebhookJob>): Job {
   const configuration = {
     returnImmediately: true,
-    taskPushNotificationConfig: { url: 'http://127.0.0.1:%PORT%/hook' },
+    taskPushNotificationConfig: { url: 'http://127.0.0.1:%PORT%/webhook' },
   };
   const body = sendBody('', configuration);
   return { ...rpcPath, kind: 'webhooks', url, body, connections: 1, count: 100, each: 3, ...more };

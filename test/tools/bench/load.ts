@@ -1,35 +1,35 @@
 /**
- * The load, as a process of its own, so that making it does not sit in what is measured. It is told by messages what to
- * do, one thing at a time, and answers with what it saw.
+ * The load, in a separate process, so that it does not count towards the measured processes. It gets jobs as messages, one
+ * at a time, and answers each with its result.
  */
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Pool, request } from 'undici';
 import { Connection } from './http-client.ts';
-import { serve } from './serve.ts';
-import type { Job, Load, Requests, Seen, Streams, Webhooks } from './jobs.ts';
+import { serveParent } from './serve-parent.ts';
+import type { Job, JobResult, RequestJob, RequestTemplate, StreamJob, WebhookJob } from './jobs.ts';
 
 const now = () => performance.timeOrigin + performance.now();
 
-serve(async (job: Job) => ({ seen: await run(job) }));
+serveParent(async (job: Job) => ({ result: await run(job) }));
 
-function run(job: Job): Promise<Seen> {
+function run(job: Job): Promise<JobResult> {
   switch (job.kind) {
     case 'requests':
-      return requests(job);
+      return sendRequests(job);
     case 'streams':
-      return streams(job);
+      return readStreams(job);
     case 'webhooks':
-      return webhooks(job);
+      return receiveWebhooks(job);
     case 'open':
-      return open(job);
+      return openStreams(job);
     default:
       return job satisfies never;
   }
 }
 
-/** A closed loop: each connection sends its next request when it has the answer to the one before. */
-async function requests(job: Requests): Promise<Seen> {
+/** A closed loop: each connection sends its next request when the previous one is answered. */
+async function sendRequests(job: RequestJob): Promise<JobResult> {
   const connections = await Promise.all(
     Array.from({ length: job.connections }, () => Connection.open(job.url)),
   );
@@ -43,9 +43,9 @@ async function requests(job: Requests): Promise<Seen> {
     connections.map(async (connection) => {
       while (more()) {
         const task = job.tasks[sent++ % job.tasks.length] ?? '';
-        const began = performance.now();
+        const started = performance.now();
         const { status, text } = await connection.send({ method: job.method, ...fill(job, task) });
-        latencies.push(performance.now() - began);
+        latencies.push(performance.now() - started);
         if (status >= 400 || text.includes('"error"')) throw new Error(`${job.path}: ${text}`);
         if (job.keepIds) ids.push(/"id":"([0-9a-f]{8}-[^"]+)"/.exec(text)?.[1] ?? '');
       }
@@ -53,10 +53,10 @@ async function requests(job: Requests): Promise<Seen> {
   );
   const perSecond = (latencies.length * 1000) / (performance.now() - from);
   for (const connection of connections) connection.close();
-  return { perSecond, latencies: summary(latencies), ids };
+  return { perSecond, latencies: summarise(latencies), ids };
 }
 
-function fill({ path, headers, body }: Load, task: string) {
+function fill({ path, headers, body }: RequestTemplate, task: string) {
   return {
     path: path.replace('%TASK%', task),
     headers,
@@ -65,10 +65,10 @@ function fill({ path, headers, body }: Load, task: string) {
 }
 
 /**
- * Streams one after the other, or side by side: the time from the request to each event, and where an event carries the
- * time at which it was written, from that.
+ * Reads streams, one after the other on each connection. Measures from the request to the completed event, and from the
+ * time that an event carries to its arrival.
  */
-async function streams(job: Streams): Promise<Seen> {
+async function readStreams(job: StreamJob): Promise<JobResult> {
   const whole: number[] = [];
   const events: number[] = [];
   let left = job.count;
@@ -77,24 +77,24 @@ async function streams(job: Streams): Promise<Seen> {
     Array.from({ length: job.connections }, async () => {
       while (left-- > 0) {
         const { body, path, headers } = fill(job, '');
-        const began = performance.now();
-        const answer = await request(job.url + path, { method: 'POST', headers, body });
-        for await (const chunk of answer.body) {
+        const started = performance.now();
+        const response = await request(job.url + path, { method: 'POST', headers, body });
+        for await (const chunk of response.body) {
           const text = String(chunk);
           const at = now();
           for (const [, written] of text.matchAll(/"text":"(\d{13}\.\d+)"/g))
             events.push(at - Number(written));
-          if (text.includes('TASK_STATE_COMPLETED')) whole.push(performance.now() - began);
+          if (text.includes('TASK_STATE_COMPLETED')) whole.push(performance.now() - started);
         }
       }
     }),
   );
   const perSecond = (job.count * 1000) / (performance.now() - from);
-  return { perSecond, latencies: summary(job.events ? events : whole), ids: [] };
+  return { perSecond, latencies: summarise(job.events ? events : whole), ids: [] };
 }
 
-/** Receives webhooks about the tasks that it sends: the time from the timestamp of an event to its arrival. */
-async function webhooks(job: Webhooks): Promise<Seen> {
+/** Sends tasks and receives their webhooks. Measures from the timestamp of an event to its arrival. */
+async function receiveWebhooks(job: WebhookJob): Promise<JobResult> {
   const latencies: number[] = [];
   let arrived: () => void = () => undefined;
   const server = createServer((incoming, outgoing) => {
@@ -119,11 +119,11 @@ async function webhooks(job: Webhooks): Promise<Seen> {
       while (sent++ < job.count) {
         const filled = fill({ ...job, body }, '');
         const before = latencies.length;
-        const answer = await pool.request({ method: 'POST', ...filled });
-        const text = await answer.body.text();
+        const response = await pool.request({ method: 'POST', ...filled });
+        const text = await response.body.text();
         if (text.includes('"error"')) throw new Error(text);
         if (job.connections > 1) continue;
-        // Idle: the next task waits for the webhooks of this one.
+        // One connection measures an idle system: the next task waits for the webhooks of this one.
         while (latencies.length < before + job.each) await new Promise<void>((done) => (arrived = done));
       }
     }),
@@ -132,33 +132,33 @@ async function webhooks(job: Webhooks): Promise<Seen> {
   const perSecond = (latencies.length * 1000) / (performance.now() - from);
   await pool.close();
   server.close();
-  return { perSecond, latencies: summary(latencies), ids: [] };
+  return { perSecond, latencies: summarise(latencies), ids: [] };
 }
 
-/** Opens a stream for each task, resolves when each has had its first event, and leaves them open. */
-async function open(job: Requests): Promise<Seen> {
+/** Opens a stream to each task, resolves once each has had its first event, and leaves all of them open. */
+async function openStreams(job: RequestJob): Promise<JobResult> {
   const from = performance.now();
   let next = 0;
   await Promise.all(
     Array.from({ length: job.connections }, async () => {
       for (let at = next++; at < job.tasks.length; at = next++) {
         const { body, path, headers } = fill(job, job.tasks[at] ?? '');
-        const answer = await request(job.url + path, { method: 'POST', headers, body, bodyTimeout: 0 });
+        const response = await request(job.url + path, { method: 'POST', headers, body, bodyTimeout: 0 });
         await new Promise<void>((resolve, reject) => {
-          answer.body.once('data', () => resolve());
-          answer.body.on('error', reject);
+          response.body.once('data', () => resolve());
+          response.body.on('error', reject);
         });
       }
     }),
   );
   return {
     perSecond: (job.tasks.length * 1000) / (performance.now() - from),
-    latencies: summary([]),
+    latencies: summarise([]),
     ids: [],
   };
 }
 
-function summary(latencies: number[]): Seen['latencies'] {
+function summarise(latencies: number[]): JobResult['latencies'] {
   const sorted = latencies.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
   return { count: sorted.length, p50: at(0.5), p99: at(0.99) };

@@ -1,34 +1,34 @@
-/** The figures that have a target as bars, on one scale: how many times better, or worse, than the target each is. */
+/** A chart of the figures with targets: a bar for each, by the factor to its target, on one logarithmic scale. */
 import type { Figure } from './rounds.ts';
 
 const width = 860;
 const rowHeight = 24;
 const labels = 330;
 const values = 130;
-const decades = 1.2; // the widest bar either way: a factor of 16
+const decades = 1.2; // the widest bar in each direction: a factor of 16
 
 interface Row {
   label: string;
-  shown: string;
+  measured: string;
   /** Above 1: better than the target. */
   factor: number;
 }
 
 export function plot(cases: Record<string, { figures: Figure[] }>): string {
   const rows = Object.entries(cases).flatMap(([name, { figures }]) =>
-    figures.flatMap((figure) => rowOf(name, figure)),
+    figures.flatMap((figure) => toRows(name, figure)),
   );
   const height = rowHeight * (rows.length + 2);
   const span = width - labels - values;
   const middle = labels + span / 2;
-  const drawn = rows.map(({ label, shown, factor }, index) => {
+  const drawn = rows.map(({ label, measured, factor }, index) => {
     const y = rowHeight * (index + 1.5);
     const length = (Math.max(-decades, Math.min(decades, Math.log10(factor))) / decades) * (span / 2);
     const bar = `<rect x="${fixed(Math.min(middle, middle + length))}" y="${y + 4}" width="${fixed(Math.abs(length))}" height="${rowHeight - 8}" rx="2" fill="${factor >= 1 ? '#2f855a' : '#c05621'}"/>`;
     return [
       text(labels - 12, y + 16, label, 'end'),
       bar,
-      text(width - values + 12, y + 16, shown, 'start'),
+      text(width - values + 12, y + 16, measured, 'start'),
     ].join('\n');
   });
   const bottom = height - rowHeight / 2;
@@ -43,11 +43,11 @@ export function plot(cases: Record<string, { figures: Figure[] }>): string {
   ].join('\n');
 }
 
-function rowOf(name: string, { name: what, value, unit, target }: Figure): Row[] {
+function toRows(name: string, { name: figure, value, unit, target }: Figure): Row[] {
   if (target === undefined) return [];
   const factor = target.at === 'least' ? value / target.value : target.value / value;
-  const shown = `${value.toFixed(value < 10 ? 1 : 0)} ${unit} (${target.at === 'least' ? '≥' : '≤'} ${target.value})`;
-  return [{ label: `${name}: ${what}`, shown, factor }];
+  const measured = `${value.toFixed(value < 10 ? 1 : 0)} ${unit} (${target.at === 'least' ? '≥' : '≤'} ${target.value})`;
+  return [{ label: `${name}: ${figure}`, measured, factor }];
 }
 
 function text(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end'): string {

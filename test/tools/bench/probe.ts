@@ -1,4 +1,4 @@
-/** Preloaded into a measured process: tells its parent, when asked, what memory it holds after a collection. */
+/** Preloaded into a measured process: reports its memory after a collection, and its CPU time, when its parent asks. */
 process.on('message', () => {
   globalThis.gc?.();
   const { rss, heapUsed, external } = process.memoryUsage();

@@ -1,6 +1,6 @@
 /**
- * What is measured, started afresh for each case: PostgreSQL with its durability on, the stand-ins, the services and the
- * peers as processes of their own.
+ * The measured system, started for each case: PostgreSQL with its durability on, the stand-ins, and the services and peers
+ * as separate processes.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,35 +14,35 @@ import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { serverVariable } from '../../support/database/test-server.ts';
 import { freePort } from '../../support/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
-import type { Job, Seen } from './jobs.ts';
+import type { Job, JobResult } from './jobs.ts';
 
-export interface Process {
+export interface MeasuredProcess {
   readonly url: string;
   readonly child: ChildProcess;
-  /** Milliseconds from its start to its first answer that it is ready. */
+  /** Milliseconds from the start of the process until it first reports ready. */
   readonly readyMs: number;
-  /** One message there, one back. */
+  /** Sends one message and resolves to the reply. */
   ask<T>(message: object): Promise<T>;
   kill(): Promise<void>;
 }
 
 export interface Rig {
   readonly stack: Stack;
-  service(kind: ServiceKind, env?: Record<string, string>): Promise<Process>;
-  peer(name: 'sdk' | 'floor' | 'graphile' | 'dbos', env: Record<string, string>): Promise<Process>;
+  service(kind: ServiceKind, env?: Record<string, string>): Promise<MeasuredProcess>;
+  peer(name: 'sdk' | 'floor' | 'graphile' | 'dbos', env: Record<string, string>): Promise<MeasuredProcess>;
   /** An empty database on the same server. */
-  emptyDatabase(): Promise<string>;
-  /** Has the process that makes load do something. */
-  load(job: Job): Promise<Seen>;
+  createEmptyDatabase(): Promise<string>;
+  /** Runs a job in the load process. */
+  load(job: Job): Promise<JobResult>;
 }
 
 const here = import.meta.dirname;
-/** BENCH_PROFILE names a folder for CPU profiles of the services; they show wall time. */
+/** BENCH_PROFILE is a folder for CPU profiles of the services; they show wall time. */
 const profileDir = process.env['BENCH_PROFILE'];
 const profile = profileDir === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDir];
 const dieWithParent = new URL('../../../services/local/processes/die-with-parent.ts', import.meta.url).href;
 
-/** One PostgreSQL for the whole run. fsync and synchronous_commit are on, which is its default here. */
+/** Starts one PostgreSQL for the whole run, with fsync and synchronous_commit on (the default of startPostgres). */
 export async function startServer(): Promise<{ stop(): Promise<void> }> {
   const dataDir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-bench-'));
   const server = await startPostgres({ dataDir });
@@ -65,7 +65,7 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       {
         AGENT_MODULE: path.join(here, 'agent.ts'),
         LOG_LEVEL: 'warn',
-        // As in production: what is short in tests would be work that is not the tasks'.
+        // Values of production: shorter intervals would add work that belongs to no task.
         LEASE_SECONDS: '30',
         WAKEUP_GRACE_SECONDS: '10',
         RECONCILE_SECONDS: '2',
@@ -82,20 +82,20 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
     return await run({
       stack,
       service: async (kind, env = {}) => {
-        // The dispatcher is where Cloud Tasks has been told that it is.
+        // The dispatcher needs the port at which Cloud Tasks calls it.
         const port = kind === 'dispatcher' ? new URL(stack.env['DISPATCHER_URL'] ?? '').port : undefined;
         const all = { ...stack.env, ...(port !== undefined && { PORT: port }), ...env };
         const probe = ['--expose-gc', '--import', path.join(here, 'probe.ts'), ...profile];
         return start(`services/${kind}/main.ts`, all, true, probe);
       },
-      // What their own code is warned of is nothing that a reader of the figures can use.
+      // Warnings about the peers' own code do not help a reader of the figures.
       peer: (name, env) =>
         start(path.join(here, 'peers', `${name}.ts`), { NODE_NO_WARNINGS: '1', ...env }, name === 'sdk'),
-      emptyDatabase: () => emptyDatabase(stack.databaseUrl),
+      createEmptyDatabase: () => createEmptyDatabase(stack.databaseUrl),
       load: async (job) => {
-        const answer = await loader.ask<{ seen?: Seen; error?: string }>(job);
-        if (answer.seen === undefined) throw new Error(answer.error);
-        return answer.seen;
+        const { result, error } = await loader.ask<{ result?: JobResult; error?: string }>(job);
+        if (result === undefined) throw new Error(error);
+        return result;
       },
     });
   } finally {
@@ -108,9 +108,9 @@ async function startProcess(
   env: Record<string, string>,
   listens: boolean,
   flags: string[],
-): Promise<Process> {
+): Promise<MeasuredProcess> {
   const port = env['PORT'] ?? String(await freePort());
-  const began = performance.now();
+  const started = performance.now();
   const child = spawn(process.execPath, ['--import', dieWithParent, ...flags, file], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { PATH: process.env['PATH'], ...env, PORT: port },
@@ -118,29 +118,29 @@ async function startProcess(
   const exited = once(child, 'exit');
   const url = `http://127.0.0.1:${port}`;
   if (listens)
-    await Promise.race([untilReady(url), exited.then(() => Promise.reject(new Error(`${file} ended`)))]);
+    await Promise.race([waitUntilReady(url), exited.then(() => Promise.reject(new Error(`${file} ended`)))]);
   return {
     url,
     child,
-    readyMs: performance.now() - began,
+    readyMs: performance.now() - started,
     ask: async <T>(message: object) => {
-      const answer = once(child, 'message');
+      const reply = once(child, 'message');
       child.send(message);
       const [value] = (await Promise.race([
-        answer,
+        reply,
         exited.then(() => Promise.reject(new Error(`${file} ended`))),
       ])) as [T];
       return value;
     },
     kill: async () => {
-      // A profile is written by a process that ends by itself.
+      // Only a process that exits by itself writes its profile.
       child.kill(profileDir === undefined ? 'SIGKILL' : 'SIGTERM');
       if (child.exitCode === null && child.signalCode === null) await exited;
     },
   };
 }
 
-async function untilReady(url: string): Promise<void> {
+async function waitUntilReady(url: string): Promise<void> {
   for (;;) {
     const ready = await fetch(`${url}/health/ready`).then(
       ({ ok }) => ok,
@@ -151,18 +151,18 @@ async function untilReady(url: string): Promise<void> {
   }
 }
 
-async function emptyDatabase(beside: string): Promise<string> {
+async function createEmptyDatabase(serverUrl: string): Promise<string> {
   const name = `peer_${process.hrtime.bigint()}`;
-  const client = new Client({ connectionString: beside });
+  const client = new Client({ connectionString: serverUrl });
   await client.connect();
   await client.query(`create database ${name}`);
   await client.end();
-  const url = new URL(beside);
+  const url = new URL(serverUrl);
   url.pathname = `/${name}`;
   return url.href;
 }
 
-/** The SDK's own tool makes the tables of its store. */
+/** Creates the tables of the SDK's store, with the SDK's own tool. */
 export async function migrateSdk(databaseUrl: string): Promise<void> {
   const tool = path.join(here, '../../../node_modules/@a2a-js/sdk/dist/cli/a2a_db.js');
   const child = spawn(process.execPath, [tool, 'upgrade', '--url', databaseUrl], {

@@ -1,27 +1,27 @@
-/** Measuring in alternation: each round has every contestant once, so that what the machine does besides hits all alike. */
+/** Figures of the cases, and measuring in alternation: every round runs each contestant once, under the same conditions. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Until V8 has compiled what runs often, as it has in a process that lives for hours; for every contestant alike. What
- * runs once for a set of a hundred takes that long.
+ * Warm-up of every contestant, until V8 has compiled its hot code, as in a process that runs for hours. Code that runs
+ * once for a set of a hundred takes that long.
  */
 export const warmUpSeconds = 8;
 
-/** Of what is compared; the median of so many. */
+/** Rounds of a comparison; their median counts. */
 export const rounds = 5;
 
 export type Contestants = Record<string, () => Promise<number>>;
 
-/** @returns the median of each over the rounds */
+/** @returns the median of each contestant over the rounds */
 export async function alternate<T extends Contestants>(
   contestants: T,
   rounds: number,
 ): Promise<{ [K in keyof T]: number }> {
-  const seen = Object.fromEntries(Object.keys(contestants).map((name) => [name, [] as number[]]));
+  const measured = Object.fromEntries(Object.keys(contestants).map((name) => [name, [] as number[]]));
   for (let round = 0; round < rounds; round++) {
-    for (const [name, measure] of Object.entries(contestants)) seen[name]?.push(await measure());
+    for (const [name, measure] of Object.entries(contestants)) measured[name]?.push(await measure());
   }
-  return Object.fromEntries(Object.entries(seen).map(([name, values]) => [name, median(values)])) as {
+  return Object.fromEntries(Object.entries(measured).map(([name, values]) => [name, median(values)])) as {
     [K in keyof T]: number;
   };
 }
@@ -31,16 +31,20 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/** Looks again and again. @throws {Error} after two minutes: what is measured has stopped */
-export async function until(done: () => Promise<boolean>): Promise<void> {
+/**
+ * Polls every 20 ms: the polls use the measured database, so they are rare.
+ *
+ * @throws {Error} after two minutes
+ */
+export async function pollUntil(done: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 120_000;
   while (!(await done())) {
-    if (performance.now() > deadline) throw new Error('what is measured has stopped');
+    if (performance.now() > deadline) throw new Error('the measured system has stopped');
     await sleep(20);
   }
 }
 
-/** What a case found. `target`: what the figure should be at least or at most. */
+/** One measured value. `target`: its lower or upper bound. */
 export interface Figure {
   name: string;
   value: number;
@@ -48,13 +52,13 @@ export interface Figure {
   target?: { at: 'least' | 'most'; value: number };
 }
 
-/** True where there is no target. */
+/** True without a target. */
 export function isMet({ value, target }: Figure): boolean {
   if (target === undefined) return true;
   return target.at === 'least' ? value >= target.value : value <= target.value;
 }
 
-export type Case = () => Promise<Figure[]>;
+export type BenchCase = () => Promise<Figure[]>;
 
 export const perSecond = (name: string, value: number): Figure => ({ name, value, unit: '/s' });
 export const ms = (name: string, value: number, most?: number): Figure => ({
@@ -70,11 +74,11 @@ export const ratio = (name: string, value: number, least: number): Figure => ({
   target: { at: 'least', value: least },
 });
 
-/** What a run of a case found. */
-export interface Result {
+/** The result of one run of a case. */
+export interface CaseResult {
   at: string;
   seconds: number;
-  /** How many processes wanted to run in the minute before the case: what else the machine was doing. */
+  /** Load average of the minute before the case. */
   loadBefore: number;
   figures: Figure[];
 }

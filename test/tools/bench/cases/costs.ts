@@ -1,36 +1,36 @@
-/** What a service costs before and while it works: its start, its memory, and what a task costs the database. */
+/** Costs of a service: its start, its memory, and the database work of a task. */
 import { once } from 'node:events';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sends, subscriptions } from '../jobs.ts';
-import { withRig, type Process } from '../rig.ts';
-import { alternate, ms, until, type Case, type Figure } from '../rounds.ts';
-import { wholeTasks } from './whole.ts';
+import { createSendJob, createSubscriptionJob } from '../jobs.ts';
+import { withRig, type MeasuredProcess } from '../rig.ts';
+import { alternate, ms, pollUntil, type BenchCase, type Figure } from '../rounds.ts';
+import { runWholeTasks } from './whole.ts';
 
-export const coldStart: Case = () =>
+export const coldStartCase: BenchCase = () =>
   withRig(async (rig) => {
     const start = (kind: 'api' | 'worker' | 'dispatcher') => async () => {
-      // The agent of the definition: the one that does nothing would load nothing.
+      // Uses the agent of the definition: the one that does nothing would load nothing.
       const service = await rig.service(kind, { AGENT_MODULE: '' });
-      // What it compiled is written to the cache by a process that ends by itself.
+      // Only a process that exits by itself writes its compile cache.
       service.child.kill('SIGTERM');
       await once(service.child, 'exit');
       return service.readyMs;
     };
     const kinds = { api: start('api'), worker: start('worker'), dispatcher: start('dispatcher') };
     await alternate(kinds, 1);
-    const seen = await alternate(kinds, 3);
+    const uncached = await alternate(kinds, 3);
     rig.stack.env['NODE_COMPILE_CACHE'] = path.join(os.tmpdir(), 'longhaul-bench-compile-cache');
     await alternate(kinds, 1);
     const cached = await alternate(kinds, 3);
     return [
-      ...Object.entries(seen).map(([kind, took]) => ms(`${kind}, start to ready`, took)),
+      ...Object.entries(uncached).map(([kind, took]) => ms(`${kind}, start to ready`, took)),
       ...Object.entries(cached).map(([kind, took]) => ms(`${kind}, with a warm compile cache`, took, 600)),
     ];
   });
 
-interface Usage {
+interface ProcessUsage {
   rss: number;
   held: number;
   cpuMs: number;
@@ -39,7 +39,7 @@ interface Usage {
 const warmUp = 100;
 const tasks = 9_900;
 
-export const memory: Case = () =>
+export const memoryCase: BenchCase = () =>
   withRig(async (rig) => {
     const api = await rig.service('api');
     const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(warmUp + tasks) });
@@ -51,23 +51,29 @@ export const memory: Case = () =>
     };
     const wait = async (count: number) => {
       const before = await running();
-      const job = sends(api.url, 'wait', { returnImmediately: true }, { count, keepIds: true });
+      const job = createSendJob(api.url, 'wait', { returnImmediately: true }, { count, keepIds: true });
       const { ids } = await rig.load(job);
-      await until(async () => (await running()) >= before + count);
+      await pollUntil(async () => (await running()) >= before + count);
       return ids;
     };
     await wait(warmUp);
-    const idle = await usage(worker);
+    const idle = await readUsage(worker);
     const ids = await wait(tasks);
-    const busy = await usage(worker);
-    const cpuOfTasks = await cpu(worker);
-    await rig.load(subscriptions(api.url, ids.slice(0, warmUp)));
-    const closed = await usage(api);
+    const busy = await readUsage(worker);
+    const cpuOfTasks = await measureCpu(worker);
+    await rig.load(createSubscriptionJob(api.url, ids.slice(0, warmUp)));
+    const closed = await readUsage(api);
     const open = ids.slice(warmUp);
-    await rig.load(subscriptions(api.url, open));
-    const opened = await usage(api);
-    const cpuOfStreams = await cpu(api);
-    const kilobytes = (name: string, after: Usage, before: Usage, count: number, most: number): Figure[] => [
+    await rig.load(createSubscriptionJob(api.url, open));
+    const opened = await readUsage(api);
+    const cpuOfStreams = await measureCpu(api);
+    const kilobytes = (
+      name: string,
+      after: ProcessUsage,
+      before: ProcessUsage,
+      count: number,
+      most: number,
+    ): Figure[] => [
       {
         name: `${name}, held after a collection`,
         value: (after.held - before.held) / 1024 / count,
@@ -84,24 +90,24 @@ export const memory: Case = () =>
     ];
   });
 
-async function usage(process: Process): Promise<Usage> {
+async function readUsage(process: MeasuredProcess): Promise<ProcessUsage> {
   await process.ask({});
-  return process.ask<Usage>({});
+  return process.ask<ProcessUsage>({});
 }
 
-async function cpu(process: Process): Promise<number> {
+async function measureCpu(process: MeasuredProcess): Promise<number> {
   const seconds = 4;
-  const before = await process.ask<Usage>({});
+  const before = await process.ask<ProcessUsage>({});
   await sleep(seconds * 1000);
-  return ((await process.ask<Usage>({})).cpuMs - before.cpuMs) / (seconds * 10);
+  return ((await process.ask<ProcessUsage>({})).cpuMs - before.cpuMs) / (seconds * 10);
 }
 
-/** Counted by the server: write-ahead log and writing transactions exactly, all transactions by its statistics. */
-export const sql: Case = () =>
+/** Counted by the server: write-ahead log and writing transactions exactly, all transactions from its statistics. */
+export const sqlCase: BenchCase = () =>
   withRig(async (rig) => {
     const { pool } = rig.stack;
     const services = await Promise.all([rig.service('api'), rig.service('worker')]);
-    await wholeTasks(rig, services[0].url, 500);
+    await runWholeTasks(rig, services[0].url, 500);
     const count = 4_000;
     const written = async () => {
       const { rows } = await pool.query<{ xid: string; wal: string }>(
@@ -110,7 +116,7 @@ export const sql: Case = () =>
       return { xid: Number(rows[0]?.xid), wal: Number(rows[0]?.wal) };
     };
     const committed = async () => {
-      // A connection tells of its transactions within seconds of being idle.
+      // An idle connection reports its transactions within seconds.
       await sleep(11_000);
       const { rows } = await pool.query<{ commits: string }>(
         'select xact_commit::text as commits from pg_stat_database where datname = current_database()',
@@ -119,12 +125,12 @@ export const sql: Case = () =>
     };
     const commits = await committed();
     const before = await written();
-    await wholeTasks(rig, services[0].url, count);
+    await runWholeTasks(rig, services[0].url, count);
     const after = await written();
     const all = (await committed()) - commits;
-    await rig.load(sends(services[0].url, '', {}, { connections: 1, count: 20 }));
+    await rig.load(createSendJob(services[0].url, '', {}, { connections: 1, count: 20 }));
     const alone = await written();
-    await rig.load(sends(services[0].url, '', {}, { connections: 1, count: 200 }));
+    await rig.load(createSendJob(services[0].url, '', {}, { connections: 1, count: 200 }));
     const aloneAfter = await written();
     return [
       { name: 'statements and transactions a task, busy', value: all / count, unit: '' },

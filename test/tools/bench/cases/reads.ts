@@ -1,48 +1,52 @@
-/** Reading: a task, a task that has not changed, and lists of few and of very many tasks. */
-import { calls, reads, sends } from '../jobs.ts';
+/** Reads: a task, an unchanged task, and lists of few and of very many tasks. */
+import { createCallJob, createReadJob, createSendJob } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
-import { alternate, ms, perSecond, ratio, rounds, warmUpSeconds, type Case } from '../rounds.ts';
+import { alternate, ms, perSecond, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
 
-export const getTask: Case = () =>
+export const getTaskCase: BenchCase = () =>
   withRig(async (rig) => {
-    const sdkDatabase = await rig.emptyDatabase();
+    const sdkDatabase = await rig.createEmptyDatabase();
     await migrateSdk(sdkDatabase);
     const [api, memory, postgres] = await Promise.all([
       rig.service('api'),
       rig.peer('sdk', {}),
       rig.peer('sdk', { DATABASE_URL: sdkDatabase }),
     ]);
-    const made = async (url: string) =>
-      (await rig.load(sends(url, 'accept', { returnImmediately: true }, { count: 1000, keepIds: true }))).ids;
+    const createTasks = async (url: string) =>
+      (
+        await rig.load(
+          createSendJob(url, 'accept', { returnImmediately: true }, { count: 1000, keepIds: true }),
+        )
+      ).ids;
     const read = async (url: string, tasks: string[], seconds = 2) =>
-      (await rig.load(calls(url, 'GetTask', { id: '%TASK%' }, { tasks, seconds }))).perSecond;
+      (await rig.load(createCallJob(url, 'GetTask', { id: '%TASK%' }, { tasks, seconds }))).perSecond;
     const ids = {
-      api: await made(api.url),
-      memory: await made(memory.url),
-      postgres: await made(postgres.url),
+      api: await createTasks(api.url),
+      memory: await createTasks(memory.url),
+      postgres: await createTasks(postgres.url),
     };
     await read(api.url, ids.api, warmUpSeconds);
     await read(memory.url, ids.memory, warmUpSeconds);
     await read(postgres.url, ids.postgres, warmUpSeconds);
-    const seen = await alternate(
+    const medians = await alternate(
       {
         longhaul: () => read(api.url, ids.api),
-        conditional: async () => (await rig.load(reads(api.url, ids.api, { seconds: 2 }))).perSecond,
+        conditional: async () => (await rig.load(createReadJob(api.url, ids.api, { seconds: 2 }))).perSecond,
         memory: () => read(memory.url, ids.memory),
         postgres: () => read(postgres.url, ids.postgres),
       },
       rounds,
     );
     return [
-      perSecond('Longhaul', seen.longhaul),
-      perSecond('Longhaul, not modified', seen.conditional),
-      perSecond('SDK with PostgreSQL', seen.postgres),
-      perSecond('SDK in memory', seen.memory),
-      ratio('of the SDK with PostgreSQL', seen.longhaul / seen.postgres, 8),
+      perSecond('Longhaul', medians.longhaul),
+      perSecond('Longhaul, not modified', medians.conditional),
+      perSecond('SDK with PostgreSQL', medians.postgres),
+      perSecond('SDK in memory', medians.memory),
+      ratio('of the SDK with PostgreSQL', medians.longhaul / medians.postgres, 8),
     ];
   });
 
-export const listTasks: Case = () =>
+export const listTasksCase: BenchCase = () =>
   withRig(async (rig) => {
     const { pool } = rig.stack;
     const fill = async (tenant: string, count: number) => {
@@ -64,17 +68,20 @@ export const listTasks: Case = () =>
     await pool.query('analyze gates');
     const api = await rig.service('api');
     const page = async (tenant: string) =>
-      (await rig.load(calls(api.url, 'ListTasks', { tenant, pageSize: 50 }, { connections: 1, seconds: 1 })))
-        .latencies.p50;
+      (
+        await rig.load(
+          createCallJob(api.url, 'ListTasks', { tenant, pageSize: 50 }, { connections: 1, seconds: 1 }),
+        )
+      ).latencies.p50;
     await page('few');
     await page('many');
-    const seen = await alternate({ few: () => page('few'), many: () => page('many') }, 5);
+    const medians = await alternate({ few: () => page('few'), many: () => page('many') }, 5);
     return [
-      ms('page of 50 of a thousand, p50', seen.few),
-      ms('page of 50 of a million, p50', seen.many),
+      ms('page of 50 of a thousand, p50', medians.few),
+      ms('page of 50 of a million, p50', medians.many),
       {
         name: 'the slower of the two against the other',
-        value: Math.max(seen.many, seen.few) / Math.min(seen.many, seen.few),
+        value: Math.max(medians.many, medians.few) / Math.min(medians.many, medians.few),
         unit: '×',
         target: { at: 'most', value: 1.3 },
       },

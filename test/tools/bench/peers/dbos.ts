@@ -1,9 +1,9 @@
 /**
- * An engine of durable steps on the same PostgreSQL: DBOS, with workflows of steps that do nothing, called as functions
- * of its process. Its pool is the default: larger ones took longer.
+ * DBOS, an engine of durable steps, on the same PostgreSQL. Its workflows of steps that do nothing are called as functions
+ * of its process. The pool has the default size: larger ones were slower.
  */
 import { DBOS } from '@dbos-inc/dbos-sdk';
-import { serve } from '../serve.ts';
+import { serveParent } from '../serve-parent.ts';
 
 const workflow = DBOS.registerWorkflow(
   async (steps: number) => {
@@ -18,7 +18,7 @@ DBOS.setConfig({
   logLevel: 'error',
 });
 
-serve(async ({ count, steps, atOnce }: { count: number; steps: number; atOnce: number }) => {
+serveParent(async ({ count, steps, atOnce }: { count: number; steps: number; atOnce: number }) => {
   if (!DBOS.isInitialized()) await DBOS.launch();
   let left = count;
   const from = performance.now();

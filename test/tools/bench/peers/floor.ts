@@ -1,6 +1,6 @@
 /**
- * The floor: the statement that accepts tasks, in sets that are always full, prepared, over as many connections as there
- * are lanes, without HTTP and without anybody to answer. Nothing on the same database can accept faster by that statement.
+ * The floor: the statement that accepts tasks, prepared, always in full sets, over as many connections as there are lanes,
+ * without HTTP and without responses. No server on the same database can accept faster with that statement.
  */
 import { randomUUID } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
@@ -8,11 +8,11 @@ import { Client } from 'pg';
 import { createAccept, type NewTask } from '#shared/db/tasks/accept.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { serve } from '../serve.ts';
+import { serveParent } from '../serve-parent.ts';
 
 const setSize = 64;
 
-async function lane(until: number): Promise<number> {
+async function runLane(until: number): Promise<number> {
   const client = new Client({ connectionString: process.env['DATABASE_URL'] });
   await client.connect();
   const prepared = {
@@ -25,14 +25,14 @@ async function lane(until: number): Promise<number> {
   const accept = createAccept(db, { idempotencyWindowSeconds: 86_400, wakeupGraceSeconds: 10 });
   let accepted = 0;
   while (performance.now() < until) {
-    await Promise.all(Array.from({ length: setSize }, () => accept(newTask())));
+    await Promise.all(Array.from({ length: setSize }, () => accept(createTask())));
     accepted += setSize;
   }
   await client.end();
   return accepted;
 }
 
-function newTask(): NewTask {
+function createTask(): NewTask {
   const [taskId, contextId, messageId] = [uuidv7(), uuidv7(), randomUUID()];
   const statusAt = new Date().toISOString();
   const status = { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt };
@@ -58,9 +58,9 @@ function newTask(): NewTask {
   };
 }
 
-serve(async ({ seconds, lanes }: { seconds: number; lanes: number }) => {
+serveParent(async ({ seconds, lanes }: { seconds: number; lanes: number }) => {
   const from = performance.now();
-  const counts = await Promise.all(Array.from({ length: lanes }, () => lane(from + seconds * 1000)));
+  const counts = await Promise.all(Array.from({ length: lanes }, () => runLane(from + seconds * 1000)));
   const accepted = counts.reduce((sum, count) => sum + count, 0);
   return { perSecond: (accepted * 1000) / (performance.now() - from) };
 });

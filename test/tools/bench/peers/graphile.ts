@@ -1,11 +1,11 @@
-/** A job engine on the same PostgreSQL: `graphile-worker` with its batching on, and jobs that do nothing. */
+/** graphile-worker, a job engine, on the same PostgreSQL, with its batching on and jobs that do nothing. */
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
-import { serve } from '../serve.ts';
+import { serveParent } from '../serve-parent.ts';
 
 const connectionString = process.env['DATABASE_URL'] ?? '';
 const logger = new Logger(() => () => undefined);
 
-serve(async ({ jobs }: { jobs: number }) => {
+serveParent(async ({ jobs }: { jobs: number }) => {
   const utils = await makeWorkerUtils({ connectionString, logger });
   await utils.migrate();
   await utils.addJobs(Array.from({ length: jobs }, (_, n) => ({ identifier: 'noop', payload: { n } })));
@@ -27,7 +27,7 @@ serve(async ({ jobs }: { jobs: number }) => {
     },
   });
   await done.promise;
-  // Its last completions are written when it stops.
+  // Stopping writes the last completions.
   await runner.stop();
   return { perSecond: (jobs * 1000) / (performance.now() - from) };
 });

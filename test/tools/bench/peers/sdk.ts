@@ -1,7 +1,7 @@
 /**
- * The peer: `@a2a-js/sdk` as its own samples set it up, DefaultRequestHandler on Express. With DATABASE_URL its tasks are
- * in PostgreSQL, else in memory. The agent runs in this process, as the SDK has it: for the text `accept` it answers with
- * the submitted task and does nothing more, else it goes by working to completed, as our agent does.
+ * The A2A SDK's own server, set up as in its samples: DefaultRequestHandler on Express. With DATABASE_URL its tasks are in
+ * PostgreSQL, otherwise in memory. The agent runs in this process, as usual with the SDK. For the text `accept` it returns
+ * the submitted task and stops; otherwise the task becomes working and completed, as with our agent.
  */
 import { createServer } from 'node:http';
 import { AgentCard, TaskState, type Task, type TaskStatusUpdateEvent } from '@a2a-js/sdk';

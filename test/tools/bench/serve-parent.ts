@@ -1,5 +1,5 @@
-/** A process that does what its parent asks for, one thing at a time, until the parent ends. */
-export function serve(answer: (message: never) => Promise<object>): void {
+/** Answers the messages of the parent process, one at a time, until the parent ends. */
+export function serveParent(answer: (message: never) => Promise<object>): void {
   process.channel?.ref();
   process.on('message', (message) => {
     answer(message as never).then(

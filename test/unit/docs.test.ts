@@ -1,0 +1,125 @@
+/** The pages against the tree: links and anchors resolve, named paths and commands exist, quoted log messages are logged. */
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+
+const root = path.join(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const ignored = ['node_modules', '.git', '.longhaul', 'report'];
+const list = (pattern: string): string[] =>
+  globSync(pattern, { cwd: root, exclude: (name) => ignored.includes(path.basename(name)) });
+
+const pages = [...list('**/*.md'), ...list('.github/**/*.md')];
+const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+
+/** The anchors that GitHub gives the headings of a page. */
+function anchors(text: string): Set<string> {
+  const found = new Set<string>();
+  for (const [, heading = ''] of withoutCode(text).matchAll(/^#+ (.*)$/gm)) {
+    const slug = heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replaceAll(' ', '-');
+    let unique = slug;
+    for (let n = 1; found.has(unique); n++) unique = `${slug}-${n}`;
+    found.add(unique);
+  }
+  return found;
+}
+
+function withoutCode(text: string): string {
+  return text.replaceAll(/^```.*?^```/gms, '');
+}
+
+/** Relative links whose file or anchor does not exist. */
+function brokenLinks(page: string, text: string): string[] {
+  const targets = [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
+  return targets.filter((target) => {
+    if (/^[a-z]+:/.test(target)) return false;
+    const [file = '', anchor] = target.split('#');
+    const full = file === '' ? page : path.join(path.dirname(page), file);
+    if (!existsSync(path.join(root, full))) return true;
+    return anchor !== undefined && !anchors(full === page ? text : read(full)).has(anchor);
+  });
+}
+
+/** Paths in backticks or in the tree of ARCHITECTURE.md that do not exist. */
+function missingPaths(text: string): string[] {
+  const roots = 'services|shared|test|docs|deploy|\\.github';
+  const named = text.matchAll(new RegExp(`(?:^|\`)((?:${roots})/[\\w./-]*)(?=\`|\\s)`, 'gm'));
+  return [...named].map(([, name = '']) => name).filter((name) => !existsSync(path.join(root, name)));
+}
+
+/** Scripts of package.json that a page names and that do not exist. */
+function missingScripts(text: string): string[] {
+  return [...text.matchAll(/npm run ([a-z](?:[\w:-]*\w)?)/g)]
+    .map(([, name = '']) => name)
+    .filter((name) => !Object.hasOwn(scripts, name));
+}
+
+describe('the pages', () => {
+  for (const page of pages) {
+    test(`${page} links to files and headings that exist`, () => {
+      assert.deepEqual(brokenLinks(page, read(page)), []);
+    });
+
+    test(`${page} names paths and scripts that exist`, () => {
+      const text = read(page);
+      assert.deepEqual([...missingPaths(text), ...missingScripts(text)], []);
+    });
+  }
+
+  test('docs/README.md links to every page of docs', () => {
+    const index = read('docs/README.md');
+    const unlisted = pages.filter((page) => {
+      const relative = path.relative('docs', page);
+      return page.startsWith('docs/') && relative !== 'README.md' && !index.includes(`](${relative})`);
+    });
+    assert.deepEqual(unlisted, ['docs/bench/figures.md'], 'the benchmark page links to its figures');
+  });
+
+  test('every file of ARCHITECTURE.md that answers a question is there', () => {
+    const [, section = ''] = /## Which files to open\n(.*?)\n## /s.exec(read('ARCHITECTURE.md')) ?? [];
+    const questions = section.split(/^\*\*/m).slice(1);
+    assert.equal(questions.length, 3);
+    for (const question of questions) {
+      const files = [...question.matchAll(/\]\(([^)]+)\)/g)].map(([, file = '']) => file);
+      assert.ok(files.length >= 1 && files.length <= 3, question);
+      assert.ok(
+        files.every((file) => statSync(path.join(root, file)).isFile()),
+        question,
+      );
+    }
+  });
+});
+
+describe('quoted log messages', () => {
+  const sources = [...list('services/**/*.ts'), ...list('shared/**/*.ts')].map(read).join('\n');
+  const quotedBy = (text: string): string[] =>
+    [...withoutCode(text).matchAll(/`([a-z][a-z-]* [^`]*)`/gi)]
+      .map(([, quote = '']) => quote)
+      .filter((quote) => !/^(?:gcloud|npm|npx|curl|git|node|openssl|deploy)\b|[=/:{<*×]|__/.test(quote));
+
+  for (const page of ['docs/runbook.md', 'docs/deploy.md']) {
+    test(`${page} quotes messages that the services log`, () => {
+      const quotes = quotedBy(read(page).replace(/<!-- access: .*<!-- access: /s, ''));
+      assert.ok(quotes.length > 3, quotes.join());
+      assert.deepEqual(
+        quotes.filter((quote) => !['"', "'", '`'].some((mark) => sources.includes(mark + quote))),
+        [],
+      );
+    });
+  }
+});
+
+describe('the checks', () => {
+  test('report a broken link, anchor, path and script', () => {
+    const text =
+      '# One\n[a](gone.md) [b](#one) [c](#two) [d](https://example.com)\n`shared/gone.ts` npm run gone';
+    assert.deepEqual(brokenLinks('README.md', text), ['gone.md', '#two']);
+    assert.deepEqual(missingPaths(text), ['shared/gone.ts']);
+    assert.deepEqual(missingScripts(text), ['gone']);
+  });
+});
