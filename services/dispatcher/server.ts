@@ -1,7 +1,7 @@
 /** The HTTP interface of the dispatcher. Cloud Tasks, Cloud Scheduler and the platform call it; clients never do. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
-import { checkDatabase } from '#shared/db/client/check.ts';
+import { checkDatabase } from '#shared/db/client/pool.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
@@ -11,7 +11,7 @@ import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import { createServer } from '#shared/runtime/server.ts';
+import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import type { Deliver } from './deliver.ts';
 
 export interface DispatcherServerParts {

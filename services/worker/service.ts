@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { checkDatabase } from '#shared/db/client/check.ts';
+import { checkDatabase } from '#shared/db/client/pool.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
@@ -22,7 +22,7 @@ import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
-import type { PushConfig } from '#shared/runtime/config/callers.ts';
+import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import type { WorkerConfig } from '#shared/runtime/config/worker.ts';
 import { registerHealth } from '#shared/runtime/health.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
@@ -111,7 +111,7 @@ export async function startWorker(
 /** Token verification is loaded in push mode only. */
 async function acceptPushes(
   app: FastifyInstance,
-  push: PushConfig,
+  push: PushAuthConfig,
   consumer: TurnConsumer,
   db: Db,
   log: Logger,

@@ -15,7 +15,7 @@ export interface WebhookKey {
 }
 
 /** Path under which the api service publishes the public keys. */
-export const jwksPath = '/.well-known/webhook-jwks.json';
+export const webhookJwksPath = '/.well-known/webhook-jwks.json';
 
 /** Parses a JWK set. Problems never contain a key. */
 export function parseSigningKeys(text: string): { keys: WebhookKey[]; problems: string[] } {

@@ -32,7 +32,7 @@ export async function reconcile(parts: {
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
   for (const [kind, check] of Object.entries(checks)) {
-    const { wakeups, looked: count } = await check();
+    const { wakeups, examined: count } = await check();
     await outbox.publishAll(wakeups);
     if (count > 0) {
       found[kind] = count;

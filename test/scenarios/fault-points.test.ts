@@ -102,7 +102,7 @@ describe('fault points', { concurrency: 2, timeout: 180_000 }, () => {
       assert.deepEqual(getStepRuns(tool, taskId), ['1/a/0', '1/b/0', '1/c/0']);
     });
 
-    testDeath('piece-stored', 'leaves one clean text, in events without gaps (5)', async (t, point) => {
+    testDeath('chunk-stored', 'leaves one clean text, in events without gaps (5)', async (t, point) => {
       const words = Array.from({ length: 25 }, (_, index) => `word${index}`).join(' ');
       const taskId = await submitDoomed(t, `stream ${words}`, point, 2);
       const done = await stack.until(taskId, isCompleted);

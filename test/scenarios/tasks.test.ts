@@ -11,7 +11,7 @@ import {
   type Task,
 } from '@a2a-js/sdk';
 import type { Client } from '@a2a-js/sdk/client';
-import { think } from '#services/local/offline-model/responder.ts';
+import { respond } from '#services/local/offline-model/responder.ts';
 import { lastUserText } from '#services/local/offline-model/wire.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { createSuiteCleanup } from '../support/suite-cleanup.ts';
@@ -30,7 +30,7 @@ describe('a task', () => {
   before(async () => {
     stack = await startStack(cleanup, {}, async (request) => {
       if (lastUserText(request) === 'slowly') await subscribed.promise;
-      return think(request);
+      return respond(request);
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
     client = await stack.client();
@@ -78,10 +78,10 @@ describe('a task', () => {
   });
 
   test('aborts its model call within a second when it is canceled', async () => {
-    stack.model.script([{ match: 'think for ever', reactions: [{ hang: true }], repeat: true }]);
+    stack.model.script([{ match: 'respond for ever', reactions: [{ hang: true }], repeat: true }]);
     const durations: number[] = [];
     for (let round = 0; round < 5; round++) {
-      const words = `think for ever ${round}`;
+      const words = `respond for ever ${round}`;
       const calls = () => stack.model.log().filter((entry) => entry.lastUserText === words);
       const task = await submit(words);
       await waitFor('the model call', () => calls().length > 0);

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { startOtlpReceiver, type OtlpReceiver, type SpanSeen } from '../support/otlp/receiver.ts';
+import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
 import { createSuiteCleanup } from '../support/suite-cleanup.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
@@ -81,11 +81,11 @@ mcpServers: { all: { url: "${server.url}" } }
     );
   });
 
-  function getSpans(name: string): SpanSeen[] {
+  function getSpans(name: string): ReceivedSpan[] {
     return collector.spans.filter((span) => span.name === name);
   }
 
-  function getSpan(name: string): SpanSeen {
+  function getSpan(name: string): ReceivedSpan {
     const [span, ...others] = getSpans(name);
     assert.ok(span !== undefined && others.length === 0, `${name}: ${others.length + 1} spans`);
     return span;
@@ -97,13 +97,13 @@ mcpServers: { all: { url: "${server.url}" } }
     return completed === undefined ? undefined : Number(completed.headers['longhaul-event']);
   }
 
-  function getLastWebhook(): SpanSeen | undefined {
+  function getLastWebhook(): ReceivedSpan | undefined {
     const lastEvent = getLastEvent();
     return getSpans('POST webhook').find(({ attributes }) => attributes['longhaul.event'] === lastEvent);
   }
 
   const toLink = ({ traceId, spanId }: { traceId: string; spanId: string }) => ({ traceId, spanId });
-  const assertChild = (span: SpanSeen, parent: { traceId: string; spanId: string }): void =>
+  const assertChild = (span: ReceivedSpan, parent: { traceId: string; spanId: string }): void =>
     assert.deepEqual([span.traceId, span.parentSpanId], [parent.traceId, parent.spanId], span.name);
 
   test('has a send within the trace of its caller, and its wake-up within the send', () => {

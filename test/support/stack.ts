@@ -21,7 +21,7 @@ import { runNode, type Cleanup, type RunningProcess } from './processes/processe
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 
 export interface RunningService {
-  readonly running: Running;
+  readonly running: RunningProcess;
   readonly url: string;
   /** Sends a signal (default: SIGKILL) and resolves when the process has exited. */
   kill(signal?: NodeJS.Signals): Promise<void>;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { glob, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { linkOf, requirements } from '../conformance/requirements.ts';
+import { getLink, requirements } from '../conformance/requirements.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 
@@ -29,7 +29,7 @@ describe('server requirements', () => {
   test('are all cited by a test', () => {
     const uncited = requirements.filter(({ id }) => !cited.has(id));
     assert.deepEqual(
-      uncited.map((one) => `${one.id} ${one.text} ${linkOf(one)}`),
+      uncited.map((one) => `${one.id} ${one.text} ${getLink(one)}`),
       [],
     );
   });

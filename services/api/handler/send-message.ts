@@ -36,7 +36,7 @@ export interface SendResult {
   /** The turn that the message starts. */
   turn: number;
   /** The task, if this send created it. */
-  created: TaskView | undefined;
+  created: A2aTask | undefined;
 }
 
 export interface SendParts {

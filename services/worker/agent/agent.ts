@@ -165,7 +165,7 @@ export interface StepOptions {
 }
 
 /** Retries with backoff: the wait doubles from `firstSeconds` (default: 1) to `longestSeconds` (default: 60), with jitter. */
-export interface StepRetries extends Backoff {
+export interface StepRetries extends BackoffPolicy {
   /** Retries after the first run. */
   times: number;
 }

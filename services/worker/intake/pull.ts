@@ -25,7 +25,7 @@ export function pullWakeups(
   concurrency: number,
   consumer: TurnConsumer,
   log: Logger,
-): TurnSource[] {
+): TurnSubscription[] {
   const { subscription, deadLetterSubscription } = config;
   const maxMessages = Math.min(concurrency, maxPrefetch);
   const onDeadLetter = createDeadLetterHandler(db, log);

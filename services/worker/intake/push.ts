@@ -6,7 +6,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import { parseTurn, type TurnMessage } from '#shared/gcp/pubsub.ts';
-import type { PushConfig } from '#shared/runtime/config/callers.ts';
+import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { TurnConsumer } from './consumer.ts';
 
@@ -15,7 +15,7 @@ const releaseShare = 0.8;
 const abortShare = 0.95;
 const retryAfterSeconds = 5;
 
-export interface PushParts extends PushConfig {
+export interface PushParts extends PushAuthConfig {
   consumer: TurnConsumer;
   onDeadLetter: (taskId: string) => Promise<void>;
   log: Logger;

@@ -45,7 +45,7 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
       const update = createArtifactUpdate(target, artifact, position);
       [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
       await target.write(createArtifactEvent(update, last ? whole : undefined));
-      if (!last) passFaultPoint('piece-stored');
+      if (!last) passFaultPoint('chunk-stored');
     });
     // close() reports the failure; the turn's own signal aborts a turn that has lost its lease.
     written.catch(() => (failed = true));

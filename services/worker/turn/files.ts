@@ -7,7 +7,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
-import { fileUrl, placeInUrl } from '#shared/domain/file-url.ts';
+import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import type { Part } from '#shared/domain/message.ts';
 
 /** In bytes of the content. */
@@ -42,6 +42,6 @@ export function createTurnFiles(db: Db, publicUrl: string | undefined): OpenTurn
     const hash = createHash('sha256').update(content).digest('base64url');
     const { mediaType = 'application/octet-stream', filename = null } = rest;
     await storeFile(db, lease, { hash, mediaType, filename, content });
-    return { url: fileUrl(baseUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
+    return { url: createFileUrl(baseUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
   }
 }

@@ -75,7 +75,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
     const leases = entries.map((entry) => entry.lease);
     const extend = checkedAt >= extendAt;
     try {
-      const stillHeld = await (extend ? extendLeases(db, leases, leaseSeconds) : heldLeases(db, leases));
+      const stillHeld = await (extend ? extendLeases(db, leases, leaseSeconds) : findHeldLeases(db, leases));
       if (extend) extendAt = checkedAt + leaseMs / 3;
       for (const entry of entries) {
         if (held.get(entry.lease.taskId) !== entry) continue;

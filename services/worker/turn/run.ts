@@ -99,7 +99,7 @@ async function runAgent(
       `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.`,
     );
   }
-  const timer = abortAtLimit(held, turnSeconds, input.begunSecondsAgo);
+  const timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);
   try {
     const outcome = await raceAbort(held.signal, agent.run(turn));
     turn.assertAllMatched();

@@ -3,7 +3,7 @@ import type { Lease } from '#shared/db/turns/leases.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
-import { inSpan, linksTo, SpanKind } from '#shared/runtime/spans.ts';
+import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
 
 export type WakeupSource = Pick<PubSubConfig, 'topic' | 'subscription'>;
 
@@ -31,7 +31,7 @@ export async function inTurnSpan(
     'longhaul.fence': lease.fence,
     'longhaul.attempt': attempts,
   };
-  const options = { kind: SpanKind.CONSUMER, root: true, attributes, links: linksTo(sent.traceparent) };
+  const options = { kind: SpanKind.CONSUMER, root: true, attributes, links: createLinks(sent.traceparent) };
   await inSpan(`process ${source.topic}`, options, async (span) => {
     const end = await run();
     span.setAttribute('longhaul.turn.end', end);

@@ -7,7 +7,7 @@ import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
 import { rawGrpc } from '../../support/raw-bindings.ts';
-import { startStack, type Service, type Stack } from '../../support/stack.ts';
+import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -16,7 +16,7 @@ const origin = 'https://app.example';
 describe('access to the api service', () => {
   const cleanup = createSuiteCleanup();
   let stack: Stack;
-  let api: Service;
+  let api: RunningService;
   let grpcTarget: string;
 
   before(async () => {

@@ -4,9 +4,10 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
-import { acceptFollowUp, cancelTask } from '#shared/db/tasks/follow-up.ts';
+import { cancelTask } from '#shared/db/tasks/cancel.ts';
+import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
-import { createVersionReader, readTask, type ReadTaskVersion } from '#shared/db/tasks/read.ts';
+import { createVersionReader, readTaskSnapshot, type ReadTaskVersion } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import {
@@ -94,7 +95,7 @@ describe('conditional reads', () => {
   }
 
   async function readEntityTag(taskId: string): Promise<string> {
-    const snapshot = await readTask(db, caller, taskId);
+    const snapshot = await readTaskSnapshot(db, caller, taskId);
     assert.ok(snapshot);
     return toEntityTag(taskId, snapshot);
   }

@@ -5,13 +5,13 @@ import { afterEach, before, describe, test } from 'node:test';
 import { A2A_ERROR_CODE as code } from '@a2a-js/sdk/errors';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
-import { startStack, type Service, type Stack } from '../../support/stack.ts';
+import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
 describe('errors of the api service', () => {
   const cleanup = createSuiteCleanup();
   let stack: Stack;
-  let api: Service;
+  let api: RunningService;
 
   before(async () => {
     stack = await startStack(cleanup, {

@@ -110,7 +110,7 @@ describe('connections with IAM', () => {
 
     const url = new URL(database.url);
     const address = { url: `postgres://${encodeURIComponent(user)}@${url.host}${url.pathname}`, iam: true };
-    metadata.give('token-1');
+    metadata.setToken('token-1');
     const readUser = async (): Promise<string | undefined> => {
       const { db, pool } = openDatabase({
         ...address,
@@ -128,7 +128,7 @@ describe('connections with IAM', () => {
     assert.equal(await readUser(), user);
     await admin.query(`alter role "${user}" password 'token-2'`);
     await assert.rejects(readUser(), /password authentication failed/);
-    metadata.give('token-2');
+    metadata.setToken('token-2');
     assert.equal(await readUser(), user);
     assert.ok(metadata.scopes.every((scope) => scope === 'https://www.googleapis.com/auth/alloydb.login'));
   });

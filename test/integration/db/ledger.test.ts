@@ -1,7 +1,7 @@
 /** The ledger on a real PostgreSQL: every recorded model call is counted, and counted once. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { usage } from '#services/admin/usage.ts';
+import { usageCommand } from '#services/admin/usage.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import {
   createSpendReader,

@@ -1,8 +1,8 @@
 /** The relay publishes wake-ups that their writer did not, and the reconciler wakes stalled work. */
 import assert from 'node:assert/strict';
-import { beforeEach, describe, test } from 'node:test';
+import { beforeEach, describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
-import { claimDeliveries } from '#shared/db/webhooks/claim.ts';
+import { createDeliveryClaim } from '#shared/db/webhooks/claim.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -100,8 +100,9 @@ describe('reconciler', () => {
     const { app } = await startDispatchers(t, db, 1);
     const reconcile = () => app.inject({ method: 'POST', url: '/reconcile' });
     const { taskId } = await startTask(db, undefined, webhookTo(receiver.url));
-    const claimed = await claimDeliveries(db, { leaseSeconds: 60 })({ taskId, configId: 'hook' });
-    assert.equal(claimed.kind, 'claimed');
+    const claim = createDeliveryClaim(db, { leaseSeconds: 60 });
+    const claimed = await claim({ taskId, configId: 'hook', limit: 1 });
+    assert.equal(claimed.deliveries.length, 1);
     await loseWakeups(taskId);
     await passGrace(taskId);
     await reconcile();
@@ -111,7 +112,7 @@ describe('reconciler', () => {
     );
     assert.deepEqual(rows, [{ later: true }]);
     assert.equal(receiver.received.length, 0);
-    await sql`update webhook_configs set lease_until = now() - interval '1 second' where task_id = ${taskId}`.execute(
+    await sql`update deliveries set lease_until = now() - interval '1 second' where task_id = ${taskId}`.execute(
       db,
     );
     await passGrace(taskId);
@@ -120,10 +121,7 @@ describe('reconciler', () => {
   });
 
   /** One pass over the late delivery of a config, after a change to that config. */
-  async function reconcileChanged(
-    t: Parameters<typeof startReceiver>[0],
-    change: (taskId: string) => unknown,
-  ) {
+  async function reconcileChanged(t: TestContext, change: (taskId: string) => unknown) {
     const receiver = await startReceiver(t);
     const { app } = await startDispatchers(t, db, 1);
     const { taskId } = await startTask(db, undefined, webhookTo(receiver.url));

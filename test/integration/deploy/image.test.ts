@@ -63,7 +63,7 @@ describe('images', () => {
     const stack = await startStack(t);
     const receiver = await startReceiver(t);
 
-    function runImage(image: 'api' | 'worker', command: readonly string[], port: string): Running {
+    function runImage(image: 'api' | 'worker', command: readonly string[], port: string): RunningProcess {
       const [file = '', ...args] = command;
       const cwd = path.join(dir, image);
       const spec = image === 'api' ? api : worker;
@@ -73,7 +73,7 @@ describe('images', () => {
         ...(isRoot && { uid: spec.user, gid: spec.user }),
       });
     }
-    async function untilReady(running: Running): Promise<Running> {
+    async function untilReady(running: RunningProcess): Promise<RunningProcess> {
       await running.line(/"message":"ready"/);
       return running;
     }
@@ -88,7 +88,7 @@ describe('images', () => {
         runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port),
       ),
     ]);
-    if (isRoot) for (const { child } of services) assert.equal(userOf(child.pid!), api.user);
+    if (isRoot) for (const { child } of services) assert.equal(getUserId(child.pid!), api.user);
     else assert.throws(() => accessSync(path.join(dir, 'api/services'), constants.W_OK));
 
     const task = await stack.submit('Summarise this: The sea is rough. The sea is wide.', {

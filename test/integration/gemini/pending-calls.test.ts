@@ -7,7 +7,7 @@ import type { JsonObject, Part } from '#shared/domain/message.ts';
 import { totalTokens } from '#shared/domain/usage.ts';
 import { call, say, type Reply } from '#services/local/offline-model/reply.ts';
 import type { Agent, TurnOutcome } from '#services/worker/agent/agent.ts';
-import { CredentialsError } from '#services/worker/agent/credentials-error.ts';
+import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { leastDefinition as definition } from '../../support/agents/definition.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { createTool, getFailure, getOutcomeMessage, useOfflineModel } from './use-offline-model.ts';

@@ -21,7 +21,7 @@ async function startWithTask(t: TestContext) {
   await writeFile(agentFile, stringify({ ...leastDefinition, history: { maxTokens: 100 } }));
   const stack = await startStack(t, { ...apiKeysEnv(), AGENT_FILE: agentFile }, (request) => {
     requests.push(structuredClone(request));
-    return think(request);
+    return respond(request);
   });
   await Promise.all([stack.start('api'), stack.start('worker')]);
   const send = async (key: Record<string, string>, text: string, more: object = {}): Promise<TaskJson> => {

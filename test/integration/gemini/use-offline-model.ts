@@ -1,7 +1,7 @@
 /** An offline model for the tests of one file, with the requests that it got, and agents that call it. */
 import { after, before, beforeEach } from 'node:test';
 import assert from 'node:assert/strict';
-import { think, type Responder } from '#services/local/offline-model/responder.ts';
+import { respond, type Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import type { Agent, TurnOutcome } from '#services/worker/agent/agent.ts';
@@ -13,7 +13,7 @@ export class OfflineFixture {
   /** The requests of the current test, in order. */
   requests: GenerateRequest[] = [];
   /** Answers the requests that no script matches. */
-  responder: Responder = think;
+  responder: Responder = respond;
   #model: OfflineModel | undefined;
 
   get model(): OfflineModel {
@@ -47,7 +47,7 @@ export class OfflineFixture {
   reset(): void {
     this.model.reset();
     this.requests = [];
-    this.responder = think;
+    this.responder = respond;
   }
 }
 

@@ -94,7 +94,7 @@ describe('the offline model', () => {
     test(`accepts the requests of ${name}`, async () => {
       const { requests = {} } = await readGolden(name);
       for (const { method, path: address, body } of Object.values(requests).flat()) {
-        const route = routeOf(method, new URL(address, 'http://model').pathname);
+        const route = parseRoute(method, new URL(address, 'http://model').pathname);
         assert.ok(route?.kind === 'call' && route.verb === 'streamGenerateContent', address);
         assert.deepEqual(checkRequest(body, route), body);
       }

@@ -139,7 +139,7 @@ describe('the URL of a file', () => {
 
   for (const tenant of ['', 'a b']) {
     test(`is parsed to the file of tenant "${tenant}"`, () => {
-      assert.deepEqual(placeInUrl(publicUrl, fileUrl(publicUrl, tenant, place)), place);
+      assert.deepEqual(parseFileUrl(publicUrl, createFileUrl(publicUrl, tenant, place)), place);
     });
   }
 
@@ -152,7 +152,7 @@ describe('the URL of a file', () => {
     `${publicUrl}.b.example/files/${taskId}/${hash}`,
   ]) {
     test(`is not ${url.replaceAll(hash, '{hash}').replaceAll(taskId, '{task}')}`, () => {
-      assert.equal(placeInUrl(publicUrl, url), undefined);
+      assert.equal(parseFileUrl(publicUrl, url), undefined);
     });
   }
 });

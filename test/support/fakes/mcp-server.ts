@@ -7,6 +7,7 @@ import { createServer, request, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import type { TestContext } from 'node:test';
 import { freePort } from '../ports.ts';
 import { waitFor } from '../wait-for.ts';
 

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseTurn } from '#shared/gcp/pubsub.ts';
-import type { Fate } from '#services/local/pubsub-emulator/broker/broker.ts';
+import type { MessageFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { checkRun, mustBeEmpty, waitForQuiet, type Findings, type LostTurn } from './check.ts';
 import { startClients, type AcceptedTask, type Clients } from './clients.ts';
 import { startExternalServices } from './external-services.ts';
@@ -49,9 +49,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const pubsubRandom = createRandom('pubsub');
   let healed = false;
   const strayWakeups: StrayWakeup[] = [];
-  const chooseFate = (data: Buffer): Fate => {
+  const chooseFate = (data: Buffer): MessageFate => {
     if (healed) return 'delivered';
-    const fate = pubsubRandom.pick<Fate>([
+    const fate = pubsubRandom.pick<MessageFate>([
       [12, 'delivered'],
       [3, 'lost'],
       [3, 'repeated'],

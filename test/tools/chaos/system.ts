@@ -17,7 +17,7 @@ import { startPostgres, type Postgres } from '#services/local/postgres/postgres.
 import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { freePort } from '../../support/ports.ts';
-import { runNode, type Running } from '../../support/processes/processes.ts';
+import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import type { ServiceKind } from '../../support/stack.ts';
 
 const leaseSeconds = 5;
@@ -28,7 +28,7 @@ export interface Member {
   readonly name: string;
   /** The name of the current process, as in its leases. */
   readonly worker: string;
-  readonly running: Running | undefined;
+  readonly running: RunningProcess | undefined;
   /** Starts the process unless it runs. Resolves when it is ready, or was stopped from outside. */
   start(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export interface System {
 interface SystemOptions {
   toolUrl: string;
   modelUrl: string;
-  chooseFate: FateOf;
+  chooseFate: ChooseFate;
   /** Called with each error that a service logs. */
   onError: (line: string) => void;
   /** Called when a worker logs that it lost a turn. */
@@ -64,7 +64,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   await migrateToLatest(postgres);
   const pool = new Pool({ connectionString: postgres.url, max: 4, connectionTimeoutMillis: 2_000 });
   pool.on('error', () => undefined);
-  let pubsub: PubSubEmulator = await startPubSubEmulator({ port: pubsubPort, fateOf: options.chooseFate });
+  let pubsub: PubSubEmulator = await startPubSubEmulator({
+    port: pubsubPort,
+    chooseFate: options.chooseFate,
+  });
   let tasks: CloudTasksEmulator = await startCloudTasksEmulator({ port: tasksPort });
   const [first, second, dispatcher] = await Promise.all([freePort(), freePort(), freePort()]);
   const apiUrls = [first, second].map((port) => `http://127.0.0.1:${port}`);
@@ -104,7 +107,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   let closing = false;
 
   function createMember(kind: ServiceKind, name: string, port: number): Member {
-    let running: Running | undefined;
+    let running: RunningProcess | undefined;
     let started = 0;
 
     /** Starts the process. One that fails to start is started again, as a platform does. */
@@ -182,7 +185,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     restartPubSub: async (downMs) => {
       await pubsub.close();
       await sleep(downMs);
-      pubsub = await startPubSubEmulator({ port: pubsubPort, fateOf: options.chooseFate });
+      pubsub = await startPubSubEmulator({ port: pubsubPort, chooseFate: options.chooseFate });
       await provision();
     },
     restartCloudTasks: async (downMs) => {

@@ -29,10 +29,8 @@ export function getWebhookOptions(
 ): WebhookOptions {
   const options = metadata?.[webhooksExtensionUri];
   if (options !== undefined) return readOptions(`metadata["${webhooksExtensionUri}"]`, options);
-  const header = context.state.get(stateKey);
-  return typeof header === 'string'
-    ? readOptions(webhookOptionsHeader, parseJson(header))
-    : defaultWebhookOptions;
+  const header = optionsHeader.get(context);
+  return header !== undefined ? readOptions(webhookOptionsHeader, parseJson(header)) : defaultWebhookOptions;
 }
 
 function readOptions(source: string, json: unknown): WebhookOptions {

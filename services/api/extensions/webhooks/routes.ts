@@ -91,12 +91,7 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       const result = await handle(parts, { caller, taskId, configId, event, query, body });
       return await reply.send(JSON.stringify(result));
     } catch (error) {
-      const clientError = toClientError(parts.log, error);
-      if (clientError instanceof RetryLaterError) {
-        void reply.header('retry-after', String(clientError.retryAfterSeconds));
-      }
-      const status = toHttpStatus(clientError);
-      return reply.code(status).send(JSON.stringify(statusBody(clientError, status)));
+      return sendFailure(reply, parts.log, error, jsonStatusFailure);
     }
   }
 }

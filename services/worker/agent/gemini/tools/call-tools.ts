@@ -7,7 +7,7 @@ import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { inSpan } from '#shared/runtime/spans.ts';
 import type { StepContext } from '../../agent.ts';
-import { CredentialsError } from '../../credentials-error.ts';
+import { CredentialsError } from '../../errors.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { askUser, getQuestion } from './ask-user.ts';
 import { OutputWithFiles, type ModelToolCall, type Tool, type ToolReply } from './tool.ts';
