@@ -133,7 +133,7 @@ export interface ArtifactStream {
   /**
    * Writes the rest and marks the last chunk. Resolves when the artifact is stored.
    *
-   * @throws the error of a write that failed, such as a {@link LeaseLostError}
+   * @throws the error of a write that failed, such as a `LeaseLostError`
    */
   close(): Promise<void>;
 }

@@ -253,14 +253,14 @@ async function checkWebhooks(pool: Pool, external: ExternalServices, findings: F
   for (const [taskId, events] of Map.groupBy(expected, (row) => row.task_id)) {
     const received = webhooks.get(taskId) ?? [];
     const firsts: number[] = [];
-    const acceptedSeqs = new Set<number>();
+    const acceptedEvents = new Set<number>();
     for (const { seq, accepted } of received) {
       if (!firsts.includes(seq)) firsts.push(seq);
-      if (acceptedSeqs.has(seq)) findings.repeatedDeliveries += 1;
-      if (accepted) acceptedSeqs.add(seq);
+      if (acceptedEvents.has(seq)) findings.repeatedDeliveries += 1;
+      if (accepted) acceptedEvents.add(seq);
     }
     for (const { seq } of events) {
-      if (!acceptedSeqs.has(seq)) findings['webhooks missing'].push(`${taskId}: event ${seq}`);
+      if (!acceptedEvents.has(seq)) findings['webhooks missing'].push(`${taskId}: event ${seq}`);
     }
     if (firsts.some((seq, index) => seq < (firsts[index - 1] ?? 0))) {
       findings['webhooks out of order'].push(`${taskId}: ${firsts.join(', ')}`);
