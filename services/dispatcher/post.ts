@@ -10,7 +10,7 @@ export interface Post {
 
 export interface Posted {
   status: number | null;
-  /** Why there is no status. */
+  /** Why the status is missing. */
   error: string | null;
   /** The first 1024 bytes of the answer's body, as text. */
   responseStart: string | null;

@@ -46,7 +46,7 @@ export function signWebhook(
  * Creates a token for one attempt at one URL, valid for five minutes and bound to the body. Each attempt has its own `jti`,
  * so that a receiver that refuses a known `jti` still accepts a repeated attempt.
  *
- * @returns undefined if there is no private key
+ * @returns undefined without a private key
  */
 export async function createWebhookToken(
   { id, timestamp, body }: Signable,

@@ -12,9 +12,9 @@
  *
  * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the whole queue.
  *
- * A wake-up that finds an ordered config busy is dropped, and none is lost by that: whoever records the attempt in flight
- * looks for the next delivery afterwards. Claims and records both lock the config first, and a record writes a new version
- * of its row. A claim that waited for a record therefore sees that its snapshot is stale, and runs again.
+ * A wake-up that finds an ordered config busy is dropped. No delivery is missed, because the record of the attempt in flight
+ * looks for the next one. Claims and records lock the config first, and a record writes a new version of its row. A claim
+ * that waited for a record detects by the version that its snapshot is stale, and runs again.
  */
 import { sql } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';

@@ -79,8 +79,8 @@ export async function listDeliveries(
   return { deliveries, next: rows.length > page.size ? deliveries.at(-1)?.seq : undefined };
 }
 
-/** One event, or all that failed since a time. */
-export type Redeliver = { event: number } | { failedSince: Date };
+/** One event, or all events that failed since a time. */
+export type RedeliverTarget = { event: number } | { failedSince: Date };
 
 export type Redelivery =
   | { kind: 'scheduled'; count: number; wakeups: Wakeup[] }
@@ -93,7 +93,7 @@ export async function redeliver(
   options: { wakeupGraceSeconds: number },
   caller: Caller,
   key: ConfigKey,
-  which: Redeliver,
+  target: RedeliverTarget,
 ): Promise<Redelivery> {
   return changeDeliveries(db, options, caller, key, async (trx, { ordered }) => {
     const restart = async (condition: RawBuilder<unknown>) => {
@@ -103,9 +103,9 @@ export async function redeliver(
       return Number(numAffectedRows ?? 0n);
     };
     const count = await restart(
-      'event' in which
-        ? sql`d.seq = ${which.event}`
-        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${which.failedSince}`,
+      'event' in target
+        ? sql`d.seq = ${target.event}`
+        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${target.failedSince}`,
     );
     if (count === 0) return 0;
     if (ordered) await restart(sql`d.state = 'pending' and d.failures > 0`);

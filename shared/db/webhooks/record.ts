@@ -1,10 +1,10 @@
 /**
- * Records attempts at deliveries, and sees to what comes next: the caller continues with it, or it gets a wake-up. The
- * states of a delivery, and why no wake-up is lost, are described in claim.ts.
+ * Records attempts at deliveries, and makes sure that the next delivery follows: the caller continues with it, or it gets a
+ * wake-up. claim.ts describes the states of a delivery, and why none is missed.
  *
  *   settle (fenced) ──▶ fail or merge what waits behind ──▶ claim the next ──▶ write wake-ups for the rest
  *
- * Each step is a statement of one transaction. The first locks the configs, so the others see all that was committed
+ * Each step is a statement of one transaction. The first locks the configs, so the others see everything that was committed
  * before a wake-up was dropped.
  */
 import { sql } from 'kysely';
