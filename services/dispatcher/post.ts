@@ -1,4 +1,6 @@
-/** One POST to a receiver, bounded in time and in how much of the answer is read. Redirects are not followed. */
+/**
+ * One POST to a receiver, bounded in time and in how much of the answer is read. Redirects are not followed.
+ */
 import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
 

@@ -1,8 +1,8 @@
 /**
- * Merges deliveries that wait behind a failed attempt of an ordered config. Between two changes of state, only the last
- * progress event is sent, and the chunks of an artifact become one. The delivery of the last event stays pending, and its
- * `merged_from` is the first event that it includes; the others become `merged`. Deliveries that may have been sent already
- * are left alone.
+ * Merges deliveries that wait behind a failed attempt of an ordered config. Between two changes of state,
+ * only the last progress event is sent, and the chunks of an artifact become one. The delivery of the last
+ * event stays pending, and its `merged_from` is the first event that it includes; the others become `merged`.
+ * Deliveries that may have been sent already are left alone.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';

@@ -1,8 +1,9 @@
 /**
- * The deliveries of a webhook config as its owner sees and repeats them (invariant 9). A delivery that is sent again becomes
- * pending under the same id, and that enables a disabled config again.
+ * The deliveries of a webhook config as its owner sees and repeats them (invariant 9). A delivery that is
+ * sent again becomes pending under the same id, and that enables a disabled config again.
  *
- * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure does not count.
+ * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure
+ * does not count.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -146,7 +147,8 @@ async function changeDeliveries(
     // A statement that makes events at the same moment runs again with the changed config (see configs.ts).
     const gate = await lockGate(trx, caller, key.taskId);
     if (gate === undefined) return { kind: 'config_not_found' };
-    // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed (see claim.ts).
+    // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed
+    // (see claim.ts).
     const { rows } = await sql<LockedConfig>`
       update webhook_configs set failures = failures where task_id = ${key.taskId} and id = ${key.configId}
       returning ordered, disabled_at is not null as disabled`.execute(trx);
