@@ -4,8 +4,8 @@
  *   check the URL ──▶ take a slot of its host ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
  *                       └ none free: deferred, which is recorded but does not count as an attempt
  *
- * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses the record if
- * the config was changed or deleted, or the lease was lost.
+ * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
+ * the record if the config was changed or deleted, or the lease was lost.
  */
 import type { Agent } from 'undici';
 import type { Db } from '#shared/db/client/pool.ts';

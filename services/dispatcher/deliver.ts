@@ -6,8 +6,8 @@
  *     │ due within 2 s: wait for it
  *     └ nothing to do: return
  *
- * An ordered config has one attempt at a time, an unordered one up to 16 in each call. Continuing spares a wake-up, a call
- * and a claim for each further event, and Cloud Tasks makes at most 500 calls a second.
+ * An ordered config has one attempt at a time, an unordered one up to 16 in each call. Continuing spares a
+ * wake-up, a call and a claim for each further event, and Cloud Tasks makes at most 500 calls a second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';

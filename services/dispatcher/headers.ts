@@ -1,6 +1,6 @@
 /**
- * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the Standard
- * Webhooks specification, and `longhaul-*`, which identify the event without reading the body.
+ * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the
+ * Standard Webhooks specification, and `longhaul-*`, which identify the event without reading the body.
  */
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
@@ -57,7 +57,10 @@ function getAuthorization({ authScheme, authCredentials }: Credentials): string 
   return `${authScheme} ${authCredentials}`;
 }
 
-/** In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme gets one too. */
+/**
+ * In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme gets
+ * one too.
+ */
 function acceptsToken({ authScheme }: Credentials): boolean {
   return authScheme === null || authScheme === '' || authScheme.toLowerCase() === 'bearer';
 }

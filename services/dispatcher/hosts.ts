@@ -1,12 +1,13 @@
 /**
- * Fairness between receivers (invariant 11): limits the attempts that this process makes at one host at a time.
+ * Fairness between receivers (invariant 11): limits the attempts that this process makes at one host at a
+ * time.
  *
  *   open ──10 failures in a row──▶ probing ──a success──▶ open
  *
- * An open host has a fixed number of slots. If it answers quickly, a few more attempts wait up to a second for a slot. A
- * probing host gets one attempt at a time, and at most one a second. An attempt without a slot is deferred, which does not
- * count as an attempt. A delivery that has failed three times is rare enough not to be deferred by probing, so that the
- * schedule of each config continues and ends.
+ * An open host has a fixed number of slots. If it answers quickly, a few more attempts wait up to a second
+ * for a slot. A probing host gets one attempt at a time, and at most one a second. An attempt without a slot
+ * is deferred, which does not count as an attempt. A delivery that has failed three times is rare enough not
+ * to be deferred by probing, so that the schedule of each config continues and ends.
  */
 
 const failuresBeforeProbing = 10;

@@ -1,4 +1,7 @@
-/** The entry point of the dispatcher: reads secrets and configuration, then runs the service until it is stopped. */
+/**
+ * The entry point of the dispatcher: reads secrets and configuration, then runs the service until it is
+ * stopped.
+ */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { environment } from '#shared/runtime/config/environment.ts';

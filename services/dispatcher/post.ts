@@ -1,4 +1,6 @@
-/** One POST to a receiver, bounded in time and in how much of the answer is read. Redirects are not followed. */
+/**
+ * One POST to a receiver, bounded in time and in how much of the answer is read. Redirects are not followed.
+ */
 import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
 
@@ -10,7 +12,7 @@ export interface Post {
 
 export interface Posted {
   status: number | null;
-  /** Why there is no status. */
+  /** Why the status is missing. */
   error: string | null;
   /** The first 1024 bytes of the answer's body, as text. */
   responseStart: string | null;

@@ -1,4 +1,7 @@
-/** The HTTP interface of the dispatcher. Cloud Tasks, Cloud Scheduler and the platform call it; clients never do. */
+/**
+ * The HTTP interface of the dispatcher. Cloud Tasks, Cloud Scheduler and the platform call it; clients never
+ * do.
+ */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
 import { checkDatabase } from '#shared/db/client/pool.ts';

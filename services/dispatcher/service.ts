@@ -64,7 +64,8 @@ export async function startDispatcher(
     address,
     drain: async () => {
       stop.abort();
-      // Attempts in flight end by themselves. One that takes longer than the drain is repeated when its lease runs out.
+      // Attempts in flight end by themselves. One that takes longer than the drain is repeated when its lease
+      // runs out.
       await Promise.all([server.close(), loops.close()]);
       await outbox.idle();
       await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);

@@ -1,7 +1,7 @@
 /**
- * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256 with the config's own
- * secret, and with the one before while it is being changed) and `v1a` (Ed25519 with the server's key). A config without
- * credentials also gets a JWT, as in A2A's guide to push notifications.
+ * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256 with
+ * the config's own secret, and with the one before while it is being changed) and `v1a` (Ed25519 with the
+ * server's key). A config without credentials also gets a JWT, as in A2A's guide to push notifications.
  */
 import { createHash, createHmac, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
@@ -43,10 +43,10 @@ export function signWebhook(
 }
 
 /**
- * Creates a token for one attempt at one URL, valid for five minutes and bound to the body. Each attempt has its own `jti`,
- * so that a receiver that refuses a known `jti` still accepts a repeated attempt.
+ * Creates a token for one attempt at one URL, valid for five minutes and bound to the body. Each attempt has
+ * its own `jti`, so that a receiver that refuses a known `jti` still accepts a repeated attempt.
  *
- * @returns undefined if there is no private key
+ * @returns undefined without a private key
  */
 export async function createWebhookToken(
   { id, timestamp, body }: Signable,

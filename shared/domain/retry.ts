@@ -1,9 +1,9 @@
 /**
  * When a failed webhook is attempted again. Pure: chance and time are passed in.
  *
- * A schedule lists the seconds before each attempt; the first entry is 0. An attempt is never earlier than the schedule
- * says, nor than the receiver asks for. Jitter only adds to the wait, so that receivers that failed together are not all
- * called together again.
+ * A schedule lists the seconds before each attempt; the first entry is 0. An attempt is never earlier than
+ * the schedule says, nor than the receiver asks for. Jitter only adds to the wait, so that receivers that
+ * failed together are not all called together again.
  */
 
 /** Jitter adds at most this part of the wait. */
@@ -34,12 +34,13 @@ export function nextAttemptSeconds(
 }
 
 /**
- * Parses a `Retry-After` header (RFC 9110, section 10.2.3): delay-seconds, or an HTTP-date in any of its three formats.
- * Fractions of a second, which the RFC does not allow but servers send, are accepted and rounded up. A date in the past is 0.
+ * Parses a `Retry-After` header (RFC 9110, section 10.2.3): delay-seconds, or an HTTP-date in any of its
+ * three formats. Fractions of a second, which the RFC does not allow but servers send, are accepted and
+ * rounded up. A date in the past is 0.
  *
  * @param now milliseconds since 1970
- * @returns whole seconds from 0 to one day (longer waits are cut to that), or undefined for anything else, such as a
- * negative number
+ * @returns whole seconds from 0 to one day (longer waits are cut to that), or undefined for anything else,
+ * such as a negative number
  */
 export function parseRetryAfter(header: string | null | undefined, now: number): number | undefined {
   const value = header?.trim() ?? '';

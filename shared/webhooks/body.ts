@@ -1,7 +1,8 @@
 /**
- * The body of a webhook: a `StreamResponse` (A2A 1.0, section 4.3.3). If the task ends or waits for the caller, it contains the
- * whole Task with its artifacts, so that results arrive by push. Every other event is sent as it is streamed. A receiver of
- * A2A 0.3 gets the whole Task for every change of state, in the form of that version.
+ * The body of a webhook: a `StreamResponse` (A2A 1.0, section 4.3.3). If the task ends or waits for the
+ * caller, it contains the whole Task with its artifacts, so that results arrive by push. Every other event is
+ * sent as it is streamed. A receiver of A2A 0.3 gets the whole Task for every change of state, in the form of
+ * that version.
  */
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
@@ -22,7 +23,9 @@ import { webhooksExtensionUri } from './options.ts';
 export interface WebhookBody {
   json: string;
   contentType: string;
-  /** Whether the full body was too large, so that this one lacks artifacts. The receiver may fetch the task. */
+  /**
+   * Whether the full body was too large, so that this one lacks artifacts. The receiver may fetch the task.
+   */
   truncated: boolean;
   event: Pick<StoredEvent, 'traceparent' | 'age'>;
 }
@@ -45,8 +48,8 @@ interface EventKey {
 /**
  * Reads an event and builds its body.
  *
- * @param options `version` is that of the protocol with which the config was created. A body above `maxBytes` is replaced by a
- * smaller form.
+ * @param options `version` is that of the protocol with which the config was created. A body above `maxBytes`
+ * is replaced by a smaller form.
  * @returns undefined if the event is no longer stored
  */
 export async function readWebhookBody(

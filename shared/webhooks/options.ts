@@ -1,6 +1,7 @@
 /**
- * Options of a webhook config that A2A's own fields have no room for. A client sends them in the metadata of SendMessage under
- * the URI of the extension, or in a header (gRPC: metadata) of any call that creates a config.
+ * Options of a webhook config that A2A's own fields have no room for. A client sends them in the metadata of
+ * SendMessage under the URI of the extension, or in a header (gRPC: metadata) of any call that creates a
+ * config.
  */
 import { signingSecretProblem } from './secrets.ts';
 
@@ -11,7 +12,10 @@ export const webhooksExtensionUri = 'https://longhaul.dev/ext/webhooks/v1';
 export const webhookOptionsHeader = 'longhaul-webhook-options';
 
 export interface WebhookOptions {
-  /** `all`: also chunks and progress; `state`: changes of state; `end`: states in which the task ends or waits. */
+  /**
+   * `all`: also chunks and progress; `state`: changes of state; `end`: states in which the task ends or
+   * waits.
+   */
   events: 'all' | 'state' | 'end';
   /** Whether an event waits for the events before it. */
   ordered: boolean;

@@ -9,7 +9,10 @@ export interface WebhookSecrets {
   previousSecret?: string | null;
 }
 
-/** The column name that each secret is encrypted with. A previous secret keeps the name with which it was encrypted. */
+/**
+ * The column name that each secret is encrypted with. A previous secret keeps the name with which it was
+ * encrypted.
+ */
 const columns = {
   token: 'token',
   authCredentials: 'auth_credentials',
@@ -41,7 +44,10 @@ export function makeSigningSecret(): string {
   return secretPrefix + randomBytes(32).toString('base64');
 }
 
-/** Returns an error message for the client, which never contains the secret, or undefined if the secret is valid. */
+/**
+ * Returns an error message for the client, which never contains the secret, or undefined if the secret is
+ * valid.
+ */
 export function signingSecretProblem(text: string): string | undefined {
   const encoded = text.startsWith(secretPrefix) ? text.slice(secretPrefix.length) : '';
   const bytes = Buffer.from(encoded, 'base64');

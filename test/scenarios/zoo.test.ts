@@ -1,4 +1,7 @@
-/** Good receivers next to receivers that misbehave in every known way (invariant 11). `npm run zoo` runs a larger zoo. */
+/**
+ * Good receivers next to receivers that misbehave in every known way (invariant 11). `npm run zoo` runs a
+ * larger zoo.
+ */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startStack } from '../support/stack.ts';
@@ -37,7 +40,8 @@ describe('webhook zoo', () => {
     // A delivery that had to wait for a hanging receiver would take 10 s.
     assert.ok(figures.p99 < 8_000, `p99 was ${figures.p99} ms`);
     const { gone, hanging, redirecting, busy } = figures.kinds;
-    // Each config is disabled by its first 410. The run ends with the good receivers, which wait for none of these.
+    // Each config is disabled by its first 410. The run ends with the good receivers, which wait for none of
+    // these.
     const { requests: goneRequests = 0 } = gone ?? {};
     assert.ok(goneRequests > 0 && goneRequests <= tasksPerReceiver, `${goneRequests} requests after a 410`);
     assert.ok((hanging?.requests ?? 0) <= 2 * tasksPerReceiver);

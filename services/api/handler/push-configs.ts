@@ -1,6 +1,7 @@
 /**
- * A2A's operations on webhook configs (sections 3.1.7 to 3.1.10). URLs are checked here without DNS, and again before each
- * connection. Secrets are encrypted before they are stored, and credentials are never returned.
+ * A2A's operations on webhook configs (sections 3.1.7 to 3.1.10). URLs are checked here without DNS, and
+ * again before each connection. Secrets are encrypted before they are stored, and credentials are never
+ * returned.
  */
 import type {
   DeleteTaskPushNotificationConfigRequest,

@@ -1,6 +1,7 @@
 /**
- * Claims the deliveries of a webhook config that may be attempted now (invariants 6 and 11). Every delivery has its own
- * lease, fence and place in the retry schedule. Configs differ only in which of their deliveries may be claimed:
+ * Claims the deliveries of a webhook config that may be attempted now (invariants 6 and 11). Every delivery
+ * has its own lease, fence and place in the retry schedule. Configs differ only in which of their deliveries
+ * may be claimed:
  *
  *   ordered:    the head, which is the lowest pending event, if no attempt of the config is in flight
  *   unordered:  every pending delivery without a live lease
@@ -10,11 +11,13 @@
  *      └───────────────────────────────────────────┴─────────────────────────────────────────┘
  *                                                  └─ abandoned: failed, the config disabled
  *
- * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the whole queue.
+ * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the
+ * whole queue.
  *
- * A wake-up that finds an ordered config busy is dropped, and none is lost by that: whoever records the attempt in flight
- * looks for the next delivery afterwards. Claims and records both lock the config first, and a record writes a new version
- * of its row. A claim that waited for a record therefore sees that its snapshot is stale, and runs again.
+ * A wake-up that finds an ordered config busy is dropped. No delivery is missed, because the record of the
+ * attempt in flight looks for the next one. Claims and records lock the config first, and a record writes a
+ * new version of its row. A claim that waited for a record detects by the version that its snapshot is stale,
+ * and runs again.
  */
 import { sql } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
@@ -65,7 +68,10 @@ export interface ClaimRequest extends ConfigKey {
 
 export interface ClaimResult {
   deliveries: ClaimedDelivery[];
-  /** Time until the next delivery that was not claimed is due; undefined if none waits, or one is in flight and blocks it. */
+  /**
+   * Time until the next delivery that was not claimed is due; undefined if none waits, or one is in flight
+   * and blocks it.
+   */
   waitMs: number | undefined;
 }
 

@@ -1,7 +1,8 @@
 /**
- * Merges what waits behind a failed attempt of an ordered config. Of the progress between two changes of state only the last
- * is sent, and the chunks of one artifact become one. The delivery of the last event stays, and `merged_from` is the first
- * event that it stands for; the others become `merged`. Deliveries that may have been sent already are left alone.
+ * Merges deliveries that wait behind a failed attempt of an ordered config. Between two changes of state,
+ * only the last progress event is sent, and the chunks of an artifact become one. The delivery of the last
+ * event stays pending, and its `merged_from` is the first event that it includes; the others become `merged`.
+ * Deliveries that may have been sent already are left alone.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';

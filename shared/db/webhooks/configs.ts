@@ -1,7 +1,7 @@
 /**
- * The webhook configs of a task, for its owner (invariant 9). A change starts at the gate and raises its `config_rev`
- * (invariant 3). A statement that makes events at the same moment either committed before, so that the change sees its
- * deliveries, or finds the gate changed and runs again with the new configs.
+ * The webhook configs of a task, for its owner (invariant 9). A change starts at the gate and raises its
+ * `config_rev` (invariant 3). A statement that makes events at the same moment either committed before, so
+ * that the change sees its deliveries, or finds the gate changed and runs again with the new configs.
  *
  * Secrets are passed and returned encrypted; see shared/webhooks/secrets.ts.
  */
@@ -37,9 +37,9 @@ export type PutWebhook =
   | { kind: 'too_many' };
 
 /**
- * Creates a config, or replaces the config of this id on this task. After a replacement, pending deliveries go to the new
- * URL at once, and attempts in flight no longer count. If the task has ended, a new config gets its last event, which
- * carries the whole task.
+ * Creates a config, or replaces the config of this id on this task. After a replacement, pending deliveries
+ * go to the new URL at once, and attempts in flight no longer count. If the task has ended, a new config gets
+ * its last event, which carries the whole task.
  */
 export async function putWebhookConfig(
   db: Db,

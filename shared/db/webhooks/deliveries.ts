@@ -1,8 +1,9 @@
 /**
- * The deliveries of a webhook config as its owner sees and repeats them (invariant 9). A delivery that is sent again becomes
- * pending under the same id, and that enables a disabled config again.
+ * The deliveries of a webhook config as its owner sees and repeats them (invariant 9). A delivery that is
+ * sent again becomes pending under the same id, and that enables a disabled config again.
  *
- * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure does not count.
+ * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure
+ * does not count.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -79,8 +80,8 @@ export async function listDeliveries(
   return { deliveries, next: rows.length > page.size ? deliveries.at(-1)?.seq : undefined };
 }
 
-/** One event, or all that failed since a time. */
-export type Redeliver = { event: number } | { failedSince: Date };
+/** One event, or all events that failed since a time. */
+export type RedeliverTarget = { event: number } | { failedSince: Date };
 
 export type Redelivery =
   | { kind: 'scheduled'; count: number; wakeups: Wakeup[] }
@@ -93,7 +94,7 @@ export async function redeliver(
   options: { wakeupGraceSeconds: number },
   caller: Caller,
   key: ConfigKey,
-  which: Redeliver,
+  target: RedeliverTarget,
 ): Promise<Redelivery> {
   return changeDeliveries(db, options, caller, key, async (trx, { ordered }) => {
     const restart = async (condition: RawBuilder<unknown>) => {
@@ -103,9 +104,9 @@ export async function redeliver(
       return Number(numAffectedRows ?? 0n);
     };
     const count = await restart(
-      'event' in which
-        ? sql`d.seq = ${which.event}`
-        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${which.failedSince}`,
+      'event' in target
+        ? sql`d.seq = ${target.event}`
+        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${target.failedSince}`,
     );
     if (count === 0) return 0;
     if (ordered) await restart(sql`d.state = 'pending' and d.failures > 0`);
@@ -146,7 +147,8 @@ async function changeDeliveries(
     // A statement that makes events at the same moment runs again with the changed config (see configs.ts).
     const gate = await lockGate(trx, caller, key.taskId);
     if (gate === undefined) return { kind: 'config_not_found' };
-    // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed (see claim.ts).
+    // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed
+    // (see claim.ts).
     const { rows } = await sql<LockedConfig>`
       update webhook_configs set failures = failures where task_id = ${key.taskId} and id = ${key.configId}
       returning ordered, disabled_at is not null as disabled`.execute(trx);

@@ -1,11 +1,11 @@
 /**
- * Records attempts at deliveries, and sees to what comes next: the caller continues with it, or it gets a wake-up. The
- * states of a delivery, and why no wake-up is lost, are described in claim.ts.
+ * Records attempts at deliveries, and makes sure that the next delivery follows: the caller continues with
+ * it, or it gets a wake-up. claim.ts describes the states of a delivery, and why none is missed.
  *
  *   settle (fenced) ──▶ fail or merge what waits behind ──▶ claim the next ──▶ write wake-ups for the rest
  *
- * Each step is a statement of one transaction. The first locks the configs, so the others see all that was committed
- * before a wake-up was dropped.
+ * Each step is a statement of one transaction. The first locks the configs, so the others see everything that
+ * was committed before a wake-up was dropped.
  */
 import { sql } from 'kysely';
 import type { DeliveryWakeup } from '../../domain/wakeup.ts';
@@ -53,7 +53,10 @@ export interface Recorded {
   next: ClaimedDelivery | undefined;
 }
 
-/** Resolves to undefined if the attempt no longer counts: its config was changed or deleted, or its lease was lost. */
+/**
+ * Resolves to undefined if the attempt no longer counts: its config was changed or deleted, or its lease was
+ * lost.
+ */
 export type RecordAttempt = (attempt: Attempt) => Promise<Recorded | undefined>;
 
 interface Options {
@@ -182,7 +185,10 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
   });
 }
 
-/** Fails all pending deliveries of the configs that these attempts disabled. Attempts in flight no longer count. */
+/**
+ * Fails all pending deliveries of the configs that these attempts disabled. Attempts in flight no longer
+ * count.
+ */
 async function failPending(db: Db, abandoned: readonly Settled[]): Promise<void> {
   await sql`
     with input as (${toConfigRows(abandoned)})

@@ -1,4 +1,7 @@
-/** Claims and records of deliveries, straight on the database: leases, fences and locks (shared/db/webhooks/claim.ts). */
+/**
+ * Claims and records of deliveries, straight on the database: leases, fences and locks
+ * (shared/db/webhooks/claim.ts).
+ */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql, type Transaction } from 'kysely';

@@ -105,8 +105,8 @@ describe('webhook configs', () => {
 
   // [PUSH-DELIVER-002]
   test('loses no event when configs change while a worker writes', { timeout }, async () => {
-    // In any order of commits, each config gets every event from some number on without a gap, and every write of the worker
-    // succeeds.
+    // In any order of commits, each config gets every event from some number on without a gap, and every
+    // write of the worker succeeds.
     const task = await startTask(db, undefined);
     await task.claim();
     const rounds = 8;

@@ -152,7 +152,8 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     );
     assert.equal((await rest(stack, hook)).body.state, 'active');
 
-    // The events behind the failed one have failed too. They are sent in order, including the end of the task.
+    // The events behind the failed one have failed too. They are sent in order, including the end of the
+    // task.
     const others = failed.deliveries.length - 1;
     const all = await rest(stack, `${hook}/redeliver`, { since });
     assert.deepEqual([all.status, all.body], [200, { count: others }]);

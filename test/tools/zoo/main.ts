@@ -1,7 +1,7 @@
 /**
- * `npm run zoo` sends 10,000 events to 50 receivers, 10 of which misbehave, and then the same without the bad ones, each on
- * its own stack. Prints the figures of both runs. Fails if a good receiver misses an event, gets one out of order, or waits
- * more than twice as long next to bad ones.
+ * `npm run zoo` sends 10,000 events to 50 receivers, 10 of which misbehave, and then the same without the bad
+ * ones, each on its own stack. Prints the figures of both runs. Fails if a good receiver misses an event,
+ * gets one out of order, or waits more than twice as long next to bad ones.
  */
 import { startStack } from '../../support/stack.ts';
 import { runZoo, type ZooFigures } from './run.ts';

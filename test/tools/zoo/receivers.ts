@@ -1,6 +1,6 @@
 /**
- * The receivers of the zoo, as a separate process. Argument 1 is the number of each kind, as JSON. The process prints one line
- * with their URLs and the URL of a report, which lists every request that arrived.
+ * The receivers of the zoo, as a separate process. Argument 1 is the number of each kind, as JSON. The
+ * process prints one line with their URLs and the URL of a report, which lists every request that arrived.
  */
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * Sends the webhooks of many tasks to a zoo of good and bad receivers through a real dispatcher. Each task has three events
- * and one receiver. Tasks start at a steady rate.
+ * Sends the webhooks of many tasks to a zoo of good and bad receivers through a real dispatcher. Each task
+ * has three events and one receiver. Tasks start at a steady rate.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';

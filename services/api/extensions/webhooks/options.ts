@@ -1,4 +1,6 @@
-/** Reads the webhook options of a call; shared/webhooks/options.ts describes them and where clients send them. */
+/**
+ * Reads the webhook options of a call; shared/webhooks/options.ts describes them and where clients send them.
+ */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { callState } from '../../handler/call-state.ts';

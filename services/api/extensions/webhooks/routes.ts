@@ -1,7 +1,8 @@
 /**
- * The webhooks extension (docs/webhooks.md) for owners: read configs and deliveries, redeliver, send a test, change the
- * secret. Its routes are part of the HTTP+JSON binding and use the same authentication. Each exists with and without a tenant
- * in the path, and answers in JSON; errors have the form of A2A 1.0. Receivers get the public signing keys.
+ * The webhooks extension (docs/webhooks.md) for owners: read configs and deliveries, redeliver, send a test,
+ * change the secret. Its routes are part of the HTTP+JSON binding and use the same authentication. Each
+ * exists with and without a tenant in the path, and answers in JSON; errors have the form of A2A 1.0.
+ * Receivers get the public signing keys.
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
