@@ -62,7 +62,7 @@ describe('API keys and no authentication', () => {
 
   const keys = `# rotated in May\nalice:${sha256('old')}:old\nalice:${sha256('new')}:new\n\nbob:${sha256('bobs')}\n`;
 
-  test('identifies the owner of an API key by its hash, whichever of several keys is sent', async (t) => {
+  test('maps several API keys of an owner to one caller', async (t) => {
     const file = await writeKeysFile(t, keys);
     const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
     const alice = { isAuthenticated: true, userName: 'key:alice' };

@@ -27,7 +27,7 @@ const internalError = -32603;
 const parallel = 6;
 
 describe('fuzzing', () => {
-  test('never fails internally, whatever the request', async (t) => {
+  test('answers every request without an internal error', async (t) => {
     const stack = await startStack(t, { SEND_WAIT_SECONDS: '0', BODY_LIMIT_BYTES: String(256 * 1024) });
     const api = await stack.start('api');
     const task = await stack.submit('a task that exists');
