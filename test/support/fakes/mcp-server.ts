@@ -7,8 +7,8 @@ import { createServer, request, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 import { freePort } from '../ports.ts';
+import type { Cleanup } from '../processes/processes.ts';
 import { waitFor } from '../wait-for.ts';
 
 const require = createRequire(import.meta.url);
@@ -36,7 +36,7 @@ export interface McpServer {
   restart(): Promise<void>;
 }
 
-export async function startMcpServer(t: TestContext): Promise<McpServer> {
+export async function startMcpServer(t: Cleanup): Promise<McpServer> {
   const calls: RecordedCall[] = [];
   let refusing: number | undefined;
   const proxy = createServer((incoming, outgoing) => {
