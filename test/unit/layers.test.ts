@@ -11,7 +11,7 @@ import { after, describe, test } from 'node:test';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
-/** From the lowest to the highest: a layer imports only what stands before it. */
+/** From the lowest to the highest: a layer imports only the layers listed before it. */
 const layers = ['domain', 'agent', 'crypto', 'net', 'runtime', 'gcp', 'db', 'webhooks', 'a2a', 'outbox'];
 const services = ['api', 'worker', 'dispatcher', 'admin', 'migrate', 'local'];
 

@@ -43,7 +43,7 @@ describe('signing keys', () => {
       [{ keys: [null] }, /key 1 must have "kty": "OKP"/],
       [{ keys: [{ ...one, crv: 'X25519' }] }, /key 1 must have "kty": "OKP"/],
       [{ keys: [{ ...one, kid: undefined }] }, /the "kid" of key 1 must be/],
-      [{ keys: [one, one] }, /the "kid" one stands twice/],
+      [{ keys: [one, one] }, /the "kid" one is used twice/],
       [{ keys: [{ ...one, x: 'AAAA' }] }, /the key one is not a valid/],
       [{ keys: [{ ...one, d: 'AAAA' }] }, /the key one is not a valid/],
       [{ keys: [{ ...one, x: signingJwk('two')['x'] }] }, /the key one is not a valid/],

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 
 export interface SystemUser {
-  /** As an unsigned number. */
+  /** Unsigned. */
   readonly uid: number;
   readonly gid: number;
 }
