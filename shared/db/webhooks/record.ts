@@ -90,7 +90,11 @@ async function record(
 
     const requests = toClaimRequests(settled);
     const queues = await claimDeliveries(trx, options.leaseSeconds, requests);
-    const wakeups = await writeWakeups(trx, toDueTimes(settled, requests, queues));
+    const wakeups = await writeWakeups(
+      trx,
+      options.wakeupGraceSeconds,
+      toDueTimes(settled, requests, queues),
+    );
     const recorded = new Map<string, Recorded>();
     for (const { delivery, mayContinue } of settled) {
       const config = toConfigText(delivery);
@@ -225,23 +229,34 @@ function toDueTimes(
   const retries = settled.flatMap(({ delivery: { taskId, configId }, retryAt }) =>
     retryAt === null ? [] : [{ taskId, configId, dueAt: retryAt }],
   );
-  const now = new Date();
   const left = requests.flatMap(({ taskId, configId }) => {
     const queue = queues.get(toConfigText({ taskId, configId }));
-    return queue?.deliveries.length === 0 && queue.waitMs === 0 ? [{ taskId, configId, dueAt: now }] : [];
+    return queue?.deliveries.length === 0 && queue.waitMs === 0
+      ? [{ taskId, configId, dueAt: new Date(0) }]
+      : [];
   });
   return [...retries, ...left];
 }
 
 /** @returns by `toConfigText` */
-async function writeWakeups(db: Db, times: readonly DueTime[]): Promise<Map<string, DeliveryWakeup[]>> {
+async function writeWakeups(
+  db: Db,
+  wakeupGraceSeconds: number,
+  times: readonly DueTime[],
+): Promise<Map<string, DeliveryWakeup[]>> {
   if (times.length === 0) return new Map();
   const { rows } = await sql<{ id: string; task_id: string; config_id: string; due_at: Date }>`
     with input as (${toRows('input', times, {
       task_id: uuid((time) => time.taskId),
       config_id: text((time) => time.configId),
       due_at: timestamp((time) => time.dueAt),
-    })})
+    })}),
+    -- The reconciler may have delayed what waited behind an attempt until the end of its lease.
+    moved as (
+      update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${wakeupGraceSeconds} * interval '1 second')
+      from (select distinct task_id, config_id from input where due_at <= now()) left_over
+      where d.task_id = left_over.task_id and d.config_id = left_over.config_id and d.state = 'pending'
+    )
     insert into outbox (kind, task_id, config_id, due_at, claimed_until)
     select 'delivery', task_id, config_id, greatest(due_at, now()), now() + ${freshClaim} from input
     returning id, task_id, config_id, due_at`.execute(db);
