@@ -44,14 +44,14 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     bodyLimit: parts.bodyLimitBytes,
     // A request must arrive within a minute. Idle streams are kept open by comments.
     requestTimeout: 60_000,
-    // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address of the card
-    // may send an extra slash.
+    // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address
+    // of the card may send an extra slash.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
   });
   // A client that no longer reads its stream must not hold up the drain.
   closeAfterRequests(app, (parts.drainMs * 2) / 3);
-  // Bodies reach the bindings as text, so that each reports errors in its own form. The types of valid requests are
-  // listed because Fastify does not cache a match by `*`.
+  // Bodies reach the bindings as text, so that each reports errors in its own form. The types of valid
+  // requests are listed because Fastify does not cache a match by `*`.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     ['application/json', A2A_CONTENT_TYPE, '*'],
@@ -95,7 +95,9 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   return app;
 }
 
-/** A request that fails before its route runs is answered in the form of the binding that its path belongs to. */
+/**
+ * A request that fails before its route runs is answered in the form of the binding that its path belongs to.
+ */
 function getFailureFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
   if (request.url.startsWith(restPath)) return getRestFailureFormat(request, card);
   return request.url.startsWith(jsonRpcPath) ? rpcFailure : plainFailure;

@@ -160,8 +160,8 @@ async function createCards(
 }
 
 /**
- * Returns a function that stores the definition for new tasks under its hash and resolves to the hash. A failure is not
- * cached: if the database is unavailable at the start, the next call tries again.
+ * Returns a function that stores the definition for new tasks under its hash and resolves to the hash. A
+ * failure is not cached: if the database is unavailable at the start, the next call tries again.
  */
 function createDefinitionStore(db: Db, definition: AgentDefinition): () => Promise<string> {
   const hash = definitionHash(definition);

@@ -1,4 +1,6 @@
-/** The HTTP and gRPC servers of the api service in this process, in front of a handler that the test supplies. */
+/**
+ * The HTTP and gRPC servers of the api service in this process, in front of a handler that the test supplies.
+ */
 import type { AddressInfo } from 'node:net';
 import { TaskState, type AgentCard, type Task } from '@a2a-js/sdk';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';

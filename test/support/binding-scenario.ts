@@ -122,7 +122,10 @@ export async function runScenario(binding: RawBinding, webhookUrl: string): Prom
   return steps;
 }
 
-/** Replaces ids by the order in which they appear and all times by one, and drops codes, which depend on the binding. */
+/**
+ * Replaces ids by the order in which they appear and all times by one, and drops codes, which depend on the
+ * binding.
+ */
 export function normalize(steps: Steps): Steps {
   const ids = new Map<string, string>();
   const text = JSON.stringify(steps, (key, value: unknown) => (key === 'code' ? undefined : value))

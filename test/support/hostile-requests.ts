@@ -1,4 +1,7 @@
-/** Arbitrary HTTP requests to the api service, for property tests: mostly well-formed, with hostile values anywhere. */
+/**
+ * Arbitrary HTTP requests to the api service, for property tests: mostly well-formed, with hostile values
+ * anywhere.
+ */
 import { randomUUID } from 'node:crypto';
 import * as fc from 'fast-check';
 

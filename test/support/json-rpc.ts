@@ -29,7 +29,10 @@ export function postJsonRpc(
   });
 }
 
-/** Sends one call and returns its answer. Like other clients, it retries a 503 after its `Retry-After`, up to five times. */
+/**
+ * Sends one call and returns its answer. Like other clients, it retries a 503 after its `Retry-After`, up to
+ * five times.
+ */
 export async function callJsonRpc(
   url: string,
   method: string,

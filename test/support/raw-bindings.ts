@@ -1,6 +1,6 @@
 /**
- * The three bindings of A2A 1.0 on the wire, behind one interface: JSON of the protocol in, JSON of the protocol or an
- * error out. Unlike a client library, it corrects nothing.
+ * The three bindings of A2A 1.0 on the wire, behind one interface: JSON of the protocol in, JSON of the
+ * protocol or an error out. Unlike a client library, it corrects nothing.
  */
 import {
   AgentCard,

@@ -1,8 +1,9 @@
 /**
  * Authenticates a caller from the headers of a request, the same way for every binding (A2A section 7.4).
  *
- * If API keys are enabled and one is sent, the key alone decides: a wrong key is never ignored in favour of a token.
- * Otherwise the bearer token decides, verified by the one mode that reads tokens. Neither falls back to another mode.
+ * If API keys are enabled and one is sent, the key alone decides: a wrong key is never ignored in favour of a
+ * token. Otherwise the bearer token decides, verified by the one mode that reads tokens. Neither falls back
+ * to another mode.
  */
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';

@@ -8,7 +8,9 @@ export type RequestHeaders = Readonly<Record<string, string | string[] | undefin
 /** `userName` is the owner of everything the caller creates: `key:<owner>`, or `<issuer>|<subject>`. */
 export type AuthenticatedCaller = Readonly<User>;
 
-/** Credentials are missing or wrong: HTTP 401. The message is for clients and never contains the credentials. */
+/**
+ * Credentials are missing or wrong: HTTP 401. The message is for clients and never contains the credentials.
+ */
 export class UnauthenticatedError extends Error {
   override readonly name = 'UnauthenticatedError';
   readonly statusCode = 401;
@@ -20,9 +22,11 @@ export class UnauthenticatedError extends Error {
 export const clockSkewSeconds = 30;
 
 /**
- * Returns the caller that verified claims identify. Subjects are unique per issuer only, so the name holds both.
+ * Returns the caller that verified claims identify. Subjects are unique per issuer only, so the name holds
+ * both.
  *
- * @throws {UnauthenticatedError} if the subject is missing, longer than 255 characters, or not printable ASCII
+ * @throws {UnauthenticatedError} if the subject is missing, longer than 255 characters, or not printable
+ *   ASCII
  */
 export function toCaller({ iss, sub }: JWTPayload): AuthenticatedCaller {
   if (typeof sub !== 'string' || sub === '' || sub.length > 255 || /[^\u0020-\u007e]/.test(sub)) {

@@ -1,7 +1,7 @@
 /**
- * Verifies bearer tokens of OpenID Connect issuers with the keys that the issuers publish. Keys are fetched on first use
- * and cached. A token with an unknown key id triggers a refetch, at most once in 30 s, so forged tokens do not become
- * load on the issuer.
+ * Verifies bearer tokens of OpenID Connect issuers with the keys that the issuers publish. Keys are fetched
+ * on first use and cached. A token with an unknown key id triggers a refetch, at most once in 30 s, so forged
+ * tokens do not become load on the issuer.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
@@ -72,7 +72,10 @@ async function discoverJwksUrl(issuer: string): Promise<string> {
   return found.jwks_uri;
 }
 
-/** A faulty token is the caller's error and is described; keys that cannot be fetched make the service unavailable. */
+/**
+ * A faulty token is the caller's error and is described; keys that cannot be fetched make the service
+ * unavailable.
+ */
 function toTokenError(error: unknown): Error {
   if (error instanceof UnauthenticatedError) return error;
   if (error instanceof errors.JWTExpired) return new UnauthenticatedError('The token has expired');

@@ -1,4 +1,7 @@
-/** The security schemes of the agent card (A2A section 4.5), derived from the authentication settings in force. */
+/**
+ * The security schemes of the agent card (A2A section 4.5), derived from the authentication settings in
+ * force.
+ */
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { apiKeyHeader } from './api-keys.ts';
 

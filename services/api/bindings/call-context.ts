@@ -1,6 +1,6 @@
 /**
- * Creates the context of a call, the same way for every binding: version, extensions and tenant (A2A section 3.2.6), the
- * caller, and the signal that aborts when the client disconnects.
+ * Creates the context of a call, the same way for every binding: version, extensions and tenant (A2A section
+ * 3.2.6), the caller, and the signal that aborts when the client disconnects.
  */
 import { A2A_VERSION_HEADER, HTTP_EXTENSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { LEGACY_HTTP_EXTENSION_HEADER } from '@a2a-js/sdk/compat/v0_3';
@@ -67,16 +67,16 @@ export function httpCallContext(
 }
 
 /**
- * Returns a getter for the signal that aborts if the client disconnects before it has the whole response. The signal is
- * created on first use: it is costly and rarely needed.
+ * Returns a getter for the signal that aborts if the client disconnects before it has the whole response. The
+ * signal is created on first use: it is costly and rarely needed.
  */
 function createDisconnectSignal({ raw }: FastifyReply): () => AbortSignal {
   let controller: AbortController | undefined;
   return () => {
     if (controller !== undefined) return controller.signal;
     const created = (controller = new AbortController());
-    // Listens to the response, not the socket: the socket stays open and serves other requests.
-    // A complete response aborts nothing: the reason of an abort is an error with a stack, which is costly too.
+    // Listens to the response, not the socket: the socket stays open and serves other requests. A complete
+    // response aborts nothing: the reason of an abort is an error with a stack, which is costly too.
     const abort = () => {
       if (!raw.writableFinished) created.abort();
     };
@@ -138,7 +138,10 @@ export function echoExtensions(reply: FastifyReply, context: ServerCallContext):
   void reply.header(name, active.join(','));
 }
 
-/** An empty version is 0.3 (section 3.6.2). Patch numbers do not affect compatibility (section 3.6) and are dropped. */
+/**
+ * An empty version is 0.3 (section 3.6.2). Patch numbers do not affect compatibility (section 3.6) and are
+ * dropped.
+ */
 function parseVersion(version = ''): string {
   const trimmed = version.trim();
   return trimmed === '' ? v03 : (/^(\d+\.\d+)\.\d+$/.exec(trimmed)?.[1] ?? trimmed);

@@ -91,7 +91,9 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
   });
 }
 
-/** Marks the required extensions. Required URIs that this service does not know belong to the agent module. */
+/**
+ * Marks the required extensions. Required URIs that this service does not know belong to the agent module.
+ */
 function withRequired(required: readonly string[], offered: readonly (typeof approval)[]): object[] {
   const others = required.filter((uri) => offered.every((one) => one.uri !== uri));
   return [

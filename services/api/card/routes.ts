@@ -1,6 +1,6 @@
 /**
- * Serves the agent card at its well-known path, with the headers that caches need to store and revalidate it (A2A section
- * 8.6), and the key that verifies its signature.
+ * Serves the agent card at its well-known path, with the headers that caches need to store and revalidate it
+ * (A2A section 8.6), and the key that verifies its signature.
  */
 import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';

@@ -14,7 +14,8 @@ export interface CardSigner {
 export async function createCardSigner(key: SigningKey | undefined, publicUrl: string): Promise<CardSigner> {
   if (key === undefined) return { sign: (card) => Promise.resolve(card), publicKey: undefined };
   const { jwk, alg } = key;
-  // A key without an id gets its thumbprint (RFC 7638): all processes derive the same, and each key has another.
+  // A key without an id gets its thumbprint (RFC 7638): all processes derive the same, and each key has
+  // another.
   const kid = jwk.kid ?? (await calculateJwkThumbprint(jwk));
   const { d: _private, key_ops: _operations, ...visible } = jwk;
   const privateKey = await importJWK({ ...jwk, alg }, alg);

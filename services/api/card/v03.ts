@@ -1,6 +1,6 @@
 /**
- * The agent card for clients that do not name a version: valid as A2A 1.0 and as 0.3, with the fields of both. Clients
- * that name 1.0 receive the card of 1.0 only.
+ * The agent card for clients that do not name a version: valid as A2A 1.0 and as 0.3, with the fields of
+ * both. Clients that name 1.0 receive the card of 1.0 only.
  */
 import { AgentCard } from '@a2a-js/sdk';
 import { LegacyRestTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';

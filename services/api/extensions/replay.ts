@@ -1,8 +1,10 @@
 /**
- * The replay extension: a client resumes a stream after the last event that it has seen (docs/extensions/replay.md).
+ * The replay extension: a client resumes a stream after the last event that it has seen
+ * (docs/extensions/replay.md).
  *
- * A client opts in by requesting the extension, or by sending the number of its last event. Each of its events then
- * carries its number in its metadata, tasks that have ended can be subscribed to, and no event is lost or repeated.
+ * A client opts in by requesting the extension, or by sending the number of its last event. Each of its
+ * events then carries its number in its metadata, tasks that have ended can be subscribed to, and no event is
+ * lost or repeated.
  */
 import type { StreamResponse } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
@@ -17,7 +19,8 @@ export interface Replay {
 }
 
 /**
- * Returns the replay that a subscription requests and marks the extension as active; undefined for a plain subscription.
+ * Returns the replay that a subscription requests and marks the extension as active; undefined for a plain
+ * subscription.
  *
  * @throws {RequestMalformedError} if `Last-Event-ID` is not the number of an event
  */

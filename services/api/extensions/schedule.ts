@@ -23,8 +23,8 @@ export interface Schedule {
 /**
  * @param now milliseconds since 1970
  * @param taskSeconds time from start to deadline if the client sets no deadline; undefined: none
- * @throws {RequestMalformedError} for an invalid time, a time more than 365 days ahead, or a deadline that is not after
- *   both now and the start
+ * @throws {RequestMalformedError} for an invalid time, a time more than 365 days ahead, or a deadline that is
+ *   not after both now and the start
  */
 export function readSchedule(
   metadata: Record<string, unknown> | undefined,

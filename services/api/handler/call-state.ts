@@ -1,6 +1,6 @@
 /**
- * Typed state of one call. It travels in the SDK's call context, from the binding that receives the call to the
- * operation that runs it, and back.
+ * Typed state of one call. It travels in the SDK's call context, from the binding that receives the call to
+ * the operation that runs it, and back.
  */
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 
@@ -20,15 +20,18 @@ export function callState<T>(key: `longhaul.${string}`): CallState<T> {
   };
 }
 
-/** Returns the signal that aborts when the client disconnects: the same signal each time. Created on first use. */
+/**
+ * Returns the signal that aborts when the client disconnects: the same signal each time. Created on first
+ * use.
+ */
 export const disconnectSignal = callState<() => AbortSignal>('longhaul.signal');
 
 /** The `traceparent` of the client's own span, as sent (W3C Trace Context). */
 export const traceparent = callState<string>('longhaul.traceparent');
 
 /**
- * The number of the event that a stream has just yielded. The stream sets it before each yield, and the binding reads it
- * afterwards as the id of the event: the SDK's transport passes payloads only.
+ * The number of the event that a stream has just yielded. The stream sets it before each yield, and the
+ * binding reads it afterwards as the id of the event: the SDK's transport passes payloads only.
  */
 export const streamedEvent = callState<number>('longhaul.event');
 

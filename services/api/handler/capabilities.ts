@@ -1,6 +1,6 @@
 /**
- * Streaming and webhooks can be switched off. All bindings then refuse the capability that the card does not declare (A2A
- * section 3.3.4).
+ * Streaming and webhooks can be switched off. All bindings then refuse the capability that the card does not
+ * declare (A2A section 3.3.4).
  */
 import type { AgentCard, StreamResponse, TaskPushNotificationConfig } from '@a2a-js/sdk';
 import { PushNotificationNotSupportedError, UnsupportedOperationError } from '@a2a-js/sdk/errors';

@@ -1,6 +1,6 @@
 /**
- * Maps internal errors to those that clients see. Errors of the protocol pass unchanged, an unavailable database becomes
- * a retryable error, and everything else is logged and becomes "Internal error".
+ * Maps internal errors to those that clients see. Errors of the protocol pass unchanged, an unavailable
+ * database becomes a retryable error, and everything else is logged and becomes "Internal error".
  */
 import { A2AError } from '@a2a-js/sdk/errors';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -35,7 +35,9 @@ export class TooManyRequestsError extends RetryLaterError {
   }
 }
 
-/** A request that fails before it reaches an operation, such as an unknown path. The message is for clients. */
+/**
+ * A request that fails before it reaches an operation, such as an unknown path. The message is for clients.
+ */
 export class HttpRequestError extends Error {
   override readonly name = 'HttpRequestError';
   readonly statusCode: number;

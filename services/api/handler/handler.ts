@@ -1,6 +1,6 @@
 /**
- * The operations of A2A 1.0 (section 3.1) on the database: one handler behind all bindings. It runs no agent; it
- * accepts, reads, follows and cancels.
+ * The operations of A2A 1.0 (section 3.1) on the database: one handler behind all bindings. It runs no agent;
+ * it accepts, reads, follows and cancels.
  */
 import type {
   AgentCard,
@@ -149,7 +149,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   return {
     getAgentCard: () => Promise.resolve(card),
 
-    // Section 3.3.4: a capability that the public card does not announce is unsupported, not merely unconfigured.
+    // Section 3.3.4: a capability that the public card does not announce is unsupported, not merely
+    // unconfigured.
     getAuthenticatedExtendedAgentCard: (_request, context) =>
       withClientErrors(log, async () => {
         if (parts.extendedCard === undefined || context.user?.isAuthenticated !== true) {

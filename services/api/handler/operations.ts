@@ -1,6 +1,6 @@
 /**
- * The operations of A2A 1.0, JSON in and JSON out. The JSON-RPC and HTTP+JSON bindings share them, so both accept and
- * return the same (A2A section 5.1).
+ * The operations of A2A 1.0, JSON in and JSON out. The JSON-RPC and HTTP+JSON bindings share them, so both
+ * accept and return the same (A2A section 5.1).
  */
 import {
   AgentCard,

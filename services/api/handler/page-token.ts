@@ -1,6 +1,6 @@
 /**
- * Page tokens of ListTasks (A2A section 3.1.4). They are opaque to clients and signed together with the query that they
- * continue, so a token cannot be forged or used with other filters.
+ * Page tokens of ListTasks (A2A section 3.1.4). They are opaque to clients and signed together with the query
+ * that they continue, so a token cannot be forged or used with other filters.
  */
 import { createHmac, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';

@@ -1,9 +1,9 @@
 /**
- * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accepts the message; the caller of `Send` then
- * returns at once, waits, or streams.
+ * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accepts the message; the caller of
+ * `Send` then returns at once, waits, or streams.
  *
- * A message is accepted once its transaction is committed (invariant 1); nothing after that can lose it. A repeated
- * message returns the task of the first, before the state of that task is checked.
+ * A message is accepted once its transaction is committed (invariant 1); nothing after that can lose it. A
+ * repeated message returns the task of the first, before the state of that task is checked.
  */
 import { hash } from 'node:crypto';
 import { SendMessageConfiguration, type Message as WireMessage, type SendMessageRequest } from '@a2a-js/sdk';
@@ -73,7 +73,9 @@ interface CheckedSend {
   shown: boolean;
 }
 
-/** The span and the duration of a send cover accepting the message, not the time that its sender then waits. */
+/**
+ * The span and the duration of a send cover accepting the message, not the time that its sender then waits.
+ */
 export function createSend(parts: SendParts): Send {
   return (request, context, shown) => {
     const startedAt = performance.now();

@@ -1,6 +1,6 @@
 /**
- * Waits for tasks and streams them. Both read events and nothing else (invariant 5), so all callers see one order,
- * regardless of the processes that write and serve the events.
+ * Waits for tasks and streams them. Both read events and nothing else (invariant 5), so all callers see one
+ * order, regardless of the processes that write and serve the events.
  */
 import type { Follower } from '#shared/db/events/follower.ts';
 import type { TaskEvent } from '#shared/domain/events.ts';
@@ -21,8 +21,8 @@ export async function waitUntilSettled(
 }
 
 /**
- * Yields the events after `after`, up to and including the one that ends the stream: a terminal state, or becoming
- * input-required.
+ * Yields the events after `after`, up to and including the one that ends the stream: a terminal state, or
+ * becoming input-required.
  *
  * @param known the last event when the stream started; an earlier input-required state does not end it
  * @throws {UnavailableError} if this process shuts down first: another process can continue the stream
@@ -55,8 +55,8 @@ function getNewState(event: TaskEvent): TaskState | undefined {
 }
 
 /**
- * Bounds a wait. Nothing of it outlives the wait: `AbortSignal.timeout` and `AbortSignal.any` hold their memory until
- * the time is over, and most waits end long before.
+ * Bounds a wait. Nothing of it outlives the wait: `AbortSignal.timeout` and `AbortSignal.any` hold their
+ * memory until the time is over, and most waits end long before.
  *
  * @param signal ends the wait early
  * @param run receives a signal that aborts together with `signal`, or after `ms` milliseconds

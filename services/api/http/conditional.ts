@@ -1,7 +1,7 @@
 /**
- * Cheap polling. The entity tag of a task is derived from the number of its last event and of its messages, so one narrow
- * read detects a change. With `Prefer: wait` (RFC 7240) the response is delayed until the task changes; such a long poll
- * follows the task's events like a stream (invariant 5).
+ * Cheap polling. The entity tag of a task is derived from the number of its last event and of its messages,
+ * so one narrow read detects a change. With `Prefer: wait` (RFC 7240) the response is delayed until the task
+ * changes; such a long poll follows the task's events like a stream (invariant 5).
  */
 import type { User } from '@a2a-js/sdk/server';
 import type { Follower } from '#shared/db/events/follower.ts';
@@ -14,7 +14,10 @@ import { withTimeout } from '../handler/stream.ts';
 /** Longer waits are shortened to this. */
 export const maxWaitSeconds = 60;
 
-/** Changes whenever the response of GetTask does: with each event, each queued message, and the usage of the task. */
+/**
+ * Changes whenever the response of GetTask does: with each event, each queued message, and the usage of the
+ * task.
+ */
 export function toEntityTag(
   taskId: string,
   { lastEvent, lastTurn, modelCalls }: Omit<TaskVersion, 'stateClass'>,
@@ -28,7 +31,10 @@ export function matchesEntityTag(ifNoneMatch: string, etag: string): boolean {
   return ifNoneMatch.match(/"[^"]*"/g)?.some((tag) => tag === etag) ?? false;
 }
 
-/** Returns the seconds that a client is willing to wait (RFC 7240, section 4.3), at most 60; undefined without `wait`. */
+/**
+ * Returns the seconds that a client is willing to wait (RFC 7240, section 4.3), at most 60; undefined without
+ * `wait`.
+ */
 export function parseWaitPreference(prefer: string | string[] | undefined): number | undefined {
   const text = Array.isArray(prefer) ? prefer.join(',') : (prefer ?? '');
   const seconds = /(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:[;,]|$)/i.exec(text)?.[1];
@@ -59,8 +65,8 @@ export interface Condition {
 }
 
 /**
- * Decides between 304 and reading the task. With a preference to wait, decides once the task has changed or the time is
- * over. A task of another caller is never "not modified": reading it fails with "not found".
+ * Decides between 304 and reading the task. With a preference to wait, decides once the task has changed or
+ * the time is over. A task of another caller is never "not modified": reading it fails with "not found".
  *
  * @throws {TooManyRequestsError} if the caller has too many long polls and streams open
  */

@@ -51,8 +51,9 @@ const maxDiscardedBytes = 64 * 1024 * 1024;
 const maxDiscardMs = 5_000;
 
 /**
- * Reads and drops the rest of a body that is too large. Most clients read the response only after sending the whole
- * body; if the connection closes earlier, they never see it. Resolves at the end of the body, after 64 MiB, or after 5 s.
+ * Reads and drops the rest of a body that is too large. Most clients read the response only after sending the
+ * whole body; if the connection closes earlier, they never see it. Resolves at the end of the body, after 64
+ * MiB, or after 5 s.
  */
 export async function discardBody(request: IncomingMessage): Promise<void> {
   if (request.readableEnded || request.destroyed) return;

@@ -1,6 +1,6 @@
 /**
- * Response headers that stop browsers from sniffing content types and caches from storing private responses, and CORS:
- * pages of other origins may not call unless their origin is configured.
+ * Response headers that stop browsers from sniffing content types and caches from storing private responses,
+ * and CORS: pages of other origins may not call unless their origin is configured.
  */
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';

@@ -1,7 +1,7 @@
 /**
- * Server-sent events (WHATWG HTML section 9.2) over Fastify. The id of each event is the number of the task's event.
- * Comments keep idle connections open. A slow reader slows the producer down: the next event is pulled only when there
- * is room for it.
+ * Server-sent events (WHATWG HTML section 9.2) over Fastify. The id of each event is the number of the task's
+ * event. Comments keep idle connections open. A slow reader slows the producer down: the next event is pulled
+ * only when there is room for it.
  */
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
@@ -27,8 +27,8 @@ export interface StreamFormat {
 }
 
 /**
- * Streams what a generator yields. An error before the first event is thrown, so that it becomes an ordinary response; a
- * later error becomes the last event.
+ * Streams what a generator yields. An error before the first event is thrown, so that it becomes an ordinary
+ * response; a later error becomes the last event.
  */
 export async function sendStream(
   reply: FastifyReply,

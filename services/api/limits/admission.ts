@@ -1,7 +1,7 @@
 /**
- * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it runs before
- * every route except those whose path is public: /.well-known/ (the agent card and its keys) and /health/. A route that
- * is added later is protected by default.
+ * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
+ * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys) and
+ * /health/. A route that is added later is protected by default.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';

@@ -1,7 +1,7 @@
 /**
- * Limits the streams and long polls that are open at once, per caller and in this process. A caller at its limit is
- * refused; an open stream is never closed in favour of another. Callers without a name cannot be distinguished, so only
- * the limit of the process applies to them.
+ * Limits the streams and long polls that are open at once, per caller and in this process. A caller at its
+ * limit is refused; an open stream is never closed in favour of another. Callers without a name cannot be
+ * distinguished, so only the limit of the process applies to them.
  */
 import type { User } from '@a2a-js/sdk/server';
 import { TooManyRequestsError } from '../handler/errors.ts';

@@ -1,9 +1,13 @@
 /**
- * Rate limits by token bucket, one bucket per key: a bucket holds one minute's tokens and refills at the rate. Buckets
- * live in this process only; with several processes behind one address the effective rate is the sum.
+ * Rate limits by token bucket, one bucket per key: a bucket holds one minute's tokens and refills at the
+ * rate. Buckets live in this process only; with several processes behind one address the effective rate is
+ * the sum.
  */
 
-/** Maximum number of buckets. Beyond it the least recently used is dropped, and its key starts with a full bucket. */
+/**
+ * Maximum number of buckets. Beyond it the least recently used is dropped, and its key starts with a full
+ * bucket.
+ */
 const maxBuckets = 100_000;
 
 export class TokenBuckets {

@@ -1,4 +1,6 @@
-/** Authentication: the accepted credentials, how others are refused, and that no message reveals a credential. */
+/**
+ * Authentication: the accepted credentials, how others are refused, and that no message reveals a credential.
+ */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -1,4 +1,6 @@
-/** Conditional reads and long polls: when a task counts as unchanged, and when a waiting request is answered. */
+/**
+ * Conditional reads and long polls: when a task counts as unchanged, and when a waiting request is answered.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';

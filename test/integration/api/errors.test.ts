@@ -1,4 +1,7 @@
-/** Errors for invalid requests: the one that the specification names, with a message that says what is accepted. */
+/**
+ * Errors for invalid requests: the one that the specification names, with a message that says what is
+ * accepted.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, before, describe, test } from 'node:test';

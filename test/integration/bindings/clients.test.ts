@@ -1,4 +1,7 @@
-/** The clients of the SDK, of A2A 1.0 and 0.3, through each binding: the card leads them there, and all operations work. */
+/**
+ * The clients of the SDK, of A2A 1.0 and 0.3, through each binding: the card leads them there, and all
+ * operations work.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * Any request gets a proper answer: never an internal error, never a crash. The seed is fixed, so failures can be
- * reproduced; FUZZ_SEED and FUZZ_SECONDS select another seed and a longer run.
+ * Any request gets a proper answer: never an internal error, never a crash. The seed is fixed, so failures
+ * can be reproduced; FUZZ_SEED and FUZZ_SECONDS select another seed and a longer run.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -98,7 +98,8 @@ async function checkAnswer(apiUrl: string, request: HostileRequest, mayRetry = t
     return;
   }
   const text = await response.text();
-  // A busy machine may briefly have no free database connection; a request that causes the 503 causes it again.
+  // A busy machine may briefly have no free database connection; a request that causes the 503 causes it
+  // again.
   if (response.status === 503 && mayRetry) {
     await sleep(1000 * Number(response.headers.get('retry-after')));
     return checkAnswer(apiUrl, request, false);

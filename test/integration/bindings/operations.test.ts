@@ -1,6 +1,6 @@
 /**
- * The three bindings behave the same (A2A section 5.1). One scenario with all operations and errors runs through each of
- * them on the wire, and the outcomes are compared. Only ids and times may differ.
+ * The three bindings behave the same (A2A section 5.1). One scenario with all operations and errors runs
+ * through each of them on the wire, and the outcomes are compared. Only ids and times may differ.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

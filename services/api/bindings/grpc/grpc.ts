@@ -1,7 +1,8 @@
 /**
- * The gRPC binding (A2A section 10), for clients of 1.0 (lf.a2a.v1) and 0.3 (a2a.v1) on one port, built on the services of
- * the SDK. The wrapper around the handler adds what they lack: a call ends when its client cancels it or its deadline
- * passes, a slow reader slows its stream down, and the status of an error shows whether to retry.
+ * The gRPC binding (A2A section 10), for clients of 1.0 (lf.a2a.v1) and 0.3 (a2a.v1) on one port, built on
+ * the services of the SDK. The wrapper around the handler adds what they lack: a call ends when its client
+ * cancels it or its deadline passes, a slow reader slows its stream down, and the status of an error shows
+ * whether to retry.
  */
 import { once } from 'node:events';
 import { Server, ServerCredentials, status as Status } from '@grpc/grpc-js';
@@ -185,7 +186,9 @@ function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler
   };
 }
 
-/** Resolves when there is room for another event or the client disconnects: the SDK writes without checking. */
+/**
+ * Resolves when there is room for another event or the client disconnects: the SDK writes without checking.
+ */
 async function waitForDrain(context: ServerCallContext): Promise<void> {
   const call = calls.get(context);
   if (call === undefined || !('writableNeedDrain' in call) || !call.writableNeedDrain) return;

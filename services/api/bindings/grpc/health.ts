@@ -1,7 +1,7 @@
 /**
- * grpc.health.v1.Health for load balancers and the probes of Cloud Run, served by the package grpc-health-check. The
- * package serves stored statuses: here each call first updates them from the readiness check, and so does a timer while
- * a Watch is open.
+ * grpc.health.v1.Health for load balancers and the probes of Cloud Run, served by the package
+ * grpc-health-check. The package serves stored statuses: here each call first updates them from the readiness
+ * check, and so does a timer while a Watch is open.
  */
 import type { handleServerStreamingCall, handleUnaryCall, Server } from '@grpc/grpc-js';
 import { HealthImplementation, type ServingStatus } from 'grpc-health-check';

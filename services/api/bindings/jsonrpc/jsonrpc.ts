@@ -1,9 +1,9 @@
 /**
- * The JSON-RPC binding (A2A section 9), for clients of 1.0 and 0.3 at one address: the version that a request names
- * selects the methods that it can call. Streams are server-sent events.
+ * The JSON-RPC binding (A2A section 9), for clients of 1.0 and 0.3 at one address: the version that a request
+ * names selects the methods that it can call. Streams are server-sent events.
  *
- * Errors are sent with HTTP 200, as is usual for JSON-RPC over HTTP. Failures that HTTP has a status for (an unsupported
- * media type, an unavailable service) are reported by both.
+ * Errors are sent with HTTP 200, as is usual for JSON-RPC over HTTP. Failures that HTTP has a status for (an
+ * unsupported media type, an unavailable service) are reported by both.
  */
 import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { isLegacyJsonRpcMethod } from '@a2a-js/sdk/compat/v0_3';

@@ -1,6 +1,6 @@
 /**
- * The methods of A2A 0.3 over JSON-RPC, translated by the SDK. `tasks/resubscribe` always responds with a stream, even if
- * it fails: clients of that version accept nothing else.
+ * The methods of A2A 0.3 over JSON-RPC, translated by the SDK. `tasks/resubscribe` always responds with a
+ * stream, even if it fails: clients of that version accept nothing else.
  */
 import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
 import { isV1JsonRpcMethod, LEGACY_METHOD_TASKS_RESUBSCRIBE } from '@a2a-js/sdk/compat/v0_3';
@@ -42,7 +42,9 @@ async function* readResults(
   for await (const { result } of envelopes) yield result;
 }
 
-/** The translation reports params that it cannot read as internal errors, but they are the client's errors. */
+/**
+ * The translation reports params that it cannot read as internal errors, but they are the client's errors.
+ */
 function toFailure(error: RpcError, method: string): Error {
   if (error.code !== A2A_ERROR_CODE.INTERNAL_ERROR || error.message === InternalError.text) {
     return new RpcFailure(error);

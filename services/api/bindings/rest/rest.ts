@@ -1,6 +1,7 @@
 /**
- * The HTTP+JSON binding (A2A section 11 and the HTTP annotations of a2a.proto). Clients of 1.0 and 0.3 use the same
- * paths; the version that a request names selects the dialect. Each route exists with and without a tenant prefix.
+ * The HTTP+JSON binding (A2A section 11 and the HTTP annotations of a2a.proto). Clients of 1.0 and 0.3 use
+ * the same paths; the version that a request names selects the dialect. Each route exists with and without a
+ * tenant prefix.
  */
 import { A2A_CONTENT_TYPE, A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';

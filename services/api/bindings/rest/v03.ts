@@ -1,4 +1,7 @@
-/** HTTP+JSON in A2A 0.3: its protocol buffers as JSON, and errors in the form of JSON-RPC. It cannot list tasks. */
+/**
+ * HTTP+JSON in A2A 0.3: its protocol buffers as JSON, and errors in the form of JSON-RPC. It cannot list
+ * tasks.
+ */
 import { LegacyRestTransportHandler, toLegacyHTTPError } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE, A2AError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';

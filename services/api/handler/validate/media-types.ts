@@ -1,6 +1,7 @@
 /**
- * Checks a message against the media types of the agent card (A2A sections 3.1.1 and 4.4.1): the agent must accept each
- * part, and the client must accept one of the agent's output types. Skills may add types to the agent's defaults.
+ * Checks a message against the media types of the agent card (A2A sections 3.1.1 and 4.4.1): the agent must
+ * accept each part, and the client must accept one of the agent's output types. Skills may add types to the
+ * agent's defaults.
  */
 import type { Message, Part } from '@a2a-js/sdk';
 import { ContentTypeNotSupportedError } from '@a2a-js/sdk/errors';

@@ -88,7 +88,10 @@ export function checkHistoryLength(length: number | undefined): void {
   }
 }
 
-/** @throws {RequestMalformedError} if the id is required and empty, longer than 256 characters, or not printable */
+/**
+ * @throws {RequestMalformedError} if the id is required and empty, longer than 256 characters, or not
+ * printable
+ */
 export function checkId(name: string, id: string, required: boolean): void {
   if (required && id.trim() === '') throw new RequestMalformedError(`${name} is missing or empty`);
   if (id.length > maxIdLength) {
