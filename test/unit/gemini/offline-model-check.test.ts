@@ -1,4 +1,6 @@
-/** The offline model refuses the requests that Gemini refuses, so that a request that works here works there. */
+/**
+ * The offline model refuses the requests that Gemini refuses, so that a request that works here works there.
+ */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Content, Part } from '@google/genai';
