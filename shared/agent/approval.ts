@@ -1,6 +1,7 @@
 /**
- * The extension with which a user approves a call of a tool that the agent's definition marks `confirm`, within the
- * protocol (A2A section 7.6). The task waits in auth-required, and its status message has a data part
+ * The extension with which a user approves a call of a tool that the agent's definition marks `confirm`,
+ * within the protocol (A2A section 7.6). The task waits in auth-required, and its status message has a data
+ * part
  *
  *   {"<uri>": {"requests": [{"id", "tool", "arguments", "argumentsHash"}]}}
  *

@@ -1,4 +1,7 @@
-/** Hashes a JSON value independently of the order of its fields, which are sorted as in RFC 8785 (by UTF-16 units). */
+/**
+ * Hashes a JSON value independently of the order of its fields, which are sorted as in RFC 8785 (by UTF-16
+ * units).
+ */
 import { createHash } from 'node:crypto';
 
 export function canonicalHash(value: unknown): string {

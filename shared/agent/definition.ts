@@ -1,6 +1,7 @@
 /**
- * An agent as data: the schema of the YAML in `AGENT_FILE`. The api service builds the agent card from it and the worker
- * runs it. A task keeps the definition that it started with, as JSON, and refers to it by its hash.
+ * An agent as data: the schema of the YAML in `AGENT_FILE`. The api service builds the agent card from it and
+ * the worker runs it. A task keeps the definition that it started with, as JSON, and refers to it by its
+ * hash.
  *
  * Unknown fields are refused, because they would have no effect.
  */
@@ -60,14 +61,17 @@ const Price = strictMapping({
 });
 
 /**
- * modelCalls, toolCalls, workSeconds and turnSeconds apply to one turn of a task, from a message to its answer; tokens, cost
- * and taskSeconds to the whole task; the owner's limits to all of the owner's tasks. Tokens and cost never interrupt a
- * running call of the model. stepSeconds, turnSeconds and taskSeconds apply to agents in code too.
+ * modelCalls, toolCalls, workSeconds and turnSeconds apply to one turn of a task, from a message to its
+ * answer; tokens, cost and taskSeconds to the whole task; the owner's limits to all of the owner's tasks.
+ * Tokens and cost never interrupt a running call of the model. stepSeconds, turnSeconds and taskSeconds apply
+ * to agents in code too.
  */
 const Limits = strictMapping({
   modelCalls: v.optional(Count, 20),
   toolCalls: v.optional(Count, 100),
-  /** Seconds in calls of the model and of tools. Time in which the task is parked or queued does not count. */
+  /**
+   * Seconds in calls of the model and of tools. Time in which the task is parked or queued does not count.
+   */
   workSeconds: v.optional(Count, 3600),
   /** Input and output tokens. Once so many are spent, no further call of the model is made. */
   tokens: v.exactOptional(Count),
@@ -117,7 +121,10 @@ export const Definition = strictMapping({
   model: v.optional(Model, {}),
   tools: v.optional(list(choice(builtInTools)), ['ask_user']),
   mcpServers: McpServers,
-  /** Paths of modules whose default export is a list of tools: absolute, or relative to the worker's directory. */
+  /**
+   * Paths of modules whose default export is a list of tools: absolute, or relative to the worker's
+   * directory.
+   */
   toolModules: v.optional(list(Text), []),
   /** A JSON Schema. The answer is then data that matches it, instead of text. */
   responseSchema: v.exactOptional(mapping(v.unknown())),
@@ -141,7 +148,8 @@ export class DefinitionError extends Error {
 }
 
 /**
- * Parses the definition stored with a task, perhaps by an older version. Fields added since then take their defaults.
+ * Parses the definition stored with a task, perhaps by an older version. Fields added since then take their
+ * defaults.
  *
  * @throws {DefinitionError} with all problems at once
  */

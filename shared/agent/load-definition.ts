@@ -1,4 +1,6 @@
-/** Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project. */
+/**
+ * Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project.
+ */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { checkDefinition, DefinitionError, type AgentDefinition } from './definition.ts';

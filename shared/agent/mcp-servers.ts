@@ -1,7 +1,7 @@
 /**
- * MCP servers in a definition. A server with a `command` runs as a child process over stdio; one with a `url` is reached by
- * streamable HTTP. Values of `env` and `headers` may refer to secrets as `${env:NAME}`. The worker fills them in when it
- * connects; they are never stored with the definition.
+ * MCP servers in a definition. A server with a `command` runs as a child process over stdio; one with a `url`
+ * is reached by streamable HTTP. Values of `env` and `headers` may refer to secrets as `${env:NAME}`. The
+ * worker fills them in when it connects; they are never stored with the definition.
  */
 import * as v from 'valibot';
 import {

@@ -1,6 +1,6 @@
 /**
- * Describes the issues of a schema for authors of YAML: the full name of the field and the accepted values. For an unknown
- * field, suggests the known one with the closest name.
+ * Describes the issues of a schema for authors of YAML: the full name of the field and the accepted values.
+ * For an unknown field, suggests the known one with the closest name.
  */
 import type { BaseIssue } from 'valibot';
 

@@ -1,11 +1,17 @@
 /** The usage of models: of one step, a whole task, or an owner's day. Pure. */
 import type { JsonObject } from './message.ts';
 
-/** The key of the usage in the metadata of a task and of the event that ends a turn; see docs/extensions/usage.md. */
+/**
+ * The key of the usage in the metadata of a task and of the event that ends a turn; see
+ * docs/extensions/usage.md.
+ */
 export const usageExtension = 'https://longhaul.dev/ext/usage/v1';
 
 export interface Tokens {
-  /** Input, including `cached` tokens from the model's cache. Input from Gemini's own tools is separate, as `tool`. */
+  /**
+   * Input, including `cached` tokens from the model's cache. Input from Gemini's own tools is separate, as
+   * `tool`.
+   */
   prompt: number;
   cached: number;
   tool: number;

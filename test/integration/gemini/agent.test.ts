@@ -1,4 +1,7 @@
-/** The requests that a turn makes, its answer, and its tools. Failures are in failures.test.ts and recovery.test.ts. */
+/**
+ * The requests that a turn makes, its answer, and its tools. Failures are in failures.test.ts and
+ * recovery.test.ts.
+ */
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Language, Outcome, type Content } from '@google/genai';
@@ -148,7 +151,7 @@ describe("Gemini's own tools", () => {
   };
 
   for (const vertexai of [false, true]) {
-    test(`add parts and metadata to the answer ${vertexai ? 'of Vertex AI' : 'of the Developer API'}`, async () => {
+    test(`add parts and metadata to the answer ${vertexai ? 'on Vertex AI' : 'on the Developer API'}`, async () => {
       const { artifacts } = await draw(vertexai);
       const executableCode = { language: 'PYTHON', code: 'print(6*7)' };
       const codeExecutionResult = { outcome: 'OUTCOME_OK', output: '42' };

@@ -111,7 +111,8 @@ describe('a fatal failure of the model', () => {
 });
 
 describe('an unusable reply', () => {
-  // The hints contain "empty" and "malformed", so that the scripts of these two match the second call as well.
+  // The hints contain "empty" and "malformed", so that the scripts of these two match the second call as
+  // well.
   for (const [name, text, reaction, message, calls] of [
     [
       'a blocked request',

@@ -1,4 +1,7 @@
-/** Files in messages: inline, in Cloud Storage, and by URL, which is fetched once under the guard of shared/net. */
+/**
+ * Files in messages: inline, in Cloud Storage, and by URL, which is fetched once under the guard of
+ * shared/net.
+ */
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * Calls the real Gemini if GEMINI_API_KEY is in the environment, with a few hundred tokens per run. GEMINI_LIVE_MODEL
- * selects another model than that of agent.yaml.
+ * Calls the real Gemini if GEMINI_API_KEY is in the environment, with a few hundred tokens per run.
+ * GEMINI_LIVE_MODEL selects another model than that of agent.yaml.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

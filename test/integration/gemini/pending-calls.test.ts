@@ -1,4 +1,6 @@
-/** Turns that end with a question, an approval request or missing credentials, and the turns that resume them. */
+/**
+ * Turns that end with a question, an approval request or missing credentials, and the turns that resume them.
+ */
 import { beforeEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { Content } from '@google/genai';

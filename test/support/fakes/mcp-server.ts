@@ -1,6 +1,6 @@
 /**
- * A real MCP server from npm ("everything") in a child process, behind a proxy that records every tool call: its
- * idempotency key, and whether its response went through.
+ * A real MCP server from npm ("everything") in a child process, behind a proxy that records every tool call:
+ * its idempotency key, and whether its response went through.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, request, type IncomingHttpHeaders } from 'node:http';

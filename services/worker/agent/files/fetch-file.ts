@@ -1,7 +1,7 @@
 /**
- * Fetches a file from a URL that a caller names, under the guard of shared/net: only https on public addresses, every
- * redirect checked like the first address, bounded in size and time. Messages are for clients and omit the query of the
- * URL, because it may contain a signature.
+ * Fetches a file from a URL that a caller names, under the guard of shared/net: only https on public
+ * addresses, every redirect checked like the first address, bounded in size and time. Messages are for
+ * clients and omit the query of the URL, because it may contain a signature.
  */
 import { request, type Dispatcher } from 'undici';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';

@@ -1,4 +1,6 @@
-/** The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts. */
+/**
+ * The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts.
+ */
 import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
@@ -99,8 +101,8 @@ export function createGeminiAgent({
 }
 
 /**
- * Restores the conversation before this turn: turns of this task exactly as they were, with their calls and results;
- * other entries of the history as text.
+ * Restores the conversation before this turn: turns of this task exactly as they were, with their calls and
+ * results; other entries of the history as text.
  */
 async function restoreConversation(
   turn: Turn,

@@ -1,6 +1,6 @@
 /**
- * The limits of one turn and its task. A turn that runs again after a crash fills the budget from its recorded steps, and
- * a later turn of the task starts from the tokens and cost recorded before it.
+ * The limits of one turn and its task. A turn that runs again after a crash fills the budget from its
+ * recorded steps, and a later turn of the task starts from the tokens and cost recorded before it.
  */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { totalTokens, type Usage } from '#shared/domain/usage.ts';

@@ -8,16 +8,16 @@
  *                   ├─▶ empty or malformed    ──▶ asked once more with a hint, then failed
  *                   └─▶ blocked, limit        ──▶ failed, with the reason
  *
- * A turn that follows an interrupted one starts with the pending calls: the message resolves them, and the conversation
- * continues as if the model had been answered at once.
+ * A turn that follows an interrupted one starts with the pending calls: the message resolves them, and the
+ * conversation continues as if the model had been answered at once.
  *
- * The text of each reply is streamed into the artifact of the answer, because it is not known yet whether a tool call
- * follows. If one does, the text was not an answer: it is repeated as progress, so that it stays visible, and the next
- * text replaces it in the artifact. Thoughts are never shown.
+ * The text of each reply is streamed into the artifact of the answer, because it is not known yet whether a
+ * tool call follows. If one does, the text was not an answer: it is repeated as progress, so that it stays
+ * visible, and the next text replaces it in the artifact. Thoughts are never shown.
  *
- * A turn that runs again after a crash takes the recorded replies without streaming them. The crash may have come between
- * the record of the last reply and the last chunk of its text, so the whole answer is written from the record, to the
- * same artifact.
+ * A turn that runs again after a crash takes the recorded replies without streaming them. The crash may have
+ * come between the record of the last reply and the last chunk of its text, so the whole answer is written
+ * from the record, to the same artifact.
  */
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
@@ -218,8 +218,8 @@ export class Loop {
   }
 
   /**
-   * Answers the calls of a reply, or leaves them to the next turn while one is pending. Gemini requires exactly one
-   * response for each call.
+   * Answers the calls of a reply, or leaves them to the next turn while one is pending. Gemini requires
+   * exactly one response for each call.
    */
   async #answerCalls(
     reply: PendingReply,

@@ -3,9 +3,10 @@
  *
  *   none ──first use──▶ opening ──▶ open ──lost, idle, closed──▶ none
  *
- * A call that certainly did not reach the server (its session is gone, or the port is closed) is made again on a new
- * connection, for about 5 seconds. If the connection is lost during a call, the call may have taken effect. It is repeated
- * only if its tool is read-only or idempotent; otherwise the model gets an error that says that the effect is unknown.
+ * A call that certainly did not reach the server (its session is gone, or the port is closed) is made again
+ * on a new connection, for about 5 seconds. If the connection is lost during a call, the call may have taken
+ * effect. It is repeated only if its tool is read-only or idempotent; otherwise the model gets an error that
+ * says that the effect is unknown.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallToolResult, Tool } from '@modelcontextprotocol/client';
@@ -150,7 +151,8 @@ export class McpConnection {
     /* oxlint-disable unicorn/prefer-add-event-listener -- the client has nothing else */
     client.onclose = () => this.#forget(client);
     client.onerror = (error) => {
-      // The response stream is lost for good. Closing the client fails pending calls now, not at their timeout.
+      // The response stream is lost for good. Closing the client fails pending calls now, not at their
+      // timeout.
       if (error.message.startsWith('Maximum reconnection attempts')) void client.close();
     };
     /* oxlint-enable unicorn/prefer-add-event-listener */
@@ -224,7 +226,8 @@ type Loss = 'before_call' | 'during_call';
 
 function classifyLoss(error: unknown): Loss | undefined {
   if (error instanceof NotOpenError) return 'before_call';
-  // A restarted server does not know the session: it answers 404 by the specification, 400 with the older SDK.
+  // A restarted server does not know the session: it answers 404 by the specification, 400 with the older
+  // SDK.
   if (error instanceof SdkHttpError) {
     const gone = error.status === 404 || (error.status === 400 && /session/i.test(error.message));
     return gone ? 'before_call' : undefined;

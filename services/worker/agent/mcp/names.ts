@@ -19,8 +19,9 @@ export function matchesAny(name: string, patterns: readonly string[]): boolean {
 const maxNameChars = 64;
 
 /**
- * Returns the names under which the model sees tools, in their order. A name that two servers share, or that is taken, is
- * prefixed with its server's name everywhere, so that names do not depend on the order of the servers.
+ * Returns the names under which the model sees tools, in their order. A name that two servers share, or that
+ * is taken, is prefixed with its server's name everywhere, so that names do not depend on the order of the
+ * servers.
  *
  * @param taken names of other tools
  */

@@ -16,7 +16,9 @@ export function toToolOutput(result: CallToolResult, maxChars: number): Json | O
   return files.length === 0 ? output : new OutputWithFiles(output, files);
 }
 
-/** Larger files are only named, because the step stores them and each later call of the model carries them. */
+/**
+ * Larger files are only named, because the step stores them and each later call of the model carries them.
+ */
 const maxFileBytes = 8 * 1024 * 1024;
 
 function toFiles(block: ContentBlock): ToolFile[] {

@@ -1,6 +1,6 @@
 /**
- * Provides the tools of a definition's MCP servers. Connections are keyed by the definition of a server, so that all tasks
- * with the same server share one, even across versions of the agent's definition.
+ * Provides the tools of a definition's MCP servers. Connections are keyed by the definition of a server, so
+ * that all tasks with the same server share one, even across versions of the agent's definition.
  */
 import type { Tool as McpTool } from '@modelcontextprotocol/client';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';

@@ -37,7 +37,8 @@ export function openTransport(
     const transport = new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers } });
     return { transport, explain: (error) => error };
   }
-  // The process inherits a few harmless variables (PATH, HOME …) and gets those that the definition names for it.
+  // The process inherits a few harmless variables (PATH, HOME …) and gets those that the definition names for
+  // it.
   const transport = new StdioClientTransport({
     command: server.command ?? '',
     args: server.args ?? [],

@@ -98,7 +98,10 @@ function toTool(tool: AgentTool): Tool {
   };
 }
 
-/** Checks arguments by the validator of the MCP client, which is loaded with the first call to keep the start short. */
+/**
+ * Checks arguments by the validator of the MCP client, which is loaded with the first call to keep the start
+ * short.
+ */
 function createArgumentCheck(parameters: JsonObject): (args: JsonObject) => Promise<void> {
   let compiling: Promise<JsonSchemaValidator<JsonObject>> | undefined;
   const compile = async () => {

@@ -1,5 +1,6 @@
 /**
- * A tool in code for the Gemini agent. A module that a definition lists under `toolModules` exports a list of them:
+ * A tool in code for the Gemini agent. A module that a definition lists under `toolModules` exports a list of
+ * them:
  *
  * ```ts
  * import type { AgentTool } from 'longhaul/tools';
@@ -15,8 +16,8 @@
  * export default tools;
  * ```
  *
- * Each call is a durable step: a finished call never runs again. A call in flight at a crash may run again under the same
- * idempotency key (invariant 7).
+ * Each call is a durable step: a finished call never runs again. A call in flight at a crash may run again
+ * under the same idempotency key (invariant 7).
  */
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 
@@ -25,7 +26,10 @@ export interface AgentTool {
   name: string;
   /** For the model: what the tool does, and when to call it. */
   description: string;
-  /** The JSON Schema of the arguments, of type `object`. Arguments are checked before `run`. Default: no arguments. */
+  /**
+   * The JSON Schema of the arguments, of type `object`. Arguments are checked before `run`. Default: no
+   * arguments.
+   */
   parameters?: JsonObject;
   /** True: a call has no side effects, so no "started" record precedes it (invariant 3). Default: false. */
   readOnly?: boolean;
@@ -33,7 +37,10 @@ export interface AgentTool {
   confirm?: boolean;
   /** The limit for one call in seconds, at most 86,400. Then its signal aborts. Default: 60. */
   timeoutSeconds?: number;
-  /** The result, or the message of the error thrown, goes to the model. It must end soon after the signal aborts. */
+  /**
+   * The result, or the message of the error thrown, goes to the model. It must end soon after the signal
+   * aborts.
+   */
   run(args: JsonObject, call: ToolCallContext): Promise<Json | void>;
 }
 

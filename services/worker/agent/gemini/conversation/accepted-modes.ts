@@ -1,7 +1,7 @@
 /**
- * Converts an answer to the media types that its caller accepts (`acceptedOutputModes`, A2A section 3.2.2). An empty list
- * accepts all types. Data becomes text for callers that accept no JSON. A file of another type is replaced by a note.
- * Text always stays text, because it has no other form.
+ * Converts an answer to the media types that its caller accepts (`acceptedOutputModes`, A2A section 3.2.2).
+ * An empty list accepts all types. Data becomes text for callers that accept no JSON. A file of another type
+ * is replaced by a note. Text always stays text, because it has no other form.
  */
 import type { Part } from '#shared/domain/message.ts';
 

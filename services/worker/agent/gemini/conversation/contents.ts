@@ -17,8 +17,8 @@ export function appendContent(
 }
 
 /**
- * Appends an entry whose model calls are not available: one of another task, or of a turn without records. Files that the
- * user sent inline are included again. All other files are only named.
+ * Appends an entry whose model calls are not available: one of another task, or of a turn without records.
+ * Files that the user sent inline are included again. All other files are only named.
  */
 export function appendHistoryEntry(contents: Content[], { role, parts }: HistoryEntry): void {
   if (role === 'agent') appendContent(contents, 'model', parts.flatMap(toTextOrName));

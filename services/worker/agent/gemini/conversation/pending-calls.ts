@@ -1,6 +1,6 @@
 /**
- * A reply of the model with calls that only the user can resolve. This module says what the task asks its user for, and
- * how the user's next message resolves each pending call.
+ * A reply of the model with calls that only the user can resolve. This module says what the task asks its
+ * user for, and how the user's next message resolves each pending call.
  *
  *   ask       ask_user                                         any message is its answer
  *   confirm   a tool that the definition marks `confirm`       approved, refused, or asked for again
@@ -103,7 +103,10 @@ export function resolvePendingCall(pending: PendingCall, message: Message): Reso
   }
 }
 
-/** Returns the parts that go to the model next to the responses: files, data, and text that answers no question. */
+/**
+ * Returns the parts that go to the model next to the responses: files, data, and text that answers no
+ * question.
+ */
 export function getRemainingParts(message: Message, { calls }: PendingReply): Part[] {
   const answersQuestion = calls.some(({ reason }) => reason === 'ask');
   const refusesInWords =
@@ -137,7 +140,9 @@ export async function recordPendingReasons(turn: LoopTurn, calls: PendingCall[])
 /** The types that Gemini 3 accepts within a response. Earlier models accept none. */
 const typesInResponse = /^(?:image\/|application\/pdf$|text\/plain$)/;
 
-/** Returns the responses to the calls of one reply. Files go inside a response, or else after all responses. */
+/**
+ * Returns the responses to the calls of one reply. Files go inside a response, or else after all responses.
+ */
 export function toFunctionResponses(calls: readonly PendingCall[], model: string): GeminiPart[] {
   const following: GeminiPart[] = [];
   const responses = calls.map(({ call: { id, name }, response = {}, files = [] }): GeminiPart => {

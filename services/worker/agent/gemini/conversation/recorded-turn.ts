@@ -1,6 +1,6 @@
 /**
- * Replays an earlier turn of the same task through the loop: its steps return their recorded results and nothing is
- * written. The replay restores the conversation exactly as it was when the turn ended.
+ * Replays an earlier turn of the same task through the loop: its steps return their recorded results and
+ * nothing is written. The replay restores the conversation exactly as it was when the turn ended.
  */
 import type { EarlierTurn, Turn } from '../../agent.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Describes the tasks that a message refers to (`referenceTaskIds`) in parts before the message: their messages and their
- * artifacts. A task larger than the history limit loses its oldest entries.
+ * Describes the tasks that a message refers to (`referenceTaskIds`) in parts before the message: their
+ * messages and their artifacts. A task larger than the history limit loses its oldest entries.
  */
 import type { Part as GeminiPart } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';

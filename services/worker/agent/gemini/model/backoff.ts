@@ -38,14 +38,16 @@ const longestParkMs = 15 * 60_000;
 const defaultParkMs = 30_000;
 
 /**
- * Returns the milliseconds for which no worker calls a model that asks for a wait, at most 15 minutes. 0: the model asked
- * for none.
+ * Returns the milliseconds for which no worker calls a model that asks for a wait, at most 15 minutes. 0: the
+ * model asked for none.
  */
 export function capRetryAfterMs(retryAfterMs: number | undefined): number {
   return Math.min(longestParkMs, retryAfterMs ?? 0);
 }
 
-/** Returns the milliseconds to park a task: the server's wait within 5 s and 15 minutes, or else about 30 s. */
+/**
+ * Returns the milliseconds to park a task: the server's wait within 5 s and 15 minutes, or else about 30 s.
+ */
 export function getParkDelayMs(retryAfterMs: number | undefined, random: number): number {
   const desiredMs = (retryAfterMs ?? defaultParkMs) * (1 + random / 4);
   return Math.min(longestParkMs, Math.max(shortestParkMs, desiredMs));

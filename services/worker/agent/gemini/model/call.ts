@@ -1,7 +1,7 @@
 /**
- * Calls the model once, as the body of a durable step: streams the text of the answer and collects the response.
- * A transient failure is retried in place a few times, each time with a new answer. After that the task is parked, which
- * spends no attempt and holds no worker. An abort is rethrown unchanged.
+ * Calls the model once, as the body of a durable step: streams the text of the answer and collects the
+ * response. A transient failure is retried in place a few times, each time with a new answer. After that the
+ * task is parked, which spends no attempt and holds no worker. An abort is rethrown unchanged.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';

@@ -1,10 +1,13 @@
-/** Creates the SDK's client. It makes no retries, and waits as long as a model may think without sending anything. */
+/**
+ * Creates the SDK's client. It makes no retries, and waits as long as a model may think without sending
+ * anything.
+ */
 import { GoogleGenAI } from '@google/genai';
 import { checkCredentials, type GeminiClientOptions } from './credentials.ts';
 
 /**
- * The longest silence within a response. By default fetch gives up after 5 minutes and the SDK never does. A model may
- * think for minutes without sending anything, while a dead connection is silent for good.
+ * The longest silence within a response. By default fetch gives up after 5 minutes and the SDK never does. A
+ * model may think for minutes without sending anything, while a dead connection is silent for good.
  */
 const maxSilenceMs = 10 * 60_000;
 

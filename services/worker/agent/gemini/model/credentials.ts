@@ -7,7 +7,9 @@ export interface GeminiClientOptions {
   baseUrl?: string | undefined;
 }
 
-/** @throws {Error} if neither an API key nor Vertex AI is configured, which should stop the start of a worker */
+/**
+ * @throws {Error} if neither an API key nor Vertex AI is configured, which should stop the start of a worker
+ */
 export function checkCredentials({ apiKey, vertexai = false, baseUrl }: GeminiClientOptions): void {
   if (vertexai || apiKey !== undefined || baseUrl !== undefined) return;
   throw new Error(

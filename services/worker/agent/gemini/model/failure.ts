@@ -1,6 +1,6 @@
 /**
- * Classifies a failed call of the model by what to do about it: `transient` (overload, quota, network) is retried in
- * place, then parks the task; `fatal` fails the task; `unknown` spends an attempt of the turn.
+ * Classifies a failed call of the model by what to do about it: `transient` (overload, quota, network) is
+ * retried in place, then parks the task; `fatal` fails the task; `unknown` spends an attempt of the turn.
  */
 import { ApiError } from '@google/genai';
 import { parseRetryAfter } from '#shared/domain/retry.ts';
@@ -88,7 +88,10 @@ interface ErrorDetails {
   retryDelayMs: number | undefined;
 }
 
-/** Reads Google's error JSON from the SDK's message. For an error within a stream, the SDK's own words precede it. */
+/**
+ * Reads Google's error JSON from the SDK's message. For an error within a stream, the SDK's own words precede
+ * it.
+ */
 function parseDetails(error: ApiError): ErrorDetails {
   interface GoogleErrorBody {
     error?: { message?: string; details?: { reason?: string; retryDelay?: string }[] };

@@ -1,7 +1,7 @@
 /**
- * The view that one task has of its model's quota, which all workers share (shared/db/models/quotas.ts). A call whose turn
- * comes soon waits in place; otherwise the task is parked until then. Calls proceed without the quota while the database
- * is unavailable, because the model enforces its own limits.
+ * The view that one task has of its model's quota, which all workers share (shared/db/models/quotas.ts). A
+ * call whose turn comes soon waits in place; otherwise the task is parked until then. Calls proceed without
+ * the quota while the database is unavailable, because the model enforces its own limits.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig } from '@google/genai';
@@ -17,7 +17,10 @@ export interface AdmittedCall {
   waitedMs: number;
   /** Corrects the estimate to the true number of input tokens. */
   settle(tokens: number): void;
-  /** Gives back a call that the model refused. `retryAfterMs`: the model takes no call for so long; 0: it did not say. */
+  /**
+   * Gives back a call that the model refused. `retryAfterMs`: the model takes no call for so long; 0: it did
+   * not say.
+   */
   refused(retryAfterMs: number): Promise<void>;
 }
 

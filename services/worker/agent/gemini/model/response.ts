@@ -1,6 +1,7 @@
 /**
- * The recorded response of one model call. Its content is kept exactly as received, with thought signatures, because
- * Gemini requires them back unchanged. It is stored as the result of the step, so it must stay readable across versions.
+ * The recorded response of one model call. Its content is kept exactly as received, with thought signatures,
+ * because Gemini requires them back unchanged. It is stored as the result of the step, so it must stay
+ * readable across versions.
  */
 import type { Content, FunctionCall, GenerateContentResponse, Part } from '@google/genai';
 import { foldArtifacts } from '#shared/domain/events.ts';
@@ -13,7 +14,9 @@ export type ModelResponse = {
   finishMessage: string | null;
   /** Set if the model refused the prompt. */
   blockReason: string | null;
-  /** The sources of the answer, if Gemini's own tools were used: grounding, URL context and citation metadata. */
+  /**
+   * The sources of the answer, if Gemini's own tools were used: grounding, URL context and citation metadata.
+   */
   sources?: JsonObject;
   /** Token counts under the names of `usageMetadata`, and the model that answered. */
   usage: JsonObject;
@@ -101,7 +104,10 @@ export function responseText(response: ModelResponse): string {
   return parts.map((part) => (part.thought === true ? '' : (part.text ?? ''))).join('');
 }
 
-/** Returns the response as A2A parts: generated files become file parts; code and its results become data parts. */
+/**
+ * Returns the response as A2A parts: generated files become file parts; code and its results become data
+ * parts.
+ */
 export function responseParts(response: ModelResponse): A2APart[] {
   const [{ parts } = { parts: [] }] = foldArtifacts([
     {

@@ -1,6 +1,7 @@
 /**
- * The span of one model call, including its retries in place, with its duration and tokens, under OpenTelemetry's semantic
- * conventions for generative AI. Prompts and answers are not recorded unless that is configured (invariant 12).
+ * The span of one model call, including its retries in place, with its duration and tokens, under
+ * OpenTelemetry's semantic conventions for generative AI. Prompts and answers are not recorded unless that is
+ * configured (invariant 12).
  */
 import type { Content, Part } from '@google/genai';
 import type { JsonObject } from '#shared/domain/message.ts';
@@ -62,7 +63,10 @@ function sumTokens(usage: JsonObject): { input: number; output: number } {
   };
 }
 
-/** Returns contents in the form of `gen_ai.input.messages` and `gen_ai.output.messages`. Files show only their type. */
+/**
+ * Returns contents in the form of `gen_ai.input.messages` and `gen_ai.output.messages`. Files show only their
+ * type.
+ */
 function toCapturedMessages(contents: readonly Content[]): string {
   return JSON.stringify(
     contents.map(({ role, parts = [] }) => ({

@@ -1,17 +1,18 @@
 /**
- * Estimates how many tokens a request takes, for the history's size and the model's quota. An exact count would cost a
- * call of `countTokens` before each call of the model. Pure.
+ * Estimates how many tokens a request takes, for the history's size and the model's quota. An exact count
+ * would cost a call of `countTokens` before each call of the model. Pure.
  *
  * | content | estimate | source |
  * |---|---|---|
  * | text, calls, results | 4 characters a token | ai.google.dev/gemini-api/docs/tokens |
- * | image | 1,120 tokens: Gemini 3 at its default resolution, about four tiles of 258 before it | …/media-resolution |
+ * | image | 1,120 tokens (Gemini 3; about four tiles of 258 before it) | …/media-resolution |
  * | PDF | 258 tokens a page | …/document-processing |
  * | audio | 32 tokens a second | …/audio |
  * | video | 263 tokens a second | …/tokens |
  *
- * Pages and seconds are not known before the call. They are derived from the size: 25 kB a page, 128 kbit/s for audio,
- * 1 Mbit/s for video. Real files differ by a factor of several either way; the quota is settled with the true count.
+ * Pages and seconds are not known before the call. They are derived from the size: 25 kB a page, 128 kbit/s
+ * for audio, 1 Mbit/s for video. Real files differ by a factor of several either way; the quota is settled
+ * with the true count.
  */
 import type { Part } from '@google/genai';
 

@@ -1,6 +1,6 @@
 /**
- * The built-in tool with which the model asks its user. It never runs: the turn ends in input-required with the question,
- * and the user's next message becomes the result of the call.
+ * The built-in tool with which the model asks its user. It never runs: the turn ends in input-required with
+ * the question, and the user's next message becomes the result of the call.
  */
 import type { FunctionCall, FunctionDeclaration } from '@google/genai';
 

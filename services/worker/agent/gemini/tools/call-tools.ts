@@ -1,7 +1,7 @@
 /**
- * Runs the calls of one reply concurrently, each as a durable step. The errors of a tool go to the model, which may
- * correct itself. Errors about the turn itself (lease, abort, parking, credentials) end the turn. Calls that only the user
- * can resolve are left pending.
+ * Runs the calls of one reply concurrently, each as a durable step. The errors of a tool go to the model,
+ * which may correct itself. Errors about the turn itself (lease, abort, parking, credentials) end the turn.
+ * Calls that only the user can resolve are left pending.
  */
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';

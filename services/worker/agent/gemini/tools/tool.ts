@@ -10,8 +10,8 @@ export interface Tool {
   /** True: each call needs the user's approval. */
   readonly confirm?: boolean;
   /**
-   * The result goes to the model. So does the message of an error, unless the error is one of shared/domain/errors.ts.
-   * The call must end soon after the signal aborts.
+   * The result goes to the model. So does the message of an error, unless the error is one of
+   * shared/domain/errors.ts. The call must end soon after the signal aborts.
    */
   call(args: JsonObject, context: StepContext): Promise<Json | OutputWithFiles>;
 }
