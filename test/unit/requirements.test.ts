@@ -9,7 +9,9 @@ const root = path.resolve(import.meta.dirname, '..');
 
 async function readCitations(): Promise<Map<string, string[]>> {
   const found = new Map<string, string[]>();
-  for await (const file of glob(['{unit,integration,scenarios}/**/*.test.ts', 'support/*-scenario.ts'], { cwd: root })) {
+  for await (const file of glob(['{unit,integration,scenarios}/**/*.test.ts', 'support/*-scenario.ts'], {
+    cwd: root,
+  })) {
     const text = await readFile(path.join(root, file), 'utf8');
     for (const [, id = ''] of text.matchAll(/\[([A-Z_]+(?:-[A-Z]+)+-\d{3}[a-z]?)\]/g)) {
       found.set(id, [...(found.get(id) ?? []), file]);
