@@ -54,7 +54,10 @@ prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
 
   const next = await stack.submit('What is 2 + 2?');
   const stopped = await stack.until(next.id, ({ status }) => status.state === 'TASK_STATE_FAILED');
-  assert.match(stopped.status.message?.parts[0].text, /limit of 10 tokens per day for all tasks of one owner/);
+  assert.match(
+    stopped.status.message?.parts[0].text,
+    /limit of 10 tokens per day for all tasks of one owner/,
+  );
   assert.equal(stopped.metadata, undefined);
   assert.equal(stack.model.log().length, 1, 'no call was made');
 });
