@@ -60,7 +60,7 @@ export async function startWorker(
     agentModule: config.agentModule,
     gemini: config.gemini,
     files: config.files,
-    secretOf: (name) => secrets.env[name],
+    getSecret: (name) => secrets.env[name],
     meter: { spentToday: createSpendReader(db), quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
   });

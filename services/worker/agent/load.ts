@@ -16,7 +16,7 @@ export interface LoadAgentOptions {
   meter?: GeminiAgentOptions['meter'];
   files?: FileFetcherOptions;
   /** Reads a variable that a definition names as `${env:NAME}`. */
-  secretOf: (name: string) => string | undefined;
+  getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
 }
 
@@ -61,7 +61,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { gemini, files, meter, secretOf, captureContent = false } = options;
+  const { gemini, files, meter, getSecret, captureContent = false } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -69,7 +69,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
   ]);
   return createGeminiAgent({
     client: gemini,
-    mcp: createMcpTools(secretOf),
+    mcp: createMcpTools(getSecret),
     files: createFileFetcher(files),
     meter,
     captureContent,

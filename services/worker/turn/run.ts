@@ -111,7 +111,7 @@ async function runAgent(
     if (releaseSignal.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
     if (held.signal.aborted) {
       return fail(
-        `The turn was stopped at its limit of ${turnSeconds} seconds. Its results so far are kept.`,
+        `The turn was stopped at its limit of ${turnSeconds} seconds. The output produced so far is kept.`,
       );
     }
     if (error instanceof FatalError) return fail(error.message);

@@ -66,7 +66,7 @@ export interface ClaimRequest extends ConfigKey {
   limit: number;
 }
 
-export interface ClaimResult {
+export interface ClaimedQueue {
   deliveries: ClaimedDelivery[];
   /**
    * Time until the next delivery that was not claimed is due; undefined if none waits, or one is in flight
@@ -79,7 +79,7 @@ export interface ClaimResult {
 export function createDeliveryClaim(
   db: Db,
   options: { leaseSeconds: number },
-): (request: ClaimRequest) => Promise<ClaimResult> {
+): (request: ClaimRequest) => Promise<ClaimedQueue> {
   return createBatcher(
     async (requests: readonly ClaimRequest[]) => {
       const results = await claimDeliveries(db, options.leaseSeconds, requests);
@@ -120,7 +120,7 @@ export async function claimDeliveries(
   db: Db,
   leaseSeconds: number,
   requests: readonly ClaimRequest[],
-): Promise<Map<string, ClaimResult>> {
+): Promise<Map<string, ClaimedQueue>> {
   const { rows } = await sql<ClaimRow>`
     with input as (${toRows('input', requests, {
       task_id: uuid((request) => request.taskId),
@@ -178,8 +178,8 @@ async function toResults(
   leaseSeconds: number,
   requests: readonly ClaimRequest[],
   rows: readonly ClaimRow[],
-): Promise<Map<string, ClaimResult>> {
-  const results = new Map<string, ClaimResult>();
+): Promise<Map<string, ClaimedQueue>> {
+  const results = new Map<string, ClaimedQueue>();
   const stale = new Set<string>();
   for (const row of rows) {
     const key = toConfigText({ taskId: row.task_id, configId: row.config_id });

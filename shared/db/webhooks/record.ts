@@ -19,7 +19,7 @@ import {
   toConfigText,
   type ClaimedDelivery,
   type ClaimRequest,
-  type ClaimResult,
+  type ClaimedQueue,
   type ConfigKey,
 } from './claim.ts';
 import { coalescePending } from './coalesce.ts';
@@ -224,7 +224,7 @@ type DueTime = ConfigKey & { dueAt: Date };
 function toDueTimes(
   settled: readonly Settled[],
   requests: readonly ClaimRequest[],
-  queues: ReadonlyMap<string, ClaimResult>,
+  queues: ReadonlyMap<string, ClaimedQueue>,
 ): DueTime[] {
   const retries = settled.flatMap(({ delivery: { taskId, configId }, retryAt }) =>
     retryAt === null ? [] : [{ taskId, configId, dueAt: retryAt }],

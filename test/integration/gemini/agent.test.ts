@@ -213,7 +213,7 @@ describe('the tools of one reply', () => {
 
   test('are reported as progress', async () => {
     const turn = await runBoth();
-    assert.deepEqual(turn.told, [
+    assert.deepEqual(turn.progressMessages, [
       'Calling lookup … (round 1, at most 20)',
       'Calling clock … (round 1, at most 20)',
     ]);
@@ -237,7 +237,7 @@ describe('the tools of one reply', () => {
     offline.model.script([{ match: 'go', reactions }]);
     const turn = new MemoryTurn({ message: 'go', definition });
     await offline.createAgent({ tools: [createTool('lookup', async () => 'it')] }).run(turn);
-    assert.deepEqual(turn.told, ['I will look.', 'Calling lookup … (round 1, at most 20)']);
+    assert.deepEqual(turn.progressMessages, ['I will look.', 'Calling lookup … (round 1, at most 20)']);
     assert.equal(turn.textOfArtifact('answer'), 'lookup returned: it\n\n(reported by the offline model)');
     assert.ok(!JSON.stringify(turn.updates).includes('hm'));
     assert.equal(offline.requests[0]?.contents[1]?.parts?.[0]?.thought, true);
@@ -267,8 +267,7 @@ describe('the tools of one reply', () => {
 describe('loadAgent', () => {
   const getSecret = () => undefined;
   const resolve = (name: string) => new URL(`../../support/agents/${name}`, import.meta.url).pathname;
-  const load = (agentModule: string) =>
-    loadAgent({ secretOf: getSecret, agentModule, gemini: offline.client });
+  const load = (agentModule: string) => loadAgent({ getSecret, agentModule, gemini: offline.client });
 
   test('loads the agent of a module', async () => {
     const agent = await load(resolve('echo.ts'));
@@ -276,7 +275,7 @@ describe('loadAgent', () => {
   });
 
   test('loads Gemini without a module', async () => {
-    const agent = await loadAgent({ secretOf: getSecret, gemini: offline.client });
+    const agent = await loadAgent({ getSecret, gemini: offline.client });
     assert.equal(typeof agent.run, 'function');
   });
 
@@ -289,6 +288,6 @@ describe('loadAgent', () => {
   });
 
   test('names the missing credentials', async () => {
-    await assert.rejects(loadAgent({ secretOf: getSecret, gemini: {} }), /set GEMINI_API_KEY/);
+    await assert.rejects(loadAgent({ getSecret, gemini: {} }), /set GEMINI_API_KEY/);
   });
 });

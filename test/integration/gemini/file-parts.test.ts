@@ -170,7 +170,7 @@ describe('a file in a message', () => {
 describe('the file fetcher', () => {
   const { signal } = new AbortController();
 
-  test('gives up on a silent server, retryably', async (t) => {
+  test('retries when a server stays silent', async (t) => {
     const impatient = createFileFetcher({ allowHosts: ['127.0.0.1'], timeoutMs: 100 });
     t.after(async () => {
       server.closeAllConnections();

@@ -19,7 +19,7 @@ describe('a turn that runs again', () => {
     assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
     assert.equal(lookup.calls.length, 1);
     assert.equal(offline.model.log().length, 2);
-    assert.deepEqual(again.told, []);
+    assert.deepEqual(again.progressMessages, []);
     assert.match(again.textOfArtifact('answer') ?? '', /lookup returned: it/);
   });
 

@@ -130,7 +130,7 @@ describe('loading a module', () => {
     const agentFile = await writeModule('');
     await writeFile(agentFile, (await readFile(example, 'utf8')).replaceAll('orders-tools', 'no-tools'));
     await assert.rejects(
-      loadAgent({ agentFile, gemini: offline.client, secretOf: () => undefined }),
+      loadAgent({ agentFile, gemini: offline.client, getSecret: () => undefined }),
       /docs\/agents\/no-tools\.ts cannot be loaded/,
     );
   });

@@ -6,7 +6,7 @@ import type { TaskAsOf } from '#shared/db/tasks/as-of.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
-import { readAttempts, readConfig, waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import { readAttempts, readConfig, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -29,7 +29,7 @@ describe('webhook bodies', () => {
     );
     await task.end('TASK_STATE_COMPLETED');
     await receiver.count(3);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
 
     assert.deepEqual(receiver.events(), [1, 2, 6]);
     for (const { method, headers } of receiver.received) {
@@ -110,7 +110,7 @@ describe('webhook bodies', () => {
     await task.artifact(final, { whole: final });
     await task.end('TASK_STATE_COMPLETED');
     answer = 200;
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     const tasks = receiver.received.map(({ body }) => (JSON.parse(body) as { task: TaskAsOf }).task);
     const states = tasks.map(({ status, artifacts }) => [
       status.state,

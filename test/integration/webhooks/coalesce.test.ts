@@ -1,7 +1,7 @@
 /** Events that wait behind a failed attempt are merged. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { readDeliveries, waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import { readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -32,7 +32,7 @@ describe('coalescing', () => {
         await task.artifact({ artifactId: 'a', parts: [{ text: 'three' }] }, { append: true }); // 9
         await task.end('TASK_STATE_COMPLETED'); // 10
         gate.resolve();
-        await waitUntilSettled(db, task.taskId);
+        await waitForDeliveries(db, task.taskId);
         if (events === 'state') {
           assert.deepEqual(receiver.events(), [1, 1, 2, 10]);
           return;

@@ -8,7 +8,7 @@ import {
   putWebhookConfig,
 } from '#shared/db/webhooks/configs.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { readConfig, readDeliveries, waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import { readConfig, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -139,12 +139,12 @@ describe('webhook configs', () => {
     await task.end('TASK_STATE_COMPLETED');
     await put(task.taskId);
     await receiver.count(1);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.ok('task' in (JSON.parse(receiver.received[0]!.body) as object));
     await put(task.taskId);
     await put(task.taskId, webhookTo(receiver.url, { id: 'other' }));
     await receiver.count(2);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(
       receiver.received.map(({ headers }) => headers['webhook-id']),
       [`${task.taskId}.hook.3`, `${task.taskId}.other.3`],

@@ -4,7 +4,12 @@ import { describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { readAttempts, readConfig, readStates, waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import {
+  readAttempts,
+  readConfig,
+  readStates,
+  waitForDeliveries,
+} from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { connect, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -29,7 +34,7 @@ describe('webhook attempts', () => {
       await task.claim();
       await task.end('TASK_STATE_COMPLETED');
       await receiver.count(9);
-      await waitUntilSettled(db, task.taskId);
+      await waitForDeliveries(db, task.taskId);
       assert.deepEqual(receiver.events(), [1, 1, 1, 2, 2, 2, 3, 3, 3]);
       assert.equal(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size, 3);
       assert.deepEqual(
@@ -91,8 +96,8 @@ describe('webhook attempts', () => {
     receiver.answerBy(() => undefined);
     const silent = await startTask(db, outbox, webhookTo(receiver.url));
     const absent = await startTask(db, outbox, webhookTo('http://127.0.0.1:1/'));
-    await waitUntilSettled(db, silent.taskId);
-    await waitUntilSettled(db, absent.taskId);
+    await waitForDeliveries(db, silent.taskId);
+    await waitForDeliveries(db, absent.taskId);
     const [timedOut] = await readAttempts(db, silent.taskId);
     assert.equal(timedOut!.error, 'no answer within 1 s');
     assert.ok(timedOut!.duration_ms >= 990 && timedOut!.duration_ms < 10_000, `${timedOut!.duration_ms}`);
@@ -107,7 +112,7 @@ describe('webhook attempts', () => {
       response.writeHead(200).write(`\u0000${'x'.repeat(5_000)}`);
     });
     const task = await startTask(db, outbox, webhookTo(receiver.url));
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(await readStates(db, task.taskId), [[1, 'delivered', 1]]);
     const [attempt] = await readAttempts(db, task.taskId);
     assert.equal(attempt!.response_start, `\uFFFD${'x'.repeat(1023)}`);
@@ -124,7 +129,7 @@ describe('webhook attempts', () => {
     await task.claim();
     await receiver.count(2);
     assert.ok(receiver.received[1]!.at - receiver.received[0]!.at >= 1_000);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(receiver.events(), [1, 1, 2]);
   });
 

@@ -4,7 +4,7 @@ import { describe, test, type TestContext } from 'node:test';
 import { createResolve } from '#shared/net/guarded-agent.ts';
 import { defaultWebhookOptions } from '#shared/webhooks/options.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
-import { readAttempts, waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import { readAttempts, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { hostileUrls, ownHost } from '../../support/webhooks/hostile-urls.ts';
@@ -40,7 +40,7 @@ async function start(
   /** Returns the errors, or statuses, of all attempts at one webhook. */
   const deliverTo = async (url: string) => {
     const { taskId } = await startTask(db, outbox, webhookTo(url));
-    await waitUntilSettled(db, taskId);
+    await waitForDeliveries(db, taskId);
     const attempts = await readAttempts(db, taskId);
     return attempts.map(({ error, status }) => error ?? String(status));
   };

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { waitFor } from '../../support/wait-for.ts';
-import { waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -52,7 +52,7 @@ describe('ordered webhooks', () => {
         await waitFor('one call in flight of three', () => calls() === 3 && inFlight() === 1);
         if (stops) stop.abort();
         release.resolve(200);
-        await waitUntilSettled(db, task.taskId);
+        await waitForDeliveries(db, task.taskId);
         await outbox.idle();
         assert.deepEqual(receiver.events(), [1, 2, 3, 4, 5]);
         assert.equal(calls() - 3, stops ? 4 : 0);
@@ -73,7 +73,7 @@ describe('ordered webhooks', () => {
     await task.end('TASK_STATE_COMPLETED');
     await receiver.count(43);
     await Promise.all(calls);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(
       receiver.events(),
       Array.from({ length: 43 }, (_, index) => index + 1),
@@ -87,7 +87,7 @@ describe('ordered webhooks', () => {
     for (let index = 0; index < 20; index++) await startTask(db, outbox, webhookTo(slow.url));
     await slow.count(20);
     const task = await startTask(db, outbox, webhookTo(quick.url));
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(quick.events(), [1]);
   });
 });

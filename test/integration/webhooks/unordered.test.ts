@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { readConfig, readStates, waitUntilSettled } from '../../support/webhooks/deliveries.ts';
+import { readConfig, readStates, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -40,7 +40,7 @@ describe('unordered webhooks', () => {
       (await readStates(db, task.taskId)).every(([seq, state]) => seq === 1 || state === 'delivered'),
     );
     hang.resolve(200);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     const states = await readStates(db, task.taskId);
     assert.deepEqual(
       states,
@@ -54,7 +54,7 @@ describe('unordered webhooks', () => {
     const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.02] });
     receiver.answerBy(() => 503);
     const task = await startTask(db, outbox, unordered(receiver.url));
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(await readStates(db, task.taskId), [[1, 'failed', 2]]);
     assert.match((await readConfig(db, task.taskId)).disabled_reason!, /2 attempts in a row have failed/);
   });
@@ -72,7 +72,7 @@ describe('unordered webhooks', () => {
     outbox.publish(result.kind === 'stored' ? result.wakeups : []);
     await after.count(2);
     hang.resolve(500);
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(
       after.events().toSorted((a, b) => a - b),
       [1, 2],
@@ -99,7 +99,7 @@ describe('unordered webhooks', () => {
       await outbox.idle();
       return receiver.received.length > 0;
     });
-    await waitUntilSettled(db, task.taskId);
+    await waitForDeliveries(db, task.taskId);
     assert.deepEqual(await readStates(db, task.taskId), [[1, 'delivered', 2]]);
   });
 });

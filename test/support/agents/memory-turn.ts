@@ -45,7 +45,7 @@ export class MemoryTurn implements Turn {
   readonly signal: AbortSignal;
   readonly steps: Map<string, MemoryStep>;
   readonly updates: ArtifactUpdate[];
-  readonly told: string[] = [];
+  readonly progressMessages: string[] = [];
   readonly #counts = new Map<string, number>();
   readonly #crashAfter: string | undefined;
   #crashed = false;
@@ -144,7 +144,7 @@ export class MemoryTurn implements Turn {
   }
 
   async progress(parts: Part[] | string): Promise<void> {
-    this.told.push(typeof parts === 'string' ? parts : textOf(parts));
+    this.progressMessages.push(typeof parts === 'string' ? parts : textOf(parts));
   }
 
   #write(update: ArtifactUpdate): void {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { Inbox } from './inbox.ts';
-import { text, texts, type Kit, type PulledMessage } from './kit.ts';
+import { toText, texts, type Kit, type PulledMessage } from './kit.ts';
 
 export function deliveryContract(kit: () => Kit): void {
   test('delivers a complete message to the client library until it is acknowledged', async () => {
@@ -75,7 +75,7 @@ export function deliveryContract(kit: () => Kit): void {
     const [first] = await kit().pull(subscription);
     await kit().deadline(subscription, 0, first!);
     const [second] = await kit().pull(subscription);
-    assert.equal(text(second!), 'again');
+    assert.equal(toText(second!), 'again');
     assert.notEqual(second!.ackId, first!.ackId);
     await kit().deadline(subscription, 0, first!);
     assert.deepEqual(await kit().peek(subscription), [], 'an old ack id refuses nothing');
@@ -90,11 +90,11 @@ export function deliveryContract(kit: () => Kit): void {
     await kit().deadline(
       subscription,
       60,
-      received.find((one) => text(one) === 'extended')!,
+      received.find((one) => toText(one) === 'extended')!,
     );
     await kit().acknowledge(
       subscription,
-      received.find((one) => text(one) === 'acknowledged')!,
+      received.find((one) => toText(one) === 'acknowledged')!,
     );
     const again = await kit().pull(subscription, 10);
     assert.deepEqual(texts(again), ['lapsed']);
@@ -119,11 +119,11 @@ export function deliveryContract(kit: () => Kit): void {
     const stream = kit().stream(subscription);
     await kit().publish(topic, 'done', 'again');
     const received = await stream.messages.take(2);
-    const [done, again] = [...received].sort((a, b) => text(b).localeCompare(text(a))) as [
+    const [done, again] = [...received].sort((a, b) => toText(b).localeCompare(toText(a))) as [
       PulledMessage,
       PulledMessage,
     ];
-    assert.deepEqual([text(done), text(again)], ['done', 'again']);
+    assert.deepEqual([toText(done), toText(again)], ['done', 'again']);
     await kit().deadline(subscription, 3, done);
     stream.write({
       ackIds: [done.ackId!],
@@ -131,10 +131,10 @@ export function deliveryContract(kit: () => Kit): void {
       modifyDeadlineSeconds: [0],
     });
     const twice = await stream.messages.next();
-    assert.equal(text(twice), 'again');
+    assert.equal(toText(twice), 'again');
     stream.write({ modifyDeadlineAckIds: [twice.ackId!], modifyDeadlineSeconds: [5] });
     assert.equal(
-      text(await stream.messages.next()),
+      toText(await stream.messages.next()),
       'again',
       'the acknowledged message, whose deadline is earlier, is not redelivered',
     );
@@ -159,7 +159,7 @@ export function deliveryContract(kit: () => Kit): void {
     await kit().publish(topic, 'f');
     assert.equal(narrow.messages.all.length, 2);
     await kit().acknowledge(subscription, first!);
-    assert.equal(text(await narrow.messages.next()), 'f');
+    assert.equal(toText(await narrow.messages.next()), 'f');
   });
 
   test('limits the outstanding bytes of a stream', async () => {
@@ -171,7 +171,7 @@ export function deliveryContract(kit: () => Kit): void {
       return;
     }
     const first = await narrow.messages.next();
-    assert.equal(text(first).length, 20, 'a message above the limit passes when nothing is outstanding');
+    assert.equal(toText(first).length, 20, 'a message above the limit passes when nothing is outstanding');
     await kit().acknowledge(subscription, first);
     await kit().acknowledge(subscription, await narrow.messages.next());
     await narrow.messages.next();
@@ -229,7 +229,7 @@ export function deliveryContract(kit: () => Kit): void {
     assert.deepEqual(attempts, [1, 2, 3, 4, 5]);
     assert.deepEqual(await kit().peek(subscription), []);
     const [letter] = await kit().pull(dead);
-    assert.equal(text(letter!), 'poison');
+    assert.equal(toText(letter!), 'poison');
     assert.equal(letter!.deliveryAttempt, 0);
     assert.notEqual(letter!.message!.messageId, messageIds![0]);
     const { CloudPubSubDeadLetterSourceTopicPublishTime: time, ...attributes } = letter!.message!.attributes!;
@@ -250,7 +250,7 @@ export function deliveryContract(kit: () => Kit): void {
     const [settings] = await kit().subscriber.getSubscription({ subscription });
     assert.equal(settings.topic, '_deleted-topic_');
     const stream = kit().stream(subscription);
-    assert.equal(text(await stream.messages.next()), 'left');
+    assert.equal(toText(await stream.messages.next()), 'left');
   });
 
   test('ends the streams of a deleted subscription with NOT_FOUND', async () => {

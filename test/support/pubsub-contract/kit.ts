@@ -101,7 +101,7 @@ export class Kit {
   async peek(subscription: string): Promise<string[]> {
     const request = { subscription, maxMessages: 1000, returnImmediately: true };
     const [{ receivedMessages }] = await this.subscriber.pull(request);
-    return (receivedMessages ?? []).map(text);
+    return (receivedMessages ?? []).map(toText);
   }
 
   async acknowledge(subscription: string, ...received: PulledMessage[]): Promise<void> {
@@ -152,10 +152,10 @@ export class Kit {
   }
 }
 
-export function text(received: PulledMessage): string {
+export function toText(received: PulledMessage): string {
   return Buffer.from(received.message!.data as Uint8Array).toString();
 }
 
 export function texts(received: readonly PulledMessage[]): string[] {
-  return received.map(text).sort();
+  return received.map(toText).sort();
 }

@@ -12,7 +12,7 @@ export async function readStates(db: Db, taskId: string): Promise<[number, strin
 }
 
 /** Resolves when no delivery of the task is pending. */
-export async function waitUntilSettled(db: Db, taskId: string): Promise<void> {
+export async function waitForDeliveries(db: Db, taskId: string): Promise<void> {
   await waitFor('all deliveries to be settled', async () =>
     (await readStates(db, taskId)).every(([, state]) => state !== 'pending'),
   );

@@ -1,5 +1,5 @@
 /** Stores all topics and subscriptions in memory, and passes messages from topics to their subscriptions. */
-import type { QueuedMessage } from './delivery.ts';
+import type { StoredMessage } from './delivery.ts';
 import { Deadlines } from './deadlines.ts';
 import { parseName, resourceExists, resourceNotFound } from '../names.ts';
 import { PushConsumer, type PushClients } from '../subscriber/push.ts';
@@ -66,7 +66,7 @@ export class Broker {
     const { subscriptions } = this.topic(name);
     const publishedAt = Date.now();
     const publishTime = fromMillis(publishedAt);
-    const messages: QueuedMessage[] = [];
+    const messages: StoredMessage[] = [];
     const ids: string[] = [];
     for (const { data, attributes, size } of contents) {
       this.#lastMessageId += 1;
@@ -83,7 +83,7 @@ export class Broker {
     return ids;
   }
 
-  #applyFate(message: QueuedMessage, subscriptions: ReadonlySet<Subscription>): QueuedMessage[] {
+  #applyFate(message: StoredMessage, subscriptions: ReadonlySet<Subscription>): StoredMessage[] {
     const fate = this.#chooseFate(message.wire.data);
     if (fate === 'delivered') return [message];
     if (fate === 'lost') return [];
@@ -145,7 +145,7 @@ export class Broker {
     if (subscription.isPush) subscription.attach(new PushConsumer(subscription, this.#pushClients));
   }
 
-  #deadLetter(message: QueuedMessage, attempts: number, from: SubscriptionSettings): boolean {
+  #deadLetter(message: StoredMessage, attempts: number, from: SubscriptionSettings): boolean {
     const topic = from.deadLetterPolicy?.deadLetterTopic ?? '';
     if (!this.#topics.has(topic)) return false;
     const { project, id } = parseName(from.name);

@@ -3,7 +3,7 @@ import type { Timed } from './deadlines.ts';
 import type { StatusError } from '../../emulator/status.ts';
 import type { ReceivedMessage, WireMessage } from '../wire.ts';
 
-export interface QueuedMessage {
+export interface StoredMessage {
   wire: WireMessage;
   /** In milliseconds since 1970. */
   publishedAt: number;
@@ -19,7 +19,7 @@ interface Owner {
 
 export class Delivery implements Timed {
   slot: Set<Timed> | undefined = undefined;
-  readonly message: QueuedMessage;
+  readonly message: StoredMessage;
   readonly #owner: Owner;
   /** How many times the message was leased. */
   attempts = 0;
@@ -28,7 +28,7 @@ export class Delivery implements Timed {
   /** The consumer that holds the lease. Undefined while the message waits. */
   holder: SubscriptionConsumer | undefined = undefined;
 
-  constructor(message: QueuedMessage, owner: Owner) {
+  constructor(message: StoredMessage, owner: Owner) {
     this.message = message;
     this.#owner = owner;
   }

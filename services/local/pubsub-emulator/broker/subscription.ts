@@ -15,7 +15,7 @@
  * published together are delivered together. An idle publish is not delayed.
  */
 import type { SubscriptionConsumer } from './delivery.ts';
-import { Delivery, type QueuedMessage } from './delivery.ts';
+import { Delivery, type StoredMessage } from './delivery.ts';
 import type { Deadlines } from './deadlines.ts';
 import { Fifo } from './fifo.ts';
 import { parseFilter, type Filter } from './filter.ts';
@@ -30,7 +30,7 @@ const ACK_ID = /^ack-[0-9a-z]+$/;
 let lastAckId = Date.now() * 1000;
 
 /** Publishes to the dead-letter topic. Returns false if that topic does not exist, and the message is kept. */
-export type DeadLetter = (message: QueuedMessage, attempts: number, from: SubscriptionSettings) => boolean;
+export type DeadLetter = (message: StoredMessage, attempts: number, from: SubscriptionSettings) => boolean;
 
 export class Subscription {
   settings: SubscriptionSettings;
@@ -62,7 +62,7 @@ export class Subscription {
     return this.settings.deadLetterPolicy !== null;
   }
 
-  offer(messages: readonly QueuedMessage[]): void {
+  offer(messages: readonly StoredMessage[]): void {
     for (const message of messages) {
       if (!this.#filter || this.#filter(message.wire.attributes))
         this.#fresh.push(new Delivery(message, this));
