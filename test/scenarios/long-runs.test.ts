@@ -150,7 +150,7 @@ describe('the age of a task', () => {
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const asking = await stack.submit('ask well?');
     await stack.until(asking.id, ({ status }) => status.state === 'TASK_STATE_INPUT_REQUIRED');
-    await stack.pool.query(`update gates set wakeup_at = now() - interval '1 day' where task_id = $1`, [
+    await stack.pool.query(`update gates set settled_at = now() - interval '1 day' where task_id = $1`, [
       asking.id,
     ]);
     await stack.until(asking.id, isFailed);
@@ -165,7 +165,7 @@ describe('the age of a task', () => {
     ]);
     await stack.until(completed.id, isCompleted);
     await stack.until(failed.id, isFailed);
-    await stack.pool.query(`update gates set wakeup_at = now() - interval '2 days'`); // due one day ago
+    await stack.pool.query(`update gates set settled_at = now() - interval '2 days'`); // due one day ago
     const tables = [
       'gates',
       'tasks',

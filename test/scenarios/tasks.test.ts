@@ -107,7 +107,7 @@ describe('a task', () => {
     assert.equal(getFinalState(events), TaskState.TASK_STATE_COMPLETED);
     await assert.rejects(async () => {
       for await (const _ of client.resubscribeTask({ tenant: '', id })) assert.fail('a stream of the past');
-    }, /at its end/);
+    }, /has ended/);
   });
 
   // [PUSH-CREATE-001] [PUSH-DELIVER-001] [PUSH-DELIVER-003]

@@ -247,10 +247,10 @@ describe('several modes', () => {
   test('refuses a configuration that would weaken authentication by mistake', () => {
     const issuer = { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'a' };
     for (const [env, problem] of [
-      [{ AUTH_MODES: 'nobody' }, /unknown: nobody/],
-      [{ AUTH_MODES: 'none,jwt', ...issuer }, /must stand alone/],
+      [{ AUTH_MODES: 'nobody' }, /not "nobody"/],
+      [{ AUTH_MODES: 'none,jwt', ...issuer }, /must not combine none/],
       [{ AUTH_MODES: 'jwt,cloud-run-iam', ...issuer, CLOUD_RUN_AUDIENCE: 'a' }, /same header/],
-      [{ AUTH_MODES: 'api-key' }, /neither API_KEYS nor the file/],
+      [{ AUTH_MODES: 'api-key' }, /at least one entry in API_KEYS/],
       [{ AUTH_MODES: 'api-key', API_KEYS: 'alice:in-the-clear' }, /entry 1 .* SHA-256/],
       [{ AUTH_MODES: 'api-key', API_KEYS_FILE: '/does/not/exist' }, /API_KEYS_FILE names a file/],
       [{ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('x')},b:${sha256('x')}` }, /twice/],
@@ -258,7 +258,7 @@ describe('several modes', () => {
       [{ AUTH_MODES: 'jwt', JWT_AUDIENCE: 'a' }, /JWT_ISSUER is not set/],
       [{ AUTH_MODES: 'jwt', JWT_ISSUER: 'http://issuer.example', JWT_AUDIENCE: 'a' }, /must be https/],
       [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[{"issuer":"https://a.example"}]' }, /JSON array such as/],
-      [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[]', ...issuer }, /beside JWT_ISSUERS/],
+      [{ AUTH_MODES: 'jwt', JWT_ISSUERS: '[]', ...issuer }, /JWT_ISSUERS are both set/],
       [{ AUTH_MODES: 'cloud-run-iam' }, /CLOUD_RUN_AUDIENCE is not set/],
     ] as const) {
       assert.match(getProblems(env), problem);

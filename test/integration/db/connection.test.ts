@@ -182,7 +182,7 @@ describe('migration', () => {
     const url = new URL(template.url);
     url.pathname = `/${name}`;
     const env = { DATABASE_URL: url.href, DATABASE_CREATE: 'true', DATABASE_GRANT_TO: user };
-    for (const output of [/brought up to date/, /is up to date/]) {
+    for (const output of [/schema migrated/, /is up to date/]) {
       const migrate = runNode(t, ['services/migrate/main.ts'], { env });
       assert.equal((await migrate.exited).code, 0, migrate.output());
       assert.match(migrate.output(), output);

@@ -182,7 +182,7 @@ describe('admin usage', () => {
       't/shown  gemini-a      1     100      40    10         5      20  0.2500',
       't/shown  gemini-b      1     100      40    10         5      20  0.0000',
       '                       2     200      80    20        10      40  0.2500',
-      '\n1 calls of models without a price are not in the cost',
+      '\nThe cost does not include 1 calls of models without a price.',
     ]);
   });
 
@@ -207,7 +207,7 @@ describe('admin usage', () => {
     ['x'],
   ]) {
     test(`rejects ${args.join(' ')}`, async () => {
-      await assert.rejects(run(...args), /usage takes --since and --until/);
+      await assert.rejects(run(...args), /usage expects --since and --until/);
     });
   }
 });

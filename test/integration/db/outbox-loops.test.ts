@@ -140,9 +140,7 @@ describe('reconciler', () => {
 
   test('leaves a delivery alone until the next attempt of its config', async (t) => {
     const { state, wakeupInSeconds } = await reconcileChanged(t, (taskId) =>
-      sql`update webhook_configs set next_attempt_at = now() + interval '1 hour' where task_id = ${taskId}`.execute(
-        db,
-      ),
+      sql`update deliveries set due_at = now() + interval '1 hour' where task_id = ${taskId}`.execute(db),
     );
     assert.equal(state, 'pending');
     assert.ok(Math.abs(wakeupInSeconds - 3_610) < 10, `${wakeupInSeconds}`);

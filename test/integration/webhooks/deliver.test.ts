@@ -142,7 +142,7 @@ describe('webhook attempts', () => {
     await db.updateTable('webhook_configs').set({ token }).where('task_id', '=', task.taskId).execute();
     outbox.publish([{ id: '0', kind: 'delivery', taskId: task.taskId, configId: 'hook', dueAt: new Date() }]);
     await waitFor('an attempt', async () => (await readAttempts(db, task.taskId)).length > 0);
-    assert.match((await readAttempts(db, task.taskId))[0]!.error!, /changed, moved/);
+    assert.match((await readAttempts(db, task.taskId))[0]!.error!, /altered, moved/);
     assert.equal(receiver.received.length, 0);
   });
 

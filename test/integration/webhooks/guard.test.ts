@@ -136,7 +136,7 @@ describe('network guard', () => {
     const [first, second] = await deliverTo(`https://rebinding.example.com:${port}/hook`);
     // The connection fails, but to the address that was checked.
     assert.doesNotMatch(first!, /is not a public address|127\.0\.0\.1/);
-    assert.match(second!, /leads to 127\.0\.0\.1, which is not a public address/);
+    assert.match(second!, /resolves to 127\.0\.0\.1, which is not a public address/);
     assert.equal(dns.queries('rebinding.example.com'), 2);
     assert.equal(inside.received.length, 0);
   });
