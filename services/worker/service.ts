@@ -8,8 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { checkDatabase } from '#shared/db/client/pool.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
@@ -50,7 +49,7 @@ export async function startWorker(
   const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, drainMs } = config;
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool } = openDatabase({
-    ...config.database,
+    database: config.database,
     applicationName: 'longhaul-worker',
     onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
   });
