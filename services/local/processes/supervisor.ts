@@ -10,6 +10,7 @@
  * The supervisor does not know the kinds of children: see node-child.ts and infrastructure.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffSeconds } from '#shared/domain/backoff.ts';
 import type { Print } from './log-output.ts';
 
 export interface Child {
@@ -165,7 +166,8 @@ export class Supervisor {
       if (performance.now() - since >= this.#times.stableMs) failures = 0;
       let problem = `exited unexpectedly (${exit})`;
       for (;;) {
-        const delayMs = Math.min(this.#times.maxBackoffMs, this.#times.backoffMs * 2 ** failures++);
+        failures += 1;
+        const delayMs = this.#getRestartDelayMs(failures);
         this.#report(entry.child, `${problem}; restarting in ${delayMs} ms`);
         try {
           await sleep(delayMs, undefined, { signal: this.signal });
@@ -185,6 +187,13 @@ export class Supervisor {
         child: entry.child.name,
       });
     }
+  }
+
+  /** Without jitter: the children of one machine need none. */
+  #getRestartDelayMs(failures: number): number {
+    const { backoffMs, maxBackoffMs } = this.#times;
+    const policy = { firstSeconds: backoffMs / 1000, longestSeconds: maxBackoffMs / 1000 };
+    return Math.round(1000 * backoffSeconds(failures, 1, policy));
   }
 
   #report(child: Child, message: string): void {
