@@ -4,8 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
-import { checkDatabase } from '#shared/db/client/pool.ts';
-import type { Db } from '#shared/db/client/pool.ts';
+import { checkDatabase, type Db } from '#shared/db/client/pool.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { reconcile } from '#shared/outbox/reconciler.ts';

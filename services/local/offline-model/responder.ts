@@ -2,16 +2,14 @@
  * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined. The first
  * reply wins, so the order of the skills is their precedence. Tests can use another responder instead.
  */
-import { say } from './reply.ts';
-import type { Reply } from './reply.ts';
+import { say, type Reply } from './reply.ts';
 import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
 import { calculate } from './skills/calculate.ts';
 import { extract } from './skills/extract.ts';
 import { fillSchema } from './skills/fill-schema.ts';
 import { callFunctions, reportFunctionResults } from './skills/function-calls.ts';
 import { summarise } from './skills/summarise.ts';
-import { lastUserText } from './wire.ts';
-import type { GenerateRequest } from './wire.ts';
+import { lastUserText, type GenerateRequest } from './wire.ts';
 
 export type Responder = (request: GenerateRequest) => Reply | Promise<Reply>;
 

@@ -10,8 +10,7 @@
 import type { Part } from '@google/genai';
 import * as v from 'valibot';
 import { GoogleError } from './google-error.ts';
-import { call } from './reply.ts';
-import type { RequestedCall, Reply } from './reply.ts';
+import { call, type RequestedCall, type Reply } from './reply.ts';
 
 const WholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
 const ScriptedCall = v.strictObject({

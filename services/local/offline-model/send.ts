@@ -9,8 +9,7 @@ import type { Part } from '@google/genai';
 import { GoogleError } from './google-error.ts';
 import type { Reply } from './reply.ts';
 import type { LoggedRequest } from './request-log.ts';
-import { estimateTextTokens } from './wire.ts';
-import type { GenerateResponse } from './wire.ts';
+import { estimateTextTokens, type GenerateResponse } from './wire.ts';
 
 export interface ResponseContext {
   response: ServerResponse;

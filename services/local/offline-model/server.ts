@@ -5,21 +5,22 @@
  *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
  *   GET | DELETE /__log         logged requests          POST | DELETE /__script      scripted replies (script.ts)
  */
-import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { respond } from './responder.ts';
-import type { Responder } from './responder.ts';
+import { respond, type Responder } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
 import { limitTokens } from './reply.ts';
-import { RequestLog } from './request-log.ts';
-import type { LoggedRequest } from './request-log.ts';
-import { react, Script } from './script.ts';
-import type { ScriptRule } from './script.ts';
+import { RequestLog, type LoggedRequest } from './request-log.ts';
+import { react, Script, type ScriptRule } from './script.ts';
 import { sendReply } from './send.ts';
-import { lastUserText, parseRoute, estimateContentTokens } from './wire.ts';
-import type { GenerateRequest, ModelRoute } from './wire.ts';
+import {
+  lastUserText,
+  parseRoute,
+  estimateContentTokens,
+  type GenerateRequest,
+  type ModelRoute,
+} from './wire.ts';
 
 export interface OfflineModel {
   readonly port: number;

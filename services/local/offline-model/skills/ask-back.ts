@@ -2,10 +2,8 @@
  * Asks the user a question when instructed to ("Ask me which city"): by calling the function that is declared for
  * questions, or else in words. In the next turn it confirms the answer.
  */
-import { call, say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText, getContentText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { call, say, type Reply } from '../reply.ts';
+import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 import { getDeclaredFunctions } from './function-calls.ts';
 
 const INSTRUCTION =

@@ -1,8 +1,6 @@
 /** Evaluates the arithmetic expressions in a message. */
-import { say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { say, type Reply } from '../reply.ts';
+import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { evaluate } from './arithmetic.ts';
 
 const REQUEST =

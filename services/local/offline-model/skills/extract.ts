@@ -1,10 +1,7 @@
 /** Lists the emails, links, dates, numbers, telephone numbers or names in a text. */
-import { say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
-import { findEntities } from './find.ts';
-import type { EntityKind } from './find.ts';
+import { say, type Reply } from '../reply.ts';
+import { lastUserText, type GenerateRequest } from '../wire.ts';
+import { findEntities, type EntityKind } from './find.ts';
 import { getGivenText } from './given-text.ts';
 
 const kinds: readonly { kind: EntityKind; title: string; pattern: RegExp }[] = [

@@ -3,10 +3,8 @@
  * filled from the text by its name, format and type, or left empty.
  */
 import type { Reply } from '../reply.ts';
-import { lastUserText, getContentText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
-import { findEntities, findLabelledValue, toNumber, splitWords } from './find.ts';
-import type { EntityKind } from './find.ts';
+import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
+import { findEntities, findLabelledValue, toNumber, splitWords, type EntityKind } from './find.ts';
 import { rankSentences, splitSentences } from './summarise.ts';
 
 export interface SchemaNode {

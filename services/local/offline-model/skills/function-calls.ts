@@ -4,12 +4,9 @@
  * functions in one message are called in parallel.
  */
 import type { FunctionDeclaration, FunctionResponse } from '@google/genai';
-import { call, say } from '../reply.ts';
-import type { RequestedCall, Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
-import { fill } from './fill-schema.ts';
-import type { SchemaNode } from './fill-schema.ts';
+import { call, say, type RequestedCall, type Reply } from '../reply.ts';
+import { lastUserText, type GenerateRequest } from '../wire.ts';
+import { fill, type SchemaNode } from './fill-schema.ts';
 import { splitWords } from './find.ts';
 
 const MAX_RESULT_LENGTH = 1500;

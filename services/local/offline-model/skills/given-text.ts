@@ -2,8 +2,7 @@
  * Returns the text that a request refers to: the text after the instruction ("Summarise this: …"), or the earlier
  * messages of the user if the message is only an instruction ("Summarise that.").
  */
-import { lastUserText, getContentText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 
 const MAX_INSTRUCTION_LENGTH = 200;
 

@@ -2,10 +2,8 @@
  * Summarises a text by selecting sentences. Frequent words weigh more, a sentence is scored by the weight of its words,
  * and the first sentence gets a small bonus. The best sentences are returned in their original order.
  */
-import { say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { say, type Reply } from '../reply.ts';
+import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { getGivenText } from './given-text.ts';
 
 const REQUEST = /\b(summar(?:y|i[sz]e\w*|ies)|tl;?dr|in short|main points?)\b/i;

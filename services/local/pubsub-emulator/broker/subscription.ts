@@ -14,8 +14,7 @@
  * passed. Deliveries are batched until the event loop has read all pending input (`setImmediate`), so messages that are
  * published together are delivered together. An idle publish is not delayed.
  */
-import type { SubscriptionConsumer } from './delivery.ts';
-import { Delivery, type StoredMessage } from './delivery.ts';
+import { Delivery, type SubscriptionConsumer, type StoredMessage } from './delivery.ts';
 import type { Deadlines } from './deadlines.ts';
 import { Fifo } from './fifo.ts';
 import { parseFilter, type Filter } from './filter.ts';

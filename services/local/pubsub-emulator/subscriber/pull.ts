@@ -1,7 +1,6 @@
 /** Implements Pull: responds as soon as messages are available, or with none after 50 seconds. */
 import type { handleUnaryCall } from '@grpc/grpc-js';
-import { SubscriptionConsumer } from '../broker/delivery.ts';
-import type { Delivery } from '../broker/delivery.ts';
+import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';
 import { invalid, type StatusError } from '../../emulator/status.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import { toStatusError } from '../../emulator/grpc.ts';

@@ -5,8 +5,7 @@
  * the endpoint: it grows by one after a success and is halved after a failure.
  */
 import type { Dispatcher } from 'undici';
-import { SubscriptionConsumer } from '../broker/delivery.ts';
-import type { Delivery } from '../broker/delivery.ts';
+import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';
 import type { TokenIssuer } from '../../emulator/oidc.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import type { WirePushConfig } from '../wire.ts';

@@ -4,8 +4,7 @@
  * within 15 seconds considers the stream broken and opens another.
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
-import { SubscriptionConsumer } from '../broker/delivery.ts';
-import type { Delivery } from '../broker/delivery.ts';
+import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';
 import { invalid, type StatusError } from '../../emulator/status.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import { toStatusError } from '../../emulator/grpc.ts';

@@ -1,8 +1,7 @@
 /**
  * The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts.
  */
-import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
-import type { AgentDefinition } from '#shared/agent/definition.ts';
+import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';

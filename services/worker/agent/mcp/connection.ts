@@ -9,8 +9,14 @@
  * says that the effect is unknown.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CallToolResult, Tool } from '@modelcontextprotocol/client';
-import { Client, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
+import {
+  Client,
+  SdkError,
+  SdkErrorCode,
+  SdkHttpError,
+  type CallToolResult,
+  type Tool,
+} from '@modelcontextprotocol/client';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
 import { CredentialsError } from '../errors.ts';
