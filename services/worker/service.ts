@@ -3,7 +3,7 @@
  *
  *   Pub/Sub ──▶ intake (pull or push) ──▶ claim ──▶ turn ──▶ agent
  *
- * A drain releases all leases, so that other workers can continue the turns at once.
+ * Draining releases all leases, so that other workers can continue the turns at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -38,7 +38,7 @@ import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 /** Time to answer pending readiness probes before large modules are loaded, which blocks the process. */
 const probeMs = 50;
 
-/** The share of the drain time for running turns; the rest is for releasing leases and publishing wake-ups. */
+/** The share of the drain time that running turns get. The rest is for releasing leases and publishing wake-ups. */
 const turnDrainShare = 2 / 3;
 
 export async function startWorker(
@@ -107,7 +107,7 @@ export async function startWorker(
   };
 }
 
-/** Token verification is loaded in push mode only. */
+/** Loads token verification, which only push mode needs. */
 async function acceptPushes(
   app: FastifyInstance,
   push: PushAuthConfig,

@@ -34,7 +34,7 @@ export interface Agent {
    *   without a newly recorded step, the task fails with the message of the last error.
    */
   run(turn: Turn): Promise<TurnOutcome>;
-  /** Called once when the worker is ready. Loads modules and the like before the first turn needs them. */
+  /** Called once when the worker is ready. Loads modules, for example, before the first turn needs them. */
   open?(): void;
   /** Called when the process stops, once no turn runs. Closes connections. */
   close?(): Promise<void>;
@@ -207,5 +207,5 @@ export type TurnOutcome =
   | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string; extensions?: string[] }
   | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
   | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
-  /** The answer is this one message without a task (A2A section 3.1.1). It must be the only output of the turn. */
+  /** The answer is this single message, without a task (A2A section 3.1.1). It must be the turn's only output. */
   | { direct: Part[] | string };

@@ -1,4 +1,4 @@
-/** The stored form of an agent's messages and of the end of a turn. */
+/** Creates the stored form of an agent's messages, and of the end of a turn. */
 import type { TurnEnd } from '#shared/db/turns/write.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';

@@ -1,5 +1,5 @@
 /**
- * The turn that an agent works with: steps that run once, artifacts, progress. Every write goes through the gate under
+ * Implements the turn that an agent works with: steps that run once, artifacts and progress. Every write goes through the gate under
  * the lease of the turn; a refused write aborts the turn (invariant 3).
  */
 import { createHash } from 'node:crypto';
@@ -79,29 +79,29 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   ): Promise<T> {
     const occurrence = occurrences.get(name) ?? 0;
     occurrences.set(name, occurrence + 1);
-    const place = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
+    const identity = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
     const key = getStepKey(name, occurrence);
     const earlierRecord = recorded.get(key);
     recorded.delete(key);
     if (earlierRecord?.finished === true) return earlierRecord.output as T;
-    assertMatched(place.position, `reached the step "${name}"`);
+    assertMatched(identity.position, `reached the step "${name}"`);
     signal.throwIfAborted();
     releaseSignal.throwIfAborted();
     held.assertHeld();
-    if (options.sideEffects === true) await store([], [{ ...place, output: null }]);
+    if (options.sideEffects === true) await store([], [{ ...identity, output: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
     const runHeld = (context: StepContext): Promise<T> => {
       held.assertHeld();
       return run(context);
     };
     const policy = { timeoutSeconds: parts.stepSeconds, ...options };
-    return inStepSpan(place, async () => {
+    return inStepSpan(identity, async () => {
       const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
       passFaultPoint('step-run');
       const output: Json = result ?? null;
       const usage = options.usage?.(output);
       if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
-      const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
+      const record: NewStep = { ...identity, output: JSON.stringify(output), ...(usage && { usage }) };
       // A step that has run must not run again because the database is briefly unavailable.
       await retryWhileLeased(held, log, () => store([], [record]));
       passFaultPoint('step-recorded');

@@ -1,5 +1,5 @@
 /**
- * The artifact that holds the answer of a turn: `answer` for the first turn of a task, then `answer-2`,
+ * Writes the artifact that contains the answer of a turn: `answer` for the first turn of a task, then `answer-2`,
  * `answer-3` … A turn that resumes an interrupted one writes to that turn's artifact. The id is the same each
  * time the turn runs, so that a new run replaces what an interrupted run streamed.
  *

@@ -1,6 +1,6 @@
 /**
  * Classifies a response of the model: tool calls to make, an answer, a response to request once more, or a
- * failure. Each of Gemini's reasons has its own message, because clients read it.
+ * failure. Each of Gemini's reasons has its own message, because clients read them.
  */
 import type { FunctionCall } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';
