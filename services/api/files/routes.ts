@@ -13,6 +13,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { httpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { getCaller } from '../handler/caller.ts';
+import { matchesEntityTag } from '../http/conditional.ts';
 import { sendFailure } from '../http/failure.ts';
 import { Query } from '../http/query.ts';
 
@@ -27,8 +28,10 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
       const etag = `"${hash}"`;
       void reply.headers({ etag, 'cache-control': 'private, max-age=31536000, immutable' });
-      const known = request.headers['if-none-match']?.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-      if (known?.includes(etag) === true) return await reply.code(304).send();
+      const ifNoneMatch = request.headers['if-none-match'];
+      if (ifNoneMatch !== undefined && matchesEntityTag(ifNoneMatch, etag)) {
+        return await reply.code(304).send();
+      }
       return await reply
         .header(
           'content-type',
