@@ -182,7 +182,7 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
   const { contextId } = found.task;
   if (wire.contextId !== '' && wire.contextId !== contextId) {
     throw new RequestMalformedError(
-      `message.contextId ${wire.contextId} is not the context of task ${taskId}`,
+      `message.contextId ${wire.contextId} is not the context of task ${taskId}: use ${contextId}, or omit it`,
     );
   }
   const webhook = send.request.configuration?.taskPushNotificationConfig;
@@ -255,7 +255,7 @@ function serializeOutputModes(request: SendMessageRequest): string | null {
   return modes.length === 0 ? null : JSON.stringify(modes);
 }
 
-/** Hashes all that makes two sends the same; not the fields that only change how the caller is answered. */
+/** Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned. */
 function hashRequest(message: Message, request: SendMessageRequest): string {
   const configuration = request.configuration && {
     ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),

@@ -13,7 +13,7 @@ export class Query {
 
   /** Returns the first of these names that is set: versions may name a parameter differently. */
   string(...names: [string, ...string[]]): string | undefined {
-    const name = names.find((one) => this.#values[one] !== undefined) ?? names[0];
+    const name = names.find((candidate) => this.#values[candidate] !== undefined) ?? names[0];
     const value = this.#values[name];
     if (value === undefined || typeof value === 'string') return value;
     throw new RequestMalformedError(`${name} was sent more than once: send it once`);

@@ -100,7 +100,7 @@ function createMethods(handler: A2ARequestHandler): Methods {
   };
 }
 
-/** Runs a stream without a receiver up to its first event, by which its message is accepted. */
+/** Runs the stream of a notification up to its first event: its message is accepted by then. */
 async function discardStream(payloads: AsyncGenerator<unknown, void, undefined>): Promise<void> {
   await payloads.next();
   await payloads.return();

@@ -16,7 +16,7 @@ export interface AdmittedCall {
   waitedMs: number;
   /** Corrects the estimate to the true number of input tokens. */
   settle(tokens: number): void;
-  /* * Returns the quota of a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
+  /* * Refunds a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
    * unknown.
    */
   refused(retryAfterMs: number): Promise<void>;
