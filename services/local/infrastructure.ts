@@ -28,9 +28,9 @@ export function resolveFile(name: string): URL {
 
 export function createEnv(
   { environment, variables }: StackContext,
-  more: Record<string, string> = {},
+  extra: Record<string, string> = {},
 ): NodeJS.ProcessEnv {
-  return { ...environment, ...variables, ...more };
+  return { ...environment, ...variables, ...extra };
 }
 
 /** Starts PostgreSQL and applies the migrations. */

@@ -69,7 +69,7 @@ function methods(
     if (queue === undefined) throw notFound('Queue does not exist.');
     return queue;
   };
-  const findOfTask = (name: string | null | undefined): TaskQueue =>
+  const findQueueByTask = (name: string | null | undefined): TaskQueue =>
     find(getQueueName(checkCloudTasksName('task', name)));
 
   return {
@@ -120,7 +120,7 @@ function methods(
       return toWireTask(created, responseView);
     }),
     GetTask: method(cloudTasksService.GetTask, ({ name, responseView }) =>
-      toWireTask(findOfTask(name).get(name ?? ''), responseView),
+      toWireTask(findQueueByTask(name).get(name ?? ''), responseView),
     ),
     ListTasks: method(cloudTasksService.ListTasks, ({ parent, responseView, pageSize, pageToken }) => {
       const queue = find(parent);
@@ -131,11 +131,11 @@ function methods(
       };
     }),
     DeleteTask: method(cloudTasksService.DeleteTask, ({ name }) => {
-      findOfTask(name).delete(name ?? '');
+      findQueueByTask(name).delete(name ?? '');
       return {};
     }),
     RunTask: method(cloudTasksService.RunTask, ({ name, responseView }) =>
-      toWireTask(findOfTask(name).run(name ?? ''), responseView),
+      toWireTask(findQueueByTask(name).run(name ?? ''), responseView),
     ),
   };
 }

@@ -33,8 +33,8 @@ export interface Reply {
 const PIECE_DELAY_MS = 25;
 const WORDS_PER_PIECE = 6;
 
-/** Replies with a text, streamed a few words at a time. */
-export function say(text: string): Reply {
+/** Creates a text reply, streamed a few words at a time. */
+export function createTextReply(text: string): Reply {
   const words = text.match(/\s*\S+\s*$|\s*\S+/g) ?? [text];
   const pieces: Part[] = [];
   for (let at = 0; at < words.length; at += WORDS_PER_PIECE) {
@@ -48,8 +48,8 @@ export interface RequestedCall {
   args: Record<string, unknown>;
 }
 
-/** Replies with function calls. Only the first of several calls has a signature, as with Gemini 3. */
-export function call(calls: readonly RequestedCall[]): Reply {
+/** Creates a reply with function calls. Only the first of several calls has a signature, as with Gemini 3. */
+export function createCallReply(calls: readonly RequestedCall[]): Reply {
   return {
     pieces: calls.map(({ name, args }, index) => ({
       functionCall: { id: randomUUID().slice(0, 8), name, args },

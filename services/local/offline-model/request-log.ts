@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 
 export interface LoggedRequest {
-  /** The time at which the request had been read, in ISO 8601. */
+  /** When the request was read, in ISO 8601. */
   time: string;
   verb: string;
   model: string;

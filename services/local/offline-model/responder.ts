@@ -2,7 +2,7 @@
  * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined. The first
  * reply wins, so the order of the skills is their precedence. Tests can use another responder instead.
  */
-import { say, type Reply } from './reply.ts';
+import { createTextReply, type Reply } from './reply.ts';
 import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
 import { calculate } from './skills/calculate.ts';
 import { extract } from './skills/extract.ts';
@@ -44,7 +44,7 @@ function introduce(request: GenerateRequest): Reply {
   const quote = text.length > MAX_QUOTE_LENGTH ? `${text.slice(0, MAX_QUOTE_LENGTH)}…` : text;
   const parts = request.contents.at(-1)?.parts ?? [];
   const files = parts.filter((part) => part.inlineData ?? part.fileData).length;
-  return say(
+  return createTextReply(
     [
       'This is the offline model, not Gemini: it follows simple rules and uses no network.',
       quote === '' ? 'Your message had no text.' : `You wrote: “${quote}”`,

@@ -10,7 +10,7 @@
 import type { Part } from '@google/genai';
 import * as v from 'valibot';
 import { GoogleError } from './google-error.ts';
-import { call, type RequestedCall, type Reply } from './reply.ts';
+import { createCallReply, type RequestedCall, type Reply } from './reply.ts';
 
 const WholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
 const ScriptedCall = v.strictObject({
@@ -75,8 +75,11 @@ export class Script {
   }
 }
 
-/** Applies a reaction. Calls `own` for the normal reply only if the reaction keeps a part of it. */
-export async function react(reaction: Reaction, own: () => Reply | Promise<Reply>): Promise<Reply> {
+/** Applies a reaction. Calls `getNormalReply` only if the reaction keeps a part of the normal reply. */
+export async function react(
+  reaction: Reaction,
+  getNormalReply: () => Reply | Promise<Reply>,
+): Promise<Reply> {
   const { status, message, retryDelay, retryAfter, chunks, thought, functionCall, empty, ...rest } = reaction;
   if (status !== undefined) {
     const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
@@ -84,10 +87,10 @@ export async function react(reaction: Reaction, own: () => Reply | Promise<Reply
   }
   const pieces: Part[] = thought === undefined ? [] : [{ text: thought, thought: true }];
   pieces.push(...(chunks ?? []).map((text) => ({ text })));
-  if (functionCall !== undefined) pieces.push(...call([functionCall].flat().map(withArgs)).pieces);
+  if (functionCall !== undefined) pieces.push(...createCallReply([functionCall].flat().map(withArgs)).pieces);
   const replaces = chunks ?? functionCall ?? rest.hang ?? empty ?? rest.blockReason ?? rest.finishReason;
   if (replaces !== undefined) return { pieces, ...rest };
-  const reply = await own();
+  const reply = await getNormalReply();
   return { ...reply, pieces: [...pieces, ...reply.pieces], ...rest };
 }
 

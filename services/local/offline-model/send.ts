@@ -119,14 +119,14 @@ function createBodies(
 
 /** Merges adjacent text parts. */
 function joinTexts(parts: readonly Part[]): Part[] {
-  const all: Part[] = [];
+  const joined: Part[] = [];
   for (const part of parts) {
-    const before = all.at(-1);
-    if (before?.text !== undefined && part.text !== undefined && before.thought === part.thought) {
-      all[all.length - 1] = { ...before, text: before.text + part.text };
+    const last = joined.at(-1);
+    if (last?.text !== undefined && part.text !== undefined && last.thought === part.thought) {
+      joined[joined.length - 1] = { ...last, text: last.text + part.text };
     } else {
-      all.push(part);
+      joined.push(part);
     }
   }
-  return all;
+  return joined;
 }

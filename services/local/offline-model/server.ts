@@ -117,14 +117,14 @@ export async function startOfflineModel({
     let dropped = false;
     response.on('close', () => {
       entry.ms = Math.round(performance.now() - started);
-      // A script can close the connection, too.
+      // A script can also close the connection.
       entry.aborted = !response.writableEnded && !dropped;
       disconnected.abort();
     });
     try {
       const reaction = script.next(text);
-      const own = () => responder(body);
-      const reply = reaction === undefined ? await own() : await react(reaction, own);
+      const getNormalReply = () => responder(body);
+      const reply = await (reaction === undefined ? getNormalReply() : react(reaction, getNormalReply));
       dropped = reply.dropAfterChunks !== undefined;
       await sendReply(limitTokens(reply, body.generationConfig?.maxOutputTokens), {
         response,

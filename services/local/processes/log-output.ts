@@ -29,7 +29,7 @@ export function parseLine(line: string, severity: 'INFO' | 'ERROR'): LogEntry {
       if (typeof entry.message === 'string')
         return { ...entry, severity: entry.severity ?? severity } as LogEntry;
     } catch {
-      // Not a log entry but text.
+      // Not JSON: the line is plain text.
     }
   }
   return { severity, message: line };

@@ -17,7 +17,7 @@ export interface Child {
   readonly name: string;
   /** Children are stopped from the highest tier to the lowest. */
   readonly tier: number;
-  /** Resolves when the child is ready. Rejects if it exits first or the signal aborts; it has exited then. */
+  /** Resolves when the child is ready. Rejects if it exits first, or after the signal has aborted and it has exited. */
   start(signal: AbortSignal): Promise<RunningChild>;
   /** Called after a restart, for example to recreate state that the child has lost. */
   restarted?(signal: AbortSignal): Promise<void>;
@@ -36,7 +36,7 @@ export class StartError extends Error {
   override readonly name = 'StartError';
   /** The last lines of its output. */
   readonly lines: readonly string[];
-  /** False if a retry would fail, too: the configuration of the child is invalid. */
+  /** False if a retry would also fail because the configuration of the child is invalid. */
   readonly retryable: boolean;
   constructor(message: string, lines: readonly string[], retryable = true) {
     super(message);

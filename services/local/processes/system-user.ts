@@ -26,7 +26,7 @@ export function getNobody(): SystemUser {
   const [, , uid, gid] = line?.split(':') ?? [];
   if (uid === undefined || gid === undefined) {
     throw new Error(
-      'PostgreSQL cannot run as root, and /etc/passwd has no user "nobody". Start as another user than root',
+      'PostgreSQL cannot run as root, and /etc/passwd has no user "nobody". Start as a user other than root',
     );
   }
   return { uid: Number(uid) >>> 0, gid: Number(gid) >>> 0 };

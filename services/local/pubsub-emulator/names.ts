@@ -26,7 +26,7 @@ export function parseName(name: string): { project: string; id: string } {
   return { project, id };
 }
 
-/** Like the service, the message has only the last part of the name. */
+/** As in the service, the message contains only the last part of the name. */
 export function resourceNotFound(name: string): StatusError {
   return notFound(`Resource not found (resource=${name.split('/').at(-1)}).`);
 }

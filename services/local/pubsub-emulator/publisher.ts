@@ -66,7 +66,7 @@ function parseMessages(messages: readonly WireMessage[]): MessageContent[] {
     if (orderingKey !== '') throw unimplemented('ordering keys');
     const size = data.length + getAttributesSize(attributes);
     if (size === 0) {
-      throw invalid('A message is empty: each message must have data or at least one attribute.');
+      throw invalid('A message is empty: expected data or at least one attribute.');
     }
     total += size;
     return { data, attributes, size };

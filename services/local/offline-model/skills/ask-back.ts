@@ -2,7 +2,7 @@
  * Asks the user a question when instructed to ("Ask me which city"): by calling the function that is declared for
  * questions, or else in words. In the next turn it confirms the answer.
  */
-import { call, say, type Reply } from '../reply.ts';
+import { createCallReply, createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 import { getDeclaredFunctions } from './function-calls.ts';
 
@@ -16,7 +16,9 @@ export function askBack(request: GenerateRequest): Reply | undefined {
     return undefined;
   const question = toQuestion(match[1] ?? '');
   const declared = getDeclaredFunctions(request).find(({ name = '' }) => QUESTION_FUNCTION.test(name));
-  return declared?.name === undefined ? say(question) : call([{ name: declared.name, args: { question } }]);
+  return declared?.name === undefined
+    ? createTextReply(question)
+    : createCallReply([{ name: declared.name, args: { question } }]);
 }
 
 function toQuestion(about: string): string {
@@ -41,14 +43,14 @@ export function answerToCall({ contents }: GenerateRequest): Reply | undefined {
   const question = calls[0]?.args?.['question'];
   const answer = response?.response?.['answer'];
   if (typeof question !== 'string' || typeof answer !== 'string') return undefined;
-  return say(`To “${question}” you answered “${answer.trim()}”. The offline model has noted it.`);
+  return createTextReply(`To “${question}” you answered “${answer.trim()}”. The offline model has noted it.`);
 }
 
 /** Confirms the answer to a question that was asked in words. */
 export function answerReceived(request: GenerateRequest): Reply | undefined {
   const question = getContentText(request.contents.findLast((content) => content.role === 'model')).trim();
   if (!question.endsWith('?') || request.contents.at(-1)?.role === 'model') return undefined;
-  return say(
+  return createTextReply(
     `To “${question}” you answered “${lastUserText(request).trim()}”. The offline model has noted it.`,
   );
 }

@@ -1,5 +1,5 @@
 /** Evaluates the arithmetic expressions in a message. */
-import { say, type Reply } from '../reply.ts';
+import { createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { evaluate } from './arithmetic.ts';
 
@@ -25,7 +25,9 @@ export function calculate(request: GenerateRequest): Reply | undefined {
       : undefined;
     return result === undefined ? [] : [`${expression} = ${formatResult(result)}`];
   });
-  return answers.length === 0 ? undefined : say(`${answers.join('\n')}\n\n(calculated by the offline model)`);
+  return answers.length === 0
+    ? undefined
+    : createTextReply(`${answers.join('\n')}\n\n(calculated by the offline model)`);
 }
 
 function toOperator(word: string): string {

@@ -1,5 +1,5 @@
 /** Lists the emails, links, dates, numbers, telephone numbers or names in a text. */
-import { say, type Reply } from '../reply.ts';
+import { createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { findEntities, type EntityKind } from './find.ts';
 import { getGivenText } from './given-text.ts';
@@ -23,5 +23,5 @@ export function extract(request: GenerateRequest): Reply | undefined {
     const found = findEntities(kind, text);
     return `${title}: ${found.length > 0 ? found.join(', ') : 'none found'}`;
   });
-  return say(`Found by the offline model's simple rules:\n\n${lines.join('\n')}`);
+  return createTextReply(`Found by the offline model's simple rules:\n\n${lines.join('\n')}`);
 }

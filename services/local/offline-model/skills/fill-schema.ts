@@ -65,7 +65,7 @@ function createValue(schema: SchemaNode, at: Position): unknown {
   if (schema.anyOf !== undefined) return createValue(schema.anyOf[0] ?? {}, deeper(at));
   if (schema.enum !== undefined) return chooseOption(schema.enum, at);
   const types = [schema.type ?? (schema.properties === undefined ? 'string' : 'object')].flat();
-  const type = types.find((one) => one.toLowerCase() !== 'null')?.toLowerCase();
+  const type = types.find((name) => name.toLowerCase() !== 'null')?.toLowerCase();
   const empty = schema.nullable === true || types.includes('null') ? null : undefined;
   switch (type) {
     case 'object':

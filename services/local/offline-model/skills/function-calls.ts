@@ -4,7 +4,7 @@
  * functions in one message are called in parallel.
  */
 import type { FunctionDeclaration, FunctionResponse } from '@google/genai';
-import { call, say, type RequestedCall, type Reply } from '../reply.ts';
+import { createCallReply, createTextReply, type RequestedCall, type Reply } from '../reply.ts';
 import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { fill, type SchemaNode } from './fill-schema.ts';
 import { splitWords } from './find.ts';
@@ -16,12 +16,12 @@ export function callFunctions(request: GenerateRequest): Reply | undefined {
   if (declared.length === 0) return undefined;
   const text = lastUserText(request);
   const calls = [...findNamed(declared, text), ...(text.length < 2000 ? findImplied(declared, text) : [])];
-  const unique = [...new Map(calls.map((one) => [one.name, one])).values()];
-  if (unique.length > 0) return call(unique);
+  const unique = [...new Map(calls.map((requested) => [requested.name, requested])).values()];
+  if (unique.length > 0) return createCallReply(unique);
   const [first] = declared;
   const forced = request.toolConfig?.functionCallingConfig?.mode === 'ANY';
   return forced && first !== undefined
-    ? call([{ name: first.name ?? '', args: createArgs(first, text) }])
+    ? createCallReply([{ name: first.name ?? '', args: createArgs(first, text) }])
     : undefined;
 }
 
@@ -35,7 +35,7 @@ export function getDeclaredFunctions({ tools, toolConfig }: GenerateRequest): Fu
     : all.filter(({ name = '' }) => allowedFunctionNames.includes(name));
 }
 
-/** Finds functions whose exact name is in the text. JSON after the name holds the arguments. */
+/** Finds functions whose exact name is in the text. JSON after the name contains the arguments. */
 function findNamed(declared: readonly FunctionDeclaration[], text: string): RequestedCall[] {
   const found = declared.flatMap((declaration) => {
     const name = declaration.name ?? '';
@@ -98,7 +98,7 @@ function parseLeadingJson(text: string): Record<string, unknown> | undefined {
 export function reportFunctionResults({ contents }: GenerateRequest): Reply | undefined {
   const responses = (contents.at(-1)?.parts ?? []).flatMap((part) => part.functionResponse ?? []);
   if (responses.length === 0) return undefined;
-  return say(`${responses.map(describeResponse).join('\n')}\n\n(reported by the offline model)`);
+  return createTextReply(`${responses.map(describeResponse).join('\n')}\n\n(reported by the offline model)`);
 }
 
 function describeResponse({ name, response = {} }: FunctionResponse): string {

@@ -2,7 +2,7 @@
  * Summarises a text by selecting sentences. Frequent words weigh more, a sentence is scored by the weight of its words,
  * and the first sentence gets a small bonus. The best sentences are returned in their original order.
  */
-import { say, type Reply } from '../reply.ts';
+import { createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { getGivenText } from './given-text.ts';
 
@@ -14,13 +14,13 @@ export function summarise(request: GenerateRequest): Reply | undefined {
   const text = getGivenText(request);
   const sentences = splitSentences(text);
   if (sentences.length === 0)
-    return say('The offline model found no text to summarise: add the text after your request.');
+    return createTextReply('The offline model found no text to summarise: add the text after your request.');
   const best = rankSentences(sentences).slice(
     0,
     Math.min(MAX_SENTENCES, Math.ceil(Math.sqrt(sentences.length))),
   );
   const selected = best.sort((a, b) => a - b).map((index) => sentences[index]);
-  return say(
+  return createTextReply(
     `Summary of ${sentences.length} sentence(s) by the offline model, which selects sentences and writes none:\n\n${selected.join(' ')}`,
   );
 }

@@ -100,7 +100,7 @@ export class Broker {
     if (this.#subscriptions.has(settings.name)) throw resourceExists(settings.name);
     const { subscriptions } = this.topic(settings.topic);
     if (settings.deadLetterPolicy) this.topic(settings.deadLetterPolicy.deadLetterTopic);
-    const subscription = new Subscription(settings, this.#deadlines, (...dead) => this.#deadLetter(...dead));
+    const subscription = new Subscription(settings, this.#deadlines, (...args) => this.#deadLetter(...args));
     this.#subscriptions.set(settings.name, subscription);
     subscriptions.add(subscription);
     this.#startPush(subscription);

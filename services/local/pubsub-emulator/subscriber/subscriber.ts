@@ -56,13 +56,13 @@ export function subscriberHandlers(broker: Broker) {
     }),
 
     Acknowledge: unary(({ subscription, ackIds }: { subscription: string; ackIds: string[] }) => {
-      find(subscription).acknowledge(checkAckIds(ackIds));
+      find(subscription).acknowledge(requireAckIds(ackIds));
       return {};
     }),
 
     ModifyAckDeadline: unary(
       (request: { subscription: string; ackIds: string[]; ackDeadlineSeconds: number }) => {
-        find(request.subscription).modifyDeadline(checkAckIds(request.ackIds), request.ackDeadlineSeconds);
+        find(request.subscription).modifyDeadline(requireAckIds(request.ackIds), request.ackDeadlineSeconds);
         return {};
       },
     ),
@@ -73,7 +73,7 @@ export function subscriberHandlers(broker: Broker) {
   };
 }
 
-function checkAckIds(ackIds: string[]): string[] {
+function requireAckIds(ackIds: string[]): string[] {
   if (ackIds.length === 0) throw invalid('The request has no ack ids: expected at least one.');
   return ackIds;
 }
