@@ -15,7 +15,9 @@ export interface CommandContext {
   print: (line: string) => void;
 }
 
-/** Reports invalid arguments, or a result that needs the operator's attention. Printed without a stack trace. */
+/**
+ * Reports invalid arguments, or a result that needs the operator's attention. Printed without a stack trace.
+ */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }

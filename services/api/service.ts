@@ -125,7 +125,8 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           await import('./bindings/grpc/grpc.ts')
         ).listenGrpc({ handler, card, admitCaller, ready, host, port: grpcPort, bodyLimitBytes, log });
   const address = await app?.listen({ host, port });
-  // Loads the Pub/Sub client before the first wake-up needs it, but after pending readiness probes are answered.
+  // Loads the Pub/Sub client before the first wake-up needs it, but after pending readiness probes are
+  // answered.
   setTimeout(() => publisher.open(), 100).unref();
 
   return {

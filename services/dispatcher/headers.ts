@@ -58,8 +58,8 @@ function getAuthorization({ authScheme, authCredentials }: Credentials): string 
 }
 
 /**
- * In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme
- * also gets a token.
+ * In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme also
+ * gets a token.
  */
 function acceptsToken({ authScheme }: Credentials): boolean {
   return authScheme === null || authScheme === '' || authScheme.toLowerCase() === 'bearer';

@@ -5,9 +5,9 @@
  *   open ──10 failures in a row──▶ probing ──a success──▶ open
  *
  * An open host has a fixed number of slots. If it responds quickly, a few more attempts wait up to a second
- * for a slot. A probing host gets one attempt at a time, and at most one a second. An attempt without a slot is
- * deferred, and does not count. Probing does not defer a delivery that has failed three times: such deliveries
- * are rare, and the schedule of each config must continue and end.
+ * for a slot. A probing host gets one attempt at a time, and at most one a second. An attempt without a slot
+ * is deferred, and does not count. Probing does not defer a delivery that has failed three times: such
+ * deliveries are rare, and the schedule of each config must continue and end.
  */
 
 const failuresBeforeProbing = 10;

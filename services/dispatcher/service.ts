@@ -66,8 +66,8 @@ export async function startDispatcher(
     address,
     drain: async () => {
       stop.abort();
-      // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when its
-      // lease expires.
+      // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when
+      // its lease expires.
       await Promise.all([server.close(), loops.close()]);
       await outbox.idle();
       await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);

@@ -1,6 +1,6 @@
 /**
- * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256
- * with the secret of the config and, during a change, with its previous secret) and `v1a` (Ed25519 with the
+ * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256 with
+ * the secret of the config and, during a change, with its previous secret) and `v1a` (Ed25519 with the
  * server's key). A config without credentials also gets a JWT, as in A2A's guide to push notifications.
  */
 import { createHash, createHmac, sign } from 'node:crypto';

@@ -4,7 +4,8 @@
  *   tier 1   postgres (then migrations) · pubsub, cloud-tasks (then provisioning) · offline model      in parallel
  *   tier 2   api · worker × WORKERS · dispatcher                                                       in parallel
  *
- * The services find the infrastructure only through environment variables, so setting a variable replaces an embedded part. Processes keep their ports when they restart, so clients can reconnect.
+ * The services find the infrastructure only through environment variables, so setting a variable replaces an
+ * embedded part. Processes keep their ports when they restart, so clients can reconnect.
  */
 import path from 'node:path';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';

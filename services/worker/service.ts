@@ -38,7 +38,10 @@ import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 /** Time to answer pending readiness probes before large modules are loaded, which blocks the process. */
 const probeMs = 50;
 
-/** The share of the drain time that running turns get. The rest is for releasing leases and publishing wake-ups. */
+/**
+ * The share of the drain time that running turns get. The rest is for releasing leases and publishing
+ * wake-ups.
+ */
 const turnDrainShare = 2 / 3;
 
 export async function startWorker(

@@ -1,9 +1,8 @@
 /**
  * Reads the identity that Cloud Run's IAM check has verified before a request reaches this service. Cloud Run
- * forwards the token
- * without its signature, so it cannot be verified again and its claims are trusted. That is safe only if no
- * request can bypass the check. It is therefore a mode of its own that must be configured by name, and
- * nothing falls back to it. A service that `allUsers` may invoke must not use it.
+ * forwards the token without its signature, so it cannot be verified again and its claims are trusted. That
+ * is safe only if no request can bypass the check. It is therefore a mode of its own that must be configured
+ * by name, and nothing falls back to it. A service that `allUsers` may invoke must not use it.
  */
 import { decodeJwt, type JWTPayload } from 'jose';
 import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';

@@ -14,7 +14,8 @@ export interface CardSigner {
 export async function createCardSigner(key: SigningKey | undefined, publicUrl: string): Promise<CardSigner> {
   if (key === undefined) return { sign: (card) => Promise.resolve(card), publicKey: undefined };
   const { jwk, alg } = key;
-  // Without an id, the thumbprint of the key (RFC 7638) is used: the same in all processes, and unique per key.
+  // Without an id, the thumbprint of the key (RFC 7638) is used: the same in all processes, and unique per
+  // key.
   const kid = jwk.kid ?? (await calculateJwkThumbprint(jwk));
   const { d: _private, key_ops: _operations, ...visible } = jwk;
   const privateKey = await importJWK({ ...jwk, alg }, alg);

@@ -255,7 +255,9 @@ function serializeOutputModes(request: SendMessageRequest): string | null {
   return modes.length === 0 ? null : JSON.stringify(modes);
 }
 
-/** Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned. */
+/**
+ * Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned.
+ */
 function hashRequest(message: Message, request: SendMessageRequest): string {
   const configuration = request.configuration && {
     ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),

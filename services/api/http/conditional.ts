@@ -1,7 +1,8 @@
 /**
- * Conditional reads and long polls, which make polling cheap. The entity tag of a task is derived from the number of its last event and of its messages,
- * so one narrow read detects a change. With `Prefer: wait` (RFC 7240) the response is delayed until the task
- * changes; such a long poll follows the task's events like a stream (invariant 5).
+ * Conditional reads and long polls, which make polling cheap. The entity tag of a task is derived from the
+ * number of its last event and of its messages, so one narrow read detects a change. With `Prefer: wait` (RFC
+ * 7240) the response is delayed until the task changes; such a long poll follows the task's events like a
+ * stream (invariant 5).
  */
 import type { User } from '@a2a-js/sdk/server';
 import type { Follower } from '#shared/db/events/follower.ts';
@@ -65,8 +66,8 @@ export interface Condition {
 }
 
 /**
- * Decides between 304 and reading the task. With a preference to wait, decides once the task has changed
- * or the time is up. A task of another caller is never "not modified": reading it fails with "not found".
+ * Decides between 304 and reading the task. With a preference to wait, decides once the task has changed or
+ * the time is up. A task of another caller is never "not modified": reading it fails with "not found".
  *
  * @throws {TooManyRequestsError} if the caller has too many long polls and streams open
  */

@@ -1,6 +1,6 @@
 /**
- * An emulator of Cloud Tasks v2 for the real client library. It stores queues and HTTP tasks in memory and follows the
- * rules of the service: names, bounds, deduplication, retries and rate limits.
+ * An emulator of Cloud Tasks v2 for the real client library. It stores queues and HTTP tasks in memory and
+ * follows the rules of the service: names, bounds, deduplication, retries and rate limits.
  */
 import { Server, type handleUnaryCall, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { bindServer, getPage, unary } from '../emulator/grpc.ts';
@@ -16,7 +16,10 @@ import { cloudTasksService, type WireQueue } from './wire.ts';
 export interface CloudTasksEmulatorOptions {
   /** 0: any free port. */
   port: number;
-  /** How long a task name stays reserved after the task was executed or deleted. Default: an hour, like Cloud Tasks. */
+  /**
+   * How long a task name stays reserved after the task was executed or deleted. Default: an hour, like Cloud
+   * Tasks.
+   */
   dedupMs?: number;
   /** The highest rate that a queue may set. Default: 500, like Cloud Tasks. */
   maxDispatchesPerSecond?: number;

@@ -1,6 +1,7 @@
 /**
- * The gRPC definition of the Cloud Tasks API, built from the compiled messages of the client library. Loading those
- * takes a third of the time of parsing the protos. The IAM methods are omitted, so calls to them return UNIMPLEMENTED.
+ * The gRPC definition of the Cloud Tasks API, built from the compiled messages of the client library. Loading
+ * those takes a third of the time of parsing the protos. The IAM methods are omitted, so calls to them return
+ * UNIMPLEMENTED.
  */
 import { google } from '@google-cloud/tasks/build/protos';
 import type { MethodDefinition } from '@grpc/grpc-js';

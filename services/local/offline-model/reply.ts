@@ -1,6 +1,6 @@
 /**
- * Replies of a responder, independent of the wire format: the parts of one candidate, in the pieces in which they are
- * streamed, and the faults to simulate.
+ * Replies of a responder, independent of the wire format: the parts of one candidate, in the pieces in which
+ * they are streamed, and the faults to simulate.
  */
 import { randomUUID } from 'node:crypto';
 import type { GroundingMetadata, Part } from '@google/genai';

@@ -1,4 +1,6 @@
-/** Logs the requests to the model and their results, for `GET /__log`. Drops the oldest entries beyond 10,000. */
+/**
+ * Logs the requests to the model and their results, for `GET /__log`. Drops the oldest entries beyond 10,000.
+ */
 import { createHash } from 'node:crypto';
 
 export interface LoggedRequest {

@@ -1,6 +1,7 @@
 /**
- * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined. The first
- * reply wins, so the order of the skills is their precedence. Tests can use another responder instead.
+ * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined.
+ * The first reply wins, so the order of the skills is their precedence. Tests can use another responder
+ * instead.
  */
 import { createTextReply, type Reply } from './reply.ts';
 import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';

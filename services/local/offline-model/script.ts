@@ -3,9 +3,9 @@
  *
  *   [{match: 'part of the last text of the user', reactions: [{status: 429, retryDelay: '2s'}, …], repeat?: true}, …]
  *
- * The first matching rule returns its next reaction. Reactions are used once each, in order, or cyclically with
- * `repeat`. When they are used up, the model replies normally again. A reaction overrides the fields that it names and
- * keeps the rest of the normal reply.
+ * The first matching rule returns its next reaction. Reactions are used once each, in order, or cyclically
+ * with `repeat`. When they are used up, the model replies normally again. A reaction overrides the fields
+ * that it names and keeps the rest of the normal reply.
  */
 import type { Part } from '@google/genai';
 import * as v from 'valibot';

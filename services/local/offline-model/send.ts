@@ -1,6 +1,6 @@
 /**
- * Writes a reply as an HTTP response: one JSON body, or server-sent events (`alt=sse`) with one piece each. Stops when the
- * client disconnects.
+ * Writes a reply as an HTTP response: one JSON body, or server-sent events (`alt=sse`) with one piece each.
+ * Stops when the client disconnects.
  */
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';

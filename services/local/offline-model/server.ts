@@ -1,6 +1,6 @@
 /**
- * A model that needs no network. It serves the APIs of Gemini and Vertex AI, does simple work by fixed rules, and says
- * that it is offline.
+ * A model that needs no network. It serves the APIs of Gemini and Vertex AI, does simple work by fixed rules,
+ * and says that it is offline.
  *
  *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
  *   GET | DELETE /__log         logged requests          POST | DELETE /__script      scripted replies (script.ts)

@@ -1,6 +1,6 @@
 /**
- * The wire format of `generateContent`, based on the types of Google's SDK, and the paths of the two APIs that use it:
- * the Gemini Developer API and Vertex AI.
+ * The wire format of `generateContent`, based on the types of Google's SDK, and the paths of the two APIs
+ * that use it: the Gemini Developer API and Vertex AI.
  */
 import type { Content, FunctionDeclaration, GroundingMetadata, Part, UsageMetadata } from '@google/genai';
 

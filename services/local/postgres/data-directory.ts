@@ -1,7 +1,8 @@
 /**
- * Prepares the data directory. The user that runs PostgreSQL must be able to enter it. When root starts the stack, PostgreSQL
- * runs as another user (see system-user.ts), which may have no access. An empty directory is then opened to all users.
- * If a parent directory is private, a system directory is used instead, and the banner says so.
+ * Prepares the data directory. The user that runs PostgreSQL must be able to enter it. When root starts the
+ * stack, PostgreSQL runs as another user (see system-user.ts), which may have no access. An empty directory
+ * is then opened to all users. If a parent directory is private, a system directory is used instead, and the
+ * banner says so.
  */
 import { createHash } from 'node:crypto';
 import { accessSync, chmodSync, constants, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * Stops a server of an earlier run that is still shutting down or orphaned, and removes its pid file. The caller holds the
- * lock on the data, so such a server has no owner. PostgreSQL itself checks only the pid, and refuses to start if
- * another process has that pid now (after a reboot, or in a container).
+ * Stops a server of an earlier run that is still shutting down or orphaned, and removes its pid file. The
+ * caller holds the lock on the data, so such a server has no owner. PostgreSQL itself checks only the pid,
+ * and refuses to start if another process has that pid now (after a reboot, or in a container).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';

@@ -28,7 +28,9 @@ export interface PostgresOptions {
 export interface Postgres {
   readonly url: string;
   readonly port: number;
-  /** The directory of the data. Differs from the option if the user of PostgreSQL cannot enter that directory. */
+  /**
+   * The directory of the data. Differs from the option if the user of PostgreSQL cannot enter that directory.
+   */
   readonly dataDir: string;
   /** Resolves to the exit code when the server has exited for any reason. */
   readonly exited: Promise<number>;

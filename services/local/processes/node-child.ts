@@ -1,7 +1,7 @@
 /**
- * Runs a Node process as a child of the supervisor. Its output goes to the log. It is ready when it logs "ready" or when
- * its health check succeeds. It is killed when this process ends, and leads its own process group, so that a Ctrl-C in the terminal reaches only
- * the supervisor, which controls the shutdown order.
+ * Runs a Node process as a child of the supervisor. Its output goes to the log. It is ready when it logs
+ * "ready" or when its health check succeeds. It is killed when this process ends, and leads its own process
+ * group, so that a Ctrl-C in the terminal reaches only the supervisor, which controls the shutdown order.
  */
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';

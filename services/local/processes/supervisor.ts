@@ -17,7 +17,10 @@ export interface Child {
   readonly name: string;
   /** Children are stopped from the highest tier to the lowest. */
   readonly tier: number;
-  /** Resolves when the child is ready. Rejects if it exits first, or after the signal has aborted and it has exited. */
+  /**
+   * Resolves when the child is ready. Rejects if it exits first, or after the signal has aborted and it has
+   * exited.
+   */
   start(signal: AbortSignal): Promise<RunningChild>;
   /** Called after a restart, for example to recreate state that the child has lost. */
   restarted?(signal: AbortSignal): Promise<void>;

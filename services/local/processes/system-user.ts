@@ -1,6 +1,6 @@
 /**
- * Chooses the system user that runs PostgreSQL. PostgreSQL refuses to run as root, so root runs it as the owner of the
- * data, or as `nobody` if there is no data yet.
+ * Chooses the system user that runs PostgreSQL. PostgreSQL refuses to run as root, so root runs it as the
+ * owner of the data, or as `nobody` if there is no data yet.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';

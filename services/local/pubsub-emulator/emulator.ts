@@ -1,8 +1,8 @@
 /**
- * An emulator of Google Cloud Pub/Sub for the real client libraries, which reach it over plaintext gRPC through
- * `PUBSUB_EMULATOR_HOST`. Supported features behave as in the service: the contract suite in
- * `test/integration/local/pubsub-contract.test.ts` verifies that. Unsupported features (ordering, exactly-once, schemas,
- * snapshots, exports) are refused. All state is in memory and ends with the process.
+ * An emulator of Google Cloud Pub/Sub for the real client libraries, which reach it over plaintext gRPC
+ * through `PUBSUB_EMULATOR_HOST`. Supported features behave as in the service: the contract suite in
+ * `test/integration/local/pubsub-contract.test.ts` verifies that. Unsupported features (ordering,
+ * exactly-once, schemas, snapshots, exports) are refused. All state is in memory and ends with the process.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';

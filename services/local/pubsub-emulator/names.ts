@@ -26,7 +26,7 @@ export function parseName(name: string): { project: string; id: string } {
   return { project, id };
 }
 
-/** As in the service, the message contains only the last part of the name. */
+/** The message contains only the last part of the name, as in the service. */
 export function resourceNotFound(name: string): StatusError {
   return notFound(`Resource not found (resource=${name.split('/').at(-1)}).`);
 }

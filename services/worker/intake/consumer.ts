@@ -5,8 +5,8 @@
  *               │ no, for 2 s        (pull mode: as soon as the claim is answered)
  *               └──▶ nack: another worker may have room
  *
- * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its own wake-up.
- * The worker never claims more turns than it can run.
+ * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its
+ * own wake-up. The worker never claims more turns than it can run.
  */
 import type { Claim } from '#shared/db/turns/claim.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
@@ -44,14 +44,16 @@ export interface PushLimits {
 export interface TurnConsumer {
   /** Handles a pulled wake-up, and acknowledges it once the claim is answered. */
   onTurn: (message: TurnMessage) => void;
-  /** Runs the turn of a pushed wake-up until it ends or is released. Returns false if the worker has no room. */
+  /**
+   * Runs the turn of a pushed wake-up until it ends or is released. Returns false if the worker has no room.
+   */
   runPushed(taskId: string, sent: TurnMessage['sent'], limits: PushLimits): Promise<boolean>;
   readonly running: number;
   /** Recent mean duration of turns in this process, in seconds; undefined before the first one ends. */
   readonly meanSeconds: number | undefined;
   /**
-   * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are then aborted
-   * and released.
+   * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are
+   * then aborted and released.
    */
   drain(finishMs: number): Promise<void>;
 }

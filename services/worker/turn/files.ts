@@ -1,6 +1,7 @@
 /**
- * Stores the large parts (over 256 KiB) of a turn's output as files of its task, each content once. Events, artifacts and messages then
- * contain the URL at which the api serves the file, so that reads, streams and webhooks stay small.
+ * Stores the large parts (over 256 KiB) of a turn's output as files of its task, each content once. Events,
+ * artifacts and messages then contain the URL at which the api serves the file, so that reads, streams and
+ * webhooks stay small.
  */
 import { createHash } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';

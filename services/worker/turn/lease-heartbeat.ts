@@ -17,8 +17,8 @@ const maxCheckMs = 500;
 export interface HeldLease {
   readonly lease: Lease;
   /**
-   * Aborts when the lease is lost and on `abort()`. One signal serves both: `AbortSignal.any` links signals by weak
-   * references, which keeps them in memory long after their turn.
+   * Aborts when the lease is lost and on `abort()`. One signal serves both: `AbortSignal.any` links signals
+   * by weak references, which keeps them in memory long after their turn.
    */
   readonly signal: AbortSignal;
   /** Returns why the lease is lost; undefined while it is held. */

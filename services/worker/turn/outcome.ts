@@ -27,8 +27,8 @@ export function createAgentMessage(
 }
 
 /**
- * Creates the end of a turn with two events: one for its own end, and one that the gate stores instead if a message
- * waits for the next turn.
+ * Creates the end of a turn with two events: one for its own end, and one that the gate stores instead if a
+ * message waits for the next turn.
  *
  * @param error the cause of a failure, for operators; null: none
  */

@@ -43,8 +43,8 @@ export interface RunParts {
 }
 
 /**
- * How a turn ended in this process, as logs and metrics show it: with a task state, `released` to run again, `lost` with
- * its lease, or `not_stored` because the database refused its end.
+ * How a turn ended in this process, as logs and metrics show it: with a task state, `released` to run again,
+ * `lost` with its lease, or `not_stored` because the database refused its end.
  */
 export type TurnResult = TurnEndState | 'released' | 'lost' | 'not_stored';
 

@@ -1,6 +1,6 @@
 /**
- * Implements the turn that an agent works with: steps that run once, artifacts and progress. Every write goes through the gate under
- * the lease of the turn; a refused write aborts the turn (invariant 3).
+ * Implements the turn that an agent works with: steps that run once, artifacts and progress. Every write goes
+ * through the gate under the lease of the turn; a refused write aborts the turn (invariant 3).
  */
 import { createHash } from 'node:crypto';
 import type { TurnInput } from '#shared/db/turns/input.ts';
@@ -35,8 +35,9 @@ export interface WorkerTurn extends Turn {
   /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
   assertAllMatched(): void;
   /**
-   * Returns the model usage of the whole task so far; undefined if no model was called. Not a getter: a getter gives
-   * each turn a hidden class of its own, which keeps the turn in memory until the next full collection.
+   * Returns the model usage of the whole task so far; undefined if no model was called. Not a getter: a
+   * getter gives each turn a hidden class of its own, which keeps the turn in memory until the next full
+   * collection.
    */
   usage(): Usage | undefined;
 }
@@ -113,7 +114,10 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     return typeof content === 'string' ? content : files.storeLargeParts(content);
   }
 
-  /** Fails the turn if a step at or before this position is recorded as finished but was not reached in this run. */
+  /**
+   * Fails the turn if a step at or before this position is recorded as finished but was not reached in this
+   * run.
+   */
   function assertMatched(position: number, reached: string): void {
     const missed = [...recorded.values()].find((record) => record.finished && record.position <= position);
     if (missed === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * Replies with JSON for a response schema: an OpenAPI schema, with types in capitals, or a JSON Schema. Each field is
- * filled from the text by its name, format and type, or left empty.
+ * Replies with JSON for a response schema: an OpenAPI schema, with types in capitals, or a JSON Schema. Each
+ * field is filled from the text by its name, format and type, or left empty.
  */
 import type { Reply } from '../reply.ts';
 import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
@@ -115,7 +115,10 @@ function createList(schema: SchemaNode, at: Position): unknown[] {
   return Number(schema.minItems ?? 1) > 0 && at.depth < MAX_DEPTH ? [createValue(items, deeper(at))] : [];
 }
 
-/** Returns the number after the label, else after the last word of the name, else the first number in the text. */
+/**
+ * Returns the number after the label, else after the last word of the name, else the first number in the
+ * text.
+ */
 function findNumber({ name, text }: Position): number | undefined {
   const label = findLabelledValue(name, text);
   const position = text.toLowerCase().indexOf(splitWords(name).at(-1) ?? '');

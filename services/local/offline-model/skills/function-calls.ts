@@ -1,7 +1,7 @@
 /**
- * Calls declared functions that the user names ("use the tool search with {"query": "x"} and the tool clock") and
- * reports their results. Arguments that are not in the text are filled from it by the schema of the function. Several
- * functions in one message are called in parallel.
+ * Calls declared functions that the user names ("use the tool search with {"query": "x"} and the tool clock")
+ * and reports their results. Arguments that are not in the text are filled from it by the schema of the
+ * function. Several functions in one message are called in parallel.
  */
 import type { FunctionDeclaration, FunctionResponse } from '@google/genai';
 import { createCallReply, createTextReply, type RequestedCall, type Reply } from '../reply.ts';
@@ -54,7 +54,9 @@ function findNamed(declared: readonly FunctionDeclaration[], text: string): Requ
   return found.sort((a, b) => a.at - b.at).map(({ name, args }) => ({ name, args }));
 }
 
-/** Finds functions with all words of their name (two or more) in the text: `get_weather` in "get the weather". */
+/**
+ * Finds functions with all words of their name (two or more) in the text: `get_weather` in "get the weather".
+ */
 function findImplied(declared: readonly FunctionDeclaration[], text: string): RequestedCall[] {
   const present = new Set(splitWords(text.replaceAll(/[^\p{L}\p{N}_]+/gu, ' ')));
   return declared.flatMap((declaration) => {

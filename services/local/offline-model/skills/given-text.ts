@@ -1,6 +1,6 @@
 /**
- * Returns the text that a request refers to: the text after the instruction ("Summarise this: …"), or the earlier
- * messages of the user if the message is only an instruction ("Summarise that.").
+ * Returns the text that a request refers to: the text after the instruction ("Summarise this: …"), or the
+ * earlier messages of the user if the message is only an instruction ("Summarise that.").
  */
 import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 

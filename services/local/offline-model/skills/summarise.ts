@@ -1,6 +1,7 @@
 /**
- * Summarises a text by selecting sentences. Frequent words weigh more, a sentence is scored by the weight of its words,
- * and the first sentence gets a small bonus. The best sentences are returned in their original order.
+ * Summarises a text by selecting sentences. Frequent words weigh more, a sentence is scored by the weight of
+ * its words, and the first sentence gets a small bonus. The best sentences are returned in their original
+ * order.
  */
 import { createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, type GenerateRequest } from '../wire.ts';
@@ -41,7 +42,8 @@ export function rankSentences(sentences: readonly string[]): number[] {
   for (const word of words.flat()) counts.set(word, (counts.get(word) ?? 0) + 1);
   const scores = words.map((list, index) => {
     const weight = list.reduce((sum, word) => sum + Math.log(1 + (counts.get(word) ?? 0)), 0);
-    // Dividing by the length favours one-word sentences, the plain sum favours the longest: the root balances them.
+    // Dividing by the length favours one-word sentences, the plain sum favours the longest: the root balances
+    // them.
     return weight / Math.sqrt(list.length || 1) + (index === 0 ? 0.5 : 0);
   });
   return [...sentences.keys()].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));

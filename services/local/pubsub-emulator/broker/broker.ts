@@ -17,8 +17,8 @@ interface TopicEntry {
 }
 
 /**
- * The fate of an accepted message. The service guarantees neither exactly-once, prompt nor ordered delivery, so
- * tests can repeat or delay messages, and even lose them.
+ * The fate of an accepted message. The service guarantees neither exactly-once, prompt nor ordered delivery,
+ * so tests can repeat or delay messages, and even lose them.
  */
 export type MessageFate = 'delivered' | 'lost' | 'repeated' | { delayMs: number };
 export type ChooseFate = (data: Buffer) => MessageFate;

@@ -1,7 +1,7 @@
 /**
- * Runs many deadlines on one timer. Items are stored in slots of 10 ms, so setting, moving and dropping a deadline are
- * set operations even with many thousands of open leases. Only the slots are ordered, in a binary heap by time.
- * An item is never called early, and at most one slot late.
+ * Runs many deadlines on one timer. Items are stored in slots of 10 ms, so setting, moving and dropping a
+ * deadline are set operations even with many thousands of open leases. Only the slots are ordered, in a
+ * binary heap by time. An item is never called early, and at most one slot late.
  */
 const SLOT_MS = 10;
 

@@ -51,7 +51,9 @@ class Parser {
       : (attributes) => terms.some((term) => term(attributes));
   }
 
-  /** Consumes `token`, or fails if the next token is another one. The empty token is the end of the filter. */
+  /**
+   * Consumes `token`, or fails if the next token is another one. The empty token is the end of the filter.
+   */
   expect(token: string, expected = `"${token}"`): void {
     if (!this.#take(token)) throw this.#error(expected);
   }

@@ -10,9 +10,10 @@
  *         │ the retry backoff         ▼
  *         └─────────────────────── refused ── attempts spent ──▶ dead-letter topic, removed
  *
- * A lease outlives its stream: after a subscriber crashes, its messages are redelivered only when their deadlines have
- * passed. Deliveries are batched until the event loop has read all pending input (`setImmediate`), so messages that are
- * published together are delivered together. An idle publish is not delayed.
+ * A lease outlives its stream: after a subscriber crashes, its messages are redelivered only when their
+ * deadlines have passed. Deliveries are batched until the event loop has read all pending input
+ * (`setImmediate`), so messages that are published together are delivered together. An idle publish is not
+ * delayed.
  */
 import { Delivery, type SubscriptionConsumer, type StoredMessage } from './delivery.ts';
 import type { Deadlines } from './deadlines.ts';
@@ -28,7 +29,9 @@ const ACK_ID = /^ack-[0-9a-z]+$/;
 
 let lastAckId = Date.now() * 1000;
 
-/** Publishes to the dead-letter topic. Returns false if that topic does not exist, and the message is kept. */
+/**
+ * Publishes to the dead-letter topic. Returns false if that topic does not exist, and the message is kept.
+ */
 export type DeadLetter = (message: StoredMessage, attempts: number, from: SubscriptionSettings) => boolean;
 
 export class Subscription {

@@ -1,8 +1,8 @@
 /**
- * Push delivery: each message is POSTed to the endpoint of the subscription. A response of 102, 200, 201, 202 or 204
- * acknowledges it. Any other response, or none within the ack deadline, refuses it, and the retry policy of the
- * subscription (or the default push backoff) decides when it is redelivered. The number of concurrent pushes adapts to
- * the endpoint: it grows by one after a success and is halved after a failure.
+ * Push delivery: each message is POSTed to the endpoint of the subscription. A response of 102, 200, 201, 202
+ * or 204 acknowledges it. Any other response, or none within the ack deadline, refuses it, and the retry
+ * policy of the subscription (or the default push backoff) decides when it is redelivered. The number of
+ * concurrent pushes adapts to the endpoint: it grows by one after a success and is halved after a failure.
  */
 import type { Dispatcher } from 'undici';
 import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';

@@ -1,7 +1,7 @@
 /**
- * Implements StreamingPull. The first request names the subscription and the limits. Later requests can change the ack
- * deadline, acknowledge messages or be empty. Empty requests are pings: a client that gets no response to a ping
- * within 15 seconds considers the stream broken and opens another.
+ * Implements StreamingPull. The first request names the subscription and the limits. Later requests can
+ * change the ack deadline, acknowledge messages or be empty. Empty requests are pings: a client that gets no
+ * response to a ping within 15 seconds considers the stream broken and opens another.
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
 import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';

@@ -26,7 +26,9 @@ const defaults: FileFetcherOptions = {
 
 export interface FetchedFile {
   content: Buffer;
-  /** The media type that the server sent, without parameters; undefined: none, or `application/octet-stream`. */
+  /**
+   * The media type that the server sent, without parameters; undefined: none, or `application/octet-stream`.
+   */
   mediaType: string | undefined;
 }
 

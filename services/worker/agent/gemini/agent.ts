@@ -1,6 +1,4 @@
-/**
- * The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts.
- */
+/** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';

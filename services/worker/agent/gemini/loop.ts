@@ -10,13 +10,12 @@
  *                   └─▶ blocked, limit        ──▶ failed, with the reason
  *
  * A turn that follows an interrupted one starts with the pending calls: the message resolves them, and the
- * conversation continues as if the model had been answered at once.
- * The text of each reply is streamed into the artifact of the answer before it is known whether a tool call
- * follows. If a call follows, the text was not an answer: it is repeated as progress, so that it stays
- * visible, and the next text replaces it in the artifact. Thoughts are never shown.
- * A turn that runs again after a crash uses the recorded replies without streaming them. The crash may have
- * happened between the record of the last reply and the last chunk of its text, so the whole answer is written
- * from the record, to the same artifact.
+ * conversation continues as if the model had been answered at once. The text of each reply is streamed into
+ * the artifact of the answer before it is known whether a tool call follows. If a call follows, the text was
+ * not an answer: it is repeated as progress, so that it stays visible, and the next text replaces it in the
+ * artifact. Thoughts are never shown. A turn that runs again after a crash uses the recorded replies without
+ * streaming them. The crash may have happened between the record of the last reply and the last chunk of its
+ * text, so the whole answer is written from the record, to the same artifact.
  */
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
@@ -58,7 +57,7 @@ export interface Conversation {
   contents: Content[];
   /** The last reply of the model, if some of its calls wait for the user. */
   pending?: PendingReply;
-  /** What the task has spent so far. */
+  /** The usage of the task so far. */
   spent: Usage;
 }
 

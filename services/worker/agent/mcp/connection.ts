@@ -3,8 +3,8 @@
  *
  *   none ──first use──▶ opening ──▶ open ──lost, idle, closed──▶ none
  *
- * A call that certainly did not reach the server (its session is gone, or the port is closed)  is retried
- * on new connections, for about 5 seconds. If the connection is lost during a call, the call may have taken
+ * A call that certainly did not reach the server (its session is gone, or the port is closed) is retried on
+ * new connections, for about 5 seconds. If the connection is lost during a call, the call may have taken
  * effect. It is repeated only if its tool is read-only or idempotent; otherwise the model gets an error that
  * says that the effect is unknown.
  */

@@ -1,4 +1,6 @@
-/** Loads tools from the modules that a definition names. The arguments and the time of each call are checked. */
+/**
+ * Loads tools from the modules that a definition names. The arguments and the time of each call are checked.
+ */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { JsonSchemaValidator } from '@modelcontextprotocol/client';

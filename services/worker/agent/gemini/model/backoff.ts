@@ -45,7 +45,8 @@ export function capRetryAfterMs(retryAfterMs: number | undefined): number {
 }
 
 /**
- * Returns the milliseconds to park a task: the requested wait, but from 5 s to 15 minutes; by default about 30 s.
+ * Returns the milliseconds to park a task: the requested wait, but from 5 s to 15 minutes; by default about
+ * 30 s.
  */
 export function getParkDelayMs(retryAfterMs: number | undefined, random: number): number {
   const desiredMs = (retryAfterMs ?? defaultParkMs) * (1 + random / 4);

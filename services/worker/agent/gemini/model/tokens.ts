@@ -11,8 +11,8 @@
  * | video | 263 tokens a second | …/tokens |
  *
  * Pages and seconds are not known before the call. They are derived from the size: 25 kB a page, 128 kbit/s
- * for audio, 1 Mbit/s for video. Real files can take several times more or fewer tokens; the quota is
- * settled with the true count.
+ * for audio, 1 Mbit/s for video. Real files can take several times more or fewer tokens; the quota is settled
+ * with the true count.
  */
 import type { Part } from '@google/genai';
 
