@@ -30,17 +30,17 @@ export interface Reply {
 }
 
 /** Slow enough that streaming is visible. */
-const PIECE_DELAY_MS = 25;
-const WORDS_PER_PIECE = 6;
+const pieceDelayMs = 25;
+const wordsPerPiece = 6;
 
 /** Creates a text reply, streamed a few words at a time. */
 export function createTextReply(text: string): Reply {
   const words = text.match(/\s*\S+\s*$|\s*\S+/g) ?? [text];
   const pieces: Part[] = [];
-  for (let at = 0; at < words.length; at += WORDS_PER_PIECE) {
-    pieces.push({ text: words.slice(at, at + WORDS_PER_PIECE).join('') });
+  for (let at = 0; at < words.length; at += wordsPerPiece) {
+    pieces.push({ text: words.slice(at, at + wordsPerPiece).join('') });
   }
-  return { pieces, chunkDelayMs: PIECE_DELAY_MS };
+  return { pieces, chunkDelayMs: pieceDelayMs };
 }
 
 export interface RequestedCall {

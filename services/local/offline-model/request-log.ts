@@ -26,8 +26,8 @@ export interface LoggedRequest {
   ms?: number;
 }
 
-const MAX_ENTRIES = 10_000;
-const MAX_TEXT_LENGTH = 500;
+const maxEntries = 10_000;
+const maxTextLength = 500;
 
 export class RequestLog {
   #entries: LoggedRequest[] = [];
@@ -36,13 +36,13 @@ export class RequestLog {
     const logged: LoggedRequest = {
       time: new Date().toISOString(),
       ...entry,
-      lastUserText: entry.lastUserText.slice(0, MAX_TEXT_LENGTH),
+      lastUserText: entry.lastUserText.slice(0, maxTextLength),
       lastUserSha256: createHash('sha256').update(entry.lastUserText).digest('hex'),
       chunks: 0,
       aborted: false,
     };
     this.#entries.push(logged);
-    if (this.#entries.length > 2 * MAX_ENTRIES) this.#entries = this.#entries.slice(-MAX_ENTRIES);
+    if (this.#entries.length > 2 * maxEntries) this.#entries = this.#entries.slice(-maxEntries);
     return logged;
   }
 

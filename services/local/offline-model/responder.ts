@@ -37,12 +37,12 @@ export const respond: Responder = (request) => {
   return introduce(request);
 };
 
-const MAX_QUOTE_LENGTH = 300;
+const maxQuoteLength = 300;
 
 /** Quotes the message and explains what the offline model can do, and how to use the real one. */
 function introduce(request: GenerateRequest): Reply {
   const text = lastUserText(request).trim();
-  const quote = text.length > MAX_QUOTE_LENGTH ? `${text.slice(0, MAX_QUOTE_LENGTH)}…` : text;
+  const quote = text.length > maxQuoteLength ? `${text.slice(0, maxQuoteLength)}…` : text;
   const parts = request.contents.at(-1)?.parts ?? [];
   const files = parts.filter((part) => part.inlineData ?? part.fileData).length;
   return createTextReply(

@@ -41,7 +41,7 @@ export interface OfflineModelOptions {
 }
 
 /** The limit of the real API for a request with inline data. */
-const MAX_BODY_BYTES = 20 * 1024 * 1024;
+const maxBodyBytes = 20 * 1024 * 1024;
 
 export async function startOfflineModel({
   port,
@@ -180,9 +180,9 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   let size = 0;
   for await (const chunk of request) {
     size += (chunk as Buffer).length;
-    if (size > MAX_BODY_BYTES) {
+    if (size > maxBodyBytes) {
       throw new GoogleError(400, {
-        message: `Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`,
+        message: `Request payload size exceeds the limit: ${maxBodyBytes} bytes.`,
       });
     }
     chunks.push(chunk as Buffer);

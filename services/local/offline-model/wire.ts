@@ -50,14 +50,14 @@ export type Api = 'developer' | 'vertex';
 export type ModelRoute =
   { kind: 'call'; verb: Verb; model: string; api: Api } | { kind: 'list' } | { kind: 'get'; model: string };
 
-const GEMINI = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
-const VERTEX =
+const developerApiPath = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
+const vertexApiPath =
   /^\/v1(?:beta1)?\/(?:projects\/[^/]+\/locations\/[^/]+\/)?publishers\/google\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 
 /** Returns undefined for a path that neither API serves. */
 export function parseRoute(method: string, path: string): ModelRoute | undefined {
-  const developer = GEMINI.exec(path);
-  const match = developer ?? VERTEX.exec(path);
+  const developer = developerApiPath.exec(path);
+  const match = developer ?? vertexApiPath.exec(path);
   if (match === null) return undefined;
   const [, model, name] = match;
   if (method === 'GET' && name === undefined)

@@ -17,7 +17,7 @@ import { subscriberHandlers } from './subscriber/subscriber.ts';
 import { loadServices } from './wire.ts';
 
 /** Larger than the biggest valid request, so a request that is too large is refused with a clear error. */
-const MAX_FRAME_BYTES = 32 * 1024 * 1024;
+const maxFrameBytes = 32 * 1024 * 1024;
 
 export interface PubSubEmulator {
   /** The value for `PUBSUB_EMULATOR_HOST`. */
@@ -43,8 +43,8 @@ export async function startPubSubEmulator(options: PubSubEmulatorOptions = {}): 
   const broker = new Broker({ http, tokens }, options.chooseFate);
 
   const server = new Server({
-    'grpc.max_receive_message_length': MAX_FRAME_BYTES,
-    'grpc.max_send_message_length': MAX_FRAME_BYTES,
+    'grpc.max_receive_message_length': maxFrameBytes,
+    'grpc.max_send_message_length': maxFrameBytes,
   });
   const { publisher, subscriber } = loadServices();
   server.addService(publisher, publisherHandlers(broker));

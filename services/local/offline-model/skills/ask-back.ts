@@ -6,16 +6,16 @@ import { createCallReply, createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 import { getDeclaredFunctions } from './function-calls.ts';
 
-const INSTRUCTION =
+const instructionPattern =
   /\bask (?:me|the user|back|him|her|them)\b(?:\s+(?:for|about|to tell you))?[\s:,]*([^.?!\n]*)/i;
-const QUESTION_FUNCTION = /ask.*user|request.*input|ask_?human/i;
+const questionFunctionPattern = /ask.*user|request.*input|ask_?human/i;
 
 export function askBack(request: GenerateRequest): Reply | undefined {
-  const match = INSTRUCTION.exec(lastUserText(request));
+  const match = instructionPattern.exec(lastUserText(request));
   if (match === null || /\b(?:do not|don't|never|without)\s*$/i.test(match.input.slice(0, match.index)))
     return undefined;
   const question = toQuestion(match[1] ?? '');
-  const declared = getDeclaredFunctions(request).find(({ name = '' }) => QUESTION_FUNCTION.test(name));
+  const declared = getDeclaredFunctions(request).find(({ name = '' }) => questionFunctionPattern.test(name));
   return declared?.name === undefined
     ? createTextReply(question)
     : createCallReply([{ name: declared.name, args: { question } }]);
@@ -39,7 +39,7 @@ export function answerToCall({ contents }: GenerateRequest): Reply | undefined {
   const responses = (contents.at(-1)?.parts ?? []).flatMap((part) => part.functionResponse ?? []);
   const calls = (contents.at(-2)?.parts ?? []).flatMap((part) => part.functionCall ?? []);
   const [response] = responses;
-  if (responses.length !== 1 || !QUESTION_FUNCTION.test(response?.name ?? '')) return undefined;
+  if (responses.length !== 1 || !questionFunctionPattern.test(response?.name ?? '')) return undefined;
   const question = calls[0]?.args?.['question'];
   const answer = response?.response?.['answer'];
   if (typeof question !== 'string' || typeof answer !== 'string') return undefined;

@@ -3,21 +3,21 @@ import { createTextReply, type Reply } from '../reply.ts';
 import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { evaluate } from './arithmetic.ts';
 
-const REQUEST =
+const requestPattern =
   /\b(calculat\w*|comput\w*|evaluate|work out|how much is|what(?:'s|’s| is)|solve)\b|=\s*\??\s*$/i;
-const EXPRESSION = /[-+(]*(?:\d|\.\d|sqrt)(?:[\d\s.,()+\-*/×÷^%]|sqrt)*/g;
-const DATE = /\d{4}-\d{2}-\d{2}/g;
+const expressionPattern = /[-+(]*(?:\d|\.\d|sqrt)(?:[\d\s.,()+\-*/×÷^%]|sqrt)*/g;
+const datePattern = /\d{4}-\d{2}-\d{2}/g;
 
 export function calculate(request: GenerateRequest): Reply | undefined {
   const text = lastUserText(request).trim();
-  const requested = REQUEST.test(text);
+  const requested = requestPattern.test(text);
   if (!requested && !/^[\d\s.,()+\-*/×÷^%=?]+$/.test(text)) return undefined;
   const answers = (
     text
-      .replaceAll(DATE, ' ')
+      .replaceAll(datePattern, ' ')
       .replaceAll(/%\s*of\s+(?=[\d(])/g, '% * ')
       .replaceAll(/(?<=[\d)]\s*)\b(times|plus|minus|divided by)\b(?=\s*[-\d(.])/gi, toOperator)
-      .match(EXPRESSION) ?? []
+      .match(expressionPattern) ?? []
   ).flatMap((candidate) => {
     const expression = candidate.trim().replace(/[\s.,+\-*/×÷^(]+$/, '');
     const result = /[\d)%]\s*[+\-*/×÷^%]\s*[-+(.\ds]|sqrt/.test(expression)

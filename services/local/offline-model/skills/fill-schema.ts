@@ -24,7 +24,7 @@ export interface SchemaNode {
   $defs?: Record<string, SchemaNode>;
 }
 
-const MAX_DEPTH = 8;
+const maxDepth = 8;
 
 export function fillSchema(request: GenerateRequest): Reply | undefined {
   const { responseMimeType, responseSchema, responseJsonSchema } = request.generationConfig ?? {};
@@ -70,7 +70,7 @@ function createValue(schema: SchemaNode, at: Position): unknown {
   switch (type) {
     case 'object':
       return Object.fromEntries(
-        Object.entries(at.depth < MAX_DEPTH ? (schema.properties ?? {}) : {}).map(([name, property]) => [
+        Object.entries(at.depth < maxDepth ? (schema.properties ?? {}) : {}).map(([name, property]) => [
           name,
           createValue(property, { ...deeper(at), name }),
         ]),
@@ -112,7 +112,7 @@ function createList(schema: SchemaNode, at: Position): unknown[] {
       .filter((item) => item !== '')
       .slice(0, maxItems);
   }
-  return Number(schema.minItems ?? 1) > 0 && at.depth < MAX_DEPTH ? [createValue(items, deeper(at))] : [];
+  return Number(schema.minItems ?? 1) > 0 && at.depth < maxDepth ? [createValue(items, deeper(at))] : [];
 }
 
 /**

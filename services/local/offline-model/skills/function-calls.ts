@@ -9,7 +9,7 @@ import { lastUserText, type GenerateRequest } from '../wire.ts';
 import { fill, type SchemaNode } from './fill-schema.ts';
 import { splitWords } from './find.ts';
 
-const MAX_RESULT_LENGTH = 1500;
+const maxResultLength = 1500;
 
 export function callFunctions(request: GenerateRequest): Reply | undefined {
   const declared = getDeclaredFunctions(request);
@@ -111,5 +111,5 @@ function describeResponse({ name, response = {} }: FunctionResponse): string {
 
 function formatValue(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > MAX_RESULT_LENGTH ? `${text.slice(0, MAX_RESULT_LENGTH)}…` : text;
+  return text.length > maxResultLength ? `${text.slice(0, maxResultLength)}…` : text;
 }

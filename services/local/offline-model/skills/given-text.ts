@@ -4,7 +4,7 @@
  */
 import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 
-const MAX_INSTRUCTION_LENGTH = 200;
+const maxInstructionLength = 200;
 
 export function getGivenText(request: GenerateRequest): string {
   const text = lastUserText(request).trim();
@@ -16,7 +16,7 @@ export function getGivenText(request: GenerateRequest): string {
 
 function skipInstruction(text: string): string {
   const end = /:\s|\n/.exec(text);
-  if (end !== null && end.index <= MAX_INSTRUCTION_LENGTH) return text.slice(end.index + 1).trim();
+  if (end !== null && end.index <= maxInstructionLength) return text.slice(end.index + 1).trim();
   const firstSentence = /^[^.!?]*[.!?]\s+/.exec(text);
   return firstSentence === null ? '' : text.slice(firstSentence[0].length).trim();
 }

@@ -9,7 +9,7 @@ import { fromMillis } from '../../emulator/duration.ts';
 import type { SubscriptionSettings, WireTopic } from '../wire.ts';
 
 /** The topic name that subscriptions of a deleted topic return. */
-const DELETED_TOPIC = '_deleted-topic_';
+const deletedTopic = '_deleted-topic_';
 
 interface TopicEntry {
   topic: WireTopic;
@@ -52,7 +52,7 @@ export class Broker {
   /** Keeps the subscriptions of the topic, with their messages. */
   deleteTopic(name: string): void {
     for (const subscription of this.topic(name).subscriptions) {
-      subscription.settings = { ...subscription.settings, topic: DELETED_TOPIC };
+      subscription.settings = { ...subscription.settings, topic: deletedTopic };
     }
     this.#topics.delete(name);
   }

@@ -24,8 +24,8 @@ import { failedPrecondition, invalid, type StatusError } from '../../emulator/st
 import type { SubscriptionSettings } from '../wire.ts';
 
 /** The backoff of pushes in milliseconds if the subscription has no retry policy, as in the service. */
-const PUSH_BACKOFF = { minimum: 100, maximum: 60_000 };
-const ACK_ID = /^ack-[0-9a-z]+$/;
+const pushBackoff = { minimum: 100, maximum: 60_000 };
+const ackIdPattern = /^ack-[0-9a-z]+$/;
 
 let lastAckId = Date.now() * 1000;
 
@@ -163,8 +163,8 @@ export class Subscription {
   #getBackoffMs(attempts: number): number {
     const policy = this.settings.retryPolicy;
     if (!policy && !this.isPush) return 0;
-    const minimum = policy ? (toMillis(policy.minimumBackoff) ?? 10_000) : PUSH_BACKOFF.minimum;
-    const maximum = policy ? (toMillis(policy.maximumBackoff) ?? 600_000) : PUSH_BACKOFF.maximum;
+    const minimum = policy ? (toMillis(policy.minimumBackoff) ?? 10_000) : pushBackoff.minimum;
+    const maximum = policy ? (toMillis(policy.maximumBackoff) ?? 600_000) : pushBackoff.maximum;
     return Math.min(maximum, minimum * 2 ** Math.min(attempts - 1, 30));
   }
 
@@ -241,7 +241,7 @@ export class Subscription {
 }
 
 function checkAckIds(ackIds: readonly string[]): void {
-  const malformed = ackIds.find((ackId) => !ACK_ID.test(ackId));
+  const malformed = ackIds.find((ackId) => !ackIdPattern.test(ackId));
   if (malformed !== undefined) {
     throw invalid(`Invalid ack id (ack_id=${malformed}): expected an id from a received message.`);
   }

@@ -7,7 +7,7 @@ import { toStatusError } from '../../emulator/grpc.ts';
 import type { ReceivedMessage } from '../wire.ts';
 
 /** Less than the default client timeout of 60 seconds. */
-const MAX_WAIT_MS = 50_000;
+const maxWaitMs = 50_000;
 
 interface PullRequest {
   subscription: string;
@@ -46,7 +46,7 @@ export function pull(find: (name: string) => Subscription): handleUnaryCall<Pull
       subscription.attach(consumer);
       // `attach` scheduled the delivery with setImmediate, so this callback runs after it.
       if (returnImmediately) setImmediate(() => finish([]));
-      else timeout = setTimeout(() => finish([]), MAX_WAIT_MS);
+      else timeout = setTimeout(() => finish([]), maxWaitMs);
     } catch (error) {
       callback(toStatusError(error));
     }

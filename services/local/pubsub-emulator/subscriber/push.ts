@@ -10,8 +10,8 @@ import type { TokenIssuer } from '../../emulator/oidc.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import type { WirePushConfig } from '../wire.ts';
 
-const ACCEPTED = new Set([102, 200, 201, 202, 204]);
-const WINDOW = { initial: 10, max: 1000 };
+const acceptedStatuses = new Set([102, 200, 201, 202, 204]);
+const windowSize = { initial: 10, max: 1000 };
 
 export interface PushClients {
   http: Dispatcher;
@@ -21,7 +21,7 @@ export interface PushClients {
 export class PushConsumer extends SubscriptionConsumer {
   readonly #subscription: Subscription;
   readonly #clients: PushClients;
-  #window = WINDOW.initial;
+  #window = windowSize.initial;
 
   constructor(subscription: Subscription, clients: PushClients) {
     super();
@@ -43,7 +43,7 @@ export class PushConsumer extends SubscriptionConsumer {
   async #push(delivery: Delivery): Promise<void> {
     const { ackId } = delivery;
     const accepted = await this.#post(delivery).catch(() => false);
-    this.#window = accepted ? Math.min(WINDOW.max, this.#window + 1) : Math.max(1, this.#window >> 1);
+    this.#window = accepted ? Math.min(windowSize.max, this.#window + 1) : Math.max(1, this.#window >> 1);
     if (accepted) this.#subscription.acknowledge([ackId]);
     else this.#subscription.modifyDeadline([ackId], 0);
   }
@@ -65,7 +65,7 @@ export class PushConsumer extends SubscriptionConsumer {
       headersTimeout: ackDeadlineSeconds * 1000,
     });
     await response.body.dump();
-    return ACCEPTED.has(response.statusCode);
+    return acceptedStatuses.has(response.statusCode);
   }
 
   async #createAuthorization({ oidcToken, pushEndpoint }: WirePushConfig): Promise<Record<string, string>> {

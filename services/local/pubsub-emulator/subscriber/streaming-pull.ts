@@ -11,8 +11,8 @@ import { toStatusError } from '../../emulator/grpc.ts';
 import type { ReceivedMessage, StreamingPullRequest, StreamingPullResponse } from '../wire.ts';
 
 /** Limits of one response. A larger message is sent alone. */
-const MAX_BYTES = 1024 * 1024;
-const MAX_MESSAGES = 1000;
+const maxResponseBytes = 1024 * 1024;
+const maxResponseMessages = 1000;
 
 type StreamCall = ServerDuplexStream<StreamingPullRequest, StreamingPullResponse>;
 
@@ -105,8 +105,8 @@ class StreamConsumer extends SubscriptionConsumer {
     let bytes = 0;
     for (const delivery of deliveries) {
       if (
-        receivedMessages.length === MAX_MESSAGES ||
-        (bytes > 0 && bytes + delivery.message.size > MAX_BYTES)
+        receivedMessages.length === maxResponseMessages ||
+        (bytes > 0 && bytes + delivery.message.size > maxResponseBytes)
       ) {
         this.#write({ receivedMessages });
         receivedMessages = [];
