@@ -10,7 +10,7 @@ import { readFile } from '#shared/db/tasks/files.ts';
 import { isFileHash } from '#shared/domain/file-url.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { httpCallContext } from '../bindings/call-context.ts';
+import { createHttpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { getCaller } from '../handler/caller.ts';
 import { matchesEntityTag } from '../http/conditional.ts';
@@ -22,7 +22,7 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
     try {
       const { taskId, hash } = request.params;
       const tenant = new Query(request.query).string('tenant');
-      const caller = getCaller(httpCallContext(request, reply, tenant));
+      const caller = getCaller(createHttpCallContext(request, reply, tenant));
       const isValid = isUuid(taskId) && isFileHash(hash);
       const file = isValid ? await readFile(db, caller, { taskId, hash }) : undefined;
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);

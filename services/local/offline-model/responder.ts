@@ -4,13 +4,13 @@
  * instead.
  */
 import { createTextReply, type Reply } from './reply.ts';
-import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
+import { confirmAnswer, confirmCallAnswer, askBack } from './skills/ask-back.ts';
 import { calculate } from './skills/calculate.ts';
 import { extract } from './skills/extract.ts';
 import { fillSchema } from './skills/fill-schema.ts';
 import { callFunctions, reportFunctionResults } from './skills/function-calls.ts';
 import { summarise } from './skills/summarise.ts';
-import { lastUserText, type GenerateRequest } from './wire.ts';
+import { getLastUserText, type GenerateRequest } from './wire.ts';
 
 export type Responder = (request: GenerateRequest) => Reply | Promise<Reply>;
 
@@ -19,14 +19,14 @@ type Skill = (request: GenerateRequest) => Reply | undefined;
 
 const skills: readonly Skill[] = [
   fillSchema,
-  answerToCall,
+  confirmCallAnswer,
   reportFunctionResults,
   askBack,
   callFunctions,
   calculate,
   summarise,
   extract,
-  answerReceived,
+  confirmAnswer,
 ];
 
 export const respond: Responder = (request) => {
@@ -41,7 +41,7 @@ const maxQuoteLength = 300;
 
 /** Quotes the message and explains what the offline model can do, and how to use the real one. */
 function introduce(request: GenerateRequest): Reply {
-  const text = lastUserText(request).trim();
+  const text = getLastUserText(request).trim();
   const quote = text.length > maxQuoteLength ? `${text.slice(0, maxQuoteLength)}…` : text;
   const parts = request.contents.at(-1)?.parts ?? [];
   const files = parts.filter((part) => part.inlineData ?? part.fileData).length;

@@ -15,7 +15,7 @@ import { RequestLog, type LoggedRequest } from './request-log.ts';
 import { react, Script, type ScriptRule } from './script.ts';
 import { sendReply } from './send.ts';
 import {
-  lastUserText,
+  getLastUserText,
   parseRoute,
   estimateContentTokens,
   type GenerateRequest,
@@ -100,7 +100,7 @@ export async function startOfflineModel({
     ]);
     if (route.verb === 'countTokens') return sendJson(response, 200, { totalTokens: promptTokens });
     const started = performance.now();
-    const text = lastUserText(body);
+    const text = getLastUserText(body);
     const entry = log.add({
       verb: route.verb,
       model: route.model,

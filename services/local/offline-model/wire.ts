@@ -80,7 +80,7 @@ function getPartText(part: Part): string[] {
 }
 
 /** Returns the last text of the user. Skips function responses after it. */
-export function lastUserText(request: GenerateRequest): string {
+export function getLastUserText(request: GenerateRequest): string {
   const last = request.contents.findLast(
     (content) => content.role !== 'model' && getContentText(content) !== '',
   );

@@ -12,8 +12,8 @@ import { Agent } from 'undici';
 import { Broker, type ChooseFate } from './broker/broker.ts';
 import { bindServer, loopbackAddress } from '../emulator/grpc.ts';
 import { TokenIssuer } from '../emulator/oidc.ts';
-import { publisherHandlers } from './publisher.ts';
-import { subscriberHandlers } from './subscriber/subscriber.ts';
+import { createPublisherHandlers } from './publisher.ts';
+import { createSubscriberHandlers } from './subscriber/subscriber.ts';
 import { loadServices } from './wire.ts';
 
 /** Larger than the biggest valid request, so a request that is too large is refused with a clear error. */
@@ -47,8 +47,8 @@ export async function startPubSubEmulator(options: PubSubEmulatorOptions = {}): 
     'grpc.max_send_message_length': maxFrameBytes,
   });
   const { publisher, subscriber } = loadServices();
-  server.addService(publisher, publisherHandlers(broker));
-  server.addService(subscriber, subscriberHandlers(broker));
+  server.addService(publisher, createPublisherHandlers(broker));
+  server.addService(subscriber, createSubscriberHandlers(broker));
   const port = await bindServer(server, options.port ?? 0);
 
   const keys = createServer((_request, response) => {

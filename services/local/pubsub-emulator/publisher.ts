@@ -3,7 +3,7 @@ import type { Broker, MessageContent } from './broker/broker.ts';
 import { checkPubSubName, checkProject } from './names.ts';
 import { updateTopicSettings, createTopicSettings } from './settings.ts';
 import { invalid, unimplemented } from '../emulator/status.ts';
-import { getPage, unary, type PageRequest } from '../emulator/grpc.ts';
+import { getPage, createUnaryHandler, type PageRequest } from '../emulator/grpc.ts';
 import type { WireTopic, WireMessage } from './wire.ts';
 
 const maxMessages = 1000;
@@ -12,11 +12,11 @@ const maxAttributes = 100;
 const maxKeyBytes = 256;
 const maxValueBytes = 1024;
 
-export function publisherHandlers(broker: Broker) {
+export function createPublisherHandlers(broker: Broker) {
   return {
-    CreateTopic: unary((request: WireTopic) => broker.createTopic(createTopicSettings(request))),
+    CreateTopic: createUnaryHandler((request: WireTopic) => broker.createTopic(createTopicSettings(request))),
 
-    UpdateTopic: unary(
+    UpdateTopic: createUnaryHandler(
       ({ topic, updateMask }: { topic: WireTopic; updateMask: { paths: string[] } | null }) => {
         const entry = broker.topic(topic.name);
         entry.topic = updateTopicSettings(entry.topic, topic, updateMask?.paths ?? []);
@@ -24,28 +24,28 @@ export function publisherHandlers(broker: Broker) {
       },
     ),
 
-    GetTopic: unary(({ topic }: { topic: string }) => broker.topic(parseTopicName(topic)).topic),
+    GetTopic: createUnaryHandler(({ topic }: { topic: string }) => broker.topic(parseTopicName(topic)).topic),
 
-    ListTopics: unary((request: PageRequest & { project: string }) => {
+    ListTopics: createUnaryHandler((request: PageRequest & { project: string }) => {
       checkProject(request.project);
       const inProject = [...broker.topics()].filter((name) => name.startsWith(`${request.project}/`));
       const { names, nextPageToken } = getPage(inProject, request, { fallback: 100 });
       return { topics: names.map((name) => broker.topic(name).topic), nextPageToken };
     }),
 
-    ListTopicSubscriptions: unary((request: PageRequest & { topic: string }) => {
+    ListTopicSubscriptions: createUnaryHandler((request: PageRequest & { topic: string }) => {
       const { subscriptions } = broker.topic(parseTopicName(request.topic));
       const all = [...subscriptions].map((subscription) => subscription.settings.name);
       const { names, nextPageToken } = getPage(all, request, { fallback: 100 });
       return { subscriptions: names, nextPageToken };
     }),
 
-    DeleteTopic: unary(({ topic }: { topic: string }) => {
+    DeleteTopic: createUnaryHandler(({ topic }: { topic: string }) => {
       broker.deleteTopic(parseTopicName(topic));
       return {};
     }),
 
-    Publish: unary(({ topic, messages }: { topic: string; messages: WireMessage[] }) => ({
+    Publish: createUnaryHandler(({ topic, messages }: { topic: string; messages: WireMessage[] }) => ({
       messageIds: broker.publish(parseTopicName(topic), parseMessages(messages)),
     })),
   };

@@ -1,7 +1,7 @@
 /** Models for load runs: a slow one, one that refuses calls at random, and one with a quota of its own. */
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { createTextReply } from '#services/local/offline-model/reply.ts';
-import { lastUserText } from '#services/local/offline-model/wire.ts';
+import { getLastUserText } from '#services/local/offline-model/wire.ts';
 
 export function createSlowResponder(delayMs: number): Responder {
   return () => ({ ...createTextReply('done'), delayMs });
@@ -22,7 +22,7 @@ export function createRefusingResponder({
     return state / 2 ** 32;
   };
   return (request) => {
-    const task = lastUserText(request);
+    const task = getLastUserText(request);
     const before = refusals.get(task) ?? 0;
     if (before < maxInARow && random() < share) {
       refusals.set(task, before + 1);

@@ -12,7 +12,7 @@ import {
   createProtocolCheck,
   echoExtensions,
   getVersion,
-  httpCallContext,
+  createHttpCallContext,
   supportsV03,
 } from '../call-context.ts';
 import { entityTag, getSignal, streamedEvent } from '../../handler/call-state.ts';
@@ -65,7 +65,7 @@ export function registerRest(app: FastifyInstance, { handler, card, conditional,
       const params = bind({ tenant: query.string('tenant'), ...fields }, request.params as PathParams);
       const { tenant = '' } = params;
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
-      const context = httpCallContext(request, reply, tenant);
+      const context = createHttpCallContext(request, reply, tenant);
       checkProtocol(context);
       if ('streaming' in route) {
         const stream = dialect.streaming[route.streaming];

@@ -22,7 +22,7 @@ import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { makeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
-import { httpCallContext } from '../../bindings/call-context.ts';
+import { createHttpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
@@ -86,7 +86,7 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       if (!isUuid(taskId)) throw new TaskNotFoundError(`task ${taskId} was not found`);
       checkId('the id of the webhook', configId, false);
       const query = new Query(request.query);
-      const caller = getCaller(httpCallContext(request, reply, tenant ?? query.string('tenant')));
+      const caller = getCaller(createHttpCallContext(request, reply, tenant ?? query.string('tenant')));
       const body = request.method === 'POST' ? readBody(request) : {};
       const result = await handle(parts, { caller, taskId, configId, event, query, body });
       return await reply.send(JSON.stringify(result));

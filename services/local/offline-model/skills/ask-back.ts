@@ -3,7 +3,7 @@
  * for questions, or else in words. In the next turn it confirms the answer.
  */
 import { createCallReply, createTextReply, type Reply } from '../reply.ts';
-import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 import { getDeclaredFunctions } from './function-calls.ts';
 
 const instructionPattern =
@@ -11,7 +11,7 @@ const instructionPattern =
 const questionFunctionPattern = /ask.*user|request.*input|ask_?human/i;
 
 export function askBack(request: GenerateRequest): Reply | undefined {
-  const match = instructionPattern.exec(lastUserText(request));
+  const match = instructionPattern.exec(getLastUserText(request));
   if (match === null || /\b(?:do not|don't|never|without)\s*$/i.test(match.input.slice(0, match.index)))
     return undefined;
   const question = toQuestion(match[1] ?? '');
@@ -35,7 +35,7 @@ const secondPerson: Record<string, string> = {
 };
 
 /** Confirms the answer to a question that was asked by a function call. */
-export function answerToCall({ contents }: GenerateRequest): Reply | undefined {
+export function confirmCallAnswer({ contents }: GenerateRequest): Reply | undefined {
   const responses = (contents.at(-1)?.parts ?? []).flatMap((part) => part.functionResponse ?? []);
   const calls = (contents.at(-2)?.parts ?? []).flatMap((part) => part.functionCall ?? []);
   const [response] = responses;
@@ -47,10 +47,10 @@ export function answerToCall({ contents }: GenerateRequest): Reply | undefined {
 }
 
 /** Confirms the answer to a question that was asked in words. */
-export function answerReceived(request: GenerateRequest): Reply | undefined {
+export function confirmAnswer(request: GenerateRequest): Reply | undefined {
   const question = getContentText(request.contents.findLast((content) => content.role === 'model')).trim();
   if (!question.endsWith('?') || request.contents.at(-1)?.role === 'model') return undefined;
   return createTextReply(
-    `To “${question}” you answered “${lastUserText(request).trim()}”. The offline model has noted it.`,
+    `To “${question}” you answered “${getLastUserText(request).trim()}”. The offline model has noted it.`,
   );
 }

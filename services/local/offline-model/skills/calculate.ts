@@ -1,6 +1,6 @@
 /** Evaluates the arithmetic expressions in a message. */
 import { createTextReply, type Reply } from '../reply.ts';
-import { lastUserText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
 import { evaluate } from './arithmetic.ts';
 
 const requestPattern =
@@ -9,7 +9,7 @@ const expressionPattern = /[-+(]*(?:\d|\.\d|sqrt)(?:[\d\s.,()+\-*/×÷^%]|sqrt)*
 const datePattern = /\d{4}-\d{2}-\d{2}/g;
 
 export function calculate(request: GenerateRequest): Reply | undefined {
-  const text = lastUserText(request).trim();
+  const text = getLastUserText(request).trim();
   const requested = requestPattern.test(text);
   if (!requested && !/^[\d\s.,()+\-*/×÷^%=?]+$/.test(text)) return undefined;
   const answers = (

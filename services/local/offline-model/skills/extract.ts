@@ -1,6 +1,6 @@
 /** Lists the emails, links, dates, numbers, telephone numbers or names in a text. */
 import { createTextReply, type Reply } from '../reply.ts';
-import { lastUserText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
 import { findEntities, type EntityKind } from './find.ts';
 import { getGivenText } from './given-text.ts';
 
@@ -14,7 +14,7 @@ const kinds: readonly { kind: EntityKind; title: string; pattern: RegExp }[] = [
 ];
 
 export function extract(request: GenerateRequest): Reply | undefined {
-  const instruction = lastUserText(request).slice(0, 200);
+  const instruction = getLastUserText(request).slice(0, 200);
   if (!/\b(extract|find|list|pull out|get all)\b/i.test(instruction)) return undefined;
   const named = kinds.filter(({ pattern }) => pattern.test(instruction));
   if (named.length === 0 && !/\bextract\b/i.test(instruction)) return undefined;

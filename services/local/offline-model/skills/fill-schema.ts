@@ -3,7 +3,7 @@
  * field is filled from the text by its name, format and type, or left empty.
  */
 import type { Reply } from '../reply.ts';
-import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 import { findEntities, findLabelledValue, toNumber, splitWords, type EntityKind } from './find.ts';
 import { rankSentences, splitSentences } from './summarise.ts';
 
@@ -30,7 +30,7 @@ export function fillSchema(request: GenerateRequest): Reply | undefined {
   const { responseMimeType, responseSchema, responseJsonSchema } = request.generationConfig ?? {};
   if (responseMimeType !== 'application/json') return undefined;
   const schema = (responseSchema ?? responseJsonSchema ?? defaultSchema) as SchemaNode;
-  const text = lastUserText(request) || getContentText(request.contents.at(-1));
+  const text = getLastUserText(request) || getContentText(request.contents.at(-1));
   return { pieces: [{ text: JSON.stringify(fill(schema, text)) }], chunkDelayMs: 20 };
 }
 

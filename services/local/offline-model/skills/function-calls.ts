@@ -5,7 +5,7 @@
  */
 import type { FunctionDeclaration, FunctionResponse } from '@google/genai';
 import { createCallReply, createTextReply, type RequestedCall, type Reply } from '../reply.ts';
-import { lastUserText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
 import { fill, type SchemaNode } from './fill-schema.ts';
 import { splitWords } from './find.ts';
 
@@ -14,7 +14,7 @@ const maxResultLength = 1500;
 export function callFunctions(request: GenerateRequest): Reply | undefined {
   const declared = getDeclaredFunctions(request);
   if (declared.length === 0) return undefined;
-  const text = lastUserText(request);
+  const text = getLastUserText(request);
   const calls = [...findNamed(declared, text), ...(text.length < 2000 ? findImplied(declared, text) : [])];
   const unique = [...new Map(calls.map((requested) => [requested.name, requested])).values()];
   if (unique.length > 0) return createCallReply(unique);

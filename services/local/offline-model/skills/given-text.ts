@@ -2,12 +2,12 @@
  * Returns the text that a request refers to: the text after the instruction ("Summarise this: …"), or the
  * earlier messages of the user if the message is only an instruction ("Summarise that.").
  */
-import { lastUserText, getContentText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 
 const maxInstructionLength = 200;
 
 export function getGivenText(request: GenerateRequest): string {
-  const text = lastUserText(request).trim();
+  const text = getLastUserText(request).trim();
   const rest = skipInstruction(text);
   if (rest !== '') return rest;
   const userTexts = request.contents.filter((content) => content.role !== 'model').map(getContentText);

@@ -4,14 +4,14 @@
  * order.
  */
 import { createTextReply, type Reply } from '../reply.ts';
-import { lastUserText, type GenerateRequest } from '../wire.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
 import { getGivenText } from './given-text.ts';
 
 const requestPattern = /\b(summar(?:y|i[sz]e\w*|ies)|tl;?dr|in short|main points?)\b/i;
 const maxSentences = 5;
 
 export function summarise(request: GenerateRequest): Reply | undefined {
-  if (!requestPattern.test(lastUserText(request))) return undefined;
+  if (!requestPattern.test(getLastUserText(request))) return undefined;
   const text = getGivenText(request);
   const sentences = splitSentences(text);
   if (sentences.length === 0)

@@ -19,7 +19,9 @@ interface PullResponse {
   receivedMessages: ReceivedMessage[];
 }
 
-export function pull(find: (name: string) => Subscription): handleUnaryCall<PullRequest, PullResponse> {
+export function createPullHandler(
+  find: (name: string) => Subscription,
+): handleUnaryCall<PullRequest, PullResponse> {
   return (call, callback) => {
     try {
       const { subscription: name, maxMessages, returnImmediately } = call.request;

@@ -16,7 +16,7 @@ const maxResponseMessages = 1000;
 
 type StreamCall = ServerDuplexStream<StreamingPullRequest, StreamingPullResponse>;
 
-export function streamingPull(
+export function createStreamingPullHandler(
   find: (name: string) => Subscription,
 ): handleBidiStreamingCall<StreamingPullRequest, StreamingPullResponse> {
   return (call) => {

@@ -46,7 +46,7 @@ import { classifyResponse } from './model/classify-response.ts';
 import { toModelUsage } from './model/cost.ts';
 import type { TaskQuota } from './model/quota.ts';
 import { toGenerateConfig } from './model/request.ts';
-import { responseContent, responseText, type ModelResponse } from './model/response.ts';
+import { getResponseContent, getResponseText, type ModelResponse } from './model/response.ts';
 import { inModelSpan } from './model/span.ts';
 import { askUser } from './tools/ask-user.ts';
 import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/call-tools.ts';
@@ -122,7 +122,7 @@ export class Loop {
           break;
         }
         case 'answer': {
-          contents.push(responseContent(response));
+          contents.push(getResponseContent(response));
           const { acceptedOutputModes } = this.#turn;
           const finish = this.#answersWithData ? finishWithData : finishWithParts;
           const { parts, truncated } = classified;
@@ -135,7 +135,7 @@ export class Loop {
           break;
         case 'failed':
           // An earlier run of this turn may have streamed its text, so recorded text is withdrawn too.
-          if (classified.withdraw && (streamed || !live) && responseText(response) !== '') {
+          if (classified.withdraw && (streamed || !live) && getResponseText(response) !== '') {
             await this.#answer.replace([{ text: '(withdrawn)' }], { withdrawn: true });
           }
           return { state: 'TASK_STATE_FAILED', message: classified.message };
@@ -195,11 +195,11 @@ export class Loop {
     calls: readonly ModelToolCall[],
   ): Promise<TurnOutcome | undefined> {
     this.#budget.takeToolCalls(calls.length);
-    const text = responseText(response).trim();
+    const text = getResponseText(response).trim();
     const onlyQuestions = calls.every(({ name }) => name === askUser.name);
     if (live && text !== '' && !onlyQuestions) await this.#turn.progress(text);
     const outcomes = await this.#callTools(calls.map((call) => ({ call, approved: false })));
-    this.#conversation.contents.push(responseContent(response));
+    this.#conversation.contents.push(getResponseContent(response));
     const all = calls.map((call, index) =>
       withOutcome({ call, id: `${this.#turn.number}.${this.#replies}.${index + 1}` }, outcomes[index]),
     );
