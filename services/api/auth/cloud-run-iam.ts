@@ -22,9 +22,10 @@ export function createCloudRunIam(audience: readonly string[]): (token: string) 
         `The token is for another audience: use a token for ${audience.join(' or ')}`,
       );
     }
-    if (typeof claims.exp !== 'number') throw new UnauthenticatedError('The token has no expiry');
+    if (typeof claims.exp !== 'number')
+      throw new UnauthenticatedError('The token has no expiry: the claim exp is required');
     if (claims.exp + clockSkewSeconds <= Date.now() / 1000) {
-      throw new UnauthenticatedError('The token has expired');
+      throw new UnauthenticatedError('The token has expired: request a new one');
     }
     return toCaller(claims);
   };

@@ -19,7 +19,11 @@ export function createJwtVerifier(
   const known = new Map(issuers.map((entry) => [entry.issuer, { ...entry, keys: createKeySource(entry) }]));
   return async (token) => {
     const issuer = known.get(parseIssuer(token));
-    if (issuer === undefined) throw new UnauthenticatedError('The issuer of the token is not trusted');
+    if (issuer === undefined) {
+      throw new UnauthenticatedError(
+        `The issuer of the token is not trusted: use a token of ${[...known.keys()].join(' or ')}`,
+      );
+    }
     try {
       const { payload } = await jwtVerify(token, await issuer.keys(), {
         issuer: issuer.issuer,
@@ -77,7 +81,8 @@ async function discoverJwksUrl(issuer: string): Promise<string> {
  */
 function toTokenError(error: unknown): Error {
   if (error instanceof UnauthenticatedError) return error;
-  if (error instanceof errors.JWTExpired) return new UnauthenticatedError('The token has expired');
+  if (error instanceof errors.JWTExpired)
+    return new UnauthenticatedError('The token has expired: request a new one');
   if (error instanceof errors.JWTClaimValidationFailed) {
     return new UnauthenticatedError(`The claim ${error.claim} of the token is missing or not valid`);
   }

@@ -221,7 +221,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
           { wakeupGraceSeconds },
           { taskId: task.id, event: JSON.stringify(event), statusAt },
         );
-        if (wakeups === undefined) throw new TaskNotCancelableError(`task ${task.id} has already ended`);
+        if (wakeups === undefined)
+          throw new TaskNotCancelableError(`task ${task.id} has already ended: read it with GetTask`);
         parts.outbox.publish(wakeups);
         return taskToWire((await find(task.id, context, {})).task);
       }),

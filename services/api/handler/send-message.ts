@@ -1,8 +1,7 @@
-/**
- * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accepts the message; the caller of
+/* * Accepts messages for SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2). The caller of
  * `Send` then returns at once, waits, or streams.
  *
- * A message is accepted once its transaction is committed (invariant 1); nothing after that can lose it. A
+ * A message is accepted once its transaction is committed (invariant 1). No later failure can lose it. A
  * repeated message returns the task of the first, before the state of that task is checked.
  */
 import { hash } from 'node:crypto';

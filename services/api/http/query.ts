@@ -1,6 +1,6 @@
 /**
- * Query parameters of the HTTP+JSON binding (A2A section 11.5). A value of the wrong type is refused with
- * what is accepted; unknown parameters are ignored (section 5.7).
+ * Query parameters of the HTTP+JSON binding (A2A section 11.5). An error for a value of the wrong type says
+ * what is accepted. Unknown parameters are ignored (section 5.7).
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 

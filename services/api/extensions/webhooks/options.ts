@@ -45,6 +45,6 @@ function parseJson(header: string): unknown {
   try {
     return JSON.parse(header);
   } catch {
-    throw new RequestMalformedError(`${webhookOptionsHeader} is not valid JSON`);
+    throw new RequestMalformedError(`${webhookOptionsHeader} is not valid JSON: send a JSON object`);
   }
 }

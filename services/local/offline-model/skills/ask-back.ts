@@ -1,6 +1,6 @@
 /**
  * Asks the user a question when instructed to ("Ask me which city"): by calling the function that is declared
- * for questions, or else in words. In the next turn it confirms the answer.
+ * for questions, or in words. In the next turn it confirms the answer.
  */
 import { createCallReply, createTextReply, type Reply } from '../reply.ts';
 import { getLastUserText, getContentText, type GenerateRequest } from '../wire.ts';
