@@ -3,7 +3,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 
 export interface AdminCommand {
-  /** One line: arguments, then the purpose. */
+  /** One line: the arguments, then the purpose. */
   usage: string;
   run: (context: CommandContext) => Promise<void>;
 }
@@ -15,7 +15,9 @@ export interface CommandContext {
   print: (line: string) => void;
 }
 
-/** A mistake in the arguments, or a result that needs the operator's attention. Printed without a stack. */
+/**
+ * Reports invalid arguments, or a result that needs the operator's attention. Printed without a stack trace.
+ */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
 }

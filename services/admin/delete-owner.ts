@@ -5,15 +5,15 @@ import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retenti
 import { CommandError, type AdminCommand } from './command.ts';
 
 /** Small, because deleting a task removes rows from ten tables. */
-const batch = 100;
+const batchSize = 100;
 
 export const deleteOwnerCommand: AdminCommand = {
   usage: '<owner> [--tenant T] --yes   permanently delete all tasks and the usage of a caller',
   run: async ({ db, args, print }) => {
     const { owner, tenant } = parseArguments(args);
     let deleted = 0;
-    for (let count = batch; count === batch; deleted += count) {
-      count = await deleteTasksOfOwner(db, { tenant, owner }, batch);
+    for (let count = batchSize; count === batchSize; deleted += count) {
+      count = await deleteTasksOfOwner(db, { tenant, owner }, batchSize);
     }
     await deleteSendsOfOwner(db, { tenant, owner });
     await deleteLedgerOfOwner(db, { tenant, owner });

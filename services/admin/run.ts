@@ -29,7 +29,7 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
   const secrets = await secretsOrExit(() => openSecretVariables(environment));
   const { database } = configOrExit(() => readAdminConfig(secrets.env));
   const { db, pool } = openDatabase({
-    ...database,
+    database,
     applicationName: 'longhaul-admin',
     onError: () => undefined,
   });

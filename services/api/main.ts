@@ -1,4 +1,4 @@
-/** The api service: environment → configuration → service. */
+/** The api process: reads secrets and configuration, then runs the api service until it is stopped. */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { environment } from '#shared/runtime/config/environment.ts';

@@ -5,8 +5,7 @@ import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { checkDatabase } from '#shared/db/client/pool.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
@@ -38,7 +37,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const { auth, limits, idempotencyWindowSeconds, wakeupGraceSeconds, webhookGuard, bodyLimitBytes } = config;
   const telemetry = await startTelemetry('api', config.telemetry, log);
   const { db, pool } = openDatabase({
-    ...config.database,
+    database: config.database,
     applicationName: 'longhaul-api',
     onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
   });
@@ -126,7 +125,8 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           await import('./bindings/grpc/grpc.ts')
         ).listenGrpc({ handler, card, admitCaller, ready, host, port: grpcPort, bodyLimitBytes, log });
   const address = await app?.listen({ host, port });
-  // Loads the Pub/Sub client for the first wake-up, but answers pending readiness probes first.
+  // Loads the Pub/Sub client before the first wake-up needs it, but after pending readiness probes are
+  // answered.
   setTimeout(() => publisher.open(), 100).unref();
 
   return {

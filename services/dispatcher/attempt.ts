@@ -1,7 +1,7 @@
 /**
  * Makes one attempt at a claimed delivery and records it:
  *
- *   check the URL ──▶ take a slot of its host ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
+ *   check the URL ──▶ acquire a slot of its host ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
  *                       └ none free: deferred, which is recorded but does not count as an attempt
  *
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
@@ -24,7 +24,7 @@ import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import { buildHeaders } from './headers.ts';
 import { HostLimits } from './hosts.ts';
 import { classifyAnswer, isUp } from './outcome.ts';
-import { post, type Posted } from './post.ts';
+import { post, type PostResult } from './post.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 
@@ -40,7 +40,7 @@ export interface AttemptParts {
 }
 
 /**
- * @param mayContinue called after the POST: whether the caller attempts the next delivery
+ * @param mayContinue called after the POST; returns whether the caller will attempt the next delivery
  * @param traceparent of the span that caused the call
  * @returns undefined if the attempt no longer counts
  */
@@ -93,7 +93,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     delivery: ClaimedDelivery,
     startedAt: Date,
     durationMs: number,
-    posted: Posted,
+    posted: PostResult,
   ): AttemptResult {
     const moment = { chance: Math.random(), now: Date.now() };
     const answer = classifyAnswer(posted, delivery.failures, webhook.scheduleSeconds, moment);
@@ -102,7 +102,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     return { ...posted, startedAt, durationMs, outcome };
   }
 
-  async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<Posted> {
+  async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
     const { taskId, configId, config } = delivery;
     const { signing } = parts;
     try {
@@ -120,7 +120,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   return async (delivery, mayContinue, traceparent) => {
     passFaultPoint('delivery-claimed');
     const result = await inWebhookSpan(delivery, traceparent, () => make(delivery));
-    // After a failed attempt the head of an ordered config is not due.
+    // After a failed attempt, the next delivery of an ordered config is not due yet.
     const nextMayBeDue = result.outcome.kind === 'delivered' || !delivery.config.ordered;
     const recorded = await record({ ...result, delivery, mayContinue: nextMayBeDue && mayContinue() });
     passFaultPoint('attempt-recorded');
@@ -139,6 +139,6 @@ function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResul
   else log.warn(line, 'webhook attempt failed');
 }
 
-function noAnswer(error: string | null): Posted {
+function noAnswer(error: string | null): PostResult {
   return { status: null, error, responseStart: null, retryAfter: undefined };
 }

@@ -6,8 +6,8 @@
  *     │ due within 2 s: wait for it
  *     └ nothing to do: return
  *
- * An ordered config has one attempt at a time, an unordered one up to 16 in each call. Continuing spares a
- * wake-up, a call and a claim for each further event, and Cloud Tasks makes at most 500 calls a second.
+ * An ordered config has one attempt at a time, an unordered one up to 16 in each call. Continuing saves a
+ * wake-up, a call and a claim for each further event: Cloud Tasks makes at most 500 calls a second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
@@ -16,7 +16,7 @@ import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { createAttempt, type AttemptParts } from './attempt.ts';
 
-/** Covers clocks that differ. A wake-up that is earlier than this was meant for something else. */
+/** Tolerates clock differences. A wake-up that arrives earlier than this was for another delivery. */
 const maxWaitMs = 2_000;
 const maxRunMs = 60_000;
 const maxConcurrency = 16;
@@ -28,16 +28,17 @@ export interface DeliverParts extends Omit<AttemptParts, 'record'> {
   stopping: AbortSignal;
 }
 
-/** Resolves when every attempt of the call is recorded, or if there was nothing to do. */
+/** Resolves when every attempt of the call is recorded, or if there is nothing to do. */
 export type Deliver = (request: DeliverRequest) => Promise<void>;
 
 /** @throws if the database cannot be reached; the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
-  const { db, outbox, webhook, wakeupGraceSeconds, stopping } = parts;
+  const { db, outbox, encryptor, agent, webhookGuard, webhook, signing, log } = parts;
+  const { wakeupGraceSeconds, stopping } = parts;
   const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
   const claim = createDeliveryClaim(db, { leaseSeconds });
   const record = createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds });
-  const attempt = createAttempt({ ...parts, record });
+  const attempt = createAttempt({ db, record, encryptor, agent, webhookGuard, webhook, signing, log });
 
   return async ({ taskId, configId, traceparent }) => {
     const startedAt = performance.now();

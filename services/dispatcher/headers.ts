@@ -1,6 +1,6 @@
-/**
- * The headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those of the
- * Standard Webhooks specification, and `longhaul-*`, which identify the event without reading the body.
+/* * Builds the headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those
+ * of the Standard Webhooks specification, and `longhaul-*` headers, which identify the event so that receivers
+ * need not read the body.
  */
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
@@ -58,8 +58,8 @@ function getAuthorization({ authScheme, authCredentials }: Credentials): string 
 }
 
 /**
- * In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme gets
- * one too.
+ * In A2A's guide, a client requests a token by naming the scheme alone. A client that names no scheme also
+ * gets a token.
  */
 function acceptsToken({ authScheme }: Credentials): boolean {
   return authScheme === null || authScheme === '' || authScheme.toLowerCase() === 'bearer';

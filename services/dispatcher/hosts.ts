@@ -4,24 +4,24 @@
  *
  *   open ──10 failures in a row──▶ probing ──a success──▶ open
  *
- * An open host has a fixed number of slots. If it answers quickly, a few more attempts wait up to a second
+ * An open host has a fixed number of slots. If it responds quickly, a few more attempts wait up to a second
  * for a slot. A probing host gets one attempt at a time, and at most one a second. An attempt without a slot
- * is deferred, which does not count as an attempt. A delivery that has failed three times is rare enough not
- * to be deferred by probing, so that the schedule of each config continues and ends.
+ * is deferred, and does not count. Probing does not defer a delivery that has failed three times: such
+ * deliveries are rare, and the schedule of each config must continue and end.
  */
 
 const failuresBeforeProbing = 10;
 const probeIntervalMs = 1_000;
-/** A host that answers within this is worth waiting for. */
+/** Attempts wait for a slot only if the host responds within this time on average. */
 const quickMs = 500;
 const maxWaitMs = 1_000;
-/** Waiting attempts hold requests of Cloud Tasks open. */
+/** Bounded, because waiting attempts keep requests of Cloud Tasks open. */
 const maxWaitersPerSlot = 4;
 /** Beyond this number, hosts without attempts in flight are forgotten. */
 const maxHosts = 10_000;
 
 export type HostSlot =
-  /** `release` must be called, with whether the receiver is up. */
+  /** The caller must call `release` when the attempt ends. `up`: the receiver accepts requests. */
   { kind: 'acquired'; release: (up: boolean) => void } | { kind: 'deferred'; delaySeconds: number };
 
 interface Host {

@@ -1,7 +1,4 @@
-/**
- * The entry point of the dispatcher: reads secrets and configuration, then runs the service until it is
- * stopped.
- */
+/** The dispatcher process: reads secrets and configuration, then runs the dispatcher until it is stopped. */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { environment } from '#shared/runtime/config/environment.ts';

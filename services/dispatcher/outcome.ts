@@ -1,10 +1,10 @@
-/** Decides what an answer, or the lack of one, means for the delivery. Pure. */
+/** Classifies the response to a webhook, or its absence, as an outcome of the delivery. Pure. */
 import type { AttemptOutcome } from '#shared/db/webhooks/record.ts';
 import { nextAttemptSeconds, parseRetryAfter } from '#shared/domain/retry.ts';
-import type { Posted } from './post.ts';
+import type { PostResult } from './post.ts';
 
 /** Whether the receiver accepts requests, even if it refused this one. */
-export function isUp({ status }: Pick<Posted, 'status'>): boolean {
+export function isUp({ status }: Pick<PostResult, 'status'>): boolean {
   return status !== null && status < 500 && status !== 429;
 }
 
@@ -13,7 +13,7 @@ export function isUp({ status }: Pick<Posted, 'status'>): boolean {
  * @param moment `chance` from 0 to 1, for jitter; `now` in milliseconds since 1970
  */
 export function classifyAnswer(
-  posted: Pick<Posted, 'status' | 'error' | 'retryAfter'>,
+  posted: Pick<PostResult, 'status' | 'error' | 'retryAfter'>,
   failures: number,
   scheduleSeconds: readonly number[],
   moment: { chance: number; now: number },

@@ -1,5 +1,6 @@
 /**
- * One POST to a receiver, bounded in time and in how much of the answer is read. Redirects are not followed.
+ * Sends one POST to a receiver. Limits the time and how much of the response is read, and does not follow
+ * redirects.
  */
 import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
@@ -10,21 +11,25 @@ export interface Post {
   body: string;
 }
 
-export interface Posted {
+export interface PostResult {
   status: number | null;
   /** Why the status is missing. */
   error: string | null;
-  /** The first 1024 bytes of the answer's body, as text. */
+  /** The first 1024 bytes of the response body, as text. */
   responseStart: string | null;
   retryAfter: string | undefined;
 }
 
 const storedBytes = 1024;
-/** An answer longer than this is cut off, and its connection is closed. */
+/** A longer response is cut off, and its connection is closed. */
 const maxReadBytes = 64 * 1024;
 
-export async function post(agent: Agent, timeoutMs: number, { url, headers, body }: Post): Promise<Posted> {
-  // One bound for name resolution, connection, request and answer together.
+export async function post(
+  agent: Agent,
+  timeoutMs: number,
+  { url, headers, body }: Post,
+): Promise<PostResult> {
+  // One limit for name resolution, connection, request and response together.
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await request(url, { method: 'POST', headers, body, dispatcher: agent, signal });
@@ -41,7 +46,7 @@ export async function post(agent: Agent, timeoutMs: number, { url, headers, body
   }
 }
 
-/** The status decides: a body that breaks off or takes too long changes nothing. */
+/** Never rejects: the status decides, even if the body breaks off or takes too long. */
 async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let length = 0;

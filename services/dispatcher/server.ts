@@ -1,11 +1,9 @@
-/**
- * The HTTP interface of the dispatcher. Cloud Tasks, Cloud Scheduler and the platform call it; clients never
- * do.
+/* * The HTTP interface of the dispatcher. Only Cloud Tasks, Cloud Scheduler and the platform call it, not
+ * clients.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
-import { checkDatabase } from '#shared/db/client/pool.ts';
-import type { Db } from '#shared/db/client/pool.ts';
+import { checkDatabase, type Db } from '#shared/db/client/pool.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { reconcile } from '#shared/outbox/reconciler.ts';
@@ -42,7 +40,8 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
   const fromTasks = only(callers.tasksAccount);
   const fromScheduler = only(callers.schedulerAccount);
 
-  // All failures of the dispatcher are worth a retry. Failed attempts are recorded, and are not errors here.
+  // Every failure of the dispatcher itself can be retried. Failed webhook attempts are recorded and are not
+  // errors here.
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     if (error instanceof CallerError) {
       log.warn({ path: request.url, reason: error.message }, 'call refused');
@@ -63,7 +62,7 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
     return reply.code(204).send();
   });
 
-  // Cloud Scheduler sends a body that is not used, or none.
+  // Cloud Scheduler may send a body, which is ignored.
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   app.post('/reconcile', { onRequest: fromScheduler }, async (_request, reply) => {
     while (await relayOutbox({ db, outbox }));

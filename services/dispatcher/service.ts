@@ -26,15 +26,17 @@ export async function startDispatcher(
   const { webhook, webhookGuard, wakeupGraceSeconds, callers, host, port } = config;
   const telemetry = await startTelemetry('dispatcher', config.telemetry, log);
   const { db, pool } = openDatabase({
-    ...config.database,
+    database: config.database,
     applicationName: 'longhaul-dispatcher',
-    onError: (error) => log.warn({ error: error.message }, 'idle database connection failed'),
+    onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
   });
   void checkCapacity(db, config.database, log);
   observeGauges(backlogGauges, () => readBacklog(db));
   const publisher = createTurnPublisher(config.pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);
-  const outbox = createOutboxPublisher({ db, ...publisher, ...scheduler, log });
+  const { publishTurns } = publisher;
+  const { scheduleDelivery } = scheduler;
+  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, log });
 
   const agent = createGuardedAgent({ allowHosts: webhookGuard.allowHosts, timeoutMs: webhook.timeoutMs });
@@ -64,8 +66,8 @@ export async function startDispatcher(
     address,
     drain: async () => {
       stop.abort();
-      // Attempts in flight end by themselves. One that takes longer than the drain is repeated when its lease
-      // runs out.
+      // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when
+      // its lease expires.
       await Promise.all([server.close(), loops.close()]);
       await outbox.idle();
       await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);

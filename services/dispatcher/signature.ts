@@ -1,6 +1,6 @@
 /**
  * Proves that a webhook comes from this server. Signatures follow Standard Webhooks: `v1` (HMAC-SHA256 with
- * the config's own secret, and with the one before while it is being changed) and `v1a` (Ed25519 with the
+ * the secret of the config and, during a change, with its previous secret) and `v1a` (Ed25519 with the
  * server's key). A config without credentials also gets a JWT, as in A2A's guide to push notifications.
  */
 import { createHash, createHmac, sign } from 'node:crypto';
@@ -9,7 +9,7 @@ import { deriveSigningKey } from '#shared/webhooks/secrets.ts';
 import type { WebhookKey } from '#shared/crypto/signing-keys.ts';
 
 export interface SigningConfig {
-  /** The first signs. */
+  /** The first key signs. */
   keys: readonly WebhookKey[];
   /** The `iss` claim: the public URL of the api, which serves the public keys. */
   issuer: string;

@@ -1,6 +1,5 @@
-/**
- * The span and the duration of one webhook attempt. The span starts a trace. It links to the span that caused
- * the call and, once the event is read, to the span that wrote the event.
+/* * Records the span and the duration of one webhook attempt. The span starts a new trace and links to the span
+ * that caused the call and, once the event is read, to the span that wrote the event.
  */
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import type { Attempt } from '#shared/db/webhooks/record.ts';

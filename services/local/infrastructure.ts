@@ -1,6 +1,7 @@
 /**
- * Tier 1 of the local stack: PostgreSQL, the emulators and the offline model. Each part that starts sets the environment
- * variable through which the services reach it. A part is not started if its variable is already set.
+ * Tier 1 of the local stack: PostgreSQL, the emulators and the offline model. Each part that starts sets the
+ * environment variable through which the services reach it. A part is not started if its variable is already
+ * set.
  */
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import type { LocalOptions } from './options.ts';
@@ -28,9 +29,9 @@ export function resolveFile(name: string): URL {
 
 export function createEnv(
   { environment, variables }: StackContext,
-  more: Record<string, string> = {},
+  extra: Record<string, string> = {},
 ): NodeJS.ProcessEnv {
-  return { ...environment, ...variables, ...more };
+  return { ...environment, ...variables, ...extra };
 }
 
 /** Starts PostgreSQL and applies the migrations. */

@@ -1,4 +1,4 @@
-/** Keys that must outlive a restart. They are created on first use and stored in the data directory. */
+/** Loads the keys that must survive a restart. Creates them on first use in the data directory. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

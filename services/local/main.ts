@@ -1,6 +1,6 @@
 /**
- * `npm start` runs Longhaul on one machine, without any account or installed service. The infrastructure is embedded,
- * and the services run as separate processes, as in production.
+ * `npm start` runs Longhaul on one machine, without any account or installed service. The infrastructure is
+ * embedded, and the services run as separate processes, as in production.
  */
 import { createInfraBanner, createServicesBanner } from './banner.ts';
 import { formatFailure } from './failure.ts';

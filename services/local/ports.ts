@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 
-/** Returns a free port of 127.0.0.1 that the kernel chooses. Another program can take it before it is used. */
+/**
+ * Returns a free port of 127.0.0.1 that the kernel chooses. Another program can take it before it is used.
+ */
 export async function findEphemeralPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,7 +1,7 @@
 /**
- * Creates the topics, subscriptions and the queue that the deployment scripts create on Google Cloud. Existing ones are
- * not changed. Runs as a separate process, because the client libraries are slow to load and the stack starts other
- * parts meanwhile.
+ * Creates the topics, subscriptions and the queue that the deployment scripts create on Google Cloud.
+ * Existing ones are not changed. Runs as a separate process, because the client libraries are slow to load
+ * and the stack starts other parts meanwhile.
  */
 import { PubSub } from '@google-cloud/pubsub';
 import { CloudTasksClient } from '@google-cloud/tasks';

@@ -4,8 +4,8 @@
  *   tier 1   postgres (then migrations) · pubsub, cloud-tasks (then provisioning) · offline model      in parallel
  *   tier 2   api · worker × WORKERS · dispatcher                                                       in parallel
  *
- * The services find the infrastructure only through the environment variables of their clients, so setting a variable
- * replaces an embedded part with another one. Processes keep their ports when they restart, so clients can reconnect.
+ * The services find the infrastructure only through environment variables, so setting a variable replaces an
+ * embedded part. Processes keep their ports when they restart, so clients can reconnect.
  */
 import path from 'node:path';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
@@ -78,7 +78,7 @@ function createVariables(
     DISPATCHER_URL: `http://127.0.0.1:${dispatcherPort}`,
     // Compiled services start in half the time.
     NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(dataDir, 'compile-cache'),
-    // The first webhook receiver that people try is on their own machine.
+    // The first webhook receiver that a developer tries is on the same machine.
     WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? loopbackHosts,
     FILE_ALLOW_HOSTS: environment['FILE_ALLOW_HOSTS'] ?? loopbackHosts,
     ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? loadEncryptionKey(dataDir),
@@ -96,7 +96,7 @@ async function startServices(context: StackContext, ports: StackPorts): Promise<
     name: string,
     main: string,
     port: number,
-    more: Record<string, string> = {},
+    extra: Record<string, string> = {},
   ): Promise<void> =>
     supervisor.start(
       createNodeChild(
@@ -104,7 +104,7 @@ async function startServices(context: StackContext, ports: StackPorts): Promise<
           name,
           tier: 2,
           file: resolveFile(main),
-          env: createEnv(context, { ...drain, ...more }),
+          env: createEnv(context, { ...drain, ...extra }),
           port,
           ready: 'health',
           stopMs: 3500,

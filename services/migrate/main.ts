@@ -1,8 +1,8 @@
 /**
  * `npm run migrate`: migrates the configured database to the newest schema.
  *
- *   DATABASE_CREATE=true          creates the database first, if it does not exist
- *   DATABASE_GRANT_TO[_FILE]      the user of the services, which is granted the right to read and write rows
+ *   DATABASE_CREATE=true          creates the database first if it does not exist
+ *   DATABASE_GRANT_TO[_FILE]      grants this user, as which the services connect, the right to read and write rows
  */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';

@@ -1,4 +1,4 @@
-/** The worker process: reads its configuration, then runs the worker until SIGTERM. */
+/** The worker process: reads secrets and configuration, then runs the worker until it is stopped. */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';

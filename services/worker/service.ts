@@ -3,13 +3,12 @@
  *
  *   Pub/Sub ──▶ intake (pull or push) ──▶ claim ──▶ turn ──▶ agent
  *
- * A drain releases all leases, so that other workers can continue the turns at once.
+ * Draining releases all leases, so that other workers can continue the turns at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { checkDatabase } from '#shared/db/client/pool.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
@@ -39,7 +38,10 @@ import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 /** Time to answer pending readiness probes before large modules are loaded, which blocks the process. */
 const probeMs = 50;
 
-/** The share of the drain time for running turns; the rest is for releasing leases and publishing wake-ups. */
+/**
+ * The share of the drain time that running turns get. The rest is for releasing leases and publishing
+ * wake-ups.
+ */
 const turnDrainShare = 2 / 3;
 
 export async function startWorker(
@@ -50,7 +52,7 @@ export async function startWorker(
   const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, drainMs } = config;
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool } = openDatabase({
-    ...config.database,
+    database: config.database,
     applicationName: 'longhaul-worker',
     onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
   });
@@ -108,7 +110,7 @@ export async function startWorker(
   };
 }
 
-/** Token verification is loaded in push mode only. */
+/** Loads token verification, which only push mode needs. */
 async function acceptPushes(
   app: FastifyInstance,
   push: PushAuthConfig,

@@ -7,7 +7,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { call, say } from '#services/local/offline-model/reply.ts';
+import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
@@ -19,11 +19,11 @@ const killedIn = [4, 8, 12];
 const responder: Responder = ({ contents }) => {
   const results = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
   if (results.length >= steps)
-    return say(results.map(({ response }) => String(response?.['output'])).join('\n'));
+    return createTextReply(results.map(({ response }) => String(response?.['output'])).join('\n'));
   const count = results.length + 1;
   return killedIn.includes(count)
-    ? call([{ name: 'trigger-long-running-operation', args: { duration: 0.5, steps: count } }])
-    : call([{ name: 'get-sum', args: { a: count, b: count } }]);
+    ? createCallReply([{ name: 'trigger-long-running-operation', args: { duration: 0.5, steps: count } }])
+    : createCallReply([{ name: 'get-sum', args: { a: count, b: count } }]);
 };
 
 test('repeats only the MCP calls in flight when a worker is killed', { timeout: 150_000 }, async (t) => {

@@ -12,7 +12,7 @@ import {
 } from '@a2a-js/sdk';
 import type { Client } from '@a2a-js/sdk/client';
 import { respond } from '#services/local/offline-model/responder.ts';
-import { lastUserText } from '#services/local/offline-model/wire.ts';
+import { getLastUserText } from '#services/local/offline-model/wire.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { createSuiteCleanup } from '../support/suite-cleanup.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -29,7 +29,7 @@ describe('a task', () => {
   let client: Client;
   before(async () => {
     stack = await startStack(cleanup, {}, async (request) => {
-      if (lastUserText(request) === 'slowly') await subscribed.promise;
+      if (getLastUserText(request) === 'slowly') await subscribed.promise;
       return respond(request);
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { call, say } from '#services/local/offline-model/reply.ts';
+import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
 
@@ -16,13 +16,13 @@ const responder: Responder = ({ contents }) => {
   const results = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
   switch (results.length) {
     case 0:
-      return call([{ name: 'get-sum', args: { a: 1, b: 2 } }]);
+      return createCallReply([{ name: 'get-sum', args: { a: 1, b: 2 } }]);
     case 1:
-      return call([{ name: 'ask_user', args: { question: 'Which word?' } }]);
+      return createCallReply([{ name: 'ask_user', args: { question: 'Which word?' } }]);
     case 2:
-      return call([{ name: 'echo', args: { message: results[1]?.response?.['answer'] } }]);
+      return createCallReply([{ name: 'echo', args: { message: results[1]?.response?.['answer'] } }]);
     default:
-      return say(results.map(({ response }) => JSON.stringify(response)).join('\n'));
+      return createTextReply(results.map(({ response }) => JSON.stringify(response)).join('\n'));
   }
 };
 

@@ -12,8 +12,10 @@ import { createCloudRunIam } from './cloud-run-iam.ts';
 import { createJwtVerifier } from './jwt.ts';
 import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from './caller.ts';
 
-/** @throws {UnauthenticatedError} if credentials are missing or wrong */
-/** @throws {UnavailableError} if they cannot be verified at the moment */
+/**
+ * @throws {UnauthenticatedError} if credentials are missing or wrong
+ * @throws {UnavailableError} if they cannot be verified at the moment
+ */
 export type Authenticate = (headers: RequestHeaders) => Promise<AuthenticatedCaller>;
 
 const anonymousCaller: AuthenticatedCaller = { isAuthenticated: false, userName: '' };

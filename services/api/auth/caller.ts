@@ -22,7 +22,7 @@ export class UnauthenticatedError extends Error {
 export const clockSkewSeconds = 30;
 
 /**
- * Returns the caller that verified claims identify. Subjects are unique per issuer only, so the name holds
+ * Returns the caller that verified claims identify. Subjects are unique per issuer only, so the name contains
  * both.
  *
  * @throws {UnauthenticatedError} if the subject is missing, longer than 255 characters, or not printable

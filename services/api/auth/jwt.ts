@@ -1,7 +1,7 @@
 /**
  * Verifies bearer tokens of OpenID Connect issuers with the keys that the issuers publish. Keys are fetched
  * on first use and cached. A token with an unknown key id triggers a refetch, at most once in 30 s, so forged
- * tokens do not become load on the issuer.
+ * tokens cause no load on the issuer.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
@@ -16,10 +16,14 @@ const cooldownMs = 30_000;
 export function createJwtVerifier(
   issuers: readonly JwtIssuer[],
 ): (token: string) => Promise<AuthenticatedCaller> {
-  const known = new Map(issuers.map((one) => [one.issuer, { ...one, keys: createKeySource(one) }]));
+  const known = new Map(issuers.map((entry) => [entry.issuer, { ...entry, keys: createKeySource(entry) }]));
   return async (token) => {
     const issuer = known.get(parseIssuer(token));
-    if (issuer === undefined) throw new UnauthenticatedError('The issuer of the token is not trusted');
+    if (issuer === undefined) {
+      throw new UnauthenticatedError(
+        `The issuer of the token is not trusted: use a token of ${[...known.keys()].join(' or ')}`,
+      );
+    }
     try {
       const { payload } = await jwtVerify(token, await issuer.keys(), {
         issuer: issuer.issuer,
@@ -51,12 +55,12 @@ function createKeySource({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerif
     const keys = Promise.resolve(remote(jwksUrl));
     return () => keys;
   }
-  let found: Promise<JWTVerifyGetKey> | undefined;
+  let keys: Promise<JWTVerifyGetKey> | undefined;
   return () => {
-    found ??= discoverJwksUrl(issuer).then(remote);
+    keys ??= discoverJwksUrl(issuer).then(remote);
     // A failure is not cached: the next token tries again.
-    found.catch(() => (found = undefined));
-    return found;
+    keys.catch(() => (keys = undefined));
+    return keys;
   };
 }
 
@@ -65,20 +69,20 @@ async function discoverJwksUrl(issuer: string): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(fetchTimeoutMs) });
   if (!response.ok) throw new Error(`${url} returned ${response.status}`);
-  const found = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
-  if (found.issuer !== issuer || typeof found.jwks_uri !== 'string') {
+  const configuration = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
+  if (configuration.issuer !== issuer || typeof configuration.jwks_uri !== 'string') {
     throw new Error(`${url} is not the OpenID configuration of ${issuer}`);
   }
-  return found.jwks_uri;
+  return configuration.jwks_uri;
 }
 
-/**
- * A faulty token is the caller's error and is described; keys that cannot be fetched make the service
- * unavailable.
+/* * An invalid token is the caller's error, which the message describes. Keys that cannot be fetched make the
+ * service unavailable.
  */
 function toTokenError(error: unknown): Error {
   if (error instanceof UnauthenticatedError) return error;
-  if (error instanceof errors.JWTExpired) return new UnauthenticatedError('The token has expired');
+  if (error instanceof errors.JWTExpired)
+    return new UnauthenticatedError('The token has expired: request a new one');
   if (error instanceof errors.JWTClaimValidationFailed) {
     return new UnauthenticatedError(`The claim ${error.claim} of the token is missing or not valid`);
   }

@@ -46,7 +46,7 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
 }
 
 /** Creates the context of an HTTP request. */
-export function httpCallContext(
+export function createHttpCallContext(
   request: FastifyRequest,
   reply: FastifyReply,
   tenant?: string,

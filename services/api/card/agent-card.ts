@@ -95,9 +95,9 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
  * Marks the required extensions. Required URIs that this service does not know belong to the agent module.
  */
 function withRequired(required: readonly string[], offered: readonly (typeof approval)[]): object[] {
-  const others = required.filter((uri) => offered.every((one) => one.uri !== uri));
+  const others = required.filter((uri) => offered.every((extension) => extension.uri !== uri));
   return [
-    ...offered.map((one) => ({ ...one, required: required.includes(one.uri) })),
+    ...offered.map((extension) => ({ ...extension, required: required.includes(extension.uri) })),
     ...others.map((uri) => ({ uri, required: true })),
   ];
 }
@@ -111,7 +111,7 @@ function createInterfaces({
   const jsonRpc = { url: `${publicUrl}${jsonRpcPath}`, protocolBinding: 'JSONRPC' };
   const grpc = grpcPublicTarget === undefined ? [] : [{ url: grpcPublicTarget, protocolBinding: 'GRPC' }];
   const rest = (path: string) => ({ url: `${publicUrl}${path}`, protocolBinding: 'HTTP+JSON' });
-  const current = [jsonRpc, rest(restPath), ...grpc].map((one) => ({ ...one, protocolVersion: '1.0' }));
-  const v03 = [jsonRpc, rest(v03RestPath), ...grpc].map((one) => ({ ...one, protocolVersion: '0.3' }));
+  const current = [jsonRpc, rest(restPath), ...grpc].map((entry) => ({ ...entry, protocolVersion: '1.0' }));
+  const v03 = [jsonRpc, rest(v03RestPath), ...grpc].map((entry) => ({ ...entry, protocolVersion: '0.3' }));
   return protocol.legacy ? [...current, ...v03] : current;
 }

@@ -32,13 +32,13 @@ export async function registerCard(
 }
 
 /** A response that does not change during the life of the process. */
-interface Document {
+interface StaticDocument {
   body: string;
   etag: string;
   lastModified: Date;
 }
 
-function createDocument(content: unknown): Document {
+function createDocument(content: unknown): StaticDocument {
   const body = JSON.stringify(content);
   return {
     body,
@@ -51,7 +51,7 @@ function createDocument(content: unknown): Document {
 async function sendDocument(
   request: FastifyRequest,
   reply: FastifyReply,
-  document: Document,
+  document: StaticDocument,
 ): Promise<FastifyReply> {
   void reply
     .header('cache-control', cacheControl)
@@ -62,7 +62,7 @@ async function sendDocument(
 }
 
 /** If the client sends an entity tag, it alone decides (RFC 9110, section 13.2.2). */
-function isCurrent({ headers }: FastifyRequest, { etag, lastModified }: Document): boolean {
+function isCurrent({ headers }: FastifyRequest, { etag, lastModified }: StaticDocument): boolean {
   const ifNoneMatch = headers['if-none-match'];
   if (ifNoneMatch !== undefined) return matchesEntityTag(ifNoneMatch, etag);
   const since = Date.parse(headers['if-modified-since'] ?? '');

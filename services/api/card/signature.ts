@@ -14,12 +14,13 @@ export interface CardSigner {
 export async function createCardSigner(key: SigningKey | undefined, publicUrl: string): Promise<CardSigner> {
   if (key === undefined) return { sign: (card) => Promise.resolve(card), publicKey: undefined };
   const { jwk, alg } = key;
-  // A key without an id gets its thumbprint (RFC 7638): all processes derive the same, and each key has
-  // another.
+  // Without an id, the thumbprint of the key (RFC 7638) is used: the same in all processes, and unique per
+  // key.
   const kid = jwk.kid ?? (await calculateJwkThumbprint(jwk));
   const { d: _private, key_ops: _operations, ...visible } = jwk;
   const privateKey = await importJWK({ ...jwk, alg }, alg);
-  if (privateKey instanceof Uint8Array) throw new Error('CARD_SIGNING_KEY is a secret, not a private key');
+  if (privateKey instanceof Uint8Array)
+    throw new Error('CARD_SIGNING_KEY must be a private key, not a shared secret');
   return {
     sign: generateAgentCardSignature(privateKey, {
       alg,

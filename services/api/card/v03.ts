@@ -18,7 +18,7 @@ export async function toDualVersionCard(card: AgentCard): Promise<object> {
   return merge({ ...v03 }, AgentCard.toJSON(card) as Json);
 }
 
-/** Merges deeply; the second wins, and lists are not combined. */
+/** Merges deeply. Values of `second` take precedence, and lists are not combined. */
 function merge(first: Json, second: Json): Json {
   const merged: Record<string, unknown> = { ...first };
   for (const [key, value] of Object.entries(second)) {

@@ -1,5 +1,5 @@
 /**
- * The replay extension: a client resumes a stream after the last event that it has seen
+ * The replay extension, with which a client resumes a stream after the last event that it has seen
  * (docs/extensions/replay.md).
  *
  * A client opts in by requesting the extension, or by sending the number of its last event. Each of its

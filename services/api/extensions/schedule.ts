@@ -1,5 +1,4 @@
-/**
- * The schedule extension: the time at which a task may start, and its deadline. It travels in the metadata of the
+/* * The schedule extension: the time at which a task may start, and its deadline. Clients send both in the metadata of the
  * SendMessage that creates the task, under the URI of the extension:
  *
  * ```json

@@ -1,7 +1,5 @@
-/**
- * Serves the files of tasks (shared/db/tasks/files.ts) to the owner of the task only; for everyone else they
- * do not exist (invariant 9). Content made by an agent is served as a download, never as a page of this
- * origin. The URL contains the hash of the content, so copies never expire.
+/* * Serves the files of tasks (shared/db/tasks/files.ts) to the owner of the task. For all other callers they do
+ * not exist (invariant 9). Content of agents is served as a download, never as a page of this origin. The URL contains the hash of the content, so copies never expire.
  */
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
@@ -10,9 +8,10 @@ import { readFile } from '#shared/db/tasks/files.ts';
 import { isFileHash } from '#shared/domain/file-url.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { httpCallContext } from '../bindings/call-context.ts';
+import { createHttpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { getCaller } from '../handler/caller.ts';
+import { matchesEntityTag } from '../http/conditional.ts';
 import { sendFailure } from '../http/failure.ts';
 import { Query } from '../http/query.ts';
 
@@ -21,14 +20,16 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
     try {
       const { taskId, hash } = request.params;
       const tenant = new Query(request.query).string('tenant');
-      const caller = getCaller(httpCallContext(request, reply, tenant));
+      const caller = getCaller(createHttpCallContext(request, reply, tenant));
       const isValid = isUuid(taskId) && isFileHash(hash);
       const file = isValid ? await readFile(db, caller, { taskId, hash }) : undefined;
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
       const etag = `"${hash}"`;
       void reply.headers({ etag, 'cache-control': 'private, max-age=31536000, immutable' });
-      const known = request.headers['if-none-match']?.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
-      if (known?.includes(etag) === true) return await reply.code(304).send();
+      const ifNoneMatch = request.headers['if-none-match'];
+      if (ifNoneMatch !== undefined && matchesEntityTag(ifNoneMatch, etag)) {
+        return await reply.code(304).send();
+      }
       return await reply
         .header(
           'content-type',

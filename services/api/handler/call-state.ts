@@ -11,7 +11,7 @@ export interface CallState<T> {
 }
 
 /** @param key unique among all call states */
-export function callState<T>(key: `longhaul.${string}`): CallState<T> {
+export function createCallState<T>(key: `longhaul.${string}`): CallState<T> {
   return {
     get: (context) => context.state.get(key) as T | undefined,
     set: (context, value) => {
@@ -24,22 +24,22 @@ export function callState<T>(key: `longhaul.${string}`): CallState<T> {
  * Returns the signal that aborts when the client disconnects: the same signal each time. Created on first
  * use.
  */
-export const disconnectSignal = callState<() => AbortSignal>('longhaul.signal');
+export const disconnectSignal = createCallState<() => AbortSignal>('longhaul.signal');
 
 /** The `traceparent` of the client's own span, as sent (W3C Trace Context). */
-export const traceparent = callState<string>('longhaul.traceparent');
+export const traceparent = createCallState<string>('longhaul.traceparent');
 
 /**
  * The number of the event that a stream has just yielded. The stream sets it before each yield, and the
  * binding reads it afterwards as the id of the event: the SDK's transport passes payloads only.
  */
-export const streamedEvent = callState<number>('longhaul.event');
+export const streamedEvent = createCallState<number>('longhaul.event');
 
 /** The entity tag of the task that an operation has read, for bindings that can send one. */
-export const entityTag = callState<string>('longhaul.entityTag');
+export const entityTag = createCallState<string>('longhaul.entityTag');
 
 /** The `Last-Event-ID` of the client, as sent: a header over HTTP, metadata over gRPC. */
-export const lastEventId = callState<string>('longhaul.lastEventId');
+export const lastEventId = createCallState<string>('longhaul.lastEventId');
 
 /** Returns the signal that aborts when the client disconnects. */
 export function getSignal(context: ServerCallContext): AbortSignal {

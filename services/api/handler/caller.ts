@@ -1,4 +1,4 @@
-/** The caller as the database knows it (invariant 9). */
+/** Identifies the caller for database queries (invariant 9). */
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import { checkId } from './validate/message.ts';

@@ -1,6 +1,6 @@
 /**
- * The operations of A2A 1.0 (section 3.1) on the database: one handler behind all bindings. It runs no agent;
- * it accepts, reads, follows and cancels.
+ * The operations of A2A 1.0 (section 3.1) on the database: one handler behind all bindings. It does not run
+ * the agent: it accepts messages, and reads, follows and cancels tasks.
  */
 import type {
   AgentCard,
@@ -45,12 +45,12 @@ import { createStateEvent, type Send, type SendResult } from './send-message.ts'
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 import { streamEvents, waitUntilSettled, withTimeout } from './stream.ts';
 
-/** Where a stream starts: the task as of event `after`, of `known` events. */
+/** The start of a stream: the task as of event `after`. `known` is the last event of the task so far. */
 interface StreamStart {
   task: Task;
   after: number;
   known: number;
-  /** No event can follow. */
+  /** True if no event can follow. */
   ended: boolean;
 }
 
@@ -221,7 +221,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
           { wakeupGraceSeconds },
           { taskId: task.id, event: JSON.stringify(event), statusAt },
         );
-        if (wakeups === undefined) throw new TaskNotCancelableError(`task ${task.id} has already ended`);
+        if (wakeups === undefined)
+          throw new TaskNotCancelableError(`task ${task.id} has already ended: read it with GetTask`);
         parts.outbox.publish(wakeups);
         return taskToWire((await find(task.id, context, {})).task);
       }),

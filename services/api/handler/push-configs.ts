@@ -1,5 +1,5 @@
 /**
- * A2A's operations on webhook configs (sections 3.1.7 to 3.1.10). URLs are checked here without DNS, and
+ * The operations of A2A on webhook configs (sections 3.1.7 to 3.1.10). URLs are checked here without DNS, and
  * again before each connection. Secrets are encrypted before they are stored, and credentials are never
  * returned.
  */
@@ -83,7 +83,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
     if ('problem' in checked) throw new RequestMalformedError(`url is not valid: ${checked.problem}`);
     return encryptSecrets(encryptor, taskId, {
-      // Clients of 0.3 may get the config of a task without its id, which is then the id of the task.
+      // Clients of 0.3 may read the config of a task without a config id, so the id of the task is used.
       id: config.id === '' ? (version === '0.3' ? taskId : uuidv7()) : config.id,
       url: checked.url.href,
       token: config.token === '' ? null : config.token,
@@ -182,6 +182,8 @@ function taskNotFound(taskId: string): Error {
 function checkHeaderValue(name: string, value: string): void {
   if (value.length > 4096) throw new RequestMalformedError(`${name} must have at most 4096 characters`);
   if (!/^[\u0020-\u007e\u0080-\u00ff]*$/.test(value)) {
-    throw new RequestMalformedError(`${name} contains characters that are not allowed in a header`);
+    throw new RequestMalformedError(
+      `${name} contains characters that are not allowed in a header: use printable Latin-1 characters`,
+    );
   }
 }

@@ -1,8 +1,7 @@
-/**
- * SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2): accepts the message; the caller of
+/* * Accepts messages for SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2). The caller of
  * `Send` then returns at once, waits, or streams.
  *
- * A message is accepted once its transaction is committed (invariant 1); nothing after that can lose it. A
+ * A message is accepted once its transaction is committed (invariant 1). No later failure can lose it. A
  * repeated message returns the task of the first, before the state of that task is checked.
  */
 import { hash } from 'node:crypto';
@@ -182,7 +181,7 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
   const { contextId } = found.task;
   if (wire.contextId !== '' && wire.contextId !== contextId) {
     throw new RequestMalformedError(
-      `message.contextId ${wire.contextId} is not the context of task ${taskId}`,
+      `message.contextId ${wire.contextId} is not the context of task ${taskId}: use ${contextId}, or omit it`,
     );
   }
   const webhook = send.request.configuration?.taskPushNotificationConfig;
@@ -255,7 +254,9 @@ function serializeOutputModes(request: SendMessageRequest): string | null {
   return modes.length === 0 ? null : JSON.stringify(modes);
 }
 
-/** Hashes all that makes two sends the same; not the fields that only change how the caller is answered. */
+/**
+ * Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned.
+ */
 function hashRequest(message: Message, request: SendMessageRequest): string {
   const configuration = request.configuration && {
     ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),

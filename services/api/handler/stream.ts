@@ -54,9 +54,8 @@ function getNewState(event: TaskEvent): TaskState | undefined {
     : undefined;
 }
 
-/**
- * Bounds a wait. Nothing of it outlives the wait: `AbortSignal.timeout` and `AbortSignal.any` hold their
- * memory until the time is over, and most waits end long before.
+/* * Limits the time of a wait. Everything that it allocates is freed when the wait ends: `AbortSignal.timeout`
+ * and `AbortSignal.any` would keep their memory until the time is up, and most waits end long before.
  *
  * @param signal ends the wait early
  * @param run receives a signal that aborts together with `signal`, or after `ms` milliseconds

@@ -1,7 +1,8 @@
 /**
- * Cheap polling. The entity tag of a task is derived from the number of its last event and of its messages,
- * so one narrow read detects a change. With `Prefer: wait` (RFC 7240) the response is delayed until the task
- * changes; such a long poll follows the task's events like a stream (invariant 5).
+ * Conditional reads and long polls, which make polling cheap. The entity tag of a task is derived from the
+ * number of its last event and of its messages, so one narrow read detects a change. With `Prefer: wait` (RFC
+ * 7240) the response is delayed until the task changes; such a long poll follows the task's events like a
+ * stream (invariant 5).
  */
 import type { User } from '@a2a-js/sdk/server';
 import type { Follower } from '#shared/db/events/follower.ts';
@@ -60,13 +61,13 @@ export interface ConditionalRequest {
 export interface Condition {
   /** The client has the current task: the response is 304, without a body. */
   notModified: boolean;
-  /** For either response. `etag` is set for 304 only: reading the task sets its own. */
+  /** Headers of the response. `etag` is set for a 304 only: otherwise reading the task sets it. */
   headers: { etag?: string; 'preference-applied'?: string };
 }
 
 /**
  * Decides between 304 and reading the task. With a preference to wait, decides once the task has changed or
- * the time is over. A task of another caller is never "not modified": reading it fails with "not found".
+ * the time is up. A task of another caller is never "not modified": reading it fails with "not found".
  *
  * @throws {TooManyRequestsError} if the caller has too many long polls and streams open
  */
@@ -99,7 +100,7 @@ export async function checkCondition(
     : { notModified: true, headers: { ...applied, etag: known.etag } };
 }
 
-/** Resolves when there is an event after `after`, the time is over, or the client disconnects. */
+/** Resolves when there is an event after `after`, the time is up, or the client disconnects. */
 async function waitForEvent(
   { follower, streams }: ConditionalParts,
   { taskId, user, signal }: ConditionalRequest,

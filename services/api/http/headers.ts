@@ -1,6 +1,5 @@
-/**
- * Response headers that stop browsers from sniffing content types and caches from storing private responses,
- * and CORS: pages of other origins may not call unless their origin is configured.
+/* * Sets response headers that stop browsers from sniffing content types and caches from storing private
+ * responses, and configures CORS: pages of other origins may not call unless their origin is configured.
  */
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';

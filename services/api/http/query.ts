@@ -1,6 +1,6 @@
 /**
- * Query parameters of the HTTP+JSON binding (A2A section 11.5). A value of the wrong type is refused with
- * what is accepted; unknown parameters are ignored (section 5.7).
+ * Query parameters of the HTTP+JSON binding (A2A section 11.5). An error for a value of the wrong type says
+ * what is accepted. Unknown parameters are ignored (section 5.7).
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 
@@ -13,7 +13,7 @@ export class Query {
 
   /** Returns the first of these names that is set: versions may name a parameter differently. */
   string(...names: [string, ...string[]]): string | undefined {
-    const name = names.find((one) => this.#values[one] !== undefined) ?? names[0];
+    const name = names.find((candidate) => this.#values[candidate] !== undefined) ?? names[0];
     const value = this.#values[name];
     if (value === undefined || typeof value === 'string') return value;
     throw new RequestMalformedError(`${name} was sent more than once: send it once`);

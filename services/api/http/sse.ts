@@ -63,7 +63,7 @@ function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, und
     .send(new EventStream(events));
 }
 
-/** A class of its own uses less memory per open stream than a generator over a generator. */
+/** A subclass of Readable uses less memory per open stream than a generator that wraps another generator. */
 class EventStream extends Readable {
   readonly #events: AsyncGenerator<SseEvent, void, undefined>;
   readonly #keepAlive: NodeJS.Timeout;

@@ -11,7 +11,7 @@ import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 
 /**
- * @param getAddress the address of the client; callers without a name are distinguished by it
+ * @param getAddress returns the address of the client, which distinguishes callers without a name
  * @throws {UnauthenticatedError | RetryLaterError}
  */
 export type Admit = (headers: RequestHeaders, getAddress: () => string) => Promise<AuthenticatedCaller>;

@@ -24,10 +24,10 @@ export class OpenStreams {
    */
   open(user: User | undefined): () => void {
     const name = user?.isAuthenticated === true ? user.userName : undefined;
-    const mine = name === undefined ? 0 : (this.#open.get(name) ?? 0);
-    if (mine >= this.#max.perCaller) {
+    const own = name === undefined ? 0 : (this.#open.get(name) ?? 0);
+    if (own >= this.#max.perCaller) {
       throw new TooManyRequestsError(
-        `You have ${mine} open streams, the most allowed per caller: close one first`,
+        `You have ${own} open streams, the most allowed per caller: close one first`,
         retryAfterSeconds,
       );
     }
@@ -38,7 +38,7 @@ export class OpenStreams {
       );
     }
     this.#all += 1;
-    if (name !== undefined) this.#open.set(name, mine + 1);
+    if (name !== undefined) this.#open.set(name, own + 1);
     let closed = false;
     return () => {
       if (closed) return;

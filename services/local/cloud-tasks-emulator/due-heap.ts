@@ -52,6 +52,6 @@ export class DueHeap<T> {
   }
 }
 
-function isBefore<T>(one: Entry<T>, other: Entry<T>): boolean {
-  return one.due < other.due || (one.due === other.due && one.order < other.order);
+function isBefore<T>(a: Entry<T>, b: Entry<T>): boolean {
+  return a.due < b.due || (a.due === b.due && a.order < b.order);
 }

@@ -1,4 +1,7 @@
-/** Runs the Cloud Tasks emulator as a process. Reads `PORT` (0: any free port) and `MAX_DISPATCHES_PER_SECOND`. */
+/**
+ * Runs the Cloud Tasks emulator as a process. Reads `PORT` (0: any free port) and
+ * `MAX_DISPATCHES_PER_SECOND`.
+ */
 import { createLogger } from '#shared/runtime/log.ts';
 import { startCloudTasksEmulator } from './server.ts';
 

@@ -1,4 +1,7 @@
-/** Resource names (`projects/P/locations/L/queues/Q/tasks/T`), with the characters and lengths that Cloud Tasks allows. */
+/**
+ * Resource names (`projects/P/locations/L/queues/Q/tasks/T`), with the characters and lengths that Cloud
+ * Tasks allows.
+ */
 import { invalid } from '../emulator/status.ts';
 
 const location = 'projects/[A-Za-z0-9:.-]+/locations/[A-Za-z0-9-]+';

@@ -84,15 +84,16 @@ export function getBurstSize({ maxDispatchesPerSecond }: QueueSettings): number 
 }
 
 /**
- * Returns the delay in milliseconds before a task is retried after its `attempts`-th failure, or undefined if the task
- * is abandoned: its attempts are spent and its time limit, if any, has passed.
+ * Returns the delay in milliseconds before a task is retried after its `attempts`-th failure, or undefined if
+ * the task is abandoned: its attempts are spent and its time limit, if any, has passed.
  */
 export function getRetryDelay(settings: QueueSettings, attempts: number, ageMs: number): number | undefined {
   const { maxAttempts, maxRetryMs, minBackoffMs, maxBackoffMs, maxDoublings } = settings;
   const attemptsSpent = maxAttempts !== -1 && attempts >= maxAttempts;
   const timeSpent = maxRetryMs > 0 && ageMs >= maxRetryMs;
   if (maxAttempts === -1 ? timeSpent : attemptsSpent && (maxRetryMs === 0 || timeSpent)) return undefined;
-  // The delay doubles `maxDoublings` times, then grows by the last interval: 10, 20, 40, 80, 160, 240, 300, 300 …
+  // The delay doubles `maxDoublings` times, then grows by the last interval: 10, 20, 40, 80, 160, 240, 300,
+  // 300 …
   const doublings = Math.min(attempts - 1, maxDoublings);
   const linear = Math.max(1, attempts - maxDoublings);
   return Math.min(maxBackoffMs, minBackoffMs * 2 ** doublings * linear);

@@ -5,8 +5,8 @@
  *      ▲                                                   │
  *      └──── retried after a backoff ◀── other response ───┴── attempts spent ──▶ removed (abandoned)
  *
- * The queue does not poll: one timer fires at the earliest time at which a task can be dispatched. The name of a
- * removed task stays reserved for `dedupMs`.
+ * The queue does not poll: one timer fires at the earliest time at which a task can be dispatched. The name
+ * of a removed task stays reserved for `dedupMs`.
  */
 import { status } from '@grpc/grpc-js';
 import { fromMillis } from '../emulator/duration.ts';

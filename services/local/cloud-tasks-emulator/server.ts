@@ -1,9 +1,9 @@
 /**
- * An emulator of Cloud Tasks v2 for the real client library. It stores queues and HTTP tasks in memory and follows the
- * rules of the service: names, bounds, deduplication, retries and rate limits.
+ * An emulator of Cloud Tasks v2 for the real client library. It stores queues and HTTP tasks in memory and
+ * follows the rules of the service: names, bounds, deduplication, retries and rate limits.
  */
 import { Server, type handleUnaryCall, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { bindServer, getPage, unary } from '../emulator/grpc.ts';
+import { bindServer, getPage, createUnaryHandler } from '../emulator/grpc.ts';
 import { checkCloudTasksName, getQueueName } from './names.ts';
 import { TokenIssuer } from '../emulator/oidc.ts';
 import { TaskQueue } from './queue.ts';
@@ -16,7 +16,10 @@ import { cloudTasksService, type WireQueue } from './wire.ts';
 export interface CloudTasksEmulatorOptions {
   /** 0: any free port. */
   port: number;
-  /** How long a task name stays reserved after the task was executed or deleted. Default: an hour, like Cloud Tasks. */
+  /**
+   * How long a task name stays reserved after the task was executed or deleted. Default: an hour, like Cloud
+   * Tasks.
+   */
   dedupMs?: number;
   /** The highest rate that a queue may set. Default: 500, like Cloud Tasks. */
   maxDispatchesPerSecond?: number;
@@ -40,7 +43,7 @@ export async function startCloudTasksEmulator(
   const targets = new TargetClient(tokens);
   const queues = new Map<string, TaskQueue>();
   const server = new Server({ 'grpc.max_receive_message_length': 4 * 1024 * 1024 });
-  server.addService(cloudTasksService, methods(queues, targets, options));
+  server.addService(cloudTasksService, createHandlers(queues, targets, options));
   return {
     port: await bindServer(server, options.port),
     jwks: () => tokens.jwks(),
@@ -52,7 +55,7 @@ export async function startCloudTasksEmulator(
   };
 }
 
-function methods(
+function createHandlers(
   queues: Map<string, TaskQueue>,
   targets: TargetClient,
   { dedupMs = hour, maxDispatchesPerSecond: maxRate = 500, onAbandoned }: CloudTasksEmulatorOptions,
@@ -69,11 +72,11 @@ function methods(
     if (queue === undefined) throw notFound('Queue does not exist.');
     return queue;
   };
-  const findOfTask = (name: string | null | undefined): TaskQueue =>
+  const findQueueByTask = (name: string | null | undefined): TaskQueue =>
     find(getQueueName(checkCloudTasksName('task', name)));
 
   return {
-    CreateQueue: method(cloudTasksService.CreateQueue, ({ parent, queue }) => {
+    CreateQueue: createHandler(cloudTasksService.CreateQueue, ({ parent, queue }) => {
       const name = checkCloudTasksName('queue', queue?.name);
       if (!name.startsWith(`${checkCloudTasksName('location', parent)}/queues/`)) {
         throw invalid(`The queue ${name} is not in the location ${parent ?? ''}.`);
@@ -81,15 +84,15 @@ function methods(
       if (queues.has(name)) throw alreadyExists('Queue already exists');
       return create(name, queue ?? {}).toWire();
     }),
-    GetQueue: method(cloudTasksService.GetQueue, ({ name }) => find(name).toWire()),
-    ListQueues: method(cloudTasksService.ListQueues, ({ parent, filter, pageSize, pageToken }) => {
+    GetQueue: createHandler(cloudTasksService.GetQueue, ({ name }) => find(name).toWire()),
+    ListQueues: createHandler(cloudTasksService.ListQueues, ({ parent, filter, pageSize, pageToken }) => {
       const prefix = `${checkCloudTasksName('location', parent)}/queues/`;
       if (filter) throw unimplemented('filters of queues');
       const names = [...queues.keys()].filter((name) => name.startsWith(prefix));
       const page = getPage(names, { pageSize, pageToken }, { fallback: 9800, max: 9800 });
       return { queues: page.names.map((name) => find(name).toWire()), nextPageToken: page.nextPageToken };
     }),
-    UpdateQueue: method(cloudTasksService.UpdateQueue, ({ queue, updateMask }) => {
+    UpdateQueue: createHandler(cloudTasksService.UpdateQueue, ({ queue, updateMask }) => {
       const name = checkCloudTasksName('queue', queue?.name);
       const found = queues.get(name);
       if (found === undefined) return create(name, queue ?? {}).toWire();
@@ -98,31 +101,31 @@ function methods(
       found.update(parseQueueSettings(applyMask(queue ?? {}, paths), maxRate, base));
       return found.toWire();
     }),
-    DeleteQueue: method(cloudTasksService.DeleteQueue, ({ name }) => {
+    DeleteQueue: createHandler(cloudTasksService.DeleteQueue, ({ name }) => {
       const queue = find(name);
       queue.close();
       queues.delete(queue.name);
       return {};
     }),
-    PurgeQueue: method(cloudTasksService.PurgeQueue, ({ name }) =>
+    PurgeQueue: createHandler(cloudTasksService.PurgeQueue, ({ name }) =>
       applyTo(find(name), (queue) => queue.purge()),
     ),
-    PauseQueue: method(cloudTasksService.PauseQueue, ({ name }) =>
+    PauseQueue: createHandler(cloudTasksService.PauseQueue, ({ name }) =>
       applyTo(find(name), (queue) => queue.pause()),
     ),
-    ResumeQueue: method(cloudTasksService.ResumeQueue, ({ name }) =>
+    ResumeQueue: createHandler(cloudTasksService.ResumeQueue, ({ name }) =>
       applyTo(find(name), (queue) => queue.resume()),
     ),
-    CreateTask: method(cloudTasksService.CreateTask, ({ parent, task, responseView }) => {
+    CreateTask: createHandler(cloudTasksService.CreateTask, ({ parent, task, responseView }) => {
       const queue = find(parent);
       const created = parseCloudTask(task, queue.name, Date.now());
       queue.add(created);
       return toWireTask(created, responseView);
     }),
-    GetTask: method(cloudTasksService.GetTask, ({ name, responseView }) =>
-      toWireTask(findOfTask(name).get(name ?? ''), responseView),
+    GetTask: createHandler(cloudTasksService.GetTask, ({ name, responseView }) =>
+      toWireTask(findQueueByTask(name).get(name ?? ''), responseView),
     ),
-    ListTasks: method(cloudTasksService.ListTasks, ({ parent, responseView, pageSize, pageToken }) => {
+    ListTasks: createHandler(cloudTasksService.ListTasks, ({ parent, responseView, pageSize, pageToken }) => {
       const queue = find(parent);
       const page = getPage(queue.tasks.keys(), { pageSize, pageToken }, { fallback: 1000, max: 1000 });
       return {
@@ -130,12 +133,12 @@ function methods(
         nextPageToken: page.nextPageToken,
       };
     }),
-    DeleteTask: method(cloudTasksService.DeleteTask, ({ name }) => {
-      findOfTask(name).delete(name ?? '');
+    DeleteTask: createHandler(cloudTasksService.DeleteTask, ({ name }) => {
+      findQueueByTask(name).delete(name ?? '');
       return {};
     }),
-    RunTask: method(cloudTasksService.RunTask, ({ name, responseView }) =>
-      toWireTask(findOfTask(name).run(name ?? ''), responseView),
+    RunTask: createHandler(cloudTasksService.RunTask, ({ name, responseView }) =>
+      toWireTask(findQueueByTask(name).run(name ?? ''), responseView),
     ),
   };
 }
@@ -145,12 +148,12 @@ interface MethodTypes<Request, Response> {
   responseSerialize(response: Response): Buffer;
 }
 
-/** `unary`, with the types of the request and the response taken from the method definition. */
-function method<Request, Response>(
+/** Creates a unary handler, with the types of its request and response taken from the method definition. */
+function createHandler<Request, Response>(
   _definition: MethodTypes<Request, Response>,
   handle: (request: Request) => Response,
 ): handleUnaryCall<Request, Response> {
-  return unary(handle);
+  return createUnaryHandler(handle);
 }
 
 function applyTo(queue: TaskQueue, change: (queue: TaskQueue) => void): WireQueue {

@@ -35,9 +35,9 @@ export class TargetClient {
       await response.body.dump();
       return toOutcome(response.statusCode);
     } catch (error) {
-      const late = error instanceof Error && /Timeout/.test(error.name) && !/Connect/.test(error.name);
+      const timedOut = error instanceof Error && /Timeout/.test(error.name) && !/Connect/.test(error.name);
       return {
-        code: late ? status.DEADLINE_EXCEEDED : status.UNAVAILABLE,
+        code: timedOut ? status.DEADLINE_EXCEEDED : status.UNAVAILABLE,
         message: error instanceof Error ? error.message : String(error),
         httpStatus: undefined,
       };

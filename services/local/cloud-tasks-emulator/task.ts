@@ -38,7 +38,6 @@ export interface DispatchAttempt {
   respondedAt?: number;
   code?: status;
   message?: string;
-  httpStatus?: number;
 }
 
 const day = 86_400_000;

@@ -1,6 +1,7 @@
 /**
- * The gRPC definition of the Cloud Tasks API, built from the compiled messages of the client library. Loading those
- * takes a third of the time of parsing the protos. The IAM methods are omitted, so calls to them return UNIMPLEMENTED.
+ * The gRPC definition of the Cloud Tasks API, built from the compiled messages of the client library. Loading
+ * those takes a third of the time of parsing the protos. The IAM methods are omitted, so calls to them return
+ * UNIMPLEMENTED.
  */
 import { google } from '@google-cloud/tasks/build/protos';
 import type { MethodDefinition } from '@grpc/grpc-js';
@@ -13,7 +14,7 @@ interface Codec<Value, Decoded> {
   decode(bytes: Uint8Array): Decoded;
 }
 
-function method<Request, DecodedRequest, Reply, DecodedReply>(
+function defineMethod<Request, DecodedRequest, Reply, DecodedReply>(
   name: string,
   request: Codec<Request, DecodedRequest>,
   reply: Codec<Reply, DecodedReply>,
@@ -30,19 +31,19 @@ function method<Request, DecodedRequest, Reply, DecodedReply>(
 }
 
 export const cloudTasksService = {
-  CreateQueue: method('CreateQueue', v2.CreateQueueRequest, v2.Queue),
-  GetQueue: method('GetQueue', v2.GetQueueRequest, v2.Queue),
-  ListQueues: method('ListQueues', v2.ListQueuesRequest, v2.ListQueuesResponse),
-  UpdateQueue: method('UpdateQueue', v2.UpdateQueueRequest, v2.Queue),
-  DeleteQueue: method('DeleteQueue', v2.DeleteQueueRequest, Empty),
-  PurgeQueue: method('PurgeQueue', v2.PurgeQueueRequest, v2.Queue),
-  PauseQueue: method('PauseQueue', v2.PauseQueueRequest, v2.Queue),
-  ResumeQueue: method('ResumeQueue', v2.ResumeQueueRequest, v2.Queue),
-  CreateTask: method('CreateTask', v2.CreateTaskRequest, v2.Task),
-  GetTask: method('GetTask', v2.GetTaskRequest, v2.Task),
-  ListTasks: method('ListTasks', v2.ListTasksRequest, v2.ListTasksResponse),
-  DeleteTask: method('DeleteTask', v2.DeleteTaskRequest, Empty),
-  RunTask: method('RunTask', v2.RunTaskRequest, v2.Task),
+  CreateQueue: defineMethod('CreateQueue', v2.CreateQueueRequest, v2.Queue),
+  GetQueue: defineMethod('GetQueue', v2.GetQueueRequest, v2.Queue),
+  ListQueues: defineMethod('ListQueues', v2.ListQueuesRequest, v2.ListQueuesResponse),
+  UpdateQueue: defineMethod('UpdateQueue', v2.UpdateQueueRequest, v2.Queue),
+  DeleteQueue: defineMethod('DeleteQueue', v2.DeleteQueueRequest, Empty),
+  PurgeQueue: defineMethod('PurgeQueue', v2.PurgeQueueRequest, v2.Queue),
+  PauseQueue: defineMethod('PauseQueue', v2.PauseQueueRequest, v2.Queue),
+  ResumeQueue: defineMethod('ResumeQueue', v2.ResumeQueueRequest, v2.Queue),
+  CreateTask: defineMethod('CreateTask', v2.CreateTaskRequest, v2.Task),
+  GetTask: defineMethod('GetTask', v2.GetTaskRequest, v2.Task),
+  ListTasks: defineMethod('ListTasks', v2.ListTasksRequest, v2.ListTasksResponse),
+  DeleteTask: defineMethod('DeleteTask', v2.DeleteTaskRequest, Empty),
+  RunTask: defineMethod('RunTask', v2.RunTaskRequest, v2.Task),
 };
 
 export type WireQueue = google.cloud.tasks.v2.IQueue;

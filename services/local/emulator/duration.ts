@@ -5,7 +5,7 @@ export interface WireDuration {
   nanos: number;
 }
 
-/** Both clients write durations and timestamps in this looser form. */
+/** The form of durations and timestamps in requests of both client libraries. */
 interface LooseDuration {
   seconds?: { toString(): string } | null | undefined;
   nanos?: number | null | undefined;

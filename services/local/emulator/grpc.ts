@@ -15,7 +15,7 @@ export function bindServer(server: Server, port: number): Promise<number> {
 }
 
 /** Turns a plain function into a gRPC handler. Errors that it throws become the status of the response. */
-export function unary<Request, Response>(
+export function createUnaryHandler<Request, Response>(
   handle: (request: Request) => Response,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {

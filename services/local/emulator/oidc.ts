@@ -1,6 +1,6 @@
 /**
- * Issues identity tokens like those of Google (RS256, with the claims that Cloud Run and the services check), signed
- * with a key of this process.
+ * Issues identity tokens like those of Google (RS256, with the claims that Cloud Run and the services check),
+ * signed with a key of this process.
  */
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
 
@@ -23,7 +23,9 @@ export class TokenIssuer {
     return { keys: [jwk] };
   }
 
-  /** Returns a token of the service account for `audience`. Like Google, reuses a token for several requests. */
+  /**
+   * Returns a token of the service account for `audience`. Like Google, reuses a token for several requests.
+   */
   token(email: string, audience: string): Promise<string> {
     const key = JSON.stringify([email, audience]);
     const cached = this.#tokens.get(key);

@@ -1,7 +1,7 @@
 /**
- * Refuses the requests that Gemini refuses with a 400, so a request that works here works there. Checks the shape of
- * contents, file types, incompatible tools and settings, the pairing of function calls with their responses, and the
- * thought signature that must be returned with a call.
+ * Refuses the requests that Gemini refuses with a 400, so a request that works here works there. Checks the
+ * shape of contents, file types, incompatible tools and settings, the pairing of function calls with their
+ * responses, and the thought signature that must be returned with a call.
  */
 import type { Content, Part } from '@google/genai';
 import { GoogleError } from './google-error.ts';

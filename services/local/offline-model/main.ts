@@ -1,4 +1,7 @@
-/** Runs the offline model as a process. Reads `PORT` (default 8085; 0: any free port) and ends on SIGTERM or SIGINT. */
+/**
+ * Runs the offline model as a process. Reads `PORT` (default 8085; 0: any free port) and ends on SIGTERM or
+ * SIGINT.
+ */
 import { startOfflineModel } from './server.ts';
 
 function log(message: string, fields = {}): void {

@@ -1,6 +1,6 @@
 /**
- * Replies of a responder, independent of the wire format: the parts of one candidate, in the pieces in which they are
- * streamed, and the faults to simulate.
+ * Replies of a responder, independent of the wire format: the parts of one candidate, in the pieces in which
+ * they are streamed, and the faults to simulate.
  */
 import { randomUUID } from 'node:crypto';
 import type { GroundingMetadata, Part } from '@google/genai';
@@ -30,17 +30,17 @@ export interface Reply {
 }
 
 /** Slow enough that streaming is visible. */
-const PIECE_DELAY_MS = 25;
-const WORDS_PER_PIECE = 6;
+const pieceDelayMs = 25;
+const wordsPerPiece = 6;
 
-/** Replies with a text, streamed a few words at a time. */
-export function say(text: string): Reply {
+/** Creates a text reply, streamed a few words at a time. */
+export function createTextReply(text: string): Reply {
   const words = text.match(/\s*\S+\s*$|\s*\S+/g) ?? [text];
   const pieces: Part[] = [];
-  for (let at = 0; at < words.length; at += WORDS_PER_PIECE) {
-    pieces.push({ text: words.slice(at, at + WORDS_PER_PIECE).join('') });
+  for (let at = 0; at < words.length; at += wordsPerPiece) {
+    pieces.push({ text: words.slice(at, at + wordsPerPiece).join('') });
   }
-  return { pieces, chunkDelayMs: PIECE_DELAY_MS };
+  return { pieces, chunkDelayMs: pieceDelayMs };
 }
 
 export interface RequestedCall {
@@ -48,8 +48,8 @@ export interface RequestedCall {
   args: Record<string, unknown>;
 }
 
-/** Replies with function calls. Only the first of several calls has a signature, as with Gemini 3. */
-export function call(calls: readonly RequestedCall[]): Reply {
+/** Creates a reply with function calls. Only the first of several calls has a signature, as with Gemini 3. */
+export function createCallReply(calls: readonly RequestedCall[]): Reply {
   return {
     pieces: calls.map(({ name, args }, index) => ({
       functionCall: { id: randomUUID().slice(0, 8), name, args },

@@ -1,8 +1,10 @@
-/** Logs the requests to the model and their results, for `GET /__log`. Drops the oldest entries beyond 10,000. */
+/**
+ * Logs the requests to the model and their results, for `GET /__log`. Drops the oldest entries beyond 10,000.
+ */
 import { createHash } from 'node:crypto';
 
 export interface LoggedRequest {
-  /** The time at which the request had been read, in ISO 8601. */
+  /** When the request was read, in ISO 8601. */
   time: string;
   verb: string;
   model: string;
@@ -24,8 +26,8 @@ export interface LoggedRequest {
   ms?: number;
 }
 
-const MAX_ENTRIES = 10_000;
-const MAX_TEXT_LENGTH = 500;
+const maxEntries = 10_000;
+const maxTextLength = 500;
 
 export class RequestLog {
   #entries: LoggedRequest[] = [];
@@ -34,13 +36,13 @@ export class RequestLog {
     const logged: LoggedRequest = {
       time: new Date().toISOString(),
       ...entry,
-      lastUserText: entry.lastUserText.slice(0, MAX_TEXT_LENGTH),
+      lastUserText: entry.lastUserText.slice(0, maxTextLength),
       lastUserSha256: createHash('sha256').update(entry.lastUserText).digest('hex'),
       chunks: 0,
       aborted: false,
     };
     this.#entries.push(logged);
-    if (this.#entries.length > 2 * MAX_ENTRIES) this.#entries = this.#entries.slice(-MAX_ENTRIES);
+    if (this.#entries.length > 2 * maxEntries) this.#entries = this.#entries.slice(-maxEntries);
     return logged;
   }
 

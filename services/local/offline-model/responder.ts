@@ -1,17 +1,16 @@
 /**
- * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined. The first
- * reply wins, so the order of the skills is their precedence. Tests can use another responder instead.
+ * Decides what the offline model replies. Each skill examines the request and returns a reply or undefined.
+ * The first reply wins, so the order of the skills is their precedence. Tests can use another responder
+ * instead.
  */
-import { say } from './reply.ts';
-import type { Reply } from './reply.ts';
-import { answerReceived, answerToCall, askBack } from './skills/ask-back.ts';
+import { createTextReply, type Reply } from './reply.ts';
+import { confirmAnswer, confirmCallAnswer, askBack } from './skills/ask-back.ts';
 import { calculate } from './skills/calculate.ts';
 import { extract } from './skills/extract.ts';
 import { fillSchema } from './skills/fill-schema.ts';
 import { callFunctions, reportFunctionResults } from './skills/function-calls.ts';
 import { summarise } from './skills/summarise.ts';
-import { lastUserText } from './wire.ts';
-import type { GenerateRequest } from './wire.ts';
+import { getLastUserText, type GenerateRequest } from './wire.ts';
 
 export type Responder = (request: GenerateRequest) => Reply | Promise<Reply>;
 
@@ -20,14 +19,14 @@ type Skill = (request: GenerateRequest) => Reply | undefined;
 
 const skills: readonly Skill[] = [
   fillSchema,
-  answerToCall,
+  confirmCallAnswer,
   reportFunctionResults,
   askBack,
   callFunctions,
   calculate,
   summarise,
   extract,
-  answerReceived,
+  confirmAnswer,
 ];
 
 export const respond: Responder = (request) => {
@@ -38,15 +37,15 @@ export const respond: Responder = (request) => {
   return introduce(request);
 };
 
-const MAX_QUOTE_LENGTH = 300;
+const maxQuoteLength = 300;
 
 /** Quotes the message and explains what the offline model can do, and how to use the real one. */
 function introduce(request: GenerateRequest): Reply {
-  const text = lastUserText(request).trim();
-  const quote = text.length > MAX_QUOTE_LENGTH ? `${text.slice(0, MAX_QUOTE_LENGTH)}…` : text;
+  const text = getLastUserText(request).trim();
+  const quote = text.length > maxQuoteLength ? `${text.slice(0, maxQuoteLength)}…` : text;
   const parts = request.contents.at(-1)?.parts ?? [];
   const files = parts.filter((part) => part.inlineData ?? part.fileData).length;
-  return say(
+  return createTextReply(
     [
       'This is the offline model, not Gemini: it follows simple rules and uses no network.',
       quote === '' ? 'Your message had no text.' : `You wrote: “${quote}”`,

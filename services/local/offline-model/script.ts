@@ -3,15 +3,14 @@
  *
  *   [{match: 'part of the last text of the user', reactions: [{status: 429, retryDelay: '2s'}, …], repeat?: true}, …]
  *
- * The first matching rule returns its next reaction. Reactions are used once each, in order, or cyclically with
- * `repeat`. When they are used up, the model replies normally again. A reaction overrides the fields that it names and
- * keeps the rest of the normal reply.
+ * The first matching rule returns its next reaction. Reactions are used once each, in order, or cyclically
+ * with `repeat`. When they are used up, the model replies normally again. A reaction overrides the fields
+ * that it names and keeps the rest of the normal reply.
  */
 import type { Part } from '@google/genai';
 import * as v from 'valibot';
 import { GoogleError } from './google-error.ts';
-import { call } from './reply.ts';
-import type { RequestedCall, Reply } from './reply.ts';
+import { createCallReply, type RequestedCall, type Reply } from './reply.ts';
 
 const WholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
 const ScriptedCall = v.strictObject({
@@ -76,8 +75,11 @@ export class Script {
   }
 }
 
-/** Applies a reaction. Calls `own` for the normal reply only if the reaction keeps a part of it. */
-export async function react(reaction: Reaction, own: () => Reply | Promise<Reply>): Promise<Reply> {
+/** Applies a reaction. Calls `getNormalReply` only if the reaction keeps a part of the normal reply. */
+export async function react(
+  reaction: Reaction,
+  getNormalReply: () => Reply | Promise<Reply>,
+): Promise<Reply> {
   const { status, message, retryDelay, retryAfter, chunks, thought, functionCall, empty, ...rest } = reaction;
   if (status !== undefined) {
     const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
@@ -85,10 +87,10 @@ export async function react(reaction: Reaction, own: () => Reply | Promise<Reply
   }
   const pieces: Part[] = thought === undefined ? [] : [{ text: thought, thought: true }];
   pieces.push(...(chunks ?? []).map((text) => ({ text })));
-  if (functionCall !== undefined) pieces.push(...call([functionCall].flat().map(withArgs)).pieces);
+  if (functionCall !== undefined) pieces.push(...createCallReply([functionCall].flat().map(withArgs)).pieces);
   const replaces = chunks ?? functionCall ?? rest.hang ?? empty ?? rest.blockReason ?? rest.finishReason;
   if (replaces !== undefined) return { pieces, ...rest };
-  const reply = await own();
+  const reply = await getNormalReply();
   return { ...reply, pieces: [...pieces, ...reply.pieces], ...rest };
 }
 

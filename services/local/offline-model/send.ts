@@ -1,6 +1,6 @@
 /**
- * Writes a reply as an HTTP response: one JSON body, or server-sent events (`alt=sse`) with one piece each. Stops when the
- * client disconnects.
+ * Writes a reply as an HTTP response: one JSON body, or server-sent events (`alt=sse`) with one piece each.
+ * Stops when the client disconnects.
  */
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
@@ -9,8 +9,7 @@ import type { Part } from '@google/genai';
 import { GoogleError } from './google-error.ts';
 import type { Reply } from './reply.ts';
 import type { LoggedRequest } from './request-log.ts';
-import { estimateTextTokens } from './wire.ts';
-import type { GenerateResponse } from './wire.ts';
+import { estimateTextTokens, type GenerateResponse } from './wire.ts';
 
 export interface ResponseContext {
   response: ServerResponse;
@@ -120,14 +119,14 @@ function createBodies(
 
 /** Merges adjacent text parts. */
 function joinTexts(parts: readonly Part[]): Part[] {
-  const all: Part[] = [];
+  const joined: Part[] = [];
   for (const part of parts) {
-    const before = all.at(-1);
-    if (before?.text !== undefined && part.text !== undefined && before.thought === part.thought) {
-      all[all.length - 1] = { ...before, text: before.text + part.text };
+    const last = joined.at(-1);
+    if (last?.text !== undefined && part.text !== undefined && last.thought === part.thought) {
+      joined[joined.length - 1] = { ...last, text: last.text + part.text };
     } else {
-      all.push(part);
+      joined.push(part);
     }
   }
-  return all;
+  return joined;
 }

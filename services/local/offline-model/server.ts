@@ -1,25 +1,26 @@
 /**
- * A model that needs no network. It serves the APIs of Gemini and Vertex AI, does simple work by fixed rules, and says
- * that it is offline.
+ * A model that needs no network. It serves the APIs of Gemini and Vertex AI, does simple work by fixed rules,
+ * and says that it is offline.
  *
  *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
  *   GET | DELETE /__log         logged requests          POST | DELETE /__script      scripted replies (script.ts)
  */
-import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { respond } from './responder.ts';
-import type { Responder } from './responder.ts';
+import { respond, type Responder } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
 import { limitTokens } from './reply.ts';
-import { RequestLog } from './request-log.ts';
-import type { LoggedRequest } from './request-log.ts';
-import { react, Script } from './script.ts';
-import type { ScriptRule } from './script.ts';
+import { RequestLog, type LoggedRequest } from './request-log.ts';
+import { react, Script, type ScriptRule } from './script.ts';
 import { sendReply } from './send.ts';
-import { lastUserText, parseRoute, estimateContentTokens } from './wire.ts';
-import type { GenerateRequest, ModelRoute } from './wire.ts';
+import {
+  getLastUserText,
+  parseRoute,
+  estimateContentTokens,
+  type GenerateRequest,
+  type ModelRoute,
+} from './wire.ts';
 
 export interface OfflineModel {
   readonly port: number;
@@ -40,7 +41,7 @@ export interface OfflineModelOptions {
 }
 
 /** The limit of the real API for a request with inline data. */
-const MAX_BODY_BYTES = 20 * 1024 * 1024;
+const maxBodyBytes = 20 * 1024 * 1024;
 
 export async function startOfflineModel({
   port,
@@ -99,7 +100,7 @@ export async function startOfflineModel({
     ]);
     if (route.verb === 'countTokens') return sendJson(response, 200, { totalTokens: promptTokens });
     const started = performance.now();
-    const text = lastUserText(body);
+    const text = getLastUserText(body);
     const entry = log.add({
       verb: route.verb,
       model: route.model,
@@ -116,14 +117,14 @@ export async function startOfflineModel({
     let dropped = false;
     response.on('close', () => {
       entry.ms = Math.round(performance.now() - started);
-      // A script can close the connection, too.
+      // A script can also close the connection.
       entry.aborted = !response.writableEnded && !dropped;
       disconnected.abort();
     });
     try {
       const reaction = script.next(text);
-      const own = () => responder(body);
-      const reply = reaction === undefined ? await own() : await react(reaction, own);
+      const getNormalReply = () => responder(body);
+      const reply = await (reaction === undefined ? getNormalReply() : react(reaction, getNormalReply));
       dropped = reply.dropAfterChunks !== undefined;
       await sendReply(limitTokens(reply, body.generationConfig?.maxOutputTokens), {
         response,
@@ -179,9 +180,9 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   let size = 0;
   for await (const chunk of request) {
     size += (chunk as Buffer).length;
-    if (size > MAX_BODY_BYTES) {
+    if (size > maxBodyBytes) {
       throw new GoogleError(400, {
-        message: `Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`,
+        message: `Request payload size exceeds the limit: ${maxBodyBytes} bytes.`,
       });
     }
     chunks.push(chunk as Buffer);

@@ -1,6 +1,6 @@
 /**
- * The wire format of `generateContent`, based on the types of Google's SDK, and the paths of the two APIs that use it:
- * the Gemini Developer API and Vertex AI.
+ * The wire format of `generateContent`, based on the types of Google's SDK, and the paths of the two APIs
+ * that use it: the Gemini Developer API and Vertex AI.
  */
 import type { Content, FunctionDeclaration, GroundingMetadata, Part, UsageMetadata } from '@google/genai';
 
@@ -50,14 +50,14 @@ export type Api = 'developer' | 'vertex';
 export type ModelRoute =
   { kind: 'call'; verb: Verb; model: string; api: Api } | { kind: 'list' } | { kind: 'get'; model: string };
 
-const GEMINI = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
-const VERTEX =
+const developerApiPath = /^\/v1(?:beta|alpha)?\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
+const vertexApiPath =
   /^\/v1(?:beta1)?\/(?:projects\/[^/]+\/locations\/[^/]+\/)?publishers\/google\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 
 /** Returns undefined for a path that neither API serves. */
 export function parseRoute(method: string, path: string): ModelRoute | undefined {
-  const developer = GEMINI.exec(path);
-  const match = developer ?? VERTEX.exec(path);
+  const developer = developerApiPath.exec(path);
+  const match = developer ?? vertexApiPath.exec(path);
   if (match === null) return undefined;
   const [, model, name] = match;
   if (method === 'GET' && name === undefined)
@@ -80,7 +80,7 @@ function getPartText(part: Part): string[] {
 }
 
 /** Returns the last text of the user. Skips function responses after it. */
-export function lastUserText(request: GenerateRequest): string {
+export function getLastUserText(request: GenerateRequest): string {
   const last = request.contents.findLast(
     (content) => content.role !== 'model' && getContentText(content) !== '',
   );

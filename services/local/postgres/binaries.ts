@@ -1,8 +1,9 @@
 /**
- * Finds the PostgreSQL binaries in the optional dependency for this platform. They usually run where npm installed them.
- * They do not if the symlinks to their libraries are missing (npm creates those in an install script, which may be
- * disabled), or if the user that runs them cannot read them (a project in a private home directory). In that case they
- * are copied once to a directory that all users can read and only this user can write.
+ * Finds the PostgreSQL binaries in the optional dependency for this platform. They usually run where npm
+ * installed them, unless the symlinks to their libraries are missing (npm creates those in an install script,
+ * which may be disabled), or the user that runs them cannot read them (a project in a private home
+ * directory). In these cases they are copied once to a directory that all users can read and only this user
+ * can write.
  */
 import { execFile } from 'node:child_process';
 import {

@@ -1,4 +1,7 @@
-/** Creates the database cluster of a PostgreSQL server, with its own password. A failed creation leaves no cluster. */
+/**
+ * Creates the database cluster of a PostgreSQL server, with its own password. A failed creation leaves no
+ * cluster.
+ */
 import { randomBytes } from 'node:crypto';
 import {
   chownSync,

@@ -1,7 +1,8 @@
 /**
- * Prepares the data directory. The user that runs PostgreSQL must be able to enter it. When root starts the stack, that
- * is another user (see system-user.ts), who may have no access. An empty directory is then made enterable for all.
- * Under a private home directory, a system directory is used instead, and the banner says so.
+ * Prepares the data directory. The user that runs PostgreSQL must be able to enter it. When root starts the
+ * stack, PostgreSQL runs as another user (see system-user.ts), which may have no access. An empty directory
+ * is then opened to all users. If a parent directory is private, a system directory is used instead, and the
+ * banner says so.
  */
 import { createHash } from 'node:crypto';
 import { accessSync, chmodSync, constants, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
@@ -48,7 +49,7 @@ export function prepareDataDirectory(requested: string): DataDirectory {
   }
   throw new Error(
     `PostgreSQL cannot run as root, and user ${directory.user.uid} cannot enter ${dir}. ` +
-      'Set DATA_DIR to a directory that all users can enter, or start as another user than root',
+      'Set DATA_DIR to a directory that all users can enter, or start as a user other than root',
   );
 }
 

@@ -1,7 +1,7 @@
 /**
- * Locks a data directory, so that only one stack uses it. The kernel releases the lock however its holder ends. A pid
- * file alone would go stale, and its pid could belong to another process by then. Node has no flock, but an exclusive
- * transaction of SQLite is such a lock.
+ * Locks a data directory, so that only one stack uses it. The kernel releases the lock however its holder
+ * ends. A pid file alone would go stale, and its pid could belong to another process by then. Node has no
+ * flock, so an exclusive transaction of SQLite serves as the lock.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

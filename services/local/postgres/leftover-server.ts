@@ -1,7 +1,7 @@
 /**
- * Ends a server of an earlier run that is still shutting down or orphaned, and removes its pid file. The caller holds the
- * lock on the data, so such a server has no owner. PostgreSQL itself checks only the pid, and refuses to start if
- * another process has that pid now (after a reboot, or in a container).
+ * Stops a server of an earlier run that is still shutting down or orphaned, and removes its pid file. The
+ * caller holds the lock on the data, so such a server has no owner. PostgreSQL itself checks only the pid,
+ * and refuses to start if another process has that pid now (after a reboot, or in a container).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -9,7 +9,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @throws {Error} if the server is still running after 10 seconds */
-export async function endLeftoverServer(clusterDir: string): Promise<void> {
+export async function stopLeftoverServer(clusterDir: string): Promise<void> {
   const pidFile = path.join(clusterDir, 'postmaster.pid');
   const pid = readPid(pidFile);
   if (pid === undefined) return;

@@ -1,7 +1,7 @@
 /**
  * Runs an embedded PostgreSQL server with durable data.
  *
- *   start: prepare the directory ▸ lock it ▸ end a leftover server ▸ create the cluster if new ▸ run ▸ create the database
+ *   start: prepare the directory ▸ lock it ▸ stop a leftover server ▸ create the cluster if new ▸ run ▸ create the database
  *   end:   stop() requests a fast shutdown, kill() kills the server, and the guard stops it when this process ends.
  *          The lock is released only after the server has exited.
  */
@@ -14,7 +14,7 @@ import { runGuarded, type Guarded } from '../processes/guard.ts';
 import { findEphemeralPort } from '../ports.ts';
 import { findPostgresBinaries, type PostgresBinaries } from './binaries.ts';
 import { databaseRole, ensureCluster } from './cluster.ts';
-import { endLeftoverServer } from './leftover-server.ts';
+import { stopLeftoverServer } from './leftover-server.ts';
 
 export interface PostgresOptions {
   dataDir: string;
@@ -28,7 +28,9 @@ export interface PostgresOptions {
 export interface Postgres {
   readonly url: string;
   readonly port: number;
-  /** The directory of the data. Differs from the option if the user of PostgreSQL cannot enter that directory. */
+  /**
+   * The directory of the data. Differs from the option if the user of PostgreSQL cannot enter that directory.
+   */
   readonly dataDir: string;
   /** Resolves to the exit code when the server has exited for any reason. */
   readonly exited: Promise<number>;
@@ -71,7 +73,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const lock = lockData(directory.dir);
   try {
     const binaries = await findPostgresBinaries(directory.user);
-    await endLeftoverServer(directory.clusterDir);
+    await stopLeftoverServer(directory.clusterDir);
     const password = await ensureCluster(directory, binaries);
     const { server, port } = await runServer(binaries, directory, options);
     const exited = server.exited.finally(() => lock.release());

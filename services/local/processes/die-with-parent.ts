@@ -1,9 +1,10 @@
 /**
- * Preloaded (`--import`) into every Node process of the local stack. Kills the process when the channel to its parent
- * closes, which happens however the parent ends. Nothing is drained: send SIGTERM for that.
+ * Preloaded (`--import`) into every Node process of the local stack. Kills the process when the channel to
+ * its parent closes, which happens however the parent ends. It does not drain: that requires SIGTERM.
  *
- * A process that is already exiting gets no `disconnect` event, and its last log flush would wait forever for a reader
- * that is gone. The `exit` handler therefore also kills the process if its parent has changed.
+ * A process that is already exiting gets no `disconnect` event, and its last log flush would wait forever for
+ * a reader that no longer exists. The `exit` handler therefore also kills the process if its parent has
+ * changed.
  */
 function die(): void {
   try {

@@ -1,10 +1,10 @@
 /**
- * Runs a program that must not outlive this process, however this process ends. A small shell script starts the program
- * and reads from a pipe. When the pipe ends (this process closed it or was killed), the script sends SIGINT to the
- * program and, after a timeout, SIGKILL.
+ * Runs a program that must not outlive this process, however this process ends. A small shell script starts
+ * the program and reads from a pipe. When the pipe ends (this process closed it or was killed), the script
+ * sends SIGINT to the program and, after a timeout, SIGKILL.
  *
- * The shell leads its own process group, so a Ctrl-C in the terminal reaches only this process, which keeps control of
- * the shutdown order.
+ * The shell leads its own process group, so a Ctrl-C in the terminal reaches only this process, which keeps
+ * control of the shutdown order.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';

@@ -1,6 +1,6 @@
 /**
- * Prints the logs of all processes. On a terminal, each entry is one line with time, service, level, message and the
- * other fields. Otherwise the output is JSON lines, with the name of the service added.
+ * Prints the logs of all processes. On a terminal, each entry is one line with time, service, level, message
+ * and the other fields. Otherwise the output is JSON lines, with the name of the service added.
  */
 export interface LogEntry {
   severity: string;
@@ -21,7 +21,9 @@ export function createPrint(output: LogOutput): Print {
   return (service, entry) => void output.write(`${format(service, entry)}\n`);
 }
 
-/** Parses a line of output: a JSON log entry, or any other text (for example of a stack trace) as the message. */
+/**
+ * Parses a line of output: a JSON log entry, or any other text (for example of a stack trace) as the message.
+ */
 export function parseLine(line: string, severity: 'INFO' | 'ERROR'): LogEntry {
   if (line.startsWith('{')) {
     try {
@@ -29,7 +31,7 @@ export function parseLine(line: string, severity: 'INFO' | 'ERROR'): LogEntry {
       if (typeof entry.message === 'string')
         return { ...entry, severity: entry.severity ?? severity } as LogEntry;
     } catch {
-      // Not a log entry but text.
+      // Not JSON: the line is plain text.
     }
   }
   return { severity, message: line };

@@ -1,7 +1,7 @@
 /**
- * Runs a Node process as a child of the supervisor. Its output goes to the log. It is ready when it logs "ready" or when
- * its health check succeeds. It ends with this process, and leads its own process group so that a Ctrl-C in the terminal
- * reaches only the supervisor, which controls the shutdown order.
+ * Runs a Node process as a child of the supervisor. Its output goes to the log. It is ready when it logs
+ * "ready" or when its health check succeeds. It is killed when this process ends, and leads its own process
+ * group, so that a Ctrl-C in the terminal reaches only the supervisor, which controls the shutdown order.
  */
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ export interface NodeChildOptions {
 }
 
 const startTimeoutMs = 30_000;
-const configErrorCode = 78; // EX_CONFIG: a restart would fail, too
+const configErrorCode = 78; // EX_CONFIG: a restart would fail too
 const preload = new URL('./die-with-parent.ts', import.meta.url);
 
 export function createNodeChild(options: NodeChildOptions, print: Print): Child {
@@ -87,7 +87,7 @@ async function waitUntilReady(
       retryable,
     );
   });
-  const late = sleep(startTimeoutMs, undefined, { signal: process.exitSignal, ref: false }).then(
+  const timedOut = sleep(startTimeoutMs, undefined, { signal: process.exitSignal, ref: false }).then(
     async () => {
       throw new StartError(
         `${name} was not ready after ${startTimeoutMs / 1000} s`,
@@ -99,7 +99,7 @@ async function waitUntilReady(
   signal.addEventListener('abort', process.kill);
   if (signal.aborted) process.kill();
   try {
-    await Promise.race([ready, exited, late]);
+    await Promise.race([ready, exited, timedOut]);
   } catch (error) {
     process.kill();
     await process.exited;

@@ -1,6 +1,7 @@
 /**
- * Runs the supervisor until a signal arrives. The first signal stops the children in order, the second kills them. npm
- * repeats a Ctrl-C that the terminal has already sent, so a signal within 400 ms of the first is ignored.
+ * Runs the supervisor until a signal arrives. The first signal stops the children in order, the second kills
+ * them. npm repeats a Ctrl-C that the terminal has already sent, so a signal within 400 ms of the first is
+ * ignored.
  */
 import type { Print } from './log-output.ts';
 import type { Supervisor } from './supervisor.ts';

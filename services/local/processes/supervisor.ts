@@ -10,13 +10,17 @@
  * The supervisor does not know the kinds of children: see node-child.ts and infrastructure.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffSeconds } from '#shared/domain/backoff.ts';
 import type { Print } from './log-output.ts';
 
 export interface Child {
   readonly name: string;
   /** Children are stopped from the highest tier to the lowest. */
   readonly tier: number;
-  /** Resolves when the child is ready. Rejects if it exits first or the signal aborts; it has exited then. */
+  /**
+   * Resolves when the child is ready. Rejects if it exits first, or after the signal has aborted and it has
+   * exited.
+   */
   start(signal: AbortSignal): Promise<RunningChild>;
   /** Called after a restart, for example to recreate state that the child has lost. */
   restarted?(signal: AbortSignal): Promise<void>;
@@ -35,7 +39,7 @@ export class StartError extends Error {
   override readonly name = 'StartError';
   /** The last lines of its output. */
   readonly lines: readonly string[];
-  /** False if a retry would fail, too: the configuration of the child is invalid. */
+  /** False if a retry would also fail because the configuration of the child is invalid. */
   readonly retryable: boolean;
   constructor(message: string, lines: readonly string[], retryable = true) {
     super(message);
@@ -165,7 +169,8 @@ export class Supervisor {
       if (performance.now() - since >= this.#times.stableMs) failures = 0;
       let problem = `exited unexpectedly (${exit})`;
       for (;;) {
-        const delayMs = Math.min(this.#times.maxBackoffMs, this.#times.backoffMs * 2 ** failures++);
+        failures += 1;
+        const delayMs = this.#getRestartDelayMs(failures);
         this.#report(entry.child, `${problem}; restarting in ${delayMs} ms`);
         try {
           await sleep(delayMs, undefined, { signal: this.signal });
@@ -185,6 +190,13 @@ export class Supervisor {
         child: entry.child.name,
       });
     }
+  }
+
+  /** Without jitter: the children of one machine need none. */
+  #getRestartDelayMs(failures: number): number {
+    const { backoffMs, maxBackoffMs } = this.#times;
+    const policy = { firstSeconds: backoffMs / 1000, longestSeconds: maxBackoffMs / 1000 };
+    return Math.round(1000 * backoffSeconds(failures, 1, policy));
   }
 
   #report(child: Child, message: string): void {

@@ -1,6 +1,6 @@
 /**
- * Chooses the system user that runs PostgreSQL. PostgreSQL refuses to run as root, so root runs it as the owner of the
- * data, or as `nobody` if there is no data yet.
+ * Chooses the system user that runs PostgreSQL. PostgreSQL refuses to run as root, so root runs it as the
+ * owner of the data, or as `nobody` if there is no data yet.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
@@ -26,7 +26,7 @@ export function getNobody(): SystemUser {
   const [, , uid, gid] = line?.split(':') ?? [];
   if (uid === undefined || gid === undefined) {
     throw new Error(
-      'PostgreSQL cannot run as root, and /etc/passwd has no user "nobody". Start as another user than root',
+      'PostgreSQL cannot run as root, and /etc/passwd has no user "nobody". Start as a user other than root',
     );
   }
   return { uid: Number(uid) >>> 0, gid: Number(gid) >>> 0 };

@@ -1,8 +1,8 @@
 /**
- * An emulator of Google Cloud Pub/Sub for the real client libraries, which reach it over plaintext gRPC through
- * `PUBSUB_EMULATOR_HOST`. Supported features behave as in the service: the contract suite in
- * `test/integration/local/pubsub-contract.test.ts` verifies that. Unsupported features (ordering, exactly-once, schemas,
- * snapshots, exports) are refused. All state is in memory and ends with the process.
+ * An emulator of Google Cloud Pub/Sub for the real client libraries, which reach it over plaintext gRPC
+ * through `PUBSUB_EMULATOR_HOST`. Supported features behave as in the service: the contract suite in
+ * `test/integration/local/pubsub-contract.test.ts` verifies that. Unsupported features (ordering,
+ * exactly-once, schemas, snapshots, exports) are refused. All state is in memory and ends with the process.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -12,12 +12,12 @@ import { Agent } from 'undici';
 import { Broker, type ChooseFate } from './broker/broker.ts';
 import { bindServer, loopbackAddress } from '../emulator/grpc.ts';
 import { TokenIssuer } from '../emulator/oidc.ts';
-import { publisherHandlers } from './publisher.ts';
-import { subscriberHandlers } from './subscriber/subscriber.ts';
+import { createPublisherHandlers } from './publisher.ts';
+import { createSubscriberHandlers } from './subscriber/subscriber.ts';
 import { loadServices } from './wire.ts';
 
 /** Larger than the biggest valid request, so a request that is too large is refused with a clear error. */
-const MAX_FRAME_BYTES = 32 * 1024 * 1024;
+const maxFrameBytes = 32 * 1024 * 1024;
 
 export interface PubSubEmulator {
   /** The value for `PUBSUB_EMULATOR_HOST`. */
@@ -43,12 +43,12 @@ export async function startPubSubEmulator(options: PubSubEmulatorOptions = {}): 
   const broker = new Broker({ http, tokens }, options.chooseFate);
 
   const server = new Server({
-    'grpc.max_receive_message_length': MAX_FRAME_BYTES,
-    'grpc.max_send_message_length': MAX_FRAME_BYTES,
+    'grpc.max_receive_message_length': maxFrameBytes,
+    'grpc.max_send_message_length': maxFrameBytes,
   });
   const { publisher, subscriber } = loadServices();
-  server.addService(publisher, publisherHandlers(broker));
-  server.addService(subscriber, subscriberHandlers(broker));
+  server.addService(publisher, createPublisherHandlers(broker));
+  server.addService(subscriber, createSubscriberHandlers(broker));
   const port = await bindServer(server, options.port ?? 0);
 
   const keys = createServer((_request, response) => {

@@ -1,4 +1,7 @@
-/** Runs the Pub/Sub emulator as a process. Reads `PORT` (gRPC) and `JWKS_PORT` (public keys). Default: any free port. */
+/**
+ * Runs the Pub/Sub emulator as a process. Reads `PORT` (gRPC) and `JWKS_PORT` (public keys). Default: any
+ * free port.
+ */
 import { startPubSubEmulator } from './emulator.ts';
 
 const emulator = await startPubSubEmulator({

@@ -1,12 +1,12 @@
 /** Resource names, following cloud.google.com/pubsub/docs/pubsub-basics#resource_names. */
 import { alreadyExists, invalid, notFound, type StatusError } from '../emulator/status.ts';
 
-const NAME = /^projects\/([^/]+)\/(topics|subscriptions)\/([A-Za-z][A-Za-z0-9\-_.~+%]{2,254})$/;
-const PROJECT = /^projects\/[^/]+$/;
+const namePattern = /^projects\/([^/]+)\/(topics|subscriptions)\/([A-Za-z][A-Za-z0-9\-_.~+%]{2,254})$/;
+const projectPattern = /^projects\/[^/]+$/;
 
 /** @throws {StatusError} INVALID_ARGUMENT */
 export function checkPubSubName(name: string, kind: 'topics' | 'subscriptions'): void {
-  const match = NAME.exec(name);
+  const match = namePattern.exec(name);
   if (!match || match[2] !== kind || match[3]?.startsWith('goog')) {
     throw invalid(
       `Invalid resource name (name=${name}): expected projects/PROJECT/${kind}/ID, where ID has 3 to 255 letters, ` +
@@ -17,7 +17,8 @@ export function checkPubSubName(name: string, kind: 'topics' | 'subscriptions'):
 
 /** @throws {StatusError} INVALID_ARGUMENT */
 export function checkProject(name: string): void {
-  if (!PROJECT.test(name)) throw invalid(`Invalid project name (name=${name}): expected projects/PROJECT.`);
+  if (!projectPattern.test(name))
+    throw invalid(`Invalid project name (name=${name}): expected projects/PROJECT.`);
 }
 
 /** Splits a valid name into its parts. */
@@ -26,7 +27,7 @@ export function parseName(name: string): { project: string; id: string } {
   return { project, id };
 }
 
-/** Like the service, the message has only the last part of the name. */
+/** The message contains only the last part of the name, as in the service. */
 export function resourceNotFound(name: string): StatusError {
   return notFound(`Resource not found (resource=${name.split('/').at(-1)}).`);
 }

@@ -3,20 +3,20 @@ import type { Broker, MessageContent } from './broker/broker.ts';
 import { checkPubSubName, checkProject } from './names.ts';
 import { updateTopicSettings, createTopicSettings } from './settings.ts';
 import { invalid, unimplemented } from '../emulator/status.ts';
-import { getPage, unary, type PageRequest } from '../emulator/grpc.ts';
+import { getPage, createUnaryHandler, type PageRequest } from '../emulator/grpc.ts';
 import type { WireTopic, WireMessage } from './wire.ts';
 
-const MAX_MESSAGES = 1000;
-const MAX_BYTES = 10 * 1024 * 1024;
-const MAX_ATTRIBUTES = 100;
-const MAX_KEY_BYTES = 256;
-const MAX_VALUE_BYTES = 1024;
+const maxMessages = 1000;
+const maxBytes = 10 * 1024 * 1024;
+const maxAttributes = 100;
+const maxKeyBytes = 256;
+const maxValueBytes = 1024;
 
-export function publisherHandlers(broker: Broker) {
+export function createPublisherHandlers(broker: Broker) {
   return {
-    CreateTopic: unary((request: WireTopic) => broker.createTopic(createTopicSettings(request))),
+    CreateTopic: createUnaryHandler((request: WireTopic) => broker.createTopic(createTopicSettings(request))),
 
-    UpdateTopic: unary(
+    UpdateTopic: createUnaryHandler(
       ({ topic, updateMask }: { topic: WireTopic; updateMask: { paths: string[] } | null }) => {
         const entry = broker.topic(topic.name);
         entry.topic = updateTopicSettings(entry.topic, topic, updateMask?.paths ?? []);
@@ -24,28 +24,28 @@ export function publisherHandlers(broker: Broker) {
       },
     ),
 
-    GetTopic: unary(({ topic }: { topic: string }) => broker.topic(parseTopicName(topic)).topic),
+    GetTopic: createUnaryHandler(({ topic }: { topic: string }) => broker.topic(parseTopicName(topic)).topic),
 
-    ListTopics: unary((request: PageRequest & { project: string }) => {
+    ListTopics: createUnaryHandler((request: PageRequest & { project: string }) => {
       checkProject(request.project);
       const inProject = [...broker.topics()].filter((name) => name.startsWith(`${request.project}/`));
       const { names, nextPageToken } = getPage(inProject, request, { fallback: 100 });
       return { topics: names.map((name) => broker.topic(name).topic), nextPageToken };
     }),
 
-    ListTopicSubscriptions: unary((request: PageRequest & { topic: string }) => {
+    ListTopicSubscriptions: createUnaryHandler((request: PageRequest & { topic: string }) => {
       const { subscriptions } = broker.topic(parseTopicName(request.topic));
       const all = [...subscriptions].map((subscription) => subscription.settings.name);
       const { names, nextPageToken } = getPage(all, request, { fallback: 100 });
       return { subscriptions: names, nextPageToken };
     }),
 
-    DeleteTopic: unary(({ topic }: { topic: string }) => {
+    DeleteTopic: createUnaryHandler(({ topic }: { topic: string }) => {
       broker.deleteTopic(parseTopicName(topic));
       return {};
     }),
 
-    Publish: unary(({ topic, messages }: { topic: string; messages: WireMessage[] }) => ({
+    Publish: createUnaryHandler(({ topic, messages }: { topic: string; messages: WireMessage[] }) => ({
       messageIds: broker.publish(parseTopicName(topic), parseMessages(messages)),
     })),
   };
@@ -58,20 +58,20 @@ function parseTopicName(name: string): string {
 
 function parseMessages(messages: readonly WireMessage[]): MessageContent[] {
   if (messages.length === 0) throw invalid('The request has no messages: expected at least one.');
-  if (messages.length > MAX_MESSAGES) {
-    throw invalid(`The request has ${messages.length} messages: expected at most ${MAX_MESSAGES}.`);
+  if (messages.length > maxMessages) {
+    throw invalid(`The request has ${messages.length} messages: expected at most ${maxMessages}.`);
   }
   let total = 0;
   const contents = messages.map(({ data, attributes, orderingKey }) => {
     if (orderingKey !== '') throw unimplemented('ordering keys');
     const size = data.length + getAttributesSize(attributes);
     if (size === 0) {
-      throw invalid('A message is empty: each message must have data or at least one attribute.');
+      throw invalid('A message is empty: expected data or at least one attribute.');
     }
     total += size;
     return { data, attributes, size };
   });
-  if (total > MAX_BYTES) throw invalid(`The messages are too large: expected at most ${MAX_BYTES} bytes.`);
+  if (total > maxBytes) throw invalid(`The messages are too large: expected at most ${maxBytes} bytes.`);
   return contents;
 }
 
@@ -81,20 +81,20 @@ function getAttributesSize(attributes: Readonly<Record<string, string>>): number
   for (const key in attributes) {
     const keyBytes = Buffer.byteLength(key);
     const valueBytes = Buffer.byteLength(attributes[key] ?? '');
-    if (keyBytes === 0 || keyBytes > MAX_KEY_BYTES || key.startsWith('goog')) {
+    if (keyBytes === 0 || keyBytes > maxKeyBytes || key.startsWith('goog')) {
       throw invalid(
-        `Invalid attribute key "${key}": expected 1 to ${MAX_KEY_BYTES} bytes that do not start with "goog".`,
+        `Invalid attribute key "${key}": expected 1 to ${maxKeyBytes} bytes that do not start with "goog".`,
       );
     }
-    if (valueBytes > MAX_VALUE_BYTES) {
+    if (valueBytes > maxValueBytes) {
       throw invalid(
-        `The value of the attribute "${key}" is too long: expected at most ${MAX_VALUE_BYTES} bytes.`,
+        `The value of the attribute "${key}" is too long: expected at most ${maxValueBytes} bytes.`,
       );
     }
     size += keyBytes + valueBytes;
     count += 1;
   }
-  if (count > MAX_ATTRIBUTES)
-    throw invalid(`A message has ${count} attributes: expected at most ${MAX_ATTRIBUTES}.`);
+  if (count > maxAttributes)
+    throw invalid(`A message has ${count} attributes: expected at most ${maxAttributes}.`);
   return size;
 }

@@ -5,16 +5,16 @@ import { invalid, unimplemented } from '../emulator/status.ts';
 import { toMillis } from '../emulator/duration.ts';
 import type { SubscriptionSettings, WireTopic } from './wire.ts';
 
-const DAY_S = 86_400;
+const daySeconds = 86_400;
 
-const TOPIC_UNSUPPORTED = {
+const unsupportedTopicFields = {
   kmsKeyName: 'customer-managed encryption keys',
   schemaSettings: 'schemas',
   messageRetentionDuration: 'message retention on topics',
   ingestionDataSourceSettings: 'ingestion',
   messageTransforms: 'message transforms',
 };
-const SUBSCRIPTION_UNSUPPORTED = {
+const unsupportedSubscriptionFields = {
   enableMessageOrdering: 'message ordering',
   enableExactlyOnceDelivery: 'exactly-once delivery',
   retainAckedMessages: 'retaining acknowledged messages',
@@ -24,12 +24,12 @@ const SUBSCRIPTION_UNSUPPORTED = {
   messageTransforms: 'message transforms',
   detached: 'detached subscriptions',
 };
-const TOPIC_CHANGEABLE = [
+const changeableTopicFields = [
   'labels',
   'message_storage_policy',
-  ...Object.keys(TOPIC_UNSUPPORTED).map(toSnakeCase),
+  ...Object.keys(unsupportedTopicFields).map(toSnakeCase),
 ];
-const SUBSCRIPTION_CHANGEABLE = [
+const changeableSubscriptionFields = [
   'ack_deadline_seconds',
   'dead_letter_policy',
   'expiration_policy',
@@ -41,7 +41,7 @@ const SUBSCRIPTION_CHANGEABLE = [
 
 export function createTopicSettings(request: WireTopic): WireTopic {
   checkPubSubName(request.name, 'topics');
-  refuseUnsupported(request, TOPIC_UNSUPPORTED);
+  refuseUnsupported(request, unsupportedTopicFields);
   return { ...request, state: 'ACTIVE' };
 }
 
@@ -50,7 +50,9 @@ export function updateTopicSettings(
   request: WireTopic,
   paths: readonly string[],
 ): WireTopic {
-  return createTopicSettings(applyMask(current, request, paths, TOPIC_CHANGEABLE, TOPIC_UNSUPPORTED));
+  return createTopicSettings(
+    applyMask(current, request, paths, changeableTopicFields, unsupportedTopicFields),
+  );
 }
 
 /** @throws {StatusError} INVALID_ARGUMENT or UNIMPLEMENTED, naming the field and its bounds */
@@ -65,21 +67,23 @@ export function updateSubscriptionSettings(
   request: SubscriptionSettings,
   paths: readonly string[],
 ): SubscriptionSettings {
-  return applyDefaults(applyMask(current, request, paths, SUBSCRIPTION_CHANGEABLE, SUBSCRIPTION_UNSUPPORTED));
+  return applyDefaults(
+    applyMask(current, request, paths, changeableSubscriptionFields, unsupportedSubscriptionFields),
+  );
 }
 
 function applyDefaults(request: SubscriptionSettings): SubscriptionSettings {
-  refuseUnsupported(request, SUBSCRIPTION_UNSUPPORTED);
+  refuseUnsupported(request, unsupportedSubscriptionFields);
   const settings: SubscriptionSettings = {
     ...request,
     state: 'ACTIVE',
     ackDeadlineSeconds: request.ackDeadlineSeconds || 10,
-    messageRetentionDuration: request.messageRetentionDuration ?? { seconds: 7 * DAY_S, nanos: 0 },
-    expirationPolicy: request.expirationPolicy ?? { ttl: { seconds: 31 * DAY_S, nanos: 0 } },
+    messageRetentionDuration: request.messageRetentionDuration ?? { seconds: 7 * daySeconds, nanos: 0 },
+    expirationPolicy: request.expirationPolicy ?? { ttl: { seconds: 31 * daySeconds, nanos: 0 } },
   };
   checkBounds('ack_deadline_seconds', settings.ackDeadlineSeconds, 10, 600);
   const retention = (toMillis(settings.messageRetentionDuration) ?? 0) / 1000;
-  checkBounds('message_retention_duration', retention, 600, 31 * DAY_S);
+  checkBounds('message_retention_duration', retention, 600, 31 * daySeconds);
   return {
     ...settings,
     ...parsePushConfig(settings),

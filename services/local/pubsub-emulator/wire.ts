@@ -1,7 +1,7 @@
 /**
- * The gRPC definitions of the Pub/Sub API, loaded from the protos of the client library, and the types of their
- * decoded messages. Only the fields that the emulator reads or writes are typed. Others (labels, storage policies …)
- * are passed through unchanged.
+ * The gRPC definitions of the Pub/Sub API, loaded from the protos of the client library, and the types of
+ * their decoded messages. Only the fields that the emulator reads or writes are typed. Others (labels,
+ * storage policies …) are passed through unchanged.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

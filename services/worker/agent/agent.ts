@@ -15,8 +15,8 @@
  * export default agent;
  * ```
  *
- * A turn runs again from its start after a crash, a deploy or an error: code outside steps runs again, finished steps do
- * not (invariant 7).
+ * A turn runs again from its start after a crash, a deploy or an error: code outside steps runs again,
+ * finished steps do not (invariant 7).
  */
 import type { BackoffPolicy } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
@@ -25,16 +25,16 @@ import type { ModelUsage } from '#shared/domain/usage.ts';
 
 export interface Agent {
   /**
-   * Runs one turn and returns how it ends. A rejection decides what happens next, by the `name` of the error (the
-   * classes are in shared/domain/errors.ts):
+   * Runs one turn and returns how it ends. A rejection decides what happens next, by the `name` of the error
+   * (the classes are in shared/domain/errors.ts):
    *
    * - `FatalError`: the task fails with the message of the error, which clients see.
    * - `ParkedError`: the turn runs again at the error's `until`. Spends no attempt.
-   * - any other error: the turn runs again after 1, 2, 4 … up to 60 seconds. After `MAX_ATTEMPTS` (default: 5) in a row
-   *   without a newly recorded step, the task fails with the message of the last error.
+   * - any other error: the turn runs again after 1, 2, 4 … up to 60 seconds. After `MAX_ATTEMPTS` (default: 5)
+   *   in a row without a newly recorded step, the task fails with the message of the last error.
    */
   run(turn: Turn): Promise<TurnOutcome>;
-  /** Called once when the worker is ready. Loads modules and the like before the first turn needs them. */
+  /** Called once when the worker is ready. Loads modules, for example, before the first turn needs them. */
   open?(): void;
   /** Called when the process stops, once no turn runs. Closes connections. */
   close?(): Promise<void>;
@@ -53,40 +53,48 @@ export interface Turn {
   /** The message that started this turn. */
   readonly message: Message;
   /**
-   * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: at most the newest
-   * 500 turns, and at most 8 MiB of other tasks.
+   * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: at most
+   * the newest 500 turns, and at most 8 MiB of other tasks.
    */
   readonly history: readonly HistoryEntry[];
   /**
-   * The tasks that messages of this task refer to (`referenceTaskIds`), in their current state. At most the last 20;
-   * deleted tasks are missing.
+   * The tasks that messages of this task refer to (`referenceTaskIds`), in their current state. At most the
+   * last 20; deleted tasks are missing.
    */
   readonly references: readonly ReferencedTask[];
-  /** The earlier turns of this task within the bounds of `history`, oldest first, with the results of their steps. */
+  /**
+   * The earlier turns of this task within the bounds of `history`, oldest first, with the results of their
+   * steps.
+   */
   readonly earlierTurns: readonly EarlierTurn[];
   /** Metadata of the request that created the task. */
   readonly metadata: JsonObject;
   /** Media types that the caller accepts (`acceptedOutputModes`). Empty: all. */
   readonly acceptedOutputModes: readonly string[];
-  /** The agent definition (parsed YAML) from the time the task was created. Later deploys do not change it. */
+  /**
+   * The agent definition (parsed YAML) from the time the task was created. Later deploys do not change it.
+   */
   readonly definition: JsonObject;
   /**
-   * Aborts when the lease is lost, the task is canceled, the process stops, or the turn reaches `limits.turnSeconds`.
-   * The agent must return at once: after 500 ms the worker abandons the turn, and refuses all its later writes.
+   * Aborts when the lease is lost, the task is canceled, the process stops, or the turn reaches
+   * `limits.turnSeconds`. The agent must return at once: after 500 ms the worker abandons the turn, and
+   * refuses all its later writes.
    */
   readonly signal: AbortSignal;
 
   /**
-   * Runs `run` and records its result, once. If the turn runs again, `step` returns the recorded result without calling
-   * `run`. A crash between the start of `run` and its record makes it run again, with the same idempotency key.
+   * Runs `run` and records its result, once. If the turn runs again, `step` returns the recorded result
+   * without calling `run`. A crash between the start of `run` and its record makes it run again, with the
+   * same idempotency key.
    *
-   * A step is identified by its name and by the number of earlier steps of that name in the turn, so an agent must reach
-   * its steps in the same order each time. If `run` rejects, nothing is recorded, and `step` rejects with the same
-   * error once `options.retries` are used up.
+   * A step is identified by its name and by the number of earlier steps of that name in the turn, so an agent
+   * must reach its steps in the same order each time. If `run` rejects, nothing is recorded, and `step`
+   * rejects with the same error once `options.retries` are used up.
    *
    * @param name few distinct values: it names the spans of the step
    * @returns the result, which must be JSON
-   * @throws {FatalError} if an earlier run of this turn finished another step at this point: the code has changed
+   * @throws {FatalError} if an earlier run of this turn finished another step at this point: the code has
+   *   changed
    * @throws {RetryableError} if the last run exceeds its timeout
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    * @throws the reason of an abort if the turn should be released before this step. Do not catch it
@@ -100,22 +108,22 @@ export interface Turn {
   /**
    * Stores a whole artifact. Replaces an artifact with the same id.
    *
-   * Here and in all other output, `raw` content over 256 KiB is stored once as a file, and clients get its URL instead
-   * (if the worker knows `PUBLIC_URL`).
+   * Here and in all other output, `raw` content over 256 KiB is stored once as a file, and clients get its
+   * URL instead (if the worker knows `PUBLIC_URL`).
    *
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   artifact(artifact: Artifact): Promise<void>;
 
   /**
-   * Opens an artifact that is written in pieces. Clients get it in chunks, sent every 100 ms or 1,024 characters. The
-   * first chunk replaces everything that an earlier, interrupted run wrote under the same id.
+   * Opens an artifact that is written in pieces. Clients get it in chunks, sent every 100 ms or 1,024
+   * characters. The first chunk replaces everything that an earlier, interrupted run wrote under the same id.
    */
   openArtifact(artifact: Omit<Artifact, 'parts'>): ArtifactStream;
 
   /**
-   * Reads a file that this service has stored for the owner of the task, by the URL that clients were given for a large
-   * part. Returns undefined if the URL names no such file.
+   * Reads a file that this service has stored for the owner of the task, by the URL that clients were given
+   * for a large part. Returns undefined if the URL names no such file.
    */
   readFile(url: string): Promise<{ mediaType: string; filename: string | null; content: Buffer } | undefined>;
 
@@ -148,11 +156,14 @@ export interface StepContext {
 export interface StepOptions {
   /** The input of the step. Its hash is recorded next to the result. */
   input?: Json;
-  /** Reads the usage of a model call from the result. It is recorded, and counted for the task and its owner. */
+  /**
+   * Reads the usage of a model call from the result. It is recorded, and counted for the task and its owner.
+   */
   usage?: (result: Json) => ModelUsage | undefined;
   /**
-   * Timeout of one run, in seconds. Its signal aborts then; 500 ms later the run counts as failed even if it ignores the
-   * signal. Default: `limits.stepSeconds` of the definition, otherwise only the limit of the turn applies.
+   * Timeout of one run, in seconds. Its signal aborts then; 500 ms later the run counts as failed even if it
+   * ignores the signal. Default: `limits.stepSeconds` of the definition, otherwise only the limit of the turn
+   * applies.
    */
   timeoutSeconds?: number;
   /**
@@ -160,17 +171,25 @@ export interface StepOptions {
    * `ParkedError` is never retried. The turn occupies its worker while it waits. Default: 0.
    */
   retries?: number | StepRetries;
-  /** Records that the step has started before `run` is called. Set it for side effects (invariant 3). Default: false. */
+  /**
+   * Records that the step has started before `run` is called. Set it for side effects (invariant 3). Default:
+   * false.
+   */
   sideEffects?: boolean;
 }
 
-/** Retries with backoff: the wait doubles from `firstSeconds` (default: 1) to `longestSeconds` (default: 60), with jitter. */
+/**
+ * Retries with backoff: the wait doubles from `firstSeconds` (default: 1) to `longestSeconds` (default: 60),
+ * with jitter.
+ */
 export interface StepRetries extends BackoffPolicy {
   /** Retries after the first run. */
   times: number;
 }
 
-/** An earlier message of the user, or the output of one of the agent's turns: its artifacts and its answer. */
+/**
+ * An earlier message of the user, or the output of one of the agent's turns: its artifacts and its answer.
+ */
 export interface HistoryEntry {
   readonly taskId: string;
   /** The number of the turn within that task. */
@@ -197,8 +216,8 @@ export interface EarlierTurn {
 /**
  * The end of a turn. `message` becomes the message of the task's status.
  *
- * If another message is waiting when a turn ends as completed, input-required or auth-required, the task stays working
- * and the next turn starts. Failed and rejected end the task at once.
+ * If another message is waiting when a turn ends as completed, input-required or auth-required, the task
+ * stays working and the next turn starts. Failed and rejected end the task at once.
  */
 export type TurnOutcome =
   | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
@@ -207,5 +226,7 @@ export type TurnOutcome =
   | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string; extensions?: string[] }
   | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
   | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
-  /** The answer is this one message without a task (A2A section 3.1.1). It must be the only output of the turn. */
+  /**
+   * The answer is this single message, without a task (A2A section 3.1.1). It must be the turn's only output.
+   */
   | { direct: Part[] | string };

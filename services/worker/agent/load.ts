@@ -8,7 +8,7 @@ import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
 
 export interface LoadAgentOptions {
-  /** The definition of new tasks. Its tool modules are loaded at the start, so that errors in them are found then. */
+  /** The definition of new tasks. Its tool modules are loaded at startup, to report errors in them early. */
   agentFile?: string | undefined;
   /** A path, absolute or relative to the working directory. */
   agentModule?: string | undefined;

@@ -1,12 +1,12 @@
 /**
- * Turns wake-ups into running turns:
+ * Claims and runs a turn for each wake-up:
  *
  *   wake-up ─▶ room? ──▶ claim ──▶ acknowledge ──▶ run the turn
  *               │ no, for 2 s        (pull mode: as soon as the claim is answered)
  *               └──▶ nack: another worker may have room
  *
- * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its own wake-up.
- * The worker never claims more turns than it can run.
+ * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its
+ * own wake-up. The worker never claims more turns than it can run.
  */
 import type { Claim } from '#shared/db/turns/claim.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
@@ -19,14 +19,14 @@ import { runTurn, type RunParts } from '../turn/run.ts';
 import { inTurnSpan, type WakeupSource } from '../turn/spans.ts';
 import { Semaphore } from './semaphore.ts';
 
-/** How long a pulled wake-up waits for room before it is given back to Pub/Sub. */
+/** How long a pulled wake-up waits for room before it is nacked. */
 const roomWaitMs = 2_000;
 
 export interface TurnConsumerParts extends RunParts {
   claimTurn: Claim;
   heartbeat: LeaseHeartbeat;
   outbox: OutboxPublisher;
-  /** Turns that run at the same time. */
+  /** Maximum number of turns that run at the same time. */
   concurrency: number;
   /** Names the topic and the subscription in spans. */
   source: WakeupSource;
@@ -42,16 +42,18 @@ export interface PushLimits {
 }
 
 export interface TurnConsumer {
-  /** Handles a pulled wake-up, which is acknowledged once the claim is answered. */
+  /** Handles a pulled wake-up, and acknowledges it once the claim is answered. */
   onTurn: (message: TurnMessage) => void;
-  /** Runs the turn of a pushed wake-up until it ends or is released. Returns false if the worker has no room. */
+  /**
+   * Runs the turn of a pushed wake-up until it ends or is released. Returns false if the worker has no room.
+   */
   runPushed(taskId: string, sent: TurnMessage['sent'], limits: PushLimits): Promise<boolean>;
   readonly running: number;
   /** Recent mean duration of turns in this process, in seconds; undefined before the first one ends. */
   readonly meanSeconds: number | undefined;
   /**
-   * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are then aborted
-   * and released.
+   * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are
+   * then aborted and released.
    */
   drain(finishMs: number): Promise<void>;
 }

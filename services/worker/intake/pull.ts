@@ -1,9 +1,9 @@
 /**
  * Pull mode: reads wake-ups from the subscription, and from the dead-letter subscription.
  *
- * Pub/Sub counts every nack, including those of workers that had no room, so a dead letter says nothing about its task:
- * the database decides (invariant 2). A task that is still runnable gets a new wake-up; the claim that follows ends a
- * task that has no attempts left.
+ * Pub/Sub counts every nack, including those of workers that had no room, so a dead letter does not mean that
+ * its task has failed: the database decides (invariant 2). A task that is still runnable gets a new wake-up;
+ * the claim that follows ends a task that has no attempts left.
  */
 import { requestWakeup } from '#shared/db/outbox/outbox.ts';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -13,8 +13,9 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { TurnConsumer } from './consumer.ts';
 
 /**
- * Maximum number of wake-ups that wait for room or for the answer to their claim. A higher value keeps wake-ups from
- * workers with room; a lower one makes a worker with much room wait for Pub/Sub between claims.
+ * Maximum number of wake-ups that wait for room or for the answer to their claim. A higher value withholds
+ * wake-ups from workers that have room; a lower value makes a worker with much room wait for Pub/Sub between
+ * claims.
  */
 const maxPrefetch = 500;
 const maxDeadLetters = 10;

@@ -1,7 +1,8 @@
 /**
- * Push mode: Pub/Sub calls the worker, so that it can scale to zero. A request lasts as long as its turn. Before the push
- * deadline (at most 600 s) the turn is released between two steps, with a wake-up for the rest, so that a task of hours
- * runs on requests of minutes. A worker without room answers 429, which makes Pub/Sub slow down and retry.
+ * Push mode: Pub/Sub calls the worker, so that it can scale to zero. A request lasts as long as its turn.
+ * Before the push deadline (at most 600 s) the turn is released between two steps, with a wake-up for the
+ * rest, so that a task that takes hours runs in requests of minutes. A worker without room answers 429, which
+ * makes Pub/Sub slow down and retry.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';

@@ -1,7 +1,6 @@
-/**
- * An artifact that is written in pieces. Pieces are gathered into chunks of about 100 ms or 1 KiB, so that streaming
- * costs the database little. The first chunk replaces what an interrupted run wrote under the same id; the last one
- * stores the whole artifact for reads.
+/* * Writes an artifact in pieces. They are batched into chunks of about 100 ms or 1 KiB, so that streaming needs few
+ * database writes. The first chunk replaces what an interrupted run wrote under the same id. The last chunk also stores
+ * the whole artifact, for reads.
  */
 import type { NewEvent } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';

@@ -1,6 +1,7 @@
 /**
- * Stores parts over 256 KiB that a turn writes as files of its task, each once. Events, artifacts and messages then
- * contain the URL at which the api serves the file, so that reads, streams and webhooks stay small.
+ * Stores the large parts (over 256 KiB) of a turn's output as files of its task, each content once. Events,
+ * artifacts and messages then contain the URL at which the api serves the file, so that reads, streams and
+ * webhooks stay small.
  */
 import { createHash } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -16,7 +17,7 @@ const maxInlineBytes = 256 * 1024;
 export interface TurnFiles {
   /** Stores large parts as files, and returns all parts with URLs in place of the stored content. */
   storeLargeParts(parts: readonly Part[]): Promise<Part[]>;
-  /** Reads a file that is stored for the owner of the turn; undefined if the URL names none. */
+  /** Reads a file that is stored for the owner of the turn. Returns undefined if the URL names none. */
   read(url: string): Promise<StoredFile | undefined>;
 }
 
@@ -30,8 +31,8 @@ export function createTurnFiles(db: Db, publicUrl: string | undefined): OpenTurn
   return (lease, owner) => ({
     storeLargeParts: (parts) => Promise.all(parts.map((part) => storeIfLarge(publicUrl, lease, owner, part))),
     read: async (url) => {
-      const place = parseFileUrl(publicUrl, url);
-      return place && readFile(db, owner, place);
+      const location = parseFileUrl(publicUrl, url);
+      return location && readFile(db, owner, location);
     },
   });
 

@@ -1,7 +1,7 @@
 /**
  * Extends the leases of all turns in this process, and aborts a turn that has lost its lease (invariant 3):
  *
- *   held ──check, at least twice a second──▶ held        (every third of the lease time the check extends it)
+ *   held ──check, at least twice a second──▶ held        (each third of the lease time, the check extends it)
  *     ├──▶ superseded: the task was canceled, or another worker claimed it (noticed within 500 ms, invariant 10)
  *     └──▶ expired: the database could not be reached before the lease ran out by this process's monotonic clock
  */
@@ -11,14 +11,14 @@ import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
-/** Longest time between two checks; short leases are checked six times in their lease time. */
+/** Longest time between two checks. A short lease is checked six times in its lease time. */
 const maxCheckMs = 500;
 
 export interface HeldLease {
   readonly lease: Lease;
   /**
-   * Aborts when the lease is lost and on `abort()`. One signal serves both: `AbortSignal.any` links signals by weak
-   * references, which keeps them in memory long after their turn.
+   * Aborts when the lease is lost and on `abort()`. One signal serves both: `AbortSignal.any` links signals
+   * by weak references, which keeps them in memory long after their turn.
    */
   readonly signal: AbortSignal;
   /** Returns why the lease is lost; undefined while it is held. */
@@ -33,7 +33,7 @@ export interface HeldLease {
 export interface LeaseHeartbeat {
   /** @param claimedAt `performance.now()` before the claim was sent */
   hold(lease: Lease, claimedAt: number): HeldLease;
-  /** Aborts all turns that are held now, and all that are held later. */
+  /** Aborts the turns of all leases, including leases that are added later. */
   abortAll(reason: Error): void;
   close(): Promise<void>;
 }
@@ -58,7 +58,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
   const leaseMs = leaseSeconds * 1000;
   const held = new Map<string, Entry>();
   let extendAt = 0;
-  let stopped: Error | undefined;
+  let abortReason: Error | undefined;
   let checking: Promise<void> | undefined;
   const timer = setInterval(
     () => {
@@ -102,9 +102,9 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
       const controller = new AbortController();
       const entry: Entry = { lease, until: claimedAt + leaseMs, controller, lost: undefined };
       held.set(lease.taskId, entry);
-      // The next extension includes it, so that no lease goes without one for longer than a third of its time.
+      // Schedules the next extension early enough for this lease: each is extended every third of its time.
       extendAt = Math.min(extendAt, claimedAt + leaseMs / 3);
-      if (stopped !== undefined) controller.abort(stopped);
+      if (abortReason !== undefined) controller.abort(abortReason);
       return {
         lease,
         signal: controller.signal,
@@ -120,7 +120,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
       };
     },
     abortAll: (reason) => {
-      stopped = reason;
+      abortReason = reason;
       for (const { controller } of held.values()) controller.abort(reason);
     },
     close: async () => {

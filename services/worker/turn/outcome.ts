@@ -1,4 +1,4 @@
-/** The stored form of an agent's messages and of the end of a turn. */
+/** Creates the stored form of an agent's messages, and of the end of a turn. */
 import type { TurnEnd } from '#shared/db/turns/write.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
@@ -27,8 +27,8 @@ export function createAgentMessage(
 }
 
 /**
- * Creates the end of a turn with two events: one for its own end, and one that the gate stores instead if a message
- * waits for the next turn.
+ * Creates the end of a turn with two events: one for its own end, and one that the gate stores instead if a
+ * message waits for the next turn.
  *
  * @param error the cause of a failure, for operators; null: none
  */

@@ -1,7 +1,7 @@
 /**
- * Retries a database operation while the database is unavailable, for as long as the lease lasts. Only for operations
- * that are safe to repeat: reads, the record of a step (the first record wins), and the end of a turn (it raises the
- * fence, so it is stored once).
+ * Retries a database operation while the database is unavailable, for as long as the lease lasts. Only for
+ * operations that are safe to repeat: reads, the record of a step (the first record wins), and the end of a
+ * turn (it raises the fence, so it is stored once).
  */
 import { setTimeout } from 'node:timers/promises';
 import { wasRefused } from '#shared/db/client/batcher.ts';

@@ -1,5 +1,5 @@
 /**
- * Runs a claimed turn to one of its ends:
+ * Runs a claimed turn until it ends in one of these ways:
  *
  *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
  *   FatalError               ─▶ failed, with the message of the error
@@ -29,7 +29,7 @@ import { raceAbort } from './race-abort.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
 import { createTurn } from './turn.ts';
 
-/** The longest delay of a timer: 24 days. */
+/** The longest delay that setTimeout accepts: 24.8 days. */
 const maxTimerMs = 2 ** 31 - 1;
 
 export interface RunParts {
@@ -43,8 +43,8 @@ export interface RunParts {
 }
 
 /**
- * How a turn ended in this process, as logs and metrics show it: with a task state, `released` to run again, `lost` with
- * its lease, or `not_stored` because the database refused its end.
+ * How a turn ended in this process, as logs and metrics show it: with a task state, `released` to run again,
+ * `lost` with its lease, or `not_stored` because the database refused its end.
  */
 export type TurnResult = TurnEndState | 'released' | 'lost' | 'not_stored';
 
@@ -68,7 +68,7 @@ export async function runTurn(
     log.info({ ...lease, end, attempts: claimed.attempts, ms }, 'turn ended');
     return end;
   } catch (error) {
-    // Nothing was written: another worker has the turn, or will have it once this lease has run out.
+    // Nothing was written: another worker has claimed the turn, or will claim it when this lease expires.
     if (error instanceof LeaseLostError) {
       log.info({ ...lease, reason: error.message }, 'turn lost');
       return 'lost';

@@ -1,4 +1,4 @@
-/** Spans and durations of turns and their steps. shared/runtime/spans.ts explains how traces are linked. */
+/** Records spans and durations of turns and steps. shared/runtime/spans.ts explains how traces are linked. */
 import type { Lease } from '#shared/db/turns/leases.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
@@ -55,7 +55,7 @@ export async function inStepSpan<T>(
   });
 }
 
-/** A metric attribute needs few values, but an agent in code may use any number of step names. */
+/** A metric attribute must have few values, but an agent module may use any number of step names. */
 function getStepKind(name: string): 'model' | 'tool' | 'other' {
   if (name === 'model') return name;
   return name.startsWith('tool:') ? 'tool' : 'other';

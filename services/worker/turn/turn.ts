@@ -1,6 +1,6 @@
 /**
- * The turn that an agent works with: steps that run once, artifacts, progress. Every write goes through the gate under
- * the lease of the turn; a refused write aborts the turn (invariant 3).
+ * Implements the turn that an agent works with: steps that run once, artifacts and progress. Every write goes
+ * through the gate under the lease of the turn; a refused write aborts the turn (invariant 3).
  */
 import { createHash } from 'node:crypto';
 import type { TurnInput } from '#shared/db/turns/input.ts';
@@ -35,8 +35,9 @@ export interface WorkerTurn extends Turn {
   /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
   assertAllMatched(): void;
   /**
-   * Returns the model usage of the whole task so far; undefined if no model was called. Not a getter: a getter gives
-   * each turn a hidden class of its own, which keeps the turn in memory until the next full collection.
+   * Returns the model usage of the whole task so far; undefined if no model was called. Not a getter: a
+   * getter gives each turn a hidden class of its own, which keeps the turn in memory until the next full
+   * collection.
    */
   usage(): Usage | undefined;
 }
@@ -79,29 +80,29 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   ): Promise<T> {
     const occurrence = occurrences.get(name) ?? 0;
     occurrences.set(name, occurrence + 1);
-    const place = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
+    const identity = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
     const key = getStepKey(name, occurrence);
     const earlierRecord = recorded.get(key);
     recorded.delete(key);
     if (earlierRecord?.finished === true) return earlierRecord.output as T;
-    assertMatched(place.position, `reached the step "${name}"`);
+    assertMatched(identity.position, `reached the step "${name}"`);
     signal.throwIfAborted();
     releaseSignal.throwIfAborted();
     held.assertHeld();
-    if (options.sideEffects === true) await store([], [{ ...place, output: null }]);
+    if (options.sideEffects === true) await store([], [{ ...identity, output: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
     const runHeld = (context: StepContext): Promise<T> => {
       held.assertHeld();
       return run(context);
     };
     const policy = { timeoutSeconds: parts.stepSeconds, ...options };
-    return inStepSpan(place, async () => {
+    return inStepSpan(identity, async () => {
       const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
       passFaultPoint('step-run');
       const output: Json = result ?? null;
       const usage = options.usage?.(output);
       if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
-      const record: NewStep = { ...place, output: JSON.stringify(output), ...(usage && { usage }) };
+      const record: NewStep = { ...identity, output: JSON.stringify(output), ...(usage && { usage }) };
       // A step that has run must not run again because the database is briefly unavailable.
       await retryWhileLeased(held, log, () => store([], [record]));
       passFaultPoint('step-recorded');
@@ -113,7 +114,10 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     return typeof content === 'string' ? content : files.storeLargeParts(content);
   }
 
-  /** Fails the turn if a step at or before this position is recorded as finished but was not reached in this run. */
+  /**
+   * Fails the turn if a step at or before this position is recorded as finished but was not reached in this
+   * run.
+   */
   function assertMatched(position: number, reached: string): void {
     const missed = [...recorded.values()].find((record) => record.finished && record.position <= position);
     if (missed === undefined) return;

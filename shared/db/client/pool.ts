@@ -8,9 +8,11 @@ import type { Database } from '../schema/schema.ts';
 
 export type Db = Kysely<Database>;
 
-export interface DatabaseOptions extends DatabaseAddress {
-  /** Maximum number of connections. */
-  poolSize: number;
+export interface DatabaseOptions {
+  database: DatabaseAddress & {
+    /** Maximum number of connections. */
+    poolSize: number;
+  };
   /** Time limit of one query. Default: 30 s; 0: none. */
   queryTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
@@ -22,8 +24,8 @@ export interface DatabaseOptions extends DatabaseAddress {
 /** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
 export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   const pool = new Pool({
-    ...toConnectionOptions(options),
-    max: options.poolSize,
+    ...toConnectionOptions(options.database),
+    max: options.database.poolSize,
     application_name: options.applicationName,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,

@@ -14,8 +14,7 @@ import { openDatabase, type Db } from '../client/pool.ts';
  */
 export async function migrateToLatest(database: DatabaseAddress): Promise<string[]> {
   const { db } = openDatabase({
-    ...database,
-    poolSize: 2,
+    database: { ...database, poolSize: 2 },
     queryTimeoutMs: 0, // an index on a large table may take hours
     applicationName: 'longhaul-migrate',
     onError: () => undefined,

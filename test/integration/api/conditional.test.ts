@@ -70,8 +70,7 @@ describe('conditional reads', () => {
     const database = await testDatabase();
     cleanup.after(() => database.close());
     const opened = openDatabase({
-      url: database.url,
-      poolSize: 8,
+      database: { url: database.url, poolSize: 8 },
       applicationName: 'test',
       onError: () => undefined,
     });

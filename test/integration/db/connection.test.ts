@@ -19,8 +19,8 @@ import { testDatabase } from '../../support/database/postgres.ts';
 import { startTlsProxy } from '../../support/database/tls-proxy.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
-  const options = { poolSize: 2, applicationName: 'test', onError: () => undefined };
-  const { db } = openDatabase({ ...address, ...options });
+  const database = { ...address, poolSize: 2 };
+  const { db } = openDatabase({ database, applicationName: 'test', onError: () => undefined });
   t.after(() => db.destroy());
   return db;
 }
@@ -113,8 +113,7 @@ describe('connections with IAM', () => {
     metadata.setToken('token-1');
     const readUser = async (): Promise<string | undefined> => {
       const { db, pool } = openDatabase({
-        ...address,
-        poolSize: 2,
+        database: { ...address, poolSize: 2 },
         applicationName: 'test',
         onError: () => undefined,
       });
@@ -200,8 +199,11 @@ describe('marked statements', () => {
   test('are sent unprepared after a connection lost a prepared one', async (t) => {
     const database = await testDatabase({ direct: true });
     t.after(() => database.close());
-    const options = { poolSize: 1, applicationName: 'test', onError: () => undefined };
-    const { db } = openDatabase({ url: database.url, ...options });
+    const { db } = openDatabase({
+      database: { url: database.url, poolSize: 1 },
+      applicationName: 'test',
+      onError: () => undefined,
+    });
     t.after(() => db.destroy());
     const echo = async (n: number) =>
       (

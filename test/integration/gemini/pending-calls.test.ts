@@ -7,7 +7,7 @@ import type { Content } from '@google/genai';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import { totalTokens } from '#shared/domain/usage.ts';
-import { call, say, type Reply } from '#services/local/offline-model/reply.ts';
+import { createCallReply, createTextReply, type Reply } from '#services/local/offline-model/reply.ts';
 import type { Agent, TurnOutcome } from '#services/worker/agent/agent.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { leastDefinition as definition } from '../../support/agents/definition.ts';
@@ -26,7 +26,7 @@ beforeEach(() => {
   replies = [];
   called = [];
   hasCredentials = true;
-  offline.responder = () => replies.shift() ?? say('done');
+  offline.responder = () => replies.shift() ?? createTextReply('done');
   const createRecordingTool = (name: string, confirm = false) =>
     createTool(
       name,
@@ -72,11 +72,11 @@ const getResponses = (content: Content | undefined) =>
 describe('a question of the model', () => {
   test('is resumed by later turns with the same conversation, word for word', async () => {
     replies = [
-      call([{ name: 'look', args: { at: 1 } }]),
-      withText('I need two things.', call([ask('Which city?')])),
-      call([{ name: 'look', args: { at: 2 } }]),
-      call([ask('Which day?')]),
-      say('Booked.'),
+      createCallReply([{ name: 'look', args: { at: 1 } }]),
+      withText('I need two things.', createCallReply([ask('Which city?')])),
+      createCallReply([{ name: 'look', args: { at: 2 } }]),
+      createCallReply([ask('Which day?')]),
+      createTextReply('Booked.'),
     ];
     const first = new MemoryTurn({ message: 'book', definition });
     assert.deepEqual(await agent.run(first), {
@@ -109,7 +109,12 @@ describe('a question of the model', () => {
 
   test('waits together with the results of other calls', async () => {
     replies = [
-      call([{ name: 'look', args: {} }, ask('Why?'), { name: 'nothing', args: {} }, ask('And how?')]),
+      createCallReply([
+        { name: 'look', args: {} },
+        ask('Why?'),
+        { name: 'nothing', args: {} },
+        ask('And how?'),
+      ]),
     ];
     const first = new MemoryTurn({ message: 'go', definition });
     assert.equal(getOutcomeMessage(await agent.run(first)), 'Why?\n\nAnd how?');
@@ -124,7 +129,7 @@ describe('a question of the model', () => {
   });
 
   test('is returned to the model as an error if it is empty', async () => {
-    replies = [call([ask(' ')])];
+    replies = [createCallReply([ask(' ')])];
     await agent.run(new MemoryTurn({ message: 'go', definition }));
     assert.deepEqual(getResponses(offline.requests[1]?.contents[2]), [
       { error: 'Not asked: the question is missing. Set "question" to a non-empty string.' },
@@ -139,7 +144,7 @@ describe('tokens and cost', () => {
   ] as const) {
     test(`are limited over all turns of a task: ${name}`, async () => {
       const prices = { 'gemini-3.8-flash': { input: 1000, output: 1000 } };
-      replies = [call([ask('Which city?')]), call([{ name: 'look', args: {} }])];
+      replies = [createCallReply([ask('Which city?')]), createCallReply([{ name: 'look', args: {} }])];
       const first = new MemoryTurn({ message: 'book', definition: { ...definition, prices, limits } });
       assert.equal(getOutcomeMessage(await agent.run(first)), 'Which city?');
       const step = first.steps.get('model#1')!;
@@ -158,7 +163,7 @@ describe('a call that needs approval', () => {
   const remove = { name: 'remove', args: { file: 'a' } };
 
   test('waits with a request that lists the call', async () => {
-    replies = [call([remove, { name: 'look', args: {} }])];
+    replies = [createCallReply([remove, { name: 'look', args: {} }])];
     const outcome = await agent.run(new MemoryTurn({ message: 'clean up', definition }));
     assert.match(getOutcomeMessage(outcome), /asks for your approval to call:\n- remove \{"file":"a"\}/);
     assert.ok('state' in outcome && 'extensions' in outcome);
@@ -171,7 +176,7 @@ describe('a call that needs approval', () => {
   });
 
   test('is requested again if the approved arguments differ', async () => {
-    replies = [call([remove])];
+    replies = [createCallReply([remove])];
     const first = new MemoryTurn({ message: 'clean up', definition });
     const requests = getRequests(await agent.run(first));
     const other = first.next(decide([{ ...requests[0]!, argumentsHash: 'other' }], true));
@@ -180,7 +185,7 @@ describe('a call that needs approval', () => {
   });
 
   test('runs once when it is approved, even if its worker crashes afterwards', async () => {
-    replies = [call([remove, { name: 'look', args: {} }])];
+    replies = [createCallReply([remove, { name: 'look', args: {} }])];
     const first = new MemoryTurn({ message: 'clean up', definition });
     const requests = getRequests(await agent.run(first));
     const approved = first.next(decide(requests, true), { crashAfter: 'tool:remove#1' });
@@ -205,7 +210,7 @@ describe('a call that needs approval', () => {
 
   // [AUTH-INTASK-004]
   test('needs another approval when the model makes it again', async () => {
-    replies = [call([remove]), call([remove])];
+    replies = [createCallReply([remove]), createCallReply([remove])];
     const first = new MemoryTurn({ message: 'clean up', definition });
     const requests = getRequests(await agent.run(first));
     const second = first.next(decide(requests, true));
@@ -228,7 +233,7 @@ describe('a call that needs approval', () => {
     ],
   ] as const) {
     test(`is not made, and the model gets the reply, when it is ${name}`, async () => {
-      replies = [call([remove])];
+      replies = [createCallReply([remove])];
       const first = new MemoryTurn({ message: 'clean up', definition });
       const requests = getRequests(await agent.run(first));
       assert.deepEqual(await agent.run(first.next(reply(requests))), { state: 'TASK_STATE_COMPLETED' });
@@ -241,7 +246,7 @@ describe('a call that needs approval', () => {
 describe('a call without credentials', () => {
   test('waits with its reason, and is the only one made again by the next message', async () => {
     replies = [
-      call([
+      createCallReply([
         { name: 'look', args: {} },
         { name: 'mail', args: {} },
       ]),

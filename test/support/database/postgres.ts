@@ -55,8 +55,7 @@ export async function connectToTestDatabase(options: { direct?: boolean } = {}):
 /** Opens a pool like a further process would. It is closed after the tests of the file. */
 export function connectTo(url: string): TestConnections {
   const { db, pool } = openDatabase({
-    url,
-    poolSize: 10,
+    database: { url, poolSize: 10 },
     applicationName: 'test',
     onError: () => undefined,
   });

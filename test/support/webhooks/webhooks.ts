@@ -28,7 +28,8 @@ export async function openTestDatabase(): Promise<Db> {
 }
 
 export function connect(url: string): Db {
-  return openDatabase({ url, poolSize: 10, applicationName: 'test', onError: () => undefined }).db;
+  const database = { url, poolSize: 10 };
+  return openDatabase({ database, applicationName: 'test', onError: () => undefined }).db;
 }
 
 export function webhookTo(url: string, config: Partial<WebhookRow> = {}): WebhookRow {

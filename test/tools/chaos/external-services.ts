@@ -8,7 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { respond } from '#services/local/offline-model/responder.ts';
 import { react } from '#services/local/offline-model/script.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
-import { lastUserText, type GenerateRequest } from '#services/local/offline-model/wire.ts';
+import { getLastUserText, type GenerateRequest } from '#services/local/offline-model/wire.ts';
 import type { SeededRandom } from './random.ts';
 
 export interface LoggedToolCall {
@@ -71,7 +71,7 @@ export async function startExternalServices(
   const model = await startOfflineModel({
     port: 0,
     responder: async (request: GenerateRequest) => {
-      const text = lastUserText(request);
+      const text = getLastUserText(request);
       const reaction = failing.model
         ? modelRandom.pick<Parameters<typeof react>[0] | undefined>([
             [12, undefined],

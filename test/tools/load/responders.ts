@@ -1,10 +1,10 @@
 /** Models for load runs: a slow one, one that refuses calls at random, and one with a quota of its own. */
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { say } from '#services/local/offline-model/reply.ts';
-import { lastUserText } from '#services/local/offline-model/wire.ts';
+import { createTextReply } from '#services/local/offline-model/reply.ts';
+import { getLastUserText } from '#services/local/offline-model/wire.ts';
 
 export function createSlowResponder(delayMs: number): Responder {
-  return () => ({ ...say('done'), delayMs });
+  return () => ({ ...createTextReply('done'), delayMs });
 }
 
 /** Refuses a share of all calls with 429, the same ones in each run, and at most `maxInARow` calls of one task in a row. */
@@ -22,14 +22,14 @@ export function createRefusingResponder({
     return state / 2 ** 32;
   };
   return (request) => {
-    const task = lastUserText(request);
+    const task = getLastUserText(request);
     const before = refusals.get(task) ?? 0;
     if (before < maxInARow && random() < share) {
       refusals.set(task, before + 1);
       return { pieces: [], error: { status: 429 } };
     }
     refusals.delete(task);
-    return { ...say('done'), delayMs: 200 };
+    return { ...createTextReply('done'), delayMs: 200 };
   };
 }
 
@@ -45,6 +45,6 @@ export function createLimitingResponder({ perMinute }: { perMinute: number }): R
       return { pieces: [], error: { status: 429, retryDelay } };
     }
     nextAt += costMs;
-    return { ...say('done'), delayMs: 200 };
+    return { ...createTextReply('done'), delayMs: 200 };
   };
 }

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { GenerateContentResponse, type Part } from '@google/genai';
 import { totalTokens } from '#shared/domain/usage.ts';
 import { toModelUsage } from '#services/worker/agent/gemini/model/cost.ts';
-import { ResponseBuilder, responseText } from '#services/worker/agent/gemini/model/response.ts';
+import { ResponseBuilder, getResponseText } from '#services/worker/agent/gemini/model/response.ts';
 
 function buildResponse(...events: Part[][]) {
   const builder = new ResponseBuilder('gemini-3.8-flash');
@@ -36,7 +36,7 @@ describe('ResponseBuilder', () => {
       { text: '', thoughtSignature: 'Yg==' },
       call,
     ]);
-    assert.equal(responseText(response), 'Hello world! And');
+    assert.equal(getResponseText(response), 'Hello world! And');
   });
 });
 

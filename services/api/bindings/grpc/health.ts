@@ -1,13 +1,13 @@
 /**
  * grpc.health.v1.Health for load balancers and the probes of Cloud Run, served by the package
- * grpc-health-check. The package serves stored statuses: here each call first updates them from the readiness
- * check, and so does a timer while a Watch is open.
+ * grpc-health-check. The package serves stored statuses. Each call refreshes them with the readiness check
+ * first, and a timer does so while a Watch is open.
  */
 import type { handleServerStreamingCall, handleUnaryCall, Server } from '@grpc/grpc-js';
 import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 
-/** The empty name is that of the whole server. */
+/** The empty name means the whole server. */
 const services = ['', 'lf.a2a.v1.A2AService', 'a2a.v1.A2AService'];
 const watchIntervalMs = 5_000;
 

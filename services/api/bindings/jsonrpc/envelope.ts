@@ -1,6 +1,6 @@
 /**
- * The envelope of JSON-RPC 2.0 (sections 4 and 5): text that is not JSON is a parse error, JSON that is not a
- * request an invalid request. Their codes are those of JSON-RPC.
+ * The envelope of JSON-RPC 2.0 (sections 4 and 5): text that is not JSON is a parse error, and JSON that is
+ * not a request is an invalid request. Both have the codes of JSON-RPC.
  */
 import { A2A_ERROR_CODE, A2AError, toJsonRpcError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';

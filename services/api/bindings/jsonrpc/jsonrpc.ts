@@ -11,7 +11,13 @@ import { A2A_ERROR_CODE, ContentTypeNotSupportedError, RequestMalformedError } f
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
-import { createProtocolCheck, echoExtensions, httpCallContext, isV03, supportsV03 } from '../call-context.ts';
+import {
+  createProtocolCheck,
+  echoExtensions,
+  createHttpCallContext,
+  isV03,
+  supportsV03,
+} from '../call-context.ts';
 import { streamedEvent } from '../../handler/call-state.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { createOperations } from '../../handler/operations.ts';
@@ -42,7 +48,7 @@ export function registerJsonRpc(
     }
     const { id, notification } = envelope;
     const { tenant = '' } = envelope.params;
-    const context = httpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
+    const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
     const toError = isV03(context) && supportsV03(card) ? toV03RpcError : undefined;
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
@@ -100,7 +106,7 @@ function createMethods(handler: A2ARequestHandler): Methods {
   };
 }
 
-/** Runs a stream without a receiver up to its first event, by which its message is accepted. */
+/** Runs the stream of a notification up to its first event: its message is accepted by then. */
 async function discardStream(payloads: AsyncGenerator<unknown, void, undefined>): Promise<void> {
   await payloads.next();
   await payloads.return();

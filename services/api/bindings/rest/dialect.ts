@@ -5,7 +5,7 @@ import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import { createOperations, type Operations, type UnaryName } from '../../handler/operations.ts';
 import type { FailureFormat } from '../../http/failure.ts';
 
-/** `contentType` is that of all responses. */
+/** `contentType` applies to all responses. */
 export interface RestDialect extends Operations, FailureFormat {
   version: '0.3' | '1.0';
   /** Returns the HTTP status of a successful call. */

@@ -12,7 +12,7 @@ import {
   createProtocolCheck,
   echoExtensions,
   getVersion,
-  httpCallContext,
+  createHttpCallContext,
   supportsV03,
 } from '../call-context.ts';
 import { entityTag, getSignal, streamedEvent } from '../../handler/call-state.ts';
@@ -61,11 +61,11 @@ export function registerRest(app: FastifyInstance, { handler, card, conditional,
     }
     try {
       const query = new Query(request.query);
-      const own = route.method === 'POST' ? readBody(request) : route.query(query);
-      const params = bind({ tenant: query.string('tenant'), ...own }, request.params as PathParams);
+      const fields = route.method === 'POST' ? readBody(request) : route.query(query);
+      const params = bind({ tenant: query.string('tenant'), ...fields }, request.params as PathParams);
       const { tenant = '' } = params;
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
-      const context = httpCallContext(request, reply, tenant);
+      const context = createHttpCallContext(request, reply, tenant);
       checkProtocol(context);
       if ('streaming' in route) {
         const stream = dialect.streaming[route.streaming];
@@ -157,7 +157,7 @@ function isV03Request(request: FastifyRequest, card: AgentCard): boolean {
 /**
  * Parses the body of a request; an empty body has no fields.
  *
- * @throws {ContentTypeNotSupportedError} if the body is not JSON by its media type
+ * @throws {ContentTypeNotSupportedError} if the media type is not a JSON type
  * @throws {RequestMalformedError} if it is not a JSON object, or nested too deeply
  */
 export function readBody(request: FastifyRequest): Params {
@@ -187,7 +187,9 @@ function bind(params: Params, path: PathParams): Params {
   for (const [name, value] of Object.entries(path)) {
     const other = params[name];
     if (other !== undefined && other !== '' && other !== value) {
-      throw new RequestMalformedError(`${name} is ${value} in the path but differs in the query or the body`);
+      throw new RequestMalformedError(
+        `${name} is ${value} in the path but differs in the query or the body: send it in the path only`,
+      );
     }
   }
   return { ...params, ...path };

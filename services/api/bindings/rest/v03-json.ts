@@ -1,7 +1,7 @@
 /**
- * Translates between the two JSON forms of A2A 0.3, which differ in names only. JSON-RPC carries that of its
- * JSON schema, with `kind`; the SDK translates it to and from 1.0. HTTP+JSON carries that of its protocol
- * buffers; requests may also use the field names of a2a.proto (`message_id`), as ProtoJSON allows.
+ * Translates between the two JSON forms of A2A 0.3, which differ in names only. JSON-RPC uses the form of the
+ * JSON schema, with `kind`, which the SDK translates to and from 1.0. HTTP+JSON uses the form of the protocol
+ * buffers. Its requests may also use the field names of a2a.proto (`message_id`), as ProtoJSON allows.
  */
 import type { LegacyRestTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';

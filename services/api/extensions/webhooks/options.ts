@@ -3,7 +3,7 @@
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
-import { callState } from '../../handler/call-state.ts';
+import { createCallState } from '../../handler/call-state.ts';
 import {
   defaultWebhookOptions,
   readWebhookOptions,
@@ -12,7 +12,7 @@ import {
   type WebhookOptions,
 } from '#shared/webhooks/options.ts';
 
-const optionsHeader = callState<string>('longhaul.webhookOptions');
+const optionsHeader = createCallState<string>('longhaul.webhookOptions');
 
 /** Stores the header of the call in its context. */
 export function setWebhookOptions(context: ServerCallContext, header: string | undefined): void {
@@ -45,6 +45,6 @@ function parseJson(header: string): unknown {
   try {
     return JSON.parse(header);
   } catch {
-    throw new RequestMalformedError(`${webhookOptionsHeader} is not valid JSON`);
+    throw new RequestMalformedError(`${webhookOptionsHeader} is not valid JSON: send a JSON object`);
   }
 }

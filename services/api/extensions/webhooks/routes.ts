@@ -1,8 +1,7 @@
-/**
- * The webhooks extension (docs/webhooks.md) for owners: read configs and deliveries, redeliver, send a test,
- * change the secret. Its routes are part of the HTTP+JSON binding and use the same authentication. Each
- * exists with and without a tenant in the path, and answers in JSON; errors have the form of A2A 1.0.
- * Receivers get the public signing keys.
+/* * The webhooks extension (docs/webhooks.md), with which owners read configs and deliveries, redeliver, send a
+ * test and change the secret. Its routes are part of the HTTP+JSON binding and use the same authentication.
+ * Each route exists with and without a tenant in the path and returns JSON. Errors have the form of A2A 1.0.
+ * The public signing keys are served to receivers.
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -23,7 +22,7 @@ import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { makeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
-import { httpCallContext } from '../../bindings/call-context.ts';
+import { createHttpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
@@ -55,16 +54,16 @@ interface Call {
 
 type Handle = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
 
-const all = '/tasks/:taskId/webhooks';
-const one = `${all}/:configId`;
+const listPath = '/tasks/:taskId/webhooks';
+const configPath = `${listPath}/:configId`;
 const routes: readonly { method: 'GET' | 'POST'; path: string; handle: Handle }[] = [
-  { method: 'GET', path: all, handle: list },
-  { method: 'GET', path: one, handle: get },
-  { method: 'GET', path: `${one}/deliveries`, handle: deliveries },
-  { method: 'POST', path: `${one}/deliveries/:event/redeliver`, handle: redeliverOne },
-  { method: 'POST', path: `${one}/redeliver`, handle: redeliverFailed },
-  { method: 'POST', path: `${one}/test`, handle: sendTest },
-  { method: 'POST', path: `${one}/secret`, handle: changeSecret },
+  { method: 'GET', path: listPath, handle: listWebhooks },
+  { method: 'GET', path: configPath, handle: getWebhook },
+  { method: 'GET', path: `${configPath}/deliveries`, handle: listWebhookDeliveries },
+  { method: 'POST', path: `${configPath}/deliveries/:event/redeliver`, handle: redeliverEvent },
+  { method: 'POST', path: `${configPath}/redeliver`, handle: redeliverFailed },
+  { method: 'POST', path: `${configPath}/test`, handle: sendTest },
+  { method: 'POST', path: `${configPath}/secret`, handle: changeSecret },
 ];
 
 export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): void {
@@ -87,7 +86,7 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       if (!isUuid(taskId)) throw new TaskNotFoundError(`task ${taskId} was not found`);
       checkId('the id of the webhook', configId, false);
       const query = new Query(request.query);
-      const caller = getCaller(httpCallContext(request, reply, tenant ?? query.string('tenant')));
+      const caller = getCaller(createHttpCallContext(request, reply, tenant ?? query.string('tenant')));
       const body = request.method === 'POST' ? readBody(request) : {};
       const result = await handle(parts, { caller, taskId, configId, event, query, body });
       return await reply.send(JSON.stringify(result));
@@ -97,25 +96,25 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
   }
 }
 
-async function list({ db }: WebhookRoutesParts, { caller, taskId }: Call): Promise<unknown> {
+async function listWebhooks({ db }: WebhookRoutesParts, { caller, taskId }: Call): Promise<unknown> {
   const page = await listWebhookConfigs(db, caller, taskId, { size: maxWebhookConfigs });
   if (page === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
   return { webhooks: page.configs.map(webhookToJson) };
 }
 
-async function get({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {
+async function getWebhook({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {
   const config = await getWebhookConfig(db, call.caller, call.taskId, call.configId);
   if (config === undefined) throw configNotFound(call);
   return webhookToJson(config);
 }
 
-async function deliveries({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {
+async function listWebhookDeliveries({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {
   const { query } = call;
   const size = query.integer('pageSize') ?? 50;
   if (size < 1 || size > 100) throw new RequestMalformedError(`pageSize must be from 1 to 100, not ${size}`);
   const token = query.string('pageToken') ?? '';
   if (!/^(-?\d{1,9})?$/.test(token)) {
-    throw new RequestMalformedError('pageToken is not valid: pass nextPageToken of the page before');
+    throw new RequestMalformedError('pageToken is not valid: pass nextPageToken of the previous page');
   }
   const before = token === '' ? undefined : Number(token);
   const state = query.oneOf('state', deliveryStates);
@@ -125,7 +124,7 @@ async function deliveries({ db }: WebhookRoutesParts, call: Call): Promise<unkno
   return { deliveries: page.deliveries.map((delivery) => deliveryToJson(call, delivery)), nextPageToken };
 }
 
-async function redeliverOne(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
+async function redeliverEvent(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
   const event = /^[1-9]\d{0,8}$/.test(call.event) ? Number(call.event) : 0;
   const count =
     event === 0 ? 0 : publish(parts, call, await redeliver(parts.db, parts, call.caller, call, { event }));

@@ -37,7 +37,7 @@ export function checkMediaTypes(
       `message.parts[${index}] has the unsupported media type ${type}: use one of ${input.join(', ')}`,
     );
   }
-  if (accepted.length > 0 && !accepted.some((one) => output.some((supported) => overlap(supported, one)))) {
+  if (accepted.length > 0 && !accepted.some((mode) => output.some((supported) => overlap(supported, mode)))) {
     throw new ContentTypeNotSupportedError(
       `acceptedOutputModes has no media type that this agent supports: use one of ${output.join(', ')}`,
     );
@@ -52,10 +52,10 @@ function getType({ mediaType, content }: Part): string | undefined {
 }
 
 /** Ignores parameters such as charset. Early A2A clients send `text` for every text type. */
-function overlap(one: string, other: string): boolean {
-  if (one === other) return true;
-  const [[type, subtype], [otherType, otherSubtype]] = [split(one), split(other)];
-  return same(type, otherType) && same(subtype, otherSubtype);
+function overlap(a: string, b: string): boolean {
+  if (a === b) return true;
+  const [[typeA, subtypeA], [typeB, subtypeB]] = [split(a), split(b)];
+  return matches(typeA, typeB) && matches(subtypeA, subtypeB);
 }
 
 function split(mediaType: string): [string, string] {
@@ -63,4 +63,6 @@ function split(mediaType: string): [string, string] {
   return [type, subtype];
 }
 
-const same = (one: string, other: string): boolean => one === other || one === '*' || other === '*';
+function matches(a: string, b: string): boolean {
+  return a === b || a === '*' || b === '*';
+}

@@ -1,4 +1,4 @@
-/** Checks messages before anything is done with them. Every error names the field and what is accepted. */
+/** Validates messages before they are processed. Every error names the field and what is accepted. */
 import { Role, type Message, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 
@@ -99,9 +99,10 @@ export function checkId(name: string, id: string, required: boolean): void {
   }
   // oxlint-disable-next-line no-control-regex -- control characters are what this finds
   if (/[\u0000-\u001f\u007f]/.test(id)) {
-    throw new RequestMalformedError(`${name} contains a control character`);
+    throw new RequestMalformedError(`${name} contains a control character: use printable characters only`);
   }
-  if (!id.isWellFormed()) throw new RequestMalformedError(`${name} contains half of a surrogate pair`);
+  if (!id.isWellFormed())
+    throw new RequestMalformedError(`${name} contains half of a surrogate pair: send valid Unicode`);
 }
 
 /** @throws {RequestMalformedError} if objects and arrays are nested deeper than `max` levels */
@@ -115,7 +116,7 @@ export function checkDepth(name: string, value: unknown, max: number = maxDepth)
 function isDeeper(value: unknown, max: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (max < 0) return true;
-  if (Array.isArray(value)) return value.some((one) => isDeeper(one, max - 1));
+  if (Array.isArray(value)) return value.some((item) => isDeeper(item, max - 1));
   // Building an array of the values of each object would cost five times as much.
   for (const key in value) if (isDeeper(value[key as keyof typeof value], max - 1)) return true;
   return false;

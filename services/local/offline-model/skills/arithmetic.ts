@@ -7,8 +7,8 @@
  *   unary   = ('-' | '+') unary | postfix
  *   postfix = (number | '(' sum ')' | 'sqrt' unary) '%'?       '%' without an operand after it means per cent
  */
-const TOKEN = /\s*(\d[\d,]*(?:\.\d+)?|\.\d+|sqrt|[-+*/%^()×÷])/y;
-const MAX_DEPTH = 100;
+const tokenPattern = /\s*(\d[\d,]*(?:\.\d+)?|\.\d+|sqrt|[-+*/%^()×÷])/y;
+const maxDepth = 100;
 
 /** Returns undefined if the text is not an expression. */
 export function evaluate(expression: string): number | undefined {
@@ -27,9 +27,9 @@ export function evaluate(expression: string): number | undefined {
 function tokenize(expression: string): string[] | undefined {
   const tokens: string[] = [];
   const text = expression.trim();
-  TOKEN.lastIndex = 0;
-  while (TOKEN.lastIndex < text.length) {
-    const token = TOKEN.exec(text)?.[1];
+  tokenPattern.lastIndex = 0;
+  while (tokenPattern.lastIndex < text.length) {
+    const token = tokenPattern.exec(text)?.[1];
     if (token === undefined) return undefined;
     tokens.push(token === '×' ? '*' : token === '÷' ? '/' : token);
   }
@@ -74,7 +74,7 @@ class Parser {
   }
 
   #unary(): number {
-    if ((this.#depth += 1) > MAX_DEPTH) throw new SyntaxError('nested too deeply');
+    if ((this.#depth += 1) > maxDepth) throw new SyntaxError('nested too deeply');
     try {
       if (this.#take('-')) return -this.#unary();
       if (this.#take('+')) return this.#unary();

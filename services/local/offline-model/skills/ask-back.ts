@@ -1,24 +1,24 @@
 /**
- * Asks the user a question when instructed to ("Ask me which city"): by calling the function that is declared for
- * questions, or else in words. In the next turn it confirms the answer.
+ * Asks the user a question when instructed to ("Ask me which city"): by calling the function that is declared
+ * for questions, or in words. In the next turn it confirms the answer.
  */
-import { call, say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText, getContentText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { createCallReply, createTextReply, type Reply } from '../reply.ts';
+import { getLastUserText, getContentText, type GenerateRequest } from '../wire.ts';
 import { getDeclaredFunctions } from './function-calls.ts';
 
-const INSTRUCTION =
+const instructionPattern =
   /\bask (?:me|the user|back|him|her|them)\b(?:\s+(?:for|about|to tell you))?[\s:,]*([^.?!\n]*)/i;
-const QUESTION_FUNCTION = /ask.*user|request.*input|ask_?human/i;
+const questionFunctionPattern = /ask.*user|request.*input|ask_?human/i;
 
 export function askBack(request: GenerateRequest): Reply | undefined {
-  const match = INSTRUCTION.exec(lastUserText(request));
+  const match = instructionPattern.exec(getLastUserText(request));
   if (match === null || /\b(?:do not|don't|never|without)\s*$/i.test(match.input.slice(0, match.index)))
     return undefined;
   const question = toQuestion(match[1] ?? '');
-  const declared = getDeclaredFunctions(request).find(({ name = '' }) => QUESTION_FUNCTION.test(name));
-  return declared?.name === undefined ? say(question) : call([{ name: declared.name, args: { question } }]);
+  const declared = getDeclaredFunctions(request).find(({ name = '' }) => questionFunctionPattern.test(name));
+  return declared?.name === undefined
+    ? createTextReply(question)
+    : createCallReply([{ name: declared.name, args: { question } }]);
 }
 
 function toQuestion(about: string): string {
@@ -35,22 +35,22 @@ const secondPerson: Record<string, string> = {
 };
 
 /** Confirms the answer to a question that was asked by a function call. */
-export function answerToCall({ contents }: GenerateRequest): Reply | undefined {
+export function confirmCallAnswer({ contents }: GenerateRequest): Reply | undefined {
   const responses = (contents.at(-1)?.parts ?? []).flatMap((part) => part.functionResponse ?? []);
   const calls = (contents.at(-2)?.parts ?? []).flatMap((part) => part.functionCall ?? []);
   const [response] = responses;
-  if (responses.length !== 1 || !QUESTION_FUNCTION.test(response?.name ?? '')) return undefined;
+  if (responses.length !== 1 || !questionFunctionPattern.test(response?.name ?? '')) return undefined;
   const question = calls[0]?.args?.['question'];
   const answer = response?.response?.['answer'];
   if (typeof question !== 'string' || typeof answer !== 'string') return undefined;
-  return say(`To “${question}” you answered “${answer.trim()}”. The offline model has noted it.`);
+  return createTextReply(`To “${question}” you answered “${answer.trim()}”. The offline model has noted it.`);
 }
 
 /** Confirms the answer to a question that was asked in words. */
-export function answerReceived(request: GenerateRequest): Reply | undefined {
+export function confirmAnswer(request: GenerateRequest): Reply | undefined {
   const question = getContentText(request.contents.findLast((content) => content.role === 'model')).trim();
   if (!question.endsWith('?') || request.contents.at(-1)?.role === 'model') return undefined;
-  return say(
-    `To “${question}” you answered “${lastUserText(request).trim()}”. The offline model has noted it.`,
+  return createTextReply(
+    `To “${question}” you answered “${getLastUserText(request).trim()}”. The offline model has noted it.`,
   );
 }

@@ -1,25 +1,23 @@
 /** Evaluates the arithmetic expressions in a message. */
-import { say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { createTextReply, type Reply } from '../reply.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
 import { evaluate } from './arithmetic.ts';
 
-const REQUEST =
+const requestPattern =
   /\b(calculat\w*|comput\w*|evaluate|work out|how much is|what(?:'s|’s| is)|solve)\b|=\s*\??\s*$/i;
-const EXPRESSION = /[-+(]*(?:\d|\.\d|sqrt)(?:[\d\s.,()+\-*/×÷^%]|sqrt)*/g;
-const DATE = /\d{4}-\d{2}-\d{2}/g;
+const expressionPattern = /[-+(]*(?:\d|\.\d|sqrt)(?:[\d\s.,()+\-*/×÷^%]|sqrt)*/g;
+const datePattern = /\d{4}-\d{2}-\d{2}/g;
 
 export function calculate(request: GenerateRequest): Reply | undefined {
-  const text = lastUserText(request).trim();
-  const requested = REQUEST.test(text);
+  const text = getLastUserText(request).trim();
+  const requested = requestPattern.test(text);
   if (!requested && !/^[\d\s.,()+\-*/×÷^%=?]+$/.test(text)) return undefined;
   const answers = (
     text
-      .replaceAll(DATE, ' ')
+      .replaceAll(datePattern, ' ')
       .replaceAll(/%\s*of\s+(?=[\d(])/g, '% * ')
       .replaceAll(/(?<=[\d)]\s*)\b(times|plus|minus|divided by)\b(?=\s*[-\d(.])/gi, toOperator)
-      .match(EXPRESSION) ?? []
+      .match(expressionPattern) ?? []
   ).flatMap((candidate) => {
     const expression = candidate.trim().replace(/[\s.,+\-*/×÷^(]+$/, '');
     const result = /[\d)%]\s*[+\-*/×÷^%]\s*[-+(.\ds]|sqrt/.test(expression)
@@ -27,7 +25,9 @@ export function calculate(request: GenerateRequest): Reply | undefined {
       : undefined;
     return result === undefined ? [] : [`${expression} = ${formatResult(result)}`];
   });
-  return answers.length === 0 ? undefined : say(`${answers.join('\n')}\n\n(calculated by the offline model)`);
+  return answers.length === 0
+    ? undefined
+    : createTextReply(`${answers.join('\n')}\n\n(calculated by the offline model)`);
 }
 
 function toOperator(word: string): string {

@@ -1,10 +1,7 @@
 /** Lists the emails, links, dates, numbers, telephone numbers or names in a text. */
-import { say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
-import { findEntities } from './find.ts';
-import type { EntityKind } from './find.ts';
+import { createTextReply, type Reply } from '../reply.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
+import { findEntities, type EntityKind } from './find.ts';
 import { getGivenText } from './given-text.ts';
 
 const kinds: readonly { kind: EntityKind; title: string; pattern: RegExp }[] = [
@@ -17,7 +14,7 @@ const kinds: readonly { kind: EntityKind; title: string; pattern: RegExp }[] = [
 ];
 
 export function extract(request: GenerateRequest): Reply | undefined {
-  const instruction = lastUserText(request).slice(0, 200);
+  const instruction = getLastUserText(request).slice(0, 200);
   if (!/\b(extract|find|list|pull out|get all)\b/i.test(instruction)) return undefined;
   const named = kinds.filter(({ pattern }) => pattern.test(instruction));
   if (named.length === 0 && !/\bextract\b/i.test(instruction)) return undefined;
@@ -26,5 +23,5 @@ export function extract(request: GenerateRequest): Reply | undefined {
     const found = findEntities(kind, text);
     return `${title}: ${found.length > 0 ? found.join(', ') : 'none found'}`;
   });
-  return say(`Found by the offline model's simple rules:\n\n${lines.join('\n')}`);
+  return createTextReply(`Found by the offline model's simple rules:\n\n${lines.join('\n')}`);
 }

@@ -1,12 +1,10 @@
 /**
- * Replies with JSON for a response schema: an OpenAPI schema, with types in capitals, or a JSON Schema. Each field is
- * filled from the text by its name, format and type, or left empty.
+ * Replies with JSON for a response schema: an OpenAPI schema, with types in capitals, or a JSON Schema. Each
+ * field is filled from the text by its name, format and type, or left empty.
  */
 import type { Reply } from '../reply.ts';
-import { lastUserText, getContentText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
-import { findEntities, findLabelledValue, toNumber, splitWords } from './find.ts';
-import type { EntityKind } from './find.ts';
+import { getLastUserText, getContentText, type GenerateRequest } from '../wire.ts';
+import { findEntities, findLabelledValue, toNumber, splitWords, type EntityKind } from './find.ts';
 import { rankSentences, splitSentences } from './summarise.ts';
 
 export interface SchemaNode {
@@ -26,13 +24,13 @@ export interface SchemaNode {
   $defs?: Record<string, SchemaNode>;
 }
 
-const MAX_DEPTH = 8;
+const maxDepth = 8;
 
 export function fillSchema(request: GenerateRequest): Reply | undefined {
   const { responseMimeType, responseSchema, responseJsonSchema } = request.generationConfig ?? {};
   if (responseMimeType !== 'application/json') return undefined;
   const schema = (responseSchema ?? responseJsonSchema ?? defaultSchema) as SchemaNode;
-  const text = lastUserText(request) || getContentText(request.contents.at(-1));
+  const text = getLastUserText(request) || getContentText(request.contents.at(-1));
   return { pieces: [{ text: JSON.stringify(fill(schema, text)) }], chunkDelayMs: 20 };
 }
 
@@ -67,12 +65,12 @@ function createValue(schema: SchemaNode, at: Position): unknown {
   if (schema.anyOf !== undefined) return createValue(schema.anyOf[0] ?? {}, deeper(at));
   if (schema.enum !== undefined) return chooseOption(schema.enum, at);
   const types = [schema.type ?? (schema.properties === undefined ? 'string' : 'object')].flat();
-  const type = types.find((one) => one.toLowerCase() !== 'null')?.toLowerCase();
+  const type = types.find((name) => name.toLowerCase() !== 'null')?.toLowerCase();
   const empty = schema.nullable === true || types.includes('null') ? null : undefined;
   switch (type) {
     case 'object':
       return Object.fromEntries(
-        Object.entries(at.depth < MAX_DEPTH ? (schema.properties ?? {}) : {}).map(([name, property]) => [
+        Object.entries(at.depth < maxDepth ? (schema.properties ?? {}) : {}).map(([name, property]) => [
           name,
           createValue(property, { ...deeper(at), name }),
         ]),
@@ -114,10 +112,13 @@ function createList(schema: SchemaNode, at: Position): unknown[] {
       .filter((item) => item !== '')
       .slice(0, maxItems);
   }
-  return Number(schema.minItems ?? 1) > 0 && at.depth < MAX_DEPTH ? [createValue(items, deeper(at))] : [];
+  return Number(schema.minItems ?? 1) > 0 && at.depth < maxDepth ? [createValue(items, deeper(at))] : [];
 }
 
-/** Returns the number after the label, else after the last word of the name, else the first number in the text. */
+/**
+ * Returns the number after the label, else after the last word of the name, else the first number in the
+ * text.
+ */
 function findNumber({ name, text }: Position): number | undefined {
   const label = findLabelledValue(name, text);
   const position = text.toLowerCase().indexOf(splitWords(name).at(-1) ?? '');

@@ -1,30 +1,27 @@
 /**
- * Calls declared functions that the user names ("use the tool search with {"query": "x"} and the tool clock") and
- * reports their results. Arguments that are not in the text are filled from it by the schema of the function. Several
- * functions in one message are called in parallel.
+ * Calls declared functions that the user names ("use the tool search with {"query": "x"} and the tool clock")
+ * and reports their results. Arguments that are not in the text are filled from it by the schema of the
+ * function. Several functions in one message are called in parallel.
  */
 import type { FunctionDeclaration, FunctionResponse } from '@google/genai';
-import { call, say } from '../reply.ts';
-import type { RequestedCall, Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
-import { fill } from './fill-schema.ts';
-import type { SchemaNode } from './fill-schema.ts';
+import { createCallReply, createTextReply, type RequestedCall, type Reply } from '../reply.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
+import { fill, type SchemaNode } from './fill-schema.ts';
 import { splitWords } from './find.ts';
 
-const MAX_RESULT_LENGTH = 1500;
+const maxResultLength = 1500;
 
 export function callFunctions(request: GenerateRequest): Reply | undefined {
   const declared = getDeclaredFunctions(request);
   if (declared.length === 0) return undefined;
-  const text = lastUserText(request);
+  const text = getLastUserText(request);
   const calls = [...findNamed(declared, text), ...(text.length < 2000 ? findImplied(declared, text) : [])];
-  const unique = [...new Map(calls.map((one) => [one.name, one])).values()];
-  if (unique.length > 0) return call(unique);
+  const unique = [...new Map(calls.map((requested) => [requested.name, requested])).values()];
+  if (unique.length > 0) return createCallReply(unique);
   const [first] = declared;
   const forced = request.toolConfig?.functionCallingConfig?.mode === 'ANY';
   return forced && first !== undefined
-    ? call([{ name: first.name ?? '', args: createArgs(first, text) }])
+    ? createCallReply([{ name: first.name ?? '', args: createArgs(first, text) }])
     : undefined;
 }
 
@@ -38,7 +35,7 @@ export function getDeclaredFunctions({ tools, toolConfig }: GenerateRequest): Fu
     : all.filter(({ name = '' }) => allowedFunctionNames.includes(name));
 }
 
-/** Finds functions whose exact name is in the text. JSON after the name holds the arguments. */
+/** Finds functions whose exact name is in the text. JSON after the name contains the arguments. */
 function findNamed(declared: readonly FunctionDeclaration[], text: string): RequestedCall[] {
   const found = declared.flatMap((declaration) => {
     const name = declaration.name ?? '';
@@ -57,7 +54,9 @@ function findNamed(declared: readonly FunctionDeclaration[], text: string): Requ
   return found.sort((a, b) => a.at - b.at).map(({ name, args }) => ({ name, args }));
 }
 
-/** Finds functions with all words of their name (two or more) in the text: `get_weather` in "get the weather". */
+/**
+ * Finds functions with all words of their name (two or more) in the text: `get_weather` in "get the weather".
+ */
 function findImplied(declared: readonly FunctionDeclaration[], text: string): RequestedCall[] {
   const present = new Set(splitWords(text.replaceAll(/[^\p{L}\p{N}_]+/gu, ' ')));
   return declared.flatMap((declaration) => {
@@ -101,7 +100,7 @@ function parseLeadingJson(text: string): Record<string, unknown> | undefined {
 export function reportFunctionResults({ contents }: GenerateRequest): Reply | undefined {
   const responses = (contents.at(-1)?.parts ?? []).flatMap((part) => part.functionResponse ?? []);
   if (responses.length === 0) return undefined;
-  return say(`${responses.map(describeResponse).join('\n')}\n\n(reported by the offline model)`);
+  return createTextReply(`${responses.map(describeResponse).join('\n')}\n\n(reported by the offline model)`);
 }
 
 function describeResponse({ name, response = {} }: FunctionResponse): string {
@@ -112,5 +111,5 @@ function describeResponse({ name, response = {} }: FunctionResponse): string {
 
 function formatValue(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > MAX_RESULT_LENGTH ? `${text.slice(0, MAX_RESULT_LENGTH)}…` : text;
+  return text.length > maxResultLength ? `${text.slice(0, maxResultLength)}…` : text;
 }

@@ -1,28 +1,27 @@
 /**
- * Summarises a text by selecting sentences. Frequent words weigh more, a sentence is scored by the weight of its words,
- * and the first sentence gets a small bonus. The best sentences are returned in their original order.
+ * Summarises a text by selecting sentences. Frequent words weigh more, a sentence is scored by the weight of
+ * its words, and the first sentence gets a small bonus. The best sentences are returned in their original
+ * order.
  */
-import { say } from '../reply.ts';
-import type { Reply } from '../reply.ts';
-import { lastUserText } from '../wire.ts';
-import type { GenerateRequest } from '../wire.ts';
+import { createTextReply, type Reply } from '../reply.ts';
+import { getLastUserText, type GenerateRequest } from '../wire.ts';
 import { getGivenText } from './given-text.ts';
 
-const REQUEST = /\b(summar(?:y|i[sz]e\w*|ies)|tl;?dr|in short|main points?)\b/i;
-const MAX_SENTENCES = 5;
+const requestPattern = /\b(summar(?:y|i[sz]e\w*|ies)|tl;?dr|in short|main points?)\b/i;
+const maxSentences = 5;
 
 export function summarise(request: GenerateRequest): Reply | undefined {
-  if (!REQUEST.test(lastUserText(request))) return undefined;
+  if (!requestPattern.test(getLastUserText(request))) return undefined;
   const text = getGivenText(request);
   const sentences = splitSentences(text);
   if (sentences.length === 0)
-    return say('The offline model found no text to summarise: add the text after your request.');
+    return createTextReply('The offline model found no text to summarise: add the text after your request.');
   const best = rankSentences(sentences).slice(
     0,
-    Math.min(MAX_SENTENCES, Math.ceil(Math.sqrt(sentences.length))),
+    Math.min(maxSentences, Math.ceil(Math.sqrt(sentences.length))),
   );
   const selected = best.sort((a, b) => a - b).map((index) => sentences[index]);
-  return say(
+  return createTextReply(
     `Summary of ${sentences.length} sentence(s) by the offline model, which selects sentences and writes none:\n\n${selected.join(' ')}`,
   );
 }
@@ -43,13 +42,14 @@ export function rankSentences(sentences: readonly string[]): number[] {
   for (const word of words.flat()) counts.set(word, (counts.get(word) ?? 0) + 1);
   const scores = words.map((list, index) => {
     const weight = list.reduce((sum, word) => sum + Math.log(1 + (counts.get(word) ?? 0)), 0);
-    // Dividing by the length favours one-word sentences, the plain sum favours the longest: the root balances them.
+    // Dividing by the length favours one-word sentences, the plain sum favours the longest: the root balances
+    // them.
     return weight / Math.sqrt(list.length || 1) + (index === 0 ? 0.5 : 0);
   });
   return [...sentences.keys()].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
 }
 
-const COMMON_WORDS = new Set(
+const commonWords = new Set(
   'a an and are as at be been but by can did do does for from had has have he her his how i if in into is it its may more not of on or our she so than that the their them there they this to was we were what when which who will with would you your'.split(
     ' ',
   ),
@@ -57,6 +57,6 @@ const COMMON_WORDS = new Set(
 
 function getContentWords(sentence: string): string[] {
   return (sentence.toLowerCase().match(/\p{L}[\p{L}\p{N}'’-]*/gu) ?? []).filter(
-    (word) => !COMMON_WORDS.has(word),
+    (word) => !commonWords.has(word),
   );
 }

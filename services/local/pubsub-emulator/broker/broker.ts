@@ -9,7 +9,7 @@ import { fromMillis } from '../../emulator/duration.ts';
 import type { SubscriptionSettings, WireTopic } from '../wire.ts';
 
 /** The topic name that subscriptions of a deleted topic return. */
-const DELETED_TOPIC = '_deleted-topic_';
+const deletedTopic = '_deleted-topic_';
 
 interface TopicEntry {
   topic: WireTopic;
@@ -17,8 +17,8 @@ interface TopicEntry {
 }
 
 /**
- * The fate of an accepted message. The service guarantees neither exactly-once, prompt nor ordered delivery, so
- * tests can repeat or delay messages, and even lose them.
+ * The fate of an accepted message. The service guarantees neither exactly-once, prompt nor ordered delivery,
+ * so tests can repeat or delay messages, and even lose them.
  */
 export type MessageFate = 'delivered' | 'lost' | 'repeated' | { delayMs: number };
 export type ChooseFate = (data: Buffer) => MessageFate;
@@ -52,7 +52,7 @@ export class Broker {
   /** Keeps the subscriptions of the topic, with their messages. */
   deleteTopic(name: string): void {
     for (const subscription of this.topic(name).subscriptions) {
-      subscription.settings = { ...subscription.settings, topic: DELETED_TOPIC };
+      subscription.settings = { ...subscription.settings, topic: deletedTopic };
     }
     this.#topics.delete(name);
   }
@@ -100,7 +100,7 @@ export class Broker {
     if (this.#subscriptions.has(settings.name)) throw resourceExists(settings.name);
     const { subscriptions } = this.topic(settings.topic);
     if (settings.deadLetterPolicy) this.topic(settings.deadLetterPolicy.deadLetterTopic);
-    const subscription = new Subscription(settings, this.#deadlines, (...dead) => this.#deadLetter(...dead));
+    const subscription = new Subscription(settings, this.#deadlines, (...args) => this.#deadLetter(...args));
     this.#subscriptions.set(settings.name, subscription);
     subscriptions.add(subscription);
     this.#startPush(subscription);

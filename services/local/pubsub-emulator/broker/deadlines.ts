@@ -1,9 +1,9 @@
 /**
- * Runs many deadlines on one timer. Items are stored in slots of 10 ms, so setting, moving and dropping a deadline are
- * set operations even with many thousands of open leases. Only the slots are ordered, in a binary heap by time.
- * An item is never called early, and at most one slot late.
+ * Runs many deadlines on one timer. Items are stored in slots of 10 ms, so setting, moving and dropping a
+ * deadline are set operations even with many thousands of open leases. Only the slots are ordered, in a
+ * binary heap by time. An item is never called early, and at most one slot late.
  */
-const SLOT_MS = 10;
+const slotMs = 10;
 
 export interface Timed {
   /** The slot that holds the item. Set only by `Deadlines`. */
@@ -20,7 +20,7 @@ export class Deadlines {
   /** Calls `item.due()` in `ms` milliseconds. Replaces any previous deadline of the item. */
   set(item: Timed, ms: number): void {
     this.drop(item);
-    const time = Math.ceil((performance.now() + ms) / SLOT_MS);
+    const time = Math.ceil((performance.now() + ms) / slotMs);
     let slot = this.#slots.get(time);
     if (!slot) {
       slot = new Set();
@@ -48,12 +48,12 @@ export class Deadlines {
     if (next === undefined || next >= this.#armedFor) return;
     clearTimeout(this.#timer);
     this.#armedFor = next;
-    this.#timer = setTimeout(() => this.#fire(), Math.max(0, next * SLOT_MS - performance.now()));
+    this.#timer = setTimeout(() => this.#fire(), Math.max(0, next * slotMs - performance.now()));
   }
 
   #fire(): void {
     this.#armedFor = Infinity;
-    const now = performance.now() / SLOT_MS;
+    const now = performance.now() / slotMs;
     for (let time = this.#order[0]; time !== undefined && time <= now; time = this.#order[0]) {
       pop(this.#order);
       const slot = this.#slots.get(time);

@@ -23,7 +23,10 @@ export class Delivery implements Timed {
   readonly #owner: Owner;
   /** How many times the message was leased. */
   attempts = 0;
-  /** Identifies the current lease. Each lease has a new id, so a late acknowledgement does not apply to the next one. */
+  /**
+   * Identifies the current lease. Each lease has a new id, so a late acknowledgement does not apply to the
+   * next one.
+   */
   ackId = '';
   /** The consumer that holds the lease. Undefined while the message waits. */
   holder: SubscriptionConsumer | undefined = undefined;
@@ -48,8 +51,9 @@ export class Delivery implements Timed {
 }
 
 /**
- * Receives messages of a subscription: an open stream, a waiting pull, or the push client. A subscription delivers only
- * to consumers that have room, and calls `end` when it is deleted or changes between pull and push.
+ * Receives messages of a subscription: an open stream, a waiting pull, or the push client. A subscription
+ * delivers only to consumers that have room, and calls `end` when it is deleted or changes between pull and
+ * push.
  */
 export abstract class SubscriptionConsumer {
   attached = false;

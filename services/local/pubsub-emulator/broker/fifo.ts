@@ -1,4 +1,7 @@
-/** A queue with constant-time push and shift. `Array.shift` moves every element, which is slow for large backlogs. */
+/**
+ * A queue with constant-time push and shift. `Array.shift` moves every element, which is slow for large
+ * backlogs.
+ */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;

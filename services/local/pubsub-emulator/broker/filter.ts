@@ -13,13 +13,13 @@ import { invalid } from '../../emulator/status.ts';
 type Attributes = Readonly<Record<string, string>>;
 export type Filter = (attributes: Attributes) => boolean;
 
-const MAX_BYTES = 256;
-const TOKEN = /\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_-]+)|(!=|[=:.,()])|$)/y;
+const maxBytes = 256;
+const tokenPattern = /\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_-]+)|(!=|[=:.,()])|$)/y;
 
 /** @throws {StatusError} INVALID_ARGUMENT, with the position of the error */
 export function parseFilter(source: string): Filter {
-  if (Buffer.byteLength(source) > MAX_BYTES) {
-    throw invalid(`The filter is too long: at most ${MAX_BYTES} bytes are allowed.`);
+  if (Buffer.byteLength(source) > maxBytes) {
+    throw invalid(`The filter is too long: at most ${maxBytes} bytes are allowed.`);
   }
   const parser = new Parser(source);
   const filter = parser.expression();
@@ -51,7 +51,9 @@ class Parser {
       : (attributes) => terms.some((term) => term(attributes));
   }
 
-  /** Consumes `token`, or fails if the next token is another one. The empty token is the end of the filter. */
+  /**
+   * Consumes `token`, or fails if the next token is another one. The empty token is the end of the filter.
+   */
   expect(token: string, expected = `"${token}"`): void {
     if (!this.#take(token)) throw this.#error(expected);
   }
@@ -122,15 +124,15 @@ class Parser {
   }
 
   #advance(): void {
-    TOKEN.lastIndex = this.#next;
-    const match = TOKEN.exec(this.#source);
+    tokenPattern.lastIndex = this.#next;
+    const match = tokenPattern.exec(this.#source);
     if (!match) {
       this.#at = this.#next;
       this.#token = this.#source.slice(this.#next).trim().charAt(0);
       throw this.#error('a filter expression');
     }
     this.#token = match[1] ?? match[2] ?? match[3] ?? '';
-    this.#next = TOKEN.lastIndex;
+    this.#next = tokenPattern.lastIndex;
     this.#at = this.#next - this.#token.length;
   }
 
@@ -140,14 +142,14 @@ class Parser {
   }
 }
 
-const ESCAPE = /\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))/gsu;
-const CONTROL: Record<string, string> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
+const escapePattern = /\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))/gsu;
+const controlCharacters: Record<string, string> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' };
 
 function unescape(text: string): string {
-  return text.replace(ESCAPE, (_, unicode?: string, hex?: string, octal?: string, plain?: string) => {
+  return text.replace(escapePattern, (_, unicode?: string, hex?: string, octal?: string, plain?: string) => {
     if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8));
     const code = unicode ?? hex;
     if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
-    return CONTROL[plain ?? ''] ?? plain ?? '';
+    return controlCharacters[plain ?? ''] ?? plain ?? '';
   });
 }

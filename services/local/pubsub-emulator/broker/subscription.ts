@@ -10,12 +10,12 @@
  *         │ the retry backoff         ▼
  *         └─────────────────────── refused ── attempts spent ──▶ dead-letter topic, removed
  *
- * A lease outlives its stream: after a subscriber crashes, its messages are redelivered only when their deadlines have
- * passed. Deliveries are batched until the event loop has read all pending input (`setImmediate`), so messages that are
- * published together are delivered together. An idle publish is not delayed.
+ * A lease outlives its stream: after a subscriber crashes, its messages are redelivered only when their
+ * deadlines have passed. Deliveries are batched until the event loop has read all pending input
+ * (`setImmediate`), so messages that are published together are delivered together. An idle publish is not
+ * delayed.
  */
-import type { SubscriptionConsumer } from './delivery.ts';
-import { Delivery, type StoredMessage } from './delivery.ts';
+import { Delivery, type SubscriptionConsumer, type StoredMessage } from './delivery.ts';
 import type { Deadlines } from './deadlines.ts';
 import { Fifo } from './fifo.ts';
 import { parseFilter, type Filter } from './filter.ts';
@@ -24,12 +24,14 @@ import { failedPrecondition, invalid, type StatusError } from '../../emulator/st
 import type { SubscriptionSettings } from '../wire.ts';
 
 /** The backoff of pushes in milliseconds if the subscription has no retry policy, as in the service. */
-const PUSH_BACKOFF = { minimum: 100, maximum: 60_000 };
-const ACK_ID = /^ack-[0-9a-z]+$/;
+const pushBackoff = { minimum: 100, maximum: 60_000 };
+const ackIdPattern = /^ack-[0-9a-z]+$/;
 
 let lastAckId = Date.now() * 1000;
 
-/** Publishes to the dead-letter topic. Returns false if that topic does not exist, and the message is kept. */
+/**
+ * Publishes to the dead-letter topic. Returns false if that topic does not exist, and the message is kept.
+ */
 export type DeadLetter = (message: StoredMessage, attempts: number, from: SubscriptionSettings) => boolean;
 
 export class Subscription {
@@ -161,8 +163,8 @@ export class Subscription {
   #getBackoffMs(attempts: number): number {
     const policy = this.settings.retryPolicy;
     if (!policy && !this.isPush) return 0;
-    const minimum = policy ? (toMillis(policy.minimumBackoff) ?? 10_000) : PUSH_BACKOFF.minimum;
-    const maximum = policy ? (toMillis(policy.maximumBackoff) ?? 600_000) : PUSH_BACKOFF.maximum;
+    const minimum = policy ? (toMillis(policy.minimumBackoff) ?? 10_000) : pushBackoff.minimum;
+    const maximum = policy ? (toMillis(policy.maximumBackoff) ?? 600_000) : pushBackoff.maximum;
     return Math.min(maximum, minimum * 2 ** Math.min(attempts - 1, 30));
   }
 
@@ -239,7 +241,7 @@ export class Subscription {
 }
 
 function checkAckIds(ackIds: readonly string[]): void {
-  const malformed = ackIds.find((ackId) => !ACK_ID.test(ackId));
+  const malformed = ackIds.find((ackId) => !ackIdPattern.test(ackId));
   if (malformed !== undefined) {
     throw invalid(`Invalid ack id (ack_id=${malformed}): expected an id from a received message.`);
   }

@@ -1,14 +1,13 @@
 /** Implements Pull: responds as soon as messages are available, or with none after 50 seconds. */
 import type { handleUnaryCall } from '@grpc/grpc-js';
-import { SubscriptionConsumer } from '../broker/delivery.ts';
-import type { Delivery } from '../broker/delivery.ts';
+import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';
 import { invalid, type StatusError } from '../../emulator/status.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import { toStatusError } from '../../emulator/grpc.ts';
 import type { ReceivedMessage } from '../wire.ts';
 
 /** Less than the default client timeout of 60 seconds. */
-const MAX_WAIT_MS = 50_000;
+const maxWaitMs = 50_000;
 
 interface PullRequest {
   subscription: string;
@@ -20,7 +19,9 @@ interface PullResponse {
   receivedMessages: ReceivedMessage[];
 }
 
-export function pull(find: (name: string) => Subscription): handleUnaryCall<PullRequest, PullResponse> {
+export function createPullHandler(
+  find: (name: string) => Subscription,
+): handleUnaryCall<PullRequest, PullResponse> {
   return (call, callback) => {
     try {
       const { subscription: name, maxMessages, returnImmediately } = call.request;
@@ -47,7 +48,7 @@ export function pull(find: (name: string) => Subscription): handleUnaryCall<Pull
       subscription.attach(consumer);
       // `attach` scheduled the delivery with setImmediate, so this callback runs after it.
       if (returnImmediately) setImmediate(() => finish([]));
-      else timeout = setTimeout(() => finish([]), MAX_WAIT_MS);
+      else timeout = setTimeout(() => finish([]), maxWaitMs);
     } catch (error) {
       callback(toStatusError(error));
     }

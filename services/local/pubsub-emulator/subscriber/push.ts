@@ -1,18 +1,17 @@
 /**
- * Push delivery: each message is POSTed to the endpoint of the subscription. A response of 102, 200, 201, 202 or 204
- * acknowledges it. Any other response, or none within the ack deadline, refuses it, and the retry policy of the
- * subscription (or the default push backoff) decides when it is redelivered. The number of concurrent pushes adapts to
- * the endpoint: it grows by one after a success and is halved after a failure.
+ * Push delivery: each message is POSTed to the endpoint of the subscription. A response of 102, 200, 201, 202
+ * or 204 acknowledges it. Any other response, or none within the ack deadline, refuses it, and the retry
+ * policy of the subscription (or the default push backoff) decides when it is redelivered. The number of
+ * concurrent pushes adapts to the endpoint: it grows by one after a success and is halved after a failure.
  */
 import type { Dispatcher } from 'undici';
-import { SubscriptionConsumer } from '../broker/delivery.ts';
-import type { Delivery } from '../broker/delivery.ts';
+import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';
 import type { TokenIssuer } from '../../emulator/oidc.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import type { WirePushConfig } from '../wire.ts';
 
-const ACCEPTED = new Set([102, 200, 201, 202, 204]);
-const WINDOW = { initial: 10, max: 1000 };
+const acceptedStatuses = new Set([102, 200, 201, 202, 204]);
+const windowSize = { initial: 10, max: 1000 };
 
 export interface PushClients {
   http: Dispatcher;
@@ -22,7 +21,7 @@ export interface PushClients {
 export class PushConsumer extends SubscriptionConsumer {
   readonly #subscription: Subscription;
   readonly #clients: PushClients;
-  #window = WINDOW.initial;
+  #window = windowSize.initial;
 
   constructor(subscription: Subscription, clients: PushClients) {
     super();
@@ -44,7 +43,7 @@ export class PushConsumer extends SubscriptionConsumer {
   async #push(delivery: Delivery): Promise<void> {
     const { ackId } = delivery;
     const accepted = await this.#post(delivery).catch(() => false);
-    this.#window = accepted ? Math.min(WINDOW.max, this.#window + 1) : Math.max(1, this.#window >> 1);
+    this.#window = accepted ? Math.min(windowSize.max, this.#window + 1) : Math.max(1, this.#window >> 1);
     if (accepted) this.#subscription.acknowledge([ackId]);
     else this.#subscription.modifyDeadline([ackId], 0);
   }
@@ -66,7 +65,7 @@ export class PushConsumer extends SubscriptionConsumer {
       headersTimeout: ackDeadlineSeconds * 1000,
     });
     await response.body.dump();
-    return ACCEPTED.has(response.statusCode);
+    return acceptedStatuses.has(response.statusCode);
   }
 
   async #createAuthorization({ oidcToken, pushEndpoint }: WirePushConfig): Promise<Record<string, string>> {

@@ -1,23 +1,22 @@
 /**
- * Implements StreamingPull. The first request names the subscription and the limits. Later requests can change the ack
- * deadline, acknowledge messages or be empty. Empty requests are pings: a client that gets no response to a ping
- * within 15 seconds considers the stream broken and opens another.
+ * Implements StreamingPull. The first request names the subscription and the limits. Later requests can
+ * change the ack deadline, acknowledge messages or be empty. Empty requests are pings: a client that gets no
+ * response to a ping within 15 seconds considers the stream broken and opens another.
  */
 import type { handleBidiStreamingCall, ServerDuplexStream } from '@grpc/grpc-js';
-import { SubscriptionConsumer } from '../broker/delivery.ts';
-import type { Delivery } from '../broker/delivery.ts';
+import { SubscriptionConsumer, type Delivery } from '../broker/delivery.ts';
 import { invalid, type StatusError } from '../../emulator/status.ts';
 import type { Subscription } from '../broker/subscription.ts';
 import { toStatusError } from '../../emulator/grpc.ts';
 import type { ReceivedMessage, StreamingPullRequest, StreamingPullResponse } from '../wire.ts';
 
 /** Limits of one response. A larger message is sent alone. */
-const MAX_BYTES = 1024 * 1024;
-const MAX_MESSAGES = 1000;
+const maxResponseBytes = 1024 * 1024;
+const maxResponseMessages = 1000;
 
 type StreamCall = ServerDuplexStream<StreamingPullRequest, StreamingPullResponse>;
 
-export function streamingPull(
+export function createStreamingPullHandler(
   find: (name: string) => Subscription,
 ): handleBidiStreamingCall<StreamingPullRequest, StreamingPullResponse> {
   return (call) => {
@@ -106,8 +105,8 @@ class StreamConsumer extends SubscriptionConsumer {
     let bytes = 0;
     for (const delivery of deliveries) {
       if (
-        receivedMessages.length === MAX_MESSAGES ||
-        (bytes > 0 && bytes + delivery.message.size > MAX_BYTES)
+        receivedMessages.length === maxResponseMessages ||
+        (bytes > 0 && bytes + delivery.message.size > maxResponseBytes)
       ) {
         this.#write({ receivedMessages });
         receivedMessages = [];

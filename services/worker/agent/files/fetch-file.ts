@@ -1,7 +1,6 @@
-/**
- * Fetches a file from a URL that a caller names, under the guard of shared/net: only https on public
- * addresses, every redirect checked like the first address, bounded in size and time. Messages are for
- * clients and omit the query of the URL, because it may contain a signature.
+/* * Fetches a file from a URL that a caller provides. The guard of shared/net allows only https on public
+ * addresses, and redirects are checked in the same way. Size and time are limited. Error messages are for
+ * clients, so they omit the query of the URL, which may contain a signature.
  */
 import { request, type Dispatcher } from 'undici';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
@@ -27,7 +26,9 @@ const defaults: FileFetcherOptions = {
 
 export interface FetchedFile {
   content: Buffer;
-  /** The server's type without parameters, or undefined if it names none or only a generic one. */
+  /**
+   * The media type that the server sent, without parameters; undefined: none, or `application/octet-stream`.
+   */
   mediaType: string | undefined;
 }
 

@@ -1,8 +1,5 @@
-/**
- * The agent that runs Gemini: the model and the tools that a task's definition names, in the loop of loop.ts.
- */
-import { DefinitionError, readAgentDefinition } from '#shared/agent/definition.ts';
-import type { AgentDefinition } from '#shared/agent/definition.ts';
+/** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
+import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
@@ -100,9 +97,8 @@ export function createGeminiAgent({
   };
 }
 
-/**
- * Restores the conversation before this turn: turns of this task exactly as they were, with their calls and
- * results; other entries of the history as text.
+/* * Restores the conversation before this turn. Turns of this task are replayed with their calls and results.
+ * Other entries of the history are included as text.
  */
 async function restoreConversation(
   turn: Turn,
@@ -114,7 +110,7 @@ async function restoreConversation(
   for (const entry of turn.history) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
     if (earlier !== undefined && restored.has(earlier.number)) continue;
-    // A turn of another kind of agent, or one that finished no step, has only text.
+    // A turn that another kind of agent ran, or that finished no step, has only text.
     if (earlier === undefined || (earlier.steps.length === 0 && conversation.pending === undefined)) {
       appendHistoryEntry(conversation.contents, entry);
       continue;
@@ -123,7 +119,7 @@ async function restoreConversation(
     // Without tools, because a replay makes no calls.
     const loop = new Loop(createRecordedTurn(earlier, turn), { ...parts, tools: [], conversation });
     await loop.run().catch((error: unknown) => {
-      // The turn ended before its next step: for lack of credentials, for example.
+      // The turn ended before its next step, for example because credentials were missing.
       if (!(error instanceof NotRecordedError)) throw error;
     });
   }

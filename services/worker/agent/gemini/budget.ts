@@ -1,6 +1,5 @@
-/**
- * The limits of one turn and its task. A turn that runs again after a crash fills the budget from its
- * recorded steps, and a later turn of the task starts from the tokens and cost recorded before it.
+/* * Enforces the limits of one turn and its task. A turn that runs again after a crash restores the budget from
+ * its recorded steps. A later turn of the task starts from the tokens and cost that are recorded before it.
  */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { totalTokens, type Usage } from '#shared/domain/usage.ts';

@@ -1,5 +1,6 @@
 /**
- * The loop of the Gemini agent, over the model and its tools. Every call is a durable step (invariant 7).
+ * Runs the loop of the Gemini agent: the model, its tools, the model again. Every call is a durable step
+ * (invariant 7).
  *
  *   message ──▶ step model ──▶ tool calls ──▶ steps tool:… ──▶ step model …
  *                   │              │
@@ -9,15 +10,12 @@
  *                   └─▶ blocked, limit        ──▶ failed, with the reason
  *
  * A turn that follows an interrupted one starts with the pending calls: the message resolves them, and the
- * conversation continues as if the model had been answered at once.
- *
- * The text of each reply is streamed into the artifact of the answer, because it is not known yet whether a
- * tool call follows. If one does, the text was not an answer: it is repeated as progress, so that it stays
- * visible, and the next text replaces it in the artifact. Thoughts are never shown.
- *
- * A turn that runs again after a crash takes the recorded replies without streaming them. The crash may have
- * come between the record of the last reply and the last chunk of its text, so the whole answer is written
- * from the record, to the same artifact.
+ * conversation continues as if the model had been answered at once. The text of each reply is streamed into
+ * the artifact of the answer before it is known whether a tool call follows. If a call follows, the text was
+ * not an answer: it is repeated as progress, so that it stays visible, and the next text replaces it in the
+ * artifact. Thoughts are never shown. A turn that runs again after a crash uses the recorded replies without
+ * streaming them. The crash may have happened between the record of the last reply and the last chunk of its
+ * text, so the whole answer is written from the record, to the same artifact.
  */
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
@@ -48,7 +46,7 @@ import { classifyResponse } from './model/classify-response.ts';
 import { toModelUsage } from './model/cost.ts';
 import type { TaskQuota } from './model/quota.ts';
 import { toGenerateConfig } from './model/request.ts';
-import { responseContent, responseText, type ModelResponse } from './model/response.ts';
+import { getResponseContent, getResponseText, type ModelResponse } from './model/response.ts';
 import { inModelSpan } from './model/span.ts';
 import { askUser } from './tools/ask-user.ts';
 import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/call-tools.ts';
@@ -59,7 +57,7 @@ export interface Conversation {
   contents: Content[];
   /** The last reply of the model, if some of its calls wait for the user. */
   pending?: PendingReply;
-  /** By the task so far. */
+  /** The usage of the task so far. */
   spent: Usage;
 }
 
@@ -76,9 +74,9 @@ export interface LoopParts {
 
 interface ModelReply {
   response: ModelResponse;
-  /** The call was made now, not taken from the record. */
+  /** True if the call was made in this run, not replayed from its record. */
   live: boolean;
-  /** The text is in the artifact already. */
+  /** True if the text is already in the artifact. */
   streamed: boolean;
 }
 
@@ -124,7 +122,7 @@ export class Loop {
           break;
         }
         case 'answer': {
-          contents.push(responseContent(response));
+          contents.push(getResponseContent(response));
           const { acceptedOutputModes } = this.#turn;
           const finish = this.#answersWithData ? finishWithData : finishWithParts;
           const { parts, truncated } = classified;
@@ -136,8 +134,8 @@ export class Loop {
           contents.push({ role: 'user', parts: [{ text: classified.hint }] });
           break;
         case 'failed':
-          // It is not known what an earlier run of this turn streamed, so a recorded text is withdrawn too.
-          if (classified.withdraw && (streamed || !live) && responseText(response) !== '') {
+          // An earlier run of this turn may have streamed its text, so recorded text is withdrawn too.
+          if (classified.withdraw && (streamed || !live) && getResponseText(response) !== '') {
             await this.#answer.replace([{ text: '(withdrawn)' }], { withdrawn: true });
           }
           return { state: 'TASK_STATE_FAILED', message: classified.message };
@@ -163,17 +161,19 @@ export class Loop {
       appendContent(contents, 'user', [...this.#toReferenceParts(), ...content]);
       return undefined;
     }
-    const resolutions = pending.calls.map((one) =>
-      one.response === undefined ? resolvePendingCall(one, message) : { response: one.response },
+    const resolutions = pending.calls.map((pendingCall) =>
+      pendingCall.response === undefined
+        ? resolvePendingCall(pendingCall, message)
+        : { response: pendingCall.response },
     );
     const runnable = pending.calls.filter((_, index) => resolutions[index]?.run === true);
     const outcomes = await this.#callTools(
       runnable.map(({ call, reason }) => ({ call, approved: reason === 'confirm' })),
     );
-    const calls = pending.calls.map((one, index): PendingCall => {
+    const calls = pending.calls.map((pendingCall, index): PendingCall => {
       const response = resolutions[index]?.response;
-      if (response !== undefined) return { ...one, response };
-      return withOutcome(one, outcomes[runnable.indexOf(one)]);
+      if (response !== undefined) return { ...pendingCall, response };
+      return withOutcome(pendingCall, outcomes[runnable.indexOf(pendingCall)]);
     });
     const remaining = await this.#toGeminiParts(getRemainingParts(message, pending));
     return this.#answerCalls({ ...pending, calls }, [...this.#toReferenceParts(), ...remaining], '');
@@ -195,11 +195,11 @@ export class Loop {
     calls: readonly ModelToolCall[],
   ): Promise<TurnOutcome | undefined> {
     this.#budget.takeToolCalls(calls.length);
-    const text = responseText(response).trim();
+    const text = getResponseText(response).trim();
     const onlyQuestions = calls.every(({ name }) => name === askUser.name);
     if (live && text !== '' && !onlyQuestions) await this.#turn.progress(text);
     const outcomes = await this.#callTools(calls.map((call) => ({ call, approved: false })));
-    this.#conversation.contents.push(responseContent(response));
+    this.#conversation.contents.push(getResponseContent(response));
     const all = calls.map((call, index) =>
       withOutcome({ call, id: `${this.#turn.number}.${this.#replies}.${index + 1}` }, outcomes[index]),
     );
@@ -238,10 +238,10 @@ export class Loop {
     return undefined;
   }
 
-  /** Gives the files of a tool to the user: one artifact for each call that returned some. */
+  /** Publishes the files that a call returned as one artifact. */
   async #publishFiles({ id, call: { name }, files }: PendingCall): Promise<void> {
     if (files === undefined) return;
-    const parts = files.map(({ data, ...about }): Part => ({ raw: data, ...about }));
+    const parts = files.map(({ data, ...file }): Part => ({ raw: data, ...file }));
     const accepted = toAcceptedModes(parts, this.#turn.acceptedOutputModes);
     await this.#turn.artifact({ artifactId: `${name}-${id}`, name, parts: accepted });
   }

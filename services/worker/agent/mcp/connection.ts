@@ -3,14 +3,20 @@
  *
  *   none ──first use──▶ opening ──▶ open ──lost, idle, closed──▶ none
  *
- * A call that certainly did not reach the server (its session is gone, or the port is closed) is made again
- * on a new connection, for about 5 seconds. If the connection is lost during a call, the call may have taken
+ * A call that certainly did not reach the server (its session is gone, or the port is closed) is retried on
+ * new connections, for about 5 seconds. If the connection is lost during a call, the call may have taken
  * effect. It is repeated only if its tool is read-only or idempotent; otherwise the model gets an error that
  * says that the effect is unknown.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CallToolResult, Tool } from '@modelcontextprotocol/client';
-import { Client, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
+import {
+  Client,
+  SdkError,
+  SdkErrorCode,
+  SdkHttpError,
+  type CallToolResult,
+  type Tool,
+} from '@modelcontextprotocol/client';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
 import { CredentialsError } from '../errors.ts';
@@ -148,7 +154,7 @@ export class McpConnection {
       listing: Promise.resolve([]),
     };
     const { client } = connection;
-    /* oxlint-disable unicorn/prefer-add-event-listener -- the client has nothing else */
+    /* oxlint-disable unicorn/prefer-add-event-listener -- the client offers only these properties */
     client.onclose = () => this.#forget(client);
     client.onerror = (error) => {
       // The response stream is lost for good. Closing the client fails pending calls now, not at their

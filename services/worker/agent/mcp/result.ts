@@ -7,7 +7,7 @@ import { OutputWithFiles, type ToolFile } from '../gemini/tools/tool.ts';
 type ContentBlock = CallToolResult['content'][number];
 
 /**
- * @param maxChars the output is cut after so many characters
+ * @param maxChars the maximum length of the output; the rest is cut
  * @throws {Error} with the tool's own message if the result is an error
  */
 export function toToolOutput(result: CallToolResult, maxChars: number): Json | OutputWithFiles {
@@ -16,9 +16,7 @@ export function toToolOutput(result: CallToolResult, maxChars: number): Json | O
   return files.length === 0 ? output : new OutputWithFiles(output, files);
 }
 
-/**
- * Larger files are only named, because the step stores them and each later call of the model carries them.
- */
+/** Larger files are only mentioned: a file is stored with its step and sent with each later model call. */
 const maxFileBytes = 8 * 1024 * 1024;
 
 function toFiles(block: ContentBlock): ToolFile[] {

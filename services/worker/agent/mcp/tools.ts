@@ -55,7 +55,7 @@ export function createMcpTools(getSecret: (name: string) => string | undefined):
       );
       const all = listed.flat();
       const names = toDeclaredNames(all, taken);
-      return all.map(({ tool, ...about }, index) => toTool(names[index] ?? tool.name, tool, about));
+      return all.map(({ tool, ...options }, index) => toTool(names[index] ?? tool.name, tool, options));
     },
     close: async () => {
       await Promise.all([...connections.values()].map((connection) => connection.close()));

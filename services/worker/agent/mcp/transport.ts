@@ -6,7 +6,7 @@ import { CredentialsError } from '../errors.ts';
 
 export interface McpTransport {
   transport: StdioClientTransport | StreamableHTTPClientTransport;
-  /** Adds the last output of the child process to an error. It is for logs, not for clients. */
+  /** Adds the last output of the child process to an error, for logs. Clients never see it. */
   explain(error: unknown): unknown;
 }
 
@@ -37,8 +37,7 @@ export function openTransport(
     const transport = new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers } });
     return { transport, explain: (error) => error };
   }
-  // The process inherits a few harmless variables (PATH, HOME …) and gets those that the definition names for
-  // it.
+  // The process inherits a few harmless variables (PATH, HOME …) and gets those of its definition.
   const transport = new StdioClientTransport({
     command: server.command ?? '',
     args: server.args ?? [],

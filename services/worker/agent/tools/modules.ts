@@ -1,4 +1,6 @@
-/** Loads tools in code from the modules that a definition names. Each call is checked and bounded in time. */
+/**
+ * Loads tools from the modules that a definition names. The arguments and the time of each call are checked.
+ */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { JsonSchemaValidator } from '@modelcontextprotocol/client';
@@ -98,9 +100,8 @@ function toTool(tool: AgentTool): Tool {
   };
 }
 
-/**
- * Checks arguments by the validator of the MCP client, which is loaded with the first call to keep the start
- * short.
+/* * Checks arguments with the validator of the MCP client. It is loaded with the first call, so that workers
+ * start quickly.
  */
 function createArgumentCheck(parameters: JsonObject): (args: JsonObject) => Promise<void> {
   let compiling: Promise<JsonSchemaValidator<JsonObject>> | undefined;

@@ -1,16 +1,15 @@
-/**
- * A tool in code for the Gemini agent. A module that a definition lists under `toolModules` exports a list of
- * them:
+/* * The interface of tools that are written in code, for the Gemini agent. A module that a definition lists
+ * under `toolModules` exports a list of tools:
  *
  * ```ts
  * import type { AgentTool } from 'longhaul/tools';
  * const tools: AgentTool[] = [
  *   {
- *     name: 'stock_of',
- *     description: 'How many pieces of an article are in stock.',
+ *     name: 'get_stock',
+ *     description: 'Returns how many pieces of an article are in stock.',
  *     parameters: { type: 'object', properties: { article: { type: 'string' } }, required: ['article'] },
  *     readOnly: true,
- *     run: async ({ article }, { signal }) => stock(String(article), signal),
+ *     run: async ({ article }, { signal }) => getStock(String(article), signal),
  *   },
  * ];
  * export default tools;
@@ -35,11 +34,10 @@ export interface AgentTool {
   readOnly?: boolean;
   /** True: each call needs the user's approval. Default: false. */
   confirm?: boolean;
-  /** The limit for one call in seconds, at most 86,400. Then its signal aborts. Default: 60. */
+  /** The time limit of one call in seconds, at most 86,400. Its signal aborts then. Default: 60. */
   timeoutSeconds?: number;
-  /**
-   * The result, or the message of the error thrown, goes to the model. It must end soon after the signal
-   * aborts.
+  /*   * The model gets the result, or the message of the error that is thrown. `run` must end soon after the
+   * signal aborts.
    */
   run(args: JsonObject, call: ToolCallContext): Promise<Json | void>;
 }
@@ -47,6 +45,6 @@ export interface AgentTool {
 export interface ToolCallContext {
   /** The same for all runs of this call. Pass it to every external system that the call changes. */
   readonly idempotencyKey: string;
-  /** Aborts when the time is up, the task is cancelled, the lease is lost or the process stops. */
+  /** Aborts when the time is up, the task is canceled, the lease is lost or the process stops. */
   readonly signal: AbortSignal;
 }

@@ -1,7 +1,7 @@
 /**
- * The artifact that holds the answer of a turn: `answer` for the first turn of a task, then `answer-2`,
- * `answer-3` … A turn that resumes an interrupted one writes to that turn's artifact. The id is the same each
- * time the turn runs, so that a new run replaces what an interrupted run streamed.
+ * Writes the artifact that contains the answer of a turn: `answer` for the first turn of a task, then
+ * `answer-2`, `answer-3` … A turn that resumes an interrupted one writes to that turn's artifact. The id is
+ * the same each time the turn runs, so that a new run replaces what an interrupted run streamed.
  *
  * If the model may call functions, the first 80 characters of a reply are buffered, because a sentence before
  * a call is not an answer. Longer text is streamed and replaced by the text that follows the call.

@@ -16,9 +16,8 @@ export function appendContent(
   else contents.push({ role, parts: [...parts] });
 }
 
-/**
- * Appends an entry whose model calls are not available: one of another task, or of a turn without records.
- * Files that the user sent inline are included again. All other files are only named.
+/* * Appends an entry whose model calls are not available: an entry of another task, or of a turn without
+ * records. Files that the user sent inline are included again. Other files are mentioned by name only.
  */
 export function appendHistoryEntry(contents: Content[], { role, parts }: HistoryEntry): void {
   if (role === 'agent') appendContent(contents, 'model', parts.flatMap(toTextOrName));
@@ -33,7 +32,7 @@ export function toUserParts(part: Part): GeminiPart[] {
     : [{ inlineData: { mimeType: type, data: raw } }];
 }
 
-/** A file is only named, because the contents of the role `model` are text. */
+/** Mentions a file by name only, because contents of the role `model` are text. */
 function toTextOrName(part: Part): GeminiPart[] {
   if (part.raw === undefined && part.url === undefined) return toTextParts(part);
   return [{ text: `[file ${part.filename ?? part.url ?? ''}]` }];

@@ -1,7 +1,7 @@
 /** Ends a turn with an answer: completes its artifact from the response and returns the outcome. */
 import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../../agent.ts';
-import { responseText, type ModelResponse } from '../model/response.ts';
+import { getResponseText, type ModelResponse } from '../model/response.ts';
 import { toAcceptedModes } from './accepted-modes.ts';
 import type { AnswerArtifact } from './answer-artifact.ts';
 
@@ -40,7 +40,7 @@ export async function finishWithData(
 ): Promise<TurnOutcome> {
   let data: Json;
   try {
-    data = JSON.parse(responseText(response)) as Json;
+    data = JSON.parse(getResponseText(response)) as Json;
   } catch {
     const problem = truncated ? 'was cut at its limit of output tokens' : 'is not valid JSON';
     return { state: 'TASK_STATE_FAILED', message: `The model's answer ${problem}.` };

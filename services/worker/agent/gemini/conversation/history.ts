@@ -1,6 +1,6 @@
 /**
- * Trims the conversation before a turn to `history.maxTokens` of the definition. The oldest exchanges are
- * dropped first, and only whole ones, so that every function call keeps its response. Pure.
+ * Trims the conversation before a turn to `history.maxTokens` of the definition. Drops whole exchanges,
+ * oldest first, so that every function call keeps its response. Pure.
  */
 import type { Content } from '@google/genai';
 import { estimateTokens } from '../model/tokens.ts';

@@ -2,10 +2,10 @@
  * Converts the parts of a turn's message to Gemini's form: text, data as JSON, and files.
  *
  *   inline                       sent as inline data
- *   gs:// URL                    sent by name, read by Vertex AI itself
- *   URL of a YouTube video       sent by name, read by both APIs themselves
- *   URL of this service          read here, if the caller may read it
- *   any other URL                fetched here once, in a durable step whose result is the content
+ *   gs:// URL                    sent as a URL, which Vertex AI reads
+ *   URL of a YouTube video       sent as a URL, which both APIs read
+ *   URL of this service          read from the database, if the caller may read it
+ *   any other URL                fetched once, in a durable step that records the content
  */
 import type { Part as GeminiPart } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';

@@ -1,10 +1,9 @@
-/**
- * A reply of the model with calls that only the user can resolve. This module says what the task asks its
- * user for, and how the user's next message resolves each pending call.
+/* * Handles a reply of the model with calls that only the user can resolve: decides what the task asks its user
+ * for, and how the user's next message resolves each pending call.
  *
  *   ask       ask_user                                         any message is its answer
  *   confirm   a tool that the definition marks `confirm`       approved, refused, or asked for again
- *   retry     a call that failed for lack of credentials       any message: the call is made again
+ *   retry     a call that failed for lack of credentials       any message: the call is retried
  */
 import type { Part as GeminiPart } from '@google/genai';
 import {
@@ -24,7 +23,7 @@ import type { ModelToolCall, ToolFile } from '../tools/tool.ts';
 import { toSupportedType } from './media-types.ts';
 import { NotRecordedError, type LoopTurn } from './recorded-turn.ts';
 
-/** One call of a reply: answered if it has a response, else pending. */
+/** One call of a reply. It is answered if it has a response, and pending otherwise. */
 export interface PendingCall {
   call: ModelToolCall;
   response?: JsonObject;
@@ -37,7 +36,7 @@ export interface PendingCall {
 
 export interface PendingReply {
   calls: PendingCall[];
-  /** The turn in which the answer started that continues after this reply. */
+  /** The turn in which the answer started; it continues after this reply. */
   turnNumber: number;
 }
 
@@ -51,7 +50,7 @@ export function toPendingOutcome({ calls }: PendingReply, text: string): TurnOut
   const questions = pending.flatMap(({ call, reason }) =>
     reason === 'ask' ? [getQuestion(call) ?? ''] : [],
   );
-  const requests = pending.flatMap((one) => (one.reason === 'confirm' ? [toApprovalRequest(one)] : []));
+  const requests = pending.flatMap((call) => (call.reason === 'confirm' ? [toApprovalRequest(call)] : []));
   const introduction = text === '' ? [] : [text];
   if (requests.length === 0) {
     return { state: 'TASK_STATE_INPUT_REQUIRED', message: [...introduction, ...questions].join('\n\n') };
@@ -70,7 +69,7 @@ function toApprovalRequest({ id, call }: PendingCall): ApprovalRequest {
 }
 
 export interface Resolution {
-  /** The answer to the call, which is not made. */
+  /** The response to the call. The call is not made. */
   response?: JsonObject;
   /** The call may be made now. */
   run?: true;
@@ -89,7 +88,9 @@ export function resolvePendingCall(pending: PendingCall, message: Message): Reso
         };
       }
       const { id, argumentsHash } = toApprovalRequest(pending);
-      const decision = decisions.find((one) => one.id === id && one.argumentsHash === argumentsHash);
+      const decision = decisions.find(
+        (candidate) => candidate.id === id && candidate.argumentsHash === argumentsHash,
+      );
       if (decision === undefined) return undefined;
       if (decision.approve) return { run: true };
       const reason = decision.reason === undefined ? '' : ` Reason: ${decision.reason}`;
@@ -131,9 +132,9 @@ export async function recordPendingReasons(turn: LoopTurn, calls: PendingCall[])
     if (error instanceof NotRecordedError) return calls;
     throw error;
   }
-  return calls.map((one, index) => {
+  return calls.map((call, index) => {
     const reason = reasons[index] as PendingReason | null | undefined;
-    return reason === undefined || reason === null ? one : { ...one, reason };
+    return reason === undefined || reason === null ? call : { ...call, reason };
   });
 }
 

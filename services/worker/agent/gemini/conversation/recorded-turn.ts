@@ -19,7 +19,7 @@ export type LoopTurn = Pick<
   | 'acceptedOutputModes'
 >;
 
-/** The replay reached a step that the turn never finished. */
+/** Thrown when the replay reaches a step that the turn never finished. */
 export class NotRecordedError extends Error {
   override readonly name = 'NotRecordedError';
 }

@@ -16,7 +16,7 @@ export const defaultModelBackoff: ModelBackoff = { calls: 4, firstMs: 400, longe
  * Returns the milliseconds to wait in place before the next call, or undefined if the task should be parked.
  *
  * @param attempt how many calls have failed, from 1
- * @param retryAfterMs the wait that the server asks for, if it does
+ * @param retryAfterMs the wait that the server requests; undefined: none
  * @param random a number in [0, 1)
  */
 export function getInPlaceDelayMs(
@@ -28,7 +28,7 @@ export function getInPlaceDelayMs(
   if (attempt >= calls) return undefined;
   const policy = { firstSeconds: firstMs / 1000, longestSeconds: Infinity };
   const ownMs = 1000 * backoffSeconds(attempt, random, policy);
-  // Jitter spreads the callers that were given the same time.
+  // Jitter spreads callers that got the same wait.
   const waitMs = Math.max(ownMs, (retryAfterMs ?? 0) * (1 + random / 4));
   return waitMs <= longestInPlaceMs ? waitMs : undefined;
 }
@@ -37,16 +37,16 @@ const shortestParkMs = 5000;
 const longestParkMs = 15 * 60_000;
 const defaultParkMs = 30_000;
 
-/**
- * Returns the milliseconds for which no worker calls a model that asks for a wait, at most 15 minutes. 0: the
- * model asked for none.
+/* * Limits the wait that a model requests, during which no worker calls it, to 15 minutes. Returns 0 if the model
+ * requested none.
  */
 export function capRetryAfterMs(retryAfterMs: number | undefined): number {
   return Math.min(longestParkMs, retryAfterMs ?? 0);
 }
 
 /**
- * Returns the milliseconds to park a task: the server's wait within 5 s and 15 minutes, or else about 30 s.
+ * Returns the milliseconds to park a task: the requested wait, but from 5 s to 15 minutes; by default about
+ * 30 s.
  */
 export function getParkDelayMs(retryAfterMs: number | undefined, random: number): number {
   const desiredMs = (retryAfterMs ?? defaultParkMs) * (1 + random / 4);

@@ -81,7 +81,7 @@ async function stream(
   answer: AnswerArtifact | undefined,
   signal: AbortSignal,
 ): Promise<ResponseBuilder> {
-  // The SDK does not end the request of a stream that is left early. This controller does.
+  // The SDK does not end the request of a stream that is abandoned early. This controller does.
   const call = new AbortController();
   const builder = new ResponseBuilder(model);
   try {

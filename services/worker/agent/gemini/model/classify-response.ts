@@ -1,10 +1,10 @@
 /**
  * Classifies a response of the model: tool calls to make, an answer, a response to request once more, or a
- * failure. Each of Gemini's reasons has its own message, because clients read it.
+ * failure. Each of Gemini's reasons has its own message, because clients read them.
  */
 import type { FunctionCall } from '@google/genai';
 import type { Part } from '#shared/domain/message.ts';
-import { responseCalls, responseParts, type ModelResponse } from './response.ts';
+import { getResponseCalls, getResponseParts, type ModelResponse } from './response.ts';
 
 export type ResponseClass =
   | { kind: 'calls'; calls: (FunctionCall & { name: string })[] }
@@ -19,9 +19,9 @@ export function classifyResponse(response: ModelResponse): ResponseClass {
     const reason = blockMessages[response.blockReason] ?? response.blockReason;
     return failed(`The model refused the request: ${reason}.`, true);
   }
-  const parts = responseParts(response);
+  const parts = getResponseParts(response);
   const hasContent = parts.some((part) => part.raw ?? part.url ?? part.text?.trim());
-  const calls = responseCalls(response);
+  const calls = getResponseCalls(response);
   const reason = response.finishReason ?? 'STOP';
   switch (reason) {
     case 'STOP':

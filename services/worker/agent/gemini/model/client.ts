@@ -1,6 +1,5 @@
-/**
- * Creates the SDK's client. It makes no retries, and waits as long as a model may think without sending
- * anything.
+/* * Creates the client of the SDK. It does not retry, and it tolerates the silence of a model that thinks for
+ * minutes.
  */
 import { GoogleGenAI } from '@google/genai';
 import { checkCredentials, type GeminiClientOptions } from './credentials.ts';

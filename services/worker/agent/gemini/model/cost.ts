@@ -3,20 +3,13 @@ import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
 
-/** @param counts by the names of Gemini's `usageMetadata` */
+/** @param counts token counts under the names of Gemini's `usageMetadata` */
 export function toModelUsage(
   counts: JsonObject,
   model: string,
   prices: AgentDefinition['prices'],
 ): ModelUsage {
-  const count = (name: string) => (typeof counts[name] === 'number' ? counts[name] : 0);
-  const tokens = {
-    prompt: count('promptTokenCount'),
-    cached: count('cachedContentTokenCount'),
-    tool: count('toolUsePromptTokenCount'),
-    thoughts: count('thoughtsTokenCount'),
-    output: count('candidatesTokenCount'),
-  };
+  const tokens = toTokenCounts(counts);
   const price = prices[model];
   if (price === undefined) return { model, tokens };
   const { input, cachedInput = input, output } = price;
@@ -24,4 +17,16 @@ export function toModelUsage(
   const millionths =
     (prompt - cached + tool) * input + cached * cachedInput + (thoughts + tokens.output) * output;
   return { model, tokens, cost: millionths / 1_000_000 };
+}
+
+/** @param counts token counts under the names of Gemini's `usageMetadata`; missing counts are 0 */
+export function toTokenCounts(counts: JsonObject): ModelUsage['tokens'] {
+  const count = (name: string): number => (typeof counts[name] === 'number' ? counts[name] : 0);
+  return {
+    prompt: count('promptTokenCount'),
+    cached: count('cachedContentTokenCount'),
+    tool: count('toolUsePromptTokenCount'),
+    thoughts: count('thoughtsTokenCount'),
+    output: count('candidatesTokenCount'),
+  };
 }

@@ -89,8 +89,8 @@ interface ErrorDetails {
 }
 
 /**
- * Reads Google's error JSON from the SDK's message. For an error within a stream, the SDK's own words precede
- * it.
+ * Reads Google's error JSON from the SDK's message. For an error within a stream, the SDK adds text before
+ * the JSON.
  */
 function parseDetails(error: ApiError): ErrorDetails {
   interface GoogleErrorBody {

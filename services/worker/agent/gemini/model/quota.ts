@@ -1,6 +1,5 @@
-/**
- * The view that one task has of its model's quota, which all workers share (shared/db/models/quotas.ts). A
- * call whose turn comes soon waits in place; otherwise the task is parked until then. Calls proceed without
+/* * Applies the quota of a model, which all workers share (shared/db/models/quotas.ts), to the calls of one
+ * task. A call that can start soon waits in place; otherwise the task is parked until then. Calls proceed without
  * the quota while the database is unavailable, because the model enforces its own limits.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,9 +16,8 @@ export interface AdmittedCall {
   waitedMs: number;
   /** Corrects the estimate to the true number of input tokens. */
   settle(tokens: number): void;
-  /**
-   * Gives back a call that the model refused. `retryAfterMs`: the model takes no call for so long; 0: it did
-   * not say.
+  /* * Refunds a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
+   * unknown.
    */
   refused(retryAfterMs: number): Promise<void>;
 }
@@ -52,9 +50,9 @@ export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'toke
       }
       return {
         waitedMs: answer.waitMs,
-        settle: (taken) => {
-          if (taken !== tokens && task.tokensPerMinute !== undefined)
-            void ignoreOutage(quotas.settle(call, taken));
+        settle: (actualTokens) => {
+          if (actualTokens !== tokens && task.tokensPerMinute !== undefined)
+            void ignoreOutage(quotas.settle(call, actualTokens));
         },
         refused: (retryAfterMs) => ignoreOutage(quotas.giveBack(call, retryAfterMs)),
       };

@@ -35,8 +35,8 @@ export function toGenerateConfig(
     .filter((name) => definition.tools.includes(name))
     .map((name) => toolRequests[name]);
   const allTools = functionDeclarations.length > 0 ? [{ functionDeclarations }, ...ownTools] : ownTools;
-  // The Developer API accepts functions and Gemini's own tools together only if it may show its own calls in
-  // the content.
+  // The Developer API accepts functions together with Gemini's own tools only if the calls of those tools may
+  // appear in the content.
   const mixed = functionDeclarations.length > 0 && ownTools.length > 0 && !vertexai;
   const asJson = json && (allTools.length === 0 || !isBeforeGemini3(definition.model.name));
   return {

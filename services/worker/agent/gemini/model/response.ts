@@ -94,13 +94,13 @@ function isPlainText(part: Part): part is Part & { text: string } {
   return part.text !== undefined && Object.keys(part).every((key) => key === 'text' || key === 'thought');
 }
 
-export function responseContent(response: ModelResponse): Content {
+export function getResponseContent(response: ModelResponse): Content {
   return response.content;
 }
 
 /** Returns the text of the response, without thoughts. */
-export function responseText(response: ModelResponse): string {
-  const parts = responseContent(response).parts ?? [];
+export function getResponseText(response: ModelResponse): string {
+  const parts = getResponseContent(response).parts ?? [];
   return parts.map((part) => (part.thought === true ? '' : (part.text ?? ''))).join('');
 }
 
@@ -108,12 +108,12 @@ export function responseText(response: ModelResponse): string {
  * Returns the response as A2A parts: generated files become file parts; code and its results become data
  * parts.
  */
-export function responseParts(response: ModelResponse): A2APart[] {
+export function getResponseParts(response: ModelResponse): A2APart[] {
   const [{ parts } = { parts: [] }] = foldArtifacts([
     {
       taskId: '',
       contextId: '',
-      artifact: { artifactId: '', parts: (responseContent(response).parts ?? []).flatMap(toPart) },
+      artifact: { artifactId: '', parts: (getResponseContent(response).parts ?? []).flatMap(toPart) },
     },
   ]);
   return parts;
@@ -140,8 +140,8 @@ function toFileFields({ mimeType, displayName }: { mimeType?: string; displayNam
   };
 }
 
-export function responseCalls(response: ModelResponse): (FunctionCall & { name: string })[] {
-  const parts = responseContent(response).parts ?? [];
+export function getResponseCalls(response: ModelResponse): (FunctionCall & { name: string })[] {
+  const parts = getResponseContent(response).parts ?? [];
   return parts.flatMap(({ functionCall }) =>
     functionCall?.name === undefined ? [] : [{ ...functionCall, name: functionCall.name }],
   );

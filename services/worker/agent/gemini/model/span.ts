@@ -8,6 +8,7 @@ import type { JsonObject } from '#shared/domain/message.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, SpanKind } from '#shared/runtime/spans.ts';
 import type { GeminiModel, ModelRequest } from './call.ts';
+import { toTokenCounts } from './cost.ts';
 import type { ModelResponse } from './response.ts';
 
 const operation = 'generate_content';
@@ -54,13 +55,9 @@ export async function inModelSpan(
   });
 }
 
-/** @param usage token counts under the names of Gemini's `usageMetadata` */
 function sumTokens(usage: JsonObject): { input: number; output: number } {
-  const count = (name: string): number => (typeof usage[name] === 'number' ? usage[name] : 0);
-  return {
-    input: count('promptTokenCount') + count('toolUsePromptTokenCount'),
-    output: count('candidatesTokenCount') + count('thoughtsTokenCount'),
-  };
+  const { prompt, tool, output, thoughts } = toTokenCounts(usage);
+  return { input: prompt + tool, output: output + thoughts };
 }
 
 /**

@@ -11,7 +11,7 @@
  * | video | 263 tokens a second | …/tokens |
  *
  * Pages and seconds are not known before the call. They are derived from the size: 25 kB a page, 128 kbit/s
- * for audio, 1 Mbit/s for video. Real files differ by a factor of several either way; the quota is settled
+ * for audio, 1 Mbit/s for video. Real files can take several times more or fewer tokens; the quota is settled
  * with the true count.
  */
 import type { Part } from '@google/genai';

@@ -41,7 +41,7 @@ export async function callTools(
   const running = calls.map((request) => callTool(turn, request, tools, bounds));
   // Waits for all of them, so that no call outlives the turn.
   const settled = await Promise.allSettled(running);
-  for (const one of settled) if (one.status === 'rejected') throw one.reason;
+  for (const result of settled) if (result.status === 'rejected') throw result.reason;
   return Promise.all(running);
 }
 
@@ -88,7 +88,7 @@ async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<Too
     if (!(result instanceof OutputWithFiles)) return { response: { output: result } };
     return { response: { output: result.output }, files: [...result.files] };
   } catch (error) {
-    // After an abort its reason counts (the turn is lost or out of time), not what the tool threw.
+    // After an abort, its reason (the turn is lost or out of time) replaces the error of the tool.
     step.signal.throwIfAborted();
     if (concernsTurn(error)) throw error;
     return { response: { error: describeError(error) } };

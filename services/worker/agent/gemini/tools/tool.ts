@@ -5,13 +5,12 @@ import type { StepContext } from '../../agent.ts';
 
 export interface Tool {
   readonly declaration: FunctionDeclaration & { name: string };
-  /** True: repeating a call does harm, so a fenced "started" record precedes it (invariant 3). */
+  /** True: repeating a call is harmful, so a fenced "started" record precedes it (invariant 3). */
   readonly sideEffects?: boolean;
   /** True: each call needs the user's approval. */
   readonly confirm?: boolean;
-  /**
-   * The result goes to the model. So does the message of an error, unless the error is one of
-   * shared/domain/errors.ts. The call must end soon after the signal aborts.
+  /*   * The model gets the result, or the message of an error, unless that is one of shared/domain/errors.ts. The
+   * call must end soon after the signal aborts.
    */
   call(args: JsonObject, context: StepContext): Promise<Json | OutputWithFiles>;
 }
