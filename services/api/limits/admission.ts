@@ -28,7 +28,7 @@ export function createAdmission(
       caller = await authenticate(headers);
     } catch (error) {
       if (error instanceof UnauthenticatedError) {
-        log.info({ address: getAddress(), reason: error.message }, 'caller rejected');
+        log.info({ address: getAddress(), reason: error.message }, 'caller refused');
       }
       if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be verified');
       throw error;
