@@ -9,7 +9,7 @@ import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 
 /** How long a new row belongs to the process that wrote it; after that the relay takes it. */
-export const freshClaim = sql`interval '2 seconds'`;
+const freshClaim = sql`interval '2 seconds'`;
 
 /** Wake-ups to write: a row for each row of `from`. Columns default to those of the same name. */
 interface NewWakeups {

@@ -21,6 +21,7 @@
  */
 import { sql } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { int, rows as toRows, text, uuid } from '../client/rows.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
@@ -153,7 +154,7 @@ export async function claimDeliveries(
     -- A delivery that another process changed after the snapshot has another state or fence.
     claimed as (
       update deliveries d set attempts = d.attempts + 1, fence = d.fence + 1,
-        lease_until = now() + ${leaseSeconds} * interval '1 second'
+        lease_until = now() + ${seconds(leaseSeconds)}
       from candidate
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
         and d.state = 'pending' and d.fence = candidate.fence

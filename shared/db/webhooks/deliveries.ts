@@ -7,9 +7,10 @@
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
-import type { Caller } from '../tasks/read.ts';
+import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries } from './configs.ts';
 
@@ -169,11 +170,10 @@ export async function setSigningSecret(
   const { rows } = await sql`
     update webhook_configs c set
       previous_secret = c.signing_secret,
-      previous_secret_until = now() + ${secret.overlapSeconds} * interval '1 second',
+      previous_secret_until = now() + ${seconds(secret.overlapSeconds)},
       signing_secret = ${secret.encrypted}
     from tasks t
-    where c.task_id = ${key.taskId} and c.id = ${key.configId} and t.id = c.task_id
-      and t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)
+    where c.task_id = ${key.taskId} and c.id = ${key.configId} and t.id = c.task_id and ${visibleTo(caller)}
     returning c.id`.execute(db);
   return rows.length === 0 ? 'config_not_found' : 'set';
 }

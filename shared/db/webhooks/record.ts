@@ -10,9 +10,10 @@
 import { sql } from 'kysely';
 import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
-import { freshClaim } from '../outbox/outbox.ts';
+import { insertOutbox } from '../outbox/outbox.ts';
 import {
   claimDeliveries,
   toConfigRows,
@@ -151,8 +152,8 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
         lease_until = null,
         -- Whole milliseconds: a wake-up for this time must not come a fraction before it.
         due_at = case when input.delay is null then d.due_at
-          else date_trunc('milliseconds', now() + input.delay * interval '1 second') end,
-        wakeup_at = now() + (coalesce(input.delay, 0) + ${wakeupGraceSeconds}) * interval '1 second'
+          else date_trunc('milliseconds', now() + ${seconds(sql`input.delay`)}) end,
+        wakeup_at = now() + ${seconds(sql`coalesce(input.delay, 0) + ${wakeupGraceSeconds}`)}
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
         and d.state = 'pending' and d.fence = input.fence
@@ -253,12 +254,11 @@ async function writeWakeups(
     })}),
     -- The reconciler may have delayed what waited behind an attempt until the end of its lease.
     moved as (
-      update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${wakeupGraceSeconds} * interval '1 second')
+      update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${seconds(wakeupGraceSeconds)})
       from (select distinct task_id, config_id from input where due_at <= now()) left_over
       where d.task_id = left_over.task_id and d.config_id = left_over.config_id and d.state = 'pending'
     )
-    insert into outbox (kind, task_id, config_id, due_at, claimed_until)
-    select 'delivery', task_id, config_id, greatest(due_at, now()), now() + ${freshClaim} from input
+    ${insertOutbox({ kind: 'delivery', from: sql`input`, dueAt: sql`greatest(due_at, now())` })}
     returning id, task_id, config_id, due_at`.execute(db);
   return Map.groupBy(
     rows.map((row): DeliveryWakeup => ({
