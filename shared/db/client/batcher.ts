@@ -104,8 +104,8 @@ export function createBatcher<In, Out>(
 }
 
 /**
- * Whether the database answered that it did not run the statement: any SQLSTATE except those of a lost
- * connection (class 08) and of an operator's intervention (class 57, such as a shutdown).
+ * Returns whether the database reported that it did not run the statement: any SQLSTATE except those of a
+ * lost connection (class 08) and of an operator's intervention (class 57, such as a shutdown).
  */
 export function wasRefused(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

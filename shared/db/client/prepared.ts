@@ -8,9 +8,9 @@
  * fragments.ts, `isRunnable` in turns/leases.ts).
  *
  * Nothing depends on a session. A statement's name is the hash of its text, so it means the same on every
- * connection that a pooler picks. If a connection does not retain prepared statements, its first error,
- * raised before anything ran, turns preparing off for this process. Inside a transaction that error would end
- * the transaction: nothing is prepared there.
+ * connection that a pooler picks. If a connection does not retain prepared statements, the first error turns
+ * preparing off for this process. The statement has not run by then and is sent again. Inside a transaction
+ * the error would abort the transaction, so nothing is prepared there.
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
@@ -18,7 +18,7 @@ import type { Pool, PoolClient } from 'pg';
 
 const marker = '-- prepared\n';
 
-/** No such statement; a statement of that name exists; a migration has changed the statement's columns. */
+/** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
 /** Wraps a pool so that marked statements are prepared. */

@@ -1,7 +1,7 @@
 /**
  * The webhook configs of a task, for its owner (invariant 9). A change starts at the gate and raises its
- * `config_rev` (invariant 3). A statement that makes events at the same moment either committed before, so
- * that the change sees its deliveries, or finds the gate changed and runs again with the new configs.
+ * `config_rev` (invariant 3). A statement that creates events at the same time either commits first, so that
+ * the change sees its deliveries, or finds the gate changed and runs again with the new configs.
  *
  * Secrets are passed and returned encrypted; see shared/webhooks/secrets.ts.
  */
@@ -22,11 +22,11 @@ export const maxWebhookConfigs = 20;
 
 export interface StoredWebhook extends WebhookRow {
   createdAt: Date;
-  /** Attempts in a row that failed. */
+  /** Number of consecutive failed attempts. */
   failures: number;
-  /** When the next retry is due, or null: no delivery waits for one. */
+  /** When the next retry is due, or null if no delivery waits for one. */
   nextAttemptAt: Date | null;
-  /** Why the config is disabled, or null: it is active. */
+  /** Why the config is disabled, or null if it is active. */
   disabledReason: string | null;
   disabledAt: Date | null;
 }
@@ -109,7 +109,7 @@ async function storeConfig(
     .execute();
 }
 
-/** Has the last event delivered, unless a replaced config has delivered it already. */
+/** Schedules the last event for delivery, unless the replaced config has delivered it. */
 async function deliverLast(
   trx: Transaction<Database>,
   { taskId, configId }: ConfigKey,
@@ -122,7 +122,7 @@ async function deliverLast(
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 
-/** Takes pending deliveries from their attempts in flight, and makes them due with a fresh retry schedule. */
+/** Invalidates attempts in flight, and makes all pending deliveries due with a fresh retry schedule. */
 async function restartPending(trx: Transaction<Database>, { taskId, configId }: ConfigKey): Promise<void> {
   await sql`
     update deliveries set fence = fence + 1, lease_until = null, failures = 0, due_at = now()
