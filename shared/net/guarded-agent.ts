@@ -1,7 +1,7 @@
 /**
  * Pooled connections to hosts that callers name (webhook receivers, files by URL), guarded when they are
  * dialled (see public-url.ts). A host name is resolved once per connection, all of its addresses are checked,
- * and only those addresses are dialled. DNS rebinding therefore has no effect.
+ * and only these addresses are dialled, so DNS rebinding has no effect.
  *
  * IP literals are checked with the URL, before each request. Redirects are not followed.
  */

@@ -1,4 +1,4 @@
-/** The secrets of a webhook config, in clear and encrypted. */
+/** The secrets of a webhook config, in plain text and encrypted. */
 import { randomBytes } from 'node:crypto';
 import type { Encryptor } from '../crypto/encryption.ts';
 
@@ -65,15 +65,15 @@ function mapSecrets<T extends WebhookSecrets & { id: string }>(
   config: T,
   convert: Encryptor['encrypt'],
 ): T {
-  const one = (name: keyof typeof columns) => {
+  const mapSecret = (name: keyof typeof columns) => {
     const value = config[name] ?? null;
     return value === null ? null : convert(value, { taskId, configId: config.id, column: columns[name] });
   };
   return {
     ...config,
-    token: one('token'),
-    authCredentials: one('authCredentials'),
-    signingSecret: one('signingSecret'),
-    ...(config.previousSecret !== undefined && { previousSecret: one('previousSecret') }),
+    token: mapSecret('token'),
+    authCredentials: mapSecret('authCredentials'),
+    signingSecret: mapSecret('signingSecret'),
+    ...(config.previousSecret !== undefined && { previousSecret: mapSecret('previousSecret') }),
   };
 }
