@@ -21,7 +21,7 @@ export interface Failure {
 /**
  * Returns the seconds from a failed attempt to the next, or undefined if the schedule is used up.
  *
- * @param random a number from 0 to 1; 1 gives the full jitter
+ * @param random a number from 0 to 1; the jitter is longest with 1
  */
 export function nextAttemptSeconds(
   schedule: readonly number[],

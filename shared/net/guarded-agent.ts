@@ -8,8 +8,8 @@
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
-import { isAmong, isPublicAddress } from './public-url.ts';
 import { Agent } from 'undici';
+import { isAmong, isPublicAddress } from './public-url.ts';
 
 /** Resolves a host to all of its addresses. */
 export type Resolve = (host: string) => Promise<string[]>;

@@ -45,8 +45,8 @@ export function makeSigningSecret(): string {
 }
 
 /**
- * Returns an error message for the client, which never contains the secret, or undefined if the secret is
- * valid.
+ * Returns an error message for the client, or undefined if the secret is valid. The message never contains
+ * the secret.
  */
 export function signingSecretProblem(text: string): string | undefined {
   const encoded = text.startsWith(secretPrefix) ? text.slice(secretPrefix.length) : '';

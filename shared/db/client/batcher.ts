@@ -28,7 +28,7 @@ interface Waiting<In, Out> {
   reject: (error: unknown) => void;
 }
 
-/** @param run takes a set of calls and resolves to their outputs, in the same order */
+/** @param run processes a set of calls and resolves to their outputs, in the same order */
 export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: BatcherOptions<In>,

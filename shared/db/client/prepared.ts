@@ -3,8 +3,8 @@
  * end of a turn: 4.0 ms, prepared 1.3 ms), so statements that start with the comment `-- prepared` are
  * planned once for each connection.
  *
- * Such a plan is made from guesses, perhaps while the tables are empty, and then kept. It must suit sets and
- * tables of any size, so rows are looked up in ways that only an index serves well (`fewRows` in
+ * Such a plan is kept, although it is based on estimates that may come from empty tables. It must suit sets
+ * and tables of any size, so rows are looked up in ways that only an index serves well (`fewRows` in
  * fragments.ts, `isRunnable` in turns/leases.ts).
  *
  * Nothing depends on a session. A statement's name is the hash of its text, so it means the same on every

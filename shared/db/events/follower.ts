@@ -100,7 +100,7 @@ export function createFollower(parts: {
     joined = true;
     loop ??= run();
     try {
-      // The loop takes its position before the first read of the table, so that no event falls in between.
+      // The loop reads its position before the first read of the table, so that no event falls in between.
       await Promise.race([positioned.promise, subscription.untilStopped()]);
       yield* subscription.events();
     } finally {

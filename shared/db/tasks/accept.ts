@@ -75,7 +75,7 @@ async function accept(
 ): Promise<(Wakeup[] | undefined)[]> {
   const webhooks = tasks.flatMap(({ taskId, webhook }) => (webhook === null ? [] : [{ ...webhook, taskId }]));
   const hasWebhooks = webhooks.length > 0;
-  const withWebhook = webhooks.map(({ taskId }) => taskId);
+  const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
   const turnRows = {
     kind: 'turn',
     from: sql`fresh where start_at is null or start_at <= now()`,
@@ -89,7 +89,7 @@ async function accept(
     -- config_rev is 1 if the task has a webhook config.
     gate as (
       insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at)
-      select task_id, 1, (task_id = any(${withWebhook}::uuid[]))::int, coalesce(start_at, now()),
+      select task_id, 1, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
         greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at
       from fresh
     ),

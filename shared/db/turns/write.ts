@@ -57,11 +57,9 @@ export interface NewStep {
 export interface TurnEnd {
   kind: 'end';
   state: TurnEndState;
-  /**
-   * JSON payload of the last event: for the case that the task takes this state, and for the case that a
-   * waiting message's turn follows.
-   */
+  /** JSON payload of the last event. */
   payload: string;
+  /** The same, if the turn of a waiting message follows and the task stays working. */
   payloadIfContinued: string;
   statusAt: string;
   /** JSON of the status message. */
