@@ -40,7 +40,7 @@ export function decryptSecrets<T extends WebhookSecrets & { id: string }>(
 /** Standard Webhooks: `whsec_` followed by 24 to 64 bytes in base64. */
 const secretPrefix = 'whsec_';
 
-export function makeSigningSecret(): string {
+export function createSigningSecret(): string {
   return secretPrefix + randomBytes(32).toString('base64');
 }
 
@@ -56,7 +56,7 @@ export function signingSecretProblem(text: string): string | undefined {
   return 'it must be whsec_ followed by 24 to 64 bytes in base64';
 }
 
-export function deriveSigningKey(secret: string): Buffer {
+export function decodeSigningSecret(secret: string): Buffer {
   return Buffer.from(secret.slice(secretPrefix.length), 'base64');
 }
 
