@@ -7,7 +7,7 @@ fail() { printf 'deploy: %s\n' "$*" >&2; exit 1; }
 # Prints a command, quoted for a shell.
 show() { printf '%s' "$1"; shift; local word; for word in "$@"; do printf ' %q' "$word"; done; printf '\n'; }
 
-# Runs a command that changes something, and prints it. A dry run only prints it. Passes standard input on.
+# Runs a command that changes something, and prints it. A dry run only prints it. The command gets standard input.
 change() {
   show gcloud "$@"
   if [[ $DRY_RUN == true ]]; then return; fi
@@ -22,13 +22,13 @@ query() {
   gcloud "$@" --project="$PROJECT_ID" --quiet 2>/dev/null
 }
 
-# exists <describe command …>: succeeds if the resource exists. Never does in a dry run.
+# exists <describe command …>: succeeds if the resource exists. Always fails in a dry run.
 exists() {
   if [[ $DRY_RUN == true ]]; then return 1; fi
   gcloud "$@" --project="$PROJECT_ID" --quiet --format='value(name)' >/dev/null 2>&1
 }
 
-# ensure <describe command …> -- <create command …>: creates a resource that does not exist.
+# ensure <describe command …> -- <create command …>: creates the resource if it does not exist.
 ensure() {
   local -a describe=()
   while [[ $1 != -- ]]; do describe+=("$1"); shift; done
@@ -88,7 +88,7 @@ secret_version() {
   printf '%s' "$name"
 }
 
-read_secret() { query stand-in secrets versions access latest --secret="$1"; }
+read_secret() { query placeholder secrets versions access latest --secret="$1"; }
 
 random_key() { head -c 32 /dev/urandom | base64 | tr -d '\n'; }
 random_password() { random_key | tr -d '/+='; }

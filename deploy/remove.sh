@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Deletes everything that deploy.sh created, including the data. Asks for confirmation; --yes skips it,
-# --dry-run only prints.
-# AlloyDB keeps the network and its peering in use for about an hour: run it again then to delete them.
+# Deletes everything that deploy.sh created, including the data. Asks for confirmation unless --yes is given.
+# --dry-run only prints the commands. AlloyDB keeps the network and its peering in use for about an hour: run the
+# script again after that to delete them.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -97,5 +97,5 @@ for name in database nothing-else; do
 done
 delete_if_exists compute networks subnets describe "$PREFIX" --region="$REGION" -- compute networks subnets delete "$PREFIX" --region="$REGION"
 delete_if_exists compute networks describe "$PREFIX" -- compute networks delete "$PREFIX"
-if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run it again in an hour"; fi
+if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run remove.sh again in an hour"; fi
 say 'everything was deleted'

@@ -49,7 +49,7 @@
 # Telemetry. Traces, metrics, dashboard and alerts need an endpoint.
 : "${TELEMETRY_ENDPOINT=https://telemetry.googleapis.com}"
 : "${TRACE_RATIO:=1}"                         # share of tasks that are traced, from 0 to 1
-: "${ALERT_EMAIL:=}"                          # receives alerts; without it they are visible only in the console
+: "${ALERT_EMAIL:=}"                          # receives alerts; if empty, they are visible only in the console
 
 # Images, by digest. Default: the newest in the registry; built if there are none.
 : "${API_IMAGE:=}"

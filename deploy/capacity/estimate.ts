@@ -1,5 +1,5 @@
 /** Estimates the instances, connections and cost of a load, with Little's law and known limits. Pure. */
-import { targetUtilization, limits, prices, rates } from './limits.ts';
+import { limits, prices, rates, targetUtilization } from './limits.ts';
 
 export interface CapacityLoad {
   tasksPerDay: number;
@@ -88,7 +88,7 @@ export function estimateCapacity(load: CapacityLoad): CapacityEstimate {
   const databaseCpus = limits.databaseCpus.find((size) => size >= cpus) ?? Math.ceil(cpus);
   const storedGibibytes = (load.tasksPerDay * load.retentionDays * load.kilobytesPerTask) / 1024 / 1024;
 
-  const result = {
+  const sizes: Sizes = {
     tasksPerSecond,
     concurrentTurns,
     model,
@@ -97,9 +97,10 @@ export function estimateCapacity(load: CapacityLoad): CapacityEstimate {
     dispatcher,
     connections,
     databaseCpus,
+    storedGibibytes,
+    webhooksPerSecond,
   };
-  const all = { ...result, storedGibibytes, webhooksPerSecond };
-  return { ...all, costs: estimateCosts(load, all), problems: findProblems(load, all) };
+  return { ...sizes, costs: estimateCosts(load, sizes), problems: findProblems(load, sizes) };
 }
 
 type Sizes = Omit<CapacityEstimate, 'costs' | 'problems'>;
@@ -130,13 +131,13 @@ function findProblems(load: CapacityLoad, sizes: Sizes): string[] {
   const problems: string[] = [];
   const addIf = (condition: boolean, text: string): void => void (condition && problems.push(text));
   const quotaTooLow = model.turnsPerSecond < sizes.tasksPerSecond * load.turnsPerTask;
-  const daily = load.tasksPerDay * load.turnsPerTask;
+  const turnsPerDay = load.tasksPerDay * load.turnsPerTask;
   addIf(
-    quotaTooLow && model.turnsPerSecond * secondsPerDay < daily,
-    `The model quota allows ${Math.floor(model.turnsPerSecond * secondsPerDay)} turns per day, but ${daily} are expected: the queue only grows. Request more quota.`,
+    quotaTooLow && model.turnsPerSecond * secondsPerDay < turnsPerDay,
+    `The model quota allows ${Math.floor(model.turnsPerSecond * secondsPerDay)} turns per day, but ${turnsPerDay} are expected: the queue only grows. Request more quota.`,
   );
   addIf(
-    quotaTooLow && model.turnsPerSecond * secondsPerDay >= daily,
+    quotaTooLow && model.turnsPerSecond * secondsPerDay >= turnsPerDay,
     'The model quota is below the peak load: turns wait until the peak is over. More workers do not help.',
   );
   addIf(
@@ -151,7 +152,7 @@ function findProblems(load: CapacityLoad, sizes: Sizes): string[] {
   }
   addIf(
     sizes.webhooksPerSecond > limits.dispatchesPerSecond,
-    `${Math.ceil(sizes.webhooksPerSecond)} webhooks per second exceed the ${limits.dispatchesPerSecond} calls per second of one queue: webhooks of one config share a call, others are late.`,
+    `${Math.ceil(sizes.webhooksPerSecond)} webhooks per second exceed the ${limits.dispatchesPerSecond} calls per second of one queue: webhooks of one config share a call, but others are late.`,
   );
   return problems;
 }

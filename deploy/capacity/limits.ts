@@ -1,6 +1,6 @@
 /**
- * Limits of Google's services and list prices of us-central1 that the estimate uses; docs/scaling.md lists
- * the sources. The prices give orders of magnitude. Check them before you rely on them.
+ * Limits of Google's services and list prices of us-central1 that the estimate uses. docs/scaling.md lists
+ * the sources. The prices give only the order of magnitude: check them before you rely on them.
  */
 export const limits = {
   /** Instances of one revision with Direct VPC egress: 100 to 200, depending on the region. */
@@ -24,7 +24,7 @@ export const rates = {
   databaseRowsPerSecond: 1_000,
 } as const;
 
-/** US dollars; per month, a month having 730 hours, or per million or GiB as named. */
+/** US dollars per month of 730 hours, or per million or GiB as the name says. */
 export const prices = {
   instance: 50,
   databaseCpu: 135,

@@ -1,4 +1,6 @@
-/** `npm run capacity -- --tasks-per-day 50000 …`: estimates the capacity for a load. Flags have defaults. */
+/**
+ * `npm run capacity -- --tasks-per-day 50000 …`: estimates the capacity for a load. All flags are optional.
+ */
 import { parseArgs } from 'node:util';
 import { estimateCapacity, type CapacityLoad } from './estimate.ts';
 

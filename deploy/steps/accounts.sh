@@ -1,4 +1,4 @@
-# One service account per component, so that each gets only the rights that it needs.
+# One service account for each component, so that each gets only the rights that it needs.
 declare -A purposes=(
   [api]='API' [worker]='Worker' [dispatcher]='Webhook dispatcher' [migrator]='Migrations'
   [build]='Builds and deploys' [tasks]='Cloud Tasks, calls the dispatcher' [scheduler]='Cloud Scheduler, calls the dispatcher'

@@ -4,8 +4,8 @@ if [[ -z $TELEMETRY_ENDPOINT ]]; then
   return
 fi
 
-# sync_file <file> <list command …> -- <create command …> -- <update command …>: creates it, or updates it if
-# the file changed.
+# sync_file <file> <list command …> -- <create command …> -- <update command …>: creates the resource of a file,
+# or updates the resource if the file has changed.
 sync_file() {
   local source="$HERE/monitoring/$1.yaml" file="$WORK/${1//\//-}.yaml"
   shift
@@ -22,7 +22,7 @@ sync_file() {
   if [[ $manifest == "$MANIFEST" ]]; then return; fi
   render "$source" >"$file"
   if [[ -z $name ]]; then change "${create[@]}=$file"; return; fi
-  # The etag makes the update fail if it was changed in the meantime.
+  # The etag makes the update fail if the resource was changed in the meantime.
   if [[ -n $etag ]]; then printf 'etag: "%s"\n' "$etag" >>"$file"; fi
   local -a update=("${@:1:$#-1}")
   change "${update[@]}" "$name" "${!#}=$file"

@@ -1,4 +1,4 @@
-# A separate network, in which the services reach only AlloyDB. Internet traffic does not go through it.
+# A separate network, in which the services reach only AlloyDB. Internet traffic does not use it.
 ensure compute networks describe "$PREFIX" -- \
   compute networks create "$PREFIX" --subnet-mode=custom --bgp-routing-mode=regional
 ensure compute networks subnets describe "$PREFIX" --region="$REGION" -- \

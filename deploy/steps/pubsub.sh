@@ -1,7 +1,7 @@
 # Wake-ups of turns: a topic, the subscription of the workers, and a dead-letter topic with its subscription.
 ensure pubsub topics describe "$PREFIX-turns" -- pubsub topics create "$PREFIX-turns" --message-retention-duration=1d
 ensure pubsub topics describe "$PREFIX-turns-dead" -- pubsub topics create "$PREFIX-turns-dead"
-# Without ordering and exactly-once delivery: both would cost throughput, and correctness does not need them.
+# Ordering and exactly-once delivery are off: both would cost throughput, and correctness does not need them.
 # subscription <name> <topic> <path for push> <ack deadline for pull, in seconds> <flags …>
 subscription() {
   local name="$PREFIX-$1" topic="$PREFIX-$2" endpoint='' seconds=$4

@@ -5,7 +5,7 @@ secret alloy_db_admin_pass random_password
 new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
 
-# Webhooks are signed with an Ed25519 key. The dispatcher gets the private key; the API, the public one.
+# Webhooks are signed with an Ed25519 key. The dispatcher gets the private key, and the API gets the public key.
 base64url() { base64 | tr '+/' '-_' | tr -d '=\n'; }
 new_signing_keys() {
   local key private public

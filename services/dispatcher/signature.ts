@@ -5,7 +5,7 @@
  */
 import { createHash, createHmac, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { deriveSigningKey } from '#shared/webhooks/secrets.ts';
+import { decodeSigningSecret } from '#shared/webhooks/secrets.ts';
 import type { WebhookKey } from '#shared/crypto/signing-keys.ts';
 
 export interface SigningConfig {
@@ -35,7 +35,7 @@ export function signWebhook(
   const signatures = secrets.flatMap((secret) =>
     secret === null
       ? []
-      : [`v1,${createHmac('sha256', deriveSigningKey(secret)).update(content).digest('base64')}`],
+      : [`v1,${createHmac('sha256', decodeSigningSecret(secret)).update(content).digest('base64')}`],
   );
   const key = keys[0]?.privateKey;
   if (key !== undefined) signatures.push(`v1a,${sign(null, Buffer.from(content), key).toString('base64')}`);

@@ -30,8 +30,10 @@ export function eventToWire(payload: EventPayload): StreamResponse {
   return StreamResponse.fromJSON(payload);
 }
 
-/** Converts the state in a filter. Returns undefined if none is given or the number is not a known state. */
-export function stateFromWire(state: WireState): TaskState | undefined {
-  const name = taskStateToJSON(state);
-  return taskStates.find((one) => one === name);
+/**
+ * Converts the state of a filter. Returns undefined if no state is given or the number is not a known state.
+ */
+export function stateFromWire(wireState: WireState): TaskState | undefined {
+  const name = taskStateToJSON(wireState);
+  return taskStates.find((state) => state === name);
 }

@@ -1,11 +1,11 @@
 /**
- * The extension with which a user approves a call of a tool that the agent's definition marks `confirm`,
- * within the protocol (A2A section 7.6). The task waits in auth-required, and its status message has a data
- * part
+ * The extension with which a user approves a tool call, within the protocol (A2A section 7.6). It applies to
+ * tools that the agent's definition lists under `confirm`. The task waits in auth-required, and its status
+ * message contains a data part
  *
  *   {"<uri>": {"requests": [{"id", "tool", "arguments", "argumentsHash"}]}}
  *
- * The user answers with a message to the same task that contains, in a data part or in its metadata,
+ * The user answers with a message to the same task. Its metadata or one of its data parts contains
  *
  *   {"<uri>": {"decisions": [{"id", "argumentsHash", "approve": true | false, "reason"?}]}}
  *

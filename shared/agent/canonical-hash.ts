@@ -1,6 +1,6 @@
 /**
- * Hashes a JSON value independently of the order of its fields, which are sorted as in RFC 8785 (by UTF-16
- * units).
+ * Hashes a JSON value. The order of its fields does not matter: they are sorted by UTF-16 units, as in RFC
+ * 8785.
  */
 import { createHash } from 'node:crypto';
 

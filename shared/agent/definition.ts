@@ -63,19 +63,19 @@ const Price = strictMapping({
 /**
  * modelCalls, toolCalls, workSeconds and turnSeconds apply to one turn of a task, from a message to its
  * answer; tokens, cost and taskSeconds to the whole task; the owner's limits to all of the owner's tasks.
- * Tokens and cost never interrupt a running call of the model. stepSeconds, turnSeconds and taskSeconds apply
+ * Tokens and cost never interrupt a running model call. stepSeconds, turnSeconds and taskSeconds apply
  * to agents in code too.
  */
 const Limits = strictMapping({
   modelCalls: v.optional(Count, 20),
   toolCalls: v.optional(Count, 100),
   /**
-   * Seconds in calls of the model and of tools. Time in which the task is parked or queued does not count.
+   * Seconds in model calls and tool calls. Time in which the task is parked or queued does not count.
    */
   workSeconds: v.optional(Count, 3600),
-  /** Input and output tokens. Once so many are spent, no further call of the model is made. */
+  /** Input and output tokens. Once they are spent, no further model call starts. */
   tokens: v.exactOptional(Count),
-  /** The same limit by the price table. */
+  /** The same limit, by the price table instead of tokens. */
   cost: v.exactOptional(v.pipe(FiniteNumber, above(0))),
   /** For all tasks of one owner together, since midnight UTC. */
   ownerTokensPerDay: v.exactOptional(Count),
@@ -95,13 +95,13 @@ const Quota = strictMapping({
   tokensPerMinute: v.exactOptional(Count),
 });
 
-/** How much of the conversation before a turn goes to the model. The oldest exchanges are dropped. */
+/** How much of the earlier conversation is sent to the model. The oldest exchanges are dropped. */
 const History = strictMapping({
   /** An estimate, about four characters per token. 0: nothing. */
   maxTokens: v.optional(v.pipe(Integer, atLeast(0)), 200_000),
 });
 
-/** Gemini's own tools, which run on its side. */
+/** Gemini's own tools, which run at Google. */
 export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
 const builtInTools = ['ask_user', ...geminiTools] as const;
 
@@ -154,9 +154,9 @@ export class DefinitionError extends Error {
  * @throws {DefinitionError} with all problems at once
  */
 export function readAgentDefinition(stored: JsonObject): AgentDefinition {
-  const { definition, found } = checkDefinition(stored);
+  const { definition, problems } = checkDefinition(stored);
   if (definition !== undefined) return definition;
-  throw new DefinitionError(found.map(({ message }) => message));
+  throw new DefinitionError(problems.map(({ message }) => message));
 }
 
 /** Returns the time limits of a stored definition, even if other parts of it are not valid. */
@@ -166,16 +166,16 @@ export function getTimeLimits(
   return (stored['limits'] ?? {}) as AgentDefinition['limits'];
 }
 
-/** Returns the SHA-256 (hex) of the canonical JSON, so the order of fields and comments do not change it. */
+/** Returns the SHA-256 (hex) of the canonical JSON. Comments and the order of fields do not change it. */
 export function definitionHash(definition: AgentDefinition): string {
   return canonicalHash(definition);
 }
 
 /** Returns the definition with its defaults filled in, or its problems. */
-export function checkDefinition(value: unknown): { definition?: AgentDefinition; found: Problem[] } {
+export function checkDefinition(value: unknown): { definition?: AgentDefinition; problems: Problem[] } {
   const { success, output, issues } = v.safeParse(Definition, value);
-  const found = success ? findContradictions(output) : issues.map(toProblem);
-  return success && found.length === 0 ? { definition: output, found } : { found };
+  const problems = success ? findContradictions(output) : issues.map(toProblem);
+  return success && problems.length === 0 ? { definition: output, problems } : { problems };
 }
 
 /** Checks the rules that the schema cannot express. */

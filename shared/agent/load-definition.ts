@@ -22,7 +22,7 @@ export function parseAgentDefinition(text: string, fileName: string): AgentDefin
   const yaml = parseYaml(text);
   const problems = [...yaml.problems];
   if (problems.length === 0) {
-    const { definition, found } = checkDefinition(yaml.value);
+    const { definition, problems: found } = checkDefinition(yaml.value);
     if (definition !== undefined) return definition;
     for (const { path, key, message } of found) problems.push({ ...yaml.getPosition(path, key), message });
   }

@@ -18,7 +18,7 @@ import {
 } from './fields.ts';
 import type { Problem } from './problems.ts';
 
-/** The server's own names of tools. `*` matches anything. */
+/** Names of tools as the server defines them. `*` matches any characters. */
 const Patterns = list(Text);
 
 const McpServer = strictMapping({

@@ -11,8 +11,8 @@ export interface ParsedYaml {
   value: unknown;
   problems: (Position & { message: string })[];
   /**
-   * Returns the position of a value, or of its name (`key`). If it is missing, that of the nearest enclosing
-   * value.
+   * Returns the position of a value, or of its name (`key`). For a missing value, returns the position of the
+   * nearest enclosing value.
    */
   getPosition(path: readonly (string | number)[], key?: boolean): Position;
 }

@@ -1,7 +1,7 @@
 /**
- * Encrypts secrets at rest (invariant 12) with AES-256-GCM. There may be several keys, so that keys are
- * rotated without downtime: the first one encrypts, all of them decrypt. A value is bound to its row and
- * column; copied elsewhere, it does not decrypt.
+ * Encrypts secrets at rest (invariant 12) with AES-256-GCM. The first key encrypts, and all keys decrypt, so
+ * that keys are rotated without downtime. A value is bound to its row and column. It cannot be decrypted
+ * elsewhere.
  *
  * Format: `1.<key id>.<base64url of nonce (12 bytes), ciphertext, tag (16 bytes)>`.
  */
@@ -79,7 +79,7 @@ export function requireEncryptionKeys(text: string): EncryptionKeys {
 
 export function createEncryptor(keys: EncryptionKeys): Encryptor {
   let [first] = keys;
-  let byId = new Map(keys.map((one) => [one.id, one.key]));
+  let byId = new Map(keys.map(({ id, key }) => [id, key]));
   return {
     encrypt: (plain, context) => {
       const nonce = randomBytes(nonceBytes);
@@ -124,7 +124,7 @@ export function createEncryptor(keys: EncryptionKeys): Encryptor {
     },
     useKeys: (next) => {
       [first] = next;
-      byId = new Map(next.map((one) => [one.id, one.key]));
+      byId = new Map(next.map(({ id, key }) => [id, key]));
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The server's own signing keys, with which receivers verify the origin of a webhook: a JWK set (RFC 7517) of
- * Ed25519 keys (RFC 8037). The first key signs; the public keys of all are published. To rotate without
+ * The server's own keys for webhook signatures: a JWK set (RFC 7517) of Ed25519 keys (RFC 8037). The first
+ * key signs. All public keys are published, so that receivers can verify a signature. To rotate without
  * downtime, append the new key everywhere, move it to the front once receivers have fetched it, then remove
  * the old one.
  */

@@ -12,7 +12,7 @@ export interface BackoffPolicy {
  * of the delay is random, so that attempts that failed together are not retried together.
  *
  * @param attempt number of failed attempts, from 1
- * @param random a number from 0 to 1; 1 gives the full delay
+ * @param random a number from 0 to 1; the delay is longest with 1
  */
 export function backoffSeconds(
   attempt: number,

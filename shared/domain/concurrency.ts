@@ -7,7 +7,7 @@ export const drainSeconds = 60;
  * Returns the number of running turns, plus the slots that start every waiting turn within `drainSeconds`.
  * Short turns share a slot, one after the other; a turn of `drainSeconds` or more needs its own slot.
  *
- * @param load.meanSeconds mean duration of a turn; if it is unknown, each waiting turn counts as a long one
+ * @param load.meanSeconds mean duration of a turn; if it is unknown, each waiting turn gets its own slot
  */
 export function desiredConcurrency(load: {
   running: number;

@@ -1,6 +1,6 @@
 /**
- * Events are what clients see of a task (invariant 5). Each is stored as the payload of an A2A
- * `StreamResponse` (section 3.2.3). Within a task they are numbered 1, 2, 3 … without gaps.
+ * The events through which clients see a task (invariant 5). Each event is stored as the payload of an A2A
+ * `StreamResponse` (section 3.2.3). The events of a task are numbered 1, 2, 3 … without gaps.
  */
 import type { Artifact, JsonObject, Message, Part } from './message.ts';
 import type { TaskState } from './task.ts';

@@ -12,7 +12,7 @@ export function createFileUrl(publicUrl: string, tenant: string, { taskId, hash 
   return `${publicUrl}/files/${taskId}/${hash}${query}`;
 }
 
-/** Parses a URL made by `createFileUrl`. Returns undefined for any other URL. */
+/** Parses a URL that `createFileUrl` returned. Returns undefined for any other URL. */
 export function parseFileUrl(publicUrl: string, url: string): FileLocation | undefined {
   if (!url.startsWith(`${publicUrl}/files/`)) return undefined;
   const [taskId = '', hash = '', ...more] = url.slice(`${publicUrl}/files/`.length).split(/[/?]/);

@@ -1,9 +1,9 @@
 /**
- * When a failed webhook is attempted again. Pure: chance and time are passed in.
+ * Determines when a failed webhook is attempted again. Pure: the caller passes in randomness and the time.
  *
- * A schedule lists the seconds before each attempt; the first entry is 0. An attempt is never earlier than
- * the schedule says, nor than the receiver asks for. Jitter only adds to the wait, so that receivers that
- * failed together are not all called together again.
+ * A schedule lists the seconds before each attempt. The first entry is 0. No attempt is earlier than the
+ * schedule says or the receiver asks. Jitter only adds to the wait, so that receivers that failed together
+ * are not all called together again.
  */
 
 /** Jitter adds at most this part of the wait. */
@@ -21,16 +21,16 @@ export interface Failure {
 /**
  * Returns the seconds from a failed attempt to the next, or undefined if the schedule is used up.
  *
- * @param chance from 0 to 1
+ * @param random a number from 0 to 1; the jitter is longest with 1
  */
 export function nextAttemptSeconds(
   schedule: readonly number[],
   failure: Failure,
-  chance: number,
+  random: number,
 ): number | undefined {
   const planned = schedule[failure.failures];
   if (planned === undefined) return undefined;
-  return Math.max(planned, failure.retryAfterSeconds ?? 0) * (1 + jitter * chance);
+  return Math.max(planned, failure.retryAfterSeconds ?? 0) * (1 + jitter * random);
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The states of a task (A2A 1.0, section 4.1.3), their transitions, and what happens when a turn ends while a
- * message waits.
+ * The states of a task (A2A 1.0, section 4.1.3), their transitions, and the end of a turn while a message
+ * waits.
  *
  *   submitted ──claim──▶ working ──▶ completed | failed | canceled | rejected        (terminal: invariant 4)
  *                          │  ▲

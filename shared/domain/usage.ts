@@ -1,4 +1,4 @@
-/** The usage of models: of one step, a whole task, or an owner's day. Pure. */
+/** Model usage of one step, of a whole task, or of an owner's day. Pure. */
 import type { JsonObject } from './message.ts';
 
 /**

@@ -16,7 +16,7 @@ import { inProducerSpans } from '../runtime/spans.ts';
 export interface DeliverRequest {
   taskId: string;
   configId: string;
-  /** Context of the publishing span. In the body, because platforms overwrite the header. */
+  /** Context of the publishing span. It is part of the body, because platforms overwrite the header. */
   traceparent?: string;
 }
 
@@ -28,7 +28,7 @@ export interface DeliveryScheduler {
   close(): Promise<void>;
 }
 
-/** Cloud Tasks allows at most 30 days. Later wake-ups fire then, and the dispatcher finds nothing due. */
+/** Cloud Tasks allows at most 30 days. A later wake-up fires early, and the dispatcher finds nothing due. */
 const maxDelayMs = 30 * 86_400_000 - 60_000;
 
 const callTimeoutMs = 10_000;

@@ -89,7 +89,7 @@ export interface TurnSubscription {
 /**
  * Pulls wake-ups of turns. A malformed message is logged and acknowledged, so that it is not redelivered.
  *
- * @param options.maxMessages upper bound of messages that await `ack` or `nack`
+ * @param options.maxMessages maximum number of messages that wait for `ack` or `nack`
  */
 export function pullTurns(
   config: PubSubConfig,

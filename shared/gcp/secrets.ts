@@ -8,7 +8,8 @@
  *              ▲                        │ read failed or value rejected: keep the old value, log a warning
  *              └────────────────────────┘
  *
- * Only `versions/latest` is refreshed; numbered versions are read once. Values are never logged (invariant 12).
+ * Only `versions/latest` is refreshed; numbered versions are read once. Values are never logged (invariant
+ * 12).
  */
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { ConfigError, type Environment } from '../runtime/config/env-reader.ts';
@@ -105,7 +106,7 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
 async function readVersion(client: SecretManagerServiceClient, name: string): Promise<string> {
   const [version] = await client.accessSecretVersion({ name }, { timeout: callTimeoutMs });
   const data = version.payload?.data;
-  if (data === null || data === undefined || data.length === 0) throw new Error('it is empty');
+  if (data === null || data === undefined || data.length === 0) throw new Error('the content is empty');
   return Buffer.from(data as Uint8Array).toString('utf8');
 }
 

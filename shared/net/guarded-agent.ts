@@ -1,15 +1,15 @@
 /**
  * Pooled connections to hosts that callers name (webhook receivers, files by URL), guarded when they are
  * dialled (see public-url.ts). A host name is resolved once per connection, all of its addresses are checked,
- * and only those addresses are dialled. DNS rebinding therefore has no effect.
+ * and only these addresses are dialled, so DNS rebinding has no effect.
  *
  * IP literals are checked with the URL, before each request. Redirects are not followed.
  */
 import { lookup, Resolver } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
-import { isAmong, isPublicAddress } from './public-url.ts';
 import { Agent } from 'undici';
+import { isAmong, isPublicAddress } from './public-url.ts';
 
 /** Resolves a host to all of its addresses. */
 export type Resolve = (host: string) => Promise<string[]>;

@@ -1,7 +1,7 @@
 /**
  * Decides which caller-supplied URLs (webhooks, files) a service may request, to prevent server-side request
- * forgery into its own network. There are two checks: of the URL, without DNS, when it is registered and
- * before each request; and of every address that its host resolves to, when it is dialled.
+ * forgery into its own network. The URL is checked without DNS, when it is registered and before each
+ * request. Every address that its host resolves to is checked when it is dialled.
  *
  * An operator can exempt hosts. They may then be private, use plain http, and use any port.
  */

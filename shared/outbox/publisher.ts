@@ -3,8 +3,8 @@
  * from the outbox. Failures are logged, never thrown: the relay publishes the remaining ones.
  *
  * Wake-ups of turns are published in batches: all that are queued during one turn of the event loop.
- * Published one by one they cost several times as much, mostly for promises that live until the wake-up is
- * deleted and that the garbage collector has to move.
+ * Publishing them one by one would cost several times as much, mostly because each needs promises that live
+ * until the wake-up is deleted, and that the garbage collector has to move.
  */
 import { setImmediate } from 'node:timers/promises';
 import { context } from '@opentelemetry/api';

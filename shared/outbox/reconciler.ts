@@ -1,6 +1,6 @@
 /**
- * Finds stalled and expired work (invariant 2). The most urgent comes first: turns to run, tasks to end,
- * webhooks to deliver, and last the rows that are old enough to delete.
+ * Finds stalled and expired work (invariant 2), the most urgent first: turns to run, tasks to end, webhooks
+ * to deliver, and finally rows that are old enough to delete.
  */
 import type { Db } from '../db/client/pool.ts';
 import { expireTasks } from '../db/tasks/expire.ts';
@@ -15,7 +15,7 @@ const batch = 500;
 /** Smaller, because deleting a task removes rows from nine tables. */
 const deletionBatch = 100;
 
-/** Runs one pass. @returns whether there may be more to do */
+/** Runs one pass. Returns whether there may be more to do. */
 export async function reconcile(parts: {
   db: Db;
   outbox: OutboxPublisher;

@@ -32,7 +32,7 @@ export type FaultPointName = (typeof faultPointNames)[number];
 
 export interface FaultPoint {
   name: FaultPointName;
-  /** Which time it is reached, from 1. */
+  /** The process is killed when it reaches the point for the n-th time. */
   passage: number;
 }
 
@@ -51,7 +51,7 @@ export function armFaultPoint(point: FaultPoint | undefined): void {
   passages = 0;
 }
 
-/** Kills the process if this fault point is armed and is reached for the configured time. */
+/** Kills the process if this fault point is armed and has been reached the configured number of times. */
 export function passFaultPoint(name: FaultPointName): void {
   if (armed?.name !== name) return;
   passages += 1;

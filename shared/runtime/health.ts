@@ -5,7 +5,7 @@
 import type { FastifyInstance } from 'fastify';
 import { errorMessage } from './log.ts';
 
-/** Resolves if the service can do its work. Rejects with what is missing. */
+/** Resolves if the service can do its work. Rejects with the reason otherwise. */
 export type ReadyCheck = () => Promise<void>;
 
 export function registerHealth(app: FastifyInstance, ready: ReadyCheck): void {

@@ -2,9 +2,9 @@
  * Every metric that the services export, with its unit; docs/observability.md explains each. Attributes have
  * few values: an id in an attribute would create a time series per task.
  *
- * Instruments are created with their first value, which comes after the service has started. Created earlier,
- * they would stay bound to OpenTelemetry's no-op provider, because the real one is registered later
- * (telemetry.ts).
+ * An instrument is created when its first value is recorded, after the service has started. If it were
+ * created earlier, it would stay bound to OpenTelemetry's no-op provider, because the real one is registered
+ * later (telemetry.ts).
  */
 import { metrics, type Attributes, type Meter } from '@opentelemetry/api';
 
@@ -84,8 +84,8 @@ export const instruments = {
 } satisfies Record<string, Recorder>;
 
 /**
- * Gauges, read with each export. `turnsRunning` and `turnsDesired` are reported by workers, the others, which
- * describe the whole system, by every worker and dispatcher.
+ * Gauges, read with each export. Each worker reports its own `turnsRunning` and `turnsDesired`. The others
+ * describe the whole system, and every worker and dispatcher reports them.
  */
 export const gauges = {
   turnsWaiting: { name: 'longhaul.turns.waiting', unit: '{turn}' },
@@ -102,7 +102,7 @@ export const gauges = {
 
 export type Gauge = keyof typeof gauges;
 
-/** Calls `read` with each export, if a provider is registered before this call. Otherwise never calls it. */
+/** Calls `read` with each export if a provider is already registered, and never otherwise. */
 export function observeGauges<const Names extends Gauge>(
   names: readonly Names[],
   read: () => Promise<Record<Names, number>>,

@@ -10,7 +10,7 @@ import { errorMessage, type Logger } from './log.ts';
 export interface Service {
   /** Address that it listens on, for the log. */
   address: string;
-  /** Stops accepting work, then finishes or hands back the work in flight. Called once. */
+  /** Stops accepting work, then finishes or releases the work in flight. Called once. */
   drain(): Promise<void>;
 }
 

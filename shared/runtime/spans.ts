@@ -2,10 +2,10 @@
  * Spans at the few places that matter; docs/observability.md has a diagram. Without an exporter they cost
  * almost nothing.
  *
- * A task consists of several traces. Work that one process hands to another through a queue may run hours
- * later, twice or never, so it is not a child span: it starts a new trace with a link to the span that
- * enqueued it, whose W3C `traceparent` travels in the message. Each trace is as long as one piece of work.
- * The traces of a task are found by their links or by `longhaul.task.id`.
+ * A task consists of several traces. Work that passes through a queue may run hours later, twice or never, so
+ * it is not a child span. It starts a new trace with a link to the span that enqueued it. The message carries
+ * the W3C `traceparent` of that span. A trace therefore covers one piece of work. The traces of a task are
+ * found by their links or by `longhaul.task.id`.
  */
 import {
   context,
@@ -55,7 +55,7 @@ function markFailed(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR });
 }
 
-/** A message that is published to a queue, as far as its span needs to know. */
+/** The data that the producer span of a message needs. */
 export interface QueuedMessage {
   attributes: Attributes;
   /** Context of the publisher. Without an active span, as in the relay, the message gets no span. */
@@ -108,7 +108,9 @@ export function activeTraceparent(): string | null {
   return span === undefined ? null : toTraceparent(span);
 }
 
-/** Formats a span as a W3C traceparent. Returns null without an exporter: the span is not valid then. */
+/**
+ * Formats a span as a W3C traceparent. Returns null without an exporter, because the span is not valid then.
+ */
 export function toTraceparent(span: Span): string | null {
   const { traceId, spanId, traceFlags } = span.spanContext();
   if (!isSpanContextValid(span.spanContext())) return null;

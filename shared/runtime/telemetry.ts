@@ -1,6 +1,7 @@
 /**
- * Exports traces and metrics over OTLP, if configured. Only this file uses OpenTelemetry's SDK, and it loads
- * the SDK only then. Other code uses the OpenTelemetry API, which does nothing until a provider is registered.
+ * Exports traces and metrics over OTLP. Only this file uses OpenTelemetry's SDK, and it loads the SDK only if
+ * an export is configured. Other code uses the OpenTelemetry API, which does nothing until a provider is
+ * registered.
  *
  * A root span is recorded if a span that it links to is recorded. A task is therefore traced completely or
  * not at all, although it consists of several traces (see spans.ts).

@@ -1,8 +1,8 @@
 /**
- * The body of a webhook: a `StreamResponse` (A2A 1.0, section 4.3.3). If the task ends or waits for the
- * caller, it contains the whole Task with its artifacts, so that results arrive by push. Every other event is
- * sent as it is streamed. A receiver of A2A 0.3 gets the whole Task for every change of state, in the form of
- * that version.
+ * The body of a webhook: a `StreamResponse` (A2A 1.0, section 4.3.3). When the task ends or waits for the
+ * caller, the body contains the whole Task with its artifacts, so that the receiver need not fetch them.
+ * Other events are sent as they are streamed. A receiver of A2A 0.3 gets the whole Task, in the form of that
+ * version, for every change of state.
  */
 import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
@@ -24,7 +24,7 @@ export interface WebhookBody {
   json: string;
   contentType: string;
   /**
-   * Whether the full body was too large, so that this one lacks artifacts. The receiver may fetch the task.
+   * True if the full body was too large, so that this one lacks artifacts. The receiver may fetch the task.
    */
   truncated: boolean;
   event: Pick<StoredEvent, 'traceparent' | 'age'>;
@@ -32,7 +32,9 @@ export interface WebhookBody {
 
 const v03 = new V03PushNotificationSerializer();
 
-/** Tests are numbered below the events; see shared/db/webhooks/deliveries.ts. */
+/**
+ * Returns whether a delivery is a test. Tests have negative numbers; see shared/db/webhooks/deliveries.ts.
+ */
 export function isTest(seq: number): boolean {
   return seq < 0;
 }
@@ -48,7 +50,7 @@ interface EventKey {
 /**
  * Reads an event and builds its body.
  *
- * @param options `version` is that of the protocol with which the config was created. A body above `maxBytes`
+ * @param options `version` is the protocol version with which the config was created. A body above `maxBytes`
  * is replaced by a smaller form.
  * @returns undefined if the event is no longer stored
  */

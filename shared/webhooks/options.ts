@@ -1,7 +1,6 @@
 /**
- * Options of a webhook config that A2A's own fields have no room for. A client sends them in the metadata of
- * SendMessage under the URI of the extension, or in a header (gRPC: metadata) of any call that creates a
- * config.
+ * Options of a webhook config that A2A has no fields for. A client sends them in the metadata of SendMessage,
+ * under the URI of the extension, or in a header (gRPC: metadata) of any call that creates a config.
  */
 import { signingSecretProblem } from './secrets.ts';
 
@@ -19,7 +18,7 @@ export interface WebhookOptions {
   events: 'all' | 'state' | 'end';
   /** Whether an event waits for the events before it. */
   ordered: boolean;
-  /** Signs the webhooks: `whsec_…`, or null for no signature of the config's own. */
+  /** Signs the webhooks of this config: `whsec_…`, or null for no such signature. */
   signingSecret: string | null;
 }
 

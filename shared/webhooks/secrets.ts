@@ -1,4 +1,4 @@
-/** The secrets of a webhook config, in clear and encrypted. */
+/** The secrets of a webhook config, in plain text and encrypted. */
 import { randomBytes } from 'node:crypto';
 import type { Encryptor } from '../crypto/encryption.ts';
 
@@ -40,13 +40,13 @@ export function decryptSecrets<T extends WebhookSecrets & { id: string }>(
 /** Standard Webhooks: `whsec_` followed by 24 to 64 bytes in base64. */
 const secretPrefix = 'whsec_';
 
-export function makeSigningSecret(): string {
+export function createSigningSecret(): string {
   return secretPrefix + randomBytes(32).toString('base64');
 }
 
 /**
- * Returns an error message for the client, which never contains the secret, or undefined if the secret is
- * valid.
+ * Returns an error message for the client, or undefined if the secret is valid. The message never contains
+ * the secret.
  */
 export function signingSecretProblem(text: string): string | undefined {
   const encoded = text.startsWith(secretPrefix) ? text.slice(secretPrefix.length) : '';
@@ -56,7 +56,7 @@ export function signingSecretProblem(text: string): string | undefined {
   return 'it must be whsec_ followed by 24 to 64 bytes in base64';
 }
 
-export function deriveSigningKey(secret: string): Buffer {
+export function decodeSigningSecret(secret: string): Buffer {
   return Buffer.from(secret.slice(secretPrefix.length), 'base64');
 }
 
@@ -65,15 +65,15 @@ function mapSecrets<T extends WebhookSecrets & { id: string }>(
   config: T,
   convert: Encryptor['encrypt'],
 ): T {
-  const one = (name: keyof typeof columns) => {
+  const mapSecret = (name: keyof typeof columns) => {
     const value = config[name] ?? null;
     return value === null ? null : convert(value, { taskId, configId: config.id, column: columns[name] });
   };
   return {
     ...config,
-    token: one('token'),
-    authCredentials: one('authCredentials'),
-    signingSecret: one('signingSecret'),
-    ...(config.previousSecret !== undefined && { previousSecret: one('previousSecret') }),
+    token: mapSecret('token'),
+    authCredentials: mapSecret('authCredentials'),
+    signingSecret: mapSecret('signingSecret'),
+    ...(config.previousSecret !== undefined && { previousSecret: mapSecret('previousSecret') }),
   };
 }

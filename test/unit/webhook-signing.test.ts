@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { readWebhookOptions, webhooksExtensionUri, withoutSecret } from '#shared/webhooks/options.ts';
-import { makeSigningSecret, deriveSigningKey, signingSecretProblem } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret, decodeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { parseSigningKeys, publicJwks } from '#shared/crypto/signing-keys.ts';
 import { signingJwk } from '../support/webhooks/signing.ts';
 
@@ -58,10 +58,10 @@ describe('signing keys', () => {
 
 describe('webhook options and secrets', () => {
   test('accepts secrets in the form of Standard Webhooks only', () => {
-    const secret = makeSigningSecret();
+    const secret = createSigningSecret();
     assert.equal(signingSecretProblem(secret), undefined);
-    assert.equal(deriveSigningKey(secret).length, 32);
-    assert.notEqual(secret, makeSigningSecret());
+    assert.equal(decodeSigningSecret(secret).length, 32);
+    assert.notEqual(secret, createSigningSecret());
     const short = `whsec_${Buffer.alloc(23).toString('base64')}`;
     const long = `whsec_${Buffer.alloc(65).toString('base64')}`;
     for (const bad of [
@@ -78,7 +78,7 @@ describe('webhook options and secrets', () => {
   });
 
   test('reads options with defaults, and refuses unknown ones', () => {
-    const secret = makeSigningSecret();
+    const secret = createSigningSecret();
     assert.deepEqual(readWebhookOptions({}), { events: 'state', ordered: true, signingSecret: null });
     assert.deepEqual(readWebhookOptions({ events: 'all', order: 'none', secret }), {
       events: 'all',
@@ -102,7 +102,7 @@ describe('webhook options and secrets', () => {
   });
 
   test('removes the secret from metadata', () => {
-    const options = { events: 'all', secret: makeSigningSecret() };
+    const options = { events: 'all', secret: createSigningSecret() };
     assert.deepEqual(withoutSecret({ a: 1, [webhooksExtensionUri]: options }), {
       a: 1,
       [webhooksExtensionUri]: { events: 'all' },

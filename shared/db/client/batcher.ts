@@ -28,7 +28,7 @@ interface Waiting<In, Out> {
   reject: (error: unknown) => void;
 }
 
-/** @param run takes a set of calls and resolves to their outputs, in the same order */
+/** @param run processes a set of calls and resolves to their outputs, in the same order */
 export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: BatcherOptions<In>,
@@ -104,8 +104,8 @@ export function createBatcher<In, Out>(
 }
 
 /**
- * Whether the database answered that it did not run the statement: any SQLSTATE except those of a lost
- * connection (class 08) and of an operator's intervention (class 57, such as a shutdown).
+ * Returns whether the database reported that it did not run the statement: any SQLSTATE except those of a
+ * lost connection (class 08) and of an operator's intervention (class 57, such as a shutdown).
  */
 export function wasRefused(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

@@ -54,7 +54,7 @@ export async function checkDatabase(db: Db): Promise<void> {
 export function toConnectionOptions(address: DatabaseAddress): ClientConfig {
   const ssl = address.ssl === undefined ? {} : { ssl: toTlsOptions(address.ssl) };
   if (address.iam !== true) return { connectionString: address.url, ...ssl };
-  // In parts: a connection string overrides the other options, even with an empty password.
+  // Passed in parts, because a connection string overrides the other options, even with an empty password.
   const url = new URL(address.url);
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),

@@ -3,14 +3,14 @@
  * end of a turn: 4.0 ms, prepared 1.3 ms), so statements that start with the comment `-- prepared` are
  * planned once for each connection.
  *
- * Such a plan is made from guesses, perhaps while the tables are empty, and then kept. It must suit sets and
- * tables of any size, so rows are looked up in ways that only an index serves well (`fewRows` in
+ * Such a plan is kept, although it is based on estimates that may come from empty tables. It must suit sets
+ * and tables of any size, so rows are looked up in ways that only an index serves well (`fewRows` in
  * fragments.ts, `isRunnable` in turns/leases.ts).
  *
  * Nothing depends on a session. A statement's name is the hash of its text, so it means the same on every
- * connection that a pooler picks. If a connection does not retain prepared statements, its first error,
- * raised before anything ran, turns preparing off for this process. Inside a transaction that error would end
- * the transaction: nothing is prepared there.
+ * connection that a pooler picks. If a connection does not retain prepared statements, the first error turns
+ * preparing off for this process. The statement has not run by then and is sent again. Inside a transaction
+ * the error would abort the transaction, so nothing is prepared there.
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
@@ -18,7 +18,7 @@ import type { Pool, PoolClient } from 'pg';
 
 const marker = '-- prepared\n';
 
-/** No such statement; a statement of that name exists; a migration has changed the statement's columns. */
+/** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
 /** Wraps a pool so that marked statements are prepared. */

@@ -37,6 +37,6 @@ export function rows<Row>(
   const arrays = entries.map(
     ([, { type, value }]) => sql`${source.map((row) => value(row) ?? null)}::${sql.raw(type)}[]`,
   );
-  const names = entries.map(([each]) => sql.ref(each));
+  const names = entries.map(([columnName]) => sql.ref(columnName));
   return sql`select * from unnest(${sql.join(arrays)}) as ${sql.ref(name)} (${sql.join(names)})`;
 }

@@ -12,8 +12,8 @@ export const notifyFollowers = sql`(select pg_notify(${eventsChannel}, '')) as n
 /**
  * Writes the deliveries of new events (invariant 6), after a CTE `new_event (task_id, seq, kind, settles,
  * config_rev)`. `settles` is true for a terminal or interrupted state. Deliveries for a disabled config start
- * as failed, so that they can be redelivered. The CTE `delivery (task_id, config_id)` has those that need a
- * wake-up.
+ * as failed, so that they can be redelivered. The CTE `delivery (task_id, config_id)` contains those that
+ * need a wake-up.
  */
 export function insertDeliveries(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`

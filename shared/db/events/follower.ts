@@ -3,8 +3,8 @@
  * database no more than one (invariant 5: all see the same events in the same order).
  *
  * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case. It runs only while there
- * are subscriptions. A subscription yields numbers without gaps: events that it missed, because it started
- * late or read slowly, it reads from the table. It buffers at most `maxBuffered` events.
+ * are subscriptions. A subscription yields events without gaps: if it started late or fell behind, it reads
+ * the missed events from the table. It buffers at most `maxBuffered` events.
  *
  *   subscription: behind ──read table──▶ level ──event n+1──▶ level
  *                   ▲                      │ gap, or the buffer is full
@@ -31,7 +31,7 @@ export interface Follower {
 
 export function createFollower(parts: {
   db: Db;
-  /** For a separate connection that listens. If it cannot, events arrive by polling only. */
+  /** For a separate connection that listens for hints. Without it, events are found by polling only. */
   database: DatabaseAddress;
   log: Logger;
   pollMs?: number;
@@ -100,7 +100,7 @@ export function createFollower(parts: {
     joined = true;
     loop ??= run();
     try {
-      // The loop takes its position before the first read of the table, so that no event falls in between.
+      // The loop reads its position before the first read of the table, so that no event falls in between.
       await Promise.race([positioned.promise, subscription.untilStopped()]);
       yield* subscription.events();
     } finally {

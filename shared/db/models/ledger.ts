@@ -1,7 +1,6 @@
 /**
- * The ledger of model usage by owner, day (UTC) and model. The statement that records a step enters its
- * usage, only when the step is recorded for the first time: neither a crash nor a repeat counts it twice or
- * loses it.
+ * The ledger of model usage by owner, day (UTC) and model. The statement that records a step for the first
+ * time also adds its usage to the ledger. A crash or a repeat therefore never loses usage or counts it twice.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { ModelUsage } from '../../domain/usage.ts';
@@ -18,9 +17,9 @@ interface UsedStep {
 }
 
 /**
- * Enters the steps that called a model, with a comma at the end; empty if none did. It follows a CTE `step
- * (task_id, name, occurrence)` of the recorded steps. Rows are locked in order, so that two sets never wait
- * for each other.
+ * The CTE `entry`, which adds the usage of the recorded steps, with a trailing comma; empty if no step called
+ * a model. It must follow a CTE `step (task_id, name, occurrence)` of the recorded steps. Rows are locked in
+ * order, so that two sets never wait for each other.
  */
 export function insertLedgerEntries(steps: readonly UsedStep[]): RawBuilder<unknown> {
   const used = steps.flatMap(({ usage, ...step }) => (usage === undefined ? [] : [{ ...step, ...usage }]));
@@ -73,7 +72,7 @@ export interface SpentToday {
 /** Returns what an owner's tasks have spent since midnight UTC. */
 export type ReadSpentToday = (caller: Caller) => Promise<SpentToday>;
 
-/** Reads in sets. */
+/** Batches concurrent reads. */
 export function createSpendReader(db: Db): ReadSpentToday {
   return createBatcher((callers: readonly Caller[]) => readSpentToday(db, callers), { max: 256 });
 }
@@ -100,7 +99,7 @@ export const ledgerColumns = ['owner', 'day', 'model'] as const;
 export type LedgerColumn = (typeof ledgerColumns)[number];
 
 export interface LedgerLine {
-  /** Only the columns that the lines are grouped by are set; the tenant comes with the owner. */
+  /** Only the columns that the lines are grouped by are set; `tenant` is set together with `owner`. */
   tenant?: string;
   owner?: string;
   day?: string;

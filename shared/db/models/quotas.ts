@@ -1,26 +1,26 @@
 /**
- * Requests and tokens per minute of each model, shared by all workers: one row for each model, one statement
- * for all calls of a process that want to start (a set). No lock is held between statements.
+ * Requests and tokens per minute of each model, shared by all workers. Each model has one row. One statement
+ * decides on all calls of a process that want to start (a set), and no lock is held between statements.
  *
- * A bucket is stored as clocks, which run ahead of now by what is owed and behind it by what was saved:
+ * A bucket is stored as clocks. A clock ahead of now means debt; a clock behind now means unused quota:
  *
- *   requests_at, tokens_at   when everything granted so far is paid for. A call costs 60 s / requests per
- *                            minute, and as much for each of its tokens. It may start when earlier grants
- *                            are paid. Savings are lost after `burst`.
- *   queue_at                 when the parked calls behind that are paid for too
- *   refunds_at               refunds to rejected calls reach up to here: at most half of the time is refunded,
- *                            so a model that rejects everything gets half as many calls again as its quota
+ *   requests_at, tokens_at   when all calls granted so far are paid for. A call costs 60 s / requests per
+ *                            minute, and 60 s / tokens per minute for each of its tokens. It may start when
+ *                            earlier grants are paid for. Unused quota expires after `burst`.
+ *   queue_at                 when the parked calls behind them are paid for too
+ *   refunds_at               how far refunds to rejected calls reach. At most half of the elapsed time is
+ *                            refunded, so a model that rejects everything gets at most 1.5 times its quota
  *
- * A call that may start within `bound` is granted its time, and its worker waits. Any other call is parked,
- * and its task gets a place in the queue: a time of its own, so that parked tasks return one after the other,
- * a little early (`lead`), at the rate at which calls may start. While tasks are parked, a new call goes to
- * the end of the queue, unless nothing is owed: the queue is then made of tasks that were cancelled or are
- * late, and new calls do not wait for those. So a long task is not overtaken forever, and an abandoned place
- * costs nothing.
+ * A call that may start within `bound` is granted, and its worker waits. Any other call is parked: its task
+ * gets a place in the queue, which is the time when it returns. Parked tasks return one after the other, at
+ * the rate at which calls may start, each a little early (`lead`). While tasks are parked, a new call joins
+ * the end of the queue, unless nothing is owed. In that case all tasks in the queue were cancelled or are
+ * late, and new calls do not wait for them. New calls therefore cannot overtake a task forever, and an
+ * abandoned place costs nothing.
  *
- * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls and the rejected call is not
- * refunded. A call of a model without a quota costs no time: only such pauses delay it, and the calls that
- * wait for the end of one are spread over the time after it.
+ * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls, and the rejected call is
+ * not refunded. Calls of a model without a quota cost no time. They are delayed only by such pauses, and are
+ * then spread over the time after the end of the pause.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
@@ -44,7 +44,7 @@ export interface ModelCall {
   tokens: number;
 }
 
-/** `granted`: start the call after the wait, which is short. `parked`: ask again after it. */
+/** `granted`: start the call after the wait, which is short. `parked`: ask again after the wait. */
 export interface QuotaAnswer {
   kind: 'granted' | 'parked';
   waitMs: number;
@@ -52,12 +52,13 @@ export interface QuotaAnswer {
 
 export interface ModelQuotas {
   take(call: ModelCall): Promise<QuotaAnswer>;
-  /** Corrects a granted call to the number of tokens that it took. */
+  /** Corrects a granted call to the number of tokens that it used. */
   settle(call: ModelCall, tokens: number): Promise<void>;
   /**
-   * Gives back a granted call that the model rejected. When its task asks again, it comes before new calls.
+   * Returns the quota of a granted call that the model rejected. When its task asks again, it precedes new
+   * calls.
    *
-   * @param retryAfterMs how long the model accepts no calls; 0: it did not say, and the call is refunded as
+   * @param retryAfterMs how long the model accepts no calls. 0: it gave no time, and the call is refunded as
    * far as possible
    */
   giveBack(call: ModelCall, retryAfterMs: number): Promise<void>;
@@ -150,11 +151,14 @@ function callRows(calls: readonly ModelCall[]): RawBuilder<unknown> {
     )`;
 }
 
-/** The CTE `clock`: the locked clocks of the models, without savings older than `burst`. */
+/** The CTE `clock`: the locked clocks of the models, without unused quota older than `burst`. */
 const readClocks: RawBuilder<unknown> = sql`
+    -- Locks one row for each model, in order, so that two statements never wait for each other.
     locked as (
       select * from model_quotas where model in (select model from call) order by model for update
     ),
+    -- owed_at: when all grants are paid for. If that was more than the burst time ago, the queue counts as
+    -- empty.
     clock as (
       select model, greatest(requests_at, tokens_at) as owed_at,
         case when greatest(requests_at, tokens_at) > now() - ${burst} then queue_at else now() end as queue_at,
@@ -162,16 +166,15 @@ const readClocks: RawBuilder<unknown> = sql`
       from locked
     )`;
 
-/**
- * The CTE `decided`: which calls are granted. `first` calls may be: nothing is owed, their place has come, or
- * the queue is empty. They line up by place, and each starts when those before it are paid.
- */
+/** The CTE `decided`: which calls are granted, and what they cost. */
 const decideCalls: RawBuilder<unknown> = sql`
+    -- first: the call need not wait for the queue. Nothing is owed, its place is due, or the queue is empty.
     candidate as (
       select call.*, clock.requests_at, clock.tokens_at,
         owed_at <= now() or coalesce(place_at - ${lead} <= now(), queue_at <= owed_at) as first
       from call join clock on clock.model = call.model
     ),
+    -- at: when the call may start, after the calls of the same set that precede it by place are paid for.
     slot as (
       select *, greatest(
         requests_at + ${seconds(sql`coalesce(sum(request_s) over before, 0)`)},
@@ -189,6 +192,7 @@ const decideCalls: RawBuilder<unknown> = sql`
 
 /** Moves the clocks by the granted calls, and the end of the queue by the newly parked ones (CTE `queue`). */
 const chargeGranted: RawBuilder<unknown> = sql`
+    -- The clocks after the granted calls, and the time that the newly parked calls add to the queue.
     paid as (
       select model,
         min(requests_at) + ${seconds(sql`coalesce(sum(request_s) filter (where granted), 0)`)} as requests_at,
@@ -196,6 +200,7 @@ const chargeGranted: RawBuilder<unknown> = sql`
         ${seconds(sql`coalesce(sum(cost_s) filter (where not granted and place_at is null), 0)`)} as queued
       from decided group by model
     ),
+    -- end_at: where the newly parked calls join the queue.
     queue as (
       select paid.*, queue_at, greatest(paid.requests_at, paid.tokens_at, queue_at) as end_at
       from paid join clock on clock.model = paid.model
@@ -207,8 +212,9 @@ const chargeGranted: RawBuilder<unknown> = sql`
     )`;
 
 /**
- * The CTE `answer`: when each call starts, or its task returns. New places are appended to the queue. If all
- * of the queue is late, tasks that were due meanwhile return spread over as long a time again.
+ * The CTE `answer`: when each call starts, or when its task returns. A parked task keeps its place. If its
+ * place is overdue, it returns after a random time, at most as long as it is overdue. New places are appended
+ * to the queue.
  */
 const timeAnswers: RawBuilder<unknown> = sql`
     answer as (
@@ -271,17 +277,19 @@ async function correctSet(db: Db, corrections: readonly Correction[]): Promise<v
       select model, greatest(refunds_at, now() - ${burst}) as refunds_at from model_quotas
       where model in (select model from correction) order by model for update
     ),
+    -- A rejected call gets a place at the head of the queue.
     parked as (
       insert into quota_places (task_id, model, at)
       select task_id, model, now() from correction where task_id is not null
       on conflict (task_id) do update set model = excluded.model, at = excluded.at
     ),
+    -- One row for each model: a row is updated at most once.
     total as (
       select model, sum(settle_s) as settle_s, sum(request_s) as request_s, sum(token_s) as token_s,
         sum(greatest(request_s, token_s)) as cost_s, max(retry_after_s) as retry_after_s
       from correction group by model
     ),
-    -- The share of the requested refunds that half of the time since the last ones allows.
+    -- share: the part of the requested refunds that fits into half of the time since the last refunds.
     refund as (
       select total.*, refunds_at,
         coalesce(least(1, extract(epoch from now() - refunds_at)::float8 / 2 / nullif(cost_s, 0)), 0) as share

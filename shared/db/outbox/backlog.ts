@@ -1,6 +1,6 @@
 /**
- * The backlog, for metrics: what waits, and for how long. Read about once a minute by each worker and
- * dispatcher. Counts stop at 10,000: above that, a number means no more than "very many".
+ * The backlog, for metrics: how much work waits, and for how long. Each worker and dispatcher reads it about
+ * once a minute. Counts stop at 10,000.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Gauge } from '../../runtime/instruments.ts';
@@ -19,7 +19,7 @@ export const backlogGauges = [
   'webhooksStalledAge',
 ] as const satisfies readonly Gauge[];
 
-/** Counts, and ages in seconds of the oldest; 0 if there is none. */
+/** Counts, and the age of the oldest item in seconds, or 0 if there is none. */
 export type Backlog = Record<(typeof backlogGauges)[number], number>;
 
 export async function readBacklog(db: Db): Promise<Backlog> {

@@ -8,10 +8,12 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 
-/** How long a new row belongs to the process that wrote it; after that the relay takes it. */
-export const freshClaim = sql`interval '2 seconds'`;
+/** How long a new row is claimed by the process that wrote it. After that, the relay may claim it. */
+const freshClaim = sql`interval '2 seconds'`;
 
-/** Wake-ups to write: a row for each row of `from`. Columns default to those of the same name. */
+/**
+ * Wake-ups to write, one for each row of `from`. Values default to the columns of the same name in `from`.
+ */
 interface NewWakeups {
   kind: Wakeup['kind'];
   /** A FROM clause; it may end with a WHERE. */
@@ -26,7 +28,8 @@ interface NewWakeups {
 }
 
 /**
- * The statement that writes wake-ups to the outbox, claimed for the writing process. Add a RETURNING clause.
+ * The statement that writes wake-ups to the outbox, claimed for the writing process. The caller appends a
+ * RETURNING clause.
  */
 export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unknown> {
   const selects = wakeups.map(({ kind, from, ...columns }) => {
@@ -44,7 +47,7 @@ export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unkn
       ${sql.join(selects, sql` union all `)}`;
 }
 
-/** The wake-ups in a row that a writing statement returns. */
+/** The wake-ups in a row that a statement returns. */
 export interface WakeupColumns {
   wakeup_id: string | null;
   delivery_wakeups: { id: string; config_id: string }[] | null;
@@ -52,7 +55,7 @@ export interface WakeupColumns {
 
 const deliveryWakeups = sql`json_agg(json_build_object('id', wakeup.id::text, 'config_id', wakeup.config_id))`;
 
-/** Selects WakeupColumns from a CTE `wakeup (id, kind, config_id)`, grouped by task. */
+/** Selects WakeupColumns from a CTE `wakeup (id, kind, config_id)`; for sets, the caller groups by task. */
 export const wakeupColumns = sql`max(wakeup.id) filter (where wakeup.kind = 'turn') as wakeup_id,
         ${deliveryWakeups} filter (where wakeup.kind = 'delivery') as delivery_wakeups`;
 
@@ -62,7 +65,7 @@ export const wakeupColumns = sql`max(wakeup.id) filter (where wakeup.kind = 'tur
 export const gateWakeupColumns = sql`null as wakeup_id,
       (select ${deliveryWakeups} from wakeup where wakeup.task_id = gate.task_id) as delivery_wakeups`;
 
-/** Converts the row of a writing statement to the wake-ups to publish. */
+/** Converts WakeupColumns to the wake-ups to publish. */
 export function toWakeups(
   row: WakeupColumns,
   taskId: string,
@@ -84,7 +87,7 @@ export async function deleteWakeups(db: Db, ids: readonly string[]): Promise<voi
 
 /**
  * Claims, for `claimSeconds`, wake-ups that their writer did not publish in time. Safe in many processes at
- * once: each row goes to one of them.
+ * once: only one of them claims a row.
  */
 export async function claimUnpublishedWakeups(
   db: Db,

@@ -1,8 +1,8 @@
 /**
- * Finds work whose wake-up is late and writes a new one (invariant 2): the last resort if wake-ups were lost,
- * or the processes that should have published them. Safe in many processes at once: rows that one of them
- * examines are skipped by the others, and a row with a new wake-up is not late again before its grace has
- * passed.
+ * Finds work whose wake-up is late and writes a new one (invariant 2). This is the last resort if wake-ups
+ * were lost, or the processes that should have published them died. Safe in many processes at once: rows that
+ * one of them examines are skipped by the others, and a row with a new wake-up is not late again until its
+ * grace period has passed.
  */
 import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -54,10 +54,9 @@ export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits):
 }
 
 /**
- * Wakes deliveries that are pending although their config is free, once for each config. A delivery that
- * waits for a later attempt, or behind an attempt in flight, is examined again after that. A delivery that
- * can no longer be sent is settled: its config was deleted, or was disabled while the delivery was being
- * written.
+ * Wakes deliveries that are pending although nothing blocks them, once for each config. A delivery that waits
+ * for its retry, or for an attempt in flight, is examined again after that. A delivery that can no longer be
+ * sent is settled: its config was deleted, or was disabled while the delivery was being written.
  */
 export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
   const { rows } = await sql<{ examined: number; id: string | null; task_id: string; config_id: string }>`
@@ -65,19 +64,22 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
       select task_id, config_id, seq, lease_until, due_at from deliveries
       where state = 'pending' and wakeup_at < now() order by wakeup_at limit ${limit} for update skip locked
     ),
-    -- All deliveries of an ordered config wait for its attempt in flight, and for the retry of its head.
+    -- All deliveries of an ordered config wait for its attempt in flight and for the retry of its head. This
+    -- reads the whole queue, because the head may not be among the stalled deliveries.
     queue as (
       select d.task_id, d.config_id, max(d.lease_until) as lease_until, max(d.due_at) as due_at
       from deliveries d join webhook_configs c on c.task_id = d.task_id and c.id = d.config_id and c.ordered
       where d.state = 'pending' and (d.task_id, d.config_id) in (select task_id, config_id from stalled)
       group by d.task_id, d.config_id
     ),
+    -- free_at: when nothing blocks the delivery any more.
     examined as (
       select stalled.task_id, stalled.config_id, stalled.seq, c.id is null as deleted, c.disabled_at is not null as disabled,
         greatest(queue.lease_until, queue.due_at, stalled.lease_until, stalled.due_at, now()) as free_at
       from stalled left join webhook_configs c on c.task_id = stalled.task_id and c.id = stalled.config_id
       left join queue on queue.task_id = stalled.task_id and queue.config_id = stalled.config_id
     ),
+    -- Deliveries that can no longer be sent.
     settled as (
       update deliveries d
       set state = case when examined.deleted then 'cancelled' else 'failed' end, settled_at = now()
@@ -85,6 +87,7 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
       where d.task_id = examined.task_id and d.config_id = examined.config_id and d.seq = examined.seq
         and (examined.deleted or examined.disabled)
     ),
+    -- The others are not late again until they are free and the grace period has passed.
     postponed as (
       update deliveries d set wakeup_at = examined.free_at + ${seconds(graceSeconds)}
       from examined
@@ -98,8 +101,9 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
       ${insertOutbox({ kind: 'delivery', from: sql`free_config` })}
       returning id, task_id, config_id
     )
+    -- Returns one row with null columns if there are no wake-ups, for the count.
     select (select count(*) from stalled)::int as examined, wakeup.id, wakeup.task_id, wakeup.config_id
-    from (select) one left join wakeup on true`.execute(db);
+    from (select) single_row left join wakeup on true`.execute(db);
   const wakeups = rows.flatMap((row): Wakeup[] =>
     row.id === null
       ? []

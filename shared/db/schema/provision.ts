@@ -1,6 +1,6 @@
 /**
- * Setup around the first migration, if the migrating user owns the schema and the services connect as another
- * user: the database itself, and the right to read and write rows but not to change tables.
+ * Sets up a database around its first migration: creates it, and grants another user the right to read and
+ * write rows. For deployments whose services do not connect as the owner of the schema.
  */
 import { Client } from 'pg';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
@@ -10,7 +10,8 @@ const duplicateDatabase = '42P04';
 const invalidCatalogName = '3D000';
 
 /**
- * Creates the database of the address if it does not exist, by connecting to `postgres`, which always does.
+ * Creates the database of the address if it does not exist. To do so, connects to `postgres`, which always
+ * exists.
  */
 export async function ensureDatabase(address: DatabaseAddress): Promise<void> {
   const url = new URL(address.url);

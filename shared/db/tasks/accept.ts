@@ -21,7 +21,7 @@ export interface WebhookRow {
   protocolVersion: string;
   /** Signs the webhooks of this config; encrypted. */
   signingSecret: string | null;
-  /** False: an event does not wait for earlier ones. */
+  /** False if an event does not wait for earlier ones. */
   ordered: boolean;
 }
 
@@ -42,7 +42,7 @@ export interface NewTask {
   event: string;
   /** The timestamp in the first event. */
   statusAt: string;
-  /** False while only a waiting send knows the task: a direct answer may then replace it. */
+  /** False while only a blocking send knows the task: a direct answer may then replace it. */
   shown: boolean;
   /** When the task may start, and when it expires; ISO 8601. */
   startAt: string | null;
@@ -52,12 +52,12 @@ export interface NewTask {
 }
 
 export interface AcceptOptions {
-  /** How long a repeat of a message finds the task of the first; 0: never. */
+  /** How long a repeated message finds the task of the first one; 0: never. */
   idempotencyWindowSeconds: number;
   wakeupGraceSeconds: number;
 }
 
-/** Resolves to the wake-ups to publish, or to undefined if this message was sent before. */
+/** Resolves to the wake-ups to publish, or to undefined if this message was already sent. */
 export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
@@ -75,7 +75,7 @@ async function accept(
 ): Promise<(Wakeup[] | undefined)[]> {
   const webhooks = tasks.flatMap(({ taskId, webhook }) => (webhook === null ? [] : [{ ...webhook, taskId }]));
   const hasWebhooks = webhooks.length > 0;
-  const withWebhook = webhooks.map(({ taskId }) => taskId);
+  const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
   const turnRows = {
     kind: 'turn',
     from: sql`fresh where start_at is null or start_at <= now()`,
@@ -86,9 +86,10 @@ async function accept(
   const result = await sql<{ task_id: string } & WakeupColumns>`-- prepared
     with ${inputRows(tasks)},
     ${freshRows(options.idempotencyWindowSeconds)},
+    -- config_rev is 1 if the task has a webhook config.
     gate as (
       insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at)
-      select task_id, 1, (task_id = any(${withWebhook}::uuid[]))::int, coalesce(start_at, now()),
+      select task_id, 1, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
         greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at
       from fresh
     ),
@@ -107,6 +108,7 @@ async function accept(
       select task_id, 1, 'state', event, traceparent from fresh
     ),
     ${hasWebhooks ? insertWebhooks(webhooks, options) : sql``}
+    -- A task that starts later gets no wake-up now: the reconciler wakes it when it is due.
     wakeup as (
       ${hasWebhooks ? insertOutbox(turnRows, deliveryRows) : insertOutbox(turnRows)}
       returning id, kind, task_id, config_id
@@ -141,9 +143,10 @@ function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
   })})`;
 }
 
-/** The CTE `fresh`: the input without messages that were sent before, within the window. */
+/** The CTE `fresh`: the input without messages that were already sent within the window. */
 function freshRows(windowSeconds: number): RawBuilder<unknown> {
   return sql`
+    -- A repeat conflicts with a send that has not expired, and is not returned.
     send as (
       insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
       select tenant, owner, message_id, request_hash, task_id, 1, now() + ${seconds(windowSeconds)}
@@ -160,8 +163,8 @@ function freshRows(windowSeconds: number): RawBuilder<unknown> {
 }
 
 /**
- * Writes the webhook configs of a set and the deliveries of the first event. Most sets have none, and then
- * this part is left out: setting it up takes 8% of the statement's time.
+ * The CTEs `config` and `delivery`: the webhook configs of a set, and their deliveries of the first event.
+ * They are left out if the set has no configs, as most sets, because they take 8% of the statement's time.
  */
 function insertWebhooks(
   webhooks: readonly (WebhookRow & { taskId: string })[],

@@ -1,4 +1,6 @@
-/** Agent definitions, stored by the hash of their content: a task keeps the one that it started with. */
+/**
+ * Agent definitions, stored by the hash of their content. A task keeps the definition that it started with.
+ */
 import type { JsonObject } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
 
@@ -13,7 +15,7 @@ export async function storeAgent(db: Db, hash: string, definition: JsonObject): 
 
 const maxCached = 100;
 
-/** Reads definitions through a cache, so that the tasks of an agent share one object. Default: `{}`. */
+/** Reads definitions through a cache, so that tasks share one object. Returns `{}` for an unknown hash. */
 export function createAgentReader(db: Db): (hash: string) => Promise<JsonObject> {
   const cache = new Map<string, JsonObject>();
   return async (hash) => {

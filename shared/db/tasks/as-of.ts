@@ -27,7 +27,7 @@ export interface StoredEvent {
   payload: EventPayload;
   /** The span that wrote the event. */
   traceparent: string | null;
-  /** In seconds. */
+  /** Seconds since the event was written. */
   age: number;
 }
 
@@ -62,7 +62,7 @@ export async function readChunks(
   return rows.flatMap(({ payload }) => ('artifactUpdate' in payload ? [payload.artifactUpdate] : []));
 }
 
-/** Returns a task's present state in the form of a status update. */
+/** Returns a task's current state in the form of a status update. */
 export async function readTaskStatus(
   db: Db,
   taskId: string,
@@ -112,16 +112,18 @@ export async function readTaskAsOf(
     artifacts: Artifact[] | null;
     chunks: EventPayload[] | null;
   }>`
-    -- Whole artifacts as of the event; one that a later event has changed is folded from its chunks instead.
+    -- The artifacts that were complete at this event or before.
     with whole as (
       select artifact_id, seq, artifact from artifacts where task_id = ${taskId} and seq <= ${seq}
     ),
+    -- The chunks up to this event that none of these artifacts contains; they are folded below.
     chunk as (
       select e.seq, e.payload from events e
       where e.task_id = ${taskId} and e.seq <= ${seq} and e.kind = 'artifact' and not exists (
         select 1 from whole where whole.artifact_id = e.artifact_id and whole.seq >= e.seq
       )
     ),
+    -- Whether both together are small enough to read.
     size as (
       select coalesce((select sum(octet_length(artifact::text)) from whole), 0)
         + coalesce((select sum(octet_length(payload::text)) from chunk), 0) <= ${maxArtifactBytes} as fits

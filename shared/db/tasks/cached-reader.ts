@@ -1,7 +1,7 @@
 /**
- * Reads tasks for clients that poll. A task that was read before is cached, and returned for as long as its
- * version in the database is the cached one. Each read queries the version with owner and tenant (invariant
- * 9): one narrow read, where the task itself takes several.
+ * Reads tasks for clients that poll. A cached task is returned until its version in the database changes.
+ * Each read queries the version, with owner and tenant (invariant 9). That is one narrow read, whereas
+ * reading the task itself takes several.
  */
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
@@ -33,7 +33,7 @@ export function createCachedReader(db: Db): ReadCachedTask {
     lanes: 2,
   });
   const readVersion = createVersionReader(db);
-  /** In order of reading. */
+  /** In the order in which they were read. */
   const cache = new Map<string, TaskSnapshot>();
 
   function addToCache(key: string, snapshot: TaskSnapshot): void {

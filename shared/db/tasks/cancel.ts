@@ -7,7 +7,8 @@ import { writeStateEvent } from './state-event.ts';
 
 /**
  * @param cancel `event` is the JSON payload of the event "canceled", `statusAt` the timestamp in it
- * @returns the wake-ups to publish; undefined: the task is terminal, nothing was written (invariant 4)
+ * @returns the wake-ups to publish, or undefined if the task is terminal; nothing is written then (invariant
+ * 4)
  */
 export async function cancelTask(
   db: Db,

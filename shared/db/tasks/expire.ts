@@ -1,6 +1,6 @@
 /**
- * Fails tasks that have expired: past their deadline, or interrupted for too long. The reason is in their
- * status message, and their webhooks report it. Safe in many processes at once.
+ * Fails tasks that are past their deadline or have been interrupted for too long. The status message gives
+ * the reason, and webhooks report it. Safe in many processes at once.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
@@ -50,8 +50,8 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
 }
 
 /**
- * Ends expired gates, as the CTE `gate`. A gate whose webhook configs change at the same moment is left for
- * the next pass: the statement does not see the new ones (`seen`, see turns/write-fragments.ts).
+ * Ends expired gates, as the CTE `gate`. A gate whose webhook configs change at the same time is left for the
+ * next pass, because the statement does not see the new configs (`seen`, see turns/write-fragments.ts).
  */
 function expireGates({ limit, interruptedExpirySeconds }: Options): RawBuilder<unknown> {
   return sql`

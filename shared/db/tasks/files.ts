@@ -12,7 +12,7 @@ export interface StoredFile {
 }
 
 /**
- * Stores a file of a task unless the task has it already.
+ * Stores a file of a task, unless it is stored already.
  *
  * @throws {LeaseLostError} if this worker no longer holds the turn; nothing was written (invariant 3)
  */

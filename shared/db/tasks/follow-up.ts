@@ -1,6 +1,6 @@
 /**
- * Accepts a further message to a task: one transaction that starts at the gate (invariant 3). Everything that
- * it reads, it reads while it holds the gate's lock.
+ * Accepts a further message to a task: one transaction that starts at the gate (invariant 3) and reads only
+ * while it holds the gate's lock.
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
@@ -36,7 +36,7 @@ export type FollowUpResult =
   | { kind: 'repeat' };
 
 interface Options {
-  /** How long a repeat of a message finds the turn of the first; 0: never. */
+  /** How long a repeated message finds the turn of the first one; 0: never. */
   idempotencyWindowSeconds: number;
   wakeupGraceSeconds: number;
 }
@@ -44,7 +44,7 @@ interface Options {
 class RepeatError extends Error {}
 
 /**
- * Stores a message as the next turn of a task. A working task runs it after the present turn; an interrupted
+ * Stores a message as the next turn of a task. A working task runs it after the current turn; an interrupted
  * task becomes working at once.
  */
 export async function acceptFollowUp(db: Db, options: Options, followUp: FollowUp): Promise<FollowUpResult> {
@@ -93,17 +93,17 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
 }
 
 /**
- * Adds a turn to the gate; the turn of an interrupted task starts at once.
+ * Adds a turn to the gate. If the task is interrupted, the turn starts at once.
  *
- * @returns the new turn, and whether the task was interrupted; undefined if it is terminal
+ * @returns the new turn, and whether the task was interrupted; undefined if the task is terminal
  */
 async function updateGate(
   trx: Transaction<Database>,
   taskId: string,
   wakeupGraceSeconds: number,
 ): Promise<{ turn: number; resumed: boolean } | undefined> {
-  // Only an interrupted task has no turn in progress: turn = last_turn after the update shows that it was
-  // one.
+  // Only an interrupted task has no turn in progress. Therefore, turn = last_turn after the update means that
+  // the task was interrupted.
   const interrupted = sql`state_class = ${stateClass.interrupted}`;
   const { rows } = await sql<{ turn: number; resumed: boolean }>`
     update gates set
@@ -119,7 +119,7 @@ async function updateGate(
   return rows[0];
 }
 
-/** @throws {RepeatError} if this message was sent before, within the window */
+/** @throws {RepeatError} if this message was already sent within the window */
 async function recordSend(
   trx: Transaction<Database>,
   windowSeconds: number,

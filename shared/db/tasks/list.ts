@@ -1,7 +1,8 @@
 /**
  * Lists a caller's tasks in pages, newest status first (A2A section 3.1.4; invariant 9). A page costs the
- * same for every filter and any number of tasks: an index has the tasks of each state in list order, another
- * one by context, and a list of all states is merged from the first rows of the eight.
+ * same for every filter and any number of tasks: one index contains the tasks of each state in list order,
+ * and another one does so for each context. A list of all states merges the first rows of each of the eight
+ * states.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { taskStates, type TaskState } from '../../domain/task.ts';
@@ -88,7 +89,7 @@ function selectNewest(
 /** Totals are exact up to this: counting a million rows would cost more than the page. */
 const maxExactTotal = 1_000;
 
-/** Counts matching tasks: exactly up to a thousand, above that by the planner's statistics. */
+/** Counts matching tasks: exactly up to `maxExactTotal`, and by the planner's estimate above that. */
 async function countTasks(
   db: Db,
   states: readonly TaskState[],

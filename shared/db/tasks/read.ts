@@ -29,12 +29,12 @@ export interface TaskSnapshot {
   lastEvent: number;
   /** Recorded model calls: the task's usage changes with them, without an event. */
   modelCalls: number;
-  /** The present turn, and the last one that a message has started. */
+  /** The current turn, and the last turn that a message has added. */
   turn: number;
   lastTurn: number;
   /** The status message is the agent's whole answer. */
   direct: boolean;
-  /** A caller was given the task as a Task; a direct answer that was not shown hides its task. */
+  /** A caller has received the task as a Task. Otherwise a direct answer hides its task. */
   shown: boolean;
 }
 
@@ -58,7 +58,7 @@ export interface TaskRow {
 }
 
 export interface ReadOptions {
-  /** At most so many of the newest messages of the history (section 3.2.4). Default: all; 0: none. */
+  /** Maximum number of messages of the history, the newest ones (section 3.2.4). Default: all. */
   historyLength?: number | undefined;
   includeArtifacts?: boolean;
   /** Also return a task that a direct answer hides. */
@@ -126,7 +126,7 @@ export type ReadTaskVersion = (caller: Caller, taskId: string) => Promise<TaskVe
 
 type VersionRead = Omit<TaskRead, 'options'>;
 
-/** Reads versions in sets. */
+/** Batches concurrent reads of versions. */
 export function createVersionReader(db: Db): ReadTaskVersion {
   const read = createBatcher((reads: readonly VersionRead[]) => readTaskVersions(db, reads), { max: 256 });
   return (caller, taskId) => read({ caller, taskId });
@@ -155,7 +155,7 @@ function toIndexed<T extends object>(item: T, index: number): T & { index: numbe
   return { ...item, index };
 }
 
-/** Marks that a caller gets the task as a Task, so that a direct answer can no longer hide it. */
+/** Marks that a caller receives the task as a Task, so that a direct answer can no longer hide it. */
 export async function markShown(db: Db, taskId: string): Promise<void> {
   await db.updateTable('tasks').set({ shown: true }).where('id', '=', taskId).execute();
 }
@@ -182,7 +182,7 @@ export const taskColumns: RawBuilder<unknown> = sql`t.id, t.context_id, t.state,
   ) end as open_chunks`;
 
 export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSnapshot {
-  // The present status message becomes part of the history only when the status changes.
+  // The current status message becomes part of the history only when the status changes.
   const history = (row.history ?? []).filter(({ messageId }) => messageId !== row.status_message?.messageId);
   const chunks = (row.open_chunks ?? []).flatMap((payload) =>
     'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
@@ -209,7 +209,7 @@ export function toSnapshot(row: TaskRow, { historyLength }: ReadOptions): TaskSn
   };
 }
 
-/** The metadata that came with the task, and what the task has used so far. */
+/** Returns the metadata of the request that started the task, and the usage of the task so far. */
 export function toMetadata(row: {
   metadata: JsonObject | null;
   usage: Usage | null;
@@ -218,7 +218,7 @@ export function toMetadata(row: {
   return { metadata: { ...row.metadata, ...(row.usage && usageMetadata(row.usage)) } };
 }
 
-/** Returns the first of these ids that is not a task the caller sees. */
+/** Returns the first id that is not the id of a task that the caller sees. */
 export async function findMissing(
   db: Db,
   caller: Caller,

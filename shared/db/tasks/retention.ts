@@ -1,6 +1,7 @@
 /**
- * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. In batches, so
- * that no statement blocks others for long. A worker that runs a removed task finds its gate gone and stops.
+ * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. Tasks are removed
+ * in batches, so that no statement blocks others for long. A worker that runs a removed task loses its lease
+ * and stops.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
@@ -65,7 +66,7 @@ export async function deleteExpiredSends(db: Db, limit: number): Promise<number>
   return rows.length;
 }
 
-/** @param selected a query of the `task_id` of gates, which it locks */
+/** @param selected a query that selects the `task_id` of gates and locks them */
 async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<number> {
   const { rows } = await sql<{ removed: number }>`
     with removed as materialized (${selected}),

@@ -1,7 +1,9 @@
-/** Which tasks a caller sees (invariant 9). Every query of tasks for a caller has one of these conditions. */
+/**
+ * Conditions that limit a query to a caller's tasks (invariant 9). Every query for a caller has one of them.
+ */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 
-/** The authenticated owner, and the tenant that its request names: empty if it names none. */
+/** The authenticated owner, and the tenant that its request names, or the empty string. */
 export interface Caller {
   tenant: string;
   owner: string;
@@ -12,7 +14,9 @@ export function ownedBy({ tenant, owner }: Caller): RawBuilder<SqlBool> {
   return sql`t.tenant = ${tenant} and t.owner = ${owner}`;
 }
 
-/** Tasks `t` that the caller sees: a direct answer hides its task unless it was shown as a Task. */
+/**
+ * Tasks `t` that the caller sees. A direct answer hides its task, unless a caller has received it as a Task.
+ */
 export function visibleTo(caller: Caller): RawBuilder<SqlBool> {
   return sql`${ownedBy(caller)} and (t.shown or not t.direct)`;
 }

@@ -1,7 +1,7 @@
 /**
- * Claims turns: one statement, for all turns claimed at the same time, updates the gate first and raises its
- * fence (invariant 3), moves a task that starts to working (invariant 5), and reads everything that the turn
- * starts with.
+ * Claims turns. One statement serves all turns that are claimed at the same time. It updates the gate first
+ * and raises its fence (invariant 3), moves a new task to working (invariant 5), and reads the input of the
+ * turn.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -25,8 +25,7 @@ export interface Claimed {
 
 /**
  * - `leased`: another worker has the task
- * - `idle`: there is nothing to run: the task is interrupted, terminal, removed, or delayed until its own
- *   wake-up
+ * - `idle`: there is nothing to run: the task is interrupted, terminal, removed, or delayed
  */
 export type ClaimResult = Claimed | { kind: 'leased' } | { kind: 'idle' };
 
@@ -78,12 +77,13 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
   const now = new Date().toISOString();
   const result = await sql<Row>`-- prepared
     with ${updateGates(taskIds, options)},
-    -- The first claim of a task: it is working from now on.
+    -- The first claim of a task changes its state to working.
     started as (
       update tasks t set state = 'TASK_STATE_WORKING', status_at = ${now}::timestamptz
       from gate where t.id = gate.task_id and gate.fence = 1
       returning gate.task_id, gate.last_event, gate.config_rev, t.context_id
     ),
+    -- The event for that change. The gate has counted it already.
     new_event as (
       select task_id, last_event as seq, 'state' as kind, false as settles,
         json_build_object('statusUpdate', json_build_object(
@@ -105,9 +105,10 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
 }
 
 /**
- * Takes the gates of runnable tasks that are due and not leased, as the CTE `gate`. The updated row must be
- * the one that the statement saw when it started (`seen`), since everything else is read as of then: it would
- * miss a step or a webhook config that was written while it waited for the lock.
+ * Leases the gates of runnable tasks that are due and not leased, as the CTE `gate`. The first claim of a
+ * task (fence 0) also takes an event number. The updated row must be the one that the statement saw when it
+ * started (`seen`). Everything else is read as of then, and would lack a step or a webhook config that was
+ * written while the statement waited for the lock.
  */
 function updateGates(
   taskIds: readonly string[],

@@ -1,7 +1,7 @@
 /**
- * The input of a turn: the task, its message, the earlier exchanges and the finished steps, all read by the
- * claim. The agent's definition is read once for each process; tasks that the messages refer to are read for
- * each turn.
+ * The input of a turn. The claim reads the task, its message, the earlier exchanges and the recorded steps.
+ * The agent's definition is read once for each process. Tasks that the messages refer to are read for each
+ * turn.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { isUuid } from '../../domain/ids.ts';
@@ -34,7 +34,7 @@ export interface Exchange {
   answer: Message | null;
 }
 
-/** The present content of a task that a message refers to. */
+/** The current content of a task that a message refers to. */
 export interface TaskReference {
   taskId: string;
   state: TaskState;
@@ -54,7 +54,7 @@ export interface TurnInput {
   references: TaskReference[];
   earlier: Exchange[];
   steps: RecordedStep[];
-  /** Time since the first step of this turn was recorded; 0: none was. */
+  /** Time since the first step of this turn was recorded, or 0 if none was. */
   startedSecondsAgo: number;
   /** The finished steps of the earlier turns of this task. */
   earlierSteps: (RecordedStep & { turn: number })[];
@@ -79,15 +79,16 @@ export interface StoredInput {
   steps: (RecordedStep & { turn: number })[] | null;
 }
 
-/** At most so many of the newest exchanges of a context are read. */
+/** Maximum number of exchanges of a context that are read, the newest ones. */
 const maxEarlier = 500;
 /** Maximum size of their JSON. The task's own exchanges are read even if they are larger. */
 const maxEarlierBytes = 8 * 1024 * 1024;
 
 /**
- * The newest exchanges of the context of task `t` before its `gate.turn`, with the size of their JSON so far,
- * newest first. Every task has a message, so the newest exchanges are of at most as many tasks, plus the task
- * itself. `is true` makes the planner find the tasks by context and by nothing else (see client/prepared.ts).
+ * The newest exchanges of the context of task `t` before its `gate.turn`, newest first. `bytes` is the total
+ * size of the JSON up to and including each exchange. Every task has a message, so `maxEarlier` exchanges
+ * belong to at most that many tasks, in addition to the task itself. `is true` makes the planner find the
+ * tasks by context only (see client/prepared.ts).
  */
 const sizedExchanges = sql`
       select *, sum(octet_length(message::text) + coalesce(octet_length(answer::text), 0)
@@ -110,7 +111,9 @@ const sizedExchanges = sql`
         limit ${maxEarlier}
       ) newest`;
 
-/** Selects StoredInput of a task `t`, its `gate`, and the `m` of the turn. Fence 1 has no recorded steps. */
+/**
+ * Selects StoredInput of a task `t`, its `gate`, and the message `m` of the turn. Fence 1 has no steps yet.
+ */
 export const storedInputColumns: RawBuilder<unknown> = sql`
   t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
   (
@@ -159,11 +162,11 @@ export function createInputReader(db: Db): ReadTurnInput {
   };
 }
 
-/** Only the newest references are read. */
+/** Maximum number of referenced tasks that are read, the newest ones. */
 const maxReferences = 20;
 
 /**
- * Leaves out tasks that were removed since the message was accepted, and tasks of other owners (invariant 9).
+ * Skips tasks that were removed since the message was accepted, and tasks of other owners (invariant 9).
  */
 async function readReferences(
   db: Db,
@@ -171,8 +174,8 @@ async function readReferences(
   taskId: string,
   messages: readonly { message: Message }[],
 ): Promise<TaskReference[]> {
-  const named = new Set(messages.flatMap(({ message }) => message.referenceTaskIds ?? []));
-  const ids = [...named].filter((id) => isUuid(id) && id !== taskId).slice(-maxReferences);
+  const referenced = new Set(messages.flatMap(({ message }) => message.referenceTaskIds ?? []));
+  const ids = [...referenced].filter((id) => isUuid(id) && id !== taskId).slice(-maxReferences);
   const snapshots = await Promise.all(
     ids.map((id) => readTaskSnapshot(db, { tenant, owner }, id, { includeHidden: true })),
   );

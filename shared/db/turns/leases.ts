@@ -1,4 +1,4 @@
-/** Leases on turns: which worker may run a turn, and until when. Times are the database's. */
+/** Leases on turns: which worker may run a turn, and until when. Times are those of the database. */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
@@ -13,8 +13,8 @@ export interface Lease {
 }
 
 /**
- * Whether a gate `g` that was found by its key is runnable. The sum keeps the planner off the partial index
- * of runnable gates, which would read all of them.
+ * Whether a gate `g` that was found by its key is runnable. The sum keeps the planner from using the partial
+ * index of runnable gates, which would read all of them.
  */
 export const isRunnable = sql`g.state_class + 0 = 0`;
 
@@ -28,7 +28,7 @@ export async function extendLeases(
   leases: readonly Lease[],
   leaseSeconds: number,
 ): Promise<Set<string>> {
-  // In order of their ids, so that two statements never wait for each other.
+  // In the order of their ids, so that two statements never deadlock.
   const sorted = leases.toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
   const result = await sql<{ task_id: string }>`-- prepared
     update gates g set lease_until = now() + ${seconds(leaseSeconds)}

@@ -1,5 +1,5 @@
 /**
- * The parts of the statement that writes turns (write.ts), table by table:
+ * The parts of the statement that writes turns (write.ts). An arrow means that a CTE reads another one:
  *
  *   input ──▶ gate ──┬──▶ answer, task
  *                    ├──▶ numbered ──┬──▶ artifact
@@ -13,17 +13,18 @@ import { deliveryRows } from '../events/fan-out.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 import { isRunnable } from './leases.ts';
 
+/** The write ends the turn. */
 const ends = sql`input.end_class is not null`;
-/** Ends or releases the turn: the lease is given up. */
+/** The write ends or releases the turn, so the lease ends. */
 const leaves = sql`(${ends} or input.delay is not null)`;
-/** Ends the turn while a message waits: that message's turn follows. */
+/** The write ends the turn while a message waits, so that the message's turn follows. */
 const continues = sql`(input.yields and g.last_turn > g.turn)`;
 
 /**
  * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row
  * for each write whose lease is held. The config revision must be the one that the statement saw when it
- * started (`seen`): it would make no deliveries for a webhook config that was created while it waited for the
- * lock.
+ * started (`seen`). Otherwise the statement would create no deliveries for a webhook config that was created
+ * while it waited for the lock. A recorded output resets the attempts of the turn to the current one.
  */
 export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
@@ -81,7 +82,7 @@ export const updateTasks: RawBuilder<unknown> = sql`
       )
     )`;
 
-/** Stores the artifacts that the CTE `numbered` completes, each as of its last event. */
+/** Stores the artifacts that events of the CTE `numbered` complete, each as of its last such event. */
 export const upsertArtifacts: RawBuilder<unknown> = sql`
     artifact as (
       insert into artifacts (task_id, artifact_id, turn, seq, artifact)
@@ -91,7 +92,10 @@ export const upsertArtifacts: RawBuilder<unknown> = sql`
         set turn = excluded.turn, seq = excluded.seq, artifact = excluded.artifact
     )`;
 
-/** Writes the events of the CTE `numbered`, and one for the end of each turn: the last number of its gate. */
+/**
+ * Writes the events of the CTE `numbered`, and one for the end of each turn, which has the gate's last
+ * number.
+ */
 export const insertEvents: RawBuilder<unknown> = sql`
     new_event as (
       select task_id, seq, kind, artifact_id, payload, false as settles, config_rev, traceparent
@@ -107,7 +111,8 @@ export const insertEvents: RawBuilder<unknown> = sql`
     )`;
 
 /**
- * Writes the wake-ups of turns that run next, are released at once, and of deliveries, as the CTE `wakeup`.
+ * Writes wake-ups as the CTE `wakeup`: for the turn of a waiting message, for a turn that is released without
+ * a delay, and for deliveries.
  */
 export const insertWakeups: RawBuilder<unknown> = sql`
     wakeup as (

@@ -1,7 +1,7 @@
 /**
- * Writes the turns that workers run: events, artifacts, steps, and how a turn ends or is released. Every
- * write is fenced by the gate (invariant 3), takes its event numbers from it (invariant 5) and creates their
- * deliveries (invariant 6), in one statement for a whole set of tasks.
+ * Writes the turns that workers run: events, artifacts, steps, and the end or the release of a turn. One
+ * statement serves a whole set of tasks. Every write is fenced by the gate (invariant 3), takes its event
+ * numbers from the gate (invariant 5) and creates the deliveries of its events (invariant 6).
  *
  * If a message waits when a turn ends, the gate decides how it ends: see `yieldsToNextTurn`.
  */
@@ -47,9 +47,9 @@ export interface NewStep {
   /** The place of the step among all steps of its turn, from 0. */
   position: number;
   inputHash: string | null;
-  /** JSON; null: the step has started and not finished. */
+  /** JSON; null if the step has started and not finished. */
   output: string | null;
-  /** Usage of a model call: counted in the ledger when the step is recorded. */
+  /** Usage of a model call. The ledger counts it when the step is recorded. */
   usage?: ModelUsage;
 }
 
@@ -57,24 +57,23 @@ export interface NewStep {
 export interface TurnEnd {
   kind: 'end';
   state: TurnEndState;
-  /**
-   * JSON payload of the last event, for a turn that ends in this state and for one that a message continues.
-   */
+  /** JSON payload of the last event. */
   payload: string;
+  /** The same, if the turn of a waiting message follows and the task stays working. */
   payloadIfContinued: string;
   statusAt: string;
   /** JSON of the status message. */
   message: string | null;
-  /** The message is the whole answer: it hides the task unless a caller was shown it. */
+  /** The message is the whole answer. It hides the task, unless a caller has received it as a Task. */
   direct: boolean;
   error: string | null;
 }
 
-/** Gives the turn back, to run again after `delaySeconds`. */
+/** Releases the turn, which runs again after `delaySeconds`. */
 export interface TurnRelease {
   kind: 'release';
   delaySeconds: number;
-  /** False: nothing failed (hand-back, parking), so the attempt does not count. */
+  /** False if nothing failed (drain, parking): the attempt then does not count. */
   countAttempt: boolean;
   error: string | null;
 }
@@ -129,8 +128,8 @@ async function writeSet(
 }
 
 /**
- * A write that updated no gate has lost its lease, or a webhook config changed at the same moment (`seen` in
- * updateGates). With the gates locked first, only a lost lease can prevent the write.
+ * Repeats writes that updated no gate. They have lost their lease, or a webhook config changed at the same
+ * time (`seen` in updateGates). With the gates locked first, only a lost lease can prevent the write.
  */
 async function runLocked(
   db: Db,
@@ -208,7 +207,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
   });
 }
 
-/** JSON of the status message after the write: the end's, or the last progress's; null: unchanged. */
+/** Returns the JSON of the status message after the write, or null if it does not change. */
 function getStatusMessage({ events, finish }: TurnWrite): string | null {
   if (finish?.kind === 'end') return finish.message;
   return events?.findLast((event) => event.statusMessage !== undefined)?.statusMessage ?? null;

@@ -14,13 +14,14 @@
  * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the
  * whole queue.
  *
- * A wake-up that finds an ordered config busy is dropped. No delivery is missed, because the record of the
- * attempt in flight looks for the next one. Claims and records lock the config first, and a record writes a
- * new version of its row. A claim that waited for a record detects by the version that its snapshot is stale,
- * and runs again.
+ * A wake-up that finds an ordered config busy is dropped. No delivery is missed, because recording the
+ * attempt in flight claims the next delivery or wakes it. Claims and records lock the config first, and a
+ * record writes a new version of its row. A claim that waited for a record detects by the version that its
+ * snapshot is stale, and runs again.
  */
 import { sql } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { int, rows as toRows, text, uuid } from '../client/rows.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
@@ -42,7 +43,7 @@ export function toConfigRows(attempts: readonly { delivery: ConfigKey }[]) {
   });
 }
 
-/** The right to make one attempt at a delivery, until the lease runs out or the fence is raised. */
+/** The right to make one attempt at a delivery, until the lease expires or the fence is raised. */
 export interface ClaimedDelivery extends ConfigKey {
   /** The number of the event; negative for a test. */
   seq: number;
@@ -57,7 +58,7 @@ export interface ClaimedDelivery extends ConfigKey {
 }
 
 export interface ClaimedConfig extends WebhookRow {
-  /** Encrypted. Signs next to the newer secret for a while. */
+  /** Encrypted. For a limited time it signs in addition to the newer secret. */
   previousSecret: string | null;
 }
 
@@ -75,7 +76,7 @@ export interface ClaimedQueue {
   waitMs: number | undefined;
 }
 
-/** Claims by sets. Returns no deliveries if the config is gone, disabled or busy. */
+/** Batches concurrent claims. A config that is gone, disabled or busy has no deliveries to claim. */
 export function createDeliveryClaim(
   db: Db,
   options: { leaseSeconds: number },
@@ -127,18 +128,19 @@ export async function claimDeliveries(
       config_id: text((request) => request.configId),
       max: int((request) => request.limit),
     })}),
-    -- Waits for claims and records in progress, and reads the configs as those leave them.
+    -- Waits for claims and records in progress, and reads the configs as they are afterwards.
     locked as (
       select c.*, c.xmin as version, input.max
       from webhook_configs c join input on c.task_id = input.task_id and c.id = input.config_id
       where c.disabled_at is null order by c.task_id, c.id for update of c
     ),
-    -- The deliveries below are read as they were when the statement started.
+    -- stale: the config changed while this statement waited, so the deliveries that it sees are outdated.
     config as (
       select locked.*, locked.ordered and locked.version <> seen.xmin as stale
       from locked join webhook_configs seen on seen.task_id = locked.task_id and seen.id = locked.id
     ),
-    -- An attempt in flight sorts before the head of an ordered config, and blocks it.
+    -- The deliveries that may be claimed. In an ordered config, an attempt in flight sorts before the head
+    -- and blocks it.
     candidate as (
       select config.task_id, config.id as config_id, config.max, d.*
       from config cross join lateral (
@@ -150,10 +152,10 @@ export async function claimDeliveries(
       ) d
       where not config.stale
     ),
-    -- A delivery that another process changed after the snapshot has another state or fence.
+    -- Skips a delivery that another process has changed since the snapshot: its state or fence differs.
     claimed as (
       update deliveries d set attempts = d.attempts + 1, fence = d.fence + 1,
-        lease_until = now() + ${leaseSeconds} * interval '1 second'
+        lease_until = now() + ${seconds(leaseSeconds)}
       from candidate
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
         and d.state = 'pending' and d.fence = candidate.fence

@@ -8,11 +8,11 @@ import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 import { toConfigRows, type ConfigKey } from './claim.ts';
 
-/** Expects ordered configs that get all events, and their locks. */
+/** The configs must be ordered, get all events, and be locked. */
 export async function coalescePending(db: Db, attempts: readonly { delivery: ConfigKey }[]): Promise<void> {
   await sql`
     with input as (${toConfigRows(attempts)}),
-    -- span counts the changes of state so far: what lies between two of them may be merged.
+    -- span: the number of state changes so far. Events between two state changes may be merged.
     waiting as (
       select d.task_id, d.config_id, d.seq, coalesce(d.merged_from, d.seq) as first, e.kind, e.artifact_id,
         count(*) filter (where e.kind = 'state') over (partition by d.task_id, d.config_id order by d.seq) as span
@@ -20,6 +20,7 @@ export async function coalescePending(db: Db, attempts: readonly { delivery: Con
       join events e on e.task_id = d.task_id and e.seq = d.seq
       where d.state = 'pending' and d.attempts = 0
     ),
+    -- first, last: the events that may be merged with this one.
     alike as (
       select task_id, config_id, seq, min(first) over alike as first, max(seq) over alike as last
       from waiting where kind <> 'state'

@@ -1,18 +1,20 @@
 /**
  * The webhook configs of a task, for its owner (invariant 9). A change starts at the gate and raises its
- * `config_rev` (invariant 3). A statement that makes events at the same moment either committed before, so
- * that the change sees its deliveries, or finds the gate changed and runs again with the new configs.
+ * `config_rev` (invariant 3). A statement that creates events at the same time either commits first, so that
+ * the change sees its deliveries, or finds the gate changed and runs again with the new configs.
  *
  * Secrets are passed and returned encrypted; see shared/webhooks/secrets.ts.
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { toWakeups, freshClaim, type WakeupColumns } from '../outbox/outbox.ts';
+import { deliveryRows } from '../events/fan-out.ts';
+import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
-import type { Caller } from '../tasks/read.ts';
+import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
 
 /** A task has at most this many configs. */
@@ -20,11 +22,11 @@ export const maxWebhookConfigs = 20;
 
 export interface StoredWebhook extends WebhookRow {
   createdAt: Date;
-  /** Attempts in a row that failed. */
+  /** Number of consecutive failed attempts. */
   failures: number;
-  /** When the next retry is due, or null: no delivery waits for one. */
+  /** When the next retry is due, or null if no delivery waits for one. */
   nextAttemptAt: Date | null;
-  /** Why the config is disabled, or null: it is active. */
+  /** Why the config is disabled, or null if it is active. */
   disabledReason: string | null;
   disabledAt: Date | null;
 }
@@ -71,8 +73,7 @@ export async function lockGate(trx: Transaction<Database>, caller: Caller, taskI
   const { rows } = await sql<{ last_event: number; state_class: StateClass }>`
     update gates g set config_rev = g.config_rev + 1
     from tasks t
-    where g.task_id = ${taskId} and t.id = g.task_id and t.tenant = ${caller.tenant} and t.owner = ${caller.owner}
-      and (t.shown or not t.direct)
+    where g.task_id = ${taskId} and t.id = g.task_id and ${visibleTo(caller)}
     returning g.last_event, g.state_class`.execute(trx);
   return rows[0];
 }
@@ -108,7 +109,7 @@ async function storeConfig(
     .execute();
 }
 
-/** Has the last event delivered, unless a replaced config has delivered it already. */
+/** Schedules the last event for delivery, unless the replaced config has delivered it. */
 async function deliverLast(
   trx: Transaction<Database>,
   { taskId, configId }: ConfigKey,
@@ -121,7 +122,7 @@ async function deliverLast(
       where not (${existed} and d.state = 'delivered')`.execute(trx);
 }
 
-/** Takes pending deliveries from their attempts in flight, and makes them due with a fresh retry schedule. */
+/** Invalidates attempts in flight, and makes all pending deliveries due with a fresh retry schedule. */
 async function restartPending(trx: Transaction<Database>, { taskId, configId }: ConfigKey): Promise<void> {
   await sql`
     update deliveries set fence = fence + 1, lease_until = null, failures = 0, due_at = now()
@@ -135,18 +136,16 @@ export async function wakePendingDeliveries(
   { taskId, configId }: ConfigKey,
 ): Promise<Wakeup[]> {
   const { rows } = await sql<WakeupColumns>`
-    with pending as (
-      update deliveries set wakeup_at = now() + ${options.wakeupGraceSeconds} * interval '1 second'
+    with delivery as (
+      update deliveries set wakeup_at = now() + ${seconds(options.wakeupGraceSeconds)}
       where task_id = ${taskId} and config_id = ${configId} and state = 'pending'
-      returning seq
+      returning task_id, config_id
     ),
     wakeup as (
-      insert into outbox (kind, task_id, config_id, claimed_until)
-      select 'delivery', ${taskId}::uuid, ${configId}::text, now() + ${freshClaim} where exists (select from pending)
-      returning id, config_id
+      ${insertOutbox(deliveryRows)}
+      returning id, kind, config_id
     )
-    select null as wakeup_id, json_agg(json_build_object('id', id::text, 'config_id', config_id)) as delivery_wakeups
-    from wakeup`.execute(trx);
+    select ${wakeupColumns} from wakeup`.execute(trx);
   return rows[0] === undefined ? [] : toWakeups(rows[0], taskId, 0, null);
 }
 
@@ -206,12 +205,7 @@ export async function listWebhookConfigs(
 }
 
 function selectTask(db: Db, caller: Caller, taskId: string) {
-  return db
-    .selectFrom('tasks as t')
-    .where('t.id', '=', taskId)
-    .where('t.tenant', '=', caller.tenant)
-    .where('t.owner', '=', caller.owner)
-    .where((where) => where.or([where('t.shown', '=', true), where('t.direct', '=', false)]));
+  return db.selectFrom('tasks as t').where('t.id', '=', taskId).where(visibleTo(caller));
 }
 
 function selectConfigs(db: Db, caller: Caller, taskId: string) {

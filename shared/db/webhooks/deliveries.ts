@@ -1,15 +1,16 @@
 /**
- * The deliveries of a webhook config as its owner sees and repeats them (invariant 9). A delivery that is
- * sent again becomes pending under the same id, and that enables a disabled config again.
+ * Lists and repeats the deliveries of a webhook config, for its owner (invariant 9). A redelivery has the
+ * same id as the first delivery, and it enables a disabled config again.
  *
  * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure
  * does not count.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
-import type { Caller } from '../tasks/read.ts';
+import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries } from './configs.ts';
 
@@ -117,7 +118,11 @@ export async function redeliver(
   });
 }
 
-/** Sends a test at once. @returns a count of 0 if the config is disabled */
+/**
+ * Sends a test at once.
+ *
+ * @returns a count of 0 if the config is disabled
+ */
 export async function deliverTest(
   db: Db,
   options: { wakeupGraceSeconds: number },
@@ -144,7 +149,7 @@ async function changeDeliveries(
   change: (trx: Transaction<Database>, config: LockedConfig) => Promise<number>,
 ): Promise<Redelivery> {
   return db.transaction().execute(async (trx): Promise<Redelivery> => {
-    // A statement that makes events at the same moment runs again with the changed config (see configs.ts).
+    // A statement that creates events at the same time runs again with the changed config (see configs.ts).
     const gate = await lockGate(trx, caller, key.taskId);
     if (gate === undefined) return { kind: 'config_not_found' };
     // Writes a new version of the row, so that claims that wait for the lock see that the queue has changed
@@ -159,7 +164,7 @@ async function changeDeliveries(
   });
 }
 
-/** Replaces the signing secret; the one before signs too, for `overlapSeconds`. Both are encrypted. */
+/** Replaces the signing secret. The previous one signs too, for `overlapSeconds`. Both are encrypted. */
 export async function setSigningSecret(
   db: Db,
   caller: Caller,
@@ -169,11 +174,10 @@ export async function setSigningSecret(
   const { rows } = await sql`
     update webhook_configs c set
       previous_secret = c.signing_secret,
-      previous_secret_until = now() + ${secret.overlapSeconds} * interval '1 second',
+      previous_secret_until = now() + ${seconds(secret.overlapSeconds)},
       signing_secret = ${secret.encrypted}
     from tasks t
-    where c.task_id = ${key.taskId} and c.id = ${key.configId} and t.id = c.task_id
-      and t.tenant = ${caller.tenant} and t.owner = ${caller.owner} and (t.shown or not t.direct)
+    where c.task_id = ${key.taskId} and c.id = ${key.configId} and t.id = c.task_id and ${visibleTo(caller)}
     returning c.id`.execute(db);
   return rows.length === 0 ? 'config_not_found' : 'set';
 }

@@ -1,6 +1,6 @@
 /**
  * Records attempts at deliveries, and makes sure that the next delivery follows: the caller continues with
- * it, or it gets a wake-up. claim.ts describes the states of a delivery, and why none is missed.
+ * it, or a wake-up is written for it. claim.ts describes the states of a delivery, and why none is missed.
  *
  *   settle (fenced) ──▶ fail or merge what waits behind ──▶ claim the next ──▶ write wake-ups for the rest
  *
@@ -10,9 +10,10 @@
 import { sql } from 'kysely';
 import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
-import { freshClaim } from '../outbox/outbox.ts';
+import { insertOutbox } from '../outbox/outbox.ts';
 import {
   claimDeliveries,
   toConfigRows,
@@ -49,7 +50,7 @@ export interface Attempt {
 
 export interface Recorded {
   wakeups: DeliveryWakeup[];
-  /** The next delivery, claimed, or undefined: none is due. */
+  /** The next delivery, already claimed, or undefined if none is due. */
   next: ClaimedDelivery | undefined;
 }
 
@@ -85,8 +86,8 @@ async function record(
     if (settled.length === 0) return attempts.map(() => undefined);
     const abandoned = settled.filter(({ outcome }) => outcome.kind === 'abandoned');
     if (abandoned.length > 0) await failPending(trx, abandoned);
-    const late = settled.filter(waitsWithOthers);
-    if (late.length > 0) await coalescePending(trx, late);
+    const delayed = settled.filter(delaysQueue);
+    if (delayed.length > 0) await coalescePending(trx, delayed);
 
     const requests = toClaimRequests(settled);
     const queues = await claimDeliveries(trx, options.leaseSeconds, requests);
@@ -100,7 +101,7 @@ async function record(
       const config = toConfigText(delivery);
       const next = mayContinue ? queues.get(config)?.deliveries.shift() : undefined;
       recorded.set(toDeliveryText(delivery), { wakeups: wakeups.get(config) ?? [], next });
-      // Each wake-up is published once, though several attempts of the set may be of its config.
+      // Each wake-up is published once, even if several attempts of the set belong to its config.
       wakeups.delete(config);
     }
     return attempts.map(({ delivery }) => recorded.get(toDeliveryText(delivery)));
@@ -109,7 +110,7 @@ async function record(
 
 /** An attempt that counts. */
 interface Settled extends Attempt {
-  /** When the delivery is attempted again, or null: its attempts are over. */
+  /** When the delivery is attempted again, or null if this was the last attempt. */
   retryAt: Date | null;
 }
 
@@ -141,6 +142,7 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
       where (c.task_id, c.id) in (select task_id, config_id from input)
       order by c.task_id, c.id for update
     ),
+    -- Attempts that still count: the delivery is pending, and its fence has not been raised since the claim.
     settled as (
       update deliveries d set
         state = case when input.outcome = 'delivered' then 'delivered' when input.delay is not null then 'pending'
@@ -149,22 +151,23 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
         attempts = d.attempts - (input.outcome = 'deferred')::int,
         failures = d.failures + (input.outcome = 'retry')::int,
         lease_until = null,
-        -- Whole milliseconds: a wake-up for this time must not come a fraction before it.
+        -- Whole milliseconds, so that a wake-up for this time is not a fraction early.
         due_at = case when input.delay is null then d.due_at
-          else date_trunc('milliseconds', now() + input.delay * interval '1 second') end,
-        wakeup_at = now() + (coalesce(input.delay, 0) + ${wakeupGraceSeconds}) * interval '1 second'
+          else date_trunc('milliseconds', now() + ${seconds(sql`input.delay`)}) end,
+        wakeup_at = now() + ${seconds(sql`coalesce(input.delay, 0) + ${wakeupGraceSeconds}`)}
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
         and d.state = 'pending' and d.fence = input.fence
       returning input.*, d.due_at
     ),
+    -- The log of attempts, for the owner.
     logged as (
       insert into delivery_attempts
         (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
       select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from settled
       where outcome <> 'deferred'
     ),
-    -- Written even if nothing changes: claims that waited find a new version (see claim.ts).
+    -- Written even if nothing changes, so that claims that waited find a new version (see claim.ts).
     updated as (
       update webhook_configs c set
         failures = case when result.delivered then 0 else c.failures + result.failed end,
@@ -190,8 +193,8 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
 }
 
 /**
- * Fails all pending deliveries of the configs that these attempts disabled. Attempts in flight no longer
- * count.
+ * Fails all pending deliveries of the configs that these attempts disabled. Other attempts in flight no
+ * longer count.
  */
 async function failPending(db: Db, abandoned: readonly Settled[]): Promise<void> {
   await sql`
@@ -202,12 +205,12 @@ async function failPending(db: Db, abandoned: readonly Settled[]): Promise<void>
   );
 }
 
-/** Whether more events wait behind the failures of this delivery, of which some may be merged. */
-function waitsWithOthers({ delivery: { config, failures }, outcome }: Settled): boolean {
+/** Whether failures of this delivery delay later events, of which some may be merged. */
+function delaysQueue({ delivery: { config, failures }, outcome }: Settled): boolean {
   return config.ordered && config.events === 'all' && (outcome.kind === 'retry' || failures > 0);
 }
 
-/** One request for each config, for as many deliveries as its callers continue with. */
+/** Builds one request for each config, for as many deliveries as callers may continue with. */
 function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
   const requests = new Map<string, ClaimRequest>();
   for (const { delivery, mayContinue } of settled) {
@@ -220,7 +223,7 @@ function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
 
 type DueTime = ConfigKey & { dueAt: Date };
 
-/** When wake-ups are needed: for each retry, and now for each queue that no caller continues with. */
+/** Returns when wake-ups are due: at each retry, and now for each queue that no caller continues with. */
 function toDueTimes(
   settled: readonly Settled[],
   requests: readonly ClaimRequest[],
@@ -229,13 +232,13 @@ function toDueTimes(
   const retries = settled.flatMap(({ delivery: { taskId, configId }, retryAt }) =>
     retryAt === null ? [] : [{ taskId, configId, dueAt: retryAt }],
   );
-  const left = requests.flatMap(({ taskId, configId }) => {
+  const waiting = requests.flatMap(({ taskId, configId }) => {
     const queue = queues.get(toConfigText({ taskId, configId }));
     return queue?.deliveries.length === 0 && queue.waitMs === 0
       ? [{ taskId, configId, dueAt: new Date(0) }]
       : [];
   });
-  return [...retries, ...left];
+  return [...retries, ...waiting];
 }
 
 /** @returns by `toConfigText` */
@@ -251,14 +254,13 @@ async function writeWakeups(
       config_id: text((time) => time.configId),
       due_at: timestamp((time) => time.dueAt),
     })}),
-    -- The reconciler may have delayed what waited behind an attempt until the end of its lease.
+    -- The reconciler may have postponed deliveries that waited for an attempt until the end of its lease.
     moved as (
-      update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${wakeupGraceSeconds} * interval '1 second')
+      update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${seconds(wakeupGraceSeconds)})
       from (select distinct task_id, config_id from input where due_at <= now()) left_over
       where d.task_id = left_over.task_id and d.config_id = left_over.config_id and d.state = 'pending'
     )
-    insert into outbox (kind, task_id, config_id, due_at, claimed_until)
-    select 'delivery', task_id, config_id, greatest(due_at, now()), now() + ${freshClaim} from input
+    ${insertOutbox({ kind: 'delivery', from: sql`input`, dueAt: sql`greatest(due_at, now())` })}
     returning id, task_id, config_id, due_at`.execute(db);
   return Map.groupBy(
     rows.map((row): DeliveryWakeup => ({

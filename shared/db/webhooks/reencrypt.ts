@@ -1,6 +1,6 @@
 /**
  * Re-encrypts secrets that were encrypted with another key, in batches of 200. A row that changes meanwhile
- * is left alone: it was either encrypted with the current key, or the next run finds it.
+ * is skipped: either its secrets were encrypted with the current key, or the next run finds it.
  */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';

@@ -95,7 +95,7 @@ function readIssuers(reader: EnvReader): JwtIssuer[] {
     reader.problem(issuersFormat);
     return [];
   }
-  const known = issuers.filter((one) => one !== undefined);
+  const known = issuers.filter((issuer) => issuer !== undefined);
   if (new Set(known.map(({ issuer }) => issuer)).size < known.length) {
     reader.problem('JWT_ISSUERS contains an issuer twice: list all audiences in one entry');
   }
@@ -115,7 +115,7 @@ function toIssuer(value: unknown): JwtIssuer | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { issuer, audience, jwksUrl, ...others } = value as Record<string, unknown>;
   const audiences: unknown[] = Array.isArray(audience) ? audience : [audience];
-  const isText = (one: unknown): one is string => typeof one === 'string' && one !== '';
+  const isText = (field: unknown): field is string => typeof field === 'string' && field !== '';
   if (!isText(issuer) || audiences.length === 0 || !audiences.every(isText)) return undefined;
   if ((jwksUrl !== undefined && !isText(jwksUrl)) || Object.keys(others).length > 0) return undefined;
   return { issuer, audience: audiences, jwksUrl };

@@ -1,4 +1,4 @@
-/** Service accounts that may call the private services. See ../../gcp/caller-auth.ts for the modes. */
+/** Which service accounts may call the private services. gcp/caller-auth.ts explains the modes. */
 import type { EnvReader } from './env-reader.ts';
 
 const googleCertsUrl = 'https://www.googleapis.com/oauth2/v3/certs';

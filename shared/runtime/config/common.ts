@@ -43,13 +43,13 @@ export interface AgentConfig {
 }
 
 export interface OutboxConfig {
-  /** Time after its last wake-up until a runnable task without a live lease gets another one. */
+  /** How long after its last wake-up a runnable task without a live lease gets another one. */
   wakeupGraceSeconds: number;
   /** Interval of the relay and the reconciler. */
   reconcileMs: number;
   /** Time that an interrupted task waits for its caller before it fails. */
   interruptedExpirySeconds: number;
-  /** Time that a task is retained after its end; 0 for ever. */
+  /** Time that a task is retained after its end; 0: forever. */
   retentionSeconds: number;
 }
 

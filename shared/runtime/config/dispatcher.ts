@@ -42,7 +42,7 @@ export interface WebhookConfig {
   scheduleSeconds: readonly number[];
   /** Added to `timeoutMs` for the lease of an attempt: time to read the event and to record the result. */
   leaseMarginSeconds: number;
-  /** A larger body is replaced by one with the status only. */
+  /** A larger body is replaced by a smaller one, such as the status alone. */
   maxBodyBytes: number;
   /** Concurrent attempts per host and process. */
   hostConcurrency: number;

@@ -35,7 +35,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   maxAttempts: number;
 }
 
-/** How files are fetched that messages reference by URL. */
+/** How the worker fetches files that messages reference by URL. */
 export interface FilesConfig {
   /** Hosts (names or IP literals) that may be private and may use plain http. */
   allowHosts: readonly string[];

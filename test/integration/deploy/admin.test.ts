@@ -6,7 +6,7 @@ import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/cr
 import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
-import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -91,7 +91,7 @@ describe('reencrypt', () => {
       token: 't',
       authScheme: 'Bearer',
       authCredentials: 'c',
-      signingSecret: makeSigningSecret(),
+      signingSecret: createSigningSecret(),
     };
     const config = webhookTo('https://example.com/', encryptor === undefined ? { id } : { id, ...secrets });
     const row = encryptor === undefined ? config : encryptSecrets(encryptor, taskId, config);
@@ -105,7 +105,7 @@ describe('reencrypt', () => {
     const rotated = await createConfig(db, taskId, 'a', oldEncryptor);
     const current = await createConfig(db, taskId, 'b', nextEncryptor);
     await createConfig(db, taskId, 'without-secrets');
-    const newSecret = makeSigningSecret();
+    const newSecret = createSigningSecret();
     const context = { taskId, configId: 'a', column: 'signing_secret' };
     await setSigningSecret(
       db,

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
-import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/crypto/signing-keys.ts';
 import { signingKey } from '../../support/webhooks/signing.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
@@ -38,13 +38,13 @@ describe('documented verifiers', () => {
       const verify = await snippet(t, page, 'verify-secret.js');
       const receiver = await startReceiver(t);
       const { outbox } = await startDispatchers(t, db, 1);
-      const signingSecret = makeSigningSecret();
+      const signingSecret = createSigningSecret();
       await startTask(db, outbox, webhookTo(receiver.url, { signingSecret }));
       await receiver.count(1);
       const [{ headers, body }] = receiver.received as [(typeof receiver.received)[0]];
       assert.deepEqual(verify(signingSecret, headers, body), JSON.parse(body));
       assert.throws(() => verify(signingSecret, headers, body.replace('SUBMITTED', 'COMPLETED')));
-      assert.throws(() => verify(makeSigningSecret(), headers, body));
+      assert.throws(() => verify(createSigningSecret(), headers, body));
     });
 
     test(`verifies by the public key with the code in ${page}`, { timeout }, async (t) => {

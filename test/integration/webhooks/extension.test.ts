@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
-import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { freePort } from '../../support/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest } from '../../support/raw-bindings.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
@@ -42,7 +42,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
 
   test('reads options from the metadata of SendMessage without storing the secret', async (t) => {
     const receiver = await startReceiver(t);
-    const secret = makeSigningSecret();
+    const secret = createSigningSecret();
     const { id } = await submit(stack, receiver.url, { events: 'end', secret }, { other: 1 });
     const [got] = await receiver.count(1);
     const body = new Webhook(secret).verify(got!.body, flatten(got!)) as Json;
@@ -69,7 +69,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     await stack.until(taskId, ({ status }) => status.state === terminal);
     for (const { name, call } of bindings) {
       const receiver = await startReceiver(t);
-      const secret = makeSigningSecret();
+      const secret = createSigningSecret();
       const create = (options: string) =>
         call(
           'CreateTaskPushNotificationConfig',
@@ -245,7 +245,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     };
     const byOne = await sendTest(2);
     new Webhook(one).verify(byOne.body, flatten(byOne));
-    const two = makeSigningSecret();
+    const two = createSigningSecret();
     assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: two })).body, { secret: two });
     const byBoth = await sendTest(3);
     for (const secret of [one, two]) new Webhook(secret).verify(byBoth.body, flatten(byBoth));

@@ -4,7 +4,7 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
-import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { signingKey } from '../../support/webhooks/signing.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
@@ -43,7 +43,7 @@ const getToken = (got: Received) => /^Bearer (.+)$/.exec(got.headers.authorizati
 
 describe('webhook signatures', () => {
   test('signs with the secret of the config as v1', { timeout }, async (t) => {
-    const signingSecret = makeSigningSecret();
+    const signingSecret = createSigningSecret();
     const got = await deliverOne(t, { signingSecret }, []);
     assert.deepEqual(new Webhook(signingSecret).verify(got.body, flatten(got)), JSON.parse(got.body));
     assert.equal(got.headers.authorization, undefined);
@@ -52,7 +52,7 @@ describe('webhook signatures', () => {
       /No matching signature/,
     );
     assert.throws(
-      () => new Webhook(makeSigningSecret()).verify(got.body, flatten(got)),
+      () => new Webhook(createSigningSecret()).verify(got.body, flatten(got)),
       /No matching signature/,
     );
     const old = String(Math.floor(Date.now() / 1000) - 301);
@@ -74,7 +74,7 @@ describe('webhook signatures', () => {
 
   test('signs with the key of the server as v1a, next to v1', { timeout }, async (t) => {
     const [key, other] = [signingKey('one'), signingKey('two')];
-    const signingSecret = makeSigningSecret();
+    const signingSecret = createSigningSecret();
     const got = await deliverOne(t, { signingSecret, authScheme: 'Basic', authCredentials: 'eDp5' }, [
       key,
       other,

@@ -20,7 +20,7 @@ import {
 } from '#shared/db/webhooks/deliveries.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { makeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { createHttpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
@@ -166,7 +166,7 @@ function publish({ outbox }: WebhookRoutesParts, call: Call, redelivery: Redeliv
 const daySeconds = 86_400;
 
 async function changeSecret(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
-  const { secret = makeSigningSecret(), overlapSeconds = daySeconds } = call.body;
+  const { secret = createSigningSecret(), overlapSeconds = daySeconds } = call.body;
   if (typeof secret !== 'string') throw new RequestMalformedError('secret must be a string');
   const problem = signingSecretProblem(secret);
   if (problem !== undefined) throw new RequestMalformedError(`secret is not valid: ${problem}`);

@@ -4,9 +4,9 @@
  * Hot tables have no foreign keys. Every write goes through the gate of its task, which is the check
  * (invariant 3), and retention removes rows by task id from every table.
  *
- * `gates` and `tasks` get no statistics until they have 2,000 rows. A plan made while the server knows that a
- * table has two pages scans it, and prepared plans are kept. For a table without statistics the planner
- * expects ten pages, and uses the key (see client/prepared.ts).
+ * `gates` and `tasks` get no statistics until they have 2,000 rows. If the planner knows that a
+ * table has two pages, its plan scans the table, and prepared plans are kept. For a table without statistics
+ * the planner expects ten pages and uses the key (see client/prepared.ts).
  */
 import { sql, type Kysely } from 'kysely';
 
@@ -17,8 +17,8 @@ export async function up(db: Kysely<never>): Promise<void> {
 }
 
 const tasks = [
-  // Agent definitions by the hash of their content. A task keeps the one it started with: a deploy changes
-  // new tasks only.
+  // Agent definitions by the hash of their content. A task keeps the definition that it started with: a
+  // deploy changes new tasks only.
   `create table agents (
     hash text primary key,
     definition jsonb not null,
@@ -177,8 +177,8 @@ const outbox = [
 ];
 
 const webhooks = [
-  // Secrets are encrypted. While a secret is being changed, both sign until previous_secret_until. failures counts the
-  // attempts in a row that failed, over all deliveries. A disabled config delivers nothing.
+  // Secrets are encrypted. While a secret is being changed, both sign until previous_secret_until. failures
+  // counts the attempts in a row that failed, over all deliveries. A disabled config delivers nothing.
   `create table webhook_configs (
     task_id uuid not null,
     id text not null,
@@ -201,9 +201,10 @@ const webhooks = [
     primary key (task_id, id)
   )`,
 
-  // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight. failures and
-  // due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler checks it. Half of the
-  // updates change no indexed column: the free part of each page takes them (heap-only tuples).
+  // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight.
+  // failures and due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler
+  // checks it. Half of the updates change no indexed column: the free part of each page takes them (heap-only
+  // tuples).
   `create table deliveries (
     task_id uuid not null,
     config_id text not null,
