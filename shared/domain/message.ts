@@ -40,6 +40,6 @@ export interface Artifact {
 }
 
 /** Returns the text of all text parts, joined by newlines. Other parts are skipped. */
-export function getText(parts: readonly Part[]): string {
+export function textOf(parts: readonly Part[]): string {
   return parts.flatMap((part) => (part.text === undefined ? [] : [part.text])).join('\n');
 }

@@ -5,7 +5,7 @@
 import type { ArtifactStream, StepContext, StepOptions, Turn } from '#services/worker/agent/agent.ts';
 import { foldArtifacts } from '#shared/domain/events.ts';
 import type { ArtifactUpdate } from '#shared/domain/events.ts';
-import { getText } from '#shared/domain/message.ts';
+import { textOf } from '#shared/domain/message.ts';
 import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
 
 export interface MemoryStep {
@@ -76,7 +76,7 @@ export class MemoryTurn implements Turn {
 
   textOfArtifact(artifactId: string): string | undefined {
     const artifact = this.artifacts.find((one) => one.artifactId === artifactId);
-    return artifact === undefined ? undefined : getText(artifact.parts);
+    return artifact === undefined ? undefined : textOf(artifact.parts);
   }
 
   /** Creates the next turn of the same task. */
@@ -144,7 +144,7 @@ export class MemoryTurn implements Turn {
   }
 
   async progress(parts: Part[] | string): Promise<void> {
-    this.progressMessages.push(typeof parts === 'string' ? parts : getText(parts));
+    this.progressMessages.push(typeof parts === 'string' ? parts : textOf(parts));
   }
 
   #write(update: ArtifactUpdate): void {

@@ -13,13 +13,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
-import { getText } from '#shared/domain/message.ts';
+import { textOf } from '#shared/domain/message.ts';
 
 const logUrl = process.env['TEST_LOG_URL'];
 
 const agent: Agent = {
   async run(turn) {
-    for (const line of getText(turn.message.parts).split('\n')) {
+    for (const line of textOf(turn.message.parts).split('\n')) {
       const [command = '', ...words] = line.trim().split(' ');
       const outcome = await runCommand(turn, command, words);
       if (outcome !== undefined) return outcome;

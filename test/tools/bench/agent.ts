@@ -5,12 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from 'longhaul/agent';
-import { getText } from '#shared/domain/message.ts';
+import { textOf } from '#shared/domain/message.ts';
 
 const agent: Agent = {
   run: async (turn) => {
     const { signal } = turn;
-    const [word, count] = getText(turn.message.parts).split(' ');
+    const [word, count] = textOf(turn.message.parts).split(' ');
     const ticks = word === 'ticks' ? Number(count) : 0;
     if (word === 'wait') await new Promise((_, reject) => signal.addEventListener('abort', reject));
     for (let tick = 0; tick < ticks; tick++) {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent, StepContext, Turn, TurnOutcome } from '#services/worker/agent/agent.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
-import { getText } from '#shared/domain/message.ts';
+import { textOf } from '#shared/domain/message.ts';
 import { createWords, getArtifactId, getExpectedResult, type Plan } from './plans.ts';
 
 const toolUrl = process.env['CHAOS_TOOL_URL'] ?? '';
@@ -16,7 +16,7 @@ const gemini = createGeminiAgent({
 
 const agent: Agent = {
   async run(turn) {
-    const plan = JSON.parse(getText(turn.message.parts)) as Plan;
+    const plan = JSON.parse(textOf(turn.message.parts)) as Plan;
     if (plan.kind === 'gemini') return gemini.run(turn);
     const outcome = await execute(turn, plan);
     const text = getExpectedResult(plan);

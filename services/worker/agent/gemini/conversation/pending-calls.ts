@@ -14,7 +14,7 @@ import {
   readDecisions,
   type ApprovalRequest,
 } from '#shared/agent/approval.ts';
-import { getText, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
+import { textOf, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../../agent.ts';
 import { isBeforeGemini3 } from '../model/request.ts';
 import { getQuestion } from '../tools/ask-user.ts';
@@ -79,12 +79,12 @@ export interface Resolution {
 export function resolvePendingCall(pending: PendingCall, message: Message): Resolution | undefined {
   switch (pending.reason) {
     case 'ask':
-      return { response: { answer: getText(message.parts) || '(see the attached parts)' } };
+      return { response: { answer: textOf(message.parts) || '(see the attached parts)' } };
     case 'confirm': {
       const decisions = readDecisions(message);
       if (decisions === undefined) {
         return {
-          response: { error: `Not approved. The user replied instead: ${getText(message.parts)}` },
+          response: { error: `Not approved. The user replied instead: ${textOf(message.parts)}` },
         };
       }
       const { id, argumentsHash } = toApprovalRequest(pending);
