@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
-import { isCompleted, startStack, type Stack } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
-import { startReceiver } from '../support/webhooks/receiver.ts';
-import { watchRecovery } from '../tools/chaos/recovery.ts';
+import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { watchRecovery } from '../../tools/chaos/recovery.ts';
 
 // Row: a worker is killed in mid-turn
 describe('a worker that is killed', () => {

@@ -6,12 +6,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { postJsonRpc } from '../support/json-rpc.ts';
-import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
-import { readSse } from '../support/sse.ts';
-import { isCompleted, startStack, type Stack } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
-import { startReceiver } from '../support/webhooks/receiver.ts';
+import { postJsonRpc } from '../../support/json-rpc.ts';
+import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { readSse } from '../../support/sse.ts';
+import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 describe('the api', () => {
   // Row: api dies after the commit, before publishing

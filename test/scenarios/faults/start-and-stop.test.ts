@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { postJsonRpc } from '../support/json-rpc.ts';
-import { freePort } from '../support/ports.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
-import { isCompleted, type Stack } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { postJsonRpc } from '../../support/json-rpc.ts';
+import { freePort } from '../../support/ports.ts';
+import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { isCompleted, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 /** Cloud Run kills a process ten seconds after SIGTERM. */
 const graceMs = 10_000;

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { startStack } from '../support/stack.ts';
-import { eventsPerTask, runZoo } from '../tools/zoo/run.ts';
+import { startStack } from '../../support/stack.ts';
+import { eventsPerTask, runZoo } from '../../tools/zoo/run.ts';
 
 describe('webhook zoo', () => {
   test('delivers to good receivers in time despite bad ones', { timeout: 150_000 }, async (t) => {
