@@ -252,7 +252,10 @@ describe('several modes', () => {
       [{ AUTH_MODES: 'jwt,cloud-run-iam', ...issuer, CLOUD_RUN_AUDIENCE: 'a' }, /same header/],
       [{ AUTH_MODES: 'api-key' }, /at least one entry in API_KEYS/],
       [{ AUTH_MODES: 'api-key', API_KEYS: 'alice:in-the-clear' }, /entry 1 .* SHA-256/],
-      [{ AUTH_MODES: 'api-key', API_KEYS_FILE: '/does/not/exist' }, /API_KEYS_FILE must be the path of a readable file/],
+      [
+        { AUTH_MODES: 'api-key', API_KEYS_FILE: '/does/not/exist' },
+        /API_KEYS_FILE must be the path of a readable file/,
+      ],
       [{ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('x')},b:${sha256('x')}` }, /twice/],
       [{ AUTH_MODES: 'jwt', JWT_ISSUER: 'https://issuer.example' }, /JWT_AUDIENCE is not set/],
       [{ AUTH_MODES: 'jwt', JWT_AUDIENCE: 'a' }, /JWT_ISSUER is not set/],

@@ -96,7 +96,7 @@ describe('capabilities', () => {
   // [CORE-CAP-004]
   test('refuse calls without a required extension', async () => {
     const declared = strict.card.capabilities.extensions.filter(
-      (one: { required?: boolean }) => one.required,
+      ({ required }: { required?: boolean }) => required,
     );
     assert.deepEqual(declared, [{ uri: extension, required: true }]);
     for (const { name, call } of strict.bindings) {

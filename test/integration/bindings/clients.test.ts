@@ -41,7 +41,7 @@ describe('SDK clients', () => {
       (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`, { headers })).json()) as any;
     const current = await card({ 'a2a-version': '1.0' });
     const offered = current.supportedInterfaces.map(
-      (one: Record<string, string>) => `${one['protocolBinding']} ${one['protocolVersion']}`,
+      (entry: Record<string, string>) => `${entry['protocolBinding']} ${entry['protocolVersion']}`,
     );
     assert.deepEqual(
       offered,
@@ -55,7 +55,7 @@ describe('SDK clients', () => {
       [`${stack.apiUrl}/a2a/jsonrpc`, 'JSONRPC', '0.3'],
     );
     assert.deepEqual(
-      both.additionalInterfaces.map((one: { transport: string }) => one.transport),
+      both.additionalInterfaces.map(({ transport }: { transport: string }) => transport),
       ['HTTP+JSON', 'GRPC'],
     );
   });
@@ -217,9 +217,9 @@ async function useAllOperations(client: Client, version: string, webhookUrl: str
   };
   const created = await client.createTaskPushNotificationConfig(config);
   assert.deepEqual([created.id, created.taskId, created.url], ['one', slow.id, webhookUrl]);
-  const got = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
+  const stored = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
   assert.deepEqual(
-    [got.id, got.url, got.token, got.authentication?.scheme],
+    [stored.id, stored.url, stored.token, stored.authentication?.scheme],
     ['one', webhookUrl, 'mine', 'Bearer'],
   );
   const query = { tenant, taskId: slow.id, pageSize: 0, pageToken: '' };

@@ -88,7 +88,7 @@ describe('the three bindings', () => {
     assert.equal(get('list').result.totalSize, 1);
     assert.equal(get('list').result.tasks[0].artifacts[0].parts[0].text, 'hello');
     assert.equal(get('read: without history').result.history, undefined);
-    const getEventTypes = (step: string) => get(step).map((one: Outcome) => Object.keys(one.result)[0]);
+    const getEventTypes = (step: string) => get(step).map(({ result }: Outcome) => Object.keys(result)[0]);
     assert.deepEqual(getEventTypes('stream'), ['task', 'statusUpdate', 'artifactUpdate', 'statusUpdate']);
     // [CORE-STREAM-002]
     assert.deepEqual(getEventTypes('stream of a direct answer'), ['task', 'statusUpdate', 'statusUpdate']);

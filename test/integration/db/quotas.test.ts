@@ -138,7 +138,10 @@ describe('model quotas', () => {
     await pass(model, 5.2);
     // Nothing is owed any more, and 20 tasks whose time has come return.
     const returning = parked.slice(0, 20);
-    const together = await Promise.all([quotas.take(call()), ...returning.map((one) => quotas.take(one))]);
+    const together = await Promise.all([
+      quotas.take(call()),
+      ...returning.map((parkedCall) => quotas.take(parkedCall)),
+    ]);
     assert.ok(together.every(({ kind }) => kind === 'granted'));
     const [newcomer, ...returned] = together.map(({ waitMs }) => waitMs);
     assert.ok(
@@ -171,9 +174,9 @@ describe('model quotas', () => {
   test('spreads tasks that return all at once when the whole queue is late', async () => {
     const call = createCalls();
     const calls = Array.from({ length: 600 }, () => call());
-    await Promise.all(calls.map((each) => quotas.take(each)));
+    await Promise.all(calls.map((sent) => quotas.take(sent)));
     await pass(call().model, 120);
-    const parked = getWaits(await Promise.all(calls.map((each) => quotas.take(each))), 'parked');
+    const parked = getWaits(await Promise.all(calls.map((sent) => quotas.take(sent))), 'parked');
     assert.ok(parked.length > 400);
     assert.ok(
       parked.filter((ms) => ms < 10_000).length < parked.length / 2,
@@ -216,10 +219,10 @@ describe('model quotas', () => {
     await quotas.take(call());
     await pass(model, 60);
     const calls = Array.from({ length: 50 }, () => call());
-    await Promise.all(calls.map((each) => quotas.take(each)));
+    await Promise.all(calls.map((sent) => quotas.take(sent)));
     const paidBefore = await readPaidAt(model);
     const from = performance.now();
-    await Promise.all(calls.map((each) => quotas.giveBack(each, 0)));
+    await Promise.all(calls.map((sent) => quotas.giveBack(sent, 0)));
     const since = (performance.now() - from) / 1000;
     const refunded = paidBefore - (await readPaidAt(model));
     // Half of the last five seconds, because earlier savings are lost, and half of the time that this took.

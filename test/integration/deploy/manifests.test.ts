@@ -115,7 +115,7 @@ async function readConfigs(t: TestContext) {
 
   /** The environment of a service, with the content of its secrets. */
   function readEnvironment(name: ManifestName): Environment {
-    const manifest = manifests.find((one) => one.name === name)!;
+    const manifest = manifests.find((rendered) => rendered.name === name)!;
     const variables = getPodSpec(manifest).containers[0].env as { name: string; value?: string }[];
     return Object.fromEntries(
       variables.map(({ name: variable, value }) => {

@@ -139,7 +139,7 @@ describe('watched variables', () => {
     manager.set(name, 'second');
     await waitFor('the second value', () => infos.length === 1);
     assert.deepEqual(
-      manager.reads.filter((one) => one === pinned),
+      manager.reads.filter((version) => version === pinned),
       [pinned],
     );
   });

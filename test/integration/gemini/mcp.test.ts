@@ -94,7 +94,7 @@ describe('tools over streamable HTTP', () => {
       await call(tools, 'get-sum', { a: 1, b: 2 });
     }
     assert.equal(server.calls.length, 2);
-    const sessions = new Set(server.calls.map((one) => one.headers['mcp-session-id']));
+    const sessions = new Set(server.calls.map((received) => received.headers['mcp-session-id']));
     assert.equal(sessions.size, 1);
   });
 });

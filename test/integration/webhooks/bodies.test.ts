@@ -65,7 +65,7 @@ describe('webhook bodies', () => {
     });
     const attempts = await readAttempts(db, task.taskId);
     assert.deepEqual(
-      attempts.map((one) => [one.seq, one.attempt, one.status, one.error]),
+      attempts.map(({ seq, attempt, status: code, error }) => [seq, attempt, code, error]),
       [1, 2, 6].map((seq) => [seq, 1, 200, null]),
     );
     assert.equal(JSON.stringify(await readConfig(db, task.taskId)).includes('hush'), false);

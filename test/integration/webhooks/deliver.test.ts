@@ -26,7 +26,7 @@ describe('webhook attempts', () => {
       const { outbox } = await startDispatchers(t, db, 1);
       receiver.answerBy(({ headers }) => {
         const attempts = receiver.received.filter(
-          (one) => one.headers['webhook-id'] === headers['webhook-id'],
+          (earlier) => earlier.headers['webhook-id'] === headers['webhook-id'],
         ).length;
         return attempts < 3 ? 500 : 200;
       });

@@ -44,10 +44,10 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const receiver = await startReceiver(t);
     const secret = makeSigningSecret();
     const { id } = await submit(stack, receiver.url, { events: 'end', secret }, { other: 1 });
-    const [got] = await receiver.count(1);
-    const body = new Webhook(secret).verify(got!.body, flatten(got!)) as Json;
+    const [webhook] = await receiver.count(1);
+    const body = new Webhook(secret).verify(webhook!.body, flatten(webhook!)) as Json;
     assert.equal(body.task.status.state, terminal);
-    const event = Number(got!.headers['longhaul-event']);
+    const event = Number(webhook!.headers['longhaul-event']);
     assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
     const { result } = await stack.rpc('GetTask', { id });
     assert.deepEqual(result.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end' } });
@@ -78,8 +78,8 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
         );
       const { error } = await create(JSON.stringify({ events: 'all', secret }));
       assert.equal(error, undefined, name);
-      const [got] = await receiver.count(1);
-      new Webhook(secret).verify(got!.body, flatten(got!));
+      const [webhook] = await receiver.count(1);
+      new Webhook(secret).verify(webhook!.body, flatten(webhook!));
       const shown = await rest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
       const { events, order, hasSecret, state } = shown.body;
       assert.deepEqual([events, order, hasSecret, state], ['all', 'strict', true, 'active']);
@@ -98,9 +98,9 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
   test('serves the key set that verifies a token', async (t) => {
     const receiver = await startReceiver(t);
     await submit(stack, receiver.url, {});
-    const [got] = await receiver.count(1);
+    const [webhook] = await receiver.count(1);
     const jwks = createRemoteJWKSet(new URL(`${stack.apiUrl}/.well-known/webhook-jwks.json`));
-    const token = String(got!.headers.authorization).slice('Bearer '.length);
+    const token = String(webhook!.headers.authorization).slice('Bearer '.length);
     const { protectedHeader } = await jwtVerify(token, jwks, {
       issuer: stack.apiUrl,
       audience: receiver.url,
@@ -142,8 +142,8 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     assert.ok(Date.parse(first.attempts[0].startedAt) > Date.parse(since));
 
     receiver.answer(200);
-    const one = await rest(stack, `${hook}/deliveries/1/redeliver`, {});
-    assert.deepEqual([one.status, one.body], [200, { count: 1 }]);
+    const redelivered = await rest(stack, `${hook}/deliveries/1/redeliver`, {});
+    assert.deepEqual([redelivered.status, redelivered.body], [200, { count: 1 }]);
     const third = (await receiver.count(3))[2]!;
     assert.equal(third.headers['webhook-id'], `${id}.hook.1`);
     await waitFor(
@@ -206,14 +206,14 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     receiver.answer(200);
     await rest(stack, `${hook}/test`, {});
     const [, first, second] = await receiver.count(3);
-    for (const [got, number] of [
+    for (const [webhook, number] of [
       [first, -1],
       [second, -2],
     ] as const) {
-      assert.equal(got!.headers['longhaul-test'], 'true');
-      assert.equal(got!.headers['longhaul-event'], undefined);
-      assert.equal(got!.headers['webhook-id'], `${id}.hook.${number}`);
-      const { statusUpdate } = JSON.parse(got!.body);
+      assert.equal(webhook!.headers['longhaul-test'], 'true');
+      assert.equal(webhook!.headers['longhaul-event'], undefined);
+      assert.equal(webhook!.headers['webhook-id'], `${id}.hook.${number}`);
+      const { statusUpdate } = JSON.parse(webhook!.body);
       assert.equal(statusUpdate.status.state, terminal);
       assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: { test: true } });
     }
@@ -238,21 +238,21 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const { id } = await submit(stack, receiver.url, { events: 'end' });
     const hook = `/tasks/${id}/webhooks/hook`;
     await receiver.count(1);
-    const one = (await rest(stack, `${hook}/secret`, {})).body.secret;
+    const first = (await rest(stack, `${hook}/secret`, {})).body.secret;
     const sendTest = async (count: number): Promise<Received> => {
       await rest(stack, `${hook}/test`, {});
       return (await receiver.count(count))[count - 1]!;
     };
-    const byOne = await sendTest(2);
-    new Webhook(one).verify(byOne.body, flatten(byOne));
-    const two = makeSigningSecret();
-    assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: two })).body, { secret: two });
+    const byFirst = await sendTest(2);
+    new Webhook(first).verify(byFirst.body, flatten(byFirst));
+    const second = makeSigningSecret();
+    assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: second })).body, { secret: second });
     const byBoth = await sendTest(3);
-    for (const secret of [one, two]) new Webhook(secret).verify(byBoth.body, flatten(byBoth));
-    const three = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
-    const byThree = await sendTest(4);
-    new Webhook(three).verify(byThree.body, flatten(byThree));
-    assert.throws(() => new Webhook(two).verify(byThree.body, flatten(byThree)));
+    for (const secret of [first, second]) new Webhook(secret).verify(byBoth.body, flatten(byBoth));
+    const third = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
+    const byThird = await sendTest(4);
+    new Webhook(third).verify(byThird.body, flatten(byThird));
+    assert.throws(() => new Webhook(second).verify(byThird.body, flatten(byThird)));
     const shown = JSON.stringify([await rest(stack, hook), await rest(stack, `/tasks/${id}/webhooks`)]);
     assert.ok(!shown.includes('whsec_'));
     for (const bad of [{ secret: 'whsec_x' }, { secret: 1 }, { overlapSeconds: -1 }]) {

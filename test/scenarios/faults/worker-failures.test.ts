@@ -17,7 +17,7 @@ describe('a worker that is killed', () => {
     const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
     const words = Array.from({ length: 40 }, (_, index) => `word${index}`).join(' ');
     const task = await stack.submit(`step one\nstep two\nstream ${words}\nstep three`);
-    await stack.until(task.id, (one) => (one.artifacts?.[0]?.parts[0]?.text ?? '').includes('word9'));
+    await stack.until(task.id, ({ artifacts }) => (artifacts?.[0]?.parts[0]?.text ?? '').includes('word9'));
     await first.kill();
     await stack.start('worker');
     const done = await stack.until(task.id, isCompleted);
@@ -65,7 +65,7 @@ describe('a worker that is killed', () => {
       { match: 'slowly', reactions: [{ chunks, chunkDelayMs: 60 }, { chunks: ['all ', 'of ', 'it'] }] },
     ]);
     const task = await stack.submit('answer slowly');
-    await stack.until(task.id, (one) => (one.artifacts?.[0]?.parts[0]?.text ?? '').includes('part3'));
+    await stack.until(task.id, ({ artifacts }) => (artifacts?.[0]?.parts[0]?.text ?? '').includes('part3'));
     await first.kill();
     await stack.start('worker');
     const done = await stack.until(task.id, isCompleted);

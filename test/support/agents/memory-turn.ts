@@ -75,8 +75,8 @@ export class MemoryTurn implements Turn {
   }
 
   textOfArtifact(artifactId: string): string | undefined {
-    const artifact = this.artifacts.find((one) => one.artifactId === artifactId);
-    return artifact === undefined ? undefined : textOf(artifact.parts);
+    const found = this.artifacts.find((artifact) => artifact.artifactId === artifactId);
+    return found === undefined ? undefined : textOf(found.parts);
   }
 
   /** Creates the next turn of the same task. */

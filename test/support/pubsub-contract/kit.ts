@@ -105,7 +105,7 @@ export class Kit {
   }
 
   async acknowledge(subscription: string, ...received: PulledMessage[]): Promise<void> {
-    await this.subscriber.acknowledge({ subscription, ackIds: received.map((one) => one.ackId!) });
+    await this.subscriber.acknowledge({ subscription, ackIds: received.map(({ ackId }) => ackId!) });
   }
 
   async deadline(
@@ -113,7 +113,7 @@ export class Kit {
     ackDeadlineSeconds: number,
     ...received: PulledMessage[]
   ): Promise<void> {
-    const ackIds = received.map((one) => one.ackId!);
+    const ackIds = received.map(({ ackId }) => ackId!);
     await this.subscriber.modifyAckDeadline({ subscription, ackIds, ackDeadlineSeconds });
   }
 

@@ -36,10 +36,10 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
     void (async () => {
       const { method = '', url = '', headers } = request;
       const body = (await buffer(request)).toString();
-      const got = { method, path: url, headers, body, at: performance.now() };
-      received.push(got);
+      const entry = { method, path: url, headers, body, at: performance.now() };
+      received.push(entry);
       for (const check of waiting) check();
-      const status = await answer(got, response);
+      const status = await answer(entry, response);
       if (status === 0) request.socket.destroy();
       else if (status !== undefined) response.writeHead(status).end('said so');
     })();
@@ -64,7 +64,7 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
           waiting.delete(check);
           reject(
             new Error(
-              `${received.length} of ${expected} requests arrived: ${received.map((one) => one.body).join('\n')}`,
+              `${received.length} of ${expected} requests arrived: ${received.map(({ body }) => body).join('\n')}`,
             ),
           );
         }, boundMs);

@@ -74,9 +74,9 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       },
     );
     const start = async (file: string, env: Record<string, string>, ready: boolean, flags: string[] = []) => {
-      const one = await startProcess(file, env, ready, flags);
-      after(() => one.kill());
-      return one;
+      const started = await startProcess(file, env, ready, flags);
+      after(() => started.kill());
+      return started;
     };
     const loader = await start(path.join(here, 'load.ts'), {}, false);
     return await run({

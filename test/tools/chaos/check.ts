@@ -122,7 +122,7 @@ async function checkTask(apiUrl: string, task: AcceptedTask, findings: Findings)
   for (const [index, plan] of task.plans.entries()) {
     const expected = getExpectedResult(plan);
     if (expected === undefined) continue;
-    const artifact = result.artifacts?.find((one) => one.artifactId === getArtifactId(index + 1));
+    const artifact = result.artifacts?.find(({ artifactId }) => artifactId === getArtifactId(index + 1));
     if (artifact === undefined) findings.lost.push(`${about}: message ${index + 1} has no result`);
     else {
       const text = artifact.parts.map((part) => part.text).join('');

@@ -239,8 +239,8 @@ export function startClients(options: {
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const one = runClient().finally(() => running.delete(one));
-      running.add(one);
+      const client = runClient().finally(() => running.delete(client));
+      running.add(client);
       const pause = (1000 / tasksPerSecond) * random.between(0.5, 1.5);
       await sleep(pause, undefined, { signal: stopping.signal }).catch(() => undefined);
     }

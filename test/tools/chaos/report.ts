@@ -50,7 +50,8 @@ function createRows(result: ChaosResult): [string, string | number][] {
 
 /** After a SIGKILL the lease must run out first, so a hindered wake-up makes no difference. */
 export function formatGaps(recoveries: readonly ClassifiedRecovery[]): [string, string][] {
-  const select = (signal: ClassifiedRecovery['signal']) => recoveries.filter((one) => one.signal === signal);
+  const select = (signal: ClassifiedRecovery['signal']) =>
+    recoveries.filter((recovery) => recovery.signal === signal);
   return [
     ['gap after SIGKILL', formatPercentiles(select('SIGKILL'))],
     ['gap after SIGTERM', formatPercentiles(select('SIGTERM').filter(({ hindered }) => !hindered))],

@@ -114,7 +114,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     async function start(): Promise<void> {
       if (running !== undefined || closing) return;
       started += 1;
-      const one = runNode(parent, [`services/${kind}/main.ts`], {
+      const current = runNode(parent, [`services/${kind}/main.ts`], {
         env: {
           ...env,
           PORT: String(port),
@@ -122,21 +122,21 @@ export async function startSystem(options: SystemOptions): Promise<System> {
           PUBLIC_URL: `http://127.0.0.1:${port}`,
         },
       });
-      running = one;
-      one.child.stdout.on('data', (chunk: Buffer) => {
+      running = current;
+      current.child.stdout.on('data', (chunk: Buffer) => {
         for (const line of chunk.toString().split('\n')) {
           if (/"severity":"(ERROR|CRITICAL)"/.test(line)) options.onError(`${name}: ${line}`);
-          if (line.includes('"message":"turn lost"')) options.onTurnLost(one.child.pid ?? 0);
+          if (line.includes('"message":"turn lost"')) options.onTurnLost(current.child.pid ?? 0);
         }
       });
-      const ended = one.exited.then(({ code, signal }) => {
-        if (running === one) running = undefined;
+      const ended = current.exited.then(({ code, signal }) => {
+        if (running === current) running = undefined;
         return signal === null && code !== 0 ? code : undefined;
       });
       void ended.then((code) => {
         if (code !== undefined) options.onError(`${name} ended with code ${code}`);
       });
-      const ready = await one.line(/"message":"ready"/).catch(() => undefined);
+      const ready = await current.line(/"message":"ready"/).catch(() => undefined);
       if (ready === undefined && (await ended) !== undefined) {
         await sleep(500);
         await start();
@@ -163,7 +163,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   }
 
   await provision();
-  await Promise.all(members.map((one) => one.start()));
+  await Promise.all(members.map((member) => member.start()));
   return {
     members,
     apiUrls,

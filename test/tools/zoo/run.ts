@@ -80,7 +80,9 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
     const events = good.size * options.tasksPerReceiver * eventsPerTask;
     const deadline = performance.now() + options.boundMs;
     const readArrivals = async () =>
-      new Set((await report()).filter(([at]) => good.has(at)).map((one) => `${one[1]} ${one[2]}`));
+      new Set(
+        (await report()).filter(([at]) => good.has(at)).map(([, taskId, event]) => `${taskId} ${event}`),
+      );
     while ((await readArrivals()).size < events && performance.now() < deadline) await delay(100);
     return await readFigures(db, await report(), urls, good, events);
   } finally {
