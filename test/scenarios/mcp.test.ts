@@ -3,14 +3,12 @@
  * repeated; a call in flight at a kill is made at most once more, under the same key.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 
 const steps = 15;
 const killedIn = [4, 8, 12];
@@ -28,9 +26,9 @@ const responder: Responder = ({ contents }) => {
 
 test('repeats only the MCP calls in flight when a worker is killed', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
+  const agentFile = writeTempFile(
+    t,
+    'agent.yaml',
     `name: Adder
 description: Adds.
 version: "1"

@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { freePort } from '../support/ports.ts';
 import { startStack, type Stack, type TaskJson } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 
 const timeout = 60_000;
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -38,10 +37,11 @@ async function runCurl(stack: Stack, command: string): Promise<TaskJson> {
 }
 
 async function startReceiver(t: TestContext, port: number): Promise<() => string> {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-readme-'));
-  t.after(() => rmSync(dir, { recursive: true }));
-  const file = path.join(dir, 'receiver.mjs');
-  writeFileSync(file, codeBlock('First webhook', 'js').replace('9000', String(port)));
+  const file = writeTempFile(
+    t,
+    'receiver.mjs',
+    codeBlock('First webhook', 'js').replace('9000', String(port)),
+  );
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(async () => {
     child.kill();

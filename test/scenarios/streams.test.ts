@@ -7,7 +7,7 @@ import { freePort } from '../support/ports.ts';
 import { startScriptedStack } from '../support/scripted-stack.ts';
 import { isEventStream, readSse, type SseEvent } from '../support/sse.ts';
 import { isCompleted, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';

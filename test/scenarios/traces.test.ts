@@ -1,16 +1,14 @@
 /** The telemetry of one task, from its caller's own trace to its webhook, as an OTLP collector receives it (docs/observability.md). */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 
 const caller = { traceId: 'ab'.repeat(16), spanId: 'cd'.repeat(8) };
 const text = 'use the tool get-sum with {"a": 20, "b": 22}';
@@ -47,9 +45,9 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
     ]);
     collector = otlp;
     webhook = receiver;
-    const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-    writeFileSync(
-      agentFile,
+    const agentFile = writeTempFile(
+      cleanup,
+      'agent.yaml',
       `name: Adder
 description: Adds.
 version: "1"

@@ -1,16 +1,14 @@
 /** The model usage of a task: reported to its client, and limited for each owner and day. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 
 test('reports the usage of a task and limits its owner each day', { timeout: 150_000 }, async (t) => {
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
+  const agentFile = writeTempFile(
+    t,
+    'agent.yaml',
     `name: Adder
 description: Adds.
 version: "1"

@@ -1,15 +1,13 @@
 /** A task that waits for its user is only rows in the database: other processes can continue it with the answer. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 
 /** Calls a tool, asks the user, calls a tool that needs approval, and answers with all results. */
 const responder: Responder = ({ contents }) => {
@@ -29,9 +27,9 @@ const responder: Responder = ({ contents }) => {
 // [AUTH-INTASK-001] [AUTH-INTASK-002] [AUTH-INTASK-003]
 test('continues a task in new processes after each answer', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
+  const agentFile = writeTempFile(
+    t,
+    'agent.yaml',
     `name: Asker
 description: Asks.
 version: "1"

@@ -16,7 +16,7 @@ import { InternalError, UnavailableError } from '#services/api/handler/errors.ts
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { createApiServer } from '#services/api/server.ts';
-import type { Cleanup } from './processes/processes.ts';
+import type { Cleanup } from './cleanup.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from './raw-bindings.ts';
 
 export const bodyLimitBytes = 20_000;

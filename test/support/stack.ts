@@ -16,7 +16,8 @@ import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
 import { waitFor } from './wait-for.ts';
 import { testDatabase } from './database/postgres.ts';
-import { runNode, type Cleanup, type RunningProcess } from './processes/processes.ts';
+import type { Cleanup } from './cleanup.ts';
+import { runNode, type RunningProcess } from './processes/processes.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 

@@ -2,11 +2,7 @@
  * Authentication: the accepted credentials, how others are refused, and that no message reveals a credential.
  */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -20,6 +16,7 @@ import { TooManyRequestsError, UnavailableError } from '#services/api/handler/er
 import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
 import { sha256 } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 
 const base = {
   DATABASE_URL: 'postgres://localhost/none',
@@ -65,7 +62,7 @@ describe('API keys and no authentication', () => {
   const keys = `# rotated in May\nalice:${sha256('old')}:old\nalice:${sha256('new')}:new\n\nbob:${sha256('bobs')}\n`;
 
   test('maps several API keys of an owner to one caller', async (t) => {
-    const file = await writeKeysFile(t, keys);
+    const file = writeTempFile(t, 'keys', keys);
     const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
     const alice = { isAuthenticated: true, userName: 'key:alice' };
     assert.deepEqual(await authenticate({ 'x-api-key': 'old' }), alice);
@@ -74,7 +71,7 @@ describe('API keys and no authentication', () => {
   });
 
   test('refuses unknown, empty, repeated and missing API keys without quoting them', async (t) => {
-    const file = await writeKeysFile(t, keys);
+    const file = writeTempFile(t, 'keys', keys);
     const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
     for (const headers of [
       { 'x-api-key': 'guess' },
@@ -329,11 +326,3 @@ describe('rate limits', () => {
     );
   });
 });
-
-async function writeKeysFile(t: TestContext, content: string): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'longhaul-keys-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = path.join(folder, 'keys');
-  writeFileSync(file, content);
-  return file;
-}

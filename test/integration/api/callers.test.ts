@@ -8,7 +8,7 @@ import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
 import { rawGrpc } from '../../support/raw-bindings.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const origin = 'https://app.example';

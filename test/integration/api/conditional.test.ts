@@ -23,7 +23,7 @@ import { TooManyRequestsError } from '#services/api/handler/errors.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 test('compares entity tags as HTTP defines', () => {
   for (const [header, matches] of [

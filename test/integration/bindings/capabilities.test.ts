@@ -6,7 +6,7 @@ import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { freePort } from '../../support/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from '../../support/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 const extension = 'https://example.com/ext/terms/v1';
 

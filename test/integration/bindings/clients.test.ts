@@ -18,7 +18,8 @@ import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import { freePort } from '../../support/ports.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 
 const versions = ['1.0', '0.3'] as const;
 const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;
@@ -28,7 +29,7 @@ describe('SDK clients', () => {
   let stack: Stack;
   before(async () => {
     stack = await startStack(cleanup, {
-      AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+      AGENT_MODULE: scriptedAgent,
       GRPC_PORT: String(await freePort()),
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);

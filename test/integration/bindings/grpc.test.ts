@@ -17,7 +17,7 @@ import {
 import { service as healthService } from 'grpc-health-check';
 import { getSignal } from '#services/api/handler/call-state.ts';
 import { createWireTask, startApiServer } from '../../support/api-server.ts';
-import type { Cleanup } from '../../support/processes/processes.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a generic client has no types
 function createClient(t: Cleanup, service: ServiceDefinition, target: string): any {

@@ -12,7 +12,8 @@ import { freePort } from '../../support/ports.ts';
 import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../../support/raw-bindings.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 
 /** The codes of section 5.4 by the reason in google.rpc.ErrorInfo. */
 const codes: Record<string, Record<RawBinding['name'], number>> = {
@@ -34,7 +35,7 @@ describe('the three bindings', () => {
   before(async () => {
     const grpcPort = await freePort();
     stack = await startStack(cleanup, {
-      AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+      AGENT_MODULE: scriptedAgent,
       GRPC_PORT: String(grpcPort),
     });
     await Promise.all([stack.start('api'), stack.start('worker')]);

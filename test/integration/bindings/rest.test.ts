@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
 import { TaskState, type Task } from '@a2a-js/sdk';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 interface RequestOptions {
   method?: string;

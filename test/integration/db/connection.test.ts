@@ -3,8 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
@@ -17,6 +16,7 @@ import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { testDatabase } from '../../support/database/postgres.ts';
 import { startTlsProxy } from '../../support/database/tls-proxy.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
   const options = { poolSize: 2, applicationName: 'test', onError: () => undefined };
@@ -50,8 +50,7 @@ function createCertificate(dir: string, name: string): { key: string; certificat
 describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
   /** A server that requires TLS, its certificate authority, and an unrelated one. */
   async function startTlsServer(t: TestContext): Promise<{ url: string; ca: string; otherCa: string }> {
-    const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-tls-'));
-    t.after(() => rmSync(dir, { recursive: true, force: true }));
+    const dir = createTempDir(t);
     const own = createCertificate(dir, 'alloydb');
     const other = createCertificate(dir, 'other');
     const database = await testDatabase({ direct: true });

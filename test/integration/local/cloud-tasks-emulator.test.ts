@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +12,7 @@ import {
   type CloudTasksEmulatorOptions,
 } from '#services/local/cloud-tasks-emulator/server.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { listen } from '../../support/listen.ts';
 
 // The emulator needs no credentials. This keeps the client from looking for a metadata server.
 process.env['METADATA_SERVER_DETECTION'] = 'none';
@@ -42,14 +41,10 @@ async function startTarget(t: TestContext) {
       for (const { count, resolve } of waiting) if (dispatches.length >= count) resolve();
       response.writeHead(await respond(dispatch)).end();
     })();
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
   });
+  const targetUrl = await listen(t, server);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: targetUrl,
     dispatches,
     respondWith: (next: typeof respond) => (respond = next),
     /** Resolves when `count` requests have arrived in total. */

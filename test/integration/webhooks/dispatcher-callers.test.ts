@@ -1,13 +1,13 @@
 /** The callers that the dispatcher accepts: tokens as Google signs them, in both modes. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose';
 import { CallerError, createCheckCaller, type CheckCaller } from '#shared/gcp/caller-auth.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
+import { listen } from '../../support/listen.ts';
 
 const audience = 'https://dispatcher.example';
 const email = 'longhaul-tasks@project.iam.gserviceaccount.com';
@@ -41,12 +41,7 @@ async function startCerts(t: TestContext, keys: () => Promise<{ keys: JWK[] }>):
       response.setHeader('content-type', 'application/json').end(JSON.stringify(set)),
     );
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/certs`;
+  return `${await listen(t, server)}/certs`;
 }
 
 type Claims = { [Name in keyof JWTPayload]: JWTPayload[Name] | undefined };

@@ -1,7 +1,7 @@
 /** The webhooks extension through the real processes: options, secrets, deliveries. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
@@ -12,6 +12,8 @@ import { startReceiver, type Received } from '../../support/webhooks/receiver.ts
 import { signingJwk } from '../../support/webhooks/signing.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
 type Json = any;
@@ -19,27 +21,20 @@ const header = 'Longhaul-Webhook-Options';
 const terminal = 'TASK_STATE_COMPLETED';
 
 describe('webhooks extension', { timeout: 120_000 }, () => {
-  const cleanups: (() => unknown)[] = [];
+  const cleanup = createSuiteCleanup();
   let stack: Stack;
   let grpcPort: number;
 
   before(async () => {
     grpcPort = await freePort();
-    stack = await startStack(
-      { after: (cleanup: () => unknown) => void cleanups.push(cleanup) },
-      {
-        AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
-        GRPC_PORT: String(grpcPort),
-        WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
-        WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
-      },
-    );
+    stack = await startStack(cleanup, {
+      AGENT_MODULE: scriptedAgent,
+      GRPC_PORT: String(grpcPort),
+      WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
+      WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
+    });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   });
-  after(async () => {
-    for (const cleanup of cleanups) await cleanup();
-  });
-
   test('reads options from the metadata of SendMessage without storing the secret', async (t) => {
     const receiver = await startReceiver(t);
     const secret = makeSigningSecret();

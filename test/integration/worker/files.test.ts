@@ -8,7 +8,7 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { connect } from '../../support/webhooks/webhooks.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 

@@ -6,12 +6,14 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
+import type { PubSub } from '@google-cloud/pubsub';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
 import { readSse } from '../../support/sse.ts';
 import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { createPubSubClient } from '../../support/pubsub-client.ts';
 
 describe('the api', () => {
   // Row: api dies after the commit, before publishing
@@ -71,13 +73,14 @@ describe('Pub/Sub', () => {
   // Row: a Pub/Sub message arrives twice or late
   test('may deliver a message twice or late without effect', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
+    const pubsub = createPubSubClient(t, stack);
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const task = await stack.submit('step once 300\nsay done');
     await tool.count(1);
-    await publishWakeup(stack, task.id, 1);
-    await publishWakeup(stack, task.id, 1);
+    await publishWakeup(pubsub, task.id);
+    await publishWakeup(pubsub, task.id);
     await stack.until(task.id, isCompleted);
-    await publishWakeup(stack, task.id, 1);
+    await publishWakeup(pubsub, task.id);
     const other = await stack.submit('say later');
     await stack.until(other.id, isCompleted);
     assert.deepEqual(getStepRuns(tool, task.id), ['1/once/0']);
@@ -185,16 +188,8 @@ describe('a client', () => {
   });
 });
 
-async function publishWakeup(stack: Stack, taskId: string, turn: number): Promise<void> {
-  const { PubSub } = await import('@google-cloud/pubsub');
-  const { PassThroughClient } = await import('google-auth-library');
-  process.env['PUBSUB_EMULATOR_HOST'] = stack.env['PUBSUB_EMULATOR_HOST'];
-  const client = new PubSub({
-    projectId: stack.env['GOOGLE_CLOUD_PROJECT']!,
-    authClient: new PassThroughClient(),
-  });
-  await client.topic('longhaul-turns').publishMessage({ json: { taskId, turn } });
-  await client.close();
+async function publishWakeup(pubsub: PubSub, taskId: string): Promise<void> {
+  await pubsub.topic('longhaul-turns').publishMessage({ json: { taskId, turn: 1 } });
 }
 
 /** Resolves when Pub/Sub has accepted every wake-up. */

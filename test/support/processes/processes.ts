@@ -4,11 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { waitFor } from '../wait-for.ts';
-
-/** Runs cleanups at the end, as the context of a test does. */
-export interface Cleanup {
-  after(run: () => unknown): void;
-}
+import type { Cleanup } from '../cleanup.ts';
 
 export interface RunningProcess {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Inbox } from './inbox.ts';
 import { texts, type Kit } from './kit.ts';
+import { listen } from '../listen.ts';
 
 interface Push {
   headers: IncomingHttpHeaders;
@@ -160,12 +160,6 @@ async function startReceiver(t: TestContext): Promise<{ endpoint: string; pushes
       });
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/push?with=query`;
+  const endpoint = `${await listen(t, server)}/push?with=query`;
   return { endpoint, pushes };
 }

@@ -1,8 +1,8 @@
 /** A real HTTP server that stores its requests: a webhook receiver, or a tool with a log. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import type { Cleanup } from '../processes/processes.ts';
+import type { Cleanup } from '../cleanup.ts';
+import { listen } from '../listen.ts';
 
 export interface Received {
   method: string;
@@ -44,14 +44,9 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
       else if (status !== undefined) response.writeHead(status).end('said so');
     })();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const url = await listen(t, server);
   return {
-    url: `http://127.0.0.1:${port}/hook`,
+    url: `${url}/hook`,
     received,
     answer: (...statuses) => {
       answer = () => (statuses.length > 1 ? statuses.shift() : statuses[0]);

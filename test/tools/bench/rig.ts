@@ -15,6 +15,7 @@ import { serverVariable } from '../../support/database/test-server.ts';
 import { freePort } from '../../support/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
 import type { Job, JobResult } from './jobs.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 
 export interface MeasuredProcess {
   readonly url: string;
@@ -57,25 +58,21 @@ export async function startServer(): Promise<{ stop(): Promise<void> }> {
 }
 
 export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
-  const cleanups: (() => unknown)[] = [];
-  const after = (cleanup: () => unknown): void => void cleanups.unshift(cleanup);
+  const cleanup = createCleanup();
   try {
-    const stack = await startStack(
-      { after },
-      {
-        AGENT_MODULE: path.join(here, 'agent.ts'),
-        LOG_LEVEL: 'warn',
-        // Values of production: shorter intervals would add work that belongs to no task.
-        LEASE_SECONDS: '30',
-        WAKEUP_GRACE_SECONDS: '10',
-        RECONCILE_SECONDS: '2',
-        MAX_STREAMS: '20000',
-        MAX_STREAMS_PER_CALLER: '20000',
-      },
-    );
+    const stack = await startStack(cleanup, {
+      AGENT_MODULE: path.join(here, 'agent.ts'),
+      LOG_LEVEL: 'warn',
+      // Values of production: shorter intervals would add work that belongs to no task.
+      LEASE_SECONDS: '30',
+      WAKEUP_GRACE_SECONDS: '10',
+      RECONCILE_SECONDS: '2',
+      MAX_STREAMS: '20000',
+      MAX_STREAMS_PER_CALLER: '20000',
+    });
     const start = async (file: string, env: Record<string, string>, ready: boolean, flags: string[] = []) => {
       const started = await startProcess(file, env, ready, flags);
-      after(() => started.kill());
+      cleanup.after(() => started.kill());
       return started;
     };
     const loader = await start(path.join(here, 'load.ts'), {}, false);
@@ -99,7 +96,7 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       },
     });
   } finally {
-    for (const cleanup of cleanups) await cleanup();
+    await cleanup.run();
   }
 }
 

@@ -19,6 +19,7 @@ import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub
 import { freePort } from '../../support/ports.ts';
 import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import type { ServiceKind } from '../../support/stack.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 
 const leaseSeconds = 5;
 
@@ -54,8 +55,7 @@ interface SystemOptions {
 }
 
 export async function startSystem(options: SystemOptions): Promise<System> {
-  const closers: (() => unknown)[] = [];
-  const parent = { after: (close: () => unknown) => void closers.push(close) };
+  const cleanup = createCleanup();
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-chaos-'));
   chmodSync(dir, 0o711);
   // Parts that are restarted come back on the same port.
@@ -114,7 +114,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     async function start(): Promise<void> {
       if (running !== undefined || closing) return;
       started += 1;
-      const current = runNode(parent, [`services/${kind}/main.ts`], {
+      const current = runNode(cleanup, [`services/${kind}/main.ts`], {
         env: {
           ...env,
           PORT: String(port),
@@ -157,7 +157,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   }
 
   async function provision(): Promise<void> {
-    const { exited, output } = runNode(parent, ['services/local/provision.ts'], { env });
+    const { exited, output } = runNode(cleanup, ['services/local/provision.ts'], { env });
     const { code } = await exited;
     if (code !== 0) options.onError(`provisioning failed: ${output()}`);
   }
@@ -196,7 +196,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     },
     close: async () => {
       closing = true;
-      for (const close of closers) await close();
+      await cleanup.run();
       await pool.end();
       await Promise.all([pubsub.close(), tasks.close(), postgres.kill()]);
       rmSync(dir, { recursive: true, force: true });

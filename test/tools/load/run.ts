@@ -1,12 +1,11 @@
 /** Runs many tasks of the Gemini agent at once on measured workers, against a given model. */
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { runNode, type Cleanup } from '../../support/processes/processes.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
+import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 
 export interface LoadOptions {
   tasks: number;
@@ -48,9 +47,9 @@ const probe = new URL('probe.ts', import.meta.url).href;
 
 export async function runLoad(t: Cleanup, options: LoadOptions): Promise<LoadResult> {
   const { tasks, requestsPerMinute, concurrency, responder, boundMs } = options;
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-load-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
+  const agentFile = writeTempFile(
+    t,
+    'agent.yaml',
     `name: Loaded
 description: Answers.
 version: "1"

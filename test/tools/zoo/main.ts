@@ -5,6 +5,7 @@
  */
 import { startStack } from '../../support/stack.ts';
 import { runZoo, type ZooFigures } from './run.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 
 const tasksPerReceiver = Number(process.env['ZOO_TASKS_PER_RECEIVER'] ?? 67);
 const tasksPerSecond = Number(process.env['ZOO_TASKS_PER_SECOND'] ?? 25);
@@ -21,8 +22,7 @@ const bad = {
 };
 
 async function run(receivers: Record<string, number>, perSecond: number): Promise<ZooFigures> {
-  const cleanups: (() => unknown)[] = [];
-  const t = { after: (cleanup: () => unknown) => void cleanups.unshift(cleanup) };
+  const t = createCleanup();
   try {
     const stack = await startStack(t);
     await stack.start('dispatcher');
@@ -39,7 +39,7 @@ async function run(receivers: Record<string, number>, perSecond: number): Promis
       boundMs: 60_000,
     });
   } finally {
-    for (const cleanup of cleanups) await cleanup();
+    await t.run();
   }
 }
 
