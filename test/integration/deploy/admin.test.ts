@@ -12,7 +12,8 @@ import { runNode } from '../../support/processes/processes.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, connect, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 
@@ -24,7 +25,7 @@ async function runAdmin(t: TestContext, env: Record<string, string>, ...args: st
 
 async function openDatabase(t: TestContext) {
   const { url, close } = await testDatabase();
-  const db = connect(url);
+  const { db } = openTestPool(url);
   t.after(() => db.destroy().then(() => close()));
   return { db, url };
 }

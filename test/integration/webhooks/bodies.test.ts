@@ -9,10 +9,12 @@ import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { readAttempts, readConfig, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { newFollowUp } from '../../support/database/new-task.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('webhook bodies', () => {
   test('sends each state in order, and the task with its artifacts at the end', { timeout }, async (t) => {
@@ -87,24 +89,7 @@ describe('webhook bodies', () => {
     await acceptFollowUp(
       db,
       { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 },
-      {
-        taskId: task.taskId,
-        ...caller,
-        messageId: uuidv7(),
-        requestHash: 'x',
-        message: '{}',
-        acceptedOutputModes: null,
-        workingEvent: JSON.stringify({
-          statusUpdate: {
-            taskId: task.taskId,
-            contextId: task.contextId,
-            status: { state: 'TASK_STATE_WORKING' },
-          },
-        }),
-        statusAt: new Date().toISOString(),
-        shown: true,
-        traceparent: null,
-      },
+      newFollowUp(task.taskId),
     );
     await task.claim();
     await task.artifact(final, { whole: final });

@@ -12,10 +12,11 @@ import { redeliver } from '#shared/db/webhooks/deliveries.ts';
 import { createAttemptRecorder, type AttemptOutcome } from '#shared/db/webhooks/record.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
-import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 const options = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
 
 /** The claims and records of one dispatcher. */

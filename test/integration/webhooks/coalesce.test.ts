@@ -4,9 +4,10 @@ import { describe, test } from 'node:test';
 import { readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('coalescing', () => {
   for (const events of ['all', 'state'] as const) {

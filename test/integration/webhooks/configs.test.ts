@@ -12,13 +12,14 @@ import { readConfig, readDeliveries, waitForDeliveries } from '../../support/web
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const options = { wakeupGraceSeconds: 10 };
 const stranger = { ...caller, owner: 'mallory' };
 const otherTenant = { ...caller, tenant: 'other' };
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 async function start(t: TestContext) {
   const receiver = await startReceiver(t);

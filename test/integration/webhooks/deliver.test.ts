@@ -12,10 +12,12 @@ import {
 } from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { connect, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('webhook attempts', () => {
   test(
@@ -148,7 +150,7 @@ describe('webhook attempts', () => {
 
   test('answers 503 with Retry-After when the database is not reachable', { timeout }, async (t) => {
     const own = await testDatabase();
-    const lost = connect(own.url);
+    const { db: lost } = openTestPool(own.url);
     t.after(() => lost.destroy());
     const { app } = await startDispatchers(t, lost, 1);
     const ready = () => app.inject('/health/ready').then(({ statusCode }) => statusCode);

@@ -10,12 +10,13 @@ import { publicJwks } from '#shared/crypto/signing-keys.ts';
 import { signingKey } from '../../support/webhooks/signing.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');
 const pages = ['docs/webhooks.md'];
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 /** Loads a snippet from a file below the project, so that its imports resolve. */
 async function snippet(t: TestContext, page: string, name: string): Promise<(...args: unknown[]) => unknown> {

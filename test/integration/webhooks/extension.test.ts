@@ -14,6 +14,7 @@ import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
+import { toHeaders } from '../../support/webhooks/receiver.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
 type Json = any;
@@ -40,7 +41,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const secret = makeSigningSecret();
     const { id } = await submit(stack, receiver.url, { events: 'end', secret }, { other: 1 });
     const [webhook] = await receiver.count(1);
-    const body = new Webhook(secret).verify(webhook!.body, flatten(webhook!)) as Json;
+    const body = new Webhook(secret).verify(webhook!.body, toHeaders(webhook!)) as Json;
     assert.equal(body.task.status.state, terminal);
     const event = Number(webhook!.headers['longhaul-event']);
     assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
@@ -74,7 +75,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       const { error } = await create(JSON.stringify({ events: 'all', secret }));
       assert.equal(error, undefined, name);
       const [webhook] = await receiver.count(1);
-      new Webhook(secret).verify(webhook!.body, flatten(webhook!));
+      new Webhook(secret).verify(webhook!.body, toHeaders(webhook!));
       const shown = await rest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
       const { events, order, hasSecret, state } = shown.body;
       assert.deepEqual([events, order, hasSecret, state], ['all', 'strict', true, 'active']);
@@ -239,15 +240,15 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       return (await receiver.count(count))[count - 1]!;
     };
     const byFirst = await sendTest(2);
-    new Webhook(first).verify(byFirst.body, flatten(byFirst));
+    new Webhook(first).verify(byFirst.body, toHeaders(byFirst));
     const second = makeSigningSecret();
     assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: second })).body, { secret: second });
     const byBoth = await sendTest(3);
-    for (const secret of [first, second]) new Webhook(secret).verify(byBoth.body, flatten(byBoth));
+    for (const secret of [first, second]) new Webhook(secret).verify(byBoth.body, toHeaders(byBoth));
     const third = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
     const byThird = await sendTest(4);
-    new Webhook(third).verify(byThird.body, flatten(byThird));
-    assert.throws(() => new Webhook(second).verify(byThird.body, flatten(byThird)));
+    new Webhook(third).verify(byThird.body, toHeaders(byThird));
+    assert.throws(() => new Webhook(second).verify(byThird.body, toHeaders(byThird)));
     const shown = JSON.stringify([await rest(stack, hook), await rest(stack, `/tasks/${id}/webhooks`)]);
     assert.ok(!shown.includes('whsec_'));
     for (const bad of [{ secret: 'whsec_x' }, { secret: 1 }, { overlapSeconds: -1 }]) {
@@ -281,9 +282,6 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     assert.equal((await rest(stack, `/tasks/${id}/webhooks/hook/redeliver`, { since: 'then' })).status, 400);
   });
 });
-
-const flatten = ({ headers }: Received) =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 
 async function submit(stack: Stack, url: string, options: object, metadata: object = {}) {
   return stack.submit('hello', {

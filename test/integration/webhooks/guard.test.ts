@@ -9,16 +9,11 @@ import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { hostileUrls, ownHost } from '../../support/webhooks/hostile-urls.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import {
-  caller,
-  openTestDatabase,
-  encryptor,
-  startTask,
-  webhookTo,
-} from '../../support/webhooks/webhooks.ts';
+import { caller, encryptor, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 /** Starts a receiver at a private address that the dispatcher must not call, and a name server. */
 async function start(

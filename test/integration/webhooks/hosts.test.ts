@@ -6,10 +6,11 @@ import { readAttempts } from '../../support/webhooks/deliveries.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('fairness between hosts', () => {
   for (const ordered of [true, false]) {

@@ -5,10 +5,11 @@ import { waitFor } from '../../support/wait-for.ts';
 import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('ordered webhooks', () => {
   test(

@@ -9,14 +9,13 @@ import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { signingKey } from '../../support/webhooks/signing.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { toHeaders } from '../../support/webhooks/receiver.ts';
 
 const timeout = 60_000;
 const issuer = 'https://agent.example.com';
-const db = await openTestDatabase();
-
-const flatten = ({ headers }: Received) =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+const { db } = await connectToTestDatabase();
 
 /** Delivers the first webhook of a new task with this config. */
 async function deliverOne(
@@ -32,7 +31,7 @@ async function deliverOne(
 }
 
 function verifiesAsymmetric(webhook: Received, key: WebhookKey, body = webhook.body): boolean {
-  const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': list } = flatten(webhook);
+  const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': list } = toHeaders(webhook);
   const signature = list?.split(' ').find((entry) => entry.startsWith('v1a,')) ?? '';
   const publicKey = createPublicKey({ key: key.publicJwk, format: 'jwk' });
   const content = Buffer.from(`${id}.${timestamp}.${body}`);
@@ -46,23 +45,23 @@ describe('webhook signatures', () => {
     const signingSecret = makeSigningSecret();
     const webhook = await deliverOne(t, { signingSecret }, []);
     assert.deepEqual(
-      new Webhook(signingSecret).verify(webhook.body, flatten(webhook)),
+      new Webhook(signingSecret).verify(webhook.body, toHeaders(webhook)),
       JSON.parse(webhook.body),
     );
     assert.equal(webhook.headers.authorization, undefined);
     assert.throws(
-      () => new Webhook(signingSecret).verify(`${webhook.body} `, flatten(webhook)),
+      () => new Webhook(signingSecret).verify(`${webhook.body} `, toHeaders(webhook)),
       /No matching signature/,
     );
     assert.throws(
-      () => new Webhook(makeSigningSecret()).verify(webhook.body, flatten(webhook)),
+      () => new Webhook(makeSigningSecret()).verify(webhook.body, toHeaders(webhook)),
       /No matching signature/,
     );
     const old = String(Math.floor(Date.now() / 1000) - 301);
-    const replayed = { ...flatten(webhook), 'webhook-timestamp': old };
+    const replayed = { ...toHeaders(webhook), 'webhook-timestamp': old };
     assert.throws(() => new Webhook(signingSecret).verify(webhook.body, replayed), /too old/);
     const fresh = {
-      ...flatten(webhook),
+      ...toHeaders(webhook),
       'webhook-timestamp': String(Number(webhook.headers['webhook-timestamp']) + 1),
     };
     assert.throws(() => new Webhook(signingSecret).verify(webhook.body, fresh), /No matching signature/);
@@ -83,7 +82,7 @@ describe('webhook signatures', () => {
       other,
     ]);
     assert.match(String(webhook.headers['webhook-signature']), /^v1,\S+ v1a,\S+$/);
-    new Webhook(signingSecret).verify(webhook.body, flatten(webhook));
+    new Webhook(signingSecret).verify(webhook.body, toHeaders(webhook));
     assert.ok(verifiesAsymmetric(webhook, key));
     assert.ok(!verifiesAsymmetric(webhook, other));
     assert.ok(!verifiesAsymmetric(webhook, key, `${webhook.body} `));

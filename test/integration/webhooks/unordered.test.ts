@@ -7,16 +7,11 @@ import { readConfig, readStates, waitForDeliveries } from '../../support/webhook
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import {
-  caller,
-  openTestDatabase,
-  encryptor,
-  startTask,
-  webhookTo,
-} from '../../support/webhooks/webhooks.ts';
+import { caller, encryptor, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 const unordered = (url: string) => webhookTo(url, { ordered: false, events: 'all' });
 

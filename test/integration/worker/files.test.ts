@@ -9,8 +9,8 @@ import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { connect } from '../../support/webhooks/webhooks.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 
 interface TestCaller {
   key: Record<string, string>;
@@ -112,7 +112,7 @@ describe('a large file', () => {
   test('is deleted with its task', async () => {
     const caller = { key: aliceKey, tenant: 'deleted' };
     const url = await writeFile(caller);
-    const db = connect(stack.databaseUrl);
+    const { db } = openTestPool(stack.databaseUrl);
     const { owner } = await db
       .selectFrom('tasks')
       .select('owner')

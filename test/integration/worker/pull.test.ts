@@ -9,12 +9,12 @@ import type { TurnConsumer } from '#services/worker/intake/consumer.ts';
 import { pullWakeups } from '#services/worker/intake/pull.ts';
 import { Inbox } from '../../support/pubsub-contract/inbox.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
-import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 test('receives as many wake-ups as the worker has room for', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
-  const db = await openTestDatabase();
+  const { db } = await connectToTestDatabase();
   const { topic, subscription } = await kit.pair();
   const { subscription: deadLetterSubscription } = await kit.pair();
   const name = (full: string) => full.split('/').at(-1) ?? '';

@@ -29,7 +29,7 @@ export function beforeStop(close: () => Promise<unknown>): void {
 
 /** Creates a database with the newest schema. `direct` bypasses a pooler, for tests of logging in. */
 export async function testDatabase({ direct = false } = {}): Promise<TestDatabase> {
-  const { templateUrl, port } = await testServer();
+  const { templateUrl, port } = await getTestServer();
   const template = new URL(templateUrl).pathname.slice(1);
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await administer(templateUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
@@ -52,19 +52,19 @@ export async function connectToTestDatabase(options: { direct?: boolean } = {}):
   return connectTo(database.url);
 }
 
-/** Opens a pool like a further process would. It is closed after the tests of the file. */
+/** Opens a pool as another process would. It is closed after the tests of the file. */
 export function connectTo(url: string): TestConnections {
-  const { db, pool } = openDatabase({
-    url,
-    poolSize: 10,
-    applicationName: 'test',
-    onError: () => undefined,
-  });
+  const { db, pool } = openTestPool(url);
   beforeStop(() => pool.end());
   return { db, pool, url };
 }
 
-async function testServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
+/** Opens a pool that the caller closes. */
+export function openTestPool(url: string): { db: Db; pool: Pool } {
+  return openDatabase({ url, poolSize: 10, applicationName: 'test', onError: () => undefined });
+}
+
+async function getTestServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
   const templateUrl = process.env[serverVariable];
   if (templateUrl !== undefined) return { templateUrl, port: Number(process.env[portVariable]) };
   return (own ??= startTestServer());

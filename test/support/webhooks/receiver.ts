@@ -74,3 +74,8 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
       }),
   };
 }
+
+/** Returns the headers of a request, as verifiers of signatures expect them. */
+export function toHeaders({ headers }: Received): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+}

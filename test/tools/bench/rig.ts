@@ -7,7 +7,6 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
@@ -16,6 +15,7 @@ import { freePort } from '../../support/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
 import type { Job, JobResult } from './jobs.ts';
 import { createCleanup } from '../../support/cleanup.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 export interface MeasuredProcess {
   readonly url: string;
@@ -138,14 +138,12 @@ async function startProcess(
 }
 
 async function waitUntilReady(url: string): Promise<void> {
-  for (;;) {
-    const ready = await fetch(`${url}/health/ready`).then(
+  await waitFor(`${url} to be ready`, () =>
+    fetch(`${url}/health/ready`).then(
       ({ ok }) => ok,
       () => false,
-    );
-    if (ready) return;
-    await sleep(5);
-  }
+    ),
+  );
 }
 
 async function createEmptyDatabase(serverUrl: string): Promise<string> {

@@ -3,7 +3,7 @@
  * accepted messages are recorded. Streams are checked for gaps in their event numbers.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
 import { isEventStream, readSse } from '../../support/sse.ts';
 import type { Plan } from './plans.ts';
 import type { SeededRandom } from './random.ts';
@@ -64,12 +64,7 @@ export function startClients(options: {
 
   function post(method: string, params: object, signal: AbortSignal): Promise<Response> {
     const url = apiUrls[nextApi++ % apiUrls.length]!;
-    return fetch(`${url}/a2a/jsonrpc`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-      signal,
-    });
+    return postJsonRpc(url, method, params, { signal });
   }
 
   function createMessage(plan: Plan, more: object = {}) {

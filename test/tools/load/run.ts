@@ -1,11 +1,11 @@
 /** Runs many tasks of the Gemini agent at once on measured workers, against a given model. */
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 export interface LoadOptions {
   tasks: number;
@@ -87,14 +87,15 @@ quotas: { gemini-3.8-flash: { requestsPerMinute: ${requestsPerMinute} } }
     const count = (state: string) => rows.find((row) => row.state === state)?.count ?? 0;
     return { completed: count('TASK_STATE_COMPLETED'), failed: count('TASK_STATE_FAILED') };
   };
-  let ended = await countEnded();
   // Polled rarely: the database is shared with the measured workers.
-  while (ended.completed + ended.failed < tasks) {
-    if (performance.now() - startedAt > boundMs)
-      throw new Error(`tasks are not done: ${JSON.stringify(ended)}`);
-    await sleep(100);
-    ended = await countEnded();
-  }
+  const ended = await waitFor(
+    'the end of all tasks',
+    async () => {
+      const counts = await countEnded();
+      return counts.completed + counts.failed >= tasks && counts;
+    },
+    { boundMs, everyMs: 100 },
+  );
   const seconds = (performance.now() - startedAt) / 1000;
   return {
     ...ended,

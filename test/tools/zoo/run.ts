@@ -10,8 +10,9 @@ import { createLogger } from '#shared/runtime/log.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import type { Stack } from '../../support/stack.ts';
-import { connect, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 import type { Arrival } from './receivers.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 
 export interface ZooOptions {
   /** The number of receivers of each kind (see receivers.ts). */
@@ -44,7 +45,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
   const process = runNode(t, ['test/tools/zoo/receivers.ts', JSON.stringify(options.receivers)]);
   const [line] = await process.line(/^\{"control".*/);
   const { control, urls } = JSON.parse(line) as { control: string; urls: { kind: string; url: string }[] };
-  const db = connect(stack.databaseUrl);
+  const { db } = openTestPool(stack.databaseUrl);
   const scheduler = createDeliveryScheduler({
     project: stack.env['GOOGLE_CLOUD_PROJECT'] ?? '',
     location: 'us-central1',

@@ -5,8 +5,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createSendJob, createSubscriptionJob } from '../jobs.ts';
 import { withRig, type MeasuredProcess } from '../rig.ts';
-import { alternate, ms, pollUntil, type BenchCase, type Figure } from '../rounds.ts';
+import { alternate, ms, polling, type BenchCase, type Figure } from '../rounds.ts';
 import { runWholeTasks } from './whole.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
 export const coldStartCase: BenchCase = () =>
   withRig(async (rig) => {
@@ -53,7 +54,7 @@ export const memoryCase: BenchCase = () =>
       const before = await running();
       const job = createSendJob(api.url, 'wait', { returnImmediately: true }, { count, keepIds: true });
       const { ids } = await rig.load(job);
-      await pollUntil(async () => (await running()) >= before + count);
+      await waitFor(`${count} more running tasks`, async () => (await running()) >= before + count, polling);
       return ids;
     };
     await wait(warmUp);

@@ -1,7 +1,8 @@
 /** Whole tasks with an agent that does nothing, from the request through Pub/Sub and a worker to completed. */
 import { createSendJob } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
-import { alternate, perSecond, pollUntil, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
+import { alternate, perSecond, polling, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
 const jobs = 10_000;
 const stepsEach = 5;
@@ -77,9 +78,13 @@ export const stepsCase: BenchCase = () =>
 export async function runWholeTasks(rig: Rig, url: string, count: number, text = ''): Promise<number> {
   const from = performance.now();
   await rig.load(createSendJob(url, text, { returnImmediately: true }, { count }));
-  await pollUntil(async () => {
-    const { rows } = await rig.stack.pool.query('select from gates where state_class = 0 limit 1');
-    return rows.length === 0;
-  });
+  await waitFor(
+    'the end of all tasks',
+    async () => {
+      const { rows } = await rig.stack.pool.query('select from gates where state_class = 0 limit 1');
+      return rows.length === 0;
+    },
+    polling,
+  );
   return (count * 1000) / (performance.now() - from);
 }
