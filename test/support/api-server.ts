@@ -17,7 +17,7 @@ import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { createApiServer } from '#services/api/server.ts';
 import type { Cleanup } from './cleanup.ts';
-import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from './raw-bindings.ts';
+import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from './raw-bindings.ts';
 
 export const bodyLimitBytes = 20_000;
 
@@ -80,7 +80,7 @@ export async function startApiServer(
   const grpc = await listenGrpc({ ...parts, host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   const grpcTarget = `127.0.0.1:${grpc.port}`;
-  const bindings = [rawJsonRpc(url), rawRest(url), rawGrpc(grpcTarget)];
+  const bindings = [createRawJsonRpc(url), createRawRest(url), createRawGrpc(grpcTarget)];
   let closing: Promise<void> | undefined;
   const closeGrpc = (): Promise<void> => (closing ??= grpc.close());
   t.after(async () => {

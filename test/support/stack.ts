@@ -15,7 +15,7 @@ import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub
 import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
 import { waitFor } from './wait-for.ts';
-import { testDatabase } from './database/postgres.ts';
+import { createTestDatabase } from './database/postgres.ts';
 import type { Cleanup } from './cleanup.ts';
 import { runNode, type RunningProcess } from './processes/processes.ts';
 
@@ -76,7 +76,7 @@ export async function startStack(
   responder?: Responder,
 ): Promise<Stack> {
   const [database, tasks, model, port, dispatcherPort, pubsubPort] = await Promise.all([
-    testDatabase(),
+    createTestDatabase(),
     startCloudTasksEmulator({ port: 0 }),
     startOfflineModel({ port: 0, ...(responder && { responder }) }),
     freePort(),

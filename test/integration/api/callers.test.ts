@@ -6,7 +6,7 @@ import { status } from '@grpc/grpc-js';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc } from '../../support/raw-bindings.ts';
+import { createRawGrpc } from '../../support/raw-bindings.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -126,7 +126,7 @@ describe('access to the api service', () => {
 
   // [BIND-EQUIV-004]
   test('requires credentials over gRPC', async (t) => {
-    const { call, close } = rawGrpc(grpcTarget);
+    const { call, close } = createRawGrpc(grpcTarget);
     t.after(close);
     const refused = (await call('ListTasks', {})).error;
     assert.equal(refused?.code, status.UNAUTHENTICATED);

@@ -9,7 +9,13 @@ import { status as Status } from '@grpc/grpc-js';
 import { replayExtension } from '#services/api/extensions/replay.ts';
 import { normalize, runScenario, type Steps } from '../../support/binding-scenario.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../../support/raw-bindings.ts';
+import {
+  createRawGrpc,
+  createRawJsonRpc,
+  createRawRest,
+  type Outcome,
+  type RawBinding,
+} from '../../support/raw-bindings.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
@@ -40,7 +46,11 @@ describe('the three bindings', () => {
     });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const receiver = await startReceiver(cleanup);
-    bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
+    bindings = [
+      createRawJsonRpc(stack.apiUrl),
+      createRawRest(stack.apiUrl),
+      createRawGrpc(`127.0.0.1:${grpcPort}`),
+    ];
     cleanup.after(() => bindings.forEach((binding) => binding.close()));
     results = await Promise.all(
       bindings.map(async (binding) => {
@@ -150,7 +160,7 @@ describe('the three bindings', () => {
     const alone = { PORT: port, API_BINDINGS: 'grpc', GRPC_PORT: '', GRPC_PUBLIC_TARGET: '' };
     const service = await stack.start('api', alone);
     assert.equal(service.url, `grpc://127.0.0.1:${port}`);
-    const binding = rawGrpc(`127.0.0.1:${port}`);
+    const binding = createRawGrpc(`127.0.0.1:${port}`);
     t.after(() => binding.close());
     const message = { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'wait 60000' }] };
     const events = binding.stream('SendStreamingMessage', { message });

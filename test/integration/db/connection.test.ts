@@ -14,7 +14,7 @@ import type { DatabaseAddress } from '#shared/runtime/config/database.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { runNode } from '../../support/processes/processes.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase } from '../../support/database/postgres.ts';
 import { startTlsProxy } from '../../support/database/tls-proxy.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
@@ -53,7 +53,7 @@ describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
     const dir = createTempDir(t);
     const own = createCertificate(dir, 'alloydb');
     const other = createCertificate(dir, 'other');
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     return {
       url: await startTlsProxy(t, database.url, own),
@@ -93,7 +93,7 @@ describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
 
 describe('connections with IAM', () => {
   test('log in with the token of the time', async (t) => {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     const metadata = await startMetadataServer(t);
     process.env['GCE_METADATA_HOST'] = metadata.host;
     t.after(() => delete process.env['GCE_METADATA_HOST']);
@@ -135,7 +135,7 @@ describe('connections with IAM', () => {
 
 describe('capacity check', () => {
   async function check(t: TestContext, config: { poolSize: number; plannedConnections: number }) {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     const lines: { level: string; message: string; available: number }[] = [];
     const createLevel = (level: string) => (fields: { available: number }, message: string) =>
@@ -166,7 +166,7 @@ describe('capacity check', () => {
 
 describe('migration', () => {
   test('creates the database and grants rows but not tables to the services', async (t) => {
-    const template = await testDatabase({ direct: true });
+    const template = await createTestDatabase({ direct: true });
     const name = `created_${process.pid}`;
     const user = `app_${process.pid}`;
     const admin = new Client({ connectionString: template.url });
@@ -197,7 +197,7 @@ describe('migration', () => {
 
 describe('marked statements', () => {
   test('are sent unprepared after a connection lost a prepared one', async (t) => {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     const options = { poolSize: 1, applicationName: 'test', onError: () => undefined };
     const { db } = openDatabase({ url: database.url, ...options });
@@ -222,7 +222,7 @@ describe('marked statements', () => {
   });
 
   test('receive arrays unchanged, for every content', async (t) => {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     const db = open(t, { url: database.url });
     const echo = async (texts: (string | null)[], flags: (boolean | null)[]) => {

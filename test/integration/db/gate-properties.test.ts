@@ -76,9 +76,9 @@ describe('gate', () => {
         const worlds = Array.from({ length: worldsAtOnce }, () => new World(db, pool));
         await Promise.all(worlds.map((world) => run(world, program)));
         for (const world of worlds) {
-          for (const taskId of world.tasks) await checkTask(pool, taskId, world.done);
+          for (const taskId of world.tasks) await checkTask(pool, taskId, world.acts);
           runs += 1;
-          acts += world.done.length;
+          acts += world.acts.length;
         }
       }),
       { seed, numRuns: 10_000, interruptAfterTimeLimit: limitMs, endOnFailure: true, verbose: 0 },

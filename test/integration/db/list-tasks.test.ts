@@ -11,7 +11,7 @@ import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
 import { caller } from '../../support/database/new-task.ts';
-import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
+import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
 const count = 20_000;
 /** Tasks of an owner who has few. */
@@ -44,7 +44,7 @@ let db: Kysely<Database>;
 const queries: CompiledQuery[] = [];
 
 before(async () => {
-  const database = await testDatabase();
+  const database = await createTestDatabase();
   pool = new Pool({ connectionString: database.url, max: 2 });
   db = new Kysely({
     dialect: new PostgresDialect({ pool }),

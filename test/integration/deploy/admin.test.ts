@@ -7,7 +7,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
@@ -24,7 +24,7 @@ async function runAdmin(t: TestContext, env: Record<string, string>, ...args: st
 }
 
 async function openDatabase(t: TestContext) {
-  const { url, close } = await testDatabase();
+  const { url, close } = await createTestDatabase();
   const { db } = openTestPool(url);
   t.after(() => db.destroy().then(() => close()));
   return { db, url };

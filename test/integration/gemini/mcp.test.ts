@@ -7,7 +7,7 @@ import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { OutputWithFiles, type Tool } from '#services/worker/agent/gemini/tools/tool.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { createMcpTools, type McpTools } from '#services/worker/agent/mcp/tools.ts';
-import { leastDefinition } from '../../support/agents/definition.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
 import { everythingFile, startMcpServer } from '../../support/fakes/mcp-server.ts';
 
 const secrets = new Map([['TOKEN', 's3cret']]);
@@ -21,7 +21,7 @@ function createTools(t: TestContext): McpTools {
 }
 
 function parseServers(mcpServers: JsonObject) {
-  return parseAgentDefinition(JSON.stringify({ ...leastDefinition, mcpServers }), 'x').mcpServers;
+  return parseAgentDefinition(JSON.stringify({ ...minimalDefinition, mcpServers }), 'x').mcpServers;
 }
 
 async function loadTools(

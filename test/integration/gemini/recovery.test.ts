@@ -1,7 +1,7 @@
 /** A turn that runs again after a crash, with the steps that its first run recorded (invariant 7). */
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { leastDefinition as definition } from '../../support/agents/definition.ts';
+import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createTool, useOfflineModel } from './use-offline-model.ts';
@@ -20,19 +20,19 @@ describe('a turn that runs again', () => {
     assert.equal(lookup.calls.length, 1);
     assert.equal(offline.model.log().length, 2);
     assert.deepEqual(again.progressMessages, []);
-    assert.match(again.textOfArtifact('answer') ?? '', /lookup returned: it/);
+    assert.match(again.getArtifactText('answer') ?? '', /lookup returned: it/);
   });
 
   test('completes an answer whose last chunks were lost, without a call', async () => {
     const agent = offline.createAgent();
     const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'model#1' });
     await assert.rejects(agent.run(first), Crash);
-    const whole = first.textOfArtifact('answer')!;
+    const whole = first.getArtifactText('answer')!;
     const updates = first.updates.slice(0, 2);
     const again = new MemoryTurn({ message: 'hello', definition, steps: first.steps, updates });
-    assert.notEqual(again.textOfArtifact('answer'), whole);
+    assert.notEqual(again.getArtifactText('answer'), whole);
     assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
-    assert.equal(again.textOfArtifact('answer'), whole);
+    assert.equal(again.getArtifactText('answer'), whole);
     assert.equal(offline.model.log().length, 1);
   });
 
@@ -48,6 +48,6 @@ describe('a turn that runs again', () => {
     const { steps, updates } = first;
     const again = new MemoryTurn({ message: 'tell', definition, steps, updates });
     assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
-    assert.doesNotMatch(again.textOfArtifact('answer') ?? '', /half/);
+    assert.doesNotMatch(again.getArtifactText('answer') ?? '', /half/);
   });
 });

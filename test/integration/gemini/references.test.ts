@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
-import { leastDefinition } from '../../support/agents/definition.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
 import { startStack, type TaskJson } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 
@@ -16,7 +16,7 @@ async function startWithTask(t: TestContext) {
   const agentFile = writeTempFile(
     t,
     'agent.yaml',
-    stringify({ ...leastDefinition, history: { maxTokens: 100 } }),
+    stringify({ ...minimalDefinition, history: { maxTokens: 100 } }),
   );
   const stack = await startStack(t, { ...apiKeysEnv(), AGENT_FILE: agentFile }, (request) => {
     requests.push(structuredClone(request));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import {
   readAttempts,
@@ -149,7 +149,7 @@ describe('webhook attempts', () => {
   });
 
   test('answers 503 with Retry-After when the database is not reachable', { timeout }, async (t) => {
-    const own = await testDatabase();
+    const own = await createTestDatabase();
     const { db: lost } = openTestPool(own.url);
     t.after(() => lost.destroy());
     const { app } = await startDispatchers(t, lost, 1);

@@ -7,9 +7,9 @@ import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc, rawJsonRpc, rawRest } from '../../support/raw-bindings.ts';
+import { createRawGrpc, createRawJsonRpc, createRawRest } from '../../support/raw-bindings.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { signingJwk } from '../../support/webhooks/signing.ts';
+import { createSigningJwk } from '../../support/webhooks/signing.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
@@ -31,7 +31,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     stack = await startStack(cleanup, {
       AGENT_MODULE: scriptedAgent,
       GRPC_PORT: String(grpcPort),
-      WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
+      WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [createSigningJwk('one'), createSigningJwk('two')] }),
       WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
@@ -59,7 +59,11 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
   });
 
   test('reads options from a header in every binding', async (t) => {
-    const bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
+    const bindings = [
+      createRawJsonRpc(stack.apiUrl),
+      createRawRest(stack.apiUrl),
+      createRawGrpc(`127.0.0.1:${grpcPort}`),
+    ];
     t.after(() => bindings.forEach((binding) => binding.close()));
     const { id: taskId } = await stack.submit('hello');
     await stack.until(taskId, ({ status }) => status.state === terminal);

@@ -6,7 +6,7 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
-import { signingKey } from '../../support/webhooks/signing.ts';
+import { createSigningKey } from '../../support/webhooks/signing.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
@@ -75,7 +75,7 @@ describe('webhook signatures', () => {
   });
 
   test('signs with the key of the server as v1a, next to v1', { timeout }, async (t) => {
-    const [key, other] = [signingKey('one'), signingKey('two')];
+    const [key, other] = [createSigningKey('one'), createSigningKey('two')];
     const signingSecret = makeSigningSecret();
     const webhook = await deliverOne(t, { signingSecret, authScheme: 'Basic', authCredentials: 'eDp5' }, [
       key,
@@ -90,8 +90,8 @@ describe('webhook signatures', () => {
   });
 
   test('sends a token to a config without credentials', { timeout }, async (t) => {
-    const key = signingKey('one');
-    const jwks = createLocalJWKSet(publicJwks([signingKey('zero'), key]));
+    const key = createSigningKey('one');
+    const jwks = createLocalJWKSet(publicJwks([createSigningKey('zero'), key]));
     const webhook = await deliverOne(t, {}, [key]);
     const options = { issuer, audience: webhook.url };
     const { payload, protectedHeader } = await jwtVerify(getToken(webhook), jwks, options);
@@ -119,7 +119,7 @@ describe('webhook signatures', () => {
       jwtVerify(getToken(webhook), jwks, { ...options, issuer: 'https://mallory' }),
       /"iss" claim/,
     );
-    const foreign = createLocalJWKSet(publicJwks([signingKey('one')]));
+    const foreign = createLocalJWKSet(publicJwks([createSigningKey('one')]));
     await assert.rejects(jwtVerify(getToken(webhook), foreign, options), /signature verification failed/);
     const [head, , signature] = getToken(webhook).split('.');
     const forged = Buffer.from(JSON.stringify({ ...payload, taskId: 'other' })).toString('base64url');
@@ -130,7 +130,7 @@ describe('webhook signatures', () => {
   });
 
   test('sends a token when the scheme is Bearer without credentials', { timeout }, async (t) => {
-    const key = signingKey('one');
+    const key = createSigningKey('one');
     const jwks = createLocalJWKSet(publicJwks([key]));
     const bearer = await deliverOne(t, { authScheme: 'bearer' }, [key]);
     await jwtVerify(getToken(bearer), jwks, { issuer });
@@ -144,7 +144,7 @@ describe('webhook signatures', () => {
   });
 
   test('fails no verification while keys change under load', { timeout }, async (t) => {
-    const [first, second] = [signingKey('first'), signingKey('second')];
+    const [first, second] = [createSigningKey('first'), createSigningKey('second')];
     const signing: { keys: readonly WebhookKey[]; issuer: string } = { keys: [first, second], issuer };
     let published: readonly WebhookKey[] = signing.keys;
     const seen = new Set<unknown>();

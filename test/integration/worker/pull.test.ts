@@ -15,8 +15,8 @@ test('receives as many wake-ups as the worker has room for', { timeout: 60_000 }
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
   const { db } = await connectToTestDatabase();
-  const { topic, subscription } = await kit.pair();
-  const { subscription: deadLetterSubscription } = await kit.pair();
+  const { topic, subscription } = await kit.createPair();
+  const { subscription: deadLetterSubscription } = await kit.createPair();
   const name = (full: string) => full.split('/').at(-1) ?? '';
   const config = {
     project: 'contract',

@@ -1,7 +1,7 @@
 /** The smallest valid agent definition, for tests of agents. */
 import type { JsonObject } from '#shared/domain/message.ts';
 
-export const leastDefinition: JsonObject = {
+export const minimalDefinition: JsonObject = {
   name: 'Test',
   description: 'Tests.',
   version: '1',

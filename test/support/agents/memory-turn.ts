@@ -74,7 +74,7 @@ export class MemoryTurn implements Turn {
     return foldArtifacts(this.updates);
   }
 
-  textOfArtifact(artifactId: string): string | undefined {
+  getArtifactText(artifactId: string): string | undefined {
     const found = this.artifacts.find((artifact) => artifact.artifactId === artifactId);
     return found === undefined ? undefined : textOf(found.parts);
   }

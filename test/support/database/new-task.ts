@@ -107,7 +107,7 @@ export function newTurnEnd(taskId: string, state: TurnEndState, more: Partial<Tu
 }
 
 /** Accepts a task and claims its first turn. */
-export async function claimedTask(db: Db, more: Partial<NewTask> = {}): Promise<Claimed> {
+export async function createClaimedTask(db: Db, more: Partial<NewTask> = {}): Promise<Claimed> {
   const task = newTask(more);
   await createAccept(db, { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 })(task);
   return claimTask(db, task.taskId);

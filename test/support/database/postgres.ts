@@ -28,7 +28,7 @@ export function beforeStop(close: () => Promise<unknown>): void {
 }
 
 /** Creates a database with the newest schema. `direct` bypasses a pooler, for tests of logging in. */
-export async function testDatabase({ direct = false } = {}): Promise<TestDatabase> {
+export async function createTestDatabase({ direct = false } = {}): Promise<TestDatabase> {
   const { templateUrl, port } = await getTestServer();
   const template = new URL(templateUrl).pathname.slice(1);
   const name = `test_${randomUUID().replaceAll('-', '')}`;
@@ -47,7 +47,7 @@ export interface TestConnections {
 
 /** Creates a database and connects to it. Both are closed after the tests of the file. */
 export async function connectToTestDatabase(options: { direct?: boolean } = {}): Promise<TestConnections> {
-  const database = await testDatabase(options);
+  const database = await createTestDatabase(options);
   beforeStop(() => database.close());
   return connectTo(database.url);
 }

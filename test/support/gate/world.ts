@@ -34,7 +34,7 @@ export type ApiAct =
 export type TimeAct = { kind: 'expire'; task: number };
 export type Act = WorkerAct | ApiAct | TimeAct;
 
-export interface Done {
+export interface LoggedAct {
   kind: Act['kind'];
   taskId: string;
   /** Moments of one clock: an act that ended before another started came before it. */
@@ -51,7 +51,7 @@ export interface Done {
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 
 export class World {
-  readonly done: Done[] = [];
+  readonly acts: LoggedAct[] = [];
   readonly tasks: string[] = [];
   readonly #db: Db;
   readonly #pool: Pool;
@@ -124,7 +124,7 @@ export class World {
     };
   }
 
-  async #request(act: ApiAct, taskId: string): Promise<Pick<Done, 'ok' | 'turn' | 'wakeups'>> {
+  async #request(act: ApiAct, taskId: string): Promise<Pick<LoggedAct, 'ok' | 'turn' | 'wakeups'>> {
     switch (act.kind) {
       case 'message': {
         const result = await acceptFollowUp(this.#db, options, newFollowUp(taskId));
@@ -172,7 +172,7 @@ export class World {
       for (let claimed = true; claimed;) {
         await this.expire({ kind: 'expire', task });
         await work({ kind: 'claim', task });
-        claimed = this.done.at(-1)?.ok ?? false;
+        claimed = this.acts.at(-1)?.ok ?? false;
         if (claimed) await work({ kind: 'end', task, lease: 0, state: 'TASK_STATE_COMPLETED' });
       }
     }
@@ -185,11 +185,11 @@ export class World {
   async #log(
     kind: Act['kind'],
     taskId: string,
-    act: () => Promise<Omit<Done, 'kind' | 'taskId' | 'start' | 'end'>>,
+    act: () => Promise<Omit<LoggedAct, 'kind' | 'taskId' | 'start' | 'end'>>,
   ): Promise<void> {
     const start = this.#clock++;
     const result = await act();
-    this.done.push({ kind, taskId, start, end: this.#clock++, ...result });
+    this.acts.push({ kind, taskId, start, end: this.#clock++, ...result });
   }
 }
 

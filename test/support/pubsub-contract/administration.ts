@@ -28,7 +28,7 @@ const MISSING: Refusal[] = [
     call: ({ publisher }) => publisher.deleteTopic({ topic: TOPIC }),
   },
   { what: 'publishing', code: NOT_FOUND, call: (kit) => kit.publish(TOPIC, 'x') },
-  { what: 'creating a subscription', code: NOT_FOUND, call: (kit) => kit.subscription(TOPIC) },
+  { what: 'creating a subscription', code: NOT_FOUND, call: (kit) => kit.createSubscription(TOPIC) },
   {
     what: 'listing the subscriptions of a topic',
     code: NOT_FOUND,
@@ -38,7 +38,7 @@ const MISSING: Refusal[] = [
   {
     what: 'a dead-letter topic',
     code: NOT_FOUND,
-    call: (kit, { topic }) => kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: TOPIC } }),
+    call: (kit, { topic }) => kit.createSubscription(topic, { deadLetterPolicy: { deadLetterTopic: TOPIC } }),
   },
   {
     what: 'reading a subscription',
@@ -55,7 +55,7 @@ const MISSING: Refusal[] = [
   {
     what: 'changing a deadline',
     code: NOT_FOUND,
-    call: (kit) => kit.deadline(SUBSCRIPTION, 10, { ackId: 'any' }),
+    call: (kit) => kit.setDeadline(SUBSCRIPTION, 10, { ackId: 'any' }),
   },
   { what: 'streaming', code: NOT_FOUND, call: (kit) => readEnding(kit, SUBSCRIPTION) },
 ];
@@ -105,7 +105,7 @@ const REFUSED: Refusal[] = [
     differs: 'attemptsCode',
     otherwise: OUT_OF_RANGE,
     call: (kit, { topic }) =>
-      kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: topic, maxDeliveryAttempts: 4 } }),
+      kit.createSubscription(topic, { deadLetterPolicy: { deadLetterTopic: topic, maxDeliveryAttempts: 4 } }),
   },
   {
     what: 'an update without a mask',
@@ -146,7 +146,7 @@ const REFUSED: Refusal[] = [
     what: 'message ordering',
     code: UNIMPLEMENTED,
     differs: 'unsupported',
-    call: (kit, { topic }) => kit.subscription(topic, { enableMessageOrdering: true }),
+    call: (kit, { topic }) => kit.createSubscription(topic, { enableMessageOrdering: true }),
   },
   {
     what: 'an ordering key',
@@ -159,26 +159,26 @@ const REFUSED: Refusal[] = [
     what: 'exactly-once delivery',
     code: UNIMPLEMENTED,
     differs: 'unsupported',
-    call: (kit, { topic }) => kit.subscription(topic, { enableExactlyOnceDelivery: true }),
+    call: (kit, { topic }) => kit.createSubscription(topic, { enableExactlyOnceDelivery: true }),
   },
 ];
 
-export function administrationContract(kit: () => Kit): void {
+export function testAdministration(kit: () => Kit): void {
   for (const refusal of MISSING) {
     test(`returns NOT_FOUND with the missing name for ${refusal.what}`, async () => {
-      const message = await assertRefused(kit(), refusal, await kit().pair());
+      const message = await assertRefused(kit(), refusal, await kit().createPair());
       if (!kit().differs('names') && message !== undefined) assert.match(message, /missing/, refusal.what);
     });
   }
 
   for (const refusal of REFUSED) {
     test(`refuses ${refusal.what}`, async () => {
-      await assertRefused(kit(), refusal, await kit().pair());
+      await assertRefused(kit(), refusal, await kit().createPair());
     });
   }
 
   test('refuses to stream or pull from a push subscription', async () => {
-    const { subscription } = await kit().pair({ pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' } });
+    const { subscription } = await kit().createPair({ pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' } });
     await assert.rejects(readEnding(kit(), subscription), { code: FAILED_PRECONDITION });
     const pulled = kit().subscriber.pull({ subscription, maxMessages: 1, returnImmediately: true });
     if (kit().differs('pullFromPush')) await pulled;
@@ -186,7 +186,7 @@ export function administrationContract(kit: () => Kit): void {
   });
 
   test('creates subscriptions with the defaults of the service', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     const { subscriber } = kit();
     const [created] = await subscriber.getSubscription({ subscription });
     assert.equal(created.topic, topic);
@@ -196,7 +196,7 @@ export function administrationContract(kit: () => Kit): void {
   });
 
   test('updates only the subscription fields in the mask', async () => {
-    const { subscription } = await kit().pair();
+    const { subscription } = await kit().createPair();
     const { subscriber } = kit();
     const retryPolicy = { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 9 } };
     const update = { name: subscription, ackDeadlineSeconds: 30, retryPolicy, labels: { not: 'named' } };
@@ -209,7 +209,7 @@ export function administrationContract(kit: () => Kit): void {
   });
 
   test('updates the labels of a topic', async () => {
-    const topic = await kit().topic();
+    const topic = await kit().createTopic();
     const { publisher } = kit();
     const named = { name: topic, labels: { a: 'label' } };
     const update = publisher.updateTopic({ topic: named, updateMask: { paths: ['labels'] } });
@@ -271,7 +271,7 @@ async function assertRefused(
 
 /** Rejects with the status with which the server ends a stream. */
 async function readEnding(kit: Kit, subscription: string, streamAckDeadlineSeconds = 10): Promise<never> {
-  const { code, message } = await kit.stream(subscription, { streamAckDeadlineSeconds }).ended;
+  const { code, message } = await kit.openStream(subscription, { streamAckDeadlineSeconds }).ended;
   throw Object.assign(new Error(message), { code });
 }
 
@@ -284,9 +284,9 @@ function publishing(what: string, messages: PublishedMessage[], differs?: Differ
 
 function settings(
   what: string,
-  requested: Parameters<Kit['subscription']>[1],
+  requested: Parameters<Kit['createSubscription']>[1],
   differs?: Difference,
 ): Refusal {
-  const call: Refusal['call'] = (kit, { topic }) => kit.subscription(topic, requested);
+  const call: Refusal['call'] = (kit, { topic }) => kit.createSubscription(topic, requested);
   return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
 }

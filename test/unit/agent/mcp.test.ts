@@ -6,7 +6,7 @@ import { isAllowed, toDeclaredNames } from '#services/worker/agent/mcp/names.ts'
 import { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.ts';
 import { toToolOutput } from '#services/worker/agent/mcp/result.ts';
 
-const least = `name: Small
+const minimal = `name: Small
 description: Does little.
 version: "1"
 skills: [{ id: a, name: A, description: Does a., tags: [x] }]
@@ -16,7 +16,7 @@ mcpServers:
 
 function findProblems(servers: string): readonly string[] {
   try {
-    parseAgentDefinition(least + servers, 'agent.yaml');
+    parseAgentDefinition(minimal + servers, 'agent.yaml');
   } catch (error) {
     assert.ok(error instanceof DefinitionError, String(error));
     return error.problems;
@@ -26,7 +26,7 @@ function findProblems(servers: string): readonly string[] {
 
 describe('MCP servers in a definition', () => {
   test('get defaults for omitted fields', () => {
-    const { mcpServers } = parseAgentDefinition(`${least}  web: { url: "http://x" }`, 'x');
+    const { mcpServers } = parseAgentDefinition(`${minimal}  web: { url: "http://x" }`, 'x');
     assert.deepEqual(mcpServers, { web: { url: 'http://x', timeoutSeconds: 60, maxOutputChars: 50_000 } });
   });
 
