@@ -4,7 +4,7 @@
 import type { AddressInfo } from 'node:net';
 import { TaskState, type AgentCard, type Task } from '@a2a-js/sdk';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
-import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -107,5 +107,11 @@ export async function getTask({ id }: { id: string }): Promise<Task> {
   if (id === 'away') throw new UnavailableError();
   if (id === 'broken') throw new InternalError();
   if (id === 'bug') throw new TypeError('an internal detail');
+  return createWireTask(id);
+}
+
+/** A GetTask that activates every requested extension. */
+export async function activateAll({ id }: { id: string }, context: ServerCallContext): Promise<Task> {
+  for (const uri of context.requestedExtensions ?? []) context.addActivatedExtension(uri);
   return createWireTask(id);
 }

@@ -1,5 +1,8 @@
-/** The smallest valid agent definition, for tests of agents. */
+/** Agent definitions for tests: the smallest valid one, and the problems of invalid ones. */
+import assert from 'node:assert/strict';
 import type { JsonObject } from '#shared/domain/message.ts';
+import { DefinitionError } from '#shared/agent/definition.ts';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 
 export const minimalDefinition: JsonObject = {
   name: 'Test',
@@ -8,3 +11,14 @@ export const minimalDefinition: JsonObject = {
   skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
   instruction: 'Be brief.',
 };
+
+/** Parses a definition, and returns the problems for which it is refused. */
+export function findProblems(text: string): readonly string[] {
+  try {
+    parseAgentDefinition(text, 'agent.yaml');
+  } catch (error) {
+    assert.ok(error instanceof DefinitionError, String(error));
+    return error.problems;
+  }
+  return [];
+}

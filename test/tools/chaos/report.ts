@@ -3,6 +3,7 @@ import { mustBeEmpty } from './check.ts';
 import type { Fault } from './faults.ts';
 import type { ClassifiedRecovery } from './recovery.ts';
 import type { ChaosResult } from './run.ts';
+import { getPercentile } from '../percentile.ts';
 
 export function formatReport(results: readonly ChaosResult[]): string {
   const columns = results.map(createRows);
@@ -63,7 +64,6 @@ export function formatGaps(recoveries: readonly ClassifiedRecovery[]): [string, 
 function formatPercentiles(recoveries: readonly ClassifiedRecovery[]): string {
   const sorted = recoveries.map(({ ms }) => ms / 1000).toSorted((a, b) => a - b);
   if (sorted.length === 0) return '-';
-  const at = (share: number): string =>
-    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2);
-  return `${at(0.5)} / ${at(0.99)} s (${sorted.length})`;
+  const format = (share: number): string => (getPercentile(sorted, share) ?? 0).toFixed(2);
+  return `${format(0.5)} / ${format(0.99)} s (${sorted.length})`;
 }

@@ -13,6 +13,7 @@ import type { Stack } from '../../support/stack.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 import type { Arrival } from './receivers.ts';
 import { openTestPool } from '../../support/database/postgres.ts';
+import { getPercentile } from '../percentile.ts';
 
 export interface ZooOptions {
   /** The number of receivers of each kind (see receivers.ts). */
@@ -119,8 +120,7 @@ async function readFigures(
     byTask.set(taskId, [...(byTask.get(taskId) ?? []), event]);
   }
   const latencies = [...first].map(([key, at]) => at - (committed.get(key) ?? NaN)).sort((a, b) => a - b);
-  const at = (part: number) =>
-    latencies[Math.min(latencies.length - 1, Math.floor(part * latencies.length))] ?? NaN;
+  const getLatency = (share: number) => getPercentile(latencies, share) ?? NaN;
   const states: Record<string, number> = {};
   const rows = await db
     .selectFrom('deliveries')
@@ -133,9 +133,9 @@ async function readFigures(
     arrived: first.size,
     outOfOrder: [...byTask.values()].filter((seen) => seen.some((event, n) => event < (seen[n - 1] ?? 0)))
       .length,
-    p50: at(0.5),
-    p99: at(0.99),
-    worst: at(1),
+    p50: getLatency(0.5),
+    p99: getLatency(0.99),
+    worst: getLatency(1),
     kinds,
     states,
   };

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { DefinitionError, definitionHash, readAgentDefinition } from '#shared/agent/definition.ts';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
+import { findProblems } from '../../support/agents/definition.ts';
 
 const minimal = `
 name: Small
@@ -13,16 +14,6 @@ skills:
   - { id: a, name: A, description: Does a., tags: [x] }
 instruction: Be brief.
 `;
-
-function findProblems(text: string): readonly string[] {
-  try {
-    parseAgentDefinition(text, 'agent.yaml');
-  } catch (error) {
-    assert.ok(error instanceof DefinitionError, String(error));
-    return error.problems;
-  }
-  return [];
-}
 
 describe('a definition in YAML', () => {
   test('is valid as it comes with the project', () => {
