@@ -1,4 +1,4 @@
-/** Tasks over hours, in small: push mode, start times, deadlines, time limits, retention, changed code. */
+/** Tasks that run for hours, at a small scale: push mode, start times, deadlines, time limits, retention, changed code. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test, type TestContext } from 'node:test';
@@ -92,7 +92,7 @@ describe('the time limits of a definition', () => {
     return writeTempFile(t, 'agent.yaml', definition);
   }
 
-  test('fail a task with the limit, and give each task a deadline', async (t) => {
+  test('fail a task with the name of the limit, and set a deadline for each task', async (t) => {
     const limits = '  stepSeconds: 1\n  turnSeconds: 3\n  taskSeconds: 3600\n';
     const { stack } = await startScriptedStack(t, {
       MAX_ATTEMPTS: '1',
@@ -135,7 +135,7 @@ describe('the time limits of a definition', () => {
 });
 
 describe('the age of a task', () => {
-  test('fails it if it waits for its caller for too long', async (t) => {
+  test('fails it if it waits too long for its caller', async (t) => {
     const { stack } = await startScriptedStack(t, { INTERRUPTED_EXPIRY_DAYS: '0.001' });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const asking = await stack.submit('ask well?');

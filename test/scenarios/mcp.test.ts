@@ -13,7 +13,7 @@ import { writeTempFile } from '../support/temp-dir.ts';
 const steps = 15;
 const killedIn = [4, 8, 12];
 
-/** Calls the server's tool for sums, and in the steps of `killedIn` a slow one. */
+/** Calls the sum tool of the server, or a slow tool in the steps of `killedIn`. */
 const responder: Responder = ({ contents }) => {
   const results = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
   if (results.length >= steps)

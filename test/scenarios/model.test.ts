@@ -108,7 +108,7 @@ test('answers random operations of several callers as the model does', { timeout
     return events;
   }
 
-  /** Checks a state that the owner was shown. `endBefore` is the terminal state known when the request was sent. */
+  /** Checks a state that the owner received. `endBefore` is the terminal state known when the request was sent. */
   function observe(task: Known, endBefore: string | undefined, state: string): void {
     if (endBefore !== undefined) assert.equal(state, endBefore, 'nothing follows the end of a task');
     if (terminal.test(state)) task.end ??= state;

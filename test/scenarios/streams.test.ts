@@ -33,7 +33,7 @@ describe('a stream', () => {
   interface Subscription {
     headers?: Record<string, string>;
     api?: number;
-    /** Leaves the stream after as many events. */
+    /** Leaves the stream after this many events. */
     leaveAfter?: number;
     onEvent?: () => void;
   }
@@ -101,7 +101,7 @@ describe('a stream', () => {
     }
   });
 
-  test('replays all events of a task at its end, also after an interruption', async () => {
+  test('replays all events of an ended task, including those before an interruption', async () => {
     const { id } = await stack.submit('ask well?');
     await stack.until(id, ({ status }) => status.state === 'TASK_STATE_INPUT_REQUIRED');
     await stack.submit('say more\nsay done', { message: { taskId: id } });
@@ -113,7 +113,7 @@ describe('a stream', () => {
     );
   });
 
-  test('is refused for a task at its end without a valid last event id', async () => {
+  test('is refused for an ended task without a valid last event id', async () => {
     const { id } = await stack.submit('say done');
     await stack.until(id, isCompleted);
     assert.equal(await getRefusal(id), unsupportedOperation);

@@ -106,7 +106,7 @@ describe('a task', () => {
     assert.equal(events[0]?.payload?.$case, 'task');
     assert.equal(getFinalState(events), TaskState.TASK_STATE_COMPLETED);
     await assert.rejects(async () => {
-      for await (const _ of client.resubscribeTask({ tenant: '', id })) assert.fail('a stream of the past');
+      for await (const _ of client.resubscribeTask({ tenant: '', id })) assert.fail('the task has ended');
     }, /has ended/);
   });
 
@@ -175,7 +175,7 @@ describe('a task', () => {
     assert.deepEqual((await list()).configs, []);
   });
 
-  test('gives the model the earlier tasks of its context', async () => {
+  test('reaches the model with the earlier tasks of its context', async () => {
     const first = asTask(await client.sendMessage(createSend('My name is Ada.')));
     const question = 'What did I say before?';
     const next = createSend(question);

@@ -104,7 +104,7 @@ mcpServers: { all: { url: "${server.url}" } }
   const assertChild = (span: ReceivedSpan, parent: { traceId: string; spanId: string }): void =>
     assert.deepEqual([span.traceId, span.parentSpanId], [parent.traceId, parent.spanId], span.name);
 
-  test('has a send within the trace of its caller, and its wake-up within the send', () => {
+  test('has a send span in the trace of its caller, and a wake-up span in the send', () => {
     const send = getSpan('SendMessage');
     assert.deepEqual([send.service, send.kind], ['longhaul-api', 'SERVER']);
     assertChild(send, caller);
@@ -115,7 +115,7 @@ mcpServers: { all: { url: "${server.url}" } }
     assert.deepEqual(wakeup.links, []);
   });
 
-  test('has a turn that starts a trace, linked to the wake-up and the send', () => {
+  test('has a turn span that starts a trace, linked to the wake-up and the send', () => {
     const turn = getSpan('process longhaul-turns');
     assert.deepEqual([turn.service, turn.kind, turn.parentSpanId], ['longhaul-worker', 'CONSUMER', '']);
     assert.notEqual(turn.traceId, caller.traceId);
@@ -124,7 +124,7 @@ mcpServers: { all: { url: "${server.url}" } }
     assert.equal(turn.attributes['messaging.system'], 'gcp_pubsub');
   });
 
-  test('has each step within the turn, with its model or tool call within the step', () => {
+  test('has a span for each step in the turn, and one for its model or tool call', () => {
     const turn = getSpan('process longhaul-turns');
     const models = getSpans('step model');
     assert.equal(models.length, 2);

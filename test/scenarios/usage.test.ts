@@ -43,7 +43,7 @@ prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
   assert.deepEqual(
     rows[0]?.metadata,
     { [usageExtension]: usage },
-    'the event of the end of the turn has the usage too',
+    'the last event of the turn has the usage too',
   );
   const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
     capabilities: { extensions: { uri: string }[] };

@@ -1,4 +1,4 @@
-/** A task that waits for its user is only rows in the database: other processes can continue it with the answer. */
+/** A task that waits for its user exists only in the database, so other processes can continue it with the answer. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';

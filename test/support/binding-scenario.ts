@@ -123,7 +123,7 @@ export async function runScenario(binding: RawBinding, webhookUrl: string): Prom
 }
 
 /**
- * Replaces ids by the order in which they appear and all times by one, and drops codes, which depend on the
+ * Numbers ids in the order of their appearance, replaces all times by one, and drops codes, which depend on the
  * binding.
  */
 export function normalize(steps: Steps): Steps {

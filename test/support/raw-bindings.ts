@@ -1,6 +1,6 @@
 /**
- * The three bindings of A2A 1.0 on the wire, behind one interface: JSON of the protocol in, JSON of the
- * protocol or an error out. Unlike a client library, it corrects nothing.
+ * The three bindings of A2A 1.0 on the wire, behind one interface: it accepts JSON of the protocol, and returns JSON of
+ * the protocol or an error. Unlike a client library, it corrects nothing.
  */
 import {
   AgentCard,
@@ -32,7 +32,7 @@ type Params = Record<string, unknown>;
 type Headers = Record<string, string>;
 
 export interface WireError {
-  /** The code of the binding: of JSON-RPC, the HTTP status, or the status of gRPC. */
+  /** The code in the binding: the JSON-RPC error code, the HTTP status, or the gRPC status. */
   code: number;
   message: string;
   /** From google.rpc.ErrorInfo; undefined if the error has none. */

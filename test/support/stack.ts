@@ -1,6 +1,6 @@
 /**
- * The whole system for a test: a real PostgreSQL, the stand-ins for Google's services, the offline model, and the three
- * services. A test starts each service as a process, as often as it likes, and kills it.
+ * The whole system for a test: a real PostgreSQL, the local emulators of Google's services, the offline model, and the
+ * three services. A test starts each service as a process, any number of times, and kills it.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
@@ -40,7 +40,7 @@ export interface Stack {
   stopPubSub(): Promise<void>;
   /** Starts Pub/Sub on the same port, with its topics but without messages. */
   startPubSub(): Promise<void>;
-  /** Ends all leases of one kind of service, as if they had run out. For services that have been killed. */
+  /** Expires all leases of one kind of service, after its processes were killed. */
   endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
   /** Calls the api by JSON-RPC. Retries a 503 after its `Retry-After`. */
@@ -68,7 +68,7 @@ export interface TaskJson {
  * Starts everything except the services. All of it ends with the test.
  *
  * @param extra environment variables of the services
- * @param responder answers in place of the offline model's own responder
+ * @param responder replaces the responder of the offline model
  */
 export async function startStack(
   t: Cleanup,

@@ -1,5 +1,5 @@
 /**
- * docs/configuration.md against the code. The configuration readers run with a recording EnvReader, in enough environments
+ * docs/configuration.md matches the code. The configuration readers run with a recording EnvReader, in enough environments
  * to reach every branch, so that each variable is known with its default, bounds, choices and services.
  */
 import assert from 'node:assert/strict';
@@ -99,7 +99,7 @@ function unlessRefused(read: () => unknown): void {
   }
 }
 
-/** The variables that the readers of one section's services ask for. */
+/** Returns the variables that the configuration readers of these services read. */
 function recordVariables(names: readonly string[]): Map<string, Variable> {
   const found = new Map<string, Variable>();
   let service = '';
@@ -171,14 +171,16 @@ function quoted(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text);
 }
 
-/** Everything in which a page differs from the code, as sentences. */
+/** Returns each difference between a page and the code as a sentence. */
 function differences(text: string, known: Map<string, Variable>): string[] {
   const rows = parseRows(text);
   const documented = rows.flatMap(({ variables }) => variables);
   const problems = [
     ...[...known.keys()].filter((name) => !documented.includes(name)).map((name) => `${name} is missing`),
     ...documented.filter((name) => !known.has(name)).map((name) => `${name} is not read`),
-    ...documented.filter((name, at) => documented.indexOf(name) < at).map((name) => `${name} comes twice`),
+    ...documented
+      .filter((name, at) => documented.indexOf(name) < at)
+      .map((name) => `${name} is listed twice`),
   ];
   for (const { variables, defaults, values, services: used } of rows) {
     const [name = ''] = variables;

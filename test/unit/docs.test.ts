@@ -1,4 +1,4 @@
-/** The pages against the tree: links and anchors resolve, named paths and commands exist, quoted log messages are logged. */
+/** The pages match the code: links and anchors resolve, named paths and commands exist, quoted log messages are logged. */
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +13,7 @@ const list = (pattern: string): string[] =>
 const pages = [...list('**/*.md'), ...list('.github/**/*.md')];
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
 
-/** The anchors that GitHub gives the headings of a page. */
+/** Returns the anchors that GitHub generates for the headings of a page. */
 function anchors(text: string): Set<string> {
   const found = new Set<string>();
   for (const [, heading = ''] of withoutCode(text).matchAll(/^#+ (.*)$/gm)) {
@@ -33,7 +33,7 @@ function withoutCode(text: string): string {
   return text.replaceAll(/^```.*?^```/gms, '');
 }
 
-/** Relative links whose file or anchor does not exist. */
+/** Returns the relative links whose file or anchor does not exist. */
 function brokenLinks(page: string, text: string): string[] {
   const targets = [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
   return targets.filter((target) => {
@@ -45,14 +45,14 @@ function brokenLinks(page: string, text: string): string[] {
   });
 }
 
-/** Paths in backticks or in the tree of ARCHITECTURE.md that do not exist. */
+/** Returns the paths in backticks or in the tree of ARCHITECTURE.md that do not exist. */
 function missingPaths(text: string): string[] {
   const roots = 'services|shared|test|docs|deploy|\\.github';
   const named = text.matchAll(new RegExp(`(?:^|\`)((?:${roots})/[\\w./-]*)(?=\`|\\s)`, 'gm'));
   return [...named].map(([, name = '']) => name).filter((name) => !existsSync(path.join(root, name)));
 }
 
-/** Scripts of package.json that a page names and that do not exist. */
+/** Returns the scripts of package.json that a page names and that do not exist. */
 function missingScripts(text: string): string[] {
   return [...text.matchAll(/npm run ([a-z](?:[\w:-]*\w)?)/g)]
     .map(([, name = '']) => name)
@@ -80,7 +80,7 @@ describe('the pages', () => {
     assert.deepEqual(unlisted, ['docs/bench/figures.md'], 'the benchmark page links to its figures');
   });
 
-  test('every file of ARCHITECTURE.md that answers a question is there', () => {
+  test('ARCHITECTURE.md answers each question with files that exist', () => {
     const [, section = ''] = /## Which files to open\n(.*?)\n## /s.exec(read('ARCHITECTURE.md')) ?? [];
     const questions = section.split(/^\*\*/m).slice(1);
     assert.equal(questions.length, 3);

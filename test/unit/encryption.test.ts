@@ -34,7 +34,7 @@ describe('encryptor', () => {
     assert.match(rotated.encrypt('secret', context), /^1\.b\./);
   });
 
-  test('names the key that is missing', () => {
+  test('names the missing key', () => {
     const old = toEncryptor(`a:${first}`).encrypt('secret', context);
     assert.throws(
       () => toEncryptor(`b:${second}`).decrypt(old, context),
@@ -77,7 +77,7 @@ describe('encryptor', () => {
 describe('encryption keys', () => {
   const parseProblems = (text: string) => parseEncryptionKeys(text).problems;
 
-  test('reports each invalid key by its id or position', () => {
+  test('are reported by id or position if they are invalid', () => {
     const short = randomBytes(16).toString('base64');
     assert.deepEqual(parseProblems(`a:${first}, b:${second}`), []);
     assert.deepEqual(parseProblems(first), ['entry 1 must have the form id:base64']);
@@ -95,7 +95,7 @@ describe('encryption keys', () => {
     }
   });
 
-  test('never shows a key in a problem', () => {
+  test('are never shown in a problem', () => {
     const secret = 'do-not-show';
     assert.ok(!parseProblems(`a:${secret},${secret}`).join().includes(secret));
   });

@@ -115,7 +115,7 @@ describe('classifyAnswer', () => {
     assert.deepEqual(answer(500, '60'), { kind: 'retry', delaySeconds: 5 });
   });
 
-  test('abandons the config on 410, and when the schedule is used up', () => {
+  test('abandons the config on 410 or when the schedule is used up', () => {
     assert.equal(answer(410).kind, 'abandoned');
     const noAnswer = { status: null, error: 'ECONNREFUSED', retryAfter: '60' };
     assert.deepEqual(classifyAnswer(noAnswer, 1, [0, 5], moment), {

@@ -1,5 +1,5 @@
 /**
- * Authentication: the accepted credentials, how others are refused, and that no message reveals a credential.
+ * Authentication: accepted credentials, refusals, and error messages that reveal no credential.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -54,7 +54,7 @@ async function catchRefusal(promise: Promise<unknown>): Promise<UnauthenticatedE
 }
 
 describe('API keys and no authentication', () => {
-  test('gives all callers the same empty name when authentication is off', async () => {
+  test('assigns the same empty name to all callers when authentication is off', async () => {
     const caller = await createAuthenticate(readAuthConfig({}))({ 'x-api-key': 'whatever' });
     assert.deepEqual(caller, { isAuthenticated: false, userName: '' });
   });
@@ -202,7 +202,7 @@ describe('Cloud Run IAM', () => {
         'x-serverless-authorization': `Bearer ${stripSignature({ ...valid, aud: 'https://second.example' })}`,
       }),
       caller,
-      'of two headers, the one that Cloud Run verifies',
+      'Cloud Run verifies only the second header',
     );
   });
 

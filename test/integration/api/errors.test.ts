@@ -1,6 +1,5 @@
 /**
- * Errors for invalid requests: the one that the specification names, with a message that says what is
- * accepted.
+ * Invalid requests get the error that the specification names, with a message that says what is accepted.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * A caller sees only its own tasks (invariant 9). For everyone else, in each operation, a task looks like one
- * that does not exist, down to the form of the answer.
+ * A caller sees only its own tasks (invariant 9). In every operation, other callers get exactly the answer for a missing
+ * task.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** The life of a call, the same in every binding: failures, extensions, and clients that disconnect. */
+/** Calls behave the same in every binding: failures, extensions, and clients that disconnect. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';

@@ -1,6 +1,5 @@
 /**
- * The clients of the SDK, of A2A 1.0 and 0.3, through each binding: the card leads them there, and all
- * operations work.
+ * SDK clients of A2A 1.0 and 0.3 find each binding in the card and can use all operations.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -76,7 +75,7 @@ describe('SDK clients', () => {
   }
 });
 
-/** Connects as a client of that version does: it only reads the fields of the card that its version knows. */
+/** Connects as a client of that version, which reads only the card fields that its version defines. */
 async function connect(url: string, version: string, binding: string): Promise<Client> {
   const legacyCompat = { enabled: version === '0.3' };
   const cardResolver = new DefaultAgentCardResolver({
@@ -230,7 +229,7 @@ async function useAllOperations(client: Client, version: string, webhookUrl: str
   await assert.rejects(client.getTaskPushNotificationConfig(path), TaskNotFoundError);
 }
 
-/** Checks the webhooks of one completed task: they have the form of the version that registered them. */
+/** Checks the webhooks of one completed task: they have the format of the version that registered them. */
 function checkWebhooks(received: readonly Received[], version: string): void {
   const bodies = received
     .filter(({ body }) => body.includes('completed') || body.includes('COMPLETED'))

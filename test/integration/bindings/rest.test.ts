@@ -57,7 +57,7 @@ describe('HTTP+JSON', () => {
     ]);
   });
 
-  test('answers malformed parameters and bodies with 400 and what is accepted', async () => {
+  test('answers malformed parameters and bodies with 400 and the accepted values', async () => {
     const malformed: [string, RegExp, RequestOptions?][] = [
       ['/tasks?pageSize=abc', /pageSize must be a whole number/],
       ['/tasks?pageSize=1.5', /pageSize must be a whole number/],

@@ -1,5 +1,5 @@
 /**
- * Connections as AlloyDB requires them, to a real PostgreSQL server: by TLS, and with a token as password.
+ * Connections to a real PostgreSQL server as AlloyDB requires them: over TLS, and with a token as the password.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -92,7 +92,7 @@ describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
 });
 
 describe('connections with IAM', () => {
-  test('log in with the token of the time', async (t) => {
+  test('log in with the current token', async (t) => {
     const database = await createTestDatabase({ direct: true });
     const metadata = await startMetadataServer(t);
     process.env['GCE_METADATA_HOST'] = metadata.host;
@@ -214,7 +214,7 @@ describe('marked statements', () => {
     assert.equal(await echo(1), 1);
     assert.equal(await echo(2), 2);
     assert.equal(await countPrepared(), 1);
-    // Like a pooler that gives each transaction another connection.
+    // A pooler may assign another connection to each transaction.
     await sql`deallocate all`.execute(db);
     assert.equal(await echo(3), 3);
     assert.equal(await echo(4), 4);

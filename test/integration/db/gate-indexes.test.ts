@@ -1,5 +1,5 @@
 /**
- * The indexes of gates: they serve every query that searches gates, and no update during a turn changes one.
+ * Indexes serve every query that searches gates, and no update during a turn changes an index.
  */
 import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
@@ -137,7 +137,7 @@ describe('indexes of gates', () => {
     });
   }
 
-  test('lose settled_at when a message resumes a task, and get it by a cancel', async () => {
+  test('lose settled_at when a message resumes a task, and regain it on a cancel', async () => {
     const { lease } = await createClaimedTask(db);
     const readSettledAt = async () =>
       (

@@ -1,4 +1,4 @@
-/** The gate on a real PostgreSQL: who may write, in which order, and how late writers fail. */
+/** The gate on a real PostgreSQL: which writers succeed, in which order, and how late writers fail. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
@@ -157,7 +157,7 @@ describe('gate', () => {
     });
   }
 
-  test('runs a message as the next turn if it comes before the end, else refuses it', async () => {
+  test('runs a message that arrives before the end as the next turn, else refuses it', async () => {
     for (let round = 0; round < rounds; round++) {
       const { lease } = await createClaimedTask(db);
       const [, sent] = await Promise.all([end(lease, 'TASK_STATE_COMPLETED'), followUp(lease.taskId)]);
@@ -219,13 +219,13 @@ describe('gate', () => {
     }
   });
 
-  test('does not count the attempt of a turn that is handed back', async () => {
+  test('does not count the attempt of a released turn', async () => {
     const { lease } = await createClaimedTask(db);
     await release(lease, { countAttempt: false });
     assert.equal((await claimTask(db, lease.taskId)).attempts, 1);
   });
 
-  test('counts the attempt of a turn that failed', async () => {
+  test('counts the attempt of a failed turn', async () => {
     const { lease } = await createClaimedTask(db);
     await release(lease, { error: 'x' });
     assert.equal((await claimTask(db, lease.taskId)).attempts, 2);

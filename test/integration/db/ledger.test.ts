@@ -1,4 +1,4 @@
-/** The ledger on a real PostgreSQL: every recorded model call is counted, and counted once. */
+/** The ledger on a real PostgreSQL counts every recorded model call exactly once. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { usageCommand } from '#services/admin/usage.ts';
@@ -72,7 +72,7 @@ describe('ledger', () => {
     assert.deepEqual(await readSpent(caller), { tokens: tokensOfOneCall, cost: 0.5 });
   });
 
-  test('gives the usage of a task to its readers and to the next claim', async () => {
+  test('returns the usage of a task to readers and to the next claim', async () => {
     const caller = { tenant: '', owner: 'reader' };
     const { lease } = await createClaimedTask(db, caller);
     const usage = newUsage('gemini-a', 0.5);

@@ -14,7 +14,7 @@ import { caller } from '../../support/database/new-task.ts';
 import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
 const count = 20_000;
-/** Tasks of an owner who has few. */
+/** The number of tasks of the owner with few tasks. */
 const fewCount = 200;
 const minute = 60_000;
 const now = Date.UTC(2030, 0, 1);

@@ -19,7 +19,7 @@ import { findReads, type QueryPlan } from '../../support/database/plan.ts';
 import { createTestDatabase } from '../../support/database/postgres.ts';
 
 describe('prepared statements', () => {
-  test('find tasks by id even if they were planned for few', async (t) => {
+  test('find tasks by id even if they were planned for few tasks', async (t) => {
     const database = await createTestDatabase();
     const pool = new Pool({ connectionString: database.url, max: 1 });
     const queries: CompiledQuery[] = [];

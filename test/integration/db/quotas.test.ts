@@ -36,14 +36,14 @@ describe('model quotas', () => {
     });
   }
 
-  /** Asks for so many calls at once. */
+  /** Requests this many calls at once. */
   const takeMany = (call: () => ModelCall, count: number) =>
     Promise.all(Array.from({ length: count }, () => quotas.take(call())));
 
   const getWaits = (answers: readonly QuotaAnswer[], kind: QuotaAnswer['kind']) =>
     answers.flatMap((answer) => (answer.kind === kind ? [answer.waitMs] : [])).toSorted((a, b) => a - b);
 
-  /** Moves a model's clocks as if so much time had passed. */
+  /** Moves the clocks of a model back, as if this much time had passed. */
   async function pass(model: string, seconds: number): Promise<void> {
     const earlier = (column: string) => sql<Date>`${sql.ref(column)} - ${seconds} * interval '1 second'`;
     await db
@@ -72,7 +72,7 @@ describe('model quotas', () => {
     return rows[0]?.at ?? NaN;
   }
 
-  /** A wait counts from its answer, so it is shorter by at most the time since all calls started. */
+  /** A wait starts at its answer, so it may be shorter by the time since all calls started. */
   function assertWait(waitMs: number | undefined, expectedMs: number, from: number, slackMs = 10): void {
     const since = performance.now() - from;
     const wait = waitMs ?? NaN;
@@ -136,7 +136,7 @@ describe('model quotas', () => {
       .toSorted((a, b) => a.answer.waitMs - b.answer.waitMs)
       .map((entry) => entry.parked);
     await pass(model, 5.2);
-    // Nothing is owed any more, and 20 tasks whose time has come return.
+    // No calls are owed any more, and the first 20 parked tasks return.
     const returning = parked.slice(0, 20);
     const together = await Promise.all([
       quotas.take(call()),

@@ -1,5 +1,5 @@
 /**
- * The status message of a task: that of its last progress, then that of its end, which is the agent's answer.
+ * The status message of a task is that of its last progress, and then the agent's answer at its end.
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';

@@ -14,8 +14,8 @@ import { createTool, definitionWithoutTools, getFailure, useOfflineModel } from 
 
 const offline = useOfflineModel();
 
-/** Resolves for both callers once both have called, so that it never ends if they run one after the other. */
-function createMeeting(): () => Promise<void> {
+/** Returns a function that blocks until its second call. Callers that run one after the other would wait forever. */
+function createBarrier(): () => Promise<void> {
   let waiting = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
   return () => {
@@ -193,9 +193,9 @@ describe("Gemini's own tools", () => {
 describe('the tools of one reply', () => {
   const message = 'Use the tool lookup with {"key": "a"} and the tool clock with {"key": "b"}';
   const runBoth = async () => {
-    const meet = createMeeting();
+    const arrive = createBarrier();
     const wait = async ({ key }: JsonObject) => {
-      await meet();
+      await arrive();
       return `found ${JSON.stringify(key)}`;
     };
     const turn = new MemoryTurn({ message, definition });

@@ -1,6 +1,5 @@
 /**
- * Files in messages: inline, in Cloud Storage, and by URL, which is fetched once under the guard of
- * shared/net.
+ * Files in messages: inline, in Cloud Storage, and by URL. A URL is fetched once, and only if shared/net allows its host.
  */
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -130,7 +130,7 @@ describe('a server that restarts', () => {
     assert.equal(await call(tools, 'echo', { message: 'b' }), 'Echo: b');
   });
 
-  test('gets a call again only if repeating it does no harm', async (t) => {
+  test('receives a call again only if repeating it is harmless', async (t) => {
     const server = await startMcpServer(t);
     const tools = await loadTools(createTools(t), { all: { url: server.url } });
     const reading = call(tools, slow, { duration: 2, steps: 1 });

@@ -239,7 +239,7 @@ describe('a call that needs approval', () => {
 });
 
 describe('a call without credentials', () => {
-  test('waits with its reason, and is the only one made again by the next message', async () => {
+  test('waits with its reason, and only this call is repeated by the next message', async () => {
     replies = [
       call([
         { name: 'look', args: {} },

@@ -1,4 +1,4 @@
-/** An offline model for the tests of one file, with the requests that it got, and agents that call it. */
+/** An offline model for the tests of one file, with the requests that it received, and agents that call it. */
 import { after, before, beforeEach } from 'node:test';
 import assert from 'node:assert/strict';
 import { respond, type Responder } from '#services/local/offline-model/responder.ts';

@@ -67,7 +67,7 @@ async function readGolden(name: string): Promise<Golden> {
   return JSON.parse(await readFile(new URL(name, golden), 'utf8')) as Golden;
 }
 
-describe('the requests and outcomes of both APIs', () => {
+describe('requests and outcomes of both APIs', () => {
   for (const name of names) {
     test(`equal ${name}`, async () => {
       const recording = await readGolden(name);

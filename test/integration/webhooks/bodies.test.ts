@@ -1,4 +1,4 @@
-/** The bodies of webhooks, as receivers get them. */
+/** Webhook bodies, as receivers get them. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { StreamResponse, TaskState } from '@a2a-js/sdk';

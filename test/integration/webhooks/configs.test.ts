@@ -95,7 +95,7 @@ describe('webhook configs', () => {
   });
 
   // [PUSH-CREATE-002]
-  test('sends events made after the config was created', { timeout }, async (t) => {
+  test('sends only events created after the config', { timeout }, async (t) => {
     const { receiver, outbox, put } = await start(t);
     const task = await startTask(db, outbox);
     await put(task.taskId);

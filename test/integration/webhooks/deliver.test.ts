@@ -49,26 +49,30 @@ describe('webhook attempts', () => {
     },
   );
 
-  test('disables the config after a 410, and fails what waits and what follows', { timeout }, async (t) => {
-    const receiver = await startReceiver(t);
-    const { outbox } = await startDispatchers(t, db, 1);
-    const release = Promise.withResolvers<number>();
-    receiver.answerBy(() => release.promise);
-    const task = await startTask(db, outbox, webhookTo(receiver.url));
-    await receiver.count(1);
-    await task.claim();
-    release.resolve(410);
-    await waitFor('the disabled config', async () => (await readConfig(db, task.taskId)).disabled_at);
-    await task.end('TASK_STATE_COMPLETED');
-    await outbox.idle();
-    assert.deepEqual(await readStates(db, task.taskId), [
-      [1, 'failed', 1],
-      [2, 'failed', 0],
-      [3, 'failed', 0],
-    ]);
-    assert.match((await readConfig(db, task.taskId)).disabled_reason!, /410/);
-    assert.equal(receiver.received.length, 1);
-  });
+  test(
+    'disables the config after a 410 and fails its pending and later deliveries',
+    { timeout },
+    async (t) => {
+      const receiver = await startReceiver(t);
+      const { outbox } = await startDispatchers(t, db, 1);
+      const release = Promise.withResolvers<number>();
+      receiver.answerBy(() => release.promise);
+      const task = await startTask(db, outbox, webhookTo(receiver.url));
+      await receiver.count(1);
+      await task.claim();
+      release.resolve(410);
+      await waitFor('the disabled config', async () => (await readConfig(db, task.taskId)).disabled_at);
+      await task.end('TASK_STATE_COMPLETED');
+      await outbox.idle();
+      assert.deepEqual(await readStates(db, task.taskId), [
+        [1, 'failed', 1],
+        [2, 'failed', 0],
+        [3, 'failed', 0],
+      ]);
+      assert.match((await readConfig(db, task.taskId)).disabled_reason!, /410/);
+      assert.equal(receiver.received.length, 1);
+    },
+  );
 
   test(
     'treats a redirect as a failure, and disables the config after the schedule',
@@ -92,7 +96,7 @@ describe('webhook attempts', () => {
     },
   );
 
-  test('fails an attempt when the receiver does not answer or is not there', { timeout }, async (t) => {
+  test('fails an attempt when the receiver does not answer or cannot be reached', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const { outbox } = await startDispatchers(t, db, 1, { timeoutMs: 1_000, schedule: [0] });
     receiver.answerBy(() => undefined);
@@ -135,7 +139,7 @@ describe('webhook attempts', () => {
     assert.deepEqual(receiver.events(), [1, 1, 2]);
   });
 
-  test('sends nothing and reports it when secrets cannot be decrypted', { timeout }, async (t) => {
+  test('records an error and sends nothing when secrets cannot be decrypted', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.5, 0.01] });
     const task = await startTask(db, undefined, webhookTo(receiver.url, { token: 'x' }));
@@ -148,7 +152,7 @@ describe('webhook attempts', () => {
     assert.equal(receiver.received.length, 0);
   });
 
-  test('answers 503 with Retry-After when the database is not reachable', { timeout }, async (t) => {
+  test('answers 503 with Retry-After when the database is unreachable', { timeout }, async (t) => {
     const own = await createTestDatabase();
     const { db: lost } = openTestPool(own.url);
     t.after(() => lost.destroy());

@@ -1,4 +1,4 @@
-/** The callers that the dispatcher accepts: tokens as Google signs them, in both modes. */
+/** Callers that the dispatcher accepts: tokens signed as by Google, in both modes. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { describe, test, type TestContext } from 'node:test';
@@ -92,7 +92,7 @@ describe('callers of the dispatcher', () => {
     await assertRefused(check, 'Bearer x', 'no JWT');
   });
 
-  test('does not blame the caller when the keys cannot be fetched', async () => {
+  test('reports an error of its own when the keys cannot be fetched', async () => {
     const check = createCheckCaller({ mode: 'verify', audience, certsUrl: 'http://127.0.0.1:9/certs' });
     await assert.rejects(check(`Bearer ${await token()}`, email), /could not fetch the keys of Google/);
   });
@@ -107,7 +107,7 @@ describe('callers of the dispatcher', () => {
     await assertRefused(check, undefined, 'no token');
   });
 
-  test('requires a mode, and allows none only with the stand-in', () => {
+  test('requires a mode, and allows none only with the emulator', () => {
     const env = {
       DATABASE_URL: 'postgres://h/d',
       GOOGLE_CLOUD_PROJECT: 'p',

@@ -1,4 +1,4 @@
-/** Runs the verifiers of README.md and docs/webhooks.md as they are printed there. */
+/** Runs the verifiers of docs/webhooks.md exactly as documented. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** The webhooks extension through the real processes: options, secrets, deliveries. */
+/** The webhooks extension on real processes: options, secrets, deliveries. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';

@@ -82,7 +82,7 @@ describe('fairness between hosts', () => {
     for (let n = 0; n < 5; n++) assert.equal((await hosts.acquire('down', 0)).kind, 'acquired');
   });
 
-  test('gives a free slot to the first waiter, and defers after one second', async (t) => {
+  test('assigns a free slot to the first waiter, and defers the next after a second', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const hosts = new HostLimits(1);
     const first = await hosts.acquire('busy', 0);

@@ -13,7 +13,7 @@ const { db } = await connectToTestDatabase();
 
 describe('ordered webhooks', () => {
   test(
-    'delivers an event made during an attempt right after it, without a wake-up',
+    'delivers an event created during an attempt directly after it, without a wake-up',
     { timeout },
     async (t) => {
       const receiver = await startReceiver(t);

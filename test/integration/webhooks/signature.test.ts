@@ -1,4 +1,4 @@
-/** Webhook signatures as receivers see them, verified by packages that do not know this project. */
+/** Webhook signatures as receivers see them, verified with third-party packages. */
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';

@@ -35,7 +35,7 @@ describe('a large file', () => {
     return result.task;
   }
 
-  /** Has an agent write a file, and returns its URL. */
+  /** Lets an agent write a file, and returns the URL of the file. */
   async function writeFile(caller = alice): Promise<string> {
     const task = await send(caller, `file ${bytes} plot – "ä".png`);
     return task.artifacts[0].parts[0].url;

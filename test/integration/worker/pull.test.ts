@@ -1,4 +1,4 @@
-/** How many wake-ups a worker holds in pull mode (services/worker/intake/pull.ts). */
+/** The number of wake-ups that a worker holds in pull mode (services/worker/intake/pull.ts). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';

@@ -17,7 +17,7 @@ import { createPubSubClient } from '../../support/pubsub-client.ts';
 
 describe('the api', () => {
   // Row: api dies after the commit, before publishing
-  test('has its wake-up published by the relay when it dies after the commit', async (t) => {
+  test('leaves its wake-up to the relay when it dies after the commit', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.stopPubSub();
     const api = await stack.start('api');
@@ -31,7 +31,7 @@ describe('the api', () => {
 
 describe('Pub/Sub', () => {
   // Row: Pub/Sub is down, or loses messages
-  test('may be down while tasks are accepted, which run once it is back', async (t) => {
+  test('may be down while tasks are accepted, and they run once it is back', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.start('api');
     await stack.submit('say warm');
@@ -90,7 +90,7 @@ describe('Pub/Sub', () => {
 
 describe('the database', () => {
   // Row: the database restarts
-  test('may restart without the loss of an accepted task', async (t) => {
+  test('may restart without losing an accepted task', async (t) => {
     const { stack } = await startScriptedStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const ids: string[] = [];

@@ -30,7 +30,7 @@ describe('a worker that is killed', () => {
     assert.deepEqual(runs, expected, 'each finished step ran once');
   });
 
-  test('under load is replaced within the lease and five seconds', async (t) => {
+  test('is replaced within the lease and five seconds under load', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
     const first = await startTwoWorkers(stack);
     const plans = Array.from({ length: 30 }, () => 'step one\nstep slow 3000\nsay done');
@@ -57,7 +57,7 @@ describe('a worker that is killed', () => {
     }
   });
 
-  test('in a call of Gemini is replaced by one that repeats only that call', async (t) => {
+  test('is replaced by one that repeats only the Gemini call in flight', async (t) => {
     const stack = await startStack(t);
     const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
     const chunks = Array.from({ length: 1000 }, (_, index) => `part${index} `);
@@ -98,7 +98,7 @@ test('a worker that resumes after a pause writes nothing', async (t) => {
 });
 
 // Row: a worker gets SIGTERM
-test('a worker that stops under load hands its turns over within two seconds', async (t) => {
+test('a worker that stops under load releases its turns within two seconds', async (t) => {
   // With leases of a minute, only a release lets another worker continue.
   const { stack, tool } = await startScriptedStack(t, { LEASE_SECONDS: '60', DRAIN_SECONDS: '6' });
   const first = await startTwoWorkers(stack);

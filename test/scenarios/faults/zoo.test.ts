@@ -45,7 +45,7 @@ describe('webhook zoo', () => {
     const { requests: goneRequests = 0 } = gone ?? {};
     assert.ok(goneRequests > 0 && goneRequests <= tasksPerReceiver, `${goneRequests} requests after a 410`);
     assert.ok((hanging?.requests ?? 0) <= 2 * tasksPerReceiver);
-    assert.equal(redirecting?.taken, 0);
+    assert.equal(redirecting?.accepted, 0);
     assert.ok((busy?.requests ?? 0) > 0);
   });
 });

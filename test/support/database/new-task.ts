@@ -1,4 +1,4 @@
-/** Builds what the API and a worker write about a task, with defaults for all that a test does not need. */
+/** Builds the rows that the api and workers write about a task. A test sets only the fields that matter to it. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -67,7 +67,7 @@ export function newWebhook(more: Partial<WebhookRow> = {}): WebhookRow {
   };
 }
 
-/** A further message to a task. */
+/** A follow-up message to a task. */
 export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): FollowUp {
   const messageId = randomUUID();
   return {

@@ -1,6 +1,6 @@
 /**
  * A separate database for each test file, on one real PostgreSQL server for the whole run. `npm test` starts
- * the server once (global-setup.ts) and passes its address in the environment; a file that is run by hand
+ * the server once (global-setup.ts) and passes its address in the environment; a file that runs alone
  * starts its own. Either way the server ends with the process that started it, even if that is killed.
  */
 import { randomUUID } from 'node:crypto';

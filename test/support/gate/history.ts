@@ -120,7 +120,7 @@ function checkEvents(events: readonly EventRow[], gates: readonly GateRow[], sta
   );
 }
 
-/** No claim succeeds while the lease of an earlier one is live, and no write succeeds after a later claim. */
+/** No claim succeeds while the lease of an earlier claim is live, and no write succeeds after a later claim. */
 function checkHolders(acts: readonly LoggedAct[]): void {
   const claims = acts.filter((act) => act.kind === 'claim' && act.ok).toSorted((a, b) => a.fence! - b.fence!);
   assert.equal(new Set(claims.map((claim) => claim.fence)).size, claims.length, 'invariant 3: a fence twice');

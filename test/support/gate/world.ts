@@ -1,7 +1,7 @@
 /**
  * Tasks on a real PostgreSQL, and the acts of workers and of the API on them. Each act is logged with the
  * moments of its start and end and with its result. Workers keep every lease that they ever had, so that they
- * also use lost ones.
+ * also write with lost leases.
  */
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
@@ -37,7 +37,7 @@ export type Act = WorkerAct | ApiAct | TimeAct;
 export interface LoggedAct {
   kind: Act['kind'];
   taskId: string;
-  /** Moments of one clock: an act that ended before another started came before it. */
+  /** Ticks of a logical clock. An act that ended before another act started precedes it. */
   start: number;
   end: number;
   ok: boolean;

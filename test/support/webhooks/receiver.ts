@@ -12,7 +12,7 @@ export interface Received {
   at: number;
 }
 
-/** Returns a status, 0 to close the connection, or undefined if it has answered itself or never answers. */
+/** Returns a status, 0 to close the connection, or undefined if it writes the response itself or never answers. */
 type Answer = (request: Received, response: ServerResponse) => number | void | Promise<number | void>;
 
 export interface Receiver {

@@ -1,4 +1,4 @@
-/** Tasks that make events, and webhook configs that receive them. */
+/** Tasks that create events, and webhook configs that receive them. */
 import { randomBytes } from 'node:crypto';
 import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -23,7 +23,7 @@ export function webhookTo(url: string, config: Partial<WebhookRow> = {}): Webhoo
   return newWebhook({ id: 'hook', url, ...config });
 }
 
-/** Creates a task as the api does, with functions that write what a worker writes. */
+/** Creates a task as the api does, and returns functions that write as a worker does. */
 export async function startTask(db: Db, outbox: OutboxPublisher | undefined, webhook?: WebhookRow) {
   const taskId = uuidv7();
   const contextId = uuidv7();

@@ -1,5 +1,5 @@
 /**
- * The measured system, started for each case: PostgreSQL with its durability on, the stand-ins, and the services and peers
+ * The measured system, started for each case: a durable PostgreSQL, the local emulators, and the services and peers
  * as separate processes.
  */
 import { spawn, type ChildProcess } from 'node:child_process';

@@ -1,8 +1,8 @@
-/** Figures of the cases, and measuring in alternation: every round runs each contestant once, under the same conditions. */
+/** Figures of the cases, and alternating measurements: every round runs each contestant once, under the same conditions. */
 
 /**
- * Warm-up of every contestant, until V8 has compiled its hot code, as in a process that runs for hours. Code that runs
- * once for a set of a hundred takes that long.
+ * The warm-up of each contestant in seconds, until V8 has compiled its hot code, as in a process that runs for hours. Code
+ * that runs once per set of a hundred rows needs that long.
  */
 export const warmUpSeconds = 8;
 

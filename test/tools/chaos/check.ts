@@ -1,6 +1,6 @@
 /**
- * Checks every task of a run from outside: through the api, by the logs of the tools, the model and the receivers, and by
- * read-only queries for what no client can see.
+ * Checks every task of a run from outside: through the api, with the logs of the tools, the model and the receivers, and
+ * with read-only queries for facts that no client can see.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
@@ -213,7 +213,7 @@ function isExplained({ faults, lost }: Causes, first: LoggedToolCall, second: Lo
   );
 }
 
-/** How long after its turn was claimed by another worker a worker may notice that. */
+/** The time within which a worker notices that another worker has claimed its turn. */
 const noticeMs = 5_000;
 
 /** Each of these turns calls the model once. Calls that failed on purpose were repeated within the step. */

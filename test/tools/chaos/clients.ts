@@ -47,7 +47,7 @@ export function startClients(options: {
   let tokens = 0;
   let repeats = 0;
 
-  /** Calls the api processes in turn until one of them gives a definite answer. */
+  /** Calls the api processes in turn until one of them returns a definite answer. */
   async function call(method: string, params: object, timeoutMs = 4_000): Promise<JsonRpcAnswer> {
     for (;;) {
       try {

@@ -137,7 +137,7 @@ export function startFaults(
     });
   }
 
-  /** Causes a fault of a part that exists once, unless it has one. */
+  /** Takes down a part that exists only once, unless it is already down. */
   async function takeDown(
     kind: 'postgres' | 'pubsub' | 'cloud_tasks' | 'receivers',
     run: (ms: number) => Promise<void>,

@@ -1,6 +1,6 @@
 /**
- * The system under test: two api processes, three workers and a dispatcher, a durable PostgreSQL, and the stand-ins for
- * Pub/Sub and Cloud Tasks. All of it can be killed and started again.
+ * The system under test: two api processes, three workers and a dispatcher, a durable PostgreSQL, and the emulators of
+ * Pub/Sub and Cloud Tasks. Each part can be killed and restarted.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -58,7 +58,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   const cleanup = createCleanup();
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-chaos-'));
   chmodSync(dir, 0o711);
-  // Parts that are restarted come back on the same port.
+  // Restarted parts use the same port.
   const [postgresPort, pubsubPort, tasksPort] = await Promise.all([freePort(), freePort(), freePort()]);
   let postgres: Postgres = await startPostgres({ dataDir: dir, port: postgresPort });
   await migrateToLatest(postgres);

@@ -34,8 +34,8 @@ export interface ZooFigures {
   p50: number;
   p99: number;
   worst: number;
-  /** Requests to each kind of receiver, and how many of them it took. */
-  kinds: Record<string, { requests: number; taken: number }>;
+  /** Requests to each kind of receiver, and how many of them it accepted. */
+  kinds: Record<string, { requests: number; accepted: number }>;
   states: Record<string, number>;
 }
 
@@ -110,10 +110,10 @@ async function readFigures(
   const first = new Map<string, number>();
   const byTask = new Map<string, number[]>();
   const kinds: ZooFigures['kinds'] = {};
-  for (const [receiver, taskId, event, at, taken] of arrivals) {
-    const counts = (kinds[urls[receiver]?.kind ?? ''] ??= { requests: 0, taken: 0 });
+  for (const [receiver, taskId, event, at, accepted] of arrivals) {
+    const counts = (kinds[urls[receiver]?.kind ?? ''] ??= { requests: 0, accepted: 0 });
     counts.requests += 1;
-    counts.taken += Number(taken);
+    counts.accepted += Number(accepted);
     if (!good.has(receiver)) continue;
     const key = `${taskId} ${event}`;
     if (!first.has(key)) first.set(key, at);

@@ -16,7 +16,7 @@ instruction: Be brief.
 `;
 
 describe('a definition in YAML', () => {
-  test('is valid as it comes with the project', () => {
+  test('is valid in the agent.yaml of this project', () => {
     const file = new URL('../../../agent.yaml', import.meta.url);
     const definition = parseAgentDefinition(readFileSync(file, 'utf8'), 'agent.yaml');
     assert.equal(definition.name, 'Longhaul agent');

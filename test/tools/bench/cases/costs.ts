@@ -12,7 +12,7 @@ import { waitFor } from '../../../support/wait-for.ts';
 export const coldStartCase: BenchCase = () =>
   withRig(async (rig) => {
     const start = (kind: 'api' | 'worker' | 'dispatcher') => async () => {
-      // Uses the agent of the definition: the one that does nothing would load nothing.
+      // Uses the agent of the definition, because the empty agent would load no modules.
       const service = await rig.service(kind, { AGENT_MODULE: '' });
       // Only a process that exits by itself writes its compile cache.
       service.child.kill('SIGTERM');

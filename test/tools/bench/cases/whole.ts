@@ -1,4 +1,4 @@
-/** Whole tasks with an agent that does nothing, from the request through Pub/Sub and a worker to completed. */
+/** Whole tasks of an empty agent, from the request through Pub/Sub and a worker to completion. */
 import { createSendJob } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
 import { alternate, perSecond, polling, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
@@ -47,7 +47,7 @@ export const wholeCase: BenchCase = () =>
     ];
   });
 
-/** Tasks with durable steps that do nothing, compared with workflows of an engine that has no server in front. */
+/** Tasks with empty durable steps, compared with workflows of an engine without a server in front. */
 export const stepsCase: BenchCase = () =>
   withRig(async (rig) => {
     const [api, , dbos] = await Promise.all([
@@ -73,7 +73,7 @@ export const stepsCase: BenchCase = () =>
  * Sends `count` tasks and waits until none is left to run.
  *
  * @param text the instruction for the agent
- * @returns tasks a second, measured from the first request
+ * @returns tasks per second, measured from the first request
  */
 export async function runWholeTasks(rig: Rig, url: string, count: number, text = ''): Promise<number> {
   const from = performance.now();

@@ -1,6 +1,6 @@
 /**
- * The floor: the statement that accepts tasks, prepared, always in full sets, over as many connections as there are lanes,
- * without HTTP and without responses. No server on the same database can accept faster with that statement.
+ * The floor: only the prepared statement that accepts tasks, always in full sets, on one connection per lane, without HTTP
+ * and without responses. No server on the same database can accept faster with that statement.
  */
 import { randomUUID } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
