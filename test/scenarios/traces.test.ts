@@ -1,4 +1,7 @@
-/** The telemetry of one task, from its caller's own trace to its webhook, as an OTLP collector receives it (docs/observability.md). */
+/**
+ * The telemetry of one task, from its caller's own trace to its webhook, as an OTLP collector receives it
+ * (docs/observability.md).
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';

@@ -29,9 +29,9 @@ describe('the api', () => {
   });
 });
 
-describe('Pub/Sub', () => {
+describe('tasks during a failure of Pub/Sub', () => {
   // Row: Pub/Sub is down, or loses messages
-  test('may be down while tasks are accepted, and they run once it is back', async (t) => {
+  test('are accepted while it is down, and run once it is back', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.start('api');
     await stack.submit('say warm');
@@ -58,7 +58,7 @@ describe('Pub/Sub', () => {
   });
 
   // Row: Pub/Sub is down, or loses messages
-  test('may lose every message, and the reconciler publishes again', async (t) => {
+  test('run when every message is lost, because the reconciler publishes again', async (t) => {
     const { stack } = await startScriptedStack(t);
     await stack.start('api');
     const task = await stack.submit('say hello');
@@ -71,7 +71,7 @@ describe('Pub/Sub', () => {
   });
 
   // Row: a Pub/Sub message arrives twice or late
-  test('may deliver a message twice or late without effect', async (t) => {
+  test('run each step once when a message arrives twice or late', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
     const pubsub = createPubSubClient(t, stack);
     await Promise.all([stack.start('api'), stack.start('worker')]);
@@ -88,9 +88,9 @@ describe('Pub/Sub', () => {
   });
 });
 
-describe('the database', () => {
+describe('tasks during a restart of the database', () => {
   // Row: the database restarts
-  test('may restart without losing an accepted task', async (t) => {
+  test('are completed if they were accepted', async (t) => {
     const { stack } = await startScriptedStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const ids: string[] = [];
@@ -116,7 +116,7 @@ describe('the database', () => {
   });
 });
 
-describe('Gemini', () => {
+describe('a failure of Gemini', () => {
   // Row: Gemini returns 429 or 503
   test('parks the task on a 429 without spending an attempt', async (t) => {
     const stack = await startStack(t);
@@ -146,9 +146,9 @@ describe('Gemini', () => {
   });
 });
 
-describe('a client', () => {
+describe('a webhook', () => {
   // Row: a webhook receiver is down
-  test('whose webhook receiver was down gets all events in order', async (t) => {
+  test('is delivered for all events, in order, after its receiver was down', async (t) => {
     const { stack } = await startScriptedStack(t, { WEBHOOK_SCHEDULE_SECONDS: '0,0.3,0.3,0.3,0.3' });
     const receiver = await startReceiver(t);
     receiver.answer(500, 0, 200);
@@ -170,10 +170,12 @@ describe('a client', () => {
       [500, null, 200],
     );
   });
+});
 
+describe('a stream', () => {
   // Row: a client leaves a stream
   // [STREAM-ORDER-004]
-  test('that leaves a stream does not stop its task', async (t) => {
+  test('does not stop its task when its client leaves', async (t) => {
     const { stack } = await startScriptedStack(t);
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const parts = [{ text: 'progress one\nwait 700\nsay end' }];

@@ -12,7 +12,7 @@ import { watchRecovery } from '../../tools/chaos/recovery.ts';
 
 // Row: a worker is killed in mid-turn
 describe('a worker that is killed', () => {
-  test('is replaced by one that continues after the last finished step', async (t) => {
+  test('is replaced by a worker that continues after the last finished step', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
     const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
     const words = Array.from({ length: 40 }, (_, index) => `word${index}`).join(' ');
@@ -57,7 +57,7 @@ describe('a worker that is killed', () => {
     }
   });
 
-  test('is replaced by one that repeats only the Gemini call in flight', async (t) => {
+  test('is replaced by a worker that repeats only the Gemini call in flight', async (t) => {
     const stack = await startStack(t);
     const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
     const chunks = Array.from({ length: 1000 }, (_, index) => `part${index} `);
@@ -134,7 +134,7 @@ test('a worker that stops under load releases its turns within two seconds', asy
 
 describe('a task', () => {
   // Row: a task kills its worker each time
-  test('that kills its worker each time fails, and its webhook is sent', async (t) => {
+  test('fails and sends its webhook when it kills its worker each time', async (t) => {
     const { stack } = await startScriptedStack(t, { MAX_ATTEMPTS: '2', LEASE_SECONDS: '60' });
     const receiver = await startReceiver(t);
     await Promise.all([stack.start('api'), stack.start('dispatcher')]);
@@ -153,7 +153,7 @@ describe('a task', () => {
     assert.match(received[2]!.body, /TASK_STATE_FAILED/);
   });
 
-  test('whose agent throws each time fails with the cause after its attempts', async (t) => {
+  test('fails with the cause when its agent throws at each attempt', async (t) => {
     const { stack, tool } = await startScriptedStack(t, { MAX_ATTEMPTS: '2' });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const task = await stack.submit('step one\nthrow no such luck');
