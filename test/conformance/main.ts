@@ -8,10 +8,10 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { exportJWK, generateKeyPair } from 'jose';
 import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
+import { createCleanup } from '../support/cleanup.ts';
 import { freePort } from '../support/ports.ts';
 import { startStack } from '../support/stack.ts';
 import { proxyTcp, proxyHttp, proxyHttp2 } from './proxy.ts';
-import { createCleanup } from '../support/cleanup.ts';
 
 interface Offer {
   env: Record<string, string>;

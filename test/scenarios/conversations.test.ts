@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../support/json-rpc.ts';
 import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
 import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/cleanup.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
 

@@ -7,8 +7,8 @@ import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { freePort } from '../support/ports.ts';
 import { startStack, type Stack, type TaskJson } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
 import { writeTempFile } from '../support/temp-dir.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const timeout = 60_000;
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { postJsonRpc, type JsonRpcAnswer } from '../support/json-rpc.ts';
 import { freePort } from '../support/ports.ts';
 import { startScriptedStack } from '../support/scripted-stack.ts';
 import { isEventStream, readSse, type SseEvent } from '../support/sse.ts';
 import { isCompleted, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/cleanup.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';

@@ -13,8 +13,8 @@ import {
 import type { Client } from '@a2a-js/sdk/client';
 import { respond } from '#services/local/offline-model/responder.ts';
 import { lastUserText } from '#services/local/offline-model/wire.ts';
-import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
+import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 

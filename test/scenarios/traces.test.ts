@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/cleanup.ts';
-import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 import { writeTempFile } from '../support/temp-dir.ts';
+import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 
 const caller = { traceId: 'ab'.repeat(16), spanId: 'cd'.repeat(8) };
 const text = 'use the tool get-sum with {"a": 20, "b": 22}';

@@ -12,12 +12,12 @@ import {
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
+import type { Cleanup } from './cleanup.ts';
+import { createTestDatabase } from './database/postgres.ts';
 import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
-import { waitFor } from './wait-for.ts';
-import { createTestDatabase } from './database/postgres.ts';
-import type { Cleanup } from './cleanup.ts';
 import { runNode, type RunningProcess } from './processes/processes.ts';
+import { waitFor } from './wait-for.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 

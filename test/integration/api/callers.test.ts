@@ -4,11 +4,11 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
 import { createRawGrpc } from '../../support/raw-bindings.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const origin = 'https://app.example';

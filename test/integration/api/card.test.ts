@@ -5,10 +5,9 @@ import { before, describe, test } from 'node:test';
 import { AgentCard, verifyAgentCardSignature } from '@a2a-js/sdk';
 import { createRemoteJWKSet, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { type Cleanup, createSuiteCleanup } from '../../support/cleanup.ts';
 import { callJsonRpc, postJsonRpc } from '../../support/json-rpc.ts';
-import type { Cleanup } from '../../support/cleanup.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 
 const cardPath = '/.well-known/agent-card.json';

@@ -20,10 +20,9 @@ import {
 } from '#services/api/http/conditional.ts';
 import { TooManyRequestsError } from '#services/api/handler/errors.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
-import { newTask } from '../../support/database/new-task.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { newTask, newCancel, newFollowUp } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { newCancel, newFollowUp } from '../../support/database/new-task.ts';
 
 test('compares entity tags as HTTP defines', () => {
   for (const [header, matches] of [

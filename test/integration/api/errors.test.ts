@@ -6,9 +6,9 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, before, describe, test } from 'node:test';
 import { A2A_ERROR_CODE as code } from '@a2a-js/sdk/errors';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 describe('errors of the api service', () => {
   const cleanup = createSuiteCleanup();

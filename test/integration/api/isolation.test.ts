@@ -7,9 +7,9 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
 import { startStack, type Stack, type TaskJson } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 interface TestCaller {
   key: Record<string, string>;

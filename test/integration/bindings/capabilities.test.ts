@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import {
   createRawGrpc,
@@ -11,7 +12,6 @@ import {
   type RawBinding,
 } from '../../support/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 const extension = 'https://example.com/ext/terms/v1';
 

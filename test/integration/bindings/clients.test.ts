@@ -14,11 +14,11 @@ import {
 } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
-import { freePort } from '../../support/ports.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { startStack, type Stack } from '../../support/stack.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { freePort } from '../../support/ports.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
+import { startStack, type Stack } from '../../support/stack.ts';
+import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
 
 const versions = ['1.0', '0.3'] as const;
 const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;

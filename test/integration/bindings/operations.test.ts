@@ -8,6 +8,7 @@ import { before, describe, test } from 'node:test';
 import { status as Status } from '@grpc/grpc-js';
 import { replayExtension } from '#services/api/extensions/replay.ts';
 import { normalize, runScenario, type Steps } from '../../support/binding-scenario.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import {
   createRawGrpc,
@@ -16,10 +17,9 @@ import {
   type Outcome,
   type RawBinding,
 } from '../../support/raw-bindings.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
+import { startStack, type Stack } from '../../support/stack.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 /** The codes of section 5.4 by the reason in google.rpc.ErrorInfo. */
 const codes: Record<string, Record<RawBinding['name'], number>> = {

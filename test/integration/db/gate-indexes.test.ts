@@ -21,8 +21,8 @@ import {
   newFollowUp,
   newTurnEnd,
 } from '../../support/database/new-task.ts';
-import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 import { findReads, type QueryPlan } from '../../support/database/plan.ts';
+import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 const limits = { limit: 500, graceSeconds: 10 };

@@ -5,9 +5,9 @@
  */
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { checkTask, recordHistory } from '../../support/gate/history.ts';
 import { World, type ApiAct, type TimeAct, type WorkerAct } from '../../support/gate/world.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const limitMs = 8_000;
 const worldsAtOnce = 4;

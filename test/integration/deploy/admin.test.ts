@@ -7,13 +7,12 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { createTestDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { openTestPool } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 

@@ -6,8 +6,8 @@ import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { findGcloud, findRejected } from '../../support/deploy/gcloud.ts';
 import { manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
 import { dryRun } from '../../support/deploy/scripts.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 const gcloud = findGcloud();
 

@@ -12,11 +12,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../../support/deploy/image.ts';
-import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
 import { run } from '../../support/deploy/scripts.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 /** Cloud Run kills a container ten seconds after SIGTERM. */
 const graceMs = 10_000;

@@ -5,8 +5,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { stringify } from 'yaml';
 import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
+import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startStack, type TaskJson } from '../../support/stack.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 

@@ -11,8 +11,8 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulatorOptions,
 } from '#services/local/cloud-tasks-emulator/server.ts';
-import { waitFor } from '../../support/wait-for.ts';
 import { listen } from '../../support/listen.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 // The emulator needs no credentials. This keeps the client from looking for a metadata server.
 process.env['METADATA_SERVER_DETECTION'] = 'none';

@@ -6,12 +6,12 @@ import type { TaskAsOf } from '#shared/db/tasks/as-of.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { newFollowUp } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { readAttempts, readConfig, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { newFollowUp } from '../../support/database/new-task.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();

@@ -10,10 +10,10 @@ import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/c
 import { getWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
 import { createAttemptRecorder, type AttemptOutcome } from '#shared/db/webhooks/record.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
 import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();

@@ -1,11 +1,11 @@
 /** Events that wait behind a failed attempt are merged. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const { db } = await connectToTestDatabase();
 

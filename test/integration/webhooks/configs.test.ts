@@ -8,12 +8,12 @@ import {
   putWebhookConfig,
 } from '#shared/db/webhooks/configs.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { readConfig, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { readConfig, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const options = { wakeupGraceSeconds: 10 };

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { createTestDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase, connectToTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import {
   readAttempts,
@@ -13,8 +13,6 @@ import {
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { openTestPool } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();

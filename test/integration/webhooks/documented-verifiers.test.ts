@@ -7,11 +7,11 @@ import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/crypto/signing-keys.ts';
-import { createSigningKey } from '../../support/webhooks/signing.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { createSigningKey } from '../../support/webhooks/signing.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');

@@ -6,15 +6,14 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest } from '../../support/raw-bindings.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { createSigningJwk } from '../../support/webhooks/signing.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { scriptedAgent } from '../../support/scripted-stack.ts';
-import { toHeaders } from '../../support/webhooks/receiver.ts';
+import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
+import { createSigningJwk } from '../../support/webhooks/signing.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
 type Json = any;

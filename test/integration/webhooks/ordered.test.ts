@@ -1,12 +1,12 @@
 /** Ordered configs: one attempt at a time, in the order of the events. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();

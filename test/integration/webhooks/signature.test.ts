@@ -6,12 +6,11 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
-import { createSigningKey } from '../../support/webhooks/signing.ts';
-import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { toHeaders } from '../../support/webhooks/receiver.ts';
+import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
+import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
+import { createSigningKey } from '../../support/webhooks/signing.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const issuer = 'https://agent.example.com';

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { readConfig, readStates, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { readConfig, readStates, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { caller, encryptor, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();

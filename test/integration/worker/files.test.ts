@@ -6,11 +6,11 @@ import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestPool } from '../../support/database/postgres.ts';
 
 interface TestCaller {
   key: Record<string, string>;

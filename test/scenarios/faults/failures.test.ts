@@ -8,12 +8,12 @@ import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import type { PubSub } from '@google-cloud/pubsub';
 import { postJsonRpc } from '../../support/json-rpc.ts';
+import { createPubSubClient } from '../../support/pubsub-client.ts';
 import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
 import { readSse } from '../../support/sse.ts';
 import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { createPubSubClient } from '../../support/pubsub-client.ts';
 
 describe('the api', () => {
   // Row: api dies after the commit, before publishing

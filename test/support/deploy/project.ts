@@ -5,8 +5,8 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { dryRun, runScript, type ScriptResult } from './scripts.ts';
 import { createTempDir } from '../temp-dir.ts';
+import { dryRun, runScript, type ScriptResult } from './scripts.ts';
 
 export const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
 

@@ -3,8 +3,8 @@ import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { waitFor } from '../wait-for.ts';
 import type { Cleanup } from '../cleanup.ts';
+import { waitFor } from '../wait-for.ts';
 
 export interface RunningProcess {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { listen } from '../listen.ts';
 import { Inbox } from './inbox.ts';
 import { toTexts, type Kit } from './kit.ts';
-import { listen } from '../listen.ts';
 
 interface Push {
   headers: IncomingHttpHeaders;

@@ -5,10 +5,10 @@
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Pool, request } from 'undici';
-import { Connection } from './http-client.ts';
-import { serveParent } from './serve-parent.ts';
-import type { Job, JobResult, RequestJob, RequestTemplate, StreamJob, WebhookJob } from './jobs.ts';
 import { getPercentile } from '../percentile.ts';
+import { Connection } from './http-client.ts';
+import type { Job, JobResult, RequestJob, RequestTemplate, StreamJob, WebhookJob } from './jobs.ts';
+import { serveParent } from './serve-parent.ts';
 
 const now = () => performance.timeOrigin + performance.now();
 

@@ -10,12 +10,12 @@ import path from 'node:path';
 import { Client } from 'pg';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 import { serverVariable } from '../../support/database/test-server.ts';
 import { freePort } from '../../support/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
-import type { Job, JobResult } from './jobs.ts';
-import { createCleanup } from '../../support/cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import type { Job, JobResult } from './jobs.ts';
 
 export interface MeasuredProcess {
   readonly url: string;

@@ -1,9 +1,9 @@
 /** Chaos runs as a Markdown table with a column for each seed. docs/reliability.md explains the rows. */
+import { getPercentile } from '../percentile.ts';
 import { mustBeEmpty } from './check.ts';
 import type { Fault } from './faults.ts';
 import type { ClassifiedRecovery } from './recovery.ts';
 import type { ChaosResult } from './run.ts';
-import { getPercentile } from '../percentile.ts';
 
 export function formatReport(results: readonly ChaosResult[]): string {
   const columns = results.map(createRows);

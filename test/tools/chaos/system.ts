@@ -16,10 +16,10 @@ import {
 import { startPostgres, type Postgres } from '#services/local/postgres/postgres.ts';
 import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import type { ServiceKind } from '../../support/stack.ts';
-import { createCleanup } from '../../support/cleanup.ts';
 
 const leaseSeconds = 5;
 

@@ -2,9 +2,9 @@
  * `npm run load`: measures the cases of docs/load.md, or only those that are named after `--`. Prints the measurements,
  * and exits with 1 if a condition does not hold.
  */
+import { createCleanup } from '../../support/cleanup.ts';
 import { createLimitingResponder, createRefusingResponder, createSlowResponder } from './responders.ts';
 import { runLoad, type LoadOptions, type LoadResult } from './run.ts';
-import { createCleanup } from '../../support/cleanup.ts';
 
 interface LoadCase {
   options: LoadOptions;

@@ -3,9 +3,9 @@
  * ones, each on its own stack. Prints the figures of both runs. Fails if a good receiver misses an event,
  * gets one out of order, or waits more than twice as long next to bad ones.
  */
+import { createCleanup } from '../../support/cleanup.ts';
 import { startStack } from '../../support/stack.ts';
 import { runZoo, type ZooFigures } from './run.ts';
-import { createCleanup } from '../../support/cleanup.ts';
 
 const tasksPerReceiver = Number(process.env['ZOO_TASKS_PER_RECEIVER'] ?? 67);
 const tasksPerSecond = Number(process.env['ZOO_TASKS_PER_SECOND'] ?? 25);

@@ -8,12 +8,12 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import type { Stack } from '../../support/stack.ts';
 import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
-import type { Arrival } from './receivers.ts';
-import { openTestPool } from '../../support/database/postgres.ts';
 import { getPercentile } from '../percentile.ts';
+import type { Arrival } from './receivers.ts';
 
 export interface ZooOptions {
   /** The number of receivers of each kind (see receivers.ts). */

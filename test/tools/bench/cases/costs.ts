@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../../../support/wait-for.ts';
 import { createSendJob, createSubscriptionJob } from '../jobs.ts';
 import { withRig, type MeasuredProcess } from '../rig.ts';
 import { alternate, ms, polling, type BenchCase, type Figure } from '../rounds.ts';
 import { runWholeTasks } from './whole.ts';
-import { waitFor } from '../../../support/wait-for.ts';
 
 export const coldStartCase: BenchCase = () =>
   withRig(async (rig) => {

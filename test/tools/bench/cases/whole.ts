@@ -1,8 +1,8 @@
 /** Whole tasks of an empty agent, from the request through Pub/Sub and a worker to completion. */
+import { waitFor } from '../../../support/wait-for.ts';
 import { createSendJob } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
 import { alternate, perSecond, polling, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
-import { waitFor } from '../../../support/wait-for.ts';
 
 const jobs = 10_000;
 const stepsEach = 5;

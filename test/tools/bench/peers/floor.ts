@@ -8,8 +8,8 @@ import { Client } from 'pg';
 import { createAccept, type NewTask } from '#shared/db/tasks/accept.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { serveParent } from '../serve-parent.ts';
 import { newTask } from '../../../support/database/new-task.ts';
+import { serveParent } from '../serve-parent.ts';
 
 const setSize = 64;
 
