@@ -100,7 +100,7 @@ limits: { modelCalls: 0, pace: 3 }
 
   test('refuses an empty list of skills', () => {
     const empty = minimal.replace(/skills:\n.*\n/, 'skills: []\n');
-    assert.deepEqual(findProblems(empty), ['agent.yaml:5:9: skills: must have at minimal one item']);
+    assert.deepEqual(findProblems(empty), ['agent.yaml:5:9: skills: must have at least one item']);
   });
 
   test('reports the position of a syntax error', () => {
