@@ -78,10 +78,10 @@ describe('a task', () => {
   });
 
   test('aborts its model call within a second when it is canceled', async () => {
-    stack.model.script([{ match: 'respond for ever', reactions: [{ hang: true }], repeat: true }]);
+    stack.model.script([{ match: 'respond forever', reactions: [{ hang: true }], repeat: true }]);
     const durations: number[] = [];
     for (let round = 0; round < 5; round++) {
-      const words = `respond for ever ${round}`;
+      const words = `respond forever ${round}`;
       const calls = () => stack.model.log().filter((entry) => entry.lastUserText === words);
       const task = await submit(words);
       await waitFor('the model call', () => calls().length > 0);

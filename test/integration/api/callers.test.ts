@@ -32,8 +32,8 @@ describe('access to the api service', () => {
     api = await stack.start('api');
   });
 
-  function get(where: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(`${stack.apiUrl}${where}`, { headers });
+  function get(pathname: string, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`${stack.apiUrl}${pathname}`, { headers });
   }
 
   function listTasks(headers: Record<string, string> = {}): Promise<Response> {
@@ -46,17 +46,17 @@ describe('access to the api service', () => {
 
   // [AUTH-SERVER-002] [CARD-DISC-001]
   test('requires credentials except for health and the agent card', async () => {
-    for (const where of ['/health/live', '/health/ready', '/.well-known/agent-card.json']) {
-      assert.equal((await get(where)).status, 200, where);
+    for (const pathname of ['/health/live', '/health/ready', '/.well-known/agent-card.json']) {
+      assert.equal((await get(pathname)).status, 200, pathname);
     }
     for (const method of ['GET', 'HEAD']) {
-      for (const where of [
+      for (const pathname of [
         '/a2a/v1/tasks',
         '/a2a/v1/tasks/x/',
         '/a2a/v1/tenant/tasks',
         '/a2a/v1/extendedAgentCard',
       ]) {
-        assert.equal((await fetch(stack.apiUrl + where, { method })).status, 401, `${method} ${where}`);
+        assert.equal((await fetch(stack.apiUrl + pathname, { method })).status, 401, `${method} ${pathname}`);
       }
     }
   });

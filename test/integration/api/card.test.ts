@@ -21,8 +21,8 @@ describe('the agent card', () => {
     await stack.start('api');
   });
 
-  function get(where: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(`${stack.apiUrl}${where}`, { headers });
+  function get(pathname: string, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`${stack.apiUrl}${pathname}`, { headers });
   }
 
   // oxlint-disable-next-line typescript/no-explicit-any -- the card is read field by field, as a client would

@@ -94,9 +94,9 @@ describe('a file in a message', () => {
     });
     await assert.rejects(createAgent().run(first), Crash);
     const { message, steps } = first;
-    const again = new MemoryTurn({ message: message.parts, definition: minimalDefinition, steps });
-    await createAgent().run(again);
-    await createAgent().run(again.next('And in short?'));
+    const rerun = new MemoryTurn({ message: message.parts, definition: minimalDefinition, steps });
+    await createAgent().run(rerun);
+    await createAgent().run(rerun.next('And in short?'));
     assert.deepEqual(fetched, ['/report.pdf']);
     assert.deepEqual(offline.requests[1]?.contents[0], offline.requests[0]?.contents[0]);
   });

@@ -186,7 +186,7 @@ describe('a call that needs approval', () => {
     const approved = first.next(decide(requests, true), { crashAfter: 'tool:remove#1' });
     await assert.rejects(agent.run(approved), Crash);
     const { message, number, history, earlierTurns, steps } = approved;
-    const again = new MemoryTurn({
+    const rerun = new MemoryTurn({
       message: message.parts,
       number,
       definition,
@@ -194,13 +194,13 @@ describe('a call that needs approval', () => {
       earlierTurns,
       steps,
     });
-    assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(await agent.run(rerun), { state: 'TASK_STATE_COMPLETED' });
     assert.deepEqual(called, ['look {}', 'remove {"file":"a"}']);
     assert.deepEqual(getResponses(offline.requests[1]?.contents[2]), [
       { output: 'remove was done' },
       { output: 'look was done' },
     ]);
-    assert.equal(again.getArtifactText('answer'), 'done');
+    assert.equal(rerun.getArtifactText('answer'), 'done');
   });
 
   // [AUTH-INTASK-004]
