@@ -158,8 +158,8 @@ function parseRows(text: string): Row[] {
     .map((line) => line.split('|').map((cell) => cell.trim()))
     .filter((cells) => cells.length === 7 && cells[1]?.startsWith('`'))
     .map(([, names = '', fallback = '', values = '', used = '']) => ({
-      variables: quoted(names),
-      defaults: quoted(fallback),
+      variables: parseQuoted(names),
+      defaults: parseQuoted(fallback),
       values,
       services: used
         .split(', ')
@@ -167,12 +167,12 @@ function parseRows(text: string): Row[] {
     }));
 }
 
-function quoted(cell: string): string[] {
+function parseQuoted(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text);
 }
 
 /** Returns each difference between a page and the code as a sentence. */
-function differences(text: string, known: Map<string, Variable>): string[] {
+function findDifferences(text: string, known: Map<string, Variable>): string[] {
   const rows = parseRows(text);
   const documented = rows.flatMap(({ variables }) => variables);
   const problems = [
@@ -192,7 +192,7 @@ function differences(text: string, known: Map<string, Variable>): string[] {
       problems.push(`${name} has the default ${expected.join(' or ') || 'of none'}, not ${defaults.join()}`);
     }
     for (const bound of variable.values) {
-      if (bound !== values) problems.push(`${name} takes ${bound}, not ${values}`);
+      if (bound !== values) problems.push(`${name} accepts ${bound}, not ${values}`);
     }
     const strange = used.filter((service) => !variable.services.has(service));
     if (strange.length > 0) problems.push(`${name} is not read by ${strange.join()}`);
@@ -209,11 +209,11 @@ const ofLocal = recordVariables(['local']);
 describe('docs/configuration.md', () => {
   test('has every variable of the services with its default, values and services', () => {
     assert.ok(ofServices.size > 90, `${ofServices.size} variables`);
-    assert.deepEqual(differences(servicesPart, ofServices), []);
+    assert.deepEqual(findDifferences(servicesPart, ofServices), []);
   });
 
   test('has every variable of the local stack with its default and values', () => {
-    assert.deepEqual(differences(localPart, ofLocal), []);
+    assert.deepEqual(findDifferences(localPart, ofLocal), []);
   });
 });
 
@@ -221,7 +221,7 @@ describe('the comparison', () => {
   const change = (from: string | RegExp, to: string): string[] => {
     const changed = servicesPart.replace(from, to);
     assert.notEqual(changed, servicesPart);
-    return differences(changed, ofServices);
+    return findDifferences(changed, ofServices);
   };
 
   test('reports a variable that the page lacks', () => {
@@ -237,7 +237,7 @@ describe('the comparison', () => {
       'MAX_ATTEMPTS has the default 5, not 6',
     ]);
     assert.deepEqual(change('`5` | 1 to 100 | worker |', '`5` | 1 to 200 | worker |'), [
-      'MAX_ATTEMPTS takes 1 to 100, not 1 to 200',
+      'MAX_ATTEMPTS accepts 1 to 100, not 1 to 200',
     ]);
     assert.deepEqual(change('`5` | 1 to 100 | worker |', '`5` | 1 to 100 | api |'), [
       'MAX_ATTEMPTS is not read by api',

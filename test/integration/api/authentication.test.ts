@@ -102,7 +102,7 @@ describe('bearer tokens', () => {
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUERS: JSON.stringify(issuers) }),
     );
     for (const issuer of [es, rs, ed]) {
-      const tokens = await Promise.all([1, 2, 3].map(() => issuer.token({})));
+      const tokens = await Promise.all([1, 2, 3].map(() => issuer.createToken({})));
       for (const caller of await Promise.all(tokens.map((token) => authenticate(toBearer(token))))) {
         assert.deepEqual(caller, { isAuthenticated: true, userName: `${issuer.url}|alice` });
       }
@@ -116,7 +116,7 @@ describe('bearer tokens', () => {
     const authenticate = createAuthenticate(
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
     );
-    const good = await issuer.token({});
+    const good = await issuer.createToken({});
     const [head = '', body = '', signature = ''] = good.split('.');
     const forged = Buffer.from(JSON.stringify({ iss: issuer.url, aud: audience, sub: 'root', exp: 4e9 }));
     const hmac = new SignJWT({ iss: issuer.url, aud: audience, sub: 'alice' })
@@ -124,13 +124,13 @@ describe('bearer tokens', () => {
       .setExpirationTime('5m')
       .sign(new TextEncoder().encode('x'.repeat(32)));
     const invalid: [string, string, RegExp][] = [
-      ['expired', await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 31 }), /expired/],
-      ['other audience', await issuer.token({ aud: 'https://other.example' }), /aud/],
-      ['no subject', await issuer.token({ sub: undefined }), /sub/],
-      ['subject with a control character', await issuer.token({ sub: 'a\u0000b' }), /sub/],
-      ['unknown issuer', await stranger.token({}), /not trusted/],
-      ['keys of a stranger', await stranger.token({ iss: issuer.url }), /signature/],
-      ['unknown key', await issuer.token({}, { kid: 'k2' }), /signature/],
+      ['expired', await issuer.createToken({}, { expiresIn: Math.floor(Date.now() / 1000) - 31 }), /expired/],
+      ['other audience', await issuer.createToken({ aud: 'https://other.example' }), /aud/],
+      ['no subject', await issuer.createToken({ sub: undefined }), /sub/],
+      ['subject with a control character', await issuer.createToken({ sub: 'a\u0000b' }), /sub/],
+      ['unknown issuer', await stranger.createToken({}), /not trusted/],
+      ['keys of a stranger', await stranger.createToken({ iss: issuer.url }), /signature/],
+      ['unknown key', await issuer.createToken({}, { kid: 'k2' }), /signature/],
       ['not signed', new UnsecuredJWT({ iss: issuer.url, sub: 'alice', aud: audience }).encode(), /./],
       ['symmetric', await hmac, /signing algorithm/],
       ['changed', `${head}.${forged.toString('base64url')}.${signature}`, /signature/],
@@ -153,7 +153,7 @@ describe('bearer tokens', () => {
     const authenticate = createAuthenticate(
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
     );
-    const skewed = await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 10 });
+    const skewed = await issuer.createToken({}, { expiresIn: Math.floor(Date.now() / 1000) - 10 });
     assert.equal((await authenticate(toBearer(skewed))).isAuthenticated, true);
   });
 
@@ -162,7 +162,7 @@ describe('bearer tokens', () => {
     const authenticate = createAuthenticate(
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
     );
-    const token = await issuer.token({});
+    const token = await issuer.createToken({});
     assert.equal((await authenticate({ authorization: `bearer ${token}` })).isAuthenticated, true);
   });
 
@@ -173,10 +173,10 @@ describe('bearer tokens', () => {
       jwt: [{ issuer: issuer.url, audience: [audience], jwksUrl: `${issuer.url}/nothing-here` }],
       cloudRunIam: undefined,
     });
-    await assert.rejects(authenticate(toBearer(await issuer.token({}))), UnavailableError);
+    await assert.rejects(authenticate(toBearer(await issuer.createToken({}))), UnavailableError);
     const closed = { issuer: 'http://127.0.0.1:9', audience: [audience], jwksUrl: undefined };
     const other = createAuthenticate({ apiKeys: undefined, jwt: [closed], cloudRunIam: undefined });
-    const token = await issuer.token({ iss: closed.issuer });
+    const token = await issuer.createToken({ iss: closed.issuer });
     await assert.rejects(other(toBearer(token)), UnavailableError);
     await assert.rejects(other(toBearer(token)), UnavailableError);
   });
@@ -232,7 +232,7 @@ describe('several modes', () => {
         JWT_AUDIENCE: audience,
       }),
     );
-    const token = await issuer.token({});
+    const token = await issuer.createToken({});
     assert.equal((await authenticate(toBearer(token))).userName, `${issuer.url}|alice`);
     assert.equal((await authenticate({ 'x-api-key': 'alices' })).userName, 'key:alice');
     await catchRefusal(authenticate({ ...toBearer(token), 'x-api-key': 'wrong' }));

@@ -171,14 +171,14 @@ describe('errors of the api service', () => {
       [{ parts: [{ filename: 'empty' }] }, /message\.parts\[0\]/],
       [{ parts: [{ text: 'a' }, { text: 'x'.repeat(65_537) }] }, /message\.parts\[1\] has 65537 bytes/],
       [{ parts: [{ raw: Buffer.alloc(65_537).toString('base64') }] }, /65537 bytes/],
-      [{ parts: [{ data: { deep: nest(101) } }] }, /message\.parts\[0\]\.data is nested/],
-      [{ metadata: { deep: nest(101) } }, /message\.metadata is nested/],
+      [{ parts: [{ data: { deep: createNested(101) } }] }, /message\.parts\[0\]\.data is nested/],
+      [{ metadata: { deep: createNested(101) } }, /message\.metadata is nested/],
     ] as const) {
       assertRefused(await send(more), code.INVALID_PARAMS, text);
     }
     assertRefused(await stack.rpc('SendMessage', {}), code.INVALID_PARAMS, /message is missing/);
     assertRefused(
-      await send({}, { metadata: { deep: nest(101) } }),
+      await send({}, { metadata: { deep: createNested(101) } }),
       code.INVALID_PARAMS,
       /metadata is nested/,
     );
@@ -192,7 +192,7 @@ describe('errors of the api service', () => {
 
   test('accepts content that is exactly at its limits', async () => {
     assert.equal((await send({ parts: [{ text: 'x'.repeat(65_536) }] })).error, undefined);
-    assert.equal((await send({ parts: [{ data: { deep: nest(90) } }] })).error, undefined);
+    assert.equal((await send({ parts: [{ data: { deep: createNested(90) } }] })).error, undefined);
   });
 
   test('refuses lists with invalid filters', async () => {
@@ -284,7 +284,7 @@ describe('errors of the api service', () => {
   });
 });
 
-function nest(depth: number): unknown {
+function createNested(depth: number): unknown {
   let value: unknown = 'deep';
   for (let i = 0; i < depth; i += 1) value = i % 2 === 0 ? [value] : { value };
   return value;

@@ -79,7 +79,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       assert.equal(error, undefined, name);
       const [webhook] = await receiver.count(1);
       new Webhook(secret).verify(webhook!.body, toHeaders(webhook!));
-      const shown = await rest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
+      const shown = await callRest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
       const { events, order, hasSecret, state } = shown.body;
       assert.deepEqual([events, order, hasSecret, state], ['all', 'strict', true, 'active']);
       for (const bad of ['nonsense', '{"order":"fast"}']) {
@@ -87,7 +87,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
         assert.match(error?.message ?? '', /longhaul-webhook-options/, name);
       }
     }
-    const { body } = await rest(stack, `/tasks/${taskId}/webhooks`);
+    const { body } = await callRest(stack, `/tasks/${taskId}/webhooks`);
     assert.deepEqual(
       body.webhooks.map((item: Json) => item.id),
       ['GRPC', 'HTTP+JSON', 'JSONRPC'],
@@ -121,13 +121,13 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const since = new Date(Date.now() - 1000).toISOString();
     const { id } = await submit(stack, receiver.url, {});
     const hook = `/tasks/${id}/webhooks/hook`;
-    await waitFor('the disabled config', async () => (await rest(stack, hook)).body.state === 'disabled');
+    await waitFor('the disabled config', async () => (await callRest(stack, hook)).body.state === 'disabled');
     await stack.until(id, ({ status }) => status.state === terminal);
-    const disabled = (await rest(stack, hook)).body;
+    const disabled = (await callRest(stack, hook)).body;
     assert.match(disabled.disabledReason, /2 attempts in a row have failed; the last: status 500/);
     await receiver.count(2);
 
-    const { body: failed } = await rest(stack, `${hook}/deliveries?state=failed`);
+    const { body: failed } = await callRest(stack, `${hook}/deliveries?state=failed`);
     const first = failed.deliveries.at(-1);
     assert.equal(first.event, 1);
     assert.equal(first.webhookId, `${id}.hook.1`);
@@ -141,25 +141,25 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     assert.ok(Date.parse(first.attempts[0].startedAt) > Date.parse(since));
 
     receiver.answer(200);
-    const redelivered = await rest(stack, `${hook}/deliveries/1/redeliver`, {});
+    const redelivered = await callRest(stack, `${hook}/deliveries/1/redeliver`, {});
     assert.deepEqual([redelivered.status, redelivered.body], [200, { count: 1 }]);
     const third = (await receiver.count(3))[2]!;
     assert.equal(third.headers['webhook-id'], `${id}.hook.1`);
     await waitFor(
       'one delivered event',
-      async () => (await rest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
+      async () => (await callRest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
     );
-    assert.equal((await rest(stack, hook)).body.state, 'active');
+    assert.equal((await callRest(stack, hook)).body.state, 'active');
 
     // The events behind the failed one have failed too. They are sent in order, including the end of the
     // task.
     const others = failed.deliveries.length - 1;
-    const all = await rest(stack, `${hook}/redeliver`, { since });
+    const all = await callRest(stack, `${hook}/redeliver`, { since });
     assert.deepEqual([all.status, all.body], [200, { count: others }]);
     const sent = (await receiver.count(3 + others)).slice(3);
     assert.deepEqual(receiver.events().slice(3), [2, 3]);
     assert.equal(JSON.parse(sent.at(-1)!.body).task.status.state, terminal);
-    const none = await rest(stack, `${hook}/redeliver`, {
+    const none = await callRest(stack, `${hook}/redeliver`, {
       since: new Date(Date.now() + 60_000).toISOString(),
     });
     assert.deepEqual(none.body, { count: 0 });
@@ -170,11 +170,11 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const { id } = await submit(stack, receiver.url, { events: 'all' });
     await stack.until(id, ({ status }) => status.state === terminal);
     const path = `/tasks/${id}/webhooks/hook/deliveries`;
-    const whole = (await rest(stack, path)).body.deliveries.map((item: Json) => item.event);
+    const whole = (await callRest(stack, path)).body.deliveries.map((item: Json) => item.event);
     assert.ok(whole.length >= 3);
     const paged: number[] = [];
     for (let token = ''; ;) {
-      const { body } = await rest(stack, `${path}?pageSize=2&pageToken=${token}`);
+      const { body } = await callRest(stack, `${path}?pageSize=2&pageToken=${token}`);
       paged.push(...body.deliveries.map((item: Json) => item.event));
       token = body.nextPageToken;
       if (token === '') break;
@@ -185,7 +185,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       whole.toSorted((a: number, b: number) => b - a),
     );
     for (const query of ['pageSize=0', 'pageSize=101', 'pageToken=x', 'state=lost']) {
-      assert.equal((await rest(stack, `${path}?${query}`)).status, 400, query);
+      assert.equal((await callRest(stack, `${path}?${query}`)).status, 400, query);
     }
   });
 
@@ -195,15 +195,15 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     await receiver.count(1);
     const hook = `/tasks/${id}/webhooks/hook`;
     receiver.answer(500);
-    assert.deepEqual((await rest(stack, `${hook}/test`, {})).body, { count: 1 });
+    assert.deepEqual((await callRest(stack, `${hook}/test`, {})).body, { count: 1 });
     await receiver.count(2);
     await waitFor(
       'one failed delivery',
-      async () => (await rest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
+      async () => (await callRest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
     );
-    assert.equal((await rest(stack, hook)).body.failuresInARow, 0);
+    assert.equal((await callRest(stack, hook)).body.failuresInARow, 0);
     receiver.answer(200);
-    await rest(stack, `${hook}/test`, {});
+    await callRest(stack, `${hook}/test`, {});
     const [, first, second] = await receiver.count(3);
     for (const [webhook, number] of [
       [first, -1],
@@ -217,10 +217,10 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: { test: true } });
     }
     await waitFor('all deliveries to be settled', async () => {
-      const { body } = await rest(stack, `${hook}/deliveries`);
+      const { body } = await callRest(stack, `${hook}/deliveries`);
       return body.deliveries.every((item: Json) => item.state !== 'pending');
     });
-    const { body } = await rest(stack, `${hook}/deliveries`);
+    const { body } = await callRest(stack, `${hook}/deliveries`);
     assert.deepEqual(
       body.deliveries.map((item: Json) => [item.event ?? 'test', item.state, item.attempts.length]).slice(1),
       [
@@ -228,7 +228,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
         ['test', 'delivered', 1],
       ],
     );
-    const { state, failuresInARow } = (await rest(stack, hook)).body;
+    const { state, failuresInARow } = (await callRest(stack, hook)).body;
     assert.deepEqual([state, failuresInARow], ['active', 0]);
   });
 
@@ -237,25 +237,28 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const { id } = await submit(stack, receiver.url, { events: 'end' });
     const hook = `/tasks/${id}/webhooks/hook`;
     await receiver.count(1);
-    const first = (await rest(stack, `${hook}/secret`, {})).body.secret;
+    const first = (await callRest(stack, `${hook}/secret`, {})).body.secret;
     const sendTest = async (count: number): Promise<Received> => {
-      await rest(stack, `${hook}/test`, {});
+      await callRest(stack, `${hook}/test`, {});
       return (await receiver.count(count))[count - 1]!;
     };
     const byFirst = await sendTest(2);
     new Webhook(first).verify(byFirst.body, toHeaders(byFirst));
     const second = makeSigningSecret();
-    assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: second })).body, { secret: second });
+    assert.deepEqual((await callRest(stack, `${hook}/secret`, { secret: second })).body, { secret: second });
     const byBoth = await sendTest(3);
     for (const secret of [first, second]) new Webhook(secret).verify(byBoth.body, toHeaders(byBoth));
-    const third = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
+    const third = (await callRest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
     const byThird = await sendTest(4);
     new Webhook(third).verify(byThird.body, toHeaders(byThird));
     assert.throws(() => new Webhook(second).verify(byThird.body, toHeaders(byThird)));
-    const shown = JSON.stringify([await rest(stack, hook), await rest(stack, `/tasks/${id}/webhooks`)]);
+    const shown = JSON.stringify([
+      await callRest(stack, hook),
+      await callRest(stack, `/tasks/${id}/webhooks`),
+    ]);
     assert.ok(!shown.includes('whsec_'));
     for (const bad of [{ secret: 'whsec_x' }, { secret: 1 }, { overlapSeconds: -1 }]) {
-      assert.equal((await rest(stack, `${hook}/secret`, bad)).status, 400);
+      assert.equal((await callRest(stack, `${hook}/secret`, bad)).status, 400);
     }
   });
 
@@ -278,11 +281,14 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       [`/acme/tasks/${id}/webhooks/hook/deliveries/1/redeliver`, {}],
     ];
     for (const [path, body] of paths) {
-      const answer = await rest(stack, path, body);
+      const answer = await callRest(stack, path, body);
       assert.deepEqual([path, answer.status], [path, 404]);
       assert.equal(answer.body.error.status, 'NOT_FOUND');
     }
-    assert.equal((await rest(stack, `/tasks/${id}/webhooks/hook/redeliver`, { since: 'then' })).status, 400);
+    assert.equal(
+      (await callRest(stack, `/tasks/${id}/webhooks/hook/redeliver`, { since: 'then' })).status,
+      400,
+    );
   });
 });
 
@@ -293,7 +299,7 @@ async function submit(stack: Stack, url: string, options: object, metadata: obje
   });
 }
 
-async function rest(stack: Stack, path: string, body?: object): Promise<{ status: number; body: Json }> {
+async function callRest(stack: Stack, path: string, body?: object): Promise<{ status: number; body: Json }> {
   const response = await fetch(`${stack.apiUrl}/a2a/v1${path}`, {
     headers: { 'a2a-version': '1.0', 'content-type': 'application/json' },
     ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),

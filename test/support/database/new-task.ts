@@ -18,7 +18,7 @@ export function newMessage(text = 'hello', messageId: string = randomUUID()): st
 }
 
 /** The payload of an event about a state, as JSON. */
-export function statePayload(
+export function createStatePayload(
   { taskId, contextId }: Pick<NewTask, 'taskId' | 'contextId'>,
   state: TaskState,
   message?: Message,
@@ -40,7 +40,7 @@ export function newTask(more: Partial<NewTask> = {}): NewTask {
     message: newMessage('hello', messageId),
     metadata: null,
     acceptedOutputModes: null,
-    event: statePayload({ taskId, contextId }, 'TASK_STATE_SUBMITTED'),
+    event: createStatePayload({ taskId, contextId }, 'TASK_STATE_SUBMITTED'),
     statusAt: new Date().toISOString(),
     shown: true,
     startAt: null,
@@ -77,7 +77,7 @@ export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): Follo
     requestHash: 'r',
     message: newMessage('more', messageId),
     acceptedOutputModes: null,
-    workingEvent: statePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
+    workingEvent: createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
     statusAt: new Date().toISOString(),
     shown: true,
     traceparent: null,
@@ -87,7 +87,7 @@ export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): Follo
 
 /** A cancel of a task. */
 export function newCancel(taskId: string): { taskId: string; event: string; statusAt: string } {
-  const event = statePayload({ taskId, contextId: 'c' }, 'TASK_STATE_CANCELED');
+  const event = createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_CANCELED');
   return { taskId, event, statusAt: new Date().toISOString() };
 }
 
@@ -96,8 +96,8 @@ export function newTurnEnd(taskId: string, state: TurnEndState, more: Partial<Tu
   return {
     kind: 'end',
     state,
-    payload: statePayload({ taskId, contextId: 'c' }, state),
-    payloadIfContinued: statePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
+    payload: createStatePayload({ taskId, contextId: 'c' }, state),
+    payloadIfContinued: createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
     statusAt: new Date().toISOString(),
     message: null,
     direct: false,

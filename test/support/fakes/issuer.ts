@@ -11,7 +11,7 @@ export interface Issuer {
   /** Number of fetches of each path. */
   readonly fetched: Map<string, number>;
   /** Signs a valid token with the given claims replaced. `undefined` omits a claim. */
-  token(claims: Claims, options?: { kid?: string; expiresIn?: string | number }): Promise<string>;
+  createToken(claims: Claims, options?: { kid?: string; expiresIn?: string | number }): Promise<string>;
 }
 
 export async function startIssuer(t: TestContext, alg = 'ES256'): Promise<Issuer> {
@@ -32,7 +32,7 @@ export async function startIssuer(t: TestContext, alg = 'ES256'): Promise<Issuer
   return {
     url,
     fetched,
-    token: (claims, { kid = 'k1', expiresIn = '5m' } = {}) =>
+    createToken: (claims, { kid = 'k1', expiresIn = '5m' } = {}) =>
       new SignJWT({ iss: url, aud: 'https://agent.example', sub: 'alice', ...claims } as JWTPayload)
         .setProtectedHeader({ alg, kid })
         .setIssuedAt()

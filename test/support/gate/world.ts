@@ -220,8 +220,8 @@ function toWrite(
     case 'end':
       return {
         finish: newTurnEnd(taskId, act.state, {
-          payload: fencedPayload(act.state, fence),
-          payloadIfContinued: fencedPayload('TASK_STATE_WORKING', fence),
+          payload: createFencedPayload(act.state, fence),
+          payloadIfContinued: createFencedPayload('TASK_STATE_WORKING', fence),
         }),
       };
     case 'release': {
@@ -234,6 +234,6 @@ function toWrite(
 }
 
 /** The payload of an event, with the fence under which it was written. */
-function fencedPayload(state: TaskState, fence: number): string {
+function createFencedPayload(state: TaskState, fence: number): string {
   return JSON.stringify({ statusUpdate: { status: { state } }, fence });
 }

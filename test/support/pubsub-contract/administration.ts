@@ -79,26 +79,30 @@ const REFUSED: Refusal[] = [
       call: ({ publisher }) => publisher.createTopic({ name }),
     }),
   ),
-  publishing('an empty message', [{}]),
-  publishing('a publish without messages', []),
-  publishing(
+  refusePublish('an empty message', [{}]),
+  refusePublish('a publish without messages', []),
+  refusePublish(
     'a publish of 1,001 messages',
     Array.from({ length: 1001 }, () => ({ data: Buffer.from('x') })),
   ),
-  publishing('a publish of more than 10 MB', [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }], 'messageSize'),
-  publishing(
+  refusePublish(
+    'a publish of more than 10 MB',
+    [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }],
+    'messageSize',
+  ),
+  refusePublish(
     'an attribute of more than 1,024 bytes',
     [{ attributes: { x: 'v'.repeat(1025) } }],
     'messageSize',
   ),
-  publishing('a reserved attribute key', [{ attributes: { googx: 'v' } }], 'messageSize'),
-  settings('an ack deadline of 9 seconds', { ackDeadlineSeconds: 9 }, 'ackDeadline'),
-  settings('an ack deadline of 601 seconds', { ackDeadlineSeconds: 601 }),
-  settings('a backoff above 600 seconds', { retryPolicy: { maximumBackoff: { seconds: 601 } } }),
-  settings('a maximum backoff below the minimum', {
+  refusePublish('a reserved attribute key', [{ attributes: { googx: 'v' } }], 'messageSize'),
+  refuseSettings('an ack deadline of 9 seconds', { ackDeadlineSeconds: 9 }, 'ackDeadline'),
+  refuseSettings('an ack deadline of 601 seconds', { ackDeadlineSeconds: 601 }),
+  refuseSettings('a backoff above 600 seconds', { retryPolicy: { maximumBackoff: { seconds: 601 } } }),
+  refuseSettings('a maximum backoff below the minimum', {
     retryPolicy: { minimumBackoff: { seconds: 20 }, maximumBackoff: { seconds: 10 } },
   }),
-  settings('a push endpoint that is not a URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
+  refuseSettings('a push endpoint that is not a URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
   {
     what: 'fewer than 5 delivery attempts',
     code: INVALID_ARGUMENT,
@@ -277,12 +281,12 @@ async function readEnding(kit: Kit, subscription: string, streamAckDeadlineSecon
 
 type PublishedMessage = { data?: Buffer; attributes?: Record<string, string> };
 
-function publishing(what: string, messages: PublishedMessage[], differs?: Difference): Refusal {
+function refusePublish(what: string, messages: PublishedMessage[], differs?: Difference): Refusal {
   const call: Refusal['call'] = ({ publisher }, { topic }) => publisher.publish({ topic, messages });
   return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
 }
 
-function settings(
+function refuseSettings(
   what: string,
   requested: Parameters<Kit['createSubscription']>[1],
   differs?: Difference,

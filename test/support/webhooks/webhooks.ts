@@ -11,7 +11,7 @@ import type { Artifact, Message } from '#shared/domain/message.ts';
 import type { TaskState, TurnEndState } from '#shared/domain/task.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { newTask, newTurnEnd, newWebhook, statePayload } from '../database/new-task.ts';
+import { newTask, newTurnEnd, newWebhook, createStatePayload } from '../database/new-task.ts';
 
 export { caller } from '../database/new-task.ts';
 
@@ -28,7 +28,7 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
   const taskId = uuidv7();
   const contextId = uuidv7();
   const createState = (state: TaskState, message?: Message) =>
-    statePayload({ taskId, contextId }, state, message);
+    createStatePayload({ taskId, contextId }, state, message);
   const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 });
   const wakeups = await accept(
     newTask({
