@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { call, say } from '#services/local/offline-model/reply.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
-import { writeTempFile } from '../support/temp-dir.ts';
 
 const steps = 15;
 const killedIn = [4, 8, 12];
@@ -26,20 +26,9 @@ const responder: Responder = ({ contents }) => {
 
 test('repeats only the MCP calls in flight when a worker is killed', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const agentFile = writeTempFile(
-    t,
-    'agent.yaml',
-    `name: Adder
-description: Adds.
-version: "1"
-skills: [{ id: add, name: Add, description: Adds., tags: [] }]
-instruction: Add.
-mcpServers:
-  all:
-    url: ${server.url}
-    headers: { authorization: "Bearer \${env:ADDER_TOKEN}" }
-`,
-  );
+  const agentFile = writeAgentFile(t, {
+    mcpServers: { all: { url: server.url, headers: { authorization: 'Bearer ${env:ADDER_TOKEN}' } } },
+  });
   // Long leases, so that only killed workers lose theirs: calls are counted.
   const env = { AGENT_FILE: agentFile, ADDER_TOKEN: 'secret', LEASE_SECONDS: '60' };
   const stack = await startStack(t, env, responder);

@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
-import { writeTempFile } from '../support/temp-dir.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 
 const caller = { traceId: 'ab'.repeat(16), spanId: 'cd'.repeat(8) };
@@ -48,17 +48,7 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
     ]);
     collector = otlp;
     webhook = receiver;
-    const agentFile = writeTempFile(
-      cleanup,
-      'agent.yaml',
-      `name: Adder
-description: Adds.
-version: "1"
-skills: [{ id: add, name: Add, description: Adds., tags: [] }]
-instruction: Add.
-mcpServers: { all: { url: "${server.url}" } }
-`,
-    );
+    const agentFile = writeAgentFile(cleanup, { mcpServers: { all: { url: server.url } } });
     const stack = await startStack(cleanup, {
       AGENT_FILE: agentFile,
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,

@@ -2,22 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { usageExtension, type Usage } from '#shared/domain/usage.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
-import { writeTempFile } from '../support/temp-dir.ts';
 
 test('reports the usage of a task and limits its owner each day', { timeout: 150_000 }, async (t) => {
-  const agentFile = writeTempFile(
-    t,
-    'agent.yaml',
-    `name: Adder
-description: Adds.
-version: "1"
-skills: [{ id: add, name: Add, description: Adds., tags: [] }]
-instruction: Add.
-limits: { ownerTokensPerDay: 10 }
-prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
-`,
-  );
+  const agentFile = writeAgentFile(t, {
+    limits: { ownerTokensPerDay: 10 },
+    prices: { 'gemini-3.8-flash': { input: 1000, output: 2000 } },
+  });
   const stack = await startStack(t, { AGENT_FILE: agentFile });
   await Promise.all([stack.start('api'), stack.start('worker')]);
 

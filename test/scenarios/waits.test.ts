@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { call, say } from '#services/local/offline-model/reply.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
-import { writeTempFile } from '../support/temp-dir.ts';
 
 /** Calls a tool, asks the user, calls a tool that needs approval, and answers with all results. */
 const responder: Responder = ({ contents }) => {
@@ -27,17 +27,7 @@ const responder: Responder = ({ contents }) => {
 // [AUTH-INTASK-001] [AUTH-INTASK-002] [AUTH-INTASK-003]
 test('continues a task in new processes after each answer', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const agentFile = writeTempFile(
-    t,
-    'agent.yaml',
-    `name: Asker
-description: Asks.
-version: "1"
-skills: [{ id: ask, name: Ask, description: Asks., tags: [] }]
-instruction: Ask.
-mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
-`,
-  );
+  const agentFile = writeAgentFile(t, { mcpServers: { all: { url: server.url, confirm: ['echo'] } } });
   const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
   let running: RunningService[] = [];
   const restart = async () => {

@@ -2,22 +2,16 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
-import { stringify } from 'yaml';
 import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
-import { minimalDefinition } from '../../support/agents/definition.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { startStack, type TaskJson } from '../../support/stack.ts';
-import { writeTempFile } from '../../support/temp-dir.ts';
 
 /** Starts a stack whose history has room for 100 tokens, and sends a first task of Alice. */
 async function startWithTask(t: TestContext) {
   const requests: GenerateRequest[] = [];
-  const agentFile = writeTempFile(
-    t,
-    'agent.yaml',
-    stringify({ ...minimalDefinition, history: { maxTokens: 100 } }),
-  );
+  const agentFile = writeAgentFile(t, { history: { maxTokens: 100 } });
   const stack = await startStack(t, { ...apiKeysEnv(), AGENT_FILE: agentFile }, (request) => {
     requests.push(structuredClone(request));
     return respond(request);

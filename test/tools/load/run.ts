@@ -1,10 +1,10 @@
 /** Runs many tasks of the Gemini agent at once on measured workers, against a given model. */
 import { once } from 'node:events';
 import type { Responder } from '#services/local/offline-model/responder.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
-import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 export interface LoadOptions {
@@ -47,17 +47,7 @@ const probe = new URL('probe.ts', import.meta.url).href;
 
 export async function runLoad(t: Cleanup, options: LoadOptions): Promise<LoadResult> {
   const { tasks, requestsPerMinute, concurrency, responder, boundMs } = options;
-  const agentFile = writeTempFile(
-    t,
-    'agent.yaml',
-    `name: Loaded
-description: Answers.
-version: "1"
-skills: [{ id: a, name: A, description: Answers., tags: [] }]
-instruction: Answer.
-quotas: { gemini-3.8-flash: { requestsPerMinute: ${requestsPerMinute} } }
-`,
-  );
+  const agentFile = writeAgentFile(t, { quotas: { 'gemini-3.8-flash': { requestsPerMinute } } });
   const env = {
     AGENT_FILE: agentFile,
     WORKER_CONCURRENCY: String(concurrency),
