@@ -66,7 +66,7 @@ const prefixes = Object.keys(scenarios).toSorted((a, b) => b.length - a.length);
 
 const agent: Agent = {
   run: async (turn) => {
-    const prefix = prefixes.find((one) => turn.message.messageId.startsWith(one));
+    const prefix = prefixes.find((candidate) => turn.message.messageId.startsWith(candidate));
     return (prefix !== undefined && (await scenarios[prefix]?.(turn))) || completed;
   },
 };

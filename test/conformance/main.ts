@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { exportJWK, generateKeyPair } from 'jose';
 import { aliceKey, apiKeysEnv } from '../support/api-keys.ts';
+import { createCleanup } from '../support/cleanup.ts';
 import { freePort } from '../support/ports.ts';
 import { startStack } from '../support/stack.ts';
 import { proxyTcp, proxyHttp, proxyHttp2 } from './proxy.ts';
@@ -43,8 +44,7 @@ const chosen = await offers[offer]?.();
 if (chosen === undefined)
   throw new Error(`OFFER is "${offer}": expected one of ${Object.keys(offers).join(', ')}`);
 
-const cleanups: (() => unknown)[] = [];
-const cleanup = { after: (run: () => unknown) => void cleanups.unshift(run) };
+const cleanup = createCleanup();
 
 const [port, grpcPort] = [await freePort(), await freePort()];
 const stack = await startStack(cleanup, {
@@ -88,5 +88,5 @@ if (command === undefined) {
   const [code] = (await once(kit, 'exit')) as [number | null];
   process.exitCode = code ?? 1;
 }
-for (const run of cleanups) await run();
+await cleanup.run();
 process.exit();

@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { connect, createServer } from 'node:net';
 
-/** Balances connections. */
+/** Balances TCP connections. */
 export function proxyTcp(port: number, targets: readonly number[]): void {
   const next = createRoundRobin(targets);
   createServer((client) => {

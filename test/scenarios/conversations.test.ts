@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../support/json-rpc.ts';
 import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
 import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
 
@@ -51,7 +51,7 @@ describe('conversations', () => {
       assert.deepEqual(getStepRuns(tool, task.id), ['1/first/0', '2/second/0']);
     });
 
-    test('is either the next turn or refused when the task is just finishing', async () => {
+    test('is the next turn or refused when the task is just finishing', async () => {
       let accepted = 0;
       for (let round = 0; round < 12; round++) {
         const task = await stack.submit('say one');
@@ -74,7 +74,7 @@ describe('conversations', () => {
 
   describe('a message to an interrupted task', () => {
     // [CORE-MULTI-005]
-    test('answers a question, and the task continues', async () => {
+    test('answers the question, and the task continues', async () => {
       const asking = (await send('ask which one?')).result.task;
       assert.equal(asking.status.state, 'TASK_STATE_INPUT_REQUIRED');
       assert.equal(asking.status.message.parts[0].text, 'which one?');
@@ -84,7 +84,7 @@ describe('conversations', () => {
     });
 
     // [CORE-EXECUTION-MODE-001]
-    test('continues a task at auth-required, at which a waiting send returned', async () => {
+    test('continues a task at auth-required after a waiting send returned', async () => {
       const asking = (await send('auth sign in')).result.task;
       assert.equal(asking.status.state, 'TASK_STATE_AUTH_REQUIRED');
       const { result } = await send('say in', { taskId: asking.id });
@@ -177,7 +177,7 @@ describe('conversations', () => {
     });
   });
 
-  test('a message to an unknown task is not found', async () => {
+  test('refuses a message to an unknown task', async () => {
     assert.equal((await send('say x', { taskId: randomUUID() })).error?.code, taskNotFound);
   });
 

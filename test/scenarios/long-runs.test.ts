@@ -1,15 +1,13 @@
-/** Tasks over hours, in small: push mode, start times, deadlines, time limits, retention, changed code. */
+/** Tasks that run for hours, at a small scale: push mode, start times, deadlines, time limits, retention, changed code. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { before, describe, test, type TestContext } from 'node:test';
-import { PubSub } from '@google-cloud/pubsub';
-import { PassThroughClient } from 'google-auth-library';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { freePort } from '../support/ports.ts';
+import { createPubSubClient } from '../support/pubsub-client.ts';
 import { startScriptedStack } from '../support/scripted-stack.ts';
 import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 
@@ -25,12 +23,7 @@ test('a task of many requests runs each step once in push mode', async (t) => {
     WORKER_CONCURRENCY: '2',
   });
   const port = await freePort();
-  process.env['PUBSUB_EMULATOR_HOST'] = stack.env['PUBSUB_EMULATOR_HOST'];
-  const pubsub = new PubSub({
-    projectId: stack.env['GOOGLE_CLOUD_PROJECT']!,
-    authClient: new PassThroughClient(),
-  });
-  t.after(() => pubsub.close());
+  const pubsub = createPubSubClient(t, stack);
   await pubsub.topic('longhaul-turns').createSubscription('pushed', {
     pushConfig: { pushEndpoint: `http://127.0.0.1:${port}/turns` },
     ackDeadlineSeconds: 10,
@@ -95,14 +88,11 @@ describe('the schedule of a task', () => {
 describe('the time limits of a definition', () => {
   /** Writes the agent definition of this project with other limits. */
   function writeDefinition(t: TestContext, limits: string): string {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'longhaul-limits-'));
-    t.after(() => rmSync(folder, { recursive: true }));
-    const file = path.join(folder, 'agent.yaml');
-    writeFileSync(file, readFileSync('agent.yaml', 'utf8').replace('\nlimits:\n', `\nlimits:\n${limits}`));
-    return file;
+    const definition = readFileSync('agent.yaml', 'utf8').replace('\nlimits:\n', `\nlimits:\n${limits}`);
+    return writeTempFile(t, 'agent.yaml', definition);
   }
 
-  test('fail a task with the limit, and give each task a deadline', async (t) => {
+  test('fail a task with the name of the limit, and set a deadline for each task', async (t) => {
     const limits = '  stepSeconds: 1\n  turnSeconds: 3\n  taskSeconds: 3600\n';
     const { stack } = await startScriptedStack(t, {
       MAX_ATTEMPTS: '1',
@@ -145,7 +135,7 @@ describe('the time limits of a definition', () => {
 });
 
 describe('the age of a task', () => {
-  test('fails it if it waits for its caller for too long', async (t) => {
+  test('fails it if it waits too long for its caller', async (t) => {
     const { stack } = await startScriptedStack(t, { INTERRUPTED_EXPIRY_DAYS: '0.001' });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const asking = await stack.submit('ask well?');

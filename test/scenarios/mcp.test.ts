@@ -3,19 +3,17 @@
  * repeated; a call in flight at a kill is made at most once more, under the same key.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
 const steps = 15;
 const killedIn = [4, 8, 12];
 
-/** Calls the server's tool for sums, and in the steps of `killedIn` a slow one. */
+/** Calls the sum tool of the server, or a slow tool in the steps of `killedIn`. */
 const responder: Responder = ({ contents }) => {
   const results = contents.flatMap(({ parts = [] }) => parts.flatMap((part) => part.functionResponse ?? []));
   if (results.length >= steps)
@@ -28,20 +26,9 @@ const responder: Responder = ({ contents }) => {
 
 test('repeats only the MCP calls in flight when a worker is killed', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
-    `name: Adder
-description: Adds.
-version: "1"
-skills: [{ id: add, name: Add, description: Adds., tags: [] }]
-instruction: Add.
-mcpServers:
-  all:
-    url: ${server.url}
-    headers: { authorization: "Bearer \${env:ADDER_TOKEN}" }
-`,
-  );
+  const agentFile = writeAgentFile(t, {
+    mcpServers: { all: { url: server.url, headers: { authorization: 'Bearer ${env:ADDER_TOKEN}' } } },
+  });
   // Long leases, so that only killed workers lose theirs: calls are counted.
   const env = { AGENT_FILE: agentFile, ADDER_TOKEN: 'secret', LEASE_SECONDS: '60' };
   const stack = await startStack(t, env, responder);

@@ -30,7 +30,7 @@ const scripts = {
 } as const;
 type Script = keyof typeof scripts;
 
-const operation = fc.record({
+const operations = fc.record({
   kind: fc.oneof(
     { weight: 4, arbitrary: fc.constant('send' as const) },
     { weight: 10, arbitrary: fc.constantFrom('follow-up', 'get', 'cancel', 'subscribe', 'list') },
@@ -41,9 +41,9 @@ const operation = fc.record({
   /** Picks one of the two api processes. */
   api: fc.nat(1),
   /** A follow-up message names the context of another task. */
-  wrongContext: fc.integer({ min: 0, max: 4 }).map((one) => one === 0),
+  wrongContext: fc.integer({ min: 0, max: 4 }).map((roll) => roll === 0),
 });
-type Operation = typeof operation extends fc.Arbitrary<infer One> ? One : never;
+type Operation = typeof operations extends fc.Arbitrary<infer T> ? T : never;
 
 const callers = { alice: aliceKey, bob: bobKey };
 type Caller = keyof typeof callers;
@@ -108,7 +108,7 @@ test('answers random operations of several callers as the model does', { timeout
     return events;
   }
 
-  /** Checks a state that the owner was shown. `endBefore` is the terminal state known when the request was sent. */
+  /** Checks a state that the owner received. `endBefore` is the terminal state known when the request was sent. */
   function observe(task: Known, endBefore: string | undefined, state: string): void {
     if (endBefore !== undefined) assert.equal(state, endBefore, 'nothing follows the end of a task');
     if (terminal.test(state)) task.end ??= state;
@@ -127,21 +127,21 @@ test('answers random operations of several callers as the model does', { timeout
     tasks.push({ id, contextId, owner: caller, script, messages, end: undefined, canceled: false });
   }
 
-  async function followUp(caller: Caller, task: Known, one: Operation): Promise<void> {
+  async function followUp(caller: Caller, task: Known, operation: Operation): Promise<void> {
     const messageId = randomUUID();
     const endBefore = task.end;
-    const { error } = await call(caller, one.api, 'SendMessage', {
+    const { error } = await call(caller, operation.api, 'SendMessage', {
       message: {
         messageId,
         role: 'ROLE_USER',
-        parts: [{ text: one.script }],
+        parts: [{ text: operation.script }],
         taskId: task.id,
-        ...(one.wrongContext && { contextId: randomUUID() }),
+        ...(operation.wrongContext && { contextId: randomUUID() }),
       },
       configuration: { returnImmediately: true },
     });
     if (caller !== task.owner) return assert.equal(error?.code, notFound);
-    if (one.wrongContext) return assert.equal(error?.code, invalid);
+    if (operation.wrongContext) return assert.equal(error?.code, invalid);
     if (endBefore !== undefined) return assert.equal(error?.code, unsupported);
     if (error === undefined) task.messages.push(messageId);
     else assert.equal(error.code, unsupported);
@@ -178,14 +178,14 @@ test('answers random operations of several callers as the model does', { timeout
     assert.deepEqual(foreign, [], 'no other task is listed');
   }
 
-  async function run(caller: Caller, one: Operation): Promise<void> {
-    const task = tasks[one.pick % Math.max(1, tasks.length)];
-    if (one.kind === 'send' || task === undefined) return send(caller, one);
-    if (one.kind === 'list') return list(caller, one);
-    if (one.kind === 'get') return get(caller, task, one);
-    if (one.kind === 'cancel') return cancel(caller, task, one);
-    if (one.kind === 'follow-up') return followUp(caller, task, one);
-    const events = subscribe(caller, one.api, task.id, {});
+  async function run(caller: Caller, operation: Operation): Promise<void> {
+    const task = tasks[operation.pick % Math.max(1, tasks.length)];
+    if (operation.kind === 'send' || task === undefined) return send(caller, operation);
+    if (operation.kind === 'list') return list(caller, operation);
+    if (operation.kind === 'get') return get(caller, task, operation);
+    if (operation.kind === 'cancel') return cancel(caller, task, operation);
+    if (operation.kind === 'follow-up') return followUp(caller, task, operation);
+    const events = subscribe(caller, operation.api, task.id, {});
     if (caller === task.owner) return void streams.push({ task, events });
     const answer = await events;
     assert.ok(!Array.isArray(answer) && answer.error?.code === notFound);
@@ -193,7 +193,8 @@ test('answers random operations of several callers as the model does', { timeout
 
   // Each response is as the model expects.
   const sessions = (['alice', 'bob', 'alice', 'bob'] as const).map(async (caller, index) => {
-    for (const one of fc.sample(operation, { seed: seed + index, numRuns: 60 })) await run(caller, one);
+    for (const operation of fc.sample(operations, { seed: seed + index, numRuns: 60 }))
+      await run(caller, operation);
   });
   await Promise.all(sessions);
   assert.ok(tasks.length > 40 && streams.length > 3, `${tasks.length} tasks, ${streams.length} streams`);

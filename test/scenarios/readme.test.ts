@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { freePort } from '../support/ports.ts';
 import { startStack, type Stack, type TaskJson } from '../support/stack.ts';
+import { writeTempFile } from '../support/temp-dir.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const timeout = 60_000;
@@ -16,7 +15,7 @@ const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
 const skip = spawnSync('curl', ['--version']).status !== 0 && 'curl is not installed';
 
 /** The first code block of a section. */
-function codeBlock(section: string, language: string): string {
+function getCodeBlock(section: string, language: string): string {
   const [, content = ''] = new RegExp(`^## ${section}\n(.*?)^## `, 'ms').exec(readme) ?? [];
   const [, code] = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'ms').exec(content) ?? [];
   assert.ok(code !== undefined, `README.md has no ${language} in "${section}"`);
@@ -38,10 +37,11 @@ async function runCurl(stack: Stack, command: string): Promise<TaskJson> {
 }
 
 async function startReceiver(t: TestContext, port: number): Promise<() => string> {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-readme-'));
-  t.after(() => rmSync(dir, { recursive: true }));
-  const file = path.join(dir, 'receiver.mjs');
-  writeFileSync(file, codeBlock('First webhook', 'js').replace('9000', String(port)));
+  const file = writeTempFile(
+    t,
+    'receiver.mjs',
+    getCodeBlock('First webhook', 'js').replace('9000', String(port)),
+  );
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(async () => {
     child.kill();
@@ -61,7 +61,7 @@ async function startReceiver(t: TestContext, port: number): Promise<() => string
 describe('README.md', { skip }, () => {
   test('returns the finished first task', { timeout }, async (t) => {
     const stack = await startServices(t);
-    const task = await runCurl(stack, codeBlock('First task', 'sh'));
+    const task = await runCurl(stack, getCodeBlock('First task', 'sh'));
     assert.equal(task.status.state, 'TASK_STATE_COMPLETED');
     assert.match(task.artifacts?.[0]?.parts[0]?.text ?? '', /^6 \* 7 = 42/);
   });
@@ -70,7 +70,7 @@ describe('README.md', { skip }, () => {
     const stack = await startServices(t);
     const port = await freePort();
     const output = await startReceiver(t, port);
-    const command = codeBlock('First webhook', 'sh').replace(':9000', `:${port}`);
+    const command = getCodeBlock('First webhook', 'sh').replace(':9000', `:${port}`);
     const { id } = await runCurl(stack, command);
     const lines = await waitFor('three webhooks', () => {
       const found = output()

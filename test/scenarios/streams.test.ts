@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { postJsonRpc, type JsonRpcAnswer } from '../support/json-rpc.ts';
 import { freePort } from '../support/ports.ts';
 import { startScriptedStack } from '../support/scripted-stack.ts';
 import { isEventStream, readSse, type SseEvent } from '../support/sse.ts';
 import { isCompleted, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';
@@ -33,7 +33,7 @@ describe('a stream', () => {
   interface Subscription {
     headers?: Record<string, string>;
     api?: number;
-    /** Leaves the stream after as many events. */
+    /** Leaves the stream after this many events. */
     leaveAfter?: number;
     onEvent?: () => void;
   }
@@ -101,7 +101,7 @@ describe('a stream', () => {
     }
   });
 
-  test('replays all events of a task at its end, also after an interruption', async () => {
+  test('replays all events of an ended task, including those before an interruption', async () => {
     const { id } = await stack.submit('ask well?');
     await stack.until(id, ({ status }) => status.state === 'TASK_STATE_INPUT_REQUIRED');
     await stack.submit('say more\nsay done', { message: { taskId: id } });
@@ -113,7 +113,7 @@ describe('a stream', () => {
     );
   });
 
-  test('is refused for a task at its end without a valid last event id', async () => {
+  test('is refused for an ended task without a valid last event id', async () => {
     const { id } = await stack.submit('say done');
     await stack.until(id, isCompleted);
     assert.equal(await getRefusal(id), unsupportedOperation);

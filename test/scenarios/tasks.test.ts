@@ -12,9 +12,9 @@ import {
 } from '@a2a-js/sdk';
 import type { Client } from '@a2a-js/sdk/client';
 import { respond } from '#services/local/offline-model/responder.ts';
-import { getLastUserText } from '#services/local/offline-model/wire.ts';
+import { lastUserText } from '#services/local/offline-model/wire.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 
@@ -78,10 +78,10 @@ describe('a task', () => {
   });
 
   test('aborts its model call within a second when it is canceled', async () => {
-    stack.model.script([{ match: 'respond for ever', reactions: [{ hang: true }], repeat: true }]);
+    stack.model.script([{ match: 'respond forever', reactions: [{ hang: true }], repeat: true }]);
     const durations: number[] = [];
     for (let round = 0; round < 5; round++) {
-      const words = `respond for ever ${round}`;
+      const words = `respond forever ${round}`;
       const calls = () => stack.model.log().filter((entry) => entry.lastUserText === words);
       const task = await submit(words);
       await waitFor('the model call', () => calls().length > 0);
@@ -106,7 +106,7 @@ describe('a task', () => {
     assert.equal(events[0]?.payload?.$case, 'task');
     assert.equal(getFinalState(events), TaskState.TASK_STATE_COMPLETED);
     await assert.rejects(async () => {
-      for await (const _ of client.resubscribeTask({ tenant: '', id })) assert.fail('a stream of the past');
+      for await (const _ of client.resubscribeTask({ tenant: '', id })) assert.fail('the task has ended');
     }, /has ended/);
   });
 
@@ -175,7 +175,7 @@ describe('a task', () => {
     assert.deepEqual((await list()).configs, []);
   });
 
-  test('gives the model the earlier tasks of its context', async () => {
+  test('reaches the model with the earlier tasks of its context', async () => {
     const first = asTask(await client.sendMessage(createSend('My name is Ada.')));
     const question = 'What did I say before?';
     const next = createSend(question);

@@ -1,15 +1,16 @@
-/** The telemetry of one task, from its caller's own trace to its webhook, as an OTLP collector receives it (docs/observability.md). */
+/**
+ * The telemetry of one task, from its caller's own trace to its webhook, as an OTLP collector receives it
+ * (docs/observability.md).
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 
 const caller = { traceId: 'ab'.repeat(16), spanId: 'cd'.repeat(8) };
@@ -47,17 +48,7 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
     ]);
     collector = otlp;
     webhook = receiver;
-    const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-    writeFileSync(
-      agentFile,
-      `name: Adder
-description: Adds.
-version: "1"
-skills: [{ id: add, name: Add, description: Adds., tags: [] }]
-instruction: Add.
-mcpServers: { all: { url: "${server.url}" } }
-`,
-    );
+    const agentFile = writeAgentFile(cleanup, { mcpServers: { all: { url: server.url } } });
     const stack = await startStack(cleanup, {
       AGENT_FILE: agentFile,
       OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
@@ -106,7 +97,7 @@ mcpServers: { all: { url: "${server.url}" } }
   const assertChild = (span: ReceivedSpan, parent: { traceId: string; spanId: string }): void =>
     assert.deepEqual([span.traceId, span.parentSpanId], [parent.traceId, parent.spanId], span.name);
 
-  test('has a send within the trace of its caller, and its wake-up within the send', () => {
+  test('has a send span in the trace of its caller, and a wake-up span in the send', () => {
     const send = getSpan('SendMessage');
     assert.deepEqual([send.service, send.kind], ['longhaul-api', 'SERVER']);
     assertChild(send, caller);
@@ -117,7 +108,7 @@ mcpServers: { all: { url: "${server.url}" } }
     assert.deepEqual(wakeup.links, []);
   });
 
-  test('has a turn that starts a trace, linked to the wake-up and the send', () => {
+  test('has a turn span that starts a trace, linked to the wake-up and the send', () => {
     const turn = getSpan('process longhaul-turns');
     assert.deepEqual([turn.service, turn.kind, turn.parentSpanId], ['longhaul-worker', 'CONSUMER', '']);
     assert.notEqual(turn.traceId, caller.traceId);
@@ -126,7 +117,7 @@ mcpServers: { all: { url: "${server.url}" } }
     assert.equal(turn.attributes['messaging.system'], 'gcp_pubsub');
   });
 
-  test('has each step within the turn, with its model or tool call within the step', () => {
+  test('has a span for each step in the turn, and one for its model or tool call', () => {
     const turn = getSpan('process longhaul-turns');
     const models = getSpans('step model');
     assert.equal(models.length, 2);

@@ -1,25 +1,15 @@
 /** The model usage of a task: reported to its client, and limited for each owner and day. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { usageExtension, type Usage } from '#shared/domain/usage.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { isCompleted, startStack } from '../support/stack.ts';
 
 test('reports the usage of a task and limits its owner each day', { timeout: 150_000 }, async (t) => {
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
-    `name: Adder
-description: Adds.
-version: "1"
-skills: [{ id: add, name: Add, description: Adds., tags: [] }]
-instruction: Add.
-limits: { ownerTokensPerDay: 10 }
-prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
-`,
-  );
+  const agentFile = writeAgentFile(t, {
+    limits: { ownerTokensPerDay: 10 },
+    prices: { 'gemini-3.8-flash': { input: 1000, output: 2000 } },
+  });
   const stack = await startStack(t, { AGENT_FILE: agentFile });
   await Promise.all([stack.start('api'), stack.start('worker')]);
 
@@ -45,7 +35,7 @@ prices: { gemini-3.8-flash: { input: 1000, output: 2000 } }
   assert.deepEqual(
     rows[0]?.metadata,
     { [usageExtension]: usage },
-    'the event of the end of the turn has the usage too',
+    'the last event of the turn has the usage too',
   );
   const card = (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`)).json()) as {
     capabilities: { extensions: { uri: string }[] };

@@ -1,13 +1,11 @@
-/** A task that waits for its user is only rows in the database: other processes can continue it with the answer. */
+/** A task that waits for its user exists only in the database, so other processes can continue it with the answer. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
+import { call, say } from '#services/local/offline-model/reply.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
 
@@ -29,17 +27,7 @@ const responder: Responder = ({ contents }) => {
 // [AUTH-INTASK-001] [AUTH-INTASK-002] [AUTH-INTASK-003]
 test('continues a task in new processes after each answer', { timeout: 150_000 }, async (t) => {
   const server = await startMcpServer(t);
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-test-agent-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
-    `name: Asker
-description: Asks.
-version: "1"
-skills: [{ id: ask, name: Ask, description: Asks., tags: [] }]
-instruction: Ask.
-mcpServers: { all: { url: "${server.url}", confirm: [echo] } }
-`,
-  );
+  const agentFile = writeAgentFile(t, { mcpServers: { all: { url: server.url, confirm: ['echo'] } } });
   const stack = await startStack(t, { AGENT_FILE: agentFile }, responder);
   let running: RunningService[] = [];
   const restart = async () => {

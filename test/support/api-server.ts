@@ -4,7 +4,7 @@
 import type { AddressInfo } from 'node:net';
 import { TaskState, type AgentCard, type Task } from '@a2a-js/sdk';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
-import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -16,8 +16,8 @@ import { InternalError, UnavailableError } from '#services/api/handler/errors.ts
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { createApiServer } from '#services/api/server.ts';
-import type { Cleanup } from './processes/processes.ts';
-import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from './raw-bindings.ts';
+import type { Cleanup } from './cleanup.ts';
+import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from './raw-bindings.ts';
 
 export const bodyLimitBytes = 20_000;
 
@@ -80,7 +80,7 @@ export async function startApiServer(
   const grpc = await listenGrpc({ ...parts, host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   const grpcTarget = `127.0.0.1:${grpc.port}`;
-  const bindings = [rawJsonRpc(url), rawRest(url), rawGrpc(grpcTarget)];
+  const bindings = [createRawJsonRpc(url), createRawRest(url), createRawGrpc(grpcTarget)];
   let closing: Promise<void> | undefined;
   const closeGrpc = (): Promise<void> => (closing ??= grpc.close());
   t.after(async () => {
@@ -107,5 +107,11 @@ export async function getTask({ id }: { id: string }): Promise<Task> {
   if (id === 'away') throw new UnavailableError();
   if (id === 'broken') throw new InternalError();
   if (id === 'bug') throw new TypeError('an internal detail');
+  return createWireTask(id);
+}
+
+/** A GetTask that activates every requested extension. */
+export async function activateAll({ id }: { id: string }, context: ServerCallContext): Promise<Task> {
+  for (const uri of context.requestedExtensions ?? []) context.addActivatedExtension(uri);
   return createWireTask(id);
 }

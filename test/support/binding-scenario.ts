@@ -115,15 +115,18 @@ export async function runScenario(binding: RawBinding, webhookUrl: string): Prom
   steps['version with a patch number'] = await call('GetTask', { id }, { 'a2a-version': '1.0.3' });
 
   const tenant = 'acme';
-  const theirs = await call('SendMessage', { tenant, ...send('say ours') });
-  steps['tenants: read by the same tenant'] = await call('GetTask', { tenant, id: theirs.result.task.id });
-  steps['tenants: read by another tenant'] = await call('GetTask', { id: theirs.result.task.id });
+  const tenantTask = await call('SendMessage', { tenant, ...send('say ours') });
+  steps['tenants: read by the same tenant'] = await call('GetTask', {
+    tenant,
+    id: tenantTask.result.task.id,
+  });
+  steps['tenants: read by another tenant'] = await call('GetTask', { id: tenantTask.result.task.id });
   steps['tenants: stream'] = await collect('SendStreamingMessage', { tenant, ...send('say ours') });
   return steps;
 }
 
 /**
- * Replaces ids by the order in which they appear and all times by one, and drops codes, which depend on the
+ * Numbers ids in the order of their appearance, replaces all times by one, and drops codes, which depend on the
  * binding.
  */
 export function normalize(steps: Steps): Steps {

@@ -1,6 +1,5 @@
 /**
- * Arbitrary HTTP requests to the api service, for property tests: mostly well-formed, with hostile values
- * anywhere.
+ * Arbitrary HTTP requests to the api service for property tests: mostly well-formed, with hostile values in any field.
  */
 import { randomUUID } from 'node:crypto';
 import * as fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** A JSON-RPC client as thin as curl: it sends and returns what is on the wire. */
+/** A minimal JSON-RPC client: it sends requests as given, and returns answers as received. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface JsonRpcAnswer {

@@ -1,6 +1,6 @@
 /**
- * The three bindings of A2A 1.0 on the wire, behind one interface: JSON of the protocol in, JSON of the
- * protocol or an error out. Unlike a client library, it corrects nothing.
+ * The three bindings of A2A 1.0 on the wire, behind one interface: it accepts JSON of the protocol, and returns JSON of
+ * the protocol or an error. Unlike a client library, it corrects nothing.
  */
 import {
   AgentCard,
@@ -32,7 +32,7 @@ type Params = Record<string, unknown>;
 type Headers = Record<string, string>;
 
 export interface WireError {
-  /** The code of the binding: of JSON-RPC, the HTTP status, or the status of gRPC. */
+  /** The code in the binding: the JSON-RPC error code, the HTTP status, or the gRPC status. */
   code: number;
   message: string;
   /** From google.rpc.ErrorInfo; undefined if the error has none. */
@@ -59,7 +59,7 @@ export interface RawBinding {
 
 const versioned = { 'a2a-version': '1.0' };
 
-export function rawJsonRpc(url: string): RawBinding {
+export function createRawJsonRpc(url: string): RawBinding {
   const post = (method: string, params: Params, headers: Headers = {}, signal?: AbortSignal) =>
     postJsonRpc(url, method, params, { headers, ...(signal !== undefined && { signal }) });
   const read = ({ result, error }: Json): Outcome =>
@@ -105,7 +105,7 @@ const restRoutes: Record<string, RestRoute> = {
   GetExtendedAgentCard: ['GET', () => '/extendedAgentCard'],
 };
 
-export function rawRest(url: string): RawBinding {
+export function createRawRest(url: string): RawBinding {
   const send = (operation: string, params: Params, headers: Headers = {}, signal?: AbortSignal) => {
     const [method, path, pathParams = []] = restRoutes[operation]!;
     const { tenant, ...all } = params as { tenant?: string };
@@ -162,7 +162,7 @@ const codecs: Record<string, [{ fromJSON(json: unknown): object }, { toJSON(valu
   GetExtendedAgentCard: [GetExtendedAgentCardRequest, AgentCard],
 };
 
-export function rawGrpc(target: string): RawBinding {
+export function createRawGrpc(target: string): RawBinding {
   const Client = makeGenericClientConstructor(A2AService, 'A2AService');
   const client = new Client(target, credentials.createInsecure());
   const method = (operation: string): Json => {
@@ -183,7 +183,7 @@ export function rawGrpc(target: string): RawBinding {
           request.fromJSON(params),
           toMetadata(headers),
           (error: ServiceError | null, value: unknown) =>
-            resolve(error === null ? { result: response.toJSON(value) } : { error: grpcWireError(error) }),
+            resolve(error === null ? { result: response.toJSON(value) } : { error: toWireError(error) }),
         );
       });
     },
@@ -194,14 +194,14 @@ export function rawGrpc(target: string): RawBinding {
       try {
         for await (const value of call) yield { result: response.toJSON(value) };
       } catch (error) {
-        yield { error: grpcWireError(error as ServiceError) };
+        yield { error: toWireError(error as ServiceError) };
       }
     },
     close: () => client.close(),
   };
 }
 
-export function grpcWireError({ code, details, metadata }: ServiceError): WireError {
+export function toWireError({ code, details, metadata }: ServiceError): WireError {
   const [bytes] = metadata.get('grpc-status-details-bin');
   const detail = bytes === undefined ? undefined : decodeStatus(bytes as Buffer).details[0];
   const reason = detail && decodeErrorInfo(Buffer.from(detail.value)).reason;

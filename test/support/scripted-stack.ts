@@ -1,6 +1,6 @@
 /** A stack whose workers run the scripted agent (agents/scripted.ts), and the tool that the steps of the agent call. */
 import { fileURLToPath } from 'node:url';
-import type { Cleanup } from './processes/processes.ts';
+import type { Cleanup } from './cleanup.ts';
 import { startStack, type Stack } from './stack.ts';
 import { startReceiver, type Receiver } from './webhooks/receiver.ts';
 

@@ -1,6 +1,6 @@
 /**
- * The whole system for a test: a real PostgreSQL, the stand-ins for Google's services, the offline model, and the three
- * services. A test starts each service as a process, as often as it likes, and kills it.
+ * The whole system for a test: a real PostgreSQL, the local emulators of Google's services, the offline model, and the
+ * three services. A test starts each service as a process, any number of times, and kills it.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
@@ -12,11 +12,12 @@ import {
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
+import type { Cleanup } from './cleanup.ts';
+import { createTestDatabase } from './database/postgres.ts';
 import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
+import { runNode, type RunningProcess } from './processes/processes.ts';
 import { waitFor } from './wait-for.ts';
-import { testDatabase } from './database/postgres.ts';
-import { runNode, type Cleanup, type RunningProcess } from './processes/processes.ts';
 
 export type ServiceKind = 'api' | 'worker' | 'dispatcher';
 
@@ -39,7 +40,7 @@ export interface Stack {
   stopPubSub(): Promise<void>;
   /** Starts Pub/Sub on the same port, with its topics but without messages. */
   startPubSub(): Promise<void>;
-  /** Ends all leases of one kind of service, as if they had run out. For services that have been killed. */
+  /** Expires all leases of one kind of service, after its processes were killed. */
   endLeases(kind: 'worker' | 'dispatcher'): Promise<void>;
   client(): Promise<Client>;
   /** Calls the api by JSON-RPC. Retries a 503 after its `Retry-After`. */
@@ -67,7 +68,7 @@ export interface TaskJson {
  * Starts everything except the services. All of it ends with the test.
  *
  * @param extra environment variables of the services
- * @param responder answers in place of the offline model's own responder
+ * @param responder replaces the responder of the offline model
  */
 export async function startStack(
   t: Cleanup,
@@ -75,7 +76,7 @@ export async function startStack(
   responder?: Responder,
 ): Promise<Stack> {
   const [database, tasks, model, port, dispatcherPort, pubsubPort] = await Promise.all([
-    testDatabase(),
+    createTestDatabase(),
     startCloudTasksEmulator({ port: 0 }),
     startOfflineModel({ port: 0, ...(responder && { responder }) }),
     freePort(),

@@ -1,20 +1,22 @@
-/** The one way in which tests wait: for a state, never for a time. */
-import { setTimeout as delay } from 'node:timers/promises';
+/** Tests wait for a state, never for a fixed time. */
+import { setTimeout as sleep } from 'node:timers/promises';
 
 type Truthy<T> = Exclude<T, undefined | null | false>;
 
 /**
- * Resolves to the first truthy value that `read` gives. It is read every 5 ms.
+ * Calls `read` until it returns a truthy value, and resolves to that value.
  *
+ * @param what the awaited state, for the error
  * @param options.boundMs only ends a test that hangs. Default: 60 s
- * @throws {Error} that names what was waited for, and shows the last value
+ * @param options.everyMs the time between two reads. Default: 5 ms
+ * @throws {Error} with the awaited state and the last value
  */
 export async function waitFor<T>(
   what: string,
   read: () => T | Promise<T>,
-  options: { boundMs?: number } = {},
+  options: { boundMs?: number; everyMs?: number } = {},
 ): Promise<Truthy<T>> {
-  const boundMs = options.boundMs ?? 60_000;
+  const { boundMs = 60_000, everyMs = 5 } = options;
   const deadline = performance.now() + boundMs;
   for (;;) {
     const value = await read();
@@ -22,6 +24,6 @@ export async function waitFor<T>(
     if (performance.now() > deadline) {
       throw new Error(`waited ${boundMs / 1000} s for ${what}; the last value was ${JSON.stringify(value)}`);
     }
-    await delay(5);
+    await sleep(everyMs);
   }
 }

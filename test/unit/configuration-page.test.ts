@@ -1,5 +1,5 @@
 /**
- * docs/configuration.md against the code. The configuration readers run with a recording EnvReader, in enough environments
+ * docs/configuration.md matches the code. The configuration readers run with a recording EnvReader, in enough environments
  * to reach every branch, so that each variable is known with its default, bounds, choices and services.
  */
 import assert from 'node:assert/strict';
@@ -99,7 +99,7 @@ function unlessRefused(read: () => unknown): void {
   }
 }
 
-/** The variables that the readers of one section's services ask for. */
+/** Returns the variables that the configuration readers of these services read. */
 function recordVariables(names: readonly string[]): Map<string, Variable> {
   const found = new Map<string, Variable>();
   let service = '';
@@ -158,8 +158,8 @@ function parseRows(text: string): Row[] {
     .map((line) => line.split('|').map((cell) => cell.trim()))
     .filter((cells) => cells.length === 7 && cells[1]?.startsWith('`'))
     .map(([, names = '', fallback = '', values = '', used = '']) => ({
-      variables: quoted(names),
-      defaults: quoted(fallback),
+      variables: parseQuoted(names),
+      defaults: parseQuoted(fallback),
       values,
       services: used
         .split(', ')
@@ -167,18 +167,20 @@ function parseRows(text: string): Row[] {
     }));
 }
 
-function quoted(cell: string): string[] {
+function parseQuoted(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, text = '']) => text);
 }
 
-/** Everything in which a page differs from the code, as sentences. */
-function differences(text: string, known: Map<string, Variable>): string[] {
+/** Returns each difference between a page and the code as a sentence. */
+function findDifferences(text: string, known: Map<string, Variable>): string[] {
   const rows = parseRows(text);
   const documented = rows.flatMap(({ variables }) => variables);
   const problems = [
     ...[...known.keys()].filter((name) => !documented.includes(name)).map((name) => `${name} is missing`),
     ...documented.filter((name) => !known.has(name)).map((name) => `${name} is not read`),
-    ...documented.filter((name, at) => documented.indexOf(name) < at).map((name) => `${name} comes twice`),
+    ...documented
+      .filter((name, at) => documented.indexOf(name) < at)
+      .map((name) => `${name} is listed twice`),
   ];
   for (const { variables, defaults, values, services: used } of rows) {
     const [name = ''] = variables;
@@ -190,7 +192,7 @@ function differences(text: string, known: Map<string, Variable>): string[] {
       problems.push(`${name} has the default ${expected.join(' or ') || 'of none'}, not ${defaults.join()}`);
     }
     for (const bound of variable.values) {
-      if (bound !== values) problems.push(`${name} takes ${bound}, not ${values}`);
+      if (bound !== values) problems.push(`${name} accepts ${bound}, not ${values}`);
     }
     const strange = used.filter((service) => !variable.services.has(service));
     if (strange.length > 0) problems.push(`${name} is not read by ${strange.join()}`);
@@ -207,11 +209,11 @@ const ofLocal = recordVariables(['local']);
 describe('docs/configuration.md', () => {
   test('has every variable of the services with its default, values and services', () => {
     assert.ok(ofServices.size > 90, `${ofServices.size} variables`);
-    assert.deepEqual(differences(servicesPart, ofServices), []);
+    assert.deepEqual(findDifferences(servicesPart, ofServices), []);
   });
 
   test('has every variable of the local stack with its default and values', () => {
-    assert.deepEqual(differences(localPart, ofLocal), []);
+    assert.deepEqual(findDifferences(localPart, ofLocal), []);
   });
 });
 
@@ -219,7 +221,7 @@ describe('the comparison', () => {
   const change = (from: string | RegExp, to: string): string[] => {
     const changed = servicesPart.replace(from, to);
     assert.notEqual(changed, servicesPart);
-    return differences(changed, ofServices);
+    return findDifferences(changed, ofServices);
   };
 
   test('reports a variable that the page lacks', () => {
@@ -235,7 +237,7 @@ describe('the comparison', () => {
       'MAX_ATTEMPTS has the default 5, not 6',
     ]);
     assert.deepEqual(change('`5` | 1 to 100 | worker |', '`5` | 1 to 200 | worker |'), [
-      'MAX_ATTEMPTS takes 1 to 100, not 1 to 200',
+      'MAX_ATTEMPTS accepts 1 to 100, not 1 to 200',
     ]);
     assert.deepEqual(change('`5` | 1 to 100 | worker |', '`5` | 1 to 100 | api |'), [
       'MAX_ATTEMPTS is not read by api',

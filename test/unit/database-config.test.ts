@@ -1,22 +1,11 @@
 /** The database address, from the variables that Cloud Run and AlloyDB provide. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
 import { ConfigError, type Environment } from '#shared/runtime/config/env-reader.ts';
-
-const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-config-'));
-after(() => rmSync(dir, { recursive: true, force: true }));
+import { writeTempFile } from '../support/temp-dir.ts';
 
 const readAddress = (env: Environment) => readMigrateConfig(env).address;
-
-function writeTempFile(name: string, content: string): string {
-  const file = path.join(dir, name);
-  writeFileSync(file, content);
-  return file;
-}
 
 function readProblems(env: Environment): string {
   try {
@@ -29,7 +18,7 @@ function readProblems(env: Environment): string {
 }
 
 describe('valid addresses', () => {
-  test('keeps DATABASE_URL, whose parameters decide about TLS', () => {
+  test('keeps DATABASE_URL with its TLS parameters', () => {
     const url = 'postgres://u:p@10.0.0.2/longhaul?sslmode=require';
     assert.deepEqual(readAddress({ DATABASE_URL: url }), { url });
   });
@@ -43,23 +32,23 @@ describe('valid addresses', () => {
     assert.deepEqual(address.ssl, { mode: 'require' });
   });
 
-  test('reads user and password from the files that Cloud Run mounts', () => {
+  test('reads user and password from the files that Cloud Run mounts', (t) => {
     const address = readAddress({
       DATABASE_HOST: '10.0.0.2',
-      ALLOY_DB_USER_FILE: writeTempFile('user', 'app\n'),
-      ALLOY_DB_PASS_FILE: writeTempFile('pass', 'secret\n'),
+      ALLOY_DB_USER_FILE: writeTempFile(t, 'user', 'app\n'),
+      ALLOY_DB_PASS_FILE: writeTempFile(t, 'pass', 'secret\n'),
     });
     assert.equal(address.url, 'postgres://app:secret@10.0.0.2:5432/longhaul');
   });
 
-  test('combines IAM, without a password, and verify-ca, with an authority', () => {
+  test('combines IAM, without a password, and verify-ca, with an authority', (t) => {
     const ca = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----';
     const address = readAddress({
       DATABASE_HOST: '10.0.0.2',
       ALLOY_DB_USER: 'longhaul-api@p.iam',
       DATABASE_AUTH: 'iam',
       DATABASE_SSL: 'verify-ca',
-      DATABASE_SSL_CA_FILE: writeTempFile('ca.pem', ca),
+      DATABASE_SSL_CA_FILE: writeTempFile(t, 'ca.pem', ca),
     });
     assert.deepEqual(address, {
       url: 'postgres://longhaul-api%40p.iam@10.0.0.2:5432/longhaul',
@@ -68,7 +57,7 @@ describe('valid addresses', () => {
     });
   });
 
-  test('allows IAM without encryption to this machine', () => {
+  test('allows IAM without encryption on the local machine', () => {
     assert.equal(readProblems({ DATABASE_AUTH: 'iam', DATABASE_URL: 'postgres://u@127.0.0.1/d' }), '');
   });
 });

@@ -1,4 +1,4 @@
-/** The pages against the tree: links and anchors resolve, named paths and commands exist, quoted log messages are logged. */
+/** The pages match the code: links and anchors resolve, named paths and commands exist, quoted log messages are logged. */
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -13,10 +13,10 @@ const list = (pattern: string): string[] =>
 const pages = [...list('**/*.md'), ...list('.github/**/*.md')];
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
 
-/** The anchors that GitHub gives the headings of a page. */
-function anchors(text: string): Set<string> {
+/** Returns the anchors that GitHub generates for the headings of a page. */
+function getAnchors(text: string): Set<string> {
   const found = new Set<string>();
-  for (const [, heading = ''] of withoutCode(text).matchAll(/^#+ (.*)$/gm)) {
+  for (const [, heading = ''] of removeCode(text).matchAll(/^#+ (.*)$/gm)) {
     const slug = heading
       .toLowerCase()
       .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
@@ -29,31 +29,31 @@ function anchors(text: string): Set<string> {
   return found;
 }
 
-function withoutCode(text: string): string {
+function removeCode(text: string): string {
   return text.replaceAll(/^```.*?^```/gms, '');
 }
 
-/** Relative links whose file or anchor does not exist. */
-function brokenLinks(page: string, text: string): string[] {
-  const targets = [...withoutCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
+/** Returns the relative links whose file or anchor does not exist. */
+function findBrokenLinks(page: string, text: string): string[] {
+  const targets = [...removeCode(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
   return targets.filter((target) => {
     if (/^[a-z]+:/.test(target)) return false;
     const [file = '', anchor] = target.split('#');
     const full = file === '' ? page : path.join(path.dirname(page), file);
     if (!existsSync(path.join(root, full))) return true;
-    return anchor !== undefined && !anchors(full === page ? text : read(full)).has(anchor);
+    return anchor !== undefined && !getAnchors(full === page ? text : read(full)).has(anchor);
   });
 }
 
-/** Paths in backticks or in the tree of ARCHITECTURE.md that do not exist. */
-function missingPaths(text: string): string[] {
+/** Returns the paths in backticks or in the tree of ARCHITECTURE.md that do not exist. */
+function findMissingPaths(text: string): string[] {
   const roots = 'services|shared|test|docs|deploy|\\.github';
   const named = text.matchAll(new RegExp(`(?:^|\`)((?:${roots})/[\\w./-]*)(?=\`|\\s)`, 'gm'));
   return [...named].map(([, name = '']) => name).filter((name) => !existsSync(path.join(root, name)));
 }
 
-/** Scripts of package.json that a page names and that do not exist. */
-function missingScripts(text: string): string[] {
+/** Returns the scripts of package.json that a page names and that do not exist. */
+function findMissingScripts(text: string): string[] {
   return [...text.matchAll(/npm run ([a-z](?:[\w:-]*\w)?)/g)]
     .map(([, name = '']) => name)
     .filter((name) => !Object.hasOwn(scripts, name));
@@ -62,12 +62,12 @@ function missingScripts(text: string): string[] {
 describe('the pages', () => {
   for (const page of pages) {
     test(`${page} links to files and headings that exist`, () => {
-      assert.deepEqual(brokenLinks(page, read(page)), []);
+      assert.deepEqual(findBrokenLinks(page, read(page)), []);
     });
 
     test(`${page} names paths and scripts that exist`, () => {
       const text = read(page);
-      assert.deepEqual([...missingPaths(text), ...missingScripts(text)], []);
+      assert.deepEqual([...findMissingPaths(text), ...findMissingScripts(text)], []);
     });
   }
 
@@ -80,7 +80,7 @@ describe('the pages', () => {
     assert.deepEqual(unlisted, ['docs/bench/figures.md'], 'the benchmark page links to its figures');
   });
 
-  test('every file of ARCHITECTURE.md that answers a question is there', () => {
+  test('ARCHITECTURE.md answers each question with files that exist', () => {
     const [, section = ''] = /## Which files to open\n(.*?)\n## /s.exec(read('ARCHITECTURE.md')) ?? [];
     const questions = section.split(/^\*\*/m).slice(1);
     assert.equal(questions.length, 3);
@@ -97,14 +97,14 @@ describe('the pages', () => {
 
 describe('quoted log messages', () => {
   const sources = [...list('services/**/*.ts'), ...list('shared/**/*.ts')].map(read).join('\n');
-  const quotedBy = (text: string): string[] =>
-    [...withoutCode(text).matchAll(/`([a-z][a-z-]* [^`]*)`/gi)]
+  const getQuotes = (text: string): string[] =>
+    [...removeCode(text).matchAll(/`([a-z][a-z-]* [^`]*)`/gi)]
       .map(([, quote = '']) => quote)
       .filter((quote) => !/^(?:gcloud|npm|npx|curl|git|node|openssl|deploy)\b|[=/:{<*×]|__/.test(quote));
 
   for (const page of ['docs/runbook.md', 'docs/deploy.md']) {
     test(`${page} quotes messages that the services log`, () => {
-      const quotes = quotedBy(read(page).replace(/<!-- access:start.*<!-- access:end/s, ''));
+      const quotes = getQuotes(read(page).replace(/<!-- access:start.*<!-- access:end/s, ''));
       assert.ok(quotes.length > 3, quotes.join());
       assert.deepEqual(
         quotes.filter((quote) => !['"', "'", '`'].some((mark) => sources.includes(mark + quote))),
@@ -118,8 +118,8 @@ describe('the checks', () => {
   test('report a broken link, anchor, path and script', () => {
     const text =
       '# One\n[a](gone.md) [b](#one) [c](#two) [d](https://example.com)\n`shared/gone.ts` npm run gone';
-    assert.deepEqual(brokenLinks('README.md', text), ['gone.md', '#two']);
-    assert.deepEqual(missingPaths(text), ['shared/gone.ts']);
-    assert.deepEqual(missingScripts(text), ['gone']);
+    assert.deepEqual(findBrokenLinks('README.md', text), ['gone.md', '#two']);
+    assert.deepEqual(findMissingPaths(text), ['shared/gone.ts']);
+    assert.deepEqual(findMissingScripts(text), ['gone']);
   });
 });

@@ -6,13 +6,13 @@ import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import * as fc from 'fast-check';
 
 const createKey = () => randomBytes(32).toString('base64');
-const [one, two] = [createKey(), createKey()];
+const [first, second] = [createKey(), createKey()];
 const toEncryptor = (text: string) => createEncryptor(parseEncryptionKeys(text).keys);
 const context = { taskId: 't', configId: 'c', column: 'token' };
 
 describe('encryptor', () => {
   test('decrypts what it has encrypted, for any text', () => {
-    const encryptor = toEncryptor(`a:${one}`);
+    const encryptor = toEncryptor(`a:${first}`);
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (secret) => {
         const encrypted = encryptor.encrypt(secret, context);
@@ -23,32 +23,32 @@ describe('encryptor', () => {
   });
 
   test('encrypts the same text differently each time', () => {
-    const encryptor = toEncryptor(`a:${one}`);
+    const encryptor = toEncryptor(`a:${first}`);
     assert.notEqual(encryptor.encrypt('same', context), encryptor.encrypt('same', context));
   });
 
   test('encrypts with the first key and decrypts with every key', () => {
-    const old = toEncryptor(`a:${one}`).encrypt('secret', context);
-    const rotated = toEncryptor(`b:${two},a:${one}`);
+    const old = toEncryptor(`a:${first}`).encrypt('secret', context);
+    const rotated = toEncryptor(`b:${second},a:${first}`);
     assert.equal(rotated.decrypt(old, context), 'secret');
     assert.match(rotated.encrypt('secret', context), /^1\.b\./);
   });
 
-  test('names the key that is missing', () => {
-    const old = toEncryptor(`a:${one}`).encrypt('secret', context);
+  test('names the missing key', () => {
+    const old = toEncryptor(`a:${first}`).encrypt('secret', context);
     assert.throws(
-      () => toEncryptor(`b:${two}`).decrypt(old, context),
+      () => toEncryptor(`b:${second}`).decrypt(old, context),
       /key "a", which ENCRYPTION_KEYS does not have/,
     );
   });
 
   test('rejects another key with the same id', () => {
-    const old = toEncryptor(`a:${one}`).encrypt('secret', context);
-    assert.throws(() => toEncryptor(`a:${two}`).decrypt(old, context), DecryptionError);
+    const old = toEncryptor(`a:${first}`).encrypt('secret', context);
+    assert.throws(() => toEncryptor(`a:${second}`).decrypt(old, context), DecryptionError);
   });
 
   test('rejects a value that was copied to another row or column', () => {
-    const encryptor = toEncryptor(`a:${one}`);
+    const encryptor = toEncryptor(`a:${first}`);
     const encrypted = encryptor.encrypt('secret', context);
     for (const elsewhere of [
       { ...context, taskId: 'u' },
@@ -61,7 +61,7 @@ describe('encryptor', () => {
   });
 
   test('rejects a value that was altered or is malformed', () => {
-    const encryptor = toEncryptor(`a:${one}`);
+    const encryptor = toEncryptor(`a:${first}`);
     const encrypted = encryptor.encrypt('secret', context);
     for (let index = '1.a.'.length; index < encrypted.length; index += 7) {
       const other = encrypted[index] === 'A' ? 'B' : 'A';
@@ -77,20 +77,25 @@ describe('encryptor', () => {
 describe('encryption keys', () => {
   const parseProblems = (text: string) => parseEncryptionKeys(text).problems;
 
-  test('reports each invalid key by its id or position', () => {
+  test('are reported by id or position if they are invalid', () => {
     const short = randomBytes(16).toString('base64');
-    assert.deepEqual(parseProblems(`a:${one}, b:${two}`), []);
-    assert.deepEqual(parseProblems(one), ['entry 1 must have the form id:base64']);
-    assert.deepEqual(parseProblems(`a:${one},a:${two}`), ['the id "a" is used twice']);
-    assert.match(parseProblems(`a b:${one}`)[0]!, /the id of entry 1 must be/);
-    assert.match(parseProblems(`a:${one},`)[0]!, /entry 2 must have the form/);
-    for (const text of [`a:${short}`, 'a:not base64!', `a:${one}${one}`, `a:${one.replace(/.$/, '!')}`]) {
+    assert.deepEqual(parseProblems(`a:${first}, b:${second}`), []);
+    assert.deepEqual(parseProblems(first), ['entry 1 must have the form id:base64']);
+    assert.deepEqual(parseProblems(`a:${first},a:${second}`), ['the id "a" is used twice']);
+    assert.match(parseProblems(`a b:${first}`)[0]!, /the id of entry 1 must be/);
+    assert.match(parseProblems(`a:${first},`)[0]!, /entry 2 must have the form/);
+    for (const text of [
+      `a:${short}`,
+      'a:not base64!',
+      `a:${first}${first}`,
+      `a:${first.replace(/.$/, '!')}`,
+    ]) {
       const [problem] = parseProblems(text);
       assert.match(problem!, /^the key "a" must be 32 bytes in base64/);
     }
   });
 
-  test('never shows a key in a problem', () => {
+  test('are never shown in a problem', () => {
     const secret = 'do-not-show';
     assert.ok(!parseProblems(`a:${secret},${secret}`).join().includes(secret));
   });
@@ -108,8 +113,8 @@ describe('encryption keys', () => {
     assert.throws(() => readDispatcherConfig({ ...env, ENCRYPTION_KEYS: 'x' }), {
       problems: ['ENCRYPTION_KEYS: entry 1 must have the form id:base64'],
     });
-    const { encryptionKeys } = readDispatcherConfig({ ...env, ENCRYPTION_KEYS: `k:${one}` });
+    const { encryptionKeys } = readDispatcherConfig({ ...env, ENCRYPTION_KEYS: `k:${first}` });
     assert.equal(encryptionKeys[0].id, 'k');
-    assert.ok(!JSON.stringify(encryptionKeys).includes(one));
+    assert.ok(!JSON.stringify(encryptionKeys).includes(first));
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The layers of the code as the linter holds them (see "Layers" in ARCHITECTURE.md). Each rule gets a planted violation:
- * a rule that reports nothing proves nothing.
+ * The linter enforces the layers of the code (see "Layers" in ARCHITECTURE.md). Each rule is tested with a planted
+ * violation, because a rule that matches no import never fails.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -15,7 +15,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 const layers = ['domain', 'agent', 'crypto', 'net', 'runtime', 'gcp', 'db', 'webhooks', 'a2a', 'outbox'];
 const services = ['api', 'worker', 'dispatcher', 'admin', 'migrate', 'local'];
 
-/** A file and what it imports, and the file that it names. */
+/** A file, its import, and the file that the import resolves to. */
 interface Planted {
   file: string;
   imports: string;
@@ -82,7 +82,7 @@ function lint(files: Record<string, string>, rule: string): string[] {
   return [...new Set(diagnostics.filter(({ code }) => code.includes(rule)).map(({ filename }) => filename))];
 }
 
-/** Plants all violations in one tree, each in a file of its own. */
+/** Plants all violations in one tree, each in a file of its own, and asserts that the linter reports every file. */
 function assertReported(planted: readonly Planted[], kind: 'value' | 'type'): void {
   const files: Record<string, string> = {};
   const violating: string[] = [];
@@ -104,7 +104,7 @@ function assertReported(planted: readonly Planted[], kind: 'value' | 'type'): vo
 }
 
 describe('layers', () => {
-  test('every folder of shared and services has a place', () => {
+  test('lists every folder of shared and services', () => {
     const foldersIn = (name: string) => readdirSync(path.join(root, name)).toSorted();
     assert.deepEqual(foldersIn('shared'), layers.toSorted());
     assert.deepEqual(foldersIn('services'), services.toSorted());

@@ -45,12 +45,12 @@ const clean = [
 ];
 
 describe('the patterns', () => {
-  test('every pattern has a planted sentence', () => {
+  test('have a planted sentence each', () => {
     assert.deepEqual(Object.keys(planted).sort(), patterns.map(({ name }) => name).sort());
   });
 
   for (const [name, sentences] of Object.entries(planted)) {
-    test(`reports the phrase of "${name}"`, () => {
+    test(`report the phrase of "${name}"`, () => {
       for (const sentence of sentences) assert.deepEqual(names('page.md', sentence), [name], sentence);
     });
   }
@@ -104,7 +104,7 @@ describe('the files', () => {
     assert.deepEqual(names('a.sh', '#!/usr/bin/env bash\n# tells the time\necho tell'), ['tell']);
   });
 
-  test('leaves out a line with an allowance before it', () => {
+  test('skips a line with an allowance before it', () => {
     assert.deepEqual(names('a.ts', '// prose-ok: quotes the specification\n// It shall be sent.'), []);
     assert.deepEqual(names('a.md', '<!-- prose-ok: a quotation -->\nIt shall be sent.'), []);
     assert.deepEqual(names('a.md', '<!-- prose-ok: a quotation -->\n\nIt shall be sent.'), ['archaic']);
@@ -124,7 +124,7 @@ describe('npm run check:prose', () => {
   const run = (file: string) =>
     spawnSync(process.execPath, [path.join(root, 'test/tools/prose/main.ts'), file], { encoding: 'utf8' });
 
-  test('prints where, what and the advice, and exits with 1', (t) => {
+  test('prints the place, the phrase and the advice, and exits with 1', (t) => {
     const dir = mkdtempSync(path.join(root, 'docs/.prose-'));
     t.after(() => rmSync(dir, { recursive: true }));
     const file = path.relative(root, path.join(dir, 'planted.md'));

@@ -36,7 +36,7 @@ describe('checkPublicUrl', () => {
     }
   });
 
-  test('exempts the hosts that an operator names, and no others', () => {
+  test('exempts only the hosts that an operator names', () => {
     const allowed = ['localhost', '127.0.0.1', '::1', 'Receiver.Internal'];
     for (const url of [
       'http://localhost:3000/hook',

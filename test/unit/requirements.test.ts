@@ -31,7 +31,7 @@ describe('server requirements', () => {
   test('are all cited by a test', () => {
     const uncited = requirements.filter(({ id }) => !cited.has(id));
     assert.deepEqual(
-      uncited.map((one) => `${one.id} ${one.text} ${getLink(one)}`),
+      uncited.map((requirement) => `${requirement.id} ${requirement.text} ${getLink(requirement)}`),
       [],
     );
   });

@@ -16,10 +16,10 @@ describe('nextAttemptSeconds', () => {
         fc.integer({ min: 1, max: 19 }),
         fc.option(fc.nat(day)),
         chance,
-        (plan, failures, requested, dice) => {
+        (plan, failures, requested, roll) => {
           fc.pre(failures < plan.length);
           const failure = { failures, retryAfterSeconds: requested ?? undefined };
-          const wait = nextAttemptSeconds(plan, failure, dice)!;
+          const wait = nextAttemptSeconds(plan, failure, roll)!;
           const least = Math.max(plan[failures]!, requested ?? 0);
           assert.ok(wait >= least && wait <= least * 1.2 + 1e-9, `${wait} of ${least}`);
         },
@@ -29,18 +29,18 @@ describe('nextAttemptSeconds', () => {
 
   test('allows as many attempts as the schedule has entries', () => {
     fc.assert(
-      fc.property(schedule, chance, fc.option(fc.nat(day)), (plan, dice, requested) => {
+      fc.property(schedule, chance, fc.option(fc.nat(day)), (plan, roll, requested) => {
         let failures = 1;
         const retryAfterSeconds = requested ?? undefined;
-        while (nextAttemptSeconds(plan, { failures, retryAfterSeconds }, dice) !== undefined) failures += 1;
+        while (nextAttemptSeconds(plan, { failures, retryAfterSeconds }, roll) !== undefined) failures += 1;
         assert.equal(failures, plan.length);
       }),
     );
   });
 
   test('spreads retries of receivers that failed together', () => {
-    const waits = [0, 0.25, 0.5, 1].map((dice) =>
-      Math.round(nextAttemptSeconds([0, 100], { failures: 1 }, dice)!),
+    const waits = [0, 0.25, 0.5, 1].map((roll) =>
+      Math.round(nextAttemptSeconds([0, 100], { failures: 1 }, roll)!),
     );
     assert.deepEqual(waits, [100, 105, 110, 120]);
   });
@@ -115,7 +115,7 @@ describe('classifyAnswer', () => {
     assert.deepEqual(answer(500, '60'), { kind: 'retry', delaySeconds: 5 });
   });
 
-  test('abandons the config on 410, and when the schedule is used up', () => {
+  test('abandons the config on 410 or when the schedule is used up', () => {
     assert.equal(answer(410).kind, 'abandoned');
     const noAnswer = { status: null, error: 'ECONNREFUSED', retryAfter: '60' };
     assert.deepEqual(classifyAnswer(noAnswer, 1, [0, 5], moment), {

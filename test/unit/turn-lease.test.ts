@@ -1,4 +1,4 @@
-/** Nothing starts under a lease that has run out (invariants 3 and 7), however long the write before it took. */
+/** No step starts under an expired lease (invariants 3 and 7), even if the lease expired during a long write. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { WriteTurn } from '#shared/db/turns/write.ts';
@@ -7,7 +7,7 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createTurn } from '#services/worker/turn/turn.ts';
 
-/** A turn whose lease `expire` ends. Without a `write`, the lease expires during the first write, as in a paused process. */
+/** Creates a turn, and a function that expires its lease. Without a `write`, the lease expires during the first write. */
 function createLeasedTurn(write?: WriteTurn) {
   let expired = false;
   const controller = new AbortController();

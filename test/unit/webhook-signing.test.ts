@@ -3,11 +3,11 @@ import { describe, test } from 'node:test';
 import { readWebhookOptions, webhooksExtensionUri, withoutSecret } from '#shared/webhooks/options.ts';
 import { createSigningSecret, decodeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { parseSigningKeys, publicJwks } from '#shared/crypto/signing-keys.ts';
-import { signingJwk } from '../support/webhooks/signing.ts';
+import { createSigningJwk } from '../support/webhooks/signing.ts';
 
 describe('signing keys', () => {
   test('publishes only the public halves of signing keys', () => {
-    const [one, two] = [signingJwk('one'), signingJwk('two')];
+    const [one, two] = [createSigningJwk('one'), createSigningJwk('two')];
     const { keys, problems } = parseSigningKeys(JSON.stringify({ keys: [one, two] }));
     assert.deepEqual(problems, []);
     assert.deepEqual(
@@ -35,7 +35,7 @@ describe('signing keys', () => {
   });
 
   test('reports invalid signing keys without showing them', () => {
-    const one = signingJwk('one');
+    const one = createSigningJwk('one');
     const cases: [unknown, RegExp][] = [
       ['nonsense', /must be a JWK set/],
       [{ keys: [] }, /must be a JWK set/],
@@ -46,7 +46,7 @@ describe('signing keys', () => {
       [{ keys: [one, one] }, /the "kid" one is used twice/],
       [{ keys: [{ ...one, x: 'AAAA' }] }, /the key one is not a valid/],
       [{ keys: [{ ...one, d: 'AAAA' }] }, /the key one is not a valid/],
-      [{ keys: [{ ...one, x: signingJwk('two')['x'] }] }, /the key one is not a valid/],
+      [{ keys: [{ ...one, x: createSigningJwk('two')['x'] }] }, /the key one is not a valid/],
     ];
     for (const [set, expected] of cases) {
       const { problems } = parseSigningKeys(typeof set === 'string' ? set : JSON.stringify(set));

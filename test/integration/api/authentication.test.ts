@@ -1,12 +1,8 @@
 /**
- * Authentication: the accepted credentials, how others are refused, and that no message reveals a credential.
+ * Authentication: accepted credentials, refusals, and error messages that reveal no credential.
  */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -20,6 +16,7 @@ import { TooManyRequestsError, UnavailableError } from '#services/api/handler/er
 import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
 import { sha256 } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 
 const base = {
   DATABASE_URL: 'postgres://localhost/none',
@@ -57,7 +54,7 @@ async function catchRefusal(promise: Promise<unknown>): Promise<UnauthenticatedE
 }
 
 describe('API keys and no authentication', () => {
-  test('gives all callers the same empty name when authentication is off', async () => {
+  test('assigns the same empty name to all callers when authentication is off', async () => {
     const caller = await createAuthenticate(readAuthConfig({}))({ 'x-api-key': 'whatever' });
     assert.deepEqual(caller, { isAuthenticated: false, userName: '' });
   });
@@ -65,7 +62,7 @@ describe('API keys and no authentication', () => {
   const keys = `# rotated in May\nalice:${sha256('old')}:old\nalice:${sha256('new')}:new\n\nbob:${sha256('bobs')}\n`;
 
   test('maps several API keys of an owner to one caller', async (t) => {
-    const file = await writeKeysFile(t, keys);
+    const file = writeTempFile(t, 'keys', keys);
     const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
     const alice = { isAuthenticated: true, userName: 'key:alice' };
     assert.deepEqual(await authenticate({ 'x-api-key': 'old' }), alice);
@@ -74,7 +71,7 @@ describe('API keys and no authentication', () => {
   });
 
   test('refuses unknown, empty, repeated and missing API keys without quoting them', async (t) => {
-    const file = await writeKeysFile(t, keys);
+    const file = writeTempFile(t, 'keys', keys);
     const authenticate = createAuthenticate(readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS_FILE: file }));
     for (const headers of [
       { 'x-api-key': 'guess' },
@@ -105,7 +102,7 @@ describe('bearer tokens', () => {
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUERS: JSON.stringify(issuers) }),
     );
     for (const issuer of [es, rs, ed]) {
-      const tokens = await Promise.all([1, 2, 3].map(() => issuer.token({})));
+      const tokens = await Promise.all([1, 2, 3].map(() => issuer.createToken({})));
       for (const caller of await Promise.all(tokens.map((token) => authenticate(toBearer(token))))) {
         assert.deepEqual(caller, { isAuthenticated: true, userName: `${issuer.url}|alice` });
       }
@@ -119,7 +116,7 @@ describe('bearer tokens', () => {
     const authenticate = createAuthenticate(
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
     );
-    const good = await issuer.token({});
+    const good = await issuer.createToken({});
     const [head = '', body = '', signature = ''] = good.split('.');
     const forged = Buffer.from(JSON.stringify({ iss: issuer.url, aud: audience, sub: 'root', exp: 4e9 }));
     const hmac = new SignJWT({ iss: issuer.url, aud: audience, sub: 'alice' })
@@ -127,13 +124,13 @@ describe('bearer tokens', () => {
       .setExpirationTime('5m')
       .sign(new TextEncoder().encode('x'.repeat(32)));
     const invalid: [string, string, RegExp][] = [
-      ['expired', await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 31 }), /expired/],
-      ['other audience', await issuer.token({ aud: 'https://other.example' }), /aud/],
-      ['no subject', await issuer.token({ sub: undefined }), /sub/],
-      ['subject with a control character', await issuer.token({ sub: 'a\u0000b' }), /sub/],
-      ['unknown issuer', await stranger.token({}), /not trusted/],
-      ['keys of a stranger', await stranger.token({ iss: issuer.url }), /signature/],
-      ['unknown key', await issuer.token({}, { kid: 'k2' }), /signature/],
+      ['expired', await issuer.createToken({}, { expiresIn: Math.floor(Date.now() / 1000) - 31 }), /expired/],
+      ['other audience', await issuer.createToken({ aud: 'https://other.example' }), /aud/],
+      ['no subject', await issuer.createToken({ sub: undefined }), /sub/],
+      ['subject with a control character', await issuer.createToken({ sub: 'a\u0000b' }), /sub/],
+      ['unknown issuer', await stranger.createToken({}), /not trusted/],
+      ['keys of a stranger', await stranger.createToken({ iss: issuer.url }), /signature/],
+      ['unknown key', await issuer.createToken({}, { kid: 'k2' }), /signature/],
       ['not signed', new UnsecuredJWT({ iss: issuer.url, sub: 'alice', aud: audience }).encode(), /./],
       ['symmetric', await hmac, /signing algorithm/],
       ['changed', `${head}.${forged.toString('base64url')}.${signature}`, /signature/],
@@ -156,7 +153,7 @@ describe('bearer tokens', () => {
     const authenticate = createAuthenticate(
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
     );
-    const skewed = await issuer.token({}, { expiresIn: Math.floor(Date.now() / 1000) - 10 });
+    const skewed = await issuer.createToken({}, { expiresIn: Math.floor(Date.now() / 1000) - 10 });
     assert.equal((await authenticate(toBearer(skewed))).isAuthenticated, true);
   });
 
@@ -165,7 +162,7 @@ describe('bearer tokens', () => {
     const authenticate = createAuthenticate(
       readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: issuer.url, JWT_AUDIENCE: audience }),
     );
-    const token = await issuer.token({});
+    const token = await issuer.createToken({});
     assert.equal((await authenticate({ authorization: `bearer ${token}` })).isAuthenticated, true);
   });
 
@@ -176,10 +173,10 @@ describe('bearer tokens', () => {
       jwt: [{ issuer: issuer.url, audience: [audience], jwksUrl: `${issuer.url}/nothing-here` }],
       cloudRunIam: undefined,
     });
-    await assert.rejects(authenticate(toBearer(await issuer.token({}))), UnavailableError);
+    await assert.rejects(authenticate(toBearer(await issuer.createToken({}))), UnavailableError);
     const closed = { issuer: 'http://127.0.0.1:9', audience: [audience], jwksUrl: undefined };
     const other = createAuthenticate({ apiKeys: undefined, jwt: [closed], cloudRunIam: undefined });
-    const token = await issuer.token({ iss: closed.issuer });
+    const token = await issuer.createToken({ iss: closed.issuer });
     await assert.rejects(other(toBearer(token)), UnavailableError);
     await assert.rejects(other(toBearer(token)), UnavailableError);
   });
@@ -205,7 +202,7 @@ describe('Cloud Run IAM', () => {
         'x-serverless-authorization': `Bearer ${stripSignature({ ...valid, aud: 'https://second.example' })}`,
       }),
       caller,
-      'of two headers, the one that Cloud Run verifies',
+      'Cloud Run verifies only the second header',
     );
   });
 
@@ -235,7 +232,7 @@ describe('several modes', () => {
         JWT_AUDIENCE: audience,
       }),
     );
-    const token = await issuer.token({});
+    const token = await issuer.createToken({});
     assert.equal((await authenticate(toBearer(token))).userName, `${issuer.url}|alice`);
     assert.equal((await authenticate({ 'x-api-key': 'alices' })).userName, 'key:alice');
     await catchRefusal(authenticate({ ...toBearer(token), 'x-api-key': 'wrong' }));
@@ -329,11 +326,3 @@ describe('rate limits', () => {
     );
   });
 });
-
-async function writeKeysFile(t: TestContext, content: string): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'longhaul-keys-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = path.join(folder, 'keys');
-  writeFileSync(file, content);
-  return file;
-}

@@ -4,11 +4,11 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc } from '../../support/raw-bindings.ts';
+import { createRawGrpc } from '../../support/raw-bindings.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const origin = 'https://app.example';
@@ -32,8 +32,8 @@ describe('access to the api service', () => {
     api = await stack.start('api');
   });
 
-  function get(where: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(`${stack.apiUrl}${where}`, { headers });
+  function get(pathname: string, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`${stack.apiUrl}${pathname}`, { headers });
   }
 
   function listTasks(headers: Record<string, string> = {}): Promise<Response> {
@@ -46,17 +46,17 @@ describe('access to the api service', () => {
 
   // [AUTH-SERVER-002] [CARD-DISC-001]
   test('requires credentials except for health and the agent card', async () => {
-    for (const where of ['/health/live', '/health/ready', '/.well-known/agent-card.json']) {
-      assert.equal((await get(where)).status, 200, where);
+    for (const pathname of ['/health/live', '/health/ready', '/.well-known/agent-card.json']) {
+      assert.equal((await get(pathname)).status, 200, pathname);
     }
     for (const method of ['GET', 'HEAD']) {
-      for (const where of [
+      for (const pathname of [
         '/a2a/v1/tasks',
         '/a2a/v1/tasks/x/',
         '/a2a/v1/tenant/tasks',
         '/a2a/v1/extendedAgentCard',
       ]) {
-        assert.equal((await fetch(stack.apiUrl + where, { method })).status, 401, `${method} ${where}`);
+        assert.equal((await fetch(stack.apiUrl + pathname, { method })).status, 401, `${method} ${pathname}`);
       }
     }
   });
@@ -126,7 +126,7 @@ describe('access to the api service', () => {
 
   // [BIND-EQUIV-004]
   test('requires credentials over gRPC', async (t) => {
-    const { call, close } = rawGrpc(grpcTarget);
+    const { call, close } = createRawGrpc(grpcTarget);
     t.after(close);
     const refused = (await call('ListTasks', {})).error;
     assert.equal(refused?.code, status.UNAUTHENTICATED);

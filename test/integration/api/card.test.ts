@@ -1,16 +1,14 @@
 /** The agent card over HTTP: caching, signature, and the extended card for authenticated callers. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { before, describe, test } from 'node:test';
 import { AgentCard, verifyAgentCardSignature } from '@a2a-js/sdk';
 import { createRemoteJWKSet, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { type Cleanup, createSuiteCleanup } from '../../support/cleanup.ts';
 import { callJsonRpc, postJsonRpc } from '../../support/json-rpc.ts';
-import type { Cleanup } from '../../support/processes/processes.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 
 const cardPath = '/.well-known/agent-card.json';
 const jwksPath = '/.well-known/jwks.json';
@@ -23,8 +21,8 @@ describe('the agent card', () => {
     await stack.start('api');
   });
 
-  function get(where: string, headers: Record<string, string> = {}): Promise<Response> {
-    return fetch(`${stack.apiUrl}${where}`, { headers });
+  function get(pathname: string, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`${stack.apiUrl}${pathname}`, { headers });
   }
 
   // oxlint-disable-next-line typescript/no-explicit-any -- the card is read field by field, as a client would
@@ -97,15 +95,11 @@ describe('the agent card', () => {
 
 /** Writes a signing key, and the agent of this project with a skill for authenticated callers. */
 async function writeConfigurationFiles(t: Cleanup): Promise<Record<string, string>> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'longhaul-card-'));
-  t.after(() => rm(folder, { recursive: true }));
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
-  const [key, agent] = [path.join(folder, 'key.json'), path.join(folder, 'agent.yaml')];
-  await writeFile(key, JSON.stringify(await exportJWK(privateKey)));
-  const yaml = await readFile('agent.yaml', 'utf8');
-  await writeFile(
-    agent,
-    `${yaml}\nextendedSkills:\n  - { id: audit, name: Audit, description: Audits accounts., tags: [numbers] }\n`,
-  );
-  return { CARD_SIGNING_KEY_FILE: key, AGENT_FILE: agent };
+  const skill = '{ id: audit, name: Audit, description: Audits accounts., tags: [numbers] }';
+  const definition = `${await readFile('agent.yaml', 'utf8')}\nextendedSkills:\n  - ${skill}\n`;
+  return {
+    CARD_SIGNING_KEY_FILE: writeTempFile(t, 'key.json', JSON.stringify(await exportJWK(privateKey))),
+    AGENT_FILE: writeTempFile(t, 'agent.yaml', definition),
+  };
 }

@@ -2,10 +2,9 @@
  * Conditional reads and long polls: when a task counts as unchanged, and when a waiting request is answered.
  */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { createAccept } from '#shared/db/tasks/accept.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import type { Db } from '#shared/db/client/pool.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
@@ -21,9 +20,9 @@ import {
 } from '#services/api/http/conditional.ts';
 import { TooManyRequestsError } from '#services/api/handler/errors.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
-import { newTask } from '../../support/database/new-task.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { newTask, newCancel, newFollowUp } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 test('compares entity tags as HTTP defines', () => {
   for (const [header, matches] of [
@@ -67,16 +66,13 @@ describe('conditional reads', () => {
   let follower: Follower;
   let readVersion: ReadTaskVersion;
   before(async () => {
-    const database = await testDatabase();
-    cleanup.after(() => database.close());
-    const opened = openDatabase({
-      database: { url: database.url, poolSize: 8 },
-      applicationName: 'test',
-      onError: () => undefined,
+    const connections = await connectToTestDatabase();
+    db = connections.db;
+    follower = createFollower({
+      db,
+      database: { url: connections.url },
+      log: createLogger('test', 'silent'),
     });
-    cleanup.after(() => opened.pool.end());
-    ({ db } = opened);
-    follower = createFollower({ db, database, log: createLogger('test', 'silent') });
     cleanup.after(() => follower.close());
     readVersion = createVersionReader(db);
   });
@@ -88,11 +84,7 @@ describe('conditional reads', () => {
   }
 
   function cancel(taskId: string): Promise<unknown> {
-    return cancelTask(db, options, {
-      taskId,
-      event: '{"statusUpdate":{"status":{"state":"TASK_STATE_CANCELED"}}}',
-      statusAt: new Date().toISOString(),
-    });
+    return cancelTask(db, options, newCancel(taskId));
   }
 
   async function readEntityTag(taskId: string): Promise<string> {
@@ -116,19 +108,7 @@ describe('conditional reads', () => {
     assert.deepEqual(await check(taskId, undefined), { notModified: false, headers: {} });
     assert.deepEqual(await check(taskId, '"other"'), { notModified: false, headers: {} });
 
-    const { message, event } = newTask();
-    const accepted = await acceptFollowUp(db, options, {
-      ...caller,
-      taskId,
-      messageId: randomUUID(),
-      requestHash: 'r',
-      message,
-      acceptedOutputModes: null,
-      workingEvent: event,
-      statusAt: new Date().toISOString(),
-      shown: true,
-      traceparent: null,
-    });
+    const accepted = await acceptFollowUp(db, options, newFollowUp(taskId, caller));
     assert.equal(accepted.kind, 'accepted');
     assert.equal((await check(taskId, first)).notModified, false, 'the history has a new message');
 

@@ -1,15 +1,14 @@
 /**
- * Errors for invalid requests: the one that the specification names, with a message that says what is
- * accepted.
+ * Invalid requests get the error that the specification names, with a message that says what is accepted.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, before, describe, test } from 'node:test';
 import { A2A_ERROR_CODE as code } from '@a2a-js/sdk/errors';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
 import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
 describe('errors of the api service', () => {
   const cleanup = createSuiteCleanup();
@@ -172,14 +171,14 @@ describe('errors of the api service', () => {
       [{ parts: [{ filename: 'empty' }] }, /message\.parts\[0\]/],
       [{ parts: [{ text: 'a' }, { text: 'x'.repeat(65_537) }] }, /message\.parts\[1\] has 65537 bytes/],
       [{ parts: [{ raw: Buffer.alloc(65_537).toString('base64') }] }, /65537 bytes/],
-      [{ parts: [{ data: { deep: nest(101) } }] }, /message\.parts\[0\]\.data is nested/],
-      [{ metadata: { deep: nest(101) } }, /message\.metadata is nested/],
+      [{ parts: [{ data: { deep: createNested(101) } }] }, /message\.parts\[0\]\.data is nested/],
+      [{ metadata: { deep: createNested(101) } }, /message\.metadata is nested/],
     ] as const) {
       assertRefused(await send(more), code.INVALID_PARAMS, text);
     }
     assertRefused(await stack.rpc('SendMessage', {}), code.INVALID_PARAMS, /message is missing/);
     assertRefused(
-      await send({}, { metadata: { deep: nest(101) } }),
+      await send({}, { metadata: { deep: createNested(101) } }),
       code.INVALID_PARAMS,
       /metadata is nested/,
     );
@@ -193,7 +192,7 @@ describe('errors of the api service', () => {
 
   test('accepts content that is exactly at its limits', async () => {
     assert.equal((await send({ parts: [{ text: 'x'.repeat(65_536) }] })).error, undefined);
-    assert.equal((await send({ parts: [{ data: { deep: nest(90) } }] })).error, undefined);
+    assert.equal((await send({ parts: [{ data: { deep: createNested(90) } }] })).error, undefined);
   });
 
   test('refuses lists with invalid filters', async () => {
@@ -285,7 +284,7 @@ describe('errors of the api service', () => {
   });
 });
 
-function nest(depth: number): unknown {
+function createNested(depth: number): unknown {
   let value: unknown = 'deep';
   for (let i = 0; i < depth; i += 1) value = i % 2 === 0 ? [value] : { value };
   return value;

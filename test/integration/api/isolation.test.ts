@@ -1,15 +1,15 @@
 /**
- * A caller sees only its own tasks (invariant 9). For everyone else, in each operation, a task looks like one
- * that does not exist, down to the form of the answer.
+ * A caller sees only its own tasks (invariant 9). In every operation, other callers get exactly the answer for a missing
+ * task.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
 import { startStack, type Stack, type TaskJson } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
 interface TestCaller {
   key: Record<string, string>;

@@ -1,12 +1,11 @@
-/** The life of a call, the same in every binding: failures, extensions, and clients that disconnect. */
+/** Calls behave the same in every binding: failures, extensions, and clients that disconnect. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
-import type { AgentCard, StreamResponse, Task } from '@a2a-js/sdk';
-import type { ServerCallContext } from '@a2a-js/sdk/server';
+import type { AgentCard, StreamResponse } from '@a2a-js/sdk';
 import { getSignal } from '#services/api/handler/call-state.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
-import { createWireTask, getTask, startApiServer } from '../../support/api-server.ts';
+import { activateAll, createWireTask, getTask, startApiServer } from '../../support/api-server.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 
 const required = 'https://example.com/extensions/needed/v1';
@@ -17,11 +16,6 @@ function addExtensions(card: AgentCard): void {
     { uri: required, description: '', required: true, params: undefined },
     { uri: optional, description: '', required: false, params: undefined },
   ];
-}
-
-async function activateAll({ id }: { id: string }, context: ServerCallContext): Promise<Task> {
-  for (const uri of context.requestedExtensions ?? []) context.addActivatedExtension(uri);
-  return createWireTask(id);
 }
 
 describe('calls in every binding', () => {

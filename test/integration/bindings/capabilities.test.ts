@@ -3,10 +3,15 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc, rawJsonRpc, rawRest, type RawBinding } from '../../support/raw-bindings.ts';
+import {
+  createRawGrpc,
+  createRawJsonRpc,
+  createRawRest,
+  type RawBinding,
+} from '../../support/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
 
 const extension = 'https://example.com/ext/terms/v1';
 
@@ -35,7 +40,7 @@ describe('capabilities', () => {
   async function startApi(env: Record<string, string>): Promise<Api> {
     const [port, grpcPort] = await Promise.all([freePort(), freePort()]);
     const { url } = await stack.start('api', { PORT: String(port), GRPC_PORT: String(grpcPort), ...env });
-    const bindings = [rawJsonRpc(url), rawRest(url), rawGrpc(`127.0.0.1:${grpcPort}`)];
+    const bindings = [createRawJsonRpc(url), createRawRest(url), createRawGrpc(`127.0.0.1:${grpcPort}`)];
     cleanup.after(() => bindings.forEach((binding) => binding.close()));
     const card = await (await fetch(`${url}/.well-known/agent-card.json`)).json();
     return { url, bindings, card };
@@ -96,7 +101,7 @@ describe('capabilities', () => {
   // [CORE-CAP-004]
   test('refuse calls without a required extension', async () => {
     const declared = strict.card.capabilities.extensions.filter(
-      (one: { required?: boolean }) => one.required,
+      ({ required }: { required?: boolean }) => required,
     );
     assert.deepEqual(declared, [{ uri: extension, required: true }]);
     for (const { name, call } of strict.bindings) {

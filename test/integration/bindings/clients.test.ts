@@ -1,6 +1,5 @@
 /**
- * The clients of the SDK, of A2A 1.0 and 0.3, through each binding: the card leads them there, and all
- * operations work.
+ * SDK clients of A2A 1.0 and 0.3 find each binding in the card and can use all operations.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -15,10 +14,11 @@ import {
 } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
 
 const versions = ['1.0', '0.3'] as const;
 const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;
@@ -28,7 +28,7 @@ describe('SDK clients', () => {
   let stack: Stack;
   before(async () => {
     stack = await startStack(cleanup, {
-      AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+      AGENT_MODULE: scriptedAgent,
       GRPC_PORT: String(await freePort()),
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
@@ -41,7 +41,7 @@ describe('SDK clients', () => {
       (await (await fetch(`${stack.apiUrl}/.well-known/agent-card.json`, { headers })).json()) as any;
     const current = await card({ 'a2a-version': '1.0' });
     const offered = current.supportedInterfaces.map(
-      (one: Record<string, string>) => `${one['protocolBinding']} ${one['protocolVersion']}`,
+      (entry: Record<string, string>) => `${entry['protocolBinding']} ${entry['protocolVersion']}`,
     );
     assert.deepEqual(
       offered,
@@ -55,7 +55,7 @@ describe('SDK clients', () => {
       [`${stack.apiUrl}/a2a/jsonrpc`, 'JSONRPC', '0.3'],
     );
     assert.deepEqual(
-      both.additionalInterfaces.map((one: { transport: string }) => one.transport),
+      both.additionalInterfaces.map(({ transport }: { transport: string }) => transport),
       ['HTTP+JSON', 'GRPC'],
     );
   });
@@ -75,7 +75,7 @@ describe('SDK clients', () => {
   }
 });
 
-/** Connects as a client of that version does: it only reads the fields of the card that its version knows. */
+/** Connects as a client of that version, which reads only the card fields that its version defines. */
 async function connect(url: string, version: string, binding: string): Promise<Client> {
   const legacyCompat = { enabled: version === '0.3' };
   const cardResolver = new DefaultAgentCardResolver({
@@ -217,9 +217,9 @@ async function useAllOperations(client: Client, version: string, webhookUrl: str
   };
   const created = await client.createTaskPushNotificationConfig(config);
   assert.deepEqual([created.id, created.taskId, created.url], ['one', slow.id, webhookUrl]);
-  const got = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
+  const stored = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
   assert.deepEqual(
-    [got.id, got.url, got.token, got.authentication?.scheme],
+    [stored.id, stored.url, stored.token, stored.authentication?.scheme],
     ['one', webhookUrl, 'mine', 'Bearer'],
   );
   const query = { tenant, taskId: slow.id, pageSize: 0, pageToken: '' };
@@ -229,7 +229,7 @@ async function useAllOperations(client: Client, version: string, webhookUrl: str
   await assert.rejects(client.getTaskPushNotificationConfig(path), TaskNotFoundError);
 }
 
-/** Checks the webhooks of one completed task: they have the form of the version that registered them. */
+/** Checks the webhooks of one completed task: they have the format of the version that registered them. */
 function checkWebhooks(received: readonly Received[], version: string): void {
   const bodies = received
     .filter(({ body }) => body.includes('completed') || body.includes('COMPLETED'))

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StreamResponse, Task } from '@a2a-js/sdk';
-import type { ServerCallContext } from '@a2a-js/sdk/server';
+import type { StreamResponse } from '@a2a-js/sdk';
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import {
   credentials,
@@ -16,8 +15,8 @@ import {
 } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import { getSignal } from '#services/api/handler/call-state.ts';
-import { createWireTask, startApiServer } from '../../support/api-server.ts';
-import type { Cleanup } from '../../support/processes/processes.ts';
+import { activateAll, createWireTask, startApiServer } from '../../support/api-server.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a generic client has no types
 function createClient(t: Cleanup, service: ServiceDefinition, target: string): any {
@@ -39,12 +38,7 @@ describe('gRPC', () => {
   // [GRPC-META-001]
   test('reports the active extensions in the metadata of the answer', async (t) => {
     const extension = 'https://example.com/extensions/other/v1';
-    const { grpcTarget } = await startApiServer(t, {
-      getTask: async ({ id }: { id: string }, context: ServerCallContext): Promise<Task> => {
-        for (const uri of context.requestedExtensions ?? []) context.addActivatedExtension(uri);
-        return createWireTask(id);
-      },
-    });
+    const { grpcTarget } = await startApiServer(t, { getTask: activateAll });
     const client = createClient(t, A2AService, grpcTarget);
     const metadata = createMetadata({ 'a2a-extensions': extension });
     const call = client.getTask(taskRequest, metadata, () => undefined);

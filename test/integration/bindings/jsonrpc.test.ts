@@ -4,7 +4,7 @@ import { before, describe, test } from 'node:test';
 import type { Task } from '@a2a-js/sdk';
 import { InternalError } from '#services/api/handler/errors.ts';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 describe('JSON-RPC', () => {
   const cleanup = createSuiteCleanup();

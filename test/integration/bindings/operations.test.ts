@@ -8,11 +8,18 @@ import { before, describe, test } from 'node:test';
 import { status as Status } from '@grpc/grpc-js';
 import { replayExtension } from '#services/api/extensions/replay.ts';
 import { normalize, runScenario, type Steps } from '../../support/binding-scenario.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc, rawJsonRpc, rawRest, type Outcome, type RawBinding } from '../../support/raw-bindings.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import {
+  createRawGrpc,
+  createRawJsonRpc,
+  createRawRest,
+  type Outcome,
+  type RawBinding,
+} from '../../support/raw-bindings.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 /** The codes of section 5.4 by the reason in google.rpc.ErrorInfo. */
 const codes: Record<string, Record<RawBinding['name'], number>> = {
@@ -34,12 +41,16 @@ describe('the three bindings', () => {
   before(async () => {
     const grpcPort = await freePort();
     stack = await startStack(cleanup, {
-      AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
+      AGENT_MODULE: scriptedAgent,
       GRPC_PORT: String(grpcPort),
     });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const receiver = await startReceiver(cleanup);
-    bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
+    bindings = [
+      createRawJsonRpc(stack.apiUrl),
+      createRawRest(stack.apiUrl),
+      createRawGrpc(`127.0.0.1:${grpcPort}`),
+    ];
     cleanup.after(() => bindings.forEach((binding) => binding.close()));
     results = await Promise.all(
       bindings.map(async (binding) => {
@@ -88,7 +99,7 @@ describe('the three bindings', () => {
     assert.equal(get('list').result.totalSize, 1);
     assert.equal(get('list').result.tasks[0].artifacts[0].parts[0].text, 'hello');
     assert.equal(get('read: without history').result.history, undefined);
-    const getEventTypes = (step: string) => get(step).map((one: Outcome) => Object.keys(one.result)[0]);
+    const getEventTypes = (step: string) => get(step).map(({ result }: Outcome) => Object.keys(result)[0]);
     assert.deepEqual(getEventTypes('stream'), ['task', 'statusUpdate', 'artifactUpdate', 'statusUpdate']);
     // [CORE-STREAM-002]
     assert.deepEqual(getEventTypes('stream of a direct answer'), ['task', 'statusUpdate', 'statusUpdate']);
@@ -149,7 +160,7 @@ describe('the three bindings', () => {
     const alone = { PORT: port, API_BINDINGS: 'grpc', GRPC_PORT: '', GRPC_PUBLIC_TARGET: '' };
     const service = await stack.start('api', alone);
     assert.equal(service.url, `grpc://127.0.0.1:${port}`);
-    const binding = rawGrpc(`127.0.0.1:${port}`);
+    const binding = createRawGrpc(`127.0.0.1:${port}`);
     t.after(() => binding.close());
     const message = { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'wait 60000' }] };
     const events = binding.stream('SendStreamingMessage', { message });

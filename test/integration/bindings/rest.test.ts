@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
 import { TaskState, type Task } from '@a2a-js/sdk';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 
 interface RequestOptions {
   method?: string;
@@ -57,7 +57,7 @@ describe('HTTP+JSON', () => {
     ]);
   });
 
-  test('answers malformed parameters and bodies with 400 and what is accepted', async () => {
+  test('answers malformed parameters and bodies with 400 and the accepted values', async () => {
     const malformed: [string, RegExp, RequestOptions?][] = [
       ['/tasks?pageSize=abc', /pageSize must be a whole number/],
       ['/tasks?pageSize=1.5', /pageSize must be a whole number/],

@@ -1,10 +1,9 @@
 /**
- * Connections as AlloyDB requires them, to a real PostgreSQL server: by TLS, and with a token as password.
+ * Connections to a real PostgreSQL server as AlloyDB requires them: over TLS, and with a token as the password.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
@@ -13,10 +12,11 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import type { DatabaseAddress } from '#shared/runtime/config/database.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import { createTestDatabase } from '../../support/database/postgres.ts';
+import { startTlsProxy } from '../../support/database/tls-proxy.ts';
 import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { runNode } from '../../support/processes/processes.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
-import { startTlsProxy } from '../../support/database/tls-proxy.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
   const database = { ...address, poolSize: 2 };
@@ -50,11 +50,10 @@ function createCertificate(dir: string, name: string): { key: string; certificat
 describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
   /** A server that requires TLS, its certificate authority, and an unrelated one. */
   async function startTlsServer(t: TestContext): Promise<{ url: string; ca: string; otherCa: string }> {
-    const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-tls-'));
-    t.after(() => rmSync(dir, { recursive: true, force: true }));
+    const dir = createTempDir(t);
     const own = createCertificate(dir, 'alloydb');
     const other = createCertificate(dir, 'other');
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     return {
       url: await startTlsProxy(t, database.url, own),
@@ -93,8 +92,8 @@ describe('connections over TLS', { skip: !hasOpenSsl() }, () => {
 });
 
 describe('connections with IAM', () => {
-  test('log in with the token of the time', async (t) => {
-    const database = await testDatabase({ direct: true });
+  test('log in with the current token', async (t) => {
+    const database = await createTestDatabase({ direct: true });
     const metadata = await startMetadataServer(t);
     process.env['GCE_METADATA_HOST'] = metadata.host;
     t.after(() => delete process.env['GCE_METADATA_HOST']);
@@ -135,7 +134,7 @@ describe('connections with IAM', () => {
 
 describe('capacity check', () => {
   async function check(t: TestContext, config: { poolSize: number; plannedConnections: number }) {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     const lines: { level: string; message: string; available: number }[] = [];
     const createLevel = (level: string) => (fields: { available: number }, message: string) =>
@@ -166,7 +165,7 @@ describe('capacity check', () => {
 
 describe('migration', () => {
   test('creates the database and grants rows but not tables to the services', async (t) => {
-    const template = await testDatabase({ direct: true });
+    const template = await createTestDatabase({ direct: true });
     const name = `created_${process.pid}`;
     const user = `app_${process.pid}`;
     const admin = new Client({ connectionString: template.url });
@@ -197,7 +196,7 @@ describe('migration', () => {
 
 describe('marked statements', () => {
   test('are sent unprepared after a connection lost a prepared one', async (t) => {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     const { db } = openDatabase({
       database: { url: database.url, poolSize: 1 },
@@ -217,7 +216,7 @@ describe('marked statements', () => {
     assert.equal(await echo(1), 1);
     assert.equal(await echo(2), 2);
     assert.equal(await countPrepared(), 1);
-    // Like a pooler that gives each transaction another connection.
+    // A pooler may assign another connection to each transaction.
     await sql`deallocate all`.execute(db);
     assert.equal(await echo(3), 3);
     assert.equal(await echo(4), 4);
@@ -225,7 +224,7 @@ describe('marked statements', () => {
   });
 
   test('receive arrays unchanged, for every content', async (t) => {
-    const database = await testDatabase({ direct: true });
+    const database = await createTestDatabase({ direct: true });
     t.after(() => database.close());
     const db = open(t, { url: database.url });
     const echo = async (texts: (string | null)[], flags: (boolean | null)[]) => {

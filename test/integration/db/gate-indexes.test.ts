@@ -1,5 +1,5 @@
 /**
- * The indexes of gates: they serve every query that searches gates, and no update during a turn changes one.
+ * Indexes serve every query that searches gates, and no update during a turn changes an index.
  */
 import assert from 'node:assert/strict';
 import { before, beforeEach, describe, test } from 'node:test';
@@ -15,14 +15,14 @@ import { deleteEndedTasks } from '#shared/db/tasks/retention.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
 import { createTurnWriter, type WriteTurn } from '#shared/db/turns/write.ts';
 import {
-  claimedTask,
+  createClaimedTask,
   claimTask,
   newCancel,
   newFollowUp,
   newTurnEnd,
 } from '../../support/database/new-task.ts';
-import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
 import { findReads, type QueryPlan } from '../../support/database/plan.ts';
+import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 const limits = { limit: 500, graceSeconds: 10 };
@@ -35,7 +35,7 @@ describe('indexes of gates', () => {
   const queries: CompiledQuery[] = [];
 
   before(async () => {
-    const database = await testDatabase();
+    const database = await createTestDatabase();
     // One connection, so that it reads its own statistics.
     pool = new Pool({ connectionString: database.url, max: 1 });
     db = new Kysely({
@@ -106,7 +106,7 @@ describe('indexes of gates', () => {
   }
 
   test('are not written during a turn', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     const step = { name: 's', occurrence: 0, position: 0, inputHash: null, output: '1' };
     const updates = await countUpdates(async () => {
       await extendLeases(db, [lease], 30);
@@ -118,7 +118,7 @@ describe('indexes of gates', () => {
   });
 
   test('are not written by a claim', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     const { taskId } = lease;
     await pool.query('update gates set lease_until = now() where task_id = $1', [taskId]);
     assert.deepEqual(await countUpdates(() => claimTask(db, taskId)), { all: 1, heapOnly: 1 });
@@ -126,7 +126,7 @@ describe('indexes of gates', () => {
 
   for (const state of ['TASK_STATE_COMPLETED', 'TASK_STATE_INPUT_REQUIRED'] as const) {
     test(`find a task by settled_at after ${state}`, async () => {
-      const { lease } = await claimedTask(db);
+      const { lease } = await createClaimedTask(db);
       await write({ lease, finish: newTurnEnd(lease.taskId, state) });
       const gate = await db
         .selectFrom('gates')
@@ -137,8 +137,8 @@ describe('indexes of gates', () => {
     });
   }
 
-  test('lose settled_at when a message resumes a task, and get it by a cancel', async () => {
-    const { lease } = await claimedTask(db);
+  test('lose settled_at when a message resumes a task, and regain it on a cancel', async () => {
+    const { lease } = await createClaimedTask(db);
     const readSettledAt = async () =>
       (
         await db

@@ -5,9 +5,9 @@
  */
 import { describe, test } from 'node:test';
 import * as fc from 'fast-check';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { checkTask, recordHistory } from '../../support/gate/history.ts';
 import { World, type ApiAct, type TimeAct, type WorkerAct } from '../../support/gate/world.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const limitMs = 8_000;
 const worldsAtOnce = 4;
@@ -76,9 +76,9 @@ describe('gate', () => {
         const worlds = Array.from({ length: worldsAtOnce }, () => new World(db, pool));
         await Promise.all(worlds.map((world) => run(world, program)));
         for (const world of worlds) {
-          for (const taskId of world.tasks) await checkTask(pool, taskId, world.done);
+          for (const taskId of world.tasks) await checkTask(pool, taskId, world.acts);
           runs += 1;
-          acts += world.done.length;
+          acts += world.acts.length;
         }
       }),
       { seed, numRuns: 10_000, interruptAfterTimeLimit: limitMs, endOnFailure: true, verbose: 0 },

@@ -1,4 +1,4 @@
-/** The gate on a real PostgreSQL: who may write, in which order, and how late writers fail. */
+/** The gate on a real PostgreSQL: which writers succeed, in which order, and how late writers fail. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
@@ -16,7 +16,7 @@ import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
 import {
   caller,
-  claimedTask,
+  createClaimedTask,
   claimTask,
   newCancel,
   newFollowUp,
@@ -105,7 +105,7 @@ describe('gate', () => {
   });
 
   test('returns a step that was written while the claim waited for the lock', async () => {
-    const { taskId } = (await claimedTask(db)).lease;
+    const { taskId } = (await createClaimedTask(db)).lease;
     await expireLease(taskId);
     const writer = await pool.connect();
     await writer.query('begin');
@@ -133,7 +133,7 @@ describe('gate', () => {
   });
 
   test('refuses every write of a worker whose expired lease was taken over', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     await expireLease(lease.taskId);
     await claimTask(db, lease.taskId);
     const event = { kind: 'progress' as const, payload: '{}' };
@@ -146,7 +146,7 @@ describe('gate', () => {
 
   for (const state of ['TASK_STATE_COMPLETED', 'TASK_STATE_FAILED', 'TASK_STATE_REJECTED'] as const) {
     test(`accepts no write, claim, message or cancel after ${state}`, async () => {
-      const { lease } = await claimedTask(db);
+      const { lease } = await createClaimedTask(db);
       await end(lease, state);
       await assert.rejects(end(lease, 'TASK_STATE_FAILED'), LeaseLostError);
       assert.equal((await claim(lease.taskId)).kind, 'idle');
@@ -157,9 +157,9 @@ describe('gate', () => {
     });
   }
 
-  test('runs a message as the next turn if it comes before the end, else refuses it', async () => {
+  test('runs a message that arrives before the end as the next turn, else refuses it', async () => {
     for (let round = 0; round < rounds; round++) {
-      const { lease } = await claimedTask(db);
+      const { lease } = await createClaimedTask(db);
       const [, sent] = await Promise.all([end(lease, 'TASK_STATE_COMPLETED'), followUp(lease.taskId)]);
       const state = await readState(lease.taskId);
       if (sent.kind === 'accepted') {
@@ -176,7 +176,7 @@ describe('gate', () => {
 
   test('loses no message that races a turn asking for input', async () => {
     for (let round = 0; round < rounds; round++) {
-      const { lease } = await claimedTask(db);
+      const { lease } = await createClaimedTask(db);
       const [, sent] = await Promise.all([end(lease, 'TASK_STATE_INPUT_REQUIRED'), followUp(lease.taskId)]);
       assert.equal(sent.kind, 'accepted');
       assert.equal(await readState(lease.taskId), 'TASK_STATE_WORKING');
@@ -187,7 +187,7 @@ describe('gate', () => {
 
   for (const state of ['TASK_STATE_FAILED', 'TASK_STATE_REJECTED'] as const) {
     test(`runs no waiting message after ${state}`, async () => {
-      const { lease } = await claimedTask(db);
+      const { lease } = await createClaimedTask(db);
       assert.equal((await followUp(lease.taskId)).kind, 'accepted');
       await end(lease, state);
       assert.equal(await readState(lease.taskId), state);
@@ -196,7 +196,7 @@ describe('gate', () => {
   }
 
   test('runs no waiting message after a cancel and keeps it in the history', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     assert.equal((await followUp(lease.taskId)).kind, 'accepted');
     assert.ok(await cancel(lease.taskId));
     assert.equal((await claim(lease.taskId)).kind, 'idle');
@@ -205,7 +205,7 @@ describe('gate', () => {
 
   test('lets either the cancel or the end win when they race', async () => {
     for (let round = 0; round < rounds; round++) {
-      const { lease } = await claimedTask(db);
+      const { lease } = await createClaimedTask(db);
       const [ended, canceled] = await Promise.all([
         end(lease, 'TASK_STATE_COMPLETED').then(
           () => true,
@@ -219,20 +219,20 @@ describe('gate', () => {
     }
   });
 
-  test('does not count the attempt of a turn that is handed back', async () => {
-    const { lease } = await claimedTask(db);
+  test('does not count the attempt of a released turn', async () => {
+    const { lease } = await createClaimedTask(db);
     await release(lease, { countAttempt: false });
     assert.equal((await claimTask(db, lease.taskId)).attempts, 1);
   });
 
-  test('counts the attempt of a turn that failed', async () => {
-    const { lease } = await claimedTask(db);
+  test('counts the attempt of a failed turn', async () => {
+    const { lease } = await createClaimedTask(db);
     await release(lease, { error: 'x' });
     assert.equal((await claimTask(db, lease.taskId)).attempts, 2);
   });
 
   test('counts attempts since the last recorded step', async () => {
-    const first = await claimedTask(db);
+    const first = await createClaimedTask(db);
     const { taskId } = first.lease;
     await release(first.lease, { error: 'x' });
     const { lease } = await claimTask(db, taskId);
@@ -243,7 +243,7 @@ describe('gate', () => {
   });
 
   test('lets a delayed turn be claimed only when it is due', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     await release(lease, { delaySeconds: 60 });
     assert.equal((await claim(lease.taskId)).kind, 'idle');
     await pool.query(`update gates set run_at = now() where task_id = $1`, [lease.taskId]);
@@ -251,7 +251,7 @@ describe('gate', () => {
   });
 
   test('fails only the row of a set that the database rejects', async () => {
-    const turns = await Promise.all(Array.from({ length: 10 }, () => claimedTask(db)));
+    const turns = await Promise.all(Array.from({ length: 10 }, () => createClaimedTask(db)));
     const writes = turns.map(({ lease }, index) =>
       write({ lease, events: [{ kind: 'progress', payload: index === 3 ? 'not json' : '{}' }] }),
     );
@@ -263,7 +263,7 @@ describe('gate', () => {
   });
 
   test('hides a task from other owners and tenants', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     assert.equal(await readTaskSnapshot(db, { tenant: '', owner: 'eve' }, lease.taskId), undefined);
     assert.equal(await readTaskSnapshot(db, { tenant: 't', owner: 'ada' }, lease.taskId), undefined);
   });

@@ -1,4 +1,4 @@
-/** The ledger on a real PostgreSQL: every recorded model call is counted, and counted once. */
+/** The ledger on a real PostgreSQL counts every recorded model call exactly once. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { usageCommand } from '#services/admin/usage.ts';
@@ -13,7 +13,7 @@ import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
 import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { addUsage, noUsage, usageExtension, type ModelUsage } from '#shared/domain/usage.ts';
-import { claimedTask, claimTask } from '../../support/database/new-task.ts';
+import { createClaimedTask, claimTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const today = new Date().toISOString().slice(0, 10);
@@ -43,7 +43,7 @@ describe('ledger', () => {
 
   test('counts a step once, when it is first recorded', async () => {
     const caller = { tenant: '', owner: 'once' };
-    const { lease } = await claimedTask(db, caller);
+    const { lease } = await createClaimedTask(db, caller);
     const usage = newUsage('gemini-a', 0.5);
     const taskUsage = addUsage(noUsage, usage);
     await write({ lease, steps: [newStep(0, usage)], taskUsage });
@@ -72,9 +72,9 @@ describe('ledger', () => {
     assert.deepEqual(await readSpent(caller), { tokens: tokensOfOneCall, cost: 0.5 });
   });
 
-  test('gives the usage of a task to its readers and to the next claim', async () => {
+  test('returns the usage of a task to readers and to the next claim', async () => {
     const caller = { tenant: '', owner: 'reader' };
-    const { lease } = await claimedTask(db, caller);
+    const { lease } = await createClaimedTask(db, caller);
     const usage = newUsage('gemini-a', 0.5);
     const taskUsage = addUsage(noUsage, usage);
     await write({ lease, steps: [newStep(0, usage)], taskUsage });
@@ -89,7 +89,7 @@ describe('ledger', () => {
   test('adds up sets of two workers that touch the same rows', async () => {
     const owners = ['p', 'q', 'r', 's'];
     const tasks = await Promise.all(
-      Array.from({ length: 40 }, (_, index) => claimedTask(db, { owner: owners[index % 4] ?? '' })),
+      Array.from({ length: 40 }, (_, index) => createClaimedTask(db, { owner: owners[index % 4] ?? '' })),
     );
     const writers = [write, createTurnWriter(db, { wakeupGraceSeconds: 10 })];
     await Promise.all(
@@ -117,7 +117,7 @@ describe('ledger', () => {
 
   test('separates days', async () => {
     const caller = { tenant: 'days', owner: 'ada' };
-    const { lease } = await claimedTask(db, caller);
+    const { lease } = await createClaimedTask(db, caller);
     await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
     await db.updateTable('ledger').set({ day: '2026-01-31' }).where('tenant', '=', caller.tenant).execute();
     await write({ lease, steps: [newStep(1, newUsage('gemini-a'))] });
@@ -132,7 +132,7 @@ describe('ledger', () => {
   });
 
   test('counts calls without a price', async () => {
-    const { lease } = await claimedTask(db, { tenant: 'unpriced' });
+    const { lease } = await createClaimedTask(db, { tenant: 'unpriced' });
     await write({
       lease,
       steps: [newStep(0, newUsage('gemini-a')), newStep(1, newUsage('gemini-a', 1))],
@@ -142,14 +142,14 @@ describe('ledger', () => {
   });
 
   test('separates owners of the same name in different tenants', async () => {
-    const { lease } = await claimedTask(db, { tenant: 'one', owner: 'same' });
+    const { lease } = await createClaimedTask(db, { tenant: 'one', owner: 'same' });
     await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
     assert.deepEqual(await readSpent({ tenant: 'two', owner: 'same' }), { tokens: 0, cost: 0 });
   });
 
   test('forgets an owner', async () => {
     const caller = { tenant: 'forgotten', owner: 'ada' };
-    const { lease } = await claimedTask(db, caller);
+    const { lease } = await createClaimedTask(db, caller);
     await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
     await deleteLedgerOfOwner(db, caller);
     assert.deepEqual(await readLedger(db, ['owner'], { ...always, tenant: caller.tenant }), []);
@@ -161,7 +161,7 @@ describe('admin usage', () => {
   before(async () => {
     ({ db } = await connectToTestDatabase());
     const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
-    const { lease } = await claimedTask(db, { tenant: 't', owner: 'shown' });
+    const { lease } = await createClaimedTask(db, { tenant: 't', owner: 'shown' });
     await write({ lease, steps: [newStep(0, newUsage('gemini-a', 0.25)), newStep(1, newUsage('gemini-b'))] });
   });
 

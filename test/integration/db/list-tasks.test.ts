@@ -11,10 +11,10 @@ import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
 import { caller } from '../../support/database/new-task.ts';
-import { beforeStop, testDatabase } from '../../support/database/postgres.ts';
+import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
 const count = 20_000;
-/** Tasks of an owner who has few. */
+/** The number of tasks of the owner with few tasks. */
 const fewCount = 200;
 const minute = 60_000;
 const now = Date.UTC(2030, 0, 1);
@@ -44,7 +44,7 @@ let db: Kysely<Database>;
 const queries: CompiledQuery[] = [];
 
 before(async () => {
-  const database = await testDatabase();
+  const database = await createTestDatabase();
   pool = new Pool({ connectionString: database.url, max: 2 });
   db = new Kysely({
     dialect: new PostgresDialect({ pool }),
@@ -96,7 +96,7 @@ const visible = tasks
   .toSorted((a, b) => b.statusAt - a.statusAt || (a.id < b.id ? 1 : -1));
 
 /** The ids that a filter should return. */
-function expected({ state, contextId, statusSince }: ListFilter): string[] {
+function getExpectedIds({ state, contextId, statusSince }: ListFilter): string[] {
   return visible
     .filter((task) => state === undefined || task.state === state)
     .filter((task) => contextId === undefined || task.contextId === contextId)
@@ -125,7 +125,7 @@ describe('list of tasks', () => {
   // [CORE-LIST-002] [CORE-LIST-003]
   test('pages through every filter without gaps or repeats', async () => {
     for (const filter of filters) {
-      const all = expected(filter);
+      const all = getExpectedIds(filter);
       const seen: string[] = [];
       let from: ListCursor | undefined;
       do {
@@ -143,7 +143,7 @@ describe('list of tasks', () => {
     for (const filter of filters) {
       queries.length = 0;
       const first = await read(filter, 50);
-      const [last] = expected(filter).slice(-30);
+      const [last] = getExpectedIds(filter).slice(-30);
       const end = tasks.find(({ id }) => id === last);
       if (first.next !== undefined && end !== undefined) {
         await read(filter, 50, { ...first.next, statusAt: new Date(end.statusAt).toISOString(), id: end.id });

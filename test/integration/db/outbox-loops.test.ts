@@ -27,7 +27,7 @@ async function readOutboxKinds(taskId: string): Promise<string[]> {
   return wakeups.map(({ kind }) => kind).toSorted();
 }
 
-/** Keeps the writer's claims alive, however long the test takes. */
+/** Extends the writer's claims, so that they outlast a slow test. */
 const extendClaims = (taskId: string) =>
   sql`update outbox set claimed_until = claimed_until + interval '1 minute'
     where task_id = ${taskId} and claimed_until > due_at`.execute(db);
@@ -120,7 +120,7 @@ describe('reconciler', () => {
     await receiver.count(1);
   });
 
-  /** One pass over the late delivery of a config, after a change to that config. */
+  /** Changes a config, runs one reconciler pass over its late delivery, and returns the delivery. */
   async function reconcileChanged(t: TestContext, change: (taskId: string) => unknown) {
     const receiver = await startReceiver(t);
     const { app } = await startDispatchers(t, db, 1);

@@ -16,11 +16,11 @@ import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { caller } from '../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../support/database/plan.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase } from '../../support/database/postgres.ts';
 
 describe('prepared statements', () => {
-  test('find tasks by id even if they were planned for few', async (t) => {
-    const database = await testDatabase();
+  test('find tasks by id even if they were planned for few tasks', async (t) => {
+    const database = await createTestDatabase();
     const pool = new Pool({ connectionString: database.url, max: 1 });
     const queries: CompiledQuery[] = [];
     const db = new Kysely<Database>({

@@ -36,14 +36,14 @@ describe('model quotas', () => {
     });
   }
 
-  /** Asks for so many calls at once. */
+  /** Requests this many calls at once. */
   const takeMany = (call: () => ModelCall, count: number) =>
     Promise.all(Array.from({ length: count }, () => quotas.take(call())));
 
   const getWaits = (answers: readonly QuotaAnswer[], kind: QuotaAnswer['kind']) =>
     answers.flatMap((answer) => (answer.kind === kind ? [answer.waitMs] : [])).toSorted((a, b) => a - b);
 
-  /** Moves a model's clocks as if so much time had passed. */
+  /** Moves the clocks of a model back, as if this much time had passed. */
   async function pass(model: string, seconds: number): Promise<void> {
     const earlier = (column: string) => sql<Date>`${sql.ref(column)} - ${seconds} * interval '1 second'`;
     await db
@@ -72,7 +72,7 @@ describe('model quotas', () => {
     return rows[0]?.at ?? NaN;
   }
 
-  /** A wait counts from its answer, so it is shorter by at most the time since all calls started. */
+  /** A wait starts at its answer, so it may be shorter by the time since all calls started. */
   function assertWait(waitMs: number | undefined, expectedMs: number, from: number, slackMs = 10): void {
     const since = performance.now() - from;
     const wait = waitMs ?? NaN;
@@ -136,9 +136,12 @@ describe('model quotas', () => {
       .toSorted((a, b) => a.answer.waitMs - b.answer.waitMs)
       .map((entry) => entry.parked);
     await pass(model, 5.2);
-    // Nothing is owed any more, and 20 tasks whose time has come return.
+    // No calls are owed any more, and the first 20 parked tasks return.
     const returning = parked.slice(0, 20);
-    const together = await Promise.all([quotas.take(call()), ...returning.map((one) => quotas.take(one))]);
+    const together = await Promise.all([
+      quotas.take(call()),
+      ...returning.map((parkedCall) => quotas.take(parkedCall)),
+    ]);
     assert.ok(together.every(({ kind }) => kind === 'granted'));
     const [newcomer, ...returned] = together.map(({ waitMs }) => waitMs);
     assert.ok(
@@ -171,9 +174,9 @@ describe('model quotas', () => {
   test('spreads tasks that return all at once when the whole queue is late', async () => {
     const call = createCalls();
     const calls = Array.from({ length: 600 }, () => call());
-    await Promise.all(calls.map((each) => quotas.take(each)));
+    await Promise.all(calls.map((sent) => quotas.take(sent)));
     await pass(call().model, 120);
-    const parked = getWaits(await Promise.all(calls.map((each) => quotas.take(each))), 'parked');
+    const parked = getWaits(await Promise.all(calls.map((sent) => quotas.take(sent))), 'parked');
     assert.ok(parked.length > 400);
     assert.ok(
       parked.filter((ms) => ms < 10_000).length < parked.length / 2,
@@ -216,10 +219,10 @@ describe('model quotas', () => {
     await quotas.take(call());
     await pass(model, 60);
     const calls = Array.from({ length: 50 }, () => call());
-    await Promise.all(calls.map((each) => quotas.take(each)));
+    await Promise.all(calls.map((sent) => quotas.take(sent)));
     const paidBefore = await readPaidAt(model);
     const from = performance.now();
-    await Promise.all(calls.map((each) => quotas.giveBack(each, 0)));
+    await Promise.all(calls.map((sent) => quotas.giveBack(sent, 0)));
     const since = (performance.now() - from) / 1000;
     const refunded = paidBefore - (await readPaidAt(model));
     // Half of the last five seconds, because earlier savings are lost, and half of the time that this took.

@@ -1,5 +1,5 @@
 /**
- * The status message of a task: that of its last progress, then that of its end, which is the agent's answer.
+ * The status message of a task is that of its last progress, and then the agent's answer at its end.
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
@@ -7,7 +7,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { readTaskSnapshot } from '#shared/db/tasks/read.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import { createTurnWriter, type NewEvent, type WriteTurn } from '#shared/db/turns/write.ts';
-import { caller, claimedTask, newTurnEnd } from '../../support/database/new-task.ts';
+import { caller, createClaimedTask, newTurnEnd } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 describe('status message', () => {
@@ -39,28 +39,28 @@ describe('status message', () => {
   }
 
   test('is that of the last progress', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     await write({ lease, events: [progress('first'), progress('second'), chunk] });
     assert.equal(await readMessageId(lease), 'second');
     assert.equal(await countAnswers(lease), 0);
   });
 
   test('stays when an event without a message follows', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     await write({ lease, events: [progress('first')] });
     await write({ lease, events: [chunk] });
     assert.equal(await readMessageId(lease), 'first');
   });
 
   test('is that of the end, and is stored as the answer', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     await write({ lease, events: [progress('first')], finish: end(lease, 'done') });
     assert.equal(await readMessageId(lease), 'done');
     assert.equal(await countAnswers(lease), 1);
   });
 
   test('is removed by an end without a message', async () => {
-    const { lease } = await claimedTask(db);
+    const { lease } = await createClaimedTask(db);
     await write({ lease, events: [progress('first')], finish: end(lease, null) });
     assert.equal(await readMessageId(lease), null);
     assert.equal(await countAnswers(lease), 0);

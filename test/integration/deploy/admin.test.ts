@@ -6,13 +6,13 @@ import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/cr
 import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
-import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
+import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, connect, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 
@@ -23,8 +23,8 @@ async function runAdmin(t: TestContext, env: Record<string, string>, ...args: st
 }
 
 async function openDatabase(t: TestContext) {
-  const { url, close } = await testDatabase();
-  const db = connect(url);
+  const { url, close } = await createTestDatabase();
+  const { db } = openTestPool(url);
   t.after(() => db.destroy().then(() => close()));
   return { db, url };
 }

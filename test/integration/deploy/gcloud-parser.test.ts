@@ -5,8 +5,9 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { findGcloud, findRejected } from '../../support/deploy/gcloud.ts';
-import { createTempDir, manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
+import { manifestNames, otherMode, projectDir } from '../../support/deploy/project.ts';
 import { dryRun } from '../../support/deploy/scripts.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 const gcloud = findGcloud();
 

@@ -12,11 +12,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { buildImage, isSentToBuilder, readDockerfile, removeImage } from '../../support/deploy/image.ts';
-import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
 import { run } from '../../support/deploy/scripts.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { runNode, getUserId, type RunningProcess } from '../../support/processes/processes.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 /** Cloud Run kills a container ten seconds after SIGTERM. */
 const graceMs = 10_000;
@@ -73,7 +73,7 @@ describe('images', () => {
         ...(isRoot && { uid: spec.user, gid: spec.user }),
       });
     }
-    async function untilReady(running: RunningProcess): Promise<RunningProcess> {
+    async function waitUntilReady(running: RunningProcess): Promise<RunningProcess> {
       await running.line(/"message":"ready"/);
       return running;
     }
@@ -82,9 +82,9 @@ describe('images', () => {
     assert.equal((await migrated.exited).code, 0, migrated.output());
 
     const services = await Promise.all([
-      untilReady(runImage('api', api.command, new URL(stack.apiUrl).port)),
-      untilReady(runImage('worker', worker.command, '0')),
-      untilReady(
+      waitUntilReady(runImage('api', api.command, new URL(stack.apiUrl).port)),
+      waitUntilReady(runImage('worker', worker.command, '0')),
+      waitUntilReady(
         runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port),
       ),
     ]);

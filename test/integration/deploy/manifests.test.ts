@@ -1,4 +1,4 @@
-/** The rendered manifests, and the configuration that they give to the services. */
+/** The rendered manifests, and the configuration that the services read from them. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
@@ -84,7 +84,7 @@ describe('configuration from the manifests', () => {
     assert.deepEqual([api.grpcPublicTarget, grpc.grpcPublicTarget], [target, target]);
   });
 
-  test('gives the private signing keys only to the dispatcher', async (t) => {
+  test('passes the private signing keys only to the dispatcher', async (t) => {
     const { api, dispatcher } = await readConfigs(t);
     assert.ok(dispatcher.signing.keys[0]?.privateKey !== undefined);
     assert.equal(dispatcher.signing.issuer, api.publicUrl);
@@ -115,7 +115,7 @@ async function readConfigs(t: TestContext) {
 
   /** The environment of a service, with the content of its secrets. */
   function readEnvironment(name: ManifestName): Environment {
-    const manifest = manifests.find((one) => one.name === name)!;
+    const manifest = manifests.find((rendered) => rendered.name === name)!;
     const variables = getPodSpec(manifest).containers[0].env as { name: string; value?: string }[];
     return Object.fromEntries(
       variables.map(({ name: variable, value }) => {

@@ -11,7 +11,7 @@ function readSecret(fake: FakeProject, name: string): string {
   return readFileSync(path.join(fake.dir, `resources/content ${name}`), 'utf8');
 }
 
-/** The distinct changed commands, without the names of resources. */
+/** Returns the distinct commands that changed something, without the names of resources. */
 function takeVerbs(fake: FakeProject): string[] {
   return [...new Set(fake.takeChanges().map((line) => line.split(' ').slice(0, 3).join(' ')))];
 }

@@ -6,8 +6,8 @@ import { createEncryptor, requireEncryptionKeys, DecryptionError } from '#shared
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { runNode } from '../../support/processes/processes.ts';
 import { startSecretManager } from '../../support/fakes/secret-manager.ts';
+import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -139,7 +139,7 @@ describe('watched variables', () => {
     manager.set(name, 'second');
     await waitFor('the second value', () => infos.length === 1);
     assert.deepEqual(
-      manager.reads.filter((one) => one === pinned),
+      manager.reads.filter((version) => version === pinned),
       [pinned],
     );
   });

@@ -8,14 +8,14 @@ import { Language, Outcome, type Content } from '@google/genai';
 import { FatalError, LeaseLostError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
-import { leastDefinition as definition } from '../../support/agents/definition.ts';
+import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { createTool, definitionWithoutTools, getFailure, useOfflineModel } from './use-offline-model.ts';
 
 const offline = useOfflineModel();
 
-/** Resolves for both callers once both have called, so that it never ends if they run one after the other. */
-function createMeeting(): () => Promise<void> {
+/** Returns a function that blocks until its second call. Callers that run one after the other would wait forever. */
+function createBarrier(): () => Promise<void> {
   let waiting = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
   return () => {
@@ -73,7 +73,7 @@ describe('the request to the model', () => {
     });
     const turn = new MemoryTurn({ message: 'Use the tool lookup with {"key": "a"}', definition });
     assert.deepEqual(await agent.run(turn), { state: 'TASK_STATE_COMPLETED' });
-    assert.match(turn.textOfArtifact('answer') ?? '', /lookup returned: it/);
+    assert.match(turn.getArtifactText('answer') ?? '', /lookup returned: it/);
   });
 });
 
@@ -81,7 +81,7 @@ describe('the answer', () => {
   test('is streamed into one artifact', async () => {
     const turn = new MemoryTurn({ message: 'What is 12 * (3 + 4)?', definition: definitionWithoutTools });
     assert.deepEqual(await offline.createAgent().run(turn), { state: 'TASK_STATE_COMPLETED' });
-    assert.match(turn.textOfArtifact('answer') ?? '', /12 \* \(3 \+ 4\) = 84/);
+    assert.match(turn.getArtifactText('answer') ?? '', /12 \* \(3 \+ 4\) = 84/);
     assert.ok(turn.updates.length > 1);
     assert.deepEqual(
       turn.updates.map(({ append }) => append),
@@ -193,9 +193,9 @@ describe("Gemini's own tools", () => {
 describe('the tools of one reply', () => {
   const message = 'Use the tool lookup with {"key": "a"} and the tool clock with {"key": "b"}';
   const runBoth = async () => {
-    const meet = createMeeting();
+    const arrive = createBarrier();
     const wait = async ({ key }: JsonObject) => {
-      await meet();
+      await arrive();
       return `found ${JSON.stringify(key)}`;
     };
     const turn = new MemoryTurn({ message, definition });
@@ -206,7 +206,7 @@ describe('the tools of one reply', () => {
 
   test('run concurrently, each as a step', async () => {
     const turn = await runBoth();
-    const answer = turn.textOfArtifact('answer') ?? '';
+    const answer = turn.getArtifactText('answer') ?? '';
     assert.match(answer, /lookup returned: found "a"\nclock returned: found "b"/);
     assert.deepEqual([...turn.steps.keys()].sort(), ['model#1', 'model#2', 'tool:clock#1', 'tool:lookup#1']);
   });
@@ -238,7 +238,7 @@ describe('the tools of one reply', () => {
     const turn = new MemoryTurn({ message: 'go', definition });
     await offline.createAgent({ tools: [createTool('lookup', async () => 'it')] }).run(turn);
     assert.deepEqual(turn.progressMessages, ['I will look.', 'Calling lookup … (round 1, at most 20)']);
-    assert.equal(turn.textOfArtifact('answer'), 'lookup returned: it\n\n(reported by the offline model)');
+    assert.equal(turn.getArtifactText('answer'), 'lookup returned: it\n\n(reported by the offline model)');
     assert.ok(!JSON.stringify(turn.updates).includes('hm'));
     assert.equal(offline.requests[0]?.contents[1]?.parts?.[0]?.thought, true);
   });
@@ -251,7 +251,7 @@ describe('the tools of one reply', () => {
     const outcome = await offline.createAgent({ tools: [broken] }).run(turn);
     assert.deepEqual(outcome, { state: 'TASK_STATE_COMPLETED' });
     assert.match(
-      turn.textOfArtifact('answer') ?? '',
+      turn.getArtifactText('answer') ?? '',
       /broken failed: no such key\nnothing failed: The function nothing is not declared/,
     );
   });

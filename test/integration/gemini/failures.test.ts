@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { ScriptRule } from '#services/local/offline-model/script.ts';
-import { leastDefinition as definition } from '../../support/agents/definition.ts';
+import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createTool, getFailure, getOutcomeMessage, useOfflineModel } from './use-offline-model.ts';
@@ -45,7 +45,7 @@ describe('a transient failure of the model', () => {
       { chunks: ['wrong ', 'text'], dropAfterChunks: 1 },
     ]);
     assert.deepEqual(outcome, { state: 'TASK_STATE_COMPLETED' });
-    assert.equal(turn.textOfArtifact('answer'), '5 + 5 = 10\n\n(calculated by the offline model)');
+    assert.equal(turn.getArtifactText('answer'), '5 + 5 = 10\n\n(calculated by the offline model)');
     assert.equal(offline.model.log().length, 2);
   });
 
@@ -142,7 +142,7 @@ describe('an unusable reply', () => {
     const reaction = { chunks: ['something bad'], finishReason: 'SAFETY' };
     const { turn, outcome } = await runScripted('unsafe', [reaction]);
     assert.match(getFailure(outcome), /stopped its answer: its safety filters/);
-    assert.doesNotMatch(turn.textOfArtifact('answer') ?? '', /something bad/);
+    assert.doesNotMatch(turn.getArtifactText('answer') ?? '', /something bad/);
   });
 
   test('is requested once more, with a hint', async () => {
@@ -156,7 +156,7 @@ describe('an unusable reply', () => {
     const { turn, outcome } = await runScripted('long', [reaction]);
     assert.ok('state' in outcome && outcome.state === 'TASK_STATE_COMPLETED');
     assert.match(getOutcomeMessage(outcome), /cut at the model's limit/);
-    assert.equal(turn.textOfArtifact('answer'), 'a long story');
+    assert.equal(turn.getArtifactText('answer'), 'a long story');
     assert.deepEqual(turn.artifacts[0]?.metadata, { truncated: true, finishReason: 'MAX_TOKENS' });
   });
 

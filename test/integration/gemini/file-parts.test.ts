@@ -1,6 +1,5 @@
 /**
- * Files in messages: inline, in Cloud Storage, and by URL, which is fetched once under the guard of
- * shared/net.
+ * Files in messages: inline, in Cloud Storage, and by URL. A URL is fetched once, and only if shared/net allows its host.
  */
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,7 +8,7 @@ import assert from 'node:assert/strict';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';
 import { createFileFetcher, type FileFetcher } from '#services/worker/agent/files/fetch-file.ts';
-import { leastDefinition } from '../../support/agents/definition.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { useOfflineModel } from './use-offline-model.ts';
 
@@ -59,7 +58,7 @@ after(async () => {
 
 const createAgent = (vertexai = false) =>
   offline.createAgent({ client: { ...offline.client, vertexai }, files });
-const createTurn = (...message: Part[]) => new MemoryTurn({ message, definition: leastDefinition });
+const createTurn = (...message: Part[]) => new MemoryTurn({ message, definition: minimalDefinition });
 const inline = (mimeType: string, data: Buffer | string) => ({
   inlineData: { mimeType, data: Buffer.from(data).toString('base64') },
 });
@@ -90,14 +89,14 @@ describe('a file in a message', () => {
   test('is fetched once for all runs of its turn and later turns', async () => {
     const first = new MemoryTurn({
       message: [{ url: `${base}/report.pdf` }],
-      definition: leastDefinition,
+      definition: minimalDefinition,
       crashAfter: 'file#1',
     });
     await assert.rejects(createAgent().run(first), Crash);
     const { message, steps } = first;
-    const again = new MemoryTurn({ message: message.parts, definition: leastDefinition, steps });
-    await createAgent().run(again);
-    await createAgent().run(again.next('And in short?'));
+    const rerun = new MemoryTurn({ message: message.parts, definition: minimalDefinition, steps });
+    await createAgent().run(rerun);
+    await createAgent().run(rerun.next('And in short?'));
     assert.deepEqual(fetched, ['/report.pdf']);
     assert.deepEqual(offline.requests[1]?.contents[0], offline.requests[0]?.contents[0]);
   });

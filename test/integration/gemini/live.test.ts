@@ -43,7 +43,7 @@ describe('the real model', { skip, timeout: 120_000 }, () => {
     });
     assert.deepEqual(await agent.run(turn), { state: 'TASK_STATE_COMPLETED' });
     assert.equal(calls.length, 1);
-    assert.match(turn.textOfArtifact('answer') ?? '', /4[.,  ]?711/);
+    assert.match(turn.getArtifactText('answer') ?? '', /4[.,  ]?711/);
     const step = turn.steps.get('model#1')!;
     const usage = step.options.usage?.(JSON.parse(step.result) as Json);
     assert.ok((usage?.tokens.prompt ?? 0) > 0);

@@ -7,7 +7,7 @@ import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { OutputWithFiles, type Tool } from '#services/worker/agent/gemini/tools/tool.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { createMcpTools, type McpTools } from '#services/worker/agent/mcp/tools.ts';
-import { leastDefinition } from '../../support/agents/definition.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
 import { everythingFile, startMcpServer } from '../../support/fakes/mcp-server.ts';
 
 const secrets = new Map([['TOKEN', 's3cret']]);
@@ -21,7 +21,7 @@ function createTools(t: TestContext): McpTools {
 }
 
 function parseServers(mcpServers: JsonObject) {
-  return parseAgentDefinition(JSON.stringify({ ...leastDefinition, mcpServers }), 'x').mcpServers;
+  return parseAgentDefinition(JSON.stringify({ ...minimalDefinition, mcpServers }), 'x').mcpServers;
 }
 
 async function loadTools(
@@ -94,7 +94,7 @@ describe('tools over streamable HTTP', () => {
       await call(tools, 'get-sum', { a: 1, b: 2 });
     }
     assert.equal(server.calls.length, 2);
-    const sessions = new Set(server.calls.map((one) => one.headers['mcp-session-id']));
+    const sessions = new Set(server.calls.map((received) => received.headers['mcp-session-id']));
     assert.equal(sessions.size, 1);
   });
 });
@@ -130,7 +130,7 @@ describe('a server that restarts', () => {
     assert.equal(await call(tools, 'echo', { message: 'b' }), 'Echo: b');
   });
 
-  test('gets a call again only if repeating it does no harm', async (t) => {
+  test('receives a call again only if repeating it is harmless', async (t) => {
     const server = await startMcpServer(t);
     const tools = await loadTools(createTools(t), { all: { url: server.url } });
     const reading = call(tools, slow, { duration: 2, steps: 1 });

@@ -10,7 +10,7 @@ import { totalTokens } from '#shared/domain/usage.ts';
 import { createCallReply, createTextReply, type Reply } from '#services/local/offline-model/reply.ts';
 import type { Agent, TurnOutcome } from '#services/worker/agent/agent.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
-import { leastDefinition as definition } from '../../support/agents/definition.ts';
+import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { createTool, getFailure, getOutcomeMessage, useOfflineModel } from './use-offline-model.ts';
 
@@ -88,7 +88,7 @@ describe('a question of the model', () => {
     assert.deepEqual(await agent.run(second), { state: 'TASK_STATE_INPUT_REQUIRED', message: 'Which day?' });
     const third = second.next([{ text: 'Monday' }, { raw: 'aGk=', mediaType: 'image/png' }]);
     assert.deepEqual(await agent.run(third), { state: 'TASK_STATE_COMPLETED' });
-    assert.equal(third.textOfArtifact('answer'), 'Booked.', 'the answer to the whole task');
+    assert.equal(third.getArtifactText('answer'), 'Booked.', 'the answer to the whole task');
     assert.deepEqual(called, ['look {"at":1}', 'look {"at":2}'], 'nothing is called twice');
 
     const conversations = offline.requests.map(({ contents }) => contents);
@@ -191,7 +191,7 @@ describe('a call that needs approval', () => {
     const approved = first.next(decide(requests, true), { crashAfter: 'tool:remove#1' });
     await assert.rejects(agent.run(approved), Crash);
     const { message, number, history, earlierTurns, steps } = approved;
-    const again = new MemoryTurn({
+    const rerun = new MemoryTurn({
       message: message.parts,
       number,
       definition,
@@ -199,13 +199,13 @@ describe('a call that needs approval', () => {
       earlierTurns,
       steps,
     });
-    assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(await agent.run(rerun), { state: 'TASK_STATE_COMPLETED' });
     assert.deepEqual(called, ['look {}', 'remove {"file":"a"}']);
     assert.deepEqual(getResponses(offline.requests[1]?.contents[2]), [
       { output: 'remove was done' },
       { output: 'look was done' },
     ]);
-    assert.equal(again.textOfArtifact('answer'), 'done');
+    assert.equal(rerun.getArtifactText('answer'), 'done');
   });
 
   // [AUTH-INTASK-004]
@@ -244,7 +244,7 @@ describe('a call that needs approval', () => {
 });
 
 describe('a call without credentials', () => {
-  test('waits with its reason, and is the only one made again by the next message', async () => {
+  test('waits with its reason, and only this call is repeated by the next message', async () => {
     replies = [
       createCallReply([
         { name: 'look', args: {} },

@@ -1,4 +1,4 @@
-/** Calls of the model under the quota that all workers share, with a stand-in for the quota. */
+/** Model calls under the quota that all workers share, with a fake quota. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import type { ModelCall, ModelQuotas, QuotaAnswer } from '#shared/db/models/quotas.ts';
@@ -86,7 +86,7 @@ describe('a parked call', () => {
 
 describe('a refused call', () => {
   for (const status of [429, 503]) {
-    test(`is given back with the wait that the model asks for after ${status}`, async () => {
+    test(`is refunded with the wait that the model requests after ${status}`, async () => {
       offline.model.script([{ match: 'hello', reactions: [{ status, retryDelay: '0.05s' }] }]);
       assert.deepEqual(await run(createTurn()), { state: 'TASK_STATE_COMPLETED' });
       assert.deepEqual(verbs(), [

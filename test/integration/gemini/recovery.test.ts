@@ -1,7 +1,7 @@
 /** A turn that runs again after a crash, with the steps that its first run recorded (invariant 7). */
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { leastDefinition as definition } from '../../support/agents/definition.ts';
+import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createTool, useOfflineModel } from './use-offline-model.ts';
@@ -15,24 +15,24 @@ describe('a turn that runs again', () => {
     const lookup = createTool('lookup', async () => 'it');
     const agent = offline.createAgent({ tools: [lookup] });
     await assert.rejects(agent.run(first), Crash);
-    const again = new MemoryTurn({ message, definition, steps: first.steps });
-    assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
+    const rerun = new MemoryTurn({ message, definition, steps: first.steps });
+    assert.deepEqual(await agent.run(rerun), { state: 'TASK_STATE_COMPLETED' });
     assert.equal(lookup.calls.length, 1);
     assert.equal(offline.model.log().length, 2);
-    assert.deepEqual(again.progressMessages, []);
-    assert.match(again.textOfArtifact('answer') ?? '', /lookup returned: it/);
+    assert.deepEqual(rerun.progressMessages, []);
+    assert.match(rerun.getArtifactText('answer') ?? '', /lookup returned: it/);
   });
 
   test('completes an answer whose last chunks were lost, without a call', async () => {
     const agent = offline.createAgent();
     const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'model#1' });
     await assert.rejects(agent.run(first), Crash);
-    const whole = first.textOfArtifact('answer')!;
+    const completeText = first.getArtifactText('answer')!;
     const updates = first.updates.slice(0, 2);
-    const again = new MemoryTurn({ message: 'hello', definition, steps: first.steps, updates });
-    assert.notEqual(again.textOfArtifact('answer'), whole);
-    assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
-    assert.equal(again.textOfArtifact('answer'), whole);
+    const rerun = new MemoryTurn({ message: 'hello', definition, steps: first.steps, updates });
+    assert.notEqual(rerun.getArtifactText('answer'), completeText);
+    assert.deepEqual(await agent.run(rerun), { state: 'TASK_STATE_COMPLETED' });
+    assert.equal(rerun.getArtifactText('answer'), completeText);
     assert.equal(offline.model.log().length, 1);
   });
 
@@ -46,8 +46,8 @@ describe('a turn that runs again', () => {
     stop.abort(new Crash());
     await assert.rejects(running, Crash);
     const { steps, updates } = first;
-    const again = new MemoryTurn({ message: 'tell', definition, steps, updates });
-    assert.deepEqual(await agent.run(again), { state: 'TASK_STATE_COMPLETED' });
-    assert.doesNotMatch(again.textOfArtifact('answer') ?? '', /half/);
+    const rerun = new MemoryTurn({ message: 'tell', definition, steps, updates });
+    assert.deepEqual(await agent.run(rerun), { state: 'TASK_STATE_COMPLETED' });
+    assert.doesNotMatch(rerun.getArtifactText('answer') ?? '', /half/);
   });
 });

@@ -1,24 +1,17 @@
 /** The other tasks that the model sees: earlier tasks of the context, and those to which a message refers. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { stringify } from 'yaml';
 import { respond } from '#services/local/offline-model/responder.ts';
 import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
-import { leastDefinition } from '../../support/agents/definition.ts';
 import { startStack, type TaskJson } from '../../support/stack.ts';
 
 /** Starts a stack whose history has room for 100 tokens, and sends a first task of Alice. */
 async function startWithTask(t: TestContext) {
   const requests: GenerateRequest[] = [];
-  const directory = await mkdtemp(path.join(tmpdir(), 'agent-'));
-  t.after(() => rm(directory, { recursive: true }));
-  const agentFile = path.join(directory, 'agent.yaml');
-  await writeFile(agentFile, stringify({ ...leastDefinition, history: { maxTokens: 100 } }));
+  const agentFile = writeAgentFile(t, { history: { maxTokens: 100 } });
   const stack = await startStack(t, { ...apiKeysEnv(), AGENT_FILE: agentFile }, (request) => {
     requests.push(structuredClone(request));
     return respond(request);

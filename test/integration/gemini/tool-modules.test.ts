@@ -43,7 +43,7 @@ describe('a tool of the example', () => {
       },
     ],
   ] satisfies [string, string, JsonObject][]) {
-    test(`gives the model ${name}`, async () => {
+    test(`returns ${name} to the model`, async () => {
       const functionCall = { name: 'order_state', args: { order } };
       offline.model.script([{ match: 'look it up', reactions: [{ functionCall }] }]);
       const turn = new MemoryTurn({ message: 'look it up', definition });
@@ -54,7 +54,7 @@ describe('a tool of the example', () => {
     });
   }
 
-  test('marked confirm waits for approval of the very call', async () => {
+  test('marked confirm waits for approval of the exact call', async () => {
     const functionCall = { name: 'cancel_order', args: { order: '1002' } };
     offline.model.script([{ match: 'cancel it', reactions: [{ functionCall }] }]);
     const turn = new MemoryTurn({ message: 'cancel it', definition });

@@ -1,4 +1,4 @@
-/** An offline model for the tests of one file, with the requests that it got, and agents that call it. */
+/** An offline model for the tests of one file, with the requests that it received, and agents that call it. */
 import { after, before, beforeEach } from 'node:test';
 import assert from 'node:assert/strict';
 import { respond, type Responder } from '#services/local/offline-model/responder.ts';
@@ -7,7 +7,7 @@ import type { GenerateRequest } from '#services/local/offline-model/wire.ts';
 import type { Agent, TurnOutcome } from '#services/worker/agent/agent.ts';
 import { createGeminiAgent, type GeminiAgentOptions } from '#services/worker/agent/gemini/agent.ts';
 import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';
-import { leastDefinition } from '../../support/agents/definition.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
 
 export class OfflineFixture {
   /** The requests of the current test, in order. */
@@ -61,7 +61,7 @@ export function useOfflineModel(): OfflineFixture {
 }
 
 /** A definition without tools of its own, so that the model has only those of the agent. */
-export const definitionWithoutTools = { ...leastDefinition, tools: [] };
+export const definitionWithoutTools = { ...minimalDefinition, tools: [] };
 
 /** A tool that records its calls. */
 export function createTool(

@@ -15,12 +15,12 @@ import { parseRoute } from '#services/local/offline-model/wire.ts';
 import { createGeminiAgent } from '#services/worker/agent/gemini/agent.ts';
 import type { GeminiClientOptions } from '#services/worker/agent/gemini/model/credentials.ts';
 import type { Tool } from '#services/worker/agent/gemini/tools/tool.ts';
+import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 import {
   startGeminiRecorder,
   type GeminiRecorder,
   type RecordedRequest,
 } from '../../support/fakes/gemini-recorder.ts';
-import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 
 interface Golden {
   /** Default: both. */
@@ -67,7 +67,7 @@ async function readGolden(name: string): Promise<Golden> {
   return JSON.parse(await readFile(new URL(name, golden), 'utf8')) as Golden;
 }
 
-describe('the requests and outcomes of both APIs', () => {
+describe('requests and outcomes of both APIs', () => {
   for (const name of names) {
     test(`equal ${name}`, async () => {
       const recording = await readGolden(name);

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +11,7 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulatorOptions,
 } from '#services/local/cloud-tasks-emulator/server.ts';
+import { listen } from '../../support/listen.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 // The emulator needs no credentials. This keeps the client from looking for a metadata server.
@@ -42,14 +41,10 @@ async function startTarget(t: TestContext) {
       for (const { count, resolve } of waiting) if (dispatches.length >= count) resolve();
       response.writeHead(await respond(dispatch)).end();
     })();
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
   });
+  const targetUrl = await listen(t, server);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: targetUrl,
     dispatches,
     respondWith: (next: typeof respond) => (respond = next),
     /** Resolves when `count` requests have arrived in total. */
@@ -146,15 +141,15 @@ describe('Cloud Tasks emulator: tasks', () => {
 
   test('dispatches a task without a schedule time immediately', async (t) => {
     const { target, createTask } = await startWithQueue(t);
-    const took: number[] = [];
+    const latencies: number[] = [];
     for (let round = 1; round <= 6; round++) {
       const before = performance.now();
       await createTask('x');
       await target.received(round);
-      took.push(performance.now() - before);
+      latencies.push(performance.now() - before);
     }
     // Other load on the machine delays single rounds, so the fastest one counts.
-    assert.ok(Math.min(...took) < 250, `each took ${Math.min(...took)} ms or more`);
+    assert.ok(Math.min(...latencies) < 250, `each took ${Math.min(...latencies)} ms or more`);
   });
 
   test('dispatches a task at its schedule time', async (t) => {

@@ -3,10 +3,14 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { ApiError, GoogleGenAI } from '@google/genai';
-import type { Content, GenerateContentConfig, GenerateContentResponse } from '@google/genai';
-import { startOfflineModel } from '#services/local/offline-model/server.ts';
-import type { OfflineModel } from '#services/local/offline-model/server.ts';
+import {
+  ApiError,
+  GoogleGenAI,
+  type Content,
+  type GenerateContentConfig,
+  type GenerateContentResponse,
+} from '@google/genai';
+import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const model = 'gemini-3.8-flash';

@@ -3,16 +3,14 @@ import {
   chmodSync,
   cpSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { findPostgresPackage, findPostgresBinaries } from '#services/local/postgres/binaries.ts';
@@ -20,18 +18,13 @@ import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { canEnter, getNobody } from '#services/local/processes/system-user.ts';
 import { freePort } from '../../support/ports.ts';
 import { isAlive, runNode, waitUntilGone, getUserId } from '../../support/processes/processes.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 const holder = fileURLToPath(new URL('../../support/database/postgres-holder.ts', import.meta.url));
 const isRoot = process.getuid?.() === 0;
 const canRunAsNobody = isRoot && canEnter(path.dirname(holder), getNobody());
 /** The user that runs PostgreSQL. */
 const serverUser = isRoot ? getNobody().uid : process.getuid?.();
-
-function createTempDir(t: TestContext): string {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-test-'));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 function readServerPid(dataDir: string): number {
   return Number(readFileSync(path.join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0]);

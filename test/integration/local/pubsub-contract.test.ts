@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { administrationContract } from '../../support/pubsub-contract/administration.ts';
-import { deliveryContract } from '../../support/pubsub-contract/delivery.ts';
+import { testAdministration } from '../../support/pubsub-contract/administration.ts';
+import { testDelivery } from '../../support/pubsub-contract/delivery.ts';
 import { GOOGLE_EMULATOR_DIFFERS, type Difference } from '../../support/pubsub-contract/differences.ts';
 import {
   findMissingCommands,
@@ -15,9 +15,9 @@ import {
   startLocalEmulator,
   type RunningEmulator,
 } from '../../support/pubsub-contract/emulators.ts';
-import { filterContract } from '../../support/pubsub-contract/filters.ts';
+import { testFilters } from '../../support/pubsub-contract/filters.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
-import { pushContract } from '../../support/pubsub-contract/push.ts';
+import { testPush } from '../../support/pubsub-contract/push.ts';
 
 const missing = findMissingCommands();
 const googleDiffers = Object.keys(GOOGLE_EMULATOR_DIFFERS) as Difference[];
@@ -29,8 +29,8 @@ describe('Pub/Sub emulator', { concurrency: true }, () => {
   test('stops on SIGTERM and ends its streams with CANCELLED or UNAVAILABLE', async () => {
     const emulator = await startLocalEmulator();
     const kit = new Kit(emulator.host, emulator.jwksUrl, []);
-    const { subscription } = await kit.pair();
-    const stream = kit.stream(subscription);
+    const { subscription } = await kit.createPair();
+    const stream = kit.openStream(subscription);
     await stream.responses.next();
     const start = performance.now();
     assert.equal(await emulator.stop(), 0);
@@ -59,9 +59,9 @@ function testContract(
       await emulator.stop();
       assert.deepEqual(kit.unasserted(), [], 'these differences are listed but not asserted');
     });
-    deliveryContract(() => kit);
-    pushContract(() => kit);
-    filterContract(() => kit);
-    administrationContract(() => kit);
+    testDelivery(() => kit);
+    testPush(() => kit);
+    testFilters(() => kit);
+    testAdministration(() => kit);
   });
 }

@@ -44,8 +44,8 @@ describe('supervisor', () => {
     const start = performance.now();
     supervisor.child.kill('SIGTERM');
     assert.deepEqual(await supervisor.exited, { code: 0, signal: null });
-    const took = performance.now() - start;
-    assert.ok(took >= 290 && took < 4_000, `${took} ms`);
+    const elapsedMs = performance.now() - start;
+    assert.ok(elapsedMs >= 290 && elapsedMs < 4_000, `${elapsedMs} ms`);
     assert.ok(!pids.some(isAlive));
     const messages = parseEntries(supervisor).map(({ service, message }) => `${service} ${message}`);
     assert.ok(messages.indexOf('slow drained') > messages.indexOf('slow draining'));
@@ -53,7 +53,7 @@ describe('supervisor', () => {
   });
 
   test('kills all children on a second signal but ignores a repeated Ctrl-C', async (t) => {
-    const interruptTwice = async (): Promise<{ took: number; survived: boolean }> => {
+    const interruptTwice = async (): Promise<{ elapsedMs: number; survived: boolean }> => {
       const child = { name: 'slow', tier: 1, env: { DRAIN_MS: '60000' }, stopMs: 60_000 };
       const supervisor = startSupervisor(t, [child]);
       await supervisor.line(/all up/);
@@ -67,13 +67,13 @@ describe('supervisor', () => {
       supervisor.child.kill('SIGINT');
       await supervisor.exited;
       assert.ok(!isAlive(pid!));
-      return { took: performance.now() - start, survived };
+      return { elapsedMs: performance.now() - start, survived };
     };
     // On a busy machine, the repeated signal can arrive after the 400 ms.
-    const rounds: { took: number; survived: boolean }[] = [];
+    const rounds: { elapsedMs: number; survived: boolean }[] = [];
     while (rounds.length < 4 && !rounds.some(({ survived }) => survived)) rounds.push(await interruptTwice());
     assert.ok(rounds.some(({ survived }) => survived));
-    for (const { took } of rounds) assert.ok(took < 3_000, `${took} ms`);
+    for (const { elapsedMs } of rounds) assert.ok(elapsedMs < 3_000, `${elapsedMs} ms`);
   });
 
   test('leaves no child when it is killed with SIGKILL', async (t) => {

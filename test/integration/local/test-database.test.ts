@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Client } from 'pg';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase } from '../../support/database/postgres.ts';
 
-describe('testDatabase', { timeout: 30_000 }, () => {
+describe('createTestDatabase', { timeout: 30_000 }, () => {
   test('creates a separate migrated database for each call', async (t) => {
-    const [one, two] = await Promise.all([testDatabase(), testDatabase()]);
-    t.after(() => Promise.all([one.close(), two.close()]));
-    assert.notEqual(one.url, two.url);
-    const client = new Client({ connectionString: one.url });
+    const [first, second] = await Promise.all([createTestDatabase(), createTestDatabase()]);
+    t.after(() => Promise.all([first.close(), second.close()]));
+    assert.notEqual(first.url, second.url);
+    const client = new Client({ connectionString: first.url });
     await client.connect();
     await client.query('CREATE TABLE only_here (n int)');
     await client.end();
-    const other = new Client({ connectionString: two.url });
+    const other = new Client({ connectionString: second.url });
     await other.connect();
     const { rows } = await other.query<{ name: string }>(
       `SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'`,
@@ -24,7 +24,7 @@ describe('testDatabase', { timeout: 30_000 }, () => {
   });
 
   test('drops the database on close, even with an open connection', async () => {
-    const database = await testDatabase();
+    const database = await createTestDatabase();
     const client = new Client({ connectionString: database.url });
     client.on('error', () => {}); // the drop ends its connection
     await client.connect();

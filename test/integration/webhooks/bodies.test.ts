@@ -1,4 +1,4 @@
-/** The bodies of webhooks, as receivers get them. */
+/** Webhook bodies, as receivers get them. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { StreamResponse, TaskState } from '@a2a-js/sdk';
@@ -6,13 +6,15 @@ import type { TaskAsOf } from '#shared/db/tasks/as-of.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { newFollowUp } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { readAttempts, readConfig, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('webhook bodies', () => {
   test('sends each state in order, and the task with its artifacts at the end', { timeout }, async (t) => {
@@ -65,7 +67,7 @@ describe('webhook bodies', () => {
     });
     const attempts = await readAttempts(db, task.taskId);
     assert.deepEqual(
-      attempts.map((one) => [one.seq, one.attempt, one.status, one.error]),
+      attempts.map(({ seq, attempt, status: code, error }) => [seq, attempt, code, error]),
       [1, 2, 6].map((seq) => [seq, 1, 200, null]),
     );
     assert.equal(JSON.stringify(await readConfig(db, task.taskId)).includes('hush'), false);
@@ -87,24 +89,7 @@ describe('webhook bodies', () => {
     await acceptFollowUp(
       db,
       { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 },
-      {
-        taskId: task.taskId,
-        ...caller,
-        messageId: uuidv7(),
-        requestHash: 'x',
-        message: '{}',
-        acceptedOutputModes: null,
-        workingEvent: JSON.stringify({
-          statusUpdate: {
-            taskId: task.taskId,
-            contextId: task.contextId,
-            status: { state: 'TASK_STATE_WORKING' },
-          },
-        }),
-        statusAt: new Date().toISOString(),
-        shown: true,
-        traceparent: null,
-      },
+      newFollowUp(task.taskId),
     );
     await task.claim();
     await task.artifact(final, { whole: final });

@@ -1,5 +1,5 @@
 /**
- * Claims and records of deliveries, straight on the database: leases, fences and locks
+ * Claims and records of deliveries, directly on the database: leases, fences and locks
  * (shared/db/webhooks/claim.ts).
  */
 import assert from 'node:assert/strict';
@@ -10,12 +10,13 @@ import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/c
 import { getWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
 import { createAttemptRecorder, type AttemptOutcome } from '#shared/db/webhooks/record.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
-import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 const options = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
 
 /** The claims and records of one dispatcher. */
@@ -82,17 +83,21 @@ async function claimTwiceBehind(taskId: string, change: (trx: Transaction<Databa
 }
 
 describe('claims', () => {
-  test('gives the head of an ordered config to one of two dispatchers', { timeout }, async () => {
+  test('grants the head of an ordered config to only one of two dispatchers', { timeout }, async () => {
     const taskId = await startQueue(true);
     const claims = await claimTwiceBehind(taskId, async () => undefined);
     assert.deepEqual(claims.flatMap(getEvents), [1]);
   });
 
-  test('gives each delivery of an unordered config to one of two dispatchers', { timeout }, async () => {
-    const taskId = await startQueue(false);
-    const claims = await claimTwiceBehind(taskId, async () => undefined);
-    assert.deepEqual(claims.flatMap(getEvents), [1, 2, 3, 4]);
-  });
+  test(
+    'grants each delivery of an unordered config to only one of two dispatchers',
+    { timeout },
+    async () => {
+      const taskId = await startQueue(false);
+      const claims = await claimTwiceBehind(taskId, async () => undefined);
+      assert.deepEqual(claims.flatMap(getEvents), [1, 2, 3, 4]);
+    },
+  );
 
   test('claims nothing of an ordered config while an attempt is in flight', { timeout }, async () => {
     const dispatcher = startDispatcher();
@@ -117,7 +122,7 @@ describe('claims', () => {
     assert.equal(recorded?.next?.seq, 1);
   });
 
-  test('reports when the head of an ordered config is due, and claims nothing', { timeout }, async () => {
+  test('claims nothing and reports when the head of an ordered config is due', { timeout }, async () => {
     const dispatcher = startDispatcher();
     const taskId = await startQueue(true);
     const recorded = await dispatcher.record(await claimOne(dispatcher, taskId), {
@@ -149,7 +154,7 @@ describe('claims', () => {
     },
   );
 
-  test('claims again after a record that it waited for', { timeout }, async () => {
+  test('repeats the claim after waiting for a record', { timeout }, async () => {
     const taskId = await startQueue(true);
     await claimOne(startDispatcher(), taskId);
     // The snapshots of these claims still show the first attempt in flight.
@@ -235,7 +240,7 @@ describe('records', () => {
     assert.deepEqual([attempt, failures], [1, 0]);
   });
 
-  test('gives each caller its own next delivery of an unordered config', { timeout }, async () => {
+  test('returns a different next delivery of an unordered config to each caller', { timeout }, async () => {
     const dispatcher = startDispatcher();
     const taskId = await startQueue(false);
     const { deliveries } = await dispatcher.claim(taskId, 2);

@@ -1,12 +1,13 @@
 /** Events that wait behind a failed attempt are merged. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('coalescing', () => {
   for (const events of ['all', 'state'] as const) {

@@ -8,17 +8,18 @@ import {
   putWebhookConfig,
 } from '#shared/db/webhooks/configs.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { readConfig, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { readConfig, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { caller, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const options = { wakeupGraceSeconds: 10 };
 const stranger = { ...caller, owner: 'mallory' };
 const otherTenant = { ...caller, tenant: 'other' };
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 async function start(t: TestContext) {
   const receiver = await startReceiver(t);
@@ -94,7 +95,7 @@ describe('webhook configs', () => {
   });
 
   // [PUSH-CREATE-002]
-  test('sends events made after the config was created', { timeout }, async (t) => {
+  test('sends only events created after the config', { timeout }, async (t) => {
     const { receiver, outbox, put } = await start(t);
     const task = await startTask(db, outbox);
     await put(task.taskId);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { testDatabase } from '../../support/database/postgres.ts';
+import { createTestDatabase, connectToTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import {
   readAttempts,
@@ -12,10 +12,10 @@ import {
 } from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { connect, openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('webhook attempts', () => {
   test(
@@ -26,7 +26,7 @@ describe('webhook attempts', () => {
       const { outbox } = await startDispatchers(t, db, 1);
       receiver.answerBy(({ headers }) => {
         const attempts = receiver.received.filter(
-          (one) => one.headers['webhook-id'] === headers['webhook-id'],
+          (earlier) => earlier.headers['webhook-id'] === headers['webhook-id'],
         ).length;
         return attempts < 3 ? 500 : 200;
       });
@@ -47,26 +47,30 @@ describe('webhook attempts', () => {
     },
   );
 
-  test('disables the config after a 410, and fails what waits and what follows', { timeout }, async (t) => {
-    const receiver = await startReceiver(t);
-    const { outbox } = await startDispatchers(t, db, 1);
-    const release = Promise.withResolvers<number>();
-    receiver.answerBy(() => release.promise);
-    const task = await startTask(db, outbox, webhookTo(receiver.url));
-    await receiver.count(1);
-    await task.claim();
-    release.resolve(410);
-    await waitFor('the disabled config', async () => (await readConfig(db, task.taskId)).disabled_at);
-    await task.end('TASK_STATE_COMPLETED');
-    await outbox.idle();
-    assert.deepEqual(await readStates(db, task.taskId), [
-      [1, 'failed', 1],
-      [2, 'failed', 0],
-      [3, 'failed', 0],
-    ]);
-    assert.match((await readConfig(db, task.taskId)).disabled_reason!, /410/);
-    assert.equal(receiver.received.length, 1);
-  });
+  test(
+    'disables the config after a 410 and fails its pending and later deliveries',
+    { timeout },
+    async (t) => {
+      const receiver = await startReceiver(t);
+      const { outbox } = await startDispatchers(t, db, 1);
+      const release = Promise.withResolvers<number>();
+      receiver.answerBy(() => release.promise);
+      const task = await startTask(db, outbox, webhookTo(receiver.url));
+      await receiver.count(1);
+      await task.claim();
+      release.resolve(410);
+      await waitFor('the disabled config', async () => (await readConfig(db, task.taskId)).disabled_at);
+      await task.end('TASK_STATE_COMPLETED');
+      await outbox.idle();
+      assert.deepEqual(await readStates(db, task.taskId), [
+        [1, 'failed', 1],
+        [2, 'failed', 0],
+        [3, 'failed', 0],
+      ]);
+      assert.match((await readConfig(db, task.taskId)).disabled_reason!, /410/);
+      assert.equal(receiver.received.length, 1);
+    },
+  );
 
   test(
     'treats a redirect as a failure, and disables the config after the schedule',
@@ -90,7 +94,7 @@ describe('webhook attempts', () => {
     },
   );
 
-  test('fails an attempt when the receiver does not answer or is not there', { timeout }, async (t) => {
+  test('fails an attempt when the receiver does not answer or cannot be reached', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const { outbox } = await startDispatchers(t, db, 1, { timeoutMs: 1_000, schedule: [0] });
     receiver.answerBy(() => undefined);
@@ -133,7 +137,7 @@ describe('webhook attempts', () => {
     assert.deepEqual(receiver.events(), [1, 1, 2]);
   });
 
-  test('sends nothing and reports it when secrets cannot be decrypted', { timeout }, async (t) => {
+  test('records an error and sends nothing when secrets cannot be decrypted', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.5, 0.01] });
     const task = await startTask(db, undefined, webhookTo(receiver.url, { token: 'x' }));
@@ -146,9 +150,9 @@ describe('webhook attempts', () => {
     assert.equal(receiver.received.length, 0);
   });
 
-  test('answers 503 with Retry-After when the database is not reachable', { timeout }, async (t) => {
-    const own = await testDatabase();
-    const lost = connect(own.url);
+  test('answers 503 with Retry-After when the database is unreachable', { timeout }, async (t) => {
+    const own = await createTestDatabase();
+    const { db: lost } = openTestPool(own.url);
     t.after(() => lost.destroy());
     const { app } = await startDispatchers(t, lost, 1);
     const ready = () => app.inject('/health/ready').then(({ statusCode }) => statusCode);

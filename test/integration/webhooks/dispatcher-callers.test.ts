@@ -1,13 +1,13 @@
-/** The callers that the dispatcher accepts: tokens as Google signs them, in both modes. */
+/** Callers that the dispatcher accepts: tokens signed as by Google, in both modes. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, test, type TestContext } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from 'jose';
 import { CallerError, createCheckCaller, type CheckCaller } from '#shared/gcp/caller-auth.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { listen } from '../../support/listen.ts';
 import { isCompleted, startStack } from '../../support/stack.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 const audience = 'https://dispatcher.example';
 const email = 'longhaul-tasks@project.iam.gserviceaccount.com';
@@ -24,15 +24,15 @@ const claims: JWTPayload = {
   exp: now + 3600,
 };
 
-async function token(more: Claims = {}, key = privateKey): Promise<string> {
+async function createToken(more: Claims = {}, key = privateKey): Promise<string> {
   return new SignJWT({ ...claims, ...more } as JWTPayload)
     .setProtectedHeader({ alg: 'RS256', kid: 'k' })
     .sign(key);
 }
 
 /** Returns a token as Cloud Run passes it on after verifying it. */
-async function strippedToken(more: Claims = {}): Promise<string> {
-  return (await token(more)).replace(/[^.]*$/, 'SIGNATURE_REMOVED_BY_GOOGLE');
+async function createStrippedToken(more: Claims = {}): Promise<string> {
+  return (await createToken(more)).replace(/[^.]*$/, 'SIGNATURE_REMOVED_BY_GOOGLE');
 }
 
 async function startCerts(t: TestContext, keys: () => Promise<{ keys: JWK[] }>): Promise<string> {
@@ -41,12 +41,7 @@ async function startCerts(t: TestContext, keys: () => Promise<{ keys: JWK[] }>):
       response.setHeader('content-type', 'application/json').end(JSON.stringify(set)),
     );
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/certs`;
+  return `${await listen(t, server)}/certs`;
 }
 
 type Claims = { [Name in keyof JWTPayload]: JWTPayload[Name] | undefined };
@@ -87,32 +82,32 @@ describe('callers of the dispatcher', () => {
     const jwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' };
     const certsUrl = await startCerts(t, async () => Promise.resolve({ keys: [jwk] }));
     const check = createCheckCaller({ mode: 'verify', audience, certsUrl });
-    await check(`Bearer ${await token()}`, email);
+    await check(`Bearer ${await createToken()}`, email);
     for (const [reason, more] of wrongClaims) {
-      await assertRefused(check, `Bearer ${await token(more)}`, reason);
+      await assertRefused(check, `Bearer ${await createToken(more)}`, reason);
     }
-    await assertRefused(check, `Bearer ${await token({}, stranger.privateKey)}`, 'another key');
-    await assertRefused(check, `Bearer ${await strippedToken()}`, 'no fallback to iam');
+    await assertRefused(check, `Bearer ${await createToken({}, stranger.privateKey)}`, 'another key');
+    await assertRefused(check, `Bearer ${await createStrippedToken()}`, 'no fallback to iam');
     await assertRefused(check, undefined, 'no token');
     await assertRefused(check, 'Bearer x', 'no JWT');
   });
 
-  test('does not blame the caller when the keys cannot be fetched', async () => {
+  test('reports an error of its own when the keys cannot be fetched', async () => {
     const check = createCheckCaller({ mode: 'verify', audience, certsUrl: 'http://127.0.0.1:9/certs' });
-    await assert.rejects(check(`Bearer ${await token()}`, email), /could not fetch the keys of Google/);
+    await assert.rejects(check(`Bearer ${await createToken()}`, email), /could not fetch the keys of Google/);
   });
 
   test('checks the claims of tokens that Cloud Run has verified in mode iam', async () => {
     const check = createCheckCaller({ mode: 'iam', audience });
-    await check(`Bearer ${await strippedToken()}`, email);
+    await check(`Bearer ${await createStrippedToken()}`, email);
     for (const [reason, more] of wrongClaims) {
-      await assertRefused(check, `Bearer ${await strippedToken(more)}`, reason);
+      await assertRefused(check, `Bearer ${await createStrippedToken(more)}`, reason);
     }
-    await assertRefused(check, `Bearer ${await token()}`, 'Cloud Run did not check it');
+    await assertRefused(check, `Bearer ${await createToken()}`, 'Cloud Run did not check it');
     await assertRefused(check, undefined, 'no token');
   });
 
-  test('requires a mode, and allows none only with the stand-in', () => {
+  test('requires a mode, and allows none only with the emulator', () => {
     const env = {
       DATABASE_URL: 'postgres://h/d',
       GOOGLE_CLOUD_PROJECT: 'p',

@@ -1,4 +1,4 @@
-/** Runs the verifiers of README.md and docs/webhooks.md as they are printed there. */
+/** Runs the verifiers of docs/webhooks.md exactly as documented. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,18 +7,23 @@ import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/crypto/signing-keys.ts';
-import { signingKey } from '../../support/webhooks/signing.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { createSigningKey } from '../../support/webhooks/signing.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');
 const pages = ['docs/webhooks.md'];
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 /** Loads a snippet from a file below the project, so that its imports resolve. */
-async function snippet(t: TestContext, page: string, name: string): Promise<(...args: unknown[]) => unknown> {
+async function loadVerifier(
+  t: TestContext,
+  page: string,
+  name: string,
+): Promise<(...args: unknown[]) => unknown> {
   const text = readFileSync(path.join(root, page), 'utf8');
   const code = new RegExp(`\`\`\`js\\n// ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
   assert.ok(code !== undefined, `${page} has no ${name}`);
@@ -35,7 +40,7 @@ async function snippet(t: TestContext, page: string, name: string): Promise<(...
 describe('documented verifiers', () => {
   for (const page of pages) {
     test(`verifies by the secret with the code in ${page}`, { timeout }, async (t) => {
-      const verify = await snippet(t, page, 'verify-secret.js');
+      const verify = await loadVerifier(t, page, 'verify-secret.js');
       const receiver = await startReceiver(t);
       const { outbox } = await startDispatchers(t, db, 1);
       const signingSecret = createSigningSecret();
@@ -48,9 +53,9 @@ describe('documented verifiers', () => {
     });
 
     test(`verifies by the public key with the code in ${page}`, { timeout }, async (t) => {
-      const verify = await snippet(t, page, 'verify-token.js');
+      const verify = await loadVerifier(t, page, 'verify-token.js');
       const receiver = await startReceiver(t);
-      const key = signingKey('one');
+      const key = createSigningKey('one');
       const agent = 'https://agent.example.com';
       const { outbox } = await startDispatchers(t, db, 1, { signing: { keys: [key], issuer: agent } });
       await startTask(db, outbox, webhookTo(receiver.url));
@@ -62,7 +67,7 @@ describe('documented verifiers', () => {
       await assert.rejects(async () => verify(keys, agent, receiver.url, headers, tampered), /not the one/);
       await assert.rejects(async () => verify(keys, agent, 'https://other/', headers, body), /"aud"/);
       await assert.rejects(async () => verify(keys, 'https://other', receiver.url, headers, body), /"iss"/);
-      const foreign = createLocalJWKSet(publicJwks([signingKey('one')]));
+      const foreign = createLocalJWKSet(publicJwks([createSigningKey('one')]));
       await assert.rejects(async () => verify(foreign, agent, receiver.url, headers, body), /signature/);
     });
   }

@@ -1,17 +1,19 @@
-/** The webhooks extension through the real processes: options, secrets, deliveries. */
+/** The webhooks extension on real processes: options, secrets, deliveries. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
-import { createSigningSecret } from '#shared/webhooks/secrets.ts';
+import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
-import { rawGrpc, rawJsonRpc, rawRest } from '../../support/raw-bindings.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { signingJwk } from '../../support/webhooks/signing.ts';
+import { createRawGrpc, createRawJsonRpc, createRawRest } from '../../support/raw-bindings.ts';
+import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
+import { createSigningJwk } from '../../support/webhooks/signing.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
 type Json = any;
@@ -19,35 +21,28 @@ const header = 'Longhaul-Webhook-Options';
 const terminal = 'TASK_STATE_COMPLETED';
 
 describe('webhooks extension', { timeout: 120_000 }, () => {
-  const cleanups: (() => unknown)[] = [];
+  const cleanup = createSuiteCleanup();
   let stack: Stack;
   let grpcPort: number;
 
   before(async () => {
     grpcPort = await freePort();
-    stack = await startStack(
-      { after: (cleanup: () => unknown) => void cleanups.push(cleanup) },
-      {
-        AGENT_MODULE: `${import.meta.dirname}/../../support/agents/scripted.ts`,
-        GRPC_PORT: String(grpcPort),
-        WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [signingJwk('one'), signingJwk('two')] }),
-        WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
-      },
-    );
+    stack = await startStack(cleanup, {
+      AGENT_MODULE: scriptedAgent,
+      GRPC_PORT: String(grpcPort),
+      WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [createSigningJwk('one'), createSigningJwk('two')] }),
+      WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
+    });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   });
-  after(async () => {
-    for (const cleanup of cleanups) await cleanup();
-  });
-
   test('reads options from the metadata of SendMessage without storing the secret', async (t) => {
     const receiver = await startReceiver(t);
     const secret = createSigningSecret();
     const { id } = await submit(stack, receiver.url, { events: 'end', secret }, { other: 1 });
-    const [got] = await receiver.count(1);
-    const body = new Webhook(secret).verify(got!.body, flatten(got!)) as Json;
+    const [webhook] = await receiver.count(1);
+    const body = new Webhook(secret).verify(webhook!.body, toHeaders(webhook!)) as Json;
     assert.equal(body.task.status.state, terminal);
-    const event = Number(got!.headers['longhaul-event']);
+    const event = Number(webhook!.headers['longhaul-event']);
     assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
     const { result } = await stack.rpc('GetTask', { id });
     assert.deepEqual(result.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end' } });
@@ -63,7 +58,11 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
   });
 
   test('reads options from a header in every binding', async (t) => {
-    const bindings = [rawJsonRpc(stack.apiUrl), rawRest(stack.apiUrl), rawGrpc(`127.0.0.1:${grpcPort}`)];
+    const bindings = [
+      createRawJsonRpc(stack.apiUrl),
+      createRawRest(stack.apiUrl),
+      createRawGrpc(`127.0.0.1:${grpcPort}`),
+    ];
     t.after(() => bindings.forEach((binding) => binding.close()));
     const { id: taskId } = await stack.submit('hello');
     await stack.until(taskId, ({ status }) => status.state === terminal);
@@ -78,9 +77,9 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
         );
       const { error } = await create(JSON.stringify({ events: 'all', secret }));
       assert.equal(error, undefined, name);
-      const [got] = await receiver.count(1);
-      new Webhook(secret).verify(got!.body, flatten(got!));
-      const shown = await rest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
+      const [webhook] = await receiver.count(1);
+      new Webhook(secret).verify(webhook!.body, toHeaders(webhook!));
+      const shown = await callRest(stack, `/tasks/${taskId}/webhooks/${encodeURIComponent(name)}`);
       const { events, order, hasSecret, state } = shown.body;
       assert.deepEqual([events, order, hasSecret, state], ['all', 'strict', true, 'active']);
       for (const bad of ['nonsense', '{"order":"fast"}']) {
@@ -88,7 +87,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
         assert.match(error?.message ?? '', /longhaul-webhook-options/, name);
       }
     }
-    const { body } = await rest(stack, `/tasks/${taskId}/webhooks`);
+    const { body } = await callRest(stack, `/tasks/${taskId}/webhooks`);
     assert.deepEqual(
       body.webhooks.map((item: Json) => item.id),
       ['GRPC', 'HTTP+JSON', 'JSONRPC'],
@@ -98,9 +97,9 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
   test('serves the key set that verifies a token', async (t) => {
     const receiver = await startReceiver(t);
     await submit(stack, receiver.url, {});
-    const [got] = await receiver.count(1);
+    const [webhook] = await receiver.count(1);
     const jwks = createRemoteJWKSet(new URL(`${stack.apiUrl}/.well-known/webhook-jwks.json`));
-    const token = String(got!.headers.authorization).slice('Bearer '.length);
+    const token = String(webhook!.headers.authorization).slice('Bearer '.length);
     const { protectedHeader } = await jwtVerify(token, jwks, {
       issuer: stack.apiUrl,
       audience: receiver.url,
@@ -122,13 +121,13 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const since = new Date(Date.now() - 1000).toISOString();
     const { id } = await submit(stack, receiver.url, {});
     const hook = `/tasks/${id}/webhooks/hook`;
-    await waitFor('the disabled config', async () => (await rest(stack, hook)).body.state === 'disabled');
+    await waitFor('the disabled config', async () => (await callRest(stack, hook)).body.state === 'disabled');
     await stack.until(id, ({ status }) => status.state === terminal);
-    const disabled = (await rest(stack, hook)).body;
+    const disabled = (await callRest(stack, hook)).body;
     assert.match(disabled.disabledReason, /2 attempts in a row have failed; the last: status 500/);
     await receiver.count(2);
 
-    const { body: failed } = await rest(stack, `${hook}/deliveries?state=failed`);
+    const { body: failed } = await callRest(stack, `${hook}/deliveries?state=failed`);
     const first = failed.deliveries.at(-1);
     assert.equal(first.event, 1);
     assert.equal(first.webhookId, `${id}.hook.1`);
@@ -142,25 +141,25 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     assert.ok(Date.parse(first.attempts[0].startedAt) > Date.parse(since));
 
     receiver.answer(200);
-    const one = await rest(stack, `${hook}/deliveries/1/redeliver`, {});
-    assert.deepEqual([one.status, one.body], [200, { count: 1 }]);
+    const redelivered = await callRest(stack, `${hook}/deliveries/1/redeliver`, {});
+    assert.deepEqual([redelivered.status, redelivered.body], [200, { count: 1 }]);
     const third = (await receiver.count(3))[2]!;
     assert.equal(third.headers['webhook-id'], `${id}.hook.1`);
     await waitFor(
       'one delivered event',
-      async () => (await rest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
+      async () => (await callRest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
     );
-    assert.equal((await rest(stack, hook)).body.state, 'active');
+    assert.equal((await callRest(stack, hook)).body.state, 'active');
 
     // The events behind the failed one have failed too. They are sent in order, including the end of the
     // task.
     const others = failed.deliveries.length - 1;
-    const all = await rest(stack, `${hook}/redeliver`, { since });
+    const all = await callRest(stack, `${hook}/redeliver`, { since });
     assert.deepEqual([all.status, all.body], [200, { count: others }]);
     const sent = (await receiver.count(3 + others)).slice(3);
     assert.deepEqual(receiver.events().slice(3), [2, 3]);
     assert.equal(JSON.parse(sent.at(-1)!.body).task.status.state, terminal);
-    const none = await rest(stack, `${hook}/redeliver`, {
+    const none = await callRest(stack, `${hook}/redeliver`, {
       since: new Date(Date.now() + 60_000).toISOString(),
     });
     assert.deepEqual(none.body, { count: 0 });
@@ -171,11 +170,11 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const { id } = await submit(stack, receiver.url, { events: 'all' });
     await stack.until(id, ({ status }) => status.state === terminal);
     const path = `/tasks/${id}/webhooks/hook/deliveries`;
-    const whole = (await rest(stack, path)).body.deliveries.map((item: Json) => item.event);
+    const whole = (await callRest(stack, path)).body.deliveries.map((item: Json) => item.event);
     assert.ok(whole.length >= 3);
     const paged: number[] = [];
     for (let token = ''; ;) {
-      const { body } = await rest(stack, `${path}?pageSize=2&pageToken=${token}`);
+      const { body } = await callRest(stack, `${path}?pageSize=2&pageToken=${token}`);
       paged.push(...body.deliveries.map((item: Json) => item.event));
       token = body.nextPageToken;
       if (token === '') break;
@@ -186,7 +185,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       whole.toSorted((a: number, b: number) => b - a),
     );
     for (const query of ['pageSize=0', 'pageSize=101', 'pageToken=x', 'state=lost']) {
-      assert.equal((await rest(stack, `${path}?${query}`)).status, 400, query);
+      assert.equal((await callRest(stack, `${path}?${query}`)).status, 400, query);
     }
   });
 
@@ -196,32 +195,32 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     await receiver.count(1);
     const hook = `/tasks/${id}/webhooks/hook`;
     receiver.answer(500);
-    assert.deepEqual((await rest(stack, `${hook}/test`, {})).body, { count: 1 });
+    assert.deepEqual((await callRest(stack, `${hook}/test`, {})).body, { count: 1 });
     await receiver.count(2);
     await waitFor(
       'one failed delivery',
-      async () => (await rest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
+      async () => (await callRest(stack, `${hook}/deliveries?state=failed`)).body.deliveries.length === 1,
     );
-    assert.equal((await rest(stack, hook)).body.failuresInARow, 0);
+    assert.equal((await callRest(stack, hook)).body.failuresInARow, 0);
     receiver.answer(200);
-    await rest(stack, `${hook}/test`, {});
+    await callRest(stack, `${hook}/test`, {});
     const [, first, second] = await receiver.count(3);
-    for (const [got, number] of [
+    for (const [webhook, number] of [
       [first, -1],
       [second, -2],
     ] as const) {
-      assert.equal(got!.headers['longhaul-test'], 'true');
-      assert.equal(got!.headers['longhaul-event'], undefined);
-      assert.equal(got!.headers['webhook-id'], `${id}.hook.${number}`);
-      const { statusUpdate } = JSON.parse(got!.body);
+      assert.equal(webhook!.headers['longhaul-test'], 'true');
+      assert.equal(webhook!.headers['longhaul-event'], undefined);
+      assert.equal(webhook!.headers['webhook-id'], `${id}.hook.${number}`);
+      const { statusUpdate } = JSON.parse(webhook!.body);
       assert.equal(statusUpdate.status.state, terminal);
       assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: { test: true } });
     }
     await waitFor('all deliveries to be settled', async () => {
-      const { body } = await rest(stack, `${hook}/deliveries`);
+      const { body } = await callRest(stack, `${hook}/deliveries`);
       return body.deliveries.every((item: Json) => item.state !== 'pending');
     });
-    const { body } = await rest(stack, `${hook}/deliveries`);
+    const { body } = await callRest(stack, `${hook}/deliveries`);
     assert.deepEqual(
       body.deliveries.map((item: Json) => [item.event ?? 'test', item.state, item.attempts.length]).slice(1),
       [
@@ -229,7 +228,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
         ['test', 'delivered', 1],
       ],
     );
-    const { state, failuresInARow } = (await rest(stack, hook)).body;
+    const { state, failuresInARow } = (await callRest(stack, hook)).body;
     assert.deepEqual([state, failuresInARow], ['active', 0]);
   });
 
@@ -238,25 +237,28 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const { id } = await submit(stack, receiver.url, { events: 'end' });
     const hook = `/tasks/${id}/webhooks/hook`;
     await receiver.count(1);
-    const one = (await rest(stack, `${hook}/secret`, {})).body.secret;
+    const first = (await callRest(stack, `${hook}/secret`, {})).body.secret;
     const sendTest = async (count: number): Promise<Received> => {
-      await rest(stack, `${hook}/test`, {});
+      await callRest(stack, `${hook}/test`, {});
       return (await receiver.count(count))[count - 1]!;
     };
-    const byOne = await sendTest(2);
-    new Webhook(one).verify(byOne.body, flatten(byOne));
-    const two = createSigningSecret();
-    assert.deepEqual((await rest(stack, `${hook}/secret`, { secret: two })).body, { secret: two });
+    const byFirst = await sendTest(2);
+    new Webhook(first).verify(byFirst.body, toHeaders(byFirst));
+    const second = makeSigningSecret();
+    assert.deepEqual((await callRest(stack, `${hook}/secret`, { secret: second })).body, { secret: second });
     const byBoth = await sendTest(3);
-    for (const secret of [one, two]) new Webhook(secret).verify(byBoth.body, flatten(byBoth));
-    const three = (await rest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
-    const byThree = await sendTest(4);
-    new Webhook(three).verify(byThree.body, flatten(byThree));
-    assert.throws(() => new Webhook(two).verify(byThree.body, flatten(byThree)));
-    const shown = JSON.stringify([await rest(stack, hook), await rest(stack, `/tasks/${id}/webhooks`)]);
+    for (const secret of [first, second]) new Webhook(secret).verify(byBoth.body, toHeaders(byBoth));
+    const third = (await callRest(stack, `${hook}/secret`, { overlapSeconds: 0 })).body.secret;
+    const byThird = await sendTest(4);
+    new Webhook(third).verify(byThird.body, toHeaders(byThird));
+    assert.throws(() => new Webhook(second).verify(byThird.body, toHeaders(byThird)));
+    const shown = JSON.stringify([
+      await callRest(stack, hook),
+      await callRest(stack, `/tasks/${id}/webhooks`),
+    ]);
     assert.ok(!shown.includes('whsec_'));
     for (const bad of [{ secret: 'whsec_x' }, { secret: 1 }, { overlapSeconds: -1 }]) {
-      assert.equal((await rest(stack, `${hook}/secret`, bad)).status, 400);
+      assert.equal((await callRest(stack, `${hook}/secret`, bad)).status, 400);
     }
   });
 
@@ -279,16 +281,16 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       [`/acme/tasks/${id}/webhooks/hook/deliveries/1/redeliver`, {}],
     ];
     for (const [path, body] of paths) {
-      const answer = await rest(stack, path, body);
+      const answer = await callRest(stack, path, body);
       assert.deepEqual([path, answer.status], [path, 404]);
       assert.equal(answer.body.error.status, 'NOT_FOUND');
     }
-    assert.equal((await rest(stack, `/tasks/${id}/webhooks/hook/redeliver`, { since: 'then' })).status, 400);
+    assert.equal(
+      (await callRest(stack, `/tasks/${id}/webhooks/hook/redeliver`, { since: 'then' })).status,
+      400,
+    );
   });
 });
-
-const flatten = ({ headers }: Received) =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 
 async function submit(stack: Stack, url: string, options: object, metadata: object = {}) {
   return stack.submit('hello', {
@@ -297,7 +299,7 @@ async function submit(stack: Stack, url: string, options: object, metadata: obje
   });
 }
 
-async function rest(stack: Stack, path: string, body?: object): Promise<{ status: number; body: Json }> {
+async function callRest(stack: Stack, path: string, body?: object): Promise<{ status: number; body: Json }> {
   const response = await fetch(`${stack.apiUrl}/a2a/v1${path}`, {
     headers: { 'a2a-version': '1.0', 'content-type': 'application/json' },
     ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),

@@ -4,21 +4,16 @@ import { describe, test, type TestContext } from 'node:test';
 import { createResolve } from '#shared/net/guarded-agent.ts';
 import { defaultWebhookOptions } from '#shared/webhooks/options.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { readAttempts, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
-import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { hostileUrls, ownHost } from '../../support/webhooks/hostile-urls.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import {
-  caller,
-  openTestDatabase,
-  encryptor,
-  startTask,
-  webhookTo,
-} from '../../support/webhooks/webhooks.ts';
+import { caller, encryptor, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 /** Starts a receiver at a private address that the dispatcher must not call, and a name server. */
 async function start(

@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HostLimits } from '#services/dispatcher/hosts.ts';
-import { readAttempts } from '../../support/webhooks/deliveries.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { readAttempts } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('fairness between hosts', () => {
   for (const ordered of [true, false]) {
@@ -81,7 +82,7 @@ describe('fairness between hosts', () => {
     for (let n = 0; n < 5; n++) assert.equal((await hosts.acquire('down', 0)).kind, 'acquired');
   });
 
-  test('gives a free slot to the first waiter, and defers after one second', async (t) => {
+  test('assigns a free slot to the first waiter, and defers the next after a second', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const hosts = new HostLimits(1);
     const first = await hosts.acquire('busy', 0);

@@ -1,18 +1,19 @@
 /** Ordered configs: one attempt at a time, in the order of the events. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
 describe('ordered webhooks', () => {
   test(
-    'delivers an event made during an attempt right after it, without a wake-up',
+    'delivers an event created during an attempt directly after it, without a wake-up',
     { timeout },
     async (t) => {
       const receiver = await startReceiver(t);

@@ -1,4 +1,4 @@
-/** Webhook signatures as receivers see them, verified by packages that do not know this project. */
+/** Webhook signatures as receivers see them, verified with third-party packages. */
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
@@ -6,17 +6,15 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
-import { signingKey } from '../../support/webhooks/signing.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
-import { openTestDatabase, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
+import { createSigningKey } from '../../support/webhooks/signing.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const issuer = 'https://agent.example.com';
-const db = await openTestDatabase();
-
-const flatten = ({ headers }: Received) =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+const { db } = await connectToTestDatabase();
 
 /** Delivers the first webhook of a new task with this config. */
 async function deliverOne(
@@ -31,92 +29,98 @@ async function deliverOne(
   return { ...receiver.received[0]!, url: receiver.url, taskId };
 }
 
-function verifiesAsymmetric(got: Received, key: WebhookKey, body = got.body): boolean {
-  const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': list } = flatten(got);
-  const signature = list?.split(' ').find((one) => one.startsWith('v1a,')) ?? '';
+function verifiesAsymmetric(webhook: Received, key: WebhookKey, body = webhook.body): boolean {
+  const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': list } = toHeaders(webhook);
+  const signature = list?.split(' ').find((entry) => entry.startsWith('v1a,')) ?? '';
   const publicKey = createPublicKey({ key: key.publicJwk, format: 'jwk' });
   const content = Buffer.from(`${id}.${timestamp}.${body}`);
   return verify(null, content, publicKey, Buffer.from(signature.slice(4), 'base64'));
 }
 
-const getToken = (got: Received) => /^Bearer (.+)$/.exec(got.headers.authorization ?? '')?.[1] ?? '';
+const getToken = (webhook: Received) => /^Bearer (.+)$/.exec(webhook.headers.authorization ?? '')?.[1] ?? '';
 
 describe('webhook signatures', () => {
   test('signs with the secret of the config as v1', { timeout }, async (t) => {
-    const signingSecret = createSigningSecret();
-    const got = await deliverOne(t, { signingSecret }, []);
-    assert.deepEqual(new Webhook(signingSecret).verify(got.body, flatten(got)), JSON.parse(got.body));
-    assert.equal(got.headers.authorization, undefined);
+    const signingSecret = makeSigningSecret();
+    const webhook = await deliverOne(t, { signingSecret }, []);
+    assert.deepEqual(
+      new Webhook(signingSecret).verify(webhook.body, toHeaders(webhook)),
+      JSON.parse(webhook.body),
+    );
+    assert.equal(webhook.headers.authorization, undefined);
     assert.throws(
-      () => new Webhook(signingSecret).verify(`${got.body} `, flatten(got)),
+      () => new Webhook(signingSecret).verify(`${webhook.body} `, toHeaders(webhook)),
       /No matching signature/,
     );
     assert.throws(
-      () => new Webhook(createSigningSecret()).verify(got.body, flatten(got)),
+      () => new Webhook(makeSigningSecret()).verify(webhook.body, toHeaders(webhook)),
       /No matching signature/,
     );
     const old = String(Math.floor(Date.now() / 1000) - 301);
-    const replayed = { ...flatten(got), 'webhook-timestamp': old };
-    assert.throws(() => new Webhook(signingSecret).verify(got.body, replayed), /too old/);
+    const replayed = { ...toHeaders(webhook), 'webhook-timestamp': old };
+    assert.throws(() => new Webhook(signingSecret).verify(webhook.body, replayed), /too old/);
     const fresh = {
-      ...flatten(got),
-      'webhook-timestamp': String(Number(got.headers['webhook-timestamp']) + 1),
+      ...toHeaders(webhook),
+      'webhook-timestamp': String(Number(webhook.headers['webhook-timestamp']) + 1),
     };
-    assert.throws(() => new Webhook(signingSecret).verify(got.body, fresh), /No matching signature/);
+    assert.throws(() => new Webhook(signingSecret).verify(webhook.body, fresh), /No matching signature/);
     const config = await db
       .selectFrom('webhook_configs')
       .select('signing_secret')
-      .where('task_id', '=', got.taskId)
+      .where('task_id', '=', webhook.taskId)
       .executeTakeFirstOrThrow();
     assert.match(config.signing_secret!, /^1\.test\./);
     assert.ok(!config.signing_secret!.includes(signingSecret.slice(6)));
   });
 
   test('signs with the key of the server as v1a, next to v1', { timeout }, async (t) => {
-    const [key, other] = [signingKey('one'), signingKey('two')];
-    const signingSecret = createSigningSecret();
-    const got = await deliverOne(t, { signingSecret, authScheme: 'Basic', authCredentials: 'eDp5' }, [
+    const [key, other] = [createSigningKey('one'), createSigningKey('two')];
+    const signingSecret = makeSigningSecret();
+    const webhook = await deliverOne(t, { signingSecret, authScheme: 'Basic', authCredentials: 'eDp5' }, [
       key,
       other,
     ]);
-    assert.match(String(got.headers['webhook-signature']), /^v1,\S+ v1a,\S+$/);
-    new Webhook(signingSecret).verify(got.body, flatten(got));
-    assert.ok(verifiesAsymmetric(got, key));
-    assert.ok(!verifiesAsymmetric(got, other));
-    assert.ok(!verifiesAsymmetric(got, key, `${got.body} `));
-    assert.equal(got.headers.authorization, 'Basic eDp5');
+    assert.match(String(webhook.headers['webhook-signature']), /^v1,\S+ v1a,\S+$/);
+    new Webhook(signingSecret).verify(webhook.body, toHeaders(webhook));
+    assert.ok(verifiesAsymmetric(webhook, key));
+    assert.ok(!verifiesAsymmetric(webhook, other));
+    assert.ok(!verifiesAsymmetric(webhook, key, `${webhook.body} `));
+    assert.equal(webhook.headers.authorization, 'Basic eDp5');
   });
 
   test('sends a token to a config without credentials', { timeout }, async (t) => {
-    const key = signingKey('one');
-    const jwks = createLocalJWKSet(publicJwks([signingKey('zero'), key]));
-    const got = await deliverOne(t, {}, [key]);
-    const options = { issuer, audience: got.url };
-    const { payload, protectedHeader } = await jwtVerify(getToken(got), jwks, options);
+    const key = createSigningKey('one');
+    const jwks = createLocalJWKSet(publicJwks([createSigningKey('zero'), key]));
+    const webhook = await deliverOne(t, {}, [key]);
+    const options = { issuer, audience: webhook.url };
+    const { payload, protectedHeader } = await jwtVerify(getToken(webhook), jwks, options);
     assert.deepEqual(protectedHeader, { alg: 'EdDSA', kid: 'one', typ: 'JWT' });
     const { iat = 0, exp, ...claims } = payload;
     assert.equal(exp, iat + 300);
-    assert.equal(String(iat), got.headers['webhook-timestamp']);
+    assert.equal(String(iat), webhook.headers['webhook-timestamp']);
     assert.deepEqual(claims, {
       iss: issuer,
-      aud: got.url,
-      jti: `${got.taskId}.hook.1.1`,
-      taskId: got.taskId,
-      request_body_sha256: createHash('sha256').update(got.body).digest('hex'),
+      aud: webhook.url,
+      jti: `${webhook.taskId}.hook.1.1`,
+      taskId: webhook.taskId,
+      request_body_sha256: createHash('sha256').update(webhook.body).digest('hex'),
     });
     const later = new Date(Date.now() + 301_000);
-    await assert.rejects(jwtVerify(getToken(got), jwks, { ...options, currentDate: later }), /"exp" claim/);
     await assert.rejects(
-      jwtVerify(getToken(got), jwks, { issuer, audience: 'https://other/' }),
+      jwtVerify(getToken(webhook), jwks, { ...options, currentDate: later }),
+      /"exp" claim/,
+    );
+    await assert.rejects(
+      jwtVerify(getToken(webhook), jwks, { issuer, audience: 'https://other/' }),
       /"aud" claim/,
     );
     await assert.rejects(
-      jwtVerify(getToken(got), jwks, { ...options, issuer: 'https://mallory' }),
+      jwtVerify(getToken(webhook), jwks, { ...options, issuer: 'https://mallory' }),
       /"iss" claim/,
     );
-    const foreign = createLocalJWKSet(publicJwks([signingKey('one')]));
-    await assert.rejects(jwtVerify(getToken(got), foreign, options), /signature verification failed/);
-    const [head, , signature] = getToken(got).split('.');
+    const foreign = createLocalJWKSet(publicJwks([createSigningKey('one')]));
+    await assert.rejects(jwtVerify(getToken(webhook), foreign, options), /signature verification failed/);
+    const [head, , signature] = getToken(webhook).split('.');
     const forged = Buffer.from(JSON.stringify({ ...payload, taskId: 'other' })).toString('base64url');
     await assert.rejects(
       jwtVerify(`${head}.${forged}.${signature}`, jwks, options),
@@ -125,7 +129,7 @@ describe('webhook signatures', () => {
   });
 
   test('sends a token when the scheme is Bearer without credentials', { timeout }, async (t) => {
-    const key = signingKey('one');
+    const key = createSigningKey('one');
     const jwks = createLocalJWKSet(publicJwks([key]));
     const bearer = await deliverOne(t, { authScheme: 'bearer' }, [key]);
     await jwtVerify(getToken(bearer), jwks, { issuer });
@@ -139,16 +143,19 @@ describe('webhook signatures', () => {
   });
 
   test('fails no verification while keys change under load', { timeout }, async (t) => {
-    const [first, second] = [signingKey('first'), signingKey('second')];
+    const [first, second] = [createSigningKey('first'), createSigningKey('second')];
     const signing: { keys: readonly WebhookKey[]; issuer: string } = { keys: [first, second], issuer };
     let published: readonly WebhookKey[] = signing.keys;
     const seen = new Set<unknown>();
     const failed: unknown[] = [];
     const receiver = await startReceiver(t);
-    receiver.answerBy(async (got) => {
+    receiver.answerBy(async (webhook) => {
       const jwks = createLocalJWKSet(publicJwks(published));
       try {
-        const { protectedHeader } = await jwtVerify(getToken(got), jwks, { issuer, audience: receiver.url });
+        const { protectedHeader } = await jwtVerify(getToken(webhook), jwks, {
+          issuer,
+          audience: receiver.url,
+        });
         seen.add(protectedHeader.kid);
       } catch (error) {
         failed.push(error);

@@ -3,22 +3,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { readConfig, readStates, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { readConfig, readStates, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import {
-  caller,
-  openTestDatabase,
-  encryptor,
-  startTask,
-  webhookTo,
-} from '../../support/webhooks/webhooks.ts';
+import { caller, encryptor, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const db = await openTestDatabase();
+const { db } = await connectToTestDatabase();
 
-const unordered = (url: string) => webhookTo(url, { ordered: false, events: 'all' });
+const unorderedWebhookTo = (url: string) => webhookTo(url, { ordered: false, events: 'all' });
 
 describe('unordered webhooks', () => {
   test('delivers other events while one fails or hangs', { timeout }, async (t) => {
@@ -31,7 +26,7 @@ describe('unordered webhooks', () => {
       if (event === 1) return hang.promise;
       return event === 2 && refusals-- > 0 ? 500 : 200;
     });
-    const task = await startTask(db, outbox, unordered(receiver.url));
+    const task = await startTask(db, outbox, unorderedWebhookTo(receiver.url));
     await receiver.count(1);
     await task.claim();
     await task.progress(30);
@@ -53,7 +48,7 @@ describe('unordered webhooks', () => {
     const receiver = await startReceiver(t);
     const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.02] });
     receiver.answerBy(() => 503);
-    const task = await startTask(db, outbox, unordered(receiver.url));
+    const task = await startTask(db, outbox, unorderedWebhookTo(receiver.url));
     await waitForDeliveries(db, task.taskId);
     assert.deepEqual(await readStates(db, task.taskId), [[1, 'failed', 2]]);
     assert.match((await readConfig(db, task.taskId)).disabled_reason!, /2 attempts in a row have failed/);
@@ -64,10 +59,10 @@ describe('unordered webhooks', () => {
     const { outbox } = await startDispatchers(t, db, 1);
     const hang = Promise.withResolvers<number>();
     before.answerBy(() => hang.promise);
-    const task = await startTask(db, outbox, unordered(before.url));
+    const task = await startTask(db, outbox, unorderedWebhookTo(before.url));
     await task.claim();
     await before.count(2);
-    const hook = encryptSecrets(encryptor, task.taskId, unordered(after.url));
+    const hook = encryptSecrets(encryptor, task.taskId, unorderedWebhookTo(after.url));
     const result = await putWebhookConfig(db, { wakeupGraceSeconds: 10 }, caller, task.taskId, hook);
     outbox.publish(result.kind === 'stored' ? result.wakeups : []);
     await after.count(2);
@@ -86,7 +81,7 @@ describe('unordered webhooks', () => {
   test('repeats an attempt of a dispatcher that died', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const { outbox, app } = await startDispatchers(t, db, 1, { graceSeconds: 1 });
-    const task = await startTask(db, undefined, unordered(receiver.url));
+    const task = await startTask(db, undefined, unorderedWebhookTo(receiver.url));
     await db
       .updateTable('deliveries')
       .set({ attempts: 1, fence: 1, lease_until: new Date(Date.now() + 500), wakeup_at: new Date(0) })

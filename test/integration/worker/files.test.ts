@@ -6,10 +6,10 @@ import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
 import type { Stack } from '../../support/stack.ts';
-import { createSuiteCleanup } from '../../support/suite-cleanup.ts';
-import { connect } from '../../support/webhooks/webhooks.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 interface TestCaller {
@@ -35,7 +35,7 @@ describe('a large file', () => {
     return result.task;
   }
 
-  /** Has an agent write a file, and returns its URL. */
+  /** Lets an agent write a file, and returns the URL of the file. */
   async function writeFile(caller = alice): Promise<string> {
     const task = await send(caller, `file ${bytes} plot – "ä".png`);
     return task.artifacts[0].parts[0].url;
@@ -112,7 +112,7 @@ describe('a large file', () => {
   test('is deleted with its task', async () => {
     const caller = { key: aliceKey, tenant: 'deleted' };
     const url = await writeFile(caller);
-    const db = connect(stack.databaseUrl);
+    const { db } = openTestPool(stack.databaseUrl);
     const { owner } = await db
       .selectFrom('tasks')
       .select('owner')

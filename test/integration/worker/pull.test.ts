@@ -1,4 +1,4 @@
-/** How many wake-ups a worker holds in pull mode (services/worker/intake/pull.ts). */
+/** The number of wake-ups that a worker holds in pull mode (services/worker/intake/pull.ts). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
@@ -7,16 +7,16 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import type { TurnConsumer } from '#services/worker/intake/consumer.ts';
 import { pullWakeups } from '#services/worker/intake/pull.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { Inbox } from '../../support/pubsub-contract/inbox.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
-import { openTestDatabase } from '../../support/webhooks/webhooks.ts';
 
 test('receives as many wake-ups as the worker has room for', { timeout: 60_000 }, async (t) => {
   const emulator = await startPubSubEmulator({ port: 0 });
   const kit = new Kit(emulator.host, undefined, []);
-  const db = await openTestDatabase();
-  const { topic, subscription } = await kit.pair();
-  const { subscription: deadLetterSubscription } = await kit.pair();
+  const { db } = await connectToTestDatabase();
+  const { topic, subscription } = await kit.createPair();
+  const { subscription: deadLetterSubscription } = await kit.createPair();
   const name = (full: string) => full.split('/').at(-1) ?? '';
   const config = {
     project: 'contract',

@@ -3,10 +3,8 @@
  * behaves like that turn when it runs again after a crash.
  */
 import type { ArtifactStream, StepContext, StepOptions, Turn } from '#services/worker/agent/agent.ts';
-import { foldArtifacts } from '#shared/domain/events.ts';
-import type { ArtifactUpdate } from '#shared/domain/events.ts';
-import { textOf } from '#shared/domain/message.ts';
-import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
+import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
+import { textOf, type Artifact, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
 
 export interface MemoryStep {
   name: string;
@@ -74,9 +72,9 @@ export class MemoryTurn implements Turn {
     return foldArtifacts(this.updates);
   }
 
-  textOfArtifact(artifactId: string): string | undefined {
-    const artifact = this.artifacts.find((one) => one.artifactId === artifactId);
-    return artifact === undefined ? undefined : textOf(artifact.parts);
+  getArtifactText(artifactId: string): string | undefined {
+    const found = this.artifacts.find((artifact) => artifact.artifactId === artifactId);
+    return found === undefined ? undefined : textOf(found.parts);
   }
 
   /** Creates the next turn of the same task. */

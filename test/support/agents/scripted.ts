@@ -1,7 +1,7 @@
 /**
- * An agent for scenario tests. The text of a message is its script, one command a line:
+ * An agent for scenario tests. The text of a message is its script, with one command per line:
  *
- *   step NAME [MS]     runs a durable step that posts its idempotency key to TEST_LOG_URL and takes MS milliseconds
+ *   step NAME [MS]     runs a durable step that posts its idempotency key to TEST_LOG_URL and lasts MS milliseconds
  *   wait MS            waits outside of any step
  *   deaf MS            waits and ignores its signal
  *   stream TEXT        streams TEXT word by word into the artifact "answer", one word every 20 ms

@@ -1,4 +1,4 @@
-/** Builds what the API and a worker write about a task, with defaults for all that a test does not need. */
+/** Builds the rows that the api and workers write about a task. A test sets only the fields that matter to it. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -18,7 +18,7 @@ export function newMessage(text = 'hello', messageId: string = randomUUID()): st
 }
 
 /** The payload of an event about a state, as JSON. */
-export function statePayload(
+export function createStatePayload(
   { taskId, contextId }: Pick<NewTask, 'taskId' | 'contextId'>,
   state: TaskState,
   message?: Message,
@@ -40,7 +40,7 @@ export function newTask(more: Partial<NewTask> = {}): NewTask {
     message: newMessage('hello', messageId),
     metadata: null,
     acceptedOutputModes: null,
-    event: statePayload({ taskId, contextId }, 'TASK_STATE_SUBMITTED'),
+    event: createStatePayload({ taskId, contextId }, 'TASK_STATE_SUBMITTED'),
     statusAt: new Date().toISOString(),
     shown: true,
     startAt: null,
@@ -67,7 +67,7 @@ export function newWebhook(more: Partial<WebhookRow> = {}): WebhookRow {
   };
 }
 
-/** A further message to a task. */
+/** A follow-up message to a task. */
 export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): FollowUp {
   const messageId = randomUUID();
   return {
@@ -77,7 +77,7 @@ export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): Follo
     requestHash: 'r',
     message: newMessage('more', messageId),
     acceptedOutputModes: null,
-    workingEvent: statePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
+    workingEvent: createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
     statusAt: new Date().toISOString(),
     shown: true,
     traceparent: null,
@@ -87,7 +87,7 @@ export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): Follo
 
 /** A cancel of a task. */
 export function newCancel(taskId: string): { taskId: string; event: string; statusAt: string } {
-  const event = statePayload({ taskId, contextId: 'c' }, 'TASK_STATE_CANCELED');
+  const event = createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_CANCELED');
   return { taskId, event, statusAt: new Date().toISOString() };
 }
 
@@ -96,8 +96,8 @@ export function newTurnEnd(taskId: string, state: TurnEndState, more: Partial<Tu
   return {
     kind: 'end',
     state,
-    payload: statePayload({ taskId, contextId: 'c' }, state),
-    payloadIfContinued: statePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
+    payload: createStatePayload({ taskId, contextId: 'c' }, state),
+    payloadIfContinued: createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
     statusAt: new Date().toISOString(),
     message: null,
     direct: false,
@@ -107,7 +107,7 @@ export function newTurnEnd(taskId: string, state: TurnEndState, more: Partial<Tu
 }
 
 /** Accepts a task and claims its first turn. */
-export async function claimedTask(db: Db, more: Partial<NewTask> = {}): Promise<Claimed> {
+export async function createClaimedTask(db: Db, more: Partial<NewTask> = {}): Promise<Claimed> {
   const task = newTask(more);
   await createAccept(db, { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 })(task);
   return claimTask(db, task.taskId);

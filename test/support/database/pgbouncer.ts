@@ -1,6 +1,6 @@
 /**
  * A pgbouncer in transaction mode in front of the test server, for `TEST_PGBOUNCER=1`: correctness must not
- * depend on a session. It comes from Debian's package (`apt-get install pgbouncer`).
+ * depend on a session. Debian has a package (`apt-get install pgbouncer`).
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** Plans of `explain (format json)`. */
+/** Query plans, as `explain (format json)` returns them. */
 
 export interface QueryPlan {
   'Node Type': string;

@@ -1,6 +1,6 @@
 /**
  * A separate database for each test file, on one real PostgreSQL server for the whole run. `npm test` starts
- * the server once (global-setup.ts) and passes its address in the environment; a file that is run by hand
+ * the server once (global-setup.ts) and passes its address in the environment; a file that runs alone
  * starts its own. Either way the server ends with the process that started it, even if that is killed.
  */
 import { randomUUID } from 'node:crypto';
@@ -28,8 +28,8 @@ export function beforeStop(close: () => Promise<unknown>): void {
 }
 
 /** Creates a database with the newest schema. `direct` bypasses a pooler, for tests of logging in. */
-export async function testDatabase({ direct = false } = {}): Promise<TestDatabase> {
-  const { templateUrl, port } = await testServer();
+export async function createTestDatabase({ direct = false } = {}): Promise<TestDatabase> {
+  const { templateUrl, port } = await getTestServer();
   const template = new URL(templateUrl).pathname.slice(1);
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await administer(templateUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
@@ -47,23 +47,24 @@ export interface TestConnections {
 
 /** Creates a database and connects to it. Both are closed after the tests of the file. */
 export async function connectToTestDatabase(options: { direct?: boolean } = {}): Promise<TestConnections> {
-  const database = await testDatabase(options);
+  const database = await createTestDatabase(options);
   beforeStop(() => database.close());
   return connectTo(database.url);
 }
 
-/** Opens a pool like a further process would. It is closed after the tests of the file. */
+/** Opens a pool as another process would. It is closed after the tests of the file. */
 export function connectTo(url: string): TestConnections {
-  const { db, pool } = openDatabase({
-    database: { url, poolSize: 10 },
-    applicationName: 'test',
-    onError: () => undefined,
-  });
+  const { db, pool } = openTestPool(url);
   beforeStop(() => pool.end());
   return { db, pool, url };
 }
 
-async function testServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
+/** Opens a pool that the caller closes. */
+export function openTestPool(url: string): { db: Db; pool: Pool } {
+  return openDatabase({ url, poolSize: 10, applicationName: 'test', onError: () => undefined });
+}
+
+async function getTestServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
   const templateUrl = process.env[serverVariable];
   if (templateUrl !== undefined) return { templateUrl, port: Number(process.env[portVariable]) };
   return (own ??= startTestServer());

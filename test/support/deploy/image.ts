@@ -170,5 +170,5 @@ function chmodTree(dir: string, mode: number): void {
 export function isSentToBuilder(file: string): boolean {
   const lines = readFileSync(path.join(project, '.dockerignore'), 'utf8').split('\n');
   const allowed = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
-  return allowed.some((one) => file === one || file.startsWith(`${one}/`));
+  return allowed.some((entry) => file === entry || file.startsWith(`${entry}/`));
 }

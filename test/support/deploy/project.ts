@@ -1,11 +1,11 @@
 /** Rendered manifests and a fake Google Cloud project, for tests of the deployment. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
-import os from 'node:os';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { createTempDir } from '../temp-dir.ts';
 import { dryRun, runScript, type ScriptResult } from './scripts.ts';
 
 export const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
@@ -15,13 +15,6 @@ export const otherMode = { WORKER_MODE: 'push', GRPC_MAX: '2' };
 
 export const manifestNames = ['api', 'grpc', 'dispatcher', 'worker', 'worker-push', 'migrate'] as const;
 export type ManifestName = (typeof manifestNames)[number];
-
-/** A directory that is deleted after the test. */
-export function createTempDir(t: TestContext): string {
-  const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-deploy-'));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 export interface Manifest {
   name: ManifestName;

@@ -1,7 +1,7 @@
 /** A name server for tests of DNS rebinding and of names that resolve to forbidden addresses. */
 import { isIPv4, isIPv6, type AddressInfo } from 'node:net';
 import { createServer, Packet } from 'dns2';
-import type { Cleanup } from '../processes/processes.ts';
+import type { Cleanup } from '../cleanup.ts';
 
 /**
  * Returns the records of a name: addresses, or `CNAME name` (resolved in the same zone). `undefined` means

@@ -1,7 +1,7 @@
 /**
  * A server that records requests to Gemini exactly as they are sent, and answers with recorded events. It
- * also issues access tokens, so that the client of Vertex AI has credentials without an account: those of a
- * workload identity whose token service is this server.
+ * also issues access tokens, so that the Vertex AI client has credentials without an account: it uses a workload identity
+ * whose token service is this server.
  */
 import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';

@@ -1,8 +1,8 @@
 /** An OpenID Connect issuer for tests: real keys and tokens, and the two documents that verifiers fetch. */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
+import { listen } from '../listen.ts';
 
 type Claims = { [K in keyof JWTPayload]: JWTPayload[K] | undefined };
 
@@ -11,7 +11,7 @@ export interface Issuer {
   /** Number of fetches of each path. */
   readonly fetched: Map<string, number>;
   /** Signs a valid token with the given claims replaced. `undefined` omits a claim. */
-  token(claims: Claims, options?: { kid?: string; expiresIn?: string | number }): Promise<string>;
+  createToken(claims: Claims, options?: { kid?: string; expiresIn?: string | number }): Promise<string>;
 }
 
 export async function startIssuer(t: TestContext, alg = 'ES256'): Promise<Issuer> {
@@ -28,16 +28,11 @@ export async function startIssuer(t: TestContext, alg = 'ES256'): Promise<Issuer
     response.writeHead(documents[path] === undefined ? 404 : 200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(documents[path] ?? {}));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
+  const url = await listen(t, server);
   return {
     url,
     fetched,
-    token: (claims, { kid = 'k1', expiresIn = '5m' } = {}) =>
+    createToken: (claims, { kid = 'k1', expiresIn = '5m' } = {}) =>
       new SignJWT({ iss: url, aud: 'https://agent.example', sub: 'alice', ...claims } as JWTPayload)
         .setProtectedHeader({ alg, kid })
         .setIssuedAt()

@@ -7,8 +7,8 @@ import { createServer, request, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import type { Cleanup } from '../cleanup.ts';
 import { freePort } from '../ports.ts';
-import type { Cleanup } from '../processes/processes.ts';
 import { waitFor } from '../wait-for.ts';
 
 const require = createRequire(import.meta.url);

@@ -1,7 +1,7 @@
 /** Google's metadata server, which issues access tokens for the service account on Cloud Run. */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
+import { listen } from '../listen.ts';
 
 export interface MetadataServer {
   readonly host: string;
@@ -23,11 +23,6 @@ export async function startMetadataServer(t: TestContext): Promise<MetadataServe
     // Short enough that the client requests a new token for the next connection.
     return response.end(JSON.stringify({ access_token: token, expires_in: 1, token_type: 'Bearer' }));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
-  return { host: `127.0.0.1:${port}`, scopes, setToken: (next) => (token = next) };
+  const { host } = new URL(await listen(t, server));
+  return { host, scopes, setToken: (next) => (token = next) };
 }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import type { Pool } from 'pg';
 import { getStateClass, stateClass, type TaskState } from '#shared/domain/task.ts';
-import type { Done } from './world.ts';
+import type { LoggedAct } from './world.ts';
 
 export async function recordHistory(pool: Pool): Promise<void> {
   await pool.query(`
@@ -51,8 +51,8 @@ interface EventRow {
 }
 
 /** Checks everything about one task, after the world was drained. */
-export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]): Promise<void> {
-  const done = all.filter((act) => act.taskId === taskId);
+export async function checkTask(pool: Pool, taskId: string, all: readonly LoggedAct[]): Promise<void> {
+  const acts = all.filter((act) => act.taskId === taskId);
   const read = async <T>(query: string): Promise<T[]> =>
     (await pool.query({ text: query, values: [taskId] })).rows as T[];
   const gates = await read<GateRow>(
@@ -65,11 +65,11 @@ export async function checkTask(pool: Pool, taskId: string, all: readonly Done[]
   const [task] = await read<{ state: TaskState }>(`select state from tasks where id = $1`);
   checkGate(gates);
   checkEvents(events, gates, task?.state);
-  checkHolders(done);
-  checkAfterEnd(done);
-  checkTurns(done, task?.state);
-  checkWakeups(done);
-  await checkSteps(read, done);
+  checkHolders(acts);
+  checkAfterEnd(acts);
+  checkTurns(acts, task?.state);
+  checkWakeups(acts);
+  await checkSteps(read, acts);
   await checkDeliveries(read, events, gates);
 }
 
@@ -120,18 +120,18 @@ function checkEvents(events: readonly EventRow[], gates: readonly GateRow[], sta
   );
 }
 
-/** No claim succeeds while the lease of an earlier one is live, and no write succeeds after a later claim. */
-function checkHolders(done: readonly Done[]): void {
-  const claims = done.filter((one) => one.kind === 'claim' && one.ok).toSorted((a, b) => a.fence! - b.fence!);
+/** No claim succeeds while the lease of an earlier claim is live, and no write succeeds after a later claim. */
+function checkHolders(acts: readonly LoggedAct[]): void {
+  const claims = acts.filter((act) => act.kind === 'claim' && act.ok).toSorted((a, b) => a.fence! - b.fence!);
   assert.equal(new Set(claims.map((claim) => claim.fence)).size, claims.length, 'invariant 3: a fence twice');
   for (const [index, claim] of claims.entries()) {
     const next = claims[index + 1];
     if (next === undefined) continue;
-    const own = done.filter((one) => one.ok && one.fence === claim.fence);
-    const alive = own.filter((one) => one.kind === 'claim' || one.kind === 'extend');
-    const since = Math.max(...alive.filter((one) => one.end < next.start).map((one) => one.start));
-    const given = own.some((one) => one.kind === 'end' || one.kind === 'release');
-    const expired = done.some((one) => one.kind === 'expire' && one.end > since && one.start < next.end);
+    const own = acts.filter((act) => act.ok && act.fence === claim.fence);
+    const alive = own.filter((act) => act.kind === 'claim' || act.kind === 'extend');
+    const since = Math.max(...alive.filter((act) => act.end < next.start).map((act) => act.start));
+    const given = own.some((act) => act.kind === 'end' || act.kind === 'release');
+    const expired = acts.some((act) => act.kind === 'expire' && act.end > since && act.start < next.end);
     assert.ok(given || expired, `invariant 3: fence ${next.fence} was claimed while ${claim.fence} was held`);
     for (const late of own) {
       assert.ok(late.start < next.end, `invariant 3: ${late.kind} under ${late.fence} after ${next.fence}`);
@@ -140,15 +140,15 @@ function checkHolders(done: readonly Done[]): void {
 }
 
 /** No act that started after the task ended succeeds. */
-function checkAfterEnd(done: readonly Done[]): void {
-  const closing = done.find(
-    (one) =>
-      one.ok &&
-      (one.kind === 'cancel' ||
-        (one.kind === 'end' && !['TASK_STATE_COMPLETED', ...interrupted].includes(one.state ?? ''))),
+function checkAfterEnd(acts: readonly LoggedAct[]): void {
+  const closing = acts.find(
+    (act) =>
+      act.ok &&
+      (act.kind === 'cancel' ||
+        (act.kind === 'end' && !['TASK_STATE_COMPLETED', ...interrupted].includes(act.state ?? ''))),
   );
   if (closing === undefined) return;
-  for (const late of done) {
+  for (const late of acts) {
     if (late.start < closing.end || ['expire', 'configure', 'unconfigure'].includes(late.kind)) continue;
     assert.ok(!late.ok, `invariant 4: ${late.kind} succeeded after ${closing.kind} ${closing.state ?? ''}`);
   }
@@ -157,40 +157,43 @@ function checkAfterEnd(done: readonly Done[]): void {
 const interrupted: readonly string[] = ['TASK_STATE_INPUT_REQUIRED', 'TASK_STATE_AUTH_REQUIRED'];
 
 /** Each turn ends once, in order. Every accepted message has a turn, unless the task ended before. */
-function checkTurns(done: readonly Done[], state?: TaskState): void {
-  const ended = done.filter((one) => one.kind === 'end' && one.ok).toSorted((a, b) => a.fence! - b.fence!);
-  const turns = ended.map((one) => one.turn);
+function checkTurns(acts: readonly LoggedAct[], state?: TaskState): void {
+  const ended = acts.filter((act) => act.kind === 'end' && act.ok).toSorted((a, b) => a.fence! - b.fence!);
+  const turns = ended.map((act) => act.turn);
   assert.deepEqual(
     turns,
     turns.map((_, index) => index + 1),
     'each turn ends once, in order',
   );
   if (['TASK_STATE_FAILED', 'TASK_STATE_CANCELED', 'TASK_STATE_REJECTED'].includes(state ?? '')) return;
-  const messages = done.filter((one) => one.kind === 'message' && one.ok);
+  const messages = acts.filter((act) => act.kind === 'message' && act.ok);
   assert.equal(turns.length, 1 + messages.length, 'invariant 2: an accepted message had no turn');
 }
 
 /** A write that leaves a turn to run at once writes a wake-up. */
-function checkWakeups(done: readonly Done[]): void {
-  for (const one of done) {
-    if (one.kind !== 'end' || !one.ok) continue;
-    const later = done.find((other) => other.kind === 'claim' && other.ok && other.turn === one.turn! + 1);
-    const message = done.find(
-      (other) => other.kind === 'message' && other.ok && other.turn === one.turn! + 1,
+function checkWakeups(acts: readonly LoggedAct[]): void {
+  for (const act of acts) {
+    if (act.kind !== 'end' || !act.ok) continue;
+    const later = acts.find((other) => other.kind === 'claim' && other.ok && other.turn === act.turn! + 1);
+    const message = acts.find(
+      (other) => other.kind === 'message' && other.ok && other.turn === act.turn! + 1,
     );
     if (later === undefined || message === undefined) continue;
-    const woken = [one, message].some(({ wakeups }) => wakeups?.some((wakeup) => wakeup.kind === 'turn'));
+    const woken = [act, message].some(({ wakeups }) => wakeups?.some((wakeup) => wakeup.kind === 'turn'));
     assert.ok(woken, `invariant 2: turn ${later.turn} had no wake-up`);
   }
 }
 
 /** The first record of a step stays. */
-async function checkSteps(read: <T>(query: string) => Promise<T[]>, done: readonly Done[]): Promise<void> {
+async function checkSteps(
+  read: <T>(query: string) => Promise<T[]>,
+  acts: readonly LoggedAct[],
+): Promise<void> {
   const first = new Map<string, number>();
-  for (const one of done) {
-    if (one.kind !== 'step' || !one.ok) continue;
-    const key = `${one.turn}/${one.step}`;
-    first.set(key, Math.min(first.get(key) ?? Infinity, one.fence!));
+  for (const act of acts) {
+    if (act.kind !== 'step' || !act.ok) continue;
+    const key = `${act.turn}/${act.step}`;
+    first.set(key, Math.min(first.get(key) ?? Infinity, act.fence!));
   }
   const rows = await read<{ key: string; output: number }>(
     `select turn || '/' || name as key, output from steps where task_id = $1`,

@@ -1,7 +1,7 @@
 /**
  * Tasks on a real PostgreSQL, and the acts of workers and of the API on them. Each act is logged with the
  * moments of its start and end and with its result. Workers keep every lease that they ever had, so that they
- * also use lost ones.
+ * also write with lost leases.
  */
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
@@ -34,10 +34,10 @@ export type ApiAct =
 export type TimeAct = { kind: 'expire'; task: number };
 export type Act = WorkerAct | ApiAct | TimeAct;
 
-export interface Done {
+export interface LoggedAct {
   kind: Act['kind'];
   taskId: string;
-  /** Moments of one clock: an act that ended before another started came before it. */
+  /** Ticks of a logical clock. An act that ended before another act started precedes it. */
   start: number;
   end: number;
   ok: boolean;
@@ -51,7 +51,7 @@ export interface Done {
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 
 export class World {
-  readonly done: Done[] = [];
+  readonly acts: LoggedAct[] = [];
   readonly tasks: string[] = [];
   readonly #db: Db;
   readonly #pool: Pool;
@@ -124,7 +124,7 @@ export class World {
     };
   }
 
-  async #request(act: ApiAct, taskId: string): Promise<Pick<Done, 'ok' | 'turn' | 'wakeups'>> {
+  async #request(act: ApiAct, taskId: string): Promise<Pick<LoggedAct, 'ok' | 'turn' | 'wakeups'>> {
     switch (act.kind) {
       case 'message': {
         const result = await acceptFollowUp(this.#db, options, newFollowUp(taskId));
@@ -172,7 +172,7 @@ export class World {
       for (let claimed = true; claimed;) {
         await this.expire({ kind: 'expire', task });
         await work({ kind: 'claim', task });
-        claimed = this.done.at(-1)?.ok ?? false;
+        claimed = this.acts.at(-1)?.ok ?? false;
         if (claimed) await work({ kind: 'end', task, lease: 0, state: 'TASK_STATE_COMPLETED' });
       }
     }
@@ -185,11 +185,11 @@ export class World {
   async #log(
     kind: Act['kind'],
     taskId: string,
-    act: () => Promise<Omit<Done, 'kind' | 'taskId' | 'start' | 'end'>>,
+    act: () => Promise<Omit<LoggedAct, 'kind' | 'taskId' | 'start' | 'end'>>,
   ): Promise<void> {
     const start = this.#clock++;
     const result = await act();
-    this.done.push({ kind, taskId, start, end: this.#clock++, ...result });
+    this.acts.push({ kind, taskId, start, end: this.#clock++, ...result });
   }
 }
 
@@ -220,8 +220,8 @@ function toWrite(
     case 'end':
       return {
         finish: newTurnEnd(taskId, act.state, {
-          payload: fencedPayload(act.state, fence),
-          payloadIfContinued: fencedPayload('TASK_STATE_WORKING', fence),
+          payload: createFencedPayload(act.state, fence),
+          payloadIfContinued: createFencedPayload('TASK_STATE_WORKING', fence),
         }),
       };
     case 'release': {
@@ -234,6 +234,6 @@ function toWrite(
 }
 
 /** The payload of an event, with the fence under which it was written. */
-function fencedPayload(state: TaskState, fence: number): string {
+function createFencedPayload(state: TaskState, fence: number): string {
   return JSON.stringify({ statusUpdate: { status: { state } }, fence });
 }

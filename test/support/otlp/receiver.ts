@@ -1,9 +1,9 @@
 /** A collector for tests: receives OTLP over HTTP as protobuf, and lists the received spans and metrics. */
 import { createServer, type IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
-import type { Cleanup } from '../processes/processes.ts';
+import type { Cleanup } from '../cleanup.ts';
+import { listen } from '../listen.ts';
 
 export type Value = string | number | boolean | Value[];
 
@@ -84,13 +84,9 @@ export async function startOtlpReceiver(t: Cleanup): Promise<OtlpReceiver> {
       for (const check of pendingChecks) check();
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
+  const url = await listen(t, server);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url,
     spans,
     metrics,
     headers,

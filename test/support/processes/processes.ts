@@ -3,12 +3,8 @@ import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import type { Cleanup } from '../cleanup.ts';
 import { waitFor } from '../wait-for.ts';
-
-/** Runs cleanups at the end, as the context of a test does. */
-export interface Cleanup {
-  after(run: () => unknown): void;
-}
 
 export interface RunningProcess {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;

@@ -28,7 +28,7 @@ const MISSING: Refusal[] = [
     call: ({ publisher }) => publisher.deleteTopic({ topic: TOPIC }),
   },
   { what: 'publishing', code: NOT_FOUND, call: (kit) => kit.publish(TOPIC, 'x') },
-  { what: 'creating a subscription', code: NOT_FOUND, call: (kit) => kit.subscription(TOPIC) },
+  { what: 'creating a subscription', code: NOT_FOUND, call: (kit) => kit.createSubscription(TOPIC) },
   {
     what: 'listing the subscriptions of a topic',
     code: NOT_FOUND,
@@ -38,7 +38,7 @@ const MISSING: Refusal[] = [
   {
     what: 'a dead-letter topic',
     code: NOT_FOUND,
-    call: (kit, { topic }) => kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: TOPIC } }),
+    call: (kit, { topic }) => kit.createSubscription(topic, { deadLetterPolicy: { deadLetterTopic: TOPIC } }),
   },
   {
     what: 'reading a subscription',
@@ -55,7 +55,7 @@ const MISSING: Refusal[] = [
   {
     what: 'changing a deadline',
     code: NOT_FOUND,
-    call: (kit) => kit.deadline(SUBSCRIPTION, 10, { ackId: 'any' }),
+    call: (kit) => kit.setDeadline(SUBSCRIPTION, 10, { ackId: 'any' }),
   },
   { what: 'streaming', code: NOT_FOUND, call: (kit) => readEnding(kit, SUBSCRIPTION) },
 ];
@@ -79,33 +79,37 @@ const REFUSED: Refusal[] = [
       call: ({ publisher }) => publisher.createTopic({ name }),
     }),
   ),
-  publishing('an empty message', [{}]),
-  publishing('a publish without messages', []),
-  publishing(
+  refusePublish('an empty message', [{}]),
+  refusePublish('a publish without messages', []),
+  refusePublish(
     'a publish of 1,001 messages',
     Array.from({ length: 1001 }, () => ({ data: Buffer.from('x') })),
   ),
-  publishing('a publish of more than 10 MB', [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }], 'messageSize'),
-  publishing(
+  refusePublish(
+    'a publish of more than 10 MB',
+    [{ data: Buffer.alloc(10 * 1024 * 1024 + 1) }],
+    'messageSize',
+  ),
+  refusePublish(
     'an attribute of more than 1,024 bytes',
     [{ attributes: { x: 'v'.repeat(1025) } }],
     'messageSize',
   ),
-  publishing('a reserved attribute key', [{ attributes: { googx: 'v' } }], 'messageSize'),
-  settings('an ack deadline of 9 seconds', { ackDeadlineSeconds: 9 }, 'ackDeadline'),
-  settings('an ack deadline of 601 seconds', { ackDeadlineSeconds: 601 }),
-  settings('a backoff above 600 seconds', { retryPolicy: { maximumBackoff: { seconds: 601 } } }),
-  settings('a maximum backoff below the minimum', {
+  refusePublish('a reserved attribute key', [{ attributes: { googx: 'v' } }], 'messageSize'),
+  refuseSettings('an ack deadline of 9 seconds', { ackDeadlineSeconds: 9 }, 'ackDeadline'),
+  refuseSettings('an ack deadline of 601 seconds', { ackDeadlineSeconds: 601 }),
+  refuseSettings('a backoff above 600 seconds', { retryPolicy: { maximumBackoff: { seconds: 601 } } }),
+  refuseSettings('a maximum backoff below the minimum', {
     retryPolicy: { minimumBackoff: { seconds: 20 }, maximumBackoff: { seconds: 10 } },
   }),
-  settings('a push endpoint that is not a URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
+  refuseSettings('a push endpoint that is not a URL', { pushConfig: { pushEndpoint: 'nowhere' } }),
   {
     what: 'fewer than 5 delivery attempts',
     code: INVALID_ARGUMENT,
     differs: 'attemptsCode',
     otherwise: OUT_OF_RANGE,
     call: (kit, { topic }) =>
-      kit.subscription(topic, { deadLetterPolicy: { deadLetterTopic: topic, maxDeliveryAttempts: 4 } }),
+      kit.createSubscription(topic, { deadLetterPolicy: { deadLetterTopic: topic, maxDeliveryAttempts: 4 } }),
   },
   {
     what: 'an update without a mask',
@@ -146,7 +150,7 @@ const REFUSED: Refusal[] = [
     what: 'message ordering',
     code: UNIMPLEMENTED,
     differs: 'unsupported',
-    call: (kit, { topic }) => kit.subscription(topic, { enableMessageOrdering: true }),
+    call: (kit, { topic }) => kit.createSubscription(topic, { enableMessageOrdering: true }),
   },
   {
     what: 'an ordering key',
@@ -159,26 +163,26 @@ const REFUSED: Refusal[] = [
     what: 'exactly-once delivery',
     code: UNIMPLEMENTED,
     differs: 'unsupported',
-    call: (kit, { topic }) => kit.subscription(topic, { enableExactlyOnceDelivery: true }),
+    call: (kit, { topic }) => kit.createSubscription(topic, { enableExactlyOnceDelivery: true }),
   },
 ];
 
-export function administrationContract(kit: () => Kit): void {
+export function testAdministration(kit: () => Kit): void {
   for (const refusal of MISSING) {
     test(`returns NOT_FOUND with the missing name for ${refusal.what}`, async () => {
-      const message = await assertRefused(kit(), refusal, await kit().pair());
+      const message = await assertRefused(kit(), refusal, await kit().createPair());
       if (!kit().differs('names') && message !== undefined) assert.match(message, /missing/, refusal.what);
     });
   }
 
   for (const refusal of REFUSED) {
     test(`refuses ${refusal.what}`, async () => {
-      await assertRefused(kit(), refusal, await kit().pair());
+      await assertRefused(kit(), refusal, await kit().createPair());
     });
   }
 
   test('refuses to stream or pull from a push subscription', async () => {
-    const { subscription } = await kit().pair({ pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' } });
+    const { subscription } = await kit().createPair({ pushConfig: { pushEndpoint: 'http://127.0.0.1:9/' } });
     await assert.rejects(readEnding(kit(), subscription), { code: FAILED_PRECONDITION });
     const pulled = kit().subscriber.pull({ subscription, maxMessages: 1, returnImmediately: true });
     if (kit().differs('pullFromPush')) await pulled;
@@ -186,7 +190,7 @@ export function administrationContract(kit: () => Kit): void {
   });
 
   test('creates subscriptions with the defaults of the service', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     const { subscriber } = kit();
     const [created] = await subscriber.getSubscription({ subscription });
     assert.equal(created.topic, topic);
@@ -196,7 +200,7 @@ export function administrationContract(kit: () => Kit): void {
   });
 
   test('updates only the subscription fields in the mask', async () => {
-    const { subscription } = await kit().pair();
+    const { subscription } = await kit().createPair();
     const { subscriber } = kit();
     const retryPolicy = { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 9 } };
     const update = { name: subscription, ackDeadlineSeconds: 30, retryPolicy, labels: { not: 'named' } };
@@ -209,7 +213,7 @@ export function administrationContract(kit: () => Kit): void {
   });
 
   test('updates the labels of a topic', async () => {
-    const topic = await kit().topic();
+    const topic = await kit().createTopic();
     const { publisher } = kit();
     const named = { name: topic, labels: { a: 'label' } };
     const update = publisher.updateTopic({ topic: named, updateMask: { paths: ['labels'] } });
@@ -271,22 +275,22 @@ async function assertRefused(
 
 /** Rejects with the status with which the server ends a stream. */
 async function readEnding(kit: Kit, subscription: string, streamAckDeadlineSeconds = 10): Promise<never> {
-  const { code, message } = await kit.stream(subscription, { streamAckDeadlineSeconds }).ended;
+  const { code, message } = await kit.openStream(subscription, { streamAckDeadlineSeconds }).ended;
   throw Object.assign(new Error(message), { code });
 }
 
 type PublishedMessage = { data?: Buffer; attributes?: Record<string, string> };
 
-function publishing(what: string, messages: PublishedMessage[], differs?: Difference): Refusal {
+function refusePublish(what: string, messages: PublishedMessage[], differs?: Difference): Refusal {
   const call: Refusal['call'] = ({ publisher }, { topic }) => publisher.publish({ topic, messages });
   return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
 }
 
-function settings(
+function refuseSettings(
   what: string,
-  requested: Parameters<Kit['subscription']>[1],
+  requested: Parameters<Kit['createSubscription']>[1],
   differs?: Difference,
 ): Refusal {
-  const call: Refusal['call'] = (kit, { topic }) => kit.subscription(topic, requested);
+  const call: Refusal['call'] = (kit, { topic }) => kit.createSubscription(topic, requested);
   return { what, code: INVALID_ARGUMENT, call, ...(differs && { differs }) };
 }

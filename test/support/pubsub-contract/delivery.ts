@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { Inbox } from './inbox.ts';
-import { toText, texts, type Kit, type PulledMessage } from './kit.ts';
+import { toText, toTexts, type Kit, type PulledMessage } from './kit.ts';
 
-export function deliveryContract(kit: () => Kit): void {
+export function testDelivery(kit: () => Kit): void {
   test('delivers a complete message to the client library until it is acknowledged', async () => {
     const { pubsub } = kit();
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     const id = await pubsub
       .topic(topic)
       .publishMessage({ data: Buffer.from('hällo'), attributes: { a: '1', 'b c': 'ü' } });
@@ -37,86 +37,86 @@ export function deliveryContract(kit: () => Kit): void {
   });
 
   test('delivers each message to all subscriptions that existed when it was published', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     await kit().publish(topic, 'one');
-    const later = await kit().subscription(topic);
+    const later = await kit().createSubscription(topic);
     const ids = await kit().publish(topic, 'two', 'three');
     assert.equal(new Set(ids).size, 2);
     const early = await pullAll(kit(), subscription, 3);
-    assert.deepEqual(texts(early), ['one', 'three', 'two']);
-    assert.deepEqual(texts(await pullAll(kit(), later, 2)), ['three', 'two']);
+    assert.deepEqual(toTexts(early), ['one', 'three', 'two']);
+    assert.deepEqual(toTexts(await pullAll(kit(), later, 2)), ['three', 'two']);
   });
 
   test('makes a pull wait for a message', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     const pulled = kit().pull(subscription);
     await kit().publish(topic, 'late');
-    assert.deepEqual(texts(await pulled), ['late']);
+    assert.deepEqual(toTexts(await pulled), ['late']);
   });
 
   test('delivers a message to an idle stream immediately', async () => {
-    const { topic, subscription } = await kit().pair();
-    const stream = kit().stream(subscription);
-    const took: number[] = [];
+    const { topic, subscription } = await kit().createPair();
+    const stream = kit().openStream(subscription);
+    const latencies: number[] = [];
     for (let round = 0; round < 15; round += 1) {
       const start = performance.now();
       await kit().publish(topic, `${round}`);
       await stream.messages.next();
-      took.push(performance.now() - start);
+      latencies.push(performance.now() - start);
     }
     // Other load on the machine delays single rounds, so the fastest one counts.
-    const fastest = Math.min(...took);
+    const fastest = Math.min(...latencies);
     assert.ok(fastest < 100, `each message took ${fastest} ms or more`);
   });
 
   test('redelivers a refused message immediately with another ack id', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     await kit().publish(topic, 'again');
     const [first] = await kit().pull(subscription);
-    await kit().deadline(subscription, 0, first!);
+    await kit().setDeadline(subscription, 0, first!);
     const [second] = await kit().pull(subscription);
     assert.equal(toText(second!), 'again');
     assert.notEqual(second!.ackId, first!.ackId);
-    await kit().deadline(subscription, 0, first!);
+    await kit().setDeadline(subscription, 0, first!);
     assert.deepEqual(await kit().peek(subscription), [], 'an old ack id refuses nothing');
   });
 
   test('redelivers only messages whose deadline passes', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     await kit().publish(topic, 'lapsed', 'acknowledged', 'extended');
     const received = await pullAll(kit(), subscription, 3);
     const start = performance.now();
-    await kit().deadline(subscription, 4, ...received);
-    await kit().deadline(
+    await kit().setDeadline(subscription, 4, ...received);
+    await kit().setDeadline(
       subscription,
       60,
-      received.find((one) => toText(one) === 'extended')!,
+      received.find((message) => toText(message) === 'extended')!,
     );
     await kit().acknowledge(
       subscription,
-      received.find((one) => toText(one) === 'acknowledged')!,
+      received.find((message) => toText(message) === 'acknowledged')!,
     );
     const again = await kit().pull(subscription, 10);
-    assert.deepEqual(texts(again), ['lapsed']);
+    assert.deepEqual(toTexts(again), ['lapsed']);
     const waited = performance.now() - start;
     assert.ok(waited > 3_900, `it was redelivered after ${waited} ms`);
   });
 
   test('keeps the messages of a broken stream leased until their deadline', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     await kit().publish(topic, 'held');
-    const stream = kit().stream(subscription);
+    const stream = kit().openStream(subscription);
     const held = await stream.messages.next();
     stream.cancel();
     await stream.ended;
     assert.deepEqual(await kit().peek(subscription), []);
-    await kit().deadline(subscription, 0, held);
-    assert.deepEqual(texts(await kit().pull(subscription)), ['held']);
+    await kit().setDeadline(subscription, 0, held);
+    assert.deepEqual(toTexts(await kit().pull(subscription)), ['held']);
   });
 
   test('accepts acknowledgements and refusals on a stream', async () => {
-    const { topic, subscription } = await kit().pair();
-    const stream = kit().stream(subscription);
+    const { topic, subscription } = await kit().createPair();
+    const stream = kit().openStream(subscription);
     await kit().publish(topic, 'done', 'again');
     const received = await stream.messages.take(2);
     const [done, again] = [...received].sort((a, b) => toText(b).localeCompare(toText(a))) as [
@@ -124,7 +124,7 @@ export function deliveryContract(kit: () => Kit): void {
       PulledMessage,
     ];
     assert.deepEqual([toText(done), toText(again)], ['done', 'again']);
-    await kit().deadline(subscription, 3, done);
+    await kit().setDeadline(subscription, 3, done);
     stream.write({
       ackIds: [done.ackId!],
       modifyDeadlineAckIds: [again.ackId!],
@@ -141,18 +141,18 @@ export function deliveryContract(kit: () => Kit): void {
   });
 
   test('spreads messages over open streams', async () => {
-    const { topic, subscription } = await kit().pair();
-    const streams = [kit().stream(subscription), kit().stream(subscription)];
+    const { topic, subscription } = await kit().createPair();
+    const streams = [kit().openStream(subscription), kit().openStream(subscription)];
     while (streams.some((stream) => stream.messages.all.length < 5)) await kit().publish(topic, 'any');
   });
 
   test('limits the outstanding messages of a stream', async () => {
-    const { topic, subscription } = await kit().pair();
-    const narrow = kit().stream(subscription, { maxOutstandingMessages: 2 });
+    const { topic, subscription } = await kit().createPair();
+    const narrow = kit().openStream(subscription, { maxOutstandingMessages: 2 });
     await kit().publish(topic, 'a', 'b', 'c', 'd', 'e');
     const [first] = await narrow.messages.take(kit().differs('flowControl') ? 5 : 2);
     if (kit().differs('flowControl')) return;
-    const wide = kit().stream(subscription);
+    const wide = kit().openStream(subscription);
     await wide.messages.take(3);
     wide.cancel();
     await wide.ended;
@@ -163,8 +163,8 @@ export function deliveryContract(kit: () => Kit): void {
   });
 
   test('limits the outstanding bytes of a stream', async () => {
-    const { topic, subscription } = await kit().pair();
-    const narrow = kit().stream(subscription, { maxOutstandingBytes: 10 });
+    const { topic, subscription } = await kit().createPair();
+    const narrow = kit().openStream(subscription, { maxOutstandingBytes: 10 });
     await kit().publish(topic, 'a'.repeat(20), 'b'.repeat(20), 'c');
     if (kit().differs('flowControl')) {
       await narrow.messages.take(3);
@@ -180,8 +180,8 @@ export function deliveryContract(kit: () => Kit): void {
   });
 
   test('responds to an empty request on a stream', async () => {
-    const { topic, subscription } = await kit().pair();
-    const stream = kit().stream(subscription);
+    const { topic, subscription } = await kit().createPair();
+    const stream = kit().openStream(subscription);
     stream.write({});
     if (kit().differs('pings')) {
       await kit().publish(topic, 'instead');
@@ -197,13 +197,13 @@ export function deliveryContract(kit: () => Kit): void {
   test('doubles the retry backoff up to its maximum', async () => {
     const duration = (ms: number) => ({ seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6 });
     const retryPolicy = { minimumBackoff: duration(1000), maximumBackoff: duration(2500) };
-    const { topic, subscription } = await kit().pair({ retryPolicy });
+    const { topic, subscription } = await kit().createPair({ retryPolicy });
     await kit().publish(topic, 'hard');
-    const stream = kit().stream(subscription);
+    const stream = kit().openStream(subscription);
     const gaps: number[] = [];
     for (let message = await stream.messages.next(); gaps.length < 3;) {
       const refused = performance.now();
-      await kit().deadline(subscription, 0, message);
+      await kit().setDeadline(subscription, 0, message);
       message = await stream.messages.next();
       gaps.push(performance.now() - refused);
     }
@@ -214,17 +214,17 @@ export function deliveryContract(kit: () => Kit): void {
   });
 
   test('publishes a message to the dead-letter topic after its last attempt', async () => {
-    const deadTopic = await kit().topic();
-    const dead = await kit().subscription(deadTopic);
+    const deadTopic = await kit().createTopic();
+    const dead = await kit().createSubscription(deadTopic);
     const deadLetterPolicy = { deadLetterTopic: deadTopic, maxDeliveryAttempts: 5 };
-    const { topic, subscription } = await kit().pair({ deadLetterPolicy });
+    const { topic, subscription } = await kit().createPair({ deadLetterPolicy });
     const message = { data: Buffer.from('poison'), attributes: { own: 'kept' } };
     const [{ messageIds }] = await kit().publisher.publish({ topic, messages: [message] });
     const attempts: number[] = [];
     while (attempts.length < 5) {
       const [received] = await kit().pull(subscription);
       attempts.push(received!.deliveryAttempt!);
-      await kit().deadline(subscription, 0, received!);
+      await kit().setDeadline(subscription, 0, received!);
     }
     assert.deepEqual(attempts, [1, 2, 3, 4, 5]);
     assert.deepEqual(await kit().peek(subscription), []);
@@ -244,18 +244,18 @@ export function deliveryContract(kit: () => Kit): void {
   });
 
   test('keeps the messages of a subscription when its topic is deleted', async () => {
-    const { topic, subscription } = await kit().pair();
+    const { topic, subscription } = await kit().createPair();
     await kit().publish(topic, 'left');
     await kit().publisher.deleteTopic({ topic });
     const [settings] = await kit().subscriber.getSubscription({ subscription });
     assert.equal(settings.topic, '_deleted-topic_');
-    const stream = kit().stream(subscription);
+    const stream = kit().openStream(subscription);
     assert.equal(toText(await stream.messages.next()), 'left');
   });
 
   test('ends the streams of a deleted subscription with NOT_FOUND', async () => {
-    const { topic, subscription } = await kit().pair();
-    const stream = kit().stream(subscription);
+    const { topic, subscription } = await kit().createPair();
+    const stream = kit().openStream(subscription);
     await kit().publish(topic, 'any');
     await stream.messages.next();
     await kit().subscriber.deleteSubscription({ subscription });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { texts, type Kit } from './kit.ts';
+import { toTexts, type Kit } from './kit.ts';
 
 const MESSAGES: Record<string, Record<string, string>> = {
   plain: {},
@@ -44,18 +44,20 @@ const REFUSED = [
   `attributes.x = "${'y'.repeat(250)}"`,
 ];
 
-export function filterContract(kit: () => Kit): void {
+export function testFilters(kit: () => Kit): void {
   test('delivers only the messages that pass the filter', async () => {
-    const topic = await kit().topic();
+    const topic = await kit().createTopic();
     const filters = Object.keys(PASSES);
-    const subscriptions = await Promise.all(filters.map((filter) => kit().subscription(topic, { filter })));
+    const subscriptions = await Promise.all(
+      filters.map((filter) => kit().createSubscription(topic, { filter })),
+    );
     const messages = Object.entries(MESSAGES).map(([name, attributes]) => ({
       data: Buffer.from(name),
       attributes,
     }));
     await kit().publisher.publish({ topic, messages });
     const received = await Promise.all(
-      subscriptions.map(async (subscription) => texts(await kit().pull(subscription, 10))),
+      subscriptions.map(async (subscription) => toTexts(await kit().pull(subscription, 10))),
     );
     const all = Object.keys(MESSAGES).sort();
     const expected = filters.map((filter) => (kit().differs('filters') ? all : PASSES[filter]));
@@ -66,9 +68,9 @@ export function filterContract(kit: () => Kit): void {
   });
 
   test('refuses invalid filters', async () => {
-    const topic = await kit().topic();
+    const topic = await kit().createTopic();
     for (const filter of REFUSED) {
-      const creation = kit().subscription(topic, { filter });
+      const creation = kit().createSubscription(topic, { filter });
       if (kit().differs('filters')) await creation;
       else await assert.rejects(creation, { code: status.INVALID_ARGUMENT }, filter);
     }

@@ -65,22 +65,22 @@ export class Kit {
     return [...this.#differences].filter((difference) => !this.#consulted.has(difference));
   }
 
-  async topic(): Promise<string> {
+  async createTopic(): Promise<string> {
     const name = createName('topics');
     await this.publisher.createTopic({ name });
     return name;
   }
 
-  async subscription(topic: string, settings: Settings = {}): Promise<string> {
+  async createSubscription(topic: string, settings: Settings = {}): Promise<string> {
     const name = createName('subscriptions');
     await this.subscriber.createSubscription({ ...settings, name, topic });
     return name;
   }
 
   /** Creates a topic with one subscription. */
-  async pair(settings: Settings = {}): Promise<{ topic: string; subscription: string }> {
-    const topic = await this.topic();
-    return { topic, subscription: await this.subscription(topic, settings) };
+  async createPair(settings: Settings = {}): Promise<{ topic: string; subscription: string }> {
+    const topic = await this.createTopic();
+    return { topic, subscription: await this.createSubscription(topic, settings) };
   }
 
   async publish(topic: string, ...texts: string[]): Promise<string[]> {
@@ -105,19 +105,19 @@ export class Kit {
   }
 
   async acknowledge(subscription: string, ...received: PulledMessage[]): Promise<void> {
-    await this.subscriber.acknowledge({ subscription, ackIds: received.map((one) => one.ackId!) });
+    await this.subscriber.acknowledge({ subscription, ackIds: received.map(({ ackId }) => ackId!) });
   }
 
-  async deadline(
+  async setDeadline(
     subscription: string,
     ackDeadlineSeconds: number,
     ...received: PulledMessage[]
   ): Promise<void> {
-    const ackIds = received.map((one) => one.ackId!);
+    const ackIds = received.map(({ ackId }) => ackId!);
     await this.subscriber.modifyAckDeadline({ subscription, ackIds, ackDeadlineSeconds });
   }
 
-  stream(subscription: string, request: StreamRequest = {}): PullStream {
+  openStream(subscription: string, request: StreamRequest = {}): PullStream {
     const call = this.subscriber.streamingPull({ timeout: 60_000 });
     const messages = new Inbox<PulledMessage>();
     const responses = new Inbox<StreamResponse>();
@@ -156,6 +156,6 @@ export function toText(received: PulledMessage): string {
   return Buffer.from(received.message!.data as Uint8Array).toString();
 }
 
-export function texts(received: readonly PulledMessage[]): string[] {
+export function toTexts(received: readonly PulledMessage[]): string[] {
   return received.map(toText).sort();
 }

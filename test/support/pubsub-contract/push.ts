@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { listen } from '../listen.ts';
 import { Inbox } from './inbox.ts';
-import { texts, type Kit } from './kit.ts';
+import { toTexts, type Kit } from './kit.ts';
 
 interface Push {
   headers: IncomingHttpHeaders;
@@ -18,11 +18,11 @@ interface Push {
   dropped: Promise<unknown>;
 }
 
-export function pushContract(kit: () => Kit): void {
+export function testPush(kit: () => Kit): void {
   test('pushes a wrapped message with an OIDC token', async (t) => {
     const { endpoint, pushes } = await startReceiver(t);
     const email = 'pusher@contract.iam.gserviceaccount.com';
-    const { topic, subscription } = await kit().pair({
+    const { topic, subscription } = await kit().createPair({
       pushConfig: {
         pushEndpoint: endpoint,
         oidcToken: { serviceAccountEmail: email, audience: 'the-worker' },
@@ -61,7 +61,7 @@ export function pushContract(kit: () => Kit): void {
   test('issues the token for the endpoint if no audience is set', async (t) => {
     if (kit().differs('pushToken')) return;
     const { endpoint, pushes } = await startReceiver(t);
-    const { topic } = await kit().pair({
+    const { topic } = await kit().createPair({
       pushConfig: { pushEndpoint: endpoint, oidcToken: { serviceAccountEmail: 'a@b.c' } },
     });
     await kit().publish(topic, 'x');
@@ -73,7 +73,7 @@ export function pushContract(kit: () => Kit): void {
 
   test('sends no token if no service account is set', async (t) => {
     const { endpoint, pushes } = await startReceiver(t);
-    const { topic } = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
+    const { topic } = await kit().createPair({ pushConfig: { pushEndpoint: endpoint } });
     await kit().publish(topic, 'x');
     const push = await pushes.next();
     push.respond(200);
@@ -82,8 +82,8 @@ export function pushContract(kit: () => Kit): void {
 
   test('pushes a message again until the response is a success', async (t) => {
     const { endpoint, pushes } = await startReceiver(t);
-    const deadLetterTopic = await kit().topic();
-    const { topic } = await kit().pair({
+    const deadLetterTopic = await kit().createTopic();
+    const { topic } = await kit().createPair({
       pushConfig: { pushEndpoint: endpoint },
       deadLetterPolicy: { deadLetterTopic, maxDeliveryAttempts: 10 },
     });
@@ -110,7 +110,10 @@ export function pushContract(kit: () => Kit): void {
 
   test('abandons and repeats a push without a response within the ack deadline', async (t) => {
     const { endpoint, pushes } = await startReceiver(t);
-    const { topic } = await kit().pair({ pushConfig: { pushEndpoint: endpoint }, ackDeadlineSeconds: 10 });
+    const { topic } = await kit().createPair({
+      pushConfig: { pushEndpoint: endpoint },
+      ackDeadlineSeconds: 10,
+    });
     const from = performance.now(); // the first push may be observed late
     await kit().publish(topic, 'slow');
     const first = await pushes.next();
@@ -124,13 +127,13 @@ export function pushContract(kit: () => Kit): void {
 
   test('switches a subscription from push to pull and back', async (t) => {
     const { endpoint, pushes } = await startReceiver(t);
-    const { topic, subscription } = await kit().pair({ pushConfig: { pushEndpoint: endpoint } });
+    const { topic, subscription } = await kit().createPair({ pushConfig: { pushEndpoint: endpoint } });
     await kit().publish(topic, 'one');
     (await pushes.next()).respond(200);
     await kit().subscriber.modifyPushConfig({ subscription, pushConfig: {} });
     await kit().publish(topic, 'two');
     const pulled = await kit().pull(subscription);
-    assert.deepEqual(texts(pulled), ['two']);
+    assert.deepEqual(toTexts(pulled), ['two']);
     await kit().acknowledge(subscription, ...pulled);
     await kit().subscriber.updateSubscription({
       subscription: { name: subscription, pushConfig: { pushEndpoint: endpoint } },
@@ -160,12 +163,6 @@ async function startReceiver(t: TestContext): Promise<{ endpoint: string; pushes
       });
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}/push?with=query`;
+  const endpoint = `${await listen(t, server)}/push?with=query`;
   return { endpoint, pushes };
 }

@@ -1,4 +1,4 @@
-/** Reads the deliveries of a task, and what became of them. */
+/** Reads the deliveries of a task, their attempts and their config. */
 import type { Db } from '#shared/db/client/pool.ts';
 import { waitFor } from '../wait-for.ts';
 

@@ -1,4 +1,4 @@
-/** Dispatchers in this process, called by the Cloud Tasks stand-in. */
+/** Dispatchers in this process, called by the Cloud Tasks emulator. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -33,7 +33,7 @@ export interface DispatcherOptions {
   stopping?: AbortSignal;
 }
 
-/** Starts dispatchers on one Cloud Tasks queue, whose requests they get in turn. */
+/** Starts `count` dispatchers that share a Cloud Tasks queue. Its requests are sent to them in turn. */
 export async function startDispatchers(
   t: TestContext,
   db: Db,
@@ -132,7 +132,7 @@ export async function startDispatchers(
     outbox,
     turnWakeups,
     config,
-    /** Requests of Cloud Tasks: in all, and in flight. */
+    /** Requests of Cloud Tasks: in total, and in flight. */
     calls: () => calls,
     inFlight: () => inFlight,
   };

@@ -1,8 +1,8 @@
 /** A real HTTP server that stores its requests: a webhook receiver, or a tool with a log. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import type { Cleanup } from '../processes/processes.ts';
+import type { Cleanup } from '../cleanup.ts';
+import { listen } from '../listen.ts';
 
 export interface Received {
   method: string;
@@ -12,7 +12,7 @@ export interface Received {
   at: number;
 }
 
-/** Returns a status, 0 to close the connection, or undefined if it has answered itself or never answers. */
+/** Returns a status, 0 to close the connection, or undefined if it writes the response itself or never answers. */
 type Answer = (request: Received, response: ServerResponse) => number | void | Promise<number | void>;
 
 export interface Receiver {
@@ -36,22 +36,17 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
     void (async () => {
       const { method = '', url = '', headers } = request;
       const body = (await buffer(request)).toString();
-      const got = { method, path: url, headers, body, at: performance.now() };
-      received.push(got);
+      const entry = { method, path: url, headers, body, at: performance.now() };
+      received.push(entry);
       for (const check of waiting) check();
-      const status = await answer(got, response);
+      const status = await answer(entry, response);
       if (status === 0) request.socket.destroy();
       else if (status !== undefined) response.writeHead(status).end('said so');
     })();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const url = await listen(t, server);
   return {
-    url: `http://127.0.0.1:${port}/hook`,
+    url: `${url}/hook`,
     received,
     answer: (...statuses) => {
       answer = () => (statuses.length > 1 ? statuses.shift() : statuses[0]);
@@ -64,7 +59,7 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
           waiting.delete(check);
           reject(
             new Error(
-              `${received.length} of ${expected} requests arrived: ${received.map((one) => one.body).join('\n')}`,
+              `${received.length} of ${expected} requests arrived: ${received.map(({ body }) => body).join('\n')}`,
             ),
           );
         }, boundMs);
@@ -78,4 +73,9 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
         check();
       }),
   };
+}
+
+/** Returns the headers of a request, as verifiers of signatures expect them. */
+export function toHeaders({ headers }: Received): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }

@@ -2,13 +2,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { parseSigningKeys, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 
-export function signingJwk(kid: string): Record<string, unknown> {
+export function createSigningJwk(kid: string): Record<string, unknown> {
   const { privateKey } = generateKeyPairSync('ed25519');
   return { ...privateKey.export({ format: 'jwk' }), kid };
 }
 
-export function signingKey(kid: string): WebhookKey {
-  const { keys, problems } = parseSigningKeys(JSON.stringify({ keys: [signingJwk(kid)] }));
+export function createSigningKey(kid: string): WebhookKey {
+  const { keys, problems } = parseSigningKeys(JSON.stringify({ keys: [createSigningJwk(kid)] }));
   if (keys[0] === undefined) throw new Error(problems.join());
   return keys[0];
 }

@@ -1,71 +1,41 @@
-/** Tasks that make events, and webhook configs that receive them. */
+/** Tasks that create events, and webhook configs that receive them. */
 import { randomBytes } from 'node:crypto';
 import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
-import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import type { Db } from '#shared/db/client/pool.ts';
 import { createAccept, type WebhookRow } from '#shared/db/tasks/accept.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
-import { createTurnWriter, type NewEvent, type TurnEnd } from '#shared/db/turns/write.ts';
+import { createTurnWriter, type NewEvent } from '#shared/db/turns/write.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Artifact, Message } from '#shared/domain/message.ts';
-import type { TurnEndState } from '#shared/domain/task.ts';
+import type { TaskState, TurnEndState } from '#shared/domain/task.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { newTask } from '../database/new-task.ts';
-import { beforeStop, testDatabase } from '../database/postgres.ts';
+import { newTask, newTurnEnd, newWebhook, createStatePayload } from '../database/new-task.ts';
 
 export { caller } from '../database/new-task.ts';
 
 const keys = parseEncryptionKeys(`test:${randomBytes(32).toString('base64')}`).keys;
 export const encryptor = createEncryptor(keys);
 
-/** Opens a new database for the tests of a file. */
-export async function openTestDatabase(): Promise<Db> {
-  const database = await testDatabase();
-  const db = connect(database.url);
-  beforeStop(() => db.destroy().then(() => database.close()));
-  return db;
-}
-
-export function connect(url: string): Db {
-  const database = { url, poolSize: 10 };
-  return openDatabase({ database, applicationName: 'test', onError: () => undefined }).db;
-}
-
+/** A webhook config with the id `hook`. */
 export function webhookTo(url: string, config: Partial<WebhookRow> = {}): WebhookRow {
-  return {
-    id: 'hook',
-    url,
-    token: null,
-    authScheme: null,
-    authCredentials: null,
-    events: 'state',
-    protocolVersion: '1.0',
-    signingSecret: null,
-    ordered: true,
-    ...config,
-  };
+  return newWebhook({ id: 'hook', url, ...config });
 }
 
-/** Creates a task as the api does, with functions that write what a worker writes. */
+/** Creates a task as the api does, and returns functions that write as a worker does. */
 export async function startTask(db: Db, outbox: OutboxPublisher | undefined, webhook?: WebhookRow) {
   const taskId = uuidv7();
   const contextId = uuidv7();
-  const stateUpdate = (state: string, message?: Message) =>
-    JSON.stringify({
-      statusUpdate: {
-        taskId,
-        contextId,
-        status: { state, timestamp: new Date().toISOString(), message },
-      },
-    });
+  const createState = (state: TaskState, message?: Message) =>
+    createStatePayload({ taskId, contextId }, state, message);
   const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 });
   const wakeups = await accept(
     newTask({
       taskId,
       contextId,
       metadata: JSON.stringify({ origin: 'test' }),
-      event: stateUpdate('TASK_STATE_SUBMITTED'),
+      event: createState('TASK_STATE_SUBMITTED'),
       webhook: webhook === undefined ? null : encryptSecrets(encryptor, taskId, webhook),
     }),
   );
@@ -86,7 +56,7 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
     progress: async (count: number) => {
       const events = Array.from({ length: count }, (): NewEvent => ({
         kind: 'progress',
-        payload: stateUpdate('TASK_STATE_WORKING'),
+        payload: createState('TASK_STATE_WORKING'),
       }));
       const written = await writeTurn({ lease: lease!, events });
       outbox?.publish(written.wakeups);
@@ -105,16 +75,11 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
       outbox?.publish(written.wakeups);
     },
     end: async (state: TurnEndState, message?: Message) => {
-      const finish: TurnEnd = {
-        kind: 'end',
-        state,
-        payload: stateUpdate(state, message),
-        payloadIfContinued: stateUpdate('TASK_STATE_WORKING'),
-        statusAt: new Date().toISOString(),
+      const finish = newTurnEnd(taskId, state, {
+        payload: createState(state, message),
+        payloadIfContinued: createState('TASK_STATE_WORKING'),
         message: message === undefined ? null : JSON.stringify(message),
-        direct: false,
-        error: null,
-      };
+      });
       const written = await writeTurn({ lease: lease!, finish });
       outbox?.publish(written.wakeups);
     },

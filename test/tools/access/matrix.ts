@@ -37,10 +37,10 @@ export async function readGrants(): Promise<Grant[]> {
       .replace(/ies$/, 'y')
       .replace(/s$/, '')
       .replace('service-account', 'account');
-    const name = shortName(words[verb + 1]!);
+    const name = shortenName(words[verb + 1]!);
     return [
       {
-        account: shortName(flag('member')),
+        account: shortenName(flag('member')),
         role: flag('role'),
         resource: kind === 'project' ? 'the project' : `${kind} \`${name}\``,
       },
@@ -67,7 +67,7 @@ export async function renderAccessTables(): Promise<string> {
   ].join('\n');
 }
 
-function shortName(name: string): string {
+function shortenName(name: string): string {
   return name
     .replace(/^serviceAccount:/, '')
     .replace('gs://my-project', '<project>')

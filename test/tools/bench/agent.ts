@@ -1,6 +1,6 @@
 /**
- * The measured agent. It does nothing, so that only the system is measured. The text of the message selects a variant:
- * `wait` runs until it is cancelled; `ticks <n>` reports progress n times, each time the current time; `steps <n>` takes
+ * The measured agent. It does no work, so that only the system is measured. The text of the message selects a variant:
+ * `wait` runs until it is cancelled; `ticks <n>` reports the current time as progress n times; `steps <n>` runs
  * n durable steps, one after the other.
  */
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,6 @@
 /**
- * One lean HTTP/1.1 connection: the load shares its cores with the measured servers, and a general client costs three
- * times as much. It understands the responses of those servers only: a content-length, or no body.
+ * A minimal HTTP/1.1 connection: the load shares its cores with the measured servers, and a general client needs three
+ * times the CPU. It supports only the responses of those servers: with a content-length, or without a body.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

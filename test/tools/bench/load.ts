@@ -5,9 +5,10 @@
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Pool, request } from 'undici';
+import { getPercentile } from '../percentile.ts';
 import { Connection } from './http-client.ts';
-import { serveParent } from './serve-parent.ts';
 import type { Job, JobResult, RequestJob, RequestTemplate, StreamJob, WebhookJob } from './jobs.ts';
+import { serveParent } from './serve-parent.ts';
 
 const now = () => performance.timeOrigin + performance.now();
 
@@ -160,6 +161,9 @@ async function openStreams(job: RequestJob): Promise<JobResult> {
 
 function summarise(latencies: number[]): JobResult['latencies'] {
   const sorted = latencies.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  return { count: sorted.length, p50: at(0.5), p99: at(0.99) };
+  return {
+    count: sorted.length,
+    p50: getPercentile(sorted, 0.5) ?? 0,
+    p99: getPercentile(sorted, 0.99) ?? 0,
+  };
 }

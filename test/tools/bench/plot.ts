@@ -24,18 +24,18 @@ export function plot(cases: Record<string, { figures: Figure[] }>): string {
   const drawn = rows.map(({ label, measured, factor }, index) => {
     const y = rowHeight * (index + 1.5);
     const length = (Math.max(-decades, Math.min(decades, Math.log10(factor))) / decades) * (span / 2);
-    const bar = `<rect x="${fixed(Math.min(middle, middle + length))}" y="${y + 4}" width="${fixed(Math.abs(length))}" height="${rowHeight - 8}" rx="2" fill="${factor >= 1 ? '#2f855a' : '#c05621'}"/>`;
+    const bar = `<rect x="${formatNumber(Math.min(middle, middle + length))}" y="${y + 4}" width="${formatNumber(Math.abs(length))}" height="${rowHeight - 8}" rx="2" fill="${factor >= 1 ? '#2f855a' : '#c05621'}"/>`;
     return [
-      text(labels - 12, y + 16, label, 'end'),
+      createText(labels - 12, y + 16, label, 'end'),
       bar,
-      text(width - values + 12, y + 16, measured, 'start'),
+      createText(width - values + 12, y + 16, measured, 'start'),
     ].join('\n');
   });
   const bottom = height - rowHeight / 2;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="Measured figures against their targets">`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
-    text(middle, 18, '◀ misses its target   ·   better than its target ▶', 'middle'),
+    createText(middle, 18, '◀ misses its target   ·   better than its target ▶', 'middle'),
     ...drawn,
     `<line x1="${middle}" y1="${rowHeight}" x2="${middle}" y2="${bottom}" stroke="#4a5568"/>`,
     '</svg>',
@@ -50,10 +50,10 @@ function toRows(name: string, { name: figure, value, unit, target }: Figure): Ro
   return [{ label: `${name}: ${figure}`, measured, factor }];
 }
 
-function text(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end'): string {
-  return `<text x="${fixed(x)}" y="${y}" text-anchor="${anchor}" fill="#1a202c">${content}</text>`;
+function createText(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end'): string {
+  return `<text x="${formatNumber(x)}" y="${y}" text-anchor="${anchor}" fill="#1a202c">${content}</text>`;
 }
 
-function fixed(value: number): string {
+function formatNumber(value: number): string {
   return value.toFixed(1);
 }

@@ -1,5 +1,5 @@
 /**
- * The measured system, started for each case: PostgreSQL with its durability on, the stand-ins, and the services and peers
+ * The measured system, started for each case: a durable PostgreSQL, the local emulators, and the services and peers
  * as separate processes.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -7,13 +7,14 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 import { serverVariable } from '../../support/database/test-server.ts';
 import { freePort } from '../../support/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import type { Job, JobResult } from './jobs.ts';
 
 export interface MeasuredProcess {
@@ -57,26 +58,22 @@ export async function startServer(): Promise<{ stop(): Promise<void> }> {
 }
 
 export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
-  const cleanups: (() => unknown)[] = [];
-  const after = (cleanup: () => unknown): void => void cleanups.unshift(cleanup);
+  const cleanup = createCleanup();
   try {
-    const stack = await startStack(
-      { after },
-      {
-        AGENT_MODULE: path.join(here, 'agent.ts'),
-        LOG_LEVEL: 'warn',
-        // Values of production: shorter intervals would add work that belongs to no task.
-        LEASE_SECONDS: '30',
-        WAKEUP_GRACE_SECONDS: '10',
-        RECONCILE_SECONDS: '2',
-        MAX_STREAMS: '20000',
-        MAX_STREAMS_PER_CALLER: '20000',
-      },
-    );
+    const stack = await startStack(cleanup, {
+      AGENT_MODULE: path.join(here, 'agent.ts'),
+      LOG_LEVEL: 'warn',
+      // Values of production: shorter intervals would add work that belongs to no task.
+      LEASE_SECONDS: '30',
+      WAKEUP_GRACE_SECONDS: '10',
+      RECONCILE_SECONDS: '2',
+      MAX_STREAMS: '20000',
+      MAX_STREAMS_PER_CALLER: '20000',
+    });
     const start = async (file: string, env: Record<string, string>, ready: boolean, flags: string[] = []) => {
-      const one = await startProcess(file, env, ready, flags);
-      after(() => one.kill());
-      return one;
+      const started = await startProcess(file, env, ready, flags);
+      cleanup.after(() => started.kill());
+      return started;
     };
     const loader = await start(path.join(here, 'load.ts'), {}, false);
     return await run({
@@ -99,7 +96,7 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       },
     });
   } finally {
-    for (const cleanup of cleanups) await cleanup();
+    await cleanup.run();
   }
 }
 
@@ -141,14 +138,12 @@ async function startProcess(
 }
 
 async function waitUntilReady(url: string): Promise<void> {
-  for (;;) {
-    const ready = await fetch(`${url}/health/ready`).then(
+  await waitFor(`${url} to be ready`, () =>
+    fetch(`${url}/health/ready`).then(
       ({ ok }) => ok,
       () => false,
-    );
-    if (ready) return;
-    await sleep(5);
-  }
+    ),
+  );
 }
 
 async function createEmptyDatabase(serverUrl: string): Promise<string> {

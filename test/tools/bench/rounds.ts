@@ -1,9 +1,8 @@
-/** Figures of the cases, and measuring in alternation: every round runs each contestant once, under the same conditions. */
-import { setTimeout as sleep } from 'node:timers/promises';
+/** Figures of the cases, and alternating measurements: every round runs each contestant once, under the same conditions. */
 
 /**
- * Warm-up of every contestant, until V8 has compiled its hot code, as in a process that runs for hours. Code that runs
- * once for a set of a hundred takes that long.
+ * The warm-up of each contestant in seconds, until V8 has compiled its hot code, as in a process that runs for hours. Code
+ * that runs once per set of a hundred rows needs that long.
  */
 export const warmUpSeconds = 8;
 
@@ -31,18 +30,8 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-/**
- * Polls every 20 ms: the polls use the measured database, so they are rare.
- *
- * @throws {Error} after two minutes
- */
-export async function pollUntil(done: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 120_000;
-  while (!(await done())) {
-    if (performance.now() > deadline) throw new Error('the measured system has stopped');
-    await sleep(20);
-  }
-}
+/** Options of `waitFor`. The polls use the measured database, so they are rare. */
+export const polling = { everyMs: 20, boundMs: 120_000 };
 
 /** One measured value. `target`: its lower or upper bound. */
 export interface Figure {

@@ -1,6 +1,6 @@
 /**
- * The agent of a chaos run (`AGENT_MODULE`). It carries out the plan in its message, and gives each tool that it calls
- * the idempotency key, the time and its process id.
+ * The agent of a chaos run (`AGENT_MODULE`). It executes the plan in its message, and passes the idempotency key, the
+ * time and its process id to each tool that it calls.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent, StepContext, Turn, TurnOutcome } from '#services/worker/agent/agent.ts';

@@ -1,6 +1,6 @@
 /**
- * Checks every task of a run from outside: through the api, by the logs of the tools, the model and the receivers, and by
- * read-only queries for what no client can see.
+ * Checks every task of a run from outside: through the api, with the logs of the tools, the model and the receivers, and
+ * with read-only queries for facts that no client can see.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
@@ -122,7 +122,7 @@ async function checkTask(apiUrl: string, task: AcceptedTask, findings: Findings)
   for (const [index, plan] of task.plans.entries()) {
     const expected = getExpectedResult(plan);
     if (expected === undefined) continue;
-    const artifact = result.artifacts?.find((one) => one.artifactId === getArtifactId(index + 1));
+    const artifact = result.artifacts?.find(({ artifactId }) => artifactId === getArtifactId(index + 1));
     if (artifact === undefined) findings.lost.push(`${about}: message ${index + 1} has no result`);
     else {
       const text = artifact.parts.map((part) => part.text).join('');
@@ -213,7 +213,7 @@ function isExplained({ faults, lost }: Causes, first: LoggedToolCall, second: Lo
   );
 }
 
-/** How long after its turn was claimed by another worker a worker may notice that. */
+/** The time within which a worker notices that another worker has claimed its turn. */
 const noticeMs = 5_000;
 
 /** Each of these turns calls the model once. Calls that failed on purpose were repeated within the step. */

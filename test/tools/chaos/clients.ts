@@ -3,7 +3,7 @@
  * accepted messages are recorded. Streams are checked for gaps in their event numbers.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
 import { isEventStream, readSse } from '../../support/sse.ts';
 import type { Plan } from './plans.ts';
 import type { SeededRandom } from './random.ts';
@@ -47,7 +47,7 @@ export function startClients(options: {
   let tokens = 0;
   let repeats = 0;
 
-  /** Calls the api processes in turn until one of them gives a definite answer. */
+  /** Calls the api processes in turn until one of them returns a definite answer. */
   async function call(method: string, params: object, timeoutMs = 4_000): Promise<JsonRpcAnswer> {
     for (;;) {
       try {
@@ -64,12 +64,7 @@ export function startClients(options: {
 
   function post(method: string, params: object, signal: AbortSignal): Promise<Response> {
     const url = apiUrls[nextApi++ % apiUrls.length]!;
-    return fetch(`${url}/a2a/jsonrpc`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-      signal,
-    });
+    return postJsonRpc(url, method, params, { signal });
   }
 
   function createMessage(plan: Plan, more: object = {}) {
@@ -239,8 +234,8 @@ export function startClients(options: {
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const one = runClient().finally(() => running.delete(one));
-      running.add(one);
+      const client = runClient().finally(() => running.delete(client));
+      running.add(client);
       const pause = (1000 / tasksPerSecond) * random.between(0.5, 1.5);
       await sleep(pause, undefined, { signal: stopping.signal }).catch(() => undefined);
     }

@@ -62,7 +62,7 @@ export async function startExternalServices(
 
   const tools = await serve(async (request, response) => {
     const call = JSON.parse((await buffer(request)).toString()) as Omit<LoggedToolCall, 'refused'>;
-    const refusals = toolCalls.filter((one) => one.key === call.key && one.refused).length;
+    const refusals = toolCalls.filter((earlier) => earlier.key === call.key && earlier.refused).length;
     const refused = refusals < call.failures;
     toolCalls.push({ ...call, refused });
     response.writeHead(refused ? 500 : 200).end();

@@ -85,7 +85,7 @@ export function startFaults(
   }
 
   function pickMember(kind: ServiceKind): Member | undefined {
-    const members = system.members.filter((one) => one.kind === kind);
+    const members = system.members.filter((candidate) => candidate.kind === kind);
     const member = members[random.integer(0, members.length - 1)];
     return member !== undefined && !busy.has(member.name) && member.running !== undefined
       ? member
@@ -101,16 +101,17 @@ export function startFaults(
       if (kind === 'worker' && signal === 'SIGKILL') child.kill('SIGSTOP'); // ends no turn while they are counted
       // Without another worker that is up, the start of a process would be measured.
       const hasSuccessor = system.members.some(
-        (one) => one.kind === 'worker' && one !== member && one.running !== undefined && !busy.has(one.name),
+        (other) =>
+          other.kind === 'worker' && other !== member && other.running !== undefined && !busy.has(other.name),
       );
-      const measured = kind === 'worker' && hasSuccessor;
-      const recovery = measured ? watchRecovery(system.pool, worker, signal, exited) : undefined;
+      const isMeasured = kind === 'worker' && hasSuccessor;
+      const recovery = isMeasured ? watchRecovery(system.pool, worker, signal, exited) : undefined;
       await recovery?.counted;
       child.kill(signal);
       await exited;
       void recovery?.done.then((all) => {
-        for (const one of all.filter(isMeasurable)) {
-          recoveries.push({ ...one, hindered: isHindered(one, member.name) });
+        for (const measured of all.filter(isMeasurable)) {
+          recoveries.push({ ...measured, hindered: isHindered(measured, member.name) });
         }
       });
       await sleep(downMs);
@@ -136,7 +137,7 @@ export function startFaults(
     });
   }
 
-  /** Causes a fault of a part that exists once, unless it has one. */
+  /** Takes down a part that exists only once, unless it is already down. */
   async function takeDown(
     kind: 'postgres' | 'pubsub' | 'cloud_tasks' | 'receivers',
     run: (ms: number) => Promise<void>,
@@ -164,10 +165,10 @@ export function startFaults(
       const pauseMs = faultEveryMs * random.between(0.3, 1.7);
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
       if (stopping.signal.aborted) return;
-      const one = random
+      const fault = random
         .pick(weightedFaults)()
-        .finally(() => inFlight.delete(one));
-      inFlight.add(one);
+        .finally(() => inFlight.delete(fault));
+      inFlight.add(fault);
     }
   }
   const running = run();

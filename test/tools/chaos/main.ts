@@ -43,7 +43,7 @@ for (let seed = first; seed < first + seeds; seed++) {
   results.push(result);
   say(result.passed ? 'passed' : 'FAILED');
   if (values.errors) {
-    for (const one of [...result.faults, ...result.recoveries]) console.log(JSON.stringify(one));
+    for (const entry of [...result.faults, ...result.recoveries]) console.log(JSON.stringify(entry));
     for (const line of result.errors) console.log(line);
   }
 }

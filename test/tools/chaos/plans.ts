@@ -1,4 +1,7 @@
-/** The work of the tasks in a run. A plan is the text of a message: the agent carries it out, the check knows its result. */
+/**
+ * The work of the tasks in a run. A plan is the text of a message. The agent executes the plan, and the check knows its
+ * result.
+ */
 export type Plan = { token: string } & (
   | { kind: 'steps'; steps: number; ms: number }
   | { kind: 'stream'; words: number }

@@ -1,4 +1,5 @@
 /** Chaos runs as a Markdown table with a column for each seed. docs/reliability.md explains the rows. */
+import { getPercentile } from '../percentile.ts';
 import { mustBeEmpty } from './check.ts';
 import type { Fault } from './faults.ts';
 import type { ClassifiedRecovery } from './recovery.ts';
@@ -50,7 +51,8 @@ function createRows(result: ChaosResult): [string, string | number][] {
 
 /** After a SIGKILL the lease must run out first, so a hindered wake-up makes no difference. */
 export function formatGaps(recoveries: readonly ClassifiedRecovery[]): [string, string][] {
-  const select = (signal: ClassifiedRecovery['signal']) => recoveries.filter((one) => one.signal === signal);
+  const select = (signal: ClassifiedRecovery['signal']) =>
+    recoveries.filter((recovery) => recovery.signal === signal);
   return [
     ['gap after SIGKILL', formatPercentiles(select('SIGKILL'))],
     ['gap after SIGTERM', formatPercentiles(select('SIGTERM').filter(({ hindered }) => !hindered))],
@@ -62,7 +64,6 @@ export function formatGaps(recoveries: readonly ClassifiedRecovery[]): [string, 
 function formatPercentiles(recoveries: readonly ClassifiedRecovery[]): string {
   const sorted = recoveries.map(({ ms }) => ms / 1000).toSorted((a, b) => a - b);
   if (sorted.length === 0) return '-';
-  const at = (share: number): string =>
-    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2);
-  return `${at(0.5)} / ${at(0.99)} s (${sorted.length})`;
+  const format = (share: number): string => (getPercentile(sorted, share) ?? 0).toFixed(2);
+  return `${format(0.5)} / ${format(0.99)} s (${sorted.length})`;
 }

@@ -1,6 +1,6 @@
 /**
- * The system under test: two api processes, three workers and a dispatcher, a durable PostgreSQL, and the stand-ins for
- * Pub/Sub and Cloud Tasks. All of it can be killed and started again.
+ * The system under test: two api processes, three workers and a dispatcher, a durable PostgreSQL, and the emulators of
+ * Pub/Sub and Cloud Tasks. Each part can be killed and restarted.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -16,6 +16,7 @@ import {
 import { startPostgres, type Postgres } from '#services/local/postgres/postgres.ts';
 import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode, type RunningProcess } from '../../support/processes/processes.ts';
 import type { ServiceKind } from '../../support/stack.ts';
@@ -54,11 +55,10 @@ interface SystemOptions {
 }
 
 export async function startSystem(options: SystemOptions): Promise<System> {
-  const closers: (() => unknown)[] = [];
-  const parent = { after: (close: () => unknown) => void closers.push(close) };
+  const cleanup = createCleanup();
   const dir = mkdtempSync(path.join(os.tmpdir(), 'longhaul-chaos-'));
   chmodSync(dir, 0o711);
-  // Parts that are restarted come back on the same port.
+  // Restarted parts use the same port.
   const [postgresPort, pubsubPort, tasksPort] = await Promise.all([freePort(), freePort(), freePort()]);
   let postgres: Postgres = await startPostgres({ dataDir: dir, port: postgresPort });
   await migrateToLatest(postgres);
@@ -114,7 +114,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     async function start(): Promise<void> {
       if (running !== undefined || closing) return;
       started += 1;
-      const one = runNode(parent, [`services/${kind}/main.ts`], {
+      const current = runNode(cleanup, [`services/${kind}/main.ts`], {
         env: {
           ...env,
           PORT: String(port),
@@ -122,21 +122,21 @@ export async function startSystem(options: SystemOptions): Promise<System> {
           PUBLIC_URL: `http://127.0.0.1:${port}`,
         },
       });
-      running = one;
-      one.child.stdout.on('data', (chunk: Buffer) => {
+      running = current;
+      current.child.stdout.on('data', (chunk: Buffer) => {
         for (const line of chunk.toString().split('\n')) {
           if (/"severity":"(ERROR|CRITICAL)"/.test(line)) options.onError(`${name}: ${line}`);
-          if (line.includes('"message":"turn lost"')) options.onTurnLost(one.child.pid ?? 0);
+          if (line.includes('"message":"turn lost"')) options.onTurnLost(current.child.pid ?? 0);
         }
       });
-      const ended = one.exited.then(({ code, signal }) => {
-        if (running === one) running = undefined;
+      const ended = current.exited.then(({ code, signal }) => {
+        if (running === current) running = undefined;
         return signal === null && code !== 0 ? code : undefined;
       });
       void ended.then((code) => {
         if (code !== undefined) options.onError(`${name} ended with code ${code}`);
       });
-      const ready = await one.line(/"message":"ready"/).catch(() => undefined);
+      const ready = await current.line(/"message":"ready"/).catch(() => undefined);
       if (ready === undefined && (await ended) !== undefined) {
         await sleep(500);
         await start();
@@ -157,13 +157,13 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   }
 
   async function provision(): Promise<void> {
-    const { exited, output } = runNode(parent, ['services/local/provision.ts'], { env });
+    const { exited, output } = runNode(cleanup, ['services/local/provision.ts'], { env });
     const { code } = await exited;
     if (code !== 0) options.onError(`provisioning failed: ${output()}`);
   }
 
   await provision();
-  await Promise.all(members.map((one) => one.start()));
+  await Promise.all(members.map((member) => member.start()));
   return {
     members,
     apiUrls,
@@ -196,7 +196,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     },
     close: async () => {
       closing = true;
-      for (const close of closers) await close();
+      await cleanup.run();
       await pool.end();
       await Promise.all([pubsub.close(), tasks.close(), postgres.kill()]);
       rmSync(dir, { recursive: true, force: true });

@@ -2,7 +2,7 @@
  * `npm run load`: measures the cases of docs/load.md, or only those that are named after `--`. Prints the measurements,
  * and exits with 1 if a condition does not hold.
  */
-import type { Cleanup } from '../../support/processes/processes.ts';
+import { createCleanup } from '../../support/cleanup.ts';
 import { createLimitingResponder, createRefusingResponder, createSlowResponder } from './responders.ts';
 import { runLoad, type LoadOptions, type LoadResult } from './run.ts';
 
@@ -75,8 +75,7 @@ if (unknown.length > 0) {
 }
 for (const [name, { options, check }] of Object.entries(cases)) {
   if (requested.length > 0 && !requested.includes(name)) continue;
-  const cleanups: (() => unknown)[] = [];
-  const t: Cleanup = { after: (cleanup) => void cleanups.unshift(cleanup) };
+  const t = createCleanup();
   try {
     const result = await runLoad(t, options);
     console.log(name, JSON.stringify(result, null, 1));
@@ -85,7 +84,7 @@ for (const [name, { options, check }] of Object.entries(cases)) {
       if (!holds) process.exitCode = 1;
     }
   } finally {
-    for (const cleanup of cleanups) await cleanup();
+    await t.run();
   }
 }
 process.exit();

@@ -33,7 +33,7 @@ export function createRefusingResponder({
   };
 }
 
-/** Enforces a quota, of which one second can be saved up. A refused call gets the time at which to retry. */
+/** Enforces a quota with a burst of one second. A refused call gets the delay after which to retry. */
 export function createLimitingResponder({ perMinute }: { perMinute: number }): Responder {
   const costMs = 60_000 / perMinute;
   let nextAt = 0;

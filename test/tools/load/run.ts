@@ -1,12 +1,11 @@
 /** Runs many tasks of the Gemini agent at once on measured workers, against a given model. */
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { runNode, type Cleanup } from '../../support/processes/processes.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
+import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 export interface LoadOptions {
   tasks: number;
@@ -48,17 +47,7 @@ const probe = new URL('probe.ts', import.meta.url).href;
 
 export async function runLoad(t: Cleanup, options: LoadOptions): Promise<LoadResult> {
   const { tasks, requestsPerMinute, concurrency, responder, boundMs } = options;
-  const agentFile = path.join(mkdtempSync(path.join(tmpdir(), 'longhaul-load-')), 'agent.yaml');
-  writeFileSync(
-    agentFile,
-    `name: Loaded
-description: Answers.
-version: "1"
-skills: [{ id: a, name: A, description: Answers., tags: [] }]
-instruction: Answer.
-quotas: { gemini-3.8-flash: { requestsPerMinute: ${requestsPerMinute} } }
-`,
-  );
+  const agentFile = writeAgentFile(t, { quotas: { 'gemini-3.8-flash': { requestsPerMinute } } });
   const env = {
     AGENT_FILE: agentFile,
     WORKER_CONCURRENCY: String(concurrency),
@@ -88,14 +77,15 @@ quotas: { gemini-3.8-flash: { requestsPerMinute: ${requestsPerMinute} } }
     const count = (state: string) => rows.find((row) => row.state === state)?.count ?? 0;
     return { completed: count('TASK_STATE_COMPLETED'), failed: count('TASK_STATE_FAILED') };
   };
-  let ended = await countEnded();
   // Polled rarely: the database is shared with the measured workers.
-  while (ended.completed + ended.failed < tasks) {
-    if (performance.now() - startedAt > boundMs)
-      throw new Error(`tasks are not done: ${JSON.stringify(ended)}`);
-    await sleep(100);
-    ended = await countEnded();
-  }
+  const ended = await waitFor(
+    'the end of all tasks',
+    async () => {
+      const counts = await countEnded();
+      return counts.completed + counts.failed >= tasks && counts;
+    },
+    { boundMs, everyMs: 100 },
+  );
   const seconds = (performance.now() - startedAt) / 1000;
   return {
     ...ended,

@@ -37,7 +37,7 @@ export function extractPassages(file: string, source: string): Passage[] {
   }
 }
 
-function passage(lines: readonly Line[], isTitle = false): Passage {
+function createPassage(lines: readonly Line[], isTitle = false): Passage {
   const starts: { offset: number; number: number }[] = [];
   let text = '';
   for (const line of lines) {
@@ -54,13 +54,13 @@ function passage(lines: readonly Line[], isTitle = false): Passage {
 }
 
 /** Splits lines into passages at every line that has no text. */
-function paragraphs(lines: readonly Line[]): Passage[] {
+function splitParagraphs(lines: readonly Line[]): Passage[] {
   const groups: Line[][] = [[]];
   for (const line of lines) {
     if (line.text.trim() === '') groups.push([]);
     else groups.at(-1)?.push(line);
   }
-  return groups.filter((group) => group.length > 0).map((group) => passage(group));
+  return groups.filter((group) => group.length > 0).map((group) => createPassage(group));
 }
 
 function fromMarkdown(source: string): Passage[] {
@@ -77,7 +77,7 @@ function fromMarkdown(source: string): Passage[] {
   const separated = lines.flatMap((line) =>
     /^\s*(?:[-*|#]|\d+\.)/.test(line.text) ? [{ number: line.number, text: '' }, line] : [line],
   );
-  return paragraphs(separated);
+  return splitParagraphs(separated);
 }
 
 function fromHashComments(source: string, field?: RegExp): Passage[] {
@@ -88,7 +88,7 @@ function fromHashComments(source: string, field?: RegExp): Passage[] {
     const blank = { number: index + 1, text: '' };
     return value === '' ? [{ number: index + 1, text: comment }] : [blank, { ...blank, text: value }, blank];
   });
-  return paragraphs(lines);
+  return splitParagraphs(lines);
 }
 
 /** Comments and strings, found by one expression: whichever starts first hides what looks like the other inside it. */
@@ -106,7 +106,7 @@ function fromTypeScript(source: string): Passage[] {
   const passages: Passage[] = [];
   let pending: Line[] = [];
   const flush = (): void => {
-    passages.push(...paragraphs(pending));
+    passages.push(...splitParagraphs(pending));
     pending = [];
   };
   let line = 1;
@@ -121,7 +121,7 @@ function fromTypeScript(source: string): Passage[] {
     if (string !== undefined) {
       const isTitle = /\b(?:test|describe|suite)(?:\.\w+)?\(\s*$/.test(source.slice(0, match.index));
       const text = string.slice(1, -1).replaceAll(/\$\{[^}]*\}/g, '·');
-      if (isTitle || isProse(text)) passages.push(passage([{ number: line, text }], isTitle));
+      if (isTitle || isProse(text)) passages.push(createPassage([{ number: line, text }], isTitle));
     }
   }
   flush();
@@ -141,7 +141,7 @@ function fromBlockComment(block: string, first: number): Passage[] {
       const prose = bare.replace(/^@\w+(?: \{[^}]*\})?/, (tag) => ' '.repeat(tag.length));
       return { number: first + index, text: fenced || isFence ? '' : prose };
     });
-  return paragraphs(lines);
+  return splitParagraphs(lines);
 }
 
 /** Statements of SQL, templates of files and the like are not prose. */

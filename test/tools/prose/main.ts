@@ -39,7 +39,7 @@ for (const file of files) {
 }
 if (count > 0) {
   console.error(
-    `\n${count} stilted phrases. If one is right where it is, add "prose-ok: reason" on the line before.`,
+    `\n${count} stilted phrases. If a phrase is correct in its place, add "prose-ok: reason" on the line before.`,
   );
   process.exitCode = 1;
 }

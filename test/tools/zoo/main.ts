@@ -3,6 +3,7 @@
  * ones, each on its own stack. Prints the figures of both runs. Fails if a good receiver misses an event,
  * gets one out of order, or waits more than twice as long next to bad ones.
  */
+import { createCleanup } from '../../support/cleanup.ts';
 import { startStack } from '../../support/stack.ts';
 import { runZoo, type ZooFigures } from './run.ts';
 
@@ -21,8 +22,7 @@ const bad = {
 };
 
 async function run(receivers: Record<string, number>, perSecond: number): Promise<ZooFigures> {
-  const cleanups: (() => unknown)[] = [];
-  const t = { after: (cleanup: () => unknown) => void cleanups.unshift(cleanup) };
+  const t = createCleanup();
   try {
     const stack = await startStack(t);
     await stack.start('dispatcher');
@@ -39,7 +39,7 @@ async function run(receivers: Record<string, number>, perSecond: number): Promis
       boundMs: 60_000,
     });
   } finally {
-    for (const cleanup of cleanups) await cleanup();
+    await t.run();
   }
 }
 

@@ -6,8 +6,8 @@ import { createServer, type RequestListener, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** `[receiver, task, event, milliseconds since 1970, taken]` */
-export type Arrival = [receiver: number, taskId: string, event: number, at: number, taken: boolean];
+/** `[receiver, task, event, milliseconds since 1970, accepted]` */
+export type Arrival = [receiver: number, taskId: string, event: number, at: number, accepted: boolean];
 
 interface Visit {
   /** How often this webhook has arrived at the receiver, including now. */
@@ -16,7 +16,7 @@ interface Visit {
   request: number;
 }
 
-/** Each kind answers in its own way, and returns whether it takes the webhook. */
+/** Each kind answers in its own way, and returns whether it accepts the webhook. */
 const kinds: Record<string, (response: ServerResponse, visit: Visit) => boolean | Promise<boolean>> = {
   good: (response) => answer(response, 204),
   slow: async (response) => {
@@ -80,8 +80,8 @@ for (const [kind, count] of Object.entries(counts)) {
         const attempt = (attempts.get(String(id)) ?? 0) + 1;
         attempts.set(String(id), attempt);
         const at = Date.now();
-        void Promise.resolve(receive(response, { attempt, request: (requests += 1) })).then((taken) =>
-          arrivals.push([receiver, String(taskId), Number(event), at, taken]),
+        void Promise.resolve(receive(response, { attempt, request: (requests += 1) })).then((accepted) =>
+          arrivals.push([receiver, String(taskId), Number(event), at, accepted]),
         );
       });
     });

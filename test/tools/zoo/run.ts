@@ -7,9 +7,12 @@ import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createLogger } from '#shared/runtime/log.ts';
-import { runNode, type Cleanup } from '../../support/processes/processes.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
+import { openTestPool } from '../../support/database/postgres.ts';
+import { runNode } from '../../support/processes/processes.ts';
 import type { Stack } from '../../support/stack.ts';
-import { connect, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { getPercentile } from '../percentile.ts';
 import type { Arrival } from './receivers.ts';
 
 export interface ZooOptions {
@@ -31,8 +34,8 @@ export interface ZooFigures {
   p50: number;
   p99: number;
   worst: number;
-  /** Requests to each kind of receiver, and how many of them it took. */
-  kinds: Record<string, { requests: number; taken: number }>;
+  /** Requests to each kind of receiver, and how many of them it accepted. */
+  kinds: Record<string, { requests: number; accepted: number }>;
   states: Record<string, number>;
 }
 
@@ -43,7 +46,7 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
   const process = runNode(t, ['test/tools/zoo/receivers.ts', JSON.stringify(options.receivers)]);
   const [line] = await process.line(/^\{"control".*/);
   const { control, urls } = JSON.parse(line) as { control: string; urls: { kind: string; url: string }[] };
-  const db = connect(stack.databaseUrl);
+  const { db } = openTestPool(stack.databaseUrl);
   const scheduler = createDeliveryScheduler({
     project: stack.env['GOOGLE_CLOUD_PROJECT'] ?? '',
     location: 'us-central1',
@@ -80,7 +83,9 @@ export async function runZoo(t: Cleanup, stack: Stack, options: ZooOptions): Pro
     const events = good.size * options.tasksPerReceiver * eventsPerTask;
     const deadline = performance.now() + options.boundMs;
     const readArrivals = async () =>
-      new Set((await report()).filter(([at]) => good.has(at)).map((one) => `${one[1]} ${one[2]}`));
+      new Set(
+        (await report()).filter(([at]) => good.has(at)).map(([, taskId, event]) => `${taskId} ${event}`),
+      );
     while ((await readArrivals()).size < events && performance.now() < deadline) await delay(100);
     return await readFigures(db, await report(), urls, good, events);
   } finally {
@@ -105,18 +110,17 @@ async function readFigures(
   const first = new Map<string, number>();
   const byTask = new Map<string, number[]>();
   const kinds: ZooFigures['kinds'] = {};
-  for (const [receiver, taskId, event, at, taken] of arrivals) {
-    const counts = (kinds[urls[receiver]?.kind ?? ''] ??= { requests: 0, taken: 0 });
+  for (const [receiver, taskId, event, at, accepted] of arrivals) {
+    const counts = (kinds[urls[receiver]?.kind ?? ''] ??= { requests: 0, accepted: 0 });
     counts.requests += 1;
-    counts.taken += Number(taken);
+    counts.accepted += Number(accepted);
     if (!good.has(receiver)) continue;
     const key = `${taskId} ${event}`;
     if (!first.has(key)) first.set(key, at);
     byTask.set(taskId, [...(byTask.get(taskId) ?? []), event]);
   }
   const latencies = [...first].map(([key, at]) => at - (committed.get(key) ?? NaN)).sort((a, b) => a - b);
-  const at = (part: number) =>
-    latencies[Math.min(latencies.length - 1, Math.floor(part * latencies.length))] ?? NaN;
+  const getLatency = (share: number) => getPercentile(latencies, share) ?? NaN;
   const states: Record<string, number> = {};
   const rows = await db
     .selectFrom('deliveries')
@@ -129,9 +133,9 @@ async function readFigures(
     arrived: first.size,
     outOfOrder: [...byTask.values()].filter((seen) => seen.some((event, n) => event < (seen[n - 1] ?? 0)))
       .length,
-    p50: at(0.5),
-    p99: at(0.99),
-    worst: at(1),
+    p50: getLatency(0.5),
+    p99: getLatency(0.99),
+    worst: getLatency(1),
     kinds,
     states,
   };

@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { DefinitionError, definitionHash, readAgentDefinition } from '#shared/agent/definition.ts';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
+import { findProblems } from '../../support/agents/definition.ts';
 
-const least = `
+const minimal = `
 name: Small
 description: Does little.
 version: "1"
@@ -14,18 +15,8 @@ skills:
 instruction: Be brief.
 `;
 
-function findProblems(text: string): readonly string[] {
-  try {
-    parseAgentDefinition(text, 'agent.yaml');
-  } catch (error) {
-    assert.ok(error instanceof DefinitionError, String(error));
-    return error.problems;
-  }
-  return [];
-}
-
 describe('a definition in YAML', () => {
-  test('is valid as it comes with the project', () => {
+  test('is valid in the agent.yaml of this project', () => {
     const file = new URL('../../../agent.yaml', import.meta.url);
     const definition = parseAgentDefinition(readFileSync(file, 'utf8'), 'agent.yaml');
     assert.equal(definition.name, 'Longhaul agent');
@@ -33,13 +24,13 @@ describe('a definition in YAML', () => {
   });
 
   test('gets defaults for omitted fields', () => {
-    const definition = parseAgentDefinition(least, 'agent.yaml');
+    const definition = parseAgentDefinition(minimal, 'agent.yaml');
     assert.deepEqual(definition.inputModes, ['text/plain']);
     assert.deepEqual(definition.outputModes, ['text/plain']);
     assert.deepEqual(definition.model, { name: 'gemini-3.8-flash' });
     assert.deepEqual(definition.tools, ['ask_user']);
     assert.deepEqual(definition.limits, { modelCalls: 20, toolCalls: 100, workSeconds: 3600 });
-    assert.deepEqual(parseAgentDefinition(`${least}limits: {modelCalls: 3}`, 'x').limits, {
+    assert.deepEqual(parseAgentDefinition(`${minimal}limits: {modelCalls: 3}`, 'x').limits, {
       modelCalls: 3,
       toolCalls: 100,
       workSeconds: 3600,
@@ -85,30 +76,30 @@ limits: { modelCalls: 0, pace: 3 }
 
   test('reports skills with the same id', () => {
     const skill = '  - { id: a, name: B, description: Does b., tags: [] }';
-    assert.deepEqual(findProblems(least.replace('skills:', `skills:\n${skill}`)), [
+    assert.deepEqual(findProblems(minimal.replace('skills:', `skills:\n${skill}`)), [
       'agent.yaml:7:11: skills[1].id: "a" is already used by an earlier skill (ids must be unique)',
     ]);
   });
 
   test('reports a limit of cost for a model without a price', () => {
-    assert.deepEqual(findProblems(`${least}limits: { cost: 1 }`), [
+    assert.deepEqual(findProblems(`${minimal}limits: { cost: 1 }`), [
       'agent.yaml:8:11: limits.cost: the model "gemini-3.8-flash" has no price (add it to prices)',
     ]);
   });
 
   test('reports settings that exclude each other', () => {
-    assert.deepEqual(findProblems(`${least}model: { thinkingBudget: 0, thinkingLevel: low }`), [
+    assert.deepEqual(findProblems(`${minimal}model: { thinkingBudget: 0, thinkingLevel: low }`), [
       'agent.yaml:8:10: model: thinkingLevel and thinkingBudget exclude each other (set thinkingLevel for Gemini 3 and later, else thinkingBudget)',
     ]);
   });
 
   test('refuses an array in place of an object', () => {
-    assert.deepEqual(findProblems(`${least}limits: []`), ['agent.yaml:8:9: limits: must be an object']);
-    assert.deepEqual(findProblems(`${least}prices: [1]`), ['agent.yaml:8:9: prices: must be an object']);
+    assert.deepEqual(findProblems(`${minimal}limits: []`), ['agent.yaml:8:9: limits: must be an object']);
+    assert.deepEqual(findProblems(`${minimal}prices: [1]`), ['agent.yaml:8:9: prices: must be an object']);
   });
 
   test('refuses an empty list of skills', () => {
-    const empty = least.replace(/skills:\n.*\n/, 'skills: []\n');
+    const empty = minimal.replace(/skills:\n.*\n/, 'skills: []\n');
     assert.deepEqual(findProblems(empty), ['agent.yaml:5:9: skills: must have at least one item']);
   });
 
@@ -127,20 +118,20 @@ describe('the hash of a definition', () => {
   const hash = (text: string) => definitionHash(parseAgentDefinition(text, 'x'));
 
   test('ignores the order of fields, comments and explicit defaults', () => {
-    assert.match(hash(least), /^[0-9a-f]{64}$/);
-    const reversed = least.trim().split('\n').slice(0, 3).reverse().join('\n');
-    const rest = least.trim().split('\n').slice(3).join('\n');
-    assert.equal(hash(`# a comment\n${reversed}\n${rest}\ntools: [ask_user]`), hash(least));
+    assert.match(hash(minimal), /^[0-9a-f]{64}$/);
+    const reversed = minimal.trim().split('\n').slice(0, 3).reverse().join('\n');
+    const rest = minimal.trim().split('\n').slice(3).join('\n');
+    assert.equal(hash(`# a comment\n${reversed}\n${rest}\ntools: [ask_user]`), hash(minimal));
   });
 
   test('changes with every value', () => {
-    assert.notEqual(hash(least.replace('brief', 'long')), hash(least));
-    assert.notEqual(hash(`${least}tools: []`), hash(least));
+    assert.notEqual(hash(minimal.replace('brief', 'long')), hash(minimal));
+    assert.notEqual(hash(`${minimal}tools: []`), hash(minimal));
   });
 });
 
 describe('a stored definition', () => {
-  const definition = parseAgentDefinition(least, 'x');
+  const definition = parseAgentDefinition(minimal, 'x');
   const stored = JSON.parse(JSON.stringify(definition)) as JsonObject;
 
   test('is read back unchanged', () => {

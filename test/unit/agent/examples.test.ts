@@ -39,7 +39,7 @@ describe('the example agents', () => {
       parseAgentDefinition(text, name);
     });
 
-    test(`${name} is valid for an editor, without the fields that have defaults`, () => {
+    test(`${name} is valid for an editor without the fields that have defaults`, () => {
       assert.equal(check(parse(text)).errorMessage, undefined);
     });
   }

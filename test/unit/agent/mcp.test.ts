@@ -1,12 +1,12 @@
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { DefinitionError } from '#shared/agent/definition.ts';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { isAllowed, toDeclaredNames } from '#services/worker/agent/mcp/names.ts';
 import { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.ts';
 import { toToolOutput } from '#services/worker/agent/mcp/result.ts';
+import { findProblems } from '../../support/agents/definition.ts';
 
-const least = `name: Small
+const minimal = `name: Small
 description: Does little.
 version: "1"
 skills: [{ id: a, name: A, description: Does a., tags: [x] }]
@@ -14,24 +14,14 @@ instruction: Be brief.
 mcpServers:
 `;
 
-function findProblems(servers: string): readonly string[] {
-  try {
-    parseAgentDefinition(least + servers, 'agent.yaml');
-  } catch (error) {
-    assert.ok(error instanceof DefinitionError, String(error));
-    return error.problems;
-  }
-  return [];
-}
-
 describe('MCP servers in a definition', () => {
   test('get defaults for omitted fields', () => {
-    const { mcpServers } = parseAgentDefinition(`${least}  web: { url: "http://x" }`, 'x');
+    const { mcpServers } = parseAgentDefinition(`${minimal}  web: { url: "http://x" }`, 'x');
     assert.deepEqual(mcpServers, { web: { url: 'http://x', timeoutSeconds: 60, maxOutputChars: 50_000 } });
   });
 
   test('are checked by the schema before all other rules', () => {
-    const problems = findProblems(`  2b: { url: "http://x" }
+    const problems = findProblems(`${minimal}  2b: { url: "http://x" }
   none: { allow: [a] }
   both: { url: "http://x", command: y }
   mixed: { command: y, headers: { a: b } }
@@ -43,7 +33,7 @@ describe('MCP servers in a definition', () => {
   });
 
   test('have their problems reported by line and column', () => {
-    const problems = findProblems(`  2b: { url: "http://x" }
+    const problems = findProblems(`${minimal}  2b: { url: "http://x" }
   none: { allow: [a] }
   both: { url: "http://x", command: y }
   mixed: { command: y, headers: { a: b } }

@@ -5,7 +5,7 @@ import { fastify } from 'fastify';
 import { sendStream } from '#services/api/http/sse.ts';
 
 describe('server-sent events', () => {
-  test('numbers the events, comments while idle, and closes at the end', async (t) => {
+  test('numbers the events, sends comments while idle, and closes at the end', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] });
     const last = Promise.withResolvers<string>();
     async function* payloads() {

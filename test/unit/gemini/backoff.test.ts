@@ -16,7 +16,7 @@ const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 describe('the backoff of model calls', () => {
   test('doubles the wait in place from 200 to 400 ms up to the last call', () => {
     const bounds = [1, 2, 3, 4].map((attempt) =>
-      [0, 1].map((dice) => getInPlaceDelayMs(defaultModelBackoff, attempt, undefined, dice)),
+      [0, 1].map((roll) => getInPlaceDelayMs(defaultModelBackoff, attempt, undefined, roll)),
     );
     assert.deepEqual(bounds, [
       [200, 400],
@@ -28,8 +28,8 @@ describe('the backoff of model calls', () => {
 
   test('waits in place at least as long as the server asks, within its limit', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 10 }), retryAfter, random, (attempt, retryAfterMs, dice) => {
-        const wait = getInPlaceDelayMs(defaultModelBackoff, attempt, retryAfterMs, dice);
+      fc.property(fc.integer({ min: 1, max: 10 }), retryAfter, random, (attempt, retryAfterMs, roll) => {
+        const wait = getInPlaceDelayMs(defaultModelBackoff, attempt, retryAfterMs, roll);
         const { calls, longestInPlaceMs } = defaultModelBackoff;
         if (attempt >= calls) return wait === undefined;
         if (wait === undefined) return (retryAfterMs ?? 0) * 1.25 > longestInPlaceMs;
@@ -40,8 +40,8 @@ describe('the backoff of model calls', () => {
 
   test('parks for 5 s to 15 min, and at least as long as the server asks within that', () => {
     fc.assert(
-      fc.property(retryAfter, random, (retryAfterMs, dice) => {
-        const park = getParkDelayMs(retryAfterMs, dice);
+      fc.property(retryAfter, random, (retryAfterMs, roll) => {
+        const park = getParkDelayMs(retryAfterMs, roll);
         return park >= 5000 && park <= 900_000 && park >= Math.min(retryAfterMs ?? 30_000, 900_000);
       }),
     );

@@ -1,4 +1,4 @@
-/** SendMessage with `returnImmediately`: tasks accepted a second, which here means stored. */
+/** SendMessage with `returnImmediately`: tasks that are accepted, and therefore stored, per second. */
 import { createSendJob, type RequestJob } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
 import { alternate, ms, perSecond, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';

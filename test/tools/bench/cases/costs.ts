@@ -3,15 +3,16 @@ import { once } from 'node:events';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../../../support/wait-for.ts';
 import { createSendJob, createSubscriptionJob } from '../jobs.ts';
 import { withRig, type MeasuredProcess } from '../rig.ts';
-import { alternate, ms, pollUntil, type BenchCase, type Figure } from '../rounds.ts';
+import { alternate, ms, polling, type BenchCase, type Figure } from '../rounds.ts';
 import { runWholeTasks } from './whole.ts';
 
 export const coldStartCase: BenchCase = () =>
   withRig(async (rig) => {
     const start = (kind: 'api' | 'worker' | 'dispatcher') => async () => {
-      // Uses the agent of the definition: the one that does nothing would load nothing.
+      // Uses the agent of the definition, because the empty agent would load no modules.
       const service = await rig.service(kind, { AGENT_MODULE: '' });
       // Only a process that exits by itself writes its compile cache.
       service.child.kill('SIGTERM');
@@ -53,7 +54,7 @@ export const memoryCase: BenchCase = () =>
       const before = await running();
       const job = createSendJob(api.url, 'wait', { returnImmediately: true }, { count, keepIds: true });
       const { ids } = await rig.load(job);
-      await pollUntil(async () => (await running()) >= before + count);
+      await waitFor(`${count} more running tasks`, async () => (await running()) >= before + count, polling);
       return ids;
     };
     await wait(warmUp);

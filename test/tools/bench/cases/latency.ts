@@ -3,7 +3,7 @@ import { createStreamJob, createWebhookJob } from '../jobs.ts';
 import { withRig } from '../rig.ts';
 import { ms, perSecond, type BenchCase } from '../rounds.ts';
 
-/** One task at a time, as a stream: from the request to the completed event, which a worker has written. */
+/** One task at a time, as a stream: from the request to the completed event, which a worker writes. */
 export const latencyCase: BenchCase = () =>
   withRig(async (rig) => {
     const [api] = await Promise.all([rig.service('api'), rig.service('worker')]);

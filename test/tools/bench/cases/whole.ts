@@ -1,7 +1,8 @@
-/** Whole tasks with an agent that does nothing, from the request through Pub/Sub and a worker to completed. */
+/** Whole tasks of an empty agent, from the request through Pub/Sub and a worker to completion. */
+import { waitFor } from '../../../support/wait-for.ts';
 import { createSendJob } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
-import { alternate, perSecond, pollUntil, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
+import { alternate, perSecond, polling, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
 
 const jobs = 10_000;
 const stepsEach = 5;
@@ -46,7 +47,7 @@ export const wholeCase: BenchCase = () =>
     ];
   });
 
-/** Tasks with durable steps that do nothing, compared with workflows of an engine that has no server in front. */
+/** Tasks with empty durable steps, compared with workflows of an engine without a server in front. */
 export const stepsCase: BenchCase = () =>
   withRig(async (rig) => {
     const [api, , dbos] = await Promise.all([
@@ -72,14 +73,18 @@ export const stepsCase: BenchCase = () =>
  * Sends `count` tasks and waits until none is left to run.
  *
  * @param text the instruction for the agent
- * @returns tasks a second, measured from the first request
+ * @returns tasks per second, measured from the first request
  */
 export async function runWholeTasks(rig: Rig, url: string, count: number, text = ''): Promise<number> {
   const from = performance.now();
   await rig.load(createSendJob(url, text, { returnImmediately: true }, { count }));
-  await pollUntil(async () => {
-    const { rows } = await rig.stack.pool.query('select from gates where state_class = 0 limit 1');
-    return rows.length === 0;
-  });
+  await waitFor(
+    'the end of all tasks',
+    async () => {
+      const { rows } = await rig.stack.pool.query('select from gates where state_class = 0 limit 1');
+      return rows.length === 0;
+    },
+    polling,
+  );
   return (count * 1000) / (performance.now() - from);
 }

@@ -1,6 +1,6 @@
 /**
- * The floor: the statement that accepts tasks, prepared, always in full sets, over as many connections as there are lanes,
- * without HTTP and without responses. No server on the same database can accept faster with that statement.
+ * The floor: only the prepared statement that accepts tasks, always in full sets, on one connection per lane, without HTTP
+ * and without responses. No server on the same database can accept faster with that statement.
  */
 import { randomUUID } from 'node:crypto';
 import { Kysely, PostgresDialect } from 'kysely';
@@ -8,6 +8,7 @@ import { Client } from 'pg';
 import { createAccept, type NewTask } from '#shared/db/tasks/accept.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { newTask } from '../../../support/database/new-task.ts';
 import { serveParent } from '../serve-parent.ts';
 
 const setSize = 64;
@@ -34,28 +35,8 @@ async function runLane(until: number): Promise<number> {
 
 function createTask(): NewTask {
   const [taskId, contextId, messageId] = [uuidv7(), uuidv7(), randomUUID()];
-  const statusAt = new Date().toISOString();
-  const status = { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt };
   const message = { messageId, taskId, contextId, role: 'ROLE_USER', parts: [{ text: 'accept' }] };
-  return {
-    taskId,
-    contextId,
-    messageId,
-    statusAt,
-    tenant: '',
-    owner: 'floor',
-    agentHash: 'none',
-    requestHash: messageId,
-    message: JSON.stringify(message),
-    event: JSON.stringify({ statusUpdate: { taskId, contextId, status } }),
-    metadata: null,
-    acceptedOutputModes: null,
-    shown: true,
-    startAt: null,
-    deadlineAt: null,
-    traceparent: null,
-    webhook: null,
-  };
+  return newTask({ taskId, contextId, messageId, owner: 'floor', message: JSON.stringify(message) });
 }
 
 serveParent(async ({ seconds, lanes }: { seconds: number; lanes: number }) => {

@@ -1,8 +1,8 @@
 /** More model calls than a minute allows, and a model that refuses a third of them. `npm run load` is the long form. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRefusingResponder } from '../tools/load/responders.ts';
-import { runLoad } from '../tools/load/run.ts';
+import { createRefusingResponder } from '../../tools/load/responders.ts';
+import { runLoad } from '../../tools/load/run.ts';
 
 test('completes all tasks without bursts when the model lacks quota', { timeout: 120_000 }, async (t) => {
   const tasks = 40;

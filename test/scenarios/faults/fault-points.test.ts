@@ -1,18 +1,18 @@
 /**
- * A process dies exactly between two actions that belong together: a test for each named fault point
- * (shared/runtime/fault-points.ts), with the invariants that it pins.
+ * A process dies exactly between two actions that belong together. Each named fault point (shared/runtime/fault-points.ts)
+ * has a test, whose title lists the invariants that it checks.
  *
- * Leases are long, and a test ends them by hand once the process is dead. A slow machine therefore loses no lease, and
- * runs of steps and sent webhooks can be counted.
+ * Leases are long, and a test ends them once the process is dead. No lease expires on a slow machine, so step runs and
+ * webhooks can be counted.
  */
 import assert from 'node:assert/strict';
 import { before, describe, test, type TestContext } from 'node:test';
 import { faultPointNames, type FaultPointName } from '#shared/runtime/fault-points.ts';
-import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
-import { isCompleted, type ServiceKind, type Stack } from '../support/stack.ts';
-import { createSuiteCleanup } from '../support/suite-cleanup.ts';
-import { waitFor } from '../support/wait-for.ts';
-import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { isCompleted, type ServiceKind, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver, type Receiver } from '../../support/webhooks/receiver.ts';
 
 const settings = {
   LEASE_SECONDS: '60',
@@ -35,7 +35,7 @@ function testDeath(
 
 const withWebhook = (url: string) => ({ configuration: { taskPushNotificationConfig: { url } } });
 
-/** Starts a service that dies at a fault point, on its n-th passage. `died` ends the leases of the dead process. */
+/** Starts a service that dies the n-th time it passes a fault point. `died` ends the leases of the dead process. */
 async function startDoomed(stack: Stack, kind: ServiceKind, point: FaultPointName, passage = 1) {
   const { running } = await stack.start(kind, { FAULT_POINT: `${point}:${passage}` });
   return {

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { postJsonRpc } from '../support/json-rpc.ts';
-import { freePort } from '../support/ports.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
-import { isCompleted, type Stack } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { postJsonRpc } from '../../support/json-rpc.ts';
+import { freePort } from '../../support/ports.ts';
+import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { isCompleted, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 /** Cloud Run kills a process ten seconds after SIGTERM. */
 const graceMs = 10_000;
@@ -17,7 +17,7 @@ const waitingForLock = `select from pg_stat_activity
   where wait_event_type = 'Lock' and datname = current_database() and application_name = 'longhaul-api'`;
 
 // Row: the database is missing at start
-test('services that start before their database report not ready until it is there', async (t) => {
+test('services report not ready when they start before their database', async (t) => {
   const { stack } = await startScriptedStack(t);
   const port = await freePort();
   const proxyUrl = Object.assign(new URL(stack.databaseUrl), { port: String(port) }).href;
@@ -39,7 +39,7 @@ test('services that start before their database report not ready until it is the
 });
 
 // Row: the database is unreachable, or the pool is exhausted
-test('an api without a free connection returns 503 until it has one', async (t) => {
+test('the api returns 503 when it has no free connection', async (t) => {
   const { stack } = await startScriptedStack(t, { DATABASE_POOL_SIZE: '2' });
   await stack.start('api');
   const locker = await stack.pool.connect();
@@ -56,7 +56,7 @@ test('an api without a free connection returns 503 until it has one', async (t) 
 });
 
 // Row: api gets SIGTERM
-test('an api that stops answers its requests and asks streams to resume elsewhere', async (t) => {
+test('the api answers its requests and asks streams to resume when it stops', async (t) => {
   const { stack } = await startScriptedStack(t);
   const [api] = await Promise.all([stack.start('api'), stack.start('worker')]);
   const task = await stack.submit('wait 30000');

@@ -4,20 +4,20 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
-import { isCompleted, startStack, type Stack } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
-import { startReceiver } from '../support/webhooks/receiver.ts';
-import { watchRecovery } from '../tools/chaos/recovery.ts';
+import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
+import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
+import { watchRecovery } from '../../tools/chaos/recovery.ts';
 
 // Row: a worker is killed in mid-turn
 describe('a worker that is killed', () => {
-  test('is replaced by one that continues after the last finished step', async (t) => {
+  test('is replaced by a worker that continues after the last finished step', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
     const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
     const words = Array.from({ length: 40 }, (_, index) => `word${index}`).join(' ');
     const task = await stack.submit(`step one\nstep two\nstream ${words}\nstep three`);
-    await stack.until(task.id, (one) => (one.artifacts?.[0]?.parts[0]?.text ?? '').includes('word9'));
+    await stack.until(task.id, ({ artifacts }) => (artifacts?.[0]?.parts[0]?.text ?? '').includes('word9'));
     await first.kill();
     await stack.start('worker');
     const done = await stack.until(task.id, isCompleted);
@@ -30,7 +30,7 @@ describe('a worker that is killed', () => {
     assert.deepEqual(runs, expected, 'each finished step ran once');
   });
 
-  test('under load is replaced within the lease and five seconds', async (t) => {
+  test('is replaced within the lease and five seconds under load', async (t) => {
     const { stack, tool } = await startScriptedStack(t);
     const first = await startTwoWorkers(stack);
     const plans = Array.from({ length: 30 }, () => 'step one\nstep slow 3000\nsay done');
@@ -57,7 +57,7 @@ describe('a worker that is killed', () => {
     }
   });
 
-  test('in a call of Gemini is replaced by one that repeats only that call', async (t) => {
+  test('is replaced by a worker that repeats only the Gemini call in flight', async (t) => {
     const stack = await startStack(t);
     const [, first] = await Promise.all([stack.start('api'), stack.start('worker')]);
     const chunks = Array.from({ length: 1000 }, (_, index) => `part${index} `);
@@ -65,7 +65,7 @@ describe('a worker that is killed', () => {
       { match: 'slowly', reactions: [{ chunks, chunkDelayMs: 60 }, { chunks: ['all ', 'of ', 'it'] }] },
     ]);
     const task = await stack.submit('answer slowly');
-    await stack.until(task.id, (one) => (one.artifacts?.[0]?.parts[0]?.text ?? '').includes('part3'));
+    await stack.until(task.id, ({ artifacts }) => (artifacts?.[0]?.parts[0]?.text ?? '').includes('part3'));
     await first.kill();
     await stack.start('worker');
     const done = await stack.until(task.id, isCompleted);
@@ -98,7 +98,7 @@ test('a worker that resumes after a pause writes nothing', async (t) => {
 });
 
 // Row: a worker gets SIGTERM
-test('a worker that stops under load hands its turns over within two seconds', async (t) => {
+test('a worker that stops under load releases its turns within two seconds', async (t) => {
   // With leases of a minute, only a release lets another worker continue.
   const { stack, tool } = await startScriptedStack(t, { LEASE_SECONDS: '60', DRAIN_SECONDS: '6' });
   const first = await startTwoWorkers(stack);
@@ -134,7 +134,7 @@ test('a worker that stops under load hands its turns over within two seconds', a
 
 describe('a task', () => {
   // Row: a task kills its worker each time
-  test('that kills its worker each time fails, and its webhook is sent', async (t) => {
+  test('fails and sends its webhook when it kills its worker each time', async (t) => {
     const { stack } = await startScriptedStack(t, { MAX_ATTEMPTS: '2', LEASE_SECONDS: '60' });
     const receiver = await startReceiver(t);
     await Promise.all([stack.start('api'), stack.start('dispatcher')]);
@@ -153,7 +153,7 @@ describe('a task', () => {
     assert.match(received[2]!.body, /TASK_STATE_FAILED/);
   });
 
-  test('whose agent throws each time fails with the cause after its attempts', async (t) => {
+  test('fails with the cause when its agent throws at each attempt', async (t) => {
     const { stack, tool } = await startScriptedStack(t, { MAX_ATTEMPTS: '2' });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const task = await stack.submit('step one\nthrow no such luck');
