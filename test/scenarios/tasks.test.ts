@@ -12,7 +12,7 @@ import {
 } from '@a2a-js/sdk';
 import type { Client } from '@a2a-js/sdk/client';
 import { respond } from '#services/local/offline-model/responder.ts';
-import { lastUserText } from '#services/local/offline-model/wire.ts';
+import { getLastUserText } from '#services/local/offline-model/wire.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';

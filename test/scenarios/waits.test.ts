@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { call, say } from '#services/local/offline-model/reply.ts';
+import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
 import { writeAgentFile } from '../support/agents/definition.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { isCompleted, startStack, type RunningService } from '../support/stack.ts';

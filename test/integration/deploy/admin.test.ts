@@ -6,7 +6,7 @@ import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/cr
 import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
-import { makeSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { waitFor } from '../../support/wait-for.ts';

@@ -5,7 +5,7 @@ import { before, describe, test } from 'node:test';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
-import { makeSigningSecret } from '#shared/webhooks/secrets.ts';
+import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest } from '../../support/raw-bindings.ts';
@@ -244,7 +244,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     };
     const byFirst = await sendTest(2);
     new Webhook(first).verify(byFirst.body, toHeaders(byFirst));
-    const second = makeSigningSecret();
+    const second = createSigningSecret();
     assert.deepEqual((await callRest(stack, `${hook}/secret`, { secret: second })).body, { secret: second });
     const byBoth = await sendTest(3);
     for (const secret of [first, second]) new Webhook(secret).verify(byBoth.body, toHeaders(byBoth));

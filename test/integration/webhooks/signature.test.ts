@@ -41,7 +41,7 @@ const getToken = (webhook: Received) => /^Bearer (.+)$/.exec(webhook.headers.aut
 
 describe('webhook signatures', () => {
   test('signs with the secret of the config as v1', { timeout }, async (t) => {
-    const signingSecret = makeSigningSecret();
+    const signingSecret = createSigningSecret();
     const webhook = await deliverOne(t, { signingSecret }, []);
     assert.deepEqual(
       new Webhook(signingSecret).verify(webhook.body, toHeaders(webhook)),
@@ -53,7 +53,7 @@ describe('webhook signatures', () => {
       /No matching signature/,
     );
     assert.throws(
-      () => new Webhook(makeSigningSecret()).verify(webhook.body, toHeaders(webhook)),
+      () => new Webhook(createSigningSecret()).verify(webhook.body, toHeaders(webhook)),
       /No matching signature/,
     );
     const old = String(Math.floor(Date.now() / 1000) - 301);
@@ -75,7 +75,7 @@ describe('webhook signatures', () => {
 
   test('signs with the key of the server as v1a, next to v1', { timeout }, async (t) => {
     const [key, other] = [createSigningKey('one'), createSigningKey('two')];
-    const signingSecret = makeSigningSecret();
+    const signingSecret = createSigningSecret();
     const webhook = await deliverOne(t, { signingSecret, authScheme: 'Basic', authCredentials: 'eDp5' }, [
       key,
       other,
