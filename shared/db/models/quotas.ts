@@ -53,7 +53,7 @@ export interface QuotaAnswer {
 export interface ModelQuotas {
   take(call: ModelCall): Promise<QuotaAnswer>;
   /** Corrects a granted call to the number of tokens that it used. */
-  settle(call: ModelCall, tokens: number): Promise<void>;
+  correct(call: ModelCall, tokens: number): Promise<void>;
   /**
    * Returns the quota of a granted call that the model rejected. When its task asks again, it precedes new
    * calls.
@@ -61,7 +61,7 @@ export interface ModelQuotas {
    * @param retryAfterMs how long the model accepts no calls. 0: it gave no time, and the call is refunded as
    * far as possible
    */
-  giveBack(call: ModelCall, retryAfterMs: number): Promise<void>;
+  refund(call: ModelCall, retryAfterMs: number): Promise<void>;
 }
 
 export function createModelQuotas(db: Db): ModelQuotas {
@@ -86,15 +86,15 @@ export function createModelQuotas(db: Db): ModelQuotas {
     },
     { max: 256, key: (call) => call.taskId },
   );
-  const correct = createBatcher((corrections: readonly Correction[]) => correctSet(db, corrections), {
+  const apply = createBatcher((corrections: readonly Correction[]) => correctSet(db, corrections), {
     max: 256,
   });
   return {
     take,
-    settle: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>
-      correct({ ...noCorrection, model, tokenSeconds: toSeconds(tokens - estimated, tokensPerMinute) }),
-    giveBack: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, retryAfterMs) =>
-      correct({
+    correct: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>
+      apply({ ...noCorrection, model, tokenSeconds: toSeconds(tokens - estimated, tokensPerMinute) }),
+    refund: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, retryAfterMs) =>
+      apply({
         ...noCorrection,
         model,
         ...(retryAfterMs === 0 && {

@@ -184,7 +184,7 @@ describe('model quotas', () => {
     );
   });
 
-  test('charges estimated tokens and corrects them when they settle', async () => {
+  test('charges estimated tokens and corrects them when the actual tokens are known', async () => {
     const call = createCalls({ tokensPerMinute: 60_000 });
     const take = (tokens: number) => quotas.take(call({ tokens }));
     const from = performance.now();
@@ -192,9 +192,9 @@ describe('model quotas', () => {
     const second = call({ tokens: 1000 });
     const { waitMs } = await quotas.take(second);
     assertWait(waitMs, 3000, from); // the three seconds of the first
-    await quotas.settle(second, 0);
+    await quotas.correct(second, 0);
     assert.ok((await take(1)).waitMs <= 3000, 'the second took none');
-    await quotas.settle(second, 61_000);
+    await quotas.correct(second, 61_000);
     assert.equal((await take(1)).kind, 'parked', 'it took a minute more than estimated');
   });
 
@@ -206,7 +206,7 @@ describe('model quotas', () => {
     await takeMany(call, 90);
     await pass(model, 2);
     const paidBefore = await readPaidAt(model);
-    await quotas.giveBack(rejected, 0);
+    await quotas.refund(rejected, 0);
     const refunded = paidBefore - (await readPaidAt(model));
     assert.ok(Math.abs(refunded - 1 / perSecond) < 0.001, `${refunded} s`);
     assert.equal((await quotas.take(call())).kind, 'parked');
@@ -222,7 +222,7 @@ describe('model quotas', () => {
     await Promise.all(calls.map((sent) => quotas.take(sent)));
     const paidBefore = await readPaidAt(model);
     const from = performance.now();
-    await Promise.all(calls.map((sent) => quotas.giveBack(sent, 0)));
+    await Promise.all(calls.map((sent) => quotas.refund(sent, 0)));
     const since = (performance.now() - from) / 1000;
     const refunded = paidBefore - (await readPaidAt(model));
     // Half of the last five seconds, because earlier savings are lost, and half of the time that this took.
@@ -238,7 +238,7 @@ describe('model quotas', () => {
       const rejected = call();
       assert.deepEqual(await quotas.take(rejected), { kind: 'granted', waitMs: 0 });
       const from = performance.now();
-      await quotas.giveBack(rejected, 20_000);
+      await quotas.refund(rejected, 20_000);
       const answers = await takeMany(call, 100);
       const since = performance.now() - from;
       const parked = getWaits(answers, 'parked');

@@ -31,8 +31,8 @@ const quotas: ModelQuotas = {
     await record('take', call);
     return answer();
   },
-  settle: (call, tokens) => record('settle', call, tokens),
-  giveBack: (call, retryAfterMs) => record('giveBack', call, retryAfterMs),
+  correct: (call, tokens) => record('correct', call, tokens),
+  refund: (call, retryAfterMs) => record('refund', call, retryAfterMs),
 };
 const meter: Meter = { quotas, spentToday: async () => ({ tokens: 0, cost: 0 }) };
 const run = (turn: MemoryTurn) =>
@@ -46,7 +46,7 @@ describe('a granted call', () => {
     await run(turn);
     assert.deepEqual(verbs(), [
       ['take', 0],
-      ['settle', 1],
+      ['correct', 1],
     ]);
     const { taskId, model, requestsPerMinute, tokensPerMinute, tokens } = requests[0]!.call;
     assert.deepEqual([taskId, model], [turn.taskId, 'gemini-3.8-flash']);
@@ -91,9 +91,9 @@ describe('a refused call', () => {
       assert.deepEqual(await run(createTurn()), { state: 'TASK_STATE_COMPLETED' });
       assert.deepEqual(verbs(), [
         ['take', 0],
-        ['giveBack', 1],
+        ['refund', 1],
         ['take', 1],
-        ['settle', 2],
+        ['correct', 2],
       ]);
       assert.equal(requests[1]?.amount, 50);
     });
@@ -110,7 +110,7 @@ describe('a refused call', () => {
         requests.map(({ verb, amount }) => [verb, amount]),
         [
           ['take', undefined],
-          ['giveBack', retryAfterMs],
+          ['refund', retryAfterMs],
         ],
       );
     });

@@ -196,7 +196,7 @@ async function waitForDrain(context: ServerCallContext): Promise<void> {
 }
 
 /** An error of gRPC itself, in the form in which the SDK's services accept a status. */
-class StatusError extends A2AError {
+class GrpcStatusError extends A2AError {
   readonly transport = 'grpc';
   readonly status: Status;
 
@@ -211,9 +211,9 @@ function toGrpcError(log: Logger, error: unknown): Error {
   const failure = toClientError(log, error);
   if (failure instanceof A2AError) return failure;
   if (failure instanceof UnauthenticatedError) {
-    return new StatusError(Status.UNAUTHENTICATED, failure.message);
+    return new GrpcStatusError(Status.UNAUTHENTICATED, failure.message);
   }
-  if (!(failure instanceof RetryLaterError)) return new StatusError(Status.INTERNAL, failure.message);
+  if (!(failure instanceof RetryLaterError)) return new GrpcStatusError(Status.INTERNAL, failure.message);
   const status = failure.statusCode === 503 ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
-  return new StatusError(status, failure.message);
+  return new GrpcStatusError(status, failure.message);
 }

@@ -46,7 +46,7 @@ export async function callModel(
 ): Promise<ModelResponse> {
   let startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
-    const admitted = await quota.admit(request, signal);
+    const admitted = await quota.acquire(request, signal);
     startedAt += admitted.waitedMs;
     let retryAfter: string | null = null;
     try {
@@ -54,7 +54,7 @@ export async function callModel(
       const builder = await stream(client, request, observedFetch, answer, signal);
       const response = builder.build(Math.max(0, Math.round(performance.now() - startedAt)));
       const promptTokens = response.usage['promptTokenCount'];
-      if (typeof promptTokens === 'number') admitted.settle(promptTokens);
+      if (typeof promptTokens === 'number') admitted.correct(promptTokens);
       return response;
     } catch (error) {
       signal.throwIfAborted();

@@ -15,7 +15,7 @@ export interface AdmittedCall {
   /** How long it waited in place. */
   waitedMs: number;
   /** Corrects the estimate to the true number of input tokens. */
-  settle(tokens: number): void;
+  correct(tokens: number): void;
   /* * Refunds a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
    * unknown.
    */
@@ -24,7 +24,7 @@ export interface AdmittedCall {
 
 export interface TaskQuota {
   /** @throws {ParkedError} if the call would have to wait too long in place */
-  admit(request: QuotaRequest, signal: AbortSignal): Promise<AdmittedCall>;
+  acquire(request: QuotaRequest, signal: AbortSignal): Promise<AdmittedCall>;
 }
 
 interface QuotaRequest {
@@ -33,12 +33,12 @@ interface QuotaRequest {
 }
 
 export const unlimitedQuota: TaskQuota = {
-  admit: async () => ({ waitedMs: 0, settle: () => undefined, refused: async () => undefined }),
+  acquire: async () => ({ waitedMs: 0, correct: () => undefined, refused: async () => undefined }),
 };
 
 export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): TaskQuota {
   return {
-    admit: async (request, signal) => {
+    acquire: async (request, signal) => {
       const tokens = task.tokensPerMinute === undefined ? 0 : estimateRequest(request);
       const call: ModelCall = { ...task, tokens };
       const answer = (await ignoreOutage(quotas.take(call))) ?? { kind: 'granted', waitMs: 0 };
@@ -50,11 +50,11 @@ export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'toke
       }
       return {
         waitedMs: answer.waitMs,
-        settle: (actualTokens) => {
+        correct: (actualTokens) => {
           if (actualTokens !== tokens && task.tokensPerMinute !== undefined)
-            void ignoreOutage(quotas.settle(call, actualTokens));
+            void ignoreOutage(quotas.correct(call, actualTokens));
         },
-        refused: (retryAfterMs) => ignoreOutage(quotas.giveBack(call, retryAfterMs)),
+        refused: (retryAfterMs) => ignoreOutage(quotas.refund(call, retryAfterMs)),
       };
     },
   };
