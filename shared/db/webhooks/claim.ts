@@ -114,6 +114,12 @@ interface ClaimRow {
   ordered: boolean;
 }
 
+/**
+ * The clock, not `now()`: a record claims within its transaction, after waiting for locks, and events that were written
+ * meanwhile are due.
+ */
+const clock = sql`clock_timestamp()`;
+
 const isFree = sql`(d.lease_until is null or d.lease_until < now())`;
 
 /** @returns by `toConfigText`, without configs that are gone or disabled */
@@ -155,15 +161,15 @@ export async function claimDeliveries(
     -- Skips a delivery that another process has changed since the snapshot: its state or fence differs.
     claimed as (
       update deliveries d set attempts = d.attempts + 1, fence = d.fence + 1,
-        lease_until = now() + ${seconds(leaseSeconds)}
+        lease_until = ${clock} + ${seconds(leaseSeconds)}
       from candidate
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
         and d.state = 'pending' and d.fence = candidate.fence
-        and candidate.free and candidate.due_at <= now() and candidate.max > 0
+        and candidate.free and candidate.due_at <= ${clock} and candidate.max > 0
       returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from
     )
     select config.task_id, config.id as config_id, config.stale,
-      (extract(epoch from candidate.due_at - now()) * 1000)::float8 as wait_ms,
+      (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 as wait_ms,
       claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from,
       config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
       config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,

@@ -122,6 +122,30 @@ describe('claims', () => {
     assert.equal(recorded?.next?.seq, 1);
   });
 
+  test('continues with an event that was written while the record waited', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const blocking = await startQueue(true);
+    const task = await startTask(db, undefined, webhookTo('https://example.com/', { events: 'all' }));
+    const heads = [await claimOne(dispatcher, blocking), await claimOne(dispatcher, task.taskId)];
+    const { records } = await db.transaction().execute(async (trx) => {
+      await sql`select from webhook_configs where task_id = ${blocking} for update`.execute(trx);
+      const records = Promise.all(heads.map((head) => dispatcher.record(head, { kind: 'delivered' }, true)));
+      await waitFor('the record of both to wait for the lock', async () => {
+        const { rows } = await sql`
+          select from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock' and query like '%response_start%'`.execute(
+          db,
+        );
+        return rows.length === 1;
+      });
+      await task.claim();
+      assert.deepEqual(getEvents(await dispatcher.claim(task.taskId)), [], 'the wake-up finds a busy config');
+      return { records };
+    });
+    const [, recorded] = await records;
+    assert.equal(recorded?.next?.seq, 2);
+  });
+
   test('claims nothing and reports when the head of an ordered config is due', { timeout }, async () => {
     const dispatcher = startDispatcher();
     const taskId = await startQueue(true);
