@@ -1,4 +1,5 @@
-/* * Builds the headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those
+/**
+ * Builds the headers of a webhook: those of A2A (section 4.3.3: the config's authentication and token), those
  * of the Standard Webhooks specification, and `longhaul-*` headers, which identify the event so that receivers
  * need not read the body.
  */

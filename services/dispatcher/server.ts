@@ -1,4 +1,5 @@
-/* * The HTTP interface of the dispatcher. Only Cloud Tasks, Cloud Scheduler and the platform call it, not
+/**
+ * The HTTP interface of the dispatcher. Only Cloud Tasks, Cloud Scheduler and the platform call it, not
  * clients.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';

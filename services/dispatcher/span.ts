@@ -1,4 +1,5 @@
-/* * Records the span and the duration of one webhook attempt. The span starts a new trace and links to the span
+/**
+ * Records the span and the duration of one webhook attempt. The span starts a new trace and links to the span
  * that caused the call and, once the event is read, to the span that wrote the event.
  */
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';

@@ -76,7 +76,8 @@ async function discoverJwksUrl(issuer: string): Promise<string> {
   return configuration.jwks_uri;
 }
 
-/* * An invalid token is the caller's error, which the message describes. Keys that cannot be fetched make the
+/**
+ * An invalid token is the caller's error, which the message describes. Keys that cannot be fetched make the
  * service unavailable.
  */
 function toTokenError(error: unknown): Error {

@@ -1,4 +1,5 @@
-/* * The schedule extension: the time at which a task may start, and its deadline. Clients send both in the metadata of the
+/**
+ * The schedule extension: the time at which a task may start, and its deadline. Clients send both in the metadata of the
  * SendMessage that creates the task, under the URI of the extension:
  *
  * ```json

@@ -1,4 +1,5 @@
-/* * Serves the files of tasks (shared/db/tasks/files.ts) to the owner of the task. For all other callers they do
+/**
+ * Serves the files of tasks (shared/db/tasks/files.ts) to the owner of the task. For all other callers they do
  * not exist (invariant 9). Content of agents is served as a download, never as a page of this origin. The URL contains the hash of the content, so copies never expire.
  */
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';

@@ -1,4 +1,5 @@
-/* * Accepts messages for SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2). The caller of
+/**
+ * Accepts messages for SendMessage and SendStreamingMessage (A2A sections 3.1.1 and 3.1.2). The caller of
  * `Send` then returns at once, waits, or streams.
  *
  * A message is accepted once its transaction is committed (invariant 1). No later failure can lose it. A

@@ -54,7 +54,8 @@ function getNewState(event: TaskEvent): TaskState | undefined {
     : undefined;
 }
 
-/* * Limits the time of a wait. Everything that it allocates is freed when the wait ends: `AbortSignal.timeout`
+/**
+ * Limits the time of a wait. Everything that it allocates is freed when the wait ends: `AbortSignal.timeout`
  * and `AbortSignal.any` would keep their memory until the time is up, and most waits end long before.
  *
  * @param signal ends the wait early

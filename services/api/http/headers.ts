@@ -1,4 +1,5 @@
-/* * Sets response headers that stop browsers from sniffing content types and caches from storing private
+/**
+ * Sets response headers that stop browsers from sniffing content types and caches from storing private
  * responses, and configures CORS: pages of other origins may not call unless their origin is configured.
  */
 import cors from '@fastify/cors';

@@ -1,4 +1,5 @@
-/* * Writes an artifact in pieces. They are batched into chunks of about 100 ms or 1 KiB, so that streaming needs few
+/**
+ * Writes an artifact in pieces. They are batched into chunks of about 100 ms or 1 KiB, so that streaming needs few
  * database writes. The first chunk replaces what an interrupted run wrote under the same id. The last chunk also stores
  * the whole artifact, for reads.
  */

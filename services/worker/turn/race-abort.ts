@@ -1,4 +1,5 @@
-/* * Waits for work, but for at most 500 ms after its signal aborts, so that code that ignores the signal delays neither a
+/**
+ * Waits for work, but for at most 500 ms after its signal aborts, so that code that ignores the signal delays neither a
  * release nor a time limit. Abandoned work keeps running without effect: its turn is
  * released or ended by then, and the fence refuses its writes (invariant 3).
  */

@@ -1,4 +1,5 @@
-/* * The webhooks extension (docs/webhooks.md), with which owners read configs and deliveries, redeliver, send a
+/**
+ * The webhooks extension (docs/webhooks.md), with which owners read configs and deliveries, redeliver, send a
  * test and change the secret. Its routes are part of the HTTP+JSON binding and use the same authentication.
  * Each route exists with and without a tenant in the path and returns JSON. Errors have the form of A2A 1.0.
  * The public signing keys are served to receivers.

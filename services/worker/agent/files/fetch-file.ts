@@ -1,4 +1,5 @@
-/* * Fetches a file from a URL that a caller provides. The guard of shared/net allows only https on public
+/**
+ * Fetches a file from a URL that a caller provides. The guard of shared/net allows only https on public
  * addresses, and redirects are checked in the same way. Size and time are limited. Error messages are for
  * clients, so they omit the query of the URL, which may contain a signature.
  */

@@ -97,7 +97,8 @@ export function createGeminiAgent({
   };
 }
 
-/* * Restores the conversation before this turn. Turns of this task are replayed with their calls and results.
+/**
+ * Restores the conversation before this turn. Turns of this task are replayed with their calls and results.
  * Other entries of the history are included as text.
  */
 async function restoreConversation(

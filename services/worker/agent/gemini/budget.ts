@@ -1,4 +1,5 @@
-/* * Enforces the limits of one turn and its task. A turn that runs again after a crash restores the budget from
+/**
+ * Enforces the limits of one turn and its task. A turn that runs again after a crash restores the budget from
  * its recorded steps. A later turn of the task starts from the tokens and cost that are recorded before it.
  */
 import type { AgentDefinition } from '#shared/agent/definition.ts';

@@ -100,7 +100,8 @@ function toTool(tool: AgentTool): Tool {
   };
 }
 
-/* * Checks arguments with the validator of the MCP client. It is loaded with the first call, so that workers
+/**
+ * Checks arguments with the validator of the MCP client. It is loaded with the first call, so that workers
  * start quickly.
  */
 function createArgumentCheck(parameters: JsonObject): (args: JsonObject) => Promise<void> {

@@ -1,4 +1,5 @@
-/* * The interface of tools that are written in code, for the Gemini agent. A module that a definition lists
+/**
+ * The interface of tools that are written in code, for the Gemini agent. A module that a definition lists
  * under `toolModules` exports a list of tools:
  *
  * ```ts

@@ -16,7 +16,8 @@ export function appendContent(
   else contents.push({ role, parts: [...parts] });
 }
 
-/* * Appends an entry whose model calls are not available: an entry of another task, or of a turn without
+/**
+ * Appends an entry whose model calls are not available: an entry of another task, or of a turn without
  * records. Files that the user sent inline are included again. Other files are mentioned by name only.
  */
 export function appendHistoryEntry(contents: Content[], { role, parts }: HistoryEntry): void {

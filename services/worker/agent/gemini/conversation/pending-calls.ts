@@ -1,4 +1,5 @@
-/* * Handles a reply of the model with calls that only the user can resolve: decides what the task asks its user
+/**
+ * Handles a reply of the model with calls that only the user can resolve: decides what the task asks its user
  * for, and how the user's next message resolves each pending call.
  *
  *   ask       ask_user                                         any message is its answer

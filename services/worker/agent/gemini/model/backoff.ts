@@ -37,7 +37,8 @@ const shortestParkMs = 5000;
 const longestParkMs = 15 * 60_000;
 const defaultParkMs = 30_000;
 
-/* * Limits the wait that a model requests, during which no worker calls it, to 15 minutes. Returns 0 if the model
+/**
+ * Limits the wait that a model requests, during which no worker calls it, to 15 minutes. Returns 0 if the model
  * requested none.
  */
 export function capRetryAfterMs(retryAfterMs: number | undefined): number {

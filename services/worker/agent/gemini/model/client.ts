@@ -1,4 +1,5 @@
-/* * Creates the client of the SDK. It does not retry, and it tolerates the silence of a model that thinks for
+/**
+ * Creates the client of the SDK. It does not retry, and it tolerates the silence of a model that thinks for
  * minutes.
  */
 import { GoogleGenAI } from '@google/genai';

@@ -1,4 +1,5 @@
-/* * Applies the quota of a model, which all workers share (shared/db/models/quotas.ts), to the calls of one
+/**
+ * Applies the quota of a model, which all workers share (shared/db/models/quotas.ts), to the calls of one
  * task. A call that can start soon waits in place; otherwise the task is parked until then. Calls proceed without
  * the quota while the database is unavailable, because the model enforces its own limits.
  */
@@ -16,7 +17,8 @@ export interface AdmittedCall {
   waitedMs: number;
   /** Corrects the estimate to the true number of input tokens. */
   correct(tokens: number): void;
-  /* * Refunds a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
+  /**
+   * Refunds a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
    * unknown.
    */
   refused(retryAfterMs: number): Promise<void>;
