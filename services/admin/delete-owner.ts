@@ -17,6 +17,11 @@ export const deleteOwnerCommand: AdminCommand = {
     }
     await deleteSendsOfOwner(db, { tenant, owner });
     await deleteLedgerOfOwner(db, { tenant, owner });
+    if (deleted === 0) {
+      throw new CommandError(
+        `no tasks of the owner ${owner} were found (owners are stored as key:NAME or ISSUER|SUBJECT)`,
+      );
+    }
     print(`deleted ${deleted} tasks of ${owner}`);
   },
 };

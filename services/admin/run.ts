@@ -22,6 +22,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
 export async function runAdmin(name: string, args: readonly string[]): Promise<number> {
   const command = commands.get(name);
   if (command === undefined) {
+    if (name !== '') print(`${name} is not a command. Expected one of these:\n`);
     print('npm run admin -- <command>\n');
     for (const [each, { usage }] of commands) print(`  ${each.padEnd(14)}${usage}`);
     return 2;

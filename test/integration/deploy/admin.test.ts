@@ -174,6 +174,15 @@ describe('delete-owner', () => {
     assert.notEqual(own.taskId, other.taskId);
   });
 
+  test('fails when no owner of that name has tasks', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
+    const { taskId } = await startTask(db, undefined);
+    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', 'nobody', '--yes');
+    assert.equal(code, 1);
+    assert.match(output, /no tasks of the owner nobody were found/);
+    assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
+  });
+
   test('deletes nothing without --yes', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
