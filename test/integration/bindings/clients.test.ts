@@ -68,7 +68,7 @@ describe('SDK clients', () => {
         assert.equal(client.protocolVersion, version);
         const receiver = await startReceiver(t);
         await useAllOperations(client, version, receiver.url);
-        const received = await receiver.count(3);
+        const received = await receiver.match(/completed/i);
         checkWebhooks(received, version);
       });
     }

@@ -26,6 +26,8 @@ export interface Receiver {
   events(): number[];
   /** Resolves when this many requests have arrived; rejects after the bound. */
   count(expected: number, boundMs?: number): Promise<readonly Received[]>;
+  /** Resolves to the requests so far when the body of one matches; rejects after the bound. */
+  match(body: RegExp, boundMs?: number): Promise<readonly Received[]>;
 }
 
 export async function startReceiver(t: Cleanup): Promise<Receiver> {
@@ -45,6 +47,22 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
     })();
   });
   const url = await listen(t, server);
+  const until = (expected: string, arrived: () => boolean, boundMs = 60_000) =>
+    new Promise<readonly Received[]>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        waiting.delete(check);
+        const bodies = received.map(({ body }) => body).join('\n');
+        reject(new Error(`${expected} did not arrive, but ${received.length} requests: ${bodies}`));
+      }, boundMs);
+      const check = (): void => {
+        if (!arrived()) return;
+        clearTimeout(timer);
+        waiting.delete(check);
+        resolve(received);
+      };
+      waiting.add(check);
+      check();
+    });
   return {
     url: `${url}/hook`,
     received,
@@ -53,25 +71,9 @@ export async function startReceiver(t: Cleanup): Promise<Receiver> {
     },
     answerBy: (next) => (answer = next),
     events: () => received.map(({ headers }) => Number(headers['longhaul-event'])),
-    count: (expected, boundMs = 60_000) =>
-      new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
-          waiting.delete(check);
-          reject(
-            new Error(
-              `${received.length} of ${expected} requests arrived: ${received.map(({ body }) => body).join('\n')}`,
-            ),
-          );
-        }, boundMs);
-        const check = (): void => {
-          if (received.length < expected) return;
-          clearTimeout(timer);
-          waiting.delete(check);
-          resolve(received);
-        };
-        waiting.add(check);
-        check();
-      }),
+    count: (expected, boundMs) => until(`${expected} requests`, () => received.length >= expected, boundMs),
+    match: (pattern, boundMs) =>
+      until(`a request with ${pattern}`, () => received.some(({ body }) => pattern.test(body)), boundMs),
   };
 }
 
