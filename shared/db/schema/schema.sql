@@ -138,6 +138,13 @@ create table outbox (
   PRIMARY KEY (id)
 );
 
+create table owner_limits (
+  owner text not null,
+  limits jsonb not null,
+  updated_at timestamp with time zone not null default now(),
+  PRIMARY KEY (owner)
+);
+
 create table quota_places (
   task_id uuid not null,
   model text not null,

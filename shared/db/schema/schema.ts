@@ -2,6 +2,7 @@
 import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 import type { EventKind, EventPayload } from '../../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import type { TaskState } from '../../domain/task.ts';
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
 
@@ -177,5 +178,10 @@ export interface Database {
     status: number | null;
     error: string | null;
     response_start: string | null;
+  };
+  owner_limits: {
+    owner: string;
+    limits: ColumnType<Partial<OwnerLimits>, string, string>;
+    updated_at: TimeOrNow;
   };
 }

@@ -11,7 +11,7 @@
 import { sql, type Kysely } from 'kysely';
 
 export async function up(db: Kysely<never>): Promise<void> {
-  for (const statements of [tasks, events, turns, outbox, webhooks, models]) {
+  for (const statements of [tasks, events, turns, outbox, webhooks, models, owners]) {
     for (const statement of statements) await sql.raw(statement).execute(db);
   }
 }
@@ -270,5 +270,14 @@ const models = [
     task_id uuid primary key,
     model text not null,
     at timestamptz not null
+  )`,
+];
+
+const owners = [
+  // Limits that an operator has set for single owners. The keys are those of OwnerLimits (domain/owner-limits.ts).
+  `create table owner_limits (
+    owner text primary key,
+    limits jsonb not null,
+    updated_at timestamptz not null default now()
   )`,
 ];
