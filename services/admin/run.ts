@@ -31,6 +31,7 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
   const { database } = configOrExit(() => readAdminConfig(secrets.env));
   const { db, pool } = openDatabase({
     database,
+    queryTimeoutMs: 60_000,
     applicationName: 'longhaul-admin',
     onError: () => undefined,
   });

@@ -11,6 +11,7 @@ import { context } from '@opentelemetry/api';
 import type { DeliveryWakeup } from '../domain/wakeup.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
+import { defaultKeepalive, type Keepalive } from './keepalive.ts';
 
 /** The body that Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {
@@ -34,7 +35,10 @@ const maxDelayMs = 30 * 86_400_000 - 60_000;
 const callTimeoutMs = 10_000;
 const alreadyExists = 6;
 
-export function createDeliveryScheduler(config: CloudTasksConfig): DeliveryScheduler {
+export function createDeliveryScheduler(
+  config: CloudTasksConfig,
+  keepalive: Keepalive = defaultKeepalive,
+): DeliveryScheduler {
   let opening: Promise<CloudTasksClient> | undefined;
   const { project, location, queue, dispatcherUrl, serviceAccount } = config;
 
@@ -54,7 +58,7 @@ export function createDeliveryScheduler(config: CloudTasksConfig): DeliverySched
     { id, taskId, configId, dueAt }: Parameters<ScheduleDelivery>[0],
     traceparent: string | null,
   ): Promise<void> {
-    const client = await (opening ??= openClient(config));
+    const client = await (opening ??= openClient(config, keepalive));
     const parent = client.queuePath(project, location, queue);
     const now = Date.now();
     const dueMs = Math.min(dueAt.getTime(), now + maxDelayMs);
@@ -94,9 +98,9 @@ function toTimestamp(ms: number): { seconds: number; nanos: number } {
 }
 
 /** The client is large. It is loaded with the first wake-up, so that services start quickly. */
-async function openClient(config: CloudTasksConfig): Promise<CloudTasksClient> {
+async function openClient(config: CloudTasksConfig, keepalive: Keepalive): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
-  if (config.emulatorHost === undefined) return new CloudTasksClient();
+  if (config.emulatorHost === undefined) return new CloudTasksClient({ ...keepalive });
   const { createEmulatorOptions } = await import('./emulator.ts');
-  return new CloudTasksClient(createEmulatorOptions(config.emulatorHost));
+  return new CloudTasksClient({ ...keepalive, ...createEmulatorOptions(config.emulatorHost) });
 }

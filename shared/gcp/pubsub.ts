@@ -7,6 +7,7 @@ import type { TurnWakeup } from '../domain/wakeup.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
+import { defaultKeepalive, type Keepalive } from './keepalive.ts';
 
 /** The client is large. It is loaded when first needed, so that services start quickly. */
 const loadClient = () => import('@google-cloud/pubsub');
@@ -29,9 +30,12 @@ const publishTimeoutMs = 10_000;
 const reopenMs = 1_000;
 
 /** Publishes each batch in one call. The client's own batching would wait for at least a millisecond. */
-export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
+export function createTurnPublisher(
+  config: PubSubConfig,
+  keepalive: Keepalive = defaultKeepalive,
+): TurnPublisher {
   let opening: ReturnType<typeof openPublisher> | undefined;
-  const open = () => (opening ??= openPublisher(config));
+  const open = () => (opening ??= openPublisher(config, keepalive));
   const topic = `projects/${config.project}/topics/${config.topic}`;
   return {
     publishTurns: async (wakeups) => {
@@ -56,10 +60,11 @@ export function createTurnPublisher(config: PubSubConfig): TurnPublisher {
   };
 }
 
-async function openPublisher({ project, emulatorHost }: PubSubConfig) {
+async function openPublisher({ project, emulatorHost }: PubSubConfig, keepalive: Keepalive) {
   const { v1 } = await loadClient();
   return new v1.PublisherClient({
     projectId: project,
+    ...keepalive,
     ...(emulatorHost !== undefined && (await loadEmulator()).createEmulatorOptions(emulatorHost)),
   });
 }
@@ -96,8 +101,9 @@ export function pullTurns(
   options: { subscription: string; maxMessages: number },
   onTurn: (message: TurnMessage) => void,
   log: Logger,
+  keepalive: Keepalive = defaultKeepalive,
 ): TurnSubscription {
-  const client = openPuller(config);
+  const client = openPuller(config, keepalive);
   let closed = false;
   let subscription = open();
 
@@ -141,10 +147,11 @@ export function pullTurns(
   };
 }
 
-async function openPuller({ project, emulatorHost }: PubSubConfig): Promise<PubSub> {
+async function openPuller({ project, emulatorHost }: PubSubConfig, keepalive: Keepalive): Promise<PubSub> {
   const { PubSub } = await loadClient();
   return new PubSub({
     projectId: project,
+    ...keepalive,
     ...(emulatorHost !== undefined && {
       authClient: (await loadEmulator()).createEmulatorOptions(emulatorHost).authClient,
     }),

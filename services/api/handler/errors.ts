@@ -3,6 +3,7 @@
  * database becomes a retryable error, and everything else is logged and becomes "Internal error".
  */
 import { A2AError } from '@a2a-js/sdk/errors';
+import { isPassing } from '#shared/db/client/errors.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../auth/caller.ts';
 
@@ -69,7 +70,7 @@ export async function withClientErrors<T>(log: Logger, operation: () => Promise<
 /** Returns an error whose message may be sent to clients. Logs the original if that hides it. */
 export function toClientError(log: Logger, error: unknown): Error {
   if (isForClients(error)) return error;
-  if (isDatabaseUnavailable(error)) {
+  if (isPassing(error)) {
     log.warn({ error: errorMessage(error) }, 'database unavailable');
     return new UnavailableError();
   }
@@ -84,18 +85,5 @@ function isForClients(error: unknown): error is Error {
     error instanceof UnauthenticatedError ||
     error instanceof HttpRequestError ||
     error instanceof InternalError
-  );
-}
-
-const unavailableCodes =
-  /^(08...|53...|57P0[1-5]|ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN)$/;
-
-/** Connection failures of pg: SQLSTATE classes 08 and 53, shutdowns, and errors of the socket. */
-function isDatabaseUnavailable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = (error as { code?: unknown }).code;
-  if (typeof code === 'string') return unavailableCodes.test(code);
-  return /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client was closed|Connection ended|not queryable/i.test(
-    error.message,
   );
 }

@@ -4,7 +4,7 @@
  * turn (it raises the fence, so it is stored once).
  */
 import { setTimeout } from 'node:timers/promises';
-import { wasRefused } from '#shared/db/client/batcher.ts';
+import { isPassing } from '#shared/db/client/errors.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
@@ -13,7 +13,7 @@ const retryMs = 200;
 
 /**
  * @throws {LeaseLostError} if the lease runs out before the operation succeeds
- * @throws the error of an operation that the database refused
+ * @throws the error of an operation that would not succeed later either
  */
 export async function retryWhileLeased<T>(
   held: HeldLease,
@@ -24,7 +24,7 @@ export async function retryWhileLeased<T>(
     try {
       return await operation();
     } catch (error) {
-      if (error instanceof LeaseLostError || wasRefused(error)) throw error;
+      if (error instanceof LeaseLostError || !isPassing(error)) throw error;
       log.warn({ ...held.lease, error: errorMessage(error) }, 'database unavailable, retrying');
       await setTimeout(retryMs);
       held.assertHeld();

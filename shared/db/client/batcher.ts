@@ -8,9 +8,11 @@
  * would wait for it.
  *
  * Calls with the same key never share a set, never run at the same time, and keep their order. If the
- * database rejects a set, its calls are retried one by one, so that one bad row fails alone. A set whose
- * connection failed is not retried: it may have been committed.
+ * database rejects a set because of what may be a single row, its calls are retried one by one, so that one
+ * bad row fails alone. A set whose connection failed is not retried: it may have been committed.
  */
+import { mayConcernOneRow } from './errors.ts';
+
 export interface BatcherOptions<In> {
   /** Maximum number of calls in one set. */
   max: number;
@@ -86,7 +88,7 @@ export function createBatcher<In, Out>(
       for (const [index, call] of set.entries()) call.resolve(outputs[index] as Out);
     } catch (error) {
       const [only] = set;
-      if (set.length > 1 && wasRefused(error)) {
+      if (set.length > 1 && mayConcernOneRow(error)) {
         for (const call of set) await runSet([call]);
       } else if (set.length === 1 && only !== undefined) {
         only.reject(error);
@@ -101,13 +103,4 @@ export function createBatcher<In, Out>(
       waiting.push({ input, resolve, reject });
       if (!gathering && running < lanes) gather();
     });
-}
-
-/**
- * Returns whether the database reported that it did not run the statement: any SQLSTATE except those of a
- * lost connection (class 08) and of an operator's intervention (class 57, such as a shutdown).
- */
-export function wasRefused(error: unknown): boolean {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^(08|57)/.test(code);
 }

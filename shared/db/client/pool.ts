@@ -1,6 +1,6 @@
 /** Connections to PostgreSQL (AlloyDB): each process has one pool, passed to everything that uses it. */
 import { Kysely, PostgresDialect, sql } from 'kysely';
-import { Pool, type ClientConfig } from 'pg';
+import { Pool, type ClientBase, type ClientConfig } from 'pg';
 import { createDatabaseToken } from '../../gcp/database-token.ts';
 import type { DatabaseAddress, DatabaseSsl } from '../../runtime/config/database.ts';
 import { createPreparingPool } from './prepared.ts';
@@ -13,13 +13,19 @@ export interface DatabaseOptions {
     /** Maximum number of connections. */
     poolSize: number;
   };
-  /** Time limit of one query. Default: 30 s; 0: none. */
+  /** Time limit of one query. Default: 10 s; 0: none. */
   queryTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
   /** Called when a connection fails; the pool replaces it by itself. */
   onError: (error: Error) => void;
 }
+
+/**
+ * After this time a connection is replaced, so that none stays with a server that is no longer the primary, or
+ * with a pooler that is being replaced.
+ */
+const maxConnectionSeconds = 1800;
 
 /** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
 export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
@@ -29,8 +35,11 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
     application_name: options.applicationName,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
-    query_timeout: options.queryTimeoutMs ?? 30_000,
+    query_timeout: options.queryTimeoutMs ?? 10_000,
+    maxLifetimeSeconds: maxConnectionSeconds,
     keepAlive: true,
+    // oxlint-disable-next-line typescript/no-misused-promises -- pg-pool awaits it, although its type returns void
+    onConnect: useIsoDates,
   });
   // The pool listens to idle connections only. One that fails before its release would end the process.
   pool.on('error', () => undefined);
@@ -39,6 +48,15 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
     db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: createPreparingPool(pool) }) }),
     pool,
   };
+}
+
+/**
+ * pg reads timestamps in ISO format only, and a database or role may have another default. A pooler restores this
+ * setting, because the server reports its changes (ParameterStatus, PostgreSQL documentation, section 55.2.7).
+ */
+async function useIsoDates(client: ClientBase): Promise<void> {
+  const { rows } = await client.query<{ style: string }>(`select current_setting('DateStyle') as style`);
+  if (!rows[0]?.style.startsWith('ISO')) await client.query('set datestyle to ISO');
 }
 
 /**

@@ -15,17 +15,23 @@
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
+import { breaksConnection, isConnectionError, markFailedConnect } from './errors.ts';
 
 const marker = '-- prepared\n';
 
 /** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
-/** Wraps a pool so that marked statements are prepared. */
+/**
+ * Wraps a pool so that marked statements are prepared, and so that no query gets a broken connection. A
+ * connection is discarded after an error that it may not survive (errors.ts). Connections that die without a
+ * word tend to die together: after one failed or was silent, all older ones are discarded as well.
+ */
 export function createPreparingPool(pool: Pool): PostgresPool {
   const names = new Map<string, string>();
-  const clients = new WeakMap<PoolClient, PostgresPoolClient>();
+  const clients = new WeakMap<PoolClient, { wrapped: PostgresPoolClient; openedAt: number }>();
   let retained = true;
+  let lastFailureAt = -Infinity;
 
   function getName(text: string): string {
     const known = names.get(text);
@@ -37,34 +43,51 @@ export function createPreparingPool(pool: Pool): PostgresPool {
 
   function wrap(client: PoolClient): PostgresPoolClient {
     let inTransaction = false;
+    let broken = false;
+    const onFailure = (error: unknown): never => {
+      broken ||= breaksConnection(error);
+      if (isConnectionError(error)) lastFailureAt = performance.now();
+      throw error;
+    };
     const query = async (text: string, values: unknown[]) => {
+      // Closing the connection rolls back.
+      if (broken && text === 'rollback') return { command: 'ROLLBACK' as const, rowCount: 0, rows: [] };
       if (/^(begin|start transaction)\b/.test(text)) inTransaction = true;
       else if (/^(commit|rollback)$/.test(text)) inTransaction = false;
-      if (!retained || inTransaction || !text.startsWith(marker)) return client.query(text, values);
+      if (!retained || inTransaction || !text.startsWith(marker)) {
+        return client.query(text, values).catch(onFailure);
+      }
       try {
         return await client.query({ name: getName(text), text, values: values.map(toArrayLiteral) });
       } catch (error) {
-        if (!notRetained.has(String((error as { code?: unknown }).code))) throw error;
+        if (!notRetained.has(String((error as { code?: unknown }).code))) return onFailure(error);
         retained = false;
-        return client.query(text, values);
+        return client.query(text, values).catch(onFailure);
       }
     };
     // Kysely also sends cursors as queries; this pool has none.
     return {
       query: query as unknown as PostgresPoolClient['query'],
-      release: (destroy) => client.release(destroy),
+      release: (destroy) => client.release(destroy === true || broken),
     };
   }
 
   return {
     options: pool.options,
     connect: async () => {
-      const client = await pool.connect();
-      const known = clients.get(client);
-      if (known !== undefined) return known;
-      const wrapped = wrap(client);
-      clients.set(client, wrapped);
-      return wrapped;
+      for (;;) {
+        const client = await pool.connect().catch((error: unknown) => {
+          markFailedConnect(error);
+          throw error;
+        });
+        let known = clients.get(client);
+        if (known === undefined) {
+          known = { wrapped: wrap(client), openedAt: performance.now() };
+          clients.set(client, known);
+        }
+        if (known.openedAt >= lastFailureAt) return known.wrapped;
+        client.release(true);
+      }
     },
     end: () => pool.end(),
   };

@@ -143,7 +143,7 @@ export function callDeliver(app: ReturnType<typeof createDispatcherServer>, task
   return app.inject({ method: 'POST', url: '/deliver', payload: { taskId, configId: 'hook' } });
 }
 
-async function createQueue(port: number): Promise<void> {
+export async function createQueue(port: number): Promise<void> {
   const client = new CloudTasksClient({
     apiEndpoint: '127.0.0.1',
     port,

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig } from '@google/genai';
-import { wasRefused } from '#shared/db/client/batcher.ts';
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { ModelCall, ModelQuotas } from '#shared/db/models/quotas.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
 import { quotaMessage } from './failure.ts';
@@ -64,7 +64,7 @@ export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'toke
 
 async function ignoreOutage<T>(operation: Promise<T>): Promise<T | undefined> {
   return operation.catch((error: unknown) => {
-    if (wasRefused(error)) throw error;
+    if (!isPassing(error)) throw error;
     return undefined;
   });
 }
