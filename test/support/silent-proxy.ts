@@ -11,6 +11,11 @@ export interface SilentProxy {
   readonly open: number;
   /** Makes all connections that are open now silent, for good. */
   silence(): void;
+  /**
+   * Makes a connection silent when PostgreSQL has answered within a transaction for the n-th time from now, in place
+   * of that answer. Resolves when that has happened.
+   */
+  silenceInTransaction(n: number): Promise<void>;
 }
 
 export async function startSilentProxy(
@@ -19,6 +24,7 @@ export async function startSilentProxy(
 ): Promise<SilentProxy> {
   const sockets = new Set<Socket>();
   const forwarding = new Set<() => void>();
+  let onAnswerInTransaction: (() => boolean) | undefined;
   const server = createServer((client) => {
     const upstream = connect(target.port, target.host);
     client.setNoDelay(true);
@@ -35,7 +41,10 @@ export async function startSilentProxy(
       [upstream, client],
     ] as const) {
       sockets.add(from);
-      from.on('data', (data) => to.write(data));
+      from.on('data', (data) => {
+        if (from === upstream && endsInTransaction(data) && onAnswerInTransaction?.()) silence();
+        else to.write(data);
+      });
       from.on('error', () => undefined);
       from.on('close', () => {
         sockets.delete(from);
@@ -56,5 +65,23 @@ export async function startSilentProxy(
     silence: () => {
       for (const silence of forwarding) silence();
     },
+    silenceInTransaction: (n) =>
+      new Promise((resolve) => {
+        let left = n;
+        onAnswerInTransaction = () => {
+          left -= 1;
+          if (left > 0) return false;
+          onAnswerInTransaction = undefined;
+          resolve();
+          return true;
+        };
+      }),
   };
+}
+
+/** ReadyForQuery with the status "in a transaction" (PostgreSQL documentation, section 55.7). */
+const readyInTransaction = Buffer.from('Z\0\0\0\x05T', 'latin1');
+
+function endsInTransaction(data: Buffer): boolean {
+  return data.subarray(-readyInTransaction.length).equals(readyInTransaction);
 }

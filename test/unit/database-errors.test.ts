@@ -8,11 +8,11 @@ const states: [sqlStates: string[], expected: { refused: boolean; passing: boole
   [['08000', '08003', '08006', '08P01'], { refused: false, passing: true, broken: true }],
   [['57P01', '57P02', '57P03', '57P04', '57P05'], { refused: false, passing: true, broken: true }],
   [['40003'], { refused: false, passing: true, broken: true }],
-  [['25006'], { refused: true, passing: true, broken: true }],
+  [['25006', '25P03', '25P04'], { refused: true, passing: true, broken: true }],
   [['53000', '53100', '53200', '53300', '53400'], { refused: true, passing: true, broken: true }],
   [['58000', '58030', '58P01'], { refused: true, passing: true, broken: true }],
   [['28000', '28P01', '3D000', '55000'], { refused: true, passing: true, broken: true }],
-  [['40001', '40P01', '55P03', '57014', '25P03'], { refused: true, passing: true, broken: false }],
+  [['40001', '40P01', '55P03', '57014'], { refused: true, passing: true, broken: false }],
   [
     [
       '0A000',

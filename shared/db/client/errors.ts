@@ -6,9 +6,9 @@
  * |------------------------|---------------------|-------------------|--------------------------|
  * | no SQLSTATE            | unknown             | yes               | no                       |
  * | 08, 57P, 40003         | unknown             | yes               | no                       |
- * | 25006, 53, 58          | no                  | yes               | no                       |
+ * | 25006, 25P03, 53, 58   | no                  | yes               | no                       |
  * | 28, 3D, 55000          | no (cannot connect) | yes               | no                       |
- * | 40, 55P03, 57014, 25P0 | no                  | yes               | yes                      |
+ * | 40, 55P03, 57014       | no                  | yes               | yes                      |
  * | any other              | no                  | no                | yes                      |
  *
  * 25006 is a session of a server that has become read-only: a new connection may reach the new primary.
@@ -24,8 +24,8 @@ function getSqlState(error: unknown): string | undefined {
 const socketCodes = /^E[A-Z]{4}$/;
 
 const unknownOutcome = /^(08...|57P..|40003)$/;
-const unusableSession = /^(08...|57P..|40003|25006|53...|58...|28...|3D...|55000)$/;
-const passing = /^(08...|57...|40...|25006|25P0[1-4]|53...|58...|28...|3D...|55000|55P03)$/;
+const unusableSession = /^(08...|57P..|40003|25006|25P0[34]|53...|58...|28...|3D...|55000)$/;
+const passing = /^(08...|57...|40...|25006|25P0[34]|53...|58...|28...|3D...|55000|55P03)$/;
 /** Trouble with other transactions, or with the time that a statement took. */
 const contention = /^(40001|40P01|55P03|57014)$/;
 

@@ -13,7 +13,7 @@ export interface DatabaseOptions {
     /** Maximum number of connections. */
     poolSize: number;
   };
-  /** Time limit of one query. Default: 10 s; 0: none. */
+  /** Time limit of one query. Default: 10 s; 0: none, and transactions have no limits either. */
   queryTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
@@ -26,6 +26,8 @@ export interface DatabaseOptions {
  * with a pooler that is being replaced.
  */
 const maxConnectionSeconds = 1800;
+
+const transactionLimits = { idle: 2_000, lock: 4_000, statement: 10_000 };
 
 /** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
 export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
@@ -45,7 +47,11 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', options.onError));
   return {
-    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: createPreparingPool(pool) }) }),
+    db: new Kysely<Database>({
+      dialect: new PostgresDialect({
+        pool: createPreparingPool(pool, options.queryTimeoutMs === 0 ? undefined : transactionLimits),
+      }),
+    }),
     pool,
   };
 }

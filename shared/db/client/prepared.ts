@@ -23,11 +23,26 @@ const marker = '-- prepared\n';
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
 /**
- * Wraps a pool so that marked statements are prepared, and so that no query gets a broken connection. A
+ * Limits of a transaction, in milliseconds. `idle`: for the next statement of the client. A client that freezes,
+ * or whose connection goes silent, holds its row locks no longer than that.
+ */
+export interface TransactionLimits {
+  idle: number;
+  lock: number;
+  statement: number;
+}
+
+/** Set with the first statement of each transaction, in its round trip: a pooler may change the session between two. */
+function toBegin(text: string, { idle, lock, statement }: TransactionLimits): string {
+  return `${text}; set local idle_in_transaction_session_timeout = ${idle}; set local lock_timeout = ${lock}; set local statement_timeout = ${statement}`;
+}
+
+/**
+ * Wraps a pool so that marked statements are prepared, that transactions have limits, and so that no query gets a broken connection. A
  * connection is discarded after an error that it may not survive (errors.ts). Connections that die without a
  * word tend to die together: after one failed or was silent, all older ones are discarded as well.
  */
-export function createPreparingPool(pool: Pool): PostgresPool {
+export function createPreparingPool(pool: Pool, limits?: TransactionLimits): PostgresPool {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, { wrapped: PostgresPoolClient; openedAt: number }>();
   let retained = true;
@@ -52,8 +67,11 @@ export function createPreparingPool(pool: Pool): PostgresPool {
     const query = async (text: string, values: unknown[]) => {
       // Closing the connection rolls back.
       if (broken && text === 'rollback') return { command: 'ROLLBACK' as const, rowCount: 0, rows: [] };
-      if (/^(begin|start transaction)\b/.test(text)) inTransaction = true;
-      else if (/^(commit|rollback)$/.test(text)) inTransaction = false;
+      if (/^(begin|start transaction)\b/.test(text)) {
+        inTransaction = true;
+        return client.query(limits === undefined ? text : toBegin(text, limits)).catch(onFailure);
+      }
+      if (/^(commit|rollback)$/.test(text)) inTransaction = false;
       if (!retained || inTransaction || !text.startsWith(marker)) {
         return client.query(text, values).catch(onFailure);
       }
