@@ -51,7 +51,7 @@ export async function startWorker(
 ): Promise<Service> {
   const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, drainMs } = config;
   const telemetry = await startTelemetry('worker', config.telemetry, log);
-  const { db, pool } = openDatabase({
+  const { db, pool, failedAt } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-worker',
     onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
@@ -75,7 +75,12 @@ export async function startWorker(
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
   const consumer = createTurnConsumer({
     agent,
-    claimTurn: createClaim(db, { worker: config.workerName, leaseSeconds, wakeupGraceSeconds }),
+    claimTurn: createClaim(db, {
+      worker: config.workerName,
+      leaseSeconds,
+      wakeupGraceSeconds,
+      databaseFailedAt: failedAt,
+    }),
     readInput: createInputReader(db),
     write: createTurnWriter(db, { wakeupGraceSeconds }),
     openFiles: createTurnFiles(db, config.publicUrl),

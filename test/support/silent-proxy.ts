@@ -1,6 +1,6 @@
 /**
  * A TCP proxy whose connections can go silent: they stay open, but forward nothing, like a connection after a
- * failed network or a frozen peer. New connections work.
+ * failed network or a frozen peer. New connections work, unless the proxy is down.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Cleanup } from './cleanup.ts';
@@ -11,6 +11,8 @@ export interface SilentProxy {
   readonly open: number;
   /** Makes all connections that are open now silent, for good. */
   silence(): void;
+  /** Closes all connections, and refuses new ones until it is up again. */
+  setDown(down: boolean): void;
   /**
    * Makes a connection silent when PostgreSQL has answered within a transaction for the n-th time from now, in place
    * of that answer. Resolves when that has happened.
@@ -25,7 +27,12 @@ export async function startSilentProxy(
   const sockets = new Set<Socket>();
   const forwarding = new Set<() => void>();
   let onAnswerInTransaction: (() => boolean) | undefined;
+  let isDown = false;
   const server = createServer((client) => {
+    if (isDown) {
+      client.resetAndDestroy();
+      return;
+    }
     const upstream = connect(target.port, target.host);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
@@ -64,6 +71,10 @@ export async function startSilentProxy(
     },
     silence: () => {
       for (const silence of forwarding) silence();
+    },
+    setDown: (down) => {
+      isDown = down;
+      if (down) for (const socket of sockets) socket.destroy();
     },
     silenceInTransaction: (n) =>
       new Promise((resolve) => {

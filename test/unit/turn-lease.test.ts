@@ -20,7 +20,7 @@ function createLeasedTurn(write?: WriteTurn) {
       signal: controller.signal,
       lost: () => undefined,
       abort: (reason) => controller.abort(reason),
-      assertHeld: () => {
+      assertHeld: async () => {
         if (expired) controller.abort(new LeaseLostError('its lease expired'));
         controller.signal.throwIfAborted();
       },

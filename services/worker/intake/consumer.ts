@@ -70,7 +70,8 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
     options: { onClaimAnswered?: () => void; releaseSignal: AbortSignal; abortAfterMs?: number },
   ): Promise<void> {
     const claimedAt = performance.now();
-    const result = await claimTurn(taskId);
+    // A lease may have run out while this process stood still: its turn still runs here.
+    const result = heartbeat.holds(taskId) ? ({ kind: 'leased' } as const) : await claimTurn(taskId);
     options.onClaimAnswered?.();
     if (result.kind !== 'claimed') return;
     passFaultPoint('turn-claimed');

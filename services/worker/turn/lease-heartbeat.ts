@@ -1,9 +1,14 @@
 /**
  * Extends the leases of all turns in this process, and aborts a turn that has lost its lease (invariant 3):
  *
- *   held ──check, at least twice a second──▶ held        (each third of the lease time, the check extends it)
- *     ├──▶ superseded: the task was canceled, or another worker claimed it (noticed within 500 ms, invariant 10)
- *     └──▶ expired: the database could not be reached before the lease ran out by this process's monotonic clock
+ *   held ──check, at least twice a second──▶ held      (each third of the lease time, the check extends it)
+ *    │ ▲                     │
+ *    │ └──── extended ────┐  └──▶ superseded: the task was canceled, or another worker claimed it
+ *    ▼                    │        (noticed within 500 ms, invariant 10)
+ *   unconfirmed: the lease time has passed by this process's monotonic clock, because the database could not be
+ *    │           reached or the process stood still. Nothing starts, but what runs continues: usually nobody has
+ *    │           claimed the task, and the work of a step may be worth many minutes
+ *    └──15 minutes later──▶ expired
  */
 import type { Db } from '#shared/db/client/pool.ts';
 import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/leases.ts';
@@ -13,6 +18,9 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 
 /** Longest time between two checks. A short lease is checked six times in its lease time. */
 const maxCheckMs = 500;
+
+/** How long a turn runs without knowing whether it still has its lease. */
+const maxUnconfirmedMs = 15 * 60_000;
 
 export interface HeldLease {
   readonly lease: Lease;
@@ -25,14 +33,21 @@ export interface HeldLease {
   lost(): LeaseLostError | undefined;
   /** Aborts the signal without giving up the lease: the turn can still write how it ends. */
   abort(reason: Error): void;
-  /** @throws {LeaseLostError} if the lease may have run out: nothing new may start */
-  assertHeld(): void;
+  /**
+   * Resolves if the lease is held: nothing may start before that. Waits while the database cannot confirm it.
+   *
+   * @throws {LeaseLostError} if the lease is lost
+   * @throws the reason of the signal if it aborts
+   */
+  assertHeld(): Promise<void>;
   release(): void;
 }
 
 export interface LeaseHeartbeat {
   /** @param claimedAt `performance.now()` before the claim was sent */
   hold(lease: Lease, claimedAt: number): HeldLease;
+  /** Whether this process runs a turn of the task. */
+  holds(taskId: string): boolean;
   /** Aborts the turns of all leases, including leases that are added later. */
   abortAll(reason: Error): void;
   close(): Promise<void>;
@@ -42,7 +57,7 @@ export interface LeaseHeartbeat {
 type LossReason = 'expired' | 'superseded';
 
 const lossMessages: Record<LossReason, string> = {
-  expired: 'its lease expired',
+  expired: `the database could not confirm its lease for ${maxUnconfirmedMs / 60_000} minutes`,
   superseded: 'it was canceled or claimed by another worker',
 };
 
@@ -51,6 +66,8 @@ interface Entry {
   until: number;
   controller: AbortController;
   lost: LeaseLostError | undefined;
+  /** Called when the lease is extended or the signal aborts. */
+  waiting: (() => void)[];
 }
 
 export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log: Logger }): LeaseHeartbeat {
@@ -69,38 +86,60 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
 
   async function check(): Promise<void> {
     const checkedAt = performance.now();
-    for (const entry of held.values()) if (entry.until <= checkedAt) lose(entry, 'expired');
+    for (const entry of held.values()) {
+      if (entry.until + maxUnconfirmedMs <= checkedAt) lose(entry, 'expired');
+    }
     if (held.size === 0) return;
     const entries = [...held.values()];
     const leases = entries.map((entry) => entry.lease);
-    const extend = checkedAt >= extendAt;
+    const extend = checkedAt >= extendAt || entries.some((entry) => entry.until <= checkedAt);
     try {
       const stillHeld = await (extend ? extendLeases(db, leases, leaseSeconds) : findHeldLeases(db, leases));
       if (extend) extendAt = checkedAt + leaseMs / 3;
       for (const entry of entries) {
         if (held.get(entry.lease.taskId) !== entry) continue;
         if (!stillHeld.has(entry.lease.taskId)) lose(entry, 'superseded');
-        else if (extend) entry.until = checkedAt + leaseMs;
+        else if (extend) {
+          entry.until = checkedAt + leaseMs;
+          resumeWaiting(entry);
+        }
       }
     } catch (error) {
       log.warn({ error: errorMessage(error), leases: entries.length }, 'lease check failed');
     }
   }
 
+  function resumeWaiting(entry: Entry): void {
+    for (const resume of entry.waiting.splice(0)) resume();
+  }
+
+  function abort(entry: Entry, reason: Error): void {
+    entry.controller.abort(reason);
+    resumeWaiting(entry);
+  }
+
   function lose(entry: Entry, reason: LossReason): void {
-    const { lease, controller } = entry;
+    const { lease } = entry;
     held.delete(lease.taskId);
     instruments.leasesLost.record(1, { 'longhaul.lease.reason': reason });
     entry.lost = new LeaseLostError(
       `task ${lease.taskId} no longer belongs to this worker: ${lossMessages[reason]}`,
     );
-    controller.abort(entry.lost);
+    abort(entry, entry.lost);
+  }
+
+  async function assertHeld(entry: Entry): Promise<void> {
+    while (entry.lost === undefined && performance.now() >= entry.until) {
+      entry.controller.signal.throwIfAborted();
+      await new Promise<void>((resolve) => entry.waiting.push(resolve));
+    }
+    if (entry.lost !== undefined) throw entry.lost;
   }
 
   return {
     hold: (lease, claimedAt) => {
       const controller = new AbortController();
-      const entry: Entry = { lease, until: claimedAt + leaseMs, controller, lost: undefined };
+      const entry: Entry = { lease, until: claimedAt + leaseMs, controller, lost: undefined, waiting: [] };
       held.set(lease.taskId, entry);
       // Schedules the next extension early enough for this lease: each is extended every third of its time.
       extendAt = Math.min(extendAt, claimedAt + leaseMs / 3);
@@ -109,19 +148,18 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
         lease,
         signal: controller.signal,
         lost: () => entry.lost,
-        abort: (reason) => controller.abort(reason),
-        assertHeld: () => {
-          if (entry.lost === undefined && performance.now() >= entry.until) lose(entry, 'expired');
-          if (entry.lost !== undefined) throw entry.lost;
-        },
+        abort: (reason) => abort(entry, reason),
+        assertHeld: () => assertHeld(entry),
         release: () => {
           if (held.get(lease.taskId) === entry) held.delete(lease.taskId);
+          entry.lost ??= new LeaseLostError(`the turn of task ${lease.taskId} has ended`);
         },
       };
     },
+    holds: (taskId) => held.has(taskId),
     abortAll: (reason) => {
       abortReason = reason;
-      for (const { controller } of held.values()) controller.abort(reason);
+      for (const entry of held.values()) abort(entry, reason);
     },
     close: async () => {
       clearInterval(timer);

@@ -1,6 +1,7 @@
 /**
- * Retries a database operation while the database is unavailable, for as long as the lease lasts. Only for
- * operations that are safe to repeat: reads, the record of a step (the first record wins), and the end of a
+ * Retries a database operation while the database is unavailable, until the lease is lost. An outage that outlasts
+ * the lease time loses nothing: the result of a step waits here, and its fence decides whether it is stored. Only
+ * for operations that are safe to repeat: reads, the record of a step (the first record wins), and the end of a
  * turn (it raises the fence, so it is stored once).
  */
 import { setTimeout } from 'node:timers/promises';
@@ -12,7 +13,7 @@ import type { HeldLease } from './lease-heartbeat.ts';
 const retryMs = 200;
 
 /**
- * @throws {LeaseLostError} if the lease runs out before the operation succeeds
+ * @throws {LeaseLostError} if the lease is lost before the operation succeeds
  * @throws the error of an operation that would not succeed later either
  */
 export async function retryWhileLeased<T>(
@@ -27,7 +28,8 @@ export async function retryWhileLeased<T>(
       if (error instanceof LeaseLostError || !isPassing(error)) throw error;
       log.warn({ ...held.lease, error: errorMessage(error) }, 'database unavailable, retrying');
       await setTimeout(retryMs);
-      held.assertHeld();
+      const lost = held.lost();
+      if (lost !== undefined) throw lost;
     }
   }
 }

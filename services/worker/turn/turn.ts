@@ -70,7 +70,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     const { wakeups } = await write({ lease, events, steps, ...(used && { taskUsage }) });
     outbox.publish(wakeups);
     // The write may have been slow, or the process paused: nothing starts under a lease that has run out.
-    held.assertHeld();
+    await held.assertHeld();
   }
 
   async function step<T extends Json | void>(
@@ -88,11 +88,11 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     assertMatched(identity.position, `reached the step "${name}"`);
     signal.throwIfAborted();
     releaseSignal.throwIfAborted();
-    held.assertHeld();
+    await held.assertHeld();
     if (options.sideEffects === true) await store([], [{ ...identity, output: null }]);
     const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
-    const runHeld = (context: StepContext): Promise<T> => {
-      held.assertHeld();
+    const runHeld = async (context: StepContext): Promise<T> => {
+      await held.assertHeld();
       return run(context);
     };
     const policy = { timeoutSeconds: parts.stepSeconds, ...options };

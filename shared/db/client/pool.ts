@@ -30,7 +30,12 @@ const maxConnectionSeconds = 1800;
 const transactionLimits = { idle: 2_000, lock: 4_000, statement: 10_000 };
 
 /** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
-export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
+export function openDatabase(options: DatabaseOptions): {
+  db: Db;
+  pool: Pool;
+  /** When the database last failed as a whole, by `performance.now()`; -Infinity: never. */
+  failedAt: () => number;
+} {
   const pool = new Pool({
     ...toConnectionOptions(options.database),
     max: options.database.poolSize,
@@ -46,13 +51,11 @@ export function openDatabase(options: DatabaseOptions): { db: Db; pool: Pool } {
   // The pool listens to idle connections only. One that fails before its release would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', options.onError));
+  const preparing = createPreparingPool(pool, options.queryTimeoutMs === 0 ? undefined : transactionLimits);
   return {
-    db: new Kysely<Database>({
-      dialect: new PostgresDialect({
-        pool: createPreparingPool(pool, options.queryTimeoutMs === 0 ? undefined : transactionLimits),
-      }),
-    }),
+    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) }),
     pool,
+    failedAt: preparing.failedAt,
   };
 }
 

@@ -42,11 +42,15 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
  * connection is discarded after an error that it may not survive (errors.ts). Connections that die without a
  * word tend to die together: after one failed or was silent, all older ones are discarded as well.
  */
-export function createPreparingPool(pool: Pool, limits?: TransactionLimits): PostgresPool {
+export function createPreparingPool(
+  pool: Pool,
+  limits?: TransactionLimits,
+): PostgresPool & { failedAt: () => number } {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, { wrapped: PostgresPoolClient; openedAt: number }>();
   let retained = true;
   let lastFailureAt = -Infinity;
+  let brokenAt = -Infinity;
 
   function getName(text: string): string {
     const known = names.get(text);
@@ -60,7 +64,10 @@ export function createPreparingPool(pool: Pool, limits?: TransactionLimits): Pos
     let inTransaction = false;
     let broken = false;
     const onFailure = (error: unknown): never => {
-      broken ||= breaksConnection(error);
+      if (breaksConnection(error)) {
+        broken = true;
+        brokenAt = performance.now();
+      }
       if (isConnectionError(error)) lastFailureAt = performance.now();
       throw error;
     };
@@ -96,6 +103,7 @@ export function createPreparingPool(pool: Pool, limits?: TransactionLimits): Pos
       for (;;) {
         const client = await pool.connect().catch((error: unknown) => {
           markFailedConnect(error);
+          brokenAt = performance.now();
           throw error;
         });
         let known = clients.get(client);
@@ -108,6 +116,7 @@ export function createPreparingPool(pool: Pool, limits?: TransactionLimits): Pos
       }
     },
     end: () => pool.end(),
+    failedAt: () => brokenAt,
   };
 }
 

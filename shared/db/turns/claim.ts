@@ -36,7 +36,15 @@ export interface ClaimOptions {
   worker: string;
   leaseSeconds: number;
   wakeupGraceSeconds: number;
+  /** When the database last failed, by `performance.now()`. Default: never. */
+  databaseFailedAt?: () => number;
 }
+
+/**
+ * After an outage of the database, leases that ran out during it are left to their holders for this time. A
+ * holder extends its leases within half a second of the database's return.
+ */
+const holdersFirstMs = 3_000;
 
 export function createClaim(db: Db, options: ClaimOptions): Claim {
   return createBatcher(
@@ -54,14 +62,16 @@ async function claim(
   taskIds: readonly string[],
 ): Promise<Map<string, ClaimResult>> {
   const results = new Map<string, ClaimResult>();
-  for (const row of await claimSet(db, options, taskIds)) {
+  const failedAt = options.databaseFailedAt?.() ?? -Infinity;
+  const mayTakeOver = performance.now() - failedAt > holdersFirstMs;
+  for (const row of await claimSet(db, { ...options, mayTakeOver }, taskIds)) {
     const { task_id: taskId, turn, fence, attempts } = row;
     const wakeups = toWakeups(row, taskId, turn, null);
     results.set(taskId, { kind: 'claimed', lease: { taskId, turn, fence }, attempts, stored: row, wakeups });
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
-  const runnable = await readRunnable(db, missed);
+  const runnable = await readRunnable(db, missed, mayTakeOver);
   for (const { task_id: taskId, leased } of runnable) if (leased) results.set(taskId, { kind: 'leased' });
   // Free but not claimed: its gate changed while the statement ran.
   const free = runnable.filter(({ leased }) => !leased).map(({ task_id: taskId }) => taskId);
@@ -71,9 +81,12 @@ async function claim(
   return results;
 }
 
+/** `mayTakeOver`: whether expired leases of other workers may be claimed. */
+type SetOptions = ClaimOptions & { mayTakeOver: boolean };
+
 type Row = { task_id: string; fence: number; turn: number; attempts: number } & WakeupColumns & StoredInput;
 
-async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[]): Promise<Row[]> {
+async function claimSet(db: Db, options: SetOptions, taskIds: readonly string[]): Promise<Row[]> {
   const now = new Date().toISOString();
   const result = await sql<Row>`-- prepared
     with ${updateGates(taskIds, options)},
@@ -112,7 +125,7 @@ async function claimSet(db: Db, options: ClaimOptions, taskIds: readonly string[
  */
 function updateGates(
   taskIds: readonly string[],
-  { leaseSeconds, worker }: ClaimOptions,
+  { leaseSeconds, worker, mayTakeOver }: SetOptions,
 ): RawBuilder<unknown> {
   return sql`input as (
       ${rows('input', taskIds.toSorted(), { task_id: uuid((taskId) => taskId) })} ${fewRows(taskIds.length)}
@@ -123,7 +136,7 @@ function updateGates(
         attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
-        and (g.lease_until is null or g.lease_until < now()) and g.xmin = seen.xmin
+        and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver})) and g.xmin = seen.xmin
       returning g.task_id, g.fence, g.turn, g.attempts, g.last_event, g.config_rev
     )`;
 }
@@ -131,9 +144,10 @@ function updateGates(
 async function readRunnable(
   db: Db,
   taskIds: readonly string[],
+  mayTakeOver: boolean,
 ): Promise<{ task_id: string; leased: boolean }[]> {
   const result = await sql<{ task_id: string; leased: boolean }>`
-    select g.task_id, coalesce(g.lease_until >= now(), false) as leased
+    select g.task_id, coalesce(g.lease_until >= now() or not ${mayTakeOver}, false) as leased
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);
   return result.rows;
