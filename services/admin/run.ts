@@ -33,7 +33,6 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
     database,
     queryTimeoutMs: 60_000,
     applicationName: 'longhaul-admin',
-    onError: () => undefined,
   });
   try {
     await command.run({ db, env: secrets.env, args, print });

@@ -39,7 +39,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const { db, pool } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-api',
-    onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
+    log,
   });
   void checkCapacity(db, config.database, log);
   const definition = await loadAgentDefinition(config.agentFile);

@@ -28,7 +28,7 @@ export async function startDispatcher(
   const { db, pool } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-dispatcher',
-    onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
+    log,
   });
   void checkCapacity(db, config.database, log);
   observeGauges(backlogGauges, () => readBacklog(db));

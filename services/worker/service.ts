@@ -54,7 +54,7 @@ export async function startWorker(
   const { db, pool, failedAt } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-worker',
-    onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
+    log,
   });
   void checkCapacity(db, config.database, log);
   const agent = await loadAgent({

@@ -6,6 +6,7 @@
  *            └──────────────────────┘
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { isPassing } from '../db/client/errors.ts';
 import type { Db } from '../db/client/pool.ts';
 import { backoffSeconds } from '../domain/backoff.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
@@ -43,7 +44,10 @@ export function startOutboxLoops(parts: {
         failures = 0;
       } catch (error) {
         failures += 1;
-        log.warn({ loop: name, failures, error: errorMessage(error) }, 'outbox pass failed');
+        log[isPassing(error) ? 'debug' : 'warn'](
+          { loop: name, failures, error: errorMessage(error) },
+          'outbox pass failed',
+        );
       }
       if (!mayHaveMore)
         await delay(waitMs(failures), undefined, { signal: stop.signal }).catch(() => undefined);

@@ -71,7 +71,7 @@ export async function withClientErrors<T>(log: Logger, operation: () => Promise<
 export function toClientError(log: Logger, error: unknown): Error {
   if (isForClients(error)) return error;
   if (isPassing(error)) {
-    log.warn({ error: errorMessage(error) }, 'database unavailable');
+    log.debug({ error: errorMessage(error) }, 'database unavailable');
     return new UnavailableError();
   }
   log.error({ err: error }, 'request failed');

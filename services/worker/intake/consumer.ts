@@ -8,6 +8,7 @@
  * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its
  * own wake-up. The worker never claims more turns than it can run.
  */
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { Claim } from '#shared/db/turns/claim.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
@@ -99,7 +100,10 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
         releaseSignal: stopping.signal,
       });
     } catch (error) {
-      log.warn({ taskId: message.taskId, error: errorMessage(error) }, 'turn claim failed');
+      log[isPassing(error) ? 'debug' : 'warn'](
+        { taskId: message.taskId, error: errorMessage(error) },
+        'turn claim failed',
+      );
       message.nack();
     } finally {
       semaphore.release();

@@ -11,6 +11,7 @@
  *    └──15 minutes later──▶ expired
  */
 import type { Db } from '#shared/db/client/pool.ts';
+import { isPassing } from '#shared/db/client/errors.ts';
 import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/leases.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -105,7 +106,10 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
         }
       }
     } catch (error) {
-      log.warn({ error: errorMessage(error), leases: entries.length }, 'lease check failed');
+      log[isPassing(error) ? 'debug' : 'warn'](
+        { error: errorMessage(error), leases: entries.length },
+        'lease check failed',
+      );
     }
   }
 

@@ -26,7 +26,7 @@ export async function retryWhileLeased<T>(
       return await operation();
     } catch (error) {
       if (error instanceof LeaseLostError || !isPassing(error)) throw error;
-      log.warn({ ...held.lease, error: errorMessage(error) }, 'database unavailable, retrying');
+      log.debug({ ...held.lease, error: errorMessage(error) }, 'database unavailable, retrying');
       await setTimeout(retryMs);
       const lost = held.lost();
       if (lost !== undefined) throw lost;

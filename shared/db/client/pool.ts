@@ -1,8 +1,11 @@
 /** Connections to PostgreSQL (AlloyDB): each process has one pool, passed to everything that uses it. */
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Pool, type ClientBase, type ClientConfig } from 'pg';
+import { pino } from 'pino';
 import { createDatabaseToken } from '../../gcp/database-token.ts';
 import type { DatabaseAddress, DatabaseSsl } from '../../runtime/config/database.ts';
+import type { Logger } from '../../runtime/log.ts';
+import { createOutageLog } from './outage-log.ts';
 import { createPreparingPool } from './prepared.ts';
 import type { Database } from '../schema/schema.ts';
 
@@ -17,8 +20,8 @@ export interface DatabaseOptions {
   queryTimeoutMs?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
-  /** Called when a connection fails; the pool replaces it by itself. */
-  onError: (error: Error) => void;
+  /** Default: nothing is logged. */
+  log?: Logger;
 }
 
 /**
@@ -48,10 +51,15 @@ export function openDatabase(options: DatabaseOptions): {
     // oxlint-disable-next-line typescript/no-misused-promises -- pg-pool awaits it, although its type returns void
     onConnect: useIsoDates,
   });
+  const outages = createOutageLog(options.log ?? pino({ enabled: false }));
   // The pool listens to idle connections only. One that fails before its release would end the process.
   pool.on('error', () => undefined);
-  pool.on('connect', (client) => client.on('error', options.onError));
-  const preparing = createPreparingPool(pool, options.queryTimeoutMs === 0 ? undefined : transactionLimits);
+  pool.on('connect', (client) => client.on('error', (error) => outages.failed(error)));
+  const preparing = createPreparingPool(
+    pool,
+    outages,
+    options.queryTimeoutMs === 0 ? undefined : transactionLimits,
+  );
   return {
     db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) }),
     pool,

@@ -15,7 +15,8 @@
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
-import { breaksConnection, isConnectionError, markFailedConnect } from './errors.ts';
+import { breaksConnection, isConnectionError, isPassing, markFailedConnect } from './errors.ts';
+import type { OutageLog } from './outage-log.ts';
 
 const marker = '-- prepared\n';
 
@@ -44,6 +45,7 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
  */
 export function createPreparingPool(
   pool: Pool,
+  outages: OutageLog,
   limits?: TransactionLimits,
 ): PostgresPool & { failedAt: () => number } {
   const names = new Map<string, string>();
@@ -60,18 +62,28 @@ export function createPreparingPool(
     return name;
   }
 
+  function fail(error: unknown): void {
+    brokenAt = performance.now();
+    outages.failed(error);
+  }
+
   function wrap(client: PoolClient): PostgresPoolClient {
     let inTransaction = false;
     let broken = false;
     const onFailure = (error: unknown): never => {
       if (breaksConnection(error)) {
         broken = true;
-        brokenAt = performance.now();
+        if (isPassing(error)) fail(error);
       }
       if (isConnectionError(error)) lastFailureAt = performance.now();
       throw error;
     };
     const query = async (text: string, values: unknown[]) => {
+      const result = await send(text, values);
+      outages.succeeded();
+      return result;
+    };
+    const send = async (text: string, values: unknown[]) => {
       // Closing the connection rolls back.
       if (broken && text === 'rollback') return { command: 'ROLLBACK' as const, rowCount: 0, rows: [] };
       if (/^(begin|start transaction)\b/.test(text)) {
@@ -103,7 +115,7 @@ export function createPreparingPool(
       for (;;) {
         const client = await pool.connect().catch((error: unknown) => {
           markFailedConnect(error);
-          brokenAt = performance.now();
+          fail(error);
           throw error;
         });
         let known = clients.get(client);

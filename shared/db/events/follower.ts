@@ -14,6 +14,7 @@ import { Client } from 'pg';
 import type { TaskEvent } from '../../domain/events.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
+import { isPassing } from '../client/errors.ts';
 import { toConnectionOptions, type Db } from '../client/pool.ts';
 import { readEvents, readLogPosition, tailEvents, type LogPosition } from './read.ts';
 import { eventsChannel } from './fan-out.ts';
@@ -54,7 +55,7 @@ export function createFollower(parts: {
     while (subscriptions.size > 0 && !closing.signal.aborted) {
       hinted = false;
       await poll().catch(async (error: unknown) => {
-        log.warn({ error: errorMessage(error) }, 'polling for events failed');
+        log[isPassing(error) ? 'debug' : 'warn']({ error: errorMessage(error) }, 'polling for events failed');
         await pause(500);
       });
       if (!hinted) await pause(pollMs);

@@ -17,7 +17,6 @@ export async function migrateToLatest(database: DatabaseAddress): Promise<string
     database: { ...database, poolSize: 2 },
     queryTimeoutMs: 0, // an index on a large table may take hours
     applicationName: 'longhaul-migrate',
-    onError: () => undefined,
   });
   try {
     const { error, results } = await migrator(db).migrateToLatest();

@@ -17,7 +17,6 @@ async function openThroughProxy(t: TestContext, poolSize: number): Promise<{ db:
     database: { url: address.href, poolSize },
     queryTimeoutMs,
     applicationName: 'test',
-    onError: () => undefined,
   });
   t.after(() => db.destroy());
   return { db, proxy };
@@ -33,7 +32,6 @@ async function openDirectly(t: TestContext): Promise<Db> {
   const { db } = openDatabase({
     database: { url, poolSize: 1 },
     applicationName: 'test',
-    onError: () => undefined,
   });
   t.after(() => db.destroy());
   return db;
@@ -96,7 +94,6 @@ describe('a session', () => {
     const other = openDatabase({
       database: { url, poolSize: 1 },
       applicationName: 'test',
-      onError: () => undefined,
     });
     t.after(() => other.db.destroy());
     const { rows } = await sql<{ at: Date }>`select '2026-02-01T03:04:05Z'::timestamptz as at`.execute(

@@ -20,7 +20,7 @@ import { createTempDir } from '../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
   const database = { ...address, poolSize: 2 };
-  const { db } = openDatabase({ database, applicationName: 'test', onError: () => undefined });
+  const { db } = openDatabase({ database, applicationName: 'test' });
   t.after(() => db.destroy());
   return db;
 }
@@ -114,7 +114,6 @@ describe('connections with IAM', () => {
       const { db, pool } = openDatabase({
         database: { ...address, poolSize: 2 },
         applicationName: 'test',
-        onError: () => undefined,
       });
       try {
         const { rows } = await sql<{ user: string }>`select current_user as user`.execute(db);
@@ -201,7 +200,6 @@ describe('marked statements', () => {
     const { db } = openDatabase({
       database: { url: database.url, poolSize: 1 },
       applicationName: 'test',
-      onError: () => undefined,
     });
     t.after(() => db.destroy());
     const echo = async (n: number) =>

@@ -25,7 +25,6 @@ async function openThroughProxy(t: TestContext) {
     database: { url: address.href, poolSize: 2 },
     queryTimeoutMs: 4_000,
     applicationName: 'frozen',
-    onError: () => undefined,
   });
   t.after(() => opened.db.destroy());
   return { frozen: opened.db, proxy };

@@ -61,7 +61,7 @@ export function connectTo(url: string): TestConnections {
 
 /** Opens a pool that the caller closes. */
 export function openTestPool(url: string): { db: Db; pool: Pool } {
-  return openDatabase({ database: { url, poolSize: 10 }, applicationName: 'test', onError: () => undefined });
+  return openDatabase({ database: { url, poolSize: 10 }, applicationName: 'test' });
 }
 
 async function getTestServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
