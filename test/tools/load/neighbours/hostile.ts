@@ -9,7 +9,7 @@ import { createTarget } from './attacks/attack.ts';
 import { getAttack } from './attacks.ts';
 import { getHostileOwner, getKey } from './owners.ts';
 
-setPriority(10);
+setPriority(5);
 const { API_URL: apiUrl = '', GRPC_TARGET: grpcTarget = '' } = process.env;
 const targets = process.argv.slice(2).map((row) => ({
   row,

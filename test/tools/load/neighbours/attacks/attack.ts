@@ -111,28 +111,24 @@ export function createSend(
   };
 }
 
-/**
- * A request to SendMessage with two data parts of empty objects, together 7.8 MB. They are written into the text of a
- * small request, so that this process parses and builds no large values.
- */
-export function createLargeSend(text: string, message: object = {}): Buffer {
-  const data = '"@data"';
-  const parts = [{ text }, { data: '@data' }, { data: '@data' }];
-  const [head = '', middle = '', tail = ''] = toRpc(
-    'SendMessage',
-    createSend(text, { message: { ...message, parts } }),
-  ).split(data);
-  return Buffer.concat([
-    Buffer.from(head),
-    emptyObjects,
-    Buffer.from(middle),
-    emptyObjects,
-    Buffer.from(tail),
-  ]);
-}
-
-/** The JSON `[{},{},…]`, 3.9 MB long. */
+/** JSON of 3.9 MB, just below the limit of a part: `[{},{},…]`, and a string. */
 export const emptyObjects = Buffer.from(`[${'{},'.repeat(1_299_999)}{}]`);
+export const longText = Buffer.from(`"${'x'.repeat(3_900_000)}"`);
+
+/**
+ * A request to SendMessage with two large parts, together 7.8 MB. Their JSON is written into that of a small request, so
+ * that this process parses and builds no large values.
+ */
+export function createLargeSend(
+  text: string,
+  [kind, json]: ['data' | 'text', Buffer],
+  message: object = {},
+): Buffer {
+  const parts = [{ text }, { [kind]: '@large' }, { [kind]: '@large' }];
+  const body = toRpc('SendMessage', createSend(text, { message: { ...message, parts } }));
+  const [head = '', middle = '', tail = ''] = body.split('"@large"');
+  return Buffer.concat([Buffer.from(head), json, Buffer.from(middle), json, Buffer.from(tail)]);
+}
 
 export function getTaskId(answer: Answer | undefined): string | undefined {
   return /"task":\{"id":"([^"]+)"/.exec(answer?.text ?? '')?.[1];

@@ -3,6 +3,7 @@ import {
   attemptUntilAccepted,
   createLargeSend,
   createSend,
+  emptyObjects,
   getTaskId,
   pause,
   type Attack,
@@ -23,7 +24,7 @@ export const largeFollowUps: Attack = {
       );
     }
     await attemptUntilAccepted(target, signal, followUps, () =>
-      client.post('/a2a/jsonrpc', createLargeSend('ask more', { taskId }), signal),
+      client.post('/a2a/jsonrpc', createLargeSend('ask more', ['data', emptyObjects], { taskId }), signal),
     );
     while (!signal.aborted) {
       const more = createSend('ask more', { message: { taskId } });

@@ -1,11 +1,18 @@
-import { attempt, attemptUntilAccepted, createLargeSend, repeatInParallel, type Attack } from './attack.ts';
+import {
+  attempt,
+  attemptUntilAccepted,
+  createLargeSend,
+  longText,
+  repeatInParallel,
+  type Attack,
+} from './attack.ts';
 
 export const largeLists: Attack = {
-  title: '8 tasks of 7.8 MB, then ListTasks in two loops',
+  title: '20 tasks of 7.8 MB of text, then ListTasks in two loops',
   prepare: async (target) => async (signal) => {
     const { client, counts } = target;
-    await attemptUntilAccepted(target, signal, 8, () =>
-      client.post('/a2a/jsonrpc', createLargeSend('say hello'), signal),
+    await attemptUntilAccepted(target, signal, 20, () =>
+      client.post('/a2a/jsonrpc', createLargeSend('say hello', ['text', longText]), signal),
     );
     await repeatInParallel(2, signal, async () => {
       const list = { pageSize: 100, historyLength: 1, includeArtifacts: true };
