@@ -2,8 +2,8 @@
  * The measured owner, as a separate process: starts operations at a steady rate, whether or not earlier ones have been
  * answered. Like a well-made client it repeats failed requests; the time counts from the planned start of the first one.
  *
- * Reads API_URL and RATE (per second, of each operation). Messages of the parent name the phase that starts;
- * `stop` asks for the report.
+ * Reads API_URL and RATE (per second, of each operation). Messages of the parent name the phase that starts. `pause` is
+ * answered when all operations so far have ended, `stop` with the report.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,14 +28,21 @@ const stopped = new AbortController();
 process.on('message', (next: Phase | 'stop') => {
   if (next === 'stop') stopped.abort();
   else phase = next;
+  if (next === 'pause') void finishAll(settleMs).then(() => process.send?.('idle'));
 });
 process.send?.('ready');
 await runPhases();
 giveUpAt = performance.now() + settleMs;
-await Promise.all(pending);
-await receiver.settle(giveUpAt);
+await finishAll(settleMs);
 const report: GoodReport = samples.report(receiver);
 process.send?.(report, () => process.exit());
+
+/** Resolves when all operations have ended, and their webhooks have arrived or a time has passed. */
+async function finishAll(boundMs: number): Promise<void> {
+  const until = performance.now() + boundMs;
+  await Promise.all(pending);
+  await receiver.settle(until);
+}
 
 /** Starts all three operations in turn, until the last phase ends. */
 async function runPhases(): Promise<void> {
@@ -111,8 +118,11 @@ async function repeat(send: () => Promise<Answer>): Promise<Answer | undefined> 
   while (performance.now() < giveUpAt) {
     try {
       const answer = await send();
-      if (answer.status < 400 && !answer.text.includes('"error":{')) return answer;
-      samples.addError(`status ${answer.status}: ${answer.text.slice(0, 200)}`);
+      const error = answer.text.indexOf('"error":{');
+      if (answer.status < 400 && error === -1) return answer;
+      samples.addError(
+        `status ${answer.status} ${/"message":"[^"]{0,100}/.exec(answer.text.slice(error))?.[0] ?? ''}`,
+      );
     } catch (error) {
       samples.addError((error as { code?: string }).code ?? String(error));
     }

@@ -53,7 +53,9 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
     await sleep(1000 * warmUpSeconds);
     start('alone');
     await sleep(1000 * aloneSeconds);
+    const idle = receive(good);
     start('pause');
+    await idle;
     for (const row of rows) await getAttack(row).seed?.(pool, getHostileOwner(row));
     for (const service of services) service.reset();
     start('hostile');
