@@ -38,11 +38,11 @@ describe('verdict on a measured owner', () => {
     assert.deepEqual(exceeded, ['p99 of send', 'p99 of task', 'p99 of get']);
   });
 
-  test('names lost tasks and unanswered requests', () => {
+  test('names tasks that are not completed and unanswered requests', () => {
     const hostile = createPhase(10, { tasksLost: 2, unanswered: 1 });
     assert.deepEqual(findExceeded(createResult(createPhase(10), hostile)), [
       '1 requests unanswered',
-      '2 tasks lost',
+      '2 tasks not completed',
     ]);
   });
 

@@ -31,8 +31,8 @@ export function findExceeded({ rows, good, services, counts }: ScenarioResult): 
   });
   const lost = Object.entries({
     'requests unanswered': hostile.unanswered,
-    'tasks lost': hostile.tasksLost,
-    'webhooks lost': hostile.webhooksLost,
+    'tasks not completed': hostile.tasksLost,
+    'webhooks missing': hostile.webhooksLost,
   }).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []));
   const ended = Object.entries(services).flatMap(([kind, { crashes, peakMib, limitMib }]) => [
     ...(crashes.length > 0 ? [`${kind} ended ${crashes.length} times`] : []),

@@ -5,12 +5,13 @@ const tasks = 1000;
 export const manyTasks: Attack = {
   title: '1,000 tasks of 10 s',
   prepare: async (target) => async (signal) => {
-    let accepted = 0;
+    let left = tasks;
     await repeatInParallel(20, signal, async () => {
-      if (accepted >= tasks) return pause(1000, signal);
+      if (left <= 0) return pause(1000, signal);
+      left -= 1;
       const send = createSend('wait 10000');
       const answer = await attempt(target, signal, () => target.client.call('SendMessage', send, signal));
-      if (answer !== undefined) accepted += 1;
+      if (answer === undefined) left += 1;
     });
   },
 };

@@ -2,7 +2,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { receiverHost } from '../owners.ts';
-import { attempt, createSend, getTaskId, pause, repeatInParallel, type Attack } from './attack.ts';
+import { attempt, createSend, getTaskId, repeatInParallel, type Attack } from './attack.ts';
+
+/** Events: submitted, working, the artifact, completed. The last one's webhook carries the whole task. */
+const lastEvent = 4;
 
 export const redeliveries: Attack = {
   title:
@@ -18,17 +21,14 @@ export const redeliveries: Attack = {
     await once(server, 'listening');
     const url = `http://${receiverHost}:${(server.address() as AddressInfo).port}/`;
     return async (signal) => {
-      const send = createSend('artifacts 1 1000000');
+      const send = createSend('artifacts 1 1000000', { configuration: { returnImmediately: false } });
       const taskId = getTaskId(await attempt(target, signal, () => client.call('SendMessage', send, signal)));
-      await pause(2000, signal);
       await repeatInParallel(4, signal, async (loop) => {
         const config = { taskId, id: `hook-${loop}`, url };
         const create = () => client.call('CreateTaskPushNotificationConfig', config, signal);
         await attempt(target, signal, create);
-        const body = JSON.stringify({ since: new Date(Date.now() - 3_600_000).toISOString() });
-        await attempt(target, signal, () =>
-          client.post(`/a2a/rest/tasks/${taskId}/webhooks/${config.id}/redeliver`, body, signal),
-        );
+        const path = `/a2a/v1/tasks/${taskId}/webhooks/${config.id}/deliveries/${lastEvent}/redeliver`;
+        for (let n = 0; n < 3; n++) await attempt(target, signal, () => client.post(path, '{}', signal));
       });
       server.closeAllConnections();
     };
