@@ -50,12 +50,15 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
     await Promise.all([receive(good), receive(hostile)]);
 
     const start = (phase: Phase | 'stop') => good.child.send(phase);
-    await sleep(1000 * warmUpSeconds);
+    const finishPhase = async (seconds: number) => {
+      await sleep(1000 * seconds);
+      const idle = receive(good);
+      start('pause');
+      await idle;
+    };
+    await finishPhase(warmUpSeconds);
     start('alone');
-    await sleep(1000 * aloneSeconds);
-    const idle = receive(good);
-    start('pause');
-    await idle;
+    await finishPhase(aloneSeconds);
     for (const row of rows) await getAttack(row).seed?.(pool, getHostileOwner(row));
     for (const service of services) service.reset();
     start('hostile');
