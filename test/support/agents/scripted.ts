@@ -6,6 +6,7 @@
  *   deaf MS            waits and ignores its signal
  *   stream TEXT        streams TEXT word by word into the artifact "answer", one word every 20 ms
  *   say TEXT           writes the artifact "said"
+ *   artifacts N BYTES  writes N text artifacts of this size
  *   file BYTES NAME    writes a file of type PNG as the artifacts "file" (whole) and "streamed", and as the message
  *   size URL           completes with the size of a stored file
  *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
@@ -63,6 +64,13 @@ async function runCommand(
     case 'say':
       await turn.artifact({ artifactId: 'said', parts: [{ text }] });
       return undefined;
+    case 'artifacts': {
+      const [count, bytes] = words;
+      for (let n = 0; n < Number(count); n++) {
+        await turn.artifact({ artifactId: `artifact-${n}`, parts: [{ text: 'x'.repeat(Number(bytes)) }] });
+      }
+      return undefined;
+    }
     case 'file': {
       const [bytes, ...name] = words;
       const raw = Buffer.alloc(Number(bytes), 'file').toString('base64');

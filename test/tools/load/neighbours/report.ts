@@ -1,0 +1,66 @@
+/** The results as tables in Markdown. */
+import { attacks, getAttack } from './attacks.ts';
+import type { Operation, PhaseReport } from './samples.ts';
+import type { ScenarioResult } from './scenario.ts';
+import { findExceeded } from './verdict.ts';
+
+export const tableHead = [
+  '| row | SendMessage | whole task | GetTask | webhook | peak MiB: api, worker, dispatcher | ended | unanswered, lost | verdict |',
+  '|---|---|---|---|---|---|---|---|---|',
+].join('\n');
+
+/** `p50 / p99` in ms: alone → next to the hostile owner, and the ratio of the p99. */
+export function formatRow(result: ScenarioResult): string {
+  const { services, good } = result;
+  const { alone, hostile } = good.phases;
+  const latency = (operation: Operation) => {
+    const [before, after] = [alone.latencies[operation], hostile.latencies[operation]];
+    const format = ({ p50, p99 }: { p50: number; p99: number }) => `${formatMs(p50)} / ${formatMs(p99)}`;
+    return `${format(before)} → ${format(after)} (×${(after.p99 / before.p99).toFixed(1)})`;
+  };
+  const { api, worker, dispatcher } = services;
+  const crashes = Object.entries(services).flatMap(([kind, usage]) =>
+    usage.crashes.map((crash) => `${kind} ${crash}`),
+  );
+  const exceeded = findExceeded(result);
+  return `| ${[
+    getName(result),
+    latency('send'),
+    latency('task'),
+    latency('get'),
+    latency('webhook'),
+    [api, worker, dispatcher].map(({ peakMib }) => peakMib).join(', '),
+    countEach(crashes),
+    formatLost(hostile),
+    exceeded.length === 0 ? 'within bounds' : `**exceeded**: ${exceeded.join('; ')}`,
+  ].join(' | ')} |`;
+}
+
+/** Describes the hostile owners and the outcomes of their requests. */
+export function formatCounts({ counts, good, loadBefore }: ScenarioResult): string {
+  const lines = Object.entries(counts).map(([row, outcome]) => {
+    const outcomes = Object.entries(outcome).map(([name, count]) => `${name}: ${count}`);
+    return `  ${row}. ${getAttack(Number(row)).title} (${outcomes.join(', ')})`;
+  });
+  const errors = Object.entries(good.errors).map(([kind, count]) => `  ${count} × repeated after ${kind}`);
+  return [`  load average before: ${loadBefore.toFixed(1)}`, ...lines, ...errors].join('\n');
+}
+
+function getName({ rows }: ScenarioResult): string {
+  return rows.length === 1 ? String(rows[0]) : rows.length === attacks.length ? 'all' : rows.join('+');
+}
+
+function formatMs(ms: number): string {
+  return ms < 10 ? ms.toFixed(1) : ms.toFixed(0);
+}
+
+function formatLost({ unanswered, tasksLost, webhooksLost }: PhaseReport): string {
+  const lost = { unanswered, tasks: tasksLost, webhooks: webhooksLost };
+  const parts = Object.entries(lost).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []));
+  return parts.length === 0 ? '0' : parts.join(', ');
+}
+
+function countEach(names: readonly string[]): string {
+  const counts = Map.groupBy(names, (name) => name);
+  return counts.size === 0 ? '0' : [...counts].map(([name, same]) => `${same.length} × ${name}`).join(', ');
+}

@@ -1,0 +1,90 @@
+/** Measures one owner alone, and then next to hostile ones, on a system of its own for each scenario. */
+import { once } from 'node:events';
+import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createCleanup } from '../../../support/cleanup.ts';
+import { runNode, type RunningProcess } from '../../../support/processes/processes.ts';
+import { getAttack } from './attacks.ts';
+import type { Counts } from './attacks/attack.ts';
+import { getHostileOwner, goodOwner } from './owners.ts';
+import type { GoodReport, Phase } from './samples.ts';
+import type { ServiceUsage } from './service.ts';
+import { startSystem } from './system.ts';
+import type { ServiceKind } from '../../../support/stack.ts';
+
+export interface ScenarioOptions {
+  /** Rows of attacks.ts; several run together. */
+  rows: readonly number[];
+  warmUpSeconds: number;
+  aloneSeconds: number;
+  hostileSeconds: number;
+  /** Starts of each operation of the measured owner, per second. */
+  rate: number;
+  /** Environment of the services. */
+  env: Record<string, string>;
+}
+
+export interface ScenarioResult {
+  rows: readonly number[];
+  good: GoodReport;
+  /** While the hostile owners were there, and afterwards until the measured owner's work was done. */
+  services: Record<ServiceKind, ServiceUsage>;
+  /** Outcomes of the requests of the hostile owners, by row. */
+  counts: Record<string, Counts>;
+  /** Load average of the machine before the scenario, over one minute. */
+  loadBefore: number;
+}
+
+const child = (name: string) => `test/tools/load/neighbours/${name}.ts`;
+
+export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
+  const { rows, env, rate, warmUpSeconds, aloneSeconds, hostileSeconds } = options;
+  const [loadBefore = 0] = os.loadavg();
+  const t = createCleanup();
+  try {
+    const owners = [goodOwner, ...rows.map(getHostileOwner)];
+    const { apiUrl, grpcTarget, pool, services } = await startSystem(t, owners, env);
+    const clientEnv = { API_URL: apiUrl, GRPC_TARGET: grpcTarget, RATE: String(rate) };
+    const good = runNode(t, [child('good')], { env: clientEnv });
+    const hostile = runNode(t, [child('hostile'), ...rows.map(String)], { env: clientEnv });
+    await Promise.all([receive(good), receive(hostile)]);
+
+    const start = (phase: Phase | 'stop') => good.child.send(phase);
+    const finishPhase = async (seconds: number) => {
+      await sleep(1000 * seconds);
+      const idle = receive(good);
+      start('pause');
+      await idle;
+    };
+    await finishPhase(warmUpSeconds);
+    start('alone');
+    await finishPhase(aloneSeconds);
+    for (const row of rows) await getAttack(row).seed?.(pool, getHostileOwner(row));
+    for (const service of services) service.reset();
+    start('hostile');
+    hostile.child.send('start');
+    await sleep(1000 * hostileSeconds);
+    const counts = receive<Record<string, Counts>>(hostile);
+    hostile.child.send('stop');
+    const report = receive<GoodReport>(good);
+    start('stop');
+    return {
+      rows,
+      counts: await counts,
+      good: await report,
+      services: Object.fromEntries(
+        services.map(({ kind, usage }) => [kind, usage()]),
+      ) as ScenarioResult['services'],
+      loadBefore,
+    };
+  } finally {
+    await t.run();
+  }
+}
+
+/** Resolves to the next message of a process. */
+async function receive<T>({ child, exited, output }: RunningProcess): Promise<T> {
+  const ended = exited.then(() => Promise.reject(new Error(`a load process ended:\n${output()}`)));
+  const [message] = (await Promise.race([once(child, 'message'), ended])) as [T];
+  return message;
+}
