@@ -64,11 +64,13 @@ export function registerAdmission(app: FastifyInstance, admit: Admit, receiving:
     const getAddress = (): string => request.ip;
     const caller = await admit(request.headers, getAddress);
     request[admitted] = caller;
-    if (!hasBody(request.raw)) return;
+    const length = Number(request.headers['content-length'] ?? 0);
+    // A body that is too large is not received: it is refused by its length.
+    if (!hasBody(request.raw) || length > request.routeOptions.bodyLimit) return;
     const opened = receiving.open(getLimitKey(caller, getAddress));
     reply.raw.once('close', () => opened.close());
     // A body without a length is counted when it is read.
-    opened.add(Math.min(Number(request.headers['content-length'] ?? 0), request.routeOptions.bodyLimit));
+    opened.add(length);
     request[receipt] = opened;
   };
   app.addHook('onRoute', (route) => {

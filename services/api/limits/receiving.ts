@@ -16,8 +16,9 @@ export interface ReceivingLimits {
   perCaller: Readonly<Load>;
 }
 
-export const receivingLimits: ReceivingLimits = {
-  all: { requests: 5_000, bytes: 256 * 1024 * 1024 },
+/** Two requests of the largest size that can be configured fit. */
+const defaultLimits: ReceivingLimits = {
+  all: { requests: 2_000, bytes: 128 * 1024 * 1024 },
   perCaller: { requests: 1_000, bytes: 64 * 1024 * 1024 },
 };
 
@@ -36,7 +37,7 @@ export class Receiving {
   readonly #all: Load = { requests: 0, bytes: 0 };
   readonly #callers = new Map<string, Load>();
 
-  constructor(limits: ReceivingLimits = receivingLimits) {
+  constructor(limits: ReceivingLimits = defaultLimits) {
     this.#limits = limits;
   }
 
