@@ -37,7 +37,7 @@ export interface TestApiServerOptions {
   /** Default: no limit that a test reaches. */
   connections?: ConnectionLimits;
   receiving?: ReceivingLimits;
-  /** Of gRPC. */
+  /** Deadlines of gRPC calls. */
   timeouts?: { receiveMs: number; sendMs: number };
 }
 

@@ -1,5 +1,10 @@
 /** gRPC calls on bare HTTP/2 streams, which can be left half-sent and unread. */
-import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import {
+  connect,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { SendMessageRequest } from '@a2a-js/sdk';
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import type { Cleanup } from './cleanup.ts';
@@ -35,9 +40,9 @@ export function startCall(
     },
     { endStream: false },
   );
-  let received: Record<string, unknown> = {};
+  let received: IncomingHttpHeaders = {};
   for (const event of ['response', 'trailers']) {
-    stream.on(event, (more: Record<string, unknown>) => (received = { ...received, ...more }));
+    stream.on(event, (more: IncomingHttpHeaders) => (received = { ...received, ...more }));
   }
   stream.on('error', () => undefined);
   stream.resume();

@@ -30,7 +30,7 @@ export interface AuthFailuresOptions {
   log: Logger;
 }
 
-/** What has happened since the last summary. */
+/** Everything since the last summary. */
 interface Summary {
   failed: number;
   /** Refused before their credentials were verified. */
@@ -113,6 +113,7 @@ export class AuthFailures {
 
 /** Hashed, so that no credentials are kept in memory. */
 function hashCredentials(headers: RequestHeaders): string {
-  const names = [apiKeyHeader, 'authorization', 'x-serverless-authorization'];
-  return hash('sha256', JSON.stringify(names.map((name) => headers[name] ?? null)), 'base64url');
+  const key = String(headers[apiKeyHeader]);
+  const tokens = `${String(headers['authorization'])}\n${String(headers['x-serverless-authorization'])}`;
+  return hash('sha256', `${key}\n${tokens}`, 'base64');
 }

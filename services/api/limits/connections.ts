@@ -6,7 +6,7 @@ import { countRefusal } from './refusals.ts';
 export interface ConnectionLimits {
   /** Open connections of one server. */
   all: number;
-  /** Of one address; 0: no limit. Behind a proxy, all clients have its address. */
+  /** Open connections of one address; 0: no limit. Behind a proxy, all clients have its address. */
   perAddress: number;
 }
 

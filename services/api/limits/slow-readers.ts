@@ -1,7 +1,6 @@
 /**
- * Closes HTTP connections whose clients do not take what was sent to them. What a client does not read is in
- * memory: of a stream, the current event, because the next one is produced only when there is room for it; of
- * other responses, all of it.
+ * Closes HTTP connections whose clients do not take what was sent to them, because it stays in memory: one
+ * event of a stream (the next one is produced only when there is room for it), or all of another response.
  */
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';

@@ -69,7 +69,7 @@ export interface ApiLimits {
   streamsPerCaller: number;
   /** Per process. */
   streams: number;
-  /** Of each server of a process: HTTP and gRPC. */
+  /** Open connections of each server of a process: HTTP and gRPC. */
   connections: number;
   /** Per address; 0 for no limit. Not in force behind trusted proxies, whose address all clients share. */
   connectionsPerAddress: number;

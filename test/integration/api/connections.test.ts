@@ -23,7 +23,7 @@ async function listen(t: Cleanup, app: FastifyInstance): Promise<string> {
 }
 
 describe('HTTP connections', () => {
-  test('have a deadline for their headers, also if they send nothing', async (t) => {
+  test('have a deadline for their headers, even if they send nothing', async (t) => {
     const defaults = createServer();
     assert.ok(defaults.server.headersTimeout <= 15_000 && defaults.server.requestTimeout <= 60_000);
     const http = { headersTimeout: 300, connectionsCheckingInterval: 100 };

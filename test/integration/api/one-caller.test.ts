@@ -102,12 +102,9 @@ describe('one caller of a process', () => {
 
     const list = await post('ListTasks', { historyLength: 1, pageSize: 50 }, aliceKey);
     const { result } = (await list.json()) as { result: { tasks: TaskJson[] } };
-    const stored = result.tasks.map(({ history }) => history?.[0]?.messageId).sort();
-    assert.deepEqual(
-      stored,
-      messages.map(({ messageId }) => messageId).sort(),
-      'each message is stored once',
-    );
+    const stored = new Set(result.tasks.map(({ history }) => history?.[0]?.messageId));
+    assert.equal(result.tasks.length, 20, 'each message is stored once');
+    assert.ok(messages.every(({ messageId }) => stored.has(messageId)));
     for (const { id } of result.tasks) await (await post('CancelTask', { id }, aliceKey)).text();
     await Promise.all(sends);
     assert.equal(answered.length, 20);

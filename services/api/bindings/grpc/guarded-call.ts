@@ -34,7 +34,7 @@ export interface GuardParts {
   log: Logger;
 }
 
-/** What the services need to know about an admitted call. */
+/** The facts about an admitted call that the services need. */
 export interface Admission {
   caller: AuthenticatedCaller;
   /** Resolves when the client has taken the last message, or the call has ended. */
