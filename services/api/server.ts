@@ -7,6 +7,9 @@ import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import { registerAdmission, type Admit } from './limits/admission.ts';
+import { limitConnections, type ConnectionLimits } from './limits/connections.ts';
+import type { Receiving } from './limits/receiving.ts';
+import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/caller.ts';
 import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
@@ -16,8 +19,9 @@ import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/web
 import { registerFileRoutes } from './files/routes.ts';
 import { HttpRequestError, InternalError, RetryLaterError } from './handler/errors.ts';
 import type { ConditionalParts } from './http/conditional.ts';
-import { discardBody, plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
+import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
 import { registerHeaders } from './http/headers.ts';
+import { boundUnreadBodies, discardBody } from './http/unread-body.ts';
 
 export interface ApiServerParts {
   handler: A2ARequestHandler;
@@ -25,6 +29,8 @@ export interface ApiServerParts {
   /** Verifies the signature of the card; undefined: the card is not signed. */
   cardKey: JWK | undefined;
   admitCaller: Admit;
+  receiving: Receiving;
+  connections: ConnectionLimits;
   conditional: ConditionalParts;
   /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
   trustedProxies: number;
@@ -42,8 +48,6 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   const app = createServer({
     trustProxy: (_address, hop) => hop < parts.trustedProxies,
     bodyLimit: parts.bodyLimitBytes,
-    // A request must arrive within a minute. Idle streams are kept open by comments.
-    requestTimeout: 60_000,
     // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address
     // of the card may send an extra slash.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
@@ -59,7 +63,10 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     (_request, body, done) => done(null, body),
   );
 
-  registerAdmission(app, parts.admitCaller);
+  limitConnections(app.server, parts.connections);
+  closeSlowReaders(app);
+  boundUnreadBodies(app);
+  registerAdmission(app, parts.admitCaller, parts.receiving);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),
     corsOrigins: parts.corsOrigins,

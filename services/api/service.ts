@@ -16,6 +16,7 @@ import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { ApiConfig } from '#shared/runtime/config/api.ts';
+import { shareReadyCheck } from '#shared/runtime/health.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
@@ -29,7 +30,9 @@ import { createPushConfigs } from './handler/push-configs.ts';
 import { createSend } from './handler/send-message.ts';
 import { getMediaTypes } from './handler/validate/media-types.ts';
 import { createAdmission } from './limits/admission.ts';
+import { AuthFailures } from './limits/auth-failures.ts';
 import { OpenStreams } from './limits/open-streams.ts';
+import { Receiving } from './limits/receiving.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
 import { createApiServer } from './server.ts';
 
@@ -64,8 +67,18 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
 
   const { card, extendedCard, cardKey } = await createCards(config, definition);
   logAuthWarnings(auth, log);
-  const buckets = limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute);
-  const admitCaller = createAdmission(createAuthenticate(auth), buckets, log);
+  const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, log });
+  const admitCaller = createAdmission({
+    authenticate: createAuthenticate(auth),
+    failures,
+    buckets: limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute),
+    log,
+  });
+  const receiving = new Receiving();
+  const connections = {
+    all: limits.connections,
+    perAddress: limits.trustedProxies === 0 ? limits.connectionsPerAddress : 0,
+  };
   const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
   const pushConfigs = createPushConfigs({ db, outbox, encryptor, webhookGuard, wakeupGraceSeconds });
   const send = createSend({
@@ -95,35 +108,39 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   const handler = restrictToCapabilities(operations, card.capabilities);
-  const ready = async (): Promise<void> => {
+  const ready = shareReadyCheck(async () => {
     await storeDefinition();
     await checkDatabase(db);
+  });
+  /** Parts of both servers. */
+  const serving = {
+    handler,
+    card,
+    admitCaller,
+    receiving,
+    connections,
+    trustedProxies: limits.trustedProxies,
+    ready,
+    bodyLimitBytes,
+    log,
   };
 
   const app = config.http
     ? await createApiServer({
-        handler,
-        card,
+        ...serving,
         cardKey,
-        admitCaller,
         conditional: { readVersion: createVersionReader(db), follower, streams },
-        trustedProxies: limits.trustedProxies,
         corsOrigins: config.corsOrigins,
         publicUrl: config.publicUrl,
         drainMs: config.drainMs,
-        ready,
-        bodyLimitBytes,
         webhooks: { db, outbox, encryptor, wakeupGraceSeconds, signing, log },
-        log,
       })
     : undefined;
   const { host, port, grpcPort } = config;
   const grpc =
     grpcPort === undefined
       ? undefined
-      : await (
-          await import('./bindings/grpc/grpc.ts')
-        ).listenGrpc({ handler, card, admitCaller, ready, host, port: grpcPort, bodyLimitBytes, log });
+      : await (await import('./bindings/grpc/grpc.ts')).listenGrpc({ ...serving, host, port: grpcPort });
   const address = await app?.listen({ host, port });
   // Loads the Pub/Sub client before the first wake-up needs it, but after pending readiness probes are
   // answered.
@@ -134,6 +151,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     drain: async () => {
       // Closing the follower ends streams and waits; other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
+      failures.flush();
       await outbox.idle();
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);

@@ -11,7 +11,7 @@ import { reconcile } from '#shared/outbox/reconciler.ts';
 import { relayOutbox } from '#shared/outbox/relay.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import type { OutboxConfig } from '#shared/runtime/config/common.ts';
-import { registerHealth } from '#shared/runtime/health.ts';
+import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import type { Deliver } from './deliver.ts';
@@ -71,6 +71,9 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
     return reply.code(204).send();
   });
 
-  registerHealth(app, () => checkDatabase(db));
+  registerHealth(
+    app,
+    shareReadyCheck(() => checkDatabase(db)),
+  );
   return app;
 }

@@ -23,7 +23,7 @@ import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import type { WorkerConfig } from '#shared/runtime/config/worker.ts';
-import { registerHealth } from '#shared/runtime/health.ts';
+import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -95,7 +95,10 @@ export async function startWorker(
 
   const app = createServer();
   if (config.push !== undefined) await acceptPushes(app, config.push, consumer, db, log);
-  registerHealth(app, () => checkDatabase(db));
+  registerHealth(
+    app,
+    shareReadyCheck(() => checkDatabase(db)),
+  );
   const address = await app.listen({ host: config.host, port: config.port });
   await sleep(probeMs);
   const subscriptions = config.push === undefined ? pullWakeups(db, pubsub, concurrency, consumer, log) : [];

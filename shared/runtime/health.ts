@@ -8,6 +8,29 @@ import { errorMessage } from './log.ts';
 /** Resolves if the service can do its work. Rejects with the reason otherwise. */
 export type ReadyCheck = () => Promise<void>;
 
+/** Age at which the answer of a check is no longer used, in milliseconds. */
+const maxAgeMs = 1_000;
+
+/**
+ * Returns a check that runs `check` at most once a second, however many callers ask: probes need no
+ * credentials. Callers at the same time share one run. An answer describes the state of at most a second ago.
+ */
+export function shareReadyCheck(check: ReadyCheck, now: () => number = () => performance.now()): ReadyCheck {
+  let last: { result: Promise<void>; endedAt: number | undefined } | undefined;
+  return () => {
+    if (last !== undefined && (last.endedAt === undefined || now() - last.endedAt < maxAgeMs)) {
+      return last.result;
+    }
+    const run: typeof last = { result: check(), endedAt: undefined };
+    const end = (): void => {
+      run.endedAt = now();
+    };
+    run.result.then(end, end);
+    last = run;
+    return run.result;
+  };
+}
+
 export function registerHealth(app: FastifyInstance, ready: ReadyCheck): void {
   app.get('/health/live', async () => ({ status: 'live' }));
   app.get('/health/ready', async (_request, reply) => {

@@ -81,6 +81,11 @@ export const instruments = {
     '{item}',
     'Items found by the reconciler or the relay because their wake-up was lost or not published',
   ),
+  apiRefused: createCounter(
+    'longhaul.api.refused',
+    '{refusal}',
+    'Requests, calls and connections that the api refused or cut off because of a limit',
+  ),
 } satisfies Record<string, Recorder>;
 
 /**

@@ -9,9 +9,24 @@ const noCompiler = () => () => {
   throw new Error('Routes must not have schemas');
 };
 
+/**
+ * Deadlines of a request, in milliseconds: its headers, also on a connection that sends nothing, and the whole
+ * of it. Node checks them every five seconds. They do not limit the response.
+ */
+const headersTimeout = 15_000;
+const requestTimeout = 60_000;
+const connectionsCheckingInterval = 5_000;
+
 export function createServer(options: FastifyServerOptions = {}): FastifyInstance {
-  const compilersFactory = { buildValidator: noCompiler, buildSerializer: noCompiler };
-  return fastify({ ...options, forceCloseConnections: true, schemaController: { compilersFactory } });
+  return fastify({
+    requestTimeout,
+    http: { headersTimeout, connectionsCheckingInterval },
+    ...options,
+    forceCloseConnections: true,
+    schemaController: {
+      compilersFactory: { buildValidator: noCompiler, buildSerializer: noCompiler },
+    },
+  });
 }
 
 /**

@@ -15,14 +15,31 @@ import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/route
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
+import { AuthFailures } from '#services/api/limits/auth-failures.ts';
+import type { ConnectionLimits } from '#services/api/limits/connections.ts';
+import { Receiving, type ReceivingLimits } from '#services/api/limits/receiving.ts';
 import { createApiServer } from '#services/api/server.ts';
 import type { Cleanup } from './cleanup.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from './raw-bindings.ts';
 
 export const bodyLimitBytes = 20_000;
 
-/** Authentication is off. */
-const auth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined };
+const noAuth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined };
+
+export interface TestApiServerOptions {
+  /** Edits the card before the servers start. */
+  changeCard?: (card: AgentCard) => void;
+  /** Default: always ready. */
+  ready?: ReadyCheck;
+  /** Default: authentication is off. */
+  auth?: AuthConfig;
+  bodyLimitBytes?: number;
+  /** Default: no limit that a test reaches. */
+  connections?: ConnectionLimits;
+  receiving?: ReceivingLimits;
+  /** Deadlines of gRPC calls. */
+  timeouts?: { receiveMs: number; sendMs: number };
+}
 
 export interface TestApiServer {
   url: string;
@@ -32,16 +49,13 @@ export interface TestApiServer {
   closeGrpc: () => Promise<void>;
 }
 
-/**
- * @param operations those that the test calls
- * @param options.changeCard edits the card before the servers start
- * @param options.ready default: always ready
- */
+/** @param operations those that the test calls */
 export async function startApiServer(
   t: Cleanup,
   operations: Partial<A2ARequestHandler>,
-  options: { changeCard?: (card: AgentCard) => void; ready?: ReadyCheck } = {},
+  options: TestApiServerOptions = {},
 ): Promise<TestApiServer> {
+  const { auth = noAuth, timeouts } = options;
   const definition = {
     name: 'a',
     description: 'b',
@@ -63,7 +77,14 @@ export async function startApiServer(
     handler: { getAgentCard: async () => card, ...operations } as A2ARequestHandler,
     card,
     cardKey: undefined,
-    admitCaller: createAdmission(createAuthenticate(auth), undefined, log),
+    admitCaller: createAdmission({
+      authenticate: createAuthenticate(auth),
+      failures: new AuthFailures({ perMinute: 0, log }),
+      buckets: undefined,
+      log,
+    }),
+    receiving: new Receiving(options.receiving),
+    connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
     // Conditional reads and webhook routes need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,
     webhooks: {} as WebhookRoutesParts,
@@ -72,12 +93,12 @@ export async function startApiServer(
     publicUrl: 'http://localhost',
     drainMs: 1_000,
     ready: options.ready ?? (async () => undefined),
-    bodyLimitBytes,
+    bodyLimitBytes: options.bodyLimitBytes ?? bodyLimitBytes,
     log,
   };
   const app = await createApiServer(parts);
   await app.listen({ host: '127.0.0.1', port: 0 });
-  const grpc = await listenGrpc({ ...parts, host: '127.0.0.1', port: 0 });
+  const grpc = await listenGrpc({ ...parts, ...(timeouts && { timeouts }), host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
   const grpcTarget = `127.0.0.1:${grpc.port}`;
   const bindings = [createRawJsonRpc(url), createRawRest(url), createRawGrpc(grpcTarget)];

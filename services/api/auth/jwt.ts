@@ -1,9 +1,9 @@
 /**
  * Verifies bearer tokens of OpenID Connect issuers with the keys that the issuers publish. Keys are fetched
- * on first use and cached. A token with an unknown key id triggers a refetch, at most once in 30 s, so forged
- * tokens cause no load on the issuer.
+ * on first use and cached. A token with an unknown key id triggers a refetch, at most once in 30 s, and a
+ * failed fetch is repeated at most once in 2 s, so forged tokens cause no load on the issuer.
  */
-import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
+import { createRemoteJWKSet, customFetch, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../handler/errors.ts';
 import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
@@ -12,6 +12,8 @@ import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCal
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'];
 const fetchTimeoutMs = 5_000;
 const cooldownMs = 30_000;
+/** `Retry-After` of the error. */
+const failureCooldownMs = 2_000;
 
 export function createJwtVerifier(
   issuers: readonly JwtIssuer[],
@@ -49,26 +51,48 @@ function parseIssuer(token: string): string {
 
 /** Returns a getter for the issuer's keys; without `jwksUrl`, its first call discovers the URL. */
 function createKeySource({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerifyGetKey> {
+  const fetchOnce = createCooledFetch();
   const remote = (url: string): JWTVerifyGetKey =>
-    createRemoteJWKSet(new URL(url), { cooldownDuration: cooldownMs, timeoutDuration: fetchTimeoutMs });
+    createRemoteJWKSet(new URL(url), {
+      cooldownDuration: cooldownMs,
+      timeoutDuration: fetchTimeoutMs,
+      [customFetch]: fetchOnce,
+    });
   if (jwksUrl !== undefined) {
     const keys = Promise.resolve(remote(jwksUrl));
     return () => keys;
   }
   let keys: Promise<JWTVerifyGetKey> | undefined;
   return () => {
-    keys ??= discoverJwksUrl(issuer).then(remote);
-    // A failure is not cached: the next token tries again.
+    keys ??= discoverJwksUrl(issuer, fetchOnce).then(remote);
+    // A failure is not cached here: the next token tries again, after the cooldown.
     keys.catch(() => (keys = undefined));
     return keys;
   };
 }
 
+type Fetch = (url: string, options: RequestInit) => Promise<Response>;
+
+/** Returns a `fetch` that fails at once for a while after it has failed. */
+function createCooledFetch(): Fetch {
+  let failed: { error: unknown; at: number } | undefined;
+  return async (url, options) => {
+    if (failed !== undefined && performance.now() - failed.at < failureCooldownMs) throw failed.error;
+    try {
+      const response = await fetch(url, options);
+      if (!response.ok) throw new Error(`${url} returned ${response.status}`);
+      return response;
+    } catch (error) {
+      failed = { error, at: performance.now() };
+      throw error;
+    }
+  };
+}
+
 /** OpenID Connect Discovery 1.0, section 4. */
-async function discoverJwksUrl(issuer: string): Promise<string> {
+async function discoverJwksUrl(issuer: string, fetchOnce: Fetch): Promise<string> {
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-  const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(fetchTimeoutMs) });
-  if (!response.ok) throw new Error(`${url} returned ${response.status}`);
+  const response = await fetchOnce(url, { redirect: 'error', signal: AbortSignal.timeout(fetchTimeoutMs) });
   const configuration = (await response.json()) as { issuer?: unknown; jwks_uri?: unknown };
   if (configuration.issuer !== issuer || typeof configuration.jwks_uri !== 'string') {
     throw new Error(`${url} is not the OpenID configuration of ${issuer}`);

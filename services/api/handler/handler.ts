@@ -66,6 +66,7 @@ export interface HandlerParts {
   outbox: OutboxPublisher;
   pushConfigs: PushConfigs;
   pageTokens: PageTokens;
+  /** Counts streams and waiting sends. */
   streams: OpenStreams;
   /** Bounds a waiting send; after that it returns the task in its current state. */
   sendWaitMs: number;
@@ -87,14 +88,29 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     request: SendMessageRequest,
     context: ServerCallContext,
   ): Promise<Message | Task> {
-    const immediately = request.configuration?.returnImmediately ?? false;
+    // A caller with too many open calls gets the task so far, as at the end of the wait: its message is accepted
+    // once, and a refusal would only make it send again.
+    const stopWaiting =
+      request.configuration?.returnImmediately === true ? undefined : parts.streams.tryOpen(context.user);
+    try {
+      return await sendAndWait(request, context, stopWaiting !== undefined);
+    } finally {
+      stopWaiting?.();
+    }
+  }
+
+  async function sendAndWait(
+    request: SendMessageRequest,
+    context: ServerCallContext,
+    wait: boolean,
+  ): Promise<Message | Task> {
     const historyLength = request.configuration?.historyLength;
-    const result = await parts.send(request, context, immediately);
-    if (immediately && result.created !== undefined) {
+    const result = await parts.send(request, context, !wait);
+    if (!wait && result.created !== undefined) {
       const { history } = result.created;
       return taskToWire({ ...result.created, history: historyLength === 0 ? [] : history });
     }
-    if (!immediately) await waitForResult(result, context);
+    if (wait) await waitForResult(result, context);
     const snapshot = await find(result.taskId, context, { historyLength, includeHidden: true });
     if (snapshot.direct && !snapshot.shown && snapshot.task.status.message !== undefined) {
       return messageToWire(snapshot.task.status.message);

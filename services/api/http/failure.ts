@@ -1,5 +1,4 @@
 /** Answers failed HTTP requests. All routes share it; a binding only supplies the form of the body. */
-import type { IncomingMessage } from 'node:http';
 import { restStatusFor } from '@a2a-js/sdk/errors';
 import type { FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -45,27 +44,4 @@ export function toHttpStatus(error: Error): number {
     error instanceof UnauthenticatedError ||
     error instanceof HttpRequestError;
   return hasStatus ? error.statusCode : restStatusFor(error);
-}
-
-const maxDiscardedBytes = 64 * 1024 * 1024;
-const maxDiscardMs = 5_000;
-
-/**
- * Reads and drops the rest of a body that is too large. Most clients read the response only after sending the
- * whole body; if the connection closes earlier, they never see it. Resolves at the end of the body, after 64
- * MiB, or after 5 s.
- */
-export async function discardBody(request: IncomingMessage): Promise<void> {
-  if (request.readableEnded || request.destroyed) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, maxDiscardMs);
-    let bytes = 0;
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > maxDiscardedBytes) resolve();
-    });
-    for (const event of ['end', 'close', 'error']) request.once(event, () => resolve());
-    request.once('close', () => clearTimeout(timer));
-    request.resume();
-  });
 }

@@ -1,13 +1,19 @@
 /**
  * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
  * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys) and
- * /health/. A route that is added later is protected by default.
+ * /health/. A route that is added later is protected by default. It runs before the body or the message is
+ * read.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
 import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from '../auth/caller.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
 import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
+import type { AuthFailures } from './auth-failures.ts';
+import { toAddressKey } from './client-address.ts';
+import { hasBody } from '../http/unread-body.ts';
+import type { Receipt, Receiving } from './receiving.ts';
+import { countRefusal } from './refusals.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 
 /**
@@ -16,39 +22,77 @@ import type { TokenBuckets } from './token-buckets.ts';
  */
 export type Admit = (headers: RequestHeaders, getAddress: () => string) => Promise<AuthenticatedCaller>;
 
-/** @param buckets undefined: no rate limit */
-export function createAdmission(
-  authenticate: Authenticate,
-  buckets: TokenBuckets | undefined,
-  log: Logger,
-): Admit {
+export interface AdmissionParts {
+  authenticate: Authenticate;
+  failures: AuthFailures;
+  /** Undefined: no rate limit. */
+  buckets: TokenBuckets | undefined;
+  log: Logger;
+}
+
+export function createAdmission({ authenticate, failures, buckets, log }: AdmissionParts): Admit {
   return async (headers, getAddress) => {
+    failures.check(headers, getAddress);
     let caller: AuthenticatedCaller;
     try {
       caller = await authenticate(headers);
     } catch (error) {
-      if (error instanceof UnauthenticatedError) {
-        log.info({ address: getAddress(), reason: error.message }, 'caller refused');
-      }
+      if (error instanceof UnauthenticatedError) failures.recordFailure(getAddress(), error.message);
       if (error instanceof RetryLaterError) log.warn({ err: error }, 'credentials could not be verified');
       throw error;
     }
-    const wait = buckets?.take(caller.isAuthenticated ? caller.userName : `address ${getAddress()}`) ?? 0;
-    if (wait > 0) throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
-    return caller;
+    if (caller.isAuthenticated) failures.recordSuccess(headers);
+    const wait = buckets?.take(getLimitKey(caller, getAddress)) ?? 0;
+    if (wait === 0) return caller;
+    countRefusal('request_rate');
+    throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
   };
 }
 
+/** Returns the name under which the requests of a caller are counted. */
+export function getLimitKey(caller: AuthenticatedCaller, getAddress: () => string): string {
+  return caller.isAuthenticated ? caller.userName : `address ${toAddressKey(getAddress())}`;
+}
+
 const admitted = Symbol('admitted caller');
-type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller };
+const receipt = Symbol('receipt of the body');
+type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller; [receipt]?: Receipt };
 
 /** Protects the routes that are registered after this call. */
-export function registerAdmission(app: FastifyInstance, admit: Admit): void {
-  const admitRequest = async (request: AdmittedRequest): Promise<void> => {
-    request[admitted] = await admit(request.headers, () => request.ip);
+export function registerAdmission(app: FastifyInstance, admit: Admit, receiving: Receiving): void {
+  const admitRequest = async (request: AdmittedRequest, reply: FastifyReply): Promise<void> => {
+    const getAddress = (): string => request.ip;
+    const caller = await admit(request.headers, getAddress);
+    request[admitted] = caller;
+    const length = Number(request.headers['content-length'] ?? 0);
+    // A body that is too large is not received: it is refused by its length.
+    if (!hasBody(request.raw) || length > request.routeOptions.bodyLimit) return;
+    const opened = receiving.open(getLimitKey(caller, getAddress));
+    reply.raw.once('close', () => opened.close());
+    // A body without a length is counted when it is read.
+    opened.add(length);
+    request[receipt] = opened;
   };
   app.addHook('onRoute', (route) => {
     if (!isPublic(route.url)) route.onRequest = [admitRequest, ...[route.onRequest ?? []].flat()];
+  });
+  app.addHook('preParsing', (request: AdmittedRequest, _reply, payload, done) => {
+    const opened = request[receipt];
+    if (opened !== undefined && request.headers['content-length'] === undefined) {
+      payload.on('data', (chunk: Buffer) => {
+        try {
+          opened.add(chunk.length);
+        } catch {
+          // Too late for an answer that the client would read.
+          request.raw.destroy();
+        }
+      });
+    }
+    done(null, payload);
+  });
+  app.addHook('preHandler', (request: AdmittedRequest, _reply, done) => {
+    request[receipt]?.close();
+    done();
   });
 }
 

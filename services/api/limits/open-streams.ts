@@ -1,10 +1,11 @@
 /**
- * Limits the streams and long polls that are open at once, per caller and in this process. A caller at its
- * limit is refused; an open stream is never closed in favour of another. Callers without a name cannot be
- * distinguished, so only the limit of the process applies to them.
+ * Limits the calls that are held open at once, per caller and in this process: streams, long polls and
+ * waiting sends. A caller at its limit is refused; an open call is never closed in favour of another. Callers
+ * without a name cannot be distinguished, so only the limit of the process applies to them.
  */
 import type { User } from '@a2a-js/sdk/server';
 import { TooManyRequestsError } from '../handler/errors.ts';
+import { countRefusal } from './refusals.ts';
 
 const retryAfterSeconds = 5;
 
@@ -18,27 +19,44 @@ export class OpenStreams {
   }
 
   /**
-   * Counts a stream as open until the returned function is called. Calling it again does nothing.
+   * Counts a call as open until the returned function is called. Calling it again does nothing.
    *
    * @throws {TooManyRequestsError} at either limit
    */
   open(user: User | undefined): () => void {
-    const name = user?.isAuthenticated === true ? user.userName : undefined;
-    const own = name === undefined ? 0 : (this.#open.get(name) ?? 0);
-    if (own >= this.#max.perCaller) {
+    const name = getName(user);
+    if (this.#isCallerFull(name)) {
+      countRefusal('open_calls');
       throw new TooManyRequestsError(
-        `You have ${own} open streams, the most allowed per caller: close one first`,
+        `You have ${this.#max.perCaller} open streams and waiting calls, the most allowed per caller: close one first, or try again in ${retryAfterSeconds} s`,
         retryAfterSeconds,
       );
     }
     if (this.#all >= this.#max.all) {
+      countRefusal('open_calls');
       throw new TooManyRequestsError(
-        'Too many streams are open: poll, or try again later',
+        `Too many streams and waiting calls are open: poll, or try again in ${retryAfterSeconds} s`,
         retryAfterSeconds,
       );
     }
+    return this.#add(name);
+  }
+
+  /** Like `open`, but returns undefined at either limit, for a call that does not have to be held. */
+  tryOpen(user: User | undefined): (() => void) | undefined {
+    const name = getName(user);
+    if (!this.#isCallerFull(name) && this.#all < this.#max.all) return this.#add(name);
+    countRefusal('open_calls');
+    return undefined;
+  }
+
+  #isCallerFull(name: string | undefined): boolean {
+    return name !== undefined && (this.#open.get(name) ?? 0) >= this.#max.perCaller;
+  }
+
+  #add(name: string | undefined): () => void {
     this.#all += 1;
-    if (name !== undefined) this.#open.set(name, own + 1);
+    if (name !== undefined) this.#open.set(name, (this.#open.get(name) ?? 0) + 1);
     let closed = false;
     return () => {
       if (closed) return;
@@ -50,4 +68,8 @@ export class OpenStreams {
       else this.#open.set(name, left);
     };
   }
+}
+
+function getName(user: User | undefined): string | undefined {
+  return user?.isAuthenticated === true ? user.userName : undefined;
 }

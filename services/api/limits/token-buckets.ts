@@ -22,11 +22,15 @@ export class TokenBuckets {
     this.#now = now;
   }
 
+  /** Number of keys with a bucket. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
   /** Takes one token if there is one. Returns 0, or the seconds until a token is available. */
   take(key: string): number {
     const now = this.#now();
-    const bucket = this.#buckets.get(key) ?? { tokens: this.#perMinute, at: now };
-    const tokens = Math.min(this.#perMinute, bucket.tokens + ((now - bucket.at) / 60_000) * this.#perMinute);
+    const tokens = this.#getTokens(key, now);
     const taken = tokens >= 1;
     this.#buckets.delete(key);
     this.#buckets.set(key, { tokens: taken ? tokens - 1 : tokens, at: now });
@@ -34,6 +38,22 @@ export class TokenBuckets {
       if (this.#buckets.size <= maxBuckets) break;
       this.#buckets.delete(oldest);
     }
-    return taken ? 0 : Math.max(1, Math.ceil(((1 - tokens) * 60) / this.#perMinute));
+    return taken ? 0 : this.#toWait(tokens);
+  }
+
+  /** Like `take`, but leaves the token in the bucket. */
+  check(key: string): number {
+    const tokens = this.#getTokens(key, this.#now());
+    return tokens >= 1 ? 0 : this.#toWait(tokens);
+  }
+
+  #getTokens(key: string, now: number): number {
+    const bucket = this.#buckets.get(key);
+    if (bucket === undefined) return this.#perMinute;
+    return Math.min(this.#perMinute, bucket.tokens + ((now - bucket.at) / 60_000) * this.#perMinute);
+  }
+
+  #toWait(tokens: number): number {
+    return Math.max(1, Math.ceil(((1 - tokens) * 60) / this.#perMinute));
   }
 }

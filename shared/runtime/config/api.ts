@@ -63,10 +63,16 @@ export interface ProtocolConfig {
 export interface ApiLimits {
   /** Per caller and process; 0 for no limit. */
   requestsPerMinute: number;
-  /** Per caller and process. */
+  /** Failed authentications, per address and process; 0 for no limit. */
+  authFailuresPerMinute: number;
+  /** Open streams, long polls and waiting sends, per caller and process. */
   streamsPerCaller: number;
   /** Per process. */
   streams: number;
+  /** Open connections of each server of a process: HTTP and gRPC. */
+  connections: number;
+  /** Per address; 0 for no limit. Not in force behind trusted proxies, whose address all clients share. */
+  connectionsPerAddress: number;
   /** Largest part of a message, as sent. */
   partBytes: number;
   /** Number of trusted proxies in front, counted from the nearest, whose X-Forwarded-For is used. */
@@ -148,8 +154,11 @@ function readLimits(reader: EnvReader): ApiLimits {
       min: 0,
       max: 10_000_000,
     }),
+    authFailuresPerMinute: reader.number('AUTH_FAILURES_PER_MINUTE', 60, { min: 0, max: 1_000_000 }),
     streamsPerCaller: reader.number('MAX_STREAMS_PER_CALLER', 100, { min: 1, max: 1_000_000 }),
     streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
+    connections: reader.number('MAX_CONNECTIONS', 20_000, { min: 1, max: 1_000_000 }),
+    connectionsPerAddress: reader.number('MAX_CONNECTIONS_PER_ADDRESS', 1_000, { min: 0, max: 1_000_000 }),
     partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
     trustedProxies: reader.number('TRUSTED_PROXIES', 0, { min: 0, max: 10 }),
   };

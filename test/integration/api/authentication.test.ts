@@ -9,6 +9,7 @@ import { createLogger } from '#shared/runtime/log.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { createAdmission } from '#services/api/limits/admission.ts';
+import { AuthFailures } from '#services/api/limits/auth-failures.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
 import { toSecurity } from '#services/api/auth/security.ts';
 import { UnauthenticatedError } from '#services/api/auth/caller.ts';
@@ -288,16 +289,20 @@ describe('several modes', () => {
 });
 
 describe('rate limits', () => {
+  const log = createLogger('test', 'silent');
+  const failures = new AuthFailures({ perMinute: 0, log });
+
   test('limits each caller separately', async () => {
     let now = 0;
     const buckets = new TokenBuckets(60, () => now);
-    const admit = createAdmission(
-      createAuthenticate(
+    const admit = createAdmission({
+      authenticate: createAuthenticate(
         readAuthConfig({ AUTH_MODES: 'api-key', API_KEYS: `a:${sha256('a')},b:${sha256('b')}` }),
       ),
+      failures,
       buckets,
-      createLogger('test', 'silent'),
-    );
+      log,
+    });
     const call = (key: string) => admit({ 'x-api-key': key }, () => '192.0.2.1');
     for (let i = 0; i < 60; i += 1) await call('a');
     await assert.rejects(
@@ -313,11 +318,12 @@ describe('rate limits', () => {
   });
 
   test('limits callers without a name by address', async () => {
-    const admit = createAdmission(
-      createAuthenticate(readAuthConfig({})),
-      new TokenBuckets(1),
-      createLogger('test', 'silent'),
-    );
+    const admit = createAdmission({
+      authenticate: createAuthenticate(readAuthConfig({})),
+      failures,
+      buckets: new TokenBuckets(1),
+      log,
+    });
     await admit({}, () => '192.0.2.1');
     await admit({}, () => '192.0.2.2');
     await assert.rejects(

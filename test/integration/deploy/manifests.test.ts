@@ -77,6 +77,17 @@ describe('configuration from the manifests', () => {
     });
   });
 
+  test('keeps places for short calls, and knows the addresses of clients', async (t) => {
+    const { api, grpc } = await readConfigs(t);
+    const concurrency = (await renderManifests(t))
+      .filter(({ name }) => name === 'api' || name === 'grpc')
+      .map((manifest) => Number(getPodSpec(manifest).containerConcurrency));
+    for (const { limits } of [api, grpc]) {
+      assert.ok(limits.streams < Math.min(...concurrency));
+      assert.equal(limits.trustedProxies, 1);
+    }
+  });
+
   test('serves gRPC from its own service, which the agent card lists', async (t) => {
     const { api, grpc } = await readConfigs(t);
     assert.deepEqual([grpc.http, grpc.grpcPort], [false, 8080]);

@@ -69,6 +69,8 @@ export async function withRig<T>(run: (rig: Rig) => Promise<T>): Promise<T> {
       RECONCILE_SECONDS: '2',
       MAX_STREAMS: '20000',
       MAX_STREAMS_PER_CALLER: '20000',
+      MAX_CONNECTIONS: '40000',
+      MAX_CONNECTIONS_PER_ADDRESS: '0',
     });
     const start = async (file: string, env: Record<string, string>, ready: boolean, flags: string[] = []) => {
       const started = await startProcess(file, env, ready, flags);

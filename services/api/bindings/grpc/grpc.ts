@@ -1,35 +1,37 @@
 /**
  * The gRPC binding (A2A section 10), for clients of 1.0 (lf.a2a.v1) and 0.3 (a2a.v1) on one port, built on
- * the services of the SDK. The wrapper around the handler adds what they lack: a call ends when its client
- * cancels it or its deadline passes, a slow reader slows its stream down, and the status of an error shows
- * whether to retry.
+ * the services of the SDK.
  */
-import { once } from 'node:events';
-import { Server, ServerCredentials, status as Status } from '@grpc/grpc-js';
-import type { AgentCard, StreamResponse } from '@a2a-js/sdk';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { AgentCard } from '@a2a-js/sdk';
 import { LegacyA2AService, legacyGrpcService } from '@a2a-js/sdk/compat/v0_3/server/grpc';
-import { A2AError, VersionNotSupportedError } from '@a2a-js/sdk/errors';
-import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/server';
-import { A2AService, grpcService, type GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
+import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import { A2AService, grpcService } from '@a2a-js/sdk/server/grpc';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import type { Admit } from '../../limits/admission.ts';
-import { UnauthenticatedError, type RequestHeaders } from '../../auth/caller.ts';
-import { getSignal } from '../../handler/call-state.ts';
-import { RetryLaterError, toClientError } from '../../handler/errors.ts';
-import { createCallContext, createProtocolCheck, supportsV03 } from '../call-context.ts';
-import { addHealthService } from './health.ts';
+import { limitConnections, type ConnectionLimits } from '../../limits/connections.ts';
+import type { Receiving } from '../../limits/receiving.ts';
+import { supportsV03 } from '../call-context.ts';
+import { createGuard } from './guarded-call.ts';
+import { addHealthService, healthPath } from './health.ts';
+import { createServiceOptions } from './services.ts';
 
 export interface GrpcParts {
   handler: A2ARequestHandler;
   card: AgentCard;
   admitCaller: Admit;
+  receiving: Receiving;
+  connections: ConnectionLimits;
+  /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
+  trustedProxies: number;
   ready: ReadyCheck;
   host: string;
   /** 0: any free port. */
   port: number;
   bodyLimitBytes: number;
+  /** Overrides `receiveMs` and `sendMs`, in milliseconds. */
+  timeouts?: { receiveMs: number; sendMs: number };
   log: Logger;
 }
 
@@ -41,11 +43,33 @@ export interface GrpcListener {
 
 const closeMs = 3000;
 
+const defaultTimeouts = { receiveMs: 30_000, sendMs: 60_000 };
+
+/**
+ * A connection that is too old gets no new calls (GOAWAY); its open streams continue to their end. A
+ * connection whose client no longer answers pings is closed. A proxy may carry the calls of many clients on
+ * one connection.
+ */
+const connectionOptions = {
+  'grpc.max_concurrent_streams': 1_000,
+  'grpc.max_connection_age_ms': 3_600_000,
+  'grpc.max_connection_idle_ms': 300_000,
+  'grpc.keepalive_time_ms': 60_000,
+  'grpc.keepalive_timeout_ms': 20_000,
+  // Statistics that nothing reads.
+  'grpc.enable_channelz': 0,
+};
+
 export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
   const { host, port } = parts;
+  const guard = createGuard({ ...parts, ...(parts.timeouts ?? defaultTimeouts) }, (path) =>
+    path.startsWith(healthPath),
+  );
   const server = new Server({
+    ...connectionOptions,
     'grpc.max_receive_message_length': parts.bodyLimitBytes,
     'grpc.max_send_message_length': -1,
+    interceptors: [guard],
   });
   server.addService(A2AService, grpcService(createServiceOptions('1.0', parts)));
   if (supportsV03(parts.card)) {
@@ -59,6 +83,8 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
       error === null ? resolve(bound) : reject(error),
     );
   });
+  // Private in its types only: grpc-js has no option for this.
+  for (const http2Server of server['http2Servers'].keys()) limitConnections(http2Server, parts.connections);
   return {
     port: boundPort,
     close: async () => {
@@ -68,152 +94,4 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
       clearTimeout(timer);
     },
   };
-}
-
-type Call = Parameters<GrpcServiceOptions['userBuilder']>[0];
-
-/** A caller together with its call: the SDK passes the call to the user builder only. */
-class CallingUser implements User {
-  readonly isAuthenticated: boolean;
-  readonly userName: string;
-  readonly call: Call;
-
-  constructor({ isAuthenticated, userName }: User, call: Call) {
-    this.isAuthenticated = isAuthenticated;
-    this.userName = userName;
-    this.call = call;
-  }
-}
-
-/** Returns the metadata of a call as headers. */
-function toHeaders({ metadata }: Call): RequestHeaders {
-  const names = Object.keys(metadata.getMap());
-  return Object.fromEntries(names.map((name) => [name, metadata.get(name).map(String)]));
-}
-
-const calls = new WeakMap<ServerCallContext, Call>();
-
-function createServiceOptions(
-  version: '1.0' | '0.3',
-  { handler, card, admitCaller, log }: GrpcParts,
-): GrpcServiceOptions {
-  const checkProtocol = createProtocolCheck(card, 'GRPC');
-  return {
-    requestHandler: wrapHandler(handler, log),
-    userBuilder: async (call) => {
-      const getAddress = () => call.getPeer().replace(/:\d+$/, '');
-      const caller = await admitCaller(toHeaders(call), getAddress).catch((error: unknown) => {
-        throw toGrpcError(log, error);
-      });
-      return new CallingUser(caller, call);
-    },
-    contextBuilder: ({ user, extensions, requestedVersion, tenant }) => {
-      const disconnected = new AbortController();
-      const call = user instanceof CallingUser ? user.call : undefined;
-      call?.once('cancelled', () => disconnected.abort());
-      if (call?.cancelled === true) disconnected.abort();
-      const context = createCallContext({
-        version: requestedVersion,
-        extensions: extensions ?? [],
-        tenant,
-        user,
-        lastEventId: call?.metadata.get('last-event-id')[0]?.toString(),
-        webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
-        traceparent: call?.metadata.get('traceparent')[0]?.toString(),
-        signal: () => disconnected.signal,
-      });
-      checkProtocol(context);
-      if (context.requestedVersion !== version) {
-        throw new VersionNotSupportedError(
-          `this service is for A2A ${version}, but the call requests ${context.requestedVersion}: set the metadata a2a-version to ${version}, or call ${version === '1.0' ? 'a2a.v1' : 'lf.a2a.v1'}.A2AService`,
-        );
-      }
-      if (call !== undefined) calls.set(context, call);
-      return context;
-    },
-  };
-}
-
-function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler {
-  const unary =
-    <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
-    async (request: Request, context: ServerCallContext): Promise<Result> => {
-      try {
-        return await run(request, context);
-      } catch (error) {
-        throw toGrpcError(log, error);
-      }
-    };
-  const streaming = <Request>(
-    run: (request: Request, context: ServerCallContext) => AsyncGenerator<StreamResponse, void, undefined>,
-  ) =>
-    async function* (
-      request: Request,
-      context: ServerCallContext,
-    ): AsyncGenerator<StreamResponse, void, undefined> {
-      try {
-        for await (const event of run(request, context)) {
-          yield event;
-          await waitForDrain(context);
-        }
-      } catch (error) {
-        throw toGrpcError(log, error);
-      }
-    };
-  return {
-    getAgentCard: () => handler.getAgentCard(),
-    getAuthenticatedExtendedAgentCard: unary((request, context) =>
-      handler.getAuthenticatedExtendedAgentCard(request, context),
-    ),
-    sendMessage: unary((request, context) => handler.sendMessage(request, context)),
-    sendMessageStream: streaming((request, context) => handler.sendMessageStream(request, context)),
-    getTask: unary((request, context) => handler.getTask(request, context)),
-    listTasks: unary((request, context) => handler.listTasks(request, context)),
-    cancelTask: unary((request, context) => handler.cancelTask(request, context)),
-    resubscribe: streaming((request, context) => handler.resubscribe(request, context)),
-    createTaskPushNotificationConfig: unary((request, context) =>
-      handler.createTaskPushNotificationConfig(request, context),
-    ),
-    getTaskPushNotificationConfig: unary((request, context) =>
-      handler.getTaskPushNotificationConfig(request, context),
-    ),
-    listTaskPushNotificationConfigs: unary((request, context) =>
-      handler.listTaskPushNotificationConfigs(request, context),
-    ),
-    deleteTaskPushNotificationConfig: unary((request, context) =>
-      handler.deleteTaskPushNotificationConfig(request, context),
-    ),
-  };
-}
-
-/**
- * Resolves when there is room for another event or the client disconnects: the SDK writes without checking.
- */
-async function waitForDrain(context: ServerCallContext): Promise<void> {
-  const call = calls.get(context);
-  if (call === undefined || !('writableNeedDrain' in call) || !call.writableNeedDrain) return;
-  await once(call, 'drain', { signal: getSignal(context) }).catch(() => undefined);
-}
-
-/** An error of gRPC itself, in the form in which the SDK's services accept a status. */
-class GrpcStatusError extends A2AError {
-  readonly transport = 'grpc';
-  readonly status: Status;
-
-  constructor(status: Status, message: string) {
-    super(message);
-    this.status = status;
-    this.name = 'A2AError';
-  }
-}
-
-function toGrpcError(log: Logger, error: unknown): Error {
-  const failure = toClientError(log, error);
-  if (failure instanceof A2AError) return failure;
-  if (failure instanceof UnauthenticatedError) {
-    return new GrpcStatusError(Status.UNAUTHENTICATED, failure.message);
-  }
-  if (!(failure instanceof RetryLaterError)) return new GrpcStatusError(Status.INTERNAL, failure.message);
-  const status = failure.statusCode === 503 ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
-  return new GrpcStatusError(status, failure.message);
 }

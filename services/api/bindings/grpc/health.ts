@@ -3,13 +3,19 @@
  * grpc-health-check. The package serves stored statuses. Each call refreshes them with the readiness check
  * first, and a timer does so while a Watch is open.
  */
-import type { handleServerStreamingCall, handleUnaryCall, Server } from '@grpc/grpc-js';
+import { status, type handleServerStreamingCall, type handleUnaryCall, type Server } from '@grpc/grpc-js';
 import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
+import { countRefusal } from '../../limits/refusals.ts';
+
+/** Paths of its methods start with this. They need no credentials. */
+export const healthPath = '/grpc.health.v1.Health/';
 
 /** The empty name means the whole server. */
 const services = ['', 'lf.a2a.v1.A2AService', 'a2a.v1.A2AService'];
 const watchIntervalMs = 5_000;
+/** Open watches of this process. They need no credentials, so nothing else bounds them. */
+const maxWatches = 100;
 
 type Unary = handleUnaryCall<unknown, unknown>;
 type Streaming = handleServerStreamingCall<unknown, unknown>;
@@ -48,6 +54,14 @@ export function addHealthService(server: Server, ready: ReadyCheck): GrpcHealth 
   const watched =
     (method: Streaming): Streaming =>
     (call) => {
+      if (watches.size >= maxWatches) {
+        countRefusal('health_watches');
+        const details = `${maxWatches} watches are open: use Check`;
+        call.emit('error', { code: status.RESOURCE_EXHAUSTED, details });
+        return;
+      }
+      if (watches.size === 0) timer = setInterval(() => void refresh(), watchIntervalMs);
+      watches.add(call);
       call.once('cancelled', () => {
         watches.delete(call);
         if (watches.size === 0) clearInterval(timer);
@@ -55,12 +69,7 @@ export function addHealthService(server: Server, ready: ReadyCheck): GrpcHealth 
       void refresh().then(() => {
         if (call.cancelled) return;
         method(call);
-        if (closed) {
-          call.end();
-          return;
-        }
-        if (watches.size === 0) timer = setInterval(() => void refresh(), watchIntervalMs);
-        watches.add(call);
+        if (closed) call.end();
       });
     };
 

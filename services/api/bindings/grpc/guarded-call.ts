@@ -1,0 +1,167 @@
+/**
+ * Guards every call on the server side of grpc-js, before its message is read:
+ *
+ *   headers ──▶ credentials ──▶ message (bounded in time and bytes) ──▶ handler ──▶ answer (bounded in time)
+ *
+ * A refused call has cost its headers: its message is neither received nor decoded. The stream of a call that
+ * is answered before the client has sent everything is reset, as RFC 9113, section 8.1 allows; otherwise it
+ * would stay open for as long as the client likes.
+ */
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import {
+  ServerInterceptingCall,
+  status as Status,
+  type Metadata,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+import type { Logger } from '#shared/runtime/log.ts';
+import type { AuthenticatedCaller, RequestHeaders } from '../../auth/caller.ts';
+import { getLimitKey, type Admit } from '../../limits/admission.ts';
+import { getClientAddress } from '../../limits/client-address.ts';
+import type { Receipt, Receiving } from '../../limits/receiving.ts';
+import { countRefusal } from '../../limits/refusals.ts';
+import { toStatus } from './errors.ts';
+
+export interface GuardParts {
+  admitCaller: Admit;
+  receiving: Receiving;
+  trustedProxies: number;
+  /** Time for the client to send its message, in milliseconds. */
+  receiveMs: number;
+  /** Time for the client to take one message, in milliseconds. */
+  sendMs: number;
+  log: Logger;
+}
+
+/** The facts about an admitted call that the services need. */
+export interface Admission {
+  caller: AuthenticatedCaller;
+  /** Resolves when the client has taken the last message, or the call has ended. */
+  untilTaken: () => Promise<void>;
+}
+
+type Listener = Parameters<ServerInterceptingCall['start']>[0];
+
+/** By the metadata of the call, which grpc-js passes on unchanged. */
+const admissions = new WeakMap<Metadata, Admission>();
+
+/** @throws {Error} if the call was not admitted */
+export function getAdmission({ metadata }: { metadata: Metadata }): Admission {
+  const admission = admissions.get(metadata);
+  if (admission === undefined) throw new Error('The call was not admitted');
+  return admission;
+}
+
+/** @param isPublic whether the method with this path requires no credentials */
+export function createGuard(parts: GuardParts, isPublic: (path: string) => boolean): ServerInterceptor {
+  return ({ path }, call) => new GuardedCall(call, parts, isPublic(path));
+}
+
+class GuardedCall extends ServerInterceptingCall {
+  readonly #parts: GuardParts;
+  readonly #isPublic: boolean;
+  readonly #stream: ServerHttp2Stream;
+  #receiving: NodeJS.Timeout | undefined;
+  #receipt: Receipt | undefined;
+  /** Set while the client has not taken the last message. */
+  #sending: { timer: NodeJS.Timeout; taken: PromiseWithResolvers<void> } | undefined;
+
+  constructor(call: ServerInterceptingCallInterface, parts: GuardParts, isPublic: boolean) {
+    super(call);
+    this.#parts = parts;
+    this.#isPublic = isPublic;
+    // The only way to the stream: grpc-js offers none to reset it.
+    this.#stream = (call as unknown as { stream: ServerHttp2Stream }).stream;
+    this.#stream.once('finish', () => setImmediate(() => this.#resetUnlessReceived()));
+  }
+
+  override start(listener: Listener): void {
+    this.#receiving = setTimeout(() => this.#endReceipt(), this.#parts.receiveMs);
+    super.start({
+      onReceiveMetadata: (metadata) => void this.#admit(metadata, listener),
+      onReceiveMessage: (message) => listener.onReceiveMessage(message),
+      onReceiveHalfClose: () => {
+        this.#stopReceiving();
+        listener.onReceiveHalfClose();
+      },
+      onCancel: () => {
+        this.#stopReceiving();
+        this.#stopSending();
+        listener.onCancel();
+      },
+    });
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    const timer = setTimeout(() => {
+      countRefusal('slow_reader');
+      this.#stream.close(constants.NGHTTP2_CANCEL);
+    }, this.#parts.sendMs);
+    this.#sending = { timer, taken: Promise.withResolvers() };
+    super.sendMessage(message, () => {
+      this.#stopSending();
+      callback();
+    });
+  }
+
+  async #admit(metadata: Metadata, listener: Listener): Promise<void> {
+    if (!this.#isPublic) {
+      const { admitCaller, receiving, trustedProxies, log } = this.#parts;
+      const headers = toHeaders(metadata);
+      const getAddress = (): string => getClientAddress(this.getPeer(), headers, trustedProxies);
+      try {
+        const caller = await admitCaller(headers, getAddress);
+        if (this.#stream.closed) return;
+        this.#receipt = receiving.open(getLimitKey(caller, getAddress));
+        admissions.set(metadata, { caller, untilTaken: async () => this.#sending?.taken.promise });
+      } catch (error) {
+        this.sendStatus(toStatus(log, error));
+        return;
+      }
+      this.#stream.on('data', (chunk: Buffer) => this.#count(chunk.length));
+    }
+    listener.onReceiveMetadata(metadata);
+  }
+
+  #count(bytes: number): void {
+    try {
+      this.#receipt?.add(bytes);
+    } catch (error) {
+      this.#stopReceiving();
+      this.sendStatus(toStatus(this.#parts.log, error));
+    }
+  }
+
+  #endReceipt(): void {
+    countRefusal('receive_timeout');
+    this.#stopReceiving();
+    const details = `The request did not arrive within ${this.#parts.receiveMs / 1000} s`;
+    this.sendStatus({ code: Status.DEADLINE_EXCEEDED, details });
+  }
+
+  #stopReceiving(): void {
+    clearTimeout(this.#receiving);
+    this.#receipt?.close();
+    this.#receipt = undefined;
+  }
+
+  #stopSending(): void {
+    clearTimeout(this.#sending?.timer);
+    this.#sending?.taken.resolve();
+    this.#sending = undefined;
+  }
+
+  #resetUnlessReceived(): void {
+    this.#stopReceiving();
+    if (!this.#stream.readableEnded && !this.#stream.destroyed) {
+      this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    }
+  }
+}
+
+/** Returns the metadata of a call as headers. */
+function toHeaders(metadata: Metadata): RequestHeaders {
+  const names = Object.keys(metadata.getMap());
+  return Object.fromEntries(names.map((name) => [name, metadata.get(name).map(String)]));
+}

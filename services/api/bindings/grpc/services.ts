@@ -1,0 +1,126 @@
+/**
+ * The A2A services of the SDK on the handler. The wrapper around the handler adds what they lack: a call ends
+ * when its client cancels it or its deadline passes, and a slow reader slows its stream down.
+ */
+import type { AgentCard, StreamResponse } from '@a2a-js/sdk';
+import { VersionNotSupportedError } from '@a2a-js/sdk/errors';
+import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/server';
+import type { GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
+import type { Logger } from '#shared/runtime/log.ts';
+import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
+import { createCallContext, createProtocolCheck } from '../call-context.ts';
+import { toGrpcError } from './errors.ts';
+import { getAdmission } from './guarded-call.ts';
+
+type Call = Parameters<GrpcServiceOptions['userBuilder']>[0];
+
+/** A caller together with its call: the SDK passes the call to the user builder only. */
+class CallingUser implements User {
+  readonly isAuthenticated: boolean;
+  readonly userName: string;
+  readonly call: Call;
+
+  constructor({ isAuthenticated, userName }: User, call: Call) {
+    this.isAuthenticated = isAuthenticated;
+    this.userName = userName;
+    this.call = call;
+  }
+}
+
+const calls = new WeakMap<ServerCallContext, Call>();
+
+export function createServiceOptions(
+  version: '1.0' | '0.3',
+  { handler, card, log }: { handler: A2ARequestHandler; card: AgentCard; log: Logger },
+): GrpcServiceOptions {
+  const checkProtocol = createProtocolCheck(card, 'GRPC');
+  return {
+    requestHandler: wrapHandler(handler, log),
+    userBuilder: async (call) => new CallingUser(getAdmission(call).caller, call),
+    contextBuilder: ({ user, extensions, requestedVersion, tenant }) => {
+      const disconnected = new AbortController();
+      const call = user instanceof CallingUser ? user.call : undefined;
+      call?.once('cancelled', () => disconnected.abort());
+      if (call?.cancelled === true) disconnected.abort();
+      const context = createCallContext({
+        version: requestedVersion,
+        extensions: extensions ?? [],
+        tenant,
+        user,
+        lastEventId: call?.metadata.get('last-event-id')[0]?.toString(),
+        webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
+        traceparent: call?.metadata.get('traceparent')[0]?.toString(),
+        signal: () => disconnected.signal,
+      });
+      checkProtocol(context);
+      if (context.requestedVersion !== version) {
+        throw new VersionNotSupportedError(
+          `this service is for A2A ${version}, but the call requests ${context.requestedVersion}: set the metadata a2a-version to ${version}, or call ${version === '1.0' ? 'a2a.v1' : 'lf.a2a.v1'}.A2AService`,
+        );
+      }
+      if (call !== undefined) calls.set(context, call);
+      return context;
+    },
+  };
+}
+
+function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler {
+  const unary =
+    <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
+    async (request: Request, context: ServerCallContext): Promise<Result> => {
+      try {
+        return await run(request, context);
+      } catch (error) {
+        throw toGrpcError(log, error);
+      }
+    };
+  const streaming = <Request>(
+    run: (request: Request, context: ServerCallContext) => AsyncGenerator<StreamResponse, void, undefined>,
+  ) =>
+    async function* (
+      request: Request,
+      context: ServerCallContext,
+    ): AsyncGenerator<StreamResponse, void, undefined> {
+      try {
+        for await (const event of run(request, context)) {
+          yield event;
+          await waitForDrain(context);
+        }
+      } catch (error) {
+        throw toGrpcError(log, error);
+      }
+    };
+  return {
+    getAgentCard: () => handler.getAgentCard(),
+    getAuthenticatedExtendedAgentCard: unary((request, context) =>
+      handler.getAuthenticatedExtendedAgentCard(request, context),
+    ),
+    sendMessage: unary((request, context) => handler.sendMessage(request, context)),
+    sendMessageStream: streaming((request, context) => handler.sendMessageStream(request, context)),
+    getTask: unary((request, context) => handler.getTask(request, context)),
+    listTasks: unary((request, context) => handler.listTasks(request, context)),
+    cancelTask: unary((request, context) => handler.cancelTask(request, context)),
+    resubscribe: streaming((request, context) => handler.resubscribe(request, context)),
+    createTaskPushNotificationConfig: unary((request, context) =>
+      handler.createTaskPushNotificationConfig(request, context),
+    ),
+    getTaskPushNotificationConfig: unary((request, context) =>
+      handler.getTaskPushNotificationConfig(request, context),
+    ),
+    listTaskPushNotificationConfigs: unary((request, context) =>
+      handler.listTaskPushNotificationConfigs(request, context),
+    ),
+    deleteTaskPushNotificationConfig: unary((request, context) =>
+      handler.deleteTaskPushNotificationConfig(request, context),
+    ),
+  };
+}
+
+/**
+ * Resolves when the client has taken the last event or disconnects: the SDK writes without checking. One event
+ * of each stream is in memory.
+ */
+async function waitForDrain(context: ServerCallContext): Promise<void> {
+  const call = calls.get(context);
+  if (call !== undefined) await getAdmission(call).untilTaken();
+}

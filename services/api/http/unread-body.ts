@@ -1,0 +1,50 @@
+/** Bounds the bodies of requests that are answered without reading them. */
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+
+const maxDiscardedBytes = 64 * 1024 * 1024;
+const maxDiscardMs = 5_000;
+
+/**
+ * Reads and drops the rest of a body that is too large. Most clients read the response only after sending the
+ * whole body; if the connection closes earlier, they never see it. Resolves at the end of the body, after 64
+ * MiB, or after 5 s.
+ */
+export async function discardBody(request: IncomingMessage): Promise<void> {
+  if (request.readableEnded || request.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, maxDiscardMs);
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxDiscardedBytes) resolve();
+    });
+    for (const event of ['end', 'close', 'error']) request.once(event, () => resolve());
+    request.once('close', () => clearTimeout(timer));
+    request.resume();
+  });
+}
+
+/**
+ * Closes the connection of an answered request whose body is not complete after 5 s: Node reads and drops the
+ * rest of the body, without a bound. A client that stops sending when it has the answer can use the connection
+ * again.
+ */
+export function boundUnreadBodies(app: FastifyInstance): void {
+  app.addHook('onRequest', ({ raw }, reply, done) => {
+    if (hasBody(raw)) {
+      reply.raw.once('finish', () => {
+        if (raw.complete) return;
+        const timer = setTimeout(() => raw.complete || raw.socket.destroy(), maxDiscardMs);
+        raw.socket.once('close', () => clearTimeout(timer));
+      });
+    }
+    done();
+  });
+}
+
+/** RFC 9112, section 6: a request has a body if it has one of these headers. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = headers;
+  return coding !== undefined || length !== '0';
+}

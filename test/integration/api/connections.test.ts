@@ -1,0 +1,123 @@
+/** Bounds of HTTP connections, with clients that send half and read nothing. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { describe, test } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import { createServer } from '#shared/runtime/server.ts';
+import { closeSlowReaders } from '#services/api/limits/slow-readers.ts';
+import { startApiServer } from '../../support/api-server.ts';
+import type { Cleanup } from '../../support/cleanup.ts';
+import { waitFor } from '../../support/wait-for.ts';
+
+function connect(t: Cleanup, url: string): Socket {
+  const socket = createConnection(Number(new URL(url).port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  return socket.on('error', () => undefined);
+}
+
+async function listen(t: Cleanup, app: FastifyInstance): Promise<string> {
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  t.after(() => app.close());
+  return url;
+}
+
+describe('HTTP connections', () => {
+  test('have a deadline for their headers, even if they send nothing', async (t) => {
+    const defaults = createServer();
+    assert.ok(defaults.server.headersTimeout <= 15_000 && defaults.server.requestTimeout <= 60_000);
+    const http = { headersTimeout: 300, connectionsCheckingInterval: 100 };
+    const app = createServer({ http } as Parameters<typeof createServer>[0]);
+    const url = await listen(t, app);
+    const silent = connect(t, url).resume();
+    const slow = connect(t, url).resume();
+    slow.write('GET / HTTP/1.1\r\nhost: a\r\n');
+    const drip = setInterval(() => slow.writable && slow.write('a'), 50);
+    t.after(() => clearInterval(drip));
+    await Promise.all([once(silent, 'close'), once(slow, 'close')]);
+  });
+
+  test('are closed if their client does not take a response', async (t) => {
+    const app = createServer();
+    closeSlowReaders(app, 200, 50);
+    app.get('/', () => 'x'.repeat(50_000_000));
+    const url = await listen(t, app);
+    const socket = connect(t, url);
+    socket.pause();
+    socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    const count = () =>
+      new Promise<number>((resolve) => app.server.getConnections((_error, open) => resolve(open)));
+    await waitFor('the connection', async () => (await count()) === 1);
+    await waitFor('its end', async () => (await count()) === 0);
+  });
+
+  test('stay open while they wait for a response, or after it', async (t) => {
+    const app = createServer();
+    closeSlowReaders(app, 50, 10);
+    app.get('/', async () => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return 'done';
+    });
+    const url = await listen(t, app);
+    const socket = connect(t, url);
+    for (let i = 0; i < 2; i += 1) {
+      socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+      const [chunk] = (await once(socket, 'data')) as [Buffer];
+      assert.match(String(chunk), /done$/);
+    }
+  });
+
+  test('are limited per address', async (t) => {
+    const { url } = await startApiServer(t, {}, { connections: { all: 100, perAddress: 2 } });
+    const open = [connect(t, url), connect(t, url)];
+    await Promise.all(open.map((socket) => once(socket, 'connect')));
+    await once(connect(t, url).resume(), 'close');
+    assert.ok(open.every((socket) => !socket.destroyed));
+    open[0]?.destroy();
+    await waitFor('a closed connection to free its place', async () => {
+      const socket = connect(t, url);
+      socket.write('GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n');
+      const event = await Promise.race([
+        once(socket, 'data').then(() => 'data'),
+        once(socket, 'close').then(() => 'close'),
+      ]);
+      return event === 'data';
+    });
+  });
+});
+
+describe('HTTP bodies that are received', () => {
+  const all = { requests: 100, bytes: 1e9 };
+
+  test('are limited in bytes, before they are read', async (t) => {
+    const receiving = { all, perCaller: { ...all, bytes: 25_000 } };
+    const { url } = await startApiServer(t, {}, { receiving });
+    const head = 'POST /a2a/jsonrpc HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n';
+    const first = connect(t, url);
+    first.write(`${head}content-length: 15000\r\n\r\n{`);
+    const post = async (): Promise<number> => {
+      const headers = { 'content-type': 'application/json' };
+      const body = `${' '.repeat(14_000)}{}`;
+      const response = await fetch(`${url}/a2a/jsonrpc`, { method: 'POST', headers, body });
+      await response.text();
+      return response.status;
+    };
+    await waitFor('the first body to be counted', async () => (await post()) === 429);
+    first.destroy();
+    await waitFor('a closed request to free its bytes', async () => (await post()) === 200);
+  });
+
+  test('are limited in number', async (t) => {
+    const receiving = { all, perCaller: { ...all, requests: 1 } };
+    const { url } = await startApiServer(t, {}, { receiving });
+    const first = connect(t, url);
+    first.write('POST /a2a/jsonrpc HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n');
+    const post = async (): Promise<number> => {
+      const response = await fetch(`${url}/a2a/jsonrpc`, { method: 'POST', body: '{}' });
+      await response.text();
+      return response.status;
+    };
+    await waitFor('the first body to be counted', async () => (await post()) === 429);
+    assert.equal((await fetch(`${url}/a2a/v1/tasks/x`)).status === 429, false, 'a request without a body');
+  });
+});

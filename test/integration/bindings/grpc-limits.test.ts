@@ -1,0 +1,197 @@
+/** Bounds of gRPC calls and connections, with clients that send half and read nothing. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { describe, test } from 'node:test';
+import type { StreamResponse } from '@a2a-js/sdk';
+import { A2AService } from '@a2a-js/sdk/server/grpc';
+import {
+  credentials,
+  makeGenericClientConstructor,
+  Metadata,
+  status,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { service as healthService } from 'grpc-health-check';
+import type { AuthConfig } from '#shared/runtime/config/auth.ts';
+import { getSignal } from '#services/api/handler/call-state.ts';
+import { sha256 } from '../../support/api-keys.ts';
+import { createWireTask, startApiServer } from '../../support/api-server.ts';
+import { connectGrpc, encodeLargeSend, startCall } from '../../support/raw-grpc.ts';
+import { waitFor } from '../../support/wait-for.ts';
+
+const auth: AuthConfig = {
+  apiKeys: [{ owner: 'alice', sha256: Buffer.from(sha256('alice'), 'hex'), label: undefined }],
+  jwt: undefined,
+  cloudRunIam: undefined,
+};
+const alice = { 'x-api-key': 'alice' };
+
+describe('gRPC calls without credentials', () => {
+  test('are refused before their message is sent', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth, bodyLimitBytes: 16 * 1024 * 1024 });
+    const session = connectGrpc(t, grpcTarget);
+    const { stream, closed } = startCall(session, 'SendMessage');
+    stream.end(encodeLargeSend(1_000_000));
+    const { status: code, message } = await closed;
+    assert.equal(code, status.UNAUTHENTICATED);
+    assert.match(message, /x-api-key/);
+    const sent = session.socket.bytesWritten;
+    assert.ok(sent < 1_000_000, `${sent} bytes were sent`);
+  });
+
+  test('do not stay open', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth });
+    const session = connectGrpc(t, grpcTarget);
+    const calls = Array.from({ length: 500 }, () => startCall(session, 'SendMessage'));
+    for (const { stream } of calls) stream.write(Buffer.from([0, 0, 0, 1, 0]));
+    for (const { closed } of calls) assert.equal((await closed).status, status.UNAUTHENTICATED);
+  });
+});
+
+describe('gRPC calls that are sent in part', () => {
+  const timeouts = { receiveMs: 200, sendMs: 60_000 };
+
+  for (const what of ['no byte of their message', 'a part of their message', 'no end']) {
+    test(`end at a deadline with ${what}`, async (t) => {
+      const { grpcTarget } = await startApiServer(t, {}, { auth, timeouts });
+      const { stream, closed } = startCall(connectGrpc(t, grpcTarget), 'GetTask', alice);
+      if (what !== 'no byte of their message') {
+        stream.write(Buffer.from(what === 'no end' ? [0, 0, 0, 0, 0] : [0, 0, 0, 1, 0]));
+      }
+      assert.deepEqual(await closed, {
+        status: status.DEADLINE_EXCEEDED,
+        message: 'The request did not arrive within 0.2 s',
+      });
+    });
+  }
+
+  test('are limited in number per caller', async (t) => {
+    const all = { requests: 100, bytes: 1e9 };
+    const receiving = { all, perCaller: { ...all, requests: 3 } };
+    const { grpcTarget } = await startApiServer(t, {}, { auth, receiving });
+    const session = connectGrpc(t, grpcTarget);
+    const open = Array.from({ length: 3 }, () => startCall(session, 'GetTask', alice));
+    const refused = await startCall(session, 'GetTask', alice).closed;
+    assert.equal(refused.status, status.RESOURCE_EXHAUSTED);
+    assert.match(refused.message, /a caller may send 3 requests/);
+    const [first] = open;
+    first?.stream.close();
+    await waitFor('a closed call to free its place', async () => {
+      const { stream, closed } = startCall(session, 'GetTask', alice);
+      stream.end(Buffer.from([0, 0, 0, 0, 0]));
+      return (await closed).status !== status.RESOURCE_EXHAUSTED;
+    });
+  });
+
+  test('are limited in bytes per caller', async (t) => {
+    const all = { requests: 100, bytes: 1e9 };
+    const receiving = { all, perCaller: { ...all, bytes: 100_000 } };
+    const options = { auth, receiving, bodyLimitBytes: 1_000_000 };
+    const { grpcTarget } = await startApiServer(t, {}, options);
+    const { stream, closed } = startCall(connectGrpc(t, grpcTarget), 'GetTask', alice);
+    stream.write(Buffer.concat([Buffer.from([0, 0, 0xf, 0, 0]), Buffer.alloc(150_000)]));
+    const refused = await closed;
+    assert.equal(refused.status, status.RESOURCE_EXHAUSTED);
+    assert.match(refused.message, /100000 bytes/);
+  });
+
+  test('are refused with more than 64 KiB of metadata', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth });
+    const large = { ...alice, filler: 'x'.repeat(100_000) };
+    const { closed } = startCall(connectGrpc(t, grpcTarget), 'GetTask', large);
+    assert.equal((await closed).status, undefined);
+  });
+});
+
+describe('gRPC readers', () => {
+  test('are disconnected if they do not take an event in time', async (t) => {
+    const disconnected = Promise.withResolvers<void>();
+    let produced = 0;
+    const { grpcTarget } = await startApiServer(
+      t,
+      {
+        resubscribe: async function* ({ id }, context): AsyncGenerator<StreamResponse, void, undefined> {
+          getSignal(context).addEventListener('abort', () => disconnected.resolve());
+          const task = { ...createWireTask(id), metadata: { filler: 'x'.repeat(1_000_000) } };
+          for (; produced < 100; produced++) yield { payload: { $case: 'task', value: task } };
+        },
+      },
+      { timeouts: { receiveMs: 60_000, sendMs: 300 } },
+    );
+    const { stream, closed } = startCall(connectGrpc(t, grpcTarget), 'SubscribeToTask');
+    stream.pause();
+    stream.end(Buffer.from([0, 0, 0, 0, 0]));
+    await disconnected.promise;
+    assert.ok(produced <= 2, `${produced} events were in memory`);
+    stream.resume();
+    await closed;
+  });
+});
+
+describe('gRPC connections', () => {
+  test('are limited per address', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { connections: { all: 100, perAddress: 2 } });
+    const [host = '', port] = grpcTarget.split(':');
+    const connect = () => {
+      const socket = createConnection(Number(port), host);
+      t.after(() => socket.destroy());
+      socket.resume();
+      return socket.on('error', () => undefined);
+    };
+    const [first] = await Promise.all(
+      [connect(), connect()].map(async (socket) => {
+        await once(socket, 'connect');
+        return socket;
+      }),
+    );
+    await once(connect(), 'close');
+    first?.destroy();
+    await waitFor('a closed connection to free its place', async () => {
+      const socket = connect();
+      // HTTP/2 servers start with their settings.
+      const [event] = await Promise.race([once(socket, 'data').then(() => ['data']), once(socket, 'close')]);
+      return event === 'data';
+    });
+  });
+
+  test('may have a hundred watches of the health of the service', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {});
+    const Client = makeGenericClientConstructor(healthService, '');
+    const client = new Client(grpcTarget, credentials.createInsecure());
+    t.after(() => client.close());
+    // oxlint-disable-next-line typescript/no-explicit-any -- a generic client has no types
+    const watch = (): any => (client as any).watch({ service: '' });
+    const open = Array.from({ length: 100 }, watch);
+    await Promise.all(open.map((call) => once(call, 'data')));
+    const code = await new Promise((resolve) =>
+      watch().on('error', (error: ServiceError) => resolve(error.code)),
+    );
+    assert.equal(code, status.RESOURCE_EXHAUSTED);
+    for (const call of open) call.on('error', () => undefined).cancel();
+  });
+
+  test('carry many calls of one caller at once', async (t) => {
+    const { grpcTarget } = await startApiServer(
+      t,
+      { getTask: async ({ id }) => createWireTask(id) },
+      { auth },
+    );
+    const Client = makeGenericClientConstructor(A2AService, '');
+    const client = new Client(grpcTarget, credentials.createInsecure());
+    t.after(() => client.close());
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries({ 'a2a-version': '1.0', ...alice })) metadata.set(name, value);
+    await Promise.all(
+      Array.from({ length: 900 }, (_, i) => {
+        // oxlint-disable-next-line typescript/no-explicit-any -- a generic client has no types
+        const { getTask } = client as any;
+        return new Promise<void>((resolve, reject) =>
+          getTask.call(client, { tenant: '', id: `t${i}` }, metadata, (error: Error | null) =>
+            error === null ? resolve() : reject(error),
+          ),
+        );
+      }),
+    );
+  });
+});
