@@ -1,7 +1,7 @@
 /**
  * Makes one attempt at a claimed delivery and records it:
  *
- *   check the URL ──▶ acquire a slot of its host ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
+ *   check the URL ──▶ acquire a slot ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
  *                       └ none free: deferred, which is recorded but does not count as an attempt
  *
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
@@ -22,9 +22,9 @@ import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import { buildHeaders } from './headers.ts';
-import { HostLimits } from './hosts.ts';
 import { classifyAnswer, isUp } from './outcome.ts';
 import { post, type PostResult } from './post.ts';
+import { AttemptScheduler } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 
@@ -55,15 +55,22 @@ type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
 /** @throws if the database cannot be reached */
 export function createAttempt(parts: AttemptParts): MakeAttempt {
   const { db, record, webhook, log } = parts;
-  const hosts = new HostLimits(webhook.hostConcurrency);
+  const scheduler = new AttemptScheduler(webhook);
 
   async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
     if ('problem' in checked) return toResult(delivery, new Date(), 0, noAnswer(checked.problem));
-    const slot = await hosts.acquire(checked.url.host, delivery.failures);
+    const slot = await scheduler.acquire({
+      owner: delivery.config.owner,
+      url: checked.url,
+      failures: delivery.failures,
+    });
     const startedAt = new Date();
-    if (slot.kind === 'deferred') return { ...noAnswer(null), startedAt, durationMs: 0, outcome: slot };
+    if (slot.kind === 'deferred') {
+      instruments.webhooksDeferred.record(1, { 'longhaul.webhook.reason': slot.reason });
+      return { ...noAnswer(null), startedAt, durationMs: 0, outcome: slot };
+    }
     let up = false;
     try {
       const body = await readWebhookBody(db, delivery, {
@@ -135,7 +142,7 @@ function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResul
   const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
   if (!counts) log.info(line, 'webhook attempt does not count: its config changed or its lease was lost');
   else if (outcome.kind === 'delivered') log.debug(line, 'webhook delivered');
-  else if (outcome.kind === 'deferred') log.debug(line, 'webhook deferred: its host is busy or failing');
+  else if (outcome.kind === 'deferred') log.debug({ ...line, reason: outcome.reason }, 'webhook deferred');
   else log.warn(line, 'webhook attempt failed');
 }
 

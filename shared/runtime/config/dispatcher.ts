@@ -44,8 +44,10 @@ export interface WebhookConfig {
   leaseMarginSeconds: number;
   /** A larger body is replaced by a smaller one, such as the status alone. */
   maxBodyBytes: number;
-  /** Concurrent attempts per host and process. */
-  hostConcurrency: number;
+  /** Concurrent attempts per process. One owner gets at most half. */
+  concurrency: number;
+  /** Concurrent attempts per receiver and process. */
+  receiverConcurrency: number;
 }
 
 /** From the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
@@ -84,7 +86,8 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
         min: 1024,
         max: 16 * 1024 * 1024,
       }),
-      hostConcurrency: reader.number('WEBHOOK_HOST_CONCURRENCY', 20, { min: 1, max: 1000 }),
+      concurrency: reader.number('WEBHOOK_CONCURRENCY', 200, { min: 2, max: 10_000 }),
+      receiverConcurrency: reader.number('WEBHOOK_RECEIVER_CONCURRENCY', 20, { min: 1, max: 1000 }),
     },
   };
   reader.check();

@@ -29,7 +29,8 @@ export interface DispatcherOptions {
   resolve?: Resolve;
   graceSeconds?: number;
   signing?: SigningConfig;
-  hostConcurrency?: number;
+  concurrency?: number;
+  receiverConcurrency?: number;
   stopping?: AbortSignal;
 }
 
@@ -86,7 +87,8 @@ export async function startDispatchers(
     leaseMarginSeconds: 15,
     scheduleSeconds: options.schedule ?? [0, 0.02, 0.02, 0.02],
     maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
-    hostConcurrency: options.hostConcurrency ?? 20,
+    concurrency: options.concurrency ?? 200,
+    receiverConcurrency: options.receiverConcurrency ?? 20,
   };
   for (let index = 0; index < count; index++) {
     const deliver = createDeliver({
