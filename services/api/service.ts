@@ -7,6 +7,7 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
@@ -35,6 +36,7 @@ import { createApiServer } from './server.ts';
 
 export async function startApi(config: ApiConfig, secrets: SecretVariables, log: Logger): Promise<Service> {
   const { auth, limits, idempotencyWindowSeconds, wakeupGraceSeconds, webhookGuard, bodyLimitBytes } = config;
+  const { webhookRequestsPerMinute } = limits;
   const telemetry = await startTelemetry('api', config.telemetry, log);
   const { db, pool } = openDatabase({
     database: config.database,
@@ -67,7 +69,15 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const buckets = limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute);
   const admitCaller = createAdmission(createAuthenticate(auth), buckets, log);
   const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
-  const pushConfigs = createPushConfigs({ db, outbox, encryptor, webhookGuard, wakeupGraceSeconds });
+  const getLimits = createOwnerLimits(db, config.ownerLimits);
+  const pushConfigs = createPushConfigs({
+    db,
+    outbox,
+    encryptor,
+    webhookGuard,
+    wakeupGraceSeconds,
+    webhookRequestsPerMinute,
+  });
   const send = createSend({
     db,
     accept: createAccept(db, { idempotencyWindowSeconds, wakeupGraceSeconds }),
@@ -113,7 +123,16 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         drainMs: config.drainMs,
         ready,
         bodyLimitBytes,
-        webhooks: { db, outbox, encryptor, wakeupGraceSeconds, signing, log },
+        webhooks: {
+          db,
+          outbox,
+          encryptor,
+          getLimits,
+          wakeupGraceSeconds,
+          webhookRequestsPerMinute,
+          signing,
+          log,
+        },
         log,
       })
     : undefined;

@@ -1,8 +1,8 @@
 /**
  * Makes one attempt at a claimed delivery and records it:
  *
- *   check the URL ──▶ acquire a slot ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
- *                       └ none free: deferred, which is recorded but does not count as an attempt
+ *   check URL and bytes ──▶ acquire a slot ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
+ *          └ used up            └ none free: deferred, which is recorded but does not count as an attempt
  *
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
  * the record if the config was changed or deleted, or the lease was lost.
@@ -10,7 +10,7 @@
 import type { Agent } from 'undici';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import type { Attempt, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
+import type { Attempt, DeferralReason, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
@@ -21,8 +21,10 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
+import type { HourlyBytes } from './bytes/hourly-bytes.ts';
+import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
 import { buildHeaders } from './headers.ts';
-import { classifyAnswer, isUp } from './outcome.ts';
+import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
 import { post, type PostResult } from './post.ts';
 import { AttemptScheduler } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
@@ -33,6 +35,7 @@ export interface AttemptParts {
   record: RecordAttempt;
   encryptor: Encryptor;
   agent: Agent;
+  hourlyBytes: HourlyBytes;
   webhookGuard: WebhookGuardConfig;
   webhook: WebhookConfig;
   signing: SigningConfig;
@@ -52,29 +55,36 @@ export type MakeAttempt = (
 
 type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
 
+/** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
+const thinBytes = 4 * 1024;
+/** Multiples of the largest body that hosts get in an hour before they accept one, and get thin ones. */
+const unacceptedBodies = { perHost: 4, perOwner: 16 };
+
 /** @throws if the database cannot be reached */
 export function createAttempt(parts: AttemptParts): MakeAttempt {
-  const { db, record, webhook, log } = parts;
+  const { db, record, hourlyBytes, webhook, log } = parts;
   const scheduler = new AttemptScheduler(webhook);
+  const unacceptedBytes = new UnacceptedBytes({
+    hostBytesPerHour: unacceptedBodies.perHost * webhook.maxBodyBytes,
+    ownerBytesPerHour: unacceptedBodies.perOwner * webhook.maxBodyBytes,
+  });
 
   async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
     if ('problem' in checked) return toResult(delivery, new Date(), 0, noAnswer(checked.problem));
-    const slot = await scheduler.acquire({
-      owner: delivery.config.owner,
-      url: checked.url,
-      failures: delivery.failures,
-    });
+    const { url } = checked;
+    const { owner } = delivery.config;
+    const waitSeconds = await hourlyBytes.check(owner);
+    if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
+    const slot = await scheduler.acquire({ owner, url, failures: delivery.failures });
+    if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date();
-    if (slot.kind === 'deferred') {
-      instruments.webhooksDeferred.record(1, { 'longhaul.webhook.reason': slot.reason });
-      return { ...noAnswer(null), startedAt, durationMs: 0, outcome: slot };
-    }
     let up = false;
     try {
+      const thin = delivery.thin || !unacceptedBytes.maySendFull(owner, url);
       const body = await readWebhookBody(db, delivery, {
-        maxBytes: webhook.maxBodyBytes,
+        maxBytes: thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes,
         version: delivery.config.protocolVersion,
       });
       linkActive(body?.event.traceparent ?? null);
@@ -82,7 +92,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const posted =
         body === undefined
           ? noAnswer('the event is no longer stored')
-          : await send(delivery, checked.url, body);
+          : await sendCounted(delivery, url, body);
       passFaultPoint('webhook-posted');
       up = isUp(posted);
       const durationMs = Math.round(performance.now() - start);
@@ -107,6 +117,16 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const outcome =
       isTest(delivery.seq) && answer.kind !== 'delivered' ? ({ kind: 'test_failed' } as const) : answer;
     return { ...posted, startedAt, durationMs, outcome };
+  }
+
+  async function sendCounted(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
+    const { owner } = delivery.config;
+    const bytes = Buffer.byteLength(body.json);
+    hourlyBytes.add(owner, bytes);
+    const end = unacceptedBytes.send(owner, url, bytes);
+    const posted = await send(delivery, url, body);
+    end(isAccepted(posted));
+    return posted;
   }
 
   async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
@@ -144,6 +164,16 @@ function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResul
   else if (outcome.kind === 'delivered') log.debug(line, 'webhook delivered');
   else if (outcome.kind === 'deferred') log.debug({ ...line, reason: outcome.reason }, 'webhook deferred');
   else log.warn(line, 'webhook attempt failed');
+}
+
+function toDeferred(deferral: { delaySeconds: number; reason: DeferralReason }): AttemptResult {
+  instruments.webhooksDeferred.record(1, { 'longhaul.webhook.reason': deferral.reason });
+  return {
+    ...noAnswer(null),
+    startedAt: new Date(),
+    durationMs: 0,
+    outcome: { ...deferral, kind: 'deferred' },
+  };
 }
 
 function noAnswer(error: string | null): PostResult {

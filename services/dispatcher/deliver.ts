@@ -35,12 +35,22 @@ export type Deliver = (request: DeliverRequest) => Promise<void>;
 
 /** @throws if the database cannot be reached; the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
-  const { db, outbox, encryptor, agent, webhookGuard, webhook, signing, log } = parts;
+  const { db, outbox, encryptor, agent, hourlyBytes, webhookGuard, webhook, signing, log } = parts;
   const { wakeupGraceSeconds, stopping } = parts;
   const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
   const claim = createDeliveryClaim(db, { leaseSeconds });
   const record = createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds });
-  const attempt = createAttempt({ db, record, encryptor, agent, webhookGuard, webhook, signing, log });
+  const attempt = createAttempt({
+    db,
+    record,
+    encryptor,
+    agent,
+    hourlyBytes,
+    webhookGuard,
+    webhook,
+    signing,
+    log,
+  });
 
   const waiting = new Set<string>();
 

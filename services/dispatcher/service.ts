@@ -4,6 +4,7 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
@@ -15,6 +16,7 @@ import { observeGauges } from '#shared/runtime/instruments.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
+import { createHourlyBytes } from './bytes/hourly-bytes.ts';
 import { createDeliver } from './deliver.ts';
 import { createDispatcherServer } from './server.ts';
 
@@ -45,6 +47,8 @@ export async function startDispatcher(
   const signing = { ...config.signing };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
 
+  const getLimits = createOwnerLimits(db, config.ownerLimits);
+  const hourlyBytes = createHourlyBytes({ db, getLimits, log });
   const stop = new AbortController();
   const stopping = stop.signal;
   const deliver = createDeliver({
@@ -52,6 +56,7 @@ export async function startDispatcher(
     outbox,
     encryptor,
     agent,
+    hourlyBytes,
     webhook,
     webhookGuard,
     signing,
@@ -69,7 +74,7 @@ export async function startDispatcher(
       // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when
       // its lease expires.
       await Promise.all([server.close(), loops.close()]);
-      await outbox.idle();
+      await Promise.all([outbox.idle(), hourlyBytes.close()]);
       await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

@@ -3,6 +3,7 @@
  * database becomes a retryable error, and everything else is logged and becomes "Internal error".
  */
 import { A2AError } from '@a2a-js/sdk/errors';
+import { TooManyWebhookRequestsError } from '#shared/db/webhooks/requests.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../auth/caller.ts';
 
@@ -69,6 +70,13 @@ export async function withClientErrors<T>(log: Logger, operation: () => Promise<
 /** Returns an error whose message may be sent to clients. Logs the original if that hides it. */
 export function toClientError(log: Logger, error: unknown): Error {
   if (isForClients(error)) return error;
+  if (error instanceof TooManyWebhookRequestsError) {
+    const { perMinute, retryAfterSeconds } = error;
+    return new TooManyRequestsError(
+      `Too many requests for webhooks: an owner may have ${perMinute} in a minute. Try again in ${retryAfterSeconds} s`,
+      retryAfterSeconds,
+    );
+  }
   if (isDatabaseUnavailable(error)) {
     log.warn({ error: errorMessage(error) }, 'database unavailable');
     return new UnavailableError();

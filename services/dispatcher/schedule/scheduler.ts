@@ -9,6 +9,7 @@
  * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host, and meanwhile holds
  * a slot of the process: the calls that one owner keeps open are bounded too.
  */
+import type { DeferralReason } from '#shared/db/webhooks/record.ts';
 import { getDestination } from '#shared/net/destination.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
@@ -20,8 +21,6 @@ const quickMs = 500;
 const maxWaitMs = 1_000;
 /** The first delay of an attempt at a receiver that keeps failing; up to twice this with jitter. */
 const failingSeconds = 15;
-
-export type DeferralReason = 'owner_busy' | 'host_busy' | 'receiver_failing';
 
 export type AttemptSlot =
   /** The caller must call `release` when the attempt ends. `up`: the receiver accepts requests. */

@@ -1,6 +1,7 @@
 /** Configuration of the dispatcher. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readCallers, type CallersConfig } from './callers.ts';
 import {
   readOutbox,
@@ -19,6 +20,7 @@ import {
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface DispatcherConfig extends CommonConfig, OutboxConfig {
   database: DatabaseConfig;
@@ -34,6 +36,7 @@ export interface DispatcherConfig extends CommonConfig, OutboxConfig {
     issuer: string;
   };
   callers: CallersConfig;
+  ownerLimits: OwnerLimits;
 }
 
 export interface WebhookConfig {
@@ -76,6 +79,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     webhookGuard: readWebhookGuard(reader, cloudTasks.dispatcherUrl, signing.issuer),
     encryptionKeys: readEncryptionKeys(reader),
     callers: readCallers(reader),
+    ownerLimits: readOwnerLimits(reader),
     signing,
     ...readOutbox(reader),
     webhook: {

@@ -17,7 +17,7 @@ import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();
-const options = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
+const options = { leaseSeconds: 30, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 
 /** The claims and records of one dispatcher. */
 function startDispatcher() {

@@ -11,7 +11,10 @@ import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
+import { EnvReader } from '#shared/runtime/config/env-reader.ts';
+import { readOwnerLimits } from '#shared/runtime/config/owner-limits.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { createHourlyBytes, type HourlyBytes } from '#services/dispatcher/bytes/hourly-bytes.ts';
 import { createDispatcherServer } from '#services/dispatcher/server.ts';
 import { createDeliver } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
@@ -31,6 +34,7 @@ export interface DispatcherOptions {
   signing?: SigningConfig;
   concurrency?: number;
   receiverConcurrency?: number;
+  bytesPerHour?: number;
   stopping?: AbortSignal;
 }
 
@@ -90,12 +94,18 @@ export async function startDispatchers(
     concurrency: options.concurrency ?? 200,
     receiverConcurrency: options.receiverConcurrency ?? 20,
   };
+  const unlimited = readOwnerLimits(new EnvReader({}));
+  const hourlyBytes: HourlyBytes[] = [];
   for (let index = 0; index < count; index++) {
+    const getLimits = () => Promise.resolve({ ...unlimited, webhookBytesPerHour: options.bytesPerHour ?? 0 });
+    const bytes = createHourlyBytes({ db, getLimits, log });
+    hourlyBytes.push(bytes);
     const deliver = createDeliver({
       db,
       outbox,
       encryptor,
       agent,
+      hourlyBytes: bytes,
       webhookGuard: { allowHosts, ownHosts: [ownHost] },
       webhook,
       signing: options.signing ?? { keys: [], issuer: '' },
@@ -124,7 +134,7 @@ export async function startDispatchers(
     await emulator.close();
     await agent.destroy(); // ends attempts that wait for a receiver
     await Promise.all(servers.map((server) => server.close()));
-    await outbox.idle();
+    await Promise.all([outbox.idle(), ...hourlyBytes.map((bytes) => bytes.close())]);
     await scheduler.close();
     balancer.closeAllConnections();
     balancer.close();
