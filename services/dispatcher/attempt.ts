@@ -7,7 +7,6 @@
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
  * the record if the config was changed or deleted, or the lease was lost.
  */
-import type { Agent } from 'undici';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import type { Attempt, DeferralReason, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
@@ -25,7 +24,7 @@ import type { HourlyBytes } from './bytes/hourly-bytes.ts';
 import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
 import { buildHeaders } from './headers.ts';
 import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
-import { post, type PostResult } from './post.ts';
+import { createPost, type PostAgents, type PostResult } from './post.ts';
 import { AttemptScheduler } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
@@ -34,7 +33,7 @@ export interface AttemptParts {
   db: Db;
   record: RecordAttempt;
   encryptor: Encryptor;
-  agent: Agent;
+  agents: PostAgents;
   hourlyBytes: HourlyBytes;
   webhookGuard: WebhookGuardConfig;
   webhook: WebhookConfig;
@@ -63,6 +62,7 @@ const unacceptedBodies = { perHost: 4, perOwner: 16 };
 /** @throws if the database cannot be reached */
 export function createAttempt(parts: AttemptParts): MakeAttempt {
   const { db, record, hourlyBytes, webhook, log } = parts;
+  const post = createPost(parts.agents, webhook.timeoutMs);
   const scheduler = new AttemptScheduler(webhook);
   const unacceptedBytes = new UnacceptedBytes({
     hostBytesPerHour: unacceptedBodies.perHost * webhook.maxBodyBytes,
@@ -82,11 +82,10 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const startedAt = new Date();
     let up = false;
     try {
-      const thin = delivery.thin || !unacceptedBytes.maySendFull(owner, url);
-      const body = await readWebhookBody(db, delivery, {
-        maxBytes: thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes,
-        version: delivery.config.protocolVersion,
-      });
+      const isThin = () => delivery.thin || !unacceptedBytes.maySendFull(owner, url);
+      let body = await readBody(delivery, isThin());
+      // Other attempts may have used up what the host gets while the body was read.
+      if (body !== undefined && getSize(body) > thinBytes && isThin()) body = await readBody(delivery, true);
       linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
       const posted =
@@ -106,6 +105,11 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     }
   }
 
+  function readBody(delivery: ClaimedDelivery, thin: boolean): Promise<WebhookBody | undefined> {
+    const maxBytes = thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes;
+    return readWebhookBody(db, delivery, { maxBytes, version: delivery.config.protocolVersion });
+  }
+
   function toResult(
     delivery: ClaimedDelivery,
     startedAt: Date,
@@ -121,7 +125,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
 
   async function sendCounted(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
     const { owner } = delivery.config;
-    const bytes = Buffer.byteLength(body.json);
+    const bytes = getSize(body);
     hourlyBytes.add(owner, bytes);
     const end = unacceptedBytes.send(owner, url, bytes);
     const posted = await send(delivery, url, body);
@@ -137,7 +141,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: Date.now() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
-      return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
+      return await post({ url, headers, body: body.json });
     } catch (error) {
       log.error({ taskId, configId, err: error }, 'webhook could not be created');
       return noAnswer(`the webhook could not be created: ${errorMessage(error)}`);
@@ -164,6 +168,10 @@ function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResul
   else if (outcome.kind === 'delivered') log.debug(line, 'webhook delivered');
   else if (outcome.kind === 'deferred') log.debug({ ...line, reason: outcome.reason }, 'webhook deferred');
   else log.warn(line, 'webhook attempt failed');
+}
+
+function getSize({ json }: WebhookBody): number {
+  return Buffer.byteLength(json);
 }
 
 function toDeferred(deferral: { delaySeconds: number; reason: DeferralReason }): AttemptResult {

@@ -35,7 +35,7 @@ export type Deliver = (request: DeliverRequest) => Promise<void>;
 
 /** @throws if the database cannot be reached; the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
-  const { db, outbox, encryptor, agent, hourlyBytes, webhookGuard, webhook, signing, log } = parts;
+  const { db, outbox, encryptor, agents, hourlyBytes, webhookGuard, webhook, signing, log } = parts;
   const { wakeupGraceSeconds, stopping } = parts;
   const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
   const claim = createDeliveryClaim(db, { leaseSeconds });
@@ -44,7 +44,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     db,
     record,
     encryptor,
-    agent,
+    agents,
     hourlyBytes,
     webhookGuard,
     webhook,

@@ -41,7 +41,12 @@ export async function startDispatcher(
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, log });
 
-  const agent = createGuardedAgent({ allowHosts: webhookGuard.allowHosts, timeoutMs: webhook.timeoutMs });
+  const { allowHosts } = webhookGuard;
+  const { timeoutMs } = webhook;
+  const agents = {
+    pooled: createGuardedAgent({ allowHosts, timeoutMs }),
+    fresh: createGuardedAgent({ allowHosts, timeoutMs, keepAlive: false }),
+  };
   const encryptor = createEncryptor(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
   const signing = { ...config.signing };
@@ -55,7 +60,7 @@ export async function startDispatcher(
     db,
     outbox,
     encryptor,
-    agent,
+    agents,
     hourlyBytes,
     webhook,
     webhookGuard,
@@ -75,7 +80,8 @@ export async function startDispatcher(
       // its lease expires.
       await Promise.all([server.close(), loops.close()]);
       await Promise.all([outbox.idle(), hourlyBytes.close()]);
-      await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);
+      await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
+      await Promise.all([agents.pooled.close(), agents.fresh.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
   };

@@ -7,7 +7,7 @@
  *    └──────────bytes in flight or failed beyond the allowance──────────────▲
  */
 import { getDestination } from '#shared/net/destination.ts';
-import { Registry } from '../schedule/registry.ts';
+import { Registry } from '../registry.ts';
 
 const hourMs = 3_600_000;
 

@@ -13,7 +13,7 @@ import type { DeferralReason } from '#shared/db/webhooks/record.ts';
 import { getDestination } from '#shared/net/destination.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';
-import { Registry } from './registry.ts';
+import { Registry } from '../registry.ts';
 import { SharedSlots } from './shared-slots.ts';
 
 /** Attempts wait for a slot only if the receiver is expected to respond within this time. */

@@ -1,15 +1,15 @@
 /**
  * Limits the calls of an owner that cause webhooks by themselves: redeliveries, tests, and configs that get the
  * last event of an ended task. A call of a hundred bytes may cause a webhook of a megabyte. The limit holds over
- * all processes and tenants: each call moves a clock of its owner forward, and the clock may be ahead of time by
- * ten calls (generic cell rate algorithm, ITU-T I.371).
+ * all processes and tenants: each call moves a clock of its owner forward, and the clock may be half a minute
+ * ahead of time (generic cell rate algorithm, ITU-T I.371).
  */
 import { sql } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 
-/** Calls that may follow each other at once. */
-const burst = 10;
+/** Half a minute's calls may follow each other at once. */
+const aheadSeconds = 30;
 
 /** Thrown within a transaction, which is then rolled back. */
 export class TooManyWebhookRequestsError extends Error {
@@ -31,7 +31,7 @@ export class TooManyWebhookRequestsError extends Error {
 export async function takeWebhookRequest(trx: Db, owner: string, perMinute: number): Promise<void> {
   if (perMinute === 0) return;
   const interval = 60 / perMinute;
-  const ahead = seconds((burst - 1) * interval);
+  const ahead = seconds(Math.max(0, aheadSeconds - interval));
   const { rows } = await sql<{ taken: boolean; wait: number }>`
     with taken as (
       insert into webhook_requests as r (owner, at) values (${owner}, now() + ${seconds(interval)})

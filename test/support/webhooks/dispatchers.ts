@@ -85,7 +85,11 @@ export async function startDispatchers(
     log,
   });
   const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 15_000, resolve } = options;
-  const agent = createGuardedAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
+  const agentOptions = { allowHosts, timeoutMs, ...(resolve && { resolve }) };
+  const agents = {
+    pooled: createGuardedAgent(agentOptions),
+    fresh: createGuardedAgent({ ...agentOptions, keepAlive: false }),
+  };
   const webhook = {
     timeoutMs,
     leaseMarginSeconds: 15,
@@ -104,7 +108,7 @@ export async function startDispatchers(
       db,
       outbox,
       encryptor,
-      agent,
+      agents,
       hourlyBytes: bytes,
       webhookGuard: { allowHosts, ownHosts: [ownHost] },
       webhook,
@@ -132,7 +136,8 @@ export async function startDispatchers(
   }
   t.after(async () => {
     await emulator.close();
-    await agent.destroy(); // ends attempts that wait for a receiver
+    // Ends attempts that wait for a receiver.
+    await Promise.all([agents.pooled.destroy(), agents.fresh.destroy()]);
     await Promise.all(servers.map((server) => server.close()));
     await Promise.all([outbox.idle(), ...hourlyBytes.map((bytes) => bytes.close())]);
     await scheduler.close();
