@@ -1,4 +1,4 @@
-/** Tells destinations of requests apart, for limits on the load that one of them gets. */
+/** Identifies the destination of a request, for limits on the load that one destination gets. */
 import ipaddr from 'ipaddr.js';
 
 /**

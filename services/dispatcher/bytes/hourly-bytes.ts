@@ -33,10 +33,10 @@ export interface HourlyBytes {
 
 interface Count {
   hour: Date;
-  /** As last read from the table. */
+  /** The sum of all dispatchers when it was last read. */
   stored: number;
   /** Sent, and not in the table as far as this process knows. */
-  unstored: number;
+  unsaved: number;
 }
 
 interface Parts {
@@ -59,7 +59,7 @@ export function createHourlyBytes({ db, getLimits, log, now = Date.now }: Parts)
   }
 
   async function flush(): Promise<void> {
-    const adding = [...counts].flatMap(([owner, { hour, unstored: bytes }]) =>
+    const adding = [...counts].flatMap(([owner, { hour, unsaved: bytes }]) =>
       bytes === 0 ? [] : [{ owner, hour, bytes }],
     );
     try {
@@ -67,13 +67,13 @@ export function createHourlyBytes({ db, getLimits, log, now = Date.now }: Parts)
         const count = counts.get(owner);
         if (count?.hour.getTime() !== hour.getTime()) continue;
         count.stored = bytes;
-        count.unstored -= adding.find((added) => added.owner === owner)?.bytes ?? 0;
+        count.unsaved -= adding.find((added) => added.owner === owner)?.bytes ?? 0;
       }
       const hour = getHour(now());
       if (hour.getTime() === lastHour.getTime()) return;
       lastHour = hour;
       for (const [owner, count] of counts)
-        if (find(owner) === undefined && count.unstored === 0) counts.delete(owner);
+        if (find(owner) === undefined && count.unsaved === 0) counts.delete(owner);
       await deleteOldUsage(db);
     } catch (error) {
       log.warn({ error: errorMessage(error) }, 'sent bytes were not stored; they are added again');
@@ -84,7 +84,7 @@ export function createHourlyBytes({ db, getLimits, log, now = Date.now }: Parts)
     timer ??= setTimeout(() => {
       flushing = flush().finally(() => {
         timer = undefined;
-        if ([...counts.values()].some(({ unstored }) => unstored > 0)) schedule();
+        if ([...counts.values()].some(({ unsaved }) => unsaved > 0)) schedule();
       });
     }, flushMs).unref();
   }
@@ -97,16 +97,16 @@ export function createHourlyBytes({ db, getLimits, log, now = Date.now }: Parts)
       if (count === undefined) {
         const hour = getHour(now());
         const stored = await readSentBytes(db, owner, hour);
-        count = find(owner) ?? { hour, stored: 0, unstored: 0 };
+        count = find(owner) ?? { hour, stored: 0, unsaved: 0 };
         count.stored = Math.max(count.stored, stored);
         counts.set(owner, count);
       }
-      if (count.stored + count.unstored < limit) return 0;
+      if (count.stored + count.unsaved < limit) return 0;
       return secondsToNextHour(now()) + spreadSeconds * Math.random();
     },
     add: (owner, bytes) => {
-      const count = find(owner) ?? { hour: getHour(now()), stored: 0, unstored: 0 };
-      count.unstored += bytes;
+      const count = find(owner) ?? { hour: getHour(now()), stored: 0, unsaved: 0 };
+      count.unsaved += bytes;
       counts.set(owner, count);
       schedule();
     },

@@ -1,6 +1,6 @@
 /**
  * Bounds the bytes that this process sends to hosts that do not accept webhooks: the service must not be an
- * amplifier for a caller who names the host of somebody else. After a few full bodies, such a host gets small ones
+ * amplifier for a caller who names a host that is not its own. After a few full bodies, such a host gets small ones
  * until it accepts one. An owner who names many hosts has an allowance for all of them together.
  *
  *   new ──2xx──▶ accepting ──failures of more bytes than the allowance──▶ refusing ──2xx──▶ accepting

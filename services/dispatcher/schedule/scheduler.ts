@@ -2,7 +2,7 @@
  * Decides which attempts this process makes now (invariant 11). An attempt holds one slot at each level:
  *
  *   process   shared by owners: an owner gets at most half
- *   host      shared by owners: whatever the ports and paths of its receivers
+ *   host      shared by owners, over all ports and paths of its receivers
  *   receiver  the URL without its query, for one owner at one host
  *
  * An attempt without a slot is deferred, which does not count as an attempt and releases the call of Cloud

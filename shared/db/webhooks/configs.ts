@@ -32,7 +32,7 @@ export interface StoredWebhook extends WebhookRow {
   disabledAt: Date | null;
 }
 
-/** Of calls that may cause webhooks. */
+/** Options for calls that may cause webhooks. */
 export interface WebhookCallOptions {
   wakeupGraceSeconds: number;
   /** For each owner; 0: no limit. */

@@ -91,7 +91,7 @@ describe('amplification', () => {
   test('postpones the webhooks of an owner whose bytes of the hour are used up', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const { outbox } = await startDispatchers(t, db, 2, { bytesPerHour: 1_000_000 });
-    // What another dispatcher has sent.
+    // Another dispatcher has sent these.
     const used = { hour: getHour(Date.now()), bytes: 1_000_000 };
     await addSentBytes(db, [{ owner: 'heavy', ...used }]);
     const heavy = await startTask(db, outbox, webhookTo(receiver.url), 'heavy');

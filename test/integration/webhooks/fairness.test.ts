@@ -109,14 +109,14 @@ describe('fairness between owners', () => {
     // Those that hang at tarpits have no further wake-up, and the others one for later.
     await waitForPublication(db, await Promise.all(hoarded));
     await waitFor('calls that only defer to end', () => calls() >= callsBefore + 1_100 && inFlight() <= 60);
-    assert.ok(tarpits.requests() >= 20);
+    const hanging = tarpits.requests();
+    assert.ok(hanging >= 20 && hanging <= 80, `${hanging} attempts hang`);
     const beside = await measure(50);
     const [p99Alone = 0, p99 = 0] = [getPercentile(alone, 0.99), getPercentile(beside, 0.99)];
     t.diagnostic(
-      `p99 ${p99Alone.toFixed(0)} ms alone, ${p99.toFixed(0)} ms next to ${tarpits.requests()} hanging attempts; ${calls()} calls`,
+      `p99 ${p99Alone.toFixed(0)} ms alone, ${p99.toFixed(0)} ms next to ${hanging} hanging attempts; ${calls()} calls`,
     );
     // An attempt at a tarpit takes 15 s.
     assert.ok(p99 < 7_500, `${p99} ms`);
-    assert.ok(inFlight() <= 100, `${inFlight()} calls are held`);
   });
 });

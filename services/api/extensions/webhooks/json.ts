@@ -27,8 +27,10 @@ export function deliveryToJson(key: { taskId: string; configId: string }, delive
     state,
     createdAt,
     ...(settledAt !== null && { settledAt }),
-    ...(due !== null && { dueAt: due.at }),
-    ...(due?.deferredReason != null && { deferredReason: due.deferredReason }),
+    ...(due !== null && {
+      dueAt: due.at,
+      ...(due.deferredReason !== null && { deferredReason: due.deferredReason }),
+    }),
     attempts: attempts.map((attempt) => ({
       ...Object.fromEntries(Object.entries(attempt).filter(([, value]) => value !== null)),
       startedAt: new Date(attempt.startedAt).toISOString(),
