@@ -7,6 +7,7 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
@@ -38,6 +39,7 @@ import { createApiServer } from './server.ts';
 
 export async function startApi(config: ApiConfig, secrets: SecretVariables, log: Logger): Promise<Service> {
   const { auth, limits, idempotencyWindowSeconds, wakeupGraceSeconds, webhookGuard, bodyLimitBytes } = config;
+  const { webhookRequestsPerMinute } = limits;
   const telemetry = await startTelemetry('api', config.telemetry, log);
   const { db, pool } = openDatabase({
     database: config.database,
@@ -80,7 +82,15 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     perAddress: limits.trustedProxies === 0 ? limits.connectionsPerAddress : 0,
   };
   const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
-  const pushConfigs = createPushConfigs({ db, outbox, encryptor, webhookGuard, wakeupGraceSeconds });
+  const getLimits = createOwnerLimits(db, config.ownerLimits);
+  const pushConfigs = createPushConfigs({
+    db,
+    outbox,
+    encryptor,
+    webhookGuard,
+    wakeupGraceSeconds,
+    webhookRequestsPerMinute,
+  });
   const send = createSend({
     db,
     accept: createAccept(db, { idempotencyWindowSeconds, wakeupGraceSeconds }),
@@ -133,7 +143,16 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         corsOrigins: config.corsOrigins,
         publicUrl: config.publicUrl,
         drainMs: config.drainMs,
-        webhooks: { db, outbox, encryptor, wakeupGraceSeconds, signing, log },
+        webhooks: {
+          db,
+          outbox,
+          encryptor,
+          getLimits,
+          wakeupGraceSeconds,
+          webhookRequestsPerMinute,
+          signing,
+          log,
+        },
       })
     : undefined;
   const { host, port, grpcPort } = config;

@@ -1,16 +1,15 @@
 /**
  * Makes one attempt at a claimed delivery and records it:
  *
- *   check the URL ──▶ acquire a slot of its host ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
- *                       └ none free: deferred, which is recorded but does not count as an attempt
+ *   check URL and bytes ──▶ acquire a slot ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
+ *          └ used up            └ none free: deferred, which is recorded but does not count as an attempt
  *
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
  * the record if the config was changed or deleted, or the lease was lost.
  */
-import type { Agent } from 'undici';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import type { Attempt, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
+import type { Attempt, DeferralReason, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
@@ -21,10 +20,12 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
+import type { HourlyBytes } from './bytes/hourly-bytes.ts';
+import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
 import { buildHeaders } from './headers.ts';
-import { HostLimits } from './hosts.ts';
-import { classifyAnswer, isUp } from './outcome.ts';
-import { post, type PostResult } from './post.ts';
+import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
+import { createPost, type PostAgents, type PostResult } from './post.ts';
+import { AttemptScheduler } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 
@@ -32,7 +33,8 @@ export interface AttemptParts {
   db: Db;
   record: RecordAttempt;
   encryptor: Encryptor;
-  agent: Agent;
+  agents: PostAgents;
+  hourlyBytes: HourlyBytes;
   webhookGuard: WebhookGuardConfig;
   webhook: WebhookConfig;
   signing: SigningConfig;
@@ -52,30 +54,44 @@ export type MakeAttempt = (
 
 type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
 
+/** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
+const thinBytes = 4 * 1024;
+/** Multiples of the largest body that hosts get in an hour before they accept one, and get thin ones. */
+const unacceptedBodies = { perHost: 4, perOwner: 16 };
+
 /** @throws if the database cannot be reached */
 export function createAttempt(parts: AttemptParts): MakeAttempt {
-  const { db, record, webhook, log } = parts;
-  const hosts = new HostLimits(webhook.hostConcurrency);
+  const { db, record, hourlyBytes, webhook, log } = parts;
+  const post = createPost(parts.agents, webhook.timeoutMs);
+  const scheduler = new AttemptScheduler(webhook);
+  const unacceptedBytes = new UnacceptedBytes({
+    hostBytesPerHour: unacceptedBodies.perHost * webhook.maxBodyBytes,
+    ownerBytesPerHour: unacceptedBodies.perOwner * webhook.maxBodyBytes,
+  });
 
   async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
     if ('problem' in checked) return toResult(delivery, new Date(), 0, noAnswer(checked.problem));
-    const slot = await hosts.acquire(checked.url.host, delivery.failures);
+    const { url } = checked;
+    const { owner } = delivery.config;
+    const waitSeconds = await hourlyBytes.check(owner);
+    if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
+    const slot = await scheduler.acquire({ owner, url, failures: delivery.failures });
+    if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date();
-    if (slot.kind === 'deferred') return { ...noAnswer(null), startedAt, durationMs: 0, outcome: slot };
     let up = false;
     try {
-      const body = await readWebhookBody(db, delivery, {
-        maxBytes: webhook.maxBodyBytes,
-        version: delivery.config.protocolVersion,
-      });
+      const isThin = () => delivery.thin || !unacceptedBytes.maySendFull(owner, url);
+      let body = await readBody(delivery, isThin());
+      // Other attempts may have used up what the host gets while the body was read.
+      if (body !== undefined && getSize(body) > thinBytes && isThin()) body = await readBody(delivery, true);
       linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
       const posted =
         body === undefined
           ? noAnswer('the event is no longer stored')
-          : await send(delivery, checked.url, body);
+          : await sendCounted(delivery, url, body);
       passFaultPoint('webhook-posted');
       up = isUp(posted);
       const durationMs = Math.round(performance.now() - start);
@@ -87,6 +103,11 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     } finally {
       slot.release(up);
     }
+  }
+
+  function readBody(delivery: ClaimedDelivery, thin: boolean): Promise<WebhookBody | undefined> {
+    const maxBytes = thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes;
+    return readWebhookBody(db, delivery, { maxBytes, version: delivery.config.protocolVersion });
   }
 
   function toResult(
@@ -102,6 +123,16 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     return { ...posted, startedAt, durationMs, outcome };
   }
 
+  async function sendCounted(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
+    const { owner } = delivery.config;
+    const bytes = getSize(body);
+    hourlyBytes.add(owner, bytes);
+    const end = unacceptedBytes.send(owner, url, bytes);
+    const posted = await send(delivery, url, body);
+    end(isAccepted(posted));
+    return posted;
+  }
+
   async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
     const { taskId, configId, config } = delivery;
     const { signing } = parts;
@@ -110,7 +141,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: Date.now() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
-      return await post(parts.agent, webhook.timeoutMs, { url, headers, body: body.json });
+      return await post({ url, headers, body: body.json });
     } catch (error) {
       log.error({ taskId, configId, err: error }, 'webhook could not be created');
       return noAnswer(`the webhook could not be created: ${errorMessage(error)}`);
@@ -135,8 +166,22 @@ function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResul
   const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
   if (!counts) log.info(line, 'webhook attempt does not count: its config changed or its lease was lost');
   else if (outcome.kind === 'delivered') log.debug(line, 'webhook delivered');
-  else if (outcome.kind === 'deferred') log.debug(line, 'webhook deferred: its host is busy or failing');
+  else if (outcome.kind === 'deferred') log.debug({ ...line, reason: outcome.reason }, 'webhook deferred');
   else log.warn(line, 'webhook attempt failed');
+}
+
+function getSize({ json }: WebhookBody): number {
+  return Buffer.byteLength(json);
+}
+
+function toDeferred(deferral: { delaySeconds: number; reason: DeferralReason }): AttemptResult {
+  instruments.webhooksDeferred.record(1, { 'longhaul.webhook.reason': deferral.reason });
+  return {
+    ...noAnswer(null),
+    startedAt: new Date(),
+    durationMs: 0,
+    outcome: { ...deferral, kind: 'deferred' },
+  };
 }
 
 function noAnswer(error: string | null): PostResult {

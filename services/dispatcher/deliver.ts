@@ -10,7 +10,7 @@
  * wake-up, a call and a claim for each further event: Cloud Tasks makes at most 500 calls a second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
+import { createDeliveryClaim, toConfigText, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
 import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
@@ -18,6 +18,8 @@ import { createAttempt, type AttemptParts } from './attempt.ts';
 
 /** Tolerates clock differences. A wake-up that arrives earlier than this was for another delivery. */
 const maxWaitMs = 2_000;
+/** For longer waits, one call waits for each config: each waiting call occupies a place of Cloud Tasks. */
+const briefWaitMs = 100;
 const maxRunMs = 60_000;
 const maxConcurrency = 16;
 
@@ -33,12 +35,37 @@ export type Deliver = (request: DeliverRequest) => Promise<void>;
 
 /** @throws if the database cannot be reached; the caller may try again */
 export function createDeliver(parts: DeliverParts): Deliver {
-  const { db, outbox, encryptor, agent, webhookGuard, webhook, signing, log } = parts;
+  const { db, outbox, encryptor, agents, hourlyBytes, webhookGuard, webhook, signing, log } = parts;
   const { wakeupGraceSeconds, stopping } = parts;
   const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
   const claim = createDeliveryClaim(db, { leaseSeconds });
   const record = createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds });
-  const attempt = createAttempt({ db, record, encryptor, agent, webhookGuard, webhook, signing, log });
+  const attempt = createAttempt({
+    db,
+    record,
+    encryptor,
+    agents,
+    hourlyBytes,
+    webhookGuard,
+    webhook,
+    signing,
+    log,
+  });
+
+  const waiting = new Set<string>();
+
+  /** Returns false at once if another call waits for the same config. */
+  async function waitUntilDue(config: string, waitMs: number): Promise<boolean> {
+    if (waitMs <= briefWaitMs) {
+      await delay(waitMs);
+      return true;
+    }
+    if (waiting.has(config)) return false;
+    waiting.add(config);
+    await delay(waitMs);
+    waiting.delete(config);
+    return true;
+  }
 
   return async ({ taskId, configId, traceparent }) => {
     const startedAt = performance.now();
@@ -60,7 +87,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
         return;
       }
       if (waitMs === undefined || performance.now() + waitMs > startedAt + maxWaitMs) return;
-      await delay(waitMs);
+      if (!(await waitUntilDue(toConfigText({ taskId, configId }), waitMs))) return;
     }
   };
 }

@@ -8,6 +8,10 @@ export function isUp({ status }: Pick<PostResult, 'status'>): boolean {
   return status !== null && status < 500 && status !== 429;
 }
 
+export function isAccepted({ status }: Pick<PostResult, 'status'>): boolean {
+  return status !== null && status >= 200 && status < 300;
+}
+
 /**
  * @param failures attempts at this delivery that failed before this one
  * @param moment `chance` from 0 to 1, for jitter; `now` in milliseconds since 1970
@@ -19,7 +23,7 @@ export function classifyAnswer(
   moment: { chance: number; now: number },
 ): AttemptOutcome {
   const { status } = posted;
-  if (status !== null && status >= 200 && status < 300) return { kind: 'delivered' };
+  if (isAccepted(posted)) return { kind: 'delivered' };
   if (status === 410) return { kind: 'abandoned', reason: 'The receiver answered 410 Gone.' };
   const mayAskToWait = status === 429 || status === 503;
   const retryAfterSeconds = mayAskToWait ? parseRetryAfter(posted.retryAfter, moment.now) : undefined;

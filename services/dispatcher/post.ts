@@ -1,9 +1,12 @@
 /**
  * Sends one POST to a receiver. Limits the time and how much of the response is read, and does not follow
- * redirects.
+ * redirects. A receiver may close a connection while a request is sent on it. If it may have been used before, the
+ * request is sent once more at once, on a new connection.
  */
+import { keepAliveMs } from '#shared/net/guarded-agent.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
+import { Registry } from './registry.ts';
 
 export interface Post {
   url: URL;
@@ -24,26 +27,61 @@ const storedBytes = 1024;
 /** A longer response is cut off, and its connection is closed. */
 const maxReadBytes = 64 * 1024;
 
-export async function post(
-  agent: Agent,
-  timeoutMs: number,
+/** Node and undici report that a connection was closed by one of these. */
+const closedCodes = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
+/** `pooled` keeps connections open, and `fresh` has one for each request. */
+export interface PostAgents {
+  pooled: Agent;
+  fresh: Agent;
+}
+
+/** Never rejects. */
+export type SendPost = (post: Post) => Promise<PostResult>;
+
+export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): SendPost {
+  const mayBeOpen = (origin: { answeredAt: number }) => performance.now() - origin.answeredAt < keepAliveMs;
+  const origins = new Registry(
+    () => ({ answeredAt: -Infinity }),
+    (origin) => !mayBeOpen(origin),
+  );
+  return async (post) => {
+    // One limit for name resolution, connection, request and response together.
+    const signal = AbortSignal.timeout(timeoutMs);
+    const origin = origins.get(post.url.origin);
+    const mayBeReused = mayBeOpen(origin);
+    try {
+      const result = await send(pooled, signal, post).catch((error: unknown) => {
+        if (mayBeReused && isClosed(error)) return send(fresh, signal, post);
+        throw error;
+      });
+      origin.answeredAt = performance.now();
+      return result;
+    } catch (error) {
+      const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describe(error);
+      return { status: null, error: reason, responseStart: null, retryAfter: undefined };
+    }
+  };
+}
+
+async function send(
+  dispatcher: Agent,
+  signal: AbortSignal,
   { url, headers, body }: Post,
 ): Promise<PostResult> {
-  // One limit for name resolution, connection, request and response together.
-  const signal = AbortSignal.timeout(timeoutMs);
-  try {
-    const response = await request(url, { method: 'POST', headers, body, dispatcher: agent, signal });
-    const retryAfter = response.headers['retry-after'];
-    return {
-      status: response.statusCode,
-      error: null,
-      responseStart: await readStart(response.body),
-      retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-    };
-  } catch (error) {
-    const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describe(error);
-    return { status: null, error: reason, responseStart: null, retryAfter: undefined };
-  }
+  const response = await request(url, { method: 'POST', headers, body, dispatcher, signal });
+  const retryAfter = response.headers['retry-after'];
+  return {
+    status: response.statusCode,
+    error: null,
+    responseStart: await readStart(response.body),
+    retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+  };
+}
+
+function isClosed(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' && closedCodes.has(code);
 }
 
 /** Never rejects: the status decides, even if the body breaks off or takes too long. */

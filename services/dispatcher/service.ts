@@ -4,6 +4,7 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
@@ -15,6 +16,7 @@ import { observeGauges } from '#shared/runtime/instruments.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
+import { createHourlyBytes } from './bytes/hourly-bytes.ts';
 import { createDeliver } from './deliver.ts';
 import { createDispatcherServer } from './server.ts';
 
@@ -39,19 +41,27 @@ export async function startDispatcher(
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, log });
 
-  const agent = createGuardedAgent({ allowHosts: webhookGuard.allowHosts, timeoutMs: webhook.timeoutMs });
+  const { allowHosts } = webhookGuard;
+  const { timeoutMs } = webhook;
+  const agents = {
+    pooled: createGuardedAgent({ allowHosts, timeoutMs }),
+    fresh: createGuardedAgent({ allowHosts, timeoutMs, keepAlive: false }),
+  };
   const encryptor = createEncryptor(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
   const signing = { ...config.signing };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
 
+  const getLimits = createOwnerLimits(db, config.ownerLimits);
+  const hourlyBytes = createHourlyBytes({ db, getLimits, log });
   const stop = new AbortController();
   const stopping = stop.signal;
   const deliver = createDeliver({
     db,
     outbox,
     encryptor,
-    agent,
+    agents,
+    hourlyBytes,
     webhook,
     webhookGuard,
     signing,
@@ -69,8 +79,9 @@ export async function startDispatcher(
       // Attempts in flight end by themselves. An attempt that takes longer than the drain is repeated when
       // its lease expires.
       await Promise.all([server.close(), loops.close()]);
-      await outbox.idle();
-      await Promise.all([publisher.close(), scheduler.close(), agent.close(), telemetry.close()]);
+      await Promise.all([outbox.idle(), hourlyBytes.close()]);
+      await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
+      await Promise.all([agents.pooled.close(), agents.fresh.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
   };

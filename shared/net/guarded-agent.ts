@@ -17,6 +17,8 @@ export type Resolve = (host: string) => Promise<string[]>;
 export interface GuardedAgentOptions {
   allowHosts: readonly string[];
   timeoutMs: number;
+  /** False: each request has a connection of its own. Default: true. */
+  keepAlive?: boolean;
   /** Default: queries the name servers of the machine. */
   resolve?: Resolve;
 }
@@ -25,13 +27,15 @@ export class ForbiddenAddressError extends Error {
   override readonly name = 'ForbiddenAddressError';
 }
 
-const keepAliveMs = 10_000;
+/** Time after which an idle connection is closed. */
+export const keepAliveMs = 10_000;
 const connectionsPerOrigin = 100;
 
 export function createGuardedAgent(options: GuardedAgentOptions): Agent {
   return new Agent({
     connect: { lookup: createGuardedLookup(options), timeout: options.timeoutMs },
     connections: connectionsPerOrigin,
+    pipelining: options.keepAlive === false ? 0 : 1,
     keepAliveTimeout: keepAliveMs,
     keepAliveMaxTimeout: keepAliveMs,
     maxHeaderSize: 16 * 1024,

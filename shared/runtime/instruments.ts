@@ -76,6 +76,11 @@ export const instruments = {
     's',
     'Time from an event to its delivery to the receiver',
   ),
+  webhooksDeferred: createCounter(
+    'longhaul.webhooks.deferred',
+    '{webhook}',
+    'Webhook attempts deferred because a limit was reached',
+  ),
   reconcilerFound: createCounter(
     'longhaul.reconciler.found',
     '{item}',

@@ -4,6 +4,7 @@
  */
 import { A2AError } from '@a2a-js/sdk/errors';
 import { isPassing } from '#shared/db/client/errors.ts';
+import { TooManyWebhookRequestsError } from '#shared/db/webhooks/requests.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../auth/caller.ts';
 
@@ -70,6 +71,13 @@ export async function withClientErrors<T>(log: Logger, operation: () => Promise<
 /** Returns an error whose message may be sent to clients. Logs the original if that hides it. */
 export function toClientError(log: Logger, error: unknown): Error {
   if (isForClients(error)) return error;
+  if (error instanceof TooManyWebhookRequestsError) {
+    const { perMinute, retryAfterSeconds } = error;
+    return new TooManyRequestsError(
+      `Too many requests for webhooks: an owner may have ${perMinute} in a minute. Try again in ${retryAfterSeconds} s`,
+      retryAfterSeconds,
+    );
+  }
   if (isPassing(error)) {
     log.debug({ error: errorMessage(error) }, 'database unavailable');
     return new UnavailableError();

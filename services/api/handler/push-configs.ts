@@ -64,6 +64,7 @@ interface Parts {
   encryptor: Encryptor;
   webhookGuard: WebhookGuardConfig;
   wakeupGraceSeconds: number;
+  webhookRequestsPerMinute: number;
 }
 
 export function createPushConfigs(parts: Parts): PushConfigs {

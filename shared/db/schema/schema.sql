@@ -28,6 +28,8 @@ create table deliveries (
   due_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
   merged_from integer,
+  deferred_reason text,
+  thin boolean not null default false,
   created_at timestamp with time zone not null default now(),
   settled_at timestamp with time zone,
   PRIMARY KEY (task_id, config_id, seq)
@@ -221,3 +223,17 @@ create table webhook_configs (
   ordered boolean not null default true,
   PRIMARY KEY (task_id, id)
 );
+
+create table webhook_requests (
+  owner text not null,
+  at timestamp with time zone not null,
+  PRIMARY KEY (owner)
+) with (fillfactor=50);
+
+create table webhook_usage (
+  owner text not null,
+  hour timestamp with time zone not null,
+  bytes bigint not null,
+  PRIMARY KEY (owner, hour)
+) with (fillfactor=50);
+CREATE INDEX webhook_usage_by_hour ON public.webhook_usage USING btree (hour);

@@ -165,6 +165,8 @@ export interface Database {
     due_at: TimeOrNow;
     wakeup_at: Time;
     merged_from: number | null;
+    deferred_reason: string | null;
+    thin: Generated<boolean>;
     created_at: TimeOrNow;
     settled_at: NullableTime;
   };
@@ -179,6 +181,8 @@ export interface Database {
     error: string | null;
     response_start: string | null;
   };
+  webhook_usage: { owner: string; hour: Time; bytes: string };
+  webhook_requests: { owner: string; at: Time };
   owner_limits: {
     owner: string;
     limits: ColumnType<Partial<OwnerLimits>, string, string>;

@@ -54,10 +54,13 @@ export interface ClaimedDelivery extends ConfigKey {
   failures: number;
   /** The first of the events that were merged into this one, or null. */
   mergedFrom: number | null;
+  /** The receiver refused the full body as too large. */
+  thin: boolean;
   config: ClaimedConfig;
 }
 
 export interface ClaimedConfig extends WebhookRow {
+  owner: string;
   /** Encrypted. For a limited time it signs in addition to the newer secret. */
   previousSecret: string | null;
 }
@@ -103,6 +106,8 @@ interface ClaimRow {
   fence: number;
   failures: number;
   merged_from: number | null;
+  thin: boolean;
+  owner: string;
   url: string;
   token: string | null;
   auth_scheme: string | null;
@@ -166,12 +171,12 @@ export async function claimDeliveries(
       where d.task_id = candidate.task_id and d.config_id = candidate.config_id and d.seq = candidate.seq
         and d.state = 'pending' and d.fence = candidate.fence
         and candidate.free and candidate.due_at <= ${clock} and candidate.max > 0
-      returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from
+      returning d.task_id, d.config_id, d.seq, d.attempts as attempt, d.fence, d.failures, d.merged_from, d.thin
     )
     select config.task_id, config.id as config_id, config.stale,
       (extract(epoch from candidate.due_at - ${clock}) * 1000)::float8 as wait_ms,
-      claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from,
-      config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
+      claimed.seq, claimed.attempt, claimed.fence, claimed.failures, claimed.merged_from, claimed.thin,
+      config.owner, config.url, config.token, config.auth_scheme, config.auth_credentials, config.events, config.protocol_version,
       config.signing_secret, case when config.previous_secret_until > now() then config.previous_secret end as previous_secret,
       config.ordered
     from config
@@ -216,8 +221,10 @@ function toClaimed(row: ClaimRow, seq: number): ClaimedDelivery {
     fence: row.fence,
     failures: row.failures,
     mergedFrom: row.merged_from,
+    thin: row.thin,
     config: {
       id: row.config_id,
+      owner: row.owner,
       url: row.url,
       token: row.token,
       authScheme: row.auth_scheme,

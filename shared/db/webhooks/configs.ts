@@ -16,6 +16,7 @@ import type { Database } from '../schema/schema.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
+import { takeWebhookRequest } from './requests.ts';
 
 /** A task has at most this many configs. */
 export const maxWebhookConfigs = 20;
@@ -31,6 +32,13 @@ export interface StoredWebhook extends WebhookRow {
   disabledAt: Date | null;
 }
 
+/** Options for calls that may cause webhooks. */
+export interface WebhookCallOptions {
+  wakeupGraceSeconds: number;
+  /** For each owner; 0: no limit. */
+  webhookRequestsPerMinute: number;
+}
+
 export type PutWebhook =
   | { kind: 'stored'; wakeups: Wakeup[] }
   /** The task does not exist or is not the caller's. */
@@ -42,10 +50,12 @@ export type PutWebhook =
  * Creates a config, or replaces the config of this id on this task. After a replacement, pending deliveries
  * go to the new URL at once, and attempts in flight no longer count. If the task has ended, a new config gets
  * its last event, which carries the whole task.
+ *
+ * @throws {TooManyWebhookRequestsError} if that causes more webhooks than the owner may request
  */
 export async function putWebhookConfig(
   db: Db,
-  options: { wakeupGraceSeconds: number },
+  options: WebhookCallOptions,
   caller: Caller,
   taskId: string,
   webhook: WebhookRow,
@@ -60,7 +70,9 @@ export async function putWebhookConfig(
     await storeConfig(trx, caller, taskId, webhook);
     if (gate.state_class === stateClass.terminal) await deliverLast(trx, key, gate.last_event, existed);
     await restartPending(trx, key);
-    return { kind: 'stored', wakeups: await wakePendingDeliveries(trx, options, key) };
+    const wakeups = await wakePendingDeliveries(trx, options, key);
+    if (wakeups.length > 0) await takeWebhookRequest(trx, caller.owner, options.webhookRequestsPerMinute);
+    return { kind: 'stored', wakeups };
   });
 }
 

@@ -12,7 +12,9 @@ import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
-import { hasWebhookConfig, lockGate, wakePendingDeliveries } from './configs.ts';
+import { hasWebhookConfig, lockGate, wakePendingDeliveries, type WebhookCallOptions } from './configs.ts';
+import type { DeferralReason } from './record.ts';
+import { takeWebhookRequest } from './requests.ts';
 
 export interface DeliveryView {
   /** The number of the event; negative for a test. */
@@ -20,6 +22,8 @@ export interface DeliveryView {
   state: DeliveryState;
   createdAt: Date;
   settledAt: Date | null;
+  /** When the delivery is due, and why it was deferred if it was; null if it is settled. */
+  due: { at: Date; deferredReason: DeferralReason | null } | null;
   /** The last 20 attempts, oldest first. */
   attempts: AttemptView[];
 }
@@ -56,9 +60,11 @@ export async function listDeliveries(
     state: DeliveryState;
     created_at: Date;
     settled_at: Date | null;
+    due_at: Date;
+    deferred_reason: DeferralReason | null;
     attempts: AttemptView[] | null;
   }>`
-    select d.seq, d.state, d.created_at, d.settled_at, log.attempts
+    select d.seq, d.state, d.created_at, d.settled_at, d.due_at, d.deferred_reason, log.attempts
     from deliveries d left join lateral (
       select json_agg(json_build_object('attempt', a.attempt, 'startedAt', a.started_at, 'durationMs', a.duration_ms,
         'status', a.status, 'error', a.error, 'responseStart', a.response_start) order by a.attempt) as attempts
@@ -76,6 +82,7 @@ export async function listDeliveries(
     state: row.state,
     createdAt: row.created_at,
     settledAt: row.settled_at,
+    due: row.state === 'pending' ? { at: row.due_at, deferredReason: row.deferred_reason } : null,
     attempts: row.attempts ?? [],
   }));
   return { deliveries, next: rows.length > page.size ? deliveries.at(-1)?.seq : undefined };
@@ -89,10 +96,14 @@ export type Redelivery =
   /** The config does not exist or is not the caller's. */
   | { kind: 'config_not_found' };
 
-/** Sends deliveries again, at once. An ordered config then sends everything that is pending, in order. */
+/**
+ * Sends deliveries again, at once. An ordered config then sends everything that is pending, in order.
+ *
+ * @throws {TooManyWebhookRequestsError}
+ */
 export async function redeliver(
   db: Db,
-  options: { wakeupGraceSeconds: number },
+  options: WebhookCallOptions,
   caller: Caller,
   key: ConfigKey,
   target: RedeliverTarget,
@@ -122,10 +133,11 @@ export async function redeliver(
  * Sends a test at once.
  *
  * @returns a count of 0 if the config is disabled
+ * @throws {TooManyWebhookRequestsError}
  */
 export async function deliverTest(
   db: Db,
-  options: { wakeupGraceSeconds: number },
+  options: WebhookCallOptions,
   caller: Caller,
   key: ConfigKey,
 ): Promise<Redelivery> {
@@ -143,7 +155,7 @@ type LockedConfig = { ordered: boolean; disabled: boolean };
 
 async function changeDeliveries(
   db: Db,
-  options: { wakeupGraceSeconds: number },
+  options: WebhookCallOptions,
   caller: Caller,
   key: ConfigKey,
   change: (trx: Transaction<Database>, config: LockedConfig) => Promise<number>,
@@ -159,8 +171,9 @@ async function changeDeliveries(
       returning ordered, disabled_at is not null as disabled`.execute(trx);
     if (rows[0] === undefined) return { kind: 'config_not_found' };
     const count = await change(trx, rows[0]);
-    const wakeups = count === 0 ? [] : await wakePendingDeliveries(trx, options, key);
-    return { kind: 'scheduled', count, wakeups };
+    if (count === 0) return { kind: 'scheduled', count, wakeups: [] };
+    await takeWebhookRequest(trx, caller.owner, options.webhookRequestsPerMinute);
+    return { kind: 'scheduled', count, wakeups: await wakePendingDeliveries(trx, options, key) };
   });
 }
 

@@ -30,10 +30,20 @@ export type AttemptOutcome =
   | { kind: 'retry'; delaySeconds: number }
   /** The config is disabled: this delivery and all that are pending fail. */
   | { kind: 'abandoned'; reason: string }
-  /** No attempt was made, because the host of the receiver is busy or failing. */
-  | { kind: 'deferred'; delaySeconds: number }
+  /** No attempt was made. */
+  | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason }
   /** A test is not repeated, and its failure does not count against the config. */
   | { kind: 'test_failed' };
+
+export type DeferralReason =
+  /** The owner has its share of the attempts in flight. */
+  | 'owner_busy'
+  /** The host of the receiver has as many attempts in flight as it gets. */
+  | 'host_busy'
+  /** The receiver keeps failing, and is probed. */
+  | 'receiver_failing'
+  /** The owner has sent the bytes that it may send in this hour. */
+  | 'bytes_used_up';
 
 export interface Attempt {
   delivery: ClaimedDelivery;
@@ -134,7 +144,8 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
       response_start: text((attempt) => attempt.responseStart),
       outcome: text(({ outcome }) => outcome.kind),
       delay: float(({ outcome }) => ('delaySeconds' in outcome ? outcome.delaySeconds : null)),
-      reason: text(({ outcome }) => ('reason' in outcome ? outcome.reason : null)),
+      reason: text(({ outcome }) => (outcome.kind === 'abandoned' ? outcome.reason : null)),
+      deferred_reason: text(({ outcome }) => (outcome.kind === 'deferred' ? outcome.reason : null)),
     })}),
     -- Configs are locked before deliveries, here and wherever both change.
     config as (
@@ -150,6 +161,8 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
         settled_at = case when input.delay is null then now() end,
         attempts = d.attempts - (input.outcome = 'deferred')::int,
         failures = d.failures + (input.outcome = 'retry')::int,
+        deferred_reason = input.deferred_reason,
+        thin = d.thin or coalesce(input.status = 413, false),
         lease_until = null,
         -- Whole milliseconds, so that a wake-up for this time is not a fraction early.
         due_at = case when input.delay is null then d.due_at

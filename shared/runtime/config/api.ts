@@ -1,6 +1,7 @@
 /** Configuration of the api service. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readAuth, type AuthConfig } from './auth.ts';
 import {
   readAgent,
@@ -21,6 +22,7 @@ import {
 import { loopback, readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
@@ -44,6 +46,7 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   auth: AuthConfig;
   protocol: ProtocolConfig;
   limits: ApiLimits;
+  ownerLimits: OwnerLimits;
   /** Origins whose pages may call from a browser; `*` allows all. */
   corsOrigins: readonly string[];
   /** Signs the agent card. */
@@ -65,6 +68,10 @@ export interface ApiLimits {
   requestsPerMinute: number;
   /** Failed authentications, per address and process; 0 for no limit. */
   authFailuresPerMinute: number;
+  /**
+   * Redeliveries, tests, and webhook configs of ended tasks; per owner, over all processes; 0 for no limit.
+   */
+  webhookRequestsPerMinute: number;
   /** Open streams, long polls and waiting sends, per caller and process. */
   streamsPerCaller: number;
   /** Per process. */
@@ -112,6 +119,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     auth,
     protocol: readProtocol(reader),
     limits: readLimits(reader),
+    ownerLimits: readOwnerLimits(reader),
     corsOrigins: readCorsOrigins(reader),
     cardSigningKey: readSigningKey(reader),
   };
@@ -155,6 +163,7 @@ function readLimits(reader: EnvReader): ApiLimits {
       max: 10_000_000,
     }),
     authFailuresPerMinute: reader.number('AUTH_FAILURES_PER_MINUTE', 60, { min: 0, max: 1_000_000 }),
+    webhookRequestsPerMinute: reader.number('WEBHOOK_REQUESTS_PER_MINUTE', 60, { min: 0, max: 1_000_000 }),
     streamsPerCaller: reader.number('MAX_STREAMS_PER_CALLER', 100, { min: 1, max: 1_000_000 }),
     streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
     connections: reader.number('MAX_CONNECTIONS', 20_000, { min: 1, max: 1_000_000 }),

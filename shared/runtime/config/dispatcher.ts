@@ -1,6 +1,7 @@
 /** Configuration of the dispatcher. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readCallers, type CallersConfig } from './callers.ts';
 import {
   readOutbox,
@@ -19,6 +20,7 @@ import {
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface DispatcherConfig extends CommonConfig, OutboxConfig {
   database: DatabaseConfig;
@@ -34,6 +36,7 @@ export interface DispatcherConfig extends CommonConfig, OutboxConfig {
     issuer: string;
   };
   callers: CallersConfig;
+  ownerLimits: OwnerLimits;
 }
 
 export interface WebhookConfig {
@@ -44,8 +47,10 @@ export interface WebhookConfig {
   leaseMarginSeconds: number;
   /** A larger body is replaced by a smaller one, such as the status alone. */
   maxBodyBytes: number;
-  /** Concurrent attempts per host and process. */
-  hostConcurrency: number;
+  /** Concurrent attempts per process. One owner gets at most half. */
+  concurrency: number;
+  /** Concurrent attempts per receiver and process. */
+  receiverConcurrency: number;
 }
 
 /** From the Standard Webhooks specification, section "Deliverability": ten attempts over about three days. */
@@ -74,6 +79,7 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
     webhookGuard: readWebhookGuard(reader, cloudTasks.dispatcherUrl, signing.issuer),
     encryptionKeys: readEncryptionKeys(reader),
     callers: readCallers(reader),
+    ownerLimits: readOwnerLimits(reader),
     signing,
     ...readOutbox(reader),
     webhook: {
@@ -84,7 +90,8 @@ export function readDispatcherConfig(env: Environment = environment): Dispatcher
         min: 1024,
         max: 16 * 1024 * 1024,
       }),
-      hostConcurrency: reader.number('WEBHOOK_HOST_CONCURRENCY', 20, { min: 1, max: 1000 }),
+      concurrency: reader.number('WEBHOOK_CONCURRENCY', 200, { min: 2, max: 10_000 }),
+      receiverConcurrency: reader.number('WEBHOOK_RECEIVER_CONCURRENCY', 20, { min: 1, max: 1000 }),
     },
   };
   reader.check();

@@ -11,7 +11,7 @@ import { caller, newCancel, newFollowUp, newTask, newWebhook } from '../../suppo
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startSilentProxy } from '../../support/silent-proxy.ts';
 
-const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
+const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 /** The transaction's limit of 2 s, and time for a busy machine. */
 const boundMs = 5_000;
 

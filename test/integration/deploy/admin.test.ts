@@ -95,7 +95,7 @@ describe('reencrypt', () => {
     };
     const config = webhookTo('https://example.com/', encryptor === undefined ? { id } : { id, ...secrets });
     const row = encryptor === undefined ? config : encryptSecrets(encryptor, taskId, config);
-    await putWebhookConfig(db, { wakeupGraceSeconds: 1 }, caller, taskId, row);
+    await putWebhookConfig(db, { wakeupGraceSeconds: 1, webhookRequestsPerMinute: 0 }, caller, taskId, row);
     return secrets;
   }
 

@@ -17,7 +17,7 @@ import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();
-const options = { leaseSeconds: 30, wakeupGraceSeconds: 10 };
+const options = { leaseSeconds: 30, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 
 /** The claims and records of one dispatcher. */
 function startDispatcher() {
@@ -257,7 +257,7 @@ describe('records', () => {
     const dispatcher = startDispatcher();
     const taskId = await startQueue(true);
     const delivery = await claimOne(dispatcher, taskId);
-    await dispatcher.record(delivery, { kind: 'deferred', delaySeconds: 0 });
+    await dispatcher.record(delivery, { kind: 'deferred', delaySeconds: 0, reason: 'host_busy' });
     assert.deepEqual(await readAttempts(db, taskId), []);
     assert.equal((await readConfig(db, taskId)).failures, 0);
     const { attempt, failures } = await claimOne(dispatcher, taskId);

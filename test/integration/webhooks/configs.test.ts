@@ -16,7 +16,7 @@ import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
-const options = { wakeupGraceSeconds: 10 };
+const options = { wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 const stranger = { ...caller, owner: 'mallory' };
 const otherTenant = { ...caller, tenant: 'other' };
 const { db } = await connectToTestDatabase();

@@ -47,6 +47,41 @@ describe('webhook attempts', () => {
     },
   );
 
+  test('sends again on a new connection if a reused one is closed', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1);
+    const used = new WeakSet<object>();
+    let closed = 0;
+    receiver.answerBy((_request, { socket }) => {
+      const isReused = used.has(socket!);
+      used.add(socket!);
+      closed += Number(isReused);
+      return isReused ? 0 : 200;
+    });
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
+    await receiver.count(1);
+    await waitForDeliveries(db, task.taskId);
+    await task.claim();
+    await waitForDeliveries(db, task.taskId);
+    assert.equal(closed, 1);
+    assert.deepEqual(
+      (await readAttempts(db, task.taskId)).map(({ attempt, status }) => [attempt, status]),
+      [
+        [1, 200],
+        [1, 200],
+      ],
+    );
+  });
+
+  test('counts an attempt if a new connection is closed', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1);
+    receiver.answer(0, 200);
+    const task = await startTask(db, outbox, webhookTo(receiver.url));
+    await waitForDeliveries(db, task.taskId);
+    assert.deepEqual(await readStates(db, task.taskId), [[1, 'delivered', 2]]);
+  });
+
   test(
     'disables the config after a 410 and fails its pending and later deliveries',
     { timeout },

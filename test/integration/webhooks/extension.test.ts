@@ -32,6 +32,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       GRPC_PORT: String(grpcPort),
       WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [createSigningJwk('one'), createSigningJwk('two')] }),
       WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
+      OWNER_MAX_WEBHOOK_BYTES_PER_HOUR: '1000000000',
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
   });
@@ -262,6 +263,47 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     }
   });
 
+  test('refuses redeliveries and tests beyond the limits of an owner', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, { events: 'end' });
+    await receiver.count(1);
+    const { rows } = await stack.pool.query('select owner from tasks where id = $1', [id]);
+    const { owner } = rows[0];
+    const hook = `/tasks/${id}/webhooks/hook`;
+    const refused: [string, object][] = [
+      [`${hook}/test`, {}],
+      [`${hook}/deliveries/3/redeliver`, {}],
+    ];
+    const setClock = (clock: string) =>
+      stack.pool.query(
+        `insert into webhook_requests (owner, at) values ($1, now() + $2::interval)
+        on conflict (owner) do update set at = excluded.at`,
+        [owner, clock],
+      );
+    await setClock('10 minutes');
+    for (const [path, body] of refused) {
+      const { status, retryAfter, body: answer } = await callRest(stack, path, body);
+      assert.equal(status, 429, JSON.stringify(answer));
+      assert.ok(retryAfter > 500 && retryAfter <= 600, `${retryAfter} s`);
+      assert.match(answer.error.message, /Too many requests for webhooks/);
+    }
+    await setClock('0');
+    const hour = new Date(Math.floor(Date.now() / 3_600_000) * 3_600_000);
+    await stack.pool.query(
+      `insert into webhook_usage (owner, hour, bytes) values ($1, $2, 1e9)
+      on conflict (owner, hour) do update set bytes = 1e9`,
+      [owner, hour],
+    );
+    t.after(() => stack.pool.query('delete from webhook_usage'));
+    for (const [path, body] of refused) {
+      const { status, retryAfter, body: answer } = await callRest(stack, path, body);
+      assert.equal(status, 429, JSON.stringify(answer));
+      assert.ok(retryAfter >= 1 && retryAfter <= 3_600, `${retryAfter} s`);
+      assert.match(answer.error.message, /1000000000 bytes .* in this hour/);
+    }
+    assert.equal(receiver.received.length, 1);
+  });
+
   test('answers 404 for what does not exist or belongs to another tenant', async (t) => {
     const receiver = await startReceiver(t);
     const { id } = await submit(stack, receiver.url, {});
@@ -299,10 +341,11 @@ async function submit(stack: Stack, url: string, options: object, metadata: obje
   });
 }
 
-async function callRest(stack: Stack, path: string, body?: object): Promise<{ status: number; body: Json }> {
+async function callRest(stack: Stack, path: string, body?: object) {
   const response = await fetch(`${stack.apiUrl}/a2a/v1${path}`, {
     headers: { 'a2a-version': '1.0', 'content-type': 'application/json' },
     ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
   });
-  return { status: response.status, body: await response.json() };
+  const retryAfter = Number(response.headers.get('retry-after'));
+  return { status: response.status, retryAfter, body: (await response.json()) as Json };
 }

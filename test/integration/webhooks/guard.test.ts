@@ -50,6 +50,7 @@ describe('network guard', () => {
       outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },
       webhookGuard: { allowHosts: [], ownHosts: [ownHost] },
       wakeupGraceSeconds: 10,
+      webhookRequestsPerMinute: 0,
     });
     const { taskId } = await startTask(db, undefined);
     const create = (url: string) =>

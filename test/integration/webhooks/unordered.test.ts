@@ -63,7 +63,13 @@ describe('unordered webhooks', () => {
     await task.claim();
     await before.count(2);
     const hook = encryptSecrets(encryptor, task.taskId, unorderedWebhookTo(after.url));
-    const result = await putWebhookConfig(db, { wakeupGraceSeconds: 10 }, caller, task.taskId, hook);
+    const result = await putWebhookConfig(
+      db,
+      { wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 },
+      caller,
+      task.taskId,
+      hook,
+    );
     outbox.publish(result.kind === 'stored' ? result.wakeups : []);
     await after.count(2);
     hang.resolve(500);

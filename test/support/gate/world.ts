@@ -48,7 +48,7 @@ export interface LoggedAct {
   wakeups?: readonly Wakeup[];
 }
 
-const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
+const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 
 export class World {
   readonly acts: LoggedAct[] = [];

@@ -11,7 +11,10 @@ import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createGuardedAgent, type Resolve } from '#shared/net/guarded-agent.ts';
+import { EnvReader } from '#shared/runtime/config/env-reader.ts';
+import { readOwnerLimits } from '#shared/runtime/config/owner-limits.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { createHourlyBytes, type HourlyBytes } from '#services/dispatcher/bytes/hourly-bytes.ts';
 import { createDispatcherServer } from '#services/dispatcher/server.ts';
 import { createDeliver } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
@@ -29,7 +32,9 @@ export interface DispatcherOptions {
   resolve?: Resolve;
   graceSeconds?: number;
   signing?: SigningConfig;
-  hostConcurrency?: number;
+  concurrency?: number;
+  receiverConcurrency?: number;
+  bytesPerHour?: number;
   stopping?: AbortSignal;
 }
 
@@ -80,20 +85,31 @@ export async function startDispatchers(
     log,
   });
   const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 15_000, resolve } = options;
-  const agent = createGuardedAgent({ allowHosts, timeoutMs, ...(resolve && { resolve }) });
+  const agentOptions = { allowHosts, timeoutMs, ...(resolve && { resolve }) };
+  const agents = {
+    pooled: createGuardedAgent(agentOptions),
+    fresh: createGuardedAgent({ ...agentOptions, keepAlive: false }),
+  };
   const webhook = {
     timeoutMs,
     leaseMarginSeconds: 15,
     scheduleSeconds: options.schedule ?? [0, 0.02, 0.02, 0.02],
     maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
-    hostConcurrency: options.hostConcurrency ?? 20,
+    concurrency: options.concurrency ?? 200,
+    receiverConcurrency: options.receiverConcurrency ?? 20,
   };
+  const unlimited = readOwnerLimits(new EnvReader({}));
+  const hourlyBytes: HourlyBytes[] = [];
   for (let index = 0; index < count; index++) {
+    const getLimits = () => Promise.resolve({ ...unlimited, webhookBytesPerHour: options.bytesPerHour ?? 0 });
+    const bytes = createHourlyBytes({ db, getLimits, log });
+    hourlyBytes.push(bytes);
     const deliver = createDeliver({
       db,
       outbox,
       encryptor,
-      agent,
+      agents,
+      hourlyBytes: bytes,
       webhookGuard: { allowHosts, ownHosts: [ownHost] },
       webhook,
       signing: options.signing ?? { keys: [], issuer: '' },
@@ -120,9 +136,10 @@ export async function startDispatchers(
   }
   t.after(async () => {
     await emulator.close();
-    await agent.destroy(); // ends attempts that wait for a receiver
+    // Ends attempts that wait for a receiver.
+    await Promise.all([agents.pooled.destroy(), agents.fresh.destroy()]);
     await Promise.all(servers.map((server) => server.close()));
-    await outbox.idle();
+    await Promise.all([outbox.idle(), ...hourlyBytes.map((bytes) => bytes.close())]);
     await scheduler.close();
     balancer.closeAllConnections();
     balancer.close();

@@ -11,7 +11,7 @@ import type { Artifact, Message } from '#shared/domain/message.ts';
 import type { TaskState, TurnEndState } from '#shared/domain/task.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
-import { newTask, newTurnEnd, newWebhook, createStatePayload } from '../database/new-task.ts';
+import { caller, newTask, newTurnEnd, newWebhook, createStatePayload } from '../database/new-task.ts';
 
 export { caller } from '../database/new-task.ts';
 
@@ -24,7 +24,12 @@ export function webhookTo(url: string, config: Partial<WebhookRow> = {}): Webhoo
 }
 
 /** Creates a task as the api does, and returns functions that write as a worker does. */
-export async function startTask(db: Db, outbox: OutboxPublisher | undefined, webhook?: WebhookRow) {
+export async function startTask(
+  db: Db,
+  outbox: OutboxPublisher | undefined,
+  webhook?: WebhookRow,
+  owner: string = caller.owner,
+) {
   const taskId = uuidv7();
   const contextId = uuidv7();
   const createState = (state: TaskState, message?: Message) =>
@@ -32,6 +37,7 @@ export async function startTask(db: Db, outbox: OutboxPublisher | undefined, web
   const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 });
   const wakeups = await accept(
     newTask({
+      owner,
       taskId,
       contextId,
       metadata: JSON.stringify({ origin: 'test' }),

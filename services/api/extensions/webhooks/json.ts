@@ -20,13 +20,17 @@ export function webhookToJson(config: StoredWebhook): object {
 }
 
 export function deliveryToJson(key: { taskId: string; configId: string }, delivery: DeliveryView): object {
-  const { seq, state, createdAt, settledAt, attempts } = delivery;
+  const { seq, state, createdAt, settledAt, due, attempts } = delivery;
   return {
     webhookId: `${key.taskId}.${key.configId}.${seq}`,
     ...(isTest(seq) ? { test: true } : { event: seq }),
     state,
     createdAt,
     ...(settledAt !== null && { settledAt }),
+    ...(due !== null && {
+      dueAt: due.at,
+      ...(due.deferredReason !== null && { deferredReason: due.deferredReason }),
+    }),
     attempts: attempts.map((attempt) => ({
       ...Object.fromEntries(Object.entries(attempt).filter(([, value]) => value !== null)),
       startedAt: new Date(attempt.startedAt).toISOString(),

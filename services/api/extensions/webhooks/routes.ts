@@ -7,6 +7,7 @@
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
+import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
@@ -21,12 +22,14 @@ import {
 } from '#shared/db/webhooks/deliveries.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import { getHour, readSentBytes, secondsToNextHour } from '#shared/db/webhooks/usage.ts';
 import { createSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { createHttpCallContext } from '../../bindings/call-context.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
+import { TooManyRequestsError } from '../../handler/errors.ts';
 import { sendFailure } from '../../http/failure.ts';
 import { Query } from '../../http/query.ts';
 import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
@@ -37,7 +40,9 @@ export interface WebhookRoutesParts {
   db: Db;
   outbox: OutboxPublisher;
   encryptor: Encryptor;
+  getLimits: GetOwnerLimits;
   wakeupGraceSeconds: number;
+  webhookRequestsPerMinute: number;
   /** The public halves of the keys are served to receivers. */
   signing: { readonly keys: readonly WebhookKey[] };
   log: Logger;
@@ -126,6 +131,7 @@ async function listWebhookDeliveries({ db }: WebhookRoutesParts, call: Call): Pr
 }
 
 async function redeliverEvent(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
+  await checkSentBytes(parts, call.caller);
   const event = /^[1-9]\d{0,8}$/.test(call.event) ? Number(call.event) : 0;
   const count =
     event === 0 ? 0 : publish(parts, call, await redeliver(parts.db, parts, call.caller, call, { event }));
@@ -141,6 +147,7 @@ async function redeliverFailed(parts: WebhookRoutesParts, call: Call): Promise<u
   if (Number.isNaN(time)) {
     throw new RequestMalformedError('since must be a time, such as {"since": "2030-01-31T00:00:00Z"}');
   }
+  await checkSentBytes(parts, call.caller);
   const failedSince = new Date(time);
   return {
     count: publish(parts, call, await redeliver(parts.db, parts, call.caller, call, { failedSince })),
@@ -148,6 +155,7 @@ async function redeliverFailed(parts: WebhookRoutesParts, call: Call): Promise<u
 }
 
 async function sendTest(parts: WebhookRoutesParts, call: Call): Promise<unknown> {
+  await checkSentBytes(parts, call.caller);
   const count = publish(parts, call, await deliverTest(parts.db, parts, call.caller, call));
   if (count === 0) {
     throw new RequestMalformedError(
@@ -155,6 +163,22 @@ async function sendTest(parts: WebhookRoutesParts, call: Call): Promise<unknown>
     );
   }
   return { count };
+}
+
+/**
+ * Refuses calls whose webhooks would only wait for the next hour.
+ *
+ * @throws {TooManyRequestsError}
+ */
+async function checkSentBytes({ db, getLimits }: WebhookRoutesParts, { owner }: Caller): Promise<void> {
+  const { webhookBytesPerHour: limit } = await getLimits(owner);
+  const now = Date.now();
+  if (limit === 0 || (await readSentBytes(db, owner, getHour(now))) < limit) return;
+  const wait = secondsToNextHour(now);
+  throw new TooManyRequestsError(
+    `Webhooks of ${limit} bytes have been sent for you in this hour, which is your limit: try again in ${wait} s`,
+    wait,
+  );
 }
 
 /** Publishes the wake-ups of scheduled deliveries and returns their count. */

@@ -203,8 +203,9 @@ const webhooks = [
 
   // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight.
   // failures and due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler
-  // checks it. Half of the updates change no indexed column: the free part of each page takes them (heap-only
-  // tuples).
+  // checks it. deferred_reason says why a pending delivery was last deferred instead of attempted. thin: the
+  // receiver refused the full body as too large. Half of the updates change no indexed column: the free part
+  // of each page takes them (heap-only tuples).
   `create table deliveries (
     task_id uuid not null,
     config_id text not null,
@@ -217,6 +218,8 @@ const webhooks = [
     due_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
     merged_from integer,
+    deferred_reason text,
+    thin boolean not null default false,
     created_at timestamptz not null default now(),
     settled_at timestamptz,
     primary key (task_id, config_id, seq)
@@ -235,6 +238,22 @@ const webhooks = [
     response_start text,
     primary key (task_id, config_id, seq, attempt)
   )`,
+
+  // Bytes of webhook bodies sent for an owner, by hour. Dispatchers add to it once a second, and remove rows
+  // of earlier days.
+  `create table webhook_usage (
+    owner text not null,
+    hour timestamptz not null,
+    bytes bigint not null,
+    primary key (owner, hour)
+  ) with (fillfactor = 50)`,
+  `create index webhook_usage_by_hour on webhook_usage (hour)`,
+
+  // The rate of calls that cause webhooks, as a clock that each call advances; see webhooks/requests.ts.
+  `create table webhook_requests (
+    owner text primary key,
+    at timestamptz not null
+  ) with (fillfactor = 50)`,
 ];
 
 const models = [

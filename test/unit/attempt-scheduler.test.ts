@@ -1,0 +1,202 @@
+/** Which webhook attempts a dispatcher makes now, with a clock that stands still. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { AttemptScheduler, type AttemptSlot } from '#services/dispatcher/schedule/scheduler.ts';
+import { SharedSlots } from '#services/dispatcher/schedule/shared-slots.ts';
+import { getDestination } from '#shared/net/destination.ts';
+
+function createScheduler(options: { concurrency?: number; receiverConcurrency?: number } = {}) {
+  let now = 0;
+  const scheduler = new AttemptScheduler({
+    concurrency: options.concurrency ?? 200,
+    receiverConcurrency: options.receiverConcurrency ?? 20,
+    now: () => now,
+    chance: () => 0,
+  });
+  const acquire = (owner: string, url: string, failures = 0) =>
+    scheduler.acquire({ owner, url: new URL(url), failures });
+  /** Returns how many of `count` attempts at different URLs find a slot. */
+  const acquireMany = async (owner: string, count: number, getUrl: (n: number) => string) => {
+    const slots: AttemptSlot[] = [];
+    for (let n = 0; n < count; n++) slots.push(await acquire(owner, getUrl(n)));
+    return { slots, acquired: slots.filter(({ kind }) => kind === 'acquired').length };
+  };
+  return { acquire, acquireMany, pass: (ms: number) => (now += ms) };
+}
+
+function release(slot: AttemptSlot, up: boolean): void {
+  assert.ok(slot.kind === 'acquired');
+  slot.release(up);
+}
+
+/** Makes a receiver slow enough that attempts do not wait for it. */
+async function slowDown({ acquire, pass }: ReturnType<typeof createScheduler>, owner: string, url: string) {
+  const slot = await acquire(owner, url);
+  pass(60_000);
+  release(slot, true);
+}
+
+describe('SharedSlots', () => {
+  test('gives half to one busy group and a third to each of two', () => {
+    const slots = new SharedSlots(120);
+    const fill = (group: string) => {
+      while (slots.mayTake(group)) slots.take(group);
+      return slots.held(group);
+    };
+    assert.equal(fill('a'), 60);
+    assert.equal(fill('b'), 30);
+    for (let n = 0; n < 30; n++) slots.release('a');
+    while (slots.mayTake('a') || slots.mayTake('b')) {
+      if (slots.mayTake('a')) slots.take('a');
+      if (slots.mayTake('b')) slots.take('b');
+    }
+    assert.deepEqual([slots.held('a'), slots.held('b')], [40, 40]);
+    assert.ok(slots.mayTake('c'));
+  });
+
+  test('has a slot for each of many small groups', () => {
+    const slots = new SharedSlots(10);
+    for (let n = 0; n < 10; n++) {
+      assert.ok(slots.mayTake(`group ${n}`));
+      slots.take(`group ${n}`);
+    }
+    assert.ok(!slots.mayTake('another'));
+  });
+});
+
+describe('getDestination', () => {
+  test('ignores the port and the last 64 bits of an IPv6 address', () => {
+    const destinations = [
+      'https://Example.com:8443/a',
+      'https://example.com./b',
+      'https://[2001:db8:0:1::1]/',
+      'https://[2001:db8:0:1:ffff::2]:444/',
+      'https://[2001:db8:0:2::1]/',
+    ].map((url) => getDestination(new URL(url)));
+    assert.deepEqual(destinations, [
+      'example.com',
+      'example.com',
+      '2001:db8:0:1::/64',
+      '2001:db8:0:1::/64',
+      '2001:db8:0:2::/64',
+    ]);
+  });
+});
+
+describe('AttemptScheduler', () => {
+  test('gives an owner half of the slots however many hosts it names', async () => {
+    const { acquire, acquireMany } = createScheduler();
+    const { acquired, slots } = await acquireMany('a', 1_000, (n) => `https://evil${n}.example/`);
+    assert.equal(acquired, 100);
+    assert.deepEqual(
+      slots.slice(acquired).filter((slot) => slot.kind === 'deferred' && slot.reason === 'owner_busy').length,
+      900,
+    );
+    assert.equal((await acquire('b', 'https://good.example/')).kind, 'acquired');
+  });
+
+  test('counts all ports and paths of a host together', async () => {
+    const scheduler = createScheduler();
+    const getUrl = (n: number) => `https://evil.example:${2_000 + (n % 51)}/${n}`;
+    for (let n = 0; n < 200; n++) await slowDown(scheduler, 'a', getUrl(n));
+    const { acquired } = await scheduler.acquireMany('a', 200, getUrl);
+    assert.equal(acquired, 40);
+  });
+
+  test('isolates owners that share a host', async () => {
+    const scheduler = createScheduler();
+    const getUrl = (n: number) => `https://shared.example/${n}`;
+    for (let n = 0; n < 50; n++) await slowDown(scheduler, 'a', getUrl(n));
+    await scheduler.acquireMany('a', 50, getUrl);
+    const { acquired } = await scheduler.acquireMany('b', 10, () => 'https://shared.example/good');
+    assert.equal(acquired, 10);
+  });
+
+  test('keeps slots for another receiver of the same owner at the same host', async () => {
+    const scheduler = createScheduler();
+    await slowDown(scheduler, 'a', 'https://one.example/tarpit');
+    const tarpit = await scheduler.acquireMany('a', 50, () => 'https://one.example/tarpit');
+    assert.equal(tarpit.acquired, 20);
+    const good = await scheduler.acquireMany('a', 5, () => 'https://one.example/good');
+    assert.equal(good.acquired, 5);
+  });
+
+  test('spreads deferred attempts at the pace of those in flight', async () => {
+    const scheduler = createScheduler();
+    await scheduler.acquireMany('a', 100, (n) => `https://evil${n}.example/`);
+    scheduler.pass(15_000);
+    const { slots } = await scheduler.acquireMany('a', 1_000, (n) => `https://evil${n}.example/`);
+    const delays = slots.map((slot) => (slot.kind === 'deferred' ? slot.delaySeconds : 0));
+    // A hundred attempts that take 15 s make room for 20 in 3 s.
+    assert.equal(delays.filter((delay) => delay <= 3.01).length, 20);
+    assert.ok(Math.abs(Math.max(...delays) - 150) < 1);
+  });
+
+  test('bounds the delay of a deferred attempt', async () => {
+    const scheduler = createScheduler({ concurrency: 2 });
+    await scheduler.acquire('a', 'https://evil.example/');
+    scheduler.pass(60_000);
+    const { slots } = await scheduler.acquireMany('a', 100, () => 'https://evil.example/');
+    assert.ok(slots.every((slot) => slot.kind === 'deferred' && slot.delaySeconds <= 600));
+  });
+
+  test('probes a receiver that keeps failing until an attempt succeeds', async () => {
+    const { acquire, pass } = createScheduler();
+    const url = 'https://one.example/down';
+    const fail = async (failures = 0) => {
+      const slot = await acquire('a', url, failures);
+      if (slot.kind === 'acquired') slot.release(false);
+      return slot.kind;
+    };
+    for (let n = 0; n < 10; n++) assert.equal(await fail(), 'acquired');
+    assert.equal(await fail(), 'deferred');
+    pass(1_000);
+    assert.equal(await fail(), 'acquired');
+    assert.equal(await fail(), 'deferred');
+    assert.equal(await fail(3), 'acquired', 'a delivery that failed often is not deferred');
+    for (const [owner, other] of [
+      ['a', 'https://one.example/up'],
+      ['b', url],
+    ] as const) {
+      assert.equal((await acquire(owner, other)).kind, 'acquired', `${owner} ${other}`);
+    }
+    pass(1_000);
+    const probe = await acquire('a', url);
+    assert.equal(await fail(), 'deferred', 'one probe at a time');
+    release(probe, true);
+    for (let n = 0; n < 5; n++) assert.equal((await acquire('a', url)).kind, 'acquired');
+  });
+
+  test('gives a free slot to the first waiter and defers the next after a second', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { acquire } = createScheduler({ receiverConcurrency: 1 });
+    const url = 'https://one.example/busy';
+    const first = await acquire('a', url);
+    const [second, third] = [acquire('a', url), acquire('a', url)];
+    release(first, true);
+    const entered = await second;
+    assert.equal(entered.kind, 'acquired');
+    t.mock.timers.tick(1_000);
+    const late = await third;
+    assert.ok(late.kind === 'deferred' && late.reason === 'host_busy');
+    assert.equal(late.delaySeconds, 0.25);
+    release(entered, true);
+    assert.equal((await acquire('a', url)).kind, 'acquired');
+  });
+
+  test('prefers waiters whose owner holds fewer slots of the host', async () => {
+    const { acquire } = createScheduler({ receiverConcurrency: 1 });
+    const url = 'https://one.example/';
+    const held = [await acquire('a', `${url}1`), await acquire('b', url), await acquire('c', url)];
+    const order: string[] = [];
+    const waiting = ['a', 'd'].map(async (owner) => {
+      const slot = await acquire(owner, `${url}2`);
+      order.push(owner);
+      release(slot, true);
+    });
+    release(held[1]!, true);
+    release(held[2]!, true);
+    await Promise.all(waiting);
+    assert.deepEqual(order, ['d', 'a']);
+  });
+});
