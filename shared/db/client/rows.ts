@@ -20,6 +20,7 @@ const column =
 export const uuid = column<string>('uuid');
 export const text = column<string>('text');
 export const int = column<number>('int');
+export const bigint = column<number>('bigint');
 export const float = column<number>('float8');
 export const boolean = column<boolean>('boolean');
 /** A Date or an ISO 8601 string. */

@@ -132,11 +132,11 @@ async function restoreConversation(
 function getMetering(
   meter: Meter | undefined,
   { model, quotas, limits }: AgentDefinition,
-  { tenant, owner, taskId }: Turn,
+  { owner, taskId }: Turn,
 ): Pick<LoopParts, 'spentToday' | 'quota'> {
   if (meter !== undefined) {
     return {
-      spentToday: () => meter.spentToday({ tenant, owner }),
+      spentToday: () => meter.spentToday(owner),
       quota: createTaskQuota(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }),
     };
   }
