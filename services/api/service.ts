@@ -7,6 +7,9 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
+import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
+import { createUsageReader } from '#shared/db/owners/usage.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
@@ -29,6 +32,7 @@ import { createPushConfigs } from './handler/push-configs.ts';
 import { createSend } from './handler/send-message.ts';
 import { getMediaTypes } from './handler/validate/media-types.ts';
 import { createAdmission } from './limits/admission.ts';
+import { createOwnerQuotas } from './limits/owner-quotas.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
 import { createApiServer } from './server.ts';
@@ -67,7 +71,13 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const buckets = limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute);
   const admitCaller = createAdmission(createAuthenticate(auth), buckets, log);
   const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
-  const pushConfigs = createPushConfigs({ db, outbox, encryptor, webhookGuard, wakeupGraceSeconds });
+  const recorder = createUsageRecorder(db);
+  const quotas = createOwnerQuotas({
+    getLimits: createOwnerLimits(db, config.ownerLimits),
+    readUsage: createUsageReader(db),
+    recorder,
+  });
+  const pushConfigs = createPushConfigs({ db, outbox, encryptor, webhookGuard, wakeupGraceSeconds, quotas });
   const send = createSend({
     db,
     accept: createAccept(db, { idempotencyWindowSeconds, wakeupGraceSeconds }),
@@ -78,6 +88,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     idempotencyWindowSeconds,
     wakeupGraceSeconds,
     pushConfigs,
+    quotas,
     maxPartBytes: limits.partBytes,
   });
   const operations = createRequestHandler({
@@ -134,7 +145,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     drain: async () => {
       // Closing the follower ends streams and waits; other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
-      await outbox.idle();
+      await Promise.all([outbox.idle(), recorder.close()]);
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

@@ -32,7 +32,8 @@ export interface StoredWebhook extends WebhookRow {
 }
 
 export type PutWebhook =
-  | { kind: 'stored'; wakeups: Wakeup[] }
+  /** `created`: it replaced no other config. */
+  | { kind: 'stored'; created: boolean; wakeups: Wakeup[] }
   /** The task does not exist or is not the caller's. */
   | { kind: 'task_not_found' }
   /** The task already has `maxWebhookConfigs` configs; nothing was stored. */
@@ -60,7 +61,7 @@ export async function putWebhookConfig(
     await storeConfig(trx, caller, taskId, webhook);
     if (gate.state_class === stateClass.terminal) await deliverLast(trx, key, gate.last_event, existed);
     await restartPending(trx, key);
-    return { kind: 'stored', wakeups: await wakePendingDeliveries(trx, options, key) };
+    return { kind: 'stored', created: !existed, wakeups: await wakePendingDeliveries(trx, options, key) };
   });
 }
 

@@ -1,6 +1,7 @@
 /** Configuration of the api service. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readAuth, type AuthConfig } from './auth.ts';
 import {
   readAgent,
@@ -21,6 +22,7 @@ import {
 import { loopback, readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
@@ -44,6 +46,7 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   auth: AuthConfig;
   protocol: ProtocolConfig;
   limits: ApiLimits;
+  ownerLimits: OwnerLimits;
   /** Origins whose pages may call from a browser; `*` allows all. */
   corsOrigins: readonly string[];
   /** Signs the agent card. */
@@ -106,6 +109,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     auth,
     protocol: readProtocol(reader),
     limits: readLimits(reader),
+    ownerLimits: readOwnerLimits(reader),
     corsOrigins: readCorsOrigins(reader),
     cardSigningKey: readSigningKey(reader),
   };
