@@ -107,3 +107,31 @@ export async function recountOwnerUsage(db: Db, owner?: string): Promise<number>
     returning 1`.execute(db);
   return result.rows.length;
 }
+
+/** Returns the owners that have stored tasks, or limits of their own, or spent something today. */
+export async function listOwners(db: Db): Promise<string[]> {
+  const { rows: found } = await sql<{ owner: string }>`
+    select owner from owner_usage where bytes > 0 or webhook_configs > 0
+    union select owner from owner_limits
+    union select owner from ledger where day = ${today}
+    order by owner`.execute(db);
+  return found.map(({ owner }) => owner);
+}
+
+export async function hasTasks(db: Db, owner: string): Promise<boolean> {
+  const task = await db
+    .selectFrom('tasks')
+    .select('id')
+    .where('owner', '=', owner)
+    .limit(1)
+    .executeTakeFirst();
+  return task !== undefined;
+}
+
+/** Returns how many turns of each owner are running. */
+export async function countRunningTurns(db: Db): Promise<Map<string, number>> {
+  const { rows: found } = await sql<{ owner: string; turns: number }>`
+    select t.owner, count(*)::int as turns from gates g join tasks t on t.id = g.task_id
+    where g.state_class = 0 and g.lease_until > now() group by t.owner`.execute(db);
+  return new Map(found.map(({ owner, turns }) => [owner, turns]));
+}
