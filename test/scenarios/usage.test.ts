@@ -82,5 +82,5 @@ test('parks turns at the cost limit of their owner until it allows them', { time
     `select count(*)::int as count from events where task_id = $1 and kind = 'progress'`,
     [id],
   );
-  assert.deepEqual(rows, [{ count: 1 }], 'the client is told once');
+  assert.deepEqual(rows, [{ count: 1 }], 'the client sees the reason once');
 });

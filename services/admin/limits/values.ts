@@ -8,7 +8,7 @@ export function isLimitName(name: string): name is OwnerLimit {
   return (ownerLimitNames as readonly string[]).includes(name);
 }
 
-/** What a limit accepts, for messages. */
+/** Describes the accepted values, for messages. */
 export function describeValues(limit: OwnerLimit): string {
   if (byteLimits.has(limit)) return 'a number of bytes from 0, such as 1048576 or 20 GiB';
   return limit === 'modelCostPerDay' ? 'a number from 0' : 'a whole number from 0';

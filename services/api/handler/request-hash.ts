@@ -1,4 +1,4 @@
-/** Tells a repeat of a message from another message under the same id. */
+/** The hash that distinguishes a repeat of a message from another message under the same id. */
 import { hash } from 'node:crypto';
 import { SendMessageConfiguration, type SendMessageRequest } from '@a2a-js/sdk';
 import type { Message } from '#shared/domain/message.ts';

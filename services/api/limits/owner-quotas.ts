@@ -4,8 +4,8 @@
  *   check ──▶ refused (429)
  *     └─────▶ reserved ──▶ stored | released
  *
- * Each process has a view of the usage of the owners that it serves, and reads it again after two seconds at most. The check
- * and the reservation are one synchronous step, so requests in this process never exceed a limit together. Requests in several
+ * Each process has a view of the usage of the owners that it serves, which it reads about every two seconds. The check and the
+ * reservation are one synchronous step, so requests in this process never exceed a limit together. Requests in several
  * processes may exceed it by what the others have reserved since the last read: an exact limit would need a row that every
  * message of an owner locks.
  */
@@ -25,7 +25,7 @@ const maxAgeMs = 2_000;
 const maxRefusalAgeMs = 250;
 const maxViews = 10_000;
 
-/** What a request needs. */
+/** The needs of a request. */
 export interface Wanted extends Partial<Amounts> {
   /** The request starts a turn, which may call a model. */
   turn?: boolean;
@@ -42,7 +42,7 @@ export interface OwnerQuotas {
     wanted: Wanted,
     store: { run: () => Promise<T>; isStored: (result: T) => boolean },
   ): Promise<T>;
-  /** Counts what was removed. */
+  /** Counts a removal. */
   free(owner: string, amounts: Partial<Amounts>): void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What an owner uses, as this process knows it: what it last read from the database, and what it has reserved since then.
+ * The usage of an owner, as this process knows it: as last read from the database, with its own reservations since then.
  * Reservations in flight when a read starts are counted on top of what it returns, because it may not have seen them.
  */
 import type { OwnerUsage } from '#shared/db/owners/usage.ts';

@@ -12,7 +12,7 @@ export interface Exceeded {
   limit: RequestLimit;
   used: number;
   max: number;
-  /** What the request needs. */
+  /** The amount that the request needs. */
   wanted: number;
 }
 

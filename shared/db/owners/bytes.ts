@@ -1,22 +1,34 @@
 /**
- * Counts the bytes that a task stores: its messages, events, artifacts, step results and files, as UTF-8. Rows of
- * the same task that replace each other, such as a growing artifact, are counted each time that they are written.
+ * Counts the bytes that a task stores: its messages, events, artifacts, step results and files, as UTF-8. Rows
+ * of the same task that replace each other, such as a growing artifact, are counted each time that they are
+ * written.
  */
-import type { NewTask } from '../tasks/accept.ts';
-import type { FollowUp } from '../tasks/follow-up.ts';
-import type { TurnWrite } from '../turns/write.ts';
-
 type Text = string | null | undefined;
 
-export function countTaskBytes(task: NewTask): number {
+export function countTaskBytes(task: {
+  message: string;
+  metadata: string | null;
+  acceptedOutputModes: string | null;
+  event: string;
+}): number {
   return sum([task.message, task.metadata, task.acceptedOutputModes, task.event]);
 }
 
-export function countFollowUpBytes(followUp: FollowUp): number {
+export function countFollowUpBytes(followUp: {
+  message: string;
+  acceptedOutputModes: string | null;
+}): number {
   return sum([followUp.message, followUp.acceptedOutputModes]);
 }
 
-export function countWriteBytes({ events = [], steps = [], finish }: TurnWrite): number {
+/** The parts of a turn's write that store content. */
+interface WrittenContent {
+  events?: readonly { payload: string; artifact?: { whole?: string } }[];
+  steps?: readonly { output: string | null }[];
+  finish?: { kind: 'end'; payload: string; message: string | null } | { kind: 'release' };
+}
+
+export function countWriteBytes({ events = [], steps = [], finish }: WrittenContent): number {
   const end = finish?.kind === 'end' ? [finish.payload, finish.message] : [];
   return (
     sum(end) +
@@ -26,5 +38,5 @@ export function countWriteBytes({ events = [], steps = [], finish }: TurnWrite):
 }
 
 function sum(texts: readonly Text[]): number {
-  return texts.reduce((total, text) => total + (text == null ? 0 : Buffer.byteLength(text)), 0);
+  return texts.reduce((total: number, text) => total + Buffer.byteLength(text ?? ''), 0);
 }

@@ -1,7 +1,7 @@
 /**
  * Collects what this process stores for owners, and adds it to `owner_usage` once a second: a row for each owner
- * that is updated by every accepted message would make the messages of one owner wait for each other. What a
- * killed process had not added yet is missing until a recount (`npm run admin -- limits recount`).
+ * that is updated by every accepted message would make the messages of one owner wait for each other. The last
+ * second of a killed process is missing until a recount (`npm run admin -- limits recount`).
  */
 import type { Db } from '../client/pool.ts';
 import { addOwnerUsage, type StoredAmounts } from './usage.ts';

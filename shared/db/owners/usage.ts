@@ -1,5 +1,5 @@
 /**
- * What owners use of their limits, over all their tenants. Open tasks and cost are read where they are stored.
+ * The usage of owners, over all their tenants. Open tasks and cost are read from the tasks and the ledger.
  * Bytes and webhook configs would need a scan of all tasks of the owner, so their sums are kept in owner_usage.
  */
 import { sql, type RawBuilder } from 'kysely';
@@ -16,7 +16,7 @@ export interface OwnerUsage {
   modelCostPerDay: number;
 }
 
-/** What a process has stored for an owner since it last added it to `owner_usage`. Negative: removed. */
+/** Stored for an owner by one process, and not yet added to `owner_usage`. Negative: removed. */
 export interface StoredAmounts {
   bytes: number;
   webhookConfigs: number;

@@ -288,7 +288,7 @@ describe('limits of owners on the wire', () => {
     assert.equal((await create('two')).error, undefined);
   });
 
-  test('tells when to try again after the cost of a day is reached', async () => {
+  test('reports when to try again after the cost of a day is reached', async () => {
     await stack.pool.query(insertCost, ['key:spent', 1.5]);
     const refused = await post('spent', 'SendMessage', newSend());
     assert.equal(refused.status, 429);

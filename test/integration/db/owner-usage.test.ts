@@ -1,4 +1,4 @@
-/** What owners use, counted on a real PostgreSQL over all tenants. */
+/** The usage of owners, counted on a real PostgreSQL over all tenants. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, sql, type CompiledQuery } from 'kysely';
@@ -179,8 +179,7 @@ describe('usage of owners', () => {
 
   test('counts nothing for a status message that is also an event', () => {
     const payload = createStatePayload({ taskId: 't', contextId: 'c' }, 'TASK_STATE_WORKING');
-    const lease = { taskId: 't', turn: 1, fence: 1 };
     const event = { kind: 'progress', payload, statusMessage: '{"parts":[]}' } as const;
-    assert.equal(countWriteBytes({ lease, events: [event] }), Buffer.byteLength(payload));
+    assert.equal(countWriteBytes({ events: [event] }), Buffer.byteLength(payload));
   });
 });

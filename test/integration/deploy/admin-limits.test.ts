@@ -30,7 +30,7 @@ describe('admin limits', () => {
     return { code, lines: running.output().trimEnd().split('\n') };
   }
 
-  test('sets and unsets limits of one owner', { timeout }, async (t) => {
+  test('sets and removes limits of one owner', { timeout }, async (t) => {
     await createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 })(
       newTask({ owner: 'key:a' }),
     );

@@ -284,8 +284,8 @@ const owners = [
     updated_at timestamptz not null default now()
   )`,
 
-  // What the tasks of each owner store, over all its tenants: sums of gates.bytes and of webhook configs. Each
-  // process adds what it has stored once a second (owners/usage-recorder.ts), and removing tasks subtracts it.
+  // Usage of each owner's tasks, over all its tenants: sums of gates.bytes and of webhook configs. Each process
+  // adds what it has stored once a second (owners/usage-recorder.ts), and removing tasks subtracts it.
   `create table owner_usage (
     owner text primary key,
     bytes bigint not null default 0,
