@@ -4,7 +4,8 @@
  *   check ──▶ refused (429)
  *     └─────▶ reserved ──▶ stored | released
  *
- * Each process has a view of the usage of the owners that it serves, which it reads about every two seconds. The check and the
+ * Each process has a view of the usage of the owners that it serves, two seconds old at most. Owners with so many open tasks that
+ * counting them takes long are read less often. The check and the
  * reservation are one synchronous step, so requests in this process never exceed a limit together. Requests in several
  * processes may exceed it by what the others have reserved since the last read: an exact limit would need a row that every
  * message of an owner locks.
@@ -17,10 +18,8 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import { OwnerUsageView, type Amounts } from './owner-usage-view.ts';
 import { QuotaExceededError, type Exceeded, type RequestLimit } from './quota-error.ts';
 
-/** After this age a view is read again in the background. */
+/** After this age a view is read again in the background. A request waits for one that is twice as old. */
 const refreshAfterMs = 1_000;
-/** A request waits for a view that is older. */
-const maxAgeMs = 2_000;
 /** No request is refused because of a view that is older. */
 const maxRefusalAgeMs = 250;
 const maxViews = 10_000;
@@ -72,22 +71,22 @@ export function createOwnerQuotas(parts: {
     return created;
   }
 
-  /** Reserves in the owner's view. Nothing may happen between the last check and the reservation. */
-  async function reserveInView(
-    owner: string,
+  async function reserve(
+    view: OwnerUsageView,
     limits: OwnerLimits,
     wanted: Wanted,
     amounts: Amounts,
-  ): Promise<OwnerUsageView> {
-    const view = getView(owner);
-    if (view.age > maxAgeMs) await view.refresh();
-    else if (view.age > refreshAfterMs) view.refresh().catch(() => undefined);
-    if (findExceeded(view, limits, wanted) !== undefined && view.age > maxRefusalAgeMs) await view.refresh();
-    const exceeded = findExceeded(view, limits, wanted);
-    if (exceeded === undefined) {
-      view.reserve(amounts);
-      return view;
+  ): Promise<void> {
+    const { age, minAge } = view;
+    const refreshAfter = Math.max(refreshAfterMs, minAge);
+    if (age > 2 * refreshAfter) await view.refresh();
+    else if (age > refreshAfter) view.refresh().catch(() => undefined);
+    let exceeded = reserveIfRoom(view, limits, wanted, amounts);
+    if (exceeded !== undefined && view.age > Math.max(maxRefusalAgeMs, minAge)) {
+      await view.refresh();
+      exceeded = reserveIfRoom(view, limits, wanted, amounts);
     }
+    if (exceeded === undefined) return;
     instruments.ownerRefusals.record(1, { 'longhaul.owner.limit': metricNames[exceeded.limit] });
     throw new QuotaExceededError(exceeded);
   }
@@ -97,8 +96,8 @@ export function createOwnerQuotas(parts: {
       const limits = await getLimits(owner);
       const { openTasks = 0, storedBytes = 0, webhookConfigs = 0 } = wanted;
       const amounts = { openTasks, storedBytes, webhookConfigs };
-      const limited = checkedLimits.some((limit) => limits[limit] > 0);
-      const view = limited ? await reserveInView(owner, limits, wanted, amounts) : undefined;
+      const view = hasChecks(limits) ? getView(owner) : undefined;
+      if (view !== undefined) await reserve(view, limits, wanted, amounts);
       let stored = false;
       try {
         const result = await run();
@@ -124,19 +123,30 @@ const metricNames = {
   modelCostPerDay: 'model_cost_per_day',
 } as const satisfies Record<RequestLimit, string>;
 
-const checkedLimits = Object.keys(metricNames) as RequestLimit[];
+const amountLimits = ['openTasks', 'storedBytes', 'webhookConfigs'] as const;
 
-function findExceeded(view: OwnerUsageView, limits: OwnerLimits, wanted: Wanted): Exceeded | undefined {
-  const { used } = view;
-  for (const limit of checkedLimits) {
+function hasChecks({ openTasks, storedBytes, webhookConfigs, modelCostPerDay }: OwnerLimits): boolean {
+  return openTasks + storedBytes + webhookConfigs + modelCostPerDay > 0;
+}
+
+/** One synchronous step, so that no other request comes between the check and the reservation. */
+function reserveIfRoom(
+  view: OwnerUsageView,
+  limits: OwnerLimits,
+  wanted: Wanted,
+  amounts: Amounts,
+): Exceeded | undefined {
+  for (const limit of amountLimits) {
     const max = limits[limit];
-    if (max === 0) continue;
-    if (limit === 'modelCostPerDay') {
-      if (wanted.turn === true && used[limit] >= max) return { limit, used: used[limit], max, wanted: 0 };
-      continue;
-    }
-    const amount = wanted[limit] ?? 0;
-    if (amount > 0 && used[limit] + amount > max) return { limit, used: used[limit], max, wanted: amount };
+    if (max === 0 || amounts[limit] === 0) continue;
+    const used = view.getUsed(limit);
+    if (used + amounts[limit] > max) return { limit, used, max, wanted: amounts[limit] };
   }
+  const max = limits.modelCostPerDay;
+  if (max > 0 && wanted.turn === true) {
+    const used = view.getUsed('modelCostPerDay');
+    if (used >= max) return { limit: 'modelCostPerDay', used, max, wanted: 0 };
+  }
+  view.reserve(amounts);
   return undefined;
 }

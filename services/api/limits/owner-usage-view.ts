@@ -10,6 +10,9 @@ export interface Amounts {
   webhookConfigs: number;
 }
 
+/** Counting ten thousand open tasks takes several milliseconds. */
+const maxPaceMs = 5_000;
+
 interface ViewParts {
   read: () => Promise<OwnerUsage>;
   /** Stored by this process, and not known to be in what the database returns. */
@@ -25,24 +28,24 @@ export class OwnerUsageView {
   #next = zero();
   #reading: Promise<void> | undefined;
   #readAt = -Infinity;
+  #readMs = 0;
 
   constructor(parts: ViewParts) {
     this.#parts = parts;
   }
 
-  get used(): OwnerUsage {
-    const [known, since] = [this.#known, this.#since];
-    return {
-      openTasks: known.openTasks + since.openTasks,
-      storedBytes: known.storedBytes + since.storedBytes,
-      webhookConfigs: known.webhookConfigs + since.webhookConfigs,
-      modelCostPerDay: known.modelCostPerDay,
-    };
+  getUsed(limit: keyof OwnerUsage): number {
+    return limit === 'modelCostPerDay' ? this.#known[limit] : this.#known[limit] + this.#since[limit];
   }
 
   /** Milliseconds since the start of the last read. */
   get age(): number {
     return performance.now() - this.#readAt;
+  }
+
+  /** The age until which this view need not be read again, so that its reads take a fiftieth of the time. */
+  get minAge(): number {
+    return Math.min(maxPaceMs, 50 * this.#readMs);
   }
 
   get idle(): boolean {
@@ -62,6 +65,7 @@ export class OwnerUsageView {
     this.#known = await this.#parts.read();
     this.#since = this.#next;
     this.#readAt = startedAt;
+    this.#readMs = performance.now() - startedAt;
   }
 
   /** Counts a reservation until `settle`. */

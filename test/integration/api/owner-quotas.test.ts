@@ -21,6 +21,7 @@ import { freePort } from '../../support/ports.ts';
 import { noLimits } from '../../support/quotas.ts';
 import { createRawGrpc, createRawRest } from '../../support/raw-bindings.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 /** Adds a model call of today, by owner and cost. */
 const insertCost = `
@@ -83,7 +84,7 @@ describe('quotas of owners', () => {
     );
     const accepted = await countTasks('several');
     assert.ok(accepted >= 100 && accepted <= 300, `${accepted} tasks`);
-    // A refusal is never based on an old view.
+    // Refusals rely on a fresh view.
     const later = await Promise.all(processes.map((quotas) => send(quotas, newTask({ owner: 'several' }))));
     assert.deepEqual(later, [false, false, false]);
   });
@@ -98,9 +99,7 @@ describe('quotas of owners', () => {
       .set({ state: 'TASK_STATE_COMPLETED' })
       .where('id', '=', task.taskId)
       .execute();
-    while (!(await send(quotas, newTask({ owner: 'again' })))) {
-      // Refusals read again after 250 ms.
-    }
+    await waitFor('room', () => send(quotas, newTask({ owner: 'again' })));
     assert.equal(await countTasks('again'), 2);
   });
 
@@ -226,11 +225,7 @@ describe('limits of owners on the wire', () => {
     assert.equal((await call('full', 'GetTask', { id: result.task.id })).error, undefined);
     assert.equal((await call('free', 'SendMessage', newSend())).error, undefined);
     assert.equal((await call('full', 'CancelTask', { id: result.task.id })).error, undefined);
-    const until = async (): Promise<void> => {
-      const answer = await post('full', 'SendMessage', newSend());
-      if (answer.status !== 200) await until();
-    };
-    await until();
+    await waitFor('room', async () => (await post('full', 'SendMessage', newSend())).status === 200);
   });
 
   test('refuses messages of 0.3 with the same status', async () => {
