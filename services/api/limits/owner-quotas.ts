@@ -4,10 +4,10 @@
  *   check ──▶ refused (429)
  *     └─────▶ reserved ──▶ stored | released
  *
- * Each process has a view of the usage of the owners that it serves, mostly less than two seconds old. Owners with so many open tasks that
- * counting them takes long are read less often. The check and the
- * reservation are one synchronous step, so requests in this process never exceed a limit together. Requests in several
- * processes may exceed it by what the others have reserved since the last read: an exact limit would need a row that every
+ * Each process has a view of the usage of the owners that it serves, mostly less than two seconds old. Owners
+ * with so many open tasks that counting them takes long are read less often. The check and the reservation are
+ * one synchronous step, so requests in this process never exceed a limit together. Requests in several processes
+ * may exceed it by what the others have reserved since the last read: an exact limit would need a row that every
  * message of an owner locks.
  */
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';

@@ -1,6 +1,7 @@
 /**
- * The usage of an owner, as this process knows it: as last read from the database, with its own reservations since then.
- * Reservations in flight when a read starts are counted on top of what it returns, because it may not have seen them.
+ * The usage of an owner, as this process knows it: as last read from the database, with its own reservations
+ * since then. Reservations in flight when a read starts are counted on top of what it returns, because it may
+ * not have seen them.
  */
 import type { OwnerUsage } from '#shared/db/owners/usage.ts';
 

@@ -17,8 +17,8 @@ export interface Exceeded {
 }
 
 /**
- * HTTP 429, with `Retry-After` if the limit ends at a known time. The details have the form of google.rpc.ErrorInfo and
- * google.rpc.RetryInfo.
+ * HTTP 429, with `Retry-After` if the limit ends at a known time. The details have the form of
+ * google.rpc.ErrorInfo and google.rpc.RetryInfo.
  */
 export class QuotaExceededError extends RetryLaterError {
   override readonly name = 'QuotaExceededError';

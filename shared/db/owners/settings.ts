@@ -18,8 +18,8 @@ export async function readOwnLimits(db: Db): Promise<Map<string, OwnLimits>> {
 }
 
 /**
- * Changes the limits of owners. `change` gets what is set for all owners, and returns what to set for them. Commands that
- * run at the same time wait for each other.
+ * Changes the limits of owners. `change` gets what is set for all owners, and returns what to set for them.
+ * Commands that run at the same time wait for each other.
  *
  * @param store false: changes nothing
  * @returns the owners whose limits differ
