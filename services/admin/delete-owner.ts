@@ -1,6 +1,7 @@
 /** `npm run admin -- delete-owner`: deletes all data of a caller, for data protection requests. */
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
+import { recountOwnerUsage } from '#shared/db/owners/usage.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { CommandError, type AdminCommand } from './command.ts';
 
@@ -17,6 +18,7 @@ export const deleteOwnerCommand: AdminCommand = {
     }
     await deleteSendsOfOwner(db, { tenant, owner });
     await deleteLedgerOfOwner(db, { tenant, owner });
+    await recountOwnerUsage(db, owner);
     if (deleted === 0) {
       throw new CommandError(
         `no tasks of the owner ${owner} were found (owners are stored as key:NAME or ISSUER|SUBJECT)`,

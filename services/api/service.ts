@@ -8,6 +8,8 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
+import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
+import { createUsageReader } from '#shared/db/owners/usage.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
@@ -32,6 +34,7 @@ import { createSend } from './handler/send-message.ts';
 import { getMediaTypes } from './handler/validate/media-types.ts';
 import { createAdmission } from './limits/admission.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
+import { createOwnerQuotas } from './limits/owner-quotas.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { Receiving } from './limits/receiving.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
@@ -83,6 +86,8 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   };
   const streams = new OpenStreams({ all: limits.streams, perCaller: limits.streamsPerCaller });
   const getLimits = createOwnerLimits(db, config.ownerLimits);
+  const recorder = createUsageRecorder(db);
+  const quotas = createOwnerQuotas({ getLimits, readUsage: createUsageReader(db), recorder });
   const pushConfigs = createPushConfigs({
     db,
     outbox,
@@ -90,6 +95,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     webhookGuard,
     wakeupGraceSeconds,
     webhookRequestsPerMinute,
+    quotas,
   });
   const send = createSend({
     db,
@@ -101,6 +107,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     idempotencyWindowSeconds,
     wakeupGraceSeconds,
     pushConfigs,
+    quotas,
     maxPartBytes: limits.partBytes,
   });
   const operations = createRequestHandler({
@@ -171,7 +178,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       // Closing the follower ends streams and waits; other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
       failures.flush();
-      await outbox.idle();
+      await Promise.all([outbox.idle(), recorder.close()]);
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

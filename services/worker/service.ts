@@ -12,6 +12,9 @@ import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts'
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
+import { createCostCheck } from '#shared/db/owners/cost.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
+import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
@@ -57,13 +60,16 @@ export async function startWorker(
     log,
   });
   void checkCapacity(db, config.database, log);
+  const spentToday = createSpendReader(db);
+  const checkCost = createCostCheck(createOwnerLimits(db, config.ownerLimits), spentToday);
+  const recorder = createUsageRecorder(db);
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
     gemini: config.gemini,
     files: config.files,
     getSecret: (name) => secrets.env[name],
-    meter: { spentToday: createSpendReader(db), quotas: createModelQuotas(db) },
+    meter: { spentToday, checkCost, quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
   });
   const turnPublisher = createTurnPublisher(pubsub);
@@ -83,12 +89,14 @@ export async function startWorker(
     }),
     readInput: createInputReader(db),
     write: createTurnWriter(db, { wakeupGraceSeconds }),
-    openFiles: createTurnFiles(db, config.publicUrl),
+    openFiles: createTurnFiles(db, config.publicUrl, recorder),
     heartbeat,
     outbox,
     source: pubsub,
     concurrency,
     maxAttempts: config.maxAttempts,
+    checkCost,
+    recorder,
     log,
   });
   observeWorker(db, consumer);
@@ -111,7 +119,7 @@ export async function startWorker(
       // Leases are released even if a subscription fails to close.
       await Promise.allSettled([...closed, consumer.drain(drainMs * turnDrainShare)]);
       await agent.close?.();
-      await Promise.all([heartbeat.close(), loops.close(), outbox.idle(), app.close()]);
+      await Promise.all([heartbeat.close(), loops.close(), outbox.idle(), recorder.close(), app.close()]);
       await Promise.all([turnPublisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

@@ -23,10 +23,15 @@ export class RetryableError extends Error {
  * without holding a worker or counting as an attempt.
  */
 export class ParkedError extends Error {
-  override readonly name = 'ParkedError';
+  override readonly name: string = 'ParkedError';
   readonly until: Date;
   constructor(message: string, until: Date, options?: ErrorOptions) {
     super(message, options);
     this.until = until;
   }
+}
+
+/** The owner of the task has reached a limit. Clients see the message as the status of the waiting task. */
+export class OwnerLimitError extends ParkedError {
+  override readonly name = 'OwnerLimitError';
 }

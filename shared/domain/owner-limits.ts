@@ -6,9 +6,27 @@ export interface OwnerLimits {
   openTasks: number;
   /** Bytes of stored tasks: messages, events, artifacts, steps and files. */
   storedBytes: number;
+  /** Webhook configs of all stored tasks. */
   webhookConfigs: number;
   /** Bytes of webhook bodies that are sent in an hour, including repeated attempts. */
   webhookBytesPerHour: number;
   /** Cost of model calls since midnight UTC, in the currency of the price list. */
   modelCostPerDay: number;
+}
+
+export type OwnerLimit = keyof OwnerLimits;
+
+export const ownerLimitNames = [
+  'openTasks',
+  'concurrentTurns',
+  'storedBytes',
+  'webhookConfigs',
+  'webhookBytesPerHour',
+  'modelCostPerDay',
+] as const satisfies readonly OwnerLimit[];
+
+/** Returns the seconds until the next midnight UTC, when the cost of a day starts again at 0. */
+export function secondsToMidnight(now = Date.now()): number {
+  const dayMs = 86_400_000;
+  return Math.ceil((dayMs - (now % dayMs)) / 1000);
 }

@@ -55,7 +55,12 @@ export const instruments = {
   turnsParked: createCounter(
     'longhaul.turns.parked',
     '{turn}',
-    'Turns parked because the model had no capacity',
+    'Turns parked because the model had no capacity, or because of the cost limit of their owner',
+  ),
+  ownerRefusals: createCounter(
+    'longhaul.owner.refusals',
+    '{request}',
+    'Requests refused because of a limit of their owner',
   ),
   leasesLost: createCounter('longhaul.leases.lost', '{lease}', 'Leases that ended before their turns'),
   stepDuration: createHistogram(

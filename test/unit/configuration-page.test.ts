@@ -11,7 +11,12 @@ import { describe, mock, test } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { ConfigError, EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
-import { readAdminConfig, readEncryptionConfig, readMigrateConfig } from '#shared/runtime/config/operator.ts';
+import {
+  readAdminConfig,
+  readEncryptionConfig,
+  readLimitsConfig,
+  readMigrateConfig,
+} from '#shared/runtime/config/operator.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
 import { readOptions } from '#services/local/options.ts';
 
@@ -43,6 +48,7 @@ const services: Record<string, [read: (env: Environment) => unknown, environment
     [
       ...databases,
       { PUBLIC_URL: 'http://localhost:8080' },
+      { AUTH_MODES: 'jwt' },
       ...['none', 'iam', 'verify'].map((CALLER_AUTH) => ({ WORKER_MODE: 'push', CALLER_AUTH })),
     ],
   ],
@@ -58,9 +64,10 @@ const services: Record<string, [read: (env: Environment) => unknown, environment
   admin: [
     (env) => {
       unlessRefused(() => readAdminConfig(env));
+      readLimitsConfig(env);
       readEncryptionConfig(env);
     },
-    databases,
+    [...databases, { AUTH_MODES: 'jwt' }],
   ],
   local: [(env) => readOptions(false, env), [{}, { GOOGLE_GENAI_USE_VERTEXAI: 'true' }]],
 };

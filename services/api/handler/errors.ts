@@ -11,7 +11,10 @@ import { UnauthenticatedError } from '../auth/caller.ts';
 /** A temporary failure: HTTP 429 or 503 with `Retry-After`. The message is for clients. */
 export abstract class RetryLaterError extends Error {
   abstract readonly statusCode: 429 | 503;
-  abstract readonly retryAfterSeconds: number;
+  /** Undefined if the time is not known. */
+  abstract readonly retryAfterSeconds: number | undefined;
+  /** Details in the JSON form of google.rpc (A2A sections 9.5 and 11.6). */
+  readonly details: readonly object[] = [];
 }
 
 /** The service, or a dependency of it, is unavailable: HTTP 503. */

@@ -19,6 +19,7 @@ import type { Caller } from '#shared/db/tasks/read.ts';
 import {
   deleteWebhookConfig,
   getWebhookConfig,
+  hasWebhookConfig,
   listWebhookConfigs,
   maxWebhookConfigs,
   putWebhookConfig,
@@ -29,6 +30,8 @@ import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookOptions } from '#shared/webhooks/options.ts';
 import { decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
+import type { OwnerQuotas } from '../limits/owner-quotas.ts';
+import { QuotaExceededError } from '../limits/quota-error.ts';
 import { checkId } from './validate/message.ts';
 
 export interface PushConfigs {
@@ -65,6 +68,7 @@ interface Parts {
   webhookGuard: WebhookGuardConfig;
   wakeupGraceSeconds: number;
   webhookRequestsPerMinute: number;
+  quotas: OwnerQuotas;
 }
 
 export function createPushConfigs(parts: Parts): PushConfigs {
@@ -119,7 +123,19 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       const { taskId } = config;
       checkTaskId(taskId);
       const row = toRow(config, taskId, version, options);
-      const result = await putWebhookConfig(db, parts, caller, taskId, row);
+      const put = () => putWebhookConfig(db, parts, caller, taskId, row);
+      const result = await parts.quotas
+        .store(
+          caller.owner,
+          { webhookConfigs: 1 },
+          { run: put, isStored: (stored) => stored.kind === 'stored' && stored.created },
+        )
+        .catch(async (error: unknown) => {
+          // Replacing a config needs no room.
+          const key = { taskId, configId: row.id };
+          if (error instanceof QuotaExceededError && (await hasWebhookConfig(db, caller, key))) return put();
+          throw error;
+        });
       switch (result.kind) {
         case 'stored':
           parts.outbox.publish(result.wakeups);
@@ -166,6 +182,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
       // A config that does not exist is not an error (section 3.1.10); a task that does not exist is one.
       const result = await deleteWebhookConfig(db, caller, taskId, id);
       if (result === 'task_not_found') throw taskNotFound(taskId);
+      if (result === 'deleted') parts.quotas.free(caller.owner, { webhookConfigs: 1 });
     },
   };
 }

@@ -5,15 +5,15 @@
  * A message is accepted once its transaction is committed (invariant 1). No later failure can lose it. A
  * repeated message returns the task of the first, before the state of that task is checked.
  */
-import { hash } from 'node:crypto';
-import { SendMessageConfiguration, type Message as WireMessage, type SendMessageRequest } from '@a2a-js/sdk';
+import type { Message as WireMessage, SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError, TaskNotFoundError, UnsupportedOperationError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { messageFromWire } from '#shared/a2a/translate.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import type { Accept } from '#shared/db/tasks/accept.ts';
+import { countFollowUpBytes, countTaskBytes } from '#shared/db/owners/bytes.ts';
+import type { Accept, NewTask } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
+import { acceptFollowUp, type FollowUp } from '#shared/db/tasks/follow-up.ts';
 import { findMissing, findSend, readTaskSnapshot, type Caller, type A2aTask } from '#shared/db/tasks/read.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
@@ -28,6 +28,9 @@ import { getCaller } from './caller.ts';
 import { checkMessage, checkPartSizes } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
+import { hashRequest } from './request-hash.ts';
+import type { OwnerQuotas } from '../limits/owner-quotas.ts';
+import { QuotaExceededError } from '../limits/quota-error.ts';
 import { readSchedule } from '../extensions/schedule.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 
@@ -51,6 +54,7 @@ export interface SendParts {
   idempotencyWindowSeconds: number;
   wakeupGraceSeconds: number;
   pushConfigs: PushConfigs;
+  quotas: OwnerQuotas;
   maxPartBytes: number;
 }
 
@@ -120,7 +124,15 @@ async function send(
       throw new TaskNotFoundError(`task ${missing} in message.referenceTaskIds was not found`);
     }
   }
-  return wire.taskId === '' ? startTask(parts, checked) : continueTask(parts, checked, wire.taskId);
+  try {
+    if (wire.taskId !== '') return await continueTask(parts, checked, wire.taskId);
+    return await startTask(parts, checked);
+  } catch (error) {
+    // A message that was accepted before the limit was reached is still answered with its task.
+    const repeated = error instanceof QuotaExceededError ? await findRepeat(parts, checked) : undefined;
+    if (repeated === undefined) throw error;
+    return repeated;
+  }
 }
 
 async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResult> {
@@ -133,7 +145,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   const options = getWebhookOptions(send.context, send.request.metadata);
   const metadata = withoutSecret(send.request.metadata);
-  const wakeups = await parts.accept({
+  const task: NewTask = {
     ...send.caller,
     taskId,
     contextId,
@@ -152,11 +164,21 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
       webhook === undefined
         ? null
         : parts.pushConfigs.toRow(webhook, taskId, send.context.requestedVersion, options),
+  };
+  const wanted = {
+    turn: true,
+    openTasks: 1,
+    storedBytes: countTaskBytes(task),
+    webhookConfigs: webhook === undefined ? 0 : 1,
+  };
+  const wakeups = await parts.quotas.store(task.owner, wanted, {
+    run: () => parts.accept(task),
+    isStored: (accepted) => accepted !== undefined,
   });
   if (wakeups !== undefined) {
     passFaultPoint('message-stored');
     parts.outbox.publish(wakeups);
-    const task: A2aTask = {
+    const created: A2aTask = {
       id: taskId,
       contextId,
       status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
@@ -164,7 +186,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
       history: [message],
       ...(metadata !== undefined && { metadata }),
     };
-    return { taskId, turn: 1, created: task };
+    return { taskId, turn: 1, created };
   }
   const repeated = await findRepeat(parts, send);
   // If the idempotency window of the first send has just ended, this send starts a new window.
@@ -185,30 +207,28 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
       `message.contextId ${wire.contextId} is not the context of task ${taskId}: use ${contextId}, or omit it`,
     );
   }
-  const webhook = send.request.configuration?.taskPushNotificationConfig;
-  if (webhook !== undefined && !isTerminal(found.task.status.state)) {
-    const { context } = send;
-    const options = getWebhookOptions(context, send.request.metadata);
-    await parts.pushConfigs.create({ ...webhook, taskId }, send.caller, context.requestedVersion, options);
-  }
   const statusAt = new Date().toISOString();
-  const { idempotencyWindowSeconds, wakeupGraceSeconds } = parts;
-  const result = await acceptFollowUp(
-    parts.db,
-    { idempotencyWindowSeconds, wakeupGraceSeconds },
-    {
-      ...send.caller,
-      taskId,
-      messageId: wire.messageId,
-      requestHash: send.requestHash,
-      message: JSON.stringify({ ...send.message, taskId, contextId }),
-      acceptedOutputModes: serializeOutputModes(send.request),
-      workingEvent: JSON.stringify(createStateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
-      statusAt,
-      shown: send.shown,
-      traceparent: activeTraceparent(),
+  const followUp: FollowUp = {
+    ...send.caller,
+    taskId,
+    messageId: wire.messageId,
+    requestHash: send.requestHash,
+    message: JSON.stringify({ ...send.message, taskId, contextId }),
+    acceptedOutputModes: serializeOutputModes(send.request),
+    workingEvent: JSON.stringify(createStateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
+    statusAt,
+    shown: send.shown,
+    traceparent: activeTraceparent(),
+  };
+  const wanted = { turn: true, storedBytes: countFollowUpBytes(followUp) };
+  const result = await parts.quotas.store(send.caller.owner, wanted, {
+    run: async () => {
+      if (!isTerminal(found.task.status.state)) await createWebhookConfig(parts, send, taskId);
+      const { idempotencyWindowSeconds, wakeupGraceSeconds } = parts;
+      return acceptFollowUp(parts.db, { idempotencyWindowSeconds, wakeupGraceSeconds }, followUp);
     },
-  );
+    isStored: ({ kind }) => kind === 'accepted',
+  });
   switch (result.kind) {
     case 'accepted':
       passFaultPoint('message-stored');
@@ -223,6 +243,18 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
     default:
       return result satisfies never;
   }
+}
+
+/** Creates the webhook config that a further message to a task brings. */
+async function createWebhookConfig(
+  { pushConfigs }: SendParts,
+  { request, context, caller }: CheckedSend,
+  taskId: string,
+): Promise<void> {
+  const webhook = request.configuration?.taskPushNotificationConfig;
+  if (webhook === undefined) return;
+  const options = getWebhookOptions(context, request.metadata);
+  await pushConfigs.create({ ...webhook, taskId }, caller, context.requestedVersion, options);
 }
 
 /** @throws {RequestMalformedError} if the messageId was used with other content */
@@ -253,17 +285,4 @@ export function createStateEvent(
 function serializeOutputModes(request: SendMessageRequest): string | null {
   const modes = request.configuration?.acceptedOutputModes ?? [];
   return modes.length === 0 ? null : JSON.stringify(modes);
-}
-
-/**
- * Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned.
- */
-function hashRequest(message: Message, request: SendMessageRequest): string {
-  const configuration = request.configuration && {
-    ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),
-    returnImmediately: undefined,
-    historyLength: undefined,
-  };
-  const content = JSON.stringify([message, configuration, request.metadata]);
-  return hash('sha256', content, 'base64url');
 }

@@ -28,7 +28,7 @@ export function sendFailure(
 ): FastifyReply {
   const failure = toClientError(log, error);
   const status = format.toStatus?.(failure) ?? toHttpStatus(failure);
-  if (failure instanceof RetryLaterError) {
+  if (failure instanceof RetryLaterError && failure.retryAfterSeconds !== undefined) {
     void reply.header('retry-after', String(failure.retryAfterSeconds));
   }
   if (failure instanceof UnauthenticatedError) void reply.header('www-authenticate', failure.challenges);

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
@@ -23,8 +24,15 @@ export interface TurnFiles {
 
 export type OpenTurnFiles = (lease: Lease, owner: Caller) => TurnFiles;
 
-/** @param publicUrl base URL of the api; undefined: parts of every size stay inline */
-export function createTurnFiles(db: Db, publicUrl: string | undefined): OpenTurnFiles {
+/**
+ * @param publicUrl base URL of the api; undefined: parts of every size stay inline
+ * @param recorder counts what is stored
+ */
+export function createTurnFiles(
+  db: Db,
+  publicUrl: string | undefined,
+  recorder: Pick<UsageRecorder, 'add'>,
+): OpenTurnFiles {
   if (publicUrl === undefined) {
     return () => ({ storeLargeParts: async (parts) => [...parts], read: async () => undefined });
   }
@@ -36,13 +44,18 @@ export function createTurnFiles(db: Db, publicUrl: string | undefined): OpenTurn
     },
   });
 
-  async function storeIfLarge(baseUrl: string, lease: Lease, { tenant }: Caller, part: Part): Promise<Part> {
+  async function storeIfLarge(
+    baseUrl: string,
+    lease: Lease,
+    { tenant, owner }: Caller,
+    part: Part,
+  ): Promise<Part> {
     const { raw, ...rest } = part;
     if (raw === undefined || Buffer.byteLength(raw, 'base64') <= maxInlineBytes) return part;
     const content = Buffer.from(raw, 'base64');
     const hash = createHash('sha256').update(content).digest('base64url');
     const { mediaType = 'application/octet-stream', filename = null } = rest;
-    await storeFile(db, lease, { hash, mediaType, filename, content });
+    recorder.add(owner, { bytes: await storeFile(db, lease, { hash, mediaType, filename, content }) });
     return { url: createFileUrl(baseUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
   }
 }

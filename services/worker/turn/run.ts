@@ -4,17 +4,21 @@
  *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
  *   FatalError               ─▶ failed, with the message of the error
  *   ParkedError              ─▶ released until a given time; spends no attempt
+ *   OwnerLimitError          ─▶ the same, with a status message for the client
  *   any other error          ─▶ released with backoff while attempts are left, then failed with the cause
  *   turnSeconds is reached   ─▶ failed, with the limit
  *   the process stops        ─▶ released before the next step, or at once when the drain runs out; spends no attempt
  *   the lease is lost        ─▶ writes nothing more
  */
 import { getTimeLimits } from '#shared/agent/definition.ts';
+import type { CheckCost } from '#shared/db/owners/cost.ts';
+import { countWriteBytes } from '#shared/db/owners/bytes.ts';
+import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
 import type { ReadTurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
-import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
+import { FatalError, LeaseLostError, OwnerLimitError, ParkedError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -39,6 +43,10 @@ export interface RunParts {
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
   maxAttempts: number;
+  /** Throws an OwnerLimitError if the owner's cost limit is reached. */
+  checkCost: CheckCost;
+  /** Counts what the turns of an owner store. */
+  recorder: Pick<UsageRecorder, 'add'>;
   log: Logger;
 }
 
@@ -55,12 +63,17 @@ export async function runTurn(
   held: HeldLease,
   releaseSignal: AbortSignal,
 ): Promise<TurnResult> {
-  const { log } = parts;
+  const { log, recorder } = parts;
   const { lease } = claimed;
+  const write: WriteTurn = async (turnWrite) => {
+    const written = await parts.write(turnWrite);
+    recorder.add(claimed.stored.owner, { bytes: countWriteBytes(turnWrite) });
+    return written;
+  };
   const startedAt = performance.now();
   try {
-    const finish = await runAgent(parts, claimed, held, releaseSignal);
-    const { wakeups } = await retryWhileLeased(held, log, () => parts.write({ lease, finish }));
+    const finish = await runAgent({ ...parts, write }, claimed, held, releaseSignal);
+    const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, finish }));
     passFaultPoint('turn-ended');
     parts.outbox.publish(wakeups);
     const end = finish.kind === 'end' ? finish.state : 'released';
@@ -81,7 +94,7 @@ export async function runTurn(
 }
 
 async function runAgent(
-  { agent, readInput, write, openFiles, outbox, maxAttempts, log }: RunParts,
+  { agent, readInput, write, openFiles, outbox, maxAttempts, checkCost, log }: RunParts,
   { lease, attempts, stored }: Claimed,
   held: HeldLease,
   releaseSignal: AbortSignal,
@@ -101,6 +114,7 @@ async function runAgent(
   }
   const timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);
   try {
+    await checkCost(input.owner);
     const outcome = await raceAbort(held.signal, agent.run(turn));
     turn.assertAllMatched();
     return end(await turn.storeOutcomeFiles(outcome), null);
@@ -116,6 +130,10 @@ async function runAgent(
     }
     if (error instanceof FatalError) return fail(error.message);
     if (error instanceof ParkedError) {
+      // Once: a task that is parked again for the same reason keeps its status.
+      if (error instanceof OwnerLimitError && stored.last_error !== error.message) {
+        await turn.progress(error.message);
+      }
       const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
       log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
       instruments.turnsParked.record(1);

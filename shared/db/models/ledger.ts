@@ -47,9 +47,9 @@ export function insertLedgerEntries(steps: readonly UsedStep[]): RawBuilder<unkn
       from (${input}) used
       join step on step.task_id = used.task_id and step.name = used.name and step.occurrence = used.occurrence
       join tasks t on t.id = used.task_id
-      group by t.tenant, t.owner, used.model
-      order by t.tenant, t.owner, used.model
-      on conflict (tenant, owner, day, model) do update set
+      group by t.owner, t.tenant, used.model
+      order by t.owner, t.tenant, used.model
+      on conflict (owner, day, tenant, model) do update set
         calls = l.calls + excluded.calls,
         prompt_tokens = l.prompt_tokens + excluded.prompt_tokens,
         cached_tokens = l.cached_tokens + excluded.cached_tokens,
@@ -61,7 +61,7 @@ export function insertLedgerEntries(steps: readonly UsedStep[]): RawBuilder<unkn
     ),`;
 }
 
-const today = sql`(now() at time zone 'utc')::date`;
+export const today = sql`(now() at time zone 'utc')::date`;
 const allTokens = sql`sum(prompt_tokens + tool_tokens + thought_tokens + output_tokens)::float8`;
 
 export interface SpentToday {
@@ -69,30 +69,21 @@ export interface SpentToday {
   cost: number;
 }
 
-/** Returns what an owner's tasks have spent since midnight UTC. */
-export type ReadSpentToday = (caller: Caller) => Promise<SpentToday>;
+/** Returns what the tasks of an owner have spent since midnight UTC, in all its tenants. */
+export type ReadSpentToday = (owner: string) => Promise<SpentToday>;
 
 /** Batches concurrent reads. */
 export function createSpendReader(db: Db): ReadSpentToday {
-  return createBatcher((callers: readonly Caller[]) => readSpentToday(db, callers), { max: 256 });
+  return createBatcher((owners: readonly string[]) => readSpentToday(db, owners), { max: 256 });
 }
 
-async function readSpentToday(db: Db, callers: readonly Caller[]): Promise<SpentToday[]> {
-  const input = rows('input', callers, {
-    tenant: text((caller) => caller.tenant),
-    owner: text((caller) => caller.owner),
-  });
-  const result = await sql<SpentToday & { tenant: string; owner: string }>`
-    select l.tenant, l.owner, ${allTokens} as tokens, sum(l.cost) as cost
-    from (select distinct * from (${input}) input) caller
-    join ledger l on l.tenant = caller.tenant and l.owner = caller.owner and l.day = ${today}
-    group by l.tenant, l.owner`.execute(db);
-  const spent = new Map(result.rows.map(({ tokens, cost, ...caller }) => [toKey(caller), { tokens, cost }]));
-  return callers.map((caller) => spent.get(toKey(caller)) ?? { tokens: 0, cost: 0 });
-}
-
-function toKey({ tenant, owner }: Caller): string {
-  return JSON.stringify([tenant, owner]);
+async function readSpentToday(db: Db, owners: readonly string[]): Promise<SpentToday[]> {
+  const result = await sql<SpentToday & { owner: string }>`
+    select l.owner, ${allTokens} as tokens, sum(l.cost) as cost from ledger l
+    where l.owner = any(${[...new Set(owners)]}::text[]) and l.day = ${today}
+    group by l.owner`.execute(db);
+  const spent = new Map(result.rows.map(({ owner, tokens, cost }) => [owner, { tokens, cost }]));
+  return owners.map((owner) => spent.get(owner) ?? { tokens: 0, cost: 0 });
 }
 
 export const ledgerColumns = ['owner', 'day', 'model'] as const;

@@ -87,6 +87,7 @@ create table gates (
   wakeup_at timestamp with time zone not null,
   settled_at timestamp with time zone,
   deadline_at timestamp with time zone,
+  bytes bigint not null default 0,
   PRIMARY KEY (task_id)
 ) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX gates_by_deadline ON public.gates USING btree (deadline_at) WHERE ((deadline_at IS NOT NULL) AND (state_class < 2));
@@ -106,7 +107,7 @@ create table ledger (
   output_tokens bigint not null,
   cost double precision not null,
   unpriced bigint not null,
-  PRIMARY KEY (tenant, owner, day, model)
+  PRIMARY KEY (owner, day, tenant, model)
 ) with (fillfactor=50);
 
 create table messages (
@@ -146,6 +147,13 @@ create table owner_limits (
   updated_at timestamp with time zone not null default now(),
   PRIMARY KEY (owner)
 );
+
+create table owner_usage (
+  owner text not null,
+  bytes bigint not null default 0,
+  webhook_configs bigint not null default 0,
+  PRIMARY KEY (owner)
+) with (fillfactor=50);
 
 create table quota_places (
   task_id uuid not null,
@@ -200,7 +208,7 @@ create table tasks (
   PRIMARY KEY (id)
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
-CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
+CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, ((shown OR (NOT direct))), status_at DESC, id DESC);
 
 create table webhook_configs (
   task_id uuid not null,

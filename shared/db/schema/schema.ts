@@ -28,6 +28,7 @@ export interface Database {
     wakeup_at: Time;
     settled_at: NullableTime;
     deadline_at: NullableTime;
+    bytes: Generated<string>;
   };
   tasks: {
     id: string;
@@ -188,4 +189,5 @@ export interface Database {
     limits: ColumnType<Partial<OwnerLimits>, string, string>;
     updated_at: TimeOrNow;
   };
+  owner_usage: { owner: string; bytes: Generated<string>; webhook_configs: Generated<string> };
 }

@@ -7,7 +7,8 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { boolean, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import { bigint, boolean, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import { countTaskBytes } from '../owners/bytes.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 
 export interface WebhookRow {
@@ -88,9 +89,9 @@ async function accept(
     ${freshRows(options.idempotencyWindowSeconds)},
     -- config_rev is 1 if the task has a webhook config.
     gate as (
-      insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at)
+      insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at, bytes)
       select task_id, 1, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
-        greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at
+        greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at, bytes
       from fresh
     ),
     task as (
@@ -140,6 +141,7 @@ function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
     traceparent: text((task) => task.traceparent),
     start_at: timestamp((task) => task.startAt),
     deadline_at: timestamp((task) => task.deadlineAt),
+    bytes: bigint(countTaskBytes),
   })})`;
 }
 

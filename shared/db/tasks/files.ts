@@ -14,16 +14,19 @@ export interface StoredFile {
 /**
  * Stores a file of a task, unless it is stored already.
  *
+ * @returns the bytes that were stored
  * @throws {LeaseLostError} if this worker no longer holds the turn; nothing was written (invariant 3)
  */
 export async function storeFile(
   db: Db,
   { taskId, fence }: Lease,
   { hash, mediaType, filename, content }: StoredFile & { hash: string },
-): Promise<void> {
-  const { rows } = await sql`
+): Promise<number> {
+  const { rows } = await sql<{ bytes: number }>`
     with gate as (
-      update gates set last_event = last_event
+      update gates g set bytes = g.bytes + case
+          when exists (select from files f where f.task_id = g.task_id and f.hash = ${hash}) then 0
+          else ${content.length}::bigint end
       where task_id = ${taskId} and fence = ${fence} and state_class = 0
       returning task_id
     ),
@@ -31,9 +34,11 @@ export async function storeFile(
       insert into files (task_id, hash, media_type, filename, content)
       select task_id, ${hash}, ${mediaType}, ${filename}, ${content} from gate
       on conflict (task_id, hash) do nothing
+      returning octet_length(content) as bytes
     )
-    select 1 from gate`.execute(db);
-  if (rows.length === 0) throw new LeaseLostError(`lost the lease on task ${taskId}`);
+    select coalesce(file.bytes, 0) as bytes from gate left join file on true`.execute(db);
+  if (rows[0] === undefined) throw new LeaseLostError(`lost the lease on task ${taskId}`);
+  return rows[0].bytes;
 }
 
 /** Returns a file of a task that the caller owns (invariant 9). */

@@ -7,6 +7,7 @@ import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { countFollowUpBytes } from '../owners/bytes.ts';
 import type { Database } from '../schema/schema.ts';
 import { writeStateEvent } from './state-event.ts';
 
@@ -51,7 +52,7 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
   const { taskId, traceparent } = followUp;
   try {
     return await db.transaction().execute(async (trx): Promise<FollowUpResult> => {
-      const gate = await updateGate(trx, taskId, options.wakeupGraceSeconds);
+      const gate = await updateGate(trx, followUp, options.wakeupGraceSeconds);
       if (gate === undefined) return { kind: 'terminal' };
       const { turn, resumed } = gate;
       if (options.idempotencyWindowSeconds > 0) {
@@ -99,7 +100,7 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
  */
 async function updateGate(
   trx: Transaction<Database>,
-  taskId: string,
+  followUp: FollowUp,
   wakeupGraceSeconds: number,
 ): Promise<{ turn: number; resumed: boolean } | undefined> {
   // Only an interrupted task has no turn in progress. Therefore, turn = last_turn after the update means that
@@ -110,11 +111,12 @@ async function updateGate(
       last_turn = last_turn + 1,
       turn = case when ${interrupted} then last_turn + 1 else turn end,
       last_event = last_event + (${interrupted})::int,
+      bytes = bytes + ${countFollowUpBytes(followUp)},
       state_class = ${stateClass.runnable},
       settled_at = null,
       run_at = case when ${interrupted} then now() else run_at end,
       wakeup_at = case when ${interrupted} then now() + ${seconds(wakeupGraceSeconds)} else wakeup_at end
-    where task_id = ${taskId} and state_class <> ${stateClass.terminal}
+    where task_id = ${followUp.taskId} and state_class <> ${stateClass.terminal}
     returning last_turn as turn, turn = last_turn as resumed`.execute(trx);
   return rows[0];
 }

@@ -1,12 +1,13 @@
 /**
  * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. Tasks are removed
  * in batches, so that no statement blocks others for long. A worker that runs a removed task loses its lease
- * and stops.
+ * and stops. Their owners' usage falls with them.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { addUsageRows } from '../owners/usage.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 
 /**
@@ -77,10 +78,18 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
       old_steps as (delete from steps where task_id in (select task_id from removed)),
       old_attempts as (delete from delivery_attempts where task_id in (select task_id from removed)),
       old_deliveries as (delete from deliveries where task_id in (select task_id from removed)),
-      old_configs as (delete from webhook_configs where task_id in (select task_id from removed)),
+      old_configs as (
+        delete from webhook_configs where task_id in (select task_id from removed) returning task_id
+      ),
       old_places as (delete from quota_places where task_id in (select task_id from removed)),
-      old_tasks as (delete from tasks where id in (select task_id from removed)),
-      old_gates as (delete from gates where task_id in (select task_id from removed) returning task_id)
+      old_tasks as (delete from tasks where id in (select task_id from removed) returning id, owner),
+      old_gates as (delete from gates where task_id in (select task_id from removed) returning task_id, bytes),
+      freed as (
+        select t.owner, -sum(g.bytes) as bytes,
+          -sum((select count(*) from old_configs c where c.task_id = t.id)) as webhook_configs
+        from old_tasks t join old_gates g on g.task_id = t.id group by t.owner
+      ),
+      usage as (${addUsageRows(sql`freed`)})
     select count(*)::int as removed from old_gates`.execute(db);
   return rows[0]?.removed ?? 0;
 }

@@ -74,6 +74,7 @@ export interface StoredInput {
   accepted_output_modes: string[] | null;
   usage: Usage | null;
   traceparent: string | null;
+  last_error: string | null;
   earlier: Exchange[] | null;
   started_seconds_ago: number | null;
   steps: (RecordedStep & { turn: number })[] | null;
@@ -116,6 +117,7 @@ const sizedExchanges = sql`
  */
 export const storedInputColumns: RawBuilder<unknown> = sql`
   t.tenant, t.owner, t.context_id, t.metadata, t.agent_hash, m.message, m.accepted_output_modes, t.usage, t.traceparent,
+  t.last_error,
   (
     select json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer,
       'artifacts', coalesce(artifacts, '[]')) order by task_id, turn)

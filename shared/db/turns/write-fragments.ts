@@ -31,6 +31,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
     gate as (
       update gates g set
         last_event = g.last_event + input.events,
+        bytes = g.bytes + input.bytes,
         fence = g.fence + ${leaves}::int,
         turn = g.turn + ${continues}::int,
         state_class = case when ${ends} and not ${continues} then input.end_class else 0 end,

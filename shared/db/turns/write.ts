@@ -15,9 +15,10 @@ import { activeTraceparent } from '../../runtime/spans.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
 import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
+import { countWriteBytes } from '../owners/bytes.ts';
 import { toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { lockHeldLeases, type Lease } from './leases.ts';
 import {
@@ -204,6 +205,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     payload_if_continued: json(({ end }) => end?.payloadIfContinued),
     status_at: timestamp(({ end }) => end?.statusAt),
     direct: boolean(({ end }) => end?.direct),
+    bytes: bigint(countWriteBytes),
   });
 }
 

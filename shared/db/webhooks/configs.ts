@@ -40,7 +40,8 @@ export interface WebhookCallOptions {
 }
 
 export type PutWebhook =
-  | { kind: 'stored'; wakeups: Wakeup[] }
+  /** `created`: it replaced no other config. */
+  | { kind: 'stored'; created: boolean; wakeups: Wakeup[] }
   /** The task does not exist or is not the caller's. */
   | { kind: 'task_not_found' }
   /** The task already has `maxWebhookConfigs` configs; nothing was stored. */
@@ -72,7 +73,7 @@ export async function putWebhookConfig(
     await restartPending(trx, key);
     const wakeups = await wakePendingDeliveries(trx, options, key);
     if (wakeups.length > 0) await takeWebhookRequest(trx, caller.owner, options.webhookRequestsPerMinute);
-    return { kind: 'stored', wakeups };
+    return { kind: 'stored', created: !existed, wakeups };
   });
 }
 

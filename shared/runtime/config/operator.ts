@@ -1,9 +1,11 @@
 /** Configuration of the tools that operators run: migrations and `npm run admin`. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readEncryptionKeys } from './common.ts';
 import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface MigrateConfig {
   address: DatabaseAddress;
@@ -36,4 +38,12 @@ export function readEncryptionConfig(env: Environment = environment): { encrypti
   const config = { encryptionKeys: readEncryptionKeys(reader) };
   reader.check();
   return config;
+}
+
+/** The default limits of owners. */
+export function readLimitsConfig(env: Environment = environment): OwnerLimits {
+  const reader = new EnvReader(env);
+  const limits = readOwnerLimits(reader);
+  reader.check();
+  return limits;
 }

@@ -1,16 +1,25 @@
-/** Default limits of owners. Operators set the limits of single owners by command; see docs/limits.md. */
+/**
+ * Default limits of owners. Operators set the limits of single owners by command; see docs/limits.md. Without
+ * authentication, all callers are one owner (a single machine, or a gateway that enforces its own limits), so
+ * there are no limits unless they are set.
+ */
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import type { EnvReader } from './env-reader.ts';
 
+const gibibyte = 1024 ** 3;
 const unbounded = { min: 0, max: Number.MAX_SAFE_INTEGER };
 
 export function readOwnerLimits(reader: EnvReader): OwnerLimits {
+  const authenticated = reader.list('AUTH_MODES').some((mode) => mode !== 'none');
+  const read = (name: string, fallback: number, whole = true) =>
+    reader.number(name, authenticated ? fallback : 0, { ...unbounded, whole });
   return {
-    concurrentTurns: reader.number('OWNER_MAX_CONCURRENT_TURNS', 0, unbounded),
-    openTasks: reader.number('OWNER_MAX_OPEN_TASKS', 0, unbounded),
-    storedBytes: reader.number('OWNER_MAX_STORED_BYTES', 0, unbounded),
-    webhookConfigs: reader.number('OWNER_MAX_WEBHOOK_CONFIGS', 0, unbounded),
-    webhookBytesPerHour: reader.number('OWNER_MAX_WEBHOOK_BYTES_PER_HOUR', 0, unbounded),
-    modelCostPerDay: reader.number('OWNER_MAX_MODEL_COST_PER_DAY', 0, { ...unbounded, whole: false }),
+    // Workers are shared by need; see docs/limits.md.
+    concurrentTurns: read('OWNER_MAX_CONCURRENT_TURNS', 0),
+    openTasks: read('OWNER_MAX_OPEN_TASKS', 10_000),
+    storedBytes: read('OWNER_MAX_STORED_BYTES', 20 * gibibyte),
+    webhookConfigs: read('OWNER_MAX_WEBHOOK_CONFIGS', 100_000),
+    webhookBytesPerHour: read('OWNER_MAX_WEBHOOK_BYTES_PER_HOUR', gibibyte),
+    modelCostPerDay: read('OWNER_MAX_MODEL_COST_PER_DAY', 100, false),
   };
 }

@@ -1,5 +1,6 @@
 /** Configuration of the worker. */
 import { hostname } from 'node:os';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readPush, type PushAuthConfig } from './callers.ts';
 import {
   readAgent,
@@ -16,6 +17,7 @@ import {
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
@@ -29,6 +31,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   workerName: string;
   /** Set if Pub/Sub pushes wake-ups to `POST /turns`; undefined if the worker pulls them. */
   push: PushAuthConfig | undefined;
+  ownerLimits: OwnerLimits;
   /** Concurrent turns per process. */
   concurrency: number;
   leaseSeconds: number;
@@ -75,6 +78,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     },
     workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
     push: readPush(reader),
+    ownerLimits: readOwnerLimits(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
     leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),

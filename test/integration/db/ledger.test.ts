@@ -69,7 +69,7 @@ describe('ledger', () => {
         unpriced: 0,
       },
     ]);
-    assert.deepEqual(await readSpent(caller), { tokens: tokensOfOneCall, cost: 0.5 });
+    assert.deepEqual(await readSpent(caller.owner), { tokens: tokensOfOneCall, cost: 0.5 });
   });
 
   test('returns the usage of a task to readers and to the next claim', async () => {
@@ -110,13 +110,13 @@ describe('ledger', () => {
       assert.deepEqual([countCalls('gemini-a'), countCalls('gemini-b')], [30, 20]);
     }
     assert.deepEqual(
-      await Promise.all(owners.map((owner) => readSpent({ tenant: '', owner }))),
+      await Promise.all(owners.map((owner) => readSpent(owner))),
       owners.map(() => ({ tokens: 50 * tokensOfOneCall, cost: 50 })),
     );
   });
 
   test('separates days', async () => {
-    const caller = { tenant: 'days', owner: 'ada' };
+    const caller = { tenant: 'days', owner: 'daily' };
     const { lease } = await createClaimedTask(db, caller);
     await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
     await db.updateTable('ledger').set({ day: '2026-01-31' }).where('tenant', '=', caller.tenant).execute();
@@ -128,7 +128,7 @@ describe('ledger', () => {
       ]);
     assert.deepEqual(await readDays('2026-01-01', '2026-01-31'), [['2026-01-31', 1]]);
     assert.deepEqual(await readDays('2026-02-01', today), [[today, 1]]);
-    assert.deepEqual(await readSpent(caller), { tokens: tokensOfOneCall, cost: 0 });
+    assert.deepEqual(await readSpent(caller.owner), { tokens: tokensOfOneCall, cost: 0 });
   });
 
   test('counts calls without a price', async () => {
@@ -141,10 +141,20 @@ describe('ledger', () => {
     assert.deepEqual([line?.calls, line?.unpriced, line?.cost], [2, 1, 1]);
   });
 
-  test('separates owners of the same name in different tenants', async () => {
-    const { lease } = await createClaimedTask(db, { tenant: 'one', owner: 'same' });
-    await write({ lease, steps: [newStep(0, newUsage('gemini-a'))] });
-    assert.deepEqual(await readSpent({ tenant: 'two', owner: 'same' }), { tokens: 0, cost: 0 });
+  test('adds up what an owner has spent in all its tenants', async () => {
+    for (const tenant of ['one', 'two']) {
+      const { lease } = await createClaimedTask(db, { tenant, owner: 'same' });
+      await write({ lease, steps: [newStep(0, newUsage('gemini-a', 1))] });
+    }
+    assert.deepEqual(await readSpent('same'), { tokens: 2 * tokensOfOneCall, cost: 2 });
+    const lines = await readLedger(db, ['owner'], { ...always, owner: 'same' });
+    assert.deepEqual(
+      lines.map(({ tenant, cost }) => [tenant, cost]),
+      [
+        ['one', 1],
+        ['two', 1],
+      ],
+    );
   });
 
   test('forgets an owner', async () => {

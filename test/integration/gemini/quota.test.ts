@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import type { ModelCall, ModelQuotas, QuotaAnswer } from '#shared/db/models/quotas.ts';
-import { FatalError, ParkedError } from '#shared/domain/errors.ts';
+import { FatalError, OwnerLimitError, ParkedError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Meter } from '#services/worker/agent/gemini/agent.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
@@ -34,7 +34,12 @@ const quotas: ModelQuotas = {
   correct: (call, tokens) => record('correct', call, tokens),
   refund: (call, retryAfterMs) => record('refund', call, retryAfterMs),
 };
-const meter: Meter = { quotas, spentToday: async () => ({ tokens: 0, cost: 0 }) };
+let checkCost = async (_owner: string): Promise<void> => undefined;
+const meter: Meter = {
+  quotas,
+  spentToday: async () => ({ tokens: 0, cost: 0 }),
+  checkCost: (owner) => checkCost(owner),
+};
 const run = (turn: MemoryTurn) =>
   offline.createAgent({ meter, backoff: { calls: 2, firstMs: 10, longestInPlaceMs: 100 } }).run(turn);
 const createTurn = (message = 'hello') => new MemoryTurn({ message, definition });
@@ -81,6 +86,19 @@ describe('a parked call', () => {
       return wait >= 60_000 && wait < 62_000;
     });
     assert.equal(offline.model.log().length, 0);
+  });
+});
+
+describe('the cost limit of an owner', () => {
+  test('parks the turn before its next model call, and keeps the calls before', async (t) => {
+    const limit = new OwnerLimitError('Waiting until midnight', new Date(Date.now() + 60_000));
+    checkCost = () => (offline.model.log().length === 0 ? Promise.resolve() : Promise.reject(limit));
+    t.after(() => (checkCost = async () => undefined));
+    offline.model.script([{ match: 'hello', reactions: [{ empty: true }] }]);
+    const turn = createTurn();
+    await assert.rejects(run(turn), limit);
+    assert.deepEqual([...turn.steps.keys()], ['model#1']);
+    assert.equal(offline.model.log().length, 1);
   });
 });
 

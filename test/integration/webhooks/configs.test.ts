@@ -48,6 +48,7 @@ describe('webhook configs', () => {
     assert.equal((await putWebhookConfig(db, options, caller, uuidv7(), hook)).kind, 'task_not_found');
     assert.deepEqual(await putWebhookConfig(db, options, caller, task.taskId, hook), {
       kind: 'stored',
+      created: true,
       wakeups: [],
     });
     const stored = await getWebhookConfig(db, caller, task.taskId, 'hook');

@@ -5,6 +5,7 @@ import { createResolve } from '#shared/net/guarded-agent.ts';
 import { defaultWebhookOptions } from '#shared/webhooks/options.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { unlimitedQuotas } from '../../support/quotas.ts';
 import { startNameServer, type Zone } from '../../support/fakes/dns.ts';
 import { readAttempts, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
@@ -51,6 +52,7 @@ describe('network guard', () => {
       webhookGuard: { allowHosts: [], ownHosts: [ownHost] },
       wakeupGraceSeconds: 10,
       webhookRequestsPerMinute: 0,
+      quotas: unlimitedQuotas,
     });
     const { taskId } = await startTask(db, undefined);
     const create = (url: string) =>

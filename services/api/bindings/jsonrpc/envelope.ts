@@ -6,7 +6,7 @@ import { A2A_ERROR_CODE, A2AError, toJsonRpcError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../../auth/caller.ts';
-import { HttpRequestError } from '../../handler/errors.ts';
+import { HttpRequestError, RetryLaterError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
 import { checkDepth, maxBodyDepth } from '../../handler/validate/message.ts';
 import type { FailureFormat } from '../../http/failure.ts';
@@ -98,7 +98,8 @@ function toRpcError(error: Error): RpcError {
   const { message } = error;
   if (error instanceof UnauthenticatedError) return { code: unauthenticatedCode, message };
   if (error instanceof HttpRequestError) return { code: A2A_ERROR_CODE.INVALID_REQUEST, message };
-  return toJsonRpcError(error);
+  const data = error instanceof RetryLaterError && error.details.length > 0 ? error.details : undefined;
+  return { ...toJsonRpcError(error), ...(data !== undefined && { data }) };
 }
 
 /** @param toError maps errors other than `RpcFailure`; default: as A2A 1.0 does */

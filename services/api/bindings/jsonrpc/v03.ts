@@ -2,16 +2,17 @@
  * The methods of A2A 0.3 over JSON-RPC, translated by the SDK. `tasks/resubscribe` always responds with a
  * stream, even if it fails: clients of that version accept nothing else.
  */
-import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
+import { A2A_VERSION_HEADER, type SendMessageRequest, type TaskPushNotificationConfig } from '@a2a-js/sdk';
 import { isV1JsonRpcMethod, LEGACY_METHOD_TASKS_RESUBSCRIBE } from '@a2a-js/sdk/compat/v0_3';
 import { LegacyJsonRpcTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
-import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { RpcFailure, type Methods, type RpcError } from './envelope.ts';
 import { InternalError, UnavailableError } from '../../handler/errors.ts';
+import { QuotaExceededError } from '../../limits/quota-error.ts';
 
 export function createV03Methods(handler: A2ARequestHandler): Methods {
-  const transport = new LegacyJsonRpcTransportHandler(handler);
+  const transport = new LegacyJsonRpcTransportHandler(keepQuotaErrors(handler));
   return async ({ method, body }, context) => {
     if (isV1JsonRpcMethod(method)) {
       throw new RpcFailure({
@@ -20,6 +21,8 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
       });
     }
     const response = await transport.handle(body, context);
+    const refused = quotaErrors.get(context);
+    if (refused !== undefined) throw refused;
     if (Symbol.asyncIterator in response) {
       return {
         kind: 'stream',
@@ -29,6 +32,26 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
     }
     if (response.error === undefined) return { kind: 'result', result: response.result };
     throw toFailure(response.error, method);
+  };
+}
+
+/** The translation turns errors into text, without the status and details of these. */
+const quotaErrors = new WeakMap<ServerCallContext, QuotaExceededError>();
+
+function keepQuotaErrors(handler: A2ARequestHandler): A2ARequestHandler {
+  const keep =
+    <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
+    (request: Request, context: ServerCallContext): Promise<Result> =>
+      run(request, context).catch((error: unknown) => {
+        if (error instanceof QuotaExceededError) quotaErrors.set(context, error);
+        throw error;
+      });
+  return {
+    ...handler,
+    sendMessage: keep((request: SendMessageRequest, context) => handler.sendMessage(request, context)),
+    createTaskPushNotificationConfig: keep((request: TaskPushNotificationConfig, context) =>
+      handler.createTaskPushNotificationConfig(request, context),
+    ),
   };
 }
 

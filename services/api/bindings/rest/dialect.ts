@@ -2,6 +2,7 @@
 import { A2A_CONTENT_TYPE } from '@a2a-js/sdk';
 import { A2AError, toRestErrorBody } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import { RetryLaterError } from '../../handler/errors.ts';
 import { createOperations, type Operations, type UnaryName } from '../../handler/operations.ts';
 import type { FailureFormat } from '../../http/failure.ts';
 
@@ -40,5 +41,6 @@ function toStatusBody(error: Error, status: number): unknown {
   const body = toRestErrorBody(error, status);
   if (error instanceof A2AError) return body;
   const code = codes[status] ?? (status < 500 ? 'INVALID_ARGUMENT' : 'INTERNAL');
-  return { error: { ...body.error, status: code } };
+  const { details } = error instanceof RetryLaterError ? error : body.error;
+  return { error: { ...body.error, status: code, details } };
 }

@@ -1,6 +1,7 @@
 /** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
+import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
@@ -25,6 +26,7 @@ import type { Tool } from './tools/tool.ts';
 /** The accounting of model calls that all workers share. */
 export interface Meter {
   spentToday: ReadSpentToday;
+  checkCost: CheckCost;
   quotas: ModelQuotas;
 }
 
@@ -132,18 +134,23 @@ async function restoreConversation(
 function getMetering(
   meter: Meter | undefined,
   { model, quotas, limits }: AgentDefinition,
-  { tenant, owner, taskId }: Turn,
-): Pick<LoopParts, 'spentToday' | 'quota'> {
+  { owner, taskId }: Turn,
+): Pick<LoopParts, 'spentToday' | 'checkCost' | 'quota'> {
   if (meter !== undefined) {
     return {
-      spentToday: () => meter.spentToday({ tenant, owner }),
+      spentToday: () => meter.spentToday(owner),
+      checkCost: () => meter.checkCost(owner),
       quota: createTaskQuota(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }),
     };
   }
   if (limits.ownerTokensPerDay ?? limits.ownerCostPerDay ?? quotas[model.name]) {
     throw new FatalError('This agent does not support the owner limits or model quotas of its definition.');
   }
-  return { spentToday: async () => ({ tokens: 0, cost: 0 }), quota: unlimitedQuota };
+  return {
+    spentToday: async () => ({ tokens: 0, cost: 0 }),
+    checkCost: async () => undefined,
+    quota: unlimitedQuota,
+  };
 }
 
 function readDefinition(turn: Turn): AgentDefinition {

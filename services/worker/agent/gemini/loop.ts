@@ -69,6 +69,8 @@ export interface LoopParts {
   conversation: Conversation;
   /** Returns what all tasks of the owner have spent since midnight UTC. */
   spentToday: () => Promise<{ tokens: number; cost: number }>;
+  /** Throws an OwnerLimitError if the owner's cost limit is reached. */
+  checkCost: () => Promise<void>;
   quota: TaskQuota;
 }
 
@@ -250,7 +252,7 @@ export class Loop {
     this.#budget.takeModelCall(this.#conversation.spent);
     this.#replies += 1;
     using deadline = this.#budget.deadline();
-    const { definition, model, quota, spentToday } = this.#parts;
+    const { definition, model, quota, spentToday, checkCost } = this.#parts;
     const { contents } = this.#conversation;
     const request = { model: definition.model.name, contents, config: this.#config };
     const answer = this.#answersWithData ? undefined : this.#answer;
@@ -259,6 +261,7 @@ export class Loop {
       'model',
       async ({ signal }) => {
         live = true;
+        await checkCost();
         if (this.#budget.limitsOwner) this.#budget.checkOwner(await spentToday());
         const parts = { quota, answer, signal: AbortSignal.any([signal, deadline]) };
         return inModelSpan(model, request, () => callModel(model, request, parts));

@@ -30,6 +30,7 @@ const tasks = [
   //
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
+  //   bytes        content that the task stores (owners/bytes.ts); the sum by owner is in owner_usage
   `create table gates (
     task_id uuid primary key,
     fence integer not null default 0,
@@ -44,7 +45,8 @@ const tasks = [
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
     settled_at timestamptz,
-    deadline_at timestamptz
+    deadline_at timestamptz,
+    bytes bigint not null default 0
   ) with (
     fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000
@@ -71,8 +73,9 @@ const tasks = [
     traceparent text,
     usage json
   ) with (fillfactor = 80, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000)`,
-  // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts).
-  `create index tasks_by_owner on tasks (tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
+  // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts). Owner
+  // and state come first: the open tasks of an owner are counted over all its tenants (owners/usage.ts).
+  `create index tasks_by_owner on tasks (owner, state, tenant, (shown or not direct), status_at desc, id desc)`,
   // The context comes first: turns find their history by it, with plans older than any statistics.
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
@@ -258,7 +261,7 @@ const webhooks = [
 
 const models = [
   // Few rows, updated by every step that calls a model: half of each page stays free, as for gates. Removing
-  // tasks keeps them. Days are in UTC.
+  // tasks keeps them. Days are in UTC. The key finds what an owner has spent on a day in all its tenants.
   `create table ledger (
     tenant text not null,
     owner text not null,
@@ -272,7 +275,7 @@ const models = [
     output_tokens bigint not null,
     cost double precision not null,
     unpriced bigint not null,
-    primary key (tenant, owner, day, model)
+    primary key (owner, day, tenant, model)
   ) with (fillfactor = 50)`,
 
   // A model's quota as clocks; see models/quotas.ts. Its few rows are never removed.
@@ -299,4 +302,12 @@ const owners = [
     limits jsonb not null,
     updated_at timestamptz not null default now()
   )`,
+
+  // Usage of each owner's tasks, over all its tenants: sums of gates.bytes and of webhook configs. Each process
+  // adds what it has stored once a second (owners/usage-recorder.ts), and removing tasks subtracts it.
+  `create table owner_usage (
+    owner text primary key,
+    bytes bigint not null default 0,
+    webhook_configs bigint not null default 0
+  ) with (fillfactor = 50)`,
 ];

@@ -1,0 +1,60 @@
+/** The refusal of a request that would exceed a limit of its owner. */
+import { secondsToMidnight, type OwnerLimit } from '#shared/domain/owner-limits.ts';
+import { RetryLaterError } from '../handler/errors.ts';
+
+/** The limits that requests are checked against. */
+export type RequestLimit = Extract<
+  OwnerLimit,
+  'openTasks' | 'storedBytes' | 'webhookConfigs' | 'modelCostPerDay'
+>;
+
+export interface Exceeded {
+  limit: RequestLimit;
+  used: number;
+  max: number;
+  /** The amount that the request needs. */
+  wanted: number;
+}
+
+/**
+ * HTTP 429, with `Retry-After` if the limit ends at a known time. The details have the form of
+ * google.rpc.ErrorInfo and google.rpc.RetryInfo.
+ */
+export class QuotaExceededError extends RetryLaterError {
+  override readonly name = 'QuotaExceededError';
+  readonly statusCode = 429;
+  readonly retryAfterSeconds: number | undefined;
+  override readonly details: readonly object[];
+
+  constructor(exceeded: Exceeded) {
+    super(describe(exceeded));
+    const { limit, used, max } = exceeded;
+    this.retryAfterSeconds = limit === 'modelCostPerDay' ? secondsToMidnight() : undefined;
+    const info = {
+      '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
+      reason: 'OWNER_LIMIT_EXCEEDED',
+      domain: 'longhaul.dev',
+      metadata: { limit, used: String(used), max: String(max) },
+    };
+    const retry = {
+      '@type': 'type.googleapis.com/google.rpc.RetryInfo',
+      retryDelay: `${this.retryAfterSeconds}s`,
+    };
+    this.details = this.retryAfterSeconds === undefined ? [info] : [info, retry];
+  }
+}
+
+function describe({ limit, used, max, wanted }: Exceeded): string {
+  switch (limit) {
+    case 'openTasks':
+      return `You have ${used} open tasks, and your limit is ${max}: wait until one ends, or cancel one`;
+    case 'storedBytes':
+      return `Your tasks store ${used} bytes, this message has ${wanted}, and your limit is ${max}: there is room when ended tasks are removed`;
+    case 'webhookConfigs':
+      return `You have ${used} webhook configs, and your limit is ${max}: delete one`;
+    case 'modelCostPerDay':
+      return `Your tasks have cost ${used} since midnight UTC, and your limit per day is ${max}: try again in ${secondsToMidnight()} s`;
+    default:
+      return limit satisfies never;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Collects what this process stores for owners, and adds it to `owner_usage` once a second: a row for each owner
+ * that is updated by every accepted message would make the messages of one owner wait for each other. The last
+ * second of a killed process is missing until a recount (`npm run admin -- limits recount`).
+ */
+import type { Db } from '../client/pool.ts';
+import { addOwnerUsage, type StoredAmounts } from './usage.ts';
+
+const flushMs = 1_000;
+
+export interface UsageRecorder {
+  /** Amounts are negative for what was removed. */
+  add(owner: string, amounts: Partial<StoredAmounts>): void;
+  /** Returns what has been recorded for an owner and is not yet known to be in `owner_usage`. */
+  getPending(owner: string): StoredAmounts;
+  /** Adds what is pending, and then stops. */
+  close(): Promise<void>;
+}
+
+export function createUsageRecorder(db: Db): UsageRecorder {
+  let collected = new Map<string, StoredAmounts>();
+  let adding = new Map<string, StoredAmounts>();
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+
+  function add(owner: string, { bytes = 0, webhookConfigs = 0 }: Partial<StoredAmounts>): void {
+    const amounts = collected.get(owner);
+    if (amounts === undefined) collected.set(owner, { bytes, webhookConfigs });
+    else {
+      amounts.bytes += bytes;
+      amounts.webhookConfigs += webhookConfigs;
+    }
+    timer ??= setTimeout(flush, flushMs).unref();
+  }
+
+  function flush(): void {
+    adding = collected;
+    collected = new Map();
+    running = addOwnerUsage(db, adding)
+      .catch(() => {
+        // Tried again with the next amounts.
+        const failed = adding;
+        adding = new Map();
+        for (const [owner, amounts] of failed) add(owner, amounts);
+      })
+      .finally(() => {
+        adding = new Map();
+        running = undefined;
+        timer = collected.size > 0 ? setTimeout(flush, flushMs).unref() : undefined;
+      });
+  }
+
+  return {
+    add,
+    getPending: (owner) => {
+      const [a, b] = [collected.get(owner), adding.get(owner)];
+      return {
+        bytes: (a?.bytes ?? 0) + (b?.bytes ?? 0),
+        webhookConfigs: (a?.webhookConfigs ?? 0) + (b?.webhookConfigs ?? 0),
+      };
+    },
+    close: async () => {
+      clearTimeout(timer);
+      await running;
+      clearTimeout(timer);
+      if (collected.size > 0) await addOwnerUsage(db, collected).catch(() => undefined);
+      collected = new Map();
+    },
+  };
+}

@@ -1,0 +1,156 @@
+/** `npm run admin -- limits`, run as a process. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { before, describe, test, type TestContext } from 'node:test';
+import type { Db } from '#shared/db/client/pool.ts';
+import { addOwnerUsage } from '#shared/db/owners/usage.ts';
+import { createOwnerLimits } from '#shared/db/owners/limits.ts';
+import { readOwnLimits } from '#shared/db/owners/settings.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
+import { newTask } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { runNode } from '../../support/processes/processes.ts';
+import { noLimits } from '../../support/quotas.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
+
+const timeout = 60_000;
+
+describe('admin limits', () => {
+  let db: Db;
+  let url: string;
+  before(async () => {
+    ({ db, url } = await connectToTestDatabase());
+  });
+
+  async function run(t: TestContext, ...args: string[]) {
+    const env = { DATABASE_URL: url, AUTH_MODES: 'api-key', OWNER_MAX_OPEN_TASKS: '10' };
+    const running = runNode(t, ['services/admin/main.ts', 'limits', ...args], { env });
+    const { code } = await running.exited;
+    return { code, lines: running.output().trimEnd().split('\n') };
+  }
+
+  test('sets and removes limits of one owner', { timeout }, async (t) => {
+    await createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 })(
+      newTask({ owner: 'key:a' }),
+    );
+    const set = await run(t, 'set', 'key:a', 'openTasks=5', 'storedBytes=1.5GiB', 'modelCostPerDay=0.5');
+    assert.deepEqual(set.lines, [
+      '+ key:a openTasks 5',
+      '+ key:a storedBytes 1.5 GiB',
+      '+ key:a modelCostPerDay 0.5',
+    ]);
+    assert.deepEqual((await readOwnLimits(db)).get('key:a'), {
+      openTasks: 5,
+      storedBytes: 1.5 * 1024 ** 3,
+      modelCostPerDay: 0.5,
+    });
+    assert.deepEqual((await run(t, 'set', 'key:a', 'openTasks=0')).lines, ['~ key:a openTasks 5 -> none']);
+    assert.deepEqual((await run(t, 'set', 'key:a', 'openTasks=0')).lines, ['no changes']);
+    assert.deepEqual((await run(t, 'unset', 'key:a', 'storedBytes')).lines, ['- key:a storedBytes 1.5 GiB']);
+    assert.equal((await run(t, 'unset', 'key:a')).code, 0);
+    assert.equal((await readOwnLimits(db)).get('key:a'), undefined);
+    const unknown = await run(t, 'set', 'alice', 'openTasks=1', '--dry-run');
+    assert.deepEqual(unknown.lines, [
+      '+ alice openTasks 1',
+      'dry run: nothing was changed',
+      'alice has no tasks yet (owners are named key:NAME or ISSUER|SUBJECT)',
+    ]);
+    assert.equal((await readOwnLimits(db)).get('alice'), undefined);
+  });
+
+  test('says what it expects', { timeout }, async (t) => {
+    const cases: [string[], RegExp][] = [
+      [['nonsense'], /expects one of list, set, unset, apply, recount, not nonsense/],
+      [['set', 'key:a'], /expects an owner and limits, such as: set key:alice openTasks=500/],
+      [['set', 'key:a', 'tasks=1'], /tasks is not a limit \(expected openTasks, /],
+      [['set', 'key:a', 'openTasks=1GiB'], /openTasks must be a whole number from 0, not "1GiB"/],
+      [['set', 'key:a', 'storedBytes=-1'], /storedBytes must be a number of bytes from 0, such as/],
+      [['apply', '/nowhere'], /\/nowhere cannot be read/],
+      [['--wrong'], /Unknown option '--wrong'/],
+    ];
+    const answers = await Promise.all(cases.map(([args]) => run(t, ...args)));
+    for (const [index, { code, lines }] of answers.entries()) {
+      assert.equal(code, 1);
+      assert.match(lines.join('\n'), cases[index]![1]);
+    }
+  });
+
+  test('applies a file as the whole state, and reports what changes', { timeout }, async (t) => {
+    const file = path.join(createTempDir(t), 'limits.yaml');
+    writeFileSync(
+      file,
+      'owners:\n  key:b: { openTasks: 1, storedBytes: 2 MiB }\n  https://issuer.example|x y: { modelCostPerDay: 2.5 }\n',
+    );
+    const expected = [
+      '+ https://issuer.example|x y modelCostPerDay 2.5',
+      '+ key:b openTasks 1',
+      '+ key:b storedBytes 2 MiB',
+    ];
+    const dry = await run(t, 'apply', file, '--dry-run');
+    assert.deepEqual(dry.lines, [...expected, 'dry run: nothing was changed']);
+    assert.equal((await readOwnLimits(db)).has('key:b'), false);
+    assert.deepEqual((await run(t, 'apply', file)).lines, expected);
+    assert.deepEqual((await run(t, 'apply', file)).lines, ['no changes']);
+
+    writeFileSync(file, JSON.stringify({ owners: { 'key:b': { openTasks: 3 } } }));
+    const { changes } = JSON.parse((await run(t, 'apply', file, '--json')).lines[0]!);
+    assert.deepEqual(changes, [
+      { owner: 'https://issuer.example|x y', before: { modelCostPerDay: 2.5 }, after: {} },
+      { owner: 'key:b', before: { openTasks: 1, storedBytes: 2_097_152 }, after: { openTasks: 3 } },
+    ]);
+    assert.deepEqual([...(await readOwnLimits(db))], [['key:b', { openTasks: 3 }]]);
+    const limits = await createOwnerLimits(db, noLimits)('key:b');
+    assert.deepEqual(limits, { ...noLimits, openTasks: 3 });
+  });
+
+  test('refuses a file with problems, each with line and column', { timeout }, async (t) => {
+    const file = path.join(createTempDir(t), 'limits.yaml');
+    writeFileSync(file, 'owners:\n  key:c:\n    openTask: 5\n    storedBytes: lots\ndefaults: {}\n');
+    const { code, lines } = await run(t, 'apply', file);
+    assert.equal(code, 1);
+    assert.deepEqual(lines, [
+      `${file}:3:5: owners.key:c.openTask: unknown field (did you mean "openTasks"?)`,
+      `${file}:4:18: owners.key:c.storedBytes: must be a number of bytes from 0, such as 1048576 or 20 GiB`,
+      `${file}:5:1: defaults: unknown field (expected one of owners)`,
+    ]);
+    assert.equal((await readOwnLimits(db)).has('key:c'), false);
+  });
+
+  test('lists defaults, own limits and owners near a limit', { timeout }, async (t) => {
+    const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 });
+    await Promise.all(Array.from({ length: 8 }, () => accept(newTask({ owner: 'key:near' }))));
+    await addOwnerUsage(
+      db,
+      new Map([
+        ['key:near', { bytes: 3_000, webhookConfigs: 0 }],
+        ['key:far', { bytes: 2048, webhookConfigs: 3 }],
+      ]),
+    );
+    await run(t, 'set', 'key:own', 'webhookConfigs=7');
+    const { lines } = await run(t);
+    assert.equal(lines[0], 'defaults');
+    assert.ok(lines.includes('  openTasks            10'));
+    assert.ok(lines.includes('  storedBytes          20 GiB'));
+    assert.ok(lines.includes('  concurrentTurns      none'));
+    const table = lines.slice(lines.indexOf('') + 1).map((line) => line.split(/ {2,}/));
+    assert.deepEqual(table[0], ['owner', 'limit', 'used', 'max', 'share', 'set']);
+    assert.ok(table.some((row) => row.join() === 'key:near,openTasks,8,10,80%,default'));
+    assert.ok(table.some((row) => row.join() === 'key:own,webhookConfigs,0,7,0%,own'));
+    assert.ok(!table.some(([owner]) => owner === 'key:far'));
+
+    const json = JSON.parse((await run(t, 'list', '--all', '--json')).lines[0]!);
+    assert.equal(json.defaults.openTasks, 10);
+    const far = json.owners.find(({ owner }: { owner: string }) => owner === 'key:far');
+    assert.deepEqual(far.usage, {
+      openTasks: 0,
+      storedBytes: 2048,
+      webhookConfigs: 3,
+      modelCostPerDay: 0,
+      concurrentTurns: 0,
+    });
+    assert.deepEqual((await run(t, 'recount', 'key:far')).lines, ['recounted the stored tasks of 0 owners']);
+    const again = await run(t, '--all');
+    assert.ok(!again.lines.some((line) => line.startsWith('key:far')));
+  });
+});
