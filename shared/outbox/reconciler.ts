@@ -4,6 +4,7 @@
  */
 import type { Db } from '../db/client/pool.ts';
 import { expireTasks } from '../db/tasks/expire.ts';
+import { wakeStalledQueues } from '../db/queue/wake.ts';
 import { wakeStalledDeliveries, wakeStalledTurns } from '../db/outbox/reconcile.ts';
 import { deleteExpiredSends, deleteEndedTasks } from '../db/tasks/retention.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
@@ -28,6 +29,7 @@ export async function reconcile(parts: {
   let mayHaveMore = false;
   const checks = {
     stalled_turns: () => wakeStalledTurns(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+    stalled_queues: () => wakeStalledQueues(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
     expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };

@@ -28,6 +28,7 @@ import { getCaller } from './caller.ts';
 import { checkMessage, checkPartSizes } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
+import { readPriority } from '../extensions/priority.ts';
 import { readSchedule } from '../extensions/schedule.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 
@@ -146,6 +147,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     event: JSON.stringify(event),
     statusAt,
     shown: send.shown,
+    priority: readPriority(send.request.metadata),
     ...readSchedule(send.request.metadata, Date.now(), parts.taskSeconds),
     traceparent: activeTraceparent(),
     webhook:

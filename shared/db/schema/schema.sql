@@ -1,5 +1,14 @@
 -- Written by "npm run schema" from the migrations; do not edit.
 
+create table admitted_turns (
+  task_id uuid not null,
+  owner text not null,
+  fence integer not null,
+  admitted_until timestamp with time zone not null,
+  PRIMARY KEY (task_id)
+);
+CREATE INDEX admitted_turns_by_owner ON public.admitted_turns USING btree (owner);
+
 create table agents (
   hash text not null,
   definition jsonb not null,
@@ -80,6 +89,7 @@ create table gates (
   last_event integer not null,
   state_class smallint not null default 0,
   attempts smallint not null default 0,
+  priority smallint not null default 0,
   config_rev integer not null default 0,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
@@ -134,6 +144,7 @@ create table outbox (
   config_id text,
   due_at timestamp with time zone not null default now(),
   claimed_until timestamp with time zone not null,
+  owner text,
   traceparent text,
   PRIMARY KEY (id)
 );
@@ -144,6 +155,15 @@ create table owner_limits (
   updated_at timestamp with time zone not null default now(),
   PRIMARY KEY (owner)
 );
+
+create table queued_turns (
+  task_id uuid not null,
+  owner text not null,
+  priority smallint not null,
+  queued_at timestamp with time zone not null default now(),
+  PRIMARY KEY (task_id)
+);
+CREATE INDEX queued_turns_by_owner ON public.queued_turns USING btree (owner, priority DESC, task_id);
 
 create table quota_places (
   task_id uuid not null,
@@ -199,6 +219,13 @@ create table tasks (
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
+
+create table turn_queues (
+  owner text not null,
+  wake_at timestamp with time zone not null,
+  limited_until timestamp with time zone,
+  PRIMARY KEY (owner)
+) with (fillfactor=50);
 
 create table webhook_configs (
   task_id uuid not null,

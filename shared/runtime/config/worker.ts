@@ -1,5 +1,6 @@
 /** Configuration of the worker. */
 import { hostname } from 'node:os';
+import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { readPush, type PushAuthConfig } from './callers.ts';
 import {
   readAgent,
@@ -16,6 +17,7 @@ import {
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
+import { readOwnerLimits } from './owner-limits.ts';
 
 export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
@@ -31,6 +33,9 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   push: PushAuthConfig | undefined;
   /** Concurrent turns per process. */
   concurrency: number;
+  /** The share of `concurrency` that one owner can get. */
+  ownerShare: number;
+  ownerLimits: OwnerLimits;
   leaseSeconds: number;
   maxAttempts: number;
 }
@@ -76,6 +81,8 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
     push: readPush(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
+    ownerShare: reader.number('WORKER_OWNER_SHARE', 0.8, { min: 0.01, max: 1, whole: false }),
+    ownerLimits: readOwnerLimits(reader),
     leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
   };
