@@ -15,7 +15,8 @@ const maxPriority = 10;
 
 /** @throws {RequestMalformedError} if the priority is not a whole number from -10 to 10 */
 export function readPriority(metadata: Record<string, unknown> | undefined): number {
-  const priority = metadata?.[priorityExtension] ?? 0;
+  const priority = metadata?.[priorityExtension];
+  if (priority === undefined) return 0;
   if (typeof priority === 'number' && Number.isInteger(priority) && Math.abs(priority) <= maxPriority) {
     return priority;
   }

@@ -79,6 +79,7 @@ async function markLimited(trx: Transaction<Database>, owner: string): Promise<v
     where owner = ${owner} and coalesce(limited_until < now() + interval '15 seconds', true)`.execute(trx);
 }
 
+/** Not prepared: a plan for a short queue would read a long one, and its gates, from start to end. */
 async function removeFirst(db: Db, options: DequeueOptions): Promise<Dequeued> {
   const { owner, count, limit, wakeupGraceSeconds } = options;
   const admit = sql`
@@ -88,7 +89,7 @@ async function removeFirst(db: Db, options: DequeueOptions): Promise<Dequeued> {
       on conflict (task_id) do update
         set owner = excluded.owner, fence = excluded.fence, admitted_until = excluded.admitted_until
     ),`;
-  const result = await sql<{ mayHaveMore: boolean; task_id: string | null; queued_at: Date }>`-- prepared
+  const result = await sql<{ mayHaveMore: boolean; task_id: string | null; queued_at: Date }>`
     with ${removeFirstTurns([{ owner, count }], wakeupGraceSeconds)},
     ${limit === 0 ? sql`` : admit}
     taken as (select * from gate where ready)
@@ -123,15 +124,16 @@ export function removeFirstTurns(
         order by priority desc, task_id limit input.count for update skip locked
       ) q
     ),
+    existing as (
+      select task_id from gates where task_id = any(array(select task_id from first))
+    ),
     unlocked as (
-      select g.task_id from gates g
-      where g.task_id in (select task_id from first) for no key update skip locked
+      select task_id from gates where task_id = any(array(select task_id from first))
+      for no key update skip locked
     ),
     removed as (
-      delete from queued_turns q using first
-      where q.task_id = first.task_id and (
-        q.task_id in (select task_id from unlocked)
-        or not exists (select from gates g where g.task_id = q.task_id)
+      delete from queued_turns q where q.task_id = any(array(select task_id from first)) and (
+        q.task_id in (select task_id from unlocked) or q.task_id not in (select task_id from existing)
       )
       returning q.task_id, q.owner, q.priority, q.queued_at
     ),

@@ -162,7 +162,7 @@ create table queued_turns (
   priority smallint not null,
   queued_at timestamp with time zone not null default now(),
   PRIMARY KEY (task_id)
-);
+) with (autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
 CREATE INDEX queued_turns_by_owner ON public.queued_turns USING btree (owner, priority DESC, task_id);
 
 create table quota_places (

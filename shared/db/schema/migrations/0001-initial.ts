@@ -186,7 +186,7 @@ const queues = [
     owner text not null,
     priority smallint not null,
     queued_at timestamptz not null default now()
-  )`,
+  ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
   `create index queued_turns_by_owner on queued_turns (owner, priority desc, task_id)`,
 
   // One row for each owner with queued turns, removed some time after its last turn.
