@@ -1,7 +1,7 @@
 /**
  * Pull mode: reads wake-ups from the subscription, and from the dead-letter subscription.
  *
- * Pub/Sub counts every nack, including those of workers that had no room, so a dead letter does not mean that
+ * Pub/Sub counts every nack, including those of workers that were stopping, so a dead letter does not mean that
  * its task has failed: the database decides (invariant 2). A task that is still runnable gets a new wake-up;
  * the claim that follows ends a task that has no attempts left.
  */

@@ -2,8 +2,8 @@
  * Takes turns from the queue of an owner, within the owner's limit. A taken turn counts as woken: if its worker
  * dies before it claims the turn, the reconciler wakes it after the grace period.
  *
- * Turns of an owner with a limit are admitted by a transaction that holds the owner's lock. It counts the
- * admitted turns that are leased or may still be claimed, so that there are never more of them than the limit.
+ * Turns of an owner with a limit are admitted by a transaction that locks the queue first. It counts the admitted
+ * turns that are leased or may still be claimed, so that there are never more of them than the limit.
  * A dead worker's turns count until their leases expire.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
@@ -42,8 +42,9 @@ export async function dequeueTurns(db: Db, options: DequeueOptions): Promise<Deq
   if (limit === 0) return removeFirst(db, options);
   if (!(await hasQueuedTurns(db, owner))) return { turns: [], mayHaveMore: false };
   return db.transaction().execute(async (trx) => {
-    // Of the transaction, so that it works through poolers. Statements after it see what others have admitted.
-    await sql`select pg_advisory_xact_lock(hashtextextended(${owner}, 0))`.execute(trx);
+    // Without a row, the queue was emptied meanwhile. The statements after it see what others have admitted.
+    const locked = await sql`select from turn_queues where owner = ${owner} for update`.execute(trx);
+    if (locked.rows.length === 0) return { turns: [], mayHaveMore: false };
     const room = limit - (await countAdmitted(trx, owner));
     if (room > 0) return removeFirst(trx, { ...options, count: Math.min(count, room) });
     await markLimited(trx, owner);
