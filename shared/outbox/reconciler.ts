@@ -13,7 +13,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const batch = 500;
-/** Smaller, because deleting a task removes rows from nine tables. */
+/** Smaller, because deleting a task removes rows from twelve tables. */
 const deletionBatch = 100;
 
 /** Runs one pass. Returns whether there may be more to do. */
@@ -29,7 +29,6 @@ export async function reconcile(parts: {
   let mayHaveMore = false;
   const checks = {
     stalled_turns: () => wakeStalledTurns(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
-    stalled_queues: () => wakeStalledQueues(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
     expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
@@ -42,6 +41,10 @@ export async function reconcile(parts: {
     }
     mayHaveMore ||= count >= batch;
   }
+  // Not counted: a queue may wait for its owner's running turns although nothing was lost.
+  const queues = await wakeStalledQueues(db, { limit: batch, graceSeconds: wakeupGraceSeconds });
+  await outbox.publishAll(queues.wakeups);
+  mayHaveMore ||= queues.examined >= batch;
   if (retentionSeconds > 0) {
     const deleted = await deleteEndedTasks(db, { limit: deletionBatch, retentionSeconds });
     if (deleted > 0) found['deleted_tasks'] = deleted;

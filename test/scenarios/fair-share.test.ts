@@ -13,9 +13,11 @@ import { waitFor } from '../support/wait-for.ts';
 
 const keys = { alice: aliceKey, bob: bobKey, carol: carolKey };
 type Owner = keyof typeof keys;
+const owners = ['alice', 'bob', 'carol'] as const;
 
 async function startOwners(t: TestContext, env: Record<string, string> = {}) {
-  const { stack, tool } = await startScriptedStack(t, { ...apiKeysEnv(), ...env });
+  // Long leases, so that a slow machine does not lose one and start a turn again.
+  const { stack, tool } = await startScriptedStack(t, { ...apiKeysEnv(), LEASE_SECONDS: '30', ...env });
   return { stack, tool, calls: trackCalls(tool) };
 }
 
@@ -82,14 +84,23 @@ describe('a worker', () => {
   test('shares its slots equally among owners whose turns wait', async (t) => {
     const { stack, calls } = await startOwners(t, { WORKER_CONCURRENCY: '13' });
     await Promise.all([stack.start('api'), stack.start('worker')]);
-    for (const owner of ['alice', 'bob', 'carol'] as const) await sendMany(stack, owner, 60);
-    const held = () => [calls.inFlight('alice'), calls.inFlight('bob'), calls.inFlight('carol')];
-    await waitFor('all turns', async () => {
-      const running = held().reduce((sum, calls) => sum + calls);
-      return running + (await count(stack, 'queued_turns')) === 180;
-    });
-    calls.answerAfter(20);
-    await waitFor('equal shares', () => held().every((calls) => calls === 4));
+    const untilRunning = (expected: Record<Owner, number>) =>
+      waitFor(`${JSON.stringify(expected)} running turns`, () =>
+        owners.every((owner) => calls.inFlight(owner) === expected[owner]),
+      );
+    for (const owner of owners) await sendMany(stack, owner, 20);
+    await untilRunning({ alice: 10, bob: 2, carol: 1 });
+    await untilQueued(stack, 60 - 13);
+    // One at a time, because each freed slot is given at once. One slot stays free.
+    for (const alice of [9, 8, 7, 6, 5, 4]) {
+      calls.answerOne('alice');
+      await waitFor(`${alice} turns of alice and 12 in all`, () => {
+        const running = owners.reduce((sum, owner) => sum + calls.inFlight(owner), 0);
+        return calls.inFlight('alice') === alice && running === 12;
+      });
+    }
+    await untilRunning({ alice: 4, bob: 4, carol: 4 });
+    calls.answerAfter(0);
     await untilAllCompleted(stack);
   });
 
@@ -99,6 +110,7 @@ describe('a worker', () => {
     await sendMany(stack, 'alice', 40);
     await untilQueued(stack, 36);
     await worker.kill();
+    await stack.endLeases('worker');
     calls.answerAfter(0);
     await stack.start('worker');
     await untilAllCompleted(stack);
@@ -123,13 +135,21 @@ describe('a worker', () => {
 describe('the limit of concurrent turns', () => {
   test('holds for all workers together and survives one of them', async (t) => {
     const { stack, calls } = await startOwners(t, { OWNER_MAX_CONCURRENT_TURNS: '3' });
-    const [, first] = await Promise.all([stack.start('api'), stack.start('worker'), stack.start('worker')]);
+    const [, first] = await Promise.all([
+      stack.start('api'),
+      stack.start('worker', { WORKER_NAME: 'first' }),
+      stack.start('worker'),
+    ]);
     await sendMany(stack, 'alice', 40);
     await waitFor('three turns', () => calls.inFlight('alice') === 3);
     await untilQueued(stack, 37);
     calls.answerAfter(30);
     await waitFor('ten ended tasks', async () => (await count(stack, 'gates where state_class = 2')) >= 10);
     await first.kill();
+    await stack.pool.query(
+      `update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
+       where worker = 'first'`,
+    );
     await untilAllCompleted(stack);
     assert.equal(calls.most('alice'), 3);
   });

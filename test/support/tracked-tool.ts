@@ -1,37 +1,45 @@
-/** Counts the calls of a tool that are in flight at the same time, by the name of their step. */
+/** Counts the calls of a tool that are in flight at the same time, by the name of their step, and holds them. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Receiver } from './webhooks/receiver.ts';
 
 export interface ToolCalls {
-  /** The calls of steps of this name that are in flight. */
+  /** The number of calls of steps of this name that are in flight. */
   inFlight(step: string): number;
   /** The most calls of steps of this name that were in flight at the same time. */
   most(step: string): number;
+  /** Answers the oldest call of a step of this name. */
+  answerOne(step: string): void;
   /** Answers all calls in flight, and each later call after `ms` milliseconds. */
   answerAfter(ms: number): void;
 }
 
-/** From now on, the tool answers no call before `answerAfter`. */
+/** From now on, the tool answers calls only as the test says. */
 export function trackCalls(tool: Receiver): ToolCalls {
-  const inFlight = new Map<string, number>();
+  /** What answers each call in flight. */
+  const inFlight = new Map<string, Set<() => void>>();
   const most = new Map<string, number>();
-  const answering = Promise.withResolvers<number>();
+  let answerMs: number | undefined;
   tool.answerBy(async ({ body }, response) => {
     const step = body.split('/')[2] ?? '';
-    const add = (change: number): number => {
-      const count = (inFlight.get(step) ?? 0) + change;
-      inFlight.set(step, count);
-      return count;
-    };
-    most.set(step, Math.max(most.get(step) ?? 0, add(1)));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const calls = inFlight.get(step) ?? new Set();
+    inFlight.set(step, calls.add(resolve));
+    most.set(step, Math.max(most.get(step) ?? 0, calls.size));
     // Also when the worker dies.
-    response.on('close', () => add(-1));
-    const ms = await answering.promise;
-    await new Promise((resolve) => setTimeout(resolve, ms));
+    response.on('close', () => calls.delete(resolve));
+    await (answerMs === undefined ? promise : sleep(answerMs));
     return 200;
   });
   return {
-    inFlight: (step) => inFlight.get(step) ?? 0,
+    inFlight: (step) => inFlight.get(step)?.size ?? 0,
     most: (step) => most.get(step) ?? 0,
-    answerAfter: answering.resolve,
+    answerOne: (step) => {
+      const [answer] = inFlight.get(step) ?? [];
+      answer?.();
+    },
+    answerAfter: (ms) => {
+      answerMs = ms;
+      for (const calls of inFlight.values()) for (const answer of calls) answer();
+    },
   };
 }
