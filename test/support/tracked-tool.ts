@@ -15,7 +15,7 @@ export interface ToolCalls {
 
 /** From now on, the tool answers calls only as the test says. */
 export function trackCalls(tool: Receiver): ToolCalls {
-  /** What answers each call in flight. */
+  /** The functions that answer the calls in flight, in order. */
   const inFlight = new Map<string, Set<() => void>>();
   const most = new Map<string, number>();
   let answerMs: number | undefined;
@@ -25,7 +25,7 @@ export function trackCalls(tool: Receiver): ToolCalls {
     const calls = inFlight.get(step) ?? new Set();
     inFlight.set(step, calls.add(resolve));
     most.set(step, Math.max(most.get(step) ?? 0, calls.size));
-    // Also when the worker dies.
+    // Including when the worker dies.
     response.on('close', () => calls.delete(resolve));
     await (answerMs === undefined ? promise : sleep(answerMs));
     return 200;

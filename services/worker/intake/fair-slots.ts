@@ -3,10 +3,10 @@
  *
  * - A free slot goes to the waiting owner with the fewest turns (max-min fairness). Within an owner, the first to
  *   wait is served first.
- * - An owner with turns gets another one only while enough slots are free (dynamic thresholds, Choudhury and
- *   Hahne 1998): with a share of 0.8, at most four times as many turns as there are free slots. Alone it gets
- *   80% of the slots; two owners get 44% each, three get 31% each. Some slots are thus always free for an owner that
- *   has no turn yet.
+ * - An owner with turns gets another one only while enough slots are free (dynamic thresholds, as in
+ *   the shared buffers of network switches): with a share of 0.8, at most four times as many turns as there are free slots. Alone it gets
+ *   80% of the slots; two owners get 44% each, three get 31% each. Some slots stay free for an owner that has no turn
+ *   yet.
  */
 export class FairSlots {
   readonly #size: number;
@@ -81,7 +81,7 @@ export class FairSlots {
     if (this.#inUse === 0) for (const done of this.#idle) done();
   }
 
-  /** Nobody gets a slot any more. */
+  /** Refuses slots from now on, including to waiters. */
   close(): void {
     this.#closed = true;
     for (const waiters of this.#waiting.values()) for (const settle of waiters) settle(false);

@@ -1,6 +1,6 @@
 /**
- * What both ways of intake (pull and push) do with the turns that they receive: they look up the owner and its limit,
- * claim and run turns, and drain.
+ * The common part of both ways of intake (pull and push): looks up the owner of a turn and its limit, claims and
+ * runs turns, and drains.
  *
  * A wake-up is acknowledged once the database has answered its claim, or has stored it in a queue (invariant 2): the
  * remaining work has its own wake-up. The worker never claims more turns than it can run.
@@ -51,7 +51,7 @@ export interface Intake {
   claimAndRun(taskId: string, sent: PublishInfo, options?: RunOptions): Promise<void>;
   enqueue: EnqueueTurn;
   /** Takes up to `count` turns from the queue of an owner. */
-  dequeue(owner: string, count: number): Promise<Dequeued>;
+  dequeue: (owner: string, count: number) => Promise<Dequeued>;
   /**
    * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are
    * then aborted and released.

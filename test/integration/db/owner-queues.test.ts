@@ -192,7 +192,7 @@ describe('a push worker', () => {
 
 describe('the limit of an owner', () => {
   test('is exact when workers take turns at the same time', async () => {
-    const { owner } = await queueTasks(...Array<object>(8).fill({}));
+    const { owner } = await queueTasks(...Array.from({ length: 8 }, () => ({})));
     const taken = await Promise.all(Array.from({ length: 5 }, () => dequeueIds(owner, 2, 3)));
     assert.equal(taken.flat().length, 3);
     assert.deepEqual(await dequeueIds(owner, 8, 3), []);
@@ -200,7 +200,7 @@ describe('the limit of an owner', () => {
   });
 
   test('counts a turn until it ends, its task is canceled or its lease expires', async () => {
-    const { owner } = await queueTasks(...Array<object>(6).fill({}));
+    const { owner } = await queueTasks(...Array.from({ length: 6 }, () => ({})));
     const [ended = '', canceled = '', dead = ''] = await dequeueIds(owner, 3, 3);
     const { lease } = await claimTask(db, ended);
     await claimTask(db, dead);
