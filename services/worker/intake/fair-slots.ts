@@ -3,10 +3,10 @@
  *
  * - A free slot goes to the waiting owner with the fewest turns (max-min fairness). Within an owner, the first to
  *   wait is served first.
- * - An owner with turns gets another one only while enough slots are free (dynamic thresholds, as in
- *   the shared buffers of network switches): with a share of 0.8, at most four times as many turns as there are free slots. Alone it gets
- *   80% of the slots; two owners get 44% each, three get 31% each. Some slots stay free for an owner that has no turn
- *   yet.
+ * - An owner with turns gets another one only while enough slots are free (dynamic thresholds, as in the shared
+ *   buffers of network switches). With a share of 0.8 it gets at most four times as many slots as stay free: 80% if
+ *   it is alone, 44% each if there are two owners, 31% each if there are three. Some slots stay free for an owner
+ *   that has no turn yet.
  */
 export class FairSlots {
   readonly #size: number;
