@@ -5,7 +5,7 @@ import { recountOwnerUsage } from '#shared/db/owners/usage.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { CommandError, type AdminCommand } from './command.ts';
 
-/** Small, because deleting a task removes rows from ten tables. */
+/** Small, because deleting a task removes rows from twelve tables. */
 const batchSize = 100;
 
 export const deleteOwnerCommand: AdminCommand = {

@@ -33,8 +33,10 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
-import { createTurnConsumer, type TurnConsumer } from './intake/consumer.ts';
+import { createIntake, type Intake } from './intake/intake.ts';
+import { createPullConsumer } from './intake/pull-consumer.ts';
 import { createDeadLetterHandler, pullWakeups } from './intake/pull.ts';
+import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
 import { createTurnFiles } from './turn/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 
@@ -61,7 +63,8 @@ export async function startWorker(
   });
   void checkCapacity(db, config.database, log);
   const spentToday = createSpendReader(db);
-  const checkCost = createCostCheck(createOwnerLimits(db, config.ownerLimits), spentToday);
+  const getOwnerLimits = createOwnerLimits(db, config.ownerLimits);
+  const checkCost = createCostCheck(getOwnerLimits, spentToday);
   const recorder = createUsageRecorder(db);
   const agent = await loadAgent({
     agentFile: config.agentFile,
@@ -79,7 +82,8 @@ export async function startWorker(
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, log });
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
-  const consumer = createTurnConsumer({
+  const intake = createIntake({
+    db,
     agent,
     claimTurn: createClaim(db, {
       worker: config.workerName,
@@ -90,34 +94,37 @@ export async function startWorker(
     readInput: createInputReader(db),
     write: createTurnWriter(db, { wakeupGraceSeconds }),
     openFiles: createTurnFiles(db, config.publicUrl, recorder),
+    getOwnerLimits,
     heartbeat,
     outbox,
     source: pubsub,
+    wakeupGraceSeconds,
     concurrency,
+    ownerShare: config.ownerShare,
     maxAttempts: config.maxAttempts,
     checkCost,
     recorder,
     log,
   });
-  observeWorker(db, consumer);
+  observeWorker(db, intake);
 
   const app = createServer();
-  if (config.push !== undefined) await acceptPushes(app, config.push, consumer, db, log);
+  if (config.push !== undefined)
+    await acceptPushes(app, config.push, { db, intake, outbox, wakeupGraceSeconds, log });
   registerHealth(
     app,
     shareReadyCheck(() => checkDatabase(db)),
   );
   const address = await app.listen({ host: config.host, port: config.port });
   await sleep(probeMs);
-  const subscriptions = config.push === undefined ? pullWakeups(db, pubsub, concurrency, consumer, log) : [];
+  const pulling = config.push === undefined ? startPulling(config, { db, intake, log }) : undefined;
   agent.open?.();
 
   return {
     address,
     drain: async () => {
-      const closed = subscriptions.map((subscription) => subscription.close());
       // Leases are released even if a subscription fails to close.
-      await Promise.allSettled([...closed, consumer.drain(drainMs * turnDrainShare)]);
+      await Promise.allSettled([intake.drain(drainMs * turnDrainShare), ...(pulling?.close() ?? [])]);
       await agent.close?.();
       await Promise.all([heartbeat.close(), loops.close(), outbox.idle(), recorder.close(), app.close()]);
       await Promise.all([turnPublisher.close(), scheduler.close(), telemetry.close()]);
@@ -126,25 +133,35 @@ export async function startWorker(
   };
 }
 
+function startPulling(
+  config: WorkerConfig,
+  parts: { db: Db; intake: Intake; log: Logger },
+): { close(): Promise<void>[] } {
+  const consumer = createPullConsumer({ ...parts, pollMs: config.reconcileMs });
+  const subscriptions = pullWakeups(parts.db, config.pubsub, config.concurrency, consumer, parts.log);
+  return {
+    close: () => [consumer.close(), ...subscriptions.map((subscription) => subscription.close())],
+  };
+}
+
 /** Loads token verification, which only push mode needs. */
 async function acceptPushes(
   app: FastifyInstance,
   push: PushAuthConfig,
-  consumer: TurnConsumer,
-  db: Db,
-  log: Logger,
+  parts: PushConsumerParts,
 ): Promise<void> {
   const { registerPush } = await import('./intake/push.ts');
   const { auth, account, deadlineMs } = push;
+  const { db, log } = parts;
   const onDeadLetter = createDeadLetterHandler(db, log);
-  registerPush(app, { auth, account, deadlineMs, consumer, onDeadLetter, log });
+  registerPush(app, { auth, account, deadlineMs, runPushed: createPushConsumer(parts), onDeadLetter, log });
 }
 
-function observeWorker(db: Db, consumer: TurnConsumer): void {
+function observeWorker(db: Db, intake: Intake): void {
   observeGauges([...backlogGauges, 'turnsRunning', 'turnsDesired'], async () => {
     const backlog = await readBacklog(db);
     const { turnsWaiting: waiting, turnsLeased: running } = backlog;
-    const turnsDesired = desiredConcurrency({ running, waiting, meanSeconds: consumer.meanSeconds });
-    return { ...backlog, turnsRunning: consumer.running, turnsDesired };
+    const turnsDesired = desiredConcurrency({ running, waiting, meanSeconds: intake.meanSeconds });
+    return { ...backlog, turnsRunning: intake.slots.inUse, turnsDesired };
   });
 }

@@ -5,6 +5,10 @@ export interface TurnWakeup {
   kind: 'turn';
   taskId: string;
   turn: number;
+  /** The owner of the task, so that a worker knows it before it claims the turn. */
+  owner: string;
+  /** The turn was taken from the queue of its owner, which may contain more. */
+  fromQueue?: boolean;
   traceparent: string | null;
 }
 

@@ -1,4 +1,4 @@
-/** Turn wake-ups on Pub/Sub: `{taskId, turn}` and trace context. They are only hints (invariant 2). */
+/** Turn wake-ups on Pub/Sub: `{taskId, turn, owner}` and trace context. They are only hints (invariant 2). */
 import { setTimeout } from 'node:timers/promises';
 import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
 import type { Context } from '@opentelemetry/api';
@@ -45,10 +45,10 @@ export function createTurnPublisher(
         parent,
       }));
       await inProducerSpans(config.topic, queued, async (traceparents) => {
-        const messages = wakeups.map(({ taskId, turn }, index) => {
+        const messages = wakeups.map(({ taskId, turn, owner, fromQueue }, index) => {
           const traceparent = traceparents[index] ?? null;
           return {
-            data: Buffer.from(JSON.stringify({ taskId, turn })),
+            data: Buffer.from(JSON.stringify({ taskId, turn, owner, fromQueue })),
             ...(traceparent !== null && { attributes: { traceparent } }),
           };
         });
@@ -76,10 +76,18 @@ export interface PublishInfo {
   traceparent: string | undefined;
 }
 
-/** One delivery of a turn's wake-up. */
-export interface TurnMessage {
+/** The content of a message that wakes a turn. */
+export interface ReceivedTurn {
   taskId: string;
   turn: number;
+  /** Undefined in messages that do not name the owner. */
+  owner: string | undefined;
+  /** See TurnWakeup. */
+  fromQueue: boolean;
+}
+
+/** One delivery of a turn's wake-up. */
+export interface TurnMessage extends ReceivedTurn {
   sent: PublishInfo;
   ack: () => void;
   /** Pub/Sub then redelivers it, to this or another worker. */
@@ -159,12 +167,16 @@ async function openPuller({ project, emulatorHost }: PubSubConfig, keepalive: Ke
 }
 
 /** Returns undefined if the data is not a turn's wake-up. */
-export function parseTurn(data: Buffer): { taskId: string; turn: number } | undefined {
+export function parseTurn(data: Buffer): ReceivedTurn | undefined {
   try {
-    const { taskId, turn } = JSON.parse(data.toString()) as { taskId?: unknown; turn?: unknown };
-    return typeof taskId === 'string' && isUuid(taskId) && typeof turn === 'number'
-      ? { taskId, turn }
-      : undefined;
+    const { taskId, turn, owner, fromQueue } = JSON.parse(data.toString()) as Record<string, unknown>;
+    if (typeof taskId !== 'string' || !isUuid(taskId) || typeof turn !== 'number') return undefined;
+    return {
+      taskId,
+      turn,
+      owner: typeof owner === 'string' && owner !== '' ? owner : undefined,
+      fromQueue: fromQueue === true,
+    };
   } catch {
     return undefined;
   }

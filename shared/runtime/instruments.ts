@@ -107,6 +107,8 @@ export const gauges = {
   turnsWaitingAge: { name: 'longhaul.turns.waiting.age', unit: 's' },
   turnsLeased: { name: 'longhaul.turns.leased', unit: '{turn}' },
   turnsDelayed: { name: 'longhaul.turns.delayed', unit: '{turn}' },
+  turnsQueued: { name: 'longhaul.turns.queued', unit: '{turn}' },
+  ownersLimited: { name: 'longhaul.owners.limited', unit: '{owner}' },
   turnsStalledAge: { name: 'longhaul.turns.stalled.age', unit: 's' },
   outboxAge: { name: 'longhaul.outbox.age', unit: 's' },
   webhooksPending: { name: 'longhaul.webhooks.pending', unit: '{webhook}' },

@@ -21,6 +21,7 @@ test('a task of many requests runs each step once in push mode', async (t) => {
     CALLER_AUTH: 'none',
     PUSH_DEADLINE_SECONDS: '3',
     WORKER_CONCURRENCY: '2',
+    WORKER_OWNER_SHARE: '1',
   });
   const port = await freePort();
   const pubsub = createPubSubClient(t, stack);

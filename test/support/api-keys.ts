@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 
 export const aliceKey = { 'x-api-key': 'alice-key-of-a-test' };
 export const bobKey = { 'x-api-key': 'bob-key-of-a-test' };
+export const carolKey = { 'x-api-key': 'carol-key-of-a-test' };
 
 export function apiKeysEnv(): Record<string, string> {
-  const entries = Object.entries({ alice: aliceKey, bob: bobKey }).map(
+  const entries = Object.entries({ alice: aliceKey, bob: bobKey, carol: carolKey }).map(
     ([owner, headers]) => `${owner}:${sha256(headers['x-api-key'])}`,
   );
   return { AUTH_MODES: 'api-key', API_KEYS: entries.join(',') };

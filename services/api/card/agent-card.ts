@@ -9,6 +9,7 @@ import { isAuthenticationOn } from '../auth/authenticate.ts';
 import { toSecurity } from '../auth/security.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';
+import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
@@ -39,6 +40,12 @@ const approval = {
 const schedule = {
   uri: scheduleExtension,
   description: 'Sets the start time and the deadline of a task.',
+  required: false,
+};
+
+const priority = {
+  uri: priorityExtension,
+  description: "Orders the queued tasks of a caller, without effect on other callers' tasks.",
   required: false,
 };
 
@@ -78,6 +85,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
       extensions: withRequired(protocol.requiredExtensions, [
         ...(protocol.streaming ? [replay] : []),
         schedule,
+        priority,
         ...(needsApproval ? [approval] : []),
         webhooks,
         usage,

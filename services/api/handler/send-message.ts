@@ -31,6 +31,7 @@ import type { PushConfigs } from './push-configs.ts';
 import { hashRequest } from './request-hash.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
+import { readPriority } from '../extensions/priority.ts';
 import { readSchedule } from '../extensions/schedule.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 
@@ -158,6 +159,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     event: JSON.stringify(event),
     statusAt,
     shown: send.shown,
+    priority: readPriority(send.request.metadata),
     ...readSchedule(send.request.metadata, Date.now(), parts.taskSeconds),
     traceparent: activeTraceparent(),
     webhook:

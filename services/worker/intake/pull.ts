@@ -1,7 +1,7 @@
 /**
  * Pull mode: reads wake-ups from the subscription, and from the dead-letter subscription.
  *
- * Pub/Sub counts every nack, including those of workers that had no room, so a dead letter does not mean that
+ * Pub/Sub counts every nack, including those of workers that were stopping, so a dead letter does not mean that
  * its task has failed: the database decides (invariant 2). A task that is still runnable gets a new wake-up;
  * the claim that follows ends a task that has no attempts left.
  */
@@ -10,7 +10,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { pullTurns, type TurnSubscription } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import type { TurnConsumer } from './consumer.ts';
+import type { PullConsumer } from './pull-consumer.ts';
 
 /**
  * Maximum number of wake-ups that wait for room or for the answer to their claim. A higher value withholds
@@ -24,14 +24,14 @@ export function pullWakeups(
   db: Db,
   config: PubSubConfig,
   concurrency: number,
-  consumer: TurnConsumer,
+  consumer: Pick<PullConsumer, 'onTurn'>,
   log: Logger,
 ): TurnSubscription[] {
   const { subscription, deadLetterSubscription } = config;
   const maxMessages = Math.min(concurrency, maxPrefetch);
   const onDeadLetter = createDeadLetterHandler(db, log);
   return [
-    pullTurns(config, { subscription, maxMessages }, consumer.onTurn, log),
+    pullTurns(config, { subscription, maxMessages }, (message) => consumer.onTurn(message), log),
     pullTurns(
       config,
       { subscription: deadLetterSubscription, maxMessages: maxDeadLetters },

@@ -1,15 +1,15 @@
 /**
  * Push mode: Pub/Sub calls the worker, so that it can scale to zero. A request lasts as long as its turn.
  * Before the push deadline (at most 600 s) the turn is released between two steps, with a wake-up for the
- * rest, so that a task that takes hours runs in requests of minutes. A worker without room answers 429, which
- * makes Pub/Sub slow down and retry.
+ * rest, so that a task that takes hours runs in requests of minutes. A worker without room for any owner
+ * answers 429, which makes Pub/Sub slow down and retry.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
-import { parseTurn, type TurnMessage } from '#shared/gcp/pubsub.ts';
+import { parseTurn } from '#shared/gcp/pubsub.ts';
 import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import type { TurnConsumer } from './consumer.ts';
+import type { PushedTurn, RunPushed } from './push-consumer.ts';
 
 /** Shares of the deadline after which no further step starts, and after which a running step is aborted. */
 const releaseShare = 0.8;
@@ -17,13 +17,13 @@ const abortShare = 0.95;
 const retryAfterSeconds = 5;
 
 export interface PushParts extends PushAuthConfig {
-  consumer: TurnConsumer;
+  runPushed: RunPushed;
   onDeadLetter: (taskId: string) => Promise<void>;
   log: Logger;
 }
 
 export function registerPush(app: FastifyInstance, parts: PushParts): void {
-  const { consumer, deadlineMs, log } = parts;
+  const { runPushed, deadlineMs, log } = parts;
   const check = createCheckCaller(parts.auth);
   const onRequest = (request: FastifyRequest): Promise<void> =>
     check(request.headers.authorization, parts.account);
@@ -44,8 +44,10 @@ export function registerPush(app: FastifyInstance, parts: PushParts): void {
       log.error('dropped a pushed message that is not {taskId, turn}');
       return reply.code(204).send();
     }
-    const ran = await consumer.runPushed(turn.taskId, turn.sent, limits);
-    return ran ? reply.code(204).send() : reply.code(429).header('retry-after', retryAfterSeconds).send();
+    const accepted = await runPushed(turn, limits);
+    return accepted
+      ? reply.code(204).send()
+      : reply.code(429).header('retry-after', retryAfterSeconds).send();
   });
 
   app.post('/dead-letters', { onRequest }, async (request, reply) => {
@@ -62,7 +64,7 @@ interface PushedMessage {
 }
 
 /** Parses the wrapped form of a push: `{"message": {"data": "<base64>"}, "subscription": "…"}`. */
-function parsePush(body: unknown): Pick<TurnMessage, 'taskId' | 'turn' | 'sent'> | undefined {
+function parsePush(body: unknown): PushedTurn | undefined {
   const message = (body as { message?: PushedMessage } | null)?.message;
   const turn = typeof message?.data === 'string' ? parseTurn(Buffer.from(message.data, 'base64')) : undefined;
   if (turn === undefined) return undefined;

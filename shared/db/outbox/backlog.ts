@@ -13,6 +13,8 @@ export const backlogGauges = [
   'turnsWaitingAge',
   'turnsLeased',
   'turnsDelayed',
+  'turnsQueued',
+  'ownersLimited',
   'turnsStalledAge',
   'outboxAge',
   'webhooksPending',
@@ -24,9 +26,21 @@ export type Backlog = Record<(typeof backlogGauges)[number], number>;
 
 export async function readBacklog(db: Db): Promise<Backlog> {
   const { rows } = await sql<Backlog>`
-    with gate as (
-      select run_at, wakeup_at, coalesce(lease_until >= now(), false) as leased, run_at > now() as delayed
+    with runnable as (
+      select task_id, run_at, wakeup_at, coalesce(lease_until >= now(), false) as leased, run_at > now() as delayed
       from gates where state_class = 0 order by wakeup_at limit ${maxCounted}
+    ),
+    limited_queue as (
+      select owner from turn_queues where limited_until > now() limit ${maxCounted}
+    ),
+    -- More workers would not start the turns of an owner that has reached its limit.
+    gate as (
+      select runnable.*, not (leased or delayed or limited_queue.owner is not null) as waiting
+      from runnable left join queued_turns q on q.task_id = runnable.task_id
+      left join limited_queue on limited_queue.owner = q.owner
+    ),
+    queued as (
+      select from queued_turns limit ${maxCounted}
     ),
     unpublished as (
       select claimed_until from outbox where claimed_until < now() order by id limit ${maxCounted}
@@ -35,15 +49,17 @@ export async function readBacklog(db: Db): Promise<Backlog> {
       select wakeup_at from deliveries where state = 'pending' order by wakeup_at limit ${maxCounted}
     ),
     turns as (
-      select count(*) filter (where not leased and not delayed) as waiting, count(*) filter (where leased) as leased,
+      select count(*) filter (where waiting) as waiting, count(*) filter (where leased) as leased,
         count(*) filter (where delayed and not leased) as delayed,
-        min(run_at) filter (where not leased and not delayed) as waiting_since,
+        min(run_at) filter (where waiting) as waiting_since,
         min(wakeup_at) filter (where not leased and not delayed and wakeup_at < now()) as stalled_since
       from gate
     )
     select turns.waiting::int as "turnsWaiting", turns.leased::int as "turnsLeased", turns.delayed::int as "turnsDelayed",
       ${age(sql`turns.waiting_since`)} as "turnsWaitingAge", ${age(sql`turns.stalled_since`)} as "turnsStalledAge",
       ${age(sql`(select min(claimed_until) from unpublished)`)} as "outboxAge",
+      (select count(*) from queued)::int as "turnsQueued",
+      (select count(*) from limited_queue)::int as "ownersLimited",
       (select count(*) from webhook)::int as "webhooksPending",
       ${age(sql`(select min(wakeup_at) from webhook where wakeup_at < now())`)} as "webhooksStalledAge"
     from turns`.execute(db);

@@ -4,7 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
-import type { Wakeup } from '../../domain/wakeup.ts';
+import type { TurnWakeup, Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 
@@ -21,6 +21,8 @@ interface NewWakeups {
   taskId?: RawBuilder<unknown>;
   /** Only for `turn`. */
   turn?: RawBuilder<unknown>;
+  /** Only for `turn`. */
+  owner?: RawBuilder<unknown>;
   /** Only for `turn`. Default: null. */
   traceparent?: RawBuilder<unknown>;
   /** Default: now. */
@@ -36,33 +38,35 @@ export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unkn
     const {
       taskId = sql`task_id`,
       turn = sql`turn`,
+      owner = sql`owner`,
       traceparent = sql`null::text`,
       dueAt = sql`now()`,
     } = columns;
-    const [turnOrNull, configId] = kind === 'turn' ? [turn, sql`null`] : [sql`null::int`, sql`config_id`];
-    return sql`select ${sql.lit(kind)}, ${taskId}, ${turnOrNull}, ${configId}, ${dueAt}, now() + ${freshClaim}, ${traceparent}
+    const target = kind === 'turn' ? sql`${turn}, ${owner}, null` : sql`null::int, null::text, config_id`;
+    return sql`select ${sql.lit(kind)}, ${taskId}, ${target}, ${dueAt}, now() + ${freshClaim}, ${traceparent}
       from ${from}`;
   });
-  return sql`insert into outbox (kind, task_id, turn, config_id, due_at, claimed_until, traceparent)
+  return sql`insert into outbox (kind, task_id, turn, owner, config_id, due_at, claimed_until, traceparent)
       ${sql.join(selects, sql` union all `)}`;
 }
 
 /** The wake-ups in a row that a statement returns. */
 export interface WakeupColumns {
   wakeup_id: string | null;
+  wakeup_owner: string | null;
   delivery_wakeups: { id: string; config_id: string }[] | null;
 }
 
 const deliveryWakeups = sql`json_agg(json_build_object('id', wakeup.id::text, 'config_id', wakeup.config_id))`;
 
-/** Selects WakeupColumns from a CTE `wakeup (id, kind, config_id)`; for sets, the caller groups by task. */
+/** Selects WakeupColumns from a CTE `wakeup (id, kind, config_id, owner)`; for sets, the caller groups by task. */
 export const wakeupColumns = sql`max(wakeup.id) filter (where wakeup.kind = 'turn') as wakeup_id,
-        ${deliveryWakeups} filter (where wakeup.kind = 'delivery') as delivery_wakeups`;
+        max(wakeup.owner) as wakeup_owner, ${deliveryWakeups} filter (where wakeup.kind = 'delivery') as delivery_wakeups`;
 
 /**
  * Selects WakeupColumns of a row of `gate` from a CTE `wakeup (id, task_id, config_id)` of deliveries only.
  */
-export const gateWakeupColumns = sql`null as wakeup_id,
+export const gateWakeupColumns = sql`null as wakeup_id, null as wakeup_owner,
       (select ${deliveryWakeups} from wakeup where wakeup.task_id = gate.task_id) as delivery_wakeups`;
 
 /** Converts WakeupColumns to the wake-ups to publish. */
@@ -73,11 +77,42 @@ export function toWakeups(
   traceparent: string | null,
 ): Wakeup[] {
   const wakeups: Wakeup[] = [];
-  if (row.wakeup_id !== null) wakeups.push({ id: row.wakeup_id, kind: 'turn', taskId, turn, traceparent });
+  if (row.wakeup_id !== null) {
+    wakeups.push({
+      id: row.wakeup_id,
+      kind: 'turn',
+      taskId,
+      turn,
+      owner: row.wakeup_owner ?? '',
+      traceparent,
+    });
+  }
   for (const { id, config_id } of row.delivery_wakeups ?? []) {
     wakeups.push({ id, kind: 'delivery', taskId, configId: config_id, dueAt: new Date() });
   }
   return wakeups;
+}
+
+/** The columns of a wake-up of kind `turn` in the outbox. */
+export interface TurnWakeupRow {
+  id: string;
+  task_id: string;
+  turn: number | null;
+  owner: string | null;
+  traceparent: string | null;
+}
+
+export const turnWakeupColumns = sql`id, task_id, turn, owner, traceparent`;
+
+export function toTurnWakeup(row: TurnWakeupRow): TurnWakeup {
+  return {
+    id: row.id,
+    kind: 'turn',
+    taskId: row.task_id,
+    turn: row.turn ?? 1,
+    owner: row.owner ?? '',
+    traceparent: row.traceparent,
+  };
 }
 
 /** Removes wake-ups that have been published. */
@@ -94,23 +129,17 @@ export async function claimUnpublishedWakeups(
   limit: number,
   claimSeconds: number,
 ): Promise<Wakeup[]> {
-  const { rows } = await sql<{
-    id: string;
-    kind: 'turn' | 'delivery';
-    task_id: string;
-    turn: number | null;
-    config_id: string | null;
-    due_at: Date;
-    traceparent: string | null;
-  }>`
+  const { rows } = await sql<
+    TurnWakeupRow & { kind: 'turn' | 'delivery'; config_id: string | null; due_at: Date }
+  >`
     update outbox set claimed_until = now() + ${seconds(claimSeconds)}
     where id in (
       select id from outbox where claimed_until < now() order by id limit ${limit} for update skip locked
     )
-    returning id, kind, task_id, turn, config_id, due_at, traceparent`.execute(db);
+    returning ${turnWakeupColumns}, kind, config_id, due_at`.execute(db);
   return rows.map((row) =>
     row.kind === 'turn'
-      ? { id: row.id, kind: 'turn', taskId: row.task_id, turn: row.turn ?? 1, traceparent: row.traceparent }
+      ? toTurnWakeup(row)
       : {
           id: row.id,
           kind: 'delivery',

@@ -8,7 +8,7 @@ import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { insertOutbox } from './outbox.ts';
+import { insertOutbox, toTurnWakeup, turnWakeupColumns, type TurnWakeupRow } from './outbox.ts';
 
 /** The result of one pass. */
 export interface Reconciled {
@@ -24,7 +24,7 @@ interface Limits {
 
 /** Wakes runnable tasks that have no live lease. */
 export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
-  const { rows } = await sql<{ id: string; task_id: string; turn: number; traceparent: string | null }>`
+  const { rows } = await sql<TurnWakeupRow>`
     with stalled as (
       select task_id from gates
       where state_class = 0 and wakeup_at < now() and run_at <= now() and (lease_until is null or lease_until < now())
@@ -42,15 +42,8 @@ export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits):
       turn: sql`gate.turn`,
       traceparent: sql`t.traceparent`,
     })}
-    returning id, task_id, turn, traceparent`.execute(db);
-  const wakeups = rows.map((row): Wakeup => ({
-    id: row.id,
-    kind: 'turn',
-    taskId: row.task_id,
-    turn: row.turn,
-    traceparent: row.traceparent,
-  }));
-  return { wakeups, examined: rows.length };
+    returning ${turnWakeupColumns}`.execute(db);
+  return { wakeups: rows.map(toTurnWakeup), examined: rows.length };
 }
 
 /**

@@ -1,5 +1,14 @@
 -- Written by "npm run schema" from the migrations; do not edit.
 
+create table admitted_turns (
+  task_id uuid not null,
+  owner text not null,
+  fence integer not null,
+  admitted_until timestamp with time zone not null,
+  PRIMARY KEY (task_id)
+);
+CREATE INDEX admitted_turns_by_owner ON public.admitted_turns USING btree (owner);
+
 create table agents (
   hash text not null,
   definition jsonb not null,
@@ -82,6 +91,7 @@ create table gates (
   last_event integer not null,
   state_class smallint not null default 0,
   attempts smallint not null default 0,
+  priority smallint not null default 0,
   config_rev integer not null default 0,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
@@ -137,6 +147,7 @@ create table outbox (
   config_id text,
   due_at timestamp with time zone not null default now(),
   claimed_until timestamp with time zone not null,
+  owner text,
   traceparent text,
   PRIMARY KEY (id)
 );
@@ -154,6 +165,15 @@ create table owner_usage (
   webhook_configs bigint not null default 0,
   PRIMARY KEY (owner)
 ) with (fillfactor=50);
+
+create table queued_turns (
+  task_id uuid not null,
+  owner text not null,
+  priority smallint not null,
+  queued_at timestamp with time zone not null default now(),
+  PRIMARY KEY (task_id)
+) with (autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
+CREATE INDEX queued_turns_by_owner ON public.queued_turns USING btree (owner, priority DESC, task_id);
 
 create table quota_places (
   task_id uuid not null,
@@ -209,6 +229,13 @@ create table tasks (
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, ((shown OR (NOT direct))), status_at DESC, id DESC);
+
+create table turn_queues (
+  owner text not null,
+  wake_at timestamp with time zone not null,
+  limited_until timestamp with time zone,
+  PRIMARY KEY (owner)
+) with (fillfactor=50);
 
 create table webhook_configs (
   task_id uuid not null,

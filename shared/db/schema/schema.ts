@@ -23,6 +23,7 @@ export interface Database {
     last_event: number;
     state_class: Generated<number>;
     attempts: Generated<number>;
+    priority: Generated<number>;
     config_rev: Generated<number>;
     run_at: TimeOrNow;
     wakeup_at: Time;
@@ -132,8 +133,12 @@ export interface Database {
     config_id: string | null;
     due_at: TimeOrNow;
     claimed_until: Time;
+    owner: string | null;
     traceparent: string | null;
   };
+  queued_turns: { task_id: string; owner: string; priority: number; queued_at: TimeOrNow };
+  turn_queues: { owner: string; wake_at: Time; limited_until: NullableTime };
+  admitted_turns: { task_id: string; owner: string; fence: number; admitted_until: Time };
   webhook_configs: {
     task_id: string;
     id: string;

@@ -7,7 +7,7 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { bigint, boolean, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import { bigint, boolean, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
 import { countTaskBytes } from '../owners/bytes.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 
@@ -48,6 +48,8 @@ export interface NewTask {
   /** When the task may start, and when it expires; ISO 8601. */
   startAt: string | null;
   deadlineAt: string | null;
+  /** The order among queued turns of the owner: higher first. */
+  priority: number;
   traceparent: string | null;
   webhook: WebhookRow | null;
 }
@@ -89,8 +91,8 @@ async function accept(
     ${freshRows(options.idempotencyWindowSeconds)},
     -- config_rev is 1 if the task has a webhook config.
     gate as (
-      insert into gates (task_id, last_event, config_rev, run_at, wakeup_at, deadline_at, bytes)
-      select task_id, 1, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
+      insert into gates (task_id, last_event, priority, config_rev, run_at, wakeup_at, deadline_at, bytes)
+      select task_id, 1, priority, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
         greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at, bytes
       from fresh
     ),
@@ -112,7 +114,7 @@ async function accept(
     -- A task that starts later gets no wake-up now: the reconciler wakes it when it is due.
     wakeup as (
       ${hasWebhooks ? insertOutbox(turnRows, deliveryRows) : insertOutbox(turnRows)}
-      returning id, kind, task_id, config_id
+      returning id, kind, task_id, config_id, owner
     )
     select fresh.task_id, ${wakeupColumns}
     from fresh left join wakeup on wakeup.task_id = fresh.task_id group by fresh.task_id`.execute(db);
@@ -142,6 +144,7 @@ function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
     start_at: timestamp((task) => task.startAt),
     deadline_at: timestamp((task) => task.deadlineAt),
     bytes: bigint(countTaskBytes),
+    priority: int((task) => task.priority),
   })})`;
 }
 

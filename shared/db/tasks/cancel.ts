@@ -40,7 +40,7 @@ export async function cancelTask(
       taskId: cancel.taskId,
       payload: cancel.event,
       settles: true,
-      wakeTurn: null,
+      wake: null,
       traceparent: null,
     });
   });

@@ -81,7 +81,7 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
             taskId,
             payload: followUp.workingEvent,
             settles: false,
-            wakeTurn: turn,
+            wake: { turn, owner: followUp.owner },
             traceparent,
           })
         : [];

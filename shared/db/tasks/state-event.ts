@@ -19,15 +19,16 @@ export async function writeStateEvent(
     payload: string;
     /** The state is terminal or interrupted. */
     settles: boolean;
-    /** The turn to wake a worker for. */
-    wakeTurn: number | null;
+    /** The turn to wake a worker for; null: none. */
+    wake: { turn: number; owner: string } | null;
     traceparent: string | null;
   },
 ): Promise<Wakeup[]> {
   const turnRows = {
     kind: 'turn',
-    from: sql`new_event where ${event.wakeTurn}::int is not null`,
-    turn: sql`${event.wakeTurn}::int`,
+    from: sql`new_event where ${event.wake !== null}`,
+    turn: sql`${event.wake?.turn ?? null}::int`,
+    owner: sql`${event.wake?.owner ?? null}::text`,
     traceparent: sql`${event.traceparent}::text`,
   } as const;
   const { rows } = await sql<WakeupColumns>`
@@ -43,9 +44,9 @@ export async function writeStateEvent(
     ${insertDeliveries(options.wakeupGraceSeconds)},
     wakeup as (
       ${insertOutbox(turnRows, deliveryRows)}
-      returning id, kind, config_id
+      returning id, kind, config_id, owner
     )
     select ${wakeupColumns}, ${notifyFollowers} from wakeup`.execute(trx);
   const [row] = rows;
-  return row === undefined ? [] : toWakeups(row, event.taskId, event.wakeTurn ?? 0, event.traceparent);
+  return row === undefined ? [] : toWakeups(row, event.taskId, event.wake?.turn ?? 0, event.traceparent);
 }

@@ -127,5 +127,5 @@ export const insertWakeups: RawBuilder<unknown> = sql`
         },
         deliveryRows,
       )}
-      returning id, kind, task_id, config_id, traceparent
+      returning id, kind, task_id, config_id, owner, traceparent
     )`;

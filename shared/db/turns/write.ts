@@ -170,7 +170,7 @@ async function runStatement(
     ${insertLedgerEntries(steps)}
     ${insertDeliveries(wakeupGraceSeconds)},
     ${insertWakeups}
-    select gate.task_id, gate.turn, woken.wakeup_id, woken.traceparent, woken.delivery_wakeups, ${notifyFollowers}
+    select gate.task_id, gate.turn, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups, ${notifyFollowers}
     from gate left join (
       select task_id, max(traceparent) as traceparent, ${wakeupColumns} from wakeup group by task_id
     ) woken on woken.task_id = gate.task_id`.execute(db);

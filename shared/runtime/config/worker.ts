@@ -31,9 +31,11 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   workerName: string;
   /** Set if Pub/Sub pushes wake-ups to `POST /turns`; undefined if the worker pulls them. */
   push: PushAuthConfig | undefined;
-  ownerLimits: OwnerLimits;
   /** Concurrent turns per process. */
   concurrency: number;
+  /** The share of `concurrency` that one owner can get. */
+  ownerShare: number;
+  ownerLimits: OwnerLimits;
   leaseSeconds: number;
   maxAttempts: number;
 }
@@ -78,8 +80,9 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     },
     workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
     push: readPush(reader),
-    ownerLimits: readOwnerLimits(reader),
     concurrency: reader.number('WORKER_CONCURRENCY', 100, { min: 1, max: 10_000 }),
+    ownerShare: reader.number('WORKER_OWNER_SHARE', 0.8, { min: 0.01, max: 1, whole: false }),
+    ownerLimits: readOwnerLimits(reader),
     leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
   };

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
+import { createEnqueue } from '#shared/db/queue/enqueue.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
@@ -37,10 +38,11 @@ describe('prepared statements', () => {
     await createCachedReader(db)(caller, taskId);
     await createVersionReader(db)(caller, taskId);
     await createClaim(db, { worker: 'w', leaseSeconds: 30, ...options })(taskId);
+    await createEnqueue(db, options)(taskId);
     await extendLeases(db, [lease], 30);
     await assert.rejects(createTurnWriter(db, options)({ lease }), LeaseLostError);
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
-    assert.equal(prepared.size, 5);
+    assert.equal(prepared.size, 6);
 
     for (const count of [0, ...Array<number>(30).fill(5), 300, 1_000, 5_000]) {
       // Without ANALYZE, the planner knows nothing of their owners and contexts.

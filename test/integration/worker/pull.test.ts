@@ -5,7 +5,6 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
-import type { TurnConsumer } from '#services/worker/intake/consumer.ts';
 import { pullWakeups } from '#services/worker/intake/pull.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { Inbox } from '../../support/pubsub-contract/inbox.ts';
@@ -31,7 +30,7 @@ test('receives as many wake-ups as the worker has room for', { timeout: 60_000 }
   const wakeups = Array.from({ length: concurrency }, () => JSON.stringify({ taskId: uuidv7(), turn: 1 }));
   await kit.publish(topic, ...wakeups);
   const messages = new Inbox<TurnMessage>();
-  const consumer = { onTurn: (message: TurnMessage) => messages.push(message) } as unknown as TurnConsumer;
+  const consumer = { onTurn: (message: TurnMessage) => messages.push(message) };
   const sources = pullWakeups(db, config, concurrency, consumer, createLogger('test', 'silent'));
   t.after(async () => {
     await Promise.all(sources.map((source) => source.close()));

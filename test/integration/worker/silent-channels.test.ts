@@ -63,7 +63,7 @@ describe('a channel that goes silent', () => {
     });
     const publish = (taskId: string) =>
       publisher.publishTurns([
-        { id: '1', kind: 'turn', taskId, turn: 1, traceparent: null, parent: context.active() },
+        { id: '1', kind: 'turn', taskId, turn: 1, owner: 'ada', traceparent: null, parent: context.active() },
       ]);
     await publish(uuidv7());
     await waitFor('a wake-up', () => messages.length > 0);

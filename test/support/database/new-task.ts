@@ -45,6 +45,7 @@ export function newTask(more: Partial<NewTask> = {}): NewTask {
     shown: true,
     startAt: null,
     deadlineAt: null,
+    priority: 0,
     traceparent: null,
     webhook: null,
     ...more,

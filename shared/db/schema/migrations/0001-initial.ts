@@ -11,7 +11,7 @@
 import { sql, type Kysely } from 'kysely';
 
 export async function up(db: Kysely<never>): Promise<void> {
-  for (const statements of [tasks, events, turns, outbox, webhooks, models, owners]) {
+  for (const statements of [tasks, events, turns, outbox, queues, webhooks, models, owners]) {
     for (const statement of statements) await sql.raw(statement).execute(db);
   }
 }
@@ -41,6 +41,7 @@ const tasks = [
     last_event integer not null,
     state_class smallint not null default 0,
     attempts smallint not null default 0,
+    priority smallint not null default 0,
     config_rev integer not null default 0,
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
@@ -175,8 +176,41 @@ const outbox = [
     config_id text,
     due_at timestamptz not null default now(),
     claimed_until timestamptz not null,
+    owner text,
     traceparent text
   )`,
+];
+
+// Turns that wait for their owner: see queue/enqueue.ts. Within an owner, the highest priority and then the oldest
+// task (ids are ordered by time) is next.
+const queues = [
+  `create table queued_turns (
+    task_id uuid primary key,
+    owner text not null,
+    priority smallint not null,
+    queued_at timestamptz not null default now()
+  ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
+  `create index queued_turns_by_owner on queued_turns (owner, priority desc, task_id)`,
+
+  // One row for each owner with queued turns, removed some time after its last turn.
+  //
+  //   wake_at         when the reconciler wakes the first turn of the queue, in case no worker takes it
+  //   limited_until   until then, the limit of the owner keeps its turns in the queue; refreshed by workers
+  `create table turn_queues (
+    owner text primary key,
+    wake_at timestamptz not null,
+    limited_until timestamptz
+  ) with (fillfactor = 50)`,
+
+  // Turns that count towards the limit of their owner, as long as admitted_until has not passed or the turn is
+  // leased: see queue/limit.ts. The fence is that of the gate before the turn is claimed.
+  `create table admitted_turns (
+    task_id uuid primary key,
+    owner text not null,
+    fence integer not null,
+    admitted_until timestamptz not null
+  )`,
+  `create index admitted_turns_by_owner on admitted_turns (owner)`,
 ];
 
 const webhooks = [

@@ -1,0 +1,126 @@
+/**
+ * The common part of both ways of intake (pull and push): looks up the owner of a turn and its limit, claims and
+ * runs turns, and drains.
+ *
+ * A wake-up is acknowledged once the database has answered its claim, or has stored it in a queue (invariant 2): the
+ * remaining work has its own wake-up. The worker never claims more turns than it can run.
+ */
+import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
+import { dequeueTurns, type Dequeued } from '#shared/db/queue/dequeue.ts';
+import { createEnqueue, type EnqueueTurn } from '#shared/db/queue/enqueue.ts';
+import type { Db } from '#shared/db/client/pool.ts';
+import type { Claim } from '#shared/db/turns/claim.ts';
+import { MovingMean } from '#shared/domain/concurrency.ts';
+import type { PublishInfo, ReceivedTurn } from '#shared/gcp/pubsub.ts';
+import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import type { HeldLease, LeaseHeartbeat } from '../turn/lease-heartbeat.ts';
+import { runTurn, type RunParts } from '../turn/run.ts';
+import { inTurnSpan, type WakeupSource } from '../turn/spans.ts';
+import { FairSlots } from './fair-slots.ts';
+
+export interface IntakeParts extends RunParts {
+  db: Db;
+  claimTurn: Claim;
+  heartbeat: LeaseHeartbeat;
+  getOwnerLimits: GetOwnerLimits;
+  wakeupGraceSeconds: number;
+  /** Maximum number of turns that run at the same time. */
+  concurrency: number;
+  /** The share of them that one owner can get. */
+  ownerShare: number;
+  /** Names the topic and the subscription in spans. */
+  source: WakeupSource;
+}
+
+interface RunOptions {
+  onClaimAnswered?: () => void;
+  /** Releases the turn before its next step. Default: when the worker stops. */
+  releaseSignal?: AbortSignal;
+  /** Milliseconds from the claim after which the turn is aborted, even within a step. */
+  abortAfterMs?: number;
+}
+
+export interface Intake {
+  readonly slots: FairSlots;
+  /** Aborts when the worker stops. */
+  readonly stopSignal: AbortSignal;
+  /** Recent mean duration of turns in this process, in seconds; undefined before the first one ends. */
+  readonly meanSeconds: number | undefined;
+  /** Returns the owner of a turn and its limit of concurrent turns (0: none); undefined if the task was removed. */
+  findOwner(turn: ReceivedTurn): Promise<{ owner: string; limit: number } | undefined>;
+  claimAndRun(taskId: string, sent: PublishInfo, options?: RunOptions): Promise<void>;
+  enqueue: EnqueueTurn;
+  /** Takes up to `count` turns from the queue of an owner. */
+  dequeue: (owner: string, count: number) => Promise<Dequeued>;
+  /**
+   * Stops claiming. Running turns end or are released before their next step for `finishMs`; the rest are
+   * then aborted and released.
+   */
+  drain(finishMs: number): Promise<void>;
+}
+
+export function createIntake(parts: IntakeParts): Intake {
+  const { db, claimTurn, heartbeat, outbox, source, wakeupGraceSeconds } = parts;
+  const slots = new FairSlots(parts.concurrency, parts.ownerShare);
+  const mean = new MovingMean();
+  const stopping = new AbortController();
+
+  async function getLimit(owner: string): Promise<number> {
+    return (await parts.getOwnerLimits(owner)).concurrentTurns;
+  }
+
+  return {
+    slots,
+    stopSignal: stopping.signal,
+    get meanSeconds() {
+      return mean.value;
+    },
+    findOwner: async ({ taskId, owner: named }) => {
+      const owner = named ?? (await readOwner(db, taskId));
+      return owner === undefined ? undefined : { owner, limit: await getLimit(owner) };
+    },
+    claimAndRun: async (taskId, sent, options = {}) => {
+      const { releaseSignal = stopping.signal, abortAfterMs } = options;
+      const claimedAt = performance.now();
+      // A lease may have run out while this process stood still: its turn still runs here.
+      const result = heartbeat.holds(taskId) ? ({ kind: 'leased' } as const) : await claimTurn(taskId);
+      options.onClaimAnswered?.();
+      if (result.kind !== 'claimed') return;
+      passFaultPoint('turn-claimed');
+      const held = heartbeat.hold(result.lease, claimedAt);
+      const timer = abortAt(held, abortAfterMs === undefined ? undefined : claimedAt + abortAfterMs);
+      await inTurnSpan(result, sent, source, () => {
+        outbox.publish(result.wakeups);
+        return runTurn(parts, result, held, releaseSignal);
+      });
+      clearTimeout(timer);
+      mean.add((performance.now() - claimedAt) / 1000);
+    },
+    enqueue: createEnqueue(db, { wakeupGraceSeconds }),
+    dequeue: async (owner, count) =>
+      dequeueTurns(db, { owner, count, limit: await getLimit(owner), wakeupGraceSeconds }),
+    drain: async (finishMs) => {
+      const reason = new Error('the worker is stopping');
+      stopping.abort(reason);
+      slots.close();
+      const timer = setTimeout(() => heartbeat.abortAll(reason), finishMs);
+      await slots.idle();
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Returns undefined if the task was removed. */
+async function readOwner(db: Db, taskId: string): Promise<string | undefined> {
+  const task = await db.selectFrom('tasks').select('owner').where('id', '=', taskId).executeTakeFirst();
+  return task?.owner;
+}
+
+/** @param at by `performance.now()` */
+function abortAt(held: HeldLease, at: number | undefined): NodeJS.Timeout | undefined {
+  if (at === undefined) return undefined;
+  return setTimeout(
+    () => held.abort(new Error('the push request is about to time out')),
+    at - performance.now(),
+  );
+}
