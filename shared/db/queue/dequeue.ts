@@ -7,9 +7,8 @@
  * A dead worker's turns count until their leases expire.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
-import { fewRows, seconds } from '../client/fragments.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { int, rows, text } from '../client/rows.ts';
 import type { Database } from '../schema/schema.ts';
 import { isRunnable } from '../turns/leases.ts';
 
@@ -91,7 +90,7 @@ async function removeFirst(db: Db, options: DequeueOptions): Promise<Dequeued> {
         set owner = excluded.owner, fence = excluded.fence, admitted_until = excluded.admitted_until
     ),`;
   const result = await sql<{ mayHaveMore: boolean; task_id: string | null; queued_at: Date }>`
-    with ${removeFirstTurns([{ owner, count }], wakeupGraceSeconds)},
+    with ${removeFirstTurns({ owner, count }, wakeupGraceSeconds)},
     ${limit === 0 ? sql`` : admit}
     taken as (select * from gate where ready)
     -- Returns one row with null columns if there are no turns.
@@ -106,24 +105,16 @@ async function removeFirst(db: Db, options: DequeueOptions): Promise<Dequeued> {
 }
 
 /**
- * Removes the first turns of queues, as the CTE `gate`. `ready` is false if the turn cannot be claimed now; it
- * is late after the grace period anyway. A turn whose gate is being written stays in the queue.
+ * Removes the first turns of a queue, as the CTE `gate`. `ready` is false if the turn cannot be claimed now; it is
+ * late after the grace period anyway. A turn whose gate is being written stays in the queue.
  */
 export function removeFirstTurns(
-  queues: readonly { owner: string; count: number }[],
+  { owner, count }: { owner: string; count: number },
   wakeupGraceSeconds: number,
 ): RawBuilder<unknown> {
-  const input = rows('input', queues, {
-    owner: text((queue) => queue.owner),
-    count: int((queue) => queue.count),
-  });
-  return sql`input as (${input} ${fewRows(queues.length)}),
-    first as (
-      select q.* from input cross join lateral (
-        select task_id, owner, priority, queued_at from queued_turns
-        where queued_turns.owner = input.owner
-        order by priority desc, task_id limit input.count for update skip locked
-      ) q
+  return sql`first as (
+      select task_id from queued_turns where owner = ${owner}
+      order by priority desc, task_id limit ${count} for update skip locked
     ),
     existing as (
       select task_id from gates where task_id = any(array(select task_id from first))

@@ -5,17 +5,31 @@ import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { insertOutbox, toTurnWakeup, turnWakeupColumns, type TurnWakeupRow } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
+import { isRunnable } from '../turns/leases.ts';
 import { removeFirstTurns } from './dequeue.ts';
 
-interface Queue {
-  owner: string;
-  /** Maximum number of turns to wake. */
-  count: number;
-}
-
-/** Wakes the first turns of a queue. They may return to the queue, to their place. */
-export async function wakeQueuedTurns(db: Db, queue: Queue, wakeupGraceSeconds: number): Promise<Wakeup[]> {
-  return wakeFirst(db, [queue], wakeupGraceSeconds);
+/**
+ * Takes the first turns from a queue and wakes them. A worker without room puts them back, to their place.
+ *
+ * @param queue.count maximum number of turns
+ */
+export async function wakeQueuedTurns(
+  db: Db,
+  queue: { owner: string; count: number },
+  wakeupGraceSeconds: number,
+): Promise<Wakeup[]> {
+  const { rows } = await sql<TurnWakeupRow>`
+    with ${removeFirstTurns(queue, wakeupGraceSeconds)}
+    ${insertOutbox({
+      kind: 'turn',
+      from: sql`gate join tasks t on t.id = gate.task_id where gate.ready`,
+      taskId: sql`gate.task_id`,
+      turn: sql`gate.turn`,
+      owner: sql`gate.owner`,
+      traceparent: sql`t.traceparent`,
+    })}
+    returning ${turnWakeupColumns}`.execute(db);
+  return rows.map(toQueueWakeup);
 }
 
 /**
@@ -43,22 +57,32 @@ export async function wakeStalledQueues(
       )
       update turn_queues t set wake_at = now() + ${seconds(graceSeconds)}
       from queue where t.owner = queue.owner and queue.filled`.execute(trx);
-    const queues = owners.map((owner) => ({ owner, count: 1 }));
-    return { wakeups: await wakeFirst(trx, queues, graceSeconds), examined: owners.length };
+    return { wakeups: await wakeHeads(trx, owners), examined: owners.length };
   });
 }
 
-async function wakeFirst(db: Db, queues: readonly Queue[], wakeupGraceSeconds: number): Promise<Wakeup[]> {
+/** Wakes the first turn of each queue that can be claimed. It stays in its queue, so that it keeps its place. */
+async function wakeHeads(db: Db, owners: readonly string[]): Promise<Wakeup[]> {
   const { rows } = await sql<TurnWakeupRow>`
-    with ${removeFirstTurns(queues, wakeupGraceSeconds)}
+    with head as (
+      select first.* from unnest(${owners}::text[]) as o (owner) cross join lateral (
+        select q.task_id, q.owner, g.turn from queued_turns q join gates g on g.task_id = q.task_id
+        where q.owner = o.owner and ${isRunnable} and g.run_at <= now() and coalesce(g.lease_until < now(), true)
+        order by q.priority desc, q.task_id limit 1
+      ) first
+    )
     ${insertOutbox({
       kind: 'turn',
-      from: sql`gate join tasks t on t.id = gate.task_id where gate.ready`,
-      taskId: sql`gate.task_id`,
-      turn: sql`gate.turn`,
-      owner: sql`gate.owner`,
+      from: sql`head join tasks t on t.id = head.task_id`,
+      taskId: sql`head.task_id`,
+      turn: sql`head.turn`,
+      owner: sql`head.owner`,
       traceparent: sql`t.traceparent`,
     })}
     returning ${turnWakeupColumns}`.execute(db);
-  return rows.map((row) => ({ ...toTurnWakeup(row), fromQueue: true }));
+  return rows.map(toQueueWakeup);
+}
+
+function toQueueWakeup(row: TurnWakeupRow): Wakeup {
+  return { ...toTurnWakeup(row), fromQueue: true };
 }
