@@ -84,6 +84,11 @@ const Limits = strictMapping({
   stepSeconds: v.exactOptional(Count),
   /** Seconds from the first step of a turn to its end, including waits. */
   turnSeconds: v.exactOptional(Count),
+  /**
+   * Seconds for which failures of the model that may pass are waited for. Overload is waited for without a
+   * bound. 0: the task fails with the first failure that retries in place do not help.
+   */
+  outageSeconds: v.optional(v.pipe(Integer, atLeast(0)), 3600),
   /** Seconds from the start of a task to its deadline, if its sender sets none. */
   taskSeconds: v.exactOptional(Count),
 });

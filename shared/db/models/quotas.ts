@@ -21,12 +21,15 @@
  * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls, and the rejected call is
  * not refunded. Calls of a model without a quota cost no time. They are delayed only by such pauses, and are
  * then spread over the time after the end of the pause.
+ *
+ * A request may be too large to fit ever. If the model has answered other calls since it last rejected a
+ * request (`answered_at`), the pause applies to that request alone.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { float, int, rows, text, uuid } from '../client/rows.ts';
+import { float, int, rows, text, timestamp, uuid } from '../client/rows.ts';
 
 const bound = sql`interval '5 seconds'`;
 const burst = sql`interval '5 seconds'`;
@@ -50,19 +53,30 @@ export interface QuotaAnswer {
   waitMs: number;
 }
 
+export interface Refusal {
+  /** How long the model accepts no calls. 0: it gave no time, and the call is refunded as far as possible. */
+  retryAfterMs: number;
+  /** When the model last rejected the same request. */
+  refusedAt: Date | undefined;
+  /** Estimated input tokens of the request. */
+  tokens: number;
+}
+
 export interface ModelQuotas {
   take(call: ModelCall): Promise<QuotaAnswer>;
-  /** Corrects a granted call to the number of tokens that it used. */
-  correct(call: ModelCall, tokens: number): Promise<void>;
+  /** Corrects a granted call, which the model has answered, to the number of tokens that it used. */
+  settle(call: ModelCall, tokens: number): Promise<void>;
   /**
    * Returns the quota of a granted call that the model rejected. When its task asks again, it precedes new
    * calls.
    *
-   * @param retryAfterMs how long the model accepts no calls. 0: it gave no time, and the call is refunded as
-   * far as possible
+   * @returns whether the model has answered calls since it last rejected this request, and only smaller ones
    */
-  refund(call: ModelCall, retryAfterMs: number): Promise<void>;
+  refund(call: ModelCall, refusal: Refusal): Promise<boolean>;
 }
+
+/** How often a process reports that a model answers, if no call has to be corrected. */
+const reportMs = 5000;
 
 export function createModelQuotas(db: Db): ModelQuotas {
   const known = new Set<string>();
@@ -89,11 +103,26 @@ export function createModelQuotas(db: Db): ModelQuotas {
   const apply = createBatcher((corrections: readonly Correction[]) => correctSet(db, corrections), {
     max: 256,
   });
+  const reported = new Map<string, { at: number; tokens: number }>();
+  /** Returns true if other processes may not know that the model answers requests of this size. */
+  function isNews(model: string, tokens: number): boolean {
+    const last = reported.get(model);
+    const now = performance.now();
+    if (last !== undefined && now - last.at < reportMs && tokens <= last.tokens) return false;
+    reported.set(model, { at: now, tokens });
+    return true;
+  }
   return {
     take,
-    correct: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>
-      apply({ ...noCorrection, model, tokenSeconds: toSeconds(tokens - estimated, tokensPerMinute) }),
-    refund: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, retryAfterMs) =>
+    settle: async ({ model, tokensPerMinute, tokens: estimated }, tokens) => {
+      const tokenSeconds = toSeconds(tokens - estimated, tokensPerMinute);
+      if (tokenSeconds === 0 && !isNews(model, tokens)) return;
+      await apply({ ...noCorrection, model, tokenSeconds, answeredTokens: tokens });
+    },
+    refund: (
+      { model, taskId, requestsPerMinute, tokensPerMinute, tokens },
+      { retryAfterMs, refusedAt, tokens: size },
+    ) =>
       apply({
         ...noCorrection,
         model,
@@ -103,6 +132,8 @@ export function createModelQuotas(db: Db): ModelQuotas {
         }),
         retryAfterSeconds: retryAfterMs / 1000,
         placeFor: taskId,
+        refusedAt: refusedAt ?? null,
+        refusedTokens: size,
       }),
   };
 }
@@ -252,6 +283,11 @@ interface Correction {
   retryAfterSeconds: number;
   /** A task that gets a place at the head of the queue. */
   placeFor: string | null;
+  /** When the model last rejected the request; null: never. */
+  refusedAt: Date | null;
+  refusedTokens: number | null;
+  /** The input tokens of a call that the model answered. */
+  answeredTokens: number | null;
 }
 
 const noCorrection = {
@@ -260,22 +296,38 @@ const noCorrection = {
   refundTokenSeconds: 0,
   retryAfterSeconds: 0,
   placeFor: null,
+  refusedAt: null,
+  refusedTokens: null,
+  answeredTokens: null,
 };
 
-async function correctSet(db: Db, corrections: readonly Correction[]): Promise<void[]> {
-  const input = rows('correction', corrections, {
+/** Returns for each correction whether the model has answered only smaller calls since it rejected this one. */
+async function correctSet(db: Db, corrections: readonly Correction[]): Promise<boolean[]> {
+  const numbered = corrections.map((correction, number) => ({ ...correction, number }));
+  const input = rows('correction', numbered, {
+    number: int((correction) => correction.number),
     model: text((correction) => correction.model),
     settle_s: float((correction) => correction.tokenSeconds),
     request_s: float((correction) => correction.refundRequestSeconds),
     token_s: float((correction) => correction.refundTokenSeconds),
     retry_after_s: float((correction) => correction.retryAfterSeconds),
     task_id: uuid((correction) => correction.placeFor),
+    refused_at: timestamp((correction) => correction.refusedAt),
+    refused_tokens: float((correction) => correction.refusedTokens),
+    answered_tokens: float((correction) => correction.answeredTokens),
   });
-  await sql`
-    with correction as (${input}),
+  const result = await sql<{ outgrown: boolean }>`
+    with input as (${input}),
     locked as (
-      select model, greatest(refunds_at, now() - ${burst}) as refunds_at from model_quotas
-      where model in (select model from correction) order by model for update
+      select model, greatest(refunds_at, now() - ${burst}) as refunds_at, answered_at, answered_tokens
+      from model_quotas
+      where model in (select model from input) order by model for update
+    ),
+    -- passed: the model has answered other calls since it last rejected this one.
+    correction as (
+      select input.*, coalesce(answered_at > refused_at, false) as passed,
+        coalesce(answered_at > refused_at and refused_tokens > locked.answered_tokens, false) as outgrown
+      from input left join locked on locked.model = input.model
     ),
     -- A rejected call gets a place at the head of the queue.
     parked as (
@@ -286,7 +338,9 @@ async function correctSet(db: Db, corrections: readonly Correction[]): Promise<v
     -- One row for each model: a row is updated at most once.
     total as (
       select model, sum(settle_s) as settle_s, sum(request_s) as request_s, sum(token_s) as token_s,
-        sum(greatest(request_s, token_s)) as cost_s, max(retry_after_s) as retry_after_s
+        sum(greatest(request_s, token_s)) as cost_s,
+        max(retry_after_s) filter (where not passed) as retry_after_s,
+        max(answered_tokens) as answered_tokens
       from correction group by model
     ),
     -- share: the part of the requested refunds that fits into half of the time since the last refunds.
@@ -294,14 +348,22 @@ async function correctSet(db: Db, corrections: readonly Correction[]): Promise<v
       select total.*, refunds_at,
         coalesce(least(1, extract(epoch from now() - refunds_at)::float8 / 2 / nullif(cost_s, 0)), 0) as share
       from total join locked on locked.model = total.model
+    ),
+    updated as (
+      update model_quotas q set
+        requests_at = greatest(
+          q.requests_at - ${seconds(sql`share * request_s`)},
+          case when retry_after_s > 0 then now() + ${seconds(sql`retry_after_s`)} end
+        ),
+        tokens_at = q.tokens_at + ${seconds(sql`settle_s - share * token_s`)},
+        refunds_at = refund.refunds_at + ${seconds(sql`2 * share * cost_s`)},
+        answered_at = case when refund.answered_tokens is not null then now() else q.answered_at end,
+        -- The largest answered call, forgotten after an hour without any.
+        answered_tokens = greatest(
+          refund.answered_tokens, case when q.answered_at > now() - interval '1 hour' then q.answered_tokens end
+        )
+      from refund where q.model = refund.model
     )
-    update model_quotas q set
-      requests_at = greatest(
-        q.requests_at - ${seconds(sql`share * request_s`)},
-        case when retry_after_s > 0 then now() + ${seconds(sql`retry_after_s`)} end
-      ),
-      tokens_at = q.tokens_at + ${seconds(sql`settle_s - share * token_s`)},
-      refunds_at = refund.refunds_at + ${seconds(sql`2 * share * cost_s`)}
-    from refund where q.model = refund.model`.execute(db);
-  return corrections.map(() => undefined);
+    select outgrown from correction order by number`.execute(db);
+  return result.rows.map(({ outgrown }) => outgrown);
 }

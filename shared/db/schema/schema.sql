@@ -123,6 +123,8 @@ create table model_quotas (
   tokens_at timestamp with time zone not null default now(),
   queue_at timestamp with time zone not null default now(),
   refunds_at timestamp with time zone not null default now(),
+  answered_at timestamp with time zone,
+  answered_tokens double precision,
   PRIMARY KEY (model)
 ) with (fillfactor=50);
 

@@ -104,6 +104,8 @@ export interface Database {
     tokens_at: TimeOrNow;
     queue_at: TimeOrNow;
     refunds_at: TimeOrNow;
+    answered_at: Time | null;
+    answered_tokens: number | null;
   };
   quota_places: { task_id: string; model: string; at: Time };
   files: {

@@ -262,7 +262,9 @@ const models = [
     requests_at timestamptz not null default now(),
     tokens_at timestamptz not null default now(),
     queue_at timestamptz not null default now(),
-    refunds_at timestamptz not null default now()
+    refunds_at timestamptz not null default now(),
+    answered_at timestamptz,
+    answered_tokens float8
   ) with (fillfactor = 50)`,
 
   // Tasks parked for lack of quota, and when their calls may run.

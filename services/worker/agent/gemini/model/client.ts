@@ -4,6 +4,7 @@
  */
 import { GoogleGenAI } from '@google/genai';
 import { checkCredentials, type GeminiClientOptions } from './credentials.ts';
+import type { ObservedResponse } from './failure.ts';
 
 /**
  * The longest silence within a response. By default fetch gives up after 5 minutes and the SDK never does. A
@@ -27,11 +28,15 @@ export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
 
 export type Fetch = typeof globalThis.fetch;
 
-/** Creates a fetch with its own connection pool. */
-export function createFetch(): Fetch {
+/**
+ * Creates a fetch with its own connection pool.
+ *
+ * @param silenceMs the longest silence before and within a response
+ */
+export function createFetch(silenceMs = maxSilenceMs): Fetch {
   let opening: ReturnType<typeof openConnections> | undefined;
-  const fetch = async (url: string, init: object) => {
-    const { undici, dispatcher } = await (opening ??= openConnections());
+  const fetch = async (url: string | URL, init: object = {}) => {
+    const { undici, dispatcher } = await (opening ??= openConnections(silenceMs));
     return undici.fetch(url, { ...init, dispatcher });
   };
   // Both implement the same standard; only their type declarations differ.
@@ -39,21 +44,21 @@ export function createFetch(): Fetch {
 }
 
 /** Loads undici with the first call, so that workers start quickly. */
-async function openConnections() {
+async function openConnections(silenceMs: number) {
   const undici = await import('undici');
   const dispatcher = new undici.Agent({
-    headersTimeout: maxSilenceMs,
-    bodyTimeout: maxSilenceMs,
+    headersTimeout: silenceMs,
+    bodyTimeout: silenceMs,
     allowH2: false,
   });
   return { undici, dispatcher };
 }
 
-/** Wraps a fetch to report each response's `Retry-After` header, which the SDK's errors do not carry. */
-export function observeRetryAfter(fetch: Fetch, observe: (retryAfter: string | null) => void): Fetch {
+/** Wraps a fetch to report each response, because the SDK's errors lack its `Retry-After` header. */
+export function observeResponses(fetch: Fetch, observe: (response: ObservedResponse) => void): Fetch {
   return async (url, init) => {
     const response = await fetch(url, init);
-    observe(response.headers.get('retry-after'));
+    observe({ status: response.status, retryAfter: response.headers.get('retry-after') });
     return response;
   };
 }
