@@ -17,7 +17,7 @@ const definition: JsonObject = {
 /** The requests to the quota, in order, each with the number of model calls before it. */
 let requests: { verb: string; call: ModelCall; amount?: number; calls: number }[];
 let answer: () => Promise<QuotaAnswer>;
-/** What the quota says after a refusal. */
+/** The answer of the quota to a refusal. */
 let othersFit: boolean;
 beforeEach(() => {
   requests = [];

@@ -42,7 +42,7 @@ describe('parseData', () => {
     ['an object that is cut', '{"a":{"b":1}'],
     ['a string that is cut', '{"a":"b'],
     ['text without data', 'I cannot do that.'],
-    ['text with a reference', 'As shown in [1].'],
+    ['text with a reference', 'It is shown in [1].'],
     ['unquoted names', '{a: 1}'],
     ['nothing', ''],
   ] as const) {

@@ -7,9 +7,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
+import type { Fetch } from '../../fetch.ts';
 import type { AnswerArtifact } from '../conversation/answer-artifact.ts';
 import { capRetryAfterMs, getInPlaceDelayMs, getParkDelayMs, type ModelBackoff } from './backoff.ts';
-import { observeResponses, type Fetch } from './client.ts';
+import { observeResponses } from './client.ts';
 import { addCounts, hasTokens } from './cost.ts';
 import { StreamCutError, toModelFailure, type ModelFailure, type ObservedResponse } from './failure.ts';
 import type { AdmittedCall, TaskQuota } from './quota.ts';

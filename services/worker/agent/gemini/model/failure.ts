@@ -20,7 +20,7 @@ export interface ModelFailure {
   retryAfterMs: number | undefined;
 }
 
-/** What the HTTP response shows, which the SDK's errors do not carry. */
+/** The properties of the HTTP response that the SDK's errors lack. */
 export interface ObservedResponse {
   /** Null: there was no response. */
   status: number | null;
