@@ -21,7 +21,10 @@ const marker = '-- prepared\n';
 /** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
-/** Wraps a pool so that marked statements are prepared. */
+/**
+ * Wraps a pool so that marked statements are prepared. Every text that is sent to the database passes here, so
+ * this is where null characters are replaced, which PostgreSQL's text cannot store.
+ */
 export function createPreparingPool(pool: Pool): PostgresPool {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, PostgresPoolClient>();
@@ -40,13 +43,14 @@ export function createPreparingPool(pool: Pool): PostgresPool {
     const query = async (text: string, values: unknown[]) => {
       if (/^(begin|start transaction)\b/.test(text)) inTransaction = true;
       else if (/^(commit|rollback)$/.test(text)) inTransaction = false;
-      if (!retained || inTransaction || !text.startsWith(marker)) return client.query(text, values);
+      if (!retained || inTransaction || !text.startsWith(marker))
+        return client.query(text, values.map(toStorable));
       try {
         return await client.query({ name: getName(text), text, values: values.map(toArrayLiteral) });
       } catch (error) {
         if (!notRetained.has(String((error as { code?: unknown }).code))) throw error;
         retained = false;
-        return client.query(text, values);
+        return client.query(text, values.map(toStorable));
       }
     };
     // Kysely also sends cursors as queries; this pool has none.
@@ -75,12 +79,23 @@ export function createPreparingPool(pool: Pool): PostgresPool {
 const special = /[\u0000-\u001f\ud800-\udfff]/;
 
 /**
- * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; returns other values
- * unchanged, for pg to write. pg quotes each element by itself, with two regular expressions. JSON escapes
+ * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; leaves other values to pg. pg quotes each element by itself, with two regular expressions. JSON escapes
  * the whole array at once, and by the same rules as PostgreSQL except for `special` characters.
  */
 function toArrayLiteral(value: unknown): unknown {
-  return Array.isArray(value) && value.every(isPlain) ? `{${JSON.stringify(value).slice(1, -1)}}` : value;
+  return Array.isArray(value) && value.every(isPlain)
+    ? `{${JSON.stringify(value).slice(1, -1)}}`
+    : toStorable(value);
+}
+
+/**
+ * Replaces null characters in a text or in the texts of an array, and returns other values unchanged. JSON has
+ * none: it escapes them.
+ */
+function toStorable(value: unknown): unknown {
+  if (typeof value === 'string') return value.includes('\0') ? value.replaceAll('\0', '\uFFFD') : value;
+  const hasNulls = (element: unknown): boolean => typeof element === 'string' && element.includes('\0');
+  return Array.isArray(value) && value.some(hasNulls) ? value.map(toStorable) : value;
 }
 
 function isPlain(element: unknown): boolean {

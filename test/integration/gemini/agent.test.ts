@@ -10,7 +10,7 @@ import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
-import { createTool, definitionWithoutTools, getFailure, useOfflineModel } from './use-offline-model.ts';
+import { createTool, definitionWithoutTools, useOfflineModel } from './use-offline-model.ts';
 
 const offline = useOfflineModel();
 

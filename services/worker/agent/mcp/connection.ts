@@ -13,7 +13,7 @@
  * know a tool.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, SdkError, SdkErrorCode, type CallToolResult, type Tool } from '@modelcontextprotocol/client';
+import { Client, type CallToolResult, type Tool } from '@modelcontextprotocol/client';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { CredentialsError } from '../errors.ts';
 import {

@@ -1,5 +1,5 @@
 /** Checks the schemas of MCP tools, and results against them, with the validator of the client. */
-import type { CallToolResult, JsonSchemaType, JsonSchemaValidator, Tool } from '@modelcontextprotocol/client';
+import type { CallToolResult, JsonSchemaValidator, Tool } from '@modelcontextprotocol/client';
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/client/validators/ajv';
 
 const maxReasonChars = 300;
@@ -41,5 +41,5 @@ function getOutputValidator(tool: Tool): JsonSchemaValidator<unknown> | undefine
 
 /** @throws {Error} if the schema is not valid */
 function compile(schema: object): JsonSchemaValidator<unknown> {
-  return new AjvJsonSchemaValidator().getValidator(schema as JsonSchemaType);
+  return new AjvJsonSchemaValidator().getValidator(schema);
 }
