@@ -80,6 +80,8 @@ create table gates (
   last_event integer not null,
   state_class smallint not null default 0,
   attempts smallint not null default 0,
+  failures smallint not null default 0,
+  failing_since timestamp with time zone,
   config_rev integer not null default 0,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,

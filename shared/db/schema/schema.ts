@@ -23,6 +23,8 @@ export interface Database {
     last_event: number;
     state_class: Generated<number>;
     attempts: Generated<number>;
+    failures: Generated<number>;
+    failing_since: NullableTime;
     config_rev: Generated<number>;
     run_at: TimeOrNow;
     wakeup_at: Time;

@@ -102,7 +102,7 @@ describe('a result that the specification does not allow', () => {
     const { server, call } = await connect(t, [write]);
     server.answer = () => ({ result: { content: [{ type: 'hologram', data: 'abc' }, { type: 'text' }] } });
     const output = await call('write');
-    assert.match(String(output), /content of an unknown form: \{"type":"hologram","data":"abc"\}/);
+    assert.match(JSON.stringify(output), /content of an unknown form: .*hologram.*abc/);
   });
 });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { sql } from 'kysely';
+import { writeAgentFile } from '../../support/agents/definition.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
@@ -12,7 +13,8 @@ describe('a null character', () => {
   let stack: Awaited<ReturnType<typeof startScriptedStack>>['stack'];
   let tool: Awaited<ReturnType<typeof startScriptedStack>>['tool'];
   before(async () => {
-    ({ stack, tool } = await startScriptedStack(cleanup, { MAX_ATTEMPTS: '2' }));
+    const AGENT_FILE = writeAgentFile(cleanup, { limits: { outageSeconds: 0 } });
+    ({ stack, tool } = await startScriptedStack(cleanup, { MAX_ATTEMPTS: '2', AGENT_FILE }));
     await Promise.all([stack.start('api'), stack.start('worker')]);
   });
 
@@ -31,7 +33,7 @@ describe('a null character', () => {
   test('in a fatal message, the name of a file and an answer is stored', async () => {
     assert.match((await run('fail no\0no')).status.message.parts[0].text, /^no.no$/);
     assert.equal((await run('file 300000 pl\0ot.png')).status.state, 'TASK_STATE_COMPLETED');
-    assert.equal((await run('say hel\0lo')).artifacts![0].parts[0].text, 'hel\0lo');
+    assert.equal((await run('say hel\0lo')).artifacts![0]!.parts[0]!.text, 'hel\0lo');
   });
 
   for (const [name, more] of [
@@ -39,7 +41,7 @@ describe('a null character', () => {
     ['a tenant', { tenant: 'r\0ed' }],
     ['metadata', { metadata: { 'a\0': 'b\0' } }],
   ] as const) {
-    test(`in ${name} of a request is no error of the service`, async () => {
+    test(`in ${name} of a request does not fail the service`, async () => {
       const { message, ...others } = { message: {}, ...more };
       const answer = await stack.rpc('SendMessage', {
         message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text: 'say hi' }], ...message },

@@ -40,6 +40,8 @@ const tasks = [
     last_event integer not null,
     state_class smallint not null default 0,
     attempts smallint not null default 0,
+    failures smallint not null default 0,
+    failing_since timestamptz,
     config_rev integer not null default 0,
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
