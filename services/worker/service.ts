@@ -74,6 +74,7 @@ export async function startWorker(
     getSecret: (name) => secrets.env[name],
     meter: { spentToday, checkCost, quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
+    log,
   });
   const turnPublisher = createTurnPublisher(pubsub);
   const scheduler = createDeliveryScheduler(config.cloudTasks);

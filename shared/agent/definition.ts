@@ -50,6 +50,8 @@ const Model = strictMapping({
   thinkingLevel: v.exactOptional(choice(['minimal', 'low', 'medium', 'high'])),
 });
 
+const defaultOutageSeconds = 3600;
+
 const NotNegative = v.pipe(FiniteNumber, atLeast(0));
 
 /** Per million tokens, in a currency of the operator's choice. Thoughts are priced as output. */
@@ -84,6 +86,11 @@ const Limits = strictMapping({
   stepSeconds: v.exactOptional(Count),
   /** Seconds from the first step of a turn to its end, including waits. */
   turnSeconds: v.exactOptional(Count),
+  /**
+   * Seconds for which failures of the model, of tool servers and of other partners that may pass are waited
+   * for. An overloaded model is waited for without a bound. 0: retries within seconds only.
+   */
+  outageSeconds: v.optional(v.pipe(Integer, atLeast(0)), defaultOutageSeconds),
   /** Seconds from the start of a task to its deadline, if its sender sets none. */
   taskSeconds: v.exactOptional(Count),
 });
@@ -162,8 +169,9 @@ export function readAgentDefinition(stored: JsonObject): AgentDefinition {
 /** Returns the time limits of a stored definition, even if other parts of it are not valid. */
 export function getTimeLimits(
   stored: JsonObject,
-): Pick<AgentDefinition['limits'], 'turnSeconds' | 'stepSeconds'> {
-  return (stored['limits'] ?? {}) as AgentDefinition['limits'];
+): Pick<AgentDefinition['limits'], 'turnSeconds' | 'stepSeconds' | 'outageSeconds'> {
+  const { limits = {} } = stored as { limits?: Partial<AgentDefinition['limits']> };
+  return { ...limits, outageSeconds: limits.outageSeconds ?? defaultOutageSeconds };
 }
 
 /** Returns the SHA-256 (hex) of the canonical JSON. Comments and the order of fields do not change it. */

@@ -42,7 +42,24 @@ function traceFields(project: string | undefined): object {
   };
 }
 
-/** Returns the message of any thrown value. */
+const maxCauses = 5;
+const maxMessageChars = 2000;
+
+/**
+ * Returns the message of any thrown value, followed by those of its causes: at most five, and at most 2,000
+ * characters in all. A cause that the message quotes already is not repeated.
+ */
 export function errorMessage(error: unknown): string {
+  let text = toText(error);
+  let at = error;
+  for (let depth = 0; depth < maxCauses && at instanceof Error && at.cause !== undefined; depth += 1) {
+    at = at.cause;
+    const cause = toText(at);
+    if (cause !== '' && !text.includes(cause)) text += ` (cause: ${cause})`;
+  }
+  return text.length > maxMessageChars ? `${text.slice(0, maxMessageChars - 1)}…` : text;
+}
+
+function toText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -17,6 +17,8 @@ export interface Reply {
   /** Blocks the prompt: the response has no candidate. */
   blockReason?: string;
   error?: GoogleErrorOptions & { status: number };
+  /** Replaces the whole response. */
+  raw?: { status: number; body: string };
   /** The delay before the first byte, in milliseconds. */
   delayMs?: number;
   /** The delay before each piece, in milliseconds. */
@@ -25,6 +27,8 @@ export interface Reply {
   dropAfterChunks?: number;
   /** Ends the stream after the pieces, without the event that has the finish reason. */
   unfinished?: boolean;
+  /** Ends the stream after the pieces with an error of this code. */
+  streamError?: number;
   /** Never responds. */
   hang?: boolean;
 }

@@ -26,7 +26,11 @@ const Reaction = v.strictObject({
   retryDelay: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9.]+s$/))),
   /** The `Retry-After` header, in seconds. */
   retryAfter: v.exactOptional(WholeNumber),
+  /** Sent with the status (default: 200) as it is, such as the error page of a proxy. */
+  body: v.exactOptional(v.string()),
   dropAfterChunks: v.exactOptional(WholeNumber),
+  /** The code of an error that ends the stream after its pieces. */
+  streamError: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(400), v.maxValue(599))),
   chunks: v.exactOptional(v.array(v.string())),
   /** Streamed first, as a thought. */
   thought: v.exactOptional(v.string()),
@@ -80,7 +84,9 @@ export async function react(
   reaction: Reaction,
   getNormalReply: () => Reply | Promise<Reply>,
 ): Promise<Reply> {
-  const { status, message, retryDelay, retryAfter, chunks, thought, functionCall, empty, ...rest } = reaction;
+  const { status, message, retryDelay, retryAfter, body, ...others } = reaction;
+  const { chunks, thought, functionCall, empty, ...rest } = others;
+  if (body !== undefined) return { pieces: [], ...rest, raw: { status: status ?? 200, body } };
   if (status !== undefined) {
     const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
     return { pieces: [], ...rest, error: { status, message, retryDelay, headers } };

@@ -27,7 +27,12 @@ export async function sendReply(reply: Reply, context: ResponseContext): Promise
   if (reply.hang === true)
     await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
   if (reply.error !== undefined) throw new GoogleError(reply.error.status, reply.error);
-  entry.status = 200;
+  entry.status = reply.raw?.status ?? 200;
+  if (reply.raw !== undefined) {
+    const type = reply.raw.body.startsWith('<') ? 'text/html' : 'text/event-stream';
+    response.writeHead(reply.raw.status, { 'content-type': type });
+    return void response.end(reply.raw.body);
+  }
   entry.finishReason = reply.blockReason ?? reply.finishReason ?? 'STOP';
   if (context.stream) await sendEvents(reply, context);
   else await sendBody(reply, context);
@@ -62,6 +67,8 @@ async function sendEvents(
     // Flush the chunks before closing the connection.
     await new Promise<void>((resolve) => response.write('', () => resolve()));
     response.destroy();
+  } else if (reply.streamError !== undefined) {
+    response.write(JSON.stringify(new GoogleError(reply.streamError)));
   } else if (reply.unfinished !== true) {
     write(bodies.last());
   }

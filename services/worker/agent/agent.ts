@@ -30,8 +30,12 @@ export interface Agent {
    *
    * - `FatalError`: the task fails with the message of the error, which clients see.
    * - `ParkedError`: the turn runs again at the error's `until`. Spends no attempt.
-   * - any other error: the turn runs again after 1, 2, 4 … up to 60 seconds. After `MAX_ATTEMPTS` (default: 5)
-   *   in a row without a newly recorded step, the task fails with the message of the last error.
+   * - a programming error (a `TypeError` without a cause, a `ReferenceError` …), or a step that exceeded its
+   *   timeout: the turn runs again after 1, 2, 4 … up to 60 seconds. After `MAX_ATTEMPTS` (default: 5) in a row
+   *   without a newly recorded step, the task fails with the message of the last error.
+   * - any other error: a partner is assumed to have failed. The turn runs again after 1, 2, 4 … up to 300
+   *   seconds without spending attempts, and the task's status says since when it waits. If no step is
+   *   recorded within `limits.outageSeconds` (default: an hour), the task fails in the same way.
    */
   run(turn: Turn): Promise<TurnOutcome>;
   /** Called once when the worker is ready. Loads modules, for example, before the first turn needs them. */

@@ -1,7 +1,7 @@
 /** Loads the agent that the worker runs: the module that `AGENT_MODULE` names, otherwise the Gemini agent. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { errorMessage } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Agent } from './agent.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
@@ -18,6 +18,7 @@ export interface LoadAgentOptions {
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
+  log?: Logger;
 }
 
 /** @throws {Error} with the defect of the module, or the missing credentials */
@@ -61,7 +62,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { gemini, files, meter, getSecret, captureContent = false } = options;
+  const { gemini, files, meter, getSecret, captureContent = false, log } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -69,7 +70,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
   ]);
   return createGeminiAgent({
     client: gemini,
-    mcp: createMcpTools(getSecret),
+    mcp: createMcpTools(getSecret, log),
     files: createFileFetcher(files),
     meter,
     captureContent,

@@ -5,7 +5,8 @@
  *   FatalError               ─▶ failed, with the message of the error
  *   ParkedError              ─▶ released until a given time; spends no attempt
  *   OwnerLimitError          ─▶ the same, with a status message for the client
- *   any other error          ─▶ released with backoff while attempts are left, then failed with the cause
+ *   bug, timeout of a step   ─▶ released with backoff while attempts are left, then failed with the cause
+ *   any other error          ─▶ released with backoff within outageSeconds, then failed with the cause
  *   turnSeconds is reached   ─▶ failed, with the limit
  *   the process stops        ─▶ released before the next step, or at once when the drain runs out; spends no attempt
  *   the lease is lost        ─▶ writes nothing more
@@ -29,6 +30,7 @@ import type { Agent, TurnOutcome } from '../agent/agent.ts';
 import type { OpenTurnFiles } from './files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createTurnEnd } from './outcome.ts';
+import { getPartnerDelaySeconds, spendsAttempt, toClientMessage } from './partner-failure.ts';
 import { raceAbort } from './race-abort.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
 import { createTurn } from './turn.ts';
@@ -95,14 +97,14 @@ export async function runTurn(
 
 async function runAgent(
   { agent, readInput, write, openFiles, outbox, maxAttempts, checkCost, log }: RunParts,
-  { lease, attempts, stored }: Claimed,
+  { lease, attempts, failures: earlierFailures, failingSince, stored }: Claimed,
   held: HeldLease,
   releaseSignal: AbortSignal,
 ): Promise<TurnEnd | TurnRelease> {
   const input = await retryWhileLeased(held, log, () => readInput(lease, stored));
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   linkActive(input.traceparent);
-  const { turnSeconds, stepSeconds } = getTimeLimits(input.definition);
+  const { turnSeconds, stepSeconds, outageSeconds } = getTimeLimits(input.definition);
   const turn = createTurn({ held, input, releaseSignal, stepSeconds, write, openFiles, outbox, log });
   const end = (outcome: TurnOutcome, error: string | null) =>
     createTurnEnd(ids, outcome, error, turn.usage());
@@ -140,15 +142,29 @@ async function runAgent(
       return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
     }
     const cause = errorMessage(error);
-    log.warn({ ...lease, err: error, attempts }, 'turn failed');
-    if (attempts >= maxAttempts)
-      return fail(`Failed after ${attempts} attempts. Last error: ${cause}`, cause);
-    return {
-      kind: 'release',
-      delaySeconds: backoffSeconds(attempts, Math.random()),
-      countAttempt: true,
-      error: cause,
-    };
+    const failures = earlierFailures + 1;
+    log.warn({ ...lease, err: error, attempts, failures }, 'turn failed');
+    if (spendsAttempt(error)) {
+      if (attempts >= maxAttempts) {
+        return fail(`Failed after ${attempts} attempts. Last error: ${cause}`, cause);
+      }
+      const delaySeconds = backoffSeconds(attempts, Math.random());
+      return { kind: 'release', delaySeconds, countAttempt: true, error: cause };
+    }
+    const since = failingSince ?? new Date();
+    const failingSeconds = (Date.now() - since.getTime()) / 1000;
+    const counts = { failures, failingSeconds, outageSeconds, maxAttempts };
+    const delaySeconds = getPartnerDelaySeconds(counts, Math.random());
+    const message = toClientMessage(error);
+    if (delaySeconds === undefined) {
+      return fail(`Failed after ${failures} attempts. Last error: ${message}`, cause);
+    }
+    // Not earlier, because most failures pass within seconds.
+    if (failures === maxAttempts) {
+      const status = `Waiting since ${since.toISOString()}: ${message}`;
+      await retryWhileLeased(held, log, () => turn.progress(status));
+    }
+    return { kind: 'release', delaySeconds, countAttempt: false, partnerFailed: true, error: cause };
   } finally {
     clearTimeout(timer);
   }

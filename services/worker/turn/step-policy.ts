@@ -5,6 +5,9 @@ import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.t
 import type { StepContext, StepOptions } from '../agent/agent.ts';
 import { raceAbort } from './race-abort.ts';
 
+/** A step has exceeded its timeout. */
+export class StepTimeoutError extends RetryableError {}
+
 export interface StepPolicy {
   timeoutSeconds?: number | undefined;
   retries?: StepOptions['retries'];
@@ -12,7 +15,7 @@ export interface StepPolicy {
 
 /**
  * @param signal of the turn: once it aborts, the step is not retried
- * @throws {RetryableError} if the last run exceeds its timeout
+ * @throws {StepTimeoutError} if the last run exceeds its timeout
  */
 export async function runWithPolicy<T>(
   run: (step: StepContext) => Promise<T>,
@@ -45,6 +48,6 @@ async function runWithTimeout<T>(
     return await raceAbort(either, run({ idempotencyKey, signal: either }));
   } catch (error) {
     if (!timeout.aborted) throw error;
-    throw new RetryableError(`a step took longer than ${timeoutSeconds} s`, { cause: error });
+    throw new StepTimeoutError(`a step took longer than ${timeoutSeconds} s`, { cause: error });
   }
 }

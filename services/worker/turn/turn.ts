@@ -203,8 +203,9 @@ function toEarlierTurns({ earlier, earlierSteps }: TurnInput, taskId: string): E
     }));
 }
 
+/** Null characters are replaced as in the recorded names (shared/db/client/prepared.ts). */
 function getStepKey(name: string, occurrence: number): string {
-  return `${occurrence}/${name}`;
+  return `${occurrence}/${name.replaceAll('\0', '\uFFFD')}`;
 }
 
 function hashInput(input: Json | JsonObject | undefined): string | null {

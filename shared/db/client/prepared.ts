@@ -24,6 +24,7 @@ const marker = '-- prepared\n';
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
 /**
+/**
  * Limits of a transaction, in milliseconds. `idle`: for the next statement of the client. A client that freezes,
  * or whose connection goes silent, holds its row locks no longer than that.
  */
@@ -39,9 +40,11 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
 }
 
 /**
- * Wraps a pool so that marked statements are prepared, that transactions have limits, and so that no query gets a broken connection. A
- * connection is discarded after an error that it may not survive (errors.ts). Connections that die without a
- * word tend to die together: after one failed or was silent, all older ones are discarded as well.
+ * Wraps a pool so that marked statements are prepared, that transactions have limits, and that no query gets a
+ * broken connection. A connection is discarded after an error that it may not survive (errors.ts). Connections
+ * that die without a word tend to die together: after one failed or was silent, all older ones are discarded.
+ * Every text that is sent to the database passes here, so this is where null characters are replaced, which
+ * PostgreSQL's text cannot store.
  */
 export function createPreparingPool(
   pool: Pool,
@@ -92,14 +95,14 @@ export function createPreparingPool(
       }
       if (/^(commit|rollback)$/.test(text)) inTransaction = false;
       if (!retained || inTransaction || !text.startsWith(marker)) {
-        return client.query(text, values).catch(onFailure);
+        return client.query(text, values.map(toStorable)).catch(onFailure);
       }
       try {
         return await client.query({ name: getName(text), text, values: values.map(toArrayLiteral) });
       } catch (error) {
         if (!notRetained.has(String((error as { code?: unknown }).code))) return onFailure(error);
         retained = false;
-        return client.query(text, values).catch(onFailure);
+        return client.query(text, values.map(toStorable)).catch(onFailure);
       }
     };
     // Kysely also sends cursors as queries; this pool has none.
@@ -137,12 +140,23 @@ export function createPreparingPool(
 const special = /[\u0000-\u001f\ud800-\udfff]/;
 
 /**
- * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; returns other values
- * unchanged, for pg to write. pg quotes each element by itself, with two regular expressions. JSON escapes
+ * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; leaves other values to pg. pg quotes each element by itself, with two regular expressions. JSON escapes
  * the whole array at once, and by the same rules as PostgreSQL except for `special` characters.
  */
 function toArrayLiteral(value: unknown): unknown {
-  return Array.isArray(value) && value.every(isPlain) ? `{${JSON.stringify(value).slice(1, -1)}}` : value;
+  return Array.isArray(value) && value.every(isPlain)
+    ? `{${JSON.stringify(value).slice(1, -1)}}`
+    : toStorable(value);
+}
+
+/**
+ * Replaces null characters in a text or in the texts of an array, and returns other values unchanged. JSON has
+ * none: it escapes them.
+ */
+function toStorable(value: unknown): unknown {
+  if (typeof value === 'string') return value.includes('\0') ? value.replaceAll('\0', '\uFFFD') : value;
+  const hasNulls = (element: unknown): boolean => typeof element === 'string' && element.includes('\0');
+  return Array.isArray(value) && value.some(hasNulls) ? value.map(toStorable) : value;
 }
 
 function isPlain(element: unknown): boolean {

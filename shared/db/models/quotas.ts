@@ -21,15 +21,18 @@
  * If a model asks for a pause (`Retry-After`), `requests_at` moves for all calls, and the rejected call is
  * not refunded. Calls of a model without a quota cost no time. They are delayed only by such pauses, and are
  * then spread over the time after the end of the pause.
+ *
+ * A request may be too large to fit ever. If the model has answered other calls since it last rejected a
+ * request (`answered_at`), the pause applies to that request alone.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { float, int, rows, text, uuid } from '../client/rows.ts';
+import { burst, correctSet, noCorrection, type Correction } from './quota-corrections.ts';
 
 const bound = sql`interval '5 seconds'`;
-const burst = sql`interval '5 seconds'`;
 const lead = sql`interval '3 seconds'`;
 /** A parked task asks again after this time at the latest, in case the queue has become shorter. */
 const maxParkMs = 5 * 60_000;
@@ -50,19 +53,30 @@ export interface QuotaAnswer {
   waitMs: number;
 }
 
+export interface Refusal {
+  /** How long the model accepts no calls. 0: it gave no time, and the call is refunded as far as possible. */
+  retryAfterMs: number;
+  /** When the model last rejected the same request. */
+  refusedAt: Date | undefined;
+  /** Estimated input tokens of the request. */
+  tokens: number;
+}
+
 export interface ModelQuotas {
   take(call: ModelCall): Promise<QuotaAnswer>;
-  /** Corrects a granted call to the number of tokens that it used. */
-  correct(call: ModelCall, tokens: number): Promise<void>;
+  /** Corrects a granted call, which the model has answered, to the number of tokens that it used. */
+  settle(call: ModelCall, tokens: number): Promise<void>;
   /**
    * Returns the quota of a granted call that the model rejected. When its task asks again, it precedes new
    * calls.
    *
-   * @param retryAfterMs how long the model accepts no calls. 0: it gave no time, and the call is refunded as
-   * far as possible
+   * @returns whether the model has answered calls since it last rejected this request, and only smaller ones
    */
-  refund(call: ModelCall, retryAfterMs: number): Promise<void>;
+  refund(call: ModelCall, refusal: Refusal): Promise<boolean>;
 }
+
+/** How often a process reports that a model answers, if no call has to be corrected. */
+const reportMs = 5000;
 
 export function createModelQuotas(db: Db): ModelQuotas {
   const known = new Set<string>();
@@ -89,11 +103,26 @@ export function createModelQuotas(db: Db): ModelQuotas {
   const apply = createBatcher((corrections: readonly Correction[]) => correctSet(db, corrections), {
     max: 256,
   });
+  const reported = new Map<string, { at: number; tokens: number }>();
+  /** Returns true if other processes may not know that the model answers requests of this size. */
+  function isNews(model: string, tokens: number): boolean {
+    const last = reported.get(model);
+    const now = performance.now();
+    if (last !== undefined && now - last.at < reportMs && tokens <= last.tokens) return false;
+    reported.set(model, { at: now, tokens });
+    return true;
+  }
   return {
     take,
-    correct: ({ model, tokensPerMinute, tokens: estimated }, tokens) =>
-      apply({ ...noCorrection, model, tokenSeconds: toSeconds(tokens - estimated, tokensPerMinute) }),
-    refund: ({ model, taskId, requestsPerMinute, tokensPerMinute, tokens }, retryAfterMs) =>
+    settle: async ({ model, tokensPerMinute, tokens: estimated }, tokens) => {
+      const tokenSeconds = toSeconds(tokens - estimated, tokensPerMinute);
+      if (tokenSeconds === 0 && !isNews(model, tokens)) return;
+      await apply({ ...noCorrection, model, tokenSeconds, answeredTokens: tokens });
+    },
+    refund: (
+      { model, taskId, requestsPerMinute, tokensPerMinute, tokens },
+      { retryAfterMs, refusedAt, tokens: size },
+    ) =>
       apply({
         ...noCorrection,
         model,
@@ -103,6 +132,8 @@ export function createModelQuotas(db: Db): ModelQuotas {
         }),
         retryAfterSeconds: retryAfterMs / 1000,
         placeFor: taskId,
+        refusedAt: refusedAt ?? null,
+        refusedTokens: size,
       }),
   };
 }
@@ -242,66 +273,3 @@ const updatePlaces: RawBuilder<unknown> = sql`
       select task_id, model, start_at from answer where not granted and place_at is null
       on conflict (task_id) do update set model = excluded.model, at = excluded.at
     )`;
-
-interface Correction {
-  model: string;
-  tokenSeconds: number;
-  refundRequestSeconds: number;
-  refundTokenSeconds: number;
-  /** 0: the model did not ask for a pause. */
-  retryAfterSeconds: number;
-  /** A task that gets a place at the head of the queue. */
-  placeFor: string | null;
-}
-
-const noCorrection = {
-  tokenSeconds: 0,
-  refundRequestSeconds: 0,
-  refundTokenSeconds: 0,
-  retryAfterSeconds: 0,
-  placeFor: null,
-};
-
-async function correctSet(db: Db, corrections: readonly Correction[]): Promise<void[]> {
-  const input = rows('correction', corrections, {
-    model: text((correction) => correction.model),
-    settle_s: float((correction) => correction.tokenSeconds),
-    request_s: float((correction) => correction.refundRequestSeconds),
-    token_s: float((correction) => correction.refundTokenSeconds),
-    retry_after_s: float((correction) => correction.retryAfterSeconds),
-    task_id: uuid((correction) => correction.placeFor),
-  });
-  await sql`
-    with correction as (${input}),
-    locked as (
-      select model, greatest(refunds_at, now() - ${burst}) as refunds_at from model_quotas
-      where model in (select model from correction) order by model for update
-    ),
-    -- A rejected call gets a place at the head of the queue.
-    parked as (
-      insert into quota_places (task_id, model, at)
-      select task_id, model, now() from correction where task_id is not null
-      on conflict (task_id) do update set model = excluded.model, at = excluded.at
-    ),
-    -- One row for each model: a row is updated at most once.
-    total as (
-      select model, sum(settle_s) as settle_s, sum(request_s) as request_s, sum(token_s) as token_s,
-        sum(greatest(request_s, token_s)) as cost_s, max(retry_after_s) as retry_after_s
-      from correction group by model
-    ),
-    -- share: the part of the requested refunds that fits into half of the time since the last refunds.
-    refund as (
-      select total.*, refunds_at,
-        coalesce(least(1, extract(epoch from now() - refunds_at)::float8 / 2 / nullif(cost_s, 0)), 0) as share
-      from total join locked on locked.model = total.model
-    )
-    update model_quotas q set
-      requests_at = greatest(
-        q.requests_at - ${seconds(sql`share * request_s`)},
-        case when retry_after_s > 0 then now() + ${seconds(sql`retry_after_s`)} end
-      ),
-      tokens_at = q.tokens_at + ${seconds(sql`settle_s - share * token_s`)},
-      refunds_at = refund.refunds_at + ${seconds(sql`2 * share * cost_s`)}
-    from refund where q.model = refund.model`.execute(db);
-  return corrections.map(() => undefined);
-}

@@ -92,6 +92,8 @@ create table gates (
   state_class smallint not null default 0,
   attempts smallint not null default 0,
   priority smallint not null default 0,
+  failures smallint not null default 0,
+  failing_since timestamp with time zone,
   config_rev integer not null default 0,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
@@ -136,6 +138,8 @@ create table model_quotas (
   tokens_at timestamp with time zone not null default now(),
   queue_at timestamp with time zone not null default now(),
   refunds_at timestamp with time zone not null default now(),
+  answered_at timestamp with time zone,
+  answered_tokens double precision,
   PRIMARY KEY (model)
 ) with (fillfactor=50);
 

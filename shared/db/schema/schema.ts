@@ -24,6 +24,8 @@ export interface Database {
     state_class: Generated<number>;
     attempts: Generated<number>;
     priority: Generated<number>;
+    failures: Generated<number>;
+    failing_since: NullableTime;
     config_rev: Generated<number>;
     run_at: TimeOrNow;
     wakeup_at: Time;
@@ -106,6 +108,8 @@ export interface Database {
     tokens_at: TimeOrNow;
     queue_at: TimeOrNow;
     refunds_at: TimeOrNow;
+    answered_at: Time | null;
+    answered_tokens: number | null;
   };
   quota_places: { task_id: string; model: string; at: Time };
   files: {

@@ -19,6 +19,9 @@ export interface Claimed {
   lease: Lease;
   /** Starts of this turn since its last recorded step, including this one. */
   attempts: number;
+  /** Failures of the agent's partners since the last recorded step, and since when they fail. */
+  failures: number;
+  failingSince: Date | null;
   stored: StoredInput;
   wakeups: Wakeup[];
 }
@@ -65,9 +68,10 @@ async function claim(
   const failedAt = options.databaseFailedAt?.() ?? -Infinity;
   const mayTakeOver = performance.now() - failedAt > holdersFirstMs;
   for (const row of await claimSet(db, { ...options, mayTakeOver }, taskIds)) {
-    const { task_id: taskId, turn, fence, attempts } = row;
+    const { task_id: taskId, turn, fence, attempts, failures, failing_since: failingSince } = row;
     const wakeups = toWakeups(row, taskId, turn, null);
-    results.set(taskId, { kind: 'claimed', lease: { taskId, turn, fence }, attempts, stored: row, wakeups });
+    const lease = { taskId, turn, fence };
+    results.set(taskId, { kind: 'claimed', lease, attempts, failures, failingSince, stored: row, wakeups });
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
@@ -84,7 +88,15 @@ async function claim(
 /** `mayTakeOver`: whether expired leases of other workers may be claimed. */
 type SetOptions = ClaimOptions & { mayTakeOver: boolean };
 
-type Row = { task_id: string; fence: number; turn: number; attempts: number } & WakeupColumns & StoredInput;
+type Row = {
+  task_id: string;
+  fence: number;
+  turn: number;
+  attempts: number;
+  failures: number;
+  failing_since: Date | null;
+} & WakeupColumns &
+  StoredInput;
 
 async function claimSet(db: Db, options: SetOptions, taskIds: readonly string[]): Promise<Row[]> {
   const now = new Date().toISOString();
@@ -110,7 +122,7 @@ async function claimSet(db: Db, options: SetOptions, taskIds: readonly string[])
     ),
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
-    select gate.task_id, gate.fence, gate.turn, gate.attempts, ${storedInputColumns},
+    select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, ${storedInputColumns},
       ${gateWakeupColumns}, ${notifyFollowers}
     from gate join tasks t on t.id = gate.task_id
     left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'`.execute(db);
@@ -137,7 +149,7 @@ function updateGates(
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
         and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver})) and g.xmin = seen.xmin
-      returning g.task_id, g.fence, g.turn, g.attempts, g.last_event, g.config_rev
+      returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.last_event, g.config_rev
     )`;
 }
 

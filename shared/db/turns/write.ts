@@ -74,8 +74,10 @@ export interface TurnEnd {
 export interface TurnRelease {
   kind: 'release';
   delaySeconds: number;
-  /** False if nothing failed (drain, parking): the attempt then does not count. */
+  /** False if the attempt does not count: nothing failed (drain, parking), or only a partner did. */
   countAttempt: boolean;
+  /** A partner of the agent failed, which is counted apart from attempts. */
+  partnerFailed?: boolean;
   error: string | null;
 }
 
@@ -198,6 +200,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     error: text(({ finish }) => finish?.error),
     delay: float(({ release }) => release?.delaySeconds),
     count_attempt: boolean(({ release }) => release?.countAttempt),
+    partner_failed: boolean(({ release }) => release?.partnerFailed ?? false),
     yields: boolean(({ end }) => end !== undefined && yieldsToNextTurn(end.state)),
     end_class: int(({ end }) => end && getStateClass(end.state)),
     state: text(({ end }) => end?.state),

@@ -9,11 +9,20 @@ import {
   type ModelCall,
   type ModelQuotas,
   type QuotaAnswer,
+  type Refusal,
 } from '#shared/db/models/quotas.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { connectTo, connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const perSecond = 10;
+
+/** A first refusal, with the wait that the model asks for. */
+const refusal = (retryAfterMs: number, more: Partial<Refusal> = {}): Refusal => ({
+  retryAfterMs,
+  refusedAt: undefined,
+  tokens: 100,
+  ...more,
+});
 
 describe('model quotas', () => {
   let db: Db;
@@ -192,9 +201,9 @@ describe('model quotas', () => {
     const second = call({ tokens: 1000 });
     const { waitMs } = await quotas.take(second);
     assertWait(waitMs, 3000, from); // the three seconds of the first
-    await quotas.correct(second, 0);
+    await quotas.settle(second, 0);
     assert.ok((await take(1)).waitMs <= 3000, 'the second took none');
-    await quotas.correct(second, 61_000);
+    await quotas.settle(second, 61_000);
     assert.equal((await take(1)).kind, 'parked', 'it took a minute more than estimated');
   });
 
@@ -206,7 +215,7 @@ describe('model quotas', () => {
     await takeMany(call, 90);
     await pass(model, 2);
     const paidBefore = await readPaidAt(model);
-    await quotas.refund(rejected, 0);
+    await quotas.refund(rejected, refusal(0));
     const refunded = paidBefore - (await readPaidAt(model));
     assert.ok(Math.abs(refunded - 1 / perSecond) < 0.001, `${refunded} s`);
     assert.equal((await quotas.take(call())).kind, 'parked');
@@ -222,7 +231,7 @@ describe('model quotas', () => {
     await Promise.all(calls.map((sent) => quotas.take(sent)));
     const paidBefore = await readPaidAt(model);
     const from = performance.now();
-    await Promise.all(calls.map((sent) => quotas.refund(sent, 0)));
+    await Promise.all(calls.map((sent) => quotas.refund(sent, refusal(0))));
     const since = (performance.now() - from) / 1000;
     const refunded = paidBefore - (await readPaidAt(model));
     // Half of the last five seconds, because earlier savings are lost, and half of the time that this took.
@@ -238,7 +247,7 @@ describe('model quotas', () => {
       const rejected = call();
       assert.deepEqual(await quotas.take(rejected), { kind: 'granted', waitMs: 0 });
       const from = performance.now();
-      await quotas.refund(rejected, 20_000);
+      await quotas.refund(rejected, refusal(20_000));
       const answers = await takeMany(call, 100);
       const since = performance.now() - from;
       const parked = getWaits(answers, 'parked');
@@ -254,6 +263,23 @@ describe('model quotas', () => {
       assert.ok(after.every(({ kind }) => kind === 'granted'));
     });
   }
+
+  test('pauses only a request that the model keeps refusing while it answers others', async () => {
+    const call = createCalls({});
+    const tooLarge = call();
+    await quotas.take(tooLarge);
+    const refusedAt = new Date();
+    assert.equal(await quotas.refund(tooLarge, refusal(20_000, { tokens: 5000 })), false);
+    assert.equal((await quotas.take(call())).kind, 'parked', 'the first refusal pauses all');
+    await pass(call().model, 60);
+    await quotas.settle(call(), 1000);
+    assert.equal(await quotas.refund(tooLarge, refusal(20_000, { refusedAt, tokens: 5000 })), true);
+    assert.equal((await quotas.take(call())).kind, 'granted');
+    await quotas.settle(call(), 6000);
+    const crowded = await quotas.refund(tooLarge, refusal(20_000, { refusedAt, tokens: 5000 }));
+    assert.equal(crowded, false, 'the model has answered a larger one');
+    assert.equal((await quotas.take(call())).kind, 'granted');
+  });
 
   test('serves two workers that name many models in different orders', async () => {
     const models = Array.from({ length: 6 }, () => createCalls());

@@ -4,13 +4,13 @@
  */
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Language, Outcome, type Content } from '@google/genai';
+import { Language, Outcome, type Content, type Part } from '@google/genai';
 import { FatalError, LeaseLostError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
-import { createTool, definitionWithoutTools, getFailure, useOfflineModel } from './use-offline-model.ts';
+import { createTool, definitionWithoutTools, useOfflineModel } from './use-offline-model.ts';
 
 const offline = useOfflineModel();
 
@@ -114,13 +114,46 @@ describe('the answer', () => {
     ]);
     assert.deepEqual(offline.requests[0]?.generationConfig?.responseJsonSchema, responseSchema);
   });
+});
 
-  test('fails when a schema is set and the text is not JSON', async () => {
-    offline.model.script([{ match: 'x', reactions: [{ chunks: ['{"emails": '] }] }]);
-    const responseSchema = { type: 'object' };
-    const turn = new MemoryTurn({ message: 'x', definition: { ...definition, responseSchema } });
-    const failure = getFailure(await offline.createAgent().run(turn));
-    assert.equal(failure, "The model's answer is not valid JSON.");
+describe('a function call', () => {
+  /** Answers with these calls, and then with text. */
+  function respondWith(...calls: Part[]): void {
+    offline.responder = ({ contents }) => ({
+      pieces: contents.at(-1)?.parts?.some((part) => part.functionResponse) ? [{ text: 'done' }] : calls,
+    });
+  }
+  const getSentCalls = () => offline.requests[1]?.contents.at(-2)?.parts;
+  const runWithTool = async (more: JsonObject = {}) => {
+    const lookup = createTool('lookup', async () => 'it');
+    const turn = new MemoryTurn({ message: 'go', definition: { ...definition, ...more } });
+    const outcome = await offline.createAgent({ tools: [lookup] }).run(turn);
+    assert.deepEqual(outcome, { state: 'TASK_STATE_COMPLETED' });
+    return lookup;
+  };
+
+  for (const prefix of ['default_api:', 'default_api.']) {
+    test(`is made without the prefix ${prefix} of its name`, async () => {
+      respondWith({ functionCall: { name: `${prefix}lookup`, args: {} }, thoughtSignature: 'c2ln' });
+      assert.equal((await runWithTool()).calls.length, 1);
+      assert.equal(getSentCalls()?.[0]?.functionCall?.name, 'lookup');
+    });
+  }
+
+  test('without a signature is sent back with the documented placeholder', async () => {
+    const call = { functionCall: { name: 'lookup', args: {} } };
+    respondWith(call, call);
+    await runWithTool();
+    assert.deepEqual(
+      getSentCalls()?.map(({ thoughtSignature }) => thoughtSignature),
+      ['skip_thought_signature_validator', undefined],
+    );
+  });
+
+  test('keeps the signatures that it came with', async () => {
+    respondWith({ functionCall: { name: 'lookup', args: {} }, thoughtSignature: 'c2ln' });
+    await runWithTool();
+    assert.equal(getSentCalls()?.[0]?.thoughtSignature, 'c2ln');
   });
 });
 

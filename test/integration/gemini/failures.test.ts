@@ -60,13 +60,13 @@ describe('a transient failure of the model', () => {
     ['a repeated 503', { status: 503 }],
     ['a stream that always ends too early', { chunks: ['a'], unfinished: true }],
   ] satisfies [string, Reaction][]) {
-    test(`parks the task and records nothing after ${name}`, async () => {
+    test(`parks the task and records one failure after ${name}`, async () => {
       offline.model.script([{ match: 'x', reactions: [reaction], repeat: true }]);
       const turn = new MemoryTurn({ message: 'x', definition });
       const waitMs = await getParkedMs(offline.createAgent().run(turn));
       assert.ok(waitMs >= 5000 && waitMs <= 40_000, `${waitMs} ms`);
       assert.equal(offline.model.log().length, 3);
-      assert.equal(turn.steps.size, 0);
+      assert.equal(turn.steps.size, 1);
     });
   }
 
@@ -111,7 +111,7 @@ describe('a fatal failure of the model', () => {
 });
 
 describe('an unusable reply', () => {
-  // The hints contain "empty" and "malformed", so that the scripts of these two match the second call as
+  // The hints contain "empty", "malformed" and "ended early", so that the scripts match the later calls as
   // well.
   for (const [name, text, reaction, message, calls] of [
     [
@@ -121,15 +121,16 @@ describe('an unusable reply', () => {
       /refused .* prohibited content/,
       1,
     ],
-    ['an empty reply', 'empty', { empty: true }, /empty answer twice/, 2],
+    ['an empty reply', 'empty', { empty: true }, /empty answer 4 times/, 4],
     [
       'a malformed reply',
       'malformed',
       { finishReason: 'MALFORMED_FUNCTION_CALL' },
-      /unreadable reply twice \(MALFORMED_FUNCTION_CALL\)/,
-      2,
+      /unreadable reply 4 times in a row \(MALFORMED_FUNCTION_CALL\)/,
+      4,
     ],
-    ['another finish reason', 'other', { finishReason: 'OTHER' }, /without an answer \(OTHER\)/, 1],
+    ['an early end', 'ended early', { finishReason: 'OTHER' }, /without an answer 4 times/, 4],
+    ['a new finish reason', 'new', { finishReason: 'TIRED' }, /without an answer \(TIRED\)/, 1],
   ] satisfies [string, string, Reaction, RegExp, number][]) {
     test(`fails the turn with a reason after ${name}`, async () => {
       const { outcome } = await runScripted(text, [reaction], true);
@@ -145,7 +146,7 @@ describe('an unusable reply', () => {
     assert.doesNotMatch(turn.getArtifactText('answer') ?? '', /something bad/);
   });
 
-  test('is requested once more, with a hint', async () => {
+  test('is requested again, with a hint', async () => {
     const { outcome } = await runScripted('6 * 7', [{ finishReason: 'MALFORMED_FUNCTION_CALL' }]);
     assert.deepEqual(outcome, { state: 'TASK_STATE_COMPLETED' });
     assert.match(JSON.stringify(offline.requests[0]?.contents.at(-1)), /function call was malformed/);

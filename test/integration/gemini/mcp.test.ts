@@ -29,7 +29,7 @@ async function loadTools(
   servers: JsonObject,
   taken: string[] = [],
 ): Promise<Map<string, Tool>> {
-  const tools = await mcp.loadTools(parseServers(servers), new Set(taken));
+  const { tools } = await mcp.loadTools(parseServers(servers), new Set(taken));
   return new Map(tools.map((tool) => [tool.declaration.name, tool]));
 }
 

@@ -17,8 +17,11 @@ const definition: JsonObject = {
 /** The requests to the quota, in order, each with the number of model calls before it. */
 let requests: { verb: string; call: ModelCall; amount?: number; calls: number }[];
 let answer: () => Promise<QuotaAnswer>;
+/** The answer of the quota to a refusal. */
+let othersFit: boolean;
 beforeEach(() => {
   requests = [];
+  othersFit = false;
   answer = async () => ({ kind: 'granted', waitMs: 0 });
 });
 
@@ -31,8 +34,11 @@ const quotas: ModelQuotas = {
     await record('take', call);
     return answer();
   },
-  correct: (call, tokens) => record('correct', call, tokens),
-  refund: (call, retryAfterMs) => record('refund', call, retryAfterMs),
+  settle: (call, tokens) => record('settle', call, tokens),
+  refund: async (call, { retryAfterMs }) => {
+    await record('refund', call, retryAfterMs);
+    return othersFit;
+  },
 };
 let checkCost = async (_owner: string): Promise<void> => undefined;
 const meter: Meter = {
@@ -51,7 +57,7 @@ describe('a granted call', () => {
     await run(turn);
     assert.deepEqual(verbs(), [
       ['take', 0],
-      ['correct', 1],
+      ['settle', 1],
     ]);
     const { taskId, model, requestsPerMinute, tokensPerMinute, tokens } = requests[0]!.call;
     assert.deepEqual([taskId, model], [turn.taskId, 'gemini-3.8-flash']);
@@ -111,7 +117,7 @@ describe('a refused call', () => {
         ['take', 0],
         ['refund', 1],
         ['take', 1],
-        ['correct', 2],
+        ['settle', 2],
       ]);
       assert.equal(requests[1]?.amount, 50);
     });
@@ -133,6 +139,31 @@ describe('a refused call', () => {
       );
     });
   }
+});
+
+describe('a request that the model refuses while it answers smaller ones', () => {
+  test('fails after five refusals, with the words of the model', async () => {
+    othersFit = true;
+    const message = 'Quota exceeded for input tokens per minute, limit: 1000.';
+    offline.model.script([
+      { match: 'large', reactions: [{ status: 429, retryDelay: '20s', message }], repeat: true },
+    ]);
+    const first = createTurn('large');
+    for (let refusals = 1; refusals < 5; refusals += 1) {
+      const turn = new MemoryTurn({ message: 'large', definition, steps: first.steps });
+      await assert.rejects(run(refusals === 1 ? first : turn), ParkedError);
+    }
+    const last = new MemoryTurn({ message: 'large', definition, steps: first.steps });
+    await assert.rejects(run(last), (error: unknown) => {
+      assert.ok(error instanceof FatalError);
+      assert.match(
+        error.message,
+        /refused this request 5 times while it answered smaller ones: Quota exceeded/,
+      );
+      return true;
+    });
+    assert.equal(offline.model.log().length, 5);
+  });
 });
 
 describe('an agent without a meter', () => {

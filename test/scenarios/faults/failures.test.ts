@@ -135,6 +135,27 @@ describe('a failure of Gemini', () => {
     await stack.until(task.id, isCompleted);
   });
 
+  // Row: Gemini fails otherwise, or its responses are cut
+  test('parks the task with a status that says for what it waits, on repeated 500s', async (t) => {
+    const stack = await startStack(t);
+    await Promise.all([stack.start('api'), stack.start('worker')]);
+    stack.model.script([{ match: 'broken', reactions: [{ status: 500 }], repeat: true }]);
+    const task = await stack.submit('are you broken');
+    const waiting = await stack.until(task.id, ({ status }) => status.message !== undefined);
+    assert.equal(waiting.status.state, 'TASK_STATE_WORKING');
+    assert.match(
+      waiting.status.message.parts[0].text,
+      /^Waiting for the model gemini-.* since 20.*status 500/,
+    );
+    await waitFor('the task to be parked', async () => {
+      const { rows } = await stack.pool.query(
+        `select attempts, lease_until, run_at > now() as parked from gates where task_id = $1`,
+        [task.id],
+      );
+      return rows[0].parked && rows[0].lease_until === null && rows[0].attempts === 0;
+    });
+  });
+
   // Row: Gemini returns 400, blocks, or returns nothing
   test('fails the task on a 400 with a message that says why', async (t) => {
     const stack = await startStack(t);

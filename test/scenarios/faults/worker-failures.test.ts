@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { writeAgentFile } from '../../support/agents/definition.ts';
 import { getStepRuns, startScriptedStack } from '../../support/scripted-stack.ts';
 import { isCompleted, startStack, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -153,8 +154,32 @@ describe('a task', () => {
     assert.match(received[2]!.body, /TASK_STATE_FAILED/);
   });
 
-  test('fails with the cause when its agent throws at each attempt', async (t) => {
+  // Row: a partner of the agent fails for minutes
+  test('waits without a slot while its agent throws, and fails after an hour', async (t) => {
     const { stack, tool } = await startScriptedStack(t, { MAX_ATTEMPTS: '2' });
+    await Promise.all([stack.start('api'), stack.start('worker')]);
+    const task = await stack.submit('step one\nthrow no such luck');
+    const waiting = await stack.until(task.id, ({ status }) => status.message !== undefined);
+    assert.match(waiting.status.message.parts[0].text, /^Waiting since 20.*: no such luck$/);
+    await waitFor('the turn to be released after its third failure', async () => {
+      const { rows } = await stack.pool.query(
+        `select failures, attempts, lease_until from gates where task_id = $1`,
+        [task.id],
+      );
+      const [{ failures, attempts, lease_until: leasedUntil }] = rows;
+      return failures >= 3 && attempts === 0 && leasedUntil === null;
+    });
+    assert.equal(tool.received.length, 1, 'the finished step did not run again');
+    await stack.pool.query(
+      `update gates set failing_since = now() - interval '1 hour', run_at = now(), wakeup_at = now()`,
+    );
+    const failed = await stack.until(task.id, ({ status }) => status.state === 'TASK_STATE_FAILED');
+    assert.match(failed.status.message.parts[0].text, /^Failed after \d+ attempts. Last error: no such luck/);
+  });
+
+  test('fails with the cause when its agent throws at each attempt and may not wait', async (t) => {
+    const AGENT_FILE = writeAgentFile(t, { limits: { outageSeconds: 0 } });
+    const { stack, tool } = await startScriptedStack(t, { MAX_ATTEMPTS: '2', AGENT_FILE });
     await Promise.all([stack.start('api'), stack.start('worker')]);
     const task = await stack.submit('step one\nthrow no such luck');
     const failed = await stack.until(task.id, ({ status }) => status.state === 'TASK_STATE_FAILED');

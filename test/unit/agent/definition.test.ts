@@ -29,11 +29,11 @@ describe('a definition in YAML', () => {
     assert.deepEqual(definition.outputModes, ['text/plain']);
     assert.deepEqual(definition.model, { name: 'gemini-3.8-flash' });
     assert.deepEqual(definition.tools, ['ask_user']);
-    assert.deepEqual(definition.limits, { modelCalls: 20, toolCalls: 100, workSeconds: 3600 });
+    const limits = { modelCalls: 20, toolCalls: 100, workSeconds: 3600, outageSeconds: 3600 };
+    assert.deepEqual(definition.limits, limits);
     assert.deepEqual(parseAgentDefinition(`${minimal}limits: {modelCalls: 3}`, 'x').limits, {
+      ...limits,
       modelCalls: 3,
-      toolCalls: 100,
-      workSeconds: 3600,
     });
   });
 
@@ -70,7 +70,7 @@ limits: { modelCalls: 0, pace: 3 }
       'agent.yaml:15:19: documentationUrl: must be an http or https URL',
       'agent.yaml:16:15: outputModes[0]: must be a media type, such as text/plain',
       'agent.yaml:17:23: limits.modelCalls: must be >= 1',
-      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, taskSeconds)',
+      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds)',
     ]);
   });
 

@@ -57,9 +57,10 @@ describe('the wait that a failed call asks for', () => {
     const message = JSON.stringify({ error: { message: 'quota', details } });
     const failure = toModelFailure(new ApiError({ message, status: 429 }), {
       model: 'm',
+      status: 429,
       retryAfter: header,
     });
-    assert.ok(failure.kind === 'transient');
+    assert.ok(failure.kind === 'overload');
     return failure.retryAfterMs;
   };
 

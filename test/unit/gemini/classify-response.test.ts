@@ -30,6 +30,7 @@ const ownCases = new Set([
   'MALFORMED_FUNCTION_CALL',
   'UNEXPECTED_TOOL_CALL',
   'MALFORMED_RESPONSE',
+  'OTHER',
 ]);
 const failures = Object.values(FinishReason)
   .filter((reason) => !ownCases.has(reason))
@@ -56,8 +57,8 @@ describe('classifyResponse', () => {
     assert.equal(classify([], FinishReason.MAX_TOKENS), 'failed');
   });
 
-  test('retries a malformed response', () => {
-    for (const reason of ['MALFORMED_FUNCTION_CALL', 'UNEXPECTED_TOOL_CALL', 'MALFORMED_RESPONSE']) {
+  test('retries a malformed response, and one that ended early', () => {
+    for (const reason of ['MALFORMED_FUNCTION_CALL', 'UNEXPECTED_TOOL_CALL', 'MALFORMED_RESPONSE', 'OTHER']) {
       assert.equal(classify([], reason), 'retry');
       assert.equal(classify([text], reason), 'retry');
     }

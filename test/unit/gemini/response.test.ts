@@ -12,7 +12,7 @@ function buildResponse(...events: Part[][]) {
     event.candidates = [{ content: { role: 'model', parts } }];
     builder.add(event);
   }
-  return builder.build(1);
+  return builder.build(1, {});
 }
 
 describe('ResponseBuilder', () => {

@@ -7,17 +7,19 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';
+import { createFetch } from '../fetch.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { LimitError } from './budget.ts';
 import { appendHistoryEntry } from './conversation/contents.ts';
+import type { Conversation } from './conversation/conversation.ts';
 import { trimHistory } from './conversation/history.ts';
 import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
-import { Loop, type Conversation, type LoopParts } from './loop.ts';
+import { Loop, type LoopParts } from './loop.ts';
 import { defaultModelBackoff, type ModelBackoff } from './model/backoff.ts';
 import type { GeminiModel } from './model/call.ts';
-import { createFetch, createGeminiClient } from './model/client.ts';
+import { createGeminiClient, maxSilenceMs } from './model/client.ts';
 import type { GeminiClientOptions } from './model/credentials.ts';
 import { createTaskQuota, unlimitedQuota } from './model/quota.ts';
 import { askUser } from './tools/ask-user.ts';
@@ -57,17 +59,23 @@ export function createGeminiAgent({
 }: GeminiAgentOptions): Agent {
   const model: GeminiModel = {
     client: createGeminiClient(client),
-    fetch: createFetch(),
+    fetch: createFetch(maxSilenceMs),
     backoff,
     captureContent,
   };
 
-  async function loadTools({ mcpServers, toolModules }: AgentDefinition): Promise<readonly Tool[]> {
+  /** Says in the status of a new task which tools are left out. */
+  async function loadTools(
+    { mcpServers, toolModules }: AgentDefinition,
+    turn: Turn,
+  ): Promise<readonly Tool[]> {
     const inCode = [...tools, ...(await loadToolModules(toolModules))];
     if (Object.keys(mcpServers).length === 0) return inCode;
     if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
-    return [...inCode, ...(await mcp.loadTools(mcpServers, taken))];
+    const { tools: listed, leftOut } = await mcp.loadTools(mcpServers, taken);
+    if (leftOut.length > 0 && turn.number === 1) await turn.progress(leftOut.join('\n'));
+    return [...inCode, ...listed];
   }
 
   return {
@@ -78,7 +86,7 @@ export function createGeminiAgent({
           definition,
           model,
           files,
-          tools: await loadTools(definition),
+          tools: await loadTools(definition, turn),
           ...getMetering(meter, definition, turn),
         };
         const loop = new Loop(turn, { ...parts, conversation: await restoreConversation(turn, parts) });

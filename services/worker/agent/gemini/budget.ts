@@ -15,18 +15,22 @@ export class Budget {
     this.#limits = limits;
   }
 
-  /**
-   * @param spent by the whole task so far
-   * @throws {LimitError} when tokens, cost or model calls are used up
-   */
-  takeModelCall(spent: Usage): void {
-    const { tokens = Infinity, cost = Infinity } = this.#limits;
-    if (totalTokens(spent.tokens) >= tokens) throw new LimitError(`${tokens} tokens`);
-    if (spent.cost >= cost) throw new LimitError(`a cost of ${cost}`);
+  /** @throws {LimitError} when the turn has no model calls left */
+  takeModelCall(): void {
     this.#modelCalls += 1;
     if (this.#modelCalls > this.#limits.modelCalls) {
       throw new LimitError(`${this.#limits.modelCalls} model calls`);
     }
+  }
+
+  /**
+   * @param spent by the whole task so far
+   * @throws {LimitError} when its tokens or cost are used up
+   */
+  checkSpent(spent: Usage): void {
+    const { tokens = Infinity, cost = Infinity } = this.#limits;
+    if (totalTokens(spent.tokens) >= tokens) throw new LimitError(`${tokens} tokens`);
+    if (spent.cost >= cost) throw new LimitError(`a cost of ${cost}`);
   }
 
   get limitsOwner(): boolean {

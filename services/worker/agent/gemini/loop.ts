@@ -6,7 +6,7 @@
  *                   │              │
  *                   │              └─▶ one needs the user     ──▶ input-required, auth-required
  *                   ├─▶ answer                ──▶ completed
- *                   ├─▶ empty or malformed    ──▶ asked once more with a hint, then failed
+ *                   ├─▶ empty or malformed    ──▶ asked again with a hint, three times, then failed
  *                   └─▶ blocked, limit        ──▶ failed, with the reason
  *
  * A turn that follows an interrupted one starts with the pending calls: the message resolves them, and the
@@ -19,15 +19,17 @@
  */
 import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
-import type { Json, Part } from '#shared/domain/message.ts';
-import { addUsage, type ModelUsage, type Usage } from '#shared/domain/usage.ts';
+import type { JsonObject, Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../agent.ts';
 import type { FileFetcher } from '../files/fetch-file.ts';
+import { askModel, type ModelReply } from './ask-model.ts';
 import { Budget, type LimitError } from './budget.ts';
 import { requiresJson, toAcceptedModes } from './conversation/accepted-modes.ts';
 import { AnswerArtifact } from './conversation/answer-artifact.ts';
 import { appendContent } from './conversation/contents.ts';
-import { finishWithData, finishWithParts } from './conversation/finish-answer.ts';
+import type { Conversation } from './conversation/conversation.ts';
+import { finishWithData, finishWithParts, keepText } from './conversation/finish-answer.ts';
+import { createDataReader, type DataReader } from './conversation/read-data.ts';
 import { toGeminiParts } from './conversation/message-parts.ts';
 import {
   getRemainingParts,
@@ -41,25 +43,14 @@ import {
 } from './conversation/pending-calls.ts';
 import type { LoopTurn } from './conversation/recorded-turn.ts';
 import { toReferenceParts } from './conversation/references.ts';
-import { callModel, type GeminiModel } from './model/call.ts';
-import { classifyResponse } from './model/classify-response.ts';
-import { toModelUsage } from './model/cost.ts';
+import type { GeminiModel } from './model/call.ts';
+import { classifyResponse, maxRetries } from './model/classify-response.ts';
 import type { TaskQuota } from './model/quota.ts';
 import { toGenerateConfig } from './model/request.ts';
-import { getResponseContent, getResponseText, type ModelResponse } from './model/response.ts';
-import { inModelSpan } from './model/span.ts';
+import { getResponseText, toSentContent, type ModelResponse } from './model/response.ts';
 import { askUser } from './tools/ask-user.ts';
 import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/call-tools.ts';
 import type { ModelToolCall, Tool } from './tools/tool.ts';
-
-/** The state that passes from turn to turn of a task. */
-export interface Conversation {
-  contents: Content[];
-  /** The last reply of the model, if some of its calls wait for the user. */
-  pending?: PendingReply;
-  /** The usage of the task so far. */
-  spent: Usage;
-}
 
 export interface LoopParts {
   definition: AgentDefinition;
@@ -74,14 +65,6 @@ export interface LoopParts {
   quota: TaskQuota;
 }
 
-interface ModelReply {
-  response: ModelResponse;
-  /** True if the call was made in this run, not replayed from its record. */
-  live: boolean;
-  /** True if the text is already in the artifact. */
-  streamed: boolean;
-}
-
 export class Loop {
   readonly #turn: LoopTurn;
   readonly #parts: Omit<LoopParts, 'conversation'>;
@@ -91,6 +74,8 @@ export class Loop {
   readonly #answerTurn: number;
   readonly #answer: AnswerArtifact;
   readonly #budget: Budget;
+  /** Undefined: the answer is text and files. */
+  readonly #readData: DataReader | undefined;
   #replies = 0;
 
   constructor(turn: LoopTurn, { conversation, ...parts }: LoopParts) {
@@ -106,33 +91,55 @@ export class Loop {
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
     this.#answer = new AnswerArtifact(turn, { turnNumber: this.#answerTurn, mayCall });
     this.#budget = new Budget(definition.limits);
+    if (this.#config.responseMimeType === 'application/json') {
+      this.#readData = createDataReader(definition.responseSchema as JsonObject | undefined);
+    }
   }
 
   async run(): Promise<TurnOutcome> {
     const { contents } = this.#conversation;
     const interrupted = await this.#start();
     if (interrupted !== undefined) return interrupted;
-    for (let hinted = false; ;) {
+    for (let unusable = 0; ;) {
       const reply = await this.#askModel();
       const { response, live, streamed } = reply;
       const classified = classifyResponse(response);
       switch (classified.kind) {
         case 'calls': {
-          hinted = false;
+          unusable = 0;
           const outcome = await this.#runCalls(reply, classified.calls);
           if (outcome !== undefined) return outcome;
           break;
         }
         case 'answer': {
-          contents.push(getResponseContent(response));
           const { acceptedOutputModes } = this.#turn;
-          const finish = this.#answersWithData ? finishWithData : finishWithParts;
           const { parts, truncated } = classified;
-          return finish(this.#answer, { response, parts, truncated, streamed, acceptedOutputModes });
+          if (this.#readData === undefined) {
+            contents.push(this.#toSentContent(response));
+            return finishWithParts(this.#answer, {
+              response,
+              parts,
+              truncated,
+              streamed,
+              acceptedOutputModes,
+            });
+          }
+          const read = await this.#readData(getResponseText(response));
+          if ('data' in read) {
+            contents.push(this.#toSentContent(response));
+            return finishWithData(this.#answer, read.data, acceptedOutputModes);
+          }
+          unusable += 1;
+          if (truncated || unusable > maxRetries) {
+            return keepText(this.#answer, { response, truncated, problem: read.problem });
+          }
+          contents.push(this.#toSentContent(response));
+          contents.push({ role: 'user', parts: [{ text: `${read.problem} Give only the corrected JSON.` }] });
+          break;
         }
         case 'retry':
-          if (hinted) return { state: 'TASK_STATE_FAILED', message: classified.message };
-          hinted = true;
+          unusable += 1;
+          if (unusable > maxRetries) return { state: 'TASK_STATE_FAILED', message: classified.message };
           contents.push({ role: 'user', parts: [{ text: classified.hint }] });
           break;
         case 'failed':
@@ -201,7 +208,7 @@ export class Loop {
     const onlyQuestions = calls.every(({ name }) => name === askUser.name);
     if (live && text !== '' && !onlyQuestions) await this.#turn.progress(text);
     const outcomes = await this.#callTools(calls.map((call) => ({ call, approved: false })));
-    this.#conversation.contents.push(getResponseContent(response));
+    this.#conversation.contents.push(this.#toSentContent(response));
     const all = calls.map((call, index) =>
       withOutcome({ call, id: `${this.#turn.number}.${this.#replies}.${index + 1}` }, outcomes[index]),
     );
@@ -249,40 +256,20 @@ export class Loop {
   }
 
   async #askModel(): Promise<ModelReply> {
-    this.#budget.takeModelCall(this.#conversation.spent);
+    this.#budget.takeModelCall();
     this.#replies += 1;
-    using deadline = this.#budget.deadline();
-    const { definition, model, quota, spentToday, checkCost } = this.#parts;
-    const { contents } = this.#conversation;
-    const request = { model: definition.model.name, contents, config: this.#config };
-    const answer = this.#answersWithData ? undefined : this.#answer;
-    let live = false;
-    const response = await this.#turn.step(
-      'model',
-      async ({ signal }) => {
-        live = true;
-        await checkCost();
-        if (this.#budget.limitsOwner) this.#budget.checkOwner(await spentToday());
-        const parts = { quota, answer, signal: AbortSignal.any([signal, deadline]) };
-        return inModelSpan(model, request, () => callModel(model, request, parts));
-      },
-      {
-        input: { model: request.model, contents: contents.length },
-        usage: (result: Json) => this.#toUsage(result as ModelResponse),
-      },
-    );
-    const streamed = await this.#answer.end();
-    this.#budget.spend(response.ms);
-    this.#conversation.spent = addUsage(this.#conversation.spent, this.#toUsage(response));
-    return { response, live, streamed };
+    return askModel({
+      ...this.#parts,
+      turn: this.#turn,
+      conversation: this.#conversation,
+      config: this.#config,
+      answer: this.#answer,
+      streams: this.#readData === undefined,
+      budget: this.#budget,
+    });
   }
 
-  #toUsage({ usage }: ModelResponse): ModelUsage {
-    const { model, prices } = this.#parts.definition;
-    return toModelUsage(usage, model.name, prices);
-  }
-
-  get #answersWithData(): boolean {
-    return this.#config.responseMimeType === 'application/json';
+  #toSentContent(response: ModelResponse): Content {
+    return toSentContent(response, this.#parts.definition.model.name);
   }
 }

@@ -6,24 +6,33 @@
  * A call that certainly did not reach the server (its session is gone, or the port is closed) is retried on
  * new connections, for about 5 seconds. If the connection is lost during a call, the call may have taken
  * effect. It is repeated only if its tool is read-only or idempotent; otherwise the model gets an error that
- * says that the effect is unknown.
+ * says that the effect is unknown. A busy server (429, 503) gets the call of a read-only or idempotent tool
+ * again after the wait that it asks for, within the timeout of the call.
+ *
+ * The list of tools is read again after a minute, when the server announces a change, and when it does not
+ * know a tool.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  Client,
-  SdkError,
-  SdkErrorCode,
-  SdkHttpError,
-  type CallToolResult,
-  type Tool,
-} from '@modelcontextprotocol/client';
+import { Client, type CallToolResult, type Tool } from '@modelcontextprotocol/client';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
-import { RetryableError } from '#shared/domain/errors.ts';
 import { CredentialsError } from '../errors.ts';
+import {
+  classifyLoss,
+  findBusyError,
+  isOutdated,
+  isRefusal,
+  namesUnknownTool,
+  NotOpenError,
+  UnknownToolError,
+  type Loss,
+} from './failures.ts';
+import { correctMessages } from './messages.ts';
+import { toCallError, toListError } from './reported-errors.ts';
+import { CachedToolList, type ToolList } from './tool-list.ts';
 import { openTransport } from './transport.ts';
 
 export interface McpCall {
-  name: string;
+  tool: Tool;
   args: Record<string, unknown>;
   idempotencyKey: string;
   /** Repeating the call does no harm. */
@@ -33,13 +42,14 @@ export interface McpCall {
 
 interface OpenConnection {
   client: Client;
-  listing: Promise<Tool[]>;
-  /** The latest list, if the server has announced a change since. */
-  changed?: Tool[];
+  list: CachedToolList;
 }
 
 /** The waits before each retry, for a server that is restarting. */
 const retryDelaysMs = [100, 500, 1500, 3000];
+
+/** Waits for a busy server that names no wait. */
+const busyDelaysMs = [1000, 2000, 4000, 8000];
 
 const idleMs = 10 * 60_000;
 
@@ -58,14 +68,14 @@ export class McpConnection {
   }
 
   /** @throws {CredentialsError | RetryableError} */
-  async listTools(): Promise<Tool[]> {
+  async listTools(): Promise<ToolList> {
     return this.#whileBusy(async () => {
       try {
-        const { listing, changed } = await this.#connected();
-        return changed ?? (await listing);
+        const { list } = await this.#connected();
+        return await list.get();
       } catch (error) {
         await this.close();
-        throw this.#toListError(error);
+        throw toListError(error, this.#name);
       }
     });
   }
@@ -76,33 +86,66 @@ export class McpConnection {
    */
   async call(call: McpCall): Promise<CallToolResult> {
     return this.#whileBusy(async () => {
+      const deadline = performance.now() + this.#server.timeoutSeconds * 1000;
+      let { tool } = call;
+      let listedAgain = false;
       for (let attempt = 0; ; attempt += 1) {
         try {
-          return await this.#callOnce(call);
+          return await this.#callOnce({ ...call, tool });
         } catch (error) {
           call.signal.throwIfAborted();
+          if (error instanceof UnknownToolError) {
+            const listed = await this.#listAgain(tool.name);
+            if (listed === undefined || listedAgain) throw error;
+            listedAgain = true;
+            tool = listed;
+            continue;
+          }
           const loss = classifyLoss(error);
-          const delayMs = retryDelaysMs[attempt];
-          const mayRetry = loss === 'before_call' || (loss === 'during_call' && call.repeatable);
-          if (delayMs === undefined || !mayRetry) throw this.#toCallError(error, loss);
+          const delayMs = getRetryDelayMs(error, loss, attempt, call.repeatable);
+          const isBusy = findBusyError(error) !== undefined;
+          if (delayMs === undefined || (isBusy && performance.now() + delayMs > deadline)) {
+            throw toCallError(error, loss, this.#name, this.#server);
+          }
           await sleep(delayMs, undefined, { signal: call.signal });
         }
       }
     });
   }
 
-  async #callOnce({ name, args, idempotencyKey, signal }: McpCall): Promise<CallToolResult> {
+  async #callOnce({ tool, args, idempotencyKey, signal }: McpCall): Promise<CallToolResult> {
     const connection = await this.#connected().catch((error: unknown) => {
       throw isRefusal(error) || error instanceof CredentialsError ? error : new NotOpenError(error);
     });
-    const _meta = { 'dev.longhaul/idempotencyKey': idempotencyKey };
+    const params = {
+      name: tool.name,
+      arguments: args,
+      _meta: { 'dev.longhaul/idempotencyKey': idempotencyKey },
+    };
+    // Without the output schema: the client would throw away a result that does not match it.
+    const { outputSchema: _, ...toolDefinition } = tool;
     try {
       const timeout = this.#server.timeoutSeconds * 1000;
-      return await connection.client.callTool({ name, arguments: args, _meta }, { signal, timeout });
+      const result = await connection.client.callTool(params, { signal, timeout, toolDefinition });
+      const [block] = result.content;
+      if (result.isError === true && block?.type === 'text' && namesUnknownTool(block.text, tool.name)) {
+        throw new UnknownToolError(block.text);
+      }
+      return result;
     } catch (error) {
+      if (isOutdated(error, tool.name))
+        throw new UnknownToolError((error as Error).message, { cause: error });
       if (classifyLoss(error) !== undefined) await this.#drop(connection);
       throw error;
     }
+  }
+
+  /** Reads the list again and returns the tool if it is in it. */
+  async #listAgain(name: string): Promise<Tool | undefined> {
+    const connection = await this.#connected().catch(() => undefined);
+    connection?.list.expire();
+    const list = await connection?.list.get().catch(() => undefined);
+    return list?.tools.find((tool) => tool.name === name);
   }
 
   async close(): Promise<void> {
@@ -136,24 +179,18 @@ export class McpConnection {
 
   async #connect(): Promise<OpenConnection> {
     const transport = openTransport(this.#name, this.#server, this.#getSecret);
-    const connection: OpenConnection = {
-      client: new Client(
-        { name: 'longhaul', version: '1' },
-        {
-          // Supports servers of the 2026 specification and of earlier ones.
-          versionNegotiation: { mode: 'auto' },
-          listChanged: {
-            tools: {
-              onChanged: (error, tools) => {
-                if (error === null && tools !== null) connection.changed = tools;
-              },
-            },
-          },
-        },
-      ),
-      listing: Promise.resolve([]),
-    };
-    const { client } = connection;
+    const client: Client = new Client(
+      { name: 'longhaul', version: '1' },
+      {
+        // Supports servers of the 2026 specification and of earlier ones.
+        versionNegotiation: { mode: 'auto' },
+        listChanged: { tools: { autoRefresh: false, onChanged: () => list.expire() } },
+      },
+    );
+    const timeout = this.#server.timeoutSeconds * 1000;
+    const list = new CachedToolList(async () => {
+      return (await client.listTools(undefined, { timeout, cacheMode: 'refresh' })).tools;
+    });
     /* oxlint-disable unicorn/prefer-add-event-listener -- the client offers only these properties */
     client.onclose = () => this.#forget(client);
     client.onerror = (error) => {
@@ -162,16 +199,14 @@ export class McpConnection {
       if (error.message.startsWith('Maximum reconnection attempts')) void client.close();
     };
     /* oxlint-enable unicorn/prefer-add-event-listener */
-    const timeout = this.#server.timeoutSeconds * 1000;
     try {
       await client.connect(transport.transport, { timeout });
     } catch (error) {
       await client.close();
       throw transport.explain(error);
     }
-    connection.listing = client.listTools(undefined, { timeout }).then(({ tools }) => tools);
-    connection.listing.catch(() => undefined);
-    return connection;
+    correctMessages(transport.transport);
+    return { client, list };
   }
 
   #forget(client: Client): void {
@@ -189,66 +224,18 @@ export class McpConnection {
     this.#forget(connection.client);
     await connection.client.close();
   }
-
-  #toListError(error: unknown): Error {
-    if (error instanceof CredentialsError) return error;
-    if (isRefusal(error)) return this.#toCredentialsError(error);
-    return new RetryableError(`The MCP server "${this.#name}" is currently unavailable.`, { cause: error });
-  }
-
-  #toCredentialsError(cause: unknown): CredentialsError {
-    return new CredentialsError(
-      `The MCP server "${this.#name}" refuses the credentials of this agent. When its operator has corrected them, send any message to continue.`,
-      { cause },
-    );
-  }
-
-  #toCallError(error: unknown, loss: Loss | undefined): Error {
-    if (error instanceof CredentialsError) return error;
-    if (isRefusal(error)) return this.#toCredentialsError(error);
-    if (loss === 'during_call') {
-      return new Error(
-        'The connection to the tool was lost during the call. It is unknown whether the call took effect.',
-        { cause: error },
-      );
-    }
-    if (loss === 'before_call') return new Error('The tool is currently unavailable.', { cause: error });
-    if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout) {
-      const message = `The tool did not answer within ${this.#server.timeoutSeconds} s.`;
-      return new Error(message, { cause: error });
-    }
-    return error instanceof Error ? error : new Error(String(error));
-  }
 }
 
-class NotOpenError extends Error {
-  constructor(cause: unknown) {
-    super('the connection cannot be opened', { cause });
-  }
-}
-
-/** When a connection was lost: before the server got the call, or after it may have. */
-type Loss = 'before_call' | 'during_call';
-
-function classifyLoss(error: unknown): Loss | undefined {
-  if (error instanceof NotOpenError) return 'before_call';
-  // A restarted server does not know the session: it answers 404 by the specification, 400 with the older
-  // SDK.
-  if (error instanceof SdkHttpError) {
-    const gone = error.status === 404 || (error.status === 400 && /session/i.test(error.message));
-    return gone ? 'before_call' : undefined;
-  }
-  if (error instanceof SdkError) {
-    if (error.code === SdkErrorCode.ConnectionClosed) return 'during_call';
-    return error.code === SdkErrorCode.NotConnected ? 'before_call' : undefined;
-  }
-  if (!(error instanceof Error)) return undefined;
-  if (error.message === 'Not connected') return 'before_call';
-  if (!(error instanceof TypeError)) return undefined;
-  const { code } = (error.cause ?? {}) as { code?: unknown };
-  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' ? 'before_call' : 'during_call';
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof SdkHttpError && (error.status === 401 || error.status === 403);
+/** Returns the milliseconds until the call is made again, or undefined if it is not. */
+function getRetryDelayMs(
+  error: unknown,
+  loss: Loss | undefined,
+  attempt: number,
+  repeatable: boolean,
+): number | undefined {
+  const mayRepeat = repeatable || loss === 'before_call';
+  const busy = findBusyError(error);
+  if (!mayRepeat || (busy === undefined && loss === undefined)) return undefined;
+  const ownMs = (busy === undefined ? retryDelaysMs : busyDelaysMs)[attempt];
+  return ownMs === undefined ? undefined : (busy?.retryAfterMs ?? ownMs);
 }

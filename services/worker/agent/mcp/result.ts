@@ -8,11 +8,17 @@ type ContentBlock = CallToolResult['content'][number];
 
 /**
  * @param maxChars the maximum length of the output; the rest is cut
+ * @param remark what the model should know about the result
  * @throws {Error} with the tool's own message if the result is an error
  */
-export function toToolOutput(result: CallToolResult, maxChars: number): Json | OutputWithFiles {
+export function toToolOutput(
+  result: CallToolResult,
+  maxChars: number,
+  remark?: string,
+): Json | OutputWithFiles {
   const files = result.isError === true ? [] : result.content.flatMap(toFiles);
-  const output = toOutput(result, maxChars);
+  const plain = toOutput(result, maxChars);
+  const output = remark === undefined ? plain : { result: plain, remark };
   return files.length === 0 ? output : new OutputWithFiles(output, files);
 }
 

@@ -6,10 +6,17 @@ import type { Tool as McpTool } from '@modelcontextprotocol/client';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import type { Tool } from '../gemini/tools/tool.ts';
 import type { McpConnection } from './connection.ts';
 import { isAllowed, matchesAny, toDeclaredNames } from './names.ts';
 import { toToolOutput } from './result.ts';
+
+export interface LoadedTools {
+  tools: Tool[];
+  /** Tools that cannot be used, each with the reason, as a sentence for clients. */
+  leftOut: string[];
+}
 
 export interface McpTools {
   /**
@@ -17,12 +24,15 @@ export interface McpTools {
    * @throws {CredentialsError} if a server needs credentials that are missing or refused
    * @throws {RetryableError} if a server is unavailable
    */
-  loadTools(servers: Record<string, McpServerDefinition>, taken: ReadonlySet<string>): Promise<Tool[]>;
+  loadTools(servers: Record<string, McpServerDefinition>, taken: ReadonlySet<string>): Promise<LoadedTools>;
   close(): Promise<void>;
 }
 
-/** @param getSecret returns the value of `${env:NAME}` by its name */
-export function createMcpTools(getSecret: (name: string) => string | undefined): McpTools {
+/**
+ * @param getSecret returns the value of `${env:NAME}` by its name
+ * @param log reports tools that are left out
+ */
+export function createMcpTools(getSecret: (name: string) => string | undefined, log?: Logger): McpTools {
   const connections = new Map<string, McpConnection>();
 
   // The MCP client is loaded with the first server, so that workers start quickly.
@@ -37,11 +47,17 @@ export function createMcpTools(getSecret: (name: string) => string | undefined):
 
   return {
     loadTools: async (servers, taken) => {
+      const leftOut: string[] = [];
       const listed = await Promise.all(
         Object.entries(servers).map(async ([name, server]) => {
           const connection = await getConnection(name, server);
-          const tools = await connection.listTools();
-          return tools
+          const list = await connection.listTools();
+          for (const { name: tool, reason } of list.leftOut) {
+            if (!isAllowed(tool, server)) continue;
+            leftOut.push(`The tool "${tool}" of the MCP server "${name}" is left out: ${reason}.`);
+            log?.warn({ server: name, tool, reason }, 'MCP tool left out');
+          }
+          return list.tools
             .filter((tool) => isAllowed(tool.name, server))
             .map((tool) => ({
               server: name,
@@ -55,7 +71,10 @@ export function createMcpTools(getSecret: (name: string) => string | undefined):
       );
       const all = listed.flat();
       const names = toDeclaredNames(all, taken);
-      return all.map(({ tool, ...options }, index) => toTool(names[index] ?? tool.name, tool, options));
+      const tools = all.map(({ tool, ...options }, index) =>
+        toTool(names[index] ?? tool.name, tool, options),
+      );
+      return { tools, leftOut };
     },
     close: async () => {
       await Promise.all([...connections.values()].map((connection) => connection.close()));
@@ -77,8 +96,9 @@ function toTool(
     confirm,
     call: async (args, { idempotencyKey, signal }) => {
       const repeatable = readOnlyHint || idempotentHint;
-      const result = await connection.call({ name: tool.name, args, idempotencyKey, repeatable, signal });
-      return toToolOutput(result, maxChars);
+      const result = await connection.call({ tool, args, idempotencyKey, repeatable, signal });
+      const { findResultProblem } = await import('./schemas.ts');
+      return toToolOutput(result, maxChars, findResultProblem(tool, result));
     },
   };
 }

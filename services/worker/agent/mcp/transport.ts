@@ -3,6 +3,8 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { fillSecrets, type McpServerDefinition } from '#shared/agent/mcp-servers.ts';
 import { CredentialsError } from '../errors.ts';
+import { createFetch } from '../fetch.ts';
+import { rejectBusy } from './failures.ts';
 
 export interface McpTransport {
   transport: StdioClientTransport | StreamableHTTPClientTransport;
@@ -11,6 +13,9 @@ export interface McpTransport {
 }
 
 const maxOutputChars = 2000;
+
+/** Silence that is allowed in any case: the stream of notifications is silent for long. */
+const minSilenceMs = 5 * 60_000;
 
 /** @throws {CredentialsError} if a secret is not set */
 export function openTransport(
@@ -34,7 +39,12 @@ export function openTransport(
     );
   }
   if (server.url !== undefined) {
-    const transport = new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers } });
+    const silenceMs = Math.max(minSilenceMs, server.timeoutSeconds * 1000 + 10_000);
+    const fetch = rejectBusy(createFetch(silenceMs));
+    const transport = new StreamableHTTPClientTransport(new URL(server.url), {
+      requestInit: { headers },
+      fetch,
+    });
     return { transport, explain: (error) => error };
   }
   // The process inherits a few harmless variables (PATH, HOME …) and gets those of its definition.

@@ -42,6 +42,8 @@ const tasks = [
     state_class smallint not null default 0,
     attempts smallint not null default 0,
     priority smallint not null default 0,
+    failures smallint not null default 0,
+    failing_since timestamptz,
     config_rev integer not null default 0,
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
@@ -318,7 +320,9 @@ const models = [
     requests_at timestamptz not null default now(),
     tokens_at timestamptz not null default now(),
     queue_at timestamptz not null default now(),
-    refunds_at timestamptz not null default now()
+    refunds_at timestamptz not null default now(),
+    answered_at timestamptz,
+    answered_tokens float8
   ) with (fillfactor = 50)`,
 
   // Tasks parked for lack of quota, and when their calls may run.

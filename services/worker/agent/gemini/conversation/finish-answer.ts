@@ -33,18 +33,21 @@ export async function finishWithParts(
   };
 }
 
-/** Parses the text as JSON. Data is never streamed. */
 export async function finishWithData(
   artifact: AnswerArtifact,
-  { response, truncated, acceptedOutputModes }: FinishedAnswer,
+  data: Json,
+  acceptedOutputModes: readonly string[],
 ): Promise<TurnOutcome> {
-  let data: Json;
-  try {
-    data = JSON.parse(getResponseText(response)) as Json;
-  } catch {
-    const problem = truncated ? 'was cut at its limit of output tokens' : 'is not valid JSON';
-    return { state: 'TASK_STATE_FAILED', message: `The model's answer ${problem}.` };
-  }
   await artifact.replace(toAcceptedModes([{ data, mediaType: 'application/json' }], acceptedOutputModes));
   return { state: 'TASK_STATE_COMPLETED' };
+}
+
+/** Fails a turn whose answer is not the data that it should be. Its text is kept as the artifact. */
+export async function keepText(
+  artifact: AnswerArtifact,
+  { response, truncated, problem }: { response: ModelResponse; truncated: boolean; problem: string },
+): Promise<TurnOutcome> {
+  await artifact.replace([{ text: getResponseText(response) }], { invalid: true });
+  const message = truncated ? "The model's answer was cut at its limit of output tokens." : problem;
+  return { state: 'TASK_STATE_FAILED', message: `${message} Its text is kept in the artifact.` };
 }

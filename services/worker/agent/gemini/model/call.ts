@@ -1,17 +1,21 @@
 /**
  * Calls the model once, as the body of a durable step: streams the text of the answer and collects the
- * response. A transient failure is retried in place a few times, each time with a new answer. After that the
- * task is parked, which spends no attempt and holds no worker. An abort is rethrown unchanged.
+ * response. A failure that may pass is retried in place a few times, each time with a new answer. After that
+ * the failure is the result, and its task is parked, which spends no attempt and holds no worker. An abort is
+ * rethrown unchanged.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
+import type { Fetch } from '../../fetch.ts';
 import type { AnswerArtifact } from '../conversation/answer-artifact.ts';
 import { capRetryAfterMs, getInPlaceDelayMs, getParkDelayMs, type ModelBackoff } from './backoff.ts';
-import { observeRetryAfter, type Fetch } from './client.ts';
-import { StreamCutError, toModelFailure } from './failure.ts';
-import type { TaskQuota } from './quota.ts';
+import { observeResponses } from './client.ts';
+import { addCounts, hasTokens } from './cost.ts';
+import { StreamCutError, toModelFailure, type ModelFailure, type ObservedResponse } from './failure.ts';
+import type { AdmittedCall, TaskQuota } from './quota.ts';
 import { ResponseBuilder, type ModelResponse } from './response.ts';
+import type { FailedCall, Stall } from './stall.ts';
 
 export interface GeminiModel {
   client: GoogleGenAI;
@@ -32,58 +36,101 @@ export interface ModelCallParts {
   /** Undefined: the text is not streamed. */
   answer: AnswerArtifact | undefined;
   signal: AbortSignal;
+  /** The failed calls before this one. */
+  stall: Stall;
+  /** The credentials have worked for this task, so a refusal may pass. */
+  trusted: boolean;
 }
 
 /**
  * @throws {FatalError} if no retry can help
- * @throws {ParkedError} if the model is overloaded or out of quota for longer than the retries in place
+ * @throws {ParkedError} if the quota has no room, or if an overload continues that is already recorded
  * @throws {RetryableError} for a failure of unknown kind
  */
 export async function callModel(
   { client, fetch, backoff }: GeminiModel,
   request: ModelRequest,
-  { quota, answer, signal }: ModelCallParts,
-): Promise<ModelResponse> {
+  { quota, answer, signal, stall, trusted }: ModelCallParts,
+): Promise<ModelResponse | FailedCall> {
   let startedAt = performance.now();
+  const getMs = (): number => Math.max(0, Math.round(performance.now() - startedAt));
+  let wasted = {};
+  let { refusedAt } = stall;
+  const inPlace = stall.inOutage ? { ...backoff, calls: 1 } : backoff;
+  const toFailedCall = (failed: Omit<FailedCall['failed'], 'at'>): FailedCall => ({
+    failed: { ...failed, at: new Date().toISOString() },
+    usage: wasted,
+    ms: getMs(),
+  });
   for (let attempt = 1; ; attempt += 1) {
-    const admitted = await quota.acquire(request, signal);
-    startedAt += admitted.waitedMs;
-    let retryAfter: string | null = null;
+    let admitted: AdmittedCall;
     try {
-      const observedFetch = observeRetryAfter(fetch, (header) => (retryAfter = header));
-      const builder = await stream(client, request, observedFetch, answer, signal);
-      const response = builder.build(Math.max(0, Math.round(performance.now() - startedAt)));
-      const promptTokens = response.usage['promptTokenCount'];
-      if (typeof promptTokens === 'number') admitted.correct(promptTokens);
-      return response;
+      admitted = await quota.acquire(request, signal);
+    } catch (error) {
+      if (!(error instanceof ParkedError) || !hasTokens(wasted)) throw error;
+      const parkMs = Math.max(0, error.until.getTime() - Date.now());
+      return toFailedCall({ kind: 'overload', message: error.message, detail: '', parkMs });
+    }
+    startedAt += admitted.waitedMs;
+    let observed: ObservedResponse = { status: null, retryAfter: null };
+    const observedFetch = observeResponses(fetch, (response) => (observed = response));
+    const builder = new ResponseBuilder(request.model);
+    try {
+      await stream(client, request, observedFetch, builder, answer, signal);
+      admitted.answered(builder.usage);
+      return builder.build(getMs(), wasted);
     } catch (error) {
       signal.throwIfAborted();
       // The stream is closed before the retry, so that no late chunk can follow the start of the new answer.
       await answer?.end();
-      const failure = toModelFailure(error, { model: request.model, retryAfter });
-      if (failure.kind === 'fatal') throw new FatalError(failure.message, { cause: error });
-      if (failure.kind === 'unknown') throw new RetryableError(failure.message, { cause: error });
-      if (failure.refused) await admitted.refused(capRetryAfterMs(failure.retryAfterMs));
-      const waitMs = getInPlaceDelayMs(backoff, attempt, failure.retryAfterMs, Math.random());
+      wasted = addCounts(wasted, builder.usage);
+      const failure = toModelFailure(error, { model: request.model, ...observed });
+      const { message, detail, retryAfterMs } = failure;
+      const kind = toKind(failure, trusted);
+      if (kind === 'fatal') throw new FatalError(message, { cause: error });
+      if (kind === 'unknown') throw new RetryableError(message, { cause: error });
+      if (kind === 'overload') {
+        const othersFit = await admitted.refused(capRetryAfterMs(retryAfterMs), refusedAt);
+        refusedAt = new Date();
+        if (othersFit && observed.status === 429) {
+          const parkMs = getParkDelayMs(retryAfterMs, Math.random());
+          return toFailedCall({ kind: 'oversized', message, detail, parkMs });
+        }
+      }
+      const waitMs =
+        failure.kind === 'credentials'
+          ? undefined
+          : getInPlaceDelayMs(inPlace, attempt, retryAfterMs, Math.random());
       if (waitMs === undefined) {
-        const until = new Date(Date.now() + getParkDelayMs(failure.retryAfterMs, Math.random()));
-        throw new ParkedError(failure.message, until, { cause: error });
+        const parkMs =
+          kind === 'outage'
+            ? stall.getOutageParkMs(Date.now(), Math.random())
+            : getParkDelayMs(retryAfterMs, Math.random());
+        if (kind === 'outage' || !stall.waiting || hasTokens(wasted)) {
+          return toFailedCall({ kind, message, detail, parkMs });
+        }
+        throw new ParkedError(message, new Date(Date.now() + parkMs), { cause: error });
       }
       await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }
 
+function toKind({ kind }: ModelFailure, trusted: boolean): Exclude<ModelFailure['kind'], 'credentials'> {
+  if (kind !== 'credentials') return kind;
+  return trusted ? 'outage' : 'fatal';
+}
+
 async function stream(
   client: GoogleGenAI,
   { model, contents, config }: ModelRequest,
   fetch: Fetch,
+  builder: ResponseBuilder,
   answer: AnswerArtifact | undefined,
   signal: AbortSignal,
-): Promise<ResponseBuilder> {
+): Promise<void> {
   // The SDK does not end the request of a stream that is abandoned early. This controller does.
   const call = new AbortController();
-  const builder = new ResponseBuilder(model);
   try {
     const events = await client.models.generateContentStream({
       model,
@@ -98,5 +145,4 @@ async function stream(
     call.abort();
   }
   if (!builder.ended) throw new StreamCutError('the stream ended without a finish reason');
-  return builder;
 }

@@ -1,5 +1,5 @@
 /**
- * Classifies a response of the model: tool calls to make, an answer, a response to request once more, or a
+ * Classifies a response of the model: tool calls to make, an answer, a response to request again, or a
  * failure. Each of Gemini's reasons has its own message, because clients read them.
  */
 import type { FunctionCall } from '@google/genai';
@@ -9,10 +9,14 @@ import { getResponseCalls, getResponseParts, type ModelResponse } from './respon
 export type ResponseClass =
   | { kind: 'calls'; calls: (FunctionCall & { name: string })[] }
   | { kind: 'answer'; parts: Part[]; truncated: boolean }
-  /** The model is asked once more, with the hint. If that fails too, the turn fails with the message. */
+  /** The model is asked again, with the hint. After `maxRetries` in a row, the turn fails with the message. */
   | { kind: 'retry'; hint: string; message: string }
   /** `withdraw`: text that was already streamed must be removed. */
   | { kind: 'failed'; message: string; withdraw: boolean };
+
+/** How often the model is asked again in a row because its reply was of no use. */
+export const maxRetries = 3;
+const times = `${maxRetries + 1} times in a row`;
 
 export function classifyResponse(response: ModelResponse): ResponseClass {
   if (response.blockReason !== null) {
@@ -31,7 +35,7 @@ export function classifyResponse(response: ModelResponse): ResponseClass {
       return {
         kind: 'retry',
         hint: 'Your last reply was empty. Give your answer now, as text.',
-        message: 'The model gave an empty answer twice.',
+        message: `The model gave an empty answer ${times}.`,
       };
     case 'MAX_TOKENS':
       if (hasContent) return { kind: 'answer', parts, truncated: true };
@@ -42,7 +46,13 @@ export function classifyResponse(response: ModelResponse): ResponseClass {
       return {
         kind: 'retry',
         hint: 'Your last reply could not be read: its function call was malformed or is not declared. Call a declared function with valid JSON arguments, or answer as text.',
-        message: `The model gave an unreadable reply twice (${reason}).`,
+        message: `The model gave an unreadable reply ${times} (${reason}).`,
+      };
+    case 'OTHER':
+      return {
+        kind: 'retry',
+        hint: 'Your last reply ended early for an unknown reason. Give your whole reply again.',
+        message: `The model stopped without an answer ${times} (OTHER).`,
       };
     default: {
       const explanation = stopMessages[reason];

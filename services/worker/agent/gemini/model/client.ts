@@ -3,13 +3,15 @@
  * minutes.
  */
 import { GoogleGenAI } from '@google/genai';
+import type { Fetch } from '../../fetch.ts';
 import { checkCredentials, type GeminiClientOptions } from './credentials.ts';
+import type { ObservedResponse } from './failure.ts';
 
 /**
- * The longest silence within a response. By default fetch gives up after 5 minutes and the SDK never does. A
- * model may think for minutes without sending anything, while a dead connection is silent for good.
+ * The longest silence within a response. The SDK itself never gives up. A model may think for minutes without
+ * sending anything, while a dead connection is silent for good.
  */
-const maxSilenceMs = 10 * 60_000;
+export const maxSilenceMs = 10 * 60_000;
 
 /** @throws {Error} if neither an API key nor Vertex AI is configured */
 export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
@@ -25,35 +27,11 @@ export function createGeminiClient(options: GeminiClientOptions): GoogleGenAI {
   });
 }
 
-export type Fetch = typeof globalThis.fetch;
-
-/** Creates a fetch with its own connection pool. */
-export function createFetch(): Fetch {
-  let opening: ReturnType<typeof openConnections> | undefined;
-  const fetch = async (url: string, init: object) => {
-    const { undici, dispatcher } = await (opening ??= openConnections());
-    return undici.fetch(url, { ...init, dispatcher });
-  };
-  // Both implement the same standard; only their type declarations differ.
-  return fetch as unknown as Fetch;
-}
-
-/** Loads undici with the first call, so that workers start quickly. */
-async function openConnections() {
-  const undici = await import('undici');
-  const dispatcher = new undici.Agent({
-    headersTimeout: maxSilenceMs,
-    bodyTimeout: maxSilenceMs,
-    allowH2: false,
-  });
-  return { undici, dispatcher };
-}
-
-/** Wraps a fetch to report each response's `Retry-After` header, which the SDK's errors do not carry. */
-export function observeRetryAfter(fetch: Fetch, observe: (retryAfter: string | null) => void): Fetch {
+/** Wraps a fetch to report each response, because the SDK's errors lack its `Retry-After` header. */
+export function observeResponses(fetch: Fetch, observe: (response: ObservedResponse) => void): Fetch {
   return async (url, init) => {
     const response = await fetch(url, init);
-    observe(response.headers.get('retry-after'));
+    observe({ status: response.status, retryAfter: response.headers.get('retry-after') });
     return response;
   };
 }

@@ -1,7 +1,7 @@
 /** Converts the token counts of a model call to its usage, priced by the table of the definition. */
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
-import type { ModelUsage } from '#shared/domain/usage.ts';
+import { totalTokens, type ModelUsage } from '#shared/domain/usage.ts';
 
 /** @param counts token counts under the names of Gemini's `usageMetadata` */
 export function toModelUsage(
@@ -29,4 +29,18 @@ export function toTokenCounts(counts: JsonObject): ModelUsage['tokens'] {
     thoughts: count('thoughtsTokenCount'),
     output: count('candidatesTokenCount'),
   };
+}
+
+/** Adds the token counts of two calls. Other fields are those of the second. */
+export function addCounts(first: JsonObject, second: JsonObject): JsonObject {
+  const sum: JsonObject = { ...first, ...second };
+  for (const [name, count] of Object.entries(first)) {
+    const other = second[name];
+    if (typeof count === 'number' && typeof other === 'number') sum[name] = count + other;
+  }
+  return sum;
+}
+
+export function hasTokens(counts: JsonObject): boolean {
+  return totalTokens(toTokenCounts(counts)) > 0;
 }

@@ -1,21 +1,31 @@
 /**
- * Classifies a failed call of the model by what to do about it: `transient` (overload, quota, network) is
- * retried in place, then parks the task; `fatal` fails the task; `unknown` spends an attempt of the turn.
+ * Classifies a failed call of the model by what to do about it:
+ *
+ *   overload      refused with 429 or 503 before any work: waited for without a bound
+ *   outage        no usable response, or no connection: waited for until `limits.outageSeconds`
+ *   credentials   refused credentials: an outage for a task that has used them before, otherwise fatal
+ *   fatal         fails the task
+ *   unknown       spends an attempt of the turn
  */
 import { ApiError } from '@google/genai';
 import { parseRetryAfter } from '#shared/domain/retry.ts';
 
-export type ModelFailure =
-  | {
-      kind: 'transient';
-      message: string;
-      /** The model refused the call before it did any work. */
-      refused: boolean;
-      /** The wait that the server asks for. */
-      retryAfterMs: number | undefined;
-    }
-  | { kind: 'fatal'; message: string }
-  | { kind: 'unknown'; message: string };
+export interface ModelFailure {
+  kind: 'overload' | 'outage' | 'credentials' | 'fatal' | 'unknown';
+  /** For clients. */
+  message: string;
+  /** The model's own words, for a request that it keeps refusing. */
+  detail: string;
+  /** The wait that the server asks for. */
+  retryAfterMs: number | undefined;
+}
+
+/** The properties of the HTTP response that the SDK's errors lack. */
+export interface ObservedResponse {
+  /** Null: there was no response. */
+  status: number | null;
+  retryAfter: string | null;
+}
 
 /** The stream ended without the model's finish reason. */
 export class StreamCutError extends Error {
@@ -25,55 +35,54 @@ export class StreamCutError extends Error {
 /** The messages are for clients and contain no addresses, keys or stack traces. */
 export function toModelFailure(
   error: unknown,
-  about: { model: string; retryAfter: string | null },
+  { model, status, retryAfter }: { model: string } & ObservedResponse,
 ): ModelFailure {
-  if (error instanceof ApiError) return toApiFailure(error, about);
-  if (isNetworkError(error)) {
-    return {
-      kind: 'transient',
-      message: 'The model cannot be reached.',
-      refused: false,
-      retryAfterMs: undefined,
-    };
+  const noDetails = { detail: '', retryAfterMs: undefined };
+  if (error instanceof ApiError) {
+    const { message: detail, reasons, retryDelayMs } = parseDetails(error);
+    const retryAfterMs = retryDelayMs ?? parseRetryAfterMs(retryAfter);
+    return { ...classifyApiError(error.status, { model, status, detail, reasons }), detail, retryAfterMs };
   }
-  return { kind: 'unknown', message: 'The call of the model failed.' };
+  if (isCredentialsOutage(error)) {
+    return { kind: 'outage', message: 'The credentials for the model cannot be obtained.', ...noDetails };
+  }
+  if (error instanceof StreamCutError || error instanceof SyntaxError) {
+    return { kind: 'outage', message: 'The response of the model was incomplete.', ...noDetails };
+  }
+  if (isNetworkError(error)) {
+    return { kind: 'outage', message: 'The model cannot be reached.', ...noDetails };
+  }
+  return { kind: 'unknown', message: 'The call of the model failed.', ...noDetails };
 }
 
-function toApiFailure(
-  error: ApiError,
-  { model, retryAfter }: { model: string; retryAfter: string | null },
-): ModelFailure {
-  const { status } = error;
-  const { message, reasons, retryDelayMs } = parseDetails(error);
-  const retryAfterMs = retryDelayMs ?? parseRetryAfterMs(retryAfter);
-  switch (status) {
-    case 408:
+function classifyApiError(
+  code: number,
+  about: { model: string; status: number | null; detail: string; reasons: string[] },
+): Pick<ModelFailure, 'kind' | 'message'> {
+  switch (code) {
     case 429:
-    case 499:
+    case 503:
+      // Within a stream, the model has already worked on the request.
       return {
-        kind: 'transient',
-        message: status === 429 ? quotaMessage : 'The model did not answer in time.',
-        refused: status === 429,
-        retryAfterMs,
+        kind: about.status === code ? 'overload' : 'outage',
+        message: code === 429 ? quotaMessage : 'The model is overloaded or temporarily unavailable.',
       };
+    case 408:
+    case 499:
+    case 504:
+      return { kind: 'outage', message: 'The model did not answer in time.' };
     case 401:
     case 403:
-      return { kind: 'fatal', message: credentialsMessage };
+      return { kind: 'credentials', message: credentialsMessage };
     case 404:
-      return { kind: 'fatal', message: `The model "${model}" is not available to this agent.` };
+      return { kind: 'fatal', message: `The model "${about.model}" is not available to this agent.` };
     case 413:
       return { kind: 'fatal', message: 'The request is too large for the model.' };
     default:
-      if (status >= 500)
-        return {
-          kind: 'transient',
-          message: 'The model is overloaded or temporarily unavailable.',
-          refused: status === 503,
-          retryAfterMs,
-        };
-      if (reasons.includes('API_KEY_INVALID') || /api key/i.test(message))
-        return { kind: 'fatal', message: credentialsMessage };
-      return { kind: 'fatal', message: `The model refused the request: ${message}` };
+      if (code >= 500) return { kind: 'outage', message: `The model reported an error (status ${code}).` };
+      if (about.reasons.includes('API_KEY_INVALID') || /api key/i.test(about.detail))
+        return { kind: 'credentials', message: credentialsMessage };
+      return { kind: 'fatal', message: `The model refused the request: ${about.detail}` };
   }
 }
 
@@ -117,12 +126,22 @@ function parseRetryAfterMs(header: string | null): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
-function isNetworkError(error: unknown): boolean {
-  if (error instanceof StreamCutError || error instanceof SyntaxError) return true;
+/** Errors of the library that obtains Google's access tokens carry the status of the token server. */
+function isCredentialsOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  const { cause } = error as { cause?: { code?: unknown } };
+  const { status, response } = error as { status?: unknown; response?: { status?: unknown } };
+  return [status, response?.status].some((code) => typeof code === 'number' && (code === 429 || code >= 500));
+}
+
+function isNetworkError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { cause, code } = error as { cause?: { code?: unknown }; code?: unknown };
   return (
-    /^(fetch failed|terminated|Incomplete JSON segment|exception parsing stream chunk)/.test(error.message) ||
-    (typeof cause?.code === 'string' && /^(?!ERR_)(E[A-Z_]+|UND_ERR_\w+)$/.test(cause.code))
+    /^(fetch failed|terminated|Response body is empty|Incomplete JSON segment|exception parsing stream chunk)/.test(
+      error.message,
+    ) ||
+    [code, cause?.code].some(
+      (value) => typeof value === 'string' && /^(?!ERR_)(E[A-Z_]+|UND_ERR_\w+)$/.test(value),
+    )
   );
 }

@@ -8,6 +8,7 @@ import type { Content, GenerateContentConfig } from '@google/genai';
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { ModelCall, ModelQuotas } from '#shared/db/models/quotas.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
 import { quotaMessage } from './failure.ts';
 import { estimateTokens } from './tokens.ts';
 
@@ -15,13 +16,16 @@ import { estimateTokens } from './tokens.ts';
 export interface AdmittedCall {
   /** How long it waited in place. */
   waitedMs: number;
-  /** Corrects the estimate to the true number of input tokens. */
-  correct(tokens: number): void;
+  /** Corrects the estimate to the true number of input tokens, if the counts of the response include it. */
+  answered(counts: JsonObject): void;
   /**
-   * Refunds a call that the model refused. `retryAfterMs`: how long the model refuses all calls; 0:
-   * unknown.
+   * Refunds a call that the model refused.
+   *
+   * @param retryAfterMs how long the model refuses calls; 0: unknown
+   * @param refusedAt when the model last refused this request
+   * @returns whether the model has answered only smaller requests since then, so that this one may never fit
    */
-  refused(retryAfterMs: number): Promise<void>;
+  refused(retryAfterMs: number, refusedAt: Date | undefined): Promise<boolean>;
 }
 
 export interface TaskQuota {
@@ -35,7 +39,7 @@ interface QuotaRequest {
 }
 
 export const unlimitedQuota: TaskQuota = {
-  acquire: async () => ({ waitedMs: 0, correct: () => undefined, refused: async () => undefined }),
+  acquire: async () => ({ waitedMs: 0, answered: () => undefined, refused: async () => false }),
 };
 
 export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): TaskQuota {
@@ -52,11 +56,13 @@ export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'toke
       }
       return {
         waitedMs: answer.waitMs,
-        correct: (actualTokens) => {
-          if (actualTokens !== tokens && task.tokensPerMinute !== undefined)
-            void ignoreOutage(quotas.correct(call, actualTokens));
+        answered: ({ promptTokenCount }) => {
+          if (typeof promptTokenCount === 'number') void ignoreOutage(quotas.settle(call, promptTokenCount));
         },
-        refused: (retryAfterMs) => ignoreOutage(quotas.refund(call, retryAfterMs)),
+        refused: async (retryAfterMs, refusedAt) => {
+          const refusal = { retryAfterMs, refusedAt, tokens: estimateRequest(request) };
+          return (await ignoreOutage(quotas.refund(call, refusal))) ?? false;
+        },
       };
     },
   };

@@ -6,6 +6,8 @@
 import type { Content, FunctionCall, GenerateContentResponse, Part } from '@google/genai';
 import { foldArtifacts } from '#shared/domain/events.ts';
 import type { JsonObject, Part as A2APart } from '#shared/domain/message.ts';
+import { addCounts } from './cost.ts';
+import { isBeforeGemini3 } from './request.ts';
 
 export type ModelResponse = {
   /** A `Content`. It has no parts if the model sent none. */
@@ -18,7 +20,10 @@ export type ModelResponse = {
    * The sources of the answer, if Gemini's own tools were used: grounding, URL context and citation metadata.
    */
   sources?: JsonObject;
-  /** Token counts under the names of `usageMetadata`, and the model that answered. */
+  /**
+   * Token counts under the names of `usageMetadata`, including those of streams that were cut, and the model
+   * that answered.
+   */
   usage: JsonObject;
   /** The duration of the call, including retries in place. */
   ms: number;
@@ -66,7 +71,16 @@ export class ResponseBuilder {
     return this.#finishReason !== null || this.#blockReason !== null;
   }
 
-  build(ms: number): ModelResponse {
+  /** Token counts so far, and the model that answers. */
+  get usage(): JsonObject {
+    return this.#usage;
+  }
+
+  /**
+   * @param ms the duration of the call
+   * @param wasted token counts of earlier streams of this call that were cut
+   */
+  build(ms: number, wasted: JsonObject): ModelResponse {
     const content: Content = { role: 'model', ...(this.#parts.length > 0 && { parts: this.#parts }) };
     return {
       content: JSON.parse(JSON.stringify(content)) as JsonObject,
@@ -74,7 +88,7 @@ export class ResponseBuilder {
       finishMessage: this.#finishMessage,
       blockReason: this.#blockReason,
       ...(Object.keys(this.#sources).length > 0 && { sources: this.#sources }),
-      usage: this.#usage,
+      usage: addCounts(wasted, this.#usage),
       ms,
     };
   }
@@ -94,7 +108,36 @@ function isPlainText(part: Part): part is Part & { text: string } {
   return part.text !== undefined && Object.keys(part).every((key) => key === 'text' || key === 'thought');
 }
 
-export function getResponseContent(response: ModelResponse): Content {
+/**
+ * Returns the content to send back to the model. It is as received, with two corrections: names of functions
+ * lose the namespace that the model sometimes adds, and a call gets a placeholder if Gemini 3 sent none of
+ * the signatures that it requires (ai.google.dev/gemini-api/docs/thought-signatures, "FAQs").
+ */
+export function toSentContent(response: ModelResponse, model: string): Content {
+  const content = getResponseContent(response);
+  if (content.parts?.some(({ functionCall }) => functionCall !== undefined) !== true) return content;
+  const parts = content.parts.map((part) => {
+    const { functionCall } = part;
+    return functionCall?.name === undefined
+      ? part
+      : { ...part, functionCall: { ...functionCall, name: toDeclaredName(functionCall.name) } };
+  });
+  const first = parts.findIndex(({ functionCall }) => functionCall !== undefined);
+  const call = parts[first];
+  if (call !== undefined && call.thoughtSignature === undefined && !isBeforeGemini3(model)) {
+    parts[first] = { ...call, thoughtSignature: placeholderSignature };
+  }
+  return { ...content, parts };
+}
+
+const placeholderSignature = 'skip_thought_signature_validator';
+
+/** Removes the namespace in which Gemini sees declared functions. */
+function toDeclaredName(name: string): string {
+  return name.replace(/^default_api[:.]/, '').replaceAll('\u0000', '');
+}
+
+function getResponseContent(response: ModelResponse): Content {
   return response.content;
 }
 
@@ -143,6 +186,6 @@ function toFileFields({ mimeType, displayName }: { mimeType?: string; displayNam
 export function getResponseCalls(response: ModelResponse): (FunctionCall & { name: string })[] {
   const parts = getResponseContent(response).parts ?? [];
   return parts.flatMap(({ functionCall }) =>
-    functionCall?.name === undefined ? [] : [{ ...functionCall, name: functionCall.name }],
+    functionCall?.name === undefined ? [] : [{ ...functionCall, name: toDeclaredName(functionCall.name) }],
   );
 }

@@ -10,14 +10,15 @@ import { inSpan, SpanKind } from '#shared/runtime/spans.ts';
 import type { GeminiModel, ModelRequest } from './call.ts';
 import { toTokenCounts } from './cost.ts';
 import type { ModelResponse } from './response.ts';
+import type { FailedCall } from './stall.ts';
 
 const operation = 'generate_content';
 
 export async function inModelSpan(
   { client, captureContent }: GeminiModel,
   { model, contents, config }: ModelRequest,
-  run: () => Promise<ModelResponse>,
-): Promise<ModelResponse> {
+  run: () => Promise<ModelResponse | FailedCall>,
+): Promise<ModelResponse | FailedCall> {
   const startedAt = performance.now();
   const common = {
     'gen_ai.operation.name': operation,
@@ -39,14 +40,18 @@ export async function inModelSpan(
       const { model: answeredBy } = response.usage;
       span.setAttributes({
         'gen_ai.response.model': typeof answeredBy === 'string' ? answeredBy : model,
-        'gen_ai.response.finish_reasons': [response.finishReason ?? response.blockReason ?? 'unknown'],
         'gen_ai.usage.input_tokens': input,
         'gen_ai.usage.output_tokens': output,
-        ...(captureContent && { 'gen_ai.output.messages': toCapturedMessages([response.content]) }),
+        ...('failed' in response
+          ? { 'error.type': response.failed.kind }
+          : {
+              'gen_ai.response.finish_reasons': [response.finishReason ?? response.blockReason ?? 'unknown'],
+              ...(captureContent && { 'gen_ai.output.messages': toCapturedMessages([response.content]) }),
+            }),
       });
       instruments.modelTokens.record(input, { ...common, 'gen_ai.token.type': 'input' });
       instruments.modelTokens.record(output, { ...common, 'gen_ai.token.type': 'output' });
-      recordDuration({});
+      recordDuration('failed' in response ? { 'error.type': response.failed.kind } : {});
       return response;
     } catch (error) {
       recordDuration({ 'error.type': error instanceof Error ? error.name : typeof error });

@@ -1,0 +1,29 @@
+/** A fetch that tolerates the silence of a partner that works for minutes before it answers. */
+
+export type Fetch = typeof globalThis.fetch;
+
+/**
+ * Creates a fetch with its own connection pool.
+ *
+ * @param silenceMs the longest silence before and within a response. By default fetch gives up after 5 minutes
+ */
+export function createFetch(silenceMs: number): Fetch {
+  let opening: ReturnType<typeof openConnections> | undefined;
+  const fetch = async (url: string | URL, init: object = {}) => {
+    const { undici, dispatcher } = await (opening ??= openConnections(silenceMs));
+    return undici.fetch(url, { ...init, dispatcher });
+  };
+  // Both implement the same standard; only their type declarations differ.
+  return fetch as unknown as Fetch;
+}
+
+/** Loads undici with the first call, so that workers start quickly. */
+async function openConnections(silenceMs: number) {
+  const undici = await import('undici');
+  const dispatcher = new undici.Agent({
+    headersTimeout: silenceMs,
+    bodyTimeout: silenceMs,
+    allowH2: false,
+  });
+  return { undici, dispatcher };
+}

@@ -1,0 +1,121 @@
+/**
+ * Gets one reply of the model, in `model` steps. A call that fails in a way that may pass is recorded too
+ * (model/stall.ts): its task is parked, its status says for what it waits and since when, and its tokens count.
+ * The next run continues with another step.
+ *
+ *   model#0 failed ─▶ parked ─▶ model#1 failed ─▶ parked ─▶ … ─▶ model#n response, or too long without one
+ */
+import type { GenerateContentConfig } from '@google/genai';
+import type { AgentDefinition } from '#shared/agent/definition.ts';
+import { FatalError, ParkedError } from '#shared/domain/errors.ts';
+import type { Json } from '#shared/domain/message.ts';
+import { addUsage, type ModelUsage } from '#shared/domain/usage.ts';
+import type { Budget } from './budget.ts';
+import type { AnswerArtifact } from './conversation/answer-artifact.ts';
+import type { Conversation } from './conversation/conversation.ts';
+import type { LoopTurn } from './conversation/recorded-turn.ts';
+import { callModel, type GeminiModel } from './model/call.ts';
+import { hasTokens, toModelUsage } from './model/cost.ts';
+import type { TaskQuota } from './model/quota.ts';
+import type { ModelResponse } from './model/response.ts';
+import { inModelSpan } from './model/span.ts';
+import { Stall, type FailedCall } from './model/stall.ts';
+
+export interface ModelReply {
+  response: ModelResponse;
+  /** True if the call was made in this run, not replayed from its record. */
+  live: boolean;
+  /** True if the text is already in the artifact. */
+  streamed: boolean;
+}
+
+export interface AskModelParts {
+  turn: LoopTurn;
+  definition: AgentDefinition;
+  model: GeminiModel;
+  conversation: Conversation;
+  config: GenerateContentConfig;
+  answer: AnswerArtifact;
+  /** False: the text is not streamed. */
+  streams: boolean;
+  budget: Budget;
+  /** Returns what all tasks of the owner have spent since midnight UTC. */
+  spentToday: () => Promise<{ tokens: number; cost: number }>;
+  /** Throws an OwnerLimitError if the owner's cost limit is reached. */
+  checkCost: () => Promise<void>;
+  quota: TaskQuota;
+}
+
+/**
+ * @throws {ParkedError} after a failed call that may succeed later
+ * @throws {FatalError} if no retry can help, or if the model has failed for too long
+ * @throws {LimitError} when a limit is reached
+ */
+export async function askModel(parts: AskModelParts): Promise<ModelReply> {
+  const { turn, definition, conversation, answer, budget } = parts;
+  const stall = new Stall(definition.model.name, definition.limits.outageSeconds);
+  for (;;) {
+    budget.checkSpent(conversation.spent);
+    const { result, live } = await runModelStep(parts, stall);
+    const streamed = await answer.end();
+    budget.spend(result.ms);
+    const usage = toUsage(definition, result);
+    if (usage !== undefined) conversation.spent = addUsage(conversation.spent, usage);
+    if (!('failed' in result)) return { response: result, live, streamed };
+    stall.add(result.failed);
+    const reason = stall.giveUp();
+    if (reason !== undefined) throw new FatalError(reason);
+    if (!live) continue;
+    const status = stall.describe();
+    if (status !== undefined) await turn.progress(status);
+    throw new ParkedError(result.failed.message, new Date(Date.now() + result.failed.parkMs));
+  }
+}
+
+async function runModelStep(
+  {
+    turn,
+    definition,
+    model,
+    conversation,
+    config,
+    answer,
+    streams,
+    budget,
+    spentToday,
+    checkCost,
+    quota,
+  }: AskModelParts,
+  stall: Stall,
+): Promise<{ result: ModelResponse | FailedCall; live: boolean }> {
+  using deadline = budget.deadline();
+  const { contents, spent } = conversation;
+  const request = { model: definition.model.name, contents, config };
+  let live = false;
+  const result = await turn.step<ModelResponse | FailedCall>(
+    'model',
+    async ({ signal }) => {
+      live = true;
+      await checkCost();
+      if (budget.limitsOwner) budget.checkOwner(await spentToday());
+      const bounded = AbortSignal.any([signal, deadline]);
+      const trusted = spent.calls > 0;
+      const callParts = { quota, answer: streams ? answer : undefined, signal: bounded, stall, trusted };
+      return inModelSpan(model, request, () => callModel(model, request, callParts));
+    },
+    {
+      input: { model: request.model, contents: contents.length },
+      usage: (recorded: Json) => toUsage(definition, recorded as ModelResponse | FailedCall),
+    },
+  );
+  return { result, live };
+}
+
+/** Returns undefined for a failed call without tokens, which counts as no call. */
+function toUsage(
+  { model, prices }: AgentDefinition,
+  result: ModelResponse | FailedCall,
+): ModelUsage | undefined {
+  if ('failed' in result && !hasTokens(result.usage)) return undefined;
+  return toModelUsage(result.usage, model.name, prices);
+}

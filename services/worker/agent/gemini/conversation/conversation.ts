@@ -1,0 +1,12 @@
+/** The state that passes from turn to turn of a task. */
+import type { Content } from '@google/genai';
+import type { Usage } from '#shared/domain/usage.ts';
+import type { PendingReply } from './pending-calls.ts';
+
+export interface Conversation {
+  contents: Content[];
+  /** The last reply of the model, if some of its calls wait for the user. */
+  pending?: PendingReply;
+  /** The usage of the task so far. */
+  spent: Usage;
+}

@@ -1,0 +1,213 @@
+/** MCP servers that are slow or busy, change their tools, or send what the specification does not allow. */
+import assert from 'node:assert/strict';
+import { describe, mock, test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
+import type { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.ts';
+import { createMcpTools } from '#services/worker/agent/mcp/tools.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
+import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import {
+  createMcpTool,
+  startScriptedMcp,
+  textResult,
+  type ScriptedAnswer,
+  type ScriptedMcp,
+} from '../../support/fakes/scripted-mcp.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { useOfflineModel } from './use-offline-model.ts';
+
+const offline = useOfflineModel();
+
+interface Connected {
+  server: ScriptedMcp;
+  list: () => Promise<{ names: string[]; leftOut: string[] }>;
+  call: (name: string) => Promise<Json | OutputWithFiles>;
+}
+
+/** Starts a server and connects to it. */
+async function connect(t: TestContext, tools: JsonObject[], more: JsonObject = {}): Promise<Connected> {
+  const server = await startScriptedMcp(t);
+  server.tools = tools;
+  const mcp = createMcpTools(() => undefined);
+  t.after(() => mcp.close());
+  const mcpServers = { it: { url: server.url, ...more } };
+  const definition = parseAgentDefinition(JSON.stringify({ ...minimalDefinition, mcpServers }), 'x');
+  const load = () => mcp.loadTools(definition.mcpServers, new Set());
+  const { tools: first } = await load();
+  return {
+    server,
+    list: async () => {
+      const loaded = await load();
+      return { names: loaded.tools.map(({ declaration }) => declaration.name), leftOut: loaded.leftOut };
+    },
+    call: async (name) => {
+      const tool = first.find(({ declaration }) => declaration.name === name)!;
+      return tool.call({}, { idempotencyKey: 'key', signal: new AbortController().signal });
+    },
+  };
+}
+
+const look = createMcpTool('look');
+const write = createMcpTool('write', { annotations: { readOnlyHint: false } });
+
+describe('a slow MCP server', () => {
+  test('is waited for as long as the definition says, not as long as fetch does', async (t) => {
+    const { server, call } = await connect(t, [look], { timeoutSeconds: 600 });
+    const usual = getGlobalDispatcher();
+    setGlobalDispatcher(new Agent({ headersTimeout: 500, bodyTimeout: 500 }));
+    t.after(() => setGlobalDispatcher(usual));
+    server.answer = async () => {
+      await sleep(2500);
+      return textResult('at last');
+    };
+    assert.equal(await call('look'), 'at last');
+    assert.deepEqual(server.calls, ['look']);
+  });
+});
+
+describe('a result that the specification does not allow', () => {
+  const outputSchema = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] };
+  const cases: [string, JsonObject, RegExp][] = [
+    [
+      'that does not match the output schema',
+      { content: [], structuredContent: { n: 'three' } },
+      /"result":\{"n":"three"\},"remark":"The result does not match the output schema .*n must be number/,
+    ],
+    [
+      'without the declared structured content',
+      { content: [{ type: 'text', text: 'three' }] },
+      /"result":"three","remark":"The tool has declared structured output but returned none/,
+    ],
+    [
+      'with content of an unknown type',
+      { content: [{ type: 'hologram', data: 'abc' }], structuredContent: { n: 3 } },
+      /^\{"n":3\}$/,
+    ],
+    ['without content', { structuredContent: { n: 3 } }, /^\{"n":3\}$/],
+    ['with an array as structured content', { content: [], structuredContent: [3] }, /"result":"\[3\]"/],
+  ];
+  for (const [name, result, expected] of cases) {
+    test(`is given to the model: ${name}`, async (t) => {
+      const { server, call } = await connect(t, [{ ...write, outputSchema }]);
+      server.answer = () => ({ result });
+      assert.match(JSON.stringify(await call('write')), expected);
+      assert.equal(server.calls.length, 1);
+    });
+  }
+
+  test('is quoted if nothing else describes it', async (t) => {
+    const { server, call } = await connect(t, [write]);
+    server.answer = () => ({ result: { content: [{ type: 'hologram', data: 'abc' }, { type: 'text' }] } });
+    const output = await call('write');
+    assert.match(JSON.stringify(output), /content of an unknown form: .*hologram.*abc/);
+  });
+});
+
+describe('the list of tools', () => {
+  test('is read again a minute later', async (t) => {
+    const { server, list } = await connect(t, [look]);
+    await list();
+    assert.equal(server.lists, 1);
+    server.tools = [look, write];
+    mock.timers.enable({ apis: ['Date'], now: Date.now() + 61_000 });
+    t.after(() => mock.timers.reset());
+    assert.deepEqual((await list()).names, ['look', 'write']);
+  });
+
+  test('is read again when the server announces a change', async (t) => {
+    const { server, list } = await connect(t, [look]);
+    server.tools = [write];
+    await server.announce();
+    await waitFor('the new list', async () => (await list()).names.join() === 'write');
+    assert.equal(server.lists, 2);
+  });
+
+  for (const [name, unknown] of [
+    ['an error', { error: { code: -32_602, message: 'Unknown tool: look' } }],
+    ['a result', { result: { isError: true, content: [{ type: 'text', text: 'Tool look not found' }] } }],
+  ] satisfies [string, ScriptedAnswer][]) {
+    test(`is read again when the server does not know a tool, as ${name}`, async (t) => {
+      const { server, list, call } = await connect(t, [look]);
+      server.answer = () => unknown;
+      server.tools = [write];
+      await assert.rejects(call('look'), /look/);
+      assert.deepEqual(server.calls, ['look']);
+      assert.deepEqual((await list()).names, ['write']);
+    });
+  }
+
+  test('lets a call succeed whose tool is still in it', async (t) => {
+    const { server, call } = await connect(t, [look]);
+    server.answer = (number) =>
+      number === 1 ? { error: { code: -32_602, message: 'Unknown tool: look' } } : textResult('found');
+    assert.equal(await call('look'), 'found');
+  });
+
+  for (const [name, invalid, reason] of [
+    ['no schema', { name: 'bad' }, /it has no schema of its arguments/],
+    ['no object as arguments', { name: 'bad', inputSchema: { type: 'string' } }, /declaration is not valid/],
+    [
+      'an unknown type in its schema',
+      createMcpTool('bad', { inputSchema: { type: 'object', properties: { a: { type: 'thing' } } } }),
+      /the schema of its arguments is not valid: .*type must be/,
+    ],
+    [
+      'a dangling reference in its schema',
+      createMcpTool('bad', { inputSchema: { type: 'object', properties: { a: { $ref: '#/$defs/b' } } } }),
+      /the schema of its arguments is not valid/,
+    ],
+  ] satisfies [string, JsonObject, RegExp][]) {
+    test(`leaves out only the tool with ${name}, and says so`, async (t) => {
+      const { list } = await connect(t, [look, invalid, write]);
+      const { names, leftOut } = await list();
+      assert.deepEqual(names, ['look', 'write']);
+      assert.equal(leftOut.length, 1);
+      assert.match(leftOut[0] ?? '', /^The tool "bad" of the MCP server "it" is left out: /);
+      assert.match(leftOut[0] ?? '', reason);
+    });
+  }
+
+  test('without an invalid tool is used by the agent, which says what is missing', async (t) => {
+    const { server } = await connect(t, [look, { name: 'bad' }]);
+    const mcp = createMcpTools(() => undefined);
+    t.after(() => mcp.close());
+    const definition = { ...minimalDefinition, tools: [], mcpServers: { it: { url: server.url } } };
+    const turn = new MemoryTurn({ message: 'Use the tool look with {}', definition });
+    assert.deepEqual(await offline.createAgent({ mcp }).run(turn), { state: 'TASK_STATE_COMPLETED' });
+    assert.match(turn.progressMessages[0] ?? '', /The tool "bad" of the MCP server "it" is left out/);
+    assert.deepEqual(server.calls, ['look']);
+  });
+});
+
+describe('a busy MCP server', () => {
+  for (const status of [429, 503]) {
+    test(`gets a read-only call again after the wait that it asks for: ${status}`, async (t) => {
+      const { server, call } = await connect(t, [look]);
+      let refusedAt = 0;
+      server.answer = (number) => {
+        if (number > 1) return textResult('now');
+        refusedAt = performance.now();
+        return { status, headers: { 'retry-after': '1' } };
+      };
+      assert.equal(await call('look'), 'now');
+      assert.ok(performance.now() - refusedAt >= 990);
+    });
+  }
+
+  test('is not waited for longer than the timeout of the call', async (t) => {
+    const { server, call } = await connect(t, [look], { timeoutSeconds: 5 });
+    server.answer = () => ({ status: 429, headers: { 'retry-after': '60' } });
+    await assert.rejects(call('look'), /not called, because its server is busy. It asks to wait 60 s/);
+    assert.equal(server.calls.length, 1);
+  });
+
+  test('does not get a call with side effects again', async (t) => {
+    const { server, call } = await connect(t, [write]);
+    server.answer = () => ({ status: 503, headers: { 'retry-after': '0' } });
+    await assert.rejects(call('write'), /its server is busy/);
+    assert.equal(server.calls.length, 1);
+  });
+});

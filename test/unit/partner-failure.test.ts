@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { RetryableError } from '#shared/domain/errors.ts';
+import {
+  getPartnerDelaySeconds,
+  spendsAttempt,
+  toClientMessage,
+} from '#services/worker/turn/partner-failure.ts';
+import { StepTimeoutError } from '#services/worker/turn/step-policy.ts';
+
+const failure = { failures: 1, failingSeconds: 0, outageSeconds: 3600, maxAttempts: 5 };
+
+describe('the delay after a failure of a partner', () => {
+  test('doubles from 1 s to 5 minutes and fills the window', () => {
+    const delays: number[] = [];
+    for (let failingSeconds = 0; ; failingSeconds += delays.at(-1)!) {
+      const counts = { ...failure, failures: delays.length + 1, failingSeconds };
+      const delay = getPartnerDelaySeconds(counts, 1);
+      if (delay === undefined) break;
+      delays.push(delay);
+    }
+    assert.deepEqual(delays.slice(0, 11), [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    const total = delays.reduce((sum, delay) => sum + delay, 0);
+    assert.ok(total >= 3600 && total <= 3601, `${total} s`);
+    assert.ok(delays.length < 25, `${delays.length} attempts`);
+  });
+
+  test('ends after the attempts if the definition has no window', () => {
+    const delays = [1, 2, 3, 4, 5].map((failures) =>
+      getPartnerDelaySeconds({ ...failure, failures, outageSeconds: 0 }, 1),
+    );
+    assert.deepEqual(delays, [1, 2, 4, 8, undefined]);
+  });
+});
+
+describe('an error of an agent', () => {
+  test('spends an attempt if it does not pass by itself', () => {
+    const bug = new TypeError("Cannot read properties of undefined (reading 'x')");
+    const own = [bug, new ReferenceError('x is not defined'), new StepTimeoutError('too long')];
+    assert.deepEqual(own.map(spendsAttempt), [true, true, true]);
+    const network = new TypeError('fetch failed', { cause: new Error('ECONNREFUSED') });
+    assert.deepEqual([network, new Error('503'), new RetryableError('x')].map(spendsAttempt), [
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  test('is reported to clients without causes if its message is meant for them', () => {
+    const cause = new Error('connect ECONNREFUSED 10.0.0.1:80');
+    assert.equal(toClientMessage(new RetryableError('It is unavailable.', { cause })), 'It is unavailable.');
+    assert.match(toClientMessage(new Error('failed', { cause })), /^failed \(cause: connect/);
+  });
+});
