@@ -78,7 +78,8 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     idempotencyWindowSeconds,
     wakeupGraceSeconds,
     pushConfigs,
-    maxPartBytes: limits.partBytes,
+    messageLimits: limits.message,
+    maxMessageBytes: bodyLimitBytes,
   });
   const operations = createRequestHandler({
     db,

@@ -67,10 +67,18 @@ export interface ApiLimits {
   streamsPerCaller: number;
   /** Per process. */
   streams: number;
-  /** Largest part of a message, as sent. */
-  partBytes: number;
+  message: MessageLimits;
   /** Number of trusted proxies in front, counted from the nearest, whose X-Forwarded-For is used. */
   trustedProxies: number;
+}
+
+/** Limits of one message. */
+export interface MessageLimits {
+  parts: number;
+  /** Parts that name a file by URL, which the worker fetches. */
+  urlParts: number;
+  /** Content of one part, in bytes as sent. */
+  partBytes: number;
 }
 
 export interface SigningKey {
@@ -150,7 +158,11 @@ function readLimits(reader: EnvReader): ApiLimits {
     }),
     streamsPerCaller: reader.number('MAX_STREAMS_PER_CALLER', 100, { min: 1, max: 1_000_000 }),
     streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
-    partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    message: {
+      parts: reader.number('MAX_PARTS', 100, { min: 1, max: 1000 }),
+      urlParts: reader.number('MAX_URL_PARTS', 20, { min: 0, max: 1000 }),
+      partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    },
     trustedProxies: reader.number('TRUSTED_PROXIES', 0, { min: 0, max: 10 }),
   };
 }
