@@ -15,9 +15,11 @@ import type { Accept } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { findMissing, findSend, readTaskSnapshot, type Caller, type A2aTask } from '#shared/db/tasks/read.ts';
+import { takeNewest } from '#shared/db/tasks/content.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
+import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -164,7 +166,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
       contextId,
       status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
       artifacts: [],
-      history: [message],
+      history: takeNewest([message], maxTaskBytes).history,
       ...(metadata !== undefined && { metadata }),
     };
     return { taskId, turn: 1, created: task };

@@ -77,7 +77,8 @@ const tasks = [
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
 
-  // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn.
+  // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn. Its size is
+  // stored too: reading it from a large message would load the message.
   `create table messages (
     task_id uuid not null,
     turn integer not null,
@@ -85,6 +86,7 @@ const tasks = [
     message json not null,
     accepted_output_modes json,
     created_at timestamptz not null default now(),
+    bytes integer not null generated always as (octet_length(message::text)) stored,
     primary key (task_id, turn, role)
   )`,
 
@@ -139,6 +141,7 @@ const events = [
     turn integer not null,
     seq integer not null,
     artifact json not null,
+    bytes integer not null generated always as (octet_length(artifact::text)) stored,
     primary key (task_id, artifact_id)
   )`,
 ];
