@@ -7,6 +7,18 @@ const KiB = 1024;
 /** A task in an answer or in a webhook, and a page of tasks. The rest of 4 MiB is for the envelope. */
 export const maxTaskBytes = 3584 * KiB;
 
+/** All artifacts of a task together, without what they store as files. Leaves room for the status and some history. */
+export const maxArtifactsBytes = 2048 * KiB;
+
+/** An event: a status with its message, or an artifact or a chunk of one. */
+export const maxEventBytes = 512 * KiB;
+
+/** A part with larger content becomes a file. */
+export const maxInlineBytes = 256 * KiB;
+
+/** The content of a file, which is served as a whole. */
+export const maxFileBytes = 32 * 1024 * KiB;
+
 /**
  * Returns the bytes that a value takes on the wire, at most: as UTF-8, and as a Struct of protocol buffers, where a
  * number takes 11 bytes and an empty object 4. Text with many escapes is larger as JSON.

@@ -9,6 +9,7 @@ import type { Artifact, JsonObject, Message } from '../../domain/message.ts';
 import { maxTaskBytes, measure } from '../../domain/sizes.ts';
 import type { TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
+import type { Db } from '../client/pool.ts';
 
 /** A task in the JSON form of A2A 1.0 (section 4.1.1). */
 export interface A2aTask {
@@ -60,18 +61,17 @@ export interface TaskRow {
 
 /** The newest messages of task `t`, each with the size of all up to it. One more than asked for: see `toSnapshot`. */
 const newestMessages = sql`
-  select m.message, m.turn, m.role, m.bytes, sum(m.bytes) over (order by m.turn desc, m.role) as total
+  select m.message, m.turn, m.role, sum(m.bytes) over (order by m.turn desc, m.role) as total
   from messages m where m.task_id = t.id and input.history_length is distinct from 0
   order by m.turn desc, m.role limit input.history_length::bigint + 1`;
 
 const sizedArtifacts = sql`
-  select a.artifact, a.seq, a.bytes, sum(a.bytes) over (order by a.seq) as total
+  select a.artifact, a.seq, sum(a.bytes) over (order by a.seq) as total
   from artifacts a where a.task_id = t.id and input.include_artifacts`;
 
 /** The artifact events that no stored artifact contains yet. */
 const openChunks = sql`
-  select e.payload, e.seq, octet_length(e.payload::text) as bytes,
-    sum(octet_length(e.payload::text)) over (order by e.seq) as total
+  select e.payload, e.seq, sum(octet_length(e.payload::text)) over (order by e.seq) as total
   from events e
   where e.task_id = t.id and e.kind = 'artifact' and input.include_artifacts and not exists (
     select 1 from artifacts a where a.task_id = e.task_id and a.artifact_id = e.artifact_id and a.seq >= e.seq
@@ -163,4 +163,14 @@ export function toMetadata(row: {
 }): Pick<A2aTask, 'metadata'> {
   if (row.metadata === null && row.usage === null) return {};
   return { metadata: { ...row.metadata, ...(row.usage && usageMetadata(row.usage)) } };
+}
+
+/** Returns the bytes of a task's artifacts as JSON, by their ids. */
+export async function readArtifactSizes(db: Db, taskId: string): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom('artifacts')
+    .select(['artifact_id', 'bytes'])
+    .where('task_id', '=', taskId)
+    .execute();
+  return new Map(rows.map((row) => [row.artifact_id, row.bytes]));
 }

@@ -1,5 +1,5 @@
 /**
- * Answers of the api service have a maximum size, whatever is stored: the service survives with a small heap, and the
+ * Answers of the api service have a maximum size for tasks of any size: the service survives with a small heap, and the
  * SDK's gRPC client, which accepts 4 MiB, can read them.
  */
 import assert from 'node:assert/strict';
@@ -38,9 +38,9 @@ describe('answers about large tasks', () => {
     return result.task.id;
   }
 
-  async function sendAll(messages: string[][], contextId: string): Promise<Set<string>> {
+  async function sendMany(count: number, texts: string[], contextId: string): Promise<Set<string>> {
     const ids = new Set<string>();
-    for (const texts of messages) ids.add(await send(texts, { contextId }));
+    for (let sent = 0; sent < count; sent++) ids.add(await send(texts, { contextId }));
     return ids;
   }
 
@@ -74,7 +74,7 @@ describe('answers about large tasks', () => {
 
   test('lists tasks whose messages are too large for any answer without them', async () => {
     const contextId = randomUUID();
-    const ids = await sendAll(Array<string[]>(8).fill([large, large]), contextId);
+    const ids = await sendMany(8, [large, large], contextId);
     const pages = await listPages(contextId, 8);
     assert.deepEqual(new Set(pages.flat()), ids);
     assert.equal(pages.length, 1);
@@ -87,7 +87,7 @@ describe('answers about large tasks', () => {
 
   test('ends a page of tasks when it is full', async () => {
     const contextId = randomUUID();
-    const ids = await sendAll(Array<string[]>(12).fill(['x'.repeat(MiB)]), contextId);
+    const ids = await sendMany(12, ['x'.repeat(MiB)], contextId);
     const pages = await listPages(contextId, 12);
     assert.deepEqual(
       pages.map((page) => page.length),
