@@ -13,7 +13,7 @@ create table artifacts (
   turn integer not null,
   seq integer not null,
   artifact json not null,
-  bytes integer not null default octet_length((artifact)::text),
+  bytes integer default octet_length((artifact)::text),
   PRIMARY KEY (task_id, artifact_id)
 );
 
@@ -115,7 +115,7 @@ create table messages (
   message json not null,
   accepted_output_modes json,
   created_at timestamp with time zone not null default now(),
-  bytes integer not null default octet_length((message)::text),
+  bytes integer default (octet_length((message)::text) + COALESCE(octet_length((accepted_output_modes)::text), 0)),
   PRIMARY KEY (task_id, turn, role)
 );
 

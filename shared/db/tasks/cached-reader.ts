@@ -3,7 +3,6 @@
  * Each read queries the version, with owner and tenant (invariant 9). That is one narrow read, whereas
  * reading the task itself takes several.
  */
-import { maxTaskBytes } from '../../domain/sizes.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import {
@@ -39,13 +38,10 @@ export function createCachedReader(db: Db): ReadCachedTask {
     (reads: readonly TaskRead[]) => readTaskSnapshots(db, reads, maxSmallBytes),
     { max: 64, lanes: 2 },
   );
-  const readLarge = createBatcher(
-    (reads: readonly TaskRead[]) => readTaskSnapshots(db, reads, maxTaskBytes),
-    {
-      max: 1,
-      lanes: 2,
-    },
-  );
+  const readLarge = createBatcher((reads: readonly TaskRead[]) => readTaskSnapshots(db, reads), {
+    max: 1,
+    lanes: 2,
+  });
   const readVersion = createVersionReader(db);
   /** In the order in which they were read. */
   const cache = new Map<string, TaskSnapshot>();
@@ -59,7 +55,7 @@ export function createCachedReader(db: Db): ReadCachedTask {
 
   async function read(taskRead: TaskRead): Promise<TaskSnapshot | undefined> {
     const found = await readSmall(taskRead);
-    return (found?.isCut === true ? await readLarge(taskRead) : found)?.snapshot;
+    return found?.isCut === true ? readLarge(taskRead) : found;
   }
 
   return async (caller, taskId, options = {}) => {

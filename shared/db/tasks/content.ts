@@ -25,6 +25,8 @@ export interface TaskSnapshot {
   task: A2aTask;
   /** The size of the task as `measure` counts it. */
   bytes: number;
+  /** The snapshot lacks content that exceeds the size of the read. */
+  isCut: boolean;
   /** The number of the last event that the task contains. */
   lastEvent: number;
   /** Recorded model calls: the task's usage changes with them, without an event. */
@@ -136,6 +138,7 @@ export function toSnapshot(
   return {
     task: { ...task, history: fitting.history },
     bytes: rest + fitting.bytes,
+    isCut: row.is_cut,
     lastEvent: row.last_event,
     modelCalls: row.usage?.calls ?? 0,
     turn: row.turn,

@@ -90,10 +90,10 @@ async function readFitting(db: Db, reads: readonly TaskRead[]): Promise<(TaskSna
   let bytes = 0;
   for (const [index, read] of reads.entries()) {
     const first = found[index];
-    const whole = first?.isCut === true ? (await readTaskSnapshots(db, [read], maxTaskBytes))[0] : first;
-    bytes += whole?.snapshot.bytes ?? 0;
+    const whole = first?.isCut === true ? (await readTaskSnapshots(db, [read]))[0] : first;
+    bytes += whole?.bytes ?? 0;
     if (bytes > maxTaskBytes && index > 0) break;
-    fitting.push(whole?.snapshot);
+    fitting.push(whole);
   }
   return fitting;
 }

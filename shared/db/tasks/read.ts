@@ -37,14 +37,8 @@ export async function readTaskSnapshot(
   taskId: string,
   options: ReadOptions = {},
 ): Promise<TaskSnapshot | undefined> {
-  const [read] = await readTaskSnapshots(db, [{ caller, taskId, options }], maxTaskBytes);
-  return read?.snapshot;
-}
-
-export interface SizedRead {
-  snapshot: TaskSnapshot;
-  /** The snapshot lacks content, because it exceeds the size of the read. */
-  isCut: boolean;
+  const [snapshot] = await readTaskSnapshots(db, [{ caller, taskId, options }]);
+  return snapshot;
 }
 
 /**
@@ -55,8 +49,8 @@ export interface SizedRead {
 export async function readTaskSnapshots(
   db: Db,
   reads: readonly TaskRead[],
-  maxBytes: number,
-): Promise<(SizedRead | undefined)[]> {
+  maxBytes: number = maxTaskBytes,
+): Promise<(TaskSnapshot | undefined)[]> {
   const input = rows('input', reads.map(toIndexed), {
     task_id: uuid((read) => read.taskId),
     tenant: text((read) => read.caller.tenant),
@@ -74,11 +68,8 @@ export async function readTaskSnapshots(
     join gates g on g.task_id = t.id
     ${taskContent}
     where t.shown or not t.direct or input.include_hidden`.execute(db);
-  const snapshots: (SizedRead | undefined)[] = reads.map(() => undefined);
-  for (const row of result.rows) {
-    const snapshot = toSnapshot(row, reads[row.index]?.options ?? {});
-    snapshots[row.index] = { snapshot, isCut: row.is_cut };
-  }
+  const snapshots: (TaskSnapshot | undefined)[] = reads.map(() => undefined);
+  for (const row of result.rows) snapshots[row.index] = toSnapshot(row, reads[row.index]?.options ?? {});
   return snapshots;
 }
 

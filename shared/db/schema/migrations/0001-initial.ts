@@ -86,7 +86,8 @@ const tasks = [
     message json not null,
     accepted_output_modes json,
     created_at timestamptz not null default now(),
-    bytes integer not null generated always as (octet_length(message::text)) stored,
+    bytes integer generated always as
+      (octet_length(message::text) + coalesce(octet_length(accepted_output_modes::text), 0)) stored,
     primary key (task_id, turn, role)
   )`,
 
@@ -141,7 +142,7 @@ const events = [
     turn integer not null,
     seq integer not null,
     artifact json not null,
-    bytes integer not null generated always as (octet_length(artifact::text)) stored,
+    bytes integer generated always as (octet_length(artifact::text)) stored,
     primary key (task_id, artifact_id)
   )`,
 ];
