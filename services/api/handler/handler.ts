@@ -202,11 +202,11 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
             `Last-Event-ID is ${after}, but the last event of task ${request.id} is ${lastEvent}`,
           );
         }
-        const earlier = after === lastEvent ? undefined : await readEarlier(request.id, after);
-        if (earlier === undefined)
-          return { task: taskToWire(task), after: lastEvent, known: lastEvent, ended };
+        const asOf = after === lastEvent ? task : await readEarlier(request.id, after);
+        if (asOf === undefined) return { task: taskToWire(task), after: lastEvent, known: lastEvent, ended };
         const history = replay?.after === undefined ? task.history : [];
-        return { task: taskToWire({ ...earlier, history }), after, known: lastEvent, ended: false };
+        const first = taskToWire({ ...asOf, history });
+        return { task: first, after, known: lastEvent, ended: ended && after === lastEvent };
       }, context),
 
     getTask: (request: GetTaskRequest, context) =>

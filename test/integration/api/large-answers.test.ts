@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { SendMessageRequest } from '@a2a-js/sdk';
 import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
@@ -128,12 +129,24 @@ describe('answers about large tasks', () => {
     assert.equal(history.length, 6);
   });
 
+  test('refuses too many values over gRPC', async () => {
+    const data = Array.from({ length: 50_000 }, () => ({}));
+    const parts = [{ text: 'a' }, { data }];
+    const request = SendMessageRequest.fromJSON({
+      message: { messageId: randomUUID(), role: 'ROLE_USER', parts },
+    });
+    await assert.rejects(
+      client.sendMessage(request),
+      /message\.parts\[1\]\.data brings the request to more than 50000 JSON values/,
+    );
+  });
+
   test('survives many reads of large tasks at once', async () => {
     const taskIds = await Promise.all(
-      Array.from({ length: 10 }, () => send([large.slice(0, 3 * MiB), 'small'])),
+      Array.from({ length: 5 }, () => send([large.slice(0, 3 * MiB), 'small'])),
     );
-    const reads = Array.from({ length: 40 }, (_, index) =>
-      stack.rpc('GetTask', { id: taskIds[index % 10] ?? '' }),
+    const reads = Array.from({ length: 20 }, (_, index) =>
+      stack.rpc('GetTask', { id: taskIds[index % 5] ?? '' }),
     );
     for (const { result } of await Promise.all(reads)) assert.equal(result.history.length, 1);
     assert.equal(api.running.child.exitCode, null);

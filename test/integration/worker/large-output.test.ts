@@ -10,6 +10,7 @@ import { ClientFactory, type Client } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { maxArtifactsBytes, maxEventBytes } from '#shared/domain/sizes.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -116,6 +117,22 @@ describe('large output', () => {
     assert.deepEqual([folded.at(-1)?.append, folded.at(-1)?.lastChunk], [false, true]);
     assert.equal(artifacts[0]?.parts.length, 1);
     assert.equal((await getContent(artifacts[0])).text, 'x'.repeat(6_000 * KiB));
+  });
+
+  test('is replayed from the current task if it was too large at the event', async () => {
+    const { id, events } = await stream(`stream ${6_000 * KiB}`);
+    const response = await postJsonRpc(
+      stack.apiUrl,
+      'SubscribeToTask',
+      { id },
+      { headers: { 'last-event-id': String(events.length - 2) } },
+    );
+    const [data = '', ...more] = (await response.text())
+      .split('\n')
+      .filter((line) => line.startsWith('data:'));
+    assert.ok(data.length < 4 * KiB, `${data.length}`);
+    assert.match(data, /"task":.*"url":"/);
+    assert.deepEqual(more, []);
   });
 
   test('stores large messages and progress as files', async () => {

@@ -74,14 +74,18 @@ export class JsonBounds {
 
   #visit(name: string, container: object, levels: number): void {
     if (levels < 0) throw tooDeep(name, maxDepth);
-    this.#left -= 1;
+    this.#count(name);
     // Building an array of the values of each object would cost five times as much.
     for (const key in container) {
-      if (this.#left < 0) throw tooMany(name);
       const value: unknown = container[key as keyof typeof container];
       if (typeof value === 'object' && value !== null) this.#visit(name, value, levels - 1);
-      else this.#left -= 1;
+      else this.#count(name);
     }
+  }
+
+  #count(name: string): void {
+    this.#left -= 1;
+    if (this.#left < 0) throw tooMany(name);
   }
 }
 
