@@ -18,6 +18,7 @@ import { registerCard } from './card/routes.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
 import { registerFileRoutes } from './files/routes.ts';
 import { HttpRequestError, InternalError, RetryLaterError } from './handler/errors.ts';
+import { maxSmallBodyBytes } from './http/body.ts';
 import type { ConditionalParts } from './http/conditional.ts';
 import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
 import { registerHeaders } from './http/headers.ts';
@@ -38,16 +39,18 @@ export interface ApiServerParts {
   publicUrl: string;
   drainMs: number;
   ready: ReadyCheck;
+  /** Limit of requests that send a message. */
   bodyLimitBytes: number;
   webhooks: WebhookRoutesParts;
   log: Logger;
 }
 
 export async function createApiServer(parts: ApiServerParts): Promise<FastifyInstance> {
-  const { handler, card, conditional, webhooks, log } = parts;
+  const { handler, bodyLimitBytes, card, conditional, webhooks, log } = parts;
   const app = createServer({
     trustProxy: (_address, hop) => hop < parts.trustedProxies,
-    bodyLimit: parts.bodyLimitBytes,
+    // Routes that accept messages raise it.
+    bodyLimit: Math.min(maxSmallBodyBytes, bodyLimitBytes),
     // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address
     // of the card may send an extra slash.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
@@ -73,8 +76,8 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   });
   registerHealth(app, parts.ready);
   await registerCard(app, card, parts.cardKey);
-  registerJsonRpc(app, { handler, card, log });
-  registerRest(app, { handler, card, conditional, log });
+  registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
+  registerRest(app, { handler, bodyLimitBytes, card, conditional, log });
   registerWebhookRoutes(app, webhooks);
   registerFileRoutes(app, { db: webhooks.db, log });
 
@@ -83,7 +86,10 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     const format = getFailureFormat(request, card);
     if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
       await discardBody(request.raw);
-      const text = `The body is larger than ${parts.bodyLimitBytes} bytes: send large content as a file by URL`;
+      const { bodyLimit } = request.routeOptions;
+      const hint =
+        bodyLimit < bodyLimitBytes ? 'only messages may be larger' : 'send large content as a file by URL';
+      const text = `The body is larger than ${bodyLimit} bytes: ${hint}`;
       return sendFailure(reply, log, new HttpRequestError(statusCode, text), format);
     }
     if (code === 'ERR_STREAM_PREMATURE_CLOSE') {

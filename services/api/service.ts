@@ -108,7 +108,8 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     wakeupGraceSeconds,
     pushConfigs,
     quotas,
-    maxPartBytes: limits.partBytes,
+    messageLimits: limits.message,
+    maxMessageBytes: bodyLimitBytes,
   });
   const operations = createRequestHandler({
     db,

@@ -83,6 +83,7 @@ function mergeText(before: readonly Part[], more: readonly Part[]): Part[] {
   return parts;
 }
 
-function isPlainText(part: Part): part is Part & { text: string } {
+/** Whether adjacent parts of this kind are merged. */
+export function isPlainText(part: Part): part is Part & { text: string } {
   return part.text !== undefined && part.metadata === undefined && part.filename === undefined;
 }

@@ -44,7 +44,12 @@ function createLeasedTurn(write?: WriteTurn) {
     },
     releaseSignal: new AbortController().signal,
     write: write ?? (async () => (expire(), { wakeups: [] })),
-    openFiles: () => ({ storeLargeParts: async (parts) => [...parts], read: async () => undefined }),
+    openFiles: () => ({
+      fit: async (_output, parts) => [...parts],
+      store: undefined,
+      read: async () => undefined,
+      readArtifactSizes: async () => new Map(),
+    }),
     outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },
     log: createLogger('test', 'silent'),
   });

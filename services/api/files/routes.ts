@@ -2,10 +2,11 @@
  * Serves the files of tasks (shared/db/tasks/files.ts) to the owner of the task. For all other callers they do
  * not exist (invariant 9). Content of agents is served as a download, never as a page of this origin. The URL contains the hash of the content, so copies never expire.
  */
+import { Readable } from 'node:stream';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
 import type { Db } from '#shared/db/client/pool.ts';
-import { readFile } from '#shared/db/tasks/files.ts';
+import { openFile } from '#shared/db/tasks/files.ts';
 import { isFileHash } from '#shared/domain/file-url.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -23,7 +24,7 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
       const tenant = new Query(request.query).string('tenant');
       const caller = getCaller(createHttpCallContext(request, reply, tenant));
       const isValid = isUuid(taskId) && isFileHash(hash);
-      const file = isValid ? await readFile(db, caller, { taskId, hash }) : undefined;
+      const file = isValid ? await openFile(db, caller, { taskId, hash }) : undefined;
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
       const etag = `"${hash}"`;
       void reply.headers({ etag, 'cache-control': 'private, max-age=31536000, immutable' });
@@ -37,7 +38,8 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
           mediaTypePattern.test(file.mediaType) ? file.mediaType : 'application/octet-stream',
         )
         .header('content-disposition', toContentDisposition(file.filename))
-        .send(file.content);
+        .header('content-length', file.size)
+        .send(Readable.from(request.method === 'HEAD' ? [] : file.content(), { objectMode: false }));
     } catch (error) {
       return sendFailure(reply, log, error, jsonStatusFailure);
     }

@@ -26,9 +26,11 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import type { Follower } from '#shared/db/events/follower.ts';
 import { readTaskAsOf } from '#shared/db/tasks/as-of.ts';
+import { createTaskLister } from '#shared/db/tasks/list.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
-import { markShown, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks/read.ts';
+import { markShown, type A2aTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks/read.ts';
 import { isUuid } from '#shared/domain/ids.ts';
+import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { entityTag, getSignal, streamedEvent } from './call-state.ts';
@@ -54,8 +56,6 @@ interface StreamStart {
   ended: boolean;
 }
 
-const maxReplayedBytes = 64 * 1024 * 1024;
-
 export interface HandlerParts {
   db: Db;
   card: AgentCard;
@@ -77,6 +77,7 @@ export interface HandlerParts {
 export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   const { db, card, log, pushConfigs, wakeupGraceSeconds } = parts;
   const read = createCachedReader(db);
+  const list = createTaskLister(db);
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
     const found = isUuid(id) ? await read(getCaller(context), id, options) : undefined;
@@ -135,6 +136,14 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     await withTimeout(parts.sendWaitMs, getSignal(context), (signal) =>
       waitUntilSettled(parts.follower, result.taskId, after, signal),
     );
+  }
+
+  /** Returns a task as of an earlier event; undefined if it was too large to be sent. */
+  async function readEarlier(id: string, event: number): Promise<Omit<A2aTask, 'history'> | undefined> {
+    const asOf = await readTaskAsOf(db, id, event, maxTaskBytes);
+    if (asOf === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
+    const { artifacts, ...rest } = asOf;
+    return artifacts && { ...rest, artifacts };
   }
 
   async function* stream(
@@ -209,10 +218,10 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
             `Last-Event-ID is ${after}, but the last event of task ${request.id} is ${lastEvent}`,
           );
         }
-        const asOf = after === lastEvent ? task : await readTaskAsOf(db, request.id, after, maxReplayedBytes);
-        if (asOf?.artifacts === undefined) throw new TaskNotFoundError(`task ${request.id} was not found`);
+        const asOf = after === lastEvent ? task : await readEarlier(request.id, after);
+        if (asOf === undefined) return { task: taskToWire(task), after: lastEvent, known: lastEvent, ended };
         const history = replay?.after === undefined ? task.history : [];
-        const first = taskToWire({ ...asOf, artifacts: asOf.artifacts, history });
+        const first = taskToWire({ ...asOf, history });
         return { task: first, after, known: lastEvent, ended: ended && after === lastEvent };
       }, context),
 
@@ -225,7 +234,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }),
 
     listTasks: (request: ListTasksRequest, context) =>
-      withClientErrors(log, () => listOwnTasks(db, parts.pageTokens, getCaller(context), request)),
+      withClientErrors(log, () => listOwnTasks(list, parts.pageTokens, getCaller(context), request)),
 
     cancelTask: (request: CancelTaskRequest, context) =>
       withClientErrors(log, async () => {

@@ -2,8 +2,7 @@
 import { TaskState as WireState, type ListTasksRequest, type ListTasksResponse } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import { stateFromWire, taskToWire } from '#shared/a2a/translate.ts';
-import type { Db } from '#shared/db/client/pool.ts';
-import { listTasks } from '#shared/db/tasks/list.ts';
+import type { ListTasks } from '#shared/db/tasks/list.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import { checkHistoryLength, checkId } from './validate/message.ts';
 import type { PageTokens } from './page-token.ts';
@@ -15,7 +14,7 @@ const minTime = Date.parse('0001-01-01T00:00:00Z');
 const endTime = Date.UTC(10_000, 0, 1);
 
 export async function listOwnTasks(
-  db: Db,
+  list: ListTasks,
   tokens: PageTokens,
   caller: Caller,
   request: ListTasksRequest,
@@ -28,14 +27,17 @@ export async function listOwnTasks(
   checkHistoryLength(request.historyLength);
   const query = JSON.stringify([caller, filter]);
   const after = request.pageToken === '' ? undefined : tokens.verify(request.pageToken, query);
-  const page = await listTasks(
-    db,
+  const page = await list({
     caller,
     filter,
-    { size, after },
+    size,
+    after,
     // History is included on request only: section 3.2.4 leaves the default to the agent.
-    { historyLength: request.historyLength ?? 0, includeArtifacts: request.includeArtifacts ?? false },
-  );
+    options: {
+      historyLength: request.historyLength ?? 0,
+      includeArtifacts: request.includeArtifacts ?? false,
+    },
+  });
   return {
     tasks: page.tasks.map(({ task }) => taskToWire(task)),
     nextPageToken: page.next === undefined ? '' : tokens.sign(page.next, query),

@@ -15,17 +15,20 @@ import type { Accept, NewTask } from '#shared/db/tasks/accept.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, type FollowUp } from '#shared/db/tasks/follow-up.ts';
 import { findMissing, findSend, readTaskSnapshot, type Caller, type A2aTask } from '#shared/db/tasks/read.ts';
+import { takeNewest } from '#shared/db/tasks/content.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
+import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
+import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { activeTraceparent, inSpan, SpanKind, toContext } from '#shared/runtime/spans.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
 import { traceparent } from './call-state.ts';
 import { getCaller } from './caller.ts';
-import { checkMessage, checkPartSizes } from './validate/message.ts';
+import { checkMessage, checkMessageSize } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
 import { hashRequest } from './request-hash.ts';
@@ -56,7 +59,9 @@ export interface SendParts {
   wakeupGraceSeconds: number;
   pushConfigs: PushConfigs;
   quotas: OwnerQuotas;
-  maxPartBytes: number;
+  messageLimits: MessageLimits;
+  /** Largest message as JSON, in bytes. */
+  maxMessageBytes: number;
 }
 
 /** @param shown whether the caller receives a Task in any case; if not, a direct answer may take its place */
@@ -104,8 +109,7 @@ async function send(
   context: ServerCallContext,
   shown: boolean,
 ): Promise<SendResult> {
-  const wire = checkMessage(request);
-  checkPartSizes(wire, parts.maxPartBytes);
+  const wire = checkMessage(request, parts.messageLimits);
   checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
   const message = messageFromWire(wire);
   const checked: CheckedSend = {
@@ -141,6 +145,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const taskId = uuidv7();
   const contextId = wire.contextId === '' ? uuidv7() : wire.contextId;
   const message: Message = { ...send.message, taskId, contextId };
+  const messageJson = serializeMessage(parts, message);
   const statusAt = new Date().toISOString();
   const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
@@ -153,7 +158,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     agentHash: await parts.storeDefinition(),
     messageId: message.messageId,
     requestHash: send.requestHash,
-    message: JSON.stringify(message),
+    message: messageJson,
     metadata: metadata === undefined ? null : JSON.stringify(metadata),
     acceptedOutputModes: serializeOutputModes(send.request),
     event: JSON.stringify(event),
@@ -185,7 +190,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
       contextId,
       status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
       artifacts: [],
-      history: [message],
+      history: takeNewest([message], maxTaskBytes).history,
       ...(metadata !== undefined && { metadata }),
     };
     return { taskId, turn: 1, created };
@@ -215,7 +220,7 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
     taskId,
     messageId: wire.messageId,
     requestHash: send.requestHash,
-    message: JSON.stringify({ ...send.message, taskId, contextId }),
+    message: serializeMessage(parts, { ...send.message, taskId, contextId }),
     acceptedOutputModes: serializeOutputModes(send.request),
     workingEvent: JSON.stringify(createStateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
     statusAt,
@@ -282,6 +287,13 @@ export function createStateEvent(
   timestamp: string,
 ): EventPayload {
   return { statusUpdate: { taskId, contextId, status: { state, timestamp } } };
+}
+
+/** @throws {RequestMalformedError} if the message is too large */
+function serializeMessage({ maxMessageBytes }: SendParts, message: Message): string {
+  const json = JSON.stringify(message);
+  checkMessageSize(json, maxMessageBytes);
+  return json;
 }
 
 function serializeOutputModes(request: SendMessageRequest): string | null {

@@ -112,9 +112,12 @@ export interface Turn {
   /**
    * Stores a whole artifact. Replaces an artifact with the same id.
    *
-   * Here and in all other output, `raw` content over 256 KiB is stored once as a file, and clients get its
-   * URL instead (if the worker knows `PUBLIC_URL`).
+   * Here and in all other output, `text`, `data` and `raw` content over 256 KiB is stored once as a file of at
+   * most 32 MiB. Clients and later turns get its URL instead, for `readFile`. One artifact may take 512 KiB next
+   * to its files, and all artifacts of a task 2 MiB: the fuller they are, the smaller the parts that become
+   * files. Without `PUBLIC_URL` the worker stores no files.
    *
+   * @throws {FatalError} if the artifact is larger
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   artifact(artifact: Artifact): Promise<void>;
@@ -122,6 +125,7 @@ export interface Turn {
   /**
    * Opens an artifact that is written in pieces. Clients get it in chunks, sent every 100 ms or 1,024
    * characters. The first chunk replaces everything that an earlier, interrupted run wrote under the same id.
+   * Text over 256 KiB is moved to files while it is written, and to a single one at the end.
    */
   openArtifact(artifact: Omit<Artifact, 'parts'>): ArtifactStream;
 

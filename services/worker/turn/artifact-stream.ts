@@ -1,13 +1,17 @@
 /**
  * Writes an artifact in pieces. They are batched into chunks of about 100 ms or 1 KiB, so that streaming needs few
  * database writes. The first chunk replaces what an interrupted run wrote under the same id. The last chunk also stores
- * the whole artifact, for reads.
+ * the whole artifact, for reads. So does every chunk after 512 KiB of chunks, so that reads have little to fold.
  */
 import type { NewEvent } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import type { Artifact, Part } from '#shared/domain/message.ts';
+import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { ArtifactStream } from '../agent/agent.ts';
+import type { ArtifactBudget } from './artifact-budget.ts';
+import type { TurnFiles } from './files.ts';
+import { StreamedParts } from './streamed-parts.ts';
 
 const chunkMs = 100;
 const chunkChars = 1024;
@@ -15,17 +19,20 @@ const chunkChars = 1024;
 export interface ArtifactTarget {
   taskId: string;
   contextId: string;
-  /** Stores large parts as files; see files.ts. */
-  storeLargeParts: (parts: Part[]) => Promise<Part[]>;
+  files: Pick<TurnFiles, 'fit' | 'store'>;
+  budget: ArtifactBudget;
   /** Stores an event of the turn; rejects when the lease is lost. */
   write: (event: NewEvent) => Promise<void>;
 }
 
 export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 'parts'>): ArtifactStream {
+  const content = new StreamedParts(nameArtifact(head), target.files);
+  const headBytes = measure(head);
   let buffered: Part[] = [];
   let bufferedChars = 0;
   let started = false;
-  let whole: Artifact | undefined;
+  /** Characters of the chunks since the artifact was stored as a whole. */
+  let unfolded = 0;
   let timer: NodeJS.Timeout | undefined;
   let failed = false;
   let written: Promise<void> = Promise.resolve();
@@ -34,21 +41,35 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
     clearTimeout(timer);
     timer = undefined;
     if (buffered.length === 0 && !(last && started)) return;
-    // A chunk has at least one part (A2A section 4.1.7); an empty text changes nothing.
-    const parts = joinTexts(buffered.length === 0 ? [{ text: '' }] : buffered);
-    const position = { append: started, lastChunk: last };
+    const parts = joinTexts(buffered);
+    const append = started;
     started = true;
     buffered = [];
     bufferedChars = 0;
     written = written.then(async () => {
-      const artifact = { ...head, parts: await target.storeLargeParts(parts) };
-      const update = createArtifactUpdate(target, artifact, position);
-      [whole] = foldArtifacts([update], whole === undefined ? [] : [whole]);
-      await target.write(createArtifactEvent(update, last ? whole : undefined));
+      await target.budget.spend(head.artifactId, (maxBytes) => write(parts, append, last, maxBytes));
       if (!last) passFaultPoint('chunk-stored');
     });
     // close() reports the failure; the turn's own signal aborts a turn that has lost its lease.
     written.catch(() => (failed = true));
+  }
+
+  /** @returns the bytes of the artifact so far */
+  async function write(parts: Part[], append: boolean, last: boolean, maxBytes: number): Promise<number> {
+    let change = await content.add(parts, maxBytes - headBytes);
+    if (last) {
+      const end = await content.finish(maxBytes - headBytes);
+      if (end.replaces) change = end;
+    }
+    // A chunk has at least one part (A2A section 4.1.7); an empty text changes nothing.
+    const chunk = change.parts.length === 0 ? [{ text: '' }] : change.parts;
+    const position = { append: append && !change.replaces, lastChunk: last };
+    const update = createArtifactUpdate(target, { ...head, parts: chunk }, position);
+    unfolded += measure(chunk);
+    const isWhole = last || change.replaces || unfolded > maxEventBytes;
+    if (isWhole) unfolded = 0;
+    await target.write(createArtifactEvent(update, isWhole ? { ...head, parts: content.all } : undefined));
+    return headBytes + change.bytes;
   }
 
   return {
@@ -64,6 +85,11 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
       await written;
     },
   };
+}
+
+/** Names an artifact in errors. */
+export function nameArtifact({ artifactId }: Pick<Artifact, 'artifactId'>): string {
+  return `The artifact "${artifactId}"`;
 }
 
 export function createArtifactUpdate(

@@ -1,31 +1,50 @@
 /**
- * Stores the large parts (over 256 KiB) of a turn's output as files of its task, each content once. Events,
- * artifacts and messages then contain the URL at which the api serves the file, so that reads, streams and
- * webhooks stay small.
+ * Stores the large parts of a turn's output as files of its task, each content once. Events, artifacts and messages
+ * then contain the URL at which the api serves the file, so that reads, streams and webhooks stay small.
+ *
+ * A part is large above 256 KiB, or above half of what the artifact or message has left. Therefore, any number of parts
+ * fits that is not absurd: the fuller the output, the smaller the parts that become files.
  */
 import { createHash } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
+import { readArtifactSizes } from '#shared/db/tasks/content.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
+import { FatalError } from '#shared/domain/errors.ts';
 import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import type { Part } from '#shared/domain/message.ts';
+import { maxFileBytes, maxInlineBytes, measure } from '#shared/domain/sizes.ts';
 
-/** In bytes of the content. */
-const maxInlineBytes = 256 * 1024;
+/** A part with a URL in place of its content takes about 250 bytes. */
+const minFileBytes = 1024;
 
 export interface TurnFiles {
-  /** Stores large parts as files, and returns all parts with URLs in place of the stored content. */
-  storeLargeParts(parts: readonly Part[]): Promise<Part[]>;
+  /**
+   * Stores large parts as files, and returns all parts with URLs in place of the stored content.
+   *
+   * @param output names the output in errors, such as `The message`
+   * @param maxBytes what the returned parts may take, as `measure` counts it
+   * @throws {FatalError} if they take more even so
+   */
+  fit(output: string, parts: readonly Part[], maxBytes: number): Promise<Part[]>;
+  /**
+   * Stores the content of a part as a file; undefined: this worker cannot store files.
+   *
+   * @throws {FatalError} if the content is larger than `maxFileBytes`
+   */
+  store: ((part: Part) => Promise<Part>) | undefined;
   /** Reads a file that is stored for the owner of the turn. Returns undefined if the URL names none. */
   read(url: string): Promise<StoredFile | undefined>;
+  /** Returns the bytes of the artifacts that earlier runs and turns have stored, by id. */
+  readArtifactSizes(): Promise<ReadonlyMap<string, number>>;
 }
 
 export type OpenTurnFiles = (lease: Lease, owner: Caller) => TurnFiles;
 
 /**
- * @param publicUrl base URL of the api; undefined: parts of every size stay inline
+ * @param publicUrl base URL of the api; undefined: parts stay inline, and output that is too large fails its turn
  * @param recorder counts what is stored
  */
 export function createTurnFiles(
@@ -33,29 +52,77 @@ export function createTurnFiles(
   publicUrl: string | undefined,
   recorder: Pick<UsageRecorder, 'add'>,
 ): OpenTurnFiles {
-  if (publicUrl === undefined) {
-    return () => ({ storeLargeParts: async (parts) => [...parts], read: async () => undefined });
-  }
-  return (lease, owner) => ({
-    storeLargeParts: (parts) => Promise.all(parts.map((part) => storeIfLarge(publicUrl, lease, owner, part))),
-    read: async (url) => {
-      const location = parseFileUrl(publicUrl, url);
-      return location && readFile(db, owner, location);
-    },
-  });
+  return (lease, owner) => {
+    const store =
+      publicUrl === undefined
+        ? undefined
+        : (part: Part) => storePart({ db, publicUrl, recorder }, lease, owner, part);
+    return {
+      fit: (output, parts, maxBytes) => fit(output, parts, maxBytes, store),
+      store,
+      read: async (url) => {
+        const location = publicUrl === undefined ? undefined : parseFileUrl(publicUrl, url);
+        return location && readFile(db, owner, location);
+      },
+      // The first run of the first turn finds none.
+      readArtifactSizes: async () =>
+        lease.turn === 1 && lease.fence === 1 ? new Map() : readArtifactSizes(db, lease.taskId),
+    };
+  };
+}
 
-  async function storeIfLarge(
-    baseUrl: string,
-    lease: Lease,
-    { tenant, owner }: Caller,
-    part: Part,
-  ): Promise<Part> {
-    const { raw, ...rest } = part;
-    if (raw === undefined || Buffer.byteLength(raw, 'base64') <= maxInlineBytes) return part;
-    const content = Buffer.from(raw, 'base64');
-    const hash = createHash('sha256').update(content).digest('base64url');
-    const { mediaType = 'application/octet-stream', filename = null } = rest;
-    recorder.add(owner, { bytes: await storeFile(db, lease, { hash, mediaType, filename, content }) });
-    return { url: createFileUrl(baseUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
+/** Returns the size above which a part becomes a file. */
+export function getInlineLimit(leftBytes: number): number {
+  return Math.max(minFileBytes, Math.min(maxInlineBytes, leftBytes / 2));
+}
+
+export function assertFits(output: string, bytes: number, maxBytes: number, store: TurnFiles['store']): void {
+  if (bytes <= maxBytes) return;
+  const hint = store === undefined ? '. Large parts become files if the worker knows PUBLIC_URL' : '';
+  throw new FatalError(
+    `${output} is too large: it would take ${bytes} bytes next to its files, and ${Math.max(0, maxBytes)} are left${hint}.`,
+  );
+}
+
+async function fit(
+  output: string,
+  parts: readonly Part[],
+  maxBytes: number,
+  store: TurnFiles['store'],
+): Promise<Part[]> {
+  const fitted: Part[] = [];
+  let used = 0;
+  for (const part of parts) {
+    const isLarge = part.url === undefined && measure(part) > getInlineLimit(maxBytes - used);
+    const small = isLarge && store !== undefined ? await store(part) : part;
+    used += measure(small);
+    assertFits(output, used, maxBytes, store);
+    fitted.push(small);
   }
+  return fitted;
+}
+
+async function storePart(
+  { db, publicUrl, recorder }: { db: Db; publicUrl: string; recorder: Pick<UsageRecorder, 'add'> },
+  lease: Lease,
+  { tenant, owner }: Caller,
+  part: Part,
+): Promise<Part> {
+  const { raw, text, data, ...rest } = part;
+  const content =
+    raw === undefined ? Buffer.from(text ?? JSON.stringify(data ?? null)) : Buffer.from(raw, 'base64');
+  if (content.length > maxFileBytes) {
+    throw new FatalError(
+      `A part of the output has ${content.length} bytes, more than the limit of ${maxFileBytes} for a file.`,
+    );
+  }
+  const hash = createHash('sha256').update(content).digest('base64url');
+  const { mediaType = getDefaultType(part), filename = null } = rest;
+  recorder.add(owner, { bytes: await storeFile(db, lease, { hash, mediaType, filename, content }) });
+  return { url: createFileUrl(publicUrl, tenant, { taskId: lease.taskId, hash }), ...rest, mediaType };
+}
+
+function getDefaultType({ raw, text }: Part): string {
+  if (raw !== undefined) return 'application/octet-stream';
+  return text === undefined ? 'application/json' : 'text/plain;charset=utf-8';
 }

@@ -35,6 +35,9 @@ import { raceAbort } from './race-abort.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
 import { createTurn } from './turn.ts';
 
+/** Some errors quote what they failed on. */
+const maxErrorChars = 10_000;
+
 /** The longest delay that setTimeout accepts: 24.8 days. */
 const maxTimerMs = 2 ** 31 - 1;
 
@@ -108,7 +111,8 @@ async function runAgent(
   const turn = createTurn({ held, input, releaseSignal, stepSeconds, write, openFiles, outbox, log });
   const end = (outcome: TurnOutcome, error: string | null) =>
     createTurnEnd(ids, outcome, error, turn.usage());
-  const fail = (text: string, error = text) => end({ state: 'TASK_STATE_FAILED', message: text }, error);
+  const fail = (text: string, error = text) =>
+    end({ state: 'TASK_STATE_FAILED', message: text.slice(0, maxErrorChars) }, error.slice(0, maxErrorChars));
   if (attempts > maxAttempts) {
     return fail(
       `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.`,

@@ -8,6 +8,7 @@ import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
 import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
+import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
 import { addUsage, noUsage, type Usage } from '#shared/domain/usage.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -21,7 +22,13 @@ import type {
   Turn,
   TurnOutcome,
 } from '../agent/agent.ts';
-import { createArtifactEvent, createArtifactUpdate, openArtifactStream } from './artifact-stream.ts';
+import { createArtifactBudget } from './artifact-budget.ts';
+import {
+  createArtifactEvent,
+  createArtifactUpdate,
+  nameArtifact,
+  openArtifactStream,
+} from './artifact-stream.ts';
 import type { OpenTurnFiles } from './files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage } from './outcome.ts';
@@ -30,7 +37,11 @@ import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
 
 export interface WorkerTurn extends Turn {
-  /** Stores the large parts of the outcome's message as files. */
+  /**
+   * Stores the large parts of the outcome's message as files.
+   *
+   * @throws {FatalError} if the message is too large even so
+   */
   storeOutcomeFiles(outcome: TurnOutcome): Promise<TurnOutcome>;
   /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
   assertAllMatched(): void;
@@ -41,6 +52,9 @@ export interface WorkerTurn extends Turn {
    */
   usage(): Usage | undefined;
 }
+
+/** Bytes of an event without the parts of its message: ids, state, usage. */
+const maxEnvelopeBytes = 4096;
 
 export interface TurnParts {
   held: HeldLease;
@@ -59,6 +73,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const { held, input, releaseSignal, write, outbox, log } = parts;
   const { lease, signal } = held;
   const files = parts.openFiles(lease, input);
+  const budget = createArtifactBudget(() => files.readArtifactSizes());
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const recorded = new Map(input.steps.map((step) => [getStepKey(step.name, step.occurrence), step]));
   const occurrences = new Map<string, number>();
@@ -110,8 +125,9 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     });
   }
 
-  async function storeContentFiles(content: Part[] | string): Promise<Part[] | string> {
-    return typeof content === 'string' ? content : files.storeLargeParts(content);
+  async function fitMessage(content: Part[] | string): Promise<Part[]> {
+    const parts = typeof content === 'string' ? [{ text: content }] : content;
+    return files.fit('The message', parts, maxEventBytes - maxEnvelopeBytes);
   }
 
   /**
@@ -144,28 +160,37 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     usage: () => taskUsage,
     assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
     artifact: async (artifact: Artifact) => {
-      const whole = { ...artifact, parts: await files.storeLargeParts(artifact.parts) };
-      const update = createArtifactUpdate(ids, whole, { append: false, lastChunk: true });
-      await store([createArtifactEvent(update, whole)]);
+      const { parts: content, ...head } = artifact;
+      const headBytes = measure(head);
+      await budget.spend(artifact.artifactId, async (maxBytes) => {
+        const whole = {
+          ...artifact,
+          parts: await files.fit(nameArtifact(artifact), content, maxBytes - headBytes),
+        };
+        const update = createArtifactUpdate(ids, whole, { append: false, lastChunk: true });
+        await store([createArtifactEvent(update, whole)]);
+        return measure(whole);
+      });
     },
     openArtifact: (head): ArtifactStream =>
       openArtifactStream(
         {
           ...ids,
-          storeLargeParts: (content) => files.storeLargeParts(content),
+          files,
+          budget,
           write: (event) => store([event]),
         },
         head,
       ),
     readFile: (url) => files.read(url),
     storeOutcomeFiles: async (outcome) => {
-      if ('direct' in outcome) return { direct: await storeContentFiles(outcome.direct) };
+      if ('direct' in outcome) return { direct: await fitMessage(outcome.direct) };
       return outcome.message === undefined
         ? outcome
-        : { ...outcome, message: await storeContentFiles(outcome.message) };
+        : { ...outcome, message: await fitMessage(outcome.message) };
     },
     progress: async (content) => {
-      const message = createAgentMessage(ids, await storeContentFiles(content));
+      const message = createAgentMessage(ids, await fitMessage(content));
       const payload: EventPayload = {
         statusUpdate: {
           ...ids,

@@ -4,7 +4,7 @@
  *
  * The loop polls when a NOTIFY hints at new events, and every `pollMs` in any case. It runs only while there
  * are subscriptions. A subscription yields events without gaps: if it started late or fell behind, it reads
- * the missed events from the table. It buffers at most `maxBuffered` events.
+ * the missed events from the table. It buffers at most `maxBufferedBytes`.
  *
  *   subscription: behind ──read table──▶ level ──event n+1──▶ level
  *                   ▲                      │ gap, or the buffer is full
@@ -12,14 +12,19 @@
  */
 import { Client } from 'pg';
 import type { TaskEvent } from '../../domain/events.ts';
+import { measure } from '../../domain/sizes.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import type { DatabaseAddress } from '../../runtime/config/database.ts';
 import { isPassing } from '../client/errors.ts';
 import { toConnectionOptions, type Db } from '../client/pool.ts';
-import { readEvents, readLogPosition, tailEvents, type LogPosition } from './read.ts';
+import { readEvents, readLogPosition, tailEvents, type LogPosition, type UnreadEvent } from './read.ts';
 import { eventsChannel } from './fan-out.ts';
 
+/** Events of one subscription that wait for their reader. */
 const maxBuffered = 256;
+const maxBufferedBytes = 4 * 1024 * 1024;
+/** Events that are read from the table at once. Each has at most 512 KiB, and most have far less. */
+const maxRead = 32;
 
 export interface Follower {
   /**
@@ -131,6 +136,7 @@ class Subscription {
   /** The number of the last event that was yielded or is in the buffer. */
   #last: number;
   #buffer: TaskEvent[] = [];
+  #bufferedBytes = 0;
   #behind = true;
   #wake: () => void = () => undefined;
 
@@ -152,10 +158,11 @@ class Subscription {
     });
   }
 
-  offer(event: TaskEvent): void {
+  offer(event: TaskEvent | UnreadEvent): void {
     if (this.#behind || event.seq <= this.#last) return;
-    if (event.seq === this.#last + 1 && this.#buffer.length < maxBuffered) {
+    if (event.payload !== null && event.seq === this.#last + 1 && this.#hasRoom()) {
       this.#buffer.push(event);
+      this.#bufferedBytes += measure(event.payload);
       this.#last = event.seq;
     } else {
       this.#behind = true;
@@ -171,9 +178,14 @@ class Subscription {
     }
   }
 
+  #hasRoom(): boolean {
+    return this.#buffer.length < maxBuffered && this.#bufferedBytes < maxBufferedBytes;
+  }
+
   #take(): TaskEvent[] {
     const events = this.#buffer;
     this.#buffer = [];
+    this.#bufferedBytes = 0;
     return events;
   }
 
@@ -181,7 +193,7 @@ class Subscription {
     // From here on, events of the loop are buffered, so that none falls between this read and the next poll.
     this.#behind = false;
     const from = this.#last;
-    const events = await readEvents(this.#db, this.#taskId, from, maxBuffered).catch((error: unknown) => {
+    const events = await readEvents(this.#db, this.#taskId, from, maxRead).catch((error: unknown) => {
       this.#behind = true;
       throw error;
     });
@@ -194,8 +206,9 @@ class Subscription {
       this.#buffer = [];
       this.#behind = true;
     }
+    if (this.#buffer.length === 0) this.#bufferedBytes = 0;
     this.#last = this.#buffer.at(-1)?.seq ?? last;
-    if (events.length === maxBuffered) this.#behind = true;
+    if (events.length === maxRead) this.#behind = true;
     return unseen;
   }
 

@@ -25,6 +25,12 @@ export async function readLogPosition(db: Db): Promise<LogPosition> {
   return rows[0]?.xmin ?? '0';
 }
 
+/** An event whose payload was not read, because the events before it are large. */
+export type UnreadEvent = Omit<TaskEvent, 'payload'> & { payload: null };
+
+/** Maximum size of the payloads that `tailEvents` reads, as JSON. */
+const maxTailBytes = 8 * 1024 * 1024;
+
 /**
  * Returns the events of some tasks since a position. Transactions do not commit in the order of their ids, so
  * the next position is the oldest transaction still running. Events of later transactions are then returned
@@ -34,17 +40,20 @@ export async function tailEvents(
   db: Db,
   from: LogPosition,
   taskIds: readonly string[],
-): Promise<{ events: TaskEvent[]; next: LogPosition }> {
+): Promise<{ events: (TaskEvent | UnreadEvent)[]; next: LogPosition }> {
   const { rows } = await sql<{
     xmin: string;
     task_id: string | null;
     seq: number;
     kind: TaskEvent['kind'];
-    payload: TaskEvent['payload'];
+    payload: TaskEvent['payload'] | null;
   }>`
-    select snapshot.xmin, e.task_id, e.seq, e.kind, e.payload
+    select snapshot.xmin, e.task_id, e.seq, e.kind, case when e.total <= ${maxTailBytes} then e.payload end as payload
     from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) snapshot
-    left join events e on e.tx >= ${from}::xid8 and e.task_id = any(${taskIds}::uuid[])
+    left join (
+      select *, sum(octet_length(payload::text)) over (order by task_id, seq) as total
+      from events where tx >= ${from}::xid8 and task_id = any(${taskIds}::uuid[])
+    ) e on true
     order by e.task_id, e.seq`.execute(db);
   const events = rows.flatMap((row) =>
     row.task_id === null ? [] : [{ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }],

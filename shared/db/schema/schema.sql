@@ -22,6 +22,7 @@ create table artifacts (
   turn integer not null,
   seq integer not null,
   artifact json not null,
+  bytes integer default octet_length((artifact)::text),
   PRIMARY KEY (task_id, artifact_id)
 );
 
@@ -129,6 +130,7 @@ create table messages (
   message json not null,
   accepted_output_modes json,
   created_at timestamp with time zone not null default now(),
+  bytes integer default (octet_length((message)::text) + COALESCE(octet_length((accepted_output_modes)::text), 0)),
   PRIMARY KEY (task_id, turn, role)
 );
 

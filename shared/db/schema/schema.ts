@@ -1,5 +1,5 @@
 /** The tables as Kysely types. The migrations that create them document what they mean. */
-import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
 import type { EventKind, EventPayload } from '../../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
@@ -57,6 +57,7 @@ export interface Database {
     message: JSONColumnType<Message>;
     accepted_output_modes: NullableJson<string[]>;
     created_at: TimeOrNow;
+    bytes: GeneratedAlways<number>;
   };
   events: {
     task_id: string;
@@ -74,6 +75,7 @@ export interface Database {
     turn: number;
     seq: number;
     artifact: JSONColumnType<Artifact>;
+    bytes: GeneratedAlways<number>;
   };
   steps: {
     task_id: string;

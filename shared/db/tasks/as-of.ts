@@ -10,7 +10,7 @@ import {
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
-import { toMetadata } from './read.ts';
+import { toMetadata } from './content.ts';
 
 /** A task without its history. */
 export interface TaskAsOf {

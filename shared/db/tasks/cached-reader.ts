@@ -22,14 +22,24 @@ type ReadCachedTask = (
   options?: ReadOptions,
 ) => Promise<TaskSnapshot | undefined>;
 
-/** Maximum number of cached tasks, and of characters in each: 32 MB if all had that length. */
+/** Maximum number of cached tasks, and of bytes in each: 32 MB if all had that size. */
 const maxCached = 2_000;
-const maxCachedLength = 16_384;
+const maxCachedBytes = 16_384;
+
+/**
+ * Content of a task that is read together with others. A set of such reads takes at most 48 MB, and usually far less.
+ * Larger tasks are read once more, one by one.
+ */
+const maxSmallBytes = 256 * 1024;
 
 export function createCachedReader(db: Db): ReadCachedTask {
   // Two lanes, so that a large task delays only the reads of its own set.
-  const read = createBatcher((reads: readonly TaskRead[]) => readTaskSnapshots(db, reads), {
-    max: 64,
+  const readSmall = createBatcher(
+    (reads: readonly TaskRead[]) => readTaskSnapshots(db, reads, maxSmallBytes),
+    { max: 64, lanes: 2 },
+  );
+  const readLarge = createBatcher((reads: readonly TaskRead[]) => readTaskSnapshots(db, reads), {
+    max: 1,
     lanes: 2,
   });
   const readVersion = createVersionReader(db);
@@ -43,6 +53,11 @@ export function createCachedReader(db: Db): ReadCachedTask {
     cache.delete(oldest);
   }
 
+  async function read(taskRead: TaskRead): Promise<TaskSnapshot | undefined> {
+    const found = await readSmall(taskRead);
+    return found?.isCut === true ? readLarge(taskRead) : found;
+  }
+
   return async (caller, taskId, options = {}) => {
     // The version does not change when a task becomes shown.
     if (options.includeHidden === true) return read({ caller, taskId, options });
@@ -54,8 +69,7 @@ export function createCachedReader(db: Db): ReadCachedTask {
       cache.delete(key);
     }
     const snapshot = await read({ caller, taskId, options });
-    if (snapshot !== undefined && subtractLength(maxCachedLength, snapshot.task) >= 0)
-      addToCache(key, snapshot);
+    if (snapshot !== undefined && snapshot.bytes <= maxCachedBytes) addToCache(key, snapshot);
     return snapshot;
   };
 }
@@ -66,18 +80,4 @@ function isCurrent(snapshot: TaskSnapshot, version: TaskVersion | undefined): bo
     snapshot.lastTurn === version.lastTurn &&
     snapshot.modelCalls === version.modelCalls
   );
-}
-
-/**
- * Subtracts a value's characters from a length, and stops below 0: large tasks are not counted to the end.
- */
-function subtractLength(length: number, value: unknown): number {
-  if (typeof value === 'string') return length - value.length;
-  if (typeof value !== 'object' || value === null) return length - 8;
-  let remaining = length;
-  for (const [key, child] of Object.entries(value)) {
-    if (remaining < 0) break;
-    remaining = subtractLength(remaining - key.length, child);
-  }
-  return remaining;
 }

@@ -41,19 +41,63 @@ export async function storeFile(
   return rows[0].bytes;
 }
 
+export interface OpenedFile {
+  mediaType: string;
+  filename: string | null;
+  /** In bytes. */
+  size: number;
+  /** Reads the content in pieces, so that a large file with a slow reader takes little memory. */
+  content: () => AsyncGenerator<Buffer, void, undefined>;
+}
+
+/** The column is not compressed, so a piece is read without the rest. */
+const pieceBytes = 1024 * 1024;
+
+/** Returns a file of a task that the caller owns, to read it in pieces (invariant 9). */
+export async function openFile(
+  db: Db,
+  caller: Caller,
+  location: { taskId: string; hash: string },
+): Promise<OpenedFile | undefined> {
+  const readPiece = (from: number) =>
+    selectFile(db, caller, location)
+      .select(['media_type', 'filename', sql<number>`octet_length(content)`.as('size')])
+      .select(sql<Buffer>`substring(content from ${from + 1}::int for ${pieceBytes}::int)`.as('piece'))
+      .executeTakeFirst();
+  const first = await readPiece(0);
+  if (first === undefined) return undefined;
+  return {
+    mediaType: first.media_type,
+    filename: first.filename,
+    size: first.size,
+    content: async function* () {
+      yield first.piece;
+      for (let from = pieceBytes; from < first.size; from += pieceBytes) {
+        const next = await readPiece(from);
+        if (next === undefined) throw new Error(`file ${location.hash} was removed while it was read`);
+        yield next.piece;
+      }
+    },
+  };
+}
+
 /** Returns a file of a task that the caller owns (invariant 9). */
 export async function readFile(
   db: Db,
   caller: Caller,
-  { taskId, hash }: { taskId: string; hash: string },
+  location: { taskId: string; hash: string },
 ): Promise<StoredFile | undefined> {
-  const row = await db
-    .selectFrom('files')
-    .innerJoin('tasks as t', 't.id', 'files.task_id')
+  const row = await selectFile(db, caller, location)
     .select(['media_type', 'filename', 'content'])
-    .where('files.task_id', '=', taskId)
-    .where('hash', '=', hash)
-    .where(ownedBy(caller))
     .executeTakeFirst();
   return row && { mediaType: row.media_type, filename: row.filename, content: row.content };
+}
+
+function selectFile(db: Db, caller: Caller, { taskId, hash }: { taskId: string; hash: string }) {
+  return db
+    .selectFrom('files')
+    .innerJoin('tasks as t', 't.id', 'files.task_id')
+    .where('files.task_id', '=', taskId)
+    .where('hash', '=', hash)
+    .where(ownedBy(caller));
 }

@@ -3,11 +3,15 @@
  * same for every filter and any number of tasks: one index contains the tasks of each state in list order,
  * and another one does so for each context. A list of all states merges the first rows of each of the eight
  * states.
+ *
+ * A page also ends where its tasks exceed `maxTaskBytes`.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { taskStates, type TaskState } from '../../domain/task.ts';
+import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
-import { taskColumns, toSnapshot, type ReadOptions, type TaskRow, type TaskSnapshot } from './read.ts';
+import { maxTaskBytes } from '../../domain/sizes.ts';
+import { readTaskSnapshots, type ReadOptions, type TaskRead, type TaskSnapshot } from './read.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 export interface ListFilter {
@@ -31,36 +35,67 @@ export interface TaskPage {
   total: number;
 }
 
-export async function listTasks(
-  db: Db,
-  caller: Caller,
-  filter: ListFilter,
-  page: { size: number; after?: ListCursor | undefined },
-  options: ReadOptions,
-): Promise<TaskPage> {
-  const { size, after } = page;
+export interface TaskListing {
+  caller: Caller;
+  filter: ListFilter;
+  /** Maximum number of tasks. */
+  size: number;
+  after?: ListCursor | undefined;
+  options: ReadOptions;
+}
+
+export type ListTasks = (listing: TaskListing) => Promise<TaskPage>;
+
+/** Pages that are read at once: each may hold several copies of 10 MB while it is read. */
+const maxConcurrent = 4;
+
+export function createTaskLister(db: Db): ListTasks {
+  return createBatcher(
+    (listings: readonly TaskListing[]) => Promise.all(listings.map((listing) => listTasks(db, listing))),
+    { max: 1, lanes: maxConcurrent },
+  );
+}
+
+async function listTasks(db: Db, { caller, filter, size, after, options }: TaskListing): Promise<TaskPage> {
   const matches = sql`
     ${visibleTo(caller)}
     ${filter.contextId === undefined ? sql`` : sql`and t.context_id = ${filter.contextId}`}
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}`;
   const states = filter.state === undefined ? taskStates : [filter.state];
-  const { rows } = await sql<TaskRow & { cursor_at: string }>`
-    select ${taskColumns}, t.status_at::text as cursor_at
-    from (${selectNewest(states, matches, size + 1, after)}) page
-    join tasks t on t.id = page.id
-    join gates g on g.task_id = t.id
-    cross join (
-      select ${options.historyLength ?? null}::int as history_length,
-        ${options.includeArtifacts ?? true}::boolean as include_artifacts
-    ) input
-    order by t.status_at desc, t.id desc`.execute(db);
-  const last = rows.length > size ? rows[size - 1] : undefined;
-  const total = after?.total ?? (last === undefined ? rows.length : await countTasks(db, states, matches));
+  const { rows } = await sql<{ id: string; cursor_at: string }>`
+    select id, status_at::text as cursor_at from (${selectNewest(states, matches, size + 1, after)}) newest
+    order by status_at desc, id desc`.execute(db);
+  const reads = rows.slice(0, size).map(({ id }) => ({ caller, taskId: id, options }));
+  const read = await readFitting(db, reads);
+  const last = rows.length > read.length ? rows[read.length - 1] : undefined;
+  const total = after?.total ?? (rows.length <= size ? rows.length : await countTasks(db, states, matches));
   return {
-    tasks: rows.slice(0, size).map((row) => toSnapshot(row, options)),
+    // A task may have been removed, or have left the filter, since its id was read.
+    tasks: read.flatMap((task) =>
+      task === undefined || !states.includes(task.task.status.state) ? [] : [task],
+    ),
     next: last && { statusAt: last.cursor_at, id: last.id, total },
     total,
   };
+}
+
+/**
+ * Reads the first tasks that fit into one answer, and at least one. All are read together, each with an equal share of
+ * the answer. Those that need more are read again, until the answer is full.
+ */
+async function readFitting(db: Db, reads: readonly TaskRead[]): Promise<(TaskSnapshot | undefined)[]> {
+  const share = Math.ceil(maxTaskBytes / Math.max(1, reads.length));
+  const found = await readTaskSnapshots(db, reads, share);
+  const fitting: (TaskSnapshot | undefined)[] = [];
+  let bytes = 0;
+  for (const [index, read] of reads.entries()) {
+    const first = found[index];
+    const whole = first?.isCut === true ? (await readTaskSnapshots(db, [read]))[0] : first;
+    bytes += whole?.bytes ?? 0;
+    if (bytes > maxTaskBytes && index > 0) break;
+    fitting.push(whole);
+  }
+  return fitting;
 }
 
 /**
@@ -77,7 +112,7 @@ function selectNewest(
       ? sql``
       : sql`and (t.status_at, t.id) < (${after.statusAt}::timestamptz, ${after.id}::uuid)`;
   return sql`
-    select newest.id from unnest(${states}::text[]) as listed (state)
+    select newest.id, newest.status_at from unnest(${states}::text[]) as listed (state)
     cross join lateral (
       select t.id, t.status_at from tasks t
       where t.state = listed.state and ${matches} ${isAfter}

@@ -80,10 +80,18 @@ export interface ApiLimits {
   connections: number;
   /** Per address; 0 for no limit. Not in force behind trusted proxies, whose address all clients share. */
   connectionsPerAddress: number;
-  /** Largest part of a message, as sent. */
-  partBytes: number;
+  message: MessageLimits;
   /** Number of trusted proxies in front, counted from the nearest, whose X-Forwarded-For is used. */
   trustedProxies: number;
+}
+
+/** Limits of one message. */
+export interface MessageLimits {
+  parts: number;
+  /** Parts that name a file by URL, which the worker fetches. */
+  urlParts: number;
+  /** Content of one part, in bytes as sent. */
+  partBytes: number;
 }
 
 export interface SigningKey {
@@ -168,7 +176,11 @@ function readLimits(reader: EnvReader): ApiLimits {
     streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
     connections: reader.number('MAX_CONNECTIONS', 20_000, { min: 1, max: 1_000_000 }),
     connectionsPerAddress: reader.number('MAX_CONNECTIONS_PER_ADDRESS', 1_000, { min: 0, max: 1_000_000 }),
-    partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    message: {
+      parts: reader.number('MAX_PARTS', 100, { min: 1, max: 1000 }),
+      urlParts: reader.number('MAX_URL_PARTS', 20, { min: 0, max: 1000 }),
+      partBytes: reader.number('MAX_PART_BYTES', 4 * 1024 * 1024, { min: 1024, max: 32 * 1024 * 1024 }),
+    },
     trustedProxies: reader.number('TRUSTED_PROXIES', 0, { min: 0, max: 10 }),
   };
 }

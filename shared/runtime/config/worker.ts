@@ -23,7 +23,7 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
-  /** Base URL of the api service, which serves large files. If undefined, large parts stay inline. */
+  /** Base URL of the api service, which serves large files. If undefined, none are stored. */
   publicUrl: string | undefined;
   gemini: GeminiConfig;
   files: FilesConfig;

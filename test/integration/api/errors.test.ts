@@ -72,6 +72,48 @@ describe('errors of the api service', () => {
     );
   });
 
+  test('refuses a body with too many values in any operation', async () => {
+    const values = `[${'{},'.repeat(60_000)}{}]`;
+    for (const method of ['SendMessage', 'GetTask', 'ListTasks', 'DeleteTask']) {
+      const body = `{"jsonrpc":"2.0","id":1,"method":"${method}","params":{"id":${values}}}`;
+      assertRefused(await post(body), code.INVALID_REQUEST, /more than 50000 JSON values/);
+    }
+    assertRefused(await post(values), code.INVALID_REQUEST, /more than 50000 JSON values/);
+    const rest = await fetch(`${stack.apiUrl}/a2a/v1/message:send`, {
+      method: 'POST',
+      headers: { 'a2a-version': '1.0', 'content-type': 'application/json' },
+      body: `{"message":${values}}`,
+    });
+    assert.match(await rest.text(), /more than 50000 JSON values/);
+  });
+
+  test('does not count what looks like values within strings', async () => {
+    const text = String.raw`a"[{,\"`.repeat(9_000);
+    assert.equal((await send({ parts: [{ text: text.slice(0, 65_536) }] })).error, undefined);
+  });
+
+  test('accepts large bodies for messages only', async () => {
+    const padding = 'x'.repeat(65_536);
+    for (const [method, version] of [
+      ['GetTask', '1.0'],
+      ['CreateTaskPushNotificationConfig', '1.0'],
+      ['tasks/get', '0.3'],
+    ] as const) {
+      const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { id: uuidv7(), padding } });
+      const answer = await post(body, { 'a2a-version': version });
+      assertRefused(answer, code.INVALID_REQUEST, /larger than 65536 bytes, which only messages may be/);
+      assert.equal(answer.id, 1);
+    }
+    const rest = await fetch(`${stack.apiUrl}/a2a/v1/tasks/${uuidv7()}:cancel`, {
+      method: 'POST',
+      headers: { 'a2a-version': '1.0', 'content-type': 'application/json' },
+      body: JSON.stringify({ padding }),
+    });
+    assert.equal(rest.status, 413);
+    assert.match(await rest.text(), /larger than 65536 bytes: only messages may be larger/);
+    assert.equal((await send({ metadata: { padding } })).error, undefined);
+  });
+
   // [JSONRPC-FMT-001]
   test('reports invalid requests with the codes of JSON-RPC', async () => {
     assertRefused(await post('{"jsonrpc": "2.0", '), code.PARSE_ERROR, /not valid JSON/);
@@ -84,6 +126,11 @@ describe('errors of the api service', () => {
       await post('{"jsonrpc":"2.0","id":{},"method":"GetTask"}'),
       code.INVALID_REQUEST,
       /id must be/,
+    );
+    assertRefused(
+      await post(JSON.stringify({ jsonrpc: '2.0', id: 'x'.repeat(257), method: 'GetTask' })),
+      code.INVALID_REQUEST,
+      /at most 256 characters/,
     );
     const unknown = await post('{"jsonrpc":"2.0","id":"x","method":"DeleteTask","params":{}}');
     assertRefused(unknown, code.METHOD_NOT_FOUND, /./);
@@ -188,6 +235,52 @@ describe('errors of the api service', () => {
       /historyLength.*not -1/,
     );
     assertRefused(await send({}, { tenant: 'a\u0000' }), code.INVALID_PARAMS, /tenant/);
+  });
+
+  test('bounds what one message may hold', async () => {
+    const url = { url: 'https://example.com/a.pdf', mediaType: 'application/pdf' };
+    const many = (count: number, item: unknown) => Array.from({ length: count }, () => item);
+    const longText = 'x'.repeat(2_000);
+    for (const [more, text] of [
+      [{ parts: many(101, { text: 'a' }) }, /message\.parts has 101 parts: send at most 100/],
+      [{ parts: many(21, url) }, /message\.parts has 21 files by URL: send at most 20/],
+      [{ parts: [{ url: `https://example.com/${'x'.repeat(8_192)}` }] }, /parts\[0\]\.url has 8212 char/],
+      [{ parts: [{ text: 'a', filename: longText }] }, /parts\[0\]\.filename has 2000 characters/],
+      [{ parts: [{ text: 'a', mediaType: longText }] }, /parts\[0\]\.mediaType has 2000 characters/],
+      [{ referenceTaskIds: many(101, uuidv7()) }, /message\.referenceTaskIds has 101 ids/],
+      [{ extensions: many(101, 'https://example.com/x') }, /message\.extensions has 101 URIs/],
+      [{ extensions: [longText] }, /message\.extensions has 2000 characters/],
+    ] as const) {
+      assertRefused(await send(more), code.INVALID_PARAMS, text);
+    }
+    assertRefused(
+      await sendAccepting(...many(101, 'a/b').map(String)),
+      code.INVALID_PARAMS,
+      /101 media types/,
+    );
+    assertRefused(
+      await send({}, { metadata: { text: 'x'.repeat(65_536) } }),
+      code.INVALID_PARAMS,
+      /metadata has 65547 bytes as JSON: send at most 65536/,
+    );
+    const controls = many(100, { text: '\u0001'.repeat(14_000) });
+    assertRefused(await send({ parts: controls }), code.INVALID_REQUEST, /larger than 8388608 bytes/);
+    assert.equal((await send({ parts: many(100, { text: 'a' }) })).error, undefined);
+    assert.equal((await send({ parts: many(20, url) })).error, undefined);
+  });
+
+  test('names parts of A2A 0.3 without content', async () => {
+    for (const [part, text] of [
+      [{ kind: 'text' }, /parts\[0\] has no content/],
+      [{ kind: 'text', text: 5 }, /parts\[0\]\.text must be a string/],
+      [{ kind: 'file', file: { uri: 5 } }, /parts\[0\]\.url must be a string/],
+      [{ kind: 'file', file: { uri: 'https://example.com/a', name: 5 } }, /parts\[0\]\.filename must be/],
+      [{ kind: 'data' }, /parts\[0\] has no content/],
+    ] as const) {
+      const message = { kind: 'message', messageId: randomUUID(), role: 'user', parts: [part] };
+      const answer = await stack.rpc('message/send', { message }, { 'a2a-version': '0.3' });
+      assertRefused(answer, code.INVALID_PARAMS, text);
+    }
   });
 
   test('accepts content that is exactly at its limits', async () => {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
-import { listTasks, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
+import { createTaskLister, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
@@ -105,7 +105,13 @@ function getExpectedIds({ state, contextId, statusSince }: ListFilter): string[]
 }
 
 const read = (filter: ListFilter, size: number, from?: ListCursor, owner = caller) =>
-  listTasks(db, owner, filter, { size, after: from }, { historyLength: 0, includeArtifacts: false });
+  createTaskLister(db)({
+    caller: owner,
+    filter,
+    size,
+    after: from,
+    options: { historyLength: 0, includeArtifacts: false },
+  });
 
 /**
  * The blocks that each statement since `queries` was emptied reads, except statements that explain others.

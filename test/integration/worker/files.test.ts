@@ -80,7 +80,16 @@ describe('a large file', () => {
     );
     const repeated = await fetch(url, { headers: { ...aliceKey, 'if-none-match': header('etag')! } });
     assert.deepEqual([repeated.status, await repeated.text()], [304, '']);
-    assert.equal((await fetch(url, { method: 'HEAD', headers: aliceKey })).status, 200);
+    const head = await fetch(url, { method: 'HEAD', headers: aliceKey });
+    assert.deepEqual([head.status, head.headers.get('content-length')], [200, String(bytes)]);
+  });
+
+  test('is served in pieces if it is larger than one', async () => {
+    const size = 2.5 * 1024 * 1024;
+    const task = await send(alice, `file ${size} a.png`);
+    const response = await fetch(task.artifacts[0].parts[0].url, { headers: aliceKey });
+    assert.equal(response.headers.get('content-length'), String(size));
+    assert.ok(Buffer.from(await response.arrayBuffer()).equals(Buffer.alloc(size, 'file')));
   });
 
   test('is not found by other callers, under other tenants or URLs', async () => {

@@ -8,7 +8,8 @@ import { errorMessage } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../../auth/caller.ts';
 import { HttpRequestError, RetryLaterError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
-import { checkDepth, maxBodyDepth } from '../../handler/validate/message.ts';
+import { checkJsonText } from '../../handler/validate/json.ts';
+import { maxSmallBodyBytes } from '../../http/body.ts';
 import type { FailureFormat } from '../../http/failure.ts';
 
 export type RpcId = string | number | null;
@@ -30,25 +31,37 @@ export interface RpcRequest {
 
 export type Envelope = RpcRequest | { id: RpcId; error: RpcError };
 
-export function readEnvelope(text: unknown): Envelope {
+/** The methods whose requests may be large, in A2A 1.0 and 0.3. */
+const sendMethods = new Set(['SendMessage', 'SendStreamingMessage', 'message/send', 'message/stream']);
+
+/** Ids are repeated in each event of a stream. */
+const maxIdLength = 256;
+
+export function readEnvelope(sent: unknown): Envelope {
+  const text = typeof sent === 'string' ? sent : '';
   let body: unknown;
   try {
-    body = JSON.parse(typeof text === 'string' ? text : '');
+    checkJsonText('The body', text);
+  } catch (error) {
+    return invalid(null, errorMessage(error));
+  }
+  try {
+    body = JSON.parse(text);
   } catch (error) {
     const message = `The body is not valid JSON: ${errorMessage(error)}`;
     return { id: null, error: { code: A2A_ERROR_CODE.PARSE_ERROR, message } };
   }
-  try {
-    checkDepth('The body', body, maxBodyDepth);
-  } catch (error) {
-    return invalid(null, errorMessage(error));
-  }
   if (Array.isArray(body)) return invalid(null, 'Batches are not supported: send one request object');
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');
   const { jsonrpc, id = null, method, params = {} } = body;
-  if (!isId(id)) return invalid(null, 'id must be a string, a whole number or null');
+  if (!isId(id)) {
+    return invalid(null, `id must be a string of at most ${maxIdLength} characters, a whole number or null`);
+  }
   if (jsonrpc !== '2.0') return invalid(id, 'jsonrpc must be "2.0"');
   if (typeof method !== 'string' || method === '') return invalid(id, 'method must be a non-empty string');
+  if (text.length > maxSmallBodyBytes && !sendMethods.has(method)) {
+    return invalid(id, `The body is larger than ${maxSmallBodyBytes} bytes, which only messages may be`);
+  }
   if (!isObject(params)) {
     const message = 'params must be an object with the fields of the request';
     return { id, error: { code: A2A_ERROR_CODE.INVALID_PARAMS, message } };
@@ -61,7 +74,7 @@ function invalid(id: RpcId, message: string): Envelope {
 }
 
 function isId(id: unknown): id is RpcId {
-  return id === null || typeof id === 'string' || Number.isInteger(id);
+  return id === null || Number.isInteger(id) || (typeof id === 'string' && id.length <= maxIdLength);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

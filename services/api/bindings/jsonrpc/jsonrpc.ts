@@ -30,13 +30,18 @@ export const jsonRpcPath = '/a2a/jsonrpc';
 
 export function registerJsonRpc(
   app: FastifyInstance,
-  { handler, card, log }: { handler: A2ARequestHandler; card: AgentCard; log: Logger },
+  {
+    handler,
+    bodyLimitBytes,
+    card,
+    log,
+  }: { handler: A2ARequestHandler; bodyLimitBytes: number; card: AgentCard; log: Logger },
 ): void {
   const current = createMethods(handler);
   const v03 = createV03Methods(handler);
   const checkProtocol = createProtocolCheck(card, 'JSONRPC');
 
-  app.post(jsonRpcPath, async (request, reply) => {
+  app.post(jsonRpcPath, { bodyLimit: bodyLimitBytes }, async (request, reply) => {
     const { mediaType } = request;
     if (mediaType !== undefined && mediaType !== 'application/json') {
       const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${mediaType}`);

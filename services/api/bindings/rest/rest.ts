@@ -3,11 +3,11 @@
  * the same paths; the version that a request names selects the dialect. Each route exists with and without a
  * tenant prefix.
  */
-import { A2A_CONTENT_TYPE, A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
-import { ContentTypeNotSupportedError, RequestMalformedError } from '@a2a-js/sdk/errors';
+import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import {
   createProtocolCheck,
   echoExtensions,
@@ -19,13 +19,13 @@ import { entityTag, getSignal, streamedEvent } from '../../handler/call-state.ts
 import { getCaller } from '../../handler/caller.ts';
 import { HttpRequestError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
-import { checkDepth, maxBodyDepth } from '../../handler/validate/message.ts';
+import { readBody } from '../../http/body.ts';
 import { checkCondition, type ConditionalParts } from '../../http/conditional.ts';
 import { sendFailure, toHttpStatus, type FailureFormat } from '../../http/failure.ts';
 import { Query } from '../../http/query.ts';
 import { sendStream } from '../../http/sse.ts';
 import { createDialect, statusFailure, type RestDialect } from './dialect.ts';
-import { restRoutes, type RestRoute } from './routes.ts';
+import { restRoutes, sendsMessage, type RestRoute } from './routes.ts';
 import { createV03Dialect, v03Failure } from './v03.ts';
 
 export const restPath = '/a2a/v1';
@@ -34,6 +34,8 @@ export const v03RestPath = '/a2a';
 
 export interface RestParts {
   handler: A2ARequestHandler;
+  /** Limit of requests that send a message. */
+  bodyLimitBytes: number;
   card: AgentCard;
   conditional: ConditionalParts;
   log: Logger;
@@ -44,7 +46,10 @@ const privateCopy = { 'cache-control': 'private, no-cache', vary: A2A_VERSION_HE
 
 type PathParams = Readonly<Record<string, string>>;
 
-export function registerRest(app: FastifyInstance, { handler, card, conditional, log }: RestParts): void {
+export function registerRest(
+  app: FastifyInstance,
+  { handler, bodyLimitBytes, card, conditional, log }: RestParts,
+): void {
   const current = createDialect(handler);
   const v03 = createV03Dialect(handler);
   const checkProtocol = createProtocolCheck(card, 'HTTP+JSON');
@@ -134,6 +139,7 @@ export function registerRest(app: FastifyInstance, { handler, card, conditional,
           scope.route({
             method: route.method,
             url: `${prefix}${route.path}`,
+            ...(sendsMessage(route) && { bodyLimit: bodyLimitBytes }),
             handler: (request, reply) => run(route, request, reply),
           });
         }
@@ -152,34 +158,6 @@ export function getRestFailureFormat(request: FastifyRequest, card: AgentCard): 
 
 function isV03Request(request: FastifyRequest, card: AgentCard): boolean {
   return getVersion(request) === '0.3' && supportsV03(card);
-}
-
-/**
- * Parses the body of a request; an empty body has no fields.
- *
- * @throws {ContentTypeNotSupportedError} if the media type is not a JSON type
- * @throws {RequestMalformedError} if it is not a JSON object, or nested too deeply
- */
-export function readBody(request: FastifyRequest): Params {
-  const text = typeof request.body === 'string' ? request.body.trim() : '';
-  if (text === '') return {};
-  const { mediaType } = request;
-  if (mediaType !== undefined && mediaType !== A2A_CONTENT_TYPE && mediaType !== 'application/json') {
-    throw new ContentTypeNotSupportedError(
-      `the body must be ${A2A_CONTENT_TYPE} or application/json, not ${mediaType}`,
-    );
-  }
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch (error) {
-    throw new RequestMalformedError(`the body is not valid JSON: ${errorMessage(error)}`);
-  }
-  checkDepth('the body', body, maxBodyDepth);
-  // Some clients send null for a request without fields.
-  if (body === null) return {};
-  if (typeof body === 'object' && !Array.isArray(body)) return body as Params;
-  throw new RequestMalformedError('the body must be a JSON object with the fields of the request');
 }
 
 /** Adds the parameters of the path. @throws {RequestMalformedError} if the request contradicts them */

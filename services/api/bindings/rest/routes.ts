@@ -12,6 +12,11 @@ export type RestRoute = (
   version?: '0.3' | '1.0';
 } & ({ unary: UnaryName } | { streaming: StreamingName });
 
+/** Whether requests to the route may be large. */
+export function sendsMessage(route: RestRoute): boolean {
+  return 'unary' in route ? route.unary === 'SendMessage' : route.streaming === 'SendStreamingMessage';
+}
+
 const task = '/tasks/:id(^[^:/]+)';
 const configs = '/tasks/:taskId/pushNotificationConfigs';
 const noParams = (): Params => ({});

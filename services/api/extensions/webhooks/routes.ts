@@ -31,9 +31,10 @@ import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
 import { TooManyRequestsError } from '../../handler/errors.ts';
 import { sendFailure } from '../../http/failure.ts';
+import { readBody } from '../../http/body.ts';
 import { Query } from '../../http/query.ts';
 import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
-import { readBody, restPath } from '../../bindings/rest/rest.ts';
+import { restPath } from '../../bindings/rest/rest.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 
 export interface WebhookRoutesParts {

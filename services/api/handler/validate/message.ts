@@ -1,81 +1,141 @@
 /** Validates messages before they are processed. Every error names the field and what is accepted. */
 import { Role, type Message, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { MessageLimits } from '#shared/runtime/config/api.ts';
+import { JsonBounds } from './json.ts';
 
 const maxIdLength = 256;
-const maxParts = 1000;
 const maxReferences = 100;
+const maxExtensions = 100;
+const maxOutputModes = 100;
+/** Characters of a URL. Signed URLs have up to about 2,000 characters. */
+const maxUrlLength = 8192;
+const maxNameLength = 1024;
 const maxInt32 = 2 ** 31 - 1;
 
-/** The recursion limit of ProtoJSON, in which A2A is defined. Code that reads or writes JSON may recurse. */
-const maxDepth = 100;
-/** For a whole body: room for the request around values of `maxDepth`. */
-export const maxBodyDepth = maxDepth + 20;
+/** The metadata of the request is part of the task: every answer with the task contains it. In bytes of its JSON. */
+const maxMetadataBytes = 64 * 1024;
 
 /** @throws {RequestMalformedError} */
-export function checkMessage(request: SendMessageRequest): Message {
-  const { message } = request;
+export function checkMessage(request: SendMessageRequest, limits: MessageLimits): Message {
+  const { message, configuration } = request;
   if (message === undefined) throw new RequestMalformedError('message is missing');
   checkId('message.messageId', message.messageId, true);
   checkId('message.contextId', message.contextId, false);
   checkId('message.taskId', message.taskId, false);
-  if (message.referenceTaskIds.length > maxReferences) {
-    throw new RequestMalformedError(
-      `message.referenceTaskIds has ${message.referenceTaskIds.length} ids: send at most ${maxReferences}`,
-    );
-  }
+  checkCount('message.referenceTaskIds', message.referenceTaskIds, maxReferences, 'ids');
   for (const id of message.referenceTaskIds) checkId('message.referenceTaskIds', id, true);
+  checkTexts('message.extensions', message.extensions, maxExtensions, 'URIs');
   if (message.role !== Role.ROLE_USER) {
     throw new RequestMalformedError('message.role must be ROLE_USER: this agent accepts user messages only');
   }
-  if (message.parts.length === 0) {
-    throw new RequestMalformedError('message.parts is empty: send at least one part');
-  }
-  if (message.parts.length > maxParts) {
-    throw new RequestMalformedError(
-      `message.parts has ${message.parts.length} parts: send at most ${maxParts}`,
-    );
-  }
-  for (const [index, part] of message.parts.entries()) {
-    if (part.content === undefined) {
-      throw new RequestMalformedError(
-        `message.parts[${index}] has no content: set one of text, raw, url or data`,
-      );
-    }
-    if (part.content.$case === 'data') checkDepth(`message.parts[${index}].data`, part.content.value);
-    checkDepth(`message.parts[${index}].metadata`, part.metadata);
-  }
-  checkHistoryLength(request.configuration?.historyLength);
-  checkDepth('message.metadata', message.metadata);
-  checkDepth('metadata', request.metadata);
+  const bounds = new JsonBounds();
+  checkParts(message.parts, limits, bounds);
+  checkHistoryLength(configuration?.historyLength);
+  checkTexts(
+    'configuration.acceptedOutputModes',
+    configuration?.acceptedOutputModes ?? [],
+    maxOutputModes,
+    'media types',
+  );
+  bounds.check('message.metadata', message.metadata);
+  bounds.check('metadata', request.metadata);
+  checkMetadataSize(request.metadata);
   return message;
 }
 
-/** @throws {RequestMalformedError} if the inline content of a part is larger than `maxPartBytes` */
-export function checkPartSizes({ parts }: Message, maxPartBytes: number): void {
-  for (const [index, { content }] of parts.entries()) {
-    const bytes = countBytes(content);
-    if (bytes > maxPartBytes) {
-      throw new RequestMalformedError(
-        `message.parts[${index}] has ${bytes} bytes, more than the limit of ${maxPartBytes}: send large content as a file by URL`,
-      );
-    }
+/**
+ * Checks the JSON of a message as it is stored. Escaped characters and base64 can make it larger than the request.
+ *
+ * @throws {RequestMalformedError}
+ */
+export function checkMessageSize(json: string, maxBytes: number): void {
+  // Each UTF-16 unit takes at most 3 bytes.
+  if (json.length * 3 <= maxBytes) return;
+  const bytes = Buffer.byteLength(json);
+  if (bytes <= maxBytes) return;
+  throw new RequestMalformedError(
+    `message has ${bytes} bytes as JSON, more than the limit of ${maxBytes}: send large content as a file by URL`,
+  );
+}
+
+function checkParts(parts: readonly Part[], limits: MessageLimits, bounds: JsonBounds): void {
+  if (parts.length === 0) {
+    throw new RequestMalformedError('message.parts is empty: send at least one part');
+  }
+  checkCount('message.parts', parts, limits.parts, 'parts');
+  let urls = 0;
+  for (const [index, part] of parts.entries()) {
+    const name = `message.parts[${index}]`;
+    checkLength(`${name}.filename`, part.filename, maxNameLength);
+    checkLength(`${name}.mediaType`, part.mediaType, maxIdLength);
+    if (part.content?.$case === 'url') urls += 1;
+    if (part.content?.$case === 'data') bounds.check(`${name}.data`, part.content.value);
+    bounds.check(`${name}.metadata`, part.metadata);
+    checkContent(name, part, limits.partBytes);
+  }
+  if (urls > limits.urlParts) {
+    throw new RequestMalformedError(
+      `message.parts has ${urls} files by URL: send at most ${limits.urlParts}`,
+    );
   }
 }
 
-function countBytes(content: Part['content']): number {
-  switch (content?.$case) {
-    case 'text':
+/** Clients of A2A 0.3 can omit the content of a part: the translation of the SDK does not notice. */
+function checkContent(name: string, { content }: Part, maxBytes: number): void {
+  if (content === undefined || content.value === undefined) {
+    throw new RequestMalformedError(`${name} has no content: set one of text, raw, url or data`);
+  }
+  const bytes = countBytes(name, content);
+  if (bytes > maxBytes) {
+    throw new RequestMalformedError(
+      `${name} has ${bytes} bytes, more than the limit of ${maxBytes}: send large content as a file by URL`,
+    );
+  }
+}
+
+function countBytes(name: string, content: NonNullable<Part['content']>): number {
+  switch (content.$case) {
     case 'url':
+      checkLength(`${name}.url`, content.value, maxUrlLength);
+      return content.value.length;
+    case 'text':
+      if (typeof content.value !== 'string') throw new RequestMalformedError(`${name}.text must be a string`);
       return Buffer.byteLength(content.value);
     case 'raw':
       return content.value.length;
     case 'data':
       return Buffer.byteLength(JSON.stringify(content.value) ?? '');
-    case undefined:
-      return 0;
     default:
       return content satisfies never;
+  }
+}
+
+function checkMetadataSize(metadata: SendMessageRequest['metadata']): void {
+  if (metadata === undefined) return;
+  const bytes = Buffer.byteLength(JSON.stringify(metadata));
+  if (bytes > maxMetadataBytes) {
+    throw new RequestMalformedError(
+      `metadata has ${bytes} bytes as JSON: send at most ${maxMetadataBytes}, or use message.metadata`,
+    );
+  }
+}
+
+function checkCount(name: string, items: readonly unknown[], max: number, unit: string): void {
+  if (items.length > max) {
+    throw new RequestMalformedError(`${name} has ${items.length} ${unit}: send at most ${max}`);
+  }
+}
+
+function checkTexts(name: string, texts: readonly string[], max: number, unit: string): void {
+  checkCount(name, texts, max, unit);
+  for (const text of texts) checkLength(name, text, maxNameLength);
+}
+
+function checkLength(name: string, text: string, max: number): void {
+  if (typeof text !== 'string') throw new RequestMalformedError(`${name} must be a string`);
+  if (text.length > max) {
+    throw new RequestMalformedError(`${name} has ${text.length} characters: use at most ${max}`);
   }
 }
 
@@ -93,31 +153,12 @@ export function checkHistoryLength(length: number | undefined): void {
  * printable
  */
 export function checkId(name: string, id: string, required: boolean): void {
+  checkLength(name, id, maxIdLength);
   if (required && id.trim() === '') throw new RequestMalformedError(`${name} is missing or empty`);
-  if (id.length > maxIdLength) {
-    throw new RequestMalformedError(`${name} has ${id.length} characters: use at most ${maxIdLength}`);
-  }
   // oxlint-disable-next-line no-control-regex -- control characters are what this finds
   if (/[\u0000-\u001f\u007f]/.test(id)) {
     throw new RequestMalformedError(`${name} contains a control character: use printable characters only`);
   }
   if (!id.isWellFormed())
     throw new RequestMalformedError(`${name} contains half of a surrogate pair: send valid Unicode`);
-}
-
-/** @throws {RequestMalformedError} if objects and arrays are nested deeper than `max` levels */
-export function checkDepth(name: string, value: unknown, max: number = maxDepth): void {
-  if (isDeeper(value, max)) {
-    throw new RequestMalformedError(`${name} is nested too deeply: use at most ${max} levels`);
-  }
-}
-
-/** Recurses at most `max` levels. */
-function isDeeper(value: unknown, max: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (max < 0) return true;
-  if (Array.isArray(value)) return value.some((item) => isDeeper(item, max - 1));
-  // Building an array of the values of each object would cost five times as much.
-  for (const key in value) if (isDeeper(value[key as keyof typeof value], max - 1)) return true;
-  return false;
 }

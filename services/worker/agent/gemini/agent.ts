@@ -5,7 +5,7 @@ import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
-import type { Agent, Turn } from '../agent.ts';
+import type { Agent, HistoryEntry, Turn } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch } from '../fetch.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
@@ -16,6 +16,7 @@ import { appendHistoryEntry } from './conversation/contents.ts';
 import type { Conversation } from './conversation/conversation.ts';
 import { trimHistory } from './conversation/history.ts';
 import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
+import { createTextFileReader } from './conversation/text-files.ts';
 import { Loop, type LoopParts } from './loop.ts';
 import { defaultModelBackoff, type ModelBackoff } from './model/backoff.ts';
 import type { GeminiModel } from './model/call.ts';
@@ -118,7 +119,7 @@ async function restoreConversation(
   const conversation: Conversation = { contents: [], spent: noUsage };
   const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const restored = new Set<number>();
-  for (const entry of turn.history) {
+  for (const entry of await inlineHistory(turn)) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
     if (earlier !== undefined && restored.has(earlier.number)) continue;
     // A turn that another kind of agent ran, or that finished no step, has only text.
@@ -128,7 +129,14 @@ async function restoreConversation(
     }
     restored.add(earlier.number);
     // Without tools, because a replay makes no calls.
-    const loop = new Loop(createRecordedTurn(earlier, turn), { ...parts, tools: [], conversation });
+    const loop = new Loop(
+      createRecordedTurn(earlier, {
+        signal: turn.signal,
+        references: turn.references,
+        readFile: (url) => turn.readFile(url),
+      }),
+      { ...parts, tools: [], conversation },
+    );
     await loop.run().catch((error: unknown) => {
       // The turn ended before its next step, for example because credentials were missing.
       if (!(error instanceof NotRecordedError)) throw error;
@@ -137,6 +145,16 @@ async function restoreConversation(
   const { maxTokens } = parts.definition.history;
   conversation.contents = trimHistory(conversation.contents, maxTokens, conversation.pending !== undefined);
   return conversation;
+}
+
+/** Reads large texts of the history back, those of the newest entries first. */
+async function inlineHistory(turn: Turn): Promise<HistoryEntry[]> {
+  const inline = createTextFileReader((url) => turn.readFile(url));
+  const entries: HistoryEntry[] = [];
+  for (const entry of turn.history.toReversed()) {
+    entries.push({ ...entry, parts: await inline(entry.parts) });
+  }
+  return entries.reverse();
 }
 
 function getMetering(

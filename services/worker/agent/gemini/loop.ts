@@ -43,6 +43,7 @@ import {
 } from './conversation/pending-calls.ts';
 import type { LoopTurn } from './conversation/recorded-turn.ts';
 import { toReferenceParts } from './conversation/references.ts';
+import { createTextFileReader } from './conversation/text-files.ts';
 import type { GeminiModel } from './model/call.ts';
 import { classifyResponse, maxRetries } from './model/classify-response.ts';
 import type { TaskQuota } from './model/quota.ts';
@@ -167,7 +168,7 @@ export class Loop {
     if (pending === undefined) {
       const parts = await this.#toGeminiParts(message.parts);
       const content = parts.length > 0 ? parts : [{ text: '(an empty message)' }];
-      appendContent(contents, 'user', [...this.#toReferenceParts(), ...content]);
+      appendContent(contents, 'user', [...(await this.#toReferenceParts()), ...content]);
       return undefined;
     }
     const resolutions = pending.calls.map((pendingCall) =>
@@ -185,13 +186,19 @@ export class Loop {
       return withOutcome(pendingCall, outcomes[runnable.indexOf(pendingCall)]);
     });
     const remaining = await this.#toGeminiParts(getRemainingParts(message, pending));
-    return this.#answerCalls({ ...pending, calls }, [...this.#toReferenceParts(), ...remaining], '');
+    return this.#answerCalls({ ...pending, calls }, [...(await this.#toReferenceParts()), ...remaining], '');
   }
 
-  #toReferenceParts(): GeminiPart[] {
+  async #toReferenceParts(): Promise<GeminiPart[]> {
     const { message, references } = this.#turn;
-    const referenced = references.filter(({ taskId }) => message.referenceTaskIds?.includes(taskId));
-    return referenced.flatMap((task) => toReferenceParts(task, this.#parts.definition.history.maxTokens));
+    const { maxTokens } = this.#parts.definition.history;
+    const inline = createTextFileReader((url) => this.#turn.readFile(url));
+    const parts: GeminiPart[] = [];
+    for (const task of references) {
+      if (message.referenceTaskIds?.includes(task.taskId) !== true) continue;
+      parts.push(...(await toReferenceParts(task, inline, maxTokens)));
+    }
+    return parts;
   }
 
   #toGeminiParts(parts: readonly Part[]): Promise<GeminiPart[]> {

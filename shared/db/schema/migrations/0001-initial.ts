@@ -83,7 +83,8 @@ const tasks = [
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
 
-  // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn.
+  // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn. Its size is
+  // stored too: reading it from a large message would load the message.
   `create table messages (
     task_id uuid not null,
     turn integer not null,
@@ -91,6 +92,8 @@ const tasks = [
     message json not null,
     accepted_output_modes json,
     created_at timestamptz not null default now(),
+    bytes integer generated always as
+      (octet_length(message::text) + coalesce(octet_length(accepted_output_modes::text), 0)) stored,
     primary key (task_id, turn, role)
   )`,
 
@@ -145,6 +148,7 @@ const events = [
     turn integer not null,
     seq integer not null,
     artifact json not null,
+    bytes integer generated always as (octet_length(artifact::text)) stored,
     primary key (task_id, artifact_id)
   )`,
 ];

@@ -26,7 +26,7 @@ export class NotRecordedError extends Error {
 
 export function createRecordedTurn(
   { number, message, steps }: EarlierTurn,
-  { signal, references }: Pick<Turn, 'signal' | 'references'>,
+  { signal, references, readFile }: Pick<Turn, 'signal' | 'references' | 'readFile'>,
 ): LoopTurn {
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
@@ -48,6 +48,6 @@ export function createRecordedTurn(
     artifact: doNothing,
     openArtifact: () => ({ write: () => undefined, close: doNothing }),
     progress: doNothing,
-    readFile: doNothing,
+    readFile,
   };
 }

@@ -7,15 +7,20 @@ import type { Part } from '#shared/domain/message.ts';
 import type { ReferencedTask } from '../../agent.ts';
 import { estimateTokens } from '../model/tokens.ts';
 import { toUserParts } from './contents.ts';
+import type { InlineTextFiles } from './text-files.ts';
 
-export function toReferenceParts(
+export async function toReferenceParts(
   { taskId, state, messages, artifacts }: ReferencedTask,
+  inline: InlineTextFiles,
   maxTokens: number,
-): GeminiPart[] {
-  const entries = [
-    ...messages.map(({ role, parts }) => toEntry(role === 'ROLE_USER' ? 'User' : 'Agent', parts)),
-    ...artifacts.map(({ artifactId, name = artifactId, parts }) => toEntry(`Artifact "${name}"`, parts)),
-  ];
+): Promise<GeminiPart[]> {
+  const entries: GeminiPart[][] = [];
+  for (const { role, parts } of messages) {
+    entries.push(toEntry(role === 'ROLE_USER' ? 'User' : 'Agent', await inline(parts)));
+  }
+  for (const { artifactId, name = artifactId, parts } of artifacts) {
+    entries.push(toEntry(`Artifact "${name}"`, await inline(parts)));
+  }
   while (entries.length > 0 && estimateTokens(entries.flat()) > maxTokens) entries.shift();
   return [
     { text: `[Start of task ${taskId}, to which the next message refers. Its state is ${state}.]` },
