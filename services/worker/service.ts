@@ -34,6 +34,9 @@ import { createTurnConsumer, type TurnConsumer } from './intake/consumer.ts';
 import { createDeadLetterHandler, pullWakeups } from './intake/pull.ts';
 import { createTurnFiles } from './turn/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
+import { MemoryBudget } from './turn/memory-budget.ts';
+import { createMemoryWatch, type MemoryWatch } from './turn/memory-watch.ts';
+import { Suspects } from './turn/suspects.ts';
 
 /** Time to answer pending readiness probes before large modules are loaded, which blocks the process. */
 const probeMs = 50;
@@ -49,7 +52,7 @@ export async function startWorker(
   secrets: SecretVariables,
   log: Logger,
 ): Promise<Service> {
-  const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, drainMs } = config;
+  const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, maxAttempts, recordBytes, drainMs } = config;
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool } = openDatabase({
     database: config.database,
@@ -57,11 +60,13 @@ export async function startWorker(
     onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
   });
   void checkCapacity(db, config.database, log);
+  const memory = new MemoryBudget();
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
     gemini: config.gemini,
     files: config.files,
+    openMemory: (turn) => memory.open(turn.signal),
     getSecret: (name) => secrets.env[name],
     meter: { spentToday: createSpendReader(db), quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
@@ -72,21 +77,26 @@ export async function startWorker(
   const { scheduleDelivery } = scheduler;
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, log });
+  const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
   const consumer = createTurnConsumer({
     agent,
-    claimTurn: createClaim(db, { worker: config.workerName, leaseSeconds, wakeupGraceSeconds }),
-    readInput: createInputReader(db),
+    claimTurn: createClaim(db, { worker: config.workerName, leaseSeconds, wakeupGraceSeconds, maxAttempts }),
+    readInput: createInputReader(db, { recordBytes }),
     write: createTurnWriter(db, { wakeupGraceSeconds }),
     openFiles: createTurnFiles(db, config.publicUrl),
     heartbeat,
     outbox,
     source: pubsub,
     concurrency,
-    maxAttempts: config.maxAttempts,
+    memory,
+    mayClaim: memoryWatch.mayClaim,
+    suspects: new Suspects(),
+    maxAttempts,
+    recordBytes,
     log,
   });
-  observeWorker(db, consumer);
+  observeWorker(db, consumer, memoryWatch);
 
   const app = createServer();
   if (config.push !== undefined) await acceptPushes(app, config.push, consumer, db, log);
@@ -124,11 +134,11 @@ async function acceptPushes(
   registerPush(app, { auth, account, deadlineMs, consumer, onDeadLetter, log });
 }
 
-function observeWorker(db: Db, consumer: TurnConsumer): void {
-  observeGauges([...backlogGauges, 'turnsRunning', 'turnsDesired'], async () => {
+function observeWorker(db: Db, consumer: TurnConsumer, memory: MemoryWatch): void {
+  observeGauges([...backlogGauges, 'turnsRunning', 'turnsDesired', 'memoryUsed'], async () => {
     const backlog = await readBacklog(db);
     const { turnsWaiting: waiting, turnsLeased: running } = backlog;
     const turnsDesired = desiredConcurrency({ running, waiting, meanSeconds: consumer.meanSeconds });
-    return { ...backlog, turnsRunning: consumer.running, turnsDesired };
+    return { ...backlog, turnsRunning: consumer.running, turnsDesired, memoryUsed: memory.usedShare };
   });
 }

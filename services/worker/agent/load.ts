@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { errorMessage } from '#shared/runtime/log.ts';
 import type { Agent } from './agent.ts';
+import type { DownloadLimits } from './files/downloads.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
@@ -14,7 +15,8 @@ export interface LoadAgentOptions {
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
-  files?: FileFetcherOptions;
+  files?: FileFetcherOptions & DownloadLimits;
+  openMemory?: GeminiAgentOptions['openMemory'];
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -61,7 +63,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { gemini, files, meter, getSecret, captureContent = false } = options;
+  const { gemini, files, openMemory, meter, getSecret, captureContent = false } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -71,6 +73,8 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     client: gemini,
     mcp: createMcpTools(getSecret),
     files: createFileFetcher(files),
+    ...(files && { downloads: files }),
+    ...(openMemory && { openMemory }),
     meter,
     captureContent,
   });

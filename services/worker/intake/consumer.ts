@@ -13,6 +13,7 @@ import { MovingMean } from '#shared/domain/concurrency.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { HeldLease, LeaseHeartbeat } from '../turn/lease-heartbeat.ts';
 import { runTurn, type RunParts } from '../turn/run.ts';
@@ -21,6 +22,7 @@ import { Semaphore } from './semaphore.ts';
 
 /** How long a pulled wake-up waits for room before it is nacked. */
 const roomWaitMs = 2_000;
+const memoryCheckMs = 100;
 
 export interface TurnConsumerParts extends RunParts {
   claimTurn: Claim;
@@ -28,6 +30,8 @@ export interface TurnConsumerParts extends RunParts {
   outbox: OutboxPublisher;
   /** Maximum number of turns that run at the same time. */
   concurrency: number;
+  /** Whether the process has memory for a further turn. */
+  mayClaim: (running: number) => boolean;
   /** Names the topic and the subscription in spans. */
   source: WakeupSource;
   log: Logger;
@@ -64,6 +68,18 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
   const mean = new MovingMean();
   const stopping = new AbortController();
 
+  /** Waits until there is memory and a permit for a further turn. Returns false if there is none in time. */
+  async function takeRoom(waitMs: number): Promise<boolean> {
+    const until = performance.now() + waitMs;
+    while (!stopping.signal.aborted) {
+      const leftMs = until - performance.now();
+      if (parts.mayClaim(semaphore.inUse)) return semaphore.acquire(Math.max(0, leftMs));
+      if (leftMs <= 0) return false;
+      await sleep(Math.min(leftMs, memoryCheckMs));
+    }
+    return false;
+  }
+
   async function claimAndRun(
     taskId: string,
     sent: TurnMessage['sent'],
@@ -88,7 +104,7 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
   }
 
   async function receive(message: TurnMessage): Promise<void> {
-    if (stopping.signal.aborted || !(await semaphore.acquire(roomWaitMs))) {
+    if (!(await takeRoom(roomWaitMs))) {
       message.nack();
       return;
     }
@@ -108,7 +124,7 @@ export function createTurnConsumer(parts: TurnConsumerParts): TurnConsumer {
   return {
     onTurn: (message) => void receive(message),
     runPushed: async (taskId, sent, { releaseAfterMs, abortAfterMs }) => {
-      if (stopping.signal.aborted || !(await semaphore.acquire(0))) return false;
+      if (!(await takeRoom(0))) return false;
       try {
         const releaseSignal = AbortSignal.any([stopping.signal, AbortSignal.timeout(releaseAfterMs)]);
         await claimAndRun(taskId, sent, { releaseSignal, abortAfterMs });

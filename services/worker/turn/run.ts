@@ -1,10 +1,13 @@
 /**
  * Runs a claimed turn until it ends in one of these ways:
  *
+ *   no attempts are left     ─▶ failed; its input is not read
+ *   it may kill its worker   ─▶ put back while the worker runs another such turn; see suspects.ts
  *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
  *   FatalError               ─▶ failed, with the message of the error
- *   ParkedError              ─▶ released until a given time; spends no attempt
- *   any other error          ─▶ released with backoff while attempts are left, then failed with the cause
+ *   ParkedError, no memory   ─▶ released until a given time; spends no attempt
+ *   any other error, also of reading the input
+ *                            ─▶ released with backoff while attempts are left, then failed with the cause
  *   turnSeconds is reached   ─▶ failed, with the limit
  *   the process stops        ─▶ released before the next step, or at once when the drain runs out; spends no attempt
  *   the lease is lost        ─▶ writes nothing more
@@ -16,6 +19,7 @@ import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts'
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
+import type { Usage } from '#shared/domain/usage.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -24,10 +28,12 @@ import { linkActive } from '#shared/runtime/spans.ts';
 import type { Agent, TurnOutcome } from '../agent/agent.ts';
 import type { OpenTurnFiles } from './files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import { createTurnEnd } from './outcome.ts';
+import { createTurnEnd, type TaskIds } from './outcome.ts';
+import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
-import { createTurn } from './turn.ts';
+import { isSuspect, Suspects } from './suspects.ts';
+import { createTurn, type WorkerTurn } from './turn.ts';
 
 /** The longest delay that setTimeout accepts: 24.8 days. */
 const maxTimerMs = 2 ** 31 - 1;
@@ -38,7 +44,11 @@ export interface RunParts {
   write: WriteTurn;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
+  memory: MemoryBudget;
+  suspects: Suspects;
   maxAttempts: number;
+  /** Maximum size of what the steps of one turn record, in bytes of JSON. */
+  recordBytes: number;
   log: Logger;
 }
 
@@ -59,7 +69,7 @@ export async function runTurn(
   const { lease } = claimed;
   const startedAt = performance.now();
   try {
-    const finish = await runAgent(parts, claimed, held, releaseSignal);
+    const finish = await runAttempt(parts, claimed, held, releaseSignal);
     const { wakeups } = await retryWhileLeased(held, log, () => parts.write({ lease, finish }));
     passFaultPoint('turn-ended');
     parts.outbox.publish(wakeups);
@@ -80,30 +90,70 @@ export async function runTurn(
   }
 }
 
-async function runAgent(
-  { agent, readInput, write, openFiles, outbox, maxAttempts, log }: RunParts,
-  { lease, attempts, stored }: Claimed,
+/** Runs the turn if it has attempts left and no other suspect is in its way. */
+async function runAttempt(
+  parts: RunParts,
+  claimed: Claimed,
   held: HeldLease,
   releaseSignal: AbortSignal,
 ): Promise<TurnEnd | TurnRelease> {
-  const input = await retryWhileLeased(held, log, () => readInput(lease, stored));
-  const ids = { taskId: lease.taskId, contextId: input.contextId };
-  linkActive(input.traceparent);
-  const { turnSeconds, stepSeconds } = getTimeLimits(input.definition);
-  const turn = createTurn({ held, input, releaseSignal, stepSeconds, write, openFiles, outbox, log });
-  const end = (outcome: TurnOutcome, error: string | null) =>
-    createTurnEnd(ids, outcome, error, turn.usage());
-  const fail = (text: string, error = text) => end({ state: 'TASK_STATE_FAILED', message: text }, error);
+  const { memory, suspects, maxAttempts } = parts;
+  const { attempts, lastError } = claimed;
   if (attempts > maxAttempts) {
-    return fail(
-      `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.`,
-    );
+    const cause = lastError === null ? '' : ` Last error: ${lastError}`;
+    const text = `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.${cause}`;
+    return createFailure(claimed, text, lastError ?? text, claimed.task.usage);
   }
-  const timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);
+  const clearSuspicion = isSuspect(claimed, maxAttempts) ? suspects.enter() : () => undefined;
+  if (clearSuspicion === undefined) {
+    const delaySeconds = Suspects.delaySeconds();
+    return { kind: 'release', delaySeconds, countAttempt: false, untried: true, error: null };
+  }
+  const reservation = memory.open(held.signal, releaseSignal);
   try {
+    return await runAgent(parts, claimed, { held, releaseSignal, reservation, clearSuspicion });
+  } finally {
+    reservation.release();
+    clearSuspicion();
+  }
+}
+
+interface Attempt {
+  held: HeldLease;
+  releaseSignal: AbortSignal;
+  reservation: MemoryReservation;
+  /** Called when the turn has recorded a step. */
+  clearSuspicion: () => void;
+}
+
+async function runAgent(
+  { agent, readInput, write, openFiles, outbox, maxAttempts, recordBytes, log }: RunParts,
+  claimed: Claimed,
+  { held, releaseSignal, reservation, clearSuspicion }: Attempt,
+): Promise<TurnEnd | TurnRelease> {
+  const { lease, attempts, task } = claimed;
+  let turn: WorkerTurn | undefined;
+  let turnSeconds: number | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const fail = (text: string, error = text) =>
+    createFailure(claimed, text, error, turn === undefined ? task.usage : turn.usage());
+  try {
+    const input = await retryWhileLeased(held, log, () => {
+      reservation.release();
+      return readInput(claimed, reservation);
+    });
+    linkActive(task.traceparent);
+    const limits = getTimeLimits(input.definition);
+    ({ turnSeconds } = limits);
+    const { stepSeconds } = limits;
+    turn = createTurn({
+      ...{ held, input, releaseSignal, stepSeconds, recordBytes, write, openFiles, outbox, log },
+      onRecorded: clearSuspicion,
+    });
+    timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);
     const outcome = await raceAbort(held.signal, agent.run(turn));
     turn.assertAllMatched();
-    return end(await turn.storeOutcomeFiles(outcome), null);
+    return createTurnEnd(getIds(claimed), await turn.storeOutcomeFiles(outcome), null, turn.usage());
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
     const lost = held.lost();
@@ -134,6 +184,15 @@ async function runAgent(
   } finally {
     clearTimeout(timer);
   }
+}
+
+function getIds({ lease, task }: Claimed): TaskIds {
+  return { taskId: lease.taskId, contextId: task.contextId };
+}
+
+function createFailure(claimed: Claimed, text: string, error: string, usage: Usage | undefined): TurnEnd {
+  const outcome: TurnOutcome = { state: 'TASK_STATE_FAILED', message: text };
+  return createTurnEnd(getIds(claimed), outcome, error, usage);
 }
 
 /** Aborts the turn when it reaches its limit, counted from its first recorded step on any worker. */

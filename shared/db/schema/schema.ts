@@ -1,5 +1,5 @@
 /** The tables as Kysely types. The migrations that create them document what they mean. */
-import type { ColumnType, Generated, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
 import type { EventKind, EventPayload } from '../../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
@@ -45,6 +45,7 @@ export interface Database {
     last_error: string | null;
     traceparent: string | null;
     usage: NullableJson<Usage>;
+    metadata_bytes: GeneratedAlways<number>;
   };
   messages: {
     task_id: string;
@@ -53,6 +54,8 @@ export interface Database {
     message: JSONColumnType<Message>;
     accepted_output_modes: NullableJson<string[]>;
     created_at: TimeOrNow;
+    context_key: string | null;
+    bytes: GeneratedAlways<number>;
   };
   events: {
     task_id: string;
@@ -70,6 +73,7 @@ export interface Database {
     turn: number;
     seq: number;
     artifact: JSONColumnType<Artifact>;
+    bytes: GeneratedAlways<number>;
   };
   steps: {
     task_id: string;
@@ -83,6 +87,7 @@ export interface Database {
     fence: number;
     started_at: TimeOrNow;
     finished_at: NullableTime;
+    bytes: GeneratedAlways<number>;
   };
   ledger: {
     tenant: string;

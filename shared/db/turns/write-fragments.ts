@@ -24,7 +24,8 @@ const continues = sql`(input.yields and g.last_turn > g.turn)`;
  * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row
  * for each write whose lease is held. The config revision must be the one that the statement saw when it
  * started (`seen`). Otherwise the statement would create no deliveries for a webhook config that was created
- * while it waited for the lock. A recorded output resets the attempts of the turn to the current one.
+ * while it waited for the lock. A recorded output resets the attempts of the turn to the current one. An expired
+ * lease remains only if its holder crashed; see `crashed` in claim.ts.
  */
 export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
@@ -40,7 +41,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
           when input.count_attempt is false then greatest(g.attempts - 1, 0)
           when input.has_output then 1
           else g.attempts end,
-        lease_until = case when not ${leaves} then g.lease_until end,
+        lease_until = case when not ${leaves} then g.lease_until when input.untried then now() end,
         worker = case when not ${leaves} then g.worker end,
         run_at = coalesce(now() + ${seconds(sql`input.delay`)}, g.run_at),
         wakeup_at = case

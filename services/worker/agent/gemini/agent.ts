@@ -6,11 +6,17 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';
+import {
+  createDownloads,
+  recordedDownloads,
+  type DownloadLimits,
+  type FileMemory,
+} from '../files/downloads.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { LimitError } from './budget.ts';
-import { appendHistoryEntry } from './conversation/contents.ts';
+import { appendContent, appendHistoryEntry } from './conversation/contents.ts';
 import { trimHistory } from './conversation/history.ts';
 import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
 import { Loop, type Conversation, type LoopParts } from './loop.ts';
@@ -38,10 +44,19 @@ export interface GeminiAgentOptions {
   meter?: Meter | undefined;
   /** Fetches the files of messages. */
   files?: FileFetcher;
+  downloads?: DownloadLimits;
+  /** Opens the memory that the files of one turn take. Default: without a bound. */
+  openMemory?: (turn: Turn) => FileMemory & { release(): void };
   backoff?: ModelBackoff;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
 }
+
+const defaultDownloads: DownloadLimits = {
+  concurrency: 20,
+  maxTurnFiles: 20,
+  maxTurnBytes: 40 * 1024 * 1024,
+};
 
 /** @throws {Error} if no credentials are configured */
 export function createGeminiAgent({
@@ -50,6 +65,8 @@ export function createGeminiAgent({
   mcp,
   meter,
   files = createFileFetcher(),
+  downloads = defaultDownloads,
+  openMemory = () => ({ take: async () => undefined, release: () => undefined }),
   backoff = defaultModelBackoff,
   captureContent = false,
 }: GeminiAgentOptions): Agent {
@@ -59,6 +76,8 @@ export function createGeminiAgent({
     backoff,
     captureContent,
   };
+
+  const openDownloads = createDownloads(files, downloads);
 
   async function loadTools({ mcpServers, toolModules }: AgentDefinition): Promise<readonly Tool[]> {
     const inCode = [...tools, ...(await loadToolModules(toolModules))];
@@ -71,11 +90,12 @@ export function createGeminiAgent({
   return {
     async run(turn) {
       const definition = readDefinition(turn);
+      const memory = openMemory(turn);
       try {
         const parts = {
           definition,
           model,
-          files,
+          downloads: openDownloads(turn.owner, memory),
           tools: await loadTools(definition),
           ...getMetering(meter, definition, turn),
         };
@@ -89,6 +109,8 @@ export function createGeminiAgent({
       } catch (error) {
         if (!(error instanceof CredentialsError) || turn.signal.aborted) throw error;
         return { state: 'TASK_STATE_AUTH_REQUIRED', message: error.message };
+      } finally {
+        memory.release();
       }
     },
     close: async () => {
@@ -96,6 +118,9 @@ export function createGeminiAgent({
     },
   };
 }
+
+/** Tells the model that it does not see the whole conversation. */
+const incompleteHistory = '[Earlier parts of this conversation were left out because they are too large.]';
 
 /**
  * Restores the conversation before this turn. Turns of this task are replayed with their calls and results.
@@ -108,6 +133,7 @@ async function restoreConversation(
   const conversation: Conversation = { contents: [], spent: noUsage };
   const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const restored = new Set<number>();
+  if (!turn.historyComplete) appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
   for (const entry of turn.history) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
     if (earlier !== undefined && restored.has(earlier.number)) continue;
@@ -118,7 +144,12 @@ async function restoreConversation(
     }
     restored.add(earlier.number);
     // Without tools, because a replay makes no calls.
-    const loop = new Loop(createRecordedTurn(earlier, turn), { ...parts, tools: [], conversation });
+    const loop = new Loop(createRecordedTurn(earlier, turn), {
+      ...parts,
+      tools: [],
+      downloads: recordedDownloads,
+      conversation,
+    });
     await loop.run().catch((error: unknown) => {
       // The turn ended before its next step, for example because credentials were missing.
       if (!(error instanceof NotRecordedError)) throw error;

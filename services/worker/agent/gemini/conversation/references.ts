@@ -9,7 +9,7 @@ import { estimateTokens } from '../model/tokens.ts';
 import { toUserParts } from './contents.ts';
 
 export function toReferenceParts(
-  { taskId, state, messages, artifacts }: ReferencedTask,
+  { taskId, state, messages, artifacts, complete }: ReferencedTask,
   maxTokens: number,
 ): GeminiPart[] {
   const entries = [
@@ -19,6 +19,7 @@ export function toReferenceParts(
   while (entries.length > 0 && estimateTokens(entries.flat()) > maxTokens) entries.shift();
   return [
     { text: `[Start of task ${taskId}, to which the next message refers. Its state is ${state}.]` },
+    ...(complete ? [] : [{ text: '[Its content was left out because it is too large.]' }]),
     ...entries.flat(),
     { text: `[End of task ${taskId}]` },
   ];
