@@ -53,8 +53,8 @@ export interface Turn {
   /** The message that started this turn. */
   readonly message: Message;
   /**
-   * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: the newest
-   * 500 turns at most, and 16 MiB of JSON or a quarter of the worker's memory for inputs.
+   * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: at most
+   * the newest 500 turns, 16 MiB of JSON, and a quarter of the worker's memory for inputs.
    */
   readonly history: readonly HistoryEntry[];
   /** False if older turns, or the steps of earlier turns, were left out because of these bounds. */

@@ -13,7 +13,7 @@ export interface MemoryWatch {
   /** The used share of the heap limit of V8, or of the memory limit of the container if that is higher. */
   readonly usedShare: number;
   /** @param running number of turns that run in this process */
-  mayClaim(running: number): boolean;
+  readonly mayClaim: (running: number) => boolean;
 }
 
 export function createMemoryWatch(measure: () => number = measureShare): MemoryWatch {

@@ -147,7 +147,15 @@ async function runAgent(
     ({ turnSeconds } = limits);
     const { stepSeconds } = limits;
     turn = createTurn({
-      ...{ held, input, releaseSignal, stepSeconds, recordBytes, write, openFiles, outbox, log },
+      held,
+      input,
+      releaseSignal,
+      stepSeconds,
+      recordBytes,
+      write,
+      openFiles,
+      outbox,
+      log,
       onRecorded: clearSuspicion,
     });
     timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);

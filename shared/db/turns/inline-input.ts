@@ -1,6 +1,6 @@
 /**
  * The input of a turn, as far as the claim reads it. A statement that claims a whole set of turns must stay small
- * whatever the callers have sent: a task with more input, or with an attempt that failed, is claimed without it,
+ * for any input: a task with more of it, or with an attempt that failed, is claimed without it,
  * and its worker reads the input alone (stored-input.ts).
  */
 import { sql, type RawBuilder } from 'kysely';

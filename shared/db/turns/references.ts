@@ -1,4 +1,4 @@
-/** Reads the tasks that the messages of a turn refer to, for each turn anew: they may have changed. */
+/** Reads the tasks that the messages of a turn refer to, again for each turn: they may have changed. */
 import { sql } from 'kysely';
 import { isUuid } from '../../domain/ids.ts';
 import type { Artifact, Message } from '../../domain/message.ts';

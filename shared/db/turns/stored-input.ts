@@ -1,6 +1,6 @@
 /**
  * Reads the content of one turn alone, if the claim has not read it: measures first, chooses what fits, and reads
- * that in pieces. No statement returns more than `pageBytes`, or one value.
+ * that in pieces. A statement returns at most one value more than its page.
  *
  *   sizes ─▶ message and record of the turn: must fit ─▶ newest exchanges of the context ─▶ records of earlier turns
  */

@@ -1,4 +1,4 @@
-/** What a turn works with: its message, its history and its record. Read by the claim, or alone if it is large. */
+/** The content of a turn: its message, its history and its record. Read by the claim, or alone if it is large. */
 import { sql, type RawBuilder } from 'kysely';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
 import { fewRows } from '../client/fragments.ts';

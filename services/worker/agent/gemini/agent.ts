@@ -119,7 +119,7 @@ export function createGeminiAgent({
   };
 }
 
-/** Tells the model that it does not see the whole conversation. */
+/** Shows the model that it does not have the whole conversation. */
 const incompleteHistory = '[Earlier parts of this conversation were left out because they are too large.]';
 
 /**
