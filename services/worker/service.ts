@@ -60,13 +60,11 @@ export async function startWorker(
     onError: (error) => log.warn({ error: error.message }, 'database connection failed'),
   });
   void checkCapacity(db, config.database, log);
-  const memory = new MemoryBudget();
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
     gemini: config.gemini,
     files: config.files,
-    openMemory: (turn) => memory.open(turn.signal),
     getSecret: (name) => secrets.env[name],
     meter: { spentToday: createSpendReader(db), quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
@@ -89,7 +87,7 @@ export async function startWorker(
     outbox,
     source: pubsub,
     concurrency,
-    memory,
+    memory: new MemoryBudget(),
     mayClaim: memoryWatch.mayClaim,
     suspects: new Suspects(),
     maxAttempts,

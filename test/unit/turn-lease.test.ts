@@ -46,6 +46,7 @@ function createLeasedTurn(write?: WriteTurn) {
     releaseSignal: new AbortController().signal,
     recordBytes: 1000,
     onRecorded: () => undefined,
+    reserveMemory: async () => undefined,
     write: write ?? (async () => (expire(), { wakeups: [] })),
     openFiles: () => ({ storeLargeParts: async (parts) => [...parts], read: async () => undefined }),
     outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },

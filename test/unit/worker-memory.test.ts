@@ -105,7 +105,7 @@ describe('the downloads of a worker', () => {
     };
   }
   const { signal } = new AbortController();
-  const memory = { take: async () => undefined };
+  const memory = async (): Promise<void> => undefined;
   const open = (owner: string, limits: Partial<DownloadLimits>, fetcher = createSlowFetcher()) =>
     createDownloads(fetcher, { concurrency: 4, maxTurnFiles: 100, maxTurnBytes: 1000, ...limits })(
       owner,

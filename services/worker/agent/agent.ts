@@ -132,6 +132,13 @@ export interface Turn {
   readFile(url: string): Promise<{ mediaType: string; filename: string | null; content: Buffer } | undefined>;
 
   /**
+   * Reserves memory of the worker for large data, until the turn ends. Waits up to ten seconds for it.
+   *
+   * @throws {ParkedError} if other turns have the memory. Do not catch it: the turn runs again later
+   */
+  reserveMemory(bytes: number): Promise<void>;
+
+  /**
    * Reports progress to clients, as a status message in the state working. It is not part of the history.
    *
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it

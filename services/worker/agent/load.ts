@@ -16,7 +16,6 @@ export interface LoadAgentOptions {
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
   files?: FileFetcherOptions & DownloadLimits;
-  openMemory?: GeminiAgentOptions['openMemory'];
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -63,7 +62,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { gemini, files, openMemory, meter, getSecret, captureContent = false } = options;
+  const { gemini, files, meter, getSecret, captureContent = false } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -74,7 +73,6 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     mcp: createMcpTools(getSecret),
     files: createFileFetcher(files),
     ...(files && { downloads: files }),
-    ...(openMemory && { openMemory }),
     meter,
     captureContent,
   });

@@ -8,12 +8,12 @@
  * A wake-up is acknowledged once the database has answered the claim (invariant 2): remaining work has its
  * own wake-up. The worker never claims more turns than it can run.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Claim } from '#shared/db/turns/claim.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { HeldLease, LeaseHeartbeat } from '../turn/lease-heartbeat.ts';
 import { runTurn, type RunParts } from '../turn/run.ts';

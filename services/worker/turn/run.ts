@@ -14,7 +14,7 @@
  */
 import { getTimeLimits } from '#shared/agent/definition.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
-import type { ReadTurnInput } from '#shared/db/turns/input.ts';
+import type { ReadTurnInput, TurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, LeaseLostError, ParkedError } from '#shared/domain/errors.ts';
@@ -138,10 +138,11 @@ async function runAgent(
   const fail = (text: string, error = text) =>
     createFailure(claimed, text, error, turn === undefined ? task.usage : turn.usage());
   try {
-    const input = await retryWhileLeased(held, log, () => {
+    const read = (): Promise<TurnInput> => {
       reservation.release();
       return readInput(claimed, reservation);
-    });
+    };
+    const input = await retryWhileLeased(held, log, read, held.signal, releaseSignal);
     linkActive(task.traceparent);
     const limits = getTimeLimits(input.definition);
     ({ turnSeconds } = limits);
@@ -157,6 +158,7 @@ async function runAgent(
       outbox,
       log,
       onRecorded: clearSuspicion,
+      reserveMemory: (bytes) => reservation.take(bytes),
     });
     timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);
     const outcome = await raceAbort(held.signal, agent.run(turn));

@@ -53,6 +53,7 @@ export interface TurnParts {
   recordBytes: number;
   /** Called when a step is recorded. */
   onRecorded: () => void;
+  reserveMemory: (bytes: number) => Promise<void>;
   write: WriteTurn;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
@@ -179,6 +180,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         head,
       ),
     readFile: (url) => files.read(url),
+    reserveMemory: (bytes) => parts.reserveMemory(bytes),
     storeOutcomeFiles: async (outcome) => {
       if ('direct' in outcome) return { direct: await storeContentFiles(outcome.direct) };
       return outcome.message === undefined

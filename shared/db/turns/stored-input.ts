@@ -34,8 +34,8 @@ export interface ContentBounds {
 }
 
 /**
- * @throws {FatalError} if the message and the record of the turn exceed the bounds
- * @throws {Error} if the turn has no message, or a stored value cannot be read
+ * @throws {FatalError} if the message and the record of the turn exceed the bounds, or the message is missing
+ * @throws {Error} if a stored value cannot be read
  */
 export async function readTurnContent(
   db: Db,
@@ -110,7 +110,7 @@ async function readSizes(db: Db, { taskId, turn }: Lease): Promise<Sizes> {
     from tasks t join messages m on m.task_id = t.id and m.turn = ${turn} and m.role = 'user'
     where t.id = ${taskId}`.execute(db);
   const [sizes] = rows;
-  if (sizes === undefined) throw new Error(`task ${taskId} has no message for its turn ${turn}`);
+  if (sizes === undefined) throw new FatalError('The message of this turn is missing.');
   return { ...sizes, startedSecondsAgo: Math.max(0, sizes.startedSecondsAgo) };
 }
 
@@ -164,7 +164,7 @@ async function readMessage(
     from tasks t join messages m on m.task_id = t.id and m.turn = ${turn} and m.role = 'user'
     where t.id = ${taskId}`.execute(db);
   const [row] = rows;
-  if (row === undefined) throw new Error(`task ${taskId} has no message for its turn ${turn}`);
+  if (row === undefined) throw new FatalError('The message of this turn is missing.');
   return row;
 }
 

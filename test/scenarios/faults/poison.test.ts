@@ -64,7 +64,7 @@ describe('a task', () => {
     assert.deepEqual(ends, [completed, completed]);
   });
 
-  test('whose input the database cannot return fails with the cause, alone', async (t) => {
+  test('whose input the database cannot read fails with the cause, alone', async (t) => {
     const { stack, say } = await startStack(t, { MAX_ATTEMPTS: '2' });
     const poison = await say('say never');
     const bystanders = await Promise.all(Array.from({ length: 5 }, () => say('say done')));
@@ -100,20 +100,17 @@ describe('a task', () => {
   });
 });
 
-/** Lets the database fail whenever it reads the message of one task. */
+/** Lets the database fail whenever it measures the message of one task. */
 async function breakMessage({ pool }: Stack, taskId: string): Promise<void> {
   await pool.query(`
     alter table messages rename to stored_messages;
-    create function read_message(id uuid, message json) returns json language plpgsql as $$
+    create function measure(id uuid, bytes integer) returns integer language plpgsql as $$
       begin
         if id = '${taskId}' then raise 'out of memory' using errcode = '53200'; end if;
-        return message;
+        return bytes;
       end $$;
     create view messages as
-      select task_id, turn, role, read_message(task_id, message) as message, accepted_output_modes, created_at,
-        context_key, bytes
-      from stored_messages;
-    create rule store as on insert to messages do instead
-      insert into stored_messages (task_id, turn, role, message)
-      values (new.task_id, new.turn, new.role, new.message)`);
+      select task_id, turn, role, message, accepted_output_modes, created_at, context_key,
+        measure(task_id, bytes) as bytes
+      from stored_messages`);
 }

@@ -152,6 +152,8 @@ export class MemoryTurn implements Turn {
     return undefined;
   }
 
+  async reserveMemory(): Promise<void> {}
+
   async progress(parts: Part[] | string): Promise<void> {
     this.progressMessages.push(typeof parts === 'string' ? parts : textOf(parts));
   }

@@ -9,11 +9,6 @@ import { redactUrl, type FetchedFile, type FileFetcher } from './fetch-file.ts';
 /** Memory for each byte of a file: its content, its base64 form, and the JSON of the step that records it. */
 const memoryPerByte = 3;
 
-/** The memory of a turn; see turn/memory-budget.ts. */
-export interface FileMemory {
-  take(bytes: number): Promise<void>;
-}
-
 export interface DownloadLimits {
   /** Downloads of this process at the same time. One owner has at most half of them. */
   concurrency: number;
@@ -48,11 +43,12 @@ export const recordedDownloads: TurnDownloads = {
   addRecorded: () => undefined,
 };
 
-export type OpenDownloads = (owner: string, memory: FileMemory) => TurnDownloads;
+/** @param reserveMemory the method of the turn */
+type OpenDownloads = (owner: string, reserveMemory: (bytes: number) => Promise<void>) => TurnDownloads;
 
 export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): OpenDownloads {
   const slots = new DownloadSlots(limits.concurrency);
-  return (owner, memory) => {
+  return (owner, reserveMemory) => {
     let files = 0;
     let bytes = 0;
 
@@ -76,7 +72,7 @@ export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): O
 
     async function admit(more: number): Promise<void> {
       countBytes(more);
-      await memory.take(more * memoryPerByte);
+      await reserveMemory(more * memoryPerByte);
     }
 
     return {

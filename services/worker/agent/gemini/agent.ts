@@ -6,12 +6,7 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, Turn } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';
-import {
-  createDownloads,
-  recordedDownloads,
-  type DownloadLimits,
-  type FileMemory,
-} from '../files/downloads.ts';
+import { createDownloads, recordedDownloads, type DownloadLimits } from '../files/downloads.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
@@ -45,8 +40,6 @@ export interface GeminiAgentOptions {
   /** Fetches the files of messages. */
   files?: FileFetcher;
   downloads?: DownloadLimits;
-  /** Opens the memory that the files of one turn take. Default: without a bound. */
-  openMemory?: (turn: Turn) => FileMemory & { release(): void };
   backoff?: ModelBackoff;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
@@ -66,7 +59,6 @@ export function createGeminiAgent({
   meter,
   files = createFileFetcher(),
   downloads = defaultDownloads,
-  openMemory = () => ({ take: async () => undefined, release: () => undefined }),
   backoff = defaultModelBackoff,
   captureContent = false,
 }: GeminiAgentOptions): Agent {
@@ -90,12 +82,11 @@ export function createGeminiAgent({
   return {
     async run(turn) {
       const definition = readDefinition(turn);
-      const memory = openMemory(turn);
       try {
         const parts = {
           definition,
           model,
-          downloads: openDownloads(turn.owner, memory),
+          downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes)),
           tools: await loadTools(definition),
           ...getMetering(meter, definition, turn),
         };
@@ -109,8 +100,6 @@ export function createGeminiAgent({
       } catch (error) {
         if (!(error instanceof CredentialsError) || turn.signal.aborted) throw error;
         return { state: 'TASK_STATE_AUTH_REQUIRED', message: error.message };
-      } finally {
-        memory.release();
       }
     },
     close: async () => {
