@@ -88,6 +88,8 @@ export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): O
         countFile();
         const release = await slots.take(owner, signal);
         try {
+          // Another file may have used up the bytes while this one waited.
+          countBytes(0);
           return await fetcher.fetch(url, signal, admit);
         } finally {
           release();
