@@ -39,6 +39,9 @@ import { createDeadLetterHandler, pullWakeups } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
 import { createTurnFiles } from './turn/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
+import { MemoryBudget } from './turn/memory-budget.ts';
+import { createMemoryWatch, type MemoryWatch } from './turn/memory-watch.ts';
+import { Suspects } from './turn/suspects.ts';
 
 /** Time to answer pending readiness probes before large modules are loaded, which blocks the process. */
 const probeMs = 50;
@@ -54,7 +57,7 @@ export async function startWorker(
   secrets: SecretVariables,
   log: Logger,
 ): Promise<Service> {
-  const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, drainMs } = config;
+  const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, maxAttempts, recordBytes, drainMs } = config;
   const telemetry = await startTelemetry('worker', config.telemetry, log);
   const { db, pool, failedAt } = openDatabase({
     database: config.database,
@@ -82,6 +85,7 @@ export async function startWorker(
   const { scheduleDelivery } = scheduler;
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, log });
+  const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
   const intake = createIntake({
     db,
@@ -90,9 +94,10 @@ export async function startWorker(
       worker: config.workerName,
       leaseSeconds,
       wakeupGraceSeconds,
+      maxAttempts,
       databaseFailedAt: failedAt,
     }),
-    readInput: createInputReader(db),
+    readInput: createInputReader(db, { recordBytes }),
     write: createTurnWriter(db, { wakeupGraceSeconds }),
     openFiles: createTurnFiles(db, config.publicUrl, recorder),
     getOwnerLimits,
@@ -102,12 +107,16 @@ export async function startWorker(
     wakeupGraceSeconds,
     concurrency,
     ownerShare: config.ownerShare,
-    maxAttempts: config.maxAttempts,
+    memory: new MemoryBudget(),
+    mayClaim: memoryWatch.mayClaim,
+    suspects: new Suspects(),
+    maxAttempts,
+    recordBytes,
     checkCost,
     recorder,
     log,
   });
-  observeWorker(db, intake);
+  observeWorker(db, intake, memoryWatch);
 
   const app = createServer();
   if (config.push !== undefined)
@@ -158,11 +167,11 @@ async function acceptPushes(
   registerPush(app, { auth, account, deadlineMs, runPushed: createPushConsumer(parts), onDeadLetter, log });
 }
 
-function observeWorker(db: Db, intake: Intake): void {
-  observeGauges([...backlogGauges, 'turnsRunning', 'turnsDesired'], async () => {
+function observeWorker(db: Db, intake: Intake, memory: MemoryWatch): void {
+  observeGauges([...backlogGauges, 'turnsRunning', 'turnsDesired', 'memoryUsed'], async () => {
     const backlog = await readBacklog(db);
     const { turnsWaiting: waiting, turnsLeased: running } = backlog;
     const turnsDesired = desiredConcurrency({ running, waiting, meanSeconds: intake.meanSeconds });
-    return { ...backlog, turnsRunning: intake.slots.inUse, turnsDesired };
+    return { ...backlog, turnsRunning: intake.slots.inUse, turnsDesired, memoryUsed: memory.usedShare };
   });
 }

@@ -99,7 +99,7 @@ export const instruments = {
 } satisfies Record<string, Recorder>;
 
 /**
- * Gauges, read with each export. Each worker reports its own `turnsRunning` and `turnsDesired`. The others
+ * Gauges, read with each export. Each worker reports its own `turnsRunning`, `turnsDesired` and `memoryUsed`. The others
  * describe the whole system, and every worker and dispatcher reports them.
  */
 export const gauges = {
@@ -115,6 +115,7 @@ export const gauges = {
   webhooksStalledAge: { name: 'longhaul.webhooks.stalled.age', unit: 's' },
   turnsRunning: { name: 'longhaul.turns.running', unit: '{turn}' },
   turnsDesired: { name: 'longhaul.turns.desired', unit: '{turn}' },
+  memoryUsed: { name: 'longhaul.worker.memory.used', unit: '1' },
 } as const;
 
 export type Gauge = keyof typeof gauges;

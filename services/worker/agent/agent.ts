@@ -58,17 +58,19 @@ export interface Turn {
   readonly message: Message;
   /**
    * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: at most
-   * the newest 500 turns, and at most 8 MiB of other tasks.
+   * the newest 500 turns, 16 MiB of JSON, and a quarter of the worker's memory for inputs.
    */
   readonly history: readonly HistoryEntry[];
+  /** False if older turns, or the steps of earlier turns, were left out because of these bounds. */
+  readonly historyComplete: boolean;
   /**
    * The tasks that messages of this task refer to (`referenceTaskIds`), in their current state. At most the
-   * last 20; deleted tasks are missing.
+   * last 20, with 4 MiB of content together; deleted tasks are missing.
    */
   readonly references: readonly ReferencedTask[];
   /**
    * The earlier turns of this task within the bounds of `history`, oldest first, with the results of their
-   * steps.
+   * steps. The steps of all turns are read up to `MAX_RECORD_BYTES`; older turns then have none.
    */
   readonly earlierTurns: readonly EarlierTurn[];
   /** Metadata of the request that created the task. */
@@ -99,6 +101,8 @@ export interface Turn {
    * @returns the result, which must be JSON
    * @throws {FatalError} if an earlier run of this turn finished another step at this point: the code has
    *   changed
+   * @throws {FatalError} if the results of the turn's steps together exceed `MAX_RECORD_BYTES` (64 MiB) of
+   *   JSON. Return a reference to large data, not the data
    * @throws {RetryableError} if the last run exceeds its timeout
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    * @throws the reason of an abort if the turn should be released before this step. Do not catch it
@@ -134,6 +138,13 @@ export interface Turn {
    * for a large part. Returns undefined if the URL names no such file.
    */
   readFile(url: string): Promise<{ mediaType: string; filename: string | null; content: Buffer } | undefined>;
+
+  /**
+   * Reserves memory of the worker for large data, until the turn ends. Waits up to ten seconds for it.
+   *
+   * @throws {ParkedError} if other turns have the memory. Do not catch it: the turn runs again later
+   */
+  reserveMemory(bytes: number): Promise<void>;
 
   /**
    * Reports progress to clients, as a status message in the state working. It is not part of the history.
@@ -212,6 +223,8 @@ export interface ReferencedTask {
   /** All messages of the task, oldest first. */
   readonly messages: readonly Message[];
   readonly artifacts: readonly Artifact[];
+  /** False if its messages and artifacts were left out because of their size. */
+  readonly complete: boolean;
 }
 
 export interface EarlierTurn {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Agent } from './agent.ts';
+import type { DownloadLimits } from './files/downloads.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
@@ -14,7 +15,7 @@ export interface LoadAgentOptions {
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
-  files?: FileFetcherOptions;
+  files?: FileFetcherOptions & DownloadLimits;
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -72,6 +73,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     client: gemini,
     mcp: createMcpTools(getSecret, log),
     files: createFileFetcher(files),
+    ...(files && { downloads: files }),
     meter,
     captureContent,
   });

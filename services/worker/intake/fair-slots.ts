@@ -1,3 +1,5 @@
+const memoryCheckMs = 100;
+
 /**
  * The turns that a worker runs at the same time, shared fairly among owners.
  *
@@ -16,12 +18,18 @@ export class FairSlots {
   /** The waiters of each owner, in order. */
   readonly #waiting = new Map<string, Set<(granted: boolean) => void>>();
   readonly #idle = new Set<() => void>();
+  readonly #mayClaim: (running: number) => boolean;
+  #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** @param share of the slots that one owner can get, above 0 and up to 1; each owner can get at least one slot */
-  constructor(size: number, share: number) {
+  /**
+   * @param share of the slots that one owner can get, above 0 and up to 1; each owner can get at least one slot
+   * @param mayClaim whether the process has memory for a further turn
+   */
+  constructor(size: number, share: number, mayClaim: (running: number) => boolean = () => true) {
     this.#size = size;
     this.#share = share;
+    this.#mayClaim = mayClaim;
   }
 
   get inUse(): number {
@@ -35,6 +43,7 @@ export class FairSlots {
 
   /** The number of slots that the owner could take now. */
   roomFor(owner: string): number {
+    if (!this.#mayClaim(this.#inUse)) return 0;
     const free = this.#size - this.#inUse;
     const held = this.heldBy(owner);
     // The most slots for which held + slots <= share / (1 - share) * (free - slots), despite rounding errors.
@@ -69,6 +78,7 @@ export class FairSlots {
       };
       const timer = waitMs === undefined ? undefined : setTimeout(() => settle(false), waitMs);
       waiters.add(settle);
+      this.#grantLater();
     });
   }
 
@@ -105,9 +115,19 @@ export class FairSlots {
       for (const owner of this.#waiting.keys()) {
         if (next === undefined || this.heldBy(owner) < this.heldBy(next)) next = owner;
       }
-      if (next === undefined || this.take(next, 1) === 0) return;
+      if (next === undefined || this.take(next, 1) === 0) break;
       const [settle] = this.#waiting.get(next) ?? [];
       settle?.(true);
     }
+    this.#grantLater();
+  }
+
+  /** While there is no memory, waiters are served when there is some again, not only when a turn ends. */
+  #grantLater(): void {
+    if (this.#waiting.size === 0 || this.#closed || this.#mayClaim(this.#inUse)) return;
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.#grant();
+    }, memoryCheckMs).unref();
   }
 }

@@ -28,6 +28,8 @@ export interface IntakeParts extends RunParts {
   concurrency: number;
   /** The share of them that one owner can get. */
   ownerShare: number;
+  /** Whether the process has memory for a further turn. */
+  mayClaim: (running: number) => boolean;
   /** Names the topic and the subscription in spans. */
   source: WakeupSource;
 }
@@ -61,7 +63,7 @@ export interface Intake {
 
 export function createIntake(parts: IntakeParts): Intake {
   const { db, claimTurn, heartbeat, outbox, source, wakeupGraceSeconds } = parts;
-  const slots = new FairSlots(parts.concurrency, parts.ownerShare);
+  const slots = new FairSlots(parts.concurrency, parts.ownerShare, parts.mayClaim);
   const mean = new MovingMean();
   const stopping = new AbortController();
 

@@ -5,8 +5,7 @@
  * turn (it raises the fence, so it is stored once).
  */
 import { setTimeout } from 'node:timers/promises';
-import { isPassing } from '#shared/db/client/errors.ts';
-import { LeaseLostError } from '#shared/domain/errors.ts';
+import { isOutOfMemory, isPassing } from '#shared/db/client/errors.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 
@@ -15,17 +14,19 @@ const retryMs = 200;
 /**
  * @throws {LeaseLostError} if the lease is lost before the operation succeeds
  * @throws the error of an operation that would not succeed later either
+ * @param stop signals after which the operation is not repeated
  */
 export async function retryWhileLeased<T>(
   held: HeldLease,
   log: Logger,
   operation: () => Promise<T>,
+  ...stop: AbortSignal[]
 ): Promise<T> {
   for (;;) {
     try {
       return await operation();
     } catch (error) {
-      if (error instanceof LeaseLostError || !isPassing(error)) throw error;
+      if (!isPassing(error) || isOutOfMemory(error) || stop.some(({ aborted }) => aborted)) throw error;
       log.debug({ ...held.lease, error: errorMessage(error) }, 'database unavailable, retrying');
       await setTimeout(retryMs);
       const lost = held.lost();

@@ -1,11 +1,14 @@
 /**
  * Runs a claimed turn until it ends in one of these ways:
  *
+ *   no attempts are left     ─▶ failed; its input is not read
+ *   it may kill its worker   ─▶ put back while the worker runs another such turn; see suspects.ts
  *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
  *   FatalError               ─▶ failed, with the message of the error
- *   ParkedError              ─▶ released until a given time; spends no attempt
+ *   ParkedError, no memory   ─▶ released until a given time; spends no attempt
  *   OwnerLimitError          ─▶ the same, with a status message for the client
- *   bug, timeout of a step   ─▶ released with backoff while attempts are left, then failed with the cause
+ *   bug, timeout of a step, unreadable input
+ *                            ─▶ released with backoff while attempts are left, then failed with the cause
  *   any other error          ─▶ released with backoff within outageSeconds, then failed with the cause
  *   turnSeconds is reached   ─▶ failed, with the limit
  *   the process stops        ─▶ released before the next step, or at once when the drain runs out; spends no attempt
@@ -16,11 +19,12 @@ import type { CheckCost } from '#shared/db/owners/cost.ts';
 import { countWriteBytes } from '#shared/db/owners/bytes.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
-import type { ReadTurnInput } from '#shared/db/turns/input.ts';
+import type { ReadTurnInput, TurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, LeaseLostError, OwnerLimitError, ParkedError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
+import type { Usage } from '#shared/domain/usage.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -29,11 +33,13 @@ import { linkActive } from '#shared/runtime/spans.ts';
 import type { Agent, TurnOutcome } from '../agent/agent.ts';
 import type { OpenTurnFiles } from './files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import { createTurnEnd } from './outcome.ts';
+import { createTurnEnd, type TaskIds } from './outcome.ts';
 import { getPartnerDelaySeconds, spendsAttempt, toClientMessage } from './partner-failure.ts';
+import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
-import { createTurn } from './turn.ts';
+import { isSuspect, Suspects } from './suspects.ts';
+import { createTurn, type WorkerTurn } from './turn.ts';
 
 /** Some errors quote what they failed on. */
 const maxErrorChars = 10_000;
@@ -47,11 +53,15 @@ export interface RunParts {
   write: WriteTurn;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
+  memory: MemoryBudget;
+  suspects: Suspects;
   maxAttempts: number;
   /** Throws an OwnerLimitError if the owner's cost limit is reached. */
   checkCost: CheckCost;
   /** Counts what the turns of an owner store. */
   recorder: Pick<UsageRecorder, 'add'>;
+  /** Maximum size of what the steps of one turn record, in bytes of JSON. */
+  recordBytes: number;
   log: Logger;
 }
 
@@ -72,12 +82,12 @@ export async function runTurn(
   const { lease } = claimed;
   const write: WriteTurn = async (turnWrite) => {
     const written = await parts.write(turnWrite);
-    recorder.add(claimed.stored.owner, { bytes: countWriteBytes(turnWrite) });
+    recorder.add(claimed.task.owner, { bytes: countWriteBytes(turnWrite) });
     return written;
   };
   const startedAt = performance.now();
   try {
-    const finish = await runAgent({ ...parts, write }, claimed, held, releaseSignal);
+    const finish = await runAttempt({ ...parts, write }, claimed, held, releaseSignal);
     const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, finish }));
     passFaultPoint('turn-ended');
     parts.outbox.publish(wakeups);
@@ -98,80 +108,150 @@ export async function runTurn(
   }
 }
 
-async function runAgent(
-  { agent, readInput, write, openFiles, outbox, maxAttempts, checkCost, log }: RunParts,
-  { lease, attempts, failures: earlierFailures, failingSince, stored }: Claimed,
+/** Runs the turn if it has attempts left and no other suspect is in its way. */
+async function runAttempt(
+  parts: RunParts,
+  claimed: Claimed,
   held: HeldLease,
   releaseSignal: AbortSignal,
 ): Promise<TurnEnd | TurnRelease> {
-  const input = await retryWhileLeased(held, log, () => readInput(lease, stored));
-  const ids = { taskId: lease.taskId, contextId: input.contextId };
-  linkActive(input.traceparent);
-  const { turnSeconds, stepSeconds, outageSeconds } = getTimeLimits(input.definition);
-  const turn = createTurn({ held, input, releaseSignal, stepSeconds, write, openFiles, outbox, log });
-  const end = (outcome: TurnOutcome, error: string | null) =>
-    createTurnEnd(ids, outcome, error, turn.usage());
-  const fail = (text: string, error = text) =>
-    end({ state: 'TASK_STATE_FAILED', message: text.slice(0, maxErrorChars) }, error.slice(0, maxErrorChars));
+  const { memory, suspects, maxAttempts } = parts;
+  const { attempts, lastError } = claimed;
   if (attempts > maxAttempts) {
-    return fail(
-      `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.`,
-    );
+    const cause = lastError === null ? '' : ` Last error: ${lastError}`;
+    const text = `Failed after ${maxAttempts} attempts: each one ended without a result, as if its worker had crashed.${cause}`;
+    return createFailure(claimed, undefined, text, lastError ?? text);
   }
-  const timer = abortAtLimit(held, turnSeconds, input.startedSecondsAgo);
+  const clearSuspicion = isSuspect(claimed, maxAttempts) ? suspects.enter() : () => undefined;
+  if (clearSuspicion === undefined) {
+    const delaySeconds = Suspects.delaySeconds();
+    return { kind: 'release', delaySeconds, countAttempt: false, untried: true, error: null };
+  }
+  const reservation = memory.open(held.signal, releaseSignal);
   try {
-    await checkCost(input.owner);
+    return await runAgent(parts, claimed, { held, releaseSignal, reservation, clearSuspicion });
+  } finally {
+    reservation.release();
+    clearSuspicion();
+  }
+}
+
+interface Attempt {
+  held: HeldLease;
+  releaseSignal: AbortSignal;
+  reservation: MemoryReservation;
+  /** Called when the turn has recorded a step. */
+  clearSuspicion: () => void;
+}
+
+async function runAgent(
+  parts: RunParts,
+  claimed: Claimed,
+  { held, releaseSignal, reservation, clearSuspicion }: Attempt,
+): Promise<TurnEnd | TurnRelease> {
+  const { agent, readInput, write, openFiles, outbox, recordBytes, checkCost, log } = parts;
+  const { lease, task } = claimed;
+  let turn: WorkerTurn | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let limits: ReturnType<typeof getTimeLimits> | undefined;
+  try {
+    const read = (): Promise<TurnInput> => {
+      reservation.release();
+      return readInput(claimed, reservation);
+    };
+    const input = await retryWhileLeased(held, log, read, held.signal, releaseSignal);
+    linkActive(task.traceparent);
+    limits = getTimeLimits(input.definition);
+    turn = createTurn({
+      held,
+      input,
+      releaseSignal,
+      stepSeconds: limits.stepSeconds,
+      recordBytes,
+      write,
+      openFiles,
+      outbox,
+      log,
+      onRecorded: clearSuspicion,
+      reserveMemory: (bytes) => reservation.take(bytes),
+    });
+    timer = abortAtLimit(held, limits.turnSeconds, input.startedSecondsAgo);
+    await checkCost(task.owner);
     const outcome = await raceAbort(held.signal, agent.run(turn));
     turn.assertAllMatched();
-    return end(await turn.storeOutcomeFiles(outcome), null);
+    return createTurnEnd(getIds(claimed), await turn.storeOutcomeFiles(outcome), null, turn.usage());
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
     const lost = held.lost();
     if (lost !== undefined) throw lost;
     if (releaseSignal.aborted) return { kind: 'release', delaySeconds: 0, countAttempt: false, error: null };
     if (held.signal.aborted) {
-      return fail(
-        `The turn was stopped at its limit of ${turnSeconds} seconds. The output produced so far is kept.`,
-      );
+      const text = `The turn was stopped at its limit of ${limits?.turnSeconds} seconds. The output produced so far is kept.`;
+      return createFailure(claimed, turn, text);
     }
-    if (error instanceof FatalError) return fail(error.message);
-    if (error instanceof ParkedError) {
-      // Once: a task that is parked again for the same reason keeps its status.
-      if (error instanceof OwnerLimitError && stored.last_error !== error.message) {
-        await turn.progress(error.message);
-      }
-      const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
-      log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
-      instruments.turnsParked.record(1);
-      return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
-    }
-    const cause = errorMessage(error);
-    const failures = earlierFailures + 1;
-    log.warn({ ...lease, err: error, attempts, failures }, 'turn failed');
-    if (spendsAttempt(error)) {
-      if (attempts >= maxAttempts) {
-        return fail(`Failed after ${attempts} attempts. Last error: ${cause}`, cause);
-      }
-      const delaySeconds = backoffSeconds(attempts, Math.random());
-      return { kind: 'release', delaySeconds, countAttempt: true, error: cause };
-    }
-    const since = failingSince ?? new Date();
-    const failingSeconds = (Date.now() - since.getTime()) / 1000;
-    const counts = { failures, failingSeconds, outageSeconds, maxAttempts };
-    const delaySeconds = getPartnerDelaySeconds(counts, Math.random());
-    const message = toClientMessage(error);
-    if (delaySeconds === undefined) {
-      return fail(`Failed after ${failures} attempts. Last error: ${message}`, cause);
-    }
-    // Not earlier, because most failures pass within seconds.
-    if (failures === maxAttempts) {
-      const status = `Waiting since ${since.toISOString()}: ${message}`;
-      await retryWhileLeased(held, log, () => turn.progress(status));
-    }
-    return { kind: 'release', delaySeconds, countAttempt: false, partnerFailed: true, error: cause };
+    return handleError(parts, claimed, { held, turn, outageSeconds: limits?.outageSeconds }, error);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Decides what follows an error of the agent, or of reading its input (`turn` is undefined then). */
+async function handleError(
+  { maxAttempts, log }: RunParts,
+  claimed: Claimed,
+  {
+    held,
+    turn,
+    outageSeconds,
+  }: { held: HeldLease; turn: WorkerTurn | undefined; outageSeconds: number | undefined },
+  error: unknown,
+): Promise<TurnEnd | TurnRelease> {
+  const { lease, attempts } = claimed;
+  if (error instanceof FatalError) return createFailure(claimed, turn, error.message);
+  if (error instanceof ParkedError) {
+    // Once: a task that is parked again for the same reason keeps its status.
+    if (error instanceof OwnerLimitError && claimed.lastError !== error.message) {
+      await turn?.progress(error.message);
+    }
+    const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
+    log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
+    instruments.turnsParked.record(1);
+    return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
+  }
+  const cause = errorMessage(error);
+  const failures = claimed.failures + 1;
+  log.warn({ ...lease, err: error, attempts, failures }, 'turn failed');
+  if (turn === undefined || outageSeconds === undefined || spendsAttempt(error)) {
+    if (attempts >= maxAttempts) {
+      return createFailure(claimed, turn, `Failed after ${attempts} attempts. Last error: ${cause}`, cause);
+    }
+    const delaySeconds = backoffSeconds(attempts, Math.random());
+    return { kind: 'release', delaySeconds, countAttempt: true, error: cause };
+  }
+  const since = claimed.failingSince ?? new Date();
+  const failingSeconds = (Date.now() - since.getTime()) / 1000;
+  const counts = { failures, failingSeconds, outageSeconds, maxAttempts };
+  const delaySeconds = getPartnerDelaySeconds(counts, Math.random());
+  const message = toClientMessage(error);
+  if (delaySeconds === undefined) {
+    return createFailure(claimed, turn, `Failed after ${failures} attempts. Last error: ${message}`, cause);
+  }
+  // Not earlier, because most failures pass within seconds.
+  if (failures === maxAttempts) {
+    const status = `Waiting since ${since.toISOString()}: ${message}`;
+    await retryWhileLeased(held, log, () => turn.progress(status));
+  }
+  return { kind: 'release', delaySeconds, countAttempt: false, partnerFailed: true, error: cause };
+}
+
+function getIds({ lease, task }: Claimed): TaskIds {
+  return { taskId: lease.taskId, contextId: task.contextId };
+}
+
+function createFailure(claimed: Claimed, turn: WorkerTurn | undefined, text: string, error = text): TurnEnd {
+  const outcome: TurnOutcome = { state: 'TASK_STATE_FAILED', message: text.slice(0, maxErrorChars) };
+  const usage = turn === undefined ? claimed.task.usage : turn.usage();
+  return createTurnEnd(getIds(claimed), outcome, error.slice(0, maxErrorChars), usage);
 }
 
 /** Aborts the turn when it reaches its limit, counted from its first recorded step on any worker. */

@@ -63,6 +63,11 @@ export interface TurnParts {
   releaseSignal: AbortSignal;
   /** The timeout of steps that set none. */
   stepSeconds?: number | undefined;
+  /** Maximum size of what the steps of the turn record, in bytes of JSON. */
+  recordBytes: number;
+  /** Called when a step is recorded. */
+  onRecorded: () => void;
+  reserveMemory: (bytes: number) => Promise<void>;
   write: WriteTurn;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
@@ -79,6 +84,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const occurrences = new Map<string, number>();
   let nextPosition = 0;
   let taskUsage = input.usage;
+  let recordedBytes = input.recordBytes;
 
   async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
     const used = steps.some((step) => step.usage !== undefined);
@@ -117,12 +123,27 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       const output: Json = result ?? null;
       const usage = options.usage?.(output);
       if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
-      const record: NewStep = { ...identity, output: JSON.stringify(output), ...(usage && { usage }) };
+      const record: NewStep = { ...identity, output: toRecord(name, output), ...(usage && { usage }) };
       // A step that has run must not run again because the database is briefly unavailable.
       await retryWhileLeased(held, log, () => store([], [record]));
+      parts.onRecorded();
       passFaultPoint('step-recorded');
       return result;
     });
+  }
+
+  /** @throws {FatalError} if the record of the turn would be too large to be read again */
+  function toRecord(name: string, output: Json): string {
+    const text = JSON.stringify(output);
+    const bytes = Buffer.byteLength(text);
+    if (recordedBytes + bytes > parts.recordBytes) {
+      throw new FatalError(
+        `The step "${name}" returned ${bytes} bytes of JSON after ${recordedBytes} bytes of earlier steps: ` +
+          `the steps of one turn can record at most ${parts.recordBytes} bytes together.`,
+      );
+    }
+    recordedBytes += bytes;
+    return text;
   }
 
   async function fitMessage(content: Part[] | string): Promise<Part[]> {
@@ -150,6 +171,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     number: lease.turn,
     message: input.message,
     history: toHistory(input),
+    historyComplete: input.historyComplete,
     references: input.references,
     earlierTurns: toEarlierTurns(input, lease.taskId),
     metadata: input.metadata,
@@ -183,6 +205,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         head,
       ),
     readFile: (url) => files.read(url),
+    reserveMemory: (bytes) => parts.reserveMemory(bytes),
     storeOutcomeFiles: async (outcome) => {
       if ('direct' in outcome) return { direct: await fitMessage(outcome.direct) };
       return outcome.message === undefined

@@ -20,12 +20,16 @@ export interface BatcherOptions<In> {
   lanes?: number;
   /** How long calls are gathered while no set is in flight. Default: one turn of the event loop. */
   gatherMs?: number;
+  /** The size of a call, and the maximum size of one set. A larger call is a set of its own. Default: any size. */
+  size?: (input: In) => number;
+  maxSize?: number;
   /** Calls with the same key run one after the other, in order. Default: any calls may share a set. */
   key?: (input: In) => string;
 }
 
 interface Waiting<In, Out> {
   input: In;
+  size: number;
   resolve: (output: Out) => void;
   reject: (error: unknown) => void;
 }
@@ -35,7 +39,7 @@ export function createBatcher<In, Out>(
   run: (inputs: readonly In[]) => Promise<readonly Out[]>,
   options: BatcherOptions<In>,
 ): (input: In) => Promise<Out> {
-  const { lanes = 1 } = options;
+  const { lanes = 1, size = () => 0, maxSize = 0 } = options;
   let waiting: Waiting<In, Out>[] = [];
   let running = 0;
   let gathering = false;
@@ -68,10 +72,13 @@ export function createBatcher<In, Out>(
     const remaining: Waiting<In, Out>[] = [];
     const keys = new Set<string>();
     const blocked = new Set(runningKeys);
+    let setSize = 0;
     for (const call of waiting) {
       const key = options.key?.(call.input);
-      if (set.length < options.max && (key === undefined || !blocked.has(key))) {
+      const fits = set.length === 0 || (set.length < options.max && setSize + call.size <= maxSize);
+      if (fits && (key === undefined || !blocked.has(key))) {
         set.push(call);
+        setSize += call.size;
         if (key !== undefined) keys.add(key);
       } else {
         remaining.push(call);
@@ -100,7 +107,7 @@ export function createBatcher<In, Out>(
 
   return (input) =>
     new Promise<Out>((resolve, reject) => {
-      waiting.push({ input, resolve, reject });
+      waiting.push({ input, size: size(input), resolve, reject });
       if (!gathering && running < lanes) gather();
     });
 }

@@ -8,7 +8,7 @@
  * | 08, 57P, 40003         | unknown             | yes               | no                       |
  * | 25006, 25P03, 53, 58   | no                  | yes               | no                       |
  * | 28, 3D, 55000          | no (cannot connect) | yes               | no                       |
- * | 40, 55P03, 57014       | no                  | yes               | yes                      |
+ * | 40, 53200, 55P03, 57014 | no                  | yes               | yes                      |
  * | any other              | no                  | no                | yes                      |
  *
  * 25006 is a session of a server that has become read-only: a new connection may reach the new primary.
@@ -24,10 +24,10 @@ function getSqlState(error: unknown): string | undefined {
 const socketCodes = /^E[A-Z]{4}$/;
 
 const unknownOutcome = /^(08...|57P..|40003)$/;
-const unusableSession = /^(08...|57P..|40003|25006|25P0[34]|53...|58...|28...|3D...|55000)$/;
+const unusableSession = /^(08...|57P..|40003|25006|25P0[34]|53(?!200)...|58...|28...|3D...|55000)$/;
 const passing = /^(08...|57...|40...|25006|25P0[34]|53...|58...|28...|3D...|55000|55P03)$/;
-/** Trouble with other transactions, or with the time that a statement took. */
-const contention = /^(40001|40P01|55P03|57014)$/;
+/** Trouble with other transactions, or with the time or memory that a statement takes. */
+const contention = /^(40001|40P01|53200|55P03|57014)$/;
 
 /** Messages of pg for connections that cannot be used, without any code. */
 const connectionMessages =
@@ -54,6 +54,11 @@ export function wasRefused(error: unknown): boolean {
 export function isPassing(error: unknown): boolean {
   const state = getSqlState(error);
   return isConnectionError(error) || (state !== undefined && passing.test(state));
+}
+
+/** Returns whether the database ran out of memory: often because of the size of what the statement reads or writes. */
+export function isOutOfMemory(error: unknown): boolean {
+  return getSqlState(error) === '53200';
 }
 
 /** Returns whether the refusal may concern a single row of a set: the other rows are worth their own try. */

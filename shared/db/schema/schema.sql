@@ -22,7 +22,7 @@ create table artifacts (
   turn integer not null,
   seq integer not null,
   artifact json not null,
-  bytes integer default octet_length((artifact)::text),
+  bytes integer generated always as (octet_length((artifact)::text)) stored,
   PRIMARY KEY (task_id, artifact_id)
 );
 
@@ -130,9 +130,11 @@ create table messages (
   message json not null,
   accepted_output_modes json,
   created_at timestamp with time zone not null default now(),
-  bytes integer default (octet_length((message)::text) + COALESCE(octet_length((accepted_output_modes)::text), 0)),
+  context_key uuid,
+  bytes integer generated always as ((octet_length((message)::text) + COALESCE(octet_length((accepted_output_modes)::text), 0))) stored,
   PRIMARY KEY (task_id, turn, role)
-);
+) with (autovacuum_analyze_threshold=2000);
+CREATE INDEX messages_by_context ON public.messages USING btree (context_key, task_id, turn) WHERE (context_key IS NOT NULL);
 
 create table model_quotas (
   model text not null,
@@ -212,6 +214,7 @@ create table steps (
   fence integer not null,
   started_at timestamp with time zone not null default now(),
   finished_at timestamp with time zone,
+  bytes integer generated always as (COALESCE(octet_length((output)::text), 0)) stored,
   PRIMARY KEY (task_id, turn, name, occurrence)
 );
 
@@ -231,6 +234,7 @@ create table tasks (
   last_error text,
   traceparent text,
   usage json,
+  metadata_bytes integer generated always as (COALESCE(octet_length((metadata)::text), 0)) stored,
   PRIMARY KEY (id)
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);

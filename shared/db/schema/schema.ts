@@ -49,6 +49,7 @@ export interface Database {
     last_error: string | null;
     traceparent: string | null;
     usage: NullableJson<Usage>;
+    metadata_bytes: GeneratedAlways<number>;
   };
   messages: {
     task_id: string;
@@ -57,6 +58,7 @@ export interface Database {
     message: JSONColumnType<Message>;
     accepted_output_modes: NullableJson<string[]>;
     created_at: TimeOrNow;
+    context_key: string | null;
     bytes: GeneratedAlways<number>;
   };
   events: {
@@ -89,6 +91,7 @@ export interface Database {
     fence: number;
     started_at: TimeOrNow;
     finished_at: NullableTime;
+    bytes: GeneratedAlways<number>;
   };
   ledger: {
     tenant: string;

@@ -10,6 +10,7 @@ import type { Db } from '../client/pool.ts';
 import { bigint, boolean, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
 import { countTaskBytes } from '../owners/bytes.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
+import { toContextKey } from './context-key.ts';
 
 export interface WebhookRow {
   id: string;
@@ -60,6 +61,9 @@ export interface AcceptOptions {
   wakeupGraceSeconds: number;
 }
 
+/** Maximum size of the messages of a set; a larger message is sent alone. */
+const maxSetBytes = 16 * 1024 * 1024;
+
 /** Resolves to the wake-ups to publish, or to undefined if this message was already sent. */
 export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
@@ -68,6 +72,8 @@ export function createAccept(db: Db, options: AcceptOptions): Accept {
     max: 256,
     lanes: 2,
     key: (task) => JSON.stringify([task.tenant, task.owner, task.messageId]),
+    size: (task) => task.message.length + (task.metadata?.length ?? 0),
+    maxSize: maxSetBytes,
   });
 }
 
@@ -103,8 +109,8 @@ async function accept(
       from fresh
     ),
     message as (
-      insert into messages (task_id, turn, role, message, accepted_output_modes)
-      select task_id, 1, 'user', message, modes from fresh
+      insert into messages (task_id, turn, role, message, accepted_output_modes, context_key)
+      select task_id, 1, 'user', message, modes, context_key from fresh
     ),
     event as (
       insert into events (task_id, seq, kind, payload, traceparent)
@@ -131,6 +137,7 @@ function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
     tenant: text((task) => task.tenant),
     owner: text((task) => task.owner),
     context_id: text((task) => task.contextId),
+    context_key: uuid(toContextKey),
     agent_hash: text((task) => task.agentHash),
     message_id: text((task) => task.messageId),
     request_hash: text((task) => task.requestHash),

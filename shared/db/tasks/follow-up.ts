@@ -66,6 +66,13 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
           role: 'user',
           message: followUp.message,
           accepted_output_modes: followUp.acceptedOutputModes,
+          context_key: (query) =>
+            query
+              .selectFrom('messages')
+              .select('context_key')
+              .where('task_id', '=', taskId)
+              .where('turn', '=', 1)
+              .where('role', '=', 'user'),
         })
         .execute();
       await trx

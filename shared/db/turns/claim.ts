@@ -1,18 +1,25 @@
 /**
  * Claims turns. One statement serves all turns that are claimed at the same time. It updates the gate first
  * and raises its fence (invariant 3), moves a new task to working (invariant 5), and reads the input of the
- * turn.
+ * turn if that is small and this is its first attempt.
+ *
+ * Every claim counts as an attempt before its input is read, so a task whose input cannot be read runs out of
+ * attempts like any other. If the database refuses a set, its tasks are claimed one by one, and a task whose own
+ * claim it refuses is claimed without input.
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import type { Usage } from '../../domain/usage.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { isPassing, wasRefused } from '../client/errors.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
-import { storedInputColumns, type StoredInput } from './input.ts';
+import { inlineColumns, inlineJoins, toTurnContent, type InlineRow } from './inline-input.ts';
 import { isRunnable, type Lease } from './leases.ts';
+import type { TurnContent } from './turn-content.ts';
 
 export interface Claimed {
   kind: 'claimed';
@@ -22,8 +29,24 @@ export interface Claimed {
   /** Failures of the agent's partners since the last recorded step, and since when they fail. */
   failures: number;
   failingSince: Date | null;
-  stored: StoredInput;
+  /** The last attempt ended without a word: its worker died, or lost the database for the length of a lease. */
+  crashed: boolean;
+  /** The last error of the task. */
+  lastError: string | null;
+  task: ClaimedTask;
+  /** Undefined if the input was not read with the claim; see input.ts. */
+  content: TurnContent | undefined;
   wakeups: Wakeup[];
+}
+
+/** The small columns of a task. */
+export interface ClaimedTask {
+  tenant: string;
+  owner: string;
+  contextId: string;
+  agentHash: string;
+  usage: Usage | undefined;
+  traceparent: string | null;
 }
 
 /**
@@ -41,6 +64,8 @@ export interface ClaimOptions {
   wakeupGraceSeconds: number;
   /** When the database last failed, by `performance.now()`. Default: never. */
   databaseFailedAt?: () => number;
+  /** A task with more attempts than this is claimed without its input, only to be ended. */
+  maxAttempts: number;
 }
 
 /**
@@ -52,26 +77,38 @@ const holdersFirstMs = 3_000;
 export function createClaim(db: Db, options: ClaimOptions): Claim {
   return createBatcher(
     async (taskIds: readonly string[]) => {
-      const results = await claim(db, options, taskIds);
+      const results = await claimWithInput(db, options, taskIds);
       return taskIds.map((taskId): ClaimResult => results.get(taskId) ?? { kind: 'idle' });
     },
     { max: 128, lanes: 2, key: (taskId) => taskId },
   );
 }
 
-async function claim(
+/** @throws {Error} of the database. The batcher repeats a set that was refused with each of its tasks alone */
+async function claimWithInput(
   db: Db,
   options: ClaimOptions,
   taskIds: readonly string[],
 ): Promise<Map<string, ClaimResult>> {
+  try {
+    return await claim(db, options, taskIds, true);
+  } catch (error) {
+    if (taskIds.length > 1 || !wasRefused(error)) throw error;
+    return claim(db, options, taskIds, false);
+  }
+}
+
+async function claim(
+  db: Db,
+  options: ClaimOptions,
+  taskIds: readonly string[],
+  withInput: boolean,
+): Promise<Map<string, ClaimResult>> {
   const results = new Map<string, ClaimResult>();
   const failedAt = options.databaseFailedAt?.() ?? -Infinity;
   const mayTakeOver = performance.now() - failedAt > holdersFirstMs;
-  for (const row of await claimSet(db, { ...options, mayTakeOver }, taskIds)) {
-    const { task_id: taskId, turn, fence, attempts, failures, failing_since: failingSince } = row;
-    const wakeups = toWakeups(row, taskId, turn, null);
-    const lease = { taskId, turn, fence };
-    results.set(taskId, { kind: 'claimed', lease, attempts, failures, failingSince, stored: row, wakeups });
+  for (const row of await claimSet(db, { ...options, mayTakeOver }, taskIds, withInput)) {
+    results.set(row.task_id, toClaimed(row));
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
@@ -80,7 +117,7 @@ async function claim(
   // Free but not claimed: its gate changed while the statement ran.
   const free = runnable.filter(({ leased }) => !leased).map(({ task_id: taskId }) => taskId);
   if (free.length > 0) {
-    for (const [taskId, result] of await claim(db, options, free)) results.set(taskId, result);
+    for (const [taskId, result] of await claim(db, options, free, withInput)) results.set(taskId, result);
   }
   return results;
 }
@@ -88,17 +125,52 @@ async function claim(
 /** `mayTakeOver`: whether expired leases of other workers may be claimed. */
 type SetOptions = ClaimOptions & { mayTakeOver: boolean };
 
-type Row = {
+interface Row extends WakeupColumns, Partial<InlineRow> {
   task_id: string;
   fence: number;
   turn: number;
   attempts: number;
   failures: number;
   failing_since: Date | null;
-} & WakeupColumns &
-  StoredInput;
+  crashed: boolean;
+  last_error: string | null;
+  tenant: string;
+  owner: string;
+  context_id: string;
+  agent_hash: string;
+  usage: Usage | null;
+  traceparent: string | null;
+}
 
-async function claimSet(db: Db, options: SetOptions, taskIds: readonly string[]): Promise<Row[]> {
+function toClaimed(row: Row): Claimed {
+  const { task_id: taskId, turn, fence, attempts, failures, crashed } = row;
+  return {
+    kind: 'claimed',
+    lease: { taskId, turn, fence },
+    attempts,
+    failures,
+    failingSince: row.failing_since,
+    crashed,
+    lastError: row.last_error,
+    task: {
+      tenant: row.tenant,
+      owner: row.owner,
+      contextId: row.context_id,
+      agentHash: row.agent_hash,
+      usage: row.usage ?? undefined,
+      traceparent: row.traceparent,
+    },
+    content: toTurnContent(row),
+    wakeups: toWakeups(row, taskId, turn, null),
+  };
+}
+
+async function claimSet(
+  db: Db,
+  options: SetOptions,
+  taskIds: readonly string[],
+  withInput: boolean,
+): Promise<Row[]> {
   const now = new Date().toISOString();
   const result = await sql<Row>`-- prepared
     with ${updateGates(taskIds, options)},
@@ -122,10 +194,11 @@ async function claimSet(db: Db, options: SetOptions, taskIds: readonly string[])
     ),
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
-    select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, ${storedInputColumns},
-      ${gateWakeupColumns}, ${notifyFollowers}
+    select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, gate.crashed,
+      t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
+      ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyFollowers}
     from gate join tasks t on t.id = gate.task_id
-    left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'`.execute(db);
+    ${withInput ? inlineJoins : sql``}`.execute(db);
   return result.rows;
 }
 
@@ -149,7 +222,9 @@ function updateGates(
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
         and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver})) and g.xmin = seen.xmin
-      returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.last_event, g.config_rev
+      returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.last_event, g.config_rev,
+        -- A release removes the lease, so one that has expired was left behind.
+        seen.lease_until is not null as crashed
     )`;
 }
 

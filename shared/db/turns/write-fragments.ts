@@ -25,7 +25,7 @@ const continues = sql`(input.yields and g.last_turn > g.turn)`;
  * for each write whose lease is held. The config revision must be the one that the statement saw when it
  * started (`seen`). Otherwise the statement would create no deliveries for a webhook config that was created
  * while it waited for the lock. A recorded output resets the attempts of the turn to the current one, and the
- * failures of its partners.
+ * failures of its partners. An expired lease remains only if its holder crashed; see `crashed` in claim.ts.
  */
 export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
@@ -49,7 +49,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
           when ${ends} or input.has_output then null
           when input.partner_failed then coalesce(g.failing_since, now())
           else g.failing_since end,
-        lease_until = case when not ${leaves} then g.lease_until end,
+        lease_until = case when not ${leaves} then g.lease_until when input.untried then now() end,
         worker = case when not ${leaves} then g.worker end,
         run_at = coalesce(now() + ${seconds(sql`input.delay`)}, g.run_at),
         wakeup_at = case

@@ -78,6 +78,8 @@ export interface TurnRelease {
   countAttempt: boolean;
   /** A partner of the agent failed, which is counted apart from attempts. */
   partnerFailed?: boolean;
+  /** The turn was put back without being run: whether its last attempt crashed stays known. */
+  untried?: boolean;
   error: string | null;
 }
 
@@ -97,19 +99,32 @@ export interface TurnWritten {
   wakeups: Wakeup[];
 }
 
+/** Maximum size of a set of writes; a larger write is sent alone. */
+const maxSetBytes = 16 * 1024 * 1024;
+
 /** @throws {LeaseLostError} if this worker no longer holds the turn; nothing was written */
 export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
 
 export function createTurnWriter(db: Db, options: { wakeupGraceSeconds: number }): WriteTurn {
   const write = createBatcher(
     (writes: readonly TracedWrite[]) => writeSet(db, options.wakeupGraceSeconds, writes),
-    { max: 128, lanes: 2, key: ({ lease }) => lease.taskId },
+    { max: 128, lanes: 2, key: ({ lease }) => lease.taskId, size: countBytes, maxSize: maxSetBytes },
   );
   return async (turnWrite) => {
     const written = await write({ ...turnWrite, traceparent: activeTraceparent() });
     if (written === undefined) throw new LeaseLostError(`lost the lease on task ${turnWrite.lease.taskId}`);
     return written;
   };
+}
+
+/** About the size of the JSON in a write. */
+function countBytes({ events = [], steps = [], finish }: TurnWrite): number {
+  const written = [
+    ...events.map(({ payload, artifact }) => payload.length + (artifact?.whole?.length ?? 0)),
+    ...steps.map(({ output }) => output?.length ?? 0),
+    finish?.kind === 'end' ? 3 * finish.payload.length : 0,
+  ];
+  return written.reduce((sum, length) => sum + length, 0);
 }
 
 type Row = { task_id: string; turn: number; traceparent: string | null } & WakeupColumns;
@@ -201,6 +216,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     delay: float(({ release }) => release?.delaySeconds),
     count_attempt: boolean(({ release }) => release?.countAttempt),
     partner_failed: boolean(({ release }) => release?.partnerFailed ?? false),
+    untried: boolean(({ release }) => release?.untried ?? false),
     yields: boolean(({ end }) => end !== undefined && yieldsToNextTurn(end.state)),
     end_class: int(({ end }) => end && getStateClass(end.state)),
     state: text(({ end }) => end?.state),

@@ -38,6 +38,8 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   ownerLimits: OwnerLimits;
   leaseSeconds: number;
   maxAttempts: number;
+  /** Maximum size of what the steps of one turn record, in bytes of JSON. */
+  recordBytes: number;
 }
 
 /** How the worker fetches files that messages reference by URL. */
@@ -46,6 +48,10 @@ export interface FilesConfig {
   allowHosts: readonly string[];
   timeoutMs: number;
   maxBytes: number;
+  /** Downloads of one process at the same time; files, and their bytes, that one turn may fetch. */
+  concurrency: number;
+  maxTurnFiles: number;
+  maxTurnBytes: number;
 }
 
 export interface GeminiConfig {
@@ -77,6 +83,12 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
       allowHosts: reader.list('FILE_ALLOW_HOSTS'),
       timeoutMs: 1000 * reader.number('FILE_TIMEOUT_SECONDS', 30, { min: 0.1, max: 600, whole: false }),
       maxBytes: reader.number('FILE_MAX_BYTES', 20 * 1024 * 1024, { min: 1, max: 64 * 1024 * 1024 }),
+      concurrency: reader.number('FILE_CONCURRENCY', 20, { min: 1, max: 1000 }),
+      maxTurnFiles: reader.number('MAX_TURN_FILES', 20, { min: 1, max: 1000 }),
+      maxTurnBytes: reader.number('MAX_TURN_FILE_BYTES', 40 * 1024 * 1024, {
+        min: 1,
+        max: 256 * 1024 * 1024,
+      }),
     },
     workerName: reader.string('WORKER_NAME', `${hostname()}:${process.pid}`),
     push: readPush(reader),
@@ -85,6 +97,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     ownerLimits: readOwnerLimits(reader),
     leaseSeconds: reader.number('LEASE_SECONDS', 30, { min: 1, max: 600 }),
     maxAttempts: reader.number('MAX_ATTEMPTS', 5, { min: 1, max: 100 }),
+    recordBytes: reader.number('MAX_RECORD_BYTES', 64 * 1024 * 1024, { min: 1024, max: 256 * 1024 * 1024 }),
   };
   reader.check();
   return config;

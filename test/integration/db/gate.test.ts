@@ -38,7 +38,7 @@ describe('gate', () => {
   before(async () => {
     ({ db, pool } = await connectToTestDatabase());
     accept = createAccept(db, options);
-    claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10 });
+    claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10, maxAttempts: 5 });
     write = createTurnWriter(db, options);
   });
 
@@ -96,7 +96,9 @@ describe('gate', () => {
     const task = newTask();
     await accept(task);
     const claims = Array.from({ length: 20 }, (_, index) =>
-      createClaim(db, { worker: `w${index}`, leaseSeconds: 30, wakeupGraceSeconds: 10 })(task.taskId),
+      createClaim(db, { worker: `w${index}`, leaseSeconds: 30, wakeupGraceSeconds: 10, maxAttempts: 5 })(
+        task.taskId,
+      ),
     );
     const kinds = (await Promise.all(claims)).map((result) => result.kind);
     assert.equal(kinds.filter((kind) => kind === 'claimed').length, 1);
@@ -127,7 +129,7 @@ describe('gate', () => {
     const result = await claiming;
     assert.ok(result.kind === 'claimed');
     assert.deepEqual(
-      result.stored.steps?.map((step) => step.name),
+      result.content?.steps.map((step) => step.name),
       ['late'],
     );
   });

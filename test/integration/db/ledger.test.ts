@@ -83,7 +83,7 @@ describe('ledger', () => {
       [usageExtension]: { calls: 1, tokens: usage.tokens, cost: 0.5, unpriced: 0 },
     });
     await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
-    assert.deepEqual((await claimTask(db, lease.taskId)).stored.usage, taskUsage);
+    assert.deepEqual((await claimTask(db, lease.taskId)).task.usage, taskUsage);
   });
 
   test('adds up sets of two workers that touch the same rows', async () => {

@@ -37,7 +37,7 @@ describe('prepared statements', () => {
     const options = { wakeupGraceSeconds: 10 };
     await createCachedReader(db)(caller, taskId);
     await createVersionReader(db)(caller, taskId);
-    await createClaim(db, { worker: 'w', leaseSeconds: 30, ...options })(taskId);
+    await createClaim(db, { worker: 'w', leaseSeconds: 30, maxAttempts: 5, ...options })(taskId);
     await createEnqueue(db, options)(taskId);
     await extendLeases(db, [lease], 30);
     await assert.rejects(createTurnWriter(db, options)({ lease }), LeaseLostError);
@@ -63,7 +63,7 @@ describe('prepared statements', () => {
         assert.ok(reads.length > 0, text);
         for (const read of reads) {
           // The claim reads the history of the context by the index that starts with it.
-          const index = read.Alias === 'other' ? 'tasks_by_context' : `${read['Relation Name']}_pkey`;
+          const index = read.Alias === 'q' ? 'messages_by_context' : `${read['Relation Name']}_pkey`;
           assert.equal(read['Index Name'], index, `${count} more tasks: ${text}`);
         }
       }

@@ -28,6 +28,11 @@ const pages: Record<string, RequestListener> = {
   '/round': (_, response) => response.writeHead(301, { location: '/round' }).end(),
   '/login.pdf': (_, response) => response.setHeader('content-type', 'text/html').end('<h1>Log in</h1>'),
   '/declared.pdf': (_, response) => response.setHeader('content-length', 101).end(Buffer.alloc(101)),
+  '/hundred.pdf': (_, response) =>
+    response
+      .setHeader('content-length', 100)
+      .setHeader('content-type', 'application/pdf')
+      .end(Buffer.alloc(100)),
   '/undeclared.pdf': (_, response) => {
     response.write(Buffer.alloc(60));
     response.end(Buffer.alloc(60));
@@ -135,6 +140,22 @@ describe('a file in a message', () => {
       assert.equal(offline.requests.length, 0);
     });
   }
+
+  test('is not fetched once the files of the turn are too large', async () => {
+    const agent = offline.createAgent({
+      client: offline.client,
+      files,
+      downloads: { concurrency: 4, maxTurnFiles: 100, maxTurnBytes: 250 },
+    });
+    const turn = createTurn(...Array.from({ length: 45 }, () => ({ url: `${base}/hundred.pdf` })));
+    await assert.rejects(agent.run(turn), (error: unknown) => {
+      assert.ok(error instanceof FatalError, String(error));
+      assert.match(error.message, /too large together: one turn can fetch at most 250 bytes/);
+      return true;
+    });
+    assert.ok(turn.steps.size <= 2, `${turn.steps.size} files were recorded`);
+    assert.ok(fetched.length <= 5, `${fetched.length} requests`);
+  });
 
   test('fails the turn if its type is unknown', async () => {
     const running = createAgent().run(createTurn({ raw: 'aGk=', filename: 'a.exe' }));

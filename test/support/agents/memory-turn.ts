@@ -16,7 +16,16 @@ export interface MemoryStep {
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
-  Pick<Turn, 'number' | 'history' | 'references' | 'earlierTurns' | 'acceptedOutputModes' | 'signal'>
+  Pick<
+    Turn,
+    | 'number'
+    | 'history'
+    | 'historyComplete'
+    | 'references'
+    | 'earlierTurns'
+    | 'acceptedOutputModes'
+    | 'signal'
+  >
 > {
   message: Part[] | string;
   definition: JsonObject;
@@ -36,6 +45,7 @@ export class MemoryTurn implements Turn {
   readonly number: number;
   readonly message: Turn['message'];
   readonly history: Turn['history'];
+  readonly historyComplete: boolean;
   readonly references: Turn['references'];
   readonly earlierTurns: Turn['earlierTurns'];
   readonly acceptedOutputModes: readonly string[];
@@ -57,6 +67,7 @@ export class MemoryTurn implements Turn {
       parts: typeof message === 'string' ? [{ text: message }] : message,
     };
     this.history = options.history ?? [];
+    this.historyComplete = options.historyComplete ?? true;
     this.references = options.references ?? [];
     this.earlierTurns = options.earlierTurns ?? [];
     this.acceptedOutputModes = options.acceptedOutputModes ?? [];
@@ -140,6 +151,8 @@ export class MemoryTurn implements Turn {
   async readFile(): Promise<undefined> {
     return undefined;
   }
+
+  async reserveMemory(): Promise<void> {}
 
   async progress(parts: Part[] | string): Promise<void> {
     this.progressMessages.push(typeof parts === 'string' ? parts : textOf(parts));

@@ -116,7 +116,7 @@ export async function createClaimedTask(db: Db, more: Partial<NewTask> = {}): Pr
 
 /** Claims the turn of a task that is free. */
 export async function claimTask(db: Db, taskId: string): Promise<Claimed> {
-  const claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10 });
+  const claim = createClaim(db, { worker: 'w1', leaseSeconds: 30, wakeupGraceSeconds: 10, maxAttempts: 5 });
   const result = await claim(taskId);
   if (result.kind !== 'claimed') assert.fail(`the task was not claimed: ${result.kind}`);
   return result;

@@ -73,7 +73,12 @@ export class World {
   }
 
   createWorker(): (act: WorkerAct) => Promise<void> {
-    const claim = createClaim(this.#db, { worker: randomUUID(), leaseSeconds: 30, wakeupGraceSeconds: 10 });
+    const claim = createClaim(this.#db, {
+      worker: randomUUID(),
+      leaseSeconds: 30,
+      wakeupGraceSeconds: 10,
+      maxAttempts: 5,
+    });
     const write = createTurnWriter(this.#db, options);
     const leases = new Map<string, Lease[]>();
     return (act) => this.#work(act, claim, write, leases);

@@ -46,7 +46,12 @@ export async function startTask(
     }),
   );
   outbox?.publish(wakeups ?? []);
-  const claimTurn = createClaim(db, { worker: 'w', leaseSeconds: 30, wakeupGraceSeconds: 10 });
+  const claimTurn = createClaim(db, {
+    worker: 'w',
+    leaseSeconds: 30,
+    wakeupGraceSeconds: 10,
+    maxAttempts: 5,
+  });
   const writeTurn = createTurnWriter(db, { wakeupGraceSeconds: 10 });
   let lease: Lease | undefined;
   return {

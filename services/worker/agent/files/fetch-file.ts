@@ -1,10 +1,11 @@
 /**
  * Fetches a file from a URL that a caller provides. The guard of shared/net allows only https on public
- * addresses, and redirects are checked in the same way. Size and time are limited. Error messages are for
+ * addresses, and redirects are checked in the same way. Size and time are limited here, the files of a turn and
+ * of the whole worker in downloads.ts. Error messages are for
  * clients, so they omit the query of the URL, which may contain a signature.
  */
 import { request, type Dispatcher } from 'undici';
-import { FatalError, RetryableError } from '#shared/domain/errors.ts';
+import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import { createGuardedAgent, ForbiddenAddressError, type Resolve } from '#shared/net/guarded-agent.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 
@@ -35,27 +36,32 @@ export interface FetchedFile {
 
 export interface FileFetcher {
   /**
+   * @param admit is called before so many further bytes are read; its error ends the fetch
    * @throws {FatalError} if another attempt cannot help
    * @throws {RetryableError} if another attempt may help
    */
-  fetch(url: string, signal: AbortSignal): Promise<FetchedFile>;
+  fetch(url: string, signal: AbortSignal, admit?: AdmitBytes): Promise<FetchedFile>;
   close(): Promise<void>;
 }
 
+type AdmitBytes = (bytes: number) => Promise<void>;
+
 const maxRedirects = 3;
+/** Bytes that are admitted at once if the server declares no size. */
+const blockBytes = 1024 * 1024;
 
 export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): FileFetcher {
   const options = { ...defaults, ...overrides };
   const agent = createGuardedAgent(options);
   return {
-    fetch: async (url, signal) => {
+    fetch: async (url, signal, admit = async () => undefined) => {
       const timeout = AbortSignal.timeout(options.timeoutMs);
       const errors = createErrors(redactUrl(url));
       try {
-        return await get(url, AbortSignal.any([signal, timeout]), errors);
+        return await get(url, AbortSignal.any([signal, timeout]), errors, admit);
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof FatalError || error instanceof RetryableError) throw error;
+        if (isDecided(error)) throw error;
         if (timeout.aborted) throw errors.retryable(`it took longer than ${options.timeoutMs / 1000} s`);
         if (error instanceof ForbiddenAddressError) throw errors.fatal('its host is not public');
         throw errors.retryable('its host cannot be reached', error);
@@ -64,7 +70,12 @@ export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): 
     close: () => agent.close(),
   };
 
-  async function get(url: string, signal: AbortSignal, errors: FetchErrors): Promise<FetchedFile> {
+  async function get(
+    url: string,
+    signal: AbortSignal,
+    errors: FetchErrors,
+    admit: AdmitBytes,
+  ): Promise<FetchedFile> {
     let address = url;
     for (let redirects = 0; redirects <= maxRedirects; redirects += 1) {
       const checked = checkPublicUrl(address, options.allowHosts);
@@ -76,7 +87,7 @@ export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): 
       });
       const { statusCode, headers, body } = response;
       if (statusCode === 200)
-        return { content: await readBody(response, errors), mediaType: readType(headers) };
+        return { content: await readBody(response, errors, admit), mediaType: readType(headers) };
       await body.dump({ limit: 64 * 1024 });
       const { location } = headers;
       if (statusCode < 300 || statusCode >= 400 || typeof location !== 'string') {
@@ -89,19 +100,40 @@ export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): 
     throw errors.fatal(`it redirects more than ${maxRedirects} times`);
   }
 
-  async function readBody({ headers, body }: Dispatcher.ResponseData, errors: FetchErrors): Promise<Buffer> {
+  async function readBody(
+    { headers, body }: Dispatcher.ResponseData,
+    errors: FetchErrors,
+    admit: AdmitBytes,
+  ): Promise<Buffer> {
     const chunks: Buffer[] = [];
     const declared = Number(headers['content-length'] ?? 0);
     let size = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (Math.max(size, declared) > options.maxBytes) {
-        throw errors.fatal(`it is larger than ${options.maxBytes} bytes`);
+    let admitted = declared;
+    try {
+      if (declared > options.maxBytes) throw errors.fatal(`it is larger than ${options.maxBytes} bytes`);
+      await admit(declared);
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        size += chunk.length;
+        if (size > options.maxBytes) throw errors.fatal(`it is larger than ${options.maxBytes} bytes`);
+        if (size > admitted) {
+          const more = Math.max(blockBytes, chunk.length);
+          await admit(more);
+          admitted += more;
+        }
+        chunks.push(chunk);
       }
-      chunks.push(chunk);
+    } catch (error) {
+      // The rest of the body is not read, and the stream reports that as its own error.
+      body.on('error', () => undefined).destroy();
+      throw error;
     }
     return Buffer.concat(chunks);
   }
+}
+
+/** The error already says what happens next. */
+function isDecided(error: unknown): boolean {
+  return error instanceof FatalError || error instanceof RetryableError || error instanceof ParkedError;
 }
 
 interface FetchErrors {

@@ -8,11 +8,12 @@ import { noUsage } from '#shared/domain/usage.ts';
 import type { Agent, HistoryEntry, Turn } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch } from '../fetch.ts';
+import { createDownloads, recordedDownloads, type DownloadLimits } from '../files/downloads.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { LimitError } from './budget.ts';
-import { appendHistoryEntry } from './conversation/contents.ts';
+import { appendContent, appendHistoryEntry } from './conversation/contents.ts';
 import type { Conversation } from './conversation/conversation.ts';
 import { trimHistory } from './conversation/history.ts';
 import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
@@ -43,10 +44,17 @@ export interface GeminiAgentOptions {
   meter?: Meter | undefined;
   /** Fetches the files of messages. */
   files?: FileFetcher;
+  downloads?: DownloadLimits;
   backoff?: ModelBackoff;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
 }
+
+const defaultDownloads: DownloadLimits = {
+  concurrency: 20,
+  maxTurnFiles: 20,
+  maxTurnBytes: 40 * 1024 * 1024,
+};
 
 /** @throws {Error} if no credentials are configured */
 export function createGeminiAgent({
@@ -55,6 +63,7 @@ export function createGeminiAgent({
   mcp,
   meter,
   files = createFileFetcher(),
+  downloads = defaultDownloads,
   backoff = defaultModelBackoff,
   captureContent = false,
 }: GeminiAgentOptions): Agent {
@@ -64,6 +73,8 @@ export function createGeminiAgent({
     backoff,
     captureContent,
   };
+
+  const openDownloads = createDownloads(files, downloads);
 
   /** Says in the status of a new task which tools are left out. */
   async function loadTools(
@@ -86,7 +97,7 @@ export function createGeminiAgent({
         const parts = {
           definition,
           model,
-          files,
+          downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes)),
           tools: await loadTools(definition, turn),
           ...getMetering(meter, definition, turn),
         };
@@ -108,6 +119,9 @@ export function createGeminiAgent({
   };
 }
 
+/** Shows the model that it does not have the whole conversation. */
+const incompleteHistory = '[Earlier parts of this conversation were left out because they are too large.]';
+
 /**
  * Restores the conversation before this turn. Turns of this task are replayed with their calls and results.
  * Other entries of the history are included as text.
@@ -119,6 +133,7 @@ async function restoreConversation(
   const conversation: Conversation = { contents: [], spent: noUsage };
   const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const restored = new Set<number>();
+  if (!turn.historyComplete) appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
   for (const entry of await inlineHistory(turn)) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
     if (earlier !== undefined && restored.has(earlier.number)) continue;
@@ -135,7 +150,7 @@ async function restoreConversation(
         references: turn.references,
         readFile: (url) => turn.readFile(url),
       }),
-      { ...parts, tools: [], conversation },
+      { ...parts, tools: [], downloads: recordedDownloads, conversation },
     );
     await loop.run().catch((error: unknown) => {
       // The turn ended before its next step, for example because credentials were missing.

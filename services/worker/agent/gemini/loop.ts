@@ -21,7 +21,7 @@ import type { Content, GenerateContentConfig, Part as GeminiPart } from '@google
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../agent.ts';
-import type { FileFetcher } from '../files/fetch-file.ts';
+import type { TurnDownloads } from '../files/downloads.ts';
 import { askModel, type ModelReply } from './ask-model.ts';
 import { Budget, type LimitError } from './budget.ts';
 import { requiresJson, toAcceptedModes } from './conversation/accepted-modes.ts';
@@ -57,7 +57,7 @@ export interface LoopParts {
   definition: AgentDefinition;
   model: GeminiModel;
   tools: readonly Tool[];
-  files: FileFetcher;
+  downloads: TurnDownloads;
   conversation: Conversation;
   /** Returns what all tasks of the owner have spent since midnight UTC. */
   spentToday: () => Promise<{ tokens: number; cost: number }>;
@@ -202,8 +202,8 @@ export class Loop {
   }
 
   #toGeminiParts(parts: readonly Part[]): Promise<GeminiPart[]> {
-    const { files, model } = this.#parts;
-    return toGeminiParts(this.#turn, parts, { fetcher: files, vertexai: model.client.vertexai });
+    const { downloads, model } = this.#parts;
+    return toGeminiParts(this.#turn, parts, { downloads, vertexai: model.client.vertexai });
   }
 
   async #runCalls(

@@ -74,7 +74,8 @@ const tasks = [
     direct boolean not null default false,
     last_error text,
     traceparent text,
-    usage json
+    usage json,
+    metadata_bytes integer generated always as (coalesce(octet_length(metadata::text), 0)) stored
   ) with (fillfactor = 80, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000)`,
   // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts). Owner
   // and state come first: the open tasks of an owner are counted over all its tenants (owners/usage.ts).
@@ -83,8 +84,11 @@ const tasks = [
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
 
-  // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn. Its size is
-  // stored too: reading it from a large message would load the message.
+  // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn. The columns
+  // `bytes` here and below let a reader choose what to read: a large value is stored apart, and measuring it
+  // would read it.
+  //
+  //   context_key   the context of a user's message; see tasks/context-key.ts
   `create table messages (
     task_id uuid not null,
     turn integer not null,
@@ -92,10 +96,13 @@ const tasks = [
     message json not null,
     accepted_output_modes json,
     created_at timestamptz not null default now(),
+    context_key uuid,
     bytes integer generated always as
       (octet_length(message::text) + coalesce(octet_length(accepted_output_modes::text), 0)) stored,
     primary key (task_id, turn, role)
-  )`,
+  ) with (autovacuum_analyze_threshold = 2000)`,
+  // The history of a turn: the newest messages of a context before it.
+  `create index messages_by_context on messages (context_key, task_id, turn) where context_key is not null`,
 
   // The task or turn that each message created, to detect repeats. The message id comes first in the key
   // because it differs most: an index compares its columns from the left.
@@ -167,6 +174,7 @@ const turns = [
     fence integer not null,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
+    bytes integer generated always as (coalesce(octet_length(output::text), 0)) stored,
     primary key (task_id, turn, name, occurrence)
   )`,
 ];

@@ -10,13 +10,14 @@
 import type { Part as GeminiPart } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';
-import { redactUrl, type FileFetcher } from '../../files/fetch-file.ts';
+import type { TurnDownloads } from '../../files/downloads.ts';
+import { redactUrl } from '../../files/fetch-file.ts';
 import { toTextParts } from './contents.ts';
 import { getTypeByExtension, supportedTypes, toSupportedType } from './media-types.ts';
 import type { LoopTurn } from './recorded-turn.ts';
 
 export interface FileAccess {
-  fetcher: FileFetcher;
+  downloads: TurnDownloads;
   /** Vertex AI reads Cloud Storage; the Developer API does not. */
   vertexai: boolean;
 }
@@ -54,11 +55,16 @@ async function toGemini(turn: LoopTurn, part: Part, access: FileAccess): Promise
     return [{ fileData: { fileUri: url, mimeType: requireSupportedType(declaredType, url) } }];
   }
   if (isYouTube(url)) return [{ fileData: { fileUri: url, mimeType: part.mediaType ?? 'video/mp4' } }];
+  let live = false;
   const { type, data } = await turn.step(
     'file',
-    ({ signal }) => fetchFile(turn, url, declaredType, access.fetcher, signal),
+    ({ signal }) => {
+      live = true;
+      return fetchFile(turn, url, declaredType, access.downloads, signal);
+    },
     { input: { url } },
   );
+  if (!live) access.downloads.addRecorded(Buffer.byteLength(data, 'base64'));
   return [toInline(data, type)];
 }
 
@@ -66,10 +72,12 @@ async function fetchFile(
   turn: LoopTurn,
   url: string,
   declaredType: string | undefined,
-  fetcher: FileFetcher,
+  downloads: TurnDownloads,
   signal: AbortSignal,
 ): Promise<{ type: string; data: string }> {
-  const { content, mediaType } = (await turn.readFile(url)) ?? (await fetcher.fetch(url, signal));
+  const stored = await turn.readFile(url);
+  if (stored !== undefined) await downloads.addStored(stored.content.length);
+  const { content, mediaType } = stored ?? (await downloads.fetch(url, signal));
   // The declared type takes precedence, but a web page in place of a file is an error page or a login form.
   const isPage = mediaType === 'text/html' && declaredType !== undefined && !declaredType.startsWith('text/');
   if (isPage)

@@ -10,7 +10,7 @@ import { toUserParts } from './contents.ts';
 import type { InlineTextFiles } from './text-files.ts';
 
 export async function toReferenceParts(
-  { taskId, state, messages, artifacts }: ReferencedTask,
+  { taskId, state, messages, artifacts, complete }: ReferencedTask,
   inline: InlineTextFiles,
   maxTokens: number,
 ): Promise<GeminiPart[]> {
@@ -24,6 +24,7 @@ export async function toReferenceParts(
   while (entries.length > 0 && estimateTokens(entries.flat()) > maxTokens) entries.shift();
   return [
     { text: `[Start of task ${taskId}, to which the next message refers. Its state is ${state}.]` },
+    ...(complete ? [] : [{ text: '[Its content was left out because it is too large.]' }]),
     ...entries.flat(),
     { text: `[End of task ${taskId}]` },
   ];

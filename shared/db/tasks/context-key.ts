@@ -1,0 +1,19 @@
+/**
+ * The key of a context: a hash of its owner, tenant and id. The history of a turn is found by it with one narrow
+ * index, and contexts of the same name that belong to other owners have other keys (invariant 9).
+ */
+import { createHash } from 'node:crypto';
+
+export interface ContextId {
+  tenant: string;
+  owner: string;
+  contextId: string;
+}
+
+/** Returns the first 128 bits of a SHA-256, as a UUID. Callers choose ids, so MD5 would let them find collisions. */
+export function toContextKey({ tenant, owner, contextId }: ContextId): string {
+  return createHash('sha256')
+    .update(JSON.stringify([tenant, owner, contextId]))
+    .digest('hex')
+    .slice(0, 32);
+}

@@ -1,0 +1,93 @@
+/**
+ * The input of a turn, as far as the claim reads it. A statement that claims a whole set of turns must stay small
+ * for any input: a task with more of it, or with an attempt that failed, is claimed without it,
+ * and its worker reads the input alone (stored-input.ts).
+ */
+import { sql, type RawBuilder } from 'kysely';
+import type { JsonObject, Message } from '../../domain/message.ts';
+import { exchangesBefore, type Exchange, type RecordedStep, type TurnContent } from './turn-content.ts';
+
+/** Maximum size of the input of one turn that the claim reads, in bytes of JSON. */
+const maxBytes = 64 * 1024;
+const maxExchanges = 20;
+const maxSteps = 50;
+
+/** The columns of `inlineColumns`. */
+export interface InlineRow {
+  /** False if the claim has not read the whole input; the columns below are then of no use. */
+  inline: boolean;
+  message: Message | null;
+  metadata: JsonObject | null;
+  accepted_output_modes: string[] | null;
+  earlier: Exchange[] | null;
+  steps: (RecordedStep & { turn: number })[] | null;
+  record_bytes: number | null;
+  started_seconds_ago: number | null;
+}
+
+/** Selects InlineRow of the joins below. */
+export const inlineColumns: RawBuilder<unknown> = sql`
+  fits.inline,
+  case when fits.inline then m.message end as message,
+  case when fits.inline then t.metadata end as metadata,
+  case when fits.inline then m.accepted_output_modes end as accepted_output_modes,
+  history.earlier, record.steps, record.bytes::int as record_bytes, record.started_seconds_ago`;
+
+/**
+ * Joins the message of the turn, its history and its record to a task `t` and its `gate`. A first attempt (fence 1)
+ * has no record. The filters keep the aggregates from reading values that do not fit.
+ */
+export const inlineJoins: RawBuilder<unknown> = sql`
+  left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'
+  left join lateral (
+    select count(*) as count, max(total) as bytes,
+      json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer, 'artifacts',
+        (select coalesce(json_agg(a.artifact order by a.seq), '[]') from artifacts a
+          where a.task_id = newest.task_id and a.turn = newest.turn)
+      ) order by task_id, turn) filter (where total <= ${maxBytes}::int) as earlier
+    from (
+      select *, sum(bytes) over (order by task_id desc, turn desc) as total
+      from (${exchangesBefore({
+        contextKey: sql`m.context_key`,
+        taskId: sql`t.id`,
+        turn: sql`gate.turn`,
+        condition: sql`gate.attempts = 1`,
+        limit: maxExchanges + 1,
+      })}) exchange
+    ) newest
+  ) history on true
+  left join lateral (
+    select count(*) as count, max(total) as bytes,
+      json_agg(json_build_object('turn', turn, 'name', name, 'occurrence', occurrence, 'position', position,
+        'inputHash', input_hash, 'output', output, 'finished', finished_at is not null
+      ) order by turn, position) filter (where total <= ${maxBytes}::int) as steps,
+      extract(epoch from now() - min(started_at) filter (where turn = gate.turn))::float8 as started_seconds_ago
+    from (
+      select *, sum(bytes) over (order by turn, position) as total
+      from (
+        select * from steps s
+        where gate.fence > 1 and gate.attempts = 1 and s.task_id = t.id and s.turn <= gate.turn
+        limit ${maxSteps + 1}::int
+      ) step
+    ) recorded
+  ) record on true
+  cross join lateral (
+    select (gate.attempts = 1 and history.count <= ${maxExchanges}::int and record.count <= ${maxSteps}::int
+      and m.bytes + t.metadata_bytes + coalesce(history.bytes, 0) + coalesce(record.bytes, 0) <= ${maxBytes}::int
+    ) is true as inline
+  ) fits`;
+
+/** Returns the content of a turn, or undefined if the claim has not read it. */
+export function toTurnContent(row: Partial<InlineRow>): TurnContent | undefined {
+  if (row.inline !== true || !row.message) return undefined;
+  return {
+    message: row.message,
+    metadata: row.metadata ?? {},
+    acceptedOutputModes: row.accepted_output_modes ?? [],
+    earlier: row.earlier ?? [],
+    historyComplete: true,
+    steps: row.steps ?? [],
+    recordBytes: row.record_bytes ?? 0,
+    startedSecondsAgo: Math.max(0, row.started_seconds_ago ?? 0),
+  };
+}

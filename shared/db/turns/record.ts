@@ -1,0 +1,61 @@
+/** Reads the record of a turn, and of earlier turns of its task, in pages. */
+import { sql } from 'kysely';
+import type { Db } from '../client/pool.ts';
+import type { Lease } from './leases.ts';
+
+/** Maximum size of the outputs that one statement returns, in bytes. A larger output is returned alone. */
+const pageBytes = 8 * 1024 * 1024;
+
+export interface RecordSize {
+  turn: number;
+  /** Bytes of the outputs of all its steps. */
+  bytes: number;
+}
+
+/** Returns the sizes of the turn of a lease and of earlier turns of the task, newest first. */
+export async function readRecordSizes(
+  db: Db,
+  { taskId, turn }: Lease,
+): Promise<[RecordSize, ...RecordSize[]]> {
+  const { rows } = await sql<{ turn: number; bytes: string }>`
+    select s.turn, sum(s.bytes) as bytes from steps s
+    where s.task_id = ${taskId} and s.turn <= ${turn} group by s.turn order by s.turn desc`.execute(db);
+  const sizes = rows.map((row) => ({ turn: row.turn, bytes: Number(row.bytes) }));
+  const [newest, ...earlier] = sizes;
+  if (newest?.turn === turn) return [newest, ...earlier];
+  return [{ turn, bytes: 0 }, ...sizes];
+}
+
+export interface StepText {
+  turn: number;
+  name: string;
+  occurrence: number;
+  position: number;
+  inputHash: string | null;
+  /** JSON; null if the step has not finished. */
+  output: string | null;
+  finished: boolean;
+}
+
+/** Reads the steps from an earlier turn up to the turn of a lease, in order. Unfinished earlier ones are left out. */
+export async function readRecord(db: Db, { taskId, turn }: Lease, fromTurn: number): Promise<StepText[]> {
+  const steps: StepText[] = [];
+  for (;;) {
+    const last = steps.at(-1) ?? { turn: fromTurn, position: -1, name: '', occurrence: 0 };
+    const { rows } = await sql<StepText>`
+      select turn, name, occurrence, position, input_hash as "inputHash", output::text as output,
+        finished_at is not null as finished
+      from (
+        select s.*, sum(s.bytes) over (order by s.turn, s.position, s.name, s.occurrence) - s.bytes as bytes_before
+        from steps s
+        where s.task_id = ${taskId} and s.turn between ${last.turn} and ${turn}
+          and (s.turn, s.position, s.name, s.occurrence)
+            > (${last.turn}, ${last.position}, ${last.name}, ${last.occurrence})
+          and (s.turn = ${turn} or s.finished_at is not null)
+      ) s
+      where bytes_before < ${pageBytes}
+      order by turn, position, name, occurrence`.execute(db);
+    if (rows.length === 0) return steps;
+    steps.push(...rows);
+  }
+}

@@ -1,0 +1,74 @@
+/** The content of a turn: its message, its history and its record. Read by the claim, or alone if it is large. */
+import { sql, type RawBuilder } from 'kysely';
+import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
+import { fewRows } from '../client/fragments.ts';
+
+export interface RecordedStep {
+  name: string;
+  occurrence: number;
+  position: number;
+  inputHash: string | null;
+  output: Json;
+  /** False: the step was started, and its result is unknown. */
+  finished: boolean;
+}
+
+/** The message and the answer of an earlier turn in the same context. */
+export interface Exchange {
+  taskId: string;
+  turn: number;
+  message: Message;
+  artifacts: Artifact[];
+  answer: Message | null;
+}
+
+export interface TurnContent {
+  message: Message;
+  /** Metadata of the request that created the task. */
+  metadata: JsonObject;
+  acceptedOutputModes: string[];
+  /** The newest exchanges of the context before this turn, oldest first. */
+  earlier: Exchange[];
+  /** False if older exchanges, or records of earlier turns, were left out because of their number or size. */
+  historyComplete: boolean;
+  /** The record of this turn, and of earlier turns of the task. */
+  steps: (RecordedStep & { turn: number })[];
+  /** Bytes of the record of this turn; at most this many if the claim has read it. */
+  recordBytes: number;
+  /** Time since the first step of this turn was recorded, or 0 if none was. */
+  startedSecondsAgo: number;
+}
+
+/**
+ * Selects the newest exchanges of a context before a turn, newest first, with the `bytes` of their JSON. Walks one
+ * index, from the turn towards older messages, so it reads as many rows as it returns. The bounds of the context
+ * are inequalities: given an equality, the planner would take the order from the primary key when it expects one
+ * large context, and walk through the messages of everyone else.
+ *
+ * @param start.condition a condition that is checked before anything is read
+ */
+export function exchangesBefore(start: {
+  contextKey: RawBuilder<unknown>;
+  taskId: RawBuilder<unknown>;
+  turn: RawBuilder<unknown>;
+  condition?: RawBuilder<unknown>;
+  limit: number;
+}): RawBuilder<unknown> {
+  const { contextKey, taskId, turn, condition = sql`true`, limit } = start;
+  return sql`
+    select question.task_id, question.turn, question.message, answer.message as answer,
+      question.bytes + coalesce(answer.bytes, 0) + coalesce((
+        select sum(a.bytes) from artifacts a where a.task_id = question.task_id and a.turn = question.turn
+      ), 0) as bytes
+    from (
+      select q.task_id, q.turn, q.message, q.bytes from messages q
+      where ${condition} and q.context_key >= ${contextKey}
+        and (q.context_key, q.task_id, q.turn) < (${contextKey}, ${taskId}, ${turn})
+      order by q.context_key desc, q.task_id desc, q.turn desc ${fewRows(limit)}
+    ) question
+    left join lateral (
+      select a.message, a.bytes from messages a
+      where a.task_id = question.task_id and a.turn = question.turn and a.role = 'agent' ${fewRows(1)}
+    ) answer on true
+    order by question.task_id desc, question.turn desc`;
+}

@@ -1,0 +1,275 @@
+/** The input of turns: what a claim reads with the lease, and what is read alone, within bounds. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { before, beforeEach, describe, test } from 'node:test';
+import type { Pool } from 'pg';
+import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
+import { createClaim, type Claimed } from '#shared/db/turns/claim.ts';
+import { createInputReader, type TurnInput } from '#shared/db/turns/input.ts';
+import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
+import { FatalError } from '#shared/domain/errors.ts';
+import { textOf } from '#shared/domain/message.ts';
+import {
+  claimTask,
+  createClaimedTask,
+  newFollowUp,
+  newMessage,
+  newTask,
+  newTurnEnd,
+} from '../../support/database/new-task.ts';
+import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
+import { connectToTestDatabase, createTestDatabase } from '../../support/database/postgres.ts';
+
+const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
+const memory = { maxBytes: 200_000_000, take: async () => undefined };
+const recordBytes = 1_000_000;
+
+describe('the input of a turn', () => {
+  let db: Db;
+  let pool: Pool;
+  let write: WriteTurn;
+  let contextId: string;
+  before(async () => {
+    ({ db, pool } = await connectToTestDatabase());
+    write = createTurnWriter(db, options);
+  });
+  beforeEach(() => {
+    contextId = randomUUID();
+  });
+
+  const read = (claimed: Claimed, more: Partial<typeof memory> = {}): Promise<TurnInput> =>
+    createInputReader(db, { recordBytes })(claimed, { ...memory, ...more });
+  const readText = ({ earlier }: TurnInput): string[] => earlier.map(({ message }) => textOf(message.parts));
+  const newStep = (position: number, output: string): NewStep => ({
+    name: 'step',
+    occurrence: position,
+    position,
+    inputHash: null,
+    output: JSON.stringify(output),
+  });
+
+  /** Completes tasks of the context, one after the other. */
+  async function complete(...texts: string[]): Promise<void> {
+    for (const text of texts) {
+      const { lease } = await createClaimedTask(db, { contextId, message: newMessage(text) });
+      const message = JSON.stringify({ messageId: 'a', role: 'ROLE_AGENT', parts: [{ text: `re ${text}` }] });
+      await write({ lease, finish: newTurnEnd(lease.taskId, 'TASK_STATE_COMPLETED', { message }) });
+    }
+  }
+
+  test('is read with the claim if it is small', async () => {
+    await complete('one', 'two');
+    const claimed = await createClaimedTask(db, { contextId, metadata: '{"a":1}' });
+    assert.ok(claimed.content);
+    const input = await read(claimed);
+    assert.deepEqual(readText(input), ['one', 'two']);
+    assert.deepEqual(
+      input.earlier.map(({ answer }) => textOf(answer?.parts ?? [])),
+      ['re one', 're two'],
+    );
+    assert.deepEqual([input.metadata, input.historyComplete], [{ a: 1 }, true]);
+  });
+
+  test('is the same if it is read alone', async () => {
+    await complete('one', 'two');
+    const claimed = await createClaimedTask(db, { contextId, metadata: '{"a":1}' });
+    assert.deepEqual(await read({ ...claimed, content: undefined }), await read(claimed));
+  });
+
+  test('contains no message of another owner in a context of the same name', async () => {
+    await complete('secret');
+    const claimed = await createClaimedTask(db, { contextId, owner: 'eve' });
+    assert.deepEqual(readText(await read(claimed)), []);
+    assert.deepEqual(readText(await read({ ...claimed, content: undefined })), []);
+  });
+
+  test('is left to a statement of its own if it is large', async () => {
+    const text = 'x'.repeat(100_000);
+    const claimed = await createClaimedTask(db, { contextId, message: newMessage(text) });
+    assert.equal(claimed.content, undefined);
+    assert.equal(textOf((await read(claimed)).message.parts), text);
+  });
+
+  test('is left to a statement of its own if the context has more than 20 turns', async () => {
+    const texts = Array.from({ length: 21 }, (_, index) => `${index}`);
+    await complete(...texts);
+    const claimed = await createClaimedTask(db, { contextId });
+    assert.equal(claimed.content, undefined);
+    assert.deepEqual(readText(await read(claimed)), texts);
+  });
+
+  test('is left to a statement of its own after an attempt without a result', async () => {
+    const { lease } = await createClaimedTask(db, { contextId });
+    await pool.query(`update gates set lease_until = now() - interval '1 s' where task_id = $1`, [
+      lease.taskId,
+    ]);
+    const claimed = await claimTask(db, lease.taskId);
+    assert.deepEqual([claimed.content, claimed.attempts, claimed.crashed], [undefined, 2, true]);
+  });
+
+  test('is not read once the attempts are used up', async () => {
+    const { lease } = await createClaimedTask(db, { contextId });
+    await write({
+      lease,
+      finish: { kind: 'release', delaySeconds: 0, countAttempt: true, error: 'no luck' },
+    });
+    const claim = createClaim(db, { worker: 'w', leaseSeconds: 30, wakeupGraceSeconds: 10, maxAttempts: 1 });
+    const claimed = await claim(lease.taskId);
+    assert.ok(claimed.kind === 'claimed');
+    assert.deepEqual([claimed.content, claimed.crashed, claimed.lastError], [undefined, false, 'no luck']);
+  });
+
+  test('keeps the newest part of the history, and reports that the rest is missing', async () => {
+    const nineMiB = 'x'.repeat(9 * 1024 * 1024);
+    await complete('dropped', `${nineMiB}1`, `${nineMiB.slice(0, 6 * 1024 * 1024)}2`, 'newest');
+    const input = await read(await createClaimedTask(db, { contextId }));
+    assert.deepEqual(
+      readText(input).map((text) => text.slice(-6)),
+      ['xxxxx1', 'xxxxx2', 'newest'].slice(-2),
+    );
+    assert.equal(input.historyComplete, false);
+  });
+
+  test('keeps a quarter of the memory for the history once it is parsed', async () => {
+    const data = JSON.stringify({
+      messageId: 'm',
+      parts: [{ data: Array.from({ length: 50_000 }, () => ({})) }],
+    });
+    for (const message of [data, newMessage('newest')]) {
+      const { lease } = await createClaimedTask(db, { contextId, message });
+      await write({ lease, finish: newTurnEnd(lease.taskId, 'TASK_STATE_COMPLETED') });
+    }
+    const taken: number[] = [];
+    const input = await read(await createClaimedTask(db, { contextId }), {
+      maxBytes: 4_000_000,
+      take: async (bytes?: number) => void taken.push(bytes ?? 0),
+    });
+    assert.deepEqual([readText(input), input.historyComplete], [['newest'], false]);
+    assert.ok(Math.max(...taken) < 1_000_000, `${taken.join()} bytes`);
+  });
+
+  test('fails the task if its message needs more memory than the worker has', async () => {
+    const data = JSON.stringify({
+      messageId: 'm',
+      parts: [{ data: Array.from({ length: 50_000 }, () => ({})) }],
+    });
+    const claimed = await createClaimedTask(db, { contextId, message: data });
+    await assert.rejects(read(claimed, { maxBytes: 2_000_000 }), (error: Error) => {
+      assert.ok(error instanceof FatalError);
+      assert.match(error.message, /needs about \d+ bytes of memory .* at most 2000000/);
+      return true;
+    });
+  });
+
+  test('contains a record of many pages, in order', async () => {
+    const { lease } = await createClaimedTask(db, { contextId });
+    const outputs = Array.from({ length: 9 }, (_, index) => String(index).repeat(3 * 1024 * 1024));
+    for (const [index, output] of outputs.entries()) await write({ lease, steps: [newStep(index, output)] });
+    await write({ lease, finish: { kind: 'release', delaySeconds: 0, countAttempt: false, error: null } });
+    const claimed = await claimTask(db, lease.taskId);
+    assert.equal(claimed.content, undefined);
+    const input = await createInputReader(db, { recordBytes: 64 * 1024 * 1024 })(claimed, memory);
+    assert.ok(input.steps.every(({ output }, index) => output === outputs[index]));
+    assert.equal(input.steps.length, outputs.length);
+    await assert.rejects(read(claimed), /recorded \d+ bytes: at most 1000000 can be read/);
+  });
+
+  test('contains the records of earlier turns as far as they fit, the newest ones', async () => {
+    const { lease } = await createClaimedTask(db, { contextId });
+    let current = lease;
+    for (const turn of [1, 2, 3]) {
+      await write({ lease: current, steps: [newStep(0, `${turn}`.repeat(450_000))] });
+      await write({ lease: current, finish: newTurnEnd(lease.taskId, 'TASK_STATE_INPUT_REQUIRED') });
+      await acceptFollowUp(db, options, newFollowUp(lease.taskId));
+      ({ lease: current } = await claimTask(db, lease.taskId));
+    }
+    const claimed: Claimed = { ...(await createClaimedTask(db)), lease: current, content: undefined };
+    const input = await read(claimed);
+    assert.deepEqual(
+      [input.earlier.length, input.earlierSteps.map(({ turn }) => turn), input.historyComplete],
+      [3, [2, 3], false],
+    );
+  });
+
+  test('leaves out the content of a referenced task that is too large', async () => {
+    const { lease } = await createClaimedTask(db, { message: newMessage('x'.repeat(5_000_000)) });
+    const small = await createClaimedTask(db, { message: newMessage('small') });
+    const message = JSON.stringify({
+      messageId: 'm',
+      role: 'ROLE_USER',
+      parts: [],
+      referenceTaskIds: [lease.taskId, small.lease.taskId],
+    });
+    const { references } = await read(await createClaimedTask(db, { message }));
+    assert.deepEqual(
+      references.map(({ messages, complete, state }) => [messages.length, complete, state]),
+      [
+        [0, false, 'TASK_STATE_WORKING'],
+        [1, true, 'TASK_STATE_WORKING'],
+      ],
+    );
+  });
+});
+
+describe('the history of a context', () => {
+  for (const contexts of [1, 50]) {
+    test(`is found without reading others if one owner has 20,000 tasks in ${contexts} contexts`, async (t) => {
+      // One connection, so that it reads its own statistics.
+      const database = await createTestDatabase();
+      const { db, pool } = openDatabase({
+        database: { url: database.url, poolSize: 1 },
+        applicationName: 'test',
+      });
+      t.after(async () => {
+        await db.destroy();
+        await database.close();
+      });
+      await pool.query(
+        `with task as (
+           insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
+           select gen_random_uuid(), '', 'ada', 'c' || i % $1, 'none', 'TASK_STATE_COMPLETED', now(), true
+           from generate_series(1, 20000) i returning id, context_id
+         )
+         insert into messages (task_id, turn, role, message, context_key)
+         select id, 1, 'user', '{}', md5(context_id)::uuid from task`,
+        [contexts],
+      );
+      await pool.query('analyze');
+      const tasks = Array.from({ length: 20 }, () => newTask({ owner: 'bob' }));
+      const accept = createAccept(db, options);
+      await Promise.all(tasks.map((task) => accept(task)));
+      const blocks = await countBlocks(pool, async () => {
+        const claim = createClaim(db, {
+          worker: 'w',
+          leaseSeconds: 30,
+          wakeupGraceSeconds: 10,
+          maxAttempts: 5,
+        });
+        const results = await Promise.all(tasks.map(({ taskId }) => claim(taskId)));
+        assert.ok(results.every(({ kind }) => kind === 'claimed'));
+      });
+      assert.ok(
+        blocks > 0 && blocks < tasks.length * 20,
+        `${blocks} blocks of messages were read for ${tasks.length} tasks`,
+      );
+    });
+  }
+
+  /** Counts the blocks of messages and of its indexes that a function reads, in memory or on disk. */
+  async function countBlocks(pool: Pool, act: () => Promise<unknown>): Promise<number> {
+    const count = async (): Promise<number> => {
+      const { rows } = await pool.query<{ blocks: string }>(
+        `select heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit as blocks
+         from pg_statio_user_tables where relname = 'messages'`,
+      );
+      return Number(rows[0]?.blocks);
+    };
+    const flush = (): Promise<unknown> => pool.query('select pg_stat_force_next_flush()');
+    await flush();
+    const from = await count();
+    await act();
+    await flush();
+    return (await count()) - from;
+  }
+});
