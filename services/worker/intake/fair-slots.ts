@@ -125,7 +125,8 @@ export class FairSlots {
   /** While there is no memory, waiters are served when there is some again, not only when a turn ends. */
   #grantLater(): void {
     if (this.#waiting.size === 0 || this.#closed || this.#mayClaim(this.#inUse)) return;
-    this.#retry ??= setTimeout(() => {
+    if (this.#retry !== undefined) return;
+    this.#retry = setTimeout(() => {
       this.#retry = undefined;
       this.#grant();
     }, memoryCheckMs).unref();

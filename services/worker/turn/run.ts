@@ -24,7 +24,6 @@ import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts'
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, LeaseLostError, OwnerLimitError, ParkedError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
-import type { Usage } from '#shared/domain/usage.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -150,7 +149,7 @@ async function runAgent(
   { held, releaseSignal, reservation, clearSuspicion }: Attempt,
 ): Promise<TurnEnd | TurnRelease> {
   const { agent, readInput, write, openFiles, outbox, recordBytes, checkCost, log } = parts;
-  const { lease, task } = claimed;
+  const { task } = claimed;
   let turn: WorkerTurn | undefined;
   let timer: NodeJS.Timeout | undefined;
   let limits: ReturnType<typeof getTimeLimits> | undefined;

@@ -44,9 +44,10 @@ async function enqueue(db: Db, taskIds: readonly string[], wakeupGraceSeconds: n
     with input as (
       ${rows('input', taskIds.toSorted(), { task_id: uuid((taskId) => taskId) })} ${fewRows(taskIds.length)}
     ),
+    -- Joined with itself: otherwise a plan made for an empty table would scan it.
     gate as (
       update gates g set wakeup_at = now() + ${lateAfter}
-      from input
+      from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
         and (g.lease_until is null or g.lease_until < now())
       returning g.task_id, g.priority

@@ -11,7 +11,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Usage } from '../../domain/usage.ts';
 import { createBatcher } from '../client/batcher.ts';
-import { isPassing, wasRefused } from '../client/errors.ts';
+import { wasRefused } from '../client/errors.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';

@@ -156,7 +156,7 @@ export async function wakePendingDeliveries(
     ),
     wakeup as (
       ${insertOutbox(deliveryRows)}
-      returning id, kind, config_id
+      returning id, kind, config_id, owner
     )
     select ${wakeupColumns} from wakeup`.execute(trx);
   return rows[0] === undefined ? [] : toWakeups(rows[0], taskId, 0, null);

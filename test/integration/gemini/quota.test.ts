@@ -77,7 +77,8 @@ describe('a granted call', () => {
   });
 
   test('proceeds while the database is unavailable', async () => {
-    answer = () => Promise.reject(new Error('connection refused'));
+    const refused = Object.assign(new Error('connection refused'), { code: 'ECONNREFUSED' });
+    answer = () => Promise.reject(refused);
     assert.deepEqual(await run(createTurn()), { state: 'TASK_STATE_COMPLETED' });
   });
 });
