@@ -22,6 +22,19 @@ export function getClientAddress(peer: string, headers: RequestHeaders, trustedP
  * which one client has as a whole (RFC 6177). Text that is not an address counts as `unknown`.
  */
 export function toAddressKey(address: string): string {
+  const known = keys.get(address);
+  if (known !== undefined) return known;
+  if (keys.size >= maxKeys) keys.clear();
+  const key = parseAddressKey(address);
+  keys.set(address, key);
+  return key;
+}
+
+/** Parsing an address takes as long as the rest of admitting its request. */
+const keys = new Map<string, string>();
+const maxKeys = 1_000;
+
+function parseAddressKey(address: string): string {
   if (!ipaddr.isValid(address)) return 'unknown';
   const parsed = ipaddr.process(address);
   if (parsed.kind() === 'ipv4') return parsed.toString();
