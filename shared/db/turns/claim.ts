@@ -234,7 +234,8 @@ async function readRunnable(
   mayTakeOver: boolean,
 ): Promise<{ task_id: string; leased: boolean }[]> {
   const result = await sql<{ task_id: string; leased: boolean }>`
-    select g.task_id, coalesce(g.lease_until >= now() or not ${mayTakeOver}, false) as leased
+    select g.task_id,
+      coalesce(g.lease_until >= now(), false) or (g.lease_until is not null and not ${mayTakeOver}) as leased
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);
   return result.rows;
