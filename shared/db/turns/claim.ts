@@ -72,7 +72,7 @@ export interface ClaimOptions {
  * After an outage of the database, leases that ran out during it are left to their holders for this time. A
  * holder extends its leases within half a second of the database's return.
  */
-const holdersFirstMs = 3_000;
+export const holdersFirstMs = 3_000;
 
 export function createClaim(db: Db, options: ClaimOptions): Claim {
   return createBatcher(
