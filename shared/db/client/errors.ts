@@ -53,6 +53,11 @@ export function wasRefused(error: unknown): boolean {
   return state !== undefined && !unknownOutcome.test(state);
 }
 
+/** Returns whether the statement certainly did not run: the database refused it, or there was no connection. */
+export function certainlyDidNotRun(error: unknown): boolean {
+  return wasRefused(error) || (error instanceof Error && failedConnects.has(error));
+}
+
 /**
  * Returns whether the same statement may succeed later: the database is unavailable, read-only, out of a
  * resource, or busy with another transaction.
