@@ -21,7 +21,7 @@ function failing(...errors: Error[]): () => Promise<string> {
 
 describe('during an outage', { concurrency: true }, () => {
   test('a read ends with its fifth timeout in a row', async () => {
-    const read = failing(...Array<Error>(5).fill(timeout));
+    const read = failing(...Array.from({ length: 5 }, () => timeout));
     await assert.rejects(retryReadWhileLeased(held, log, read), timeout);
   });
 
@@ -35,7 +35,7 @@ describe('during an outage', { concurrency: true }, () => {
   });
 
   test('a write is repeated after any number of timeouts', async () => {
-    const write = failing(...Array<Error>(6).fill(timeout));
+    const write = failing(...Array.from({ length: 6 }, () => timeout));
     assert.equal(await retryWhileLeased(held, log, write), 'done');
   });
 });
