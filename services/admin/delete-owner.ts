@@ -1,15 +1,20 @@
-/** `npm run admin -- delete-owner`: deletes all data of a caller, for data protection requests. */
+/**
+ * `npm run admin -- delete-owner`: deletes all data of a caller, for data protection requests. Limits that were set for
+ * the owner stay: they are the operator's (`limits unset` removes them).
+ */
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
-import { recountOwnerUsage } from '#shared/db/owners/usage.ts';
+import { deleteTracesOfOwner } from '#shared/db/owners/traces.ts';
+import { hasTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { CommandError, type AdminCommand } from './command.ts';
 
-/** Small, because deleting a task removes rows from twelve tables. */
+/** Small, because deleting a task removes rows from thirteen tables. */
 const batchSize = 100;
 
 export const deleteOwnerCommand: AdminCommand = {
-  usage: '<owner> [--tenant T] --yes   permanently delete all tasks and the usage of a caller',
+  usage:
+    '<owner> [--tenant T] --yes   permanently delete all tasks and the usage of a caller, but not the limits set for it',
   run: async ({ db, args, print }) => {
     const { owner, tenant } = parseArguments(args);
     let deleted = 0;
@@ -19,6 +24,7 @@ export const deleteOwnerCommand: AdminCommand = {
     await deleteSendsOfOwner(db, { tenant, owner });
     await deleteLedgerOfOwner(db, { tenant, owner });
     await recountOwnerUsage(db, owner);
+    if (!(await hasTasks(db, owner))) await deleteTracesOfOwner(db, owner);
     if (deleted === 0) {
       throw new CommandError(
         `no tasks of the owner ${owner} were found (owners are stored as key:NAME or ISSUER|SUBJECT)`,

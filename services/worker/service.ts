@@ -101,6 +101,7 @@ export async function startWorker(
     write: createTurnWriter(db, { wakeupGraceSeconds }),
     openFiles: createTurnFiles(db, config.publicUrl, recorder),
     getOwnerLimits,
+    databaseFailedAt: failedAt,
     heartbeat,
     outbox,
     source: pubsub,

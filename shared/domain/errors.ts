@@ -13,7 +13,10 @@ export class FatalError extends Error {
   override readonly name = 'FatalError';
 }
 
-/** The turn failed and may succeed on a retry. It counts as an attempt. */
+/**
+ * A partner of the turn failed: a model, a tool, a server. The turn is retried until `limits.outageSeconds`, without
+ * counting as an attempt. Clients see the message and not the cause.
+ */
 export class RetryableError extends Error {
   override readonly name = 'RetryableError';
 }

@@ -1,7 +1,9 @@
 /** Errors of the database by SQLSTATE class, and errors of pg and of sockets. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Pool } from 'pg';
 import { breaksConnection, isPassing, mayConcernOneRow, wasRefused } from '#shared/db/client/errors.ts';
+import { createPreparingPool } from '#shared/db/client/prepared.ts';
 
 /** Callers give up, try again later, or try again at once because nothing was written. */
 const states: [sqlStates: string[], expected: { refused: boolean; passing: boolean; broken: boolean }][] = [
@@ -62,9 +64,22 @@ describe('an error without a SQLSTATE', () => {
     new Error('Connection terminated unexpectedly'),
     new Error('timeout exceeded when trying to connect'),
     new Error('Client has encountered a connection error and is not queryable'),
-    ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'].map(
-      (code) => Object.assign(new Error(`connect ${code}`), { code }),
-    ),
+    ...[
+      'ECONNREFUSED',
+      'ECONNRESET',
+      'EPIPE',
+      'EPROTO',
+      'ETIMEDOUT',
+      'ENOTFOUND',
+      'EAI_AGAIN',
+      'EHOSTUNREACH',
+      'EHOSTDOWN',
+      'EADDRNOTAVAIL',
+      'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR',
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+      'ERR_STREAM_DESTROYED',
+      'ERR_SOCKET_CLOSED',
+    ].map((code) => Object.assign(new Error(`connect ${code}`), { code })),
   ]) {
     test(`breaks the connection and passes: ${error.message}`, () => {
       assert.deepEqual([wasRefused(error), isPassing(error), breaksConnection(error)], [false, true, true]);
@@ -76,4 +91,21 @@ describe('an error without a SQLSTATE', () => {
     assert.equal(isPassing(undefined), false);
     assert.equal(wasRefused(new TypeError('x is not a function')), false);
   });
+});
+
+describe('a failed connect', () => {
+  for (const [message, isOutage] of [
+    ['timeout exceeded when trying to connect', false],
+    ['Connection terminated due to connection timeout', true],
+  ] as const) {
+    test(`${isOutage ? 'is an outage' : 'is not an outage'}: ${message}`, async () => {
+      const failed: unknown[] = [];
+      const connect = () => Promise.reject(new Error(message));
+      const outages = { failed: (error: unknown) => failed.push(error), succeeded: () => undefined };
+      const pool = createPreparingPool({ connect } as unknown as Pool, outages);
+      await assert.rejects(pool.connect(), (error) => isPassing(error));
+      assert.equal(failed.length, isOutage ? 1 : 0);
+      assert.equal(Number.isFinite(pool.failedAt()), isOutage);
+    });
+  }
 });

@@ -33,6 +33,12 @@ describe('the slots of a worker', () => {
     assert.equal(slots.take('d', 1), 1);
   });
 
+  test('go to a waiter once there is memory, although no turn ends', async () => {
+    let asked = 0;
+    const slots = new FairSlots(1, 1, () => ++asked > 1);
+    assert.equal(await slots.acquire('a'), true);
+  });
+
   test('go to the waiting owner with the fewest turns', async () => {
     const slots = new FairSlots(4, 1);
     slots.take('a', 3);

@@ -51,6 +51,23 @@ describe('the memory budget', () => {
   });
 });
 
+describe('a closed reservation', () => {
+  test('refuses its own waiter and later requests, and serves others', async () => {
+    const budget = new MemoryBudget(100);
+    const [ended, other, next] = [budget.open(), budget.open(), budget.open()];
+    await other.take(30);
+    await ended.take(60);
+    const late = ended.take(50);
+    const served = next.take(70);
+    ended.close();
+    await assert.rejects(late, /the turn has ended/);
+    await served;
+    await assert.rejects(ended.take(1), /the turn has ended/);
+    next.close();
+    await budget.open().take(70);
+  });
+});
+
 describe('the memory watch', () => {
   test('stops claims near the limit, except in a worker without turns', () => {
     const watch = createMemoryWatch(() => 0.9);

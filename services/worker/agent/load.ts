@@ -76,6 +76,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     ...(files && { downloads: files }),
     meter,
     captureContent,
+    log,
   });
 }
 

@@ -122,9 +122,12 @@ export class FairSlots {
     this.#grantLater();
   }
 
-  /** While there is no memory, waiters are served when there is some again, not only when a turn ends. */
+  /**
+   * Waiters may lack memory and not slots: they are served when there is some again, not only when a turn ends. Asks
+   * even if there is memory now, because there was none when a waiter was refused.
+   */
   #grantLater(): void {
-    if (this.#waiting.size === 0 || this.#closed || this.#mayClaim(this.#inUse)) return;
+    if (this.#waiting.size === 0 || this.#closed || this.#inUse === this.#size) return;
     if (this.#retry !== undefined) return;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;

@@ -9,7 +9,7 @@ import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import { dequeueTurns, type Dequeued } from '#shared/db/queue/dequeue.ts';
 import { createEnqueue, type EnqueueTurn } from '#shared/db/queue/enqueue.ts';
 import type { Db } from '#shared/db/client/pool.ts';
-import type { Claim } from '#shared/db/turns/claim.ts';
+import { holdersFirstMs, type Claim } from '#shared/db/turns/claim.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
 import type { PublishInfo, ReceivedTurn } from '#shared/gcp/pubsub.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -21,6 +21,8 @@ import { FairSlots } from './fair-slots.ts';
 export interface IntakeParts extends RunParts {
   db: Db;
   claimTurn: Claim;
+  /** When the database last failed, by `performance.now()`. */
+  databaseFailedAt: () => number;
   heartbeat: LeaseHeartbeat;
   getOwnerLimits: GetOwnerLimits;
   wakeupGraceSeconds: number;
@@ -99,8 +101,13 @@ export function createIntake(parts: IntakeParts): Intake {
       mean.add((performance.now() - claimedAt) / 1000);
     },
     enqueue: createEnqueue(db, { wakeupGraceSeconds }),
-    dequeue: async (owner, count) =>
-      dequeueTurns(db, { owner, count, limit: await getLimit(owner), wakeupGraceSeconds }),
+    dequeue: async (owner, count) => {
+      const limit = await getLimit(owner);
+      // After an outage, turns count as ended until their holders have extended their leases.
+      const holdersFirst = limit > 0 && performance.now() - parts.databaseFailedAt() < holdersFirstMs;
+      if (holdersFirst) return { turns: [], mayHaveMore: false };
+      return dequeueTurns(db, { owner, count, limit, wakeupGraceSeconds });
+    },
     drain: async (finishMs) => {
       const reason = new Error('the worker is stopping');
       stopping.abort(reason);

@@ -20,6 +20,8 @@ export interface MemoryReservation extends InputMemory {
   take(bytes: number): Promise<void>;
   /** Returns everything. The reservation can be used again. */
   release(): void;
+  /** Returns everything for good: what still waits, or asks later, is refused. */
+  close(): void;
 }
 
 interface Waiting {
@@ -41,9 +43,16 @@ export class MemoryBudget {
   /** @param signals end a wait early, by throwing their reason */
   open(...signals: AbortSignal[]): MemoryReservation {
     let held = 0;
+    const closing = new AbortController();
+    const release = (): void => {
+      this.#used -= held;
+      held = 0;
+      this.#grantNext();
+    };
     return {
       maxBytes: this.maxBytes,
       take: async (bytes) => {
+        closing.signal.throwIfAborted();
         // A turn that needs more than there is runs as the only one.
         const fits = (): boolean => this.#used === held || this.#used + bytes <= this.maxBytes;
         const grant = (): void => {
@@ -51,12 +60,12 @@ export class MemoryBudget {
           this.#used += bytes;
         };
         if (this.#waiting.size === 0 && fits()) grant();
-        else await this.#wait({ fits, grant }, signals);
+        else await this.#wait({ fits, grant }, [...signals, closing.signal]);
       },
-      release: () => {
-        this.#used -= held;
-        held = 0;
-        this.#grantNext();
+      release,
+      close: () => {
+        closing.abort(new Error('the turn has ended'));
+        release();
       },
     };
   }

@@ -36,7 +36,7 @@ import { createTurnEnd, type TaskIds } from './outcome.ts';
 import { getPartnerDelaySeconds, spendsAttempt, toClientMessage } from './partner-failure.ts';
 import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
-import { retryWhileLeased } from './retry-while-leased.ts';
+import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { isSuspect, Suspects } from './suspects.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
 
@@ -130,7 +130,7 @@ async function runAttempt(
   try {
     return await runAgent(parts, claimed, { held, releaseSignal, reservation, clearSuspicion });
   } finally {
-    reservation.release();
+    reservation.close();
     clearSuspicion();
   }
 }
@@ -158,7 +158,7 @@ async function runAgent(
       reservation.release();
       return readInput(claimed, reservation);
     };
-    const input = await retryWhileLeased(held, log, read, held.signal, releaseSignal);
+    const input = await retryReadWhileLeased(held, log, read, held.signal, releaseSignal);
     linkActive(task.traceparent);
     limits = getTimeLimits(input.definition);
     turn = createTurn({
@@ -210,7 +210,7 @@ async function handleError(
   if (error instanceof ParkedError) {
     // Once: a task that is parked again for the same reason keeps its status.
     if (error instanceof OwnerLimitError && claimed.lastError !== error.message) {
-      await turn?.progress(error.message);
+      await retryWhileLeased(held, log, async () => turn?.progress(error.message));
     }
     const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
     log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');

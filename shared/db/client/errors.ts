@@ -32,9 +32,15 @@ const contention = /^(40001|40P01|53200|55P03|57014)$/;
 /** Messages of pg for connections that cannot be used, without any code. */
 const connectionMessages =
   /Connection terminated|Connection ended|timeout exceeded|timeout expired|Query read timeout|Client was closed|not queryable/i;
-const connectionCodes = /^(ECONN[A-Z]+|E(PIPE|TIMEDOUT|AI_AGAIN|NOTFOUND|HOSTUNREACH|NETUNREACH|NETDOWN))$/;
+const connectionCodes =
+  /^(ECONN[A-Z]+|E(PIPE|PROTO|TIMEDOUT|AI_AGAIN|NOTFOUND|HOSTUNREACH|HOSTDOWN|NETUNREACH|NETDOWN|ADDRNOTAVAIL)|ERR_(SSL|TLS|STREAM|SOCKET)_\w+)$/;
 
 const failedConnects = new WeakSet<Error>();
+
+/** Returns whether the query waited too long for a connection, because others of this process used all of them. */
+export function isPoolExhausted(error: unknown): boolean {
+  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
+}
 
 /** Marks an error of opening a connection, such as a refused certificate or no access token, as one of that kind. */
 export function markFailedConnect(error: unknown): void {
@@ -45,6 +51,11 @@ export function markFailedConnect(error: unknown): void {
 export function wasRefused(error: unknown): boolean {
   const state = getSqlState(error);
   return state !== undefined && !unknownOutcome.test(state);
+}
+
+/** Returns whether the statement certainly did not run: the database refused it, or there was no connection. */
+export function certainlyDidNotRun(error: unknown): boolean {
+  return wasRefused(error) || (error instanceof Error && failedConnects.has(error));
 }
 
 /**
@@ -59,6 +70,11 @@ export function isPassing(error: unknown): boolean {
 /** Returns whether the database ran out of memory: often because of the size of what the statement reads or writes. */
 export function isOutOfMemory(error: unknown): boolean {
   return getSqlState(error) === '53200';
+}
+
+/** Returns whether the statement took too long, or its answer did. */
+export function isTimeout(error: unknown): boolean {
+  return getSqlState(error) === '57014' || (error instanceof Error && error.message === 'Query read timeout');
 }
 
 /** Returns whether the refusal may concern a single row of a set: the other rows are worth their own try. */

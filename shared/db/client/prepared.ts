@@ -15,7 +15,13 @@
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
-import { breaksConnection, isConnectionError, isPassing, markFailedConnect } from './errors.ts';
+import {
+  breaksConnection,
+  isConnectionError,
+  isPassing,
+  isPoolExhausted,
+  markFailedConnect,
+} from './errors.ts';
 import type { OutageLog } from './outage-log.ts';
 
 const marker = '-- prepared\n';
@@ -23,7 +29,6 @@ const marker = '-- prepared\n';
 /** SQLSTATEs: the statement does not exist; its name exists already; a migration has changed its columns. */
 const notRetained = new Set(['26000', '42P05', '0A000']);
 
-/**
 /**
  * Limits of a transaction, in milliseconds. `idle`: for the next statement of the client. A client that freezes,
  * or whose connection goes silent, holds its row locks no longer than that.
@@ -118,7 +123,8 @@ export function createPreparingPool(
       for (;;) {
         const client = await pool.connect().catch((error: unknown) => {
           markFailedConnect(error);
-          fail(error);
+          // All connections of this pool were in use: this is not an outage.
+          if (!isPoolExhausted(error)) fail(error);
           throw error;
         });
         let known = clients.get(client);
@@ -140,8 +146,9 @@ export function createPreparingPool(
 const special = /[\u0000-\u001f\ud800-\udfff]/;
 
 /**
- * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; leaves other values to pg. pg quotes each element by itself, with two regular expressions. JSON escapes
- * the whole array at once, and by the same rules as PostgreSQL except for `special` characters.
+ * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; leaves other values to pg. pg quotes
+ * each element by itself, with two regular expressions. JSON escapes the whole array at once, and by the same rules
+ * as PostgreSQL except for `special` characters.
  */
 function toArrayLiteral(value: unknown): unknown {
   return Array.isArray(value) && value.every(isPlain)

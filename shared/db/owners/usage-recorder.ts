@@ -1,8 +1,10 @@
 /**
  * Collects what this process stores for owners, and adds it to `owner_usage` once a second: a row for each owner
  * that is updated by every accepted message would make the messages of one owner wait for each other. The last
- * second of a killed process is missing until a recount (`npm run admin -- limits recount`).
+ * second of a killed process is missing until a recount (`npm run admin -- limits recount`), and so are amounts whose
+ * statement may have run: adding them twice would refuse messages without reason.
  */
+import { certainlyDidNotRun } from '../client/errors.ts';
 import type { Db } from '../client/pool.ts';
 import { addOwnerUsage, type StoredAmounts } from './usage.ts';
 
@@ -37,7 +39,8 @@ export function createUsageRecorder(db: Db): UsageRecorder {
     adding = collected;
     collected = new Map();
     running = addOwnerUsage(db, adding)
-      .catch(() => {
+      .catch((error: unknown) => {
+        if (!certainlyDidNotRun(error)) return;
         // Tried again with the next amounts.
         const failed = adding;
         adding = new Map();

@@ -4,7 +4,8 @@
  *
  * Turns of an owner with a limit are admitted by a transaction that locks the queue first. It counts the admitted
  * turns that are leased or may still be claimed, so that there are never more of them than the limit.
- * A dead worker's turns count until their leases expire.
+ * A dead worker's turns count until 15 s after their leases expire: a live worker may have lost the database, and
+ * extends its leases when the database is back. Its turns count again then, however late that is.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { seconds } from '../client/fragments.ts';
@@ -12,8 +13,10 @@ import type { Db } from '../client/pool.ts';
 import type { Database } from '../schema/schema.ts';
 import { isRunnable } from '../turns/leases.ts';
 
-/** Longer than a claim takes: at most 5 s for a connection and 30 s for the answer (client/pool.ts). */
+/** Longer than a claim takes: at most 5 s for a connection and 10 s for the answer (client/pool.ts), and its retry. */
 const admissionSeconds = 45;
+/** How long the turn of an expired lease counts. */
+const expiredSeconds = 15;
 
 export interface QueuedTurn {
   taskId: string;
@@ -56,19 +59,21 @@ async function hasQueuedTurns(db: Db, owner: string): Promise<boolean> {
   return found.rows.length > 0;
 }
 
-/** Counts the owner's admitted turns, and forgets those that have ended or lost their lease. */
+/** Counts the owner's admitted turns, and forgets those that have ended or were released. */
 async function countAdmitted(trx: Transaction<Database>, owner: string): Promise<number> {
   const counted = await sql<{ admitted: number }>`
-    with admitted as (
-      select a.task_id from admitted_turns a join gates g on g.task_id = a.task_id
+    with pending as (
+      select a.task_id, g.lease_until, g.fence = a.fence and a.admitted_until > now() as claimable
+      from admitted_turns a join gates g on g.task_id = a.task_id
       where a.owner = ${owner} and ${isRunnable}
-        and (g.lease_until >= now() or (g.fence = a.fence and a.admitted_until > now()))
     ),
+    -- The holder of an expired lease may still extend it.
+    kept as (select * from pending where claimable or lease_until is not null),
     ended as (
-      delete from admitted_turns
-      where owner = ${owner} and task_id not in (select task_id from admitted)
+      delete from admitted_turns where owner = ${owner} and task_id not in (select task_id from kept)
     )
-    select count(*)::int as admitted from admitted`.execute(trx);
+    select count(*)::int as admitted from kept
+    where claimable or lease_until >= now() - ${seconds(expiredSeconds)}`.execute(trx);
   return counted.rows[0]?.admitted ?? 0;
 }
 

@@ -72,7 +72,7 @@ export interface ClaimOptions {
  * After an outage of the database, leases that ran out during it are left to their holders for this time. A
  * holder extends its leases within half a second of the database's return.
  */
-const holdersFirstMs = 3_000;
+export const holdersFirstMs = 3_000;
 
 export function createClaim(db: Db, options: ClaimOptions): Claim {
   return createBatcher(
@@ -234,7 +234,8 @@ async function readRunnable(
   mayTakeOver: boolean,
 ): Promise<{ task_id: string; leased: boolean }[]> {
   const result = await sql<{ task_id: string; leased: boolean }>`
-    select g.task_id, coalesce(g.lease_until >= now() or not ${mayTakeOver}, false) as leased
+    select g.task_id,
+      coalesce(g.lease_until >= now(), false) or (g.lease_until is not null and not ${mayTakeOver}) as leased
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);
   return result.rows;

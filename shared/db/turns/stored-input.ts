@@ -2,7 +2,8 @@
  * Reads the content of one turn alone, if the claim has not read it: measures first, chooses what fits, and reads
  * that in pieces. A statement returns at most one value more than its page.
  *
- *   sizes ─▶ message and record of the turn: must fit ─▶ newest exchanges of the context ─▶ records of earlier turns
+ *   sizes ─▶ message and record of the turn: must fit ─▶ newest exchanges of the context ─▶ records of earlier turns,
+ *   the newest ones as far as they fit
  */
 import { sql } from 'kysely';
 import { FatalError } from '../../domain/errors.ts';
@@ -59,12 +60,8 @@ export async function readTurnContent(
 
   const message = await readMessage(db, lease);
   const steps = await readRecord(db, lease, records.at(-1)?.turn ?? lease.turn);
-  const required = estimate([
-    message.message,
-    message.metadata,
-    message.modes,
-    ...steps.map(({ output }) => output),
-  ]);
+  const ownSteps = steps.filter(({ turn }) => turn === lease.turn);
+  const required = estimate([message.message, message.metadata, message.modes]) + estimateSteps(ownSteps);
   if (required > memory.maxBytes) {
     throw new FatalError(
       `The input of this turn needs about ${required} bytes of memory once it is parsed: a worker has at most ${memory.maxBytes} for it.`,
@@ -78,15 +75,22 @@ export async function readTurnContent(
     })),
     memory.maxBytes * historyShare,
   );
-  await memory.take(required + sum(history));
+  const earlierTurns = takeWhileFits(
+    records.map(({ turn }) => {
+      const ofTurn = steps.filter((step) => step.turn === turn);
+      return { steps: ofTurn, bytes: estimateSteps(ofTurn) };
+    }),
+    memory.maxBytes - required - sum(history),
+  );
+  await memory.take(required + sum(history) + sum(earlierTurns));
 
   return {
     message: JSON.parse(message.message) as Message,
     metadata: parseOr<JsonObject>(message.metadata, {}),
     acceptedOutputModes: parseOr<string[]>(message.modes, []),
     earlier: history.toReversed().map(toExchange),
-    historyComplete: history.length === outline.length && records.length === wanted.length,
-    steps: steps.map(toStep),
+    historyComplete: history.length === outline.length && earlierTurns.length === wanted.length,
+    steps: [...earlierTurns.toReversed().flatMap((earlier) => earlier.steps), ...ownSteps].map(toStep),
     recordBytes: own.bytes,
     startedSecondsAgo: sizes.startedSecondsAgo,
   };
@@ -181,6 +185,10 @@ function sum(items: readonly Sized[]): number {
 
 function estimate(texts: readonly (string | null)[]): number {
   return texts.reduce((total, text) => total + (text === null ? 0 : estimateHeapBytes(text)), 0);
+}
+
+function estimateSteps(steps: readonly StepText[]): number {
+  return estimate(steps.map(({ output }) => output));
 }
 
 function parseOr<T>(text: string | null, fallback: T): T {

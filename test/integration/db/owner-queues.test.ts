@@ -56,8 +56,10 @@ async function readWakeupIn(taskId: string): Promise<number> {
   return seconds;
 }
 
-const expireLease = (taskId: string) =>
-  sql`update gates set lease_until = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
+const setLease = (taskId: string, seconds: number) =>
+  sql`update gates set lease_until = now() + ${seconds} * interval '1 second' where task_id = ${taskId}`.execute(
+    db,
+  );
 
 const passGrace = (owner: string) =>
   sql`update turn_queues set wake_at = now() - interval '1 year' where owner = ${owner}`.execute(db);
@@ -207,7 +209,7 @@ describe('the limit of an owner', () => {
     assert.equal((await dequeueIds(owner, 8, 0)).length, 5);
   });
 
-  test('counts a turn until it ends, its task is canceled or its lease expires', async () => {
+  test('counts a turn until it ends, its task is canceled or its worker is dead', async () => {
     const { owner } = await queueTasks(...Array.from({ length: 6 }, () => ({})));
     const [ended = '', canceled = '', dead = ''] = await dequeueIds(owner, 3, 3);
     const { lease } = await claimTask(db, ended);
@@ -217,8 +219,20 @@ describe('the limit of an owner', () => {
     assert.equal((await dequeueIds(owner, 6, 3)).length, 1);
     await cancelTask(db, options, newCancel(canceled));
     assert.equal((await dequeueIds(owner, 6, 3)).length, 1);
-    await expireLease(dead);
+    await setLease(dead, -20);
     assert.equal((await dequeueIds(owner, 6, 3)).length, 1);
+  });
+
+  test('counts an expired lease for a while, and again once it is extended', async () => {
+    const { owner } = await queueTasks({}, {}, {});
+    const [running = ''] = await dequeueIds(owner, 1, 1);
+    await claimTask(db, running);
+    await setLease(running, -5);
+    assert.deepEqual(await dequeueIds(owner, 1, 1), []);
+    await setLease(running, -20);
+    assert.equal((await dequeueIds(owner, 1, 1)).length, 1);
+    await setLease(running, 20);
+    assert.deepEqual(await dequeueIds(owner, 3, 2), []);
   });
 
   test('keeps a taken turn admitted until it is claimed', async () => {

@@ -1,7 +1,7 @@
 /** The usage of owners, counted on a real PostgreSQL over all tenants. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { Kysely, PostgresDialect, sql, type CompiledQuery } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool, sql, type CompiledQuery } from 'kysely';
 import type { Pool } from 'pg';
 import type { Db } from '#shared/db/client/pool.ts';
 import { countTaskBytes, countFollowUpBytes, countWriteBytes } from '#shared/db/owners/bytes.ts';
@@ -23,6 +23,7 @@ import {
 } from '../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../support/database/plan.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 
@@ -163,6 +164,18 @@ describe('usage of owners', () => {
     assert.deepEqual(recorder.getPending('retried'), { bytes: 7, webhookConfigs: 0 });
     await recorder.close();
     assert.equal((await getUsage('retried')).storedBytes, 7);
+  });
+
+  test('does not record again what the database may have stored', async () => {
+    const query = () => Promise.reject(new Error('Connection terminated unexpectedly'));
+    const connect = async () => ({ query, release: () => undefined });
+    const broken = { connect, end: async () => undefined, options: {} } as unknown as PostgresPool;
+    const recorder = createUsageRecorder(
+      new Kysely<Database>({ dialect: new PostgresDialect({ pool: broken }) }),
+    );
+    recorder.add('unknown', { bytes: 5 });
+    await waitFor('the failed update', () => recorder.getPending('unknown').bytes === 0);
+    await recorder.close();
   });
 
   test('recounts from the stored tasks', async () => {

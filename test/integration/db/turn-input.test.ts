@@ -192,6 +192,22 @@ describe('the input of a turn', () => {
     );
   });
 
+  test('leaves out records of earlier turns that need more memory than the worker has', async () => {
+    const { lease } = await createClaimedTask(db, { contextId });
+    const output = JSON.stringify(Array.from({ length: 50_000 }, () => ({})));
+    await write({ lease, steps: [{ ...newStep(0, ''), output }] });
+    await write({ lease, finish: newTurnEnd(lease.taskId, 'TASK_STATE_INPUT_REQUIRED') });
+    await acceptFollowUp(db, options, newFollowUp(lease.taskId));
+    const claimed = { ...(await claimTask(db, lease.taskId)), content: undefined };
+    await write({ lease: claimed.lease, steps: [newStep(0, 'own')] });
+    const input = await read(claimed, { maxBytes: 2_000_000 });
+    assert.deepEqual(
+      [input.steps.map((step) => step.output), input.earlierSteps, input.historyComplete],
+      [['own'], [], false],
+    );
+    assert.equal((await read(claimed)).earlierSteps.length, 1);
+  });
+
   test('leaves out the content of a referenced task that is too large', async () => {
     const { lease } = await createClaimedTask(db, { message: newMessage('x'.repeat(5_000_000)) });
     const small = await createClaimedTask(db, { message: newMessage('small') });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
+import { sql } from 'kysely';
 import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/crypto/encryption.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
@@ -163,6 +164,16 @@ describe('delete-owner', () => {
     const own = await startTask(db, outbox);
     const other = await startTask(db, outbox);
     await db.updateTable('tasks').set({ owner: 'eve' }).where('id', '=', other.taskId).execute();
+    for (const owner of [caller.owner, 'eve']) {
+      await sql`insert into owner_usage (owner, bytes) values (${owner}, 1)
+        on conflict (owner) do nothing`.execute(db);
+      await sql`insert into webhook_usage (owner, hour, bytes) values (${owner}, now(), 1)`.execute(db);
+      await sql`insert into webhook_requests (owner, at) values (${owner}, now())
+        on conflict (owner) do nothing`.execute(db);
+      await sql`insert into turn_queues (owner, wake_at) values (${owner}, now())
+        on conflict (owner) do nothing`.execute(db);
+      await sql`insert into owner_limits (owner, limits) values (${owner}, '{}')`.execute(db);
+    }
     const args = ['delete-owner', caller.owner, '--tenant', caller.tenant, '--yes'];
     const { code, output } = await runAdmin(t, { DATABASE_URL: url }, ...args);
     assert.equal(code, 0);
@@ -172,6 +183,11 @@ describe('delete-owner', () => {
       assert.deepEqual(remaining, [{ task_id: other.taskId }]);
     }
     assert.notEqual(own.taskId, other.taskId);
+    for (const table of ['owner_usage', 'webhook_usage', 'webhook_requests', 'turn_queues'] as const) {
+      const owners = await db.selectFrom(table).select('owner').distinct().execute();
+      assert.deepEqual(owners, [{ owner: 'eve' }], table);
+    }
+    assert.equal((await db.selectFrom('owner_limits').select('owner').execute()).length, 2);
   });
 
   test('fails when no owner of that name has tasks', { timeout }, async (t) => {

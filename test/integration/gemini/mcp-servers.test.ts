@@ -117,6 +117,21 @@ describe('the list of tools', () => {
     assert.deepEqual((await list()).names, ['look', 'write']);
   });
 
+  test('stays in use if it cannot be read again, and running calls continue', async (t) => {
+    const { server, list, call } = await connect(t, [write]);
+    const answered = Promise.withResolvers<ScriptedAnswer>();
+    server.answer = () => answered.promise;
+    const running = call('write');
+    await waitFor('the call', () => server.calls.length === 1);
+    mock.timers.enable({ apis: ['Date'], now: Date.now() + 61_000 });
+    t.after(() => mock.timers.reset());
+    server.answerList = () => ({ error: { code: -32_603, message: 'Internal error' } });
+    assert.deepEqual((await list()).names, ['write']);
+    assert.equal(server.lists, 2);
+    answered.resolve(textResult('done'));
+    assert.equal(await running, 'done');
+  });
+
   test('is read again when the server announces a change', async (t) => {
     const { server, list } = await connect(t, [look]);
     server.tools = [write];

@@ -69,6 +69,11 @@ describe('a granted call', () => {
     assert.equal(requests[1]?.amount, response.usage.promptTokenCount);
   });
 
+  test('succeeds even if its true count cannot be stored', async (t) => {
+    t.mock.method(quotas, 'settle', () => Promise.reject(new Error('broken')));
+    assert.deepEqual(await run(createTurn()), { state: 'TASK_STATE_COMPLETED' });
+  });
+
   test('waits in place as long as the quota says', async () => {
     answer = async () => ({ kind: 'granted', waitMs: 150 });
     const from = performance.now();

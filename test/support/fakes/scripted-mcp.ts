@@ -24,6 +24,8 @@ export interface ScriptedMcp {
   tools: JsonObject[];
   /** Answers the call with this number, from 1. */
   answer: (call: number) => ScriptedAnswer | Promise<ScriptedAnswer>;
+  /** Answers a request for the list. Default: with `tools`. */
+  answerList: () => ScriptedAnswer;
   /** Notifies connected clients that the list of tools has changed. */
   announce(): Promise<void>;
 }
@@ -59,7 +61,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
       }
       case 'tools/list':
         lists += 1;
-        return { result: { tools: mcp.tools } };
+        return mcp.answerList();
       case 'tools/call':
         calls.push(params?.name ?? '');
         return mcp.answer(calls.length);
@@ -98,6 +100,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
     },
     tools: [],
     answer: () => textResult('done'),
+    answerList: () => ({ result: { tools: mcp.tools } }),
     announce: async () => {
       await waitFor('a stream of notifications', () => streams.size > 0);
       const notification = { jsonrpc: '2.0', method: 'notifications/tools/list_changed' };

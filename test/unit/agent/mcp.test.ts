@@ -1,10 +1,12 @@
 import { describe, test } from 'node:test';
+import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/client';
 import assert from 'node:assert/strict';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { isAllowed, toDeclaredNames } from '#services/worker/agent/mcp/names.ts';
 import { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.ts';
 import { toToolOutput } from '#services/worker/agent/mcp/result.ts';
 import { findProblems } from '../../support/agents/definition.ts';
+import { correctMessages } from '#services/worker/agent/mcp/messages.ts';
 
 const minimal = `name: Small
 description: Does little.
@@ -141,5 +143,24 @@ describe('toToolOutput', () => {
   test('only names a file of more than 8 MiB', () => {
     const large = { ...image, data: Buffer.alloc(9e6).toString('base64') };
     assert.equal(toToolOutput({ content: [large] }, 1000), '[image, image/png, 9000000 bytes, not shown]');
+  });
+});
+
+describe('the messages of a server', () => {
+  test('are corrected for the last 1,000 requests without an answer', async () => {
+    const received: JSONRPCMessage[] = [];
+    const transport: Transport = {
+      start: async () => undefined,
+      close: async () => undefined,
+      send: async () => undefined,
+      onmessage: (message: JSONRPCMessage) => void received.push(message),
+    };
+    correctMessages(transport);
+    for (let id = 0; id <= 1000; id += 1) {
+      await transport.send({ jsonrpc: '2.0', id, method: 'tools/call', params: {} });
+    }
+    for (const id of [0, 1, 1000]) transport.onmessage?.({ jsonrpc: '2.0', id, result: {} });
+    const results = received.map((message) => 'result' in message && 'content' in message.result);
+    assert.deepEqual(results, [false, true, true]);
   });
 });

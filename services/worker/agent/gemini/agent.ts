@@ -5,6 +5,7 @@ import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import type { Agent, HistoryEntry, Turn } from '../agent.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch } from '../fetch.ts';
@@ -48,6 +49,7 @@ export interface GeminiAgentOptions {
   backoff?: ModelBackoff;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
+  log?: Logger | undefined;
 }
 
 const defaultDownloads: DownloadLimits = {
@@ -66,6 +68,7 @@ export function createGeminiAgent({
   downloads = defaultDownloads,
   backoff = defaultModelBackoff,
   captureContent = false,
+  log,
 }: GeminiAgentOptions): Agent {
   const model: GeminiModel = {
     client: createGeminiClient(client),
@@ -99,7 +102,7 @@ export function createGeminiAgent({
           model,
           downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes)),
           tools: await loadTools(definition, turn),
-          ...getMetering(meter, definition, turn),
+          ...getMetering(meter, definition, turn, log),
         };
         const loop = new Loop(turn, { ...parts, conversation: await restoreConversation(turn, parts) });
         try {
@@ -176,12 +179,13 @@ function getMetering(
   meter: Meter | undefined,
   { model, quotas, limits }: AgentDefinition,
   { owner, taskId }: Turn,
+  log: Logger | undefined,
 ): Pick<LoopParts, 'spentToday' | 'checkCost' | 'quota'> {
   if (meter !== undefined) {
     return {
       spentToday: () => meter.spentToday(owner),
       checkCost: () => meter.checkCost(owner),
-      quota: createTaskQuota(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }),
+      quota: createTaskQuota(meter.quotas, { taskId, model: model.name, ...quotas[model.name] }, log),
     };
   }
   if (limits.ownerTokensPerDay ?? limits.ownerCostPerDay ?? quotas[model.name]) {

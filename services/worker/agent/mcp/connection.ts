@@ -10,7 +10,7 @@
  * again after the wait that it asks for, within the timeout of the call.
  *
  * The list of tools is read again after a minute, when the server announces a change, and when it does not
- * know a tool.
+ * know a tool. If it cannot be read again, the last one is used.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type CallToolResult, type Tool } from '@modelcontextprotocol/client';
@@ -59,6 +59,7 @@ export class McpConnection {
   readonly #getSecret: (name: string) => string | undefined;
   #open: Promise<OpenConnection> | undefined;
   #busy = 0;
+  #calls = 0;
   #idle: NodeJS.Timeout | undefined;
 
   constructor(name: string, server: McpServerDefinition, getSecret: (name: string) => string | undefined) {
@@ -71,10 +72,8 @@ export class McpConnection {
   async listTools(): Promise<ToolList> {
     return this.#whileBusy(async () => {
       try {
-        const { list } = await this.#connected();
-        return await list.get();
+        return await this.#list();
       } catch (error) {
-        await this.close();
         throw toListError(error, this.#name);
       }
     });
@@ -124,6 +123,7 @@ export class McpConnection {
     };
     // Without the output schema: the client would throw away a result that does not match it.
     const { outputSchema: _, ...toolDefinition } = tool;
+    this.#calls += 1;
     try {
       const timeout = this.#server.timeoutSeconds * 1000;
       const result = await connection.client.callTool(params, { signal, timeout, toolDefinition });
@@ -137,6 +137,22 @@ export class McpConnection {
         throw new UnknownToolError((error as Error).message, { cause: error });
       if (classifyLoss(error) !== undefined) await this.#drop(connection);
       throw error;
+    } finally {
+      this.#calls -= 1;
+    }
+  }
+
+  /** Returns the last list if a newer one cannot be read. Closes no connection on which calls run, unless it is lost. */
+  async #list(): Promise<ToolList> {
+    const connection = await this.#connected();
+    try {
+      return await connection.list.get();
+    } catch (error) {
+      const isLost = classifyLoss(error) !== undefined;
+      if (isLost || this.#calls === 0) await this.#drop(connection);
+      const { lastGood } = connection.list;
+      if (isLost || isRefusal(error) || lastGood === undefined) throw error;
+      return lastGood;
     }
   }
 

@@ -10,6 +10,8 @@ import type { JsonObject } from '#shared/domain/message.ts';
 
 const problemKey = 'dev.longhaul/problem';
 const maxQuotedChars = 2000;
+/** Canceled requests get no answer, so the oldest unanswered ones are forgotten. */
+const maxUnanswered = 1000;
 
 /** Corrects the messages of a transport to which a client is connected. */
 export function correctMessages(transport: Transport): void {
@@ -17,7 +19,10 @@ export function correctMessages(transport: Transport): void {
   const { onmessage } = transport;
   const send = transport.send.bind(transport);
   transport.send = (message, options) => {
-    if ('method' in message && 'id' in message) methods.set(message.id, message.method);
+    if ('method' in message && 'id' in message) {
+      methods.set(message.id, message.method);
+      if (methods.size > maxUnanswered) methods.delete(methods.keys().next().value);
+    }
     return send(message, options);
   };
   // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the transport offers only this property

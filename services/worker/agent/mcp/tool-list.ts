@@ -14,9 +14,15 @@ const lifetimeMs = 60_000;
 export class CachedToolList {
   readonly #read: () => Promise<Tool[]>;
   #last: { at: number; reading: Promise<ToolList> } | undefined;
+  #lastGood: ToolList | undefined;
 
   constructor(read: () => Promise<Tool[]>) {
     this.#read = read;
+  }
+
+  /** The newest list that could be read. */
+  get lastGood(): ToolList | undefined {
+    return this.#lastGood;
   }
 
   /** Concurrent callers share one request. */
@@ -25,9 +31,12 @@ export class CachedToolList {
     if (last !== undefined && Date.now() - last.at < lifetimeMs) return last.reading;
     const started = { at: Date.now(), reading: this.#read().then(toToolList) };
     this.#last = started;
-    started.reading.catch(() => {
-      if (this.#last === started) this.#last = undefined;
-    });
+    started.reading.then(
+      (list) => (this.#lastGood = list),
+      () => {
+        if (this.#last === started) this.#last = undefined;
+      },
+    );
     return started.reading;
   }
 

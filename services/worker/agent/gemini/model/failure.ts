@@ -5,7 +5,7 @@
  *   outage        no usable response, or no connection: waited for until `limits.outageSeconds`
  *   credentials   refused credentials: an outage for a task that has used them before, otherwise fatal
  *   fatal         fails the task
- *   unknown       spends an attempt of the turn
+ *   unknown       ends this run of the turn, which is retried until `limits.outageSeconds`
  */
 import { ApiError } from '@google/genai';
 import { parseRetryAfter } from '#shared/domain/retry.ts';

@@ -9,6 +9,7 @@ import { isPassing } from '#shared/db/client/errors.ts';
 import type { ModelCall, ModelQuotas } from '#shared/db/models/quotas.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { quotaMessage } from './failure.ts';
 import { estimateTokens } from './tokens.ts';
 
@@ -42,7 +43,12 @@ export const unlimitedQuota: TaskQuota = {
   acquire: async () => ({ waitedMs: 0, answered: () => undefined, refused: async () => false }),
 };
 
-export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'tokens'>): TaskQuota {
+/** @param log reports estimates that could not be corrected */
+export function createTaskQuota(
+  quotas: ModelQuotas,
+  task: Omit<ModelCall, 'tokens'>,
+  log?: Logger,
+): TaskQuota {
   return {
     acquire: async (request, signal) => {
       const tokens = task.tokensPerMinute === undefined ? 0 : estimateRequest(request);
@@ -57,7 +63,10 @@ export function createTaskQuota(quotas: ModelQuotas, task: Omit<ModelCall, 'toke
       return {
         waitedMs: answer.waitMs,
         answered: ({ promptTokenCount }) => {
-          if (typeof promptTokenCount === 'number') void ignoreOutage(quotas.settle(call, promptTokenCount));
+          if (typeof promptTokenCount !== 'number') return;
+          ignoreOutage(quotas.settle(call, promptTokenCount)).catch((error: unknown) =>
+            log?.warn({ taskId: task.taskId, error: errorMessage(error) }, 'model quota not corrected'),
+          );
         },
         refused: async (retryAfterMs, refusedAt) => {
           const refusal = { retryAfterMs, refusedAt, tokens: estimateRequest(request) };
