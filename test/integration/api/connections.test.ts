@@ -51,6 +51,24 @@ describe('HTTP connections', () => {
     await waitFor('its end', async () => (await count()) === 0);
   });
 
+  test('stay open if their client pauses for less than the bound', async (t) => {
+    // As in a process that has run for longer than the bound.
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, 'now', () => now() + 1_000_000);
+    const app = createServer();
+    closeSlowReaders(app, 60_000, 20);
+    const size = 20_000_000;
+    app.get('/', () => 'x'.repeat(size));
+    const socket = connect(t, await listen(t, app));
+    let received = 0;
+    socket.on('data', (chunk: Buffer) => (received += chunk.length)).pause();
+    socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    // Several checks find that it has taken nothing.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    socket.resume();
+    await waitFor('the whole response', async () => received > size);
+  });
+
   test('stay open while they wait for a response, or after it', async (t) => {
     const app = createServer();
     closeSlowReaders(app, 50, 10);
