@@ -125,6 +125,19 @@ describe('HTTP bodies that are received', () => {
     await waitFor('a closed request to free its bytes', async () => (await post()) === 200);
   });
 
+  test('are not counted while they are dropped', async (t) => {
+    const receiving = { all, perCaller: { ...all, bytes: 200_000 } };
+    const { url } = await startApiServer(t, {}, { receiving });
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (let i = 0; i < 100; i += 1) controller.enqueue(new Uint8Array(10_000).fill(32));
+        controller.close();
+      },
+    });
+    const response = await fetch(`${url}/a2a/jsonrpc`, { method: 'POST', body, duplex: 'half' });
+    assert.equal(response.status, 413);
+  });
+
   test('are limited in number', async (t) => {
     const receiving = { all, perCaller: { ...all, requests: 1 } };
     const { url } = await startApiServer(t, {}, { receiving });
