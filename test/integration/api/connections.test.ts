@@ -52,7 +52,7 @@ describe('HTTP connections', () => {
   });
 
   test('stay open if their client pauses for less than the bound', async (t) => {
-    // As in a process that has run for longer than the bound.
+    // The process has run for longer than the bound.
     const now = performance.now.bind(performance);
     t.mock.method(performance, 'now', () => now() + 1_000_000);
     const app = createServer();

@@ -95,7 +95,7 @@ describe('configuration from the manifests', () => {
     assert.deepEqual([api.grpcPublicTarget, grpc.grpcPublicTarget], [target, target]);
   });
 
-  test('limits owners, and tells workers the public URL', async (t) => {
+  test('limits owners, and has the public URL in every worker', async (t) => {
     const { api, grpc, dispatcher, worker, pushWorker } = await readConfigs(t);
     assert.ok(api.ownerLimits.openTasks > 0 && api.ownerLimits.webhookBytesPerHour > 0);
     for (const { ownerLimits } of [grpc, dispatcher, worker, pushWorker]) {
