@@ -6,7 +6,7 @@ import type { JWK } from 'jose';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
-import { registerAdmission, type Admit } from './limits/admission.ts';
+import { endReceipt, registerAdmission, type Admit } from './limits/admission.ts';
 import { limitConnections, type ConnectionLimits } from './limits/connections.ts';
 import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
@@ -85,6 +85,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };
     const format = getFailureFormat(request, card);
     if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+      endReceipt(request);
       await discardBody(request.raw);
       const { bodyLimit } = request.routeOptions;
       const hint =

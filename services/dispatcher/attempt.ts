@@ -1,8 +1,9 @@
 /**
  * Makes one attempt at a claimed delivery and records it:
  *
- *   check URL and bytes ──▶ acquire a slot ──▶ read the event ──▶ POST ──▶ release the slot ──▶ record
- *          └ used up            └ none free: deferred, which is recorded but does not count as an attempt
+ *   check URL and bytes ──▶ acquire a slot ──▶ read the event, check bytes ──▶ POST ──▶ release the slot ──▶ record
+ *          └ used up            └ none free         └ used up: deferred, which is recorded but does not count as an
+ *                                                     attempt
  *
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
  * the record if the config was changed or deleted, or the lease was lost.
@@ -56,6 +57,8 @@ type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
 
 /** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
 const thinBytes = 4 * 1024;
+/** Delay of an attempt that waits for bodies in flight. */
+const inFlightSeconds = 1;
 /** Multiples of the largest body that hosts get in an hour before they accept one, and get thin ones. */
 const unacceptedBodies = { perHost: 4, perOwner: 16 };
 
@@ -80,12 +83,18 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const slot = await scheduler.acquire({ owner, url, failures: delivery.failures });
     if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date();
-    let up = false;
+    let up: boolean | undefined;
     try {
-      const isThin = () => delivery.thin || !unacceptedBytes.maySendFull(owner, url);
-      let body = await readBody(delivery, isThin());
-      // Other attempts may have used up what the host gets while the body was read.
-      if (body !== undefined && getSize(body) > thinBytes && isThin()) body = await readBody(delivery, true);
+      const decide = () => (delivery.thin ? 'thin' : unacceptedBytes.getSize(owner, url));
+      let body = await readBody(delivery, decide() === 'thin');
+      // Other attempts may have used up the bytes while this one waited for its slot and its body.
+      const laterSeconds = await hourlyBytes.check(owner);
+      if (laterSeconds > 0) return toDeferred({ delaySeconds: laterSeconds, reason: 'bytes_used_up' });
+      if (body !== undefined && getSize(body) > thinBytes) {
+        const size = decide();
+        if (size === 'later') return toDeferred({ delaySeconds: inFlightSeconds, reason: 'host_busy' });
+        if (size === 'thin') body = await readBody(delivery, true);
+      }
       linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
       const posted =
@@ -126,14 +135,23 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   async function sendCounted(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
     const { owner } = delivery.config;
     const bytes = getSize(body);
-    hourlyBytes.add(owner, bytes);
-    const end = unacceptedBytes.send(owner, url, bytes);
-    const posted = await send(delivery, url, body);
-    end(isAccepted(posted));
+    const ends: ((accepted: boolean) => void)[] = [];
+    const count = (): void => {
+      hourlyBytes.add(owner, bytes);
+      ends.push(unacceptedBytes.send(owner, url, bytes));
+    };
+    count();
+    const posted = await send(delivery, url, body, count);
+    for (const end of ends) end(isAccepted(posted));
     return posted;
   }
 
-  async function send(delivery: ClaimedDelivery, url: URL, body: WebhookBody): Promise<PostResult> {
+  async function send(
+    delivery: ClaimedDelivery,
+    url: URL,
+    body: WebhookBody,
+    onRepeat: () => void,
+  ): Promise<PostResult> {
     const { taskId, configId, config } = delivery;
     const { signing } = parts;
     try {
@@ -141,7 +159,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: Date.now() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
-      return await post({ url, headers, body: body.json });
+      return await post({ url, headers, body: body.json, onRepeat });
     } catch (error) {
       log.error({ taskId, configId, err: error }, 'webhook could not be created');
       return noAnswer(`the webhook could not be created: ${errorMessage(error)}`);

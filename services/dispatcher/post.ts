@@ -12,6 +12,8 @@ export interface Post {
   url: URL;
   headers: Record<string, string>;
   body: string;
+  /** Called when the body is about to be sent once more. */
+  onRepeat: () => void;
 }
 
 export interface PostResult {
@@ -52,8 +54,9 @@ export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): Se
     const mayBeReused = mayBeOpen(origin);
     try {
       const result = await send(pooled, signal, post).catch((error: unknown) => {
-        if (mayBeReused && isClosed(error)) return send(fresh, signal, post);
-        throw error;
+        if (!mayBeReused || !isClosed(error)) throw error;
+        post.onRepeat();
+        return send(fresh, signal, post);
       });
       origin.answeredAt = performance.now();
       return result;

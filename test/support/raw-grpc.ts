@@ -12,7 +12,7 @@ import type { Cleanup } from './cleanup.ts';
 export interface HalfCall {
   readonly stream: ClientHttp2Stream;
   /** Resolves when the server has closed the stream, to the status that it sent. */
-  readonly closed: Promise<{ status: number | undefined; message: string }>;
+  readonly closed: Promise<{ status: number | undefined; message: string; retryAfter: unknown }>;
 }
 
 export function connectGrpc(t: Cleanup, target: string): ClientHttp2Session {
@@ -23,7 +23,11 @@ export function connectGrpc(t: Cleanup, target: string): ClientHttp2Session {
   return session;
 }
 
-/** Starts a call and does not end it. */
+/**
+ * Starts a call and does not end it.
+ *
+ * @param method a method of A2A 1.0, or the path of another
+ */
 export function startCall(
   session: ClientHttp2Session,
   method: string,
@@ -32,7 +36,7 @@ export function startCall(
   const stream = session.request(
     {
       ':method': 'POST',
-      ':path': `/lf.a2a.v1.A2AService/${method}`,
+      ':path': method.startsWith('/') ? method : `/lf.a2a.v1.A2AService/${method}`,
       'content-type': 'application/grpc',
       'a2a-version': '1.0',
       te: 'trailers',
@@ -51,6 +55,7 @@ export function startCall(
     return {
       status: status === undefined ? undefined : Number(status),
       message: decodeURIComponent(String(received['grpc-message'] ?? '')),
+      retryAfter: received['retry-after'],
     };
   });
   return { stream, closed };

@@ -16,7 +16,7 @@ function create() {
   /** Sends full bodies as long as they are allowed, at most 1,000. Returns how many. */
   const sendFull = (url: URL, accepted: boolean, owner = 'a') => {
     for (let n = 0; n < 1_000; n++) {
-      if (!bytes.maySendFull(owner, url)) return n;
+      if (bytes.getSize(owner, url) !== 'full') return n;
       bytes.send(owner, url, megabyte)(accepted);
     }
     return 1_000;
@@ -45,18 +45,37 @@ describe('UnacceptedBytes', () => {
     assert.equal(sendFull(new URL('https://victim.example/'), false, 'b'), 4);
   });
 
-  test('counts bodies in flight to a host that has accepted none', () => {
+  test('lets full bodies wait for those in flight to a host that has accepted none', () => {
     const { bytes } = create();
-    let sent = 0;
-    for (; bytes.maySendFull('a', good); sent++) bytes.send('a', good, megabyte);
-    assert.equal(sent, 4);
+    const ends = Array.from({ length: 4 }, () => bytes.send('a', good, megabyte));
+    assert.equal(bytes.getSize('a', good), 'later');
+    ends[0]!(false);
+    assert.equal(bytes.getSize('a', good), 'later');
+    ends[1]!(true);
+    assert.equal(bytes.getSize('a', good), 'full');
+  });
+
+  test('sends thin bodies when those in flight have failed', () => {
+    const { bytes } = create();
+    const ends = Array.from({ length: 4 }, () => bytes.send('a', good, megabyte));
+    for (const end of ends) end(false);
+    assert.equal(bytes.getSize('a', good), 'thin');
+  });
+
+  test('lets full bodies to many new hosts wait for those in flight', () => {
+    const { bytes } = create();
+    const hosts = Array.from({ length: 17 }, (_, n) => new URL(`https://host${n}.example/`));
+    const ends = hosts.slice(0, 16).map((url) => bytes.send('a', url, megabyte));
+    assert.equal(bytes.getSize('a', hosts[16]!), 'later');
+    for (const end of ends) end(true);
+    assert.equal(bytes.getSize('a', hosts[16]!), 'full');
   });
 
   test('sets no bound for a host that accepts', () => {
     const { bytes, sendFull } = create();
     assert.equal(sendFull(good, true), 1_000);
     const ends = Array.from({ length: 100 }, () => bytes.send('a', good, megabyte));
-    assert.ok(bytes.maySendFull('a', good));
+    assert.equal(bytes.getSize('a', good), 'full');
     ends[0]!(true);
   });
 

@@ -49,9 +49,13 @@ export function createAdmission({ authenticate, failures, buckets, log }: Admiss
   };
 }
 
-/** Returns the name under which the requests of a caller are counted. */
-export function getLimitKey(caller: AuthenticatedCaller, getAddress: () => string): string {
-  return caller.isAuthenticated ? caller.userName : `address ${toAddressKey(getAddress())}`;
+/**
+ * Returns the name under which the requests of a caller are counted.
+ *
+ * @param caller undefined if the call needs no credentials
+ */
+export function getLimitKey(caller: AuthenticatedCaller | undefined, getAddress: () => string): string {
+  return caller?.isAuthenticated ? caller.userName : `address ${toAddressKey(getAddress())}`;
 }
 
 const admitted = Symbol('admitted caller');
@@ -94,6 +98,11 @@ export function registerAdmission(app: FastifyInstance, admit: Admit, receiving:
     request[receipt]?.close();
     done();
   });
+}
+
+/** Ends the receipt of a body whose rest will be dropped: it will not be in memory. */
+export function endReceipt(request: FastifyRequest): void {
+  (request as AdmittedRequest)[receipt]?.close();
 }
 
 /** @throws {Error} if the route of the request is public */

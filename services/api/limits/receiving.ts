@@ -1,6 +1,10 @@
 /**
  * Limits the requests that are being received: admitted, but without their whole body or message. Their
  * senders decide how long that takes, up to a deadline, and until then their bytes are in memory.
+ *
+ * Callers share what a process receives by dynamic thresholds (Choudhury and Hahne, 1998): a caller may have
+ * another request while it holds no more than is free, in requests and in bytes. One caller alone gets half,
+ * and the only request of a caller finds room while there is any.
  */
 import { TooManyRequestsError } from '../handler/errors.ts';
 import { countRefusal } from './refusals.ts';
@@ -60,13 +64,12 @@ export class Receiving {
       if (own.requests === 0) this.#callers.delete(name);
     };
     const check = (): void => {
-      const refused = exceeds(own, this.#limits.perCaller) || exceeds(this.#all, this.#limits.all);
-      if (!refused) return;
+      const refusal = this.#getRefusal(own);
+      if (refusal === undefined) return;
       close();
       countRefusal('receiving');
-      const { requests, bytes } = this.#limits.perCaller;
       throw new TooManyRequestsError(
-        `Too many requests are being received: a caller may send ${requests} requests with ${bytes} bytes at once. Try again in ${retryAfterSeconds} s.`,
+        `Too many requests are being received${refusal}. Try again in ${retryAfterSeconds} s.`,
         retryAfterSeconds,
       );
     };
@@ -81,6 +84,17 @@ export class Receiving {
       },
       close,
     };
+  }
+
+  /** Returns what to add to the message if the caller has more than it may have. */
+  #getRefusal(own: Load): string | undefined {
+    const { all, perCaller } = this.#limits;
+    if (exceeds(own, perCaller)) {
+      return `: a caller may send ${perCaller.requests} requests with ${perCaller.bytes} bytes at once`;
+    }
+    const free = { requests: all.requests - this.#all.requests, bytes: all.bytes - this.#all.bytes };
+    const isFull = free.requests < 0 || free.bytes < 0;
+    return isFull || (own.requests > 1 && exceeds(own, free)) ? '' : undefined;
   }
 }
 

@@ -19,7 +19,7 @@ interface Progress {
 export function closeSlowReaders(app: FastifyInstance, boundMs = takeMs, sweepMs = 15_000): void {
   const connections = new Map<Socket, Progress>();
   app.server.on('connection', (socket) => {
-    connections.set(socket, { taken: 0, at: 0 });
+    connections.set(socket, { taken: 0, at: performance.now() });
     socket.once('close', () => connections.delete(socket));
   });
   const timer = setInterval(() => {

@@ -17,6 +17,8 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 const flushMs = 1_000;
 /** Deliveries that wait for the next hour are spread over this time. */
 const spreadSeconds = 600;
+/** They ask again after this time at the latest: the limit may have been raised. */
+const maxDelaySeconds = 300;
 
 export interface HourlyBytes {
   /**
@@ -102,7 +104,9 @@ export function createHourlyBytes({ db, getLimits, log, now = Date.now }: Parts)
         counts.set(owner, count);
       }
       if (count.stored + count.unsaved < limit) return 0;
-      return secondsToNextHour(now()) + spreadSeconds * Math.random();
+      const chance = Math.random();
+      const untilNextHour = secondsToNextHour(now()) + spreadSeconds * chance;
+      return Math.min(untilNextHour, maxDelaySeconds * (1 - 0.2 * chance));
     },
     add: (owner, bytes) => {
       const count = find(owner) ?? { hour: getHour(now()), stored: 0, unsaved: 0 };

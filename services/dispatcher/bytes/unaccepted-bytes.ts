@@ -4,7 +4,9 @@
  * until it accepts one. An owner who names many hosts has an allowance for all of them together.
  *
  *   new ──2xx──▶ accepting ──failures of more bytes than the allowance──▶ refusing ──2xx──▶ accepting
- *    └──────────bytes in flight or failed beyond the allowance──────────────▲
+ *    └───────────────failures of more bytes than the allowance──────────────▲
+ *
+ * Bytes in flight may still fail, so further full bodies wait for them until the host accepts one.
  */
 import { getDestination } from '#shared/net/destination.ts';
 import { Registry } from '../registry.ts';
@@ -17,9 +19,14 @@ interface Host {
   unaccepted: Allowance;
 }
 
-/** Bytes that drain within an hour. */
+/** `later`: when fewer bytes are in flight. */
+export type BodySize = 'full' | 'thin' | 'later';
+
+/** Failed bytes drain within an hour. */
 class Allowance {
   readonly #perHour: number;
+  /** Sent to hosts that have accepted none, without a result yet. */
+  inFlight = 0;
   #bytes = 0;
   #at = 0;
 
@@ -35,6 +42,11 @@ class Allowance {
 
   isUsedUp(now: number): boolean {
     return this.get(now) >= this.#perHour;
+  }
+
+  /** Whether it would be used up if everything in flight failed. */
+  isReserved(now: number): boolean {
+    return this.get(now) + this.inFlight >= this.#perHour;
   }
 
   add(now: number, bytes: number): void {
@@ -60,7 +72,7 @@ export class UnacceptedBytes {
     this.#now = now ?? (() => performance.now());
     this.#owners = new Registry(
       () => new Allowance(ownerBytesPerHour),
-      (allowance) => allowance.get(this.#now()) === 0,
+      (allowance) => allowance.inFlight === 0 && allowance.get(this.#now()) === 0,
     );
     this.#hosts = new Registry<Host>(
       () => ({ accepting: false, unaccepted: new Allowance(hostBytesPerHour) }),
@@ -68,34 +80,35 @@ export class UnacceptedBytes {
     );
   }
 
-  /** Returns whether a receiver may get a full body. */
-  maySendFull(owner: string, url: URL): boolean {
+  /** Returns what a receiver may get now. */
+  getSize(owner: string, url: URL): BodySize {
     const { accepting, unaccepted } = this.#findHost(owner, url);
+    if (accepting) return 'full';
     const now = this.#now();
-    return accepting || (!unaccepted.isUsedUp(now) && !this.#owners.get(owner).isUsedUp(now));
+    const allowances = [unaccepted, this.#owners.get(owner)];
+    if (allowances.some((allowance) => allowance.isUsedUp(now))) return 'thin';
+    return allowances.some((allowance) => allowance.isReserved(now)) ? 'later' : 'full';
   }
 
   /** Counts a body that is sent. The caller calls the returned function with the result. */
   send(owner: string, url: URL, bytes: number): (accepted: boolean) => void {
     const host = this.#findHost(owner, url);
-    const allowance = this.#owners.get(owner);
-    const count = (): void => {
-      host.unaccepted.add(this.#now(), bytes);
-      allowance.add(this.#now(), bytes);
-    };
+    const owned = this.#owners.get(owner);
+    const allowances = [host.unaccepted, owned];
     // A host that accepts webhooks may have many in flight.
-    const counted = !host.accepting;
-    if (counted) count();
+    const inFlight = host.accepting ? 0 : bytes;
+    for (const allowance of allowances) allowance.inFlight += inFlight;
     return (accepted) => {
       const now = this.#now();
+      for (const allowance of allowances) allowance.inFlight -= inFlight;
       if (accepted) {
-        allowance.add(now, -host.unaccepted.get(now));
+        owned.add(now, -host.unaccepted.get(now));
         host.unaccepted.add(now, -Infinity);
         host.accepting = true;
-      } else if (!counted) {
-        count();
-        if (host.unaccepted.isUsedUp(now)) host.accepting = false;
+        return;
       }
+      for (const allowance of allowances) allowance.add(now, bytes);
+      if (host.unaccepted.isUsedUp(now)) host.accepting = false;
     };
   }
 

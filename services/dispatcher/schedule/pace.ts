@@ -27,13 +27,15 @@ export class Pace {
     return this.#averageMs;
   }
 
-  /** Counts an attempt as in flight until the returned function is called. */
-  start(at: number): (endedAt: number) => void {
+  /**
+   * Counts an attempt as in flight until the returned function is called, without a time if nothing was sent.
+   */
+  start(at: number): (endedAt: number | undefined) => void {
     const start = { at };
     this.#starts.add(start);
     return (endedAt) => {
       this.#starts.delete(start);
-      this.#averageMs += (endedAt - at - this.#averageMs) / 4;
+      if (endedAt !== undefined) this.#averageMs += (endedAt - at - this.#averageMs) / 4;
     };
   }
 

@@ -23,8 +23,11 @@ const maxWaitMs = 1_000;
 const failingSeconds = 15;
 
 export type AttemptSlot =
-  /** The caller must call `release` when the attempt ends. `up`: the receiver accepts requests. */
-  | { kind: 'acquired'; release: (up: boolean) => void }
+  /**
+   * The caller must call `release` when the attempt ends. `up`: the receiver accepts requests; undefined: nothing was
+   * sent to it.
+   */
+  | { kind: 'acquired'; release: (up: boolean | undefined) => void }
   | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason };
 
 export interface SchedulerOptions {
@@ -129,8 +132,8 @@ export class AttemptScheduler {
     return {
       kind: 'acquired',
       release: (up) => {
-        receiver.health.ended(up);
-        const endedAt = this.#now();
+        if (up !== undefined) receiver.health.ended(up);
+        const endedAt = up === undefined ? undefined : this.#now();
         for (const end of ends) end(endedAt);
         this.#process.release(owner);
         host.slots.release(owner);

@@ -138,7 +138,8 @@ async function deliverLast(
 /** Invalidates attempts in flight, and makes all pending deliveries due with a fresh retry schedule. */
 async function restartPending(trx: Transaction<Database>, { taskId, configId }: ConfigKey): Promise<void> {
   await sql`
-    update deliveries set fence = fence + 1, lease_until = null, failures = 0, due_at = now()
+    update deliveries set fence = fence + 1, lease_until = null, failures = 0, due_at = now(),
+      thin = false, deferred_reason = null
     where task_id = ${taskId} and config_id = ${configId} and state = 'pending'`.execute(trx);
 }
 

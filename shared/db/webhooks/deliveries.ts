@@ -111,7 +111,8 @@ export async function redeliver(
   return changeDeliveries(db, options, caller, key, async (trx, { ordered }) => {
     const restart = async (condition: RawBuilder<unknown>) => {
       const { numAffectedRows } = await sql`
-        update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = now()
+        update deliveries d set state = 'pending', settled_at = null, failures = 0, due_at = now(),
+          thin = false, deferred_reason = null
         where d.task_id = ${key.taskId} and d.config_id = ${key.configId} and ${condition}`.execute(trx);
       return Number(numAffectedRows ?? 0n);
     };

@@ -171,7 +171,10 @@ function readLimits(reader: EnvReader): ApiLimits {
       max: 10_000_000,
     }),
     authFailuresPerMinute: reader.number('AUTH_FAILURES_PER_MINUTE', 60, { min: 0, max: 1_000_000 }),
-    webhookRequestsPerMinute: reader.number('WEBHOOK_REQUESTS_PER_MINUTE', 60, { min: 0, max: 1_000_000 }),
+    webhookRequestsPerMinute: reader.number('WEBHOOK_REQUESTS_PER_MINUTE', unauthenticated ? 0 : 60, {
+      min: 0,
+      max: 1_000_000,
+    }),
     streamsPerCaller: reader.number('MAX_STREAMS_PER_CALLER', 100, { min: 1, max: 1_000_000 }),
     streams: reader.number('MAX_STREAMS', 10_000, { min: 1, max: 1_000_000 }),
     connections: reader.number('MAX_CONNECTIONS', 20_000, { min: 1, max: 1_000_000 }),

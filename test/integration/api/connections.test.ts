@@ -51,6 +51,24 @@ describe('HTTP connections', () => {
     await waitFor('its end', async () => (await count()) === 0);
   });
 
+  test('stay open if their client pauses for less than the bound', async (t) => {
+    // The process has run for longer than the bound.
+    const now = performance.now.bind(performance);
+    t.mock.method(performance, 'now', () => now() + 1_000_000);
+    const app = createServer();
+    closeSlowReaders(app, 60_000, 20);
+    const size = 20_000_000;
+    app.get('/', () => 'x'.repeat(size));
+    const socket = connect(t, await listen(t, app));
+    let received = 0;
+    socket.on('data', (chunk: Buffer) => (received += chunk.length)).pause();
+    socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    // Several checks find that it has taken nothing.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    socket.resume();
+    await waitFor('the whole response', async () => received > size);
+  });
+
   test('stay open while they wait for a response, or after it', async (t) => {
     const app = createServer();
     closeSlowReaders(app, 50, 10);
@@ -105,6 +123,19 @@ describe('HTTP bodies that are received', () => {
     await waitFor('the first body to be counted', async () => (await post()) === 429);
     first.destroy();
     await waitFor('a closed request to free its bytes', async () => (await post()) === 200);
+  });
+
+  test('are not counted while they are dropped', async (t) => {
+    const receiving = { all, perCaller: { ...all, bytes: 200_000 } };
+    const { url } = await startApiServer(t, {}, { receiving });
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (let i = 0; i < 100; i += 1) controller.enqueue(new Uint8Array(10_000).fill(32));
+        controller.close();
+      },
+    });
+    const response = await fetch(`${url}/a2a/jsonrpc`, { method: 'POST', body, duplex: 'half' });
+    assert.equal(response.status, 413);
   });
 
   test('are limited in number', async (t) => {

@@ -62,6 +62,7 @@ describe('gRPC calls that are sent in part', () => {
       assert.deepEqual(await closed, {
         status: status.DEADLINE_EXCEEDED,
         message: 'The request did not arrive within 0.2 s',
+        retryAfter: undefined,
       });
     });
   }
@@ -89,11 +90,40 @@ describe('gRPC calls that are sent in part', () => {
     const receiving = { all, perCaller: { ...all, bytes: 100_000 } };
     const options = { auth, receiving, bodyLimitBytes: 1_000_000 };
     const { grpcTarget } = await startApiServer(t, {}, options);
-    const { stream, closed } = startCall(connectGrpc(t, grpcTarget), 'GetTask', alice);
+    const { stream, closed } = startCall(connectGrpc(t, grpcTarget), 'SendMessage', alice);
     stream.write(Buffer.concat([Buffer.from([0, 0, 0xf, 0, 0]), Buffer.alloc(150_000)]));
     const refused = await closed;
     assert.equal(refused.status, status.RESOURCE_EXHAUSTED);
     assert.match(refused.message, /100000 bytes/);
+    assert.equal(refused.retryAfter, '1');
+  });
+
+  for (const path of [
+    '/lf.a2a.v1.A2AService/GetTask',
+    '/a2a.v1.A2AService/GetTask',
+    '/grpc.health.v1.Health/Check',
+  ]) {
+    test(`are refused after 64 KiB of ${path}`, async (t) => {
+      const options = { auth, bodyLimitBytes: 1_000_000 };
+      const { grpcTarget } = await startApiServer(t, {}, options);
+      const { stream, closed } = startCall(connectGrpc(t, grpcTarget), path, alice);
+      stream.write(Buffer.concat([Buffer.from([0, 0, 0xf, 0, 0]), Buffer.alloc(100_000)]));
+      assert.deepEqual(await closed, {
+        status: status.RESOURCE_EXHAUSTED,
+        message: 'The request is larger than 65536 bytes, which only messages may be',
+        retryAfter: undefined,
+      });
+    });
+  }
+
+  test('are limited in number for the health service too', async (t) => {
+    const all = { requests: 100, bytes: 1e9 };
+    const receiving = { all, perCaller: { ...all, requests: 1 } };
+    const { grpcTarget } = await startApiServer(t, {}, { auth, receiving });
+    const session = connectGrpc(t, grpcTarget);
+    startCall(session, '/grpc.health.v1.Health/Check');
+    const refused = await startCall(session, '/grpc.health.v1.Health/Check').closed;
+    assert.equal(refused.status, status.RESOURCE_EXHAUSTED);
   });
 
   test('are refused with more than 64 KiB of metadata', async (t) => {

@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Task } from '@a2a-js/sdk';
 import { InternalError } from '#services/api/handler/errors.ts';
+import { QuotaExceededError } from '#services/api/limits/quota-error.ts';
 import { bodyLimitBytes, getTask, startApiServer } from '../../support/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
+
+const v03 = { 'a2a-version': '0.3' };
 
 describe('JSON-RPC', () => {
   const cleanup = createSuiteCleanup();
@@ -13,8 +16,8 @@ describe('JSON-RPC', () => {
     ({ url } = await startApiServer(cleanup, { getTask }));
   });
 
-  async function post(body: unknown, headers: Record<string, string> = {}) {
-    const response = await fetch(`${url}/a2a/jsonrpc`, {
+  async function post(body: unknown, headers: Record<string, string> = {}, baseUrl = url) {
+    const response = await fetch(`${baseUrl}/a2a/jsonrpc`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),
@@ -28,7 +31,7 @@ describe('JSON-RPC', () => {
   }
 
   function postV03(id: string) {
-    return post(createRequest({ method: 'tasks/get' }, id), { 'a2a-version': '0.3' });
+    return post(createRequest({ method: 'tasks/get' }, id), v03);
   }
 
   test('echoes request ids that are strings, numbers or null', async () => {
@@ -86,6 +89,46 @@ describe('JSON-RPC', () => {
     assert.deepEqual([away.status, away.json.error.code], [503, -32603]);
     assert.equal((await postV03('broken')).json.error.message, InternalError.text);
     assert.equal((await postV03('none')).json.error.code, -32001);
+  });
+
+  test('answers callers of A2A 0.3 at a limit with 429 and details', async (t) => {
+    const refuse = (): never => {
+      throw new QuotaExceededError({ limit: 'modelCostPerDay', used: 1, max: 1, wanted: 0 });
+    };
+    const { url: refusingUrl } = await startApiServer(t, {
+      sendMessage: async () => refuse(),
+      getTask: async () => refuse(),
+      cancelTask: async () => refuse(),
+      // oxlint-disable-next-line require-yield -- fails before its first event
+      sendMessageStream: async function* () {
+        refuse();
+      },
+      createTaskPushNotificationConfig: async () => refuse(),
+      listTaskPushNotificationConfigs: async () => refuse(),
+    });
+    const message = { kind: 'message', messageId: 'm', role: 'user', parts: [{ kind: 'text', text: 'hi' }] };
+    const calls: [string, object][] = [
+      ['message/send', { message }],
+      ['message/stream', { message }],
+      ['tasks/get', { id: 'x' }],
+      ['tasks/cancel', { id: 'x' }],
+      [
+        'tasks/pushNotificationConfig/set',
+        { taskId: 'x', pushNotificationConfig: { url: 'https://a.example' } },
+      ],
+      ['tasks/pushNotificationConfig/list', { id: 'x' }],
+    ];
+    for (const [method, params] of calls) {
+      const { status, headers, json } = await post(
+        { jsonrpc: '2.0', id: 1, method, params },
+        v03,
+        refusingUrl,
+      );
+      assert.equal(status, 429, `${method}: ${JSON.stringify(json)}`);
+      assert.ok(Number(headers.get('retry-after')) > 0, method);
+      assert.match(json.error.message, /your limit per day is 1/);
+      assert.equal(json.error.data[0].reason, 'OWNER_LIMIT_EXCEEDED', method);
+    }
   });
 
   test('answers a body above the limit with 413', async () => {

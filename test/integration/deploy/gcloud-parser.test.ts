@@ -80,6 +80,7 @@ function withoutFlagsFile(word: string): string {
 function createUpdateCommands(rendered: string): string[][] {
   return [
     'gcloud pubsub subscriptions update x --ack-deadline=600',
+    'gcloud tasks queues update x --location=r --max-concurrent-dispatches=2000',
     'gcloud pubsub subscriptions modify-push-config x --push-endpoint=',
     `gcloud monitoring dashboards update x --config-from-file=${rendered}/dashboard.yaml`,
     `gcloud alpha monitoring policies update x --policy-from-file=${rendered}/alerts-queue-age.yaml`,

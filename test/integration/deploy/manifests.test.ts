@@ -95,6 +95,16 @@ describe('configuration from the manifests', () => {
     assert.deepEqual([api.grpcPublicTarget, grpc.grpcPublicTarget], [target, target]);
   });
 
+  test('limits owners, and has the public URL in every worker', async (t) => {
+    const { api, grpc, dispatcher, worker, pushWorker } = await readConfigs(t);
+    assert.ok(api.ownerLimits.openTasks > 0 && api.ownerLimits.webhookBytesPerHour > 0);
+    for (const { ownerLimits } of [grpc, dispatcher, worker, pushWorker]) {
+      assert.deepEqual(ownerLimits, api.ownerLimits);
+    }
+    assert.ok(api.limits.webhookRequestsPerMinute > 0);
+    assert.deepEqual([worker.publicUrl, pushWorker.publicUrl], [api.publicUrl, api.publicUrl]);
+  });
+
   test('passes the private signing keys only to the dispatcher', async (t) => {
     const { api, dispatcher } = await readConfigs(t);
     assert.ok(dispatcher.signing.keys[0]?.privateKey !== undefined);

@@ -1,6 +1,6 @@
 /** deploy.sh and remove.sh against a fake project. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parseSigningKeys } from '#shared/crypto/signing-keys.ts';
@@ -76,6 +76,15 @@ describe('deploy.sh', () => {
     assert.equal(updated.length, 2);
     await fake.run('deploy.sh', ['pubsub'], push);
     assert.deepEqual(fake.takeChanges(), []);
+  });
+
+  test('updates a queue that was created with fewer calls at once', async (t) => {
+    const fake = createFakeProject(t);
+    await fake.run('deploy.sh', ['tasks']);
+    writeFileSync(path.join(fake.dir, 'resources/tasks queues longhaul-webhooks'), '1000');
+    fake.takeChanges();
+    await fake.run('deploy.sh', ['tasks']);
+    assert.deepEqual(takeVerbs(fake), ['tasks queues update']);
   });
 
   test('refuses to run with more connections than the database allows', async () => {

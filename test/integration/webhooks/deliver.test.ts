@@ -58,7 +58,7 @@ describe('webhook attempts', () => {
       closed += Number(isReused);
       return isReused ? 0 : 200;
     });
-    const task = await startTask(db, outbox, webhookTo(receiver.url));
+    const task = await startTask(db, outbox, webhookTo(receiver.url), 'repeated');
     await receiver.count(1);
     await waitForDeliveries(db, task.taskId);
     await task.claim();
@@ -71,6 +71,11 @@ describe('webhook attempts', () => {
         [1, 200],
       ],
     );
+    const sent = receiver.received.reduce((bytes, { body }) => bytes + Buffer.byteLength(body), 0);
+    await waitFor('the bytes of both bodies', async () => {
+      const usage = db.selectFrom('webhook_usage').select('bytes').where('owner', '=', 'repeated');
+      return (await usage.execute()).reduce((bytes, row) => bytes + Number(row.bytes), 0) === sent;
+    });
   });
 
   test('counts an attempt if a new connection is closed', { timeout }, async (t) => {

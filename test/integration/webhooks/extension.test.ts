@@ -32,6 +32,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       GRPC_PORT: String(grpcPort),
       WEBHOOK_SIGNING_KEYS: JSON.stringify({ keys: [createSigningJwk('one'), createSigningJwk('two')] }),
       WEBHOOK_SCHEDULE_SECONDS: '0,0.05',
+      WEBHOOK_REQUESTS_PER_MINUTE: '60',
       OWNER_MAX_WEBHOOK_BYTES_PER_HOUR: '1000000000',
     });
     await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);

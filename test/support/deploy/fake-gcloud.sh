@@ -4,7 +4,7 @@
 set -euo pipefail
 
 positional=()
-role='' member='' filter='' format='' secret='' content='' endpoint='' email=''
+role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent=''
 for word in "$@"; do
   case $word in
     --role=*) role=${word#*=} ;;
@@ -14,6 +14,7 @@ for word in "$@"; do
     --secret=*) secret=${word#*=} ;;
     --config-from-file=* | --policy-from-file=*) content=${word#*=} ;;
     --push-endpoint=*) endpoint=${word#*=} ;;
+    --max-concurrent-dispatches=*) concurrent=${word#*=} ;;
     --channel-labels=*) email=${word##*=} ;;
     --*) ;;
     *) positional+=("$word") ;;
@@ -83,6 +84,7 @@ case $line in
   'pubsub subscriptions create '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
   'pubsub subscriptions update '*) changes ;;
   'pubsub subscriptions modify-push-config '*) changes; printf '%s' "$endpoint" >"$(file "pubsub subscriptions $last")" ;;
+  'tasks queues create '* | 'tasks queues update '*) changes; printf '%s' "$concurrent" >"$(file "tasks queues $last")" ;;
   'scheduler jobs create http '*) changes; touch "$(file "scheduler jobs $last")" ;;
   *' create '*) changes; touch "$(file "${line/ create/}")" ;;
   *' describe '*)
@@ -90,7 +92,7 @@ case $line in
     case $format in
       *longhaul-manifest*) cat "$(file "${line/ describe/}")" ;;
       *ipAddress*) echo 10.21.0.2 ;;
-      *pushEndpoint*) cat "$(file "${line/ describe/}")" ;;
+      *pushEndpoint* | *maxConcurrentDispatches*) cat "$(file "${line/ describe/}")" ;;
     esac
     ;;
   'storage rm '*) changes; rm -f "$(file "storage buckets $last")" ;;

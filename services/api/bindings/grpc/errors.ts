@@ -1,5 +1,5 @@
 /** Errors of the gRPC binding: the status of each shows whether to retry. */
-import { status as Status } from '@grpc/grpc-js';
+import { Metadata, status as Status } from '@grpc/grpc-js';
 import { A2AError } from '@a2a-js/sdk/errors';
 import type { Logger } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../../auth/caller.ts';
@@ -31,8 +31,15 @@ export function toGrpcError(log: Logger, error: unknown): Error {
   return status === undefined ? failure : new GrpcStatusError(status, failure.message);
 }
 
-/** Returns the status that refuses a call before it reaches a service. */
-export function toStatus(log: Logger, error: unknown): { code: Status; details: string } {
+/**
+ * Returns the status that refuses a call before it reaches a service. Its metadata has `retry-after`, in seconds, if the
+ * time is known.
+ */
+export function toStatus(log: Logger, error: unknown): { code: Status; details: string; metadata: Metadata } {
   const failure = toClientError(log, error);
-  return { code: toOwnStatus(failure) ?? Status.INTERNAL, details: failure.message };
+  const metadata = new Metadata();
+  if (failure instanceof RetryLaterError && failure.retryAfterSeconds !== undefined) {
+    metadata.set('retry-after', String(failure.retryAfterSeconds));
+  }
+  return { code: toOwnStatus(failure) ?? Status.INTERNAL, details: failure.message, metadata };
 }

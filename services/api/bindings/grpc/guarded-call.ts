@@ -20,6 +20,7 @@ import type { AuthenticatedCaller, RequestHeaders } from '../../auth/caller.ts';
 import { getLimitKey, type Admit } from '../../limits/admission.ts';
 import { getClientAddress } from '../../limits/client-address.ts';
 import type { Receipt, Receiving } from '../../limits/receiving.ts';
+import { maxSmallBodyBytes } from '../../http/body.ts';
 import { countRefusal } from '../../limits/refusals.ts';
 import { toStatus } from './errors.ts';
 
@@ -55,22 +56,36 @@ export function getAdmission({ metadata }: { metadata: Metadata }): Admission {
 
 /** @param isPublic whether the method with this path requires no credentials */
 export function createGuard(parts: GuardParts, isPublic: (path: string) => boolean): ServerInterceptor {
-  return ({ path }, call) => new GuardedCall(call, parts, isPublic(path));
+  return ({ path }, call) =>
+    new GuardedCall(call, parts, { isPublic: isPublic(path), isSmall: !sends(path) });
+}
+
+/** Whether a method sends a message to an agent, which may be large, in A2A 1.0 and 0.3. */
+function sends(path: string): boolean {
+  return path.endsWith('/SendMessage') || path.endsWith('/SendStreamingMessage');
+}
+
+interface MethodFacts {
+  isPublic: boolean;
+  /** Its requests have a few short fields. */
+  isSmall: boolean;
 }
 
 class GuardedCall extends ServerInterceptingCall {
   readonly #parts: GuardParts;
-  readonly #isPublic: boolean;
+  readonly #method: MethodFacts;
   readonly #stream: ServerHttp2Stream;
   #receiving: NodeJS.Timeout | undefined;
+  /** Undefined once the call is complete or refused. */
   #receipt: Receipt | undefined;
+  #received = 0;
   /** Set while the client has not taken the last message. */
   #sending: { timer: NodeJS.Timeout; taken: PromiseWithResolvers<void> } | undefined;
 
-  constructor(call: ServerInterceptingCallInterface, parts: GuardParts, isPublic: boolean) {
+  constructor(call: ServerInterceptingCallInterface, parts: GuardParts, method: MethodFacts) {
     super(call);
     this.#parts = parts;
-    this.#isPublic = isPublic;
+    this.#method = method;
     // The only way to the stream: grpc-js offers none to reset it.
     this.#stream = (call as unknown as { stream: ServerHttp2Stream }).stream;
     this.#stream.once('finish', () => setImmediate(() => this.#resetUnlessReceived()));
@@ -106,27 +121,35 @@ class GuardedCall extends ServerInterceptingCall {
   }
 
   async #admit(metadata: Metadata, listener: Listener): Promise<void> {
-    if (!this.#isPublic) {
-      const { admitCaller, receiving, trustedProxies, log } = this.#parts;
-      const headers = toHeaders(metadata);
-      const getAddress = (): string => getClientAddress(this.getPeer(), headers, trustedProxies);
-      try {
-        const caller = await admitCaller(headers, getAddress);
-        if (this.#stream.closed) return;
-        this.#receipt = receiving.open(getLimitKey(caller, getAddress));
+    const { admitCaller, receiving, trustedProxies, log } = this.#parts;
+    const headers = toHeaders(metadata);
+    const getAddress = (): string => getClientAddress(this.getPeer(), headers, trustedProxies);
+    try {
+      const caller = this.#method.isPublic ? undefined : await admitCaller(headers, getAddress);
+      if (this.#stream.closed) return;
+      this.#receipt = receiving.open(getLimitKey(caller, getAddress));
+      if (caller !== undefined) {
         admissions.set(metadata, { caller, untilTaken: async () => this.#sending?.taken.promise });
-      } catch (error) {
-        this.sendStatus(toStatus(log, error));
-        return;
       }
-      this.#stream.on('data', (chunk: Buffer) => this.#count(chunk.length));
+    } catch (error) {
+      this.sendStatus(toStatus(log, error));
+      return;
     }
+    this.#stream.on('data', (chunk: Buffer) => this.#count(chunk.length));
     listener.onReceiveMetadata(metadata);
   }
 
   #count(bytes: number): void {
+    if (this.#receipt === undefined) return;
+    this.#received += bytes;
+    if (this.#method.isSmall && this.#received > maxSmallBodyBytes) {
+      this.#stopReceiving();
+      const details = `The request is larger than ${maxSmallBodyBytes} bytes, which only messages may be`;
+      this.sendStatus({ code: Status.RESOURCE_EXHAUSTED, details });
+      return;
+    }
     try {
-      this.#receipt?.add(bytes);
+      this.#receipt.add(bytes);
     } catch (error) {
       this.#stopReceiving();
       this.sendStatus(toStatus(this.#parts.log, error));

@@ -111,8 +111,12 @@ function toRpcError(error: Error): RpcError {
   const { message } = error;
   if (error instanceof UnauthenticatedError) return { code: unauthenticatedCode, message };
   if (error instanceof HttpRequestError) return { code: A2A_ERROR_CODE.INVALID_REQUEST, message };
-  const data = error instanceof RetryLaterError && error.details.length > 0 ? error.details : undefined;
-  return { ...toJsonRpcError(error), ...(data !== undefined && { data }) };
+  return withDetails(toJsonRpcError(error), error);
+}
+
+/** Adds the details that an error has, as `data`. */
+export function withDetails(rpc: RpcError, error: unknown): RpcError {
+  return error instanceof RetryLaterError && error.details.length > 0 ? { ...rpc, data: error.details } : rpc;
 }
 
 /** @param toError maps errors other than `RpcFailure`; default: as A2A 1.0 does */

@@ -2,17 +2,16 @@
  * The methods of A2A 0.3 over JSON-RPC, translated by the SDK. `tasks/resubscribe` always responds with a
  * stream, even if it fails: clients of that version accept nothing else.
  */
-import { A2A_VERSION_HEADER, type SendMessageRequest, type TaskPushNotificationConfig } from '@a2a-js/sdk';
+import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
 import { isV1JsonRpcMethod, LEGACY_METHOD_TASKS_RESUBSCRIBE } from '@a2a-js/sdk/compat/v0_3';
 import { LegacyJsonRpcTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
-import { RpcFailure, type Methods, type RpcError } from './envelope.ts';
-import { InternalError, UnavailableError } from '../../handler/errors.ts';
-import { QuotaExceededError } from '../../limits/quota-error.ts';
+import { RpcFailure, withDetails, type Methods, type RpcError } from './envelope.ts';
+import { InternalError, RetryLaterError } from '../../handler/errors.ts';
 
 export function createV03Methods(handler: A2ARequestHandler): Methods {
-  const transport = new LegacyJsonRpcTransportHandler(keepQuotaErrors(handler));
+  const transport = new LegacyJsonRpcTransportHandler(keepRetryLaterErrors(handler));
   return async ({ method, body }, context) => {
     if (isV1JsonRpcMethod(method)) {
       throw new RpcFailure({
@@ -21,7 +20,7 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
       });
     }
     const response = await transport.handle(body, context);
-    const refused = quotaErrors.get(context);
+    const refused = retryLaterErrors.get(context);
     if (refused !== undefined) throw refused;
     if (Symbol.asyncIterator in response) {
       return {
@@ -36,27 +35,39 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
 }
 
 /** The translation turns errors into text, without the status and details of these. */
-const quotaErrors = new WeakMap<ServerCallContext, QuotaExceededError>();
+const retryLaterErrors = new WeakMap<ServerCallContext, RetryLaterError>();
 
-function keepQuotaErrors(handler: A2ARequestHandler): A2ARequestHandler {
+/** Keeps those errors of all operations that are not streams, whose errors are not translated. */
+function keepRetryLaterErrors(handler: A2ARequestHandler): A2ARequestHandler {
   const keep =
     <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
     (request: Request, context: ServerCallContext): Promise<Result> =>
       run(request, context).catch((error: unknown) => {
-        if (error instanceof QuotaExceededError) quotaErrors.set(context, error);
+        if (error instanceof RetryLaterError) retryLaterErrors.set(context, error);
         throw error;
       });
   return {
     ...handler,
-    sendMessage: keep((request: SendMessageRequest, context) => handler.sendMessage(request, context)),
-    createTaskPushNotificationConfig: keep((request: TaskPushNotificationConfig, context) =>
+    sendMessage: keep((request, context) => handler.sendMessage(request, context)),
+    getTask: keep((request, context) => handler.getTask(request, context)),
+    cancelTask: keep((request, context) => handler.cancelTask(request, context)),
+    createTaskPushNotificationConfig: keep((request, context) =>
       handler.createTaskPushNotificationConfig(request, context),
+    ),
+    getTaskPushNotificationConfig: keep((request, context) =>
+      handler.getTaskPushNotificationConfig(request, context),
+    ),
+    listTaskPushNotificationConfigs: keep((request, context) =>
+      handler.listTaskPushNotificationConfigs(request, context),
+    ),
+    deleteTaskPushNotificationConfig: keep((request, context) =>
+      handler.deleteTaskPushNotificationConfig(request, context),
     ),
   };
 }
 
 export function toV03RpcError(error: unknown): RpcError {
-  return LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error);
+  return withDetails(LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error), error);
 }
 
 async function* readResults(
@@ -72,7 +83,6 @@ function toFailure(error: RpcError, method: string): Error {
   if (error.code !== A2A_ERROR_CODE.INTERNAL_ERROR || error.message === InternalError.text) {
     return new RpcFailure(error);
   }
-  if (error.message === UnavailableError.text) return new UnavailableError();
   const message = `params are not valid for ${method} in A2A 0.3`;
   return new RpcFailure({ code: A2A_ERROR_CODE.INVALID_PARAMS, message });
 }
