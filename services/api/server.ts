@@ -8,6 +8,7 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import { endReceipt, registerAdmission, type Admit } from './limits/admission.ts';
 import { limitConnections, type ConnectionLimits } from './limits/connections.ts';
+import type { ByteRates } from './limits/byte-rates.ts';
 import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/caller.ts';
@@ -31,6 +32,8 @@ export interface ApiServerParts {
   cardKey: JWK | undefined;
   admitCaller: Admit;
   receiving: Receiving;
+  /** Undefined: no limit. */
+  byteRates?: ByteRates | undefined;
   connections: ConnectionLimits;
   conditional: ConditionalParts;
   /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
@@ -69,7 +72,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   limitConnections(app.server, parts.connections);
   closeSlowReaders(app);
   boundUnreadBodies(app);
-  registerAdmission(app, parts.admitCaller, parts.receiving);
+  registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),
     corsOrigins: parts.corsOrigins,

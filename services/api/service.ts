@@ -33,6 +33,7 @@ import { createPushConfigs } from './handler/push-configs.ts';
 import { createSend } from './handler/send-message.ts';
 import { getMediaTypes } from './handler/validate/media-types.ts';
 import { createAdmission } from './limits/admission.ts';
+import { ByteRates } from './limits/byte-rates.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
 import { createOwnerQuotas } from './limits/owner-quotas.ts';
 import { OpenStreams } from './limits/open-streams.ts';
@@ -73,10 +74,12 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const { card, extendedCard, cardKey } = await createCards(config, definition);
   logAuthWarnings(auth, log);
   const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, log });
+  const byteRates = limits.bytesPerSecond === 0 ? undefined : new ByteRates(limits.bytesPerSecond);
   const admitCaller = createAdmission({
     authenticate: createAuthenticate(auth),
     failures,
     buckets: limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute),
+    byteRates,
     log,
   });
   const receiving = new Receiving();
@@ -136,6 +139,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     card,
     admitCaller,
     receiving,
+    byteRates,
     connections,
     trustedProxies: limits.trustedProxies,
     ready,

@@ -16,6 +16,7 @@ import { InternalError, UnavailableError } from '#services/api/handler/errors.ts
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
+import { ByteRates } from '#services/api/limits/byte-rates.ts';
 import type { ConnectionLimits } from '#services/api/limits/connections.ts';
 import { Receiving, type ReceivingLimits } from '#services/api/limits/receiving.ts';
 import { createApiServer } from '#services/api/server.ts';
@@ -37,6 +38,8 @@ export interface TestApiServerOptions {
   /** Default: no limit that a test reaches. */
   connections?: ConnectionLimits;
   receiving?: ReceivingLimits;
+  /** Bytes per second of a caller. Default: no limit. */
+  bytesPerSecond?: number;
   /** Deadlines of gRPC calls. */
   timeouts?: { receiveMs: number; sendMs: number };
 }
@@ -73,6 +76,7 @@ export async function startApiServer(
   });
   options.changeCard?.(card);
   const log = createLogger('test', 'silent');
+  const byteRates = options.bytesPerSecond === undefined ? undefined : new ByteRates(options.bytesPerSecond);
   const parts = {
     handler: { getAgentCard: async () => card, ...operations } as A2ARequestHandler,
     card,
@@ -81,8 +85,10 @@ export async function startApiServer(
       authenticate: createAuthenticate(auth),
       failures: new AuthFailures({ perMinute: 0, log }),
       buckets: undefined,
+      byteRates,
       log,
     }),
+    byteRates,
     receiving: new Receiving(options.receiving),
     connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
     // Conditional reads and webhook routes need a database and are tested elsewhere.

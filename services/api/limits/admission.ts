@@ -14,6 +14,7 @@ import { toAddressKey } from './client-address.ts';
 import { hasBody } from '../http/unread-body.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
+import type { ByteRates } from './byte-rates.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 
 /**
@@ -27,10 +28,12 @@ export interface AdmissionParts {
   failures: AuthFailures;
   /** Undefined: no rate limit. */
   buckets: TokenBuckets | undefined;
+  /** Undefined: no limit on the bytes per second. */
+  byteRates?: ByteRates | undefined;
   log: Logger;
 }
 
-export function createAdmission({ authenticate, failures, buckets, log }: AdmissionParts): Admit {
+export function createAdmission({ authenticate, failures, buckets, byteRates, log }: AdmissionParts): Admit {
   return async (headers, getAddress) => {
     failures.check(headers, getAddress);
     let caller: AuthenticatedCaller;
@@ -42,10 +45,20 @@ export function createAdmission({ authenticate, failures, buckets, log }: Admiss
       throw error;
     }
     if (caller.isAuthenticated) failures.recordSuccess(headers);
-    const wait = buckets?.take(getLimitKey(caller, getAddress)) ?? 0;
-    if (wait === 0) return caller;
-    countRefusal('request_rate');
-    throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
+    if (buckets === undefined && byteRates === undefined) return caller;
+    const key = getLimitKey(caller, getAddress);
+    const wait = buckets?.take(key) ?? 0;
+    if (wait > 0) {
+      countRefusal('request_rate');
+      throw new TooManyRequestsError(`Too many requests: try again in ${wait} s`, wait);
+    }
+    const byteWait = byteRates?.check(key) ?? 0;
+    if (byteWait === 0) return caller;
+    countRefusal('byte_rate');
+    throw new TooManyRequestsError(
+      `Too many bytes were sent or requested: try again in ${byteWait} s`,
+      byteWait,
+    );
   };
 }
 
@@ -63,7 +76,12 @@ const receipt = Symbol('receipt of the body');
 type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller; [receipt]?: Receipt };
 
 /** Protects the routes that are registered after this call. */
-export function registerAdmission(app: FastifyInstance, admit: Admit, receiving: Receiving): void {
+export function registerAdmission(
+  app: FastifyInstance,
+  admit: Admit,
+  receiving: Receiving,
+  byteRates: ByteRates | undefined,
+): void {
   const admitRequest = async (request: AdmittedRequest, reply: FastifyReply): Promise<void> => {
     const getAddress = (): string => request.ip;
     const caller = await admit(request.headers, getAddress);
@@ -71,7 +89,9 @@ export function registerAdmission(app: FastifyInstance, admit: Admit, receiving:
     const length = Number(request.headers['content-length'] ?? 0);
     // A body that is too large is not received: it is refused by its length.
     if (!hasBody(request.raw) || length > request.routeOptions.bodyLimit) return;
-    const opened = receiving.open(getLimitKey(caller, getAddress));
+    const key = getLimitKey(caller, getAddress);
+    const opened = receiving.open(key);
+    byteRates?.charge(key, length);
     reply.raw.once('close', () => opened.close());
     // A body without a length is counted when it is read.
     opened.add(length);
@@ -94,6 +114,18 @@ export function registerAdmission(app: FastifyInstance, admit: Admit, receiving:
     }
     done(null, payload);
   });
+  if (byteRates !== undefined) {
+    app.addHook('onSend', (request: AdmittedRequest, _reply, payload, done) => {
+      const caller = request[admitted];
+      const bytes = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload.length : 0;
+      if (caller !== undefined)
+        byteRates.charge(
+          getLimitKey(caller, () => request.ip),
+          bytes,
+        );
+      done(null, payload);
+    });
+  }
   app.addHook('preHandler', (request: AdmittedRequest, _reply, done) => {
     request[receipt]?.close();
     done();

@@ -6,6 +6,7 @@ export type Refusal =
   | 'unauthenticated'
   | 'authentication_rate'
   | 'request_rate'
+  | 'byte_rate'
   | 'open_calls'
   | 'receiving'
   | 'receive_timeout'

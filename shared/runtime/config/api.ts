@@ -66,6 +66,8 @@ export interface ProtocolConfig {
 export interface ApiLimits {
   /** Per caller and process; 0 for no limit. */
   requestsPerMinute: number;
+  /** Sent and requested; per caller and process; 0 for no limit. */
+  bytesPerSecond: number;
   /** Failed authentications, per address and process; 0 for no limit. */
   authFailuresPerMinute: number;
   /**
@@ -169,6 +171,10 @@ function readLimits(reader: EnvReader): ApiLimits {
     requestsPerMinute: reader.number('RATE_LIMIT_PER_MINUTE', unauthenticated ? 0 : 6000, {
       min: 0,
       max: 10_000_000,
+    }),
+    bytesPerSecond: reader.number('RATE_LIMIT_BYTES_PER_SECOND', unauthenticated ? 0 : 4 * 1024 * 1024, {
+      min: 0,
+      max: 10_000_000_000,
     }),
     authFailuresPerMinute: reader.number('AUTH_FAILURES_PER_MINUTE', 60, { min: 0, max: 1_000_000 }),
     webhookRequestsPerMinute: reader.number('WEBHOOK_REQUESTS_PER_MINUTE', unauthenticated ? 0 : 60, {

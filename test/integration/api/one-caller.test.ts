@@ -65,7 +65,7 @@ describe('one caller of a process', () => {
     const limited = await stack.start('api', {
       PORT: '0',
       GRPC_PORT: '',
-      AUTH_FAILURES_PER_MINUTE: '50',
+      AUTH_FAILURES_PER_MINUTE: '1',
     });
     const list = (key: string) =>
       postJsonRpc(limited.url, 'ListTasks', {}, { headers: { 'x-api-key': key } });
@@ -77,8 +77,7 @@ describe('one caller of a process', () => {
       if (response.status === 429) assert.ok(Number(response.headers.get('retry-after')) > 0);
       await response.body?.cancel();
     }
-    assert.ok(statuses.filter((code) => code === 401).length < 100, statuses.join(' '));
-    assert.equal(statuses.at(-1), 429);
+    assert.deepEqual(statuses, [401, ...Array<number>(199).fill(429)]);
     assert.equal((await list(aliceKey['x-api-key'])).status, 429, 'a key that is not known yet');
     assert.equal((await list(bobKey['x-api-key'])).status, 200, 'a known caller of the same address');
     await limited.kill('SIGTERM');

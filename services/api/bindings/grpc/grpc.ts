@@ -11,6 +11,7 @@ import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Admit } from '../../limits/admission.ts';
 import { limitConnections, type ConnectionLimits } from '../../limits/connections.ts';
+import type { ByteRates } from '../../limits/byte-rates.ts';
 import type { Receiving } from '../../limits/receiving.ts';
 import { supportsV03 } from '../call-context.ts';
 import { createGuard } from './guarded-call.ts';
@@ -22,6 +23,8 @@ export interface GrpcParts {
   card: AgentCard;
   admitCaller: Admit;
   receiving: Receiving;
+  /** Undefined: no limit. */
+  byteRates?: ByteRates | undefined;
   connections: ConnectionLimits;
   /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
   trustedProxies: number;

@@ -19,6 +19,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import type { AuthenticatedCaller, RequestHeaders } from '../../auth/caller.ts';
 import { getLimitKey, type Admit } from '../../limits/admission.ts';
 import { getClientAddress } from '../../limits/client-address.ts';
+import type { ByteRates } from '../../limits/byte-rates.ts';
 import type { Receipt, Receiving } from '../../limits/receiving.ts';
 import { maxSmallBodyBytes } from '../../http/body.ts';
 import { countRefusal } from '../../limits/refusals.ts';
@@ -27,6 +28,8 @@ import { toStatus } from './errors.ts';
 export interface GuardParts {
   admitCaller: Admit;
   receiving: Receiving;
+  /** Undefined: no limit. */
+  byteRates?: ByteRates | undefined;
   trustedProxies: number;
   /** Time for the client to send its message, in milliseconds. */
   receiveMs: number;
@@ -79,6 +82,7 @@ class GuardedCall extends ServerInterceptingCall {
   /** Undefined once the call is complete or refused. */
   #receipt: Receipt | undefined;
   #received = 0;
+  #limitKey = '';
   /** Set while the client has not taken the last message. */
   #sending: { timer: NodeJS.Timeout; taken: PromiseWithResolvers<void> } | undefined;
 
@@ -127,7 +131,8 @@ class GuardedCall extends ServerInterceptingCall {
     try {
       const caller = this.#method.isPublic ? undefined : await admitCaller(headers, getAddress);
       if (this.#stream.closed) return;
-      this.#receipt = receiving.open(getLimitKey(caller, getAddress));
+      this.#limitKey = getLimitKey(caller, getAddress);
+      this.#receipt = receiving.open(this.#limitKey);
       if (caller !== undefined) {
         admissions.set(metadata, { caller, untilTaken: async () => this.#sending?.taken.promise });
       }
@@ -142,6 +147,7 @@ class GuardedCall extends ServerInterceptingCall {
   #count(bytes: number): void {
     if (this.#receipt === undefined) return;
     this.#received += bytes;
+    this.#parts.byteRates?.charge(this.#limitKey, bytes);
     if (this.#method.isSmall && this.#received > maxSmallBodyBytes) {
       this.#stopReceiving();
       const details = `The request is larger than ${maxSmallBodyBytes} bytes, which only messages may be`;

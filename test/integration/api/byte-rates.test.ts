@@ -1,0 +1,55 @@
+/** The limit on the bytes per second that a caller sends and gets. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ByteRates } from '#services/api/limits/byte-rates.ts';
+import { createWireTask, startApiServer } from '../../support/api-server.ts';
+import { postJsonRpc } from '../../support/json-rpc.ts';
+
+describe('the bytes of a caller', () => {
+  test('are charged to it alone, and come back with time', () => {
+    let now = 0;
+    const rates = new ByteRates(10_000, () => now);
+    rates.charge('a', 100_000);
+    assert.equal(rates.check('a'), 2);
+    assert.equal(rates.check('b'), 0);
+    now = 2_001;
+    assert.equal(rates.check('a'), 0);
+    rates.charge('a', 4_095);
+    assert.equal(rates.check('a'), 0, 'small requests are not charged');
+  });
+
+  test('never exceed eight seconds of the rate at once', () => {
+    let now = 0;
+    const rates = new ByteRates(10_000, () => now);
+    rates.charge('a', 4_096);
+    now = 3_600_000;
+    rates.charge('a', 80_000);
+    assert.equal(rates.check('a'), 1);
+  });
+
+  test('include its answers', async (t) => {
+    const task = { ...createWireTask('t'), metadata: { text: 'x'.repeat(100_000) } };
+    const { url } = await startApiServer(t, { getTask: async () => task }, { bytesPerSecond: 20_000 });
+    const get = () => postJsonRpc(url, 'GetTask', { id: 't' });
+    assert.deepEqual([(await get()).status, (await get()).status], [200, 200]);
+    const refused = await get();
+    assert.equal(refused.status, 429);
+    assert.ok(Number(refused.headers.get('retry-after')) >= 1);
+  });
+
+  test('include its requests, which are refused before their body is read', async (t) => {
+    const { bindings, url } = await startApiServer(
+      t,
+      {},
+      { bytesPerSecond: 5_000, bodyLimitBytes: 1_000_000 },
+    );
+    const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'x'.repeat(50_000) }] };
+    const send = () => postJsonRpc(url, 'SendMessage', { message });
+    assert.notEqual((await send()).status, 429);
+    assert.equal((await send()).status, 429);
+    for (const binding of bindings) {
+      const { error } = await binding.call('GetTask', { id: 't' });
+      assert.match(JSON.stringify(error), /Too many bytes|RESOURCE_EXHAUSTED|429/, binding.name);
+    }
+  });
+});
