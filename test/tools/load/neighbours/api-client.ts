@@ -19,9 +19,22 @@ export interface ApiClient {
 
 const keptBytes = 64 * 1024;
 
-/** @param timeoutMs the time until the headers of an answer, and between two pieces of its body */
-export function createApiClient(url: string, key: string, timeoutMs: number): ApiClient {
-  const dispatcher = new Agent({ headersTimeout: timeoutMs, bodyTimeout: timeoutMs, connections: 500 });
+/**
+ * @param timeoutMs the time until the headers of an answer, and between two pieces of its body
+ * @param localAddress the address of the client
+ */
+export function createApiClient(
+  url: string,
+  key: string,
+  timeoutMs: number,
+  localAddress = '127.0.0.1',
+): ApiClient {
+  const dispatcher = new Agent({
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    connections: 500,
+    connect: { localAddress },
+  });
   const headers = { 'content-type': 'application/json', 'a2a-version': '1.0', 'x-api-key': key };
   const send = (path: string, body: string | Buffer, signal?: AbortSignal) =>
     dispatcher.request({ origin: url, path, method: 'POST', headers, body, ...(signal && { signal }) });

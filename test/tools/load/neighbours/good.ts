@@ -16,7 +16,8 @@ const { API_URL: apiUrl = '', RATE: rate = '' } = process.env;
 /** Bounds the wait for operations in flight when the hostile owner has stopped. */
 const settleMs = 60_000;
 const retryMs = 200;
-const client = createApiClient(apiUrl, getKey(goodOwner), 30_000);
+// Its own address: connections and failed authentications are limited by address.
+const client = createApiClient(apiUrl, getKey(goodOwner), 30_000, '127.0.0.9');
 const samples = new Samples();
 const receiver = await startWebhookReceiver();
 let phase: Phase = 'warm-up';
