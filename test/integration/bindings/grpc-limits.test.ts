@@ -83,6 +83,8 @@ describe('gRPC calls that are sent in part', () => {
       stream.end(Buffer.from([0, 0, 0, 0, 0]));
       return (await closed).status !== status.RESOURCE_EXHAUSTED;
     });
+    // Otherwise the server would wait for the calls that are open.
+    session.destroy();
   });
 
   test('are limited in bytes per caller', async (t) => {
@@ -124,6 +126,7 @@ describe('gRPC calls that are sent in part', () => {
     startCall(session, '/grpc.health.v1.Health/Check');
     const refused = await startCall(session, '/grpc.health.v1.Health/Check').closed;
     assert.equal(refused.status, status.RESOURCE_EXHAUSTED);
+    session.destroy();
   });
 
   test('are refused with more than 64 KiB of metadata', async (t) => {
