@@ -87,3 +87,13 @@ function mergeText(before: readonly Part[], more: readonly Part[]): Part[] {
 export function isPlainText(part: Part): part is Part & { text: string } {
   return part.text !== undefined && part.metadata === undefined && part.filename === undefined;
 }
+
+/** Returns the payload of the event of a state without a message. */
+export function createStateEvent(
+  taskId: string,
+  contextId: string,
+  state: TaskState,
+  timestamp: string,
+): EventPayload {
+  return { statusUpdate: { taskId, contextId, status: { state, timestamp } } };
+}

@@ -30,6 +30,7 @@ import { createTaskLister } from '#shared/db/tasks/list.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { markShown, type A2aTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks/read.ts';
 import { isUuid } from '#shared/domain/ids.ts';
+import { createStateEvent } from '#shared/domain/events.ts';
 import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -43,7 +44,7 @@ import { listOwnTasks } from './list-tasks.ts';
 import type { PageTokens } from './page-token.ts';
 import type { PushConfigs } from './push-configs.ts';
 import { getReplay, withEventNumber } from '../extensions/replay.ts';
-import { createStateEvent, type Send, type SendResult } from './send-message.ts';
+import type { Send, SendResult } from './send-message.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 import { streamEvents, waitUntilSettled, withTimeout } from './stream.ts';
 

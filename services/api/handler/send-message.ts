@@ -16,11 +16,11 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { acceptFollowUp, type FollowUp } from '#shared/db/tasks/follow-up.ts';
 import { findMissing, findSend, readTaskSnapshot, type Caller, type A2aTask } from '#shared/db/tasks/read.ts';
 import { takeNewest } from '#shared/db/tasks/content.ts';
-import type { EventPayload } from '#shared/domain/events.ts';
+import { createStateEvent } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { maxTaskBytes } from '#shared/domain/sizes.ts';
-import { isTerminal, type TaskState } from '#shared/domain/task.ts';
+import { isTerminal } from '#shared/domain/task.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -278,15 +278,6 @@ async function findRepeat(
     );
   }
   return { taskId: first.taskId, turn: first.turn, created: undefined };
-}
-
-export function createStateEvent(
-  taskId: string,
-  contextId: string,
-  state: TaskState,
-  timestamp: string,
-): EventPayload {
-  return { statusUpdate: { taskId, contextId, status: { state, timestamp } } };
 }
 
 /** @throws {RequestMalformedError} if the message is too large */

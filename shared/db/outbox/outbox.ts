@@ -102,7 +102,19 @@ export interface TurnWakeupRow {
   traceparent: string | null;
 }
 
-export const turnWakeupColumns = sql`id, task_id, turn, owner, traceparent`;
+const turnWakeupColumns = sql`id, task_id, turn, owner, traceparent`;
+
+/**
+ * Writes a wake-up for each turn of a CTE `gate (task_id, turn)`, and returns TurnWakeupRows.
+ *
+ * @param condition on `gate`; default: all
+ */
+export function insertTurnWakeups(condition: RawBuilder<unknown> = sql`true`): RawBuilder<unknown> {
+  const from = sql`gate join tasks t on t.id = gate.task_id where ${condition}`;
+  const columns = { taskId: sql`gate.task_id`, turn: sql`gate.turn`, owner: sql`t.owner` };
+  return sql`${insertOutbox({ kind: 'turn', from, ...columns, traceparent: sql`t.traceparent` })}
+    returning ${turnWakeupColumns}`;
+}
 
 export function toTurnWakeup(row: TurnWakeupRow): TurnWakeup {
   return {

@@ -8,7 +8,7 @@ import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { insertOutbox, toTurnWakeup, turnWakeupColumns, type TurnWakeupRow } from './outbox.ts';
+import { insertOutbox, insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from './outbox.ts';
 
 /** The result of one pass. */
 export interface Reconciled {
@@ -35,14 +35,7 @@ export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits):
       from stalled where g.task_id = stalled.task_id
       returning g.task_id, g.turn
     )
-    ${insertOutbox({
-      kind: 'turn',
-      from: sql`gate join tasks t on t.id = gate.task_id`,
-      taskId: sql`gate.task_id`,
-      turn: sql`gate.turn`,
-      traceparent: sql`t.traceparent`,
-    })}
-    returning ${turnWakeupColumns}`.execute(db);
+    ${insertTurnWakeups()}`.execute(db);
   return { wakeups: rows.map(toTurnWakeup), examined: rows.length };
 }
 

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { insertOutbox, toTurnWakeup, turnWakeupColumns, type TurnWakeupRow } from '../outbox/outbox.ts';
+import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
 import { isRunnable } from '../turns/leases.ts';
 import { removeFirstTurns } from './dequeue.ts';
@@ -20,15 +20,7 @@ export async function wakeQueuedTurns(
 ): Promise<Wakeup[]> {
   const { rows } = await sql<TurnWakeupRow>`
     with ${removeFirstTurns(queue, wakeupGraceSeconds)}
-    ${insertOutbox({
-      kind: 'turn',
-      from: sql`gate join tasks t on t.id = gate.task_id where gate.ready`,
-      taskId: sql`gate.task_id`,
-      turn: sql`gate.turn`,
-      owner: sql`gate.owner`,
-      traceparent: sql`t.traceparent`,
-    })}
-    returning ${turnWakeupColumns}`.execute(db);
+    ${insertTurnWakeups(sql`gate.ready`)}`.execute(db);
   return rows.map(toQueueWakeup);
 }
 
@@ -64,22 +56,14 @@ export async function wakeStalledQueues(
 /** Wakes the first turn of each queue that can be claimed. It stays in its queue, so that it keeps its place. */
 async function wakeHeads(db: Db, owners: readonly string[]): Promise<Wakeup[]> {
   const { rows } = await sql<TurnWakeupRow>`
-    with head as (
+    with gate as (
       select first.* from unnest(${owners}::text[]) as o (owner) cross join lateral (
-        select q.task_id, q.owner, g.turn from queued_turns q join gates g on g.task_id = q.task_id
+        select q.task_id, g.turn from queued_turns q join gates g on g.task_id = q.task_id
         where q.owner = o.owner and ${isRunnable} and g.run_at <= now() and coalesce(g.lease_until < now(), true)
         order by q.priority desc, q.task_id limit 1
       ) first
     )
-    ${insertOutbox({
-      kind: 'turn',
-      from: sql`head join tasks t on t.id = head.task_id`,
-      taskId: sql`head.task_id`,
-      turn: sql`head.turn`,
-      owner: sql`head.owner`,
-      traceparent: sql`t.traceparent`,
-    })}
-    returning ${turnWakeupColumns}`.execute(db);
+    ${insertTurnWakeups()}`.execute(db);
   return rows.map(toQueueWakeup);
 }
 
