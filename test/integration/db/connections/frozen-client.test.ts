@@ -7,9 +7,9 @@ import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { deliverTest } from '#shared/db/webhooks/deliveries.ts';
-import { caller, newCancel, newFollowUp, newTask, newWebhook } from '../../support/database/new-task.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { startSilentProxy } from '../../support/silent-proxy.ts';
+import { caller, newCancel, newFollowUp, newTask, newWebhook } from '../../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../../support/database/postgres.ts';
+import { startSilentProxy } from '../../../support/silent-proxy.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 /** The transaction's limit of 2 s, and time for a busy machine. */

@@ -12,11 +12,11 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import type { DatabaseAddress } from '#shared/runtime/config/database.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { createTestDatabase } from '../../support/database/postgres.ts';
-import { startTlsProxy } from '../../support/database/tls-proxy.ts';
-import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
-import { runNode } from '../../support/processes/processes.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+import { createTestDatabase } from '../../../support/database/postgres.ts';
+import { startTlsProxy } from '../../../support/database/tls-proxy.ts';
+import { startMetadataServer } from '../../../support/fakes/metadata-server.ts';
+import { runNode } from '../../../support/processes/processes.ts';
+import { createTempDir } from '../../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
   const database = { ...address, poolSize: 2 };

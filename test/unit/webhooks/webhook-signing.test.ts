@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { readWebhookOptions, webhooksExtensionUri, withoutSecret } from '#shared/webhooks/options.ts';
 import { createSigningSecret, decodeSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { parseSigningKeys, publicJwks } from '#shared/crypto/signing-keys.ts';
-import { createSigningJwk } from '../support/webhooks/signing.ts';
+import { createSigningJwk } from '../../support/webhooks/signing.ts';
 
 describe('signing keys', () => {
   test('publishes only the public halves of signing keys', () => {

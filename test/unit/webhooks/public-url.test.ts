@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { checkPublicUrl, isPublicAddress } from '#shared/net/public-url.ts';
-import { hostileUrls, ownHost } from '../support/webhooks/hostile-urls.ts';
+import { hostileUrls, ownHost } from '../../support/webhooks/hostile-urls.ts';
 
 const findProblem = (url: string, allowHosts: string[] = []) => {
   const checked = checkPublicUrl(url, allowHosts, [ownHost]);

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
-import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { startSilentProxy, type SilentProxy } from '../../support/silent-proxy.ts';
+import { connectToTestDatabase } from '../../../support/database/postgres.ts';
+import { startSilentProxy, type SilentProxy } from '../../../support/silent-proxy.ts';
 
 const queryTimeoutMs = 300;
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FairSlots } from '#services/worker/intake/fair-slots.ts';
-import { waitFor } from '../support/wait-for.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 /** Gives each owner a slot in turn, until none of them has room. */
 function fill(slots: FairSlots, ...owners: string[]): number[] {
