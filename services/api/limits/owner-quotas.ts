@@ -66,6 +66,8 @@ export function createOwnerQuotas(parts: {
         const { bytes, webhookConfigs } = recorder.getPending(owner);
         return { storedBytes: bytes, webhookConfigs };
       },
+      getVersion: () => recorder.version,
+      settled: () => recorder.settled(),
     });
     views.set(owner, created);
     return created;

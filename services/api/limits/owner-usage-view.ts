@@ -18,7 +18,13 @@ interface ViewParts {
   read: () => Promise<OwnerUsage>;
   /** Stored by this process, and not known to be in what the database returns. */
   getPending: () => Omit<Amounts, 'openTasks'>;
+  /** The version of the pending amounts; see UsageRecorder. */
+  getVersion: () => number;
+  settled: () => Promise<void>;
 }
+
+/** A read during which pending amounts were being added may count them twice: it is repeated. */
+const maxReads = 3;
 
 export class OwnerUsageView {
   readonly #parts: ViewParts;
@@ -59,14 +65,21 @@ export class OwnerUsageView {
   }
 
   async #read(): Promise<void> {
-    const startedAt = performance.now();
-    this.#next = zero();
-    add(this.#next, { openTasks: 0, ...this.#parts.getPending() }, 1);
-    add(this.#next, this.#inFlight, 1);
-    this.#known = await this.#parts.read();
-    this.#since = this.#next;
-    this.#readAt = startedAt;
-    this.#readMs = performance.now() - startedAt;
+    for (let reads = 1; ; reads += 1) {
+      await this.#parts.settled();
+      const startedAt = performance.now();
+      const version = this.#parts.getVersion();
+      this.#next = zero();
+      add(this.#next, { openTasks: 0, ...this.#parts.getPending() }, 1);
+      add(this.#next, this.#inFlight, 1);
+      const known = await this.#parts.read();
+      if (this.#parts.getVersion() !== version && reads < maxReads) continue;
+      this.#known = known;
+      this.#since = this.#next;
+      this.#readAt = startedAt;
+      this.#readMs = performance.now() - startedAt;
+      return;
+    }
   }
 
   /** Counts a reservation until `settle`. */

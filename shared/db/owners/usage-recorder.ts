@@ -15,6 +15,10 @@ export interface UsageRecorder {
   add(owner: string, amounts: Partial<StoredAmounts>): void;
   /** Returns what has been recorded for an owner and is not yet known to be in `owner_usage`. */
   getPending(owner: string): StoredAmounts;
+  /** Changes when pending amounts are being added: a read of `owner_usage` may have seen them or not. */
+  readonly version: number;
+  /** Resolves when no amounts are being added. */
+  settled(): Promise<void>;
   /** Adds what is pending, and then stops. */
   close(): Promise<void>;
 }
@@ -24,6 +28,7 @@ export function createUsageRecorder(db: Db): UsageRecorder {
   let adding = new Map<string, StoredAmounts>();
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
+  let version = 0;
 
   function add(owner: string, { bytes = 0, webhookConfigs = 0 }: Partial<StoredAmounts>): void {
     const amounts = collected.get(owner);
@@ -38,6 +43,7 @@ export function createUsageRecorder(db: Db): UsageRecorder {
   function flush(): void {
     adding = collected;
     collected = new Map();
+    version += 1;
     running = addOwnerUsage(db, adding)
       .catch((error: unknown) => {
         if (!certainlyDidNotRun(error)) return;
@@ -62,6 +68,10 @@ export function createUsageRecorder(db: Db): UsageRecorder {
         webhookConfigs: (a?.webhookConfigs ?? 0) + (b?.webhookConfigs ?? 0),
       };
     },
+    get version() {
+      return version;
+    },
+    settled: async () => running,
     close: async () => {
       clearTimeout(timer);
       await running;
