@@ -37,7 +37,7 @@ import { createIntake, type Intake } from './intake/intake.ts';
 import { createPullConsumer } from './intake/pull-consumer.ts';
 import { createDeadLetterHandler, pullWakeups } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
-import { createTurnFiles } from './turn/files.ts';
+import { createTurnFiles } from './turn/output/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 import { MemoryBudget } from './turn/memory-budget.ts';
 import { createMemoryWatch, type MemoryWatch } from './turn/memory-watch.ts';

@@ -43,3 +43,11 @@ export interface Artifact {
 export function textOf(parts: readonly Part[]): string {
   return parts.flatMap((part) => (part.text === undefined ? [] : [part.text])).join('\n');
 }
+
+/** Returns whether a text is base64 (RFC 4648, section 4). The padding may be missing. */
+export function isBase64(text: string): boolean {
+  if (/[^A-Za-z0-9+/=]/.test(text)) return false;
+  const padding = text.indexOf('=');
+  if (padding === -1) return text.length % 4 !== 1;
+  return text.length % 4 === 0 && padding >= text.length - 2 && text.endsWith('=');
+}

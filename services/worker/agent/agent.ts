@@ -28,7 +28,8 @@ export interface Agent {
    * Runs one turn and returns how it ends. A rejection decides what happens next, by the `name` of the error
    * (the classes are in shared/domain/errors.ts):
    *
-   * - `FatalError`: the task fails with the message of the error, which clients see.
+   * - `FatalError`: the task fails with the message of the error, which clients see. Malformed output, such as
+   *   a part without content or an unknown state, fails the task in the same way, with the name of the field.
    * - `ParkedError`: the turn runs again at the error's `until`. Spends no attempt.
    * - a programming error (a `TypeError` without a cause, a `ReferenceError` …), or a step that exceeded its
    *   timeout: the turn runs again after 1, 2, 4 … up to 60 seconds. After `MAX_ATTEMPTS` (default: 5) in a row
@@ -101,6 +102,7 @@ export interface Turn {
    * @returns the result, which must be JSON
    * @throws {FatalError} if an earlier run of this turn finished another step at this point: the code has
    *   changed
+   * @throws {FatalError} if the result is not JSON
    * @throws {FatalError} if the results of the turn's steps together exceed `MAX_RECORD_BYTES` (64 MiB) of
    *   JSON. Return a reference to large data, not the data
    * @throws {RetryableError} if the last run exceeds its timeout
@@ -121,7 +123,7 @@ export interface Turn {
    * to its files, and all artifacts of a task 2 MiB: the fuller they are, the smaller the parts that become
    * files. Without `PUBLIC_URL` the worker stores no files.
    *
-   * @throws {FatalError} if the artifact is larger
+   * @throws {FatalError} if the artifact is larger or malformed
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   artifact(artifact: Artifact): Promise<void>;
@@ -130,6 +132,8 @@ export interface Turn {
    * Opens an artifact that is written in pieces. Clients get it in chunks, sent every 100 ms or 1,024
    * characters. The first chunk replaces everything that an earlier, interrupted run wrote under the same id.
    * Text over 256 KiB is moved to files while it is written, and to a single one at the end.
+   *
+   * @throws {FatalError} if the artifact is malformed
    */
   openArtifact(artifact: Omit<Artifact, 'parts'>): ArtifactStream;
 
@@ -149,13 +153,18 @@ export interface Turn {
   /**
    * Reports progress to clients, as a status message in the state working. It is not part of the history.
    *
+   * @throws {FatalError} if the content is malformed
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   progress(parts: Part[] | string): Promise<void>;
 }
 
 export interface ArtifactStream {
-  /** Adds a part and returns at once. Adjacent texts are joined. */
+  /**
+   * Adds a part and returns at once. Adjacent texts are joined.
+   *
+   * @throws {FatalError} if the part is malformed
+   */
   write(part: Part): void;
   /**
    * Writes the rest and marks the last chunk. Resolves when the artifact is stored.

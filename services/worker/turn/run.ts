@@ -4,7 +4,8 @@
  *   no attempts are left     ─▶ failed; its input is not read
  *   it may kill its worker   ─▶ put back while the worker runs another such turn; see suspects.ts
  *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
- *   FatalError               ─▶ failed, with the message of the error
+ *   FatalError, malformed output
+ *                            ─▶ failed, with the message of the error
  *   ParkedError, no memory   ─▶ released until a given time; spends no attempt
  *   OwnerLimitError          ─▶ the same, with a status message for the client
  *   bug, timeout of a step, unreadable input
@@ -30,7 +31,7 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
 import type { Agent, TurnOutcome } from '../agent/agent.ts';
-import type { OpenTurnFiles } from './files.ts';
+import type { OpenTurnFiles } from './output/files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createTurnEnd, type TaskIds } from './outcome.ts';
 import { getPartnerDelaySeconds, spendsAttempt, toClientMessage } from './partner-failure.ts';
@@ -176,8 +177,9 @@ async function runAgent(
     });
     timer = abortAtLimit(held, limits.turnSeconds, input.startedSecondsAgo);
     await checkCost(task.owner);
-    const outcome = await raceAbort(held.signal, agent.run(turn));
-    turn.assertAllMatched();
+    // An agent in plain JavaScript may return its outcome without a promise.
+    const outcome = await raceAbort(held.signal, Promise.resolve(agent.run(turn)));
+    await turn.complete(outcome);
     return createTurnEnd(getIds(claimed), await turn.storeOutcomeFiles(outcome), null, turn.usage());
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;

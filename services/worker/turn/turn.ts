@@ -12,24 +12,25 @@ import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
 import { addUsage, noUsage, type Usage } from '#shared/domain/usage.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import type { Logger } from '#shared/runtime/log.ts';
-import type {
-  ArtifactStream,
-  EarlierTurn,
-  HistoryEntry,
-  StepContext,
-  StepOptions,
-  Turn,
-  TurnOutcome,
-} from '../agent/agent.ts';
-import { createArtifactBudget } from './artifact-budget.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { ArtifactStream, StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
+import { createArtifactBudget } from './output/artifact-budget.ts';
 import {
   createArtifactEvent,
   createArtifactUpdate,
   nameArtifact,
   openArtifactStream,
-} from './artifact-stream.ts';
-import type { OpenTurnFiles } from './files.ts';
+} from './output/artifact-stream.ts';
+import {
+  checkArtifact,
+  checkArtifactHead,
+  checkContent,
+  checkOutcome,
+  checkPart,
+  checkStep,
+} from './output/check.ts';
+import type { OpenTurnFiles } from './output/files.ts';
+import { toEarlierTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage } from './outcome.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
@@ -43,8 +44,13 @@ export interface WorkerTurn extends Turn {
    * @throws {FatalError} if the message is too large even so
    */
   storeOutcomeFiles(outcome: TurnOutcome): Promise<TurnOutcome>;
-  /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
-  assertAllMatched(): void;
+  /**
+   * Checks a turn whose agent has returned, and closes the artifacts that it left open.
+   *
+   * @throws {FatalError} if the outcome or an earlier output is malformed, even if the agent caught that error, or if
+   *   the agent has not reached a step that an earlier run finished
+   */
+  complete(outcome: unknown): Promise<void>;
   /**
    * Returns the model usage of the whole task so far; undefined if no model was called. Not a getter: a
    * getter gives each turn a hidden class of its own, which keeps the turn in memory until the next full
@@ -85,6 +91,18 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   let nextPosition = 0;
   let taskUsage = input.usage;
   let recordedBytes = input.recordBytes;
+  let malformed: FatalError | undefined;
+  const openArtifacts = new Set<ArtifactStream>();
+
+  /** Remembers the error of malformed output, so that the turn fails even if the agent catches it. */
+  function check<A extends unknown[]>(checkOutput: (...args: A) => void, ...args: A): void {
+    try {
+      checkOutput(...args);
+    } catch (error) {
+      if (error instanceof FatalError) malformed ??= error;
+      throw error;
+    }
+  }
 
   async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
     const used = steps.some((step) => step.usage !== undefined);
@@ -99,6 +117,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     run: (step: StepContext) => Promise<T>,
     options: StepOptions = {},
   ): Promise<T> {
+    check(checkStep, name, run);
     const occurrence = occurrences.get(name) ?? 0;
     occurrences.set(name, occurrence + 1);
     const identity = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
@@ -134,7 +153,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
 
   /** @throws {FatalError} if the record of the turn would be too large to be read again */
   function toRecord(name: string, output: Json): string {
-    const text = JSON.stringify(output);
+    const text = stringifyResult(name, output);
     const bytes = Buffer.byteLength(text);
     if (recordedBytes + bytes > parts.recordBytes) {
       throw new FatalError(
@@ -180,8 +199,14 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     signal,
     step,
     usage: () => taskUsage,
-    assertAllMatched: () => assertMatched(Number.POSITIVE_INFINITY, 'ended its turn'),
+    complete: async (outcome) => {
+      check(checkOutcome, outcome);
+      if (malformed !== undefined) throw malformed;
+      assertMatched(Number.POSITIVE_INFINITY, 'ended its turn');
+      for (const stream of openArtifacts) await stream.close();
+    },
     artifact: async (artifact: Artifact) => {
+      check(checkArtifact, artifact);
       const { parts: content, ...head } = artifact;
       const headBytes = measure(head);
       await budget.spend(artifact.artifactId, async (maxBytes) => {
@@ -194,8 +219,9 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         return measure(whole);
       });
     },
-    openArtifact: (head): ArtifactStream =>
-      openArtifactStream(
+    openArtifact: (head): ArtifactStream => {
+      check(checkArtifactHead, head);
+      const opened = openArtifactStream(
         {
           ...ids,
           files,
@@ -203,7 +229,20 @@ export function createTurn(parts: TurnParts): WorkerTurn {
           write: (event) => store([event]),
         },
         head,
-      ),
+      );
+      const stream: ArtifactStream = {
+        write: (part) => {
+          check(checkPart, 'part', part);
+          opened.write(part);
+        },
+        close: async () => {
+          openArtifacts.delete(stream);
+          await opened.close();
+        },
+      };
+      openArtifacts.add(stream);
+      return stream;
+    },
     readFile: (url) => files.read(url),
     reserveMemory: (bytes) => parts.reserveMemory(bytes),
     storeOutcomeFiles: async (outcome) => {
@@ -213,6 +252,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         : { ...outcome, message: await fitMessage(outcome.message) };
     },
     progress: async (content) => {
+      check(checkContent, 'progress', content);
       const message = createAgentMessage(ids, await fitMessage(content));
       const payload: EventPayload = {
         statusUpdate: {
@@ -227,28 +267,17 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   };
 }
 
-function toHistory(input: TurnInput): HistoryEntry[] {
-  return input.earlier.flatMap(({ taskId, turn, message, artifacts, answer }) => {
-    const parts = [...artifacts.flatMap((artifact) => artifact.parts), ...(answer?.parts ?? [])];
-    const entries: HistoryEntry[] = [{ taskId, turn, role: 'user', parts: message.parts }];
-    if (parts.length > 0) entries.push({ taskId, turn, role: 'agent', parts });
-    return entries;
-  });
-}
-
-function toEarlierTurns({ earlier, earlierSteps }: TurnInput, taskId: string): EarlierTurn[] {
-  const steps = Map.groupBy(earlierSteps, ({ turn }) => turn);
-  return earlier
-    .filter((exchange) => exchange.taskId === taskId)
-    .map(({ turn, message }) => ({
-      number: turn,
-      message,
-      steps: (steps.get(turn) ?? []).map(({ name, occurrence, output }) => ({
-        name,
-        occurrence,
-        result: output,
-      })),
-    }));
+/** @throws {FatalError} if the result is not JSON: another run of the step would return the same */
+function stringifyResult(name: string, result: Json): string {
+  let problem = `it is a ${typeof result}`;
+  try {
+    // JSON.stringify returns undefined for a function or a symbol.
+    const text = JSON.stringify(result) as string | undefined;
+    if (text !== undefined) return text;
+  } catch (error) {
+    problem = errorMessage(error);
+  }
+  throw new FatalError(`The result of the step "${name}" is not JSON: ${problem}.`);
 }
 
 /** Null characters are replaced as in the recorded names (shared/db/client/prepared.ts). */

@@ -10,9 +10,12 @@
  *   file BYTES NAME    writes a file of type PNG as the artifacts "file" (whole) and "streamed", and as the message
  *   size URL           completes with the size of a stored file
  *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
+ *   output KIND CODE   hands over the value of a JavaScript expression: as an artifact, a part of the artifact "answer",
+ *                      progress, the result of a step, or the end of the turn; ignores errors of all but the last
  *   throw TEXT | die   fails the turn, or kills the worker's process
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runInThisContext } from 'node:vm';
 import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
 import { textOf } from '#shared/domain/message.ts';
 
@@ -98,6 +101,8 @@ async function runCommand(
       return { state: 'TASK_STATE_FAILED', message: text };
     case 'direct':
       return { direct: text };
+    case 'output':
+      return output(turn, words);
     case 'throw':
       throw new Error(text);
     case 'die':
@@ -106,4 +111,18 @@ async function runCommand(
     default:
       return undefined;
   }
+}
+
+async function output(turn: Turn, [kind, ...code]: readonly string[]): Promise<TurnOutcome | undefined> {
+  const value = runInThisContext(`(${code.join(' ')})`) as never;
+  if (kind === 'end') return value;
+  try {
+    if (kind === 'artifact') await turn.artifact(value);
+    else if (kind === 'part') turn.openArtifact({ artifactId: 'answer' }).write(value);
+    else if (kind === 'step') await turn.step('odd', () => value);
+    else await turn.progress(value);
+  } catch (error) {
+    if (kind === 'step') throw error;
+  }
+  return undefined;
 }

@@ -4,9 +4,9 @@ import { describe, test } from 'node:test';
 import type { Part } from '#shared/domain/message.ts';
 import { maxInlineBytes } from '#shared/domain/sizes.ts';
 import { createTextFileReader } from '#services/worker/agent/gemini/conversation/text-files.ts';
-import { createArtifactBudget } from '#services/worker/turn/artifact-budget.ts';
-import { createTurnFiles } from '#services/worker/turn/files.ts';
-import { StreamedParts } from '#services/worker/turn/streamed-parts.ts';
+import { createArtifactBudget } from '#services/worker/turn/output/artifact-budget.ts';
+import { createTurnFiles } from '#services/worker/turn/output/files.ts';
+import { StreamedParts } from '#services/worker/turn/output/streamed-parts.ts';
 
 const maxBytes = 4 * maxInlineBytes;
 const big = 'x'.repeat(maxInlineBytes);

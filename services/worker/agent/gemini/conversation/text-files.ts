@@ -1,5 +1,5 @@
 /**
- * Reads text back that this service has stored as a file because it was large (worker/turn/files.ts), so that the
+ * Reads text back that this service has stored as a file because it was large (worker/turn/output/files.ts), so that the
  * model sees it like other text of earlier turns.
  */
 import type { Part } from '#shared/domain/message.ts';

@@ -8,7 +8,7 @@ import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import type { Artifact, Part } from '#shared/domain/message.ts';
 import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import type { ArtifactStream } from '../agent/agent.ts';
+import type { ArtifactStream } from '../../agent/agent.ts';
 import type { ArtifactBudget } from './artifact-budget.ts';
 import type { TurnFiles } from './files.ts';
 import { StreamedParts } from './streamed-parts.ts';
