@@ -35,6 +35,12 @@ export const traceparent = createCallState<string>('longhaul.traceparent');
  */
 export const streamedEvent = createCallState<number>('longhaul.event');
 
+/**
+ * True once a stream yields the event that closes it. Set and read like `streamedEvent`: A2A 0.3 marks that
+ * event as final, and only the stream knows which one it is.
+ */
+export const streamCloses = createCallState<boolean>('longhaul.streamCloses');
+
 /** The entity tag of the task that an operation has read, for bindings that can send one. */
 export const entityTag = createCallState<string>('longhaul.entityTag');
 

@@ -34,7 +34,7 @@ import { createStateEvent } from '#shared/domain/events.ts';
 import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { entityTag, getSignal, streamedEvent } from './call-state.ts';
+import { entityTag, getSignal, streamCloses, streamedEvent } from './call-state.ts';
 import { getCaller } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
 import { toEntityTag } from '../http/conditional.ts';
@@ -46,7 +46,7 @@ import type { PushConfigs } from './push-configs.ts';
 import { getReplay, withEventNumber } from '../extensions/replay.ts';
 import type { Send, SendResult } from './send-message.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
-import { streamEvents, waitUntilSettled, withTimeout } from './stream.ts';
+import { closesStream, streamEvents, waitUntilSettled, withTimeout } from './stream.ts';
 
 /** The start of a stream: the task as of event `after`. `known` is the last event of the task so far. */
 interface StreamStart {
@@ -162,6 +162,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       if (ended) return;
       for await (const event of streamEvents(parts.follower, task.id, after, known, getSignal(context))) {
         streamedEvent.set(context, event.seq);
+        if (closesStream(event, known)) streamCloses.set(context, true);
         const response = eventToWire(event.payload);
         yield replay ? withEventNumber(response, event.seq) : response;
       }

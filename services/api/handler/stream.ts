@@ -36,15 +36,24 @@ export async function* streamEvents(
 ): AsyncGenerator<TaskEvent, void, undefined> {
   for await (const event of follower.follow(taskId, after, signal)) {
     yield event;
-    const state = getNewState(event);
-    if (state === undefined) continue;
-    if (isTerminal(state) || (state === 'TASK_STATE_INPUT_REQUIRED' && event.seq >= known)) return;
+    if (closesStream(event, known)) return;
   }
   if (!signal.aborted) {
     throw new UnavailableError(
       'This server is shutting down. Subscribe to the task again to continue its stream on another server.',
     );
   }
+}
+
+/**
+ * Returns whether an event closes a stream.
+ *
+ * @param known as for `streamEvents`
+ */
+export function closesStream(event: TaskEvent, known: number): boolean {
+  const state = getNewState(event);
+  if (state === undefined) return false;
+  return isTerminal(state) || (state === 'TASK_STATE_INPUT_REQUIRED' && event.seq >= known);
 }
 
 /** Returns the state that an event moves the task to; undefined if the event keeps the state. */

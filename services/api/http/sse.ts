@@ -22,8 +22,6 @@ export interface StreamFormat {
   error(error: unknown): unknown;
   /** Runs once the first event is ready, before anything is sent. */
   onStart(): void;
-  /** Sends an error before the first event as an event too, instead of throwing it. */
-  errorsAsEvents?: boolean;
 }
 
 /**
@@ -36,8 +34,7 @@ export async function sendStream(
   format: StreamFormat,
 ): Promise<FastifyReply> {
   const first = payloads.next();
-  if (format.errorsAsEvents === true) first.catch(() => undefined);
-  else await first;
+  await first;
   format.onStart();
   return sendSse(reply, events());
 
@@ -54,13 +51,21 @@ export async function sendStream(
   }
 }
 
+/** Sends a stream that consists of an error. */
+export function sendErrorEvent(reply: FastifyReply, data: unknown): FastifyReply {
+  return withSseHeaders(reply).send(formatEvent({ id: undefined, event: 'error', data }));
+}
+
 /** Sends events until they end or the client disconnects. The generator is always closed. */
 function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
+  return withSseHeaders(reply).send(new EventStream(events));
+}
+
+function withSseHeaders(reply: FastifyReply): FastifyReply {
   return reply
     .header('content-type', 'text/event-stream')
     .header('cache-control', 'no-cache')
-    .header('x-accel-buffering', 'no')
-    .send(new EventStream(events));
+    .header('x-accel-buffering', 'no');
 }
 
 /** A subclass of Readable uses less memory per open stream than a generator that wraps another generator. */

@@ -8,6 +8,7 @@ import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/ser
 import type { GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { Logger } from '#shared/runtime/log.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
+import { streamCloses } from '../../handler/call-state.ts';
 import { createCallContext, createProtocolCheck } from '../call-context.ts';
 import { toGrpcError } from './errors.ts';
 import { getAdmission } from './guarded-call.ts';
@@ -25,6 +26,11 @@ class CallingUser implements User {
     this.userName = userName;
     this.call = call;
   }
+}
+
+/** A message of a stream, as far as `markNextFinal` reads it. */
+interface LegacyStreamResponse {
+  payload?: { value: object & { final?: boolean } };
 }
 
 const calls = new WeakMap<ServerCallContext, Call>();
@@ -83,6 +89,7 @@ function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler
     ): AsyncGenerator<StreamResponse, void, undefined> {
       try {
         for await (const event of run(request, context)) {
+          if (streamCloses.get(context) === true) markNextFinal(calls.get(context));
           yield event;
           await waitForDrain(context);
         }
@@ -113,6 +120,20 @@ function wrapHandler(handler: A2ARequestHandler, log: Logger): A2ARequestHandler
     deleteTaskPushNotificationConfig: unary((request, context) =>
       handler.deleteTaskPushNotificationConfig(request, context),
     ),
+  };
+}
+
+/**
+ * Marks the status update that the SDK writes next as final (see `../v03/final-event.ts`), which only messages of A2A 0.3
+ * can be: the SDK marks terminal states only.
+ */
+function markNextFinal(call: Call | undefined): void {
+  if (call === undefined || !('write' in call)) return;
+  const write: (message: LegacyStreamResponse) => boolean = call.write.bind(call);
+  call.write = (message: LegacyStreamResponse) => {
+    const update = message.payload?.value;
+    if (update !== undefined && 'final' in update) update.final = true;
+    return write(message);
   };
 }
 

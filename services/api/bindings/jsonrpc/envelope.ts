@@ -53,7 +53,8 @@ export function readEnvelope(sent: unknown): Envelope {
   }
   if (Array.isArray(body)) return invalid(null, 'Batches are not supported: send one request object');
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');
-  const { jsonrpc, id = null, method, params = {} } = body;
+  const { jsonrpc, id = null, method } = body;
+  const params = body['params'] ?? {};
   if (!isId(id)) {
     return invalid(null, `id must be a string of at most ${maxIdLength} characters, a whole number or null`);
   }
@@ -84,8 +85,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** The outcome of a method: one result, or a stream of results. */
 export type RpcResponse =
   | { kind: 'result'; result: unknown }
-  /** `errorsAsEvents`: an error before the first event is sent within the stream too. */
-  | { kind: 'stream'; payloads: AsyncGenerator<unknown, void, undefined>; errorsAsEvents: boolean };
+  | { kind: 'stream'; payloads: AsyncGenerator<unknown, void, undefined> };
 
 /** Runs the methods of one protocol version. Throws the errors of operations, or an `RpcFailure`. */
 export type Methods = (request: RpcRequest, context: ServerCallContext) => Promise<RpcResponse>;

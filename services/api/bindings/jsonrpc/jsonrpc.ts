@@ -3,7 +3,8 @@
  * names selects the methods that it can call. Streams are server-sent events.
  *
  * Errors are sent with HTTP 200, as is usual for JSON-RPC over HTTP. Failures that HTTP has a status for (an
- * unsupported media type, an unavailable service) are reported by both.
+ * unsupported media type, an unavailable service) are reported by both. A stream that is refused is an ordinary
+ * response in 1.0. In 0.3 it is a stream with one event: clients of that version lose an error in any other form.
  */
 import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { isLegacyJsonRpcMethod } from '@a2a-js/sdk/compat/v0_3';
@@ -22,9 +23,9 @@ import { streamedEvent } from '../../handler/call-state.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { createOperations } from '../../handler/operations.ts';
 import { sendFailure, type FailureFormat } from '../../http/failure.ts';
-import { sendStream } from '../../http/sse.ts';
+import { sendErrorEvent, sendStream } from '../../http/sse.ts';
 import { readEnvelope, RpcFailure, toErrorEnvelope, type Methods, type RpcId } from './envelope.ts';
-import { createV03Methods, toV03RpcError } from './v03.ts';
+import { createV03Methods, isV03Stream, toV03RpcError } from './v03.ts';
 
 export const jsonRpcPath = '/a2a/jsonrpc';
 
@@ -52,9 +53,10 @@ export function registerJsonRpc(
       return sendFailure(reply, log, new RpcFailure(envelope.error), createFailureFormat(envelope.id));
     }
     const { id, notification } = envelope;
-    const { tenant = '' } = envelope.params;
+    const tenant = envelope.params['tenant'] ?? '';
     const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
-    const toError = isV03(context) && supportsV03(card) ? toV03RpcError : undefined;
+    const legacy = isV03(context) && supportsV03(card);
+    const toError = legacy ? toV03RpcError : undefined;
     try {
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       checkProtocol(context);
@@ -69,7 +71,6 @@ export function registerJsonRpc(
           event: (result) => ({ jsonrpc: '2.0', id, result }),
           error: (error) => toErrorEnvelope(id, toClientError(log, error), toError),
           onStart: () => echoExtensions(reply, context),
-          errorsAsEvents: response.errorsAsEvents,
         });
       }
       echoExtensions(reply, context);
@@ -77,6 +78,9 @@ export function registerJsonRpc(
       return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
     } catch (error) {
       if (notification) return reply.code(204).send();
+      if (legacy && isV03Stream(envelope.method) && !(error instanceof RetryLaterError)) {
+        return sendErrorEvent(reply, toErrorEnvelope(id, toClientError(log, error), toError));
+      }
       return sendFailure(reply, log, error, createFailureFormat(id, toError));
     }
   });
@@ -97,7 +101,7 @@ function createMethods(handler: A2ARequestHandler): Methods {
   return async ({ method, params }, context) => {
     const stream = streaming.get(method);
     if (stream !== undefined) {
-      return { kind: 'stream', payloads: stream(params, context), errorsAsEvents: false };
+      return { kind: 'stream', payloads: stream(params, context) };
     }
     const operation = unary.get(method);
     if (operation !== undefined) return { kind: 'result', result: await operation(params, context) };

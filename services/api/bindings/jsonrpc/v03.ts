@@ -1,36 +1,39 @@
-/**
- * The methods of A2A 0.3 over JSON-RPC, translated by the SDK. `tasks/resubscribe` always responds with a
- * stream, even if it fails: clients of that version accept nothing else.
- */
+/** The methods of A2A 0.3 over JSON-RPC, translated by the SDK. */
 import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
-import { isV1JsonRpcMethod, LEGACY_METHOD_TASKS_RESUBSCRIBE } from '@a2a-js/sdk/compat/v0_3';
+import {
+  isV1JsonRpcMethod,
+  LEGACY_METHOD_MESSAGE_STREAM,
+  LEGACY_METHOD_TASKS_RESUBSCRIBE,
+} from '@a2a-js/sdk/compat/v0_3';
 import { LegacyJsonRpcTransportHandler } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
-import { RpcFailure, withDetails, type Methods, type RpcError } from './envelope.ts';
 import { InternalError, RetryLaterError } from '../../handler/errors.ts';
+import { markFinal } from '../v03/final-event.ts';
+import { RpcFailure, withDetails, type Methods, type RpcError } from './envelope.ts';
+import { readV03Params } from './v03-params.ts';
+
+export function isV03Stream(method: string): boolean {
+  return method === LEGACY_METHOD_MESSAGE_STREAM || method === LEGACY_METHOD_TASKS_RESUBSCRIBE;
+}
 
 export function createV03Methods(handler: A2ARequestHandler): Methods {
   const transport = new LegacyJsonRpcTransportHandler(keepRetryLaterErrors(handler));
-  return async ({ method, body }, context) => {
+  return async ({ method, params, body }, context) => {
     if (isV1JsonRpcMethod(method)) {
       throw new RpcFailure({
         code: A2A_ERROR_CODE.METHOD_NOT_FOUND,
         message: `${method} is a method of A2A 1.0: send the header ${A2A_VERSION_HEADER}: 1.0`,
       });
     }
-    const response = await transport.handle(body, context);
+    const response = await transport.handle({ ...body, params: readV03Params(method, params) }, context);
     const refused = retryLaterErrors.get(context);
     if (refused !== undefined) throw refused;
     if (Symbol.asyncIterator in response) {
-      return {
-        kind: 'stream',
-        payloads: readResults(response),
-        errorsAsEvents: method === LEGACY_METHOD_TASKS_RESUBSCRIBE,
-      };
+      return { kind: 'stream', payloads: readResults(response, context) };
     }
     if (response.error === undefined) return { kind: 'result', result: response.result };
-    throw toFailure(response.error, method);
+    throw toFailure(response.error);
   };
 }
 
@@ -72,17 +75,15 @@ export function toV03RpcError(error: unknown): RpcError {
 
 async function* readResults(
   envelopes: AsyncGenerator<{ result?: unknown }, void, undefined>,
+  context: ServerCallContext,
 ): AsyncGenerator<unknown, void, undefined> {
-  for await (const { result } of envelopes) yield result;
+  for await (const { result } of envelopes) yield markFinal(result as object, context);
 }
 
-/**
- * The translation reports params that it cannot read as internal errors, but they are the client's errors.
- */
-function toFailure(error: RpcError, method: string): Error {
+/** An internal error that no operation has logged comes from the translation, and is logged by the caller. */
+function toFailure(error: RpcError): Error {
   if (error.code !== A2A_ERROR_CODE.INTERNAL_ERROR || error.message === InternalError.text) {
     return new RpcFailure(error);
   }
-  const message = `params are not valid for ${method} in A2A 0.3`;
-  return new RpcFailure({ code: A2A_ERROR_CODE.INVALID_PARAMS, message });
+  return new Error(`A result cannot be translated to A2A 0.3: ${error.message}`);
 }

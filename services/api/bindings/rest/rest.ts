@@ -67,8 +67,9 @@ export function registerRest(
     try {
       const query = new Query(request.query);
       const fields = route.method === 'POST' ? readBody(request) : route.query(query);
-      const params = bind({ tenant: query.string('tenant'), ...fields }, request.params as PathParams);
-      const { tenant = '' } = params;
+      const named = { ...fields, tenant: fields['tenant'] ?? query.string('tenant') };
+      const params = bind(named, request.params as PathParams);
+      const tenant = params['tenant'] ?? '';
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       const context = createHttpCallContext(request, reply, tenant);
       checkProtocol(context);
@@ -164,7 +165,7 @@ function isV03Request(request: FastifyRequest, card: AgentCard): boolean {
 function bind(params: Params, path: PathParams): Params {
   for (const [name, value] of Object.entries(path)) {
     const other = params[name];
-    if (other !== undefined && other !== '' && other !== value) {
+    if (other !== undefined && other !== null && other !== '' && other !== value) {
       throw new RequestMalformedError(
         `${name} is ${value} in the path but differs in the query or the body: send it in the path only`,
       );

@@ -5,27 +5,22 @@
 import { LegacyRestTransportHandler, toLegacyHTTPError } from '@a2a-js/sdk/compat/v0_3/server';
 import { A2A_ERROR_CODE, A2AError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import { decode, type Params } from '../../handler/operations.ts';
+import type { Params } from '../../handler/operations.ts';
 import type { FailureFormat } from '../../http/failure.ts';
+import { markFinal } from '../v03/final-event.ts';
 import type { RestDialect } from './dialect.ts';
-import {
-  configFromProto,
-  configToProto,
-  eventToProto,
-  sendParamsFromProto,
-  sentToProto,
-  taskToProto,
-} from './v03-json.ts';
+import { configToProto, eventToProto, sentToProto, taskToProto } from './v03-json.ts';
+import { configFromProto, sendParamsFromProto } from './v03-requests.ts';
 
 export function createV03Dialect(handler: A2ARequestHandler): RestDialect {
   const transport = new LegacyRestTransportHandler(handler);
-  const send = (params: Params) => decode({ fromJSON: sendParamsFromProto }, params);
 
   return {
     ...v03Failure,
     version: '0.3',
     unary: {
-      SendMessage: async (params, context) => sentToProto(await transport.sendMessage(send(params), context)),
+      SendMessage: async (params, context) =>
+        sentToProto(await transport.sendMessage(sendParamsFromProto(params), context)),
       GetTask: async (params, context) =>
         taskToProto(await transport.getTask(getPathParam(params, 'id'), context, params['historyLength'])),
       CancelTask: async (params, context) =>
@@ -60,23 +55,18 @@ export function createV03Dialect(handler: A2ARequestHandler): RestDialect {
     },
     streaming: {
       SendStreamingMessage: async function* (params, context) {
-        for await (const event of await transport.sendMessageStream(send(params), context)) {
-          yield eventToProto(event);
+        for await (const event of await transport.sendMessageStream(sendParamsFromProto(params), context)) {
+          yield eventToProto(markFinal(event, context));
         }
       },
       SubscribeToTask: async function* (params, context) {
         for await (const event of await transport.resubscribe(getPathParam(params, 'id'), context)) {
-          yield eventToProto(event);
+          yield eventToProto(markFinal(event, context));
         }
       },
     },
-    // The same as the reference servers of 0.3.
-    getSuccessStatus: (operation) =>
-      operation === 'DeleteTaskPushNotificationConfig'
-        ? 204
-        : operation === 'SendMessage' || operation === 'CreateTaskPushNotificationConfig'
-          ? 201
-          : 200,
+    // The reference servers answer 201 for what they create, but the client of a2a-go accepts only 200 and 204.
+    getSuccessStatus: (operation) => (operation === 'DeleteTaskPushNotificationConfig' ? 204 : 200),
   };
 }
 

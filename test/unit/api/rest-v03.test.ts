@@ -1,8 +1,8 @@
-/** Requests of A2A 0.3 over HTTP+JSON: ProtoJSON with either spelling of its field names. */
+/** A2A 0.3 over HTTP+JSON: ProtoJSON with either spelling of its field names. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
-import { configFromProto, sendParamsFromProto } from '#services/api/bindings/rest/v03-json.ts';
+import { configFromProto, sendParamsFromProto } from '#services/api/bindings/rest/v03-requests.ts';
 
 /** Content of the client, whose field names must not change. */
 const own = { snake_name: { inner_name: null } };
