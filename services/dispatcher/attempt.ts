@@ -29,6 +29,7 @@ import { createPost, type PostAgents, type PostResult } from './post.ts';
 import { AttemptScheduler } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface AttemptParts {
   db: Db;
@@ -75,14 +76,15 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
-    if ('problem' in checked) return toResult(delivery, new Date(), 0, noAnswer(checked.problem));
+    if ('problem' in checked)
+      return toResult(delivery, new Date(databaseNow()), 0, noAnswer(checked.problem));
     const { url } = checked;
     const { owner } = delivery.config;
     const waitSeconds = await hourlyBytes.check(owner);
     if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
     const slot = await scheduler.acquire({ owner, url, failures: delivery.failures });
     if (slot.kind === 'deferred') return toDeferred(slot);
-    const startedAt = new Date();
+    const startedAt = new Date(databaseNow());
     let up: boolean | undefined;
     try {
       const decide = () => (delivery.thin ? 'thin' : unacceptedBytes.getSize(owner, url));
@@ -125,7 +127,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     durationMs: number,
     posted: PostResult,
   ): AttemptResult {
-    const moment = { chance: Math.random(), now: Date.now() };
+    const moment = { chance: Math.random(), now: databaseNow() };
     const answer = classifyAnswer(posted, delivery.failures, webhook.scheduleSeconds, moment);
     const outcome =
       isTest(delivery.seq) && answer.kind !== 'delivered' ? ({ kind: 'test_failed' } as const) : answer;
@@ -156,7 +158,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { signing } = parts;
     try {
       const secrets = decryptSecrets(parts.encryptor, taskId, config);
-      const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: Date.now() });
+      const headers = await buildHeaders({ delivery, url, secrets, body, signing, now: databaseNow() });
       const traceparent = activeTraceparent();
       if (traceparent !== null) headers['traceparent'] = traceparent;
       return await post({ url, headers, body: body.json, onRepeat });
@@ -196,7 +198,7 @@ function toDeferred(deferral: { delaySeconds: number; reason: DeferralReason }):
   instruments.webhooksDeferred.record(1, { 'longhaul.webhook.reason': deferral.reason });
   return {
     ...noAnswer(null),
-    startedAt: new Date(),
+    startedAt: new Date(databaseNow()),
     durationMs: 0,
     outcome: { ...deferral, kind: 'deferred' },
   };

@@ -25,8 +25,8 @@ export const ownerLimitNames = [
   'modelCostPerDay',
 ] as const satisfies readonly OwnerLimit[];
 
-/** Returns the seconds until the next midnight UTC, when the cost of a day starts again at 0. */
-export function secondsToMidnight(now = Date.now()): number {
+/** Returns the seconds from `now` (milliseconds since 1970) to the next midnight UTC, when the cost of a day starts again at 0. */
+export function secondsToMidnight(now: number): number {
   const dayMs = 86_400_000;
   return Math.ceil((dayMs - (now % dayMs)) / 1000);
 }

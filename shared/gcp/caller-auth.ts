@@ -9,10 +9,11 @@
  *   none     Anyone may call. Only for a single machine.
  *
  * Both `iam` and `verify` check the issuer (Google), the audience, the exact service account, that its email
- * is verified, and the validity period. The audience is required. Errors never contain the token.
+ * is verified, and the validity period, by the clock of the database. The audience is required. Errors never contain the token.
  */
 import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTPayload } from 'jose';
 import type { CallerAuthConfig } from '../runtime/config/callers.ts';
+import { databaseNow } from '../runtime/clock.ts';
 
 /** The caller is not allowed. The message states why, for the log only: it is not sent to the caller. */
 export class CallerError extends Error {
@@ -64,6 +65,7 @@ async function verifySignature(
       algorithms: ['RS256'],
       issuer: issuers,
       audience,
+      currentDate: new Date(databaseNow()),
       clockTolerance: clockSkewSeconds,
       requiredClaims: ['exp', 'iat', 'email'],
     });
@@ -90,7 +92,7 @@ function decodeToken(token: string): JWTPayload {
 }
 
 function checkClaims(claims: JWTPayload, audience: string, email: string): void {
-  const now = Date.now() / 1000;
+  const now = databaseNow() / 1000;
   if (audience === '' || claims.aud !== audience) throw new CallerError('the token is for another audience');
   if (email === '' || claims['email'] !== email)
     throw new CallerError('the caller is not the expected service account');

@@ -12,6 +12,7 @@ import type { DeliveryWakeup } from '../domain/wakeup.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
 import { defaultKeepalive, type Keepalive } from './keepalive.ts';
+import { databaseNow } from '../runtime/clock.ts';
 
 /** The body that Cloud Tasks posts to the dispatcher. */
 export interface DeliverRequest {
@@ -60,7 +61,7 @@ export function createDeliveryScheduler(
   ): Promise<void> {
     const client = await (opening ??= openClient(config, keepalive));
     const parent = client.queuePath(project, location, queue);
-    const now = Date.now();
+    const now = databaseNow();
     const dueMs = Math.min(dueAt.getTime(), now + maxDelayMs);
     const request: DeliverRequest = { taskId, configId, ...(traceparent !== null && { traceparent }) };
     const task = {

@@ -99,7 +99,8 @@ export const instruments = {
 } satisfies Record<string, Recorder>;
 
 /**
- * Gauges, read with each export. Each worker reports its own `turnsRunning`, `turnsDesired` and `memoryUsed`. The others
+ * Gauges, read with each export. Each process reports its own `clockDifference`, each worker its own
+ * `turnsRunning`, `turnsDesired` and `memoryUsed`. The others
  * describe the whole system, and every worker and dispatcher reports them.
  */
 export const gauges = {
@@ -115,6 +116,7 @@ export const gauges = {
   webhooksStalledAge: { name: 'longhaul.webhooks.stalled.age', unit: 's' },
   turnsRunning: { name: 'longhaul.turns.running', unit: '{turn}' },
   turnsDesired: { name: 'longhaul.turns.desired', unit: '{turn}' },
+  clockDifference: { name: 'longhaul.clock.difference', unit: 's' },
   memoryUsed: { name: 'longhaul.worker.memory.used', unit: '1' },
 } as const;
 

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Pool } from 'pg';
+import { pino } from 'pino';
 import { breaksConnection, isPassing, mayConcernOneRow, wasRefused } from '#shared/db/client/errors.ts';
+import { createClockReader } from '#shared/db/client/clock-readings.ts';
 import { createPreparingPool } from '#shared/db/client/prepared.ts';
 
 /** Callers give up, try again later, or try again at once because nothing was written. */
@@ -102,7 +104,11 @@ describe('a failed connect', () => {
       const failed: unknown[] = [];
       const connect = () => Promise.reject(new Error(message));
       const outages = { failed: (error: unknown) => failed.push(error), succeeded: () => undefined };
-      const pool = createPreparingPool({ connect } as unknown as Pool, outages);
+      const pool = createPreparingPool({ connect } as unknown as Pool, {
+        outages,
+        clock: createClockReader(pino({ enabled: false })),
+        limits: undefined,
+      });
       await assert.rejects(pool.connect(), (error) => isPassing(error));
       assert.equal(failed.length, isOutage ? 1 : 0);
       assert.equal(Number.isFinite(pool.failedAt()), isOutage);

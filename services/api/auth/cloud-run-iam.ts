@@ -6,6 +6,7 @@
  */
 import { decodeJwt, type JWTPayload } from 'jose';
 import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 const googleIssuer = 'https://accounts.google.com';
 
@@ -24,7 +25,7 @@ export function createCloudRunIam(audience: readonly string[]): (token: string) 
     }
     if (typeof claims.exp !== 'number')
       throw new UnauthenticatedError('The token has no expiry: the claim exp is required');
-    if (claims.exp + clockSkewSeconds <= Date.now() / 1000) {
+    if (claims.exp + clockSkewSeconds <= databaseNow() / 1000) {
       throw new UnauthenticatedError('The token has expired: request a new one');
     }
     return toCaller(claims);

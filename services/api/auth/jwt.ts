@@ -7,6 +7,7 @@ import { createRemoteJWKSet, customFetch, decodeJwt, errors, jwtVerify, type JWT
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../handler/errors.ts';
 import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** Asymmetric algorithms only: with a symmetric one, every verifier could also sign. */
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'];
@@ -32,6 +33,7 @@ export function createJwtVerifier(
         audience: issuer.audience,
         algorithms,
         requiredClaims: ['exp', 'sub'],
+        currentDate: new Date(databaseNow()),
         clockTolerance: clockSkewSeconds,
       });
       return toCaller(payload);

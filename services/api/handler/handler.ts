@@ -30,7 +30,6 @@ import { createTaskLister } from '#shared/db/tasks/list.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { markShown, type A2aTask, type ReadOptions, type TaskSnapshot } from '#shared/db/tasks/read.ts';
 import { isUuid } from '#shared/domain/ids.ts';
-import { createStateEvent } from '#shared/domain/events.ts';
 import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -241,13 +240,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     cancelTask: (request: CancelTaskRequest, context) =>
       withClientErrors(log, async () => {
         const { task } = await find(request.id, context, { historyLength: 0, includeArtifacts: false });
-        const statusAt = new Date().toISOString();
-        const event = createStateEvent(task.id, task.contextId, 'TASK_STATE_CANCELED', statusAt);
-        const wakeups = await cancelTask(
-          db,
-          { wakeupGraceSeconds },
-          { taskId: task.id, event: JSON.stringify(event), statusAt },
-        );
+        const wakeups = await cancelTask(db, { wakeupGraceSeconds }, task.id);
         if (wakeups === undefined)
           throw new TaskNotCancelableError(`task ${task.id} has already ended: read it with GetTask`);
         parts.outbox.publish(wakeups);

@@ -37,6 +37,7 @@ import { QuotaExceededError } from '../limits/quota-error.ts';
 import { readPriority } from '../extensions/priority.ts';
 import { readSchedule } from '../extensions/schedule.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface SendResult {
   taskId: string;
@@ -142,11 +143,12 @@ async function send(
 
 async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResult> {
   const { wire } = send;
-  const taskId = uuidv7();
-  const contextId = wire.contextId === '' ? uuidv7() : wire.contextId;
+  const now = databaseNow();
+  const taskId = uuidv7(now);
+  const contextId = wire.contextId === '' ? uuidv7(now) : wire.contextId;
   const message: Message = { ...send.message, taskId, contextId };
   const messageJson = serializeMessage(parts, message);
-  const statusAt = new Date().toISOString();
+  const statusAt = new Date(now).toISOString();
   const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   const options = getWebhookOptions(send.context, send.request.metadata);
@@ -165,7 +167,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     statusAt,
     shown: send.shown,
     priority: readPriority(send.request.metadata),
-    ...readSchedule(send.request.metadata, Date.now(), parts.taskSeconds),
+    ...readSchedule(send.request.metadata, now, parts.taskSeconds),
     traceparent: activeTraceparent(),
     webhook:
       webhook === undefined
@@ -214,7 +216,6 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
       `message.contextId ${wire.contextId} is not the context of task ${taskId}: use ${contextId}, or omit it`,
     );
   }
-  const statusAt = new Date().toISOString();
   const followUp: FollowUp = {
     ...send.caller,
     taskId,
@@ -222,8 +223,6 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
     requestHash: send.requestHash,
     message: serializeMessage(parts, { ...send.message, taskId, contextId }),
     acceptedOutputModes: serializeOutputModes(send.request),
-    workingEvent: JSON.stringify(createStateEvent(taskId, contextId, 'TASK_STATE_WORKING', statusAt)),
-    statusAt,
     shown: send.shown,
     traceparent: activeTraceparent(),
   };

@@ -1,6 +1,7 @@
 /** The refusal of a request that would exceed a limit of its owner. */
 import { secondsToMidnight, type OwnerLimit } from '#shared/domain/owner-limits.ts';
 import { RetryLaterError } from '../handler/errors.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** The limits that requests are checked against. */
 export type RequestLimit = Extract<
@@ -29,7 +30,7 @@ export class QuotaExceededError extends RetryLaterError {
   constructor(exceeded: Exceeded) {
     super(describe(exceeded));
     const { limit, used, max } = exceeded;
-    this.retryAfterSeconds = limit === 'modelCostPerDay' ? secondsToMidnight() : undefined;
+    this.retryAfterSeconds = limit === 'modelCostPerDay' ? secondsToMidnight(databaseNow()) : undefined;
     const info = {
       '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
       reason: 'OWNER_LIMIT_EXCEEDED',
@@ -53,7 +54,7 @@ function describe({ limit, used, max, wanted }: Exceeded): string {
     case 'webhookConfigs':
       return `You have ${used} webhook configs, and your limit is ${max}: delete one`;
     case 'modelCostPerDay':
-      return `Your tasks have cost ${used} since midnight UTC, and your limit per day is ${max}: try again in ${secondsToMidnight()} s`;
+      return `Your tasks have cost ${used} since midnight UTC, and your limit per day is ${max}: try again in ${secondsToMidnight(databaseNow())} s`;
     default:
       return limit satisfies never;
   }

@@ -13,6 +13,7 @@ import {
   secondsToNextHour,
 } from '#shared/db/webhooks/usage.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 const flushMs = 1_000;
 /** Deliveries that wait for the next hour are spread over this time. */
@@ -45,11 +46,11 @@ interface Parts {
   db: Db;
   getLimits: GetOwnerLimits;
   log: Logger;
-  /** Milliseconds since 1970. Default: `Date.now`. */
+  /** Milliseconds since 1970. Default: the clock of the database. */
   now?: () => number;
 }
 
-export function createHourlyBytes({ db, getLimits, log, now = Date.now }: Parts): HourlyBytes {
+export function createHourlyBytes({ db, getLimits, log, now = databaseNow }: Parts): HourlyBytes {
   const counts = new Map<string, Count>();
   let timer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> | undefined;

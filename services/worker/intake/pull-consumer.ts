@@ -16,6 +16,7 @@ import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Intake } from './intake.ts';
 import { followQueues } from './owner-queues.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** How long a wake-up waits for room. Short turns make room in less time, which saves the queue. */
 const patienceMs = 250;
@@ -69,7 +70,7 @@ export function createPullConsumer(parts: {
 
   async function acquireSlot(owner: string, sentAt: number): Promise<boolean> {
     if (queues.has(owner)) return false;
-    return slots.acquire(owner, Date.now() - sentAt > lateMs ? 0 : patienceMs);
+    return slots.acquire(owner, databaseNow() - sentAt > lateMs ? 0 : patienceMs);
   }
 
   async function run(owner: string, { taskId, sent, ack }: TurnMessage): Promise<void> {

@@ -10,6 +10,7 @@ import { parseTurn } from '#shared/gcp/pubsub.ts';
 import type { PushAuthConfig } from '#shared/runtime/config/callers.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { PushedTurn, RunPushed } from './push-consumer.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** Shares of the deadline after which no further step starts, and after which a running step is aborted. */
 const releaseShare = 0.8;
@@ -73,7 +74,7 @@ function parsePush(body: unknown): PushedTurn | undefined {
   return {
     ...turn,
     sent: {
-      at: Number.isNaN(at) ? Date.now() : at,
+      at: Number.isNaN(at) ? databaseNow() : at,
       traceparent: typeof traceparent === 'string' ? traceparent : undefined,
     },
   };

@@ -8,6 +8,7 @@
 import v8 from 'node:v8';
 import type { InputMemory } from '#shared/db/turns/stored-input.ts';
 import { ParkedError } from '#shared/domain/errors.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** The share of V8's heap limit (`--max-old-space-size`) that the budget has. */
 const heapShare = 0.5;
@@ -100,7 +101,7 @@ export class MemoryBudget {
       };
       const onAbort = (): void => fail(signals.find(({ aborted }) => aborted)?.reason);
       const timer = setTimeout(() => {
-        const until = new Date(Date.now() + parkMs * (1 + Math.random()));
+        const until = new Date(databaseNow() + parkMs * (1 + Math.random()));
         fail(new ParkedError('the worker has no memory free for the input or the files of the turn', until));
       }, this.#waitMs);
       for (const signal of signals) signal.addEventListener('abort', onAbort, { once: true });

@@ -5,6 +5,7 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import { usageMetadata, type Usage } from '#shared/domain/usage.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 import type { TurnOutcome } from '../agent/agent.ts';
 
 export interface TaskIds {
@@ -26,14 +27,21 @@ export function createAgentMessage(
   };
 }
 
+/** Returns the time of a new status, ISO 8601: not before that of the last one, which another worker may have set. */
+export function getStatusTime(lastStatusAt: Date): string {
+  return new Date(Math.max(lastStatusAt.getTime(), databaseNow())).toISOString();
+}
+
 /**
  * Creates the end of a turn with two events: one for its own end, and one that the gate stores instead if a
  * message waits for the next turn.
  *
+ * @param lastStatusAt the time of the last status
  * @param error the cause of a failure, for operators; null: none
  */
 export function createTurnEnd(
   ids: TaskIds,
+  lastStatusAt: Date,
   outcome: TurnOutcome,
   error: string | null,
   usage: Usage | undefined,
@@ -43,7 +51,7 @@ export function createTurnEnd(
   const content = direct ? outcome.direct : outcome.message;
   const extensions = 'extensions' in outcome ? outcome.extensions : undefined;
   const message = content === undefined ? undefined : createAgentMessage(ids, content, extensions);
-  const statusAt = new Date().toISOString();
+  const statusAt = getStatusTime(lastStatusAt);
   const createStatusEvent = (state: TaskState): EventPayload => ({
     statusUpdate: {
       ...ids,

@@ -40,6 +40,7 @@ import { raceAbort } from './race-abort.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { isSuspect, Suspects } from './suspects.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** Some errors quote what they failed on. */
 const maxErrorChars = 10_000;
@@ -165,6 +166,7 @@ async function runAgent(
     turn = createTurn({
       held,
       input,
+      lastStatusAt: claimed.statusAt,
       releaseSignal,
       stepSeconds: limits.stepSeconds,
       recordBytes,
@@ -180,7 +182,8 @@ async function runAgent(
     // An agent in plain JavaScript may return its outcome without a promise.
     const outcome = await raceAbort(held.signal, Promise.resolve(agent.run(turn)));
     await turn.complete(outcome);
-    return createTurnEnd(getIds(claimed), await turn.storeOutcomeFiles(outcome), null, turn.usage());
+    const stored = await turn.storeOutcomeFiles(outcome);
+    return createTurnEnd(getIds(claimed), claimed.statusAt, stored, null, turn.usage());
   } catch (error) {
     if (error instanceof LeaseLostError) throw error;
     const lost = held.lost();
@@ -214,7 +217,7 @@ async function handleError(
     if (error instanceof OwnerLimitError && claimed.lastError !== error.message) {
       await retryWhileLeased(held, log, async () => turn?.progress(error.message));
     }
-    const delaySeconds = Math.max(0.1, (error.until.getTime() - Date.now()) / 1000);
+    const delaySeconds = Math.max(0.1, (error.until.getTime() - databaseNow()) / 1000);
     log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
     instruments.turnsParked.record(1);
     return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
@@ -229,8 +232,8 @@ async function handleError(
     const delaySeconds = backoffSeconds(attempts, Math.random());
     return { kind: 'release', delaySeconds, countAttempt: true, error: cause };
   }
-  const since = claimed.failingSince ?? new Date();
-  const failingSeconds = (Date.now() - since.getTime()) / 1000;
+  const since = claimed.failingSince ?? new Date(databaseNow());
+  const failingSeconds = (databaseNow() - since.getTime()) / 1000;
   const counts = { failures, failingSeconds, outageSeconds, maxAttempts };
   const delaySeconds = getPartnerDelaySeconds(counts, Math.random());
   const message = toClientMessage(error);
@@ -252,7 +255,7 @@ function getIds({ lease, task }: Claimed): TaskIds {
 function createFailure(claimed: Claimed, turn: WorkerTurn | undefined, text: string, error = text): TurnEnd {
   const outcome: TurnOutcome = { state: 'TASK_STATE_FAILED', message: text.slice(0, maxErrorChars) };
   const usage = turn === undefined ? claimed.task.usage : turn.usage();
-  return createTurnEnd(getIds(claimed), outcome, error.slice(0, maxErrorChars), usage);
+  return createTurnEnd(getIds(claimed), claimed.statusAt, outcome, error.slice(0, maxErrorChars), usage);
 }
 
 /** Aborts the turn when it reaches its limit, counted from its first recorded step on any worker. */

@@ -4,6 +4,7 @@ import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import type { PubSubConfig } from '#shared/runtime/config/common.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export type WakeupSource = Pick<PubSubConfig, 'topic' | 'subscription'>;
 
@@ -19,7 +20,7 @@ export async function inTurnSpan(
   run: () => Promise<string>,
 ): Promise<void> {
   const startedAt = performance.now();
-  instruments.turnWait.record(Math.max(0, Date.now() - sent.at) / 1000);
+  instruments.turnWait.record(Math.max(0, databaseNow() - sent.at) / 1000);
   const attributes = {
     'messaging.system': 'gcp_pubsub',
     'messaging.operation.type': 'process',

@@ -32,7 +32,7 @@ import {
 import type { OpenTurnFiles } from './output/files.ts';
 import { toEarlierTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import { createAgentMessage } from './outcome.ts';
+import { createAgentMessage, getStatusTime } from './outcome.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
 import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
@@ -65,6 +65,8 @@ const maxEnvelopeBytes = 4096;
 export interface TurnParts {
   held: HeldLease;
   input: TurnInput;
+  /** The time of the task's status when the turn was claimed. */
+  lastStatusAt: Date;
   /** Aborts when the turn should be released as soon as possible: no further step starts. */
   releaseSignal: AbortSignal;
   /** The timeout of steps that set none. */
@@ -257,7 +259,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       const payload: EventPayload = {
         statusUpdate: {
           ...ids,
-          status: { state: 'TASK_STATE_WORKING', message, timestamp: new Date().toISOString() },
+          status: { state: 'TASK_STATE_WORKING', message, timestamp: getStatusTime(parts.lastStatusAt) },
         },
       };
       await store([

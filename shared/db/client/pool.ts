@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { createDatabaseToken } from '../../gcp/database-token.ts';
 import type { DatabaseAddress, DatabaseSsl } from '../../runtime/config/database.ts';
 import type { Logger } from '../../runtime/log.ts';
+import { clockColumn, createClockReader, type ClockReader } from './clock-readings.ts';
 import { createOutageLog } from './outage-log.ts';
 import { createPreparingPool } from './prepared.ts';
 import type { Database } from '../schema/schema.ts';
@@ -39,6 +40,8 @@ export function openDatabase(options: DatabaseOptions): {
   /** When the database last failed as a whole, by `performance.now()`; -Infinity: never. */
   failedAt: () => number;
 } {
+  const log = options.log ?? pino({ enabled: false });
+  const clock = createClockReader(log);
   const pool = new Pool({
     ...toConnectionOptions(options.database),
     max: options.database.poolSize,
@@ -49,17 +52,14 @@ export function openDatabase(options: DatabaseOptions): {
     maxLifetimeSeconds: maxConnectionSeconds,
     keepAlive: true,
     // oxlint-disable-next-line typescript/no-misused-promises -- pg-pool awaits it, although its type returns void
-    onConnect: useIsoDates,
+    onConnect: (client) => prepareSession(client, clock),
   });
-  const outages = createOutageLog(options.log ?? pino({ enabled: false }));
+  const outages = createOutageLog(log);
   // The pool listens to idle connections only. One that fails before its release would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', (error) => outages.failed(error)));
-  const preparing = createPreparingPool(
-    pool,
-    outages,
-    options.queryTimeoutMs === 0 ? undefined : transactionLimits,
-  );
+  const limits = options.queryTimeoutMs === 0 ? undefined : transactionLimits;
+  const preparing = createPreparingPool(pool, { outages, clock, limits });
   return {
     db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) }),
     pool,
@@ -68,12 +68,13 @@ export function openDatabase(options: DatabaseOptions): {
 }
 
 /**
- * pg reads timestamps in ISO format only, and a database or role may have another default. A pooler restores this
+ * Reads the clock of the database. pg reads timestamps in ISO format only, and a database or role may have another default. A pooler restores this
  * setting, because the server reports its changes (ParameterStatus, PostgreSQL documentation, section 55.2.7).
  */
-async function useIsoDates(client: ClientBase): Promise<void> {
-  const { rows } = await client.query<{ style: string }>(`select current_setting('DateStyle') as style`);
-  if (!rows[0]?.style.startsWith('ISO')) await client.query('set datestyle to ISO');
+async function prepareSession(client: ClientBase, clock: ClockReader): Promise<void> {
+  const query = `select current_setting('DateStyle') as style, ${clockColumn}`;
+  const session = await clock.queryWithClock<{ style: string }>(client, query);
+  if (session?.style.startsWith('ISO') !== true) await client.query('set datestyle to ISO');
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   isPoolExhausted,
   markFailedConnect,
 } from './errors.ts';
+import { clockColumn, type ClockReader } from './clock-readings.ts';
 import type { OutageLog } from './outage-log.ts';
 
 const marker = '-- prepared\n';
@@ -53,8 +54,11 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
  */
 export function createPreparingPool(
   pool: Pool,
-  outages: OutageLog,
-  limits?: TransactionLimits,
+  {
+    outages,
+    clock,
+    limits,
+  }: { outages: OutageLog; clock: ClockReader; limits: TransactionLimits | undefined },
 ): PostgresPool & { failedAt: () => number } {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, { wrapped: PostgresPoolClient; openedAt: number }>();
@@ -110,10 +114,20 @@ export function createPreparingPool(
         return client.query(text, values.map(toStorable)).catch(onFailure);
       }
     };
+    const release = (destroy: boolean): void => {
+      if (destroy || inTransaction || !clock.isDue()) {
+        client.release(destroy);
+        return;
+      }
+      clock.queryWithClock(client, `select ${clockColumn}`).then(
+        () => client.release(),
+        () => client.release(true),
+      );
+    };
     // Kysely also sends cursors as queries; this pool has none.
     return {
       query: query as unknown as PostgresPoolClient['query'],
-      release: (destroy) => client.release(destroy === true || broken),
+      release: (destroy) => release(destroy === true || broken),
     };
   }
 

@@ -7,6 +7,7 @@ import { stateClass } from '../../domain/task.ts';
 import type { TurnWakeup, Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { databaseNow } from '../../runtime/clock.ts';
 
 /** How long a new row is claimed by the process that wrote it. After that, the relay may claim it. */
 const freshClaim = sql`interval '2 seconds'`;
@@ -88,7 +89,7 @@ export function toWakeups(
     });
   }
   for (const { id, config_id } of row.delivery_wakeups ?? []) {
-    wakeups.push({ id, kind: 'delivery', taskId, configId: config_id, dueAt: new Date() });
+    wakeups.push({ id, kind: 'delivery', taskId, configId: config_id, dueAt: new Date(databaseNow()) });
   }
   return wakeups;
 }

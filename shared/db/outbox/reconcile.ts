@@ -9,6 +9,7 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { insertOutbox, insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from './outbox.ts';
+import { databaseNow } from '../../runtime/clock.ts';
 
 /** The result of one pass. */
 export interface Reconciled {
@@ -93,7 +94,15 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
   const wakeups = rows.flatMap((row): Wakeup[] =>
     row.id === null
       ? []
-      : [{ id: row.id, kind: 'delivery', taskId: row.task_id, configId: row.config_id, dueAt: new Date() }],
+      : [
+          {
+            id: row.id,
+            kind: 'delivery',
+            taskId: row.task_id,
+            configId: row.config_id,
+            dueAt: new Date(databaseNow()),
+          },
+        ],
   );
   return { wakeups, examined: rows[0]?.examined ?? 0 };
 }

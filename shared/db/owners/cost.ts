@@ -4,6 +4,7 @@ import { secondsToMidnight } from '../../domain/owner-limits.ts';
 import { isPassing } from '../client/errors.ts';
 import type { ReadSpentToday } from '../models/ledger.ts';
 import type { GetOwnerLimits } from './limits.ts';
+import { databaseNow } from '../../runtime/clock.ts';
 
 /** A parked turn asks again after this time at the latest, in case an operator has raised the limit. */
 const maxParkMs = 5 * 60_000;
@@ -29,7 +30,7 @@ export function createCostCheck(getLimits: GetOwnerLimits, readSpent: ReadSpentT
       return [0, 0];
     });
     if (max === 0 || cost < max) return;
-    const now = Date.now();
+    const now = databaseNow();
     const midnight = new Date(now + 1000 * secondsToMidnight(now));
     const until = Math.min(
       midnight.getTime() + spreadMs * Math.random(),

@@ -2,18 +2,18 @@
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { nextStatusAt } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { writeStateEvent } from './state-event.ts';
 
 /**
- * @param cancel `event` is the JSON payload of the event "canceled", `statusAt` the timestamp in it
  * @returns the wake-ups to publish, or undefined if the task is terminal; nothing is written then (invariant
  * 4)
  */
 export async function cancelTask(
   db: Db,
   options: { wakeupGraceSeconds: number },
-  cancel: { taskId: string; event: string; statusAt: string },
+  taskId: string,
 ): Promise<Wakeup[] | undefined> {
   return db.transaction().execute(async (trx) => {
     // Raising the fence stops the worker's writes (invariant 10).
@@ -27,18 +27,17 @@ export async function cancelTask(
         lease_until: null,
         worker: null,
       })
-      .where('task_id', '=', cancel.taskId)
+      .where('task_id', '=', taskId)
       .where('state_class', '<>', stateClass.terminal)
       .executeTakeFirstOrThrow();
     if (numUpdatedRows === 0n) return undefined;
     await trx
       .updateTable('tasks')
-      .set({ state: 'TASK_STATE_CANCELED', status_at: cancel.statusAt, status_message: null })
-      .where('id', '=', cancel.taskId)
+      .set({ state: 'TASK_STATE_CANCELED', status_at: nextStatusAt(sql`status_at`), status_message: null })
+      .where('id', '=', taskId)
       .execute();
     return writeStateEvent(trx, options, {
-      taskId: cancel.taskId,
-      payload: cancel.event,
+      taskId,
       settles: true,
       wake: null,
       traceparent: null,

@@ -4,7 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
-import { seconds } from '../client/fragments.ts';
+import { isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
@@ -20,24 +20,24 @@ interface Options {
 }
 
 export async function expireTasks(db: Db, options: Options): Promise<Reconciled> {
-  const now = new Date().toISOString();
   const { rows } = await sql<{ task_id: string } & WakeupColumns>`
     with ${expireGates(options)},
     failure as (
       select gate.*, t.context_id, ${failureMessage} as message from gate join tasks t on t.id = gate.task_id
     ),
     task as (
-      update tasks t set state = 'TASK_STATE_FAILED', status_at = ${now}::timestamptz,
+      update tasks t set state = 'TASK_STATE_FAILED', status_at = ${nextStatusAt(sql`t.status_at`)},
         status_message = failure.message, last_error = 'expired'
       from failure where t.id = failure.task_id
+      returning failure.*, t.status_at
     ),
     new_event as (
       select task_id, last_event as seq, 'state' as kind, true as settles, config_rev,
         json_build_object('statusUpdate', json_build_object(
           'taskId', task_id, 'contextId', context_id,
-          'status', json_build_object('state', 'TASK_STATE_FAILED', 'timestamp', ${now}::text, 'message', message)
+          'status', json_build_object('state', 'TASK_STATE_FAILED', 'timestamp', ${isoTime(sql`status_at`)}, 'message', message)
         )) as payload
-      from failure
+      from task
     ),
     event as (
       insert into events (task_id, seq, kind, payload) select task_id, seq, kind, payload from new_event

@@ -5,7 +5,7 @@
 import { sql, type Transaction } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
-import { seconds } from '../client/fragments.ts';
+import { nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { countFollowUpBytes } from '../owners/bytes.ts';
 import type { Database } from '../schema/schema.ts';
@@ -20,10 +20,6 @@ export interface FollowUp {
   /** JSON of the message and of the accepted output modes. */
   message: string;
   acceptedOutputModes: string | null;
-  /** JSON payload of the event "working", written if the task was interrupted. */
-  workingEvent: string;
-  /** The timestamp in that event. */
-  statusAt: string;
   /** The caller gets a Task, so a direct answer can no longer hide it. */
   shown: boolean;
   traceparent: string | null;
@@ -79,14 +75,17 @@ export async function acceptFollowUp(db: Db, options: Options, followUp: FollowU
         .updateTable('tasks')
         .set({ shown: sql`shown or ${followUp.shown}`, ...(traceparent !== null && { traceparent }) })
         .$if(resumed, (query) =>
-          query.set({ state: 'TASK_STATE_WORKING', status_at: followUp.statusAt, status_message: null }),
+          query.set({
+            state: 'TASK_STATE_WORKING',
+            status_at: nextStatusAt(sql`status_at`),
+            status_message: null,
+          }),
         )
         .where('id', '=', taskId)
         .execute();
       const wakeups = resumed
         ? await writeStateEvent(trx, options, {
             taskId,
-            payload: followUp.workingEvent,
             settles: false,
             wake: { turn, owner: followUp.owner },
             traceparent,

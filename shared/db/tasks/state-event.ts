@@ -1,12 +1,14 @@
-/** Writes the event of a state that the API changes, after it has updated the gate. */
+/** Writes the event of a state that the API changes, after it has updated the gate and the task. */
 import { sql, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { isoTime } from '../client/fragments.ts';
 import { deliveryRows, insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Database } from '../schema/schema.ts';
 
 /**
- * Writes an event under the gate's new `last_event`, with its deliveries and wake-ups.
+ * Writes the event of a task's new state and `status_at`, under the gate's new `last_event`, with its deliveries and
+ * wake-ups.
  *
  * @returns the wake-ups to publish after the commit
  */
@@ -15,8 +17,6 @@ export async function writeStateEvent(
   options: { wakeupGraceSeconds: number },
   event: {
     taskId: string;
-    /** JSON. */
-    payload: string;
     /** The state is terminal or interrupted. */
     settles: boolean;
     /** The turn to wake a worker for; null: none. */
@@ -33,9 +33,12 @@ export async function writeStateEvent(
   } as const;
   const { rows } = await sql<WakeupColumns>`
     with new_event as (
-      select task_id, last_event as seq, 'state' as kind, ${event.payload}::json as payload,
-        ${event.settles}::boolean as settles, config_rev
-      from gates where task_id = ${event.taskId}
+      select g.task_id, g.last_event as seq, 'state' as kind, ${event.settles}::boolean as settles, g.config_rev,
+        json_build_object('statusUpdate', json_build_object(
+          'taskId', g.task_id, 'contextId', t.context_id,
+          'status', json_build_object('state', t.state, 'timestamp', ${isoTime(sql`t.status_at`)})
+        )) as payload
+      from gates g join tasks t on t.id = g.task_id where g.task_id = ${event.taskId}
     ),
     event as (
       insert into events (task_id, seq, kind, payload, traceparent)

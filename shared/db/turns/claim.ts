@@ -12,7 +12,7 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Usage } from '../../domain/usage.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { wasRefused } from '../client/errors.ts';
-import { fewRows, seconds } from '../client/fragments.ts';
+import { fewRows, isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
@@ -33,6 +33,8 @@ export interface Claimed {
   crashed: boolean;
   /** The last error of the task. */
   lastError: string | null;
+  /** The time of the task's status. Later ones are not before it. */
+  statusAt: Date;
   task: ClaimedTask;
   /** Undefined if the input was not read with the claim; see input.ts. */
   content: TurnContent | undefined;
@@ -134,6 +136,7 @@ interface Row extends WakeupColumns, Partial<InlineRow> {
   failing_since: Date | null;
   crashed: boolean;
   last_error: string | null;
+  status_at: Date;
   tenant: string;
   owner: string;
   context_id: string;
@@ -152,6 +155,7 @@ function toClaimed(row: Row): Claimed {
     failingSince: row.failing_since,
     crashed,
     lastError: row.last_error,
+    statusAt: row.status_at,
     task: {
       tenant: row.tenant,
       owner: row.owner,
@@ -171,21 +175,20 @@ async function claimSet(
   taskIds: readonly string[],
   withInput: boolean,
 ): Promise<Row[]> {
-  const now = new Date().toISOString();
   const result = await sql<Row>`-- prepared
     with ${updateGates(taskIds, options)},
     -- The first claim of a task changes its state to working.
     started as (
-      update tasks t set state = 'TASK_STATE_WORKING', status_at = ${now}::timestamptz
+      update tasks t set state = 'TASK_STATE_WORKING', status_at = ${nextStatusAt(sql`t.status_at`)}
       from gate where t.id = gate.task_id and gate.fence = 1
-      returning gate.task_id, gate.last_event, gate.config_rev, t.context_id
+      returning gate.task_id, gate.last_event, gate.config_rev, t.context_id, t.status_at
     ),
     -- The event for that change. The gate has counted it already.
     new_event as (
       select task_id, last_event as seq, 'state' as kind, false as settles,
         json_build_object('statusUpdate', json_build_object(
           'taskId', task_id, 'contextId', context_id,
-          'status', json_build_object('state', 'TASK_STATE_WORKING', 'timestamp', ${now}::text)
+          'status', json_build_object('state', 'TASK_STATE_WORKING', 'timestamp', ${isoTime(sql`status_at`)})
         )) as payload, config_rev
       from started
     ),
@@ -196,8 +199,9 @@ async function claimSet(
     ${insertDeliveryWakeups}
     select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, gate.crashed,
       t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
+      coalesce(started.status_at, t.status_at) as status_at,
       ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyFollowers}
-    from gate join tasks t on t.id = gate.task_id
+    from gate join tasks t on t.id = gate.task_id left join started on started.task_id = gate.task_id
     ${withInput ? inlineJoins : sql``}`.execute(db);
   return result.rows;
 }

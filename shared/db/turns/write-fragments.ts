@@ -79,7 +79,7 @@ export const updateTasks: RawBuilder<unknown> = sql`
     task as (
       update tasks t set
         state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
-        status_at = coalesce(gate.status_at, t.status_at),
+        status_at = greatest(gate.status_at, t.status_at),
         status_message = case
           when gate.end_class is null then coalesce(gate.message, t.status_message) else gate.message end,
         direct = coalesce(gate.direct, t.direct),

@@ -21,7 +21,7 @@ import {
 import { TooManyRequestsError } from '#services/api/handler/errors.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { newTask, newCancel, newFollowUp } from '../../support/database/new-task.ts';
+import { newTask, newFollowUp } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 test('compares entity tags as HTTP defines', () => {
@@ -84,7 +84,7 @@ describe('conditional reads', () => {
   }
 
   function cancel(taskId: string): Promise<unknown> {
-    return cancelTask(db, options, newCancel(taskId));
+    return cancelTask(db, options, taskId);
   }
 
   async function readEntityTag(taskId: string): Promise<string> {

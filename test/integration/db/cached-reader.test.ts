@@ -14,7 +14,6 @@ import { addUsage, noUsage } from '#shared/domain/usage.ts';
 import {
   caller,
   claimTask,
-  newCancel,
   newFollowUp,
   newMessage,
   newTask,
@@ -61,7 +60,7 @@ describe('cached reader', () => {
         }),
       'further message': () => acceptFollowUp(db, options, newFollowUp(taskId)),
       end: () => write({ finish: newTurnEnd(taskId, 'TASK_STATE_COMPLETED') }),
-      cancel: () => cancelTask(db, options, newCancel(taskId)),
+      cancel: () => cancelTask(db, options, taskId),
     };
     let previous = await read(caller, taskId);
     for (const [name, change] of Object.entries(changes)) {

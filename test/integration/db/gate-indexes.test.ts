@@ -14,13 +14,7 @@ import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { deleteEndedTasks } from '#shared/db/tasks/retention.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
 import { createTurnWriter, type WriteTurn } from '#shared/db/turns/write.ts';
-import {
-  createClaimedTask,
-  claimTask,
-  newCancel,
-  newFollowUp,
-  newTurnEnd,
-} from '../../support/database/new-task.ts';
+import { createClaimedTask, claimTask, newFollowUp, newTurnEnd } from '../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../support/database/plan.ts';
 import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
@@ -150,7 +144,7 @@ describe('indexes of gates', () => {
     await write({ lease, finish: newTurnEnd(lease.taskId, 'TASK_STATE_INPUT_REQUIRED') });
     await acceptFollowUp(db, options, newFollowUp(lease.taskId));
     assert.equal(await readSettledAt(), null);
-    await cancelTask(db, options, newCancel(lease.taskId));
+    await cancelTask(db, options, lease.taskId);
     assert.ok((await readSettledAt()) instanceof Date);
   });
 });

@@ -18,7 +18,6 @@ import {
   caller,
   createClaimedTask,
   claimTask,
-  newCancel,
   newFollowUp,
   newTask,
   newTurnEnd,
@@ -50,7 +49,7 @@ describe('gate', () => {
       finish: { kind: 'release', delaySeconds: 0, countAttempt: true, error: null, ...more },
     });
   const followUp = (taskId: string) => acceptFollowUp(db, options, newFollowUp(taskId));
-  const cancel = (taskId: string) => cancelTask(db, options, newCancel(taskId));
+  const cancel = (taskId: string) => cancelTask(db, options, taskId);
 
   async function readState(taskId: string): Promise<string | undefined> {
     return (await readTaskSnapshot(db, caller, taskId))?.task.status.state;

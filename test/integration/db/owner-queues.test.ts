@@ -13,7 +13,7 @@ import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { expireTasks } from '#shared/db/tasks/expire.ts';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
-import { claimTask, newCancel, newTask, newTurnEnd } from '../../support/database/new-task.ts';
+import { claimTask, newTask, newTurnEnd } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const { db } = await connectToTestDatabase();
@@ -94,7 +94,7 @@ describe('a queue', () => {
     const canceled = newTask({ owner });
     for (const task of [running, later, canceled]) await accept(task);
     await claimTask(db, running.taskId);
-    await cancelTask(db, options, newCancel(canceled.taskId));
+    await cancelTask(db, options, canceled.taskId);
     for (const taskId of [running.taskId, later.taskId, canceled.taskId, randomUUID()]) await enqueue(taskId);
     assert.equal(await countQueued(owner), 0);
     assert.deepEqual(taskIds, []);
@@ -103,7 +103,7 @@ describe('a queue', () => {
   test('drops turns that were canceled, expired or claimed meanwhile', async () => {
     const { owner, taskIds } = await queueTasks({}, {}, {}, {});
     const [canceled = '', expired = '', claimed = '', waiting] = taskIds;
-    await cancelTask(db, options, newCancel(canceled));
+    await cancelTask(db, options, canceled);
     await sql`update gates set deadline_at = now() - interval '1 year' where task_id = ${expired}`.execute(
       db,
     );
@@ -148,7 +148,7 @@ describe('the reconciler', () => {
 
   test('wakes the first turn of a queue once per grace and leaves it in its place', async () => {
     const { owner, taskIds } = await queueTasks({}, { priority: 1 }, { priority: 2 });
-    await cancelTask(db, options, newCancel(taskIds[2] ?? ''));
+    await cancelTask(db, options, taskIds[2] ?? '');
     const reconcile = () => wakeStalledQueues(db, { limit: 1, graceSeconds: 10 });
     await passGrace(owner);
     const woken = await Promise.all([reconcile(), reconcile()]);
@@ -217,7 +217,7 @@ describe('the limit of an owner', () => {
     assert.deepEqual(await dequeueIds(owner, 1, 3), []);
     await write({ lease, finish: newTurnEnd(ended, 'TASK_STATE_COMPLETED') });
     assert.equal((await dequeueIds(owner, 6, 3)).length, 1);
-    await cancelTask(db, options, newCancel(canceled));
+    await cancelTask(db, options, canceled);
     assert.equal((await dequeueIds(owner, 6, 3)).length, 1);
     await setLease(dead, -20);
     assert.equal((await dequeueIds(owner, 6, 3)).length, 1);

@@ -78,18 +78,10 @@ export function newFollowUp(taskId: string, more: Partial<FollowUp> = {}): Follo
     requestHash: 'r',
     message: newMessage('more', messageId),
     acceptedOutputModes: null,
-    workingEvent: createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_WORKING'),
-    statusAt: new Date().toISOString(),
     shown: true,
     traceparent: null,
     ...more,
   };
-}
-
-/** A cancel of a task. */
-export function newCancel(taskId: string): { taskId: string; event: string; statusAt: string } {
-  const event = createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_CANCELED');
-  return { taskId, event, statusAt: new Date().toISOString() };
 }
 
 /** The end of a turn of a task. */

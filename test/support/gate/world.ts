@@ -16,7 +16,7 @@ import { createTurnWriter, type TurnWrite, type WriteTurn } from '#shared/db/tur
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { TaskState, TurnEndState } from '#shared/domain/task.ts';
-import { caller, newCancel, newFollowUp, newTask, newTurnEnd, newWebhook } from '../database/new-task.ts';
+import { caller, newFollowUp, newTask, newTurnEnd, newWebhook } from '../database/new-task.ts';
 
 export type WorkerAct =
   | { kind: 'claim'; task: number }
@@ -138,7 +138,7 @@ export class World {
           : { ok: false };
       }
       case 'cancel': {
-        return { ok: (await cancelTask(this.#db, options, newCancel(taskId))) !== undefined };
+        return { ok: (await cancelTask(this.#db, options, taskId)) !== undefined };
       }
       case 'configure': {
         const config = newWebhook({ events: act.events });

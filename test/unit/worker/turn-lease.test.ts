@@ -26,6 +26,7 @@ function createLeasedTurn(write?: WriteTurn) {
       },
       release: () => undefined,
     },
+    lastStatusAt: new Date(0),
     input: {
       contextId: 'c',
       owner: 'o',

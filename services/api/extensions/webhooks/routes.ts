@@ -36,6 +36,7 @@ import { Query } from '../../http/query.ts';
 import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
 import { restPath } from '../../bindings/rest/rest.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface WebhookRoutesParts {
   db: Db;
@@ -173,7 +174,7 @@ async function sendTest(parts: WebhookRoutesParts, call: Call): Promise<unknown>
  */
 async function checkSentBytes({ db, getLimits }: WebhookRoutesParts, { owner }: Caller): Promise<void> {
   const { webhookBytesPerHour: limit } = await getLimits(owner);
-  const now = Date.now();
+  const now = databaseNow();
   if (limit === 0 || (await readSentBytes(db, owner, getHour(now))) < limit) return;
   const wait = secondsToNextHour(now);
   throw new TooManyRequestsError(

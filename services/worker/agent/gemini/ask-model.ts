@@ -20,6 +20,7 @@ import type { TaskQuota } from './model/quota.ts';
 import type { ModelResponse } from './model/response.ts';
 import { inModelSpan } from './model/span.ts';
 import { Stall, type FailedCall } from './model/stall.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface ModelReply {
   response: ModelResponse;
@@ -68,7 +69,7 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
     if (!live) continue;
     const status = stall.describe();
     if (status !== undefined) await turn.progress(status);
-    throw new ParkedError(result.failed.message, new Date(Date.now() + result.failed.parkMs));
+    throw new ParkedError(result.failed.message, new Date(databaseNow() + result.failed.parkMs));
   }
 }
 

@@ -2,6 +2,7 @@
 import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError } from '@modelcontextprotocol/client';
 import { parseRetryAfter } from '#shared/domain/retry.ts';
 import type { Fetch } from '../fetch.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** The connection could not be opened, so the call did not reach the server. */
 export class NotOpenError extends Error {
@@ -22,7 +23,7 @@ export class BusyError extends SdkHttpError {
       status: response.status,
       statusText: response.statusText,
     });
-    const seconds = parseRetryAfter(response.headers.get('retry-after'), Date.now());
+    const seconds = parseRetryAfter(response.headers.get('retry-after'), databaseNow());
     this.retryAfterMs = seconds === undefined ? undefined : seconds * 1000;
   }
 }

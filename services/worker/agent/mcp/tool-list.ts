@@ -2,6 +2,7 @@
 import type { Tool } from '@modelcontextprotocol/client';
 import { readMark } from './messages.ts';
 import { findSchemaProblem } from './schemas.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface ToolList {
   tools: Tool[];
@@ -28,8 +29,8 @@ export class CachedToolList {
   /** Concurrent callers share one request. */
   get(): Promise<ToolList> {
     const last = this.#last;
-    if (last !== undefined && Date.now() - last.at < lifetimeMs) return last.reading;
-    const started = { at: Date.now(), reading: this.#read().then(toToolList) };
+    if (last !== undefined && databaseNow() - last.at < lifetimeMs) return last.reading;
+    const started = { at: databaseNow(), reading: this.#read().then(toToolList) };
     this.#last = started;
     started.reading.then(
       (list) => (this.#lastGood = list),

@@ -7,7 +7,7 @@ import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { deliverTest } from '#shared/db/webhooks/deliveries.ts';
-import { caller, newCancel, newFollowUp, newTask, newWebhook } from '../../../support/database/new-task.ts';
+import { caller, newFollowUp, newTask, newWebhook } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
 import { startSilentProxy } from '../../../support/silent-proxy.ts';
 
@@ -34,7 +34,7 @@ const webhook = newWebhook();
 
 const operations: [name: string, answers: number, run: (frozen: Db, taskId: string) => Promise<unknown>][] = [
   ['a follow-up', 4, (frozen, taskId) => acceptFollowUp(frozen, options, newFollowUp(taskId))],
-  ['a cancellation', 3, (frozen, taskId) => cancelTask(frozen, options, newCancel(taskId))],
+  ['a cancellation', 3, (frozen, taskId) => cancelTask(frozen, options, taskId)],
   ['a new config', 6, (frozen, taskId) => putWebhookConfig(frozen, options, caller, taskId, newWebhook())],
   ['a deleted config', 4, (frozen, taskId) => deleteWebhookConfig(frozen, caller, taskId, webhook.id)],
   [
@@ -55,7 +55,7 @@ describe('a client that freezes within a transaction', { concurrency: true }, ()
         const running = run(frozen, task.taskId).catch((error: unknown) => error);
         await silent;
         const startedAt = performance.now();
-        assert.notEqual(await cancelTask(db, options, newCancel(task.taskId)), undefined);
+        assert.notEqual(await cancelTask(db, options, task.taskId), undefined);
         assert.ok(performance.now() - startedAt < boundMs);
         assert.ok((await running) instanceof Error, 'the frozen client gets an error');
       });

@@ -16,6 +16,7 @@ import { StreamCutError, toModelFailure, type ModelFailure, type ObservedRespons
 import type { AdmittedCall, TaskQuota } from './quota.ts';
 import { ResponseBuilder, type ModelResponse } from './response.ts';
 import type { FailedCall, Stall } from './stall.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface GeminiModel {
   client: GoogleGenAI;
@@ -58,7 +59,7 @@ export async function callModel(
   let { refusedAt } = stall;
   const inPlace = stall.inOutage ? { ...backoff, calls: 1 } : backoff;
   const toFailedCall = (failed: Omit<FailedCall['failed'], 'at'>): FailedCall => ({
-    failed: { ...failed, at: new Date().toISOString() },
+    failed: { ...failed, at: new Date(databaseNow()).toISOString() },
     usage: wasted,
     ms: getMs(),
   });
@@ -68,7 +69,7 @@ export async function callModel(
       admitted = await quota.acquire(request, signal);
     } catch (error) {
       if (!(error instanceof ParkedError) || !hasTokens(wasted)) throw error;
-      const parkMs = Math.max(0, error.until.getTime() - Date.now());
+      const parkMs = Math.max(0, error.until.getTime() - databaseNow());
       return toFailedCall({ kind: 'overload', message: error.message, detail: '', parkMs });
     }
     startedAt += admitted.waitedMs;
@@ -91,7 +92,7 @@ export async function callModel(
       if (kind === 'unknown') throw new RetryableError(message, { cause: error });
       if (kind === 'overload') {
         const othersFit = await admitted.refused(capRetryAfterMs(retryAfterMs), refusedAt);
-        refusedAt = new Date();
+        refusedAt = new Date(databaseNow());
         if (othersFit && observed.status === 429) {
           const parkMs = getParkDelayMs(retryAfterMs, Math.random());
           return toFailedCall({ kind: 'oversized', message, detail, parkMs });
@@ -104,12 +105,12 @@ export async function callModel(
       if (waitMs === undefined) {
         const parkMs =
           kind === 'outage'
-            ? stall.getOutageParkMs(Date.now(), Math.random())
+            ? stall.getOutageParkMs(databaseNow(), Math.random())
             : getParkDelayMs(retryAfterMs, Math.random());
         if (kind === 'outage' || !stall.waiting || hasTokens(wasted)) {
           return toFailedCall({ kind, message, detail, parkMs });
         }
-        throw new ParkedError(message, new Date(Date.now() + parkMs), { cause: error });
+        throw new ParkedError(message, new Date(databaseNow() + parkMs), { cause: error });
       }
       await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }

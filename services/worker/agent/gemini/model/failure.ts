@@ -9,6 +9,7 @@
  */
 import { ApiError } from '@google/genai';
 import { parseRetryAfter } from '#shared/domain/retry.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 export interface ModelFailure {
   kind: 'overload' | 'outage' | 'credentials' | 'fatal' | 'unknown';
@@ -122,7 +123,7 @@ function parseDetails(error: ApiError): ErrorDetails {
 }
 
 function parseRetryAfterMs(header: string | null): number | undefined {
-  const seconds = parseRetryAfter(header ?? undefined, Date.now());
+  const seconds = parseRetryAfter(header ?? undefined, databaseNow());
   return seconds === undefined ? undefined : seconds * 1000;
 }
 

@@ -12,6 +12,7 @@ import type { JsonObject } from '#shared/domain/message.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { quotaMessage } from './failure.ts';
 import { estimateTokens } from './tokens.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 
 /** A call that may start. */
 export interface AdmittedCall {
@@ -55,7 +56,7 @@ export function createTaskQuota(
       const call: ModelCall = { ...task, tokens };
       const answer = (await ignoreOutage(quotas.take(call))) ?? { kind: 'granted', waitMs: 0 };
       if (answer.kind === 'parked') {
-        throw new ParkedError(quotaMessage, new Date(Date.now() + answer.waitMs));
+        throw new ParkedError(quotaMessage, new Date(databaseNow() + answer.waitMs));
       }
       if (answer.waitMs > 0) {
         await sleep(answer.waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
