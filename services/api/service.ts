@@ -21,8 +21,8 @@ import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { ApiConfig } from '#shared/runtime/config/api.ts';
 import { shareReadyCheck } from '#shared/runtime/health.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
+import { listen } from '#shared/runtime/listen.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import { listenBacklog } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { createAuthenticate, logAuthWarnings } from './auth/authenticate.ts';
 import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
@@ -173,7 +173,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     grpcPort === undefined
       ? undefined
       : await (await import('./bindings/grpc/grpc.ts')).listenGrpc({ ...serving, host, port: grpcPort });
-  const address = await app?.listen({ host, port, backlog: listenBacklog });
+  const address = app && (await listen(app, { host, port }));
   // Loads the Pub/Sub client before the first wake-up needs it, but after pending readiness probes are
   // answered.
   setTimeout(() => publisher.open(), 100).unref();

@@ -14,6 +14,7 @@ import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { DispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
+import { listen } from '#shared/runtime/listen.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { createHourlyBytes } from './bytes/hourly-bytes.ts';
@@ -70,7 +71,7 @@ export async function startDispatcher(
     log,
   });
   const server = createDispatcherServer({ db, outbox, deliver, config, callers, log });
-  const address = await server.listen({ host, port });
+  const address = await listen(server, { host, port });
 
   return {
     address,

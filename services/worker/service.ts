@@ -29,6 +29,7 @@ import type { WorkerConfig } from '#shared/runtime/config/worker.ts';
 import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
+import { listen } from '#shared/runtime/listen.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
@@ -126,7 +127,7 @@ export async function startWorker(
     app,
     shareReadyCheck(() => checkDatabase(db)),
   );
-  const address = await app.listen({ host: config.host, port: config.port });
+  const address = await listen(app, config);
   await sleep(probeMs);
   const pulling = config.push === undefined ? startPulling(config, { db, intake, log }) : undefined;
   agent.open?.();

@@ -17,12 +17,6 @@ const headersTimeout = 15_000;
 const requestTimeout = 60_000;
 const connectionsCheckingInterval = 5_000;
 
-/**
- * Connections that wait to be accepted, up to the limit of the system (net.core.somaxconn). A client whose
- * connection does not fit tries again after 1, 3, 7 and 15 s: a flood of connections would delay the others.
- */
-export const listenBacklog = 4_096;
-
 export function createServer(options: FastifyServerOptions = {}): FastifyInstance {
   return fastify({
     requestTimeout,

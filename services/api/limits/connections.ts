@@ -11,20 +11,21 @@ export interface ConnectionLimits {
 }
 
 export function limitConnections(server: Server, { all, perAddress }: ConnectionLimits): void {
+  let openHere = 0;
   const open = new Map<string, number>();
-  server.maxConnections = all;
-  server.on('drop', () => countRefusal('connections'));
-  if (perAddress === 0) return;
+  // `server.maxConnections` would not count the connections that other sockets of the port have accepted.
   server.on('connection', (socket: Socket) => {
     const key = toAddressKey(socket.remoteAddress ?? '');
     const count = (open.get(key) ?? 0) + 1;
+    openHere += 1;
     open.set(key, count);
     socket.once('close', () => {
+      openHere -= 1;
       const left = (open.get(key) ?? 1) - 1;
       if (left === 0) open.delete(key);
       else open.set(key, left);
     });
-    if (count <= perAddress) return;
+    if (openHere <= all && (perAddress === 0 || count <= perAddress)) return;
     countRefusal('connections');
     socket.destroy();
   });

@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
+import { listen as listenOn } from '#shared/runtime/listen.ts';
 import { createServer } from '#shared/runtime/server.ts';
+import { limitConnections } from '#services/api/limits/connections.ts';
 import { closeSlowReaders } from '#services/api/limits/slow-readers.ts';
 import { startApiServer } from '../../support/api-server.ts';
 import type { Cleanup } from '../../support/cleanup.ts';
@@ -103,6 +105,61 @@ describe('HTTP connections', () => {
     });
   });
 });
+
+describe('a port', { skip: process.platform !== 'linux' }, () => {
+  test('accepts many connections in few iterations of the event loop', async (t) => {
+    const count = 200;
+    const { app, url } = await share(t);
+    let accepted = 0;
+    const all = new Promise<void>((resolve) =>
+      app.server.on('connection', () => {
+        accepted += 1;
+        if (accepted === count) resolve();
+      }),
+    );
+    const { loopCount } = performance.nodeTiming.uvMetricsInfo;
+    for (let i = 0; i < count; i += 1) connect(t, url);
+    await all;
+    const iterations = performance.nodeTiming.uvMetricsInfo.loopCount - loopCount;
+    assert.ok(iterations < count / 4, `${iterations} iterations`);
+    const socket = connect(t, url);
+    socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    assert.match(String((await once(socket, 'data'))[0]), /answer$/);
+  });
+
+  test('is not shared with another process', async (t) => {
+    const { url } = await share(t);
+    const port = Number(new URL(url).port);
+    const other = createServer();
+    t.after(() => other.close());
+    await assert.rejects(listenOn(other, { host: '127.0.0.1', port }), { code: 'EADDRINUSE' });
+  });
+
+  test('counts the connections of all its sockets together', async (t) => {
+    const { app, url } = await share(t);
+    limitConnections(app.server, { all: 5, perAddress: 0 });
+    const open = Array.from({ length: 20 }, () => connect(t, url).resume());
+    await waitFor('15 to be closed', async () => open.filter(({ closed }) => closed).length === 15);
+  });
+
+  test('is free when its server has closed, with connections of all its sockets', async (t) => {
+    const { app, url } = await share(t);
+    const open = Array.from({ length: 20 }, () => connect(t, url).resume());
+    await Promise.all(open.map((socket) => once(socket, 'connect')));
+    await app.close();
+    await waitFor('the connections to be closed', async () => open.every(({ closed }) => closed));
+    const next = createServer();
+    t.after(() => next.close());
+    await listenOn(next, { host: '127.0.0.1', port: Number(new URL(url).port) });
+  });
+});
+
+async function share(t: Cleanup): Promise<{ app: FastifyInstance; url: string }> {
+  const app = createServer();
+  app.get('/', () => 'answer');
+  t.after(() => app.close());
+  return { app, url: await listenOn(app, { host: '127.0.0.1', port: 0 }) };
+}
 
 describe('HTTP bodies that are received', () => {
   const all = { requests: 100, bytes: 1e9 };
