@@ -2,7 +2,7 @@
  * Listens with several sockets on one port. Node accepts one connection of a listening socket in each iteration
  * of its event loop (https://github.com/nodejs/node/issues/57364). When iterations are long, one caller that
  * opens hundreds of connections would delay those of the others by as many iterations. The kernel divides new
- * connections among the sockets of a port (SO_REUSEPORT).
+ * connections among the sockets of a port (`reusePort`).
  */
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net';
@@ -17,7 +17,7 @@ const sockets = 32;
  */
 const backlog = 4_096;
 
-/** Other platforms do not have SO_REUSEPORT, or do not divide connections. */
+/** Other platforms do not have `reusePort`, or do not divide connections. */
 const canShare = process.platform === 'linux';
 
 /**
