@@ -9,10 +9,11 @@
  *
  *   {"<uri>": {"decisions": [{"id", "argumentsHash", "approve": true | false, "reason"?}]}}
  *
- * A decision applies to that one call with those arguments, and to no other.
+ * A decision applies to that one call with those arguments, and to no other. A plain "yes" or "no" as the text of the
+ * message decides a call that is pending alone.
  */
 import * as v from 'valibot';
-import type { Json, JsonObject, Message, Part } from '../domain/message.ts';
+import { textOf, type Json, type JsonObject, type Message, type Part } from '../domain/message.ts';
 import { canonicalHash } from './canonical-hash.ts';
 
 export const approvalExtension = 'https://longhaul.dev/ext/approval/v1';
@@ -24,13 +25,19 @@ export interface ApprovalRequest {
   argumentsHash: string;
 }
 
-const Decision = v.object({
-  id: v.string(),
-  argumentsHash: v.string(),
-  approve: v.boolean(),
-  reason: v.exactOptional(v.string()),
-});
-const Decisions = v.object({ decisions: v.array(Decision) });
+const Text = v.string('must be a string');
+const Decision = v.object(
+  {
+    id: Text,
+    argumentsHash: Text,
+    approve: v.boolean('must be true or false'),
+    reason: v.exactOptional(Text),
+  },
+  ({ expected }) => (expected === 'Object' ? 'must be an object' : 'is missing'),
+);
+const Decisions = v.object({ decisions: v.array(Decision, 'must be a list of decisions') }, ({ expected }) =>
+  expected === 'Object' ? 'must be an object with decisions' : 'is missing',
+);
 export type Decision = v.InferOutput<typeof Decision>;
 
 export function createApprovalRequest(id: string, tool: string, args: JsonObject): ApprovalRequest {
@@ -55,6 +62,38 @@ export function readDecisions({
   return found.some((decisions) => decisions !== undefined)
     ? found.flatMap((decisions) => decisions ?? [])
     : undefined;
+}
+
+const approvals = ['yes', 'y', 'ok', 'okay', 'approve', 'approved'];
+const refusals = ['no', 'n', 'refuse', 'refused', 'reject', 'rejected', 'deny', 'denied'];
+
+/**
+ * Returns whether a message approves or refuses in one plain word: its only content, in any case, perhaps with a full
+ * stop or an exclamation mark. Undefined: neither.
+ */
+export function readPlainDecision(parts: readonly Part[]): boolean | undefined {
+  if (parts.some(({ text }) => text === undefined)) return undefined;
+  const word = textOf(parts)
+    .trim()
+    .toLowerCase()
+    .replace(/[.!]+$/, '');
+  if (approvals.includes(word)) return true;
+  return refusals.includes(word) ? false : undefined;
+}
+
+/** Whether JSON of a message belongs to this extension, even if it is not valid. */
+export function hasApprovalContent(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, approvalExtension);
+}
+
+/** Returns the field and the problem of content that is not valid; undefined: it is valid, or there is none. */
+export function findApprovalProblem(value: unknown): string | undefined {
+  if (!hasApprovalContent(value)) return undefined;
+  const content = (value as JsonObject)[approvalExtension];
+  const issue = v.safeParse(Decisions, content).issues?.[0];
+  if (issue === undefined) return undefined;
+  const path = v.getDotPath(issue);
+  return `["${approvalExtension}"]${path === null ? '' : `.${path}`} ${issue.message}`;
 }
 
 function parseDecisions(value: Json | undefined): Decision[] | undefined {

@@ -70,7 +70,10 @@ export function hasExtendedCard(definition: AgentDefinition, auth: AuthConfig): 
 
 export function createAgentCard(definition: AgentDefinition, parts: CardParts): AgentCard {
   const { auth, protocol, extended = false } = parts;
-  const needsApproval = Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
+  // Only the worker loads tools in code, so the api cannot see whether one of them is marked `confirm`.
+  const mayNeedApproval =
+    definition.toolModules.length > 0 ||
+    Object.values(definition.mcpServers).some(({ confirm = [] }) => confirm.length > 0);
   return AgentCard.fromJSON({
     name: definition.name,
     description: definition.description,
@@ -86,7 +89,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
         ...(protocol.streaming ? [replay] : []),
         schedule,
         priority,
-        ...(needsApproval ? [approval] : []),
+        ...(mayNeedApproval ? [approval] : []),
         webhooks,
         usage,
       ]),

@@ -226,13 +226,9 @@ describe('a call that needs approval', () => {
       (requests: ApprovalRequest[]) => decide(requests, false, { reason: 'too risky' }),
       'The user refused this call. Reason: too risky',
     ],
-    [
-      'answered with other words',
-      () => [{ text: 'Use the other file.' }],
-      'Not approved. The user replied instead: Use the other file.',
-    ],
+    ['refused by a plain no', () => [{ text: ' No.\n' }], 'The user refused this call.'],
   ] as const) {
-    test(`is not made, and the model gets the reply, when it is ${name}`, async () => {
+    test(`is not made, and the model learns why, when it is ${name}`, async () => {
       replies = [createCallReply([remove])];
       const first = new MemoryTurn({ message: 'clean up', definition });
       const requests = getRequests(await agent.run(first));
@@ -241,6 +237,65 @@ describe('a call that needs approval', () => {
       assert.deepEqual(called, []);
     });
   }
+
+  test('runs when a plain yes approves it', async () => {
+    replies = [createCallReply([remove, { name: 'look', args: {} }])];
+    const first = new MemoryTurn({ message: 'clean up', definition });
+    assert.match(getOutcomeMessage(await agent.run(first)), /Reply "yes" or "no", or decide with/);
+    assert.deepEqual(await agent.run(first.next('Yes!')), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(called, ['look {}', 'remove {"file":"a"}']);
+    const answer = offline.requests[1]?.contents[2]?.parts ?? [];
+    assert.equal(answer.length, 2, 'the word is not repeated to the model');
+  });
+
+  for (const [name, reply] of [
+    ['other words', [{ text: 'Yes, but use the other file.' }]],
+    ['a word with a file', [{ text: 'yes' }, { raw: 'aGk=', mediaType: 'image/png' }]],
+    ['a file alone', [{ raw: 'aGk=', mediaType: 'image/png' }]],
+  ] as [string, Part[]][]) {
+    test(`is asked for again after ${name}, which reach the model later`, async () => {
+      replies = [createCallReply([remove])];
+      const first = new MemoryTurn({ message: 'clean up', definition });
+      const requests = getRequests(await agent.run(first));
+      const second = first.next(reply);
+      const asked = await agent.run(second);
+      assert.deepEqual(getRequests(asked), requests);
+      assert.match(getOutcomeMessage(asked), /^Your message was neither an approval nor a refusal\./);
+      assert.equal(offline.requests.length, 1, 'the model is not asked meanwhile');
+      assert.deepEqual(await agent.run(second.next('no')), { state: 'TASK_STATE_COMPLETED' });
+      const [refused, ...said] = offline.requests[1]?.contents[2]?.parts ?? [];
+      assert.deepEqual(refused?.functionResponse?.response, { error: 'The user refused this call.' });
+      assert.equal(said.length, reply.length);
+      assert.deepEqual(called, []);
+    });
+  }
+
+  test('is not decided by a plain word when several calls are pending', async () => {
+    replies = [createCallReply([remove, { name: 'remove', args: { file: 'b' } }])];
+    const first = new MemoryTurn({ message: 'clean up', definition });
+    const requests = getRequests(await agent.run(first));
+    const second = first.next('yes');
+    assert.deepEqual(getRequests(await agent.run(second)), requests);
+    const third = second.next(decide(requests.slice(0, 1), true));
+    assert.deepEqual(getRequests(await agent.run(third)), requests.slice(1));
+    assert.deepEqual(await agent.run(third.next('ok')), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(called, ['remove {"file":"a"}', 'remove {"file":"b"}']);
+  });
+
+  test('is not decided by the answer to a question next to it', async () => {
+    replies = [createCallReply([remove, ask('Are you sure?')])];
+    const first = new MemoryTurn({ message: 'clean up', definition });
+    await agent.run(first);
+    const second = first.next('yes');
+    const outcome = await agent.run(second);
+    assert.equal(getRequests(outcome).length, 1);
+    assert.deepEqual(called, []);
+    assert.deepEqual(await agent.run(second.next('approve')), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(getResponses(offline.requests[1]?.contents[2]), [
+      { output: 'remove was done' },
+      { answer: 'yes' },
+    ]);
+  });
 });
 
 describe('a call without credentials', () => {
@@ -266,7 +321,7 @@ describe('a call without credentials', () => {
       offline.requests
         .at(-1)
         ?.contents[2]?.parts?.map((part) => part.text ?? part.functionResponse?.response),
-      [{ output: 'look was done' }, { output: 'sent' }, 'now it is set'],
+      [{ output: 'look was done' }, { output: 'sent' }, 'try now', 'now it is set'],
     );
   });
 });

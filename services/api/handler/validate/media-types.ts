@@ -1,10 +1,11 @@
 /**
  * Checks a message against the media types of the agent card (A2A sections 3.1.1 and 4.4.1): the agent must
  * accept each part, and the client must accept one of the agent's output types. Skills may add types to the
- * agent's defaults.
+ * agent's defaults. Decisions of the approval extension are accepted by every agent.
  */
 import type { Message, Part } from '@a2a-js/sdk';
 import { ContentTypeNotSupportedError } from '@a2a-js/sdk/errors';
+import { hasApprovalContent } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 
 /** Media types, or ranges such as `image/*`. */
@@ -31,6 +32,7 @@ export function checkMediaTypes(
   accepted: readonly string[],
 ): void {
   for (const [index, part] of message.parts.entries()) {
+    if (part.content?.$case === 'data' && hasApprovalContent(part.content.value)) continue;
     const type = getType(part);
     if (type === undefined || input.some((supported) => overlap(supported, type))) continue;
     throw new ContentTypeNotSupportedError(

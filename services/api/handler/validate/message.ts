@@ -1,6 +1,7 @@
 /** Validates messages before they are processed. Every error names the field and what is accepted. */
 import { Role, type Message, type Part, type SendMessageRequest } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import { findApprovalProblem } from '#shared/agent/approval.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { JsonBounds } from './json.ts';
 
@@ -39,6 +40,7 @@ export function checkMessage(request: SendMessageRequest, limits: MessageLimits)
     'media types',
   );
   bounds.check('message.metadata', message.metadata);
+  checkApproval('message.metadata', message.metadata);
   bounds.check('metadata', request.metadata);
   checkMetadataSize(request.metadata);
   return message;
@@ -70,7 +72,10 @@ function checkParts(parts: readonly Part[], limits: MessageLimits, bounds: JsonB
     checkLength(`${name}.filename`, part.filename, maxNameLength);
     checkLength(`${name}.mediaType`, part.mediaType, maxIdLength);
     if (part.content?.$case === 'url') urls += 1;
-    if (part.content?.$case === 'data') bounds.check(`${name}.data`, part.content.value);
+    if (part.content?.$case === 'data') {
+      bounds.check(`${name}.data`, part.content.value);
+      checkApproval(`${name}.data`, part.content.value);
+    }
     bounds.check(`${name}.metadata`, part.metadata);
     checkContent(name, part, limits.partBytes);
   }
@@ -108,6 +113,16 @@ function countBytes(name: string, content: NonNullable<Part['content']>): number
       return Buffer.byteLength(JSON.stringify(content.value) ?? '');
     default:
       return content satisfies never;
+  }
+}
+
+/** Decisions that cannot be read would only make the task ask again. */
+function checkApproval(name: string, value: unknown): void {
+  const problem = findApprovalProblem(value);
+  if (problem !== undefined) {
+    throw new RequestMalformedError(
+      `${name}${problem}: send {"decisions": [{"id", "argumentsHash", "approve"}]}`,
+    );
   }
 }
 

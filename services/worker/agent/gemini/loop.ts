@@ -34,7 +34,7 @@ import { toGeminiParts } from './conversation/message-parts.ts';
 import {
   getRemainingParts,
   recordPendingReasons,
-  resolvePendingCall,
+  resolvePendingCalls,
   toFunctionResponses,
   toPendingOutcome,
   withOutcome,
@@ -171,22 +171,22 @@ export class Loop {
       appendContent(contents, 'user', [...(await this.#toReferenceParts()), ...content]);
       return undefined;
     }
-    const resolutions = pending.calls.map((pendingCall) =>
-      pendingCall.response === undefined
-        ? resolvePendingCall(pendingCall, message)
-        : { response: pendingCall.response },
-    );
+    const { resolutions, remark } = resolvePendingCalls(pending, message);
     const runnable = pending.calls.filter((_, index) => resolutions[index]?.run === true);
     const outcomes = await this.#callTools(
       runnable.map(({ call, reason }) => ({ call, approved: reason === 'confirm' })),
     );
     const calls = pending.calls.map((pendingCall, index): PendingCall => {
-      const response = resolutions[index]?.response;
+      const response = pendingCall.response ?? resolutions[index]?.response;
       if (response !== undefined) return { ...pendingCall, response };
       return withOutcome(pendingCall, outcomes[runnable.indexOf(pendingCall)]);
     });
     const remaining = await this.#toGeminiParts(getRemainingParts(message, pending));
-    return this.#answerCalls({ ...pending, calls }, [...(await this.#toReferenceParts()), ...remaining], '');
+    return this.#answerCalls(
+      { ...pending, calls },
+      [...(await this.#toReferenceParts()), ...remaining],
+      remark,
+    );
   }
 
   async #toReferenceParts(): Promise<GeminiPart[]> {
@@ -236,21 +236,25 @@ export class Loop {
   /**
    * Answers the calls of a reply, or leaves them to the next turn while one is pending. Gemini requires
    * exactly one response for each call.
+   *
+   * @param remaining the words and files of the user that resolved no call
+   * @param text see toPendingOutcome
    */
   async #answerCalls(
     reply: PendingReply,
     remaining: GeminiPart[],
     text: string,
   ): Promise<TurnOutcome | undefined> {
+    const said = [...(reply.said ?? []), ...remaining];
     if (reply.calls.some(({ response }) => response === undefined)) {
       const calls = await recordPendingReasons(this.#turn, reply.calls);
-      this.#conversation.pending = { ...reply, calls };
+      this.#conversation.pending = { ...reply, calls, said };
       return toPendingOutcome(this.#conversation.pending, text);
     }
     delete this.#conversation.pending;
     for (const call of reply.calls) await this.#publishFiles(call);
     const responses = toFunctionResponses(reply.calls, this.#parts.definition.model.name);
-    this.#conversation.contents.push({ role: 'user', parts: [...responses, ...remaining] });
+    this.#conversation.contents.push({ role: 'user', parts: [...responses, ...said] });
     return undefined;
   }
 

@@ -13,7 +13,9 @@ import {
   createApprovalRequest,
   isApprovalPart,
   readDecisions,
+  readPlainDecision,
   type ApprovalRequest,
+  type Decision,
 } from '#shared/agent/approval.ts';
 import { textOf, type JsonObject, type Message, type Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../../agent.ts';
@@ -39,15 +41,21 @@ export interface PendingReply {
   calls: PendingCall[];
   /** The turn in which the answer started; it continues after this reply. */
   turnNumber: number;
+  /** The words and files of the user that resolved no call. They go to the model with the responses. */
+  said?: GeminiPart[];
+}
+
+function getPending({ calls }: PendingReply): PendingCall[] {
+  return calls.filter(({ response }) => response === undefined);
 }
 
 /**
  * Returns the outcome that asks the user to resolve the pending calls.
  *
- * @param text the model's own text next to its calls
+ * @param text comes first: the model's own text next to its calls, or a remark
  */
-export function toPendingOutcome({ calls }: PendingReply, text: string): TurnOutcome {
-  const pending = calls.filter(({ response }) => response === undefined);
+export function toPendingOutcome(reply: PendingReply, text: string): TurnOutcome {
+  const pending = getPending(reply);
   const questions = pending.flatMap(({ call, reason }) =>
     reason === 'ask' ? [getQuestion(call) ?? ''] : [],
   );
@@ -57,7 +65,11 @@ export function toPendingOutcome({ calls }: PendingReply, text: string): TurnOut
     return { state: 'TASK_STATE_INPUT_REQUIRED', message: [...introduction, ...questions].join('\n\n') };
   }
   const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
-  const prompt = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. Approve or refuse with the extension ${approvalExtension}. Any other reply counts as a refusal.`;
+  const how =
+    pending.length === 1
+      ? `Reply "yes" or "no", or decide with the extension ${approvalExtension}.`
+      : `Decide each call with the extension ${approvalExtension}.`;
+  const prompt = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
   return {
     state: 'TASK_STATE_AUTH_REQUIRED',
     message: [{ text: [...introduction, ...questions, prompt].join('\n\n') }, createApprovalPart(requests)],
@@ -76,18 +88,47 @@ export interface Resolution {
   run?: true;
 }
 
-/** Returns how a message resolves a pending call, or undefined if its decisions are about other calls. */
-export function resolvePendingCall(pending: PendingCall, message: Message): Resolution | undefined {
+/** Shown to the user if a message decides none of the calls that need approval. */
+const undecided = 'Your message was neither an approval nor a refusal.';
+
+/**
+ * Returns how a message resolves each call of a reply, in their order. Undefined: the call has a response, or the
+ * message does not decide it.
+ */
+export function resolvePendingCalls(
+  reply: PendingReply,
+  message: Message,
+): { resolutions: (Resolution | undefined)[]; remark: string } {
+  const resolutions = reply.calls.map((call) =>
+    call.response === undefined ? resolvePendingCall(call, message, getDecisions(reply, message)) : undefined,
+  );
+  const asked = reply.calls.flatMap(({ response, reason }, index) =>
+    response === undefined && reason === 'confirm' ? [resolutions[index]] : [],
+  );
+  const decided = asked.length === 0 || asked.some((resolution) => resolution !== undefined);
+  return { resolutions, remark: decided ? '' : undecided };
+}
+
+/** Returns the decisions of a message; a plain word decides a call that is pending alone. */
+function getDecisions(reply: PendingReply, message: Message): Decision[] {
+  const decisions = readDecisions(message);
+  if (decisions !== undefined) return decisions;
+  const [first, ...others] = getPending(reply);
+  const approve = readPlainDecision(message.parts);
+  if (first?.reason !== 'confirm' || others.length > 0 || approve === undefined) return [];
+  const { id, argumentsHash } = toApprovalRequest(first);
+  return [{ id, argumentsHash, approve }];
+}
+
+function resolvePendingCall(
+  pending: PendingCall,
+  message: Message,
+  decisions: readonly Decision[],
+): Resolution | undefined {
   switch (pending.reason) {
     case 'ask':
       return { response: { answer: textOf(message.parts) || '(see the attached parts)' } };
     case 'confirm': {
-      const decisions = readDecisions(message);
-      if (decisions === undefined) {
-        return {
-          response: { error: `Not approved. The user replied instead: ${textOf(message.parts)}` },
-        };
-      }
       const { id, argumentsHash } = toApprovalRequest(pending);
       const decision = decisions.find(
         (candidate) => candidate.id === id && candidate.argumentsHash === argumentsHash,
@@ -106,15 +147,14 @@ export function resolvePendingCall(pending: PendingCall, message: Message): Reso
 }
 
 /**
- * Returns the parts that go to the model next to the responses: files, data, and text that answers no
- * question.
+ * Returns the parts that go to the model next to the responses: files, data, and text that neither answers a question
+ * nor decides a call.
  */
-export function getRemainingParts(message: Message, { calls }: PendingReply): Part[] {
-  const answersQuestion = calls.some(({ reason }) => reason === 'ask');
-  const refusesInWords =
-    readDecisions(message) === undefined && calls.some(({ reason }) => reason === 'confirm');
-  const quoted = answersQuestion || refusesInWords;
-  return message.parts.filter((part) => !isApprovalPart(part) && !(quoted && part.text !== undefined));
+export function getRemainingParts(message: Message, reply: PendingReply): Part[] {
+  const answersQuestion = getPending(reply).some(({ reason }) => reason === 'ask');
+  const decides = readDecisions(message) === undefined && getDecisions(reply, message).length > 0;
+  const used = answersQuestion || decides;
+  return message.parts.filter((part) => !isApprovalPart(part) && !(used && part.text !== undefined));
 }
 
 export function withOutcome(pending: PendingCall, outcome: ToolCallOutcome | undefined): PendingCall {
