@@ -5,7 +5,13 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { JsonObject, Message } from '../../domain/message.ts';
-import { exchangesBefore, type Exchange, type RecordedStep, type TurnContent } from './turn-content.ts';
+import {
+  exchangesBefore,
+  hasExchangesBefore,
+  type Exchange,
+  type RecordedStep,
+  type TurnContent,
+} from './turn-content.ts';
 
 /** Maximum size of the input of one turn that the claim reads, in bytes of JSON. */
 const maxBytes = 64 * 1024;
@@ -33,46 +39,51 @@ export const inlineColumns: RawBuilder<unknown> = sql`
   case when fits.inline then m.accepted_output_modes end as accepted_output_modes,
   history.earlier, record.steps, record.bytes::int as record_bytes, record.started_seconds_ago`;
 
+const currentTurn = { contextKey: sql`m.context_key`, taskId: sql`t.id`, turn: sql`gate.turn` };
+
 /**
- * Joins the message of the turn, its history and its record to a task `t` and its `gate`. A first attempt (fence 1)
- * has no record. The filters keep the aggregates from reading values that do not fit.
+ * Joins the message of the turn, its history and its record to a task `t` and its `gate`. The filters keep the
+ * aggregates from reading values that do not fit. Most turns have neither history nor record: a first attempt (fence 1)
+ * has no record, and one look into the index finds that there is no history. The conditions of `offset 0` subqueries
+ * are checked before the aggregates below them are started, which would take half of the statement's time.
  */
 export const inlineJoins: RawBuilder<unknown> = sql`
   left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'
   left join lateral (
-    select count(*) as count, max(total) as bytes,
-      json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer, 'artifacts',
-        (select coalesce(json_agg(a.artifact order by a.seq), '[]') from artifacts a
-          where a.task_id = newest.task_id and a.turn = newest.turn)
-      ) order by task_id, turn) filter (where total <= ${maxBytes}::int) as earlier
-    from (
-      select *, sum(bytes) over (order by task_id desc, turn desc) as total
-      from (${exchangesBefore({
-        contextKey: sql`m.context_key`,
-        taskId: sql`t.id`,
-        turn: sql`gate.turn`,
-        condition: sql`gate.attempts = 1`,
-        limit: maxExchanges + 1,
-      })}) exchange
-    ) newest
+    select * from (
+      select count(*) as count, max(total) as bytes,
+        json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer, 'artifacts',
+          (select coalesce(json_agg(a.artifact order by a.seq), '[]') from artifacts a
+            where a.task_id = newest.task_id and a.turn = newest.turn)
+        ) order by task_id, turn) filter (where total <= ${maxBytes}::int) as earlier
+      from (
+        select *, sum(bytes) over (order by task_id desc, turn desc) as total
+        from (${exchangesBefore(currentTurn, maxExchanges + 1)}) exchange
+      ) newest
+    ) found
+    where gate.attempts = 1 and ${hasExchangesBefore(currentTurn)}
+    offset 0
   ) history on true
   left join lateral (
-    select count(*) as count, max(total) as bytes,
-      json_agg(json_build_object('turn', turn, 'name', name, 'occurrence', occurrence, 'position', position,
-        'inputHash', input_hash, 'output', output, 'finished', finished_at is not null
-      ) order by turn, position) filter (where total <= ${maxBytes}::int) as steps,
-      extract(epoch from now() - min(started_at) filter (where turn = gate.turn))::float8 as started_seconds_ago
-    from (
-      select *, sum(bytes) over (order by turn, position) as total
+    select * from (
+      select count(*) as count, max(total) as bytes,
+        json_agg(json_build_object('turn', turn, 'name', name, 'occurrence', occurrence, 'position', position,
+          'inputHash', input_hash, 'output', output, 'finished', finished_at is not null
+        ) order by turn, position) filter (where total <= ${maxBytes}::int) as steps,
+        extract(epoch from now() - min(started_at) filter (where turn = gate.turn))::float8 as started_seconds_ago
       from (
-        select * from steps s
-        where gate.fence > 1 and gate.attempts = 1 and s.task_id = t.id and s.turn <= gate.turn
-        limit ${maxSteps + 1}::int
-      ) step
-    ) recorded
+        select *, sum(bytes) over (order by turn, position) as total
+        from (
+          select * from steps s where s.task_id = t.id and s.turn <= gate.turn limit ${sql.lit(maxSteps + 1)}
+        ) step
+      ) recorded
+    ) found
+    where gate.fence > 1 and gate.attempts = 1
+    offset 0
   ) record on true
   cross join lateral (
-    select (gate.attempts = 1 and history.count <= ${maxExchanges}::int and record.count <= ${maxSteps}::int
+    select (gate.attempts = 1 and coalesce(history.count, 0) <= ${maxExchanges}::int
+      and coalesce(record.count, 0) <= ${maxSteps}::int
       and m.bytes + t.metadata_bytes + coalesce(history.bytes, 0) + coalesce(record.bytes, 0) <= ${maxBytes}::int
     ) is true as inline
   ) fits`;

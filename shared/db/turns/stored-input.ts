@@ -151,12 +151,8 @@ async function readExchanges(
 }
 
 function selectExchanges({ taskId, turn }: Lease, contextKey: string | null, limit: number) {
-  return exchangesBefore({
-    contextKey: sql`${contextKey}::uuid`,
-    taskId: sql`${taskId}::uuid`,
-    turn: sql`${turn}::int`,
-    limit,
-  });
+  const key = { contextKey: sql`${contextKey}::uuid`, taskId: sql`${taskId}::uuid`, turn: sql`${turn}::int` };
+  return exchangesBefore(key, limit);
 }
 
 async function readMessage(

@@ -39,22 +39,20 @@ export interface TurnContent {
   startedSecondsAgo: number;
 }
 
+/** A turn in its context, as expressions. */
+export interface TurnKey {
+  contextKey: RawBuilder<unknown>;
+  taskId: RawBuilder<unknown>;
+  turn: RawBuilder<unknown>;
+}
+
 /**
  * Selects the newest exchanges of a context before a turn, newest first, with the `bytes` of their JSON. Walks one
  * index, from the turn towards older messages, so it reads as many rows as it returns. The bounds of the context
  * are inequalities: given an equality, the planner would take the order from the primary key when it expects one
  * large context, and walk through the messages of everyone else.
- *
- * @param start.condition a condition that is checked before anything is read
  */
-export function exchangesBefore(start: {
-  contextKey: RawBuilder<unknown>;
-  taskId: RawBuilder<unknown>;
-  turn: RawBuilder<unknown>;
-  condition?: RawBuilder<unknown>;
-  limit: number;
-}): RawBuilder<unknown> {
-  const { contextKey, taskId, turn, condition = sql`true`, limit } = start;
+export function exchangesBefore(turn: TurnKey, limit: number): RawBuilder<unknown> {
   return sql`
     select question.task_id, question.turn, question.message, answer.message as answer,
       question.bytes + coalesce(answer.bytes, 0) + coalesce((
@@ -62,13 +60,25 @@ export function exchangesBefore(start: {
       ), 0) as bytes
     from (
       select q.task_id, q.turn, q.message, q.bytes from messages q
-      where ${condition} and q.context_key >= ${contextKey}
-        and (q.context_key, q.task_id, q.turn) < (${contextKey}, ${taskId}, ${turn})
-      order by q.context_key desc, q.task_id desc, q.turn desc ${fewRows(limit)}
+      where ${newestBefore(turn, limit)}
     ) question
     left join lateral (
       select a.message, a.bytes from messages a
       where a.task_id = question.task_id and a.turn = question.turn and a.role = 'agent' ${fewRows(1)}
     ) answer on true
     order by question.task_id desc, question.turn desc`;
+}
+
+/** Whether a context has an exchange before a turn: true or null, by one look into the index. */
+export function hasExchangesBefore(turn: TurnKey): RawBuilder<unknown> {
+  return sql`(select true from messages q where ${newestBefore(turn, 1)})`;
+}
+
+/**
+ * The limit is part of the text. The planner would take a parameter for a tenth of all messages, and find that a new
+ * plan for each call costs less: planning the claim takes as long as claiming 20 turns.
+ */
+function newestBefore({ contextKey, taskId, turn }: TurnKey, limit: number): RawBuilder<unknown> {
+  return sql`q.context_key >= ${contextKey} and (q.context_key, q.task_id, q.turn) < (${contextKey}, ${taskId}, ${turn})
+      order by q.context_key desc, q.task_id desc, q.turn desc limit ${sql.lit(limit)}`;
 }

@@ -7,15 +7,17 @@ import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
+import { openDatabase } from '#shared/db/client/pool.ts';
 import { createEnqueue } from '#shared/db/queue/enqueue.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
 import { createCachedReader } from '#shared/db/tasks/cached-reader.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { extendLeases } from '#shared/db/turns/leases.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
-import { caller } from '../../support/database/new-task.ts';
+import { caller, newTask, newTurnEnd } from '../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../support/database/plan.ts';
 import { createTestDatabase } from '../../support/database/postgres.ts';
 
@@ -63,10 +65,48 @@ describe('prepared statements', () => {
         assert.ok(reads.length > 0, text);
         for (const read of reads) {
           // The claim reads the history of the context by the index that starts with it.
-          const index = read.Alias === 'q' ? 'messages_by_context' : `${read['Relation Name']}_pkey`;
+          const index = read.Alias?.startsWith('q') ? 'messages_by_context' : `${read['Relation Name']}_pkey`;
           assert.equal(read['Index Name'], index, `${count} more tasks: ${text}`);
         }
       }
+    }
+  });
+
+  test('are planned once, however many tasks there are', async (t) => {
+    const database = await createTestDatabase();
+    const { db, pool } = openDatabase({
+      database: { url: database.url, poolSize: 1 },
+      applicationName: 'test',
+    });
+    t.after(async () => {
+      await db.destroy();
+      await database.close();
+    });
+    const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
+    const accept = createAccept(db, options);
+    await Promise.all(Array.from({ length: 2_000 }, () => accept(newTask())));
+    const claim = createClaim(db, { worker: 'w', leaseSeconds: 30, maxAttempts: 5, ...options });
+    const write = createTurnWriter(db, options);
+    const readCached = createCachedReader(db);
+    const readVersion = createVersionReader(db);
+    // PostgreSQL makes five plans for the values of a statement before it considers one for all values.
+    for (let run = 0; run < 7; run++) {
+      const task = newTask();
+      await accept(task);
+      const claimed = await claim(task.taskId);
+      assert.ok(claimed.kind === 'claimed');
+      await extendLeases(db, [claimed.lease], 30);
+      await readCached(caller, task.taskId);
+      await readVersion(caller, task.taskId);
+      await write({ lease: claimed.lease, finish: newTurnEnd(task.taskId, 'TASK_STATE_COMPLETED') });
+      await createEnqueue(db, options)(task.taskId);
+    }
+    const { rows } = await pool.query<{ statement: string; custom: number; generic: number }>(
+      `select statement, custom_plans::int as custom, generic_plans::int as generic from pg_prepared_statements`,
+    );
+    assert.equal(rows.length, 7);
+    for (const { statement, custom, generic } of rows) {
+      assert.ok(custom <= 5 && generic > 0, `${custom} plans of ${statement}`);
     }
   });
 });
