@@ -16,13 +16,28 @@ export async function readEvents(db: Db, taskId: string, after: number, limit: n
   return rows.map((row) => ({ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }));
 }
 
-/** A position in the log of all events: every event of an earlier transaction has been read. */
-export type LogPosition = string;
+/**
+ * A position in the log of all events: those that are visible in this snapshot have been read. A transaction that
+ * is still running is named in it, so that an old one does not make later events be read again.
+ */
+export interface LogPosition {
+  /** The first transaction id that was not assigned yet. */
+  xmax: string;
+  /** Earlier transactions that were still running. */
+  running: readonly string[];
+}
+
+/** Parses a `pg_snapshot`: `xmin:xmax:running,…` (PostgreSQL documentation, section 9.28). */
+function parseSnapshot(text: string): LogPosition {
+  const [, xmax = '0', running = ''] = text.split(':');
+  return { xmax, running: running === '' ? [] : running.split(',') };
+}
 
 export async function readLogPosition(db: Db): Promise<LogPosition> {
-  const { rows } = await sql<{ xmin: string }>`
-    select pg_snapshot_xmin(pg_current_snapshot()) as xmin`.execute(db);
-  return rows[0]?.xmin ?? '0';
+  const { rows } = await sql<{ snapshot: string }>`select pg_current_snapshot()::text as snapshot`.execute(
+    db,
+  );
+  return parseSnapshot(rows[0]?.snapshot ?? '');
 }
 
 /** An event whose payload was not read, because the events before it are large. */
@@ -32,9 +47,9 @@ export type UnreadEvent = Omit<TaskEvent, 'payload'> & { payload: null };
 const maxTailBytes = 8 * 1024 * 1024;
 
 /**
- * Returns the events of some tasks since a position. Transactions do not commit in the order of their ids, so
- * the next position is the oldest transaction still running. Events of later transactions are then returned
- * again; callers drop repeats by the number within the task.
+ * Returns the events of some tasks that became visible after a position, by task and number. Transactions do not
+ * commit in the order of their ids: events are new if their transaction started after the position, or was running
+ * at it.
  */
 export async function tailEvents(
   db: Db,
@@ -42,21 +57,26 @@ export async function tailEvents(
   taskIds: readonly string[],
 ): Promise<{ events: (TaskEvent | UnreadEvent)[]; next: LogPosition }> {
   const { rows } = await sql<{
-    xmin: string;
+    snapshot: string;
     task_id: string | null;
     seq: number;
     kind: TaskEvent['kind'];
     payload: TaskEvent['payload'] | null;
   }>`
-    select snapshot.xmin, e.task_id, e.seq, e.kind, case when e.total <= ${maxTailBytes} then e.payload end as payload
-    from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) snapshot
+    select now.snapshot, e.task_id, e.seq, e.kind, case when e.total <= ${maxTailBytes} then e.payload end as payload
+    from (select pg_current_snapshot()::text as snapshot) now
     left join (
       select *, sum(octet_length(payload::text)) over (order by task_id, seq) as total
-      from events where tx >= ${from}::xid8 and task_id = any(${taskIds}::uuid[])
+      from (
+        select * from events where tx >= ${from.xmax}::xid8
+        union all
+        select * from events where tx = any(${from.running}::text[]::xid8[])
+      ) unread
+      where task_id = any(${taskIds}::uuid[])
     ) e on true
     order by e.task_id, e.seq`.execute(db);
   const events = rows.flatMap((row) =>
     row.task_id === null ? [] : [{ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }],
   );
-  return { events, next: rows[0]?.xmin ?? from };
+  return { events, next: rows[0] === undefined ? from : parseSnapshot(rows[0].snapshot) };
 }

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
+import { readLogPosition, tailEvents } from '#shared/db/events/read.ts';
 import { createTurnWriter, type NewEvent } from '#shared/db/turns/write.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { createClaimedTask } from '../../support/database/new-task.ts';
+import { createClaimedTask, createStatePayload } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 describe('follower', () => {
@@ -57,4 +58,27 @@ describe('follower', () => {
       );
     });
   }
+
+  test('reads each event once while another transaction stays open', async () => {
+    const [{ lease }, other] = await Promise.all([createClaimedTask(db), createClaimedTask(db)]);
+    const lateId = other.lease.taskId;
+    const write = createTurnWriter(db, { wakeupGraceSeconds: 10 });
+    let position = await readLogPosition(db);
+    const readNew = async () => {
+      const { events, next } = await tailEvents(db, position, [lease.taskId, lateId]);
+      position = next;
+      return events.map(({ taskId, seq }) => [taskId, seq]);
+    };
+    await db.transaction().execute(async (open) => {
+      const payload = createStatePayload({ taskId: lateId, contextId: 'c' }, 'TASK_STATE_WORKING');
+      await open.insertInto('events').values({ task_id: lateId, seq: 3, kind: 'state', payload }).execute();
+      for (const seq of [3, 4, 5]) {
+        await write({ lease, events: createEvents(lease.taskId, 1, 10) });
+        assert.deepEqual(await readNew(), [[lease.taskId, seq]]);
+      }
+      assert.deepEqual(await readNew(), []);
+    });
+    assert.deepEqual(await readNew(), [[lateId, 3]]);
+    assert.deepEqual(await readNew(), []);
+  });
 });
