@@ -4,8 +4,8 @@
  * request is sent once more at once, on a new connection.
  */
 import { keepAliveMs } from '#shared/net/guarded-agent.ts';
-import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
+import { describeError } from './describe-error.ts';
 import { Registry } from './registry.ts';
 
 export interface Post {
@@ -61,7 +61,7 @@ export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): Se
       origin.answeredAt = performance.now();
       return result;
     } catch (error) {
-      const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describe(error);
+      const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describeError(error);
       return { status: null, error: reason, responseStart: null, retryAfter: undefined };
     }
   };
@@ -103,11 +103,4 @@ async function readStart(body: AsyncIterable<Uint8Array>): Promise<string> {
   const text = new TextDecoder().decode(Buffer.concat(chunks).subarray(0, storedBytes));
   // PostgreSQL's text cannot store null characters.
   return text.replaceAll('\u0000', '\uFFFD');
-}
-
-function describe(error: unknown): string {
-  const code = (error as { code?: unknown }).code;
-  const cause = error instanceof AggregateError ? error.errors[0] : error;
-  const message = errorMessage(cause).slice(0, 500);
-  return typeof code === 'string' && !message.includes(code) ? `${code}: ${message}` : message;
 }

@@ -2,6 +2,9 @@
 
 export type Fetch = typeof globalThis.fetch;
 
+/** For the connection, and for the TLS handshake. */
+const connectMs = 10_000;
+
 /**
  * Creates a fetch with its own connection pool.
  *
@@ -19,11 +22,14 @@ export function createFetch(silenceMs: number): Fetch {
 
 /** Loads undici with the first call, so that workers start quickly. */
 async function openConnections(silenceMs: number) {
-  const undici = await import('undici');
+  const [undici, { createConnector, resolveLocally }] = await Promise.all([
+    import('undici'),
+    import('#shared/net/connector.ts'),
+  ]);
   const dispatcher = new undici.Agent({
     headersTimeout: silenceMs,
     bodyTimeout: silenceMs,
-    allowH2: false,
+    connect: createConnector({ resolve: resolveLocally, timeoutMs: connectMs }),
   });
   return { undici, dispatcher };
 }

@@ -203,7 +203,11 @@ describe('the file fetcher', () => {
   });
 
   test('refuses a name that resolves to a private address', async (t) => {
-    const guarded = createFileFetcher({ resolve: async () => ['10.0.0.7'] });
+    const guarded = createFileFetcher({
+      resolve: async function* () {
+        yield ['10.0.0.7'];
+      },
+    });
     t.after(() => guarded.close());
     await assert.rejects(
       guarded.fetch('https://files.example.com/a.pdf', signal),

@@ -1,7 +1,7 @@
 /** Webhooks never reach a private network, by URL, by DNS or by redirect. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
-import { createResolve } from '#shared/net/guarded-agent.ts';
+import { createResolve } from '#shared/net/resolve.ts';
 import { defaultWebhookOptions } from '#shared/webhooks/options.ts';
 import { createPushConfigs } from '#services/api/handler/push-configs.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';

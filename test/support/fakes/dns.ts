@@ -1,4 +1,4 @@
-/** A name server for tests of DNS rebinding and of names that resolve to forbidden addresses. */
+/** A name server for tests of DNS rebinding, of forbidden addresses, and of queries without an answer. */
 import { isIPv4, isIPv6, type AddressInfo } from 'node:net';
 import { createServer, Packet } from 'dns2';
 import type { Cleanup } from '../cleanup.ts';
@@ -9,7 +9,9 @@ import type { Cleanup } from '../cleanup.ts';
  *
  * @param query number of this query for the name, from 1
  */
-export type Zone = (name: string, query: number) => readonly string[] | 'silence' | undefined;
+export type Zone = (name: string, query: number, type: 'A' | 'AAAA') => Records | Promise<Records>;
+
+type Records = readonly string[] | 'silence' | undefined;
 
 export interface NameServer {
   /** `host:port`, as `dns.setServers` expects it. */
@@ -22,15 +24,16 @@ export async function startNameServer(t: Cleanup, zone: Zone): Promise<NameServe
   const queries = new Map<string, number>();
   const server = createServer({
     udp: true,
-    handle: (request, send) => {
+    // oxlint-disable-next-line typescript/no-misused-promises -- a zone that fails ends the test
+    handle: async (request, send) => {
       const [question] = request.questions;
       if (question === undefined) return;
       const { name, type } = question;
       const query = (queries.get(name) ?? 0) + Number(type === Packet.TYPE.A);
       queries.set(name, query);
       const response = Packet.createResponseFromRequest(request);
-      const addAnswers = (owner: string): boolean => {
-        const records = zone(owner, Math.max(query, 1));
+      const addAnswers = async (owner: string): Promise<boolean> => {
+        const records = await zone(owner, Math.max(query, 1), type === Packet.TYPE.A ? 'A' : 'AAAA');
         if (records === 'silence') return false;
         if (records === undefined) response.header.rcode = Packet.RCODE.NXDOMAIN;
         for (const record of records ?? []) {
@@ -45,11 +48,11 @@ export async function startNameServer(t: Cleanup, zone: Zone): Promise<NameServe
                 : { ...answer, type: Packet.TYPE.CNAME, domain },
             ),
           );
-          if (domain !== undefined) addAnswers(domain);
+          if (domain !== undefined) await addAnswers(domain);
         }
         return true;
       };
-      if (addAnswers(name)) send(response);
+      if (await addAnswers(name)) send(response);
     },
   });
   await server.listen({ udp: { port: 0, address: '127.0.0.1' } });

@@ -6,8 +6,9 @@
  */
 import { request, type Dispatcher } from 'undici';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
-import { createGuardedAgent, ForbiddenAddressError, type Resolve } from '#shared/net/guarded-agent.ts';
+import { createGuardedAgent, ForbiddenAddressError } from '#shared/net/guarded-agent.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
+import type { Resolve } from '#shared/net/resolve.ts';
 
 export interface FileFetcherOptions {
   /** Hosts that may be private and may use plain http. Default: none. */
