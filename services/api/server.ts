@@ -2,7 +2,6 @@
 import { AGENT_CARD_PATH, A2A_CONTENT_TYPE, type AgentCard } from '@a2a-js/sdk';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { JWK } from 'jose';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
@@ -16,6 +15,7 @@ import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
 import { getRestFailureFormat, registerRest, restPath } from './bindings/rest/rest.ts';
 import { registerCard } from './card/routes.ts';
+import type { CardSigner } from './card/signature.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
 import { registerFileRoutes } from './files/routes.ts';
 import { HttpRequestError, InternalError, RetryLaterError } from './handler/errors.ts';
@@ -29,7 +29,7 @@ export interface ApiServerParts {
   handler: A2ARequestHandler;
   card: AgentCard;
   /** Verifies the signature of the card; undefined: the card is not signed. */
-  cardKey: JWK | undefined;
+  cardSigner: CardSigner;
   admitCaller: Admit;
   receiving: Receiving;
   /** Undefined: no limit. */
@@ -78,7 +78,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     corsOrigins: parts.corsOrigins,
   });
   registerHealth(app, parts.ready);
-  await registerCard(app, card, parts.cardKey);
+  await registerCard(app, card, parts.cardSigner);
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
   registerRest(app, { handler, bodyLimitBytes, card, conditional, log });
   registerWebhookRoutes(app, webhooks);

@@ -26,7 +26,7 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { createAuthenticate, logAuthWarnings } from './auth/authenticate.ts';
 import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
-import { createCardSigner } from './card/signature.ts';
+import { createCardSigner, type CardSigner } from './card/signature.ts';
 import { restrictToCapabilities } from './handler/capabilities.ts';
 import { createRequestHandler } from './handler/handler.ts';
 import { PageTokens } from './handler/page-token.ts';
@@ -72,7 +72,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const signing = { keys: config.webhookKeys };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
 
-  const { card, extendedCard, cardKey } = await createCards(config, definition);
+  const { card, extendedCard, cardSigner } = await createCards(config, definition);
   logAuthWarnings(auth, log);
   const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, log });
   const byteRates = limits.bytesPerSecond === 0 ? undefined : new ByteRates(limits.bytesPerSecond);
@@ -151,7 +151,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const app = config.http
     ? await createApiServer({
         ...serving,
-        cardKey,
+        cardSigner,
         conditional: { readVersion: createVersionReader(db), follower, streams },
         corsOrigins: config.corsOrigins,
         publicUrl: config.publicUrl,
@@ -197,15 +197,15 @@ async function createCards(
 ): Promise<{
   card: AgentCard;
   extendedCard: AgentCard | undefined;
-  cardKey: Awaited<ReturnType<typeof createCardSigner>>['publicKey'];
+  cardSigner: CardSigner;
 }> {
-  const signer = await createCardSigner(cardSigningKey, publicUrl);
+  const cardSigner = await createCardSigner(cardSigningKey, publicUrl);
   const create = (extended: boolean): Promise<AgentCard> =>
-    signer.sign(createAgentCard(definition, { publicUrl, grpcPublicTarget, auth, protocol, extended }));
+    cardSigner.sign(createAgentCard(definition, { publicUrl, grpcPublicTarget, auth, protocol, extended }));
   return {
     card: await create(false),
     extendedCard: hasExtendedCard(definition, auth) ? await create(true) : undefined,
-    cardKey: signer.publicKey,
+    cardSigner,
   };
 }
 

@@ -10,6 +10,7 @@ import type { ReadyCheck } from '#shared/runtime/health.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
 import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
+import { createCardSigner } from '#services/api/card/signature.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
@@ -80,7 +81,7 @@ export async function startApiServer(
   const parts = {
     handler: { getAgentCard: async () => card, ...operations } as A2ARequestHandler,
     card,
-    cardKey: undefined,
+    cardSigner: await createCardSigner(undefined, 'http://localhost'),
     admitCaller: createAdmission({
       authenticate: createAuthenticate(auth),
       failures: new AuthFailures({ perMinute: 0, log }),

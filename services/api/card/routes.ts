@@ -1,16 +1,17 @@
 /**
  * Serves the agent card at its well-known path, with the headers that caches need to store and revalidate it
- * (A2A section 8.6), and the key that verifies its signature.
+ * (A2A section 8.6), and the key that verifies its signature. Clients of A2A 0.2 look for it at another path.
  */
 import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { JWK } from 'jose';
 import { supportsV03, getVersion } from '../bindings/call-context.ts';
 import { matchesEntityTag } from '../http/conditional.ts';
+import { cardJwksPath, type CardSigner } from './signature.ts';
 import { toDualVersionCard } from './v03.ts';
 
-export const cardJwksPath = '/.well-known/jwks.json';
+/** The path of A2A 0.2, whose clients speak 0.3 well enough. */
+const v02CardPath = '/.well-known/agent.json';
 
 /** One minute: a deploy that changes the card is visible soon enough. */
 const cacheControl = 'public, max-age=60';
@@ -18,14 +19,17 @@ const cacheControl = 'public, max-age=60';
 export async function registerCard(
   app: FastifyInstance,
   card: AgentCard,
-  publicKey: JWK | undefined,
+  { signJson, publicKey }: CardSigner,
 ): Promise<void> {
+  const legacy = supportsV03(card);
   const current = createDocument(AgentCard.toJSON(card));
-  const dualVersion = supportsV03(card) ? createDocument(await toDualVersionCard(card)) : current;
-  app.get(`/${AGENT_CARD_PATH}`, async (request, reply) => {
-    void reply.header('vary', A2A_VERSION_HEADER);
-    return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
-  });
+  const dualVersion = legacy ? createDocument(await toDualVersionCard(card, signJson)) : current;
+  for (const path of [`/${AGENT_CARD_PATH}`, ...(legacy ? [v02CardPath] : [])]) {
+    app.get(path, async (request, reply) => {
+      void reply.header('vary', A2A_VERSION_HEADER);
+      return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
+    });
+  }
   if (publicKey === undefined) return;
   const keys = createDocument({ keys: [publicKey] });
   app.get(cardJwksPath, async (request, reply) => sendDocument(request, reply, keys));

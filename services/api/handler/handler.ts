@@ -182,7 +182,10 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         if (parts.extendedCard === undefined || context.user?.isAuthenticated !== true) {
           throw new UnsupportedOperationError('this agent has no extended card');
         }
-        return parts.extendedCard;
+        // Its signatures cover the fields of 1.0, which a card of 0.3 does not have.
+        return context.requestedVersion === '0.3'
+          ? { ...parts.extendedCard, signatures: [] }
+          : parts.extendedCard;
       }),
 
     sendMessage: (request, context) => withClientErrors(log, () => sendMessage(request, context)),

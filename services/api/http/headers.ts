@@ -14,7 +14,15 @@ const defaults = {
 };
 
 /** Response headers that scripts of another origin may read in addition to the CORS-safelisted ones. */
-const exposed = ['ETag', 'Retry-After', 'Preference-Applied', 'A2A-Extensions', 'WWW-Authenticate'];
+const exposed = [
+  'ETag',
+  'Retry-After',
+  'Preference-Applied',
+  'A2A-Extensions',
+  // The same in A2A 0.3.
+  'X-A2A-Extensions',
+  'WWW-Authenticate',
+];
 
 /**
  * @param secure whether clients connect over https

@@ -106,6 +106,8 @@ describe('access to the api service', () => {
     const allowed = await preflight(origin);
     assert.equal(allowed.status, 204);
     assert.equal(allowed.headers.get('access-control-allow-origin'), origin);
+    const called = await get('/.well-known/agent-card.json', { origin });
+    assert.match(called.headers.get('access-control-expose-headers') ?? '', /(^|, *)X-A2A-Extensions(,|$)/);
     assert.match(allowed.headers.get('access-control-allow-headers') ?? '', /x-api-key/);
     assert.equal((await preflight('https://evil.example')).headers.get('access-control-allow-origin'), null);
     const refused = await listTasks({ origin });

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { before, describe, test } from 'node:test';
 import { AgentCard, verifyAgentCardSignature } from '@a2a-js/sdk';
-import { createRemoteJWKSet, exportJWK, generateKeyPair, type JWK } from 'jose';
+import { createRemoteJWKSet, exportJWK, flattenedVerify, generateKeyPair, type JWK } from 'jose';
+import { toCanonicalJson } from '#shared/agent/canonical-hash.ts';
 import { apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { type Cleanup, createSuiteCleanup } from '../../support/cleanup.ts';
 import { callJsonRpc, postJsonRpc } from '../../support/json-rpc.ts';
@@ -63,12 +64,32 @@ describe('the agent card', () => {
       assert.equal(jku, `${stack.apiUrl}${jwksPath}`);
       return createRemoteJWKSet(new URL(jku))({ alg: 'ES256', kid: requestedKid });
     });
-    await verify(card);
     // The SDK logs failed verifications there.
     t.mock.method(console, 'debug', () => undefined);
+    await verify(card);
     await assert.rejects(verify({ ...card, name: 'somebody else' }), /No valid signatures/);
     const jwks = (await (await get(jwksPath)).json()) as { keys: JWK[] };
     assert.equal(jwks.keys[0]?.d, undefined, 'the private part is not published');
+  });
+
+  test('has a signature that covers all that a client without a version receives', async () => {
+    const { signatures, ...rest } = await readCard();
+    assert.equal(signatures.length, 2);
+    const payload = Buffer.from(toCanonicalJson(rest)).toString('base64url');
+    const keys = createRemoteJWKSet(new URL(`${stack.apiUrl}${jwksPath}`));
+    await flattenedVerify({ ...signatures[0], payload }, keys);
+    const changed = Buffer.from(toCanonicalJson({ ...rest, url: 'https://evil.example' })).toString(
+      'base64url',
+    );
+    await assert.rejects(flattenedVerify({ ...signatures[0], payload: changed }, keys));
+    const current = (await (await get(cardPath, { 'a2a-version': '1.0' })).json()) as AgentCard;
+    assert.deepEqual(current.signatures, [signatures[1]]);
+  });
+
+  test('is served at the path of A2A 0.2 too', async () => {
+    const response = await get('/.well-known/agent.json');
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), await readCard());
   });
 
   // [CARD-EXT-001] [CARD-STRUCT-001]
@@ -90,6 +111,17 @@ describe('the agent card', () => {
     await verifyAgentCardSignature((kid) =>
       createRemoteJWKSet(new URL(`${stack.apiUrl}${jwksPath}`))({ alg: 'ES256', kid }),
     )(extended);
+    // The card of 0.3 has none of the signed fields.
+    const v03 = await callJsonRpc(
+      stack.apiUrl,
+      'agent/getAuthenticatedExtendedCard',
+      {},
+      {
+        headers: { ...bobKey, 'a2a-version': '0.3' },
+      },
+    );
+    assert.ok(v03.result.skills.some(({ id }: { id: string }) => id === 'audit'));
+    assert.equal(v03.result.signatures, undefined);
   });
 });
 
