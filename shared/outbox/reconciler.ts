@@ -7,13 +7,14 @@ import { expireTasks } from '../db/tasks/expire.ts';
 import { wakeStalledQueues } from '../db/queue/wake.ts';
 import { wakeStalledDeliveries, wakeStalledTurns } from '../db/outbox/reconcile.ts';
 import { deleteExpiredSends, deleteEndedTasks } from '../db/tasks/retention.ts';
+import { deleteExpiredLeases } from '../db/turns/leases.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
 import { instruments } from '../runtime/instruments.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const batch = 500;
-/** Smaller, because deleting a task removes rows from thirteen tables. */
+/** Smaller, because deleting a task removes rows from fourteen tables. */
 const deletionBatch = 100;
 
 /** Runs one pass. Returns whether there may be more to do. */
@@ -50,6 +51,7 @@ export async function reconcile(parts: {
     if (deleted > 0) found['deleted_tasks'] = deleted;
     mayHaveMore ||= deleted === deletionBatch;
   }
+  await deleteExpiredLeases(db);
   mayHaveMore = (await deleteExpiredSends(db, batch)) === batch || mayHaveMore;
   if (Object.keys(found).length > 0) log.info({ found }, 'reconciler found work');
   return mayHaveMore;

@@ -147,7 +147,8 @@ describe('the limit of concurrent turns', () => {
     await waitFor('ten ended tasks', async () => (await count(stack, 'gates where state_class = 2')) >= 10);
     await first.kill();
     await stack.pool.query(
-      `update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
+      `with extended as (delete from extended_leases)
+       update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
        where worker = 'first'`,
     );
     await untilAllCompleted(stack);

@@ -152,7 +152,8 @@ export async function startStack(
     endLeases: async (kind) => {
       await pool.query(
         kind === 'worker'
-          ? `update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
+          ? `with extended as (delete from extended_leases)
+             update gates set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
              where lease_until is not null`
           : `update deliveries set lease_until = now() - interval '1 second', wakeup_at = least(wakeup_at, now())
              where lease_until is not null`,

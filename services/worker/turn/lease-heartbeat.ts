@@ -95,12 +95,16 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
     const leases = entries.map((entry) => entry.lease);
     const extend = checkedAt >= extendAt || entries.some((entry) => entry.until <= checkedAt);
     try {
-      const stillHeld = await (extend ? extendLeases(db, leases, leaseSeconds) : findHeldLeases(db, leases));
-      if (extend) extendAt = checkedAt + leaseMs / 3;
+      const checked = extend
+        ? await extendLeases(db, leases, leaseSeconds)
+        : { held: await findHeldLeases(db, leases), extended: new Set<string>() };
+      // Otherwise the next check extends the rest.
+      if (extend && checked.extended.size === checked.held.size) extendAt = checkedAt + leaseMs / 3;
       for (const entry of entries) {
-        if (held.get(entry.lease.taskId) !== entry) continue;
-        if (!stillHeld.has(entry.lease.taskId)) lose(entry, 'superseded');
-        else if (extend) {
+        const { taskId } = entry.lease;
+        if (held.get(taskId) !== entry) continue;
+        if (!checked.held.has(taskId)) lose(entry, 'superseded');
+        else if (checked.extended.has(taskId)) {
           entry.until = checkedAt + leaseMs;
           resumeWaiting(entry);
         }

@@ -72,6 +72,11 @@ export function isOutOfMemory(error: unknown): boolean {
   return getSqlState(error) === '53200';
 }
 
+/** Returns whether the database ended the transaction because it and another one waited for each other. */
+export function isDeadlock(error: unknown): boolean {
+  return getSqlState(error) === '40P01';
+}
+
 /** Returns whether the statement took too long, or its answer did. */
 export function isTimeout(error: unknown): boolean {
   return getSqlState(error) === '57014' || (error instanceof Error && error.message === 'Query read timeout');

@@ -18,6 +18,7 @@ import type { Pool, PoolClient } from 'pg';
 import {
   breaksConnection,
   isConnectionError,
+  isDeadlock,
   isPassing,
   isPoolExhausted,
   markFailedConnect,
@@ -46,8 +47,8 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
 }
 
 /**
- * Wraps a pool so that marked statements are prepared, that transactions have limits, and that no query gets a
- * broken connection. A connection is discarded after an error that it may not survive (errors.ts). Connections
+ * Wraps a pool so that marked statements are prepared, that transactions have limits, that a statement that met a
+ * deadlock is sent once more, and that no query gets a broken connection. A connection is discarded after an error that it may not survive (errors.ts). Connections
  * that die without a word tend to die together: after one failed or was silent, all older ones are discarded.
  * Every text that is sent to the database passes here, so this is where null characters are replaced, which
  * PostgreSQL's text cannot store.
@@ -91,7 +92,10 @@ export function createPreparingPool(
       throw error;
     };
     const query = async (text: string, values: unknown[]) => {
-      const result = await send(text, values);
+      const result = await send(text, values).catch((error: unknown) => {
+        if (inTransaction || !isDeadlock(error)) throw error;
+        return send(text, values);
+      });
       outages.succeeded();
       return result;
     };

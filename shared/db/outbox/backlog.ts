@@ -5,6 +5,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import type { Gauge } from '../../runtime/instruments.ts';
 import type { Db } from '../client/pool.ts';
+import { isFree } from '../turns/leases.ts';
 
 const maxCounted = 10_000;
 
@@ -27,8 +28,8 @@ export type Backlog = Record<(typeof backlogGauges)[number], number>;
 export async function readBacklog(db: Db): Promise<Backlog> {
   const { rows } = await sql<Backlog>`
     with runnable as (
-      select task_id, run_at, wakeup_at, coalesce(lease_until >= now(), false) as leased, run_at > now() as delayed
-      from gates where state_class = 0 order by wakeup_at limit ${maxCounted}
+      select task_id, run_at, wakeup_at, not ${isFree} as leased, run_at > now() as delayed
+      from gates g where state_class = 0 order by wakeup_at limit ${maxCounted}
     ),
     limited_queue as (
       select owner from turn_queues where limited_until > now() limit ${maxCounted}

@@ -8,6 +8,7 @@ import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { isFree } from '../turns/leases.ts';
 import { insertOutbox, insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from './outbox.ts';
 import { databaseNow } from '../../runtime/clock.ts';
 
@@ -27,9 +28,9 @@ interface Limits {
 export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
   const { rows } = await sql<TurnWakeupRow>`
     with stalled as (
-      select task_id from gates
-      where state_class = 0 and wakeup_at < now() and run_at <= now() and (lease_until is null or lease_until < now())
-      order by wakeup_at limit ${limit} for update skip locked
+      select g.task_id from gates g
+      where g.state_class = 0 and g.wakeup_at < now() and g.run_at <= now() and ${isFree}
+      order by g.wakeup_at limit ${limit} for update skip locked
     ),
     gate as (
       update gates g set wakeup_at = now() + ${seconds(graceSeconds)}

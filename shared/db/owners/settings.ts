@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 
 export type OwnLimits = Partial<OwnerLimits>;
 
@@ -29,7 +30,7 @@ export async function changeOwnLimits(
   change: (current: ReadonlyMap<string, OwnLimits>) => ReadonlyMap<string, OwnLimits>,
   { store }: { store: boolean },
 ): Promise<LimitsChange[]> {
-  return db.transaction().execute(async (trx) => {
+  return runTransaction(db, async (trx) => {
     // Services keep reading.
     await sql`lock table owner_limits in share row exclusive mode`.execute(trx);
     const current = await readOwnLimits(trx);

@@ -1,6 +1,7 @@
 /** The rows that name an owner without belonging to one of its tasks. */
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 
 /**
  * Deletes what remains of an owner without tasks in any tenant: its sums, its webhook traffic and its queue. Limits
@@ -11,7 +12,7 @@ export async function deleteTracesOfOwner(db: Db, owner: string): Promise<void> 
     with old_usage as (delete from owner_usage where owner = ${owner}),
       old_bytes as (delete from webhook_usage where owner = ${owner})
     delete from webhook_requests where owner = ${owner}`.execute(db);
-  await db.transaction().execute(async (trx) => {
+  await runTransaction(db, async (trx) => {
     // The next statement sees every turn that was put into the queue before it was locked.
     await sql`select from turn_queues where owner = ${owner} for update`.execute(trx);
     await sql`

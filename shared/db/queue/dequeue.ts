@@ -10,8 +10,9 @@
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
-import { isRunnable } from '../turns/leases.ts';
+import { isFree, isRunnable, leaseUntil } from '../turns/leases.ts';
 
 /** Longer than a claim takes: at most 5 s for a connection and 10 s for the answer (client/pool.ts), and its retry. */
 const admissionSeconds = 45;
@@ -43,7 +44,7 @@ export async function dequeueTurns(db: Db, options: DequeueOptions): Promise<Deq
   const { owner, count, limit } = options;
   if (limit === 0) return removeFirst(db, options);
   if (!(await hasQueuedTurns(db, owner))) return { turns: [], mayHaveMore: false };
-  return db.transaction().execute(async (trx) => {
+  return runTransaction(db, async (trx) => {
     // Without a row, the queue was emptied meanwhile. The statements after it see what others have admitted.
     const locked = await sql`select from turn_queues where owner = ${owner} for update`.execute(trx);
     if (locked.rows.length === 0) return { turns: [], mayHaveMore: false };
@@ -63,7 +64,7 @@ async function hasQueuedTurns(db: Db, owner: string): Promise<boolean> {
 async function countAdmitted(trx: Transaction<Database>, owner: string): Promise<number> {
   const counted = await sql<{ admitted: number }>`
     with pending as (
-      select a.task_id, g.lease_until, g.fence = a.fence and a.admitted_until > now() as claimable
+      select a.task_id, ${leaseUntil} as lease_until, g.fence = a.fence and a.admitted_until > now() as claimable
       from admitted_turns a join gates g on g.task_id = a.task_id
       where a.owner = ${owner} and ${isRunnable}
     ),
@@ -139,6 +140,6 @@ export function removeFirstTurns(
       set wakeup_at = case when g.run_at > now() then g.run_at else now() + ${seconds(wakeupGraceSeconds)} end
       from removed where g.task_id = removed.task_id and ${isRunnable}
       returning g.task_id, g.turn, g.fence, removed.owner, removed.priority, removed.queued_at,
-        g.run_at <= now() and coalesce(g.lease_until < now(), true) as ready
+        g.run_at <= now() and ${isFree} as ready
     )`;
 }

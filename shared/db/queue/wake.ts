@@ -3,9 +3,10 @@ import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
-import { isRunnable } from '../turns/leases.ts';
+import { isFree, isRunnable } from '../turns/leases.ts';
 import { removeFirstTurns } from './dequeue.ts';
 
 /**
@@ -32,7 +33,7 @@ export async function wakeStalledQueues(
   db: Db,
   { limit, graceSeconds }: { limit: number; graceSeconds: number },
 ): Promise<Reconciled> {
-  return db.transaction().execute(async (trx) => {
+  return runTransaction(db, async (trx) => {
     // The next statement sees every turn that was put into these queues before they were locked.
     const { rows } = await sql<{ owner: string }>`
       select owner from turn_queues where wake_at < now()
@@ -59,7 +60,7 @@ async function wakeHeads(db: Db, owners: readonly string[]): Promise<Wakeup[]> {
     with gate as (
       select first.* from unnest(${owners}::text[]) as o (owner) cross join lateral (
         select q.task_id, g.turn from queued_turns q join gates g on g.task_id = q.task_id
-        where q.owner = o.owner and ${isRunnable} and g.run_at <= now() and coalesce(g.lease_until < now(), true)
+        where q.owner = o.owner and ${isRunnable} and g.run_at <= now() and ${isFree}
         order by q.priority desc, q.task_id limit 1
       ) first
     )

@@ -72,6 +72,13 @@ create table events (
 );
 CREATE INDEX events_by_tx ON public.events USING btree (tx);
 
+create table extended_leases (
+  task_id uuid not null,
+  fence integer not null,
+  lease_until timestamp with time zone not null,
+  PRIMARY KEY (task_id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
+
 create table files (
   task_id uuid not null,
   hash text not null,

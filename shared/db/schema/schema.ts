@@ -33,6 +33,7 @@ export interface Database {
     deadline_at: NullableTime;
     bytes: Generated<string>;
   };
+  extended_leases: { task_id: string; fence: number; lease_until: Time };
   tasks: {
     id: string;
     tenant: string;

@@ -4,6 +4,7 @@ import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { nextStatusAt } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import { writeStateEvent } from './state-event.ts';
 
 /**
@@ -15,7 +16,7 @@ export async function cancelTask(
   options: { wakeupGraceSeconds: number },
   taskId: string,
 ): Promise<Wakeup[] | undefined> {
-  return db.transaction().execute(async (trx) => {
+  return runTransaction(db, async (trx) => {
     // Raising the fence stops the worker's writes (invariant 10).
     const { numUpdatedRows } = await trx
       .updateTable('gates')

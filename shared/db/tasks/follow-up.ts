@@ -7,6 +7,7 @@ import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import { countFollowUpBytes } from '../owners/bytes.ts';
 import type { Database } from '../schema/schema.ts';
 import { writeStateEvent } from './state-event.ts';
@@ -47,7 +48,7 @@ class RepeatError extends Error {}
 export async function acceptFollowUp(db: Db, options: Options, followUp: FollowUp): Promise<FollowUpResult> {
   const { taskId, traceparent } = followUp;
   try {
-    return await db.transaction().execute(async (trx): Promise<FollowUpResult> => {
+    return await runTransaction(db, async (trx): Promise<FollowUpResult> => {
       const gate = await updateGate(trx, followUp, options.wakeupGraceSeconds);
       if (gate === undefined) return { kind: 'terminal' };
       const { turn, resumed } = gate;

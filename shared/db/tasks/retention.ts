@@ -84,6 +84,7 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
       old_places as (delete from quota_places where task_id in (select task_id from removed)),
       old_queued as (delete from queued_turns where task_id in (select task_id from removed)),
       old_admitted as (delete from admitted_turns where task_id in (select task_id from removed)),
+      old_leases as (delete from extended_leases where task_id in (select task_id from removed)),
       old_tasks as (delete from tasks where id in (select task_id from removed) returning id, owner),
       old_gates as (delete from gates where task_id in (select task_id from removed) returning task_id, bytes),
       freed as (

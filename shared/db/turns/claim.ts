@@ -13,12 +13,13 @@ import type { Usage } from '../../domain/usage.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { wasRefused } from '../client/errors.ts';
 import { fewRows, isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
+import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
 import { inlineColumns, inlineJoins, toTurnContent, type InlineRow } from './inline-input.ts';
-import { isRunnable, type Lease } from './leases.ts';
+import { isRunnable, leaseUntil, takeOverLeases, type Lease } from './leases.ts';
 import type { TurnContent } from './turn-content.ts';
 
 export interface Claimed {
@@ -76,14 +77,17 @@ export interface ClaimOptions {
  */
 export const holdersFirstMs = 3_000;
 
+type SetResult = ClaimResult | typeof locked;
+
 export function createClaim(db: Db, options: ClaimOptions): Claim {
-  return createBatcher(
+  const claimOnce = createBatcher(
     async (taskIds: readonly string[]) => {
       const results = await claimWithInput(db, options, taskIds);
-      return taskIds.map((taskId): ClaimResult => results.get(taskId) ?? { kind: 'idle' });
+      return taskIds.map((taskId): SetResult => results.get(taskId) ?? { kind: 'idle' });
     },
     { max: 128, lanes: 2, key: (taskId) => taskId },
   );
+  return (taskId) => retryWhileLocked(() => claimOnce(taskId));
 }
 
 /** @throws {Error} of the database. The batcher repeats a set that was refused with each of its tasks alone */
@@ -91,7 +95,7 @@ async function claimWithInput(
   db: Db,
   options: ClaimOptions,
   taskIds: readonly string[],
-): Promise<Map<string, ClaimResult>> {
+): Promise<Map<string, SetResult>> {
   try {
     return await claim(db, options, taskIds, true);
   } catch (error) {
@@ -105,8 +109,8 @@ async function claim(
   options: ClaimOptions,
   taskIds: readonly string[],
   withInput: boolean,
-): Promise<Map<string, ClaimResult>> {
-  const results = new Map<string, ClaimResult>();
+): Promise<Map<string, SetResult>> {
+  const results = new Map<string, SetResult>();
   const failedAt = options.databaseFailedAt?.() ?? -Infinity;
   const mayTakeOver = performance.now() - failedAt > holdersFirstMs;
   for (const row of await claimSet(db, { ...options, mayTakeOver }, taskIds, withInput)) {
@@ -114,12 +118,9 @@ async function claim(
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
-  const runnable = await readRunnable(db, missed, mayTakeOver);
-  for (const { task_id: taskId, leased } of runnable) if (leased) results.set(taskId, { kind: 'leased' });
-  // Free but not claimed: its gate changed while the statement ran.
-  const free = runnable.filter(({ leased }) => !leased).map(({ task_id: taskId }) => taskId);
-  if (free.length > 0) {
-    for (const [taskId, result] of await claim(db, options, free, withInput)) results.set(taskId, result);
+  for (const { task_id: taskId, leased } of await readRunnable(db, missed, mayTakeOver)) {
+    // Free but not claimed: its gate is locked, or changed while the statement ran.
+    results.set(taskId, leased ? { kind: 'leased' } : locked);
   }
   return results;
 }
@@ -207,10 +208,10 @@ async function claimSet(
 }
 
 /**
- * Leases the gates of runnable tasks that are due and not leased, as the CTE `gate`. The first claim of a
- * task (fence 0) also takes an event number. The updated row must be the one that the statement saw when it
- * started (`seen`). Everything else is read as of then, and would lack a step or a webhook config that was
- * written while the statement waited for the lock.
+ * Leases the gates of runnable tasks that are due and not leased, as the CTE `gate`. Gates that others have locked
+ * are left out. The first claim of a task (fence 0) also takes an event number. The updated row must be the one that
+ * the statement saw when it started (`seen`). Everything else is read as of then, and would lack a step or a webhook
+ * config that was written in between.
  */
 function updateGates(
   taskIds: readonly string[],
@@ -219,13 +220,22 @@ function updateGates(
   return sql`input as (
       ${rows('input', taskIds.toSorted(), { task_id: uuid((taskId) => taskId) })} ${fewRows(taskIds.length)}
     ),
+    unlocked as (
+      select g.task_id, g.fence, g.lease_until
+      from input join gates seen on seen.task_id = input.task_id join gates g on g.task_id = seen.task_id
+      where ${isRunnable} and g.run_at <= now()
+        and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver}))
+      for no key update of g skip locked
+    ),
+    ${takeOverLeases(leaseSeconds)},
     gate as (
       update gates g
       set fence = g.fence + 1, lease_until = now() + ${seconds(leaseSeconds)}, worker = ${worker},
         attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
       from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
-        and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver})) and g.xmin = seen.xmin
+      where g.task_id = input.task_id and g.xmin = seen.xmin and case
+          when seen.lease_until is null then g.task_id in (select task_id from unlocked)
+          else g.task_id in (select task_id from taken_over) end
       returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.last_event, g.config_rev,
         -- A release removes the lease, so one that has expired was left behind.
         seen.lease_until is not null as crashed
@@ -239,7 +249,7 @@ async function readRunnable(
 ): Promise<{ task_id: string; leased: boolean }[]> {
   const result = await sql<{ task_id: string; leased: boolean }>`
     select g.task_id,
-      coalesce(g.lease_until >= now(), false) or (g.lease_until is not null and not ${mayTakeOver}) as leased
+      coalesce(${leaseUntil} >= now(), false) or (g.lease_until is not null and not ${mayTakeOver}) as leased
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);
   return result.rows;

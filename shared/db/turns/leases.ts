@@ -1,9 +1,17 @@
-/** Leases on turns: which worker may run a turn, and until when. Times are those of the database. */
-import { sql, type RawBuilder, type Transaction } from 'kysely';
+/**
+ * Leases on turns: which worker may run a turn, and until when. Times are those of the database.
+ *
+ *   claim ──▶ gates.lease_until ──a third of the lease time later──▶ extended_leases ──▶ extended there again …
+ *
+ * A claim writes the lease to the gate, so that a short turn costs no further row. Callers lock gates too, so a lease
+ * is extended in a table that only workers write, in the order of the keys. An extension and a claim of the same
+ * expired lease meet at its row in `extended_leases`: only one of them succeeds.
+ */
+import { sql, type RawBuilder } from 'kysely';
+import { mayConcernOneRow } from '../client/errors.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { int, rows, uuid } from '../client/rows.ts';
-import type { Database } from '../schema/schema.ts';
 
 /** The right to run one turn of one task, until the lease expires or the fence is raised. */
 export interface Lease {
@@ -18,55 +26,128 @@ export interface Lease {
  */
 export const isRunnable = sql`g.state_class + 0 = 0`;
 
+/** When the lease on a gate `g` ends; null if it has none. */
+export const leaseUntil = sql`(case when g.lease_until < now() then greatest(g.lease_until, (
+      select l.lease_until from extended_leases l where l.task_id = g.task_id and l.fence = g.fence
+    )) else g.lease_until end)`;
+
+/** Whether nobody has a live lease on a gate `g`. */
+export const isFree = sql`coalesce(${leaseUntil} < now(), true)`;
+
+/** Task ids: `held` of leases that are not lost, and `extended` of those among them that were extended. */
+export interface ExtendedLeases {
+  held: Set<string>;
+  extended: Set<string>;
+}
+
 /**
- * Extends leases.
- *
- * @returns the task ids of the leases that are still held; the others are lost
+ * Extends leases. A lease that cannot be extended now, because a claim has locked it or the database refuses its row,
+ * does not affect the others.
  */
 export async function extendLeases(
   db: Db,
   leases: readonly Lease[],
   leaseSeconds: number,
-): Promise<Set<string>> {
-  // In the order of their ids, so that two statements never deadlock.
-  const sorted = leases.toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
-  const result = await sql<{ task_id: string }>`-- prepared
-    update gates g set lease_until = now() + ${seconds(leaseSeconds)}
-    from ${leaseRows(sorted)}
-    where g.task_id = lease.task_id and g.fence = lease.fence and ${isRunnable} and g.lease_until is not null
-    returning g.task_id`.execute(db);
-  return new Set(result.rows.map((row) => row.task_id));
+): Promise<ExtendedLeases> {
+  try {
+    return await extendSet(db, leases, leaseSeconds);
+  } catch (error) {
+    if (leases.length === 1 || !mayConcernOneRow(error)) throw error;
+    return extendOneByOne(db, leases, leaseSeconds);
+  }
+}
+
+async function extendOneByOne(
+  db: Db,
+  leases: readonly Lease[],
+  leaseSeconds: number,
+): Promise<ExtendedLeases> {
+  const all: ExtendedLeases = { held: new Set(), extended: new Set() };
+  for (const lease of leases) {
+    const one = await extendSet(db, [lease], leaseSeconds).catch((error: unknown) => {
+      if (!mayConcernOneRow(error)) throw error;
+      return undefined;
+    });
+    if (one === undefined || one.held.size > 0) all.held.add(lease.taskId);
+    if (one !== undefined && one.extended.size > 0) all.extended.add(lease.taskId);
+  }
+  return all;
+}
+
+async function extendSet(db: Db, leases: readonly Lease[], leaseSeconds: number): Promise<ExtendedLeases> {
+  const until = sql`now() + ${seconds(leaseSeconds)}`;
+  const result = await sql<{ task_id: string; extended: boolean }>`-- prepared
+    with held as (
+      select g.task_id, g.fence from ${leaseRows(leases)}
+      join gates g on g.task_id = lease.task_id and g.fence = lease.fence
+      where ${isRunnable} and g.lease_until is not null
+    ),
+    -- Does not wait for a claim that takes over one of the leases.
+    unlocked as (
+      select l.task_id from held join extended_leases l on l.task_id = held.task_id
+      order by l.task_id for no key update of l skip locked
+    ),
+    extended as (
+      update extended_leases l set fence = held.fence, lease_until = ${until}
+      from unlocked join held on held.task_id = unlocked.task_id
+      where l.task_id = unlocked.task_id and l.fence <= held.fence
+      returning l.task_id
+    ),
+    added as (
+      insert into extended_leases (task_id, fence, lease_until)
+      select task_id, fence, ${until} from held
+      where not exists (select from extended_leases l where l.task_id = held.task_id)
+      order by task_id on conflict (task_id) do nothing
+      returning task_id
+    )
+    select held.task_id, confirmed.task_id is not null as extended
+    from held left join (select task_id from extended union all select task_id from added) confirmed
+      on confirmed.task_id = held.task_id`.execute(db);
+  return {
+    held: new Set(result.rows.map((row) => row.task_id)),
+    extended: new Set(result.rows.flatMap((row) => (row.extended ? [row.task_id] : []))),
+  };
+}
+
+/**
+ * The CTE `taken_over` for claims: the expired leases of a CTE `unlocked (task_id, fence, lease_until)` of locked
+ * gates that no holder has extended meanwhile.
+ */
+export function takeOverLeases(leaseSeconds: number): RawBuilder<unknown> {
+  return sql`
+    taken_over as (
+      insert into extended_leases as l (task_id, fence, lease_until)
+      select task_id, fence + 1, now() + ${seconds(leaseSeconds)} from unlocked where lease_until is not null
+      on conflict (task_id) do update set fence = excluded.fence, lease_until = excluded.lease_until
+        where l.fence <> excluded.fence - 1 or l.lease_until < now()
+      returning task_id
+    )`;
 }
 
 /** Returns the task ids of those leases that are still held. */
 export async function findHeldLeases(db: Db, leases: readonly Lease[]): Promise<Set<string>> {
-  return selectHeld(db, leases, sql``);
-}
-
-/**
- * Returns the task ids of those leases that are still held, and locks their gates until the transaction ends.
- */
-export async function lockHeldLeases(
-  trx: Transaction<Database>,
-  leases: readonly Lease[],
-): Promise<Set<string>> {
-  return selectHeld(trx, leases, sql`order by g.task_id for no key update of g`);
-}
-
-async function selectHeld(
-  db: Db,
-  leases: readonly Lease[],
-  locking: RawBuilder<unknown>,
-): Promise<Set<string>> {
   const result = await sql<{ task_id: string }>`
     select g.task_id from gates g
     join ${leaseRows(leases)} on g.task_id = lease.task_id and g.fence = lease.fence
-    where ${isRunnable} ${locking}`.execute(db);
+    where ${isRunnable}`.execute(db);
   return new Set(result.rows.map((row) => row.task_id));
 }
 
+/**
+ * Removes the extensions of leases that ended a minute ago. The table is small, so it needs no index for this, which
+ * each extension would have to update.
+ */
+export async function deleteExpiredLeases(db: Db): Promise<void> {
+  await sql`
+    delete from extended_leases where task_id in (
+      select task_id from extended_leases where lease_until < now() - interval '1 minute'
+      order by task_id for update skip locked
+    )`.execute(db);
+}
+
 function leaseRows(leases: readonly Lease[]): RawBuilder<unknown> {
-  const input = rows('lease', leases, {
+  const sorted = leases.toSorted((a, b) => (a.taskId < b.taskId ? -1 : 1));
+  const input = rows('lease', sorted, {
     task_id: uuid((lease) => lease.taskId),
     fence: int((lease) => lease.fence),
   });

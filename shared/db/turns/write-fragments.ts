@@ -22,13 +22,17 @@ const continues = sql`(input.yields and g.last_turn > g.turn)`;
 
 /**
  * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row
- * for each write whose lease is held. The config revision must be the one that the statement saw when it
+ * for each write whose lease is held and whose gate no other transaction has locked. The config revision must be the one that the statement saw when it
  * started (`seen`). Otherwise the statement would create no deliveries for a webhook config that was created
  * while it waited for the lock. A recorded output resets the attempts of the turn to the current one, and the
  * failures of its partners. An expired lease remains only if its holder crashed; see `crashed` in claim.ts.
  */
 export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
+    unlocked as (
+      select g.task_id from input join gates seen on seen.task_id = input.task_id join gates g on g.task_id = seen.task_id
+      where g.fence = input.fence and ${isRunnable} for no key update of g skip locked
+    ),
     gate as (
       update gates g set
         last_event = g.last_event + input.events,
@@ -57,7 +61,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
           when input.delay = 0 or ${continues} then now() + ${seconds(wakeupGraceSeconds)}
           else g.wakeup_at end
       from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
+      where g.task_id = input.task_id and (g.task_id in (select task_id from unlocked)) is true and g.fence = input.fence and ${isRunnable}
         and g.config_rev = seen.config_rev
       returning g.task_id, g.turn, g.last_event, g.config_rev, input.fence, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,

@@ -14,13 +14,14 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows } from '../client/fragments.ts';
+import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
 import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
 import { countWriteBytes } from '../owners/bytes.ts';
 import { toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
-import { lockHeldLeases, type Lease } from './leases.ts';
+import { findHeldLeases, type Lease } from './leases.ts';
 import {
   insertAnswers,
   insertEvents,
@@ -111,7 +112,8 @@ export function createTurnWriter(db: Db, options: { wakeupGraceSeconds: number }
     { max: 128, lanes: 2, key: ({ lease }) => lease.taskId, size: countBytes, maxSize: maxSetBytes },
   );
   return async (turnWrite) => {
-    const written = await write({ ...turnWrite, traceparent: activeTraceparent() });
+    const traced = { ...turnWrite, traceparent: activeTraceparent() };
+    const written = await retryWhileLocked(() => write(traced));
     if (written === undefined) throw new LeaseLostError(`lost the lease on task ${turnWrite.lease.taskId}`);
     return written;
   };
@@ -129,40 +131,24 @@ function countBytes({ events = [], steps = [], finish }: TurnWrite): number {
 
 type Row = { task_id: string; turn: number; traceparent: string | null } & WakeupColumns;
 
+/**
+ * A write that updates no gate has lost its lease, or another transaction has locked the gate, or a webhook config
+ * changed at the same time (`seen` in updateGates). The fence decides: a lease that is held never looks lost.
+ *
+ * @returns undefined for each lost lease
+ */
 async function writeSet(
   db: Db,
   wakeupGraceSeconds: number,
   writes: readonly TracedWrite[],
-): Promise<(TurnWritten | undefined)[]> {
+): Promise<(TurnWritten | typeof locked | undefined)[]> {
   const written = await runStatement(db, wakeupGraceSeconds, writes);
-  const missed = writes.filter((write) => !written.has(write.lease.taskId));
-  if (missed.length > 0) {
-    for (const [taskId, row] of await runLocked(db, wakeupGraceSeconds, missed)) written.set(taskId, row);
-  }
-  return writes.map((write) => {
-    const row = written.get(write.lease.taskId);
-    return row && { wakeups: toWakeups(row, row.task_id, row.turn, row.traceparent) };
-  });
-}
-
-/**
- * Repeats writes that updated no gate. They have lost their lease, or a webhook config changed at the same
- * time (`seen` in updateGates). With the gates locked first, only a lost lease can prevent the write.
- */
-async function runLocked(
-  db: Db,
-  wakeupGraceSeconds: number,
-  writes: readonly TracedWrite[],
-): Promise<Map<string, Row>> {
-  return db.transaction().execute(async (trx) => {
-    const held = await lockHeldLeases(
-      trx,
-      writes.map((write) => write.lease),
-    );
-    const heldWrites = writes.filter((write) => held.has(write.lease.taskId));
-    return heldWrites.length === 0
-      ? new Map<string, Row>()
-      : runStatement(trx, wakeupGraceSeconds, heldWrites);
+  const missed = writes.flatMap(({ lease }) => (written.has(lease.taskId) ? [] : [lease]));
+  const held = missed.length > 0 ? await findHeldLeases(db, missed) : new Set();
+  return writes.map(({ lease }) => {
+    const row = written.get(lease.taskId);
+    if (row === undefined) return held.has(lease.taskId) ? locked : undefined;
+    return { wakeups: toWakeups(row, row.task_id, row.turn, row.traceparent) };
   });
 }
 

@@ -10,6 +10,7 @@ import { stateClass, type StateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import { deliveryRows } from '../events/fan-out.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import type { Database } from '../schema/schema.ts';
@@ -62,7 +63,7 @@ export async function putWebhookConfig(
   webhook: WebhookRow,
 ): Promise<PutWebhook> {
   const key = { taskId, configId: webhook.id };
-  return db.transaction().execute(async (trx): Promise<PutWebhook> => {
+  return runTransaction(db, async (trx): Promise<PutWebhook> => {
     const gate = await lockGate(trx, caller, taskId);
     if (gate === undefined) return { kind: 'task_not_found' };
     const ids = await trx.selectFrom('webhook_configs').select('id').where('task_id', '=', taskId).execute();
@@ -170,7 +171,7 @@ export async function deleteWebhookConfig(
   taskId: string,
   configId: string,
 ): Promise<'deleted' | 'config_not_found' | 'task_not_found'> {
-  return db.transaction().execute(async (trx) => {
+  return runTransaction(db, async (trx) => {
     const gate = await lockGate(trx, caller, taskId);
     if (gate === undefined) return 'task_not_found';
     const { numDeletedRows } = await trx

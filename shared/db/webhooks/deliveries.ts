@@ -9,6 +9,7 @@ import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
@@ -161,7 +162,7 @@ async function changeDeliveries(
   key: ConfigKey,
   change: (trx: Transaction<Database>, config: LockedConfig) => Promise<number>,
 ): Promise<Redelivery> {
-  return db.transaction().execute(async (trx): Promise<Redelivery> => {
+  return runTransaction(db, async (trx): Promise<Redelivery> => {
     // A statement that creates events at the same time runs again with the changed config (see configs.ts).
     const gate = await lockGate(trx, caller, key.taskId);
     if (gate === undefined) return { kind: 'config_not_found' };

@@ -12,6 +12,7 @@ import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import { float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 import {
@@ -91,7 +92,7 @@ async function record(
   options: Options,
   attempts: readonly Attempt[],
 ): Promise<(Recorded | undefined)[]> {
-  return db.transaction().execute(async (trx) => {
+  return runTransaction(db, async (trx) => {
     const settled = await settle(trx, options.wakeupGraceSeconds, attempts);
     if (settled.length === 0) return attempts.map(() => undefined);
     const abandoned = settled.filter(({ outcome }) => outcome.kind === 'abandoned');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Db } from '#shared/db/client/pool.ts';
 import { readEvents } from '#shared/db/events/read.ts';
 import { createAccept, type Accept } from '#shared/db/tasks/accept.ts';
@@ -23,7 +23,6 @@ import {
   newTurnEnd,
 } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { waitFor } from '../../support/wait-for.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 const rounds = 30;
@@ -59,6 +58,14 @@ describe('gate', () => {
     await pool.query(`update gates set lease_until = now() - interval '1 second' where task_id = $1`, [
       taskId,
     ]);
+  }
+
+  /** Updates the gate in a transaction that stays open. The next claim then counts as the first attempt. */
+  async function lockGate(taskId: string): Promise<PoolClient> {
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query('update gates set attempts = 0 where task_id = $1', [taskId]);
+    return client;
   }
 
   async function assertNoGaps(taskId: string): Promise<void> {
@@ -105,24 +112,19 @@ describe('gate', () => {
     await assertNoGaps(task.taskId);
   });
 
-  test('returns a step that was written while the claim waited for the lock', async () => {
+  test('claims the rest of a set while a gate is locked, and then reads what was written', async () => {
     const { taskId } = (await createClaimedTask(db)).lease;
     await expireLease(taskId);
-    const writer = await pool.connect();
-    await writer.query('begin');
-    await writer.query(`update gates set attempts = 0 where task_id = $1`, [taskId]);
+    const other = newTask();
+    await accept(other);
+    const writer = await lockGate(taskId);
     await writer.query(
       `insert into steps (task_id, turn, name, occurrence, position, output, fence, finished_at)
        values ($1, 1, 'late', 0, 0, '1', 1, now())`,
       [taskId],
     );
     const claiming = claim(taskId);
-    await waitFor('a statement that waits for a lock', async () => {
-      const { rowCount } = await pool.query(
-        `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-      );
-      return rowCount !== 0;
-    });
+    assert.equal((await claim(other.taskId)).kind, 'claimed');
     await writer.query('commit');
     writer.release();
     const result = await claiming;
@@ -133,6 +135,28 @@ describe('gate', () => {
     );
   });
 
+  test('writes the rest of a set while a gate is locked', async () => {
+    const [first, second] = [await createClaimedTask(db), await createClaimedTask(db)];
+    const locker = await lockGate(first.lease.taskId);
+    const ending = end(first.lease, 'TASK_STATE_COMPLETED');
+    await end(second.lease, 'TASK_STATE_COMPLETED');
+    assert.equal(await readState(first.lease.taskId), 'TASK_STATE_WORKING');
+    await locker.query('rollback');
+    locker.release();
+    await ending;
+    assert.equal(await readState(first.lease.taskId), 'TASK_STATE_COMPLETED');
+  });
+
+  test('extends the lease on a locked gate', async () => {
+    const { lease } = await createClaimedTask(db);
+    await expireLease(lease.taskId);
+    const locker = await lockGate(lease.taskId);
+    assert.deepEqual((await extendLeases(db, [lease], 30)).extended, new Set([lease.taskId]));
+    await locker.query('rollback');
+    locker.release();
+    assert.equal((await claim(lease.taskId)).kind, 'leased');
+  });
+
   test('refuses every write of a worker whose expired lease was taken over', async () => {
     const { lease } = await createClaimedTask(db);
     await expireLease(lease.taskId);
@@ -140,7 +164,7 @@ describe('gate', () => {
     const event = { kind: 'progress' as const, payload: '{}' };
     await assert.rejects(write({ lease, events: [event] }), LeaseLostError);
     await assert.rejects(end(lease, 'TASK_STATE_COMPLETED'), LeaseLostError);
-    assert.deepEqual(await extendLeases(db, [lease], 30), new Set());
+    assert.deepEqual(await extendLeases(db, [lease], 30), { held: new Set(), extended: new Set() });
     assert.deepEqual(await findHeldLeases(db, [lease]), new Set());
     assert.equal(await readState(lease.taskId), 'TASK_STATE_WORKING');
   });

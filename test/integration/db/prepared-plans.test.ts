@@ -61,7 +61,9 @@ describe('prepared statements', () => {
       for (const text of prepared) {
         const { rows } = await pool.query(`explain (generic_plan, format json) ${text}`);
         const plan = rows[0]['QUERY PLAN'][0].Plan as QueryPlan;
-        const reads = ['gates', 'tasks', 'messages'].flatMap((table) => findReads(plan, table));
+        const reads = ['gates', 'extended_leases', 'tasks', 'messages'].flatMap((table) =>
+          findReads(plan, table),
+        );
         assert.ok(reads.length > 0, text);
         for (const read of reads) {
           // The claim reads the history of the context by the index that starts with it.

@@ -23,7 +23,8 @@ async function startWorkersBehindProxy(t: TestContext) {
 
 async function letLeasesExpire(stack: { pool: { query(text: string): Promise<{ rows: unknown[] }> } }) {
   await waitFor('all leases to expire', async () => {
-    const { rows } = await stack.pool.query('select from gates where lease_until > now()');
+    const { rows } = await stack.pool.query(`select from gates where lease_until > now()
+       union all select from extended_leases where lease_until > now()`);
     return rows.length === 0;
   });
 }

@@ -103,7 +103,7 @@ export class World {
     const { fence, turn } = lease;
     await this.#log(act.kind, taskId, async () => {
       if (act.kind === 'extend') {
-        return { ok: (await extendLeases(this.#db, [lease], 30)).has(taskId), fence, turn };
+        return { ok: (await extendLeases(this.#db, [lease], 30)).extended.has(taskId), fence, turn };
       }
       try {
         const { wakeups } = await write({ lease, ...toWrite(act, lease) });
@@ -161,7 +161,10 @@ export class World {
     const taskId = this.#getTaskId(act);
     await this.#log('expire', taskId, async () => {
       await this.#pool.query(
-        `update gates set run_at = least(run_at, now()),
+        `with extended as (
+          update extended_leases set lease_until = now() - interval '1 second' where task_id = $1
+         )
+         update gates set run_at = least(run_at, now()),
           lease_until = case when lease_until is not null then now() - interval '1 second' end
          where task_id = $1`,
         [taskId],

@@ -43,7 +43,8 @@ export function watchRecovery(
 /** Reads the fence of each task that a worker holds. */
 async function readHeldTurns(pool: Pool, worker: string): Promise<Map<string, number>> {
   const { rows } = await pool.query<{ task_id: string; fence: number }>(
-    `select task_id, fence from gates where worker = $1 and lease_until > now() and state_class = 0`,
+    `select task_id, fence from gates left join extended_leases l using (task_id, fence)
+     where worker = $1 and greatest(gates.lease_until, l.lease_until) > now() and state_class = 0`,
     [worker],
   );
   return new Map(rows.map((row) => [row.task_id, row.fence]));

@@ -28,6 +28,7 @@ const tasks = [
   // The gate of a task (invariant 3): narrow, updated often, without an index on anything that changes during
   // a turn. Half of each page stays free, so that updates stay on their page (heap-only tuples).
   //
+  //   lease_until  as claimed; see extended_leases
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
   //   bytes        content that the task stores (owners/bytes.ts); the sum by owner is in owner_usage
@@ -58,6 +59,14 @@ const tasks = [
   `create index gates_by_wakeup on gates (wakeup_at) where state_class = 0`,
   `create index gates_by_settled on gates (state_class, settled_at) where settled_at is not null`,
   `create index gates_by_deadline on gates (deadline_at) where deadline_at is not null and state_class < 2`,
+
+  // Leases that outlast a third of their time are extended here and not in the gate, which callers lock as well.
+  // A row counts only with the fence of its gate. See turns/leases.ts.
+  `create table extended_leases (
+    task_id uuid primary key,
+    fence integer not null,
+    lease_until timestamptz not null
+  ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
 
   `create table tasks (
     id uuid primary key,

@@ -46,7 +46,8 @@ export const memoryCase: BenchCase = () =>
     const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(warmUp + tasks) });
     const running = async () => {
       const { rows } = await rig.stack.pool.query<{ count: number }>(
-        'select count(*)::int as count from gates where lease_until > now()',
+        `select count(*)::int as count from gates left join extended_leases l using (task_id, fence)
+         where greatest(gates.lease_until, l.lease_until) > now()`,
       );
       return rows[0]?.count ?? 0;
     };
