@@ -48,8 +48,9 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
 
 /**
  * Wraps a pool so that marked statements are prepared, that transactions have limits, that a statement that met a
- * deadlock is sent once more, and that no query gets a broken connection. A connection is discarded after an error that it may not survive (errors.ts). Connections
- * that die without a word tend to die together: after one failed or was silent, all older ones are discarded.
+ * deadlock is sent once more, and that no query gets a broken connection. A connection is discarded after an error
+ * that it may not survive (errors.ts). Connections that die without a word tend to die together: after one failed or
+ * was silent, all older ones are discarded.
  * Every text that is sent to the database passes here, so this is where null characters are replaced, which
  * PostgreSQL's text cannot store.
  */

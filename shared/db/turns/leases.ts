@@ -31,7 +31,7 @@ export const leaseUntil = sql`(case when g.lease_until < now() then greatest(g.l
       select l.lease_until from extended_leases l where l.task_id = g.task_id and l.fence = g.fence
     )) else g.lease_until end)`;
 
-/** Whether nobody has a live lease on a gate `g`. */
+/** Whether a gate `g` has no live lease. */
 export const isFree = sql`coalesce(${leaseUntil} < now(), true)`;
 
 /** Task ids: `held` of leases that are not lost, and `extended` of those among them that were extended. */

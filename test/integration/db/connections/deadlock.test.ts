@@ -1,4 +1,4 @@
-/** A deadlock with a transaction of somebody else: what met it is done once more. */
+/** A deadlock with another transaction: the statement or transaction that met it runs once more. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
