@@ -12,6 +12,7 @@ import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/caller.ts';
 import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
+import { registerCallbackRoutes, type CallbackRoutesParts } from './callbacks/routes.ts';
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
 import { getRestFailureFormat, registerRest, restPath } from './bindings/rest/rest.ts';
 import { registerCard } from './card/routes.ts';
@@ -45,6 +46,7 @@ export interface ApiServerParts {
   /** Limit of requests that send a message. */
   bodyLimitBytes: number;
   webhooks: WebhookRoutesParts;
+  callbacks: CallbackRoutesParts;
   log: Logger;
 }
 
@@ -83,6 +85,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerRest(app, { handler, bodyLimitBytes, card, conditional, log });
   registerWebhookRoutes(app, webhooks);
   registerFileRoutes(app, { db: webhooks.db, log });
+  registerCallbackRoutes(app, parts.callbacks);
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };

@@ -166,6 +166,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           signing,
           log,
         },
+        callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
       })
     : undefined;
   const { host, port, grpcPort } = config;

@@ -17,6 +17,7 @@ import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
+import { timeOutCallback } from '#shared/db/turns/callbacks.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { desiredConcurrency } from '#shared/domain/concurrency.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -100,6 +101,8 @@ export async function startWorker(
     }),
     readInput: createInputReader(db, { recordBytes }),
     write: createTurnWriter(db, { wakeupGraceSeconds }),
+    timeOutCallback: (lease, step) => timeOutCallback(db, lease, step),
+    publicUrl: config.publicUrl,
     openFiles: createTurnFiles(db, config.publicUrl, recorder),
     getOwnerLimits,
     databaseFailedAt: failedAt,

@@ -11,6 +11,7 @@ import { createLogger } from '#shared/runtime/log.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
 import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
 import { createCardSigner } from '#services/api/card/signature.ts';
+import type { CallbackRoutesParts } from '#services/api/callbacks/routes.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
@@ -92,9 +93,10 @@ export async function startApiServer(
     byteRates,
     receiving: new Receiving(options.receiving),
     connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
-    // Conditional reads and webhook routes need a database and are tested elsewhere.
+    // Conditional reads, webhook routes and callbacks need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,
     webhooks: {} as WebhookRoutesParts,
+    callbacks: {} as CallbackRoutesParts,
     trustedProxies: 0,
     corsOrigins: [],
     publicUrl: 'http://localhost',

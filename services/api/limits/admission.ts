@@ -1,10 +1,11 @@
 /**
  * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
- * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys) and
- * /health/. A route that is added later is protected by default. It runs before the body or the message is
+ * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/
+ * and /callbacks/ (whose URLs contain a secret). A route that is added later is protected by default. It runs before the body or the message is
  * read.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { callbacksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from '../auth/caller.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
@@ -145,5 +146,5 @@ export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller 
 }
 
 function isPublic(path: string): boolean {
-  return path.startsWith('/.well-known/') || path.startsWith('/health/');
+  return ['/.well-known/', '/health/', `${callbacksPath}/`].some((prefix) => path.startsWith(prefix));
 }

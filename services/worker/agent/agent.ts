@@ -22,6 +22,7 @@ import type { BackoffPolicy } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
+import type { CallbackResult } from '#shared/domain/wait.ts';
 
 export interface Agent {
   /**
@@ -116,6 +117,29 @@ export interface Turn {
   ): Promise<T>;
 
   /**
+   * Waits until a time, or for a number of seconds, without holding a worker: the turn runs again from its
+   * start when the time has come, and `sleep` then returns at once. At most 366 days. The wait is a step of
+   * the turn, under its name.
+   *
+   * While a turn only awaits sleeps and callbacks, it is suspended, and code outside steps that has not
+   * ended is abandoned. The time waited does not count towards `limits.turnSeconds`, but towards the
+   * deadline of the task. Do not race a wait against another one or a step: which comes first may differ when
+   * the turn runs again. A callback has a timeout of its own.
+   *
+   * @param until seconds from now, or a time; a time that has passed does not wait
+   * @throws {FatalError} if the time is not valid
+   */
+  sleep(name: string, until: number | Date): PromiseLike<void>;
+
+  /**
+   * Creates a URL that ends the wait when something is posted to it, and waits like `sleep` once its result is
+   * awaited (docs/waits.md). The URL is the same in all runs of the turn.
+   *
+   * @throws {FatalError} if an option is not valid, or the worker has no `PUBLIC_URL`
+   */
+  callback(name: string, options?: CallbackOptions): Promise<Callback>;
+
+  /**
    * Stores a whole artifact. Replaces an artifact with the same id.
    *
    * Here and in all other output, `text`, `data` and `raw` content over 256 KiB is stored once as a file of at
@@ -157,6 +181,20 @@ export interface Turn {
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   progress(parts: Part[] | string): Promise<void>;
+}
+
+export interface CallbackOptions {
+  /** Maximum wait in seconds, from now. At most 366 days. Default: 7 days. */
+  timeoutSeconds?: number;
+  /** JSON Schema of the answer. An answer that does not match is refused. Default: any JSON. */
+  schema?: JsonObject;
+}
+
+export interface Callback {
+  /** Accepts one POST of JSON, at most 256 KiB, from anyone who has the URL. */
+  readonly url: string;
+  /** Resolves to what was posted, or to `timed_out`. */
+  readonly result: PromiseLike<CallbackResult>;
 }
 
 export interface ArtifactStream {

@@ -6,6 +6,7 @@
  *   agent returns            ─▶ completed, input-required, auth-required, rejected, failed, or a direct answer
  *   FatalError, malformed output
  *                            ─▶ failed, with the message of the error
+ *   nothing to do but wait   ─▶ released until the first wait is due; see waits.ts. Spends no attempt
  *   ParkedError, no memory   ─▶ released until a given time; spends no attempt
  *   OwnerLimitError          ─▶ the same, with a status message for the client
  *   bug, timeout of a step, unreadable input
@@ -21,10 +22,12 @@ import { countWriteBytes } from '#shared/db/owners/bytes.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
 import type { ReadTurnInput, TurnInput } from '#shared/db/turns/input.ts';
+import type { Lease } from '#shared/db/turns/leases.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
 import { backoffSeconds } from '#shared/domain/backoff.ts';
 import { FatalError, LeaseLostError, OwnerLimitError, ParkedError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
+import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -37,10 +40,12 @@ import { createTurnEnd, type TaskIds } from './outcome.ts';
 import { getPartnerDelaySeconds, spendsAttempt, toClientMessage } from './partner-failure.ts';
 import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
+import type { StepIdentity } from './record.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { isSuspect, Suspects } from './suspects.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import { Suspension } from './waits.ts';
 
 /** Some errors quote what they failed on. */
 const maxErrorChars = 10_000;
@@ -52,6 +57,9 @@ export interface RunParts {
   agent: Agent;
   readInput: ReadTurnInput;
   write: WriteTurn;
+  timeOutCallback: (lease: Lease, step: StepIdentity) => Promise<CallbackResult | undefined>;
+  /** Base URL of callbacks; undefined: there are none. */
+  publicUrl: string | undefined;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
   memory: MemoryBudget;
@@ -89,7 +97,8 @@ export async function runTurn(
   const startedAt = performance.now();
   try {
     const finish = await runAttempt({ ...parts, write }, claimed, held, releaseSignal);
-    const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, finish }));
+    const events = finish.kind === 'release' && finish.announcement ? [finish.announcement] : [];
+    const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, events, finish }));
     passFaultPoint('turn-ended');
     parts.outbox.publish(wakeups);
     const end = finish.kind === 'end' ? finish.state : 'released';
@@ -171,6 +180,9 @@ async function runAgent(
       stepSeconds: limits.stepSeconds,
       recordBytes,
       write,
+      signals: claimed.signals,
+      timeOutCallback: (step) => parts.timeOutCallback(claimed.lease, step),
+      publicUrl: parts.publicUrl,
       openFiles,
       outbox,
       log,
@@ -180,7 +192,8 @@ async function runAgent(
     timer = abortAtLimit(held, limits.turnSeconds, input.startedSecondsAgo);
     await checkCost(task.owner);
     // An agent in plain JavaScript may return its outcome without a promise.
-    const outcome = await raceAbort(held.signal, Promise.resolve(agent.run(turn)));
+    const outcome = await raceAbort(held.signal, Promise.race([agent.run(turn), turn.suspended]));
+    if (outcome instanceof Suspension) return outcome.release;
     await turn.complete(outcome);
     const stored = await turn.storeOutcomeFiles(outcome);
     return createTurnEnd(getIds(claimed), claimed.statusAt, stored, null, turn.usage());

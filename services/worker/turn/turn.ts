@@ -7,9 +7,10 @@ import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
-import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
+import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
 import { addUsage, noUsage, type Usage } from '#shared/domain/usage.ts';
+import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -33,9 +34,11 @@ import type { OpenTurnFiles } from './output/files.ts';
 import { toEarlierTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, getStatusTime } from './outcome.ts';
+import { TurnRecord, type StepIdentity } from './record.ts';
 import { retryWhileLeased } from './retry-while-leased.ts';
 import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
+import { Waits, type Suspension } from './waits.ts';
 
 export interface WorkerTurn extends Turn {
   /**
@@ -44,6 +47,8 @@ export interface WorkerTurn extends Turn {
    * @throws {FatalError} if the message is too large even so
    */
   storeOutcomeFiles(outcome: TurnOutcome): Promise<TurnOutcome>;
+  /** Resolves when the turn has nothing to do but wait. */
+  readonly suspended: Promise<Suspension>;
   /**
    * Checks a turn whose agent has returned, and closes the artifacts that it left open.
    *
@@ -67,6 +72,8 @@ export interface TurnParts {
   input: TurnInput;
   /** The time of the task's status when the turn was claimed. */
   lastStatusAt: Date;
+  /** The count of signals at the claim; see `signals` of a release. */
+  signals: number;
   /** Aborts when the turn should be released as soon as possible: no further step starts. */
   releaseSignal: AbortSignal;
   /** The timeout of steps that set none. */
@@ -77,6 +84,8 @@ export interface TurnParts {
   onRecorded: () => void;
   reserveMemory: (bytes: number) => Promise<void>;
   write: WriteTurn;
+  timeOutCallback: (step: StepIdentity) => Promise<CallbackResult | undefined>;
+  publicUrl: string | undefined;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
   log: Logger;
@@ -88,9 +97,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const files = parts.openFiles(lease, input);
   const budget = createArtifactBudget(() => files.readArtifactSizes());
   const ids = { taskId: lease.taskId, contextId: input.contextId };
-  const recorded = new Map(input.steps.map((step) => [getStepKey(step.name, step.occurrence), step]));
-  const occurrences = new Map<string, number>();
-  let nextPosition = 0;
+  const record = new TurnRecord(input.steps);
   let taskUsage = input.usage;
   let recordedBytes = input.recordBytes;
   let malformed: FatalError | undefined;
@@ -120,19 +127,13 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     options: StepOptions = {},
   ): Promise<T> {
     check(checkStep, name, run);
-    const occurrence = occurrences.get(name) ?? 0;
-    occurrences.set(name, occurrence + 1);
-    const identity = { name, occurrence, position: nextPosition++, inputHash: hashInput(options.input) };
-    const key = getStepKey(name, occurrence);
-    const earlierRecord = recorded.get(key);
-    recorded.delete(key);
-    if (earlierRecord?.finished === true) return earlierRecord.output as T;
-    assertMatched(identity.position, `reached the step "${name}"`);
+    const { identity, earlier } = record.reach(name, hashInput(options.input));
+    if (earlier?.finished === true) return earlier.output as T;
     signal.throwIfAborted();
     releaseSignal.throwIfAborted();
     await held.assertHeld();
     if (options.sideEffects === true) await store([], [{ ...identity, output: null }]);
-    const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${occurrence}`;
+    const idempotencyKey = `${lease.taskId}/${lease.turn}/${name}/${identity.occurrence}`;
     const runHeld = async (context: StepContext): Promise<T> => {
       await held.assertHeld();
       return run(context);
@@ -172,18 +173,22 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     return files.fit('The message', parts, maxEventBytes - maxEnvelopeBytes);
   }
 
-  /**
-   * Fails the turn if a step at or before this position is recorded as finished but was not reached in this
-   * run.
-   */
-  function assertMatched(position: number, reached: string): void {
-    const missed = [...recorded.values()].find((record) => record.finished && record.position <= position);
-    if (missed === undefined) return;
-    throw new FatalError(
-      `The agent ${reached}, but an earlier run of this turn had finished the step "${missed.name}" before: ` +
-        "the agent's code has changed since the turn started.",
-    );
-  }
+  const createProgress = (message: Message): NewEvent => {
+    const timestamp = getStatusTime(parts.lastStatusAt);
+    const status = { state: 'TASK_STATE_WORKING', message, timestamp } as const;
+    const payload: EventPayload = { statusUpdate: { ...ids, status } };
+    return { kind: 'progress', payload: JSON.stringify(payload), statusMessage: JSON.stringify(message) };
+  };
+  const waits = new Waits({
+    held,
+    signals: parts.signals,
+    reach: (name) => record.reach(name, null),
+    store: (wait) => retryWhileLeased(held, log, () => store([], [wait])),
+    timeOut: (wait) => retryWhileLeased(held, log, () => parts.timeOutCallback(wait)),
+    createMessage: (text) => createAgentMessage(ids, text),
+    createProgress,
+    publicUrl: parts.publicUrl,
+  });
 
   return {
     ...ids,
@@ -199,19 +204,22 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     acceptedOutputModes: input.acceptedOutputModes,
     definition: input.definition,
     signal,
-    step,
+    step: (name, run, options) => waits.run(() => step(name, run, options)),
+    sleep: (name, until) => waits.sleep(name, until),
+    callback: (name, options) => waits.callback(name, options),
+    suspended: waits.suspended,
     usage: () => taskUsage,
     complete: async (outcome) => {
       check(checkOutcome, outcome);
       if (malformed !== undefined) throw malformed;
-      assertMatched(Number.POSITIVE_INFINITY, 'ended its turn');
+      record.assertAllReached();
       for (const stream of openArtifacts) await stream.close();
     },
     artifact: async (artifact: Artifact) => {
       check(checkArtifact, artifact);
       const { parts: content, ...head } = artifact;
       const headBytes = measure(head);
-      await budget.spend(artifact.artifactId, async (maxBytes) => {
+      const write = async (maxBytes: number): Promise<number> => {
         const whole = {
           ...artifact,
           parts: await files.fit(nameArtifact(artifact), content, maxBytes - headBytes),
@@ -219,7 +227,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         const update = createArtifactUpdate(ids, whole, { append: false, lastChunk: true });
         await store([createArtifactEvent(update, whole)]);
         return measure(whole);
-      });
+      };
+      await waits.run(() => budget.spend(artifact.artifactId, write));
     },
     openArtifact: (head): ArtifactStream => {
       check(checkArtifactHead, head);
@@ -228,7 +237,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
           ...ids,
           files,
           budget,
-          write: (event) => store([event]),
+          write: (event) => waits.run(() => store([event])),
         },
         head,
       );
@@ -245,8 +254,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       openArtifacts.add(stream);
       return stream;
     },
-    readFile: (url) => files.read(url),
-    reserveMemory: (bytes) => parts.reserveMemory(bytes),
+    readFile: (url) => waits.run(() => files.read(url)),
+    reserveMemory: (bytes) => waits.run(() => parts.reserveMemory(bytes)),
     storeOutcomeFiles: async (outcome) => {
       if ('direct' in outcome) return { direct: await fitMessage(outcome.direct) };
       return outcome.message === undefined
@@ -255,16 +264,9 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     },
     progress: async (content) => {
       check(checkContent, 'progress', content);
-      const message = createAgentMessage(ids, await fitMessage(content));
-      const payload: EventPayload = {
-        statusUpdate: {
-          ...ids,
-          status: { state: 'TASK_STATE_WORKING', message, timestamp: getStatusTime(parts.lastStatusAt) },
-        },
-      };
-      await store([
-        { kind: 'progress', payload: JSON.stringify(payload), statusMessage: JSON.stringify(message) },
-      ]);
+      await waits.run(async () =>
+        store([createProgress(createAgentMessage(ids, await fitMessage(content)))]),
+      );
     },
   };
 }
@@ -280,11 +282,6 @@ function stringifyResult(name: string, result: Json): string {
     problem = errorMessage(error);
   }
   throw new FatalError(`The result of the step "${name}" is not JSON: ${problem}.`);
-}
-
-/** Null characters are replaced as in the recorded names (shared/db/client/prepared.ts). */
-function getStepKey(name: string, occurrence: number): string {
-  return `${occurrence}/${name.replaceAll('\0', '\uFFFD')}`;
 }
 
 function hashInput(input: Json | JsonObject | undefined): string | null {

@@ -103,6 +103,7 @@ create table gates (
   failures smallint not null default 0,
   failing_since timestamp with time zone,
   config_rev integer not null default 0,
+  signals integer not null default 0,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
   settled_at timestamp with time zone,
@@ -221,9 +222,13 @@ create table steps (
   fence integer not null,
   started_at timestamp with time zone not null default now(),
   finished_at timestamp with time zone,
+  wait json,
+  due_at timestamp with time zone,
+  token text,
   bytes integer generated always as (COALESCE(octet_length((output)::text), 0)) stored,
   PRIMARY KEY (task_id, turn, name, occurrence)
 );
+CREATE UNIQUE INDEX steps_by_token ON public.steps USING btree (token) WHERE (token IS NOT NULL);
 
 create table tasks (
   id uuid not null,

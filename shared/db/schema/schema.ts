@@ -5,6 +5,7 @@ import type { Artifact, Json, JsonObject, Message } from '../../domain/message.t
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import type { TaskState } from '../../domain/task.ts';
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
+import type { Wait } from '../../domain/wait.ts';
 
 type Time = ColumnType<Date, Date | string, Date | string>;
 type TimeOrNow = ColumnType<Date, Date | string | undefined, Date | string>;
@@ -27,6 +28,7 @@ export interface Database {
     failures: Generated<number>;
     failing_since: NullableTime;
     config_rev: Generated<number>;
+    signals: Generated<number>;
     run_at: TimeOrNow;
     wakeup_at: Time;
     settled_at: NullableTime;
@@ -92,6 +94,9 @@ export interface Database {
     fence: number;
     started_at: TimeOrNow;
     finished_at: NullableTime;
+    wait: NullableJson<Wait>;
+    due_at: NullableTime;
+    token: string | null;
     bytes: GeneratedAlways<number>;
   };
   ledger: {

@@ -32,6 +32,8 @@ export interface Claimed {
   failingSince: Date | null;
   /** The last attempt ended without a word: its worker died, or lost the database for the length of a lease. */
   crashed: boolean;
+  /** Counts the waits of the task that a call has ended. */
+  signals: number;
   /** The last error of the task. */
   lastError: string | null;
   /** The time of the task's status. Later ones are not before it. */
@@ -136,6 +138,7 @@ interface Row extends WakeupColumns, Partial<InlineRow> {
   failures: number;
   failing_since: Date | null;
   crashed: boolean;
+  signals: number;
   last_error: string | null;
   status_at: Date;
   tenant: string;
@@ -155,6 +158,7 @@ function toClaimed(row: Row): Claimed {
     failures,
     failingSince: row.failing_since,
     crashed,
+    signals: row.signals,
     lastError: row.last_error,
     statusAt: row.status_at,
     task: {
@@ -198,7 +202,7 @@ async function claimSet(
     ),
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
-    select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, gate.crashed,
+    select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, gate.crashed, gate.signals,
       t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
       coalesce(started.status_at, t.status_at) as status_at,
       ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyFollowers}
@@ -236,7 +240,8 @@ function updateGates(
       where g.task_id = input.task_id and g.xmin = seen.xmin and case
           when seen.lease_until is null then g.task_id in (select task_id from unlocked)
           else g.task_id in (select task_id from taken_over) end
-      returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.last_event, g.config_rev,
+      returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.signals, g.last_event,
+        g.config_rev,
         -- A release removes the lease, so one that has expired was left behind.
         seen.lease_until is not null as crashed
     )`;

@@ -8,6 +8,7 @@ import type { JsonObject, Message } from '../../domain/message.ts';
 import {
   exchangesBefore,
   hasExchangesBefore,
+  recordedWait,
   type Exchange,
   type RecordedStep,
   type TurnContent,
@@ -68,7 +69,7 @@ export const inlineJoins: RawBuilder<unknown> = sql`
     select * from (
       select count(*) as count, max(total) as bytes,
         json_agg(json_build_object('turn', turn, 'name', name, 'occurrence', occurrence, 'position', position,
-          'inputHash', input_hash, 'output', output, 'finished', finished_at is not null
+          'inputHash', input_hash, 'output', output, 'finished', finished_at is not null, 'wait', ${recordedWait}
         ) order by turn, position) filter (where total <= ${maxBytes}::int) as steps,
         extract(epoch from now() - min(started_at) filter (where turn = gate.turn))::float8 as started_seconds_ago
       from (
@@ -76,7 +77,7 @@ export const inlineJoins: RawBuilder<unknown> = sql`
         from (
           select * from steps s where s.task_id = t.id and s.turn <= gate.turn limit ${sql.lit(maxSteps + 1)}
         ) step
-      ) recorded
+      ) s
     ) found
     where gate.fence > 1 and gate.attempts = 1
     offset 0

@@ -32,12 +32,26 @@ export interface TurnInput extends Omit<TurnContent, 'steps'> {
  */
 export type ReadTurnInput = (claimed: Claimed, memory: InputMemory) => Promise<TurnInput>;
 
+/** Returns the seconds that the turn has waited. Waits that overlap count once. */
+function countWaitedSeconds(steps: readonly RecordedStep[]): number {
+  const waits = steps.flatMap(({ wait }) => (wait === null ? [] : [wait]));
+  let waited = 0;
+  let countedTo = Number.POSITIVE_INFINITY;
+  for (const wait of waits.toSorted((a, b) => b.startedSecondsAgo - a.startedSecondsAgo)) {
+    const from = Math.min(wait.startedSecondsAgo, countedTo);
+    waited += Math.max(0, from - wait.endedSecondsAgo);
+    countedTo = Math.min(countedTo, wait.endedSecondsAgo);
+  }
+  return waited;
+}
+
 /** @param options.recordBytes maximum size of the record of one turn, in bytes of JSON */
 export function createInputReader(db: Db, { recordBytes }: { recordBytes: number }): ReadTurnInput {
   const readAgent = createAgentReader(db);
   return async ({ lease, task, content }, memory) => {
     const { taskId, turn } = lease;
     const { steps, ...rest } = content ?? (await readTurnContent(db, lease, { recordBytes, memory }));
+    const ownSteps = steps.filter((step) => step.turn === turn);
     const ownExchanges = rest.earlier.filter((exchange) => exchange.taskId === taskId);
     return {
       ...rest,
@@ -47,7 +61,8 @@ export function createInputReader(db: Db, { recordBytes }: { recordBytes: number
       usage: task.usage,
       definition: await readAgent(task.agentHash),
       references: await readReferences(db, task, taskId, [...ownExchanges, rest]),
-      steps: steps.filter((step) => step.turn === turn),
+      startedSecondsAgo: Math.max(0, rest.startedSecondsAgo - countWaitedSeconds(ownSteps)),
+      steps: ownSteps,
       earlierSteps: steps.filter((step) => step.turn < turn && step.finished),
     };
   };

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 import type { Lease } from './leases.ts';
+import { recordedWait, type RecordedWait } from './turn-content.ts';
 
 /** Maximum size of the outputs that one statement returns, in bytes. A larger output is returned alone. */
 const pageBytes = 8 * 1024 * 1024;
@@ -35,6 +36,7 @@ export interface StepText {
   /** JSON; null if the step has not finished. */
   output: string | null;
   finished: boolean;
+  wait: RecordedWait | null;
 }
 
 /** Reads the steps from an earlier turn up to the turn of a lease, in order. Unfinished earlier ones are left out. */
@@ -44,7 +46,7 @@ export async function readRecord(db: Db, { taskId, turn }: Lease, fromTurn: numb
     const last = steps.at(-1) ?? { turn: fromTurn, position: -1, name: '', occurrence: 0 };
     const { rows } = await sql<StepText>`
       select turn, name, occurrence, position, input_hash as "inputHash", output::text as output,
-        finished_at is not null as finished
+        finished_at is not null as finished, ${recordedWait} as wait
       from (
         select s.*, sum(s.bytes) over (order by s.turn, s.position, s.name, s.occurrence) - s.bytes as bytes_before
         from steps s

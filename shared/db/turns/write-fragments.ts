@@ -17,6 +17,8 @@ import { isRunnable } from './leases.ts';
 const ends = sql`input.end_class is not null`;
 /** The write ends or releases the turn, so the lease ends. */
 const leaves = sql`(${ends} or input.delay is not null)`;
+/** The delay of a release: none if a call has ended a wait of the turn since it was claimed. */
+const delay = sql`(case when g.signals <> input.signals then 0 else input.delay end)`;
 /** The write ends the turn while a message waits, so that the message's turn follows. */
 const continues = sql`(input.yields and g.last_turn > g.turn)`;
 
@@ -55,17 +57,17 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
           else g.failing_since end,
         lease_until = case when not ${leaves} then g.lease_until when input.untried then now() end,
         worker = case when not ${leaves} then g.worker end,
-        run_at = coalesce(now() + ${seconds(sql`input.delay`)}, g.run_at),
+        run_at = coalesce(now() + ${seconds(delay)}, g.run_at),
         wakeup_at = case
-          when input.delay > 0 then now() + ${seconds(sql`input.delay`)}
-          when input.delay = 0 or ${continues} then now() + ${seconds(wakeupGraceSeconds)}
+          when ${delay} > 0 then now() + ${seconds(delay)}
+          when ${delay} = 0 or ${continues} then now() + ${seconds(wakeupGraceSeconds)}
           else g.wakeup_at end
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and (g.task_id in (select task_id from unlocked)) is true and g.fence = input.fence and ${isRunnable}
         and g.config_rev = seen.config_rev
       returning g.task_id, g.turn, g.last_event, g.config_rev, input.fence, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
-        input.error, input.usage, input.delay, input.own_turn, input.traceparent,
+        input.error, input.usage, ${delay} as delay, input.own_turn, input.traceparent,
         ${ends} and g.state_class = 0 as continued
     )`;
 }

@@ -10,10 +10,11 @@ import { LeaseLostError } from '../../domain/errors.ts';
 import type { EventKind } from '../../domain/events.ts';
 import { getStateClass, yieldsToNextTurn, type TurnEndState } from '../../domain/task.ts';
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
+import type { Wait } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 import { createBatcher } from '../client/batcher.ts';
-import { fewRows } from '../client/fragments.ts';
+import { fewRows, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
@@ -53,6 +54,14 @@ export interface NewStep {
   output: string | null;
   /** Usage of a model call. The ledger counts it when the step is recorded. */
   usage?: ModelUsage;
+  wait?: NewWait;
+}
+
+export interface NewWait {
+  wait: Wait;
+  dueInSeconds: number;
+  /** The secret in the URL of a callback. */
+  token: string | null;
 }
 
 /** The end of a turn. */
@@ -81,6 +90,13 @@ export interface TurnRelease {
   partnerFailed?: boolean;
   /** The turn was put back without being run: whether its last attempt crashed stays known. */
   untried?: boolean;
+  /**
+   * The turn waits. It runs again at once if a call has ended one of its waits since its claim, which had this
+   * count of signals.
+   */
+  signals?: number;
+  /** Shows clients what the turn waits for. */
+  announcement?: NewEvent;
   error: string | null;
 }
 
@@ -203,6 +219,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     count_attempt: boolean(({ release }) => release?.countAttempt),
     partner_failed: boolean(({ release }) => release?.partnerFailed ?? false),
     untried: boolean(({ release }) => release?.untried ?? false),
+    signals: int(({ release }) => release?.signals),
     yields: boolean(({ end }) => end !== undefined && yieldsToNextTurn(end.state)),
     end_class: int(({ end }) => end && getStateClass(end.state)),
     state: text(({ end }) => end?.state),
@@ -251,12 +268,17 @@ function upsertSteps(steps: readonly (NewStep & { taskId: string })[]): RawBuild
     input_hash: text((step) => step.inputHash),
     output: json((step) => step.output),
     usage: json((step) => (step.usage === undefined ? null : JSON.stringify(step.usage))),
+    wait: json((step) => (step.wait === undefined ? null : JSON.stringify(step.wait.wait))),
+    due_in: float((step) => step.wait?.dueInSeconds),
+    token: text((step) => step.wait?.token),
   });
   return sql`
     step as (
-      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at)
+      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at,
+        wait, due_at, token)
       select written.task_id, gate.own_turn, written.name, written.occurrence, written.position, written.input_hash,
-        written.output, written.usage, gate.fence, case when written.output is not null then now() end
+        written.output, written.usage, gate.fence, case when written.output is not null then now() end,
+        written.wait, now() + ${seconds(sql`written.due_in`)}, written.token
       from (${input}) written join gate on gate.task_id = written.task_id
       on conflict (task_id, turn, name, occurrence) do update
         set output = excluded.output, usage = excluded.usage, fence = excluded.fence,

@@ -127,6 +127,13 @@ export class MemoryTurn implements Turn {
     return result;
   }
 
+  /** Waits take no time in memory. */
+  async sleep(): Promise<void> {}
+
+  async callback(): Promise<never> {
+    throw new Error('a turn in memory has no callbacks');
+  }
+
   async artifact(artifact: Artifact): Promise<void> {
     this.#write({ taskId: this.taskId, contextId: this.contextId, artifact, lastChunk: true });
   }

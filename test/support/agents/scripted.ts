@@ -9,6 +9,9 @@
  *   artifacts N BYTES  writes N text artifacts of this size
  *   file BYTES NAME    writes a file of type PNG as the artifacts "file" (whole) and "streamed", and as the message
  *   size URL           completes with the size of a stored file
+ *   sleep NAME SECONDS waits without a worker
+ *   call NAME SECONDS [STEP MS]
+ *                      reports the URL of a callback, runs a step, and writes the answer as the artifact NAME
  *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
  *   output KIND CODE   hands over the value of a JavaScript expression: as an artifact, a part of the artifact "answer",
  *                      progress, the result of a step, or the end of the turn; ignores errors of all but the last
@@ -52,6 +55,26 @@ async function runCommand(
     case 'wait':
       await sleep(Number(text), undefined, { signal: turn.signal });
       return undefined;
+    case 'sleep': {
+      const [name = 'sleep', seconds = '0'] = words;
+      await turn.sleep(name, Number(seconds));
+      return undefined;
+    }
+    case 'call': {
+      const [name = 'call', timeoutSeconds = '60', step, ms] = words;
+      const schema = name === 'number' ? { type: 'number' } : undefined;
+      const callback = await turn.callback(name, {
+        timeoutSeconds: Number(timeoutSeconds),
+        ...(schema && { schema }),
+      });
+      await turn.step('report', () => turn.artifact({ artifactId: 'url', parts: [{ text: callback.url }] }));
+      const [result] = await Promise.all([
+        callback.result,
+        step === undefined ? undefined : runCommand(turn, 'step', [step, ms ?? '0']),
+      ]);
+      await turn.artifact({ artifactId: name, parts: [{ data: result }] });
+      return undefined;
+    }
     case 'deaf':
       await sleep(Number(text));
       return undefined;

@@ -31,6 +31,7 @@ const tasks = [
   //   lease_until  as claimed; see extended_leases
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
+  //   signals      counts the waits of the task that a call has ended (turns/callbacks.ts)
   //   bytes        content that the task stores (owners/bytes.ts); the sum by owner is in owner_usage
   `create table gates (
     task_id uuid primary key,
@@ -46,6 +47,7 @@ const tasks = [
     failures smallint not null default 0,
     failing_since timestamptz,
     config_rev integer not null default 0,
+    signals integer not null default 0,
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
     settled_at timestamptz,
@@ -171,6 +173,10 @@ const events = [
 
 const turns = [
   // The record of a turn (invariant 7). While a step with side effects runs, finished_at and output are null.
+  //
+  //   wait     a step that something other than the worker ends (Wait in domain/wait.ts); null for other steps
+  //   due_at   when the wait ends by itself
+  //   token    the secret in the URL of a callback
   `create table steps (
     task_id uuid not null,
     turn integer not null,
@@ -183,9 +189,13 @@ const turns = [
     fence integer not null,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
+    wait json,
+    due_at timestamptz,
+    token text,
     bytes integer generated always as (coalesce(octet_length(output::text), 0)) stored,
     primary key (task_id, turn, name, occurrence)
   )`,
+  `create unique index steps_by_token on steps (token) where token is not null`,
 ];
 
 const outbox = [

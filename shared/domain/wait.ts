@@ -1,0 +1,30 @@
+/** Waits: steps of a turn that end without a worker, at a time or by a call. */
+import type { Json, JsonObject } from './message.ts';
+
+/** The stored form of a wait. */
+export type Wait =
+  | { kind: 'sleep' }
+  /** `schema`: the JSON Schema of the answer. */
+  | { kind: 'callback'; schema?: JsonObject };
+
+/** How a callback ended. */
+export type CallbackResult = { status: 'answered'; body: Json } | { status: 'timed_out' };
+
+/** The longest wait: 366 days. */
+export const maxWaitSeconds = 366 * 86_400;
+
+/** The most that the answer to a callback may contain, in bytes of JSON. */
+export const maxAnswerBytes = 256 * 1024;
+
+/**
+ * The key in the metadata of a status message under which a waiting task lists its waits
+ * (docs/waits.md).
+ */
+export const waitsExtension = 'https://longhaul.dev/ext/waits/v1';
+
+/** The path of the address that answers a callback, on the front door. */
+export const callbacksPath = '/callbacks';
+
+export function createCallbackUrl(publicUrl: string, token: string): string {
+  return `${publicUrl}${callbacksPath}/${token}`;
+}

@@ -1,0 +1,148 @@
+/** Turns that wait for a time or a call: no worker is held, no step runs twice, and the wait ends once. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { waitsExtension } from '#shared/domain/wait.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
+import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
+import { isCompleted, type RunningService, type Stack, type TaskJson } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
+import type { Receiver } from '../support/webhooks/receiver.ts';
+
+const cleanup = createSuiteCleanup();
+let stack: Stack;
+let tool: Receiver;
+let worker: RunningService;
+before(async () => {
+  ({ stack, tool } = await startScriptedStack(cleanup, { RECONCILE_SECONDS: '0.2' }));
+  [worker] = await Promise.all([stack.start('worker'), stack.start('api'), stack.start('dispatcher')]);
+});
+
+const isWaiting = ({ status }: TaskJson) => status.message?.metadata?.[waitsExtension] !== undefined;
+
+async function readGate(taskId: string) {
+  const { rows } = await stack.pool.query('select * from gates where task_id = $1', [taskId]);
+  return rows[0];
+}
+
+/** Submits a task that waits for a callback, and returns the URL once the task is put back. */
+async function submitCall(script: string): Promise<{ task: TaskJson; url: string }> {
+  const { id } = await stack.submit(script);
+  const task = await stack.until(id, isWaiting);
+  return { task, url: task.artifacts!.find(({ artifactId }) => artifactId === 'url')!.parts[0]!.text! };
+}
+
+const post = (url: string, body: unknown) =>
+  fetch(url, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+
+const getData = (task: TaskJson, id: string) =>
+  (task.artifacts!.find(({ artifactId }) => artifactId === id)!.parts[0] as { data: unknown }).data;
+
+describe('a turn that sleeps', () => {
+  test('holds no lease, says what it waits for, and runs each step once', async () => {
+    const startedAt = Date.now();
+    const { id } = await stack.submit('step before\nsleep pause 2\nstep after');
+    const { status } = await stack.until(id, isWaiting);
+    const [wait] = status.message.metadata[waitsExtension];
+    assert.deepEqual([wait.name, wait.kind], ['pause', 'sleep']);
+    assert.match(status.message.parts[0].text, /^Waiting until 20/);
+    const gate = await readGate(id);
+    assert.deepEqual([gate.lease_until, gate.attempts], [null, 0]);
+    await stack.until(id, isCompleted);
+    assert.ok(Date.now() - startedAt >= 2000);
+    assert.deepEqual(getStepRuns(tool, id), ['1/before/0', '1/after/0']);
+  });
+
+  test('sleeps a short time in its worker', async () => {
+    const { id } = await stack.submit('sleep pause 0.1\nsay done');
+    await stack.until(id, isCompleted);
+    assert.equal((await readGate(id)).fence, 2);
+  });
+
+  test('ends when it is canceled', async () => {
+    const { id } = await stack.submit('sleep pause 3600');
+    await stack.until(id, isWaiting);
+    const { result } = await stack.rpc('CancelTask', { id });
+    assert.equal(result.status.state, 'TASK_STATE_CANCELED');
+  });
+
+  test('fails for a wait that is not valid', async () => {
+    const { id } = await stack.submit('sleep pause 99999999');
+    const { status } = await stack.until(id, ({ status: { state } }) => state === 'TASK_STATE_FAILED');
+    assert.match(
+      status.message.parts[0].text,
+      /^sleep\("pause"\): the wait must be a time within the next 366 days/,
+    );
+  });
+});
+
+describe('a callback', () => {
+  test('ends with what was posted, once', async () => {
+    const { task, url } = await submitCall('call answer 60');
+    assert.ok(url.startsWith(`${stack.apiUrl}/callbacks/`));
+    assert.equal((await readGate(task.id)).lease_until, null);
+    assert.equal((await post(url, { approved: true })).status, 200);
+    const done = await stack.until(task.id, isCompleted);
+    assert.deepEqual(getData(done, 'answer'), { status: 'answered', body: { approved: true } });
+    assert.deepEqual(getStepRuns(tool, task.id), []);
+    assert.equal((await post(url, { approved: true })).status, 200, 'the same answer, repeated');
+    const other = await post(url, { approved: false });
+    assert.deepEqual(
+      [other.status, await other.json()],
+      [409, { error: 'The callback was answered before: it accepts one answer' }],
+    );
+  });
+
+  test('refuses what is not JSON, does not match its schema, or has no token', async () => {
+    const { task, url } = await submitCall('call number 60');
+    const statuses = await Promise.all([
+      post(url, 'text').then(({ status }) => status),
+      fetch(url, { method: 'POST', body: 'no json' }).then(({ status }) => status),
+      fetch(url, { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } }).then(
+        ({ status }) => status,
+      ),
+      fetch(url, { method: 'POST' }).then(({ status }) => status),
+      post(`${url}x`, 1).then(({ status }) => status),
+      post(url, 'x'.repeat(300_000)).then(({ status }) => status),
+    ]);
+    assert.deepEqual(statuses, [400, 415, 400, 400, 404, 413]);
+    assert.equal((await post(url, 42)).status, 200);
+    assert.deepEqual(getData(await stack.until(task.id, isCompleted), 'number'), {
+      status: 'answered',
+      body: 42,
+    });
+  });
+
+  test('times out, and refuses answers then', async () => {
+    const { task, url } = await submitCall('call answer 2');
+    assert.deepEqual(getData(await stack.until(task.id, isCompleted), 'answer'), { status: 'timed_out' });
+    assert.equal((await post(url, 1)).status, 410);
+  });
+
+  test('takes an answer while its turn runs another step', async () => {
+    const { id } = await stack.submit('call answer 600 busy 700');
+    await waitFor('the step', () => getStepRuns(tool, id).length === 1);
+    const [url] = (await stack.until(id, ({ artifacts }) => artifacts?.length === 1)).artifacts!;
+    assert.equal((await post(url!.parts[0]!.text!, 'early')).status, 200);
+    assert.deepEqual(getData(await stack.until(id, isCompleted), 'answer'), {
+      status: 'answered',
+      body: 'early',
+    });
+    assert.deepEqual(getStepRuns(tool, id), ['1/busy/0']);
+  });
+
+  test('is refused once its task is canceled', async () => {
+    const { task, url } = await submitCall('call answer 60');
+    await stack.rpc('CancelTask', { id: task.id });
+    assert.equal((await post(url, 1)).status, 410);
+  });
+
+  test('keeps its URL when its worker dies, and is answered while no worker runs', async () => {
+    const { task, url } = await submitCall('call answer 60\nstep after');
+    await worker.kill();
+    assert.equal((await post(url, 'late')).status, 200);
+    worker = await stack.start('worker');
+    const done = await stack.until(task.id, isCompleted);
+    assert.deepEqual(getData(done, 'answer'), { status: 'answered', body: 'late' });
+    assert.deepEqual(getStepRuns(tool, task.id), ['1/after/0']);
+  });
+});
