@@ -8,6 +8,7 @@ import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import { endReceipt, registerAdmission, type Admit } from './limits/admission.ts';
 import { limitConnections, type ConnectionLimits } from './limits/connections.ts';
 import type { ByteRates } from './limits/byte-rates.ts';
+import type { LargeWork } from './limits/large-work.ts';
 import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/caller.ts';
@@ -35,6 +36,7 @@ export interface ApiServerParts {
   receiving: Receiving;
   /** Undefined: no limit. */
   byteRates?: ByteRates | undefined;
+  largeWork: LargeWork;
   connections: ConnectionLimits;
   conditional: ConditionalParts;
   /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
@@ -74,7 +76,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   limitConnections(app.server, parts.connections);
   closeSlowReaders(app);
   boundUnreadBodies(app);
-  registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates);
+  registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates, parts.largeWork);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),
     corsOrigins: parts.corsOrigins,

@@ -37,6 +37,7 @@ import { createAdmission } from './limits/admission.ts';
 import { ByteRates } from './limits/byte-rates.ts';
 import { AuthFailures } from './limits/auth-failures.ts';
 import { createOwnerQuotas } from './limits/owner-quotas.ts';
+import { LargeWork } from './limits/large-work.ts';
 import { OpenStreams } from './limits/open-streams.ts';
 import { Receiving } from './limits/receiving.ts';
 import { TokenBuckets } from './limits/token-buckets.ts';
@@ -84,6 +85,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   const receiving = new Receiving();
+  const largeWork = new LargeWork();
   const connections = {
     all: limits.connections,
     perAddress: limits.trustedProxies === 0 ? limits.connectionsPerAddress : 0,
@@ -112,6 +114,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     wakeupGraceSeconds,
     pushConfigs,
     quotas,
+    largeWork,
     messageLimits: limits.message,
     maxMessageBytes: bodyLimitBytes,
   });
@@ -125,6 +128,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     pushConfigs,
     pageTokens: new PageTokens(config.encryptionKeys[0].key),
     streams,
+    largeWork,
     sendWaitMs: config.sendWaitMs,
     wakeupGraceSeconds,
     log,
@@ -152,6 +156,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     ? await createApiServer({
         ...serving,
         cardSigner,
+        largeWork,
         conditional: { readVersion: createVersionReader(db), follower, streams },
         corsOrigins: config.corsOrigins,
         publicUrl: config.publicUrl,

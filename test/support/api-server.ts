@@ -20,6 +20,7 @@ import { createAdmission } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
 import { ByteRates } from '#services/api/limits/byte-rates.ts';
 import type { ConnectionLimits } from '#services/api/limits/connections.ts';
+import { LargeWork } from '#services/api/limits/large-work.ts';
 import { Receiving, type ReceivingLimits } from '#services/api/limits/receiving.ts';
 import { createApiServer } from '#services/api/server.ts';
 import type { Cleanup } from './cleanup.ts';
@@ -92,6 +93,7 @@ export async function startApiServer(
     }),
     byteRates,
     receiving: new Receiving(options.receiving),
+    largeWork: new LargeWork(),
     connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
     // Conditional reads, webhook routes and callbacks need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,

@@ -38,6 +38,7 @@ import { getCaller } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
 import { toEntityTag } from '../http/conditional.ts';
 import { toClientError, withClientErrors } from './errors.ts';
+import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
 import type { OpenStreams } from '../limits/open-streams.ts';
 import { listOwnTasks } from './list-tasks.ts';
 import type { PageTokens } from './page-token.ts';
@@ -68,6 +69,8 @@ export interface HandlerParts {
   pageTokens: PageTokens;
   /** Counts streams and waiting sends. */
   streams: OpenStreams;
+  /** Large answers wait for their turn. */
+  largeWork: LargeWork;
   /** Bounds a waiting send; after that it returns the task in its current state. */
   sendWaitMs: number;
   wakeupGraceSeconds: number;
@@ -80,8 +83,10 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   const list = createTaskLister(db);
 
   async function find(id: string, context: ServerCallContext, options: ReadOptions): Promise<TaskSnapshot> {
-    const found = isUuid(id) ? await read(getCaller(context), id, options) : undefined;
+    const caller = getCaller(context);
+    const found = isUuid(id) ? await read(caller, id, options) : undefined;
     if (found === undefined) throw new TaskNotFoundError(`task ${id} was not found`);
+    if (found.bytes >= minLargeBytes) await parts.largeWork.start(caller.owner);
     return found;
   }
 
@@ -238,7 +243,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
       }),
 
     listTasks: (request: ListTasksRequest, context) =>
-      withClientErrors(log, () => listOwnTasks(list, parts.pageTokens, getCaller(context), request)),
+      withClientErrors(log, () => listOwnTasks(list, parts, getCaller(context), request)),
 
     cancelTask: (request: CancelTaskRequest, context) =>
       withClientErrors(log, async () => {

@@ -5,6 +5,7 @@ import { stateFromWire, taskToWire } from '#shared/a2a/translate.ts';
 import type { ListTasks } from '#shared/db/tasks/list.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import { checkHistoryLength, checkId } from './validate/message.ts';
+import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
 import type { PageTokens } from './page-token.ts';
 
 const defaultPageSize = 50;
@@ -15,7 +16,7 @@ const endTime = Date.UTC(10_000, 0, 1);
 
 export async function listOwnTasks(
   list: ListTasks,
-  tokens: PageTokens,
+  { pageTokens, largeWork }: { pageTokens: PageTokens; largeWork: LargeWork },
   caller: Caller,
   request: ListTasksRequest,
 ): Promise<ListTasksResponse> {
@@ -26,7 +27,7 @@ export async function listOwnTasks(
   }
   checkHistoryLength(request.historyLength);
   const query = JSON.stringify([caller, filter]);
-  const after = request.pageToken === '' ? undefined : tokens.verify(request.pageToken, query);
+  const after = request.pageToken === '' ? undefined : pageTokens.verify(request.pageToken, query);
   const page = await list({
     caller,
     filter,
@@ -38,9 +39,11 @@ export async function listOwnTasks(
       includeArtifacts: request.includeArtifacts ?? false,
     },
   });
+  const bytes = page.tasks.reduce((sum, task) => sum + task.bytes, 0);
+  if (bytes >= minLargeBytes) await largeWork.start(caller.owner);
   return {
     tasks: page.tasks.map(({ task }) => taskToWire(task)),
-    nextPageToken: page.next === undefined ? '' : tokens.sign(page.next, query),
+    nextPageToken: page.next === undefined ? '' : pageTokens.sign(page.next, query),
     pageSize: size,
     totalSize: page.total,
   };

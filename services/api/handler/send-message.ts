@@ -19,7 +19,7 @@ import { takeNewest } from '#shared/db/tasks/content.ts';
 import { createStateEvent } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
-import { maxTaskBytes } from '#shared/domain/sizes.ts';
+import { maxTaskBytes, measure } from '#shared/domain/sizes.ts';
 import { isTerminal } from '#shared/domain/task.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -28,10 +28,11 @@ import { activeTraceparent, inSpan, SpanKind, toContext } from '#shared/runtime/
 import { withoutSecret } from '#shared/webhooks/options.ts';
 import { traceparent } from './call-state.ts';
 import { getCaller } from './caller.ts';
-import { checkMessage, checkMessageSize } from './validate/message.ts';
+import { checkMessage } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
-import { hashRequest } from './request-hash.ts';
+import { hashRequest, serializeMessage } from './message-json.ts';
+import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
 import { readPriority } from '../extensions/priority.ts';
@@ -60,6 +61,7 @@ export interface SendParts {
   wakeupGraceSeconds: number;
   pushConfigs: PushConfigs;
   quotas: OwnerQuotas;
+  largeWork: LargeWork;
   messageLimits: MessageLimits;
   /** Largest message as JSON, in bytes. */
   maxMessageBytes: number;
@@ -79,6 +81,7 @@ interface CheckedSend {
   /** The message as sent, and as stored. */
   wire: WireMessage;
   message: Message;
+  partsJson: string;
   caller: Caller;
   requestHash: string;
   shown: boolean;
@@ -113,13 +116,17 @@ async function send(
   const wire = checkMessage(request, parts.messageLimits);
   checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
   const message = messageFromWire(wire);
+  const caller = getCaller(context);
+  if (measure(message.parts, minLargeBytes) >= minLargeBytes) await parts.largeWork.start(caller.owner);
+  const partsJson = JSON.stringify(message.parts);
   const checked: CheckedSend = {
     request,
     context,
     wire,
     message,
-    caller: getCaller(context),
-    requestHash: hashRequest(message, request),
+    partsJson,
+    caller,
+    requestHash: hashRequest(message, partsJson, request),
     shown,
   };
   if (wire.referenceTaskIds.length > 0) {
@@ -147,7 +154,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const taskId = uuidv7(now);
   const contextId = wire.contextId === '' ? uuidv7(now) : wire.contextId;
   const message: Message = { ...send.message, taskId, contextId };
-  const messageJson = serializeMessage(parts, message);
+  const messageJson = serializeMessage(message, send.partsJson, parts.maxMessageBytes);
   const statusAt = new Date(now).toISOString();
   const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
@@ -221,7 +228,7 @@ async function continueTask(parts: SendParts, send: CheckedSend, taskId: string)
     taskId,
     messageId: wire.messageId,
     requestHash: send.requestHash,
-    message: serializeMessage(parts, { ...send.message, taskId, contextId }),
+    message: serializeMessage({ ...send.message, taskId, contextId }, send.partsJson, parts.maxMessageBytes),
     acceptedOutputModes: serializeOutputModes(send.request),
     shown: send.shown,
     traceparent: activeTraceparent(),
@@ -277,13 +284,6 @@ async function findRepeat(
     );
   }
   return { taskId: first.taskId, turn: first.turn, created: undefined };
-}
-
-/** @throws {RequestMalformedError} if the message is too large */
-function serializeMessage({ maxMessageBytes }: SendParts, message: Message): string {
-  const json = JSON.stringify(message);
-  checkMessageSize(json, maxMessageBytes);
-  return json;
 }
 
 function serializeOutputModes(request: SendMessageRequest): string | null {

@@ -13,6 +13,7 @@ import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
 import type { AuthFailures } from './auth-failures.ts';
 import { toAddressKey } from './client-address.ts';
 import { hasBody } from '../http/unread-body.ts';
+import { minLargeBytes, type LargeWork } from './large-work.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
 import type { ByteRates } from './byte-rates.ts';
@@ -82,6 +83,7 @@ export function registerAdmission(
   admit: Admit,
   receiving: Receiving,
   byteRates: ByteRates | undefined,
+  largeWork: LargeWork,
 ): void {
   const admitRequest = async (request: AdmittedRequest, reply: FastifyReply): Promise<void> => {
     const getAddress = (): string => request.ip;
@@ -128,8 +130,16 @@ export function registerAdmission(
     });
   }
   app.addHook('preHandler', (request: AdmittedRequest, _reply, done) => {
-    request[receipt]?.close();
-    done();
+    const close = (): void => {
+      request[receipt]?.close();
+      done();
+    };
+    const caller = request[admitted];
+    if (caller === undefined || typeof request.body !== 'string' || request.body.length < minLargeBytes) {
+      return close();
+    }
+    // Counts as being received until it is parsed.
+    void largeWork.start(getLimitKey(caller, () => request.ip)).then(close);
   });
 }
 

@@ -61,20 +61,24 @@ export interface AcceptOptions {
   wakeupGraceSeconds: number;
 }
 
-/** Maximum size of the messages of a set; a larger message is sent alone. */
-const maxSetBytes = 16 * 1024 * 1024;
+/** Maximum size of the messages of a set. Larger messages are sent one by one: writing one takes long. */
+const maxSetBytes = 512 * 1024;
 
 /** Resolves to the wake-ups to publish, or to undefined if this message was already sent. */
 export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
-  return createBatcher((tasks: readonly NewTask[]) => accept(db, options, tasks), {
+  const run = (tasks: readonly NewTask[]) => accept(db, options, tasks);
+  const getSize = (task: NewTask) => task.message.length + (task.metadata?.length ?? 0);
+  const acceptSmall = createBatcher(run, {
     max: 256,
     lanes: 2,
     key: (task) => JSON.stringify([task.tenant, task.owner, task.messageId]),
-    size: (task) => task.message.length + (task.metadata?.length ?? 0),
+    size: getSize,
     maxSize: maxSetBytes,
   });
+  const acceptLarge = createBatcher(run, { max: 1 });
+  return (task) => (getSize(task) > maxSetBytes ? acceptLarge(task) : acceptSmall(task));
 }
 
 async function accept(

@@ -86,6 +86,29 @@ describe('gate', () => {
     assert.equal(answers.filter((wakeups) => wakeups !== undefined).length, 1);
   });
 
+  test('accepts small messages while large ones wait', async () => {
+    const large = Array.from({ length: 3 }, () =>
+      newTask({ message: JSON.stringify({ text: 'x'.repeat(600_000) }) }),
+    );
+    const blocker = await pool.connect();
+    try {
+      await blocker.query('begin');
+      for (const { tenant, owner, messageId } of large) {
+        await blocker.query(
+          `insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
+           values ($1, $2, $3, '', $4, 1, now())`,
+          [tenant, owner, messageId, randomUUID()],
+        );
+      }
+      const accepting = large.map((task) => accept(task));
+      assert.ok((await accept(newTask())) !== undefined);
+      await blocker.query('rollback');
+      assert.ok((await Promise.all(accepting)).every((wakeups) => wakeups !== undefined));
+    } finally {
+      blocker.release();
+    }
+  });
+
   test('replaces an expired send once when many repeats arrive', async () => {
     const messageId = randomUUID();
     await accept(newTask({ messageId }));

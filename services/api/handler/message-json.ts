@@ -1,0 +1,34 @@
+/**
+ * The JSON of a message as it is stored, and the hash that distinguishes a repeat from another message under the same
+ * id. Both use one serialisation of the parts, which may be large.
+ */
+import { hash } from 'node:crypto';
+import { SendMessageConfiguration, type SendMessageRequest } from '@a2a-js/sdk';
+import type { Message } from '#shared/domain/message.ts';
+import { checkMessageSize } from './validate/message.ts';
+
+/**
+ * Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned.
+ *
+ * @param partsJson the parts of the message
+ */
+export function hashRequest(message: Message, partsJson: string, request: SendMessageRequest): string {
+  const configuration = request.configuration && {
+    ...(SendMessageConfiguration.toJSON(request.configuration) as Record<string, unknown>),
+    returnImmediately: undefined,
+    historyLength: undefined,
+  };
+  const content = JSON.stringify([{ ...message, parts: undefined }, configuration, request.metadata]);
+  return hash('sha256', content + partsJson, 'base64url');
+}
+
+/**
+ * @param partsJson the parts of the message
+ * @throws {RequestMalformedError} if the message is too large
+ */
+export function serializeMessage(message: Message, partsJson: string, maxBytes: number): string {
+  const rest = JSON.stringify({ ...message, parts: undefined });
+  const json = `${rest.slice(0, -1)},"parts":${partsJson}}`;
+  checkMessageSize(json, maxBytes);
+  return json;
+}

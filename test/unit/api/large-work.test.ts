@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { LargeWork } from '#services/api/limits/large-work.ts';
+
+describe('large work', () => {
+  test('starts one piece in each iteration of the event loop', async () => {
+    const work = new LargeWork();
+    let iteration = 0;
+    const count = (): void => {
+      iteration += 1;
+      if (iteration < 20) setImmediate(count);
+    };
+    setImmediate(count);
+    const started = await Promise.all(
+      Array.from({ length: 5 }, async (_, index) => {
+        await work.start(`caller ${index % 2}`);
+        return iteration;
+      }),
+    );
+    assert.equal(new Set(started).size, 5);
+  });
+
+  test('takes callers in turn, and the pieces of a caller in order', async () => {
+    const work = new LargeWork();
+    const order: string[] = [];
+    const start = async (name: string, piece: number): Promise<void> => {
+      await work.start(name);
+      order.push(`${name}${piece}`);
+    };
+    await Promise.all([
+      start('a', 1),
+      start('a', 2),
+      start('a', 3),
+      start('b', 1),
+      start('b', 2),
+      start('c', 1),
+    ]);
+    assert.deepEqual(order, ['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
+    await start('a', 4);
+    assert.equal(order.at(-1), 'a4');
+  });
+});
