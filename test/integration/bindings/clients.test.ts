@@ -18,6 +18,7 @@ import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import { scriptedAgent } from '../../support/scripted-stack.ts';
 import { startStack, type Stack } from '../../support/stack.ts';
+import { useV03Client } from '../../support/v03-client.ts';
 import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
 
 const versions = ['1.0', '0.3'] as const;
@@ -59,6 +60,12 @@ describe('SDK clients', () => {
       ['HTTP+JSON', 'GRPC'],
     );
   });
+
+  for (const binding of bindings) {
+    test(`of the SDK of 0.3 use all operations over ${binding}`, async (t) => {
+      await useV03Client(stack.apiUrl, binding, (await startReceiver(t)).url);
+    });
+  }
 
   for (const version of versions) {
     for (const binding of bindings) {

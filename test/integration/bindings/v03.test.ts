@@ -168,7 +168,7 @@ describe('A2A 0.3', () => {
     const content = (json: unknown) => ({ message: restMessage('x', { content: [json] }) });
     const wrongRest: [string, object, RegExp][] = [
       ['/message:send', { message: restMessage('x', { contextId: 123 }) }, /^message\.contextId must be/],
-      ['/message:send', { message: { ...restMessage('x'), content: undefined } }, /content is missing/],
+      ['/message:send', { message: { ...restMessage('x'), content: undefined } }, /parts is empty/],
       ['/message:send', { message: { parts: [] } }, /send the header A2A-Version: 1\.0/],
       ['/message:send', content({ text: 5 }), /^message\.content\[0\]\.text must be a string/],
       ['/message:send', content({ text: null }), /content\[0\] must have exactly one of text, file and/],

@@ -41,7 +41,7 @@ export function createServiceOptions(
 ): GrpcServiceOptions {
   const checkProtocol = createProtocolCheck(card, 'GRPC');
   return {
-    requestHandler: wrapHandler(handler, log),
+    requestHandler: wrapHandler(version === '0.3' ? withFullHistories(handler) : handler, log),
     userBuilder: async (call) => new CallingUser(getAdmission(call).caller, call),
     contextBuilder: ({ user, extensions, requestedVersion, tenant }) => {
       const disconnected = new AbortController();
@@ -67,6 +67,21 @@ export function createServiceOptions(
       if (call !== undefined) calls.set(context, call);
       return context;
     },
+  };
+}
+
+/**
+ * Reads whole histories for clients of A2A 0.3 that do not limit them: the protocol buffers of that version cannot
+ * distinguish 0 from an omitted length.
+ */
+function withFullHistories(handler: A2ARequestHandler): A2ARequestHandler {
+  return {
+    ...handler,
+    getTask: (request, context) =>
+      handler.getTask(
+        request.historyLength === 0 ? { ...request, historyLength: undefined } : request,
+        context,
+      ),
   };
 }
 

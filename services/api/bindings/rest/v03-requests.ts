@@ -71,7 +71,8 @@ const Message = v.pipe(
   object({
     messageId: NonEmptyText,
     role: Role,
-    content: v.array(Part, 'must be an array of parts'),
+    // ProtoJSON omits empty lists.
+    content: v.optional(v.array(Part, 'must be an array of parts'), []),
     contextId: v.optional(Text),
     taskId: v.optional(Text),
     extensions: v.optional(Texts),
