@@ -16,6 +16,8 @@ import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
 import { registerCallbackRoutes, type CallbackRoutesParts } from './callbacks/routes.ts';
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
 import { getRestFailureFormat, registerRest, restPath } from './bindings/rest/rest.ts';
+import { getVersion, supportsV03 } from './bindings/call-context.ts';
+import { listRoutes } from './bindings/rest/routes.ts';
 import { registerCard } from './card/routes.ts';
 import type { CardSigner } from './card/signature.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
@@ -64,12 +66,12 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   });
   // A client that no longer reads its stream must not hold up the drain.
   closeAfterRequests(app, (parts.drainMs * 2) / 3);
-  // Bodies reach the bindings as text, so that each reports errors in its own form. The types of valid
+  // Bodies reach the bindings as bytes, so that each reports errors in its own form. The types of valid
   // requests are listed because Fastify does not cache a match by `*`.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     ['application/json', A2A_CONTENT_TYPE, '*'],
-    { parseAs: 'string' },
+    { parseAs: 'buffer' },
     (_request, body, done) => done(null, body),
   );
 
@@ -111,7 +113,9 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     return sendFailure(reply, log, failure, format);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const text = `${request.method} ${request.url} was not found: the agent card at /${AGENT_CARD_PATH} lists the endpoints`;
+    const version = getVersion(request) === '0.3' && supportsV03(card) ? '0.3' : '1.0';
+    const routes = listRoutes(restPath, version).join(', ');
+    const text = `${request.method} ${request.url} was not found: use GET /${AGENT_CARD_PATH}, POST ${jsonRpcPath}, ${routes}`;
     return sendFailure(reply, log, new HttpRequestError(404, text), plainFailure);
   });
   return app;

@@ -8,6 +8,7 @@
  * No transaction is open meanwhile (invariant 8). The lease keeps other processes away, and the fence refuses
  * the record if the config was changed or deleted, or the lease was lost.
  */
+import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import type { Attempt, DeferralReason, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
@@ -53,6 +54,11 @@ export type MakeAttempt = (
   mayContinue: () => boolean,
   traceparent: string | undefined,
 ) => Promise<Recorded | undefined>;
+
+/** A webhook that cannot be made counts as a failed attempt: otherwise it would be tried for ever. */
+class UnmadeWebhookError extends Error {
+  override readonly name = 'UnmadeWebhookError';
+}
 
 type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
 
@@ -111,14 +117,28 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
         instruments.webhookAge.record(body.event.age + durationMs / 1000);
       }
       return result;
+    } catch (error) {
+      if (!(error instanceof UnmadeWebhookError)) throw error;
+      return toResult(delivery, startedAt, 0, noAnswer(error.message));
     } finally {
       slot.release(up);
     }
   }
 
-  function readBody(delivery: ClaimedDelivery, thin: boolean): Promise<WebhookBody | undefined> {
+  /** @throws {UnmadeWebhookError} if the event cannot be translated */
+  async function readBody(delivery: ClaimedDelivery, thin: boolean): Promise<WebhookBody | undefined> {
     const maxBytes = thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes;
-    return readWebhookBody(db, delivery, { maxBytes, version: delivery.config.protocolVersion });
+    try {
+      return await readWebhookBody(db, delivery, { maxBytes, version: delivery.config.protocolVersion });
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      throw toUnmade(delivery, error);
+    }
+  }
+
+  function toUnmade({ taskId, configId }: ClaimedDelivery, error: unknown): UnmadeWebhookError {
+    log.error({ taskId, configId, err: error }, 'webhook could not be created');
+    return new UnmadeWebhookError(`the webhook could not be created: ${errorMessage(error)}`);
   }
 
   function toResult(
@@ -154,7 +174,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     body: WebhookBody,
     onRepeat: () => void,
   ): Promise<PostResult> {
-    const { taskId, configId, config } = delivery;
+    const { taskId, config } = delivery;
     const { signing } = parts;
     try {
       const secrets = decryptSecrets(parts.encryptor, taskId, config);
@@ -163,8 +183,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       if (traceparent !== null) headers['traceparent'] = traceparent;
       return await post({ url, headers, body: body.json, onRepeat });
     } catch (error) {
-      log.error({ taskId, configId, err: error }, 'webhook could not be created');
-      return noAnswer(`the webhook could not be created: ${errorMessage(error)}`);
+      return noAnswer(toUnmade(delivery, error).message);
     }
   }
 

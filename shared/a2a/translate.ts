@@ -10,7 +10,7 @@ import {
   taskStateToJSON,
 } from '@a2a-js/sdk';
 import type { EventPayload } from '../domain/events.ts';
-import type { Message } from '../domain/message.ts';
+import type { Message, Part } from '../domain/message.ts';
 import type { A2aTask } from '../db/tasks/read.ts';
 import { taskStates, type TaskState } from '../domain/task.ts';
 
@@ -19,15 +19,53 @@ export function messageFromWire(message: WireMessage): Message {
 }
 
 export function messageToWire(message: Message): WireMessage {
-  return WireMessage.fromJSON(message);
+  const wire = WireMessage.fromJSON(message);
+  keepNullData(message, wire);
+  return wire;
 }
 
 export function taskToWire(task: A2aTask): WireTask {
-  return WireTask.fromJSON(task);
+  const wire = WireTask.fromJSON(task);
+  keepNullData(task.status.message, wire.status?.message);
+  keepNullDataOfAll(task.artifacts, wire.artifacts);
+  keepNullDataOfAll(task.history, wire.history);
+  return wire;
 }
 
-export function eventToWire(payload: EventPayload): StreamResponse {
-  return StreamResponse.fromJSON(payload);
+/** Converts an event, or a task in place of events. */
+export function eventToWire(event: EventPayload | { task: A2aTask }): StreamResponse {
+  if ('task' in event) return { payload: { $case: 'task', value: taskToWire(event.task) } };
+  const wire = StreamResponse.fromJSON(event);
+  if (wire.payload?.$case === 'statusUpdate' && 'statusUpdate' in event) {
+    keepNullData(event.statusUpdate.status.message, wire.payload.value.status?.message);
+  } else if (wire.payload?.$case === 'artifactUpdate' && 'artifactUpdate' in event) {
+    keepNullData(event.artifactUpdate.artifact, wire.payload.value.artifact);
+  }
+  return wire;
+}
+
+/**
+ * Restores the parts whose `data` is null: the codecs of the SDK (1.3) read them as parts without content, but null is
+ * a value of google.protobuf.Value.
+ *
+ * @param json the message or artifact from which `wire` was read
+ */
+export function keepNullData(json: { parts?: unknown } | undefined, wire: WithParts | undefined): void {
+  if (wire === undefined) return;
+  for (const [index, part] of wire.parts.entries()) {
+    if (part.content !== undefined) continue;
+    const source = (json?.parts as readonly Partial<Part>[] | undefined)?.[index];
+    if (source?.data === null) part.content = { $case: 'data', value: null };
+  }
+}
+
+type WithParts = Pick<WireMessage, 'parts'>;
+
+function keepNullDataOfAll(
+  json: readonly { parts?: unknown }[] | undefined,
+  wire: readonly WithParts[],
+): void {
+  for (const [index, item] of wire.entries()) keepNullData(json?.[index], item);
 }
 
 /**

@@ -4,8 +4,8 @@
  * Other events are sent as they are streamed. A receiver of A2A 0.3 gets the whole Task, in the form of that
  * version, for every change of state.
  */
-import { StreamResponse } from '@a2a-js/sdk';
 import { V03PushNotificationSerializer } from '@a2a-js/sdk/compat/v0_3/server';
+import { eventToWire } from '../a2a/translate.ts';
 import type { Db } from '../db/client/pool.ts';
 import {
   readChunks,
@@ -102,7 +102,7 @@ async function readTestEvent(db: Db, taskId: string): ReturnType<typeof readEven
 }
 
 function toV03(form: string): string {
-  return v03.serialize(StreamResponse.fromJSON(JSON.parse(form))).body;
+  return v03.serialize(eventToWire(JSON.parse(form) as Parameters<typeof eventToWire>[0])).body;
 }
 
 function settles(status: TaskStatus): boolean {

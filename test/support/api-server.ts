@@ -70,6 +70,7 @@ export async function startApiServer(
     inputModes: [],
     outputModes: [],
     mcpServers: {},
+    toolModules: [],
   };
   const card = createAgentCard(definition as unknown as Parameters<typeof createAgentCard>[0], {
     publicUrl: 'http://localhost',

@@ -35,6 +35,14 @@ export async function runScenario(binding: RawBinding, webhookUrl: string): Prom
     message: { ...whole.message, parts: [{ text: 'say something else' }] },
   });
   steps['a direct answer'] = await call('SendMessage', send('direct hi'));
+  steps['a further message in the context of a direct answer'] = await call(
+    'SendMessage',
+    send('direct hi again', { contextId: steps['a direct answer'].result.message.contextId }),
+  );
+  steps['send: null as data'] = await call(
+    'SendMessage',
+    send('', { parts: [{ text: 'data null' }, { data: null }, { data: [null] }, { text: '' }] }),
+  );
   steps['read'] = await call('GetTask', { id });
   steps['read: without history'] = await call('GetTask', { id, historyLength: 0 });
   steps['read: missing task'] = await call('GetTask', { id: missing });
@@ -70,6 +78,10 @@ export async function runScenario(binding: RawBinding, webhookUrl: string): Prom
   steps['list: page of another list'] = await call('ListTasks', { pageToken: 'bm8' });
 
   steps['stream'] = await collect('SendStreamingMessage', send('say streamed'));
+  steps['stream: without history'] = await collect(
+    'SendStreamingMessage',
+    send('data null', {}, { historyLength: 0 }),
+  );
   steps['stream of a direct answer'] = await collect('SendStreamingMessage', send('direct hi'));
   steps['stream: no parts'] = await collect('SendStreamingMessage', send('', { parts: [] }));
   const interrupted = await call('SendMessage', send('ask what?'));
@@ -137,10 +149,16 @@ export function normalize(steps: Steps): Steps {
       return ids.get(id)!;
     })
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'T');
-  // ProtoJSON may omit empty fields. The JSON bindings do, except in lists of tasks.
-  return JSON.parse(text, (_key, value: unknown) => (isEmpty(value) ? undefined : value)) as Steps;
+  // ProtoJSON may omit empty fields. The JSON bindings do, except in lists of tasks. An empty result is null in JSON-RPC.
+  return JSON.parse(text, (key, value: unknown) =>
+    isEmpty(value) || (key === 'result' && isNothing(value)) ? undefined : value,
+  ) as Steps;
 }
 
 function isEmpty(value: unknown): boolean {
-  return value === '' || value === 0 || value === null || (Array.isArray(value) && value.length === 0);
+  return value === '' || value === 0 || (Array.isArray(value) && value.length === 0);
+}
+
+function isNothing(value: unknown): boolean {
+  return value === null || (typeof value === 'object' && Object.keys(value).length === 0);
 }

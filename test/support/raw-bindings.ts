@@ -24,6 +24,7 @@ import {
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import { decodeErrorInfo, decodeStatus } from '@a2a-js/sdk/errors/grpc';
 import { credentials, makeGenericClientConstructor, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { keepNullData } from '#shared/a2a/translate.ts';
 import { postJsonRpc } from './json-rpc.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- responses are read field by field
@@ -169,6 +170,11 @@ export function createRawGrpc(target: string): RawBinding {
     const name = `${operation[0]!.toLowerCase()}${operation.slice(1)}`;
     return (client as Json)[name].bind(client);
   };
+  const encode = ([codec]: NonNullable<(typeof codecs)[string]>, params: Json): object => {
+    const request: Json = codec.fromJSON(params);
+    keepNullData(params.message, request.message);
+    return request;
+  };
   const toMetadata = (headers: Headers = {}) => {
     const metadata = new Metadata();
     for (const [name, value] of Object.entries({ ...versioned, ...headers })) metadata.set(name, value);
@@ -177,10 +183,11 @@ export function createRawGrpc(target: string): RawBinding {
   return {
     name: 'GRPC',
     call: (operation, params, headers) => {
-      const [request, response] = codecs[operation]!;
+      const codec = codecs[operation]!;
+      const [, response] = codec;
       return new Promise((resolve) => {
         method(operation)(
-          request.fromJSON(params),
+          encode(codec, params),
           toMetadata(headers),
           (error: ServiceError | null, value: unknown) =>
             resolve(error === null ? { result: response.toJSON(value) } : { error: toWireError(error) }),
@@ -188,8 +195,9 @@ export function createRawGrpc(target: string): RawBinding {
       });
     },
     stream: async function* (operation, params, signal, headers) {
-      const [request, response] = codecs[operation]!;
-      const call = method(operation)(request.fromJSON(params), toMetadata(headers));
+      const codec = codecs[operation]!;
+      const [, response] = codec;
+      const call = method(operation)(encode(codec, params), toMetadata(headers));
       signal?.addEventListener('abort', () => call.cancel());
       try {
         for await (const value of call) yield { result: response.toJSON(value) };

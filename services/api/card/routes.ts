@@ -7,6 +7,7 @@ import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { supportsV03, getVersion } from '../bindings/call-context.ts';
 import { matchesEntityTag } from '../http/conditional.ts';
+import { addVary } from '../http/headers.ts';
 import { cardJwksPath, type CardSigner } from './signature.ts';
 import { toDualVersionCard } from './v03.ts';
 
@@ -26,7 +27,7 @@ export async function registerCard(
   const dualVersion = legacy ? createDocument(await toDualVersionCard(card, signJson)) : current;
   for (const path of [`/${AGENT_CARD_PATH}`, ...(legacy ? [v02CardPath] : [])]) {
     app.get(path, async (request, reply) => {
-      void reply.header('vary', A2A_VERSION_HEADER);
+      addVary(reply, A2A_VERSION_HEADER);
       return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
     });
   }

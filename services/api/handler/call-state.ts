@@ -47,6 +47,9 @@ export const entityTag = createCallState<string>('longhaul.entityTag');
 /** The `Last-Event-ID` of the client, as sent: a header over HTTP, metadata over gRPC. */
 export const lastEventId = createCallState<string>('longhaul.lastEventId');
 
+/** Adds warnings about the request to the answer of the call, for bindings that can. */
+export const warnClient = createCallState<(warnings: readonly string[]) => void>('longhaul.warnClient');
+
 /** Returns the signal that aborts when the client disconnects. */
 export function getSignal(context: ServerCallContext): AbortSignal {
   return disconnectSignal.get(context)?.() ?? new AbortController().signal;

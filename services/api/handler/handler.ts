@@ -112,14 +112,13 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   ): Promise<Message | Task> {
     const historyLength = request.configuration?.historyLength;
     const result = await parts.send(request, context, !wait);
-    if (!wait && result.created !== undefined) {
-      const { history } = result.created;
-      return taskToWire({ ...result.created, history: historyLength === 0 ? [] : history });
-    }
+    if (!wait && result.created !== undefined) return createdToWire(result.created, historyLength);
     if (wait) await waitForResult(result, context);
     const snapshot = await find(result.taskId, context, { historyLength, includeHidden: true });
     if (snapshot.direct && !snapshot.shown && snapshot.task.status.message !== undefined) {
-      return messageToWire(snapshot.task.status.message);
+      // Its task is hidden: a further message that names it would not find it.
+      const { taskId: _hidden, ...message } = snapshot.task.status.message;
+      return messageToWire(message);
     }
     // A terminal task keeps its visibility.
     if (!snapshot.shown && !isTerminal(snapshot.task.status.state)) await markShown(db, result.taskId);
@@ -197,12 +196,14 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
 
     sendMessageStream: (request, context) =>
       stream(async () => {
+        const historyLength = request.configuration?.historyLength;
         const result = await parts.send(request, context, true);
         if (result.created !== undefined) {
-          return { task: taskToWire(result.created), after: 1, known: 1, ended: false };
+          const task = createdToWire(result.created, historyLength);
+          return { task, after: 1, known: 1, ended: false };
         }
         const { task, lastEvent } = await find(result.taskId, context, {
-          historyLength: request.configuration?.historyLength,
+          historyLength,
           includeHidden: true,
         });
         return {
@@ -266,4 +267,9 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     deleteTaskPushNotificationConfig: (request, context) =>
       withClientErrors(log, () => pushConfigs.remove(request, getCaller(context))),
   };
+}
+
+/** Converts a new task, whose history is the message that created it. */
+function createdToWire(created: A2aTask, historyLength: number | undefined): Task {
+  return taskToWire({ ...created, history: historyLength === 0 ? [] : created.history });
 }

@@ -22,7 +22,17 @@ import {
 } from '@a2a-js/sdk';
 import { A2AError, RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
+import { keepNullData } from '#shared/a2a/translate.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
+import { warnClient } from './call-state.ts';
+import { checkFields, type MessageType } from './validate/fields.ts';
+import {
+  configIdType,
+  idType,
+  listTasksType,
+  pushConfigType,
+  sendMessageType,
+} from './validate/request-types.ts';
 
 /** The fields of a request by JSON name. */
 export type Params = Readonly<Record<string, unknown>>;
@@ -49,59 +59,77 @@ export interface Operations {
   streaming: Record<StreamingName, Streaming>;
 }
 
+/** Reads a request and checks its fields. */
+interface RequestCodec<T> extends Codec<T> {
+  type: MessageType;
+}
+
+const sendMessageRequest: RequestCodec<SendMessageRequest> = {
+  type: sendMessageType,
+  fromJSON: (json) => {
+    const request = SendMessageRequest.fromJSON(json);
+    keepNullData((json as { message?: object }).message, request.message);
+    return request;
+  },
+};
+
+function requestCodec<T>(type: MessageType, codec: Codec<T>): RequestCodec<T> {
+  return { type, fromJSON: (json) => codec.fromJSON(json) };
+}
+
 export function createOperations(handler: A2ARequestHandler): Operations {
   return {
     unary: {
       SendMessage: unary(
-        SendMessageRequest,
+        sendMessageRequest,
         (request, context) => handler.sendMessage(request, context),
         (sent) => ('messageId' in sent ? { message: Message.toJSON(sent) } : { task: Task.toJSON(sent) }),
       ),
       GetTask: unary(
-        GetTaskRequest,
+        requestCodec(idType, GetTaskRequest),
         (request, context) => handler.getTask(request, context),
         (task) => Task.toJSON(task),
       ),
       ListTasks: async (params, context) => {
-        const request = decode(ListTasksRequest, params);
+        const request = decodeRequest(requestCodec(listTasksType, ListTasksRequest), params, context);
         return listToJson(await handler.listTasks(request, context), request.includeArtifacts === true);
       },
       CancelTask: unary(
-        CancelTaskRequest,
+        requestCodec(idType, CancelTaskRequest),
         (request, context) => handler.cancelTask(request, context),
         (task) => Task.toJSON(task),
       ),
       CreateTaskPushNotificationConfig: unary(
-        TaskPushNotificationConfig,
+        requestCodec(pushConfigType, TaskPushNotificationConfig),
         (request, context) => handler.createTaskPushNotificationConfig(request, context),
         (config) => TaskPushNotificationConfig.toJSON(config),
       ),
       GetTaskPushNotificationConfig: unary(
-        GetTaskPushNotificationConfigRequest,
+        requestCodec(configIdType, GetTaskPushNotificationConfigRequest),
         (request, context) => handler.getTaskPushNotificationConfig(request, context),
         (config) => TaskPushNotificationConfig.toJSON(config),
       ),
       ListTaskPushNotificationConfigs: unary(
-        ListTaskPushNotificationConfigsRequest,
+        requestCodec(configIdType, ListTaskPushNotificationConfigsRequest),
         (request, context) => handler.listTaskPushNotificationConfigs(request, context),
         (page) => ListTaskPushNotificationConfigsResponse.toJSON(page),
       ),
       DeleteTaskPushNotificationConfig: unary(
-        DeleteTaskPushNotificationConfigRequest,
+        requestCodec(configIdType, DeleteTaskPushNotificationConfigRequest),
         (request, context) => handler.deleteTaskPushNotificationConfig(request, context),
         () => null,
       ),
       GetExtendedAgentCard: unary(
-        GetExtendedAgentCardRequest,
+        requestCodec(configIdType, GetExtendedAgentCardRequest),
         (request, context) => handler.getAuthenticatedExtendedAgentCard(request, context),
         (card) => AgentCard.toJSON(card),
       ),
     },
     streaming: {
-      SendStreamingMessage: streaming(SendMessageRequest, (request, context) =>
+      SendStreamingMessage: streaming(sendMessageRequest, (request, context) =>
         handler.sendMessageStream(request, context),
       ),
-      SubscribeToTask: streaming(SubscribeToTaskRequest, (request, context) =>
+      SubscribeToTask: streaming(requestCodec(idType, SubscribeToTaskRequest), (request, context) =>
         handler.resubscribe(request, context),
       ),
     },
@@ -113,20 +141,28 @@ interface Codec<T> {
 }
 
 function unary<Request, Result>(
-  codec: Codec<Request>,
+  codec: RequestCodec<Request>,
   run: (request: Request, context: ServerCallContext) => Promise<Result>,
   toJson: (result: Result) => unknown,
 ): Unary {
-  return async (params, context) => toJson(await run(decode(codec, params), context));
+  return async (params, context) => toJson(await run(decodeRequest(codec, params, context), context));
 }
 
 function streaming<Request>(
-  codec: Codec<Request>,
+  codec: RequestCodec<Request>,
   run: (request: Request, context: ServerCallContext) => AsyncGenerator<StreamResponse, void, undefined>,
 ): Streaming {
   return async function* (params, context) {
-    for await (const event of run(decode(codec, params), context)) yield StreamResponse.toJSON(event);
+    for await (const event of run(decodeRequest(codec, params, context), context))
+      yield StreamResponse.toJSON(event);
   };
+}
+
+/** @throws {RequestMalformedError} if the request is not valid */
+function decodeRequest<T>(codec: RequestCodec<T>, params: Params, context: ServerCallContext): T {
+  const warnings = checkFields(codec.type, params);
+  if (warnings.length > 0) warnClient.get(context)?.(warnings);
+  return decode(codec, params);
 }
 
 /** @throws {RequestMalformedError} if the codec cannot read the request */

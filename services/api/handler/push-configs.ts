@@ -80,13 +80,17 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     version: string,
     options: WebhookOptions,
   ): WebhookRow {
-    checkId('id', config.id, false);
+    checkConfigId(config.id);
     checkHeaderValue('token', config.token);
     checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
     checkHeaderValue('authentication.credentials', config.authentication?.credentials ?? '');
     const { allowHosts, ownHosts } = parts.webhookGuard;
     const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
-    if ('problem' in checked) throw new RequestMalformedError(`url is not valid: ${checked.problem}`);
+    if ('problem' in checked) {
+      throw new RequestMalformedError(
+        `url is not valid: ${checked.problem} Send an https URL of a public host, with port 443 or from 1024`,
+      );
+    }
     return encryptSecrets(encryptor, taskId, {
       // Clients of 0.3 may read the config of a task without a config id, so the id of the task is used.
       id: config.id === '' ? (version === '0.3' ? taskId : uuidv7()) : config.id,
@@ -194,6 +198,15 @@ function checkTaskId(taskId: string): void {
 
 function taskNotFound(taskId: string): Error {
   return new TaskNotFoundError(`task ${taskId} was not found`);
+}
+
+/** The id is sent in headers of webhooks, and clients put it into paths: RFC 3986, section 3.3, without escapes. */
+function checkConfigId(id: string): void {
+  checkId('id', id, false);
+  if (id === '' || (/^[\w.~:@!$&'()*+,;=-]+$/.test(id) && id !== '.' && id !== '..')) return;
+  throw new RequestMalformedError(
+    "id has characters that are not allowed: use letters, digits and -._~:@!$&'()*+,;= but not only dots",
+  );
 }
 
 /** Header values: RFC 9110, section 5.5. */

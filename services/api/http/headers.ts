@@ -3,7 +3,8 @@
  * responses, and configures CORS: pages of other origins may not call unless their origin is configured.
  */
 import cors from '@fastify/cors';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { warningHeader } from './warnings.ts';
 
 const defaults = {
   'x-content-type-options': 'nosniff',
@@ -22,6 +23,7 @@ const exposed = [
   // The same in A2A 0.3.
   'X-A2A-Extensions',
   'WWW-Authenticate',
+  warningHeader,
 ];
 
 /**
@@ -44,4 +46,10 @@ export async function registerHeaders(
     exposedHeaders: exposed,
     maxAge: 3600,
   });
+}
+
+/** Adds request headers that the response depends on to those that are already listed, such as `Origin` by CORS. */
+export function addVary(reply: FastifyReply, ...names: readonly string[]): void {
+  const before = reply.getHeader('vary');
+  void reply.header('vary', [...(before === undefined ? [] : [before].flat()), ...names].join(', '));
 }

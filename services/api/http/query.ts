@@ -1,11 +1,16 @@
 /**
  * Query parameters of the HTTP+JSON binding (A2A section 11.5). An error for a value of the wrong type says
- * what is accepted. Unknown parameters are ignored (section 5.7).
+ * what is accepted. Unknown parameters are ignored (section 5.7), with a warning for those that look like known ones.
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { ServerCallContext } from '@a2a-js/sdk/server';
+import { warnClient } from '../handler/call-state.ts';
+import { maxCompared, toWarning } from '../handler/validate/fields.ts';
+import { findSimilar } from '../handler/validate/similar.ts';
 
 export class Query {
   readonly #values: Readonly<Record<string, unknown>>;
+  readonly #known = new Set<string>();
 
   constructor(values: unknown) {
     this.#values = typeof values === 'object' && values !== null ? { ...values } : {};
@@ -13,6 +18,7 @@ export class Query {
 
   /** Returns the first of these names that is set: versions may name a parameter differently. */
   string(...names: [string, ...string[]]): string | undefined {
+    for (const name of names) this.#known.add(name);
     const name = names.find((candidate) => this.#values[candidate] !== undefined) ?? names[0];
     const value = this.#values[name];
     if (value === undefined || typeof value === 'string') return value;
@@ -36,5 +42,16 @@ export class Query {
     const value = this.string(name);
     if (value === undefined || allowed.includes(value)) return value;
     throw new RequestMalformedError(`${name} must be one of ${allowed.join(', ')}, not "${value}"`);
+  }
+
+  /** Warns about parameters that no method of this object was asked for, and that look like one that was. */
+  warn(context: ServerCallContext): void {
+    const known = [...this.#known];
+    const unknown = Object.keys(this.#values).filter((name) => !this.#known.has(name));
+    const warnings = unknown.slice(0, maxCompared).flatMap((name) => {
+      const meant = findSimilar(name.replaceAll('_', ''), known);
+      return meant === undefined ? [] : [toWarning(name, meant)];
+    });
+    if (warnings.length > 0) warnClient.get(context)?.(warnings);
   }
 }

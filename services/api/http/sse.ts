@@ -115,5 +115,16 @@ class EventStream extends Readable {
 
 function formatEvent({ id, event, data }: SseEvent): string {
   const head = `${id === undefined ? '' : `id: ${id}\n`}${event === undefined ? '' : `event: ${event}\n`}`;
-  return `${head}data: ${JSON.stringify(data)}\n\n`;
+  return `${head}data: ${escapeLineBreaks(JSON.stringify(data))}\n\n`;
 }
+
+/** Escapes the characters of JSON text that some readers take for line breaks, though the standard does not. */
+function escapeLineBreaks(json: string): string {
+  return json.replaceAll(/[\u0085\u2028\u2029]/g, (char) => lineBreaks[char] ?? char);
+}
+
+const lineBreaks: Readonly<Record<string, string>> = {
+  '\u0085': '\\u0085',
+  '\u2028': '\\u2028',
+  '\u2029': '\\u2029',
+};

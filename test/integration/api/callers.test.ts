@@ -24,7 +24,7 @@ describe('access to the api service', () => {
     grpcTarget = `127.0.0.1:${grpcPort}`;
     stack = await startStack(cleanup, {
       ...apiKeysEnv(),
-      CORS_ORIGINS: origin,
+      CORS_ORIGINS: `${origin},https://other.example`,
       MAX_STREAMS_PER_CALLER: '2',
       MAX_STREAMS: '3',
       GRPC_PORT: String(grpcPort),
@@ -113,6 +113,21 @@ describe('access to the api service', () => {
     const refused = await listTasks({ origin });
     assert.equal(refused.status, 401);
     assert.equal(refused.headers.get('access-control-allow-origin'), origin, 'a page can read the reason');
+  });
+
+  test('varies cacheable answers by origin too', async () => {
+    const card = await get('/.well-known/agent-card.json', { origin });
+    assert.equal(card.headers.get('vary'), 'Origin, A2A-Version');
+    const send = { message: createMessage(), configuration: { returnImmediately: true } };
+    const { result } = (await (
+      await postJsonRpc(stack.apiUrl, 'SendMessage', send, { headers: aliceKey })
+    ).json()) as { result: { task: { id: string } } };
+    const headers = { origin, 'a2a-version': '1.0', ...aliceKey };
+    const path = `/a2a/v1/tasks/${result.task.id}`;
+    const read = await get(path, headers);
+    assert.equal(read.headers.get('vary'), 'Origin, A2A-Version, Accept');
+    const unchanged = await get(path, { ...headers, 'if-none-match': read.headers.get('etag') ?? '' });
+    assert.deepEqual([unchanged.status, unchanged.headers.get('vary')], [304, 'Origin, A2A-Version, Accept']);
   });
 
   // [BIND-EQUIV-004]

@@ -216,6 +216,8 @@ describe('errors of the api service', () => {
       [{ role: undefined }, /message\.role/],
       [{ parts: [] }, /message\.parts/],
       [{ parts: [{ filename: 'empty' }] }, /message\.parts\[0\]/],
+      [{ parts: [{ text: '', data: { a: 1 } }] }, /message\.parts\[0\] has text and data: send only one/],
+      [{ parts: [{ text: {} }] }, /message\.parts\[0\]\.text must be a string/],
       [{ parts: [{ text: 'a' }, { text: 'x'.repeat(65_537) }] }, /message\.parts\[1\] has 65537 bytes/],
       [{ parts: [{ raw: Buffer.alloc(65_537).toString('base64') }] }, /65537 bytes/],
       [{ parts: [{ data: { deep: createNested(101) } }] }, /message\.parts\[0\]\.data is nested/],
@@ -271,11 +273,11 @@ describe('errors of the api service', () => {
 
   test('names parts of A2A 0.3 without content', async () => {
     for (const [part, text] of [
-      [{ kind: 'text' }, /parts\[0\] has no content/],
+      [{ kind: 'text' }, /parts\[0\].text is missing/],
       [{ kind: 'text', text: 5 }, /parts\[0\]\.text must be a string/],
-      [{ kind: 'file', file: { uri: 5 } }, /parts\[0\]\.url must be a string/],
-      [{ kind: 'file', file: { uri: 'https://example.com/a', name: 5 } }, /parts\[0\]\.filename must be/],
-      [{ kind: 'data' }, /parts\[0\] has no content/],
+      [{ kind: 'file', file: { uri: 5 } }, /parts\[0\]\.file\.uri must be a string/],
+      [{ kind: 'file', file: { uri: 'https://example.com/a', name: 5 } }, /parts\[0\]\.file\.name must be/],
+      [{ kind: 'data' }, /parts\[0\]\.data is missing/],
     ] as const) {
       const message = { kind: 'message', messageId: randomUUID(), role: 'user', parts: [part] };
       const answer = await stack.rpc('message/send', { message }, { 'a2a-version': '0.3' });
@@ -304,6 +306,44 @@ describe('errors of the api service', () => {
     }
     assert.ok((await stack.rpc('ListTasks', { historyLength: 2 ** 31 - 1 })).result);
     assert.ok((await stack.rpc('ListTasks', { statusTimestampAfter: '0001-01-01T00:00:00Z' })).result);
+  });
+
+  test('refuses numbers that have no form in JSON', async () => {
+    for (const part of ['{"data":1e999}', '{"data":{"a":[-1e999]}}', '{"text":"a","metadata":{"a":1e999}}']) {
+      const message = `{"messageId":"${randomUUID()}","role":"ROLE_USER","parts":[${part}]}`;
+      const answer = await post(
+        `{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"message":${message}}}`,
+      );
+      assertRefused(answer, code.INVALID_PARAMS, /has a number that is too large/);
+    }
+  });
+
+  test('refuses ids of webhook configs that a path cannot hold', async () => {
+    const { id: taskId } = (await send()).result.task;
+    const url = 'http://127.0.0.1:9/';
+    for (const id of [' ', '..', '.', 'caf\u00e9', 'a/b', 'a b', 'a%20b', 'a?b', 'a#b']) {
+      const answer = await stack.rpc('CreateTaskPushNotificationConfig', { taskId, id, url });
+      assertRefused(
+        answer,
+        code.INVALID_PARAMS,
+        /id has characters that are not allowed: use letters, digits/,
+      );
+      const sent = { configuration: { taskPushNotificationConfig: { id, url } } };
+      assertRefused(await send({}, sent), code.INVALID_PARAMS, /id has characters that are not allowed/);
+    }
+    const legacy = { taskId, pushNotificationConfig: { id: '..', url } };
+    assertRefused(
+      await stack.rpc('tasks/pushNotificationConfig/set', legacy, { 'a2a-version': '0.3' }),
+      code.INVALID_PARAMS,
+      /id has characters that are not allowed/,
+    );
+    for (const id of ['a', '...', 'a:b@c', uuidv7(), 'A-1._~', 'a=,;+']) {
+      assert.ok((await stack.rpc('CreateTaskPushNotificationConfig', { taskId, id, url })).result, id);
+      const path = `${stack.apiUrl}/a2a/v1/tasks/${taskId}/pushNotificationConfigs/${id}`;
+      assert.equal((await fetch(path, { headers: { 'a2a-version': '1.0' } })).status, 200, id);
+    }
+    const refused = await stack.rpc('CreateTaskPushNotificationConfig', { taskId, url: 'ftp://a.example' });
+    assertRefused(refused, code.INVALID_PARAMS, /url is not valid: .* Send an https URL of a public host/);
   });
 
   // [CORE-MULTI-004]

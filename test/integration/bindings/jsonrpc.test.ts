@@ -1,6 +1,7 @@
 /** The JSON-RPC binding on the wire: envelopes, HTTP statuses, notifications and versions. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import type { Task } from '@a2a-js/sdk';
 import { InternalError } from '#services/api/handler/errors.ts';
 import { QuotaExceededError } from '#services/api/limits/quota-error.ts';
@@ -39,6 +40,63 @@ describe('JSON-RPC', () => {
       const { json, status } = await post(createRequest({ id }));
       assert.deepEqual([status, json.id, json.result.id], [200, id, 'x']);
     }
+  });
+
+  test('echoes numbers as ids exactly', async () => {
+    for (const id of ['1795914318653123457', '-9007199254740993', '123456789012345678901234567890']) {
+      const nested = `{"id":"x","metadata":{"id":12345678901234567890,"":{"id":9}}}`;
+      const body = `{"jsonrpc":"2.0","id":1,"method":"GetTask","params":${nested},"id":${id}}`;
+      const response = await fetch(`${url}/a2a/jsonrpc`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'a2a-version': '1.0' },
+        body,
+      });
+      assert.match(await response.text(), new RegExp(`^{"jsonrpc":"2.0","id":${id},"result":{"id":"x"`));
+    }
+    for (const id of [1.5, '1e999', `1${'0'.repeat(300)}`]) {
+      const { json } = await post(`{"jsonrpc":"2.0","id":${id},"method":"GetTask","params":{"id":"x"}}`);
+      assert.match(json.error.message, /id must be a string .* a whole number or null/);
+    }
+  });
+
+  test('refuses bodies that are compressed or not in UTF-8', async () => {
+    const send = async (body: Buffer, headers: Record<string, string>) => {
+      const all = { 'content-type': 'application/json', 'a2a-version': '1.0', ...headers };
+      const response = await fetch(`${url}/a2a/jsonrpc`, {
+        method: 'POST',
+        headers: all,
+        body: new Uint8Array(body),
+      });
+      // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
+      const { error } = (await response.json()) as any;
+      return [response.status, error?.code, error?.message];
+    };
+    const json = JSON.stringify(createRequest({}, 'Gr\u00fc\u00dfe'));
+    assert.deepEqual(await send(gzipSync(json), { 'content-encoding': 'gzip' }), [
+      415,
+      -32600,
+      'the body is encoded as gzip: send it without Content-Encoding',
+    ]);
+    assert.deepEqual(
+      await send(Buffer.from(json, 'latin1'), { 'content-type': 'application/json; charset=iso-8859-1' }),
+      [415, -32600, 'the body has the charset iso-8859-1: send it in UTF-8'],
+    );
+    const raw = await send(Buffer.from(json, 'latin1'), {});
+    assert.deepEqual(raw, [200, -32700, 'the body is not valid JSON: it must be in UTF-8']);
+    const marked = await send(Buffer.from(`\ufeff${json}`), { 'content-encoding': 'identity' });
+    assert.deepEqual(marked, [200, undefined, undefined]);
+  });
+
+  test('warns in a header about fields that look like known ones', async () => {
+    const params = { id: 'x', history_lengths: 1, tenant: null };
+    const { json, headers } = await post(createRequest({ params }));
+    assert.equal(json.result.id, 'x');
+    assert.equal(
+      headers.get('longhaul-warning'),
+      'history_lengths is unknown and was ignored: did you mean historyLength?',
+    );
+    const refused = await post(createRequest({ params: { ...params, id: 'none' } }));
+    assert.deepEqual([refused.json.error.code, refused.headers.has('longhaul-warning')], [-32001, true]);
   });
 
   test('answers invalid requests with HTTP 200 and a code of JSON-RPC', async () => {

@@ -95,6 +95,18 @@ describe('the three bindings', () => {
     const get = (step: string) => first!.outcomes[step];
     assert.equal(get('send and wait').result.task.status.state, 'TASK_STATE_COMPLETED');
     assert.equal(get('a direct answer').result.message.parts[0].text, 'hi');
+    assert.equal(get('a direct answer').result.message.taskId, undefined);
+    assert.equal(
+      get('a further message in the context of a direct answer').result.message.parts[0].text,
+      'hi again',
+    );
+    const { artifacts, status, history } = get('send: null as data').result.task;
+    assert.deepEqual([artifacts[0].parts, status.message.parts], [[{ data: null }], [{ data: null }]]);
+    assert.deepEqual(history[0].parts.slice(1), [{ data: null }, { data: [null] }, {}]);
+    const [start, , chunk, end] = get('stream: without history').map(({ result }: Outcome) => result);
+    assert.equal(start.task.history, undefined);
+    assert.deepEqual(chunk.artifactUpdate.artifact.parts, [{ data: null }]);
+    assert.deepEqual(end.statusUpdate.status.message.parts, [{ data: null }]);
     assert.equal(get('cancel').result.status.state, 'TASK_STATE_CANCELED');
     assert.equal(get('list').result.totalSize, 1);
     assert.equal(get('list').result.tasks[0].artifacts[0].parts[0].text, 'hello');
@@ -153,6 +165,36 @@ describe('the three bindings', () => {
       const ids = [...(await response.text()).matchAll(/^id: (\d+)$/gm)].map(([, id]) => id);
       assert.deepEqual(ids, ['1', '2', '3', '4'], `${path} ${version}`);
     }
+  });
+
+  test('show null as data to clients of A2A 0.3', async () => {
+    const { id } = results[0]!.raw['send: null as data'].result.task;
+    const { result } = await stack.rpc('tasks/get', { id }, { 'a2a-version': '0.3' });
+    const part = { kind: 'data', data: { value: null }, metadata: { data_part_compat: true } };
+    assert.deepEqual([result.artifacts[0].parts[0], result.status.message.parts[0]], [part, part]);
+    assert.deepEqual(result.history[0].parts[1], part);
+    const rest = await fetch(`${stack.apiUrl}/a2a/v1/tasks/${id}`);
+    assert.equal(rest.status, 200);
+    // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
+    const task = (await rest.json()) as any;
+    assert.deepEqual(task.artifacts[0].parts[0].data.data, { value: null });
+  });
+
+  test('stop an EventSource that has seen the last event', async () => {
+    const [{ result }, ...events] = results[0]!.raw['stream'];
+    const path = `${stack.apiUrl}/a2a/v1/tasks/${result.task.id}:subscribe?A2A-Version=1.0`;
+    const subscribe = (lastEvent: number) =>
+      fetch(path, { headers: { 'last-event-id': String(lastEvent), accept: 'text/event-stream' } });
+    assert.equal((await subscribe(events.length)).status, 200);
+    assert.equal((await subscribe(events.length + 1)).status, 204);
+    assert.equal((await subscribe(events.length + 2)).status, 400);
+    const working = await stack.submit('wait 60000');
+    const start = await fetch(path.replace(result.task.id, working.id), {
+      headers: { 'last-event-id': '1' },
+    });
+    assert.equal(start.status, 200);
+    await start.body?.cancel();
+    await stack.rpc('CancelTask', { id: working.id });
   });
 
   test('end gRPC streams with a retryable error when a gRPC-only service stops', async (t) => {

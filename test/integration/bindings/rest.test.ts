@@ -24,6 +24,7 @@ describe('HTTP+JSON', () => {
         return { tasks: [], nextPageToken: '', pageSize: 50, totalSize: 0 };
       },
       createTaskPushNotificationConfig: async (config) => config,
+      deleteTaskPushNotificationConfig: async () => undefined,
     }));
   });
   beforeEach(() => {
@@ -75,7 +76,7 @@ describe('HTTP+JSON', () => {
       ],
       [
         '/message:send',
-        /the request is not valid/,
+        /message.parts\[0\].raw must be a string in base64/,
         { method: 'POST', body: '{"message":{"parts":[{"raw":5}]}}' },
       ],
     ];
@@ -88,6 +89,57 @@ describe('HTTP+JSON', () => {
         [400, 'INVALID_ARGUMENT', 'INVALID_PARAMS'],
       );
     }
+  });
+
+  test('refuses bodies that are compressed or not in UTF-8', async () => {
+    for (const [headers, expected, text] of [
+      [{ 'content-encoding': 'gzip' }, 415, /encoded as gzip: send it without Content-Encoding/],
+      [{ 'content-type': 'application/json;charset="utf-16"' }, 415, /charset utf-16: send it in UTF-8/],
+      [{}, 400, /must be in UTF-8/],
+    ] as const) {
+      const response = await fetch(`${url}/a2a/v1/message:send`, {
+        method: 'POST',
+        headers: { 'a2a-version': '1.0', 'content-type': 'application/a2a+json', ...headers },
+        body: new Uint8Array(Buffer.from('{"message":"Gr\u00fc\u00dfe"}', 'latin1')),
+      });
+      assert.equal(response.status, expected);
+      assert.match(await response.text(), text);
+    }
+  });
+
+  test('answers in application/json if the client accepts only that', async () => {
+    for (const [accept, type] of [
+      ['application/json', 'application/json'],
+      ['application/json, text/plain, */*', 'application/json'],
+      ['text/html, application/json;q=0.9', 'application/json'],
+      ['application/a2a+json, application/json', 'application/a2a+json'],
+      ['*/*', 'application/a2a+json'],
+      ['text/event-stream', 'application/a2a+json'],
+    ] as const) {
+      for (const path of ['/tasks/x', '/tasks/none', '/tasks?pageSize=x', '/nothing']) {
+        const { headers } = await request(path, { headers: { accept } });
+        assert.equal(headers.get('content-type')?.split(';')[0], type, `${accept} ${path}`);
+      }
+    }
+    const legacy = await request('/tasks/x', { headers: { accept: '*/*', 'a2a-version': '' } });
+    assert.match(legacy.headers.get('content-type') ?? '', /^application\/json/);
+  });
+
+  test('answers a deleted webhook config with 200 and an empty object', async () => {
+    const { status, json } = await request('/tasks/x/pushNotificationConfigs/y', { method: 'DELETE' });
+    assert.deepEqual([status, json], [200, {}]);
+  });
+
+  test('warns in a header about parameters that look like known ones', async () => {
+    const { headers } = await request('/tasks?page_size=5&contextID=c&status=TASK_STATE_WORKING&other=1');
+    assert.equal(
+      headers.get('longhaul-warning'),
+      'page_size is unknown and was ignored: did you mean pageSize?, contextID is unknown and was ignored: did you mean contextId?',
+    );
+    const body = JSON.stringify({ url: 'https://example.com', tokens: 'x' });
+    const created = await request('/tasks/x/pushNotificationConfigs', { method: 'POST', body });
+    assert.match(created.headers.get('longhaul-warning') ?? '', /^tokens is unknown .*did you mean token\?$/);
+    assert.equal((await request('/tasks?pageSize=5&A2A-Version=1.0')).headers.get('longhaul-warning'), null);
   });
 
   test('refuses a body of another media type', async () => {
@@ -118,9 +170,16 @@ describe('HTTP+JSON', () => {
     assert.deepEqual([status, json.error.status, headers.get('retry-after')], [503, 'UNAVAILABLE', '2']);
   });
 
-  test('answers an unknown path with 404', async () => {
+  test('answers an unknown path with 404 and the routes', async () => {
     const { status, json } = await request('/nothing/of/this');
     assert.deepEqual([status, json.error.status], [404, 'NOT_FOUND']);
+    assert.match(
+      json.error.message,
+      /use POST \/a2a\/v1\/message:send, .*GET \/a2a\/v1\/tasks\/{id}:subscribe/,
+    );
+    const legacy = await request('/tasks', { headers: { 'a2a-version': '' } });
+    assert.match(legacy.json.message, /GET \/a2a\/v1\/card, or send the header A2A-Version: 1\.0/);
+    assert.doesNotMatch(legacy.json.message, /GET \/a2a\/v1\/tasks,/);
   });
 
   test('answers a body above the limit with 413', async () => {

@@ -8,6 +8,7 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { newFollowUp } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readConfig, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -107,6 +108,52 @@ describe('webhook bodies', () => {
       ['TASK_STATE_INPUT_REQUIRED', 'sure?', [draft]],
       ['TASK_STATE_COMPLETED', undefined, [final]],
     ]);
+  });
+
+  test('sends null as data to receivers of both versions', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1);
+    for (const protocolVersion of ['1.0', '0.3']) {
+      const seen = receiver.received.length;
+      const task = await startTask(db, outbox, webhookTo(receiver.url, { protocolVersion, events: 'end' }));
+      await task.claim();
+      await task.artifact({ artifactId: 'a', parts: [{ data: null }] });
+      await task.end('TASK_STATE_COMPLETED', {
+        messageId: 'm',
+        role: 'ROLE_AGENT',
+        parts: [{ data: null }],
+      });
+      await waitForDeliveries(db, task.taskId);
+      const body = JSON.parse(receiver.received[seen]!.body);
+      const { artifacts, status } = body.task ?? body;
+      const part =
+        protocolVersion === '1.0'
+          ? { data: null }
+          : { kind: 'data', data: { value: null }, metadata: { data_part_compat: true } };
+      assert.deepEqual([artifacts[0].parts, status.message.parts], [[part], [part]]);
+    }
+  });
+
+  test('records attempts whose body cannot be made, and gives up', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 0.02] });
+    const legacy = webhookTo(receiver.url, { protocolVersion: '0.3', events: 'end' });
+    const task = await startTask(db, outbox, legacy);
+    await task.claim();
+    // A part without content cannot be translated.
+    await task.artifact({ artifactId: 'a', parts: [{}] });
+    await task.end('TASK_STATE_COMPLETED');
+    await waitFor(
+      'the config is disabled',
+      async () => (await readConfig(db, task.taskId)).disabled_reason !== null,
+    );
+    const attempts = await readAttempts(db, task.taskId);
+    assert.equal(attempts.length, 2);
+    for (const { status, error } of attempts) {
+      assert.equal(status, null);
+      assert.match(error ?? '', /^the webhook could not be created: Invalid v1\.0 part: missing content/);
+    }
+    assert.deepEqual(receiver.received, []);
   });
 
   test('sends a body above the limit without artifacts, and marks it', { timeout }, async (t) => {

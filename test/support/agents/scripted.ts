@@ -6,6 +6,7 @@
  *   deaf MS            waits and ignores its signal
  *   stream TEXT        streams TEXT word by word into the artifact "answer", one word every 20 ms
  *   say TEXT           writes the artifact "said"
+ *   data JSON          writes the artifact "data", and completes with the same as the message
  *   artifacts N BYTES  writes N text artifacts of this size
  *   file BYTES NAME    writes a file of type PNG as the artifacts "file" (whole) and "streamed", and as the message
  *   size URL           completes with the size of a stored file
@@ -20,7 +21,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runInThisContext } from 'node:vm';
 import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
-import { textOf } from '#shared/domain/message.ts';
+import { textOf, type Json } from '#shared/domain/message.ts';
 
 const logUrl = process.env['TEST_LOG_URL'];
 
@@ -90,6 +91,11 @@ async function runCommand(
     case 'say':
       await turn.artifact({ artifactId: 'said', parts: [{ text }] });
       return undefined;
+    case 'data': {
+      const part = { data: JSON.parse(text) as Json };
+      await turn.artifact({ artifactId: 'data', parts: [part] });
+      return { state: 'TASK_STATE_COMPLETED', message: [part] };
+    }
     case 'artifacts': {
       const [count, bytes] = words;
       for (let n = 0; n < Number(count); n++) {

@@ -5,7 +5,7 @@ import { fastify } from 'fastify';
 import { sendStream } from '#services/api/http/sse.ts';
 
 describe('server-sent events', () => {
-  test('numbers the events, sends comments while idle, and closes at the end', async (t) => {
+  test('numbers events, escapes line breaks, sends comments, and closes at the end', async (t) => {
     t.mock.timers.enable({ apis: ['setInterval'] });
     const last = Promise.withResolvers<string>();
     async function* payloads() {
@@ -32,8 +32,8 @@ describe('server-sent events', () => {
       t.mock.timers.tick(15_000);
       assert.equal(await read(), ': keep-alive\n\n');
     }
-    last.resolve('last');
-    assert.equal(await read(), 'id: 2\ndata: "last"\n\n');
+    last.resolve('last\u2028line\u2029of\u0085all');
+    assert.equal(await read(), 'id: 2\ndata: "last\\u2028line\\u2029of\\u0085all"\n\n');
     assert.equal((await reader.read()).done, true);
   });
 });

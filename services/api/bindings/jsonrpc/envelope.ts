@@ -2,17 +2,19 @@
  * The envelope of JSON-RPC 2.0 (sections 4 and 5): text that is not JSON is a parse error, and JSON that is
  * not a request is an invalid request. Both have the codes of JSON-RPC.
  */
-import { A2A_ERROR_CODE, A2AError, toJsonRpcError } from '@a2a-js/sdk/errors';
+import { A2A_ERROR_CODE, A2AError, RequestMalformedError, toJsonRpcError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
+import type { FastifyRequest } from 'fastify';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { UnauthenticatedError } from '../../auth/caller.ts';
 import { HttpRequestError, RetryLaterError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
 import { checkJsonText } from '../../handler/validate/json.ts';
-import { maxSmallBodyBytes } from '../../http/body.ts';
+import { maxSmallBodyBytes, readText } from '../../http/body.ts';
 import type { FailureFormat } from '../../http/failure.ts';
 
-export type RpcId = string | number | null;
+/** An object is a number that JavaScript would round, as `JSON.rawJSON` writes it. */
+export type RpcId = string | number | object | null;
 
 export interface RpcError {
   code: number;
@@ -37,9 +39,16 @@ const sendMethods = new Set(['SendMessage', 'SendStreamingMessage', 'message/sen
 /** Ids are repeated in each event of a stream. */
 const maxIdLength = 256;
 
-export function readEnvelope(sent: unknown): Envelope {
-  const text = typeof sent === 'string' ? sent : '';
+/** @throws {HttpRequestError} as `readText` */
+export function readEnvelope(request: FastifyRequest): Envelope {
+  let text: string;
   let body: unknown;
+  try {
+    text = readText(request);
+  } catch (error) {
+    if (!(error instanceof RequestMalformedError)) throw error;
+    return { id: null, error: { code: A2A_ERROR_CODE.PARSE_ERROR, message: error.message } };
+  }
   try {
     checkJsonText('The body', text);
   } catch (error) {
@@ -53,9 +62,10 @@ export function readEnvelope(sent: unknown): Envelope {
   }
   if (Array.isArray(body)) return invalid(null, 'Batches are not supported: send one request object');
   if (!isObject(body)) return invalid(null, 'The body must be a JSON-RPC 2.0 request object');
-  const { jsonrpc, id = null, method } = body;
+  const { jsonrpc, method } = body;
   const params = body['params'] ?? {};
-  if (!isId(id)) {
+  const id = readId(body['id'], text);
+  if (id === undefined) {
     return invalid(null, `id must be a string of at most ${maxIdLength} characters, a whole number or null`);
   }
   if (jsonrpc !== '2.0') return invalid(id, 'jsonrpc must be "2.0"');
@@ -74,8 +84,34 @@ function invalid(id: RpcId, message: string): Envelope {
   return { id, error: { code: A2A_ERROR_CODE.INVALID_REQUEST, message } };
 }
 
-function isId(id: unknown): id is RpcId {
-  return id === null || Number.isInteger(id) || (typeof id === 'string' && id.length <= maxIdLength);
+/** Returns the id that the answer repeats; undefined if it is not valid. */
+function readId(id: unknown, text: string): RpcId | undefined {
+  if (id === null || id === undefined) return null;
+  if (typeof id === 'string') return id.length <= maxIdLength ? id : undefined;
+  if (typeof id !== 'number' || !Number.isInteger(id)) return undefined;
+  return Number.isSafeInteger(id) ? id : readExactId(text);
+}
+
+/** The API of ECMAScript for numbers that JavaScript rounds: TypeScript 5 has no types for it. */
+const exactJson = JSON as unknown as {
+  parse(
+    text: string,
+    reviver: (this: object, key: string, value: unknown, context: { source?: string }) => unknown,
+  ): unknown;
+  rawJSON(text: string): object;
+};
+
+/** Returns the number that `id` has in the text. */
+function readExactId(text: string): object | undefined {
+  const sources = new WeakMap<object, string>();
+  let source: string | undefined;
+  exactJson.parse(text, function (key, value, context) {
+    if (key === 'id' && context.source !== undefined) sources.set(this, context.source);
+    // The root comes last.
+    if (key === '') source = sources.get(value as object);
+    return value;
+  });
+  return source !== undefined && source.length <= maxIdLength ? exactJson.rawJSON(source) : undefined;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -19,12 +19,20 @@ import {
   isV03,
   supportsV03,
 } from '../call-context.ts';
-import { streamedEvent } from '../../handler/call-state.ts';
-import { RetryLaterError, toClientError } from '../../handler/errors.ts';
+import { streamedEvent, warnClient } from '../../handler/call-state.ts';
+import { HttpRequestError, RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { createOperations } from '../../handler/operations.ts';
 import { sendFailure, type FailureFormat } from '../../http/failure.ts';
 import { sendErrorEvent, sendStream } from '../../http/sse.ts';
-import { readEnvelope, RpcFailure, toErrorEnvelope, type Methods, type RpcId } from './envelope.ts';
+import { createWarner } from '../../http/warnings.ts';
+import {
+  readEnvelope,
+  RpcFailure,
+  toErrorEnvelope,
+  type Envelope,
+  type Methods,
+  type RpcId,
+} from './envelope.ts';
 import { createV03Methods, isV03Stream, toV03RpcError } from './v03.ts';
 
 export const jsonRpcPath = '/a2a/jsonrpc';
@@ -48,13 +56,19 @@ export function registerJsonRpc(
       const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${mediaType}`);
       return sendFailure(reply, log, error, { ...createFailureFormat(null), toStatus: () => 415 });
     }
-    const envelope = readEnvelope(request.body);
+    let envelope: Envelope;
+    try {
+      envelope = readEnvelope(request);
+    } catch (error) {
+      return sendFailure(reply, log, error, createFailureFormat(null));
+    }
     if ('error' in envelope) {
       return sendFailure(reply, log, new RpcFailure(envelope.error), createFailureFormat(envelope.id));
     }
     const { id, notification } = envelope;
     const tenant = envelope.params['tenant'] ?? '';
     const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
+    warnClient.set(context, createWarner(reply, log));
     const legacy = isV03(context) && supportsV03(card);
     const toError = legacy ? toV03RpcError : undefined;
     try {
@@ -90,7 +104,8 @@ function createFailureFormat(id: RpcId, toError?: Parameters<typeof toErrorEnvel
   return {
     contentType: 'application/json',
     toBody: (error) => toErrorEnvelope(id, error, toError),
-    toStatus: (error) => (error instanceof RetryLaterError ? error.statusCode : 200),
+    toStatus: (error) =>
+      error instanceof RetryLaterError || error instanceof HttpRequestError ? error.statusCode : 200,
   };
 }
 

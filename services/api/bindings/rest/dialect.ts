@@ -2,6 +2,7 @@
 import { A2A_CONTENT_TYPE } from '@a2a-js/sdk';
 import { A2AError, toRestErrorBody } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
+import type { FastifyRequest } from 'fastify';
 import { RetryLaterError } from '../../handler/errors.ts';
 import { createOperations, type Operations, type UnaryName } from '../../handler/operations.ts';
 import type { FailureFormat } from '../../http/failure.ts';
@@ -24,8 +25,20 @@ export function createDialect(handler: A2ARequestHandler): RestDialect {
     ...createOperations(handler),
     ...statusFailure,
     version: '1.0',
-    getSuccessStatus: (operation) => (operation === 'DeleteTaskPushNotificationConfig' ? 204 : 200),
+    getSuccessStatus: () => 200,
   };
+}
+
+/**
+ * Returns the media type of the JSON in an answer of 1.0: `application/json` for clients that accept it and do not name
+ * the type of A2A (section 11.1). Some read errors only of that type.
+ */
+export function negotiateType({ headers }: FastifyRequest): string {
+  const { accept = '' } = headers;
+  return /(?:^|,)\s*application\/json\s*(?:[;,]|$)/i.test(accept) &&
+    !accept.toLowerCase().includes(A2A_CONTENT_TYPE)
+    ? 'application/json'
+    : A2A_CONTENT_TYPE;
 }
 
 /** The google.rpc.Code of each HTTP status that has no A2A error. */

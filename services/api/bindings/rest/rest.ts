@@ -7,6 +7,8 @@ import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isUuid } from '#shared/domain/ids.ts';
+import { stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import {
   createProtocolCheck,
@@ -15,17 +17,20 @@ import {
   createHttpCallContext,
   supportsV03,
 } from '../call-context.ts';
-import { entityTag, getSignal, streamedEvent } from '../../handler/call-state.ts';
+import { entityTag, getSignal, streamedEvent, warnClient } from '../../handler/call-state.ts';
 import { getCaller } from '../../handler/caller.ts';
 import { HttpRequestError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
 import { readBody } from '../../http/body.ts';
 import { checkCondition, type ConditionalParts } from '../../http/conditional.ts';
+import { addVary } from '../../http/headers.ts';
 import { sendFailure, toHttpStatus, type FailureFormat } from '../../http/failure.ts';
 import { Query } from '../../http/query.ts';
 import { sendStream } from '../../http/sse.ts';
-import { createDialect, statusFailure, type RestDialect } from './dialect.ts';
-import { restRoutes, sendsMessage, type RestRoute } from './routes.ts';
+import { createWarner } from '../../http/warnings.ts';
+import { getReplay } from '../../extensions/replay.ts';
+import { createDialect, negotiateType, statusFailure, type RestDialect } from './dialect.ts';
+import { listRoutes, restRoutes, sendsMessage, type RestRoute } from './routes.ts';
 import { createV03Dialect, v03Failure } from './v03.ts';
 
 export const restPath = '/a2a/v1';
@@ -41,10 +46,13 @@ export interface RestParts {
   log: Logger;
 }
 
-/** A client may cache its own tasks, per protocol version, and revalidates them before each use. */
-const privateCopy = { 'cache-control': 'private, no-cache', vary: A2A_VERSION_HEADER };
-
 type PathParams = Readonly<Record<string, string>>;
+
+/** A client may cache its own tasks, per version and media type, and revalidates them before each use. */
+function allowPrivateCopy(reply: FastifyReply): void {
+  void reply.header('cache-control', 'private, no-cache');
+  addVary(reply, A2A_VERSION_HEADER, 'Accept');
+}
 
 export function registerRest(
   app: FastifyInstance,
@@ -72,8 +80,12 @@ export function registerRest(
       const tenant = params['tenant'] ?? '';
       if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
       const context = createHttpCallContext(request, reply, tenant);
+      warnClient.set(context, createWarner(reply, log));
+      query.warn(context);
       checkProtocol(context);
       if ('streaming' in route) {
+        if (route.method === 'GET' && (await hasSeenAll(params, context)))
+          return await reply.code(204).send();
         const stream = dialect.streaming[route.streaming];
         return await sendStream(reply, stream(params, context), {
           id: () => streamedEvent.get(context),
@@ -92,15 +104,30 @@ export function registerRest(
       }
       const result = await operation(params, context);
       const etag = entityTag.get(context);
-      if (etag !== undefined) void reply.headers({ etag, ...privateCopy });
+      if (etag !== undefined) {
+        void reply.header('etag', etag);
+        allowPrivateCopy(reply);
+      }
       echoExtensions(reply, context);
       const status = dialect.getSuccessStatus(route.unary);
       if (status === 204) return await reply.code(204).send();
       void reply.code(status).header('content-type', dialect.contentType);
-      return JSON.stringify(result);
+      // google.protobuf.Empty is {} in ProtoJSON, and clients parse it.
+      return JSON.stringify(result ?? {});
     } catch (error) {
       return sendFailure(reply, log, error, dialect);
     }
+  }
+
+  /**
+   * Whether a client subscribes again after it has seen the last event of a task that has ended. An EventSource does so
+   * for ever, unless the status is 204 (WHATWG HTML, section 9.2.3).
+   */
+  async function hasSeenAll({ id }: Params, context: ServerCallContext): Promise<boolean> {
+    const after = getReplay(context)?.after;
+    if (after === undefined || typeof id !== 'string' || !isUuid(id)) return false;
+    const version = await conditional.readVersion(getCaller(context), id);
+    return version?.stateClass === stateClass.terminal && version.lastEvent === after;
   }
 
   /** Conditional reads (RFC 9110, section 13.1.2) and long polls (RFC 7240) of a task. */
@@ -119,18 +146,21 @@ export function registerRest(
       signal: () => getSignal(context),
     });
     void reply.headers(condition.headers);
-    if (condition.notModified) void reply.headers(privateCopy);
+    if (condition.notModified) allowPrivateCopy(reply);
     return condition.notModified;
   }
 
   function selectDialect(request: FastifyRequest): RestDialect {
-    return isV03Request(request, card) ? v03 : current;
+    if (isV03Request(request, card)) return v03;
+    return { ...current, contentType: negotiateType(request) };
   }
 
   function sendNotFound(dialect: RestDialect, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-    const text = `A2A ${dialect.version} does not define ${request.method} ${request.url}`;
-    const hint = dialect === v03 ? `: send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
-    return sendFailure(reply, log, new HttpRequestError(404, text + hint), dialect);
+    const { version } = dialect;
+    const text = `A2A ${version} does not define ${request.method} ${request.url}`;
+    const hint = version === '0.3' ? `, or send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
+    const routes = listRoutes(restPath, version).join(', ');
+    return sendFailure(reply, log, new HttpRequestError(404, `${text}: use ${routes}${hint}`), dialect);
   }
 
   void app.register(
@@ -154,7 +184,8 @@ export function registerRest(
 
 /** The form of errors that occur before a route runs, such as a body that is too large or incomplete. */
 export function getRestFailureFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
-  return isV03Request(request, card) ? v03Failure : statusFailure;
+  if (isV03Request(request, card)) return v03Failure;
+  return { ...statusFailure, contentType: negotiateType(request) };
 }
 
 function isV03Request(request: FastifyRequest, card: AgentCard): boolean {

@@ -28,6 +28,7 @@ export const restRoutes: readonly RestRoute[] = [
     method: 'GET',
     path: '/tasks',
     unary: 'ListTasks',
+    version: '1.0',
     query: (query) => ({
       contextId: query.string('contextId'),
       status: query.oneOf('status', ['TASK_STATE_UNSPECIFIED', ...taskStates]),
@@ -66,3 +67,15 @@ export const restRoutes: readonly RestRoute[] = [
   },
   { method: 'GET', path: '/card', unary: 'GetExtendedAgentCard', query: noParams, version: '0.3' },
 ];
+
+/** Returns the methods and paths of the routes of a version, with the names of their parameters in braces. */
+export function listRoutes(base: string, version: '0.3' | '1.0'): string[] {
+  const routes = restRoutes.filter((route) => route.version === undefined || route.version === version);
+  return routes.map(({ method, path }) => {
+    const readable = path
+      .replace('(^[^:/]+)', '')
+      .replaceAll(/\/:(\w+)/g, '/{$1}')
+      .replace('::', ':');
+    return `${method} ${base}${readable}`;
+  });
+}

@@ -66,10 +66,11 @@ export class JsonBounds {
 
   /**
    * @throws {RequestMalformedError} if objects and arrays are nested deeper than 100 levels, or if all values checked
-   * by this object are too many together
+   * by this object are too many together, or if a number has no form in JSON
    */
   check(name: string, value: unknown): void {
     if (typeof value === 'object' && value !== null) this.#visit(name, value, maxDepth);
+    else checkNumber(name, value);
   }
 
   #visit(name: string, container: object, levels: number): void {
@@ -79,13 +80,25 @@ export class JsonBounds {
     for (const key in container) {
       const value: unknown = container[key as keyof typeof container];
       if (typeof value === 'object' && value !== null) this.#visit(name, value, levels - 1);
-      else this.#count(name);
+      else {
+        this.#count(name);
+        checkNumber(name, value);
+      }
     }
   }
 
   #count(name: string): void {
     this.#left -= 1;
     if (this.#left < 0) throw tooMany(name);
+  }
+}
+
+/** NaN and infinity arrive over gRPC, and as 1e999 in JSON. They would be stored as null. */
+function checkNumber(name: string, value: unknown): void {
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw new RequestMalformedError(
+      `${name} has a number that is too large or not a number: send it as text`,
+    );
   }
 }
 
