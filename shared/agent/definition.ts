@@ -102,8 +102,12 @@ const Quota = strictMapping({
   tokensPerMinute: v.exactOptional(Count),
 });
 
-/** How much of the earlier conversation is sent to the model. The oldest exchanges are dropped. */
+/** How many turns of the context an agent reads before its own, unless it asks for another number. */
+const defaultHistoryTurns = 100;
+
+/** How much of the earlier conversation an agent reads, and how much is sent to the model. The oldest is dropped. */
 const History = strictMapping({
+  maxTurns: v.optional(v.pipe(Integer, atLeast(0), atMost(500)), defaultHistoryTurns),
   /** An estimate, about four characters per token. 0: nothing. */
   maxTokens: v.optional(v.pipe(Integer, atLeast(0)), 200_000),
 });
@@ -172,6 +176,12 @@ export function getTimeLimits(
 ): Pick<AgentDefinition['limits'], 'turnSeconds' | 'stepSeconds' | 'outageSeconds'> {
   const { limits = {} } = stored as { limits?: Partial<AgentDefinition['limits']> };
   return { ...limits, outageSeconds: limits.outageSeconds ?? defaultOutageSeconds };
+}
+
+/** Returns how many earlier turns the agent of a stored definition reads. */
+export function getHistoryTurns(stored: JsonObject): number {
+  const { history } = stored as { history?: Partial<AgentDefinition['history']> };
+  return history?.maxTurns ?? defaultHistoryTurns;
 }
 
 /** Returns the SHA-256 (hex) of the canonical JSON. Comments and the order of fields do not change it. */

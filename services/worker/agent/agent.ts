@@ -58,23 +58,8 @@ export interface Turn {
   readonly number: number;
   /** The message that started this turn. */
   readonly message: Message;
-  /**
-   * Earlier messages of this task and of earlier tasks of the same context and owner, oldest first: at most
-   * the newest 500 turns, 16 MiB of JSON, and a quarter of the worker's memory for inputs.
-   */
-  readonly history: readonly HistoryEntry[];
-  /** False if older turns, or the steps of earlier turns, were left out because of these bounds. */
-  readonly historyComplete: boolean;
-  /**
-   * The tasks that messages of this task refer to (`referenceTaskIds`), in their current state. At most the
-   * last 20, with 4 MiB of content together; deleted tasks are missing.
-   */
+  /** The tasks that the message refers to (`referenceTaskIds`), in their current state. See `ReferencedTask`. */
   readonly references: readonly ReferencedTask[];
-  /**
-   * The earlier turns of this task within the bounds of `history`, oldest first, with the results of their
-   * steps. The steps of all turns are read up to `MAX_RECORD_BYTES`; older turns then have none.
-   */
-  readonly earlierTurns: readonly EarlierTurn[];
   /** Metadata of the request that created the task. */
   readonly metadata: JsonObject;
   /** Media types that the caller accepts (`acceptedOutputModes`). Empty: all. */
@@ -89,6 +74,16 @@ export interface Turn {
    * refuses all its later writes.
    */
   readonly signal: AbortSignal;
+
+  /**
+   * Reads the conversation before this turn: earlier messages of this task and of earlier tasks of the same
+   * context and owner. A turn that does not ask for it costs the same however long the conversation is.
+   *
+   * @param options.maxTurns the newest turns to read, from 0 to 500. Default: `history.maxTurns` of the
+   *   definition (100). Other bounds are 16 MiB of JSON, and a quarter of the worker's memory for inputs
+   * @throws {ParkedError} if the worker has no memory free for it. Do not catch it: the turn runs again later
+   */
+  readHistory(options?: { maxTurns?: number }): Promise<History>;
 
   /**
    * Runs `run` and records its result, once. If the turn runs again, `step` returns the recorded result
@@ -253,6 +248,21 @@ export interface StepRetries extends BackoffPolicy {
   times: number;
 }
 
+/** The conversation before a turn, as far as it was read. */
+export interface History {
+  /** Oldest first. */
+  readonly entries: readonly HistoryEntry[];
+  /** False if older turns, or the steps of earlier turns, were left out because of the bounds. */
+  readonly complete: boolean;
+  /**
+   * The turns of this task among them, oldest first, with the results of their steps. The steps of all turns are
+   * read up to `MAX_RECORD_BYTES`; older turns then have none.
+   */
+  readonly earlierTurns: readonly EarlierTurn[];
+  /** The tasks that the messages of these turns refer to, in their current state. See `ReferencedTask`. */
+  readonly references: readonly ReferencedTask[];
+}
+
 /**
  * An earlier message of the user, or the output of one of the agent's turns: its artifacts and its answer.
  */
@@ -264,6 +274,9 @@ export interface HistoryEntry {
   readonly parts: readonly Part[];
 }
 
+/**
+ * A task that messages refer to: at most the last 20, with 4 MiB of content together. Deleted tasks are missing.
+ */
 export interface ReferencedTask {
   readonly taskId: string;
   readonly state: TaskState;

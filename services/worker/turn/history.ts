@@ -1,9 +1,28 @@
-/** Shows the stored input of a turn as its agent sees it: the conversation so far, and the task's earlier turns. */
-import type { TurnInput } from '#shared/db/turns/input.ts';
-import type { EarlierTurn, HistoryEntry } from '../agent/agent.ts';
+/** Shows the stored history of a turn as its agent sees it: the conversation so far, and the task's earlier turns. */
+import type { TurnHistory } from '#shared/db/turns/input.ts';
+import { maxHistoryTurns } from '#shared/db/turns/history.ts';
+import { FatalError } from '#shared/domain/errors.ts';
+import type { EarlierTurn, History, HistoryEntry } from '../agent/agent.ts';
 
-export function toHistory(input: TurnInput): HistoryEntry[] {
-  return input.earlier.flatMap(({ taskId, turn, message, artifacts, answer }) => {
+/** @throws {FatalError} if an agent asks for an invalid number of turns */
+export function checkHistoryTurns(maxTurns: unknown): void {
+  if (Number.isInteger(maxTurns) && Number(maxTurns) >= 0 && Number(maxTurns) <= maxHistoryTurns) return;
+  throw new FatalError(
+    `readHistory was called with maxTurns ${String(maxTurns)}: use a whole number from 0 to ${maxHistoryTurns}.`,
+  );
+}
+
+export function toHistory(history: TurnHistory, taskId: string): History {
+  return {
+    entries: toEntries(history),
+    complete: history.complete,
+    earlierTurns: toEarlierTurns(history, taskId),
+    references: history.references,
+  };
+}
+
+function toEntries({ exchanges }: TurnHistory): HistoryEntry[] {
+  return exchanges.flatMap(({ taskId, turn, message, artifacts, answer }) => {
     const parts = [...artifacts.flatMap((artifact) => artifact.parts), ...(answer?.parts ?? [])];
     const entries: HistoryEntry[] = [{ taskId, turn, role: 'user', parts: message.parts }];
     if (parts.length > 0) entries.push({ taskId, turn, role: 'agent', parts });
@@ -11,14 +30,14 @@ export function toHistory(input: TurnInput): HistoryEntry[] {
   });
 }
 
-export function toEarlierTurns({ earlier, earlierSteps }: TurnInput, taskId: string): EarlierTurn[] {
-  const steps = Map.groupBy(earlierSteps, ({ turn }) => turn);
-  return earlier
+function toEarlierTurns({ exchanges, steps }: TurnHistory, taskId: string): EarlierTurn[] {
+  const byTurn = Map.groupBy(steps, ({ turn }) => turn);
+  return exchanges
     .filter((exchange) => exchange.taskId === taskId)
     .map(({ turn, message }) => ({
       number: turn,
       message,
-      steps: (steps.get(turn) ?? []).map(({ name, occurrence, output }) => ({
+      steps: (byTurn.get(turn) ?? []).map(({ name, occurrence, output }) => ({
         name,
         occurrence,
         result: output,

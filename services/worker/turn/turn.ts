@@ -3,7 +3,8 @@
  * through the gate under the lease of the turn; a refused write aborts the turn (invariant 3).
  */
 import { createHash } from 'node:crypto';
-import type { TurnInput } from '#shared/db/turns/input.ts';
+import { getHistoryTurns } from '#shared/agent/definition.ts';
+import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { EventPayload } from '#shared/domain/events.ts';
@@ -31,11 +32,11 @@ import {
   checkStep,
 } from './output/check.ts';
 import type { OpenTurnFiles } from './output/files.ts';
-import { toEarlierTurns, toHistory } from './history.ts';
+import { checkHistoryTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, getStatusTime } from './outcome.ts';
 import { TurnRecord, type StepIdentity } from './record.ts';
-import { retryWhileLeased } from './retry-while-leased.ts';
+import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
 import { Waits, type Suspension } from './waits.ts';
@@ -196,10 +197,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     tenant: input.tenant,
     number: lease.turn,
     message: input.message,
-    history: toHistory(input),
-    historyComplete: input.historyComplete,
     references: input.references,
-    earlierTurns: toEarlierTurns(input, lease.taskId),
     metadata: input.metadata,
     acceptedOutputModes: input.acceptedOutputModes,
     definition: input.definition,
@@ -254,6 +252,12 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       openArtifacts.add(stream);
       return stream;
     },
+    readHistory: ({ maxTurns = getHistoryTurns(input.definition) } = {}) =>
+      waits.run(async () => {
+        check(checkHistoryTurns, maxTurns);
+        const read = (): Promise<TurnHistory> => input.readHistory(maxTurns);
+        return toHistory(await retryReadWhileLeased(held, log, read, signal, releaseSignal), lease.taskId);
+      }),
     readFile: (url) => waits.run(() => files.read(url)),
     reserveMemory: (bytes) => waits.run(() => parts.reserveMemory(bytes)),
     storeOutcomeFiles: async (outcome) => {

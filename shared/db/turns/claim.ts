@@ -41,6 +41,8 @@ export interface Claimed {
   task: ClaimedTask;
   /** Undefined if the input was not read with the claim; see input.ts. */
   content: TurnContent | undefined;
+  /** Whether the context may have earlier turns. */
+  hasHistory: boolean;
   wakeups: Wakeup[];
 }
 
@@ -170,6 +172,7 @@ function toClaimed(row: Row): Claimed {
       traceparent: row.traceparent,
     },
     content: toTurnContent(row),
+    hasHistory: row.has_history ?? true,
     wakeups: toWakeups(row, taskId, turn, null),
   };
 }

@@ -1,22 +1,15 @@
 /**
  * The input of a turn, as far as the claim reads it. A statement that claims a whole set of turns must stay small
  * for any input: a task with more of it, or with an attempt that failed, is claimed without it,
- * and its worker reads the input alone (stored-input.ts).
+ * and its worker reads the input alone (stored-input.ts). The history is read when an agent asks for it (history.ts).
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { JsonObject, Message } from '../../domain/message.ts';
-import {
-  exchangesBefore,
-  hasExchangesBefore,
-  recordedWait,
-  type Exchange,
-  type RecordedStep,
-  type TurnContent,
-} from './turn-content.ts';
+import { hasExchangesBefore } from './exchanges.ts';
+import { recordedWait, type RecordedStep, type TurnContent } from './turn-content.ts';
 
 /** Maximum size of the input of one turn that the claim reads, in bytes of JSON. */
 const maxBytes = 64 * 1024;
-const maxExchanges = 20;
 const maxSteps = 50;
 
 /** The columns of `inlineColumns`. */
@@ -26,11 +19,14 @@ export interface InlineRow {
   message: Message | null;
   metadata: JsonObject | null;
   accepted_output_modes: string[] | null;
-  earlier: Exchange[] | null;
-  steps: (RecordedStep & { turn: number })[] | null;
+  steps: RecordedStep[] | null;
   record_bytes: number | null;
   started_seconds_ago: number | null;
+  /** Whether the context has earlier turns. */
+  has_history: boolean;
 }
+
+const currentTurn = { contextKey: sql`m.context_key`, taskId: sql`t.id`, turn: sql`gate.turn` };
 
 /** Selects InlineRow of the joins below. */
 export const inlineColumns: RawBuilder<unknown> = sql`
@@ -38,44 +34,28 @@ export const inlineColumns: RawBuilder<unknown> = sql`
   case when fits.inline then m.message end as message,
   case when fits.inline then t.metadata end as metadata,
   case when fits.inline then m.accepted_output_modes end as accepted_output_modes,
-  history.earlier, record.steps, record.bytes::int as record_bytes, record.started_seconds_ago`;
-
-const currentTurn = { contextKey: sql`m.context_key`, taskId: sql`t.id`, turn: sql`gate.turn` };
+  record.steps, record.bytes::int as record_bytes, record.started_seconds_ago,
+  ${hasExchangesBefore(currentTurn)} as has_history`;
 
 /**
- * Joins the message of the turn, its history and its record to a task `t` and its `gate`. The filters keep the
- * aggregates from reading values that do not fit. Most turns have neither history nor record: a first attempt (fence 1)
- * has no record, and one look into the index finds that there is no history. The conditions of `offset 0` subqueries
- * are checked before the aggregates below them are started, which would take half of the statement's time.
+ * Joins the message of the turn and its record to a task `t` and its `gate`. The filters keep the aggregate from
+ * reading values that do not fit. Most turns have no record: a first attempt (fence 1) has none. The conditions of an
+ * `offset 0` subquery are checked before the aggregate below it is started, which would take much of the statement's
+ * time.
  */
 export const inlineJoins: RawBuilder<unknown> = sql`
   left join messages m on m.task_id = t.id and m.turn = gate.turn and m.role = 'user'
   left join lateral (
     select * from (
       select count(*) as count, max(total) as bytes,
-        json_agg(json_build_object('taskId', task_id, 'turn', turn, 'message', message, 'answer', answer, 'artifacts',
-          (select coalesce(json_agg(a.artifact order by a.seq), '[]') from artifacts a
-            where a.task_id = newest.task_id and a.turn = newest.turn)
-        ) order by task_id, turn) filter (where total <= ${maxBytes}::int) as earlier
-      from (
-        select *, sum(bytes) over (order by task_id desc, turn desc) as total
-        from (${exchangesBefore(currentTurn, maxExchanges + 1)}) exchange
-      ) newest
-    ) found
-    where gate.attempts = 1 and ${hasExchangesBefore(currentTurn)}
-    offset 0
-  ) history on true
-  left join lateral (
-    select * from (
-      select count(*) as count, max(total) as bytes,
-        json_agg(json_build_object('turn', turn, 'name', name, 'occurrence', occurrence, 'position', position,
+        json_agg(json_build_object('name', name, 'occurrence', occurrence, 'position', position,
           'inputHash', input_hash, 'output', output, 'finished', finished_at is not null, 'wait', ${recordedWait}
-        ) order by turn, position) filter (where total <= ${maxBytes}::int) as steps,
-        extract(epoch from now() - min(started_at) filter (where turn = gate.turn))::float8 as started_seconds_ago
+        ) order by position) filter (where total <= ${maxBytes}::int) as steps,
+        extract(epoch from now() - min(started_at))::float8 as started_seconds_ago
       from (
-        select *, sum(bytes) over (order by turn, position) as total
+        select *, sum(bytes) over (order by position) as total
         from (
-          select * from steps s where s.task_id = t.id and s.turn <= gate.turn limit ${sql.lit(maxSteps + 1)}
+          select * from steps s where s.task_id = t.id and s.turn = gate.turn limit ${sql.lit(maxSteps + 1)}
         ) step
       ) s
     ) found
@@ -83,9 +63,8 @@ export const inlineJoins: RawBuilder<unknown> = sql`
     offset 0
   ) record on true
   cross join lateral (
-    select (gate.attempts = 1 and coalesce(history.count, 0) <= ${maxExchanges}::int
-      and coalesce(record.count, 0) <= ${maxSteps}::int
-      and m.bytes + t.metadata_bytes + coalesce(history.bytes, 0) + coalesce(record.bytes, 0) <= ${maxBytes}::int
+    select (gate.attempts = 1 and coalesce(record.count, 0) <= ${maxSteps}::int
+      and m.bytes + t.metadata_bytes + coalesce(record.bytes, 0) <= ${maxBytes}::int
     ) is true as inline
   ) fits`;
 
@@ -96,8 +75,6 @@ export function toTurnContent(row: Partial<InlineRow>): TurnContent | undefined 
     message: row.message,
     metadata: row.metadata ?? {},
     acceptedOutputModes: row.accepted_output_modes ?? [],
-    earlier: row.earlier ?? [],
-    historyComplete: true,
     steps: row.steps ?? [],
     recordBytes: row.record_bytes ?? 0,
     startedSecondsAgo: Math.max(0, row.started_seconds_ago ?? 0),

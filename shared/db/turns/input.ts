@@ -1,29 +1,39 @@
 /**
- * The input of a turn: what the claim has read, or what is read now if it was too much for the claim. The agent's
- * definition is read once for each process.
+ * The input of a turn: what the claim has read, or what is read now if it was too much for the claim. The history is
+ * read only if the agent asks for it. The agent's definition is read once for each process.
  */
 import type { JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
 import { createAgentReader } from '../tasks/agents.ts';
+import { toContextKey } from '../tasks/context-key.ts';
 import type { Claimed } from './claim.ts';
 import { readReferences, type TaskReference } from './references.ts';
-import { readTurnContent, type InputMemory } from './stored-input.ts';
+import { noHistory, readHistory, type StoredHistory } from './history.ts';
+import type { InputMemory } from './input-memory.ts';
+import { readTurnContent } from './stored-input.ts';
 import type { RecordedStep, TurnContent } from './turn-content.ts';
 
-export interface TurnInput extends Omit<TurnContent, 'steps'> {
+export interface TurnInput extends TurnContent {
   contextId: string;
   owner: string;
   tenant: string;
   definition: JsonObject;
-  /** The owner's tasks that messages of this task refer to. */
+  /** The owner's tasks that the message refers to. */
   references: TaskReference[];
-  /** The record of this turn. */
-  steps: RecordedStep[];
-  /** The finished steps of the earlier turns of this task. */
-  earlierSteps: (RecordedStep & { turn: number })[];
+  /**
+   * Reads the newest turns of the context before this one, up to a number of at most 500.
+   *
+   * @throws {Error} if the history cannot be read
+   */
+  readHistory: (maxTurns: number) => Promise<TurnHistory>;
   /** Usage of the task so far; undefined if it has called no model. */
   usage: Usage | undefined;
+}
+
+export interface TurnHistory extends StoredHistory {
+  /** The owner's tasks that earlier messages of this task refer to. */
+  references: TaskReference[];
 }
 
 /**
@@ -48,22 +58,49 @@ function countWaitedSeconds(steps: readonly RecordedStep[]): number {
 /** @param options.recordBytes maximum size of the record of one turn, in bytes of JSON */
 export function createInputReader(db: Db, { recordBytes }: { recordBytes: number }): ReadTurnInput {
   const readAgent = createAgentReader(db);
-  return async ({ lease, task, content }, memory) => {
-    const { taskId, turn } = lease;
-    const { steps, ...rest } = content ?? (await readTurnContent(db, lease, { recordBytes, memory }));
-    const ownSteps = steps.filter((step) => step.turn === turn);
-    const ownExchanges = rest.earlier.filter((exchange) => exchange.taskId === taskId);
+  return async ({ lease, task, content, hasHistory }, memory) => {
+    const { taskId } = lease;
+    const read = content ?? (await readTurnContent(db, lease, { recordBytes, memory }));
+    const openMemory = countOnce(memory);
     return {
-      ...rest,
+      ...read,
       tenant: task.tenant,
       owner: task.owner,
       contextId: task.contextId,
       usage: task.usage,
       definition: await readAgent(task.agentHash),
-      references: await readReferences(db, task, taskId, [...ownExchanges, rest]),
-      startedSecondsAgo: Math.max(0, rest.startedSecondsAgo - countWaitedSeconds(ownSteps)),
-      steps: ownSteps,
-      earlierSteps: steps.filter((step) => step.turn < turn && step.finished),
+      references: await readReferences(db, task, taskId, [read]),
+      startedSecondsAgo: Math.max(0, read.startedSecondsAgo - countWaitedSeconds(read.steps)),
+      readHistory: async (maxTurns) => {
+        const history =
+          hasHistory && maxTurns > 0
+            ? await readHistory(db, lease, toContextKey(task), {
+                maxTurns,
+                recordBytes: recordBytes - read.recordBytes,
+                memory: openMemory(),
+              })
+            : { ...noHistory, complete: !hasHistory };
+        const own = history.exchanges.filter((exchange) => exchange.taskId === taskId);
+        return { ...history, references: await readReferences(db, task, taskId, own) };
+      },
+    };
+  };
+}
+
+/** Takes the memory of what is read again, after an error or for a second call, only once. */
+function countOnce(memory: InputMemory): () => InputMemory {
+  let taken = 0;
+  return () => {
+    let wanted = 0;
+    return {
+      maxBytes: memory.maxBytes,
+      take: async (bytes) => {
+        wanted += bytes;
+        const missing = wanted - taken;
+        if (missing <= 0) return;
+        await memory.take(missing);
+        taken += missing;
+      },
     };
   };
 }

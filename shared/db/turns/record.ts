@@ -1,8 +1,9 @@
-/** Reads the record of a turn, and of earlier turns of its task, in pages. */
+/** Reads the records of turns, in pages. */
 import { sql } from 'kysely';
+import type { Json } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
 import type { Lease } from './leases.ts';
-import { recordedWait, type RecordedWait } from './turn-content.ts';
+import { recordedWait, type RecordedStep, type RecordedWait } from './turn-content.ts';
 
 /** Maximum size of the outputs that one statement returns, in bytes. A larger output is returned alone. */
 const pageBytes = 8 * 1024 * 1024;
@@ -13,18 +14,24 @@ export interface RecordSize {
   bytes: number;
 }
 
-/** Returns the sizes of the turn of a lease and of earlier turns of the task, newest first. */
+/** Turns of a task, by number. */
+export interface TurnRange {
+  from: number;
+  to: number;
+}
+
+/** Returns the sizes of the records of turns, newest first. Turns without a record are left out. */
 export async function readRecordSizes(
   db: Db,
-  { taskId, turn }: Lease,
-): Promise<[RecordSize, ...RecordSize[]]> {
+  { taskId }: Pick<Lease, 'taskId'>,
+  { from, to }: TurnRange,
+): Promise<RecordSize[]> {
   const { rows } = await sql<{ turn: number; bytes: string }>`
     select s.turn, sum(s.bytes) as bytes from steps s
-    where s.task_id = ${taskId} and s.turn <= ${turn} group by s.turn order by s.turn desc`.execute(db);
-  const sizes = rows.map((row) => ({ turn: row.turn, bytes: Number(row.bytes) }));
-  const [newest, ...earlier] = sizes;
-  if (newest?.turn === turn) return [newest, ...earlier];
-  return [{ turn, bytes: 0 }, ...sizes];
+    where s.task_id = ${taskId} and s.turn between ${from} and ${to} group by s.turn order by s.turn desc`.execute(
+    db,
+  );
+  return rows.map((row) => ({ turn: row.turn, bytes: Number(row.bytes) }));
 }
 
 export interface StepText {
@@ -39,18 +46,22 @@ export interface StepText {
   wait: RecordedWait | null;
 }
 
-/** Reads the steps from an earlier turn up to the turn of a lease, in order. Unfinished earlier ones are left out. */
-export async function readRecord(db: Db, { taskId, turn }: Lease, fromTurn: number): Promise<StepText[]> {
+/** Reads the steps of turns, in order. Unfinished ones of turns before that of the lease are left out. */
+export async function readRecord(
+  db: Db,
+  { taskId, turn }: Lease,
+  { from, to }: TurnRange,
+): Promise<StepText[]> {
   const steps: StepText[] = [];
   for (;;) {
-    const last = steps.at(-1) ?? { turn: fromTurn, position: -1, name: '', occurrence: 0 };
+    const last = steps.at(-1) ?? { turn: from, position: -1, name: '', occurrence: 0 };
     const { rows } = await sql<StepText>`
       select turn, name, occurrence, position, input_hash as "inputHash", output::text as output,
         finished_at is not null as finished, ${recordedWait} as wait
       from (
         select s.*, sum(s.bytes) over (order by s.turn, s.position, s.name, s.occurrence) - s.bytes as bytes_before
         from steps s
-        where s.task_id = ${taskId} and s.turn between ${last.turn} and ${turn}
+        where s.task_id = ${taskId} and s.turn between ${last.turn} and ${to}
           and (s.turn, s.position, s.name, s.occurrence)
             > (${last.turn}, ${last.position}, ${last.name}, ${last.occurrence})
           and (s.turn = ${turn} or s.finished_at is not null)
@@ -60,4 +71,17 @@ export async function readRecord(db: Db, { taskId, turn }: Lease, fromTurn: numb
     if (rows.length === 0) return steps;
     steps.push(...rows);
   }
+}
+
+export function toStep({
+  name,
+  occurrence,
+  position,
+  inputHash,
+  output,
+  finished,
+  wait,
+}: StepText): RecordedStep {
+  const result = output === null ? null : (JSON.parse(output) as Json);
+  return { name, occurrence, position, inputHash, output: result, finished, wait };
 }

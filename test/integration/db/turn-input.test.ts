@@ -6,7 +6,7 @@ import type { Pool } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { createClaim, type Claimed } from '#shared/db/turns/claim.ts';
-import { createInputReader, type TurnInput } from '#shared/db/turns/input.ts';
+import { createInputReader, type TurnHistory, type TurnInput } from '#shared/db/turns/input.ts';
 import { createTurnWriter, type NewStep, type WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { textOf } from '#shared/domain/message.ts';
@@ -40,7 +40,15 @@ describe('the input of a turn', () => {
 
   const read = (claimed: Claimed, more: Partial<typeof memory> = {}): Promise<TurnInput> =>
     createInputReader(db, { recordBytes })(claimed, { ...memory, ...more });
-  const readText = ({ earlier }: TurnInput): string[] => earlier.map(({ message }) => textOf(message.parts));
+  const readHistory = async (
+    claimed: Claimed,
+    more: Partial<typeof memory> = {},
+    maxTurns = 500,
+  ): Promise<TurnHistory> => (await read(claimed, more)).readHistory(maxTurns);
+  const readText = async (claimed: Claimed, maxTurns?: number): Promise<string[]> =>
+    toTexts(await readHistory(claimed, {}, maxTurns));
+  const toTexts = ({ exchanges }: TurnHistory): string[] =>
+    exchanges.map(({ message }) => textOf(message.parts));
   const newStep = (position: number, output: string): NewStep => ({
     name: 'step',
     occurrence: position,
@@ -58,30 +66,54 @@ describe('the input of a turn', () => {
     }
   }
 
-  test('is read with the claim if it is small', async () => {
+  test('is read with the claim if it is small, without the history', async () => {
     await complete('one', 'two');
     const claimed = await createClaimedTask(db, { contextId, metadata: '{"a":1}' });
     assert.ok(claimed.content);
-    const input = await read(claimed);
-    assert.deepEqual(readText(input), ['one', 'two']);
+    assert.deepEqual([(await read(claimed)).metadata, claimed.hasHistory], [{ a: 1 }, true]);
+    const { exchanges, complete: whole } = await readHistory(claimed);
     assert.deepEqual(
-      input.earlier.map(({ answer }) => textOf(answer?.parts ?? [])),
-      ['re one', 're two'],
+      exchanges.map(({ message, answer }) => [textOf(message.parts), textOf(answer?.parts ?? [])]),
+      [
+        ['one', 're one'],
+        ['two', 're two'],
+      ],
     );
-    assert.deepEqual([input.metadata, input.historyComplete], [{ a: 1 }, true]);
+    assert.ok(whole);
   });
 
   test('is the same if it is read alone', async () => {
-    await complete('one', 'two');
     const claimed = await createClaimedTask(db, { contextId, metadata: '{"a":1}' });
-    assert.deepEqual(await read({ ...claimed, content: undefined }), await read(claimed));
+    const alone = await read({ ...claimed, content: undefined });
+    const { readHistory } = alone;
+    assert.deepEqual(alone, { ...(await read(claimed)), readHistory });
+  });
+
+  test('has a history of as many turns as the agent asks for', async () => {
+    await complete('one', 'two', 'three');
+    const claimed = await createClaimedTask(db, { contextId });
+    assert.deepEqual(await readText(claimed, 2), ['two', 'three']);
+    assert.equal((await readHistory(claimed, {}, 2)).complete, false);
+    assert.equal((await readHistory(claimed, {}, 3)).complete, true);
+    assert.deepEqual(await readHistory(claimed, {}, 0), {
+      exchanges: [],
+      complete: false,
+      steps: [],
+      references: [],
+    });
+  });
+
+  test('has no history in a new context', async () => {
+    const claimed = await createClaimedTask(db, { contextId });
+    assert.equal(claimed.hasHistory, false);
+    assert.deepEqual([await readText(claimed), (await readHistory(claimed)).complete], [[], true]);
   });
 
   test('contains no message of another owner in a context of the same name', async () => {
     await complete('secret');
     const claimed = await createClaimedTask(db, { contextId, owner: 'eve' });
-    assert.deepEqual(readText(await read(claimed)), []);
-    assert.deepEqual(readText(await read({ ...claimed, content: undefined })), []);
+    assert.deepEqual(await readText(claimed), []);
+    assert.deepEqual(await readText({ ...claimed, hasHistory: true }), []);
   });
 
   test('is left to a statement of its own if it is large', async () => {
@@ -89,14 +121,6 @@ describe('the input of a turn', () => {
     const claimed = await createClaimedTask(db, { contextId, message: newMessage(text) });
     assert.equal(claimed.content, undefined);
     assert.equal(textOf((await read(claimed)).message.parts), text);
-  });
-
-  test('is left to a statement of its own if the context has more than 20 turns', async () => {
-    const texts = Array.from({ length: 21 }, (_, index) => `${index}`);
-    await complete(...texts);
-    const claimed = await createClaimedTask(db, { contextId });
-    assert.equal(claimed.content, undefined);
-    assert.deepEqual(readText(await read(claimed)), texts);
   });
 
   test('is left to a statement of its own after an attempt without a result', async () => {
@@ -123,12 +147,12 @@ describe('the input of a turn', () => {
   test('keeps the newest part of the history, and reports that the rest is missing', async () => {
     const nineMiB = 'x'.repeat(9 * 1024 * 1024);
     await complete('dropped', `${nineMiB}1`, `${nineMiB.slice(0, 6 * 1024 * 1024)}2`, 'newest');
-    const input = await read(await createClaimedTask(db, { contextId }));
+    const history = await readHistory(await createClaimedTask(db, { contextId }));
     assert.deepEqual(
-      readText(input).map((text) => text.slice(-6)),
-      ['xxxxx1', 'xxxxx2', 'newest'].slice(-2),
+      toTexts(history).map((text) => text.slice(-6)),
+      ['xxxxx2', 'newest'],
     );
-    assert.equal(input.historyComplete, false);
+    assert.equal(history.complete, false);
   });
 
   test('keeps a quarter of the memory for the history once it is parsed', async () => {
@@ -141,11 +165,11 @@ describe('the input of a turn', () => {
       await write({ lease, finish: newTurnEnd(lease.taskId, 'TASK_STATE_COMPLETED') });
     }
     const taken: number[] = [];
-    const input = await read(await createClaimedTask(db, { contextId }), {
+    const history = await readHistory(await createClaimedTask(db, { contextId }), {
       maxBytes: 4_000_000,
       take: async (bytes?: number) => void taken.push(bytes ?? 0),
     });
-    assert.deepEqual([readText(input), input.historyComplete], [['newest'], false]);
+    assert.deepEqual([toTexts(history), history.complete], [['newest'], false]);
     assert.ok(Math.max(...taken) < 1_000_000, `${taken.join()} bytes`);
   });
 
@@ -184,12 +208,10 @@ describe('the input of a turn', () => {
       await acceptFollowUp(db, options, newFollowUp(lease.taskId));
       ({ lease: current } = await claimTask(db, lease.taskId));
     }
-    const claimed: Claimed = { ...(await createClaimedTask(db)), lease: current, content: undefined };
-    const input = await read(claimed);
-    assert.deepEqual(
-      [input.earlier.length, input.earlierSteps.map(({ turn }) => turn), input.historyComplete],
-      [3, [2, 3], false],
-    );
+    const task = await createClaimedTask(db, { contextId });
+    const claimed: Claimed = { ...task, lease: current, content: undefined, hasHistory: true };
+    const { exchanges, steps, complete } = await readHistory(claimed);
+    assert.deepEqual([exchanges.length, steps.map(({ turn }) => turn), complete], [3, [2, 3], false]);
   });
 
   test('leaves out records of earlier turns that need more memory than the worker has', async () => {
@@ -201,11 +223,9 @@ describe('the input of a turn', () => {
     const claimed = { ...(await claimTask(db, lease.taskId)), content: undefined };
     await write({ lease: claimed.lease, steps: [newStep(0, 'own')] });
     const input = await read(claimed, { maxBytes: 2_000_000 });
-    assert.deepEqual(
-      [input.steps.map((step) => step.output), input.earlierSteps, input.historyComplete],
-      [['own'], [], false],
-    );
-    assert.equal((await read(claimed)).earlierSteps.length, 1);
+    const { steps, complete } = await input.readHistory(500);
+    assert.deepEqual([input.steps.map((step) => step.output), steps, complete], [['own'], [], false]);
+    assert.equal((await readHistory(claimed)).steps.length, 1);
   });
 
   test('leaves out the content of a referenced task that is too large', async () => {
@@ -271,6 +291,53 @@ describe('the history of a context', () => {
       );
     });
   }
+
+  test('costs a claim nothing, and a read no more in a long task than in a short one', async (t) => {
+    const database = await createTestDatabase();
+    const { db, pool } = openDatabase({
+      database: { url: database.url, poolSize: 1 },
+      applicationName: 'test',
+    });
+    t.after(async () => {
+      await db.destroy();
+      await database.close();
+    });
+    const write = createTurnWriter(db, options);
+    let claimed = await createClaimedTask(db);
+    const { taskId } = claimed.lease;
+    /** Ends the turn, as if the task had this many turns already. */
+    const continueAt = async (turn: number): Promise<void> => {
+      await write({ lease: claimed.lease, finish: newTurnEnd(taskId, 'TASK_STATE_INPUT_REQUIRED') });
+      await pool.query(
+        `insert into messages (task_id, turn, role, message, context_key)
+         select $1, turn, role, '{}', case role when 'user' then
+           (select context_key from messages where task_id = $1 and turn = 1 and role = 'user') end
+         from generate_series((select max(turn) from messages where task_id = $1) + 1, $2) turn,
+           unnest(array['user', 'agent']) role`,
+        [taskId, turn - 1],
+      );
+      await pool.query('update gates set turn = $2, last_turn = $2 where task_id = $1', [taskId, turn - 1]);
+      await acceptFollowUp(db, options, newFollowUp(taskId));
+      await pool.query('vacuum analyze messages');
+    };
+    const blocks: [claim: number, history: number][] = [];
+    for (const turn of [150, 1500]) {
+      await continueAt(turn);
+      const claiming = await countBlocks(pool, async () => {
+        claimed = await claimTask(db, taskId);
+      });
+      assert.ok(claimed.content);
+      const input = await createInputReader(db, { recordBytes })(claimed, memory);
+      const reading = await countBlocks(pool, async () => {
+        assert.equal((await input.readHistory(100)).exchanges.length, 100);
+      });
+      blocks.push([claiming, reading]);
+    }
+    const [short, long] = blocks;
+    assert.ok(short && long);
+    assert.ok(long[0] <= 20, `a claim read ${long[0]} blocks`);
+    assert.ok(long[1] <= short[1] * 1.5, `the history read ${long[1]} blocks, of a short task ${short[1]}`);
+  });
 
   /** Counts the blocks of messages and of its indexes that a function reads, in memory or on disk. */
   async function countBlocks(pool: Pool, act: () => Promise<unknown>): Promise<number> {

@@ -46,7 +46,8 @@ async function runCommand(turn: Turn, command: string, numbers: number[]): Promi
       return undefined;
     case 'recall': {
       const seen: string[] = [];
-      for (const { role, parts } of turn.history) {
+      const { entries } = await turn.readHistory();
+      for (const { role, parts } of entries) {
         for (const part of parts) if (role === 'agent') seen.push(await describe(turn, part));
       }
       return { state: 'TASK_STATE_COMPLETED', message: seen.join(', ') };

@@ -2,7 +2,14 @@
  * A turn in memory. It stores steps as JSON and folds artifacts as clients do. A second turn with the steps of the first
  * behaves like that turn when it runs again after a crash.
  */
-import type { ArtifactStream, StepContext, StepOptions, Turn } from '#services/worker/agent/agent.ts';
+import type {
+  ArtifactStream,
+  EarlierTurn,
+  History,
+  StepContext,
+  StepOptions,
+  Turn,
+} from '#services/worker/agent/agent.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import { textOf, type Artifact, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
 
@@ -16,17 +23,11 @@ export interface MemoryStep {
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
-  Pick<
-    Turn,
-    | 'number'
-    | 'history'
-    | 'historyComplete'
-    | 'references'
-    | 'earlierTurns'
-    | 'acceptedOutputModes'
-    | 'signal'
-  >
+  Pick<Turn, 'number' | 'references' | 'acceptedOutputModes' | 'signal'>
 > {
+  history?: History['entries'];
+  historyComplete?: boolean;
+  earlierTurns?: readonly EarlierTurn[];
   message: Part[] | string;
   definition: JsonObject;
   /** Recorded by an earlier run. */
@@ -44,10 +45,10 @@ export class MemoryTurn implements Turn {
   readonly metadata = {};
   readonly number: number;
   readonly message: Turn['message'];
-  readonly history: Turn['history'];
+  readonly history: History['entries'];
   readonly historyComplete: boolean;
   readonly references: Turn['references'];
-  readonly earlierTurns: Turn['earlierTurns'];
+  readonly earlierTurns: readonly EarlierTurn[];
   readonly acceptedOutputModes: readonly string[];
   readonly definition: JsonObject;
   readonly signal: AbortSignal;
@@ -152,6 +153,11 @@ export class MemoryTurn implements Turn {
         closed = true;
       },
     };
+  }
+
+  async readHistory(): Promise<History> {
+    const { history: entries, historyComplete: complete, earlierTurns, references } = this;
+    return { entries, complete, earlierTurns, references };
   }
 
   /** No files are stored in memory. */

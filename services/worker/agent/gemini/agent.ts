@@ -134,10 +134,11 @@ async function restoreConversation(
   parts: Omit<LoopParts, 'conversation'>,
 ): Promise<Conversation> {
   const conversation: Conversation = { contents: [], spent: noUsage };
-  const turns = new Map(turn.earlierTurns.map((earlier) => [earlier.number, earlier]));
+  const history = await turn.readHistory();
+  const turns = new Map(history.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const restored = new Set<number>();
-  if (!turn.historyComplete) appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
-  for (const entry of await inlineHistory(turn)) {
+  if (!history.complete) appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
+  for (const entry of await inlineEntries(turn, history.entries)) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
     if (earlier !== undefined && restored.has(earlier.number)) continue;
     // A turn that another kind of agent ran, or that finished no step, has only text.
@@ -150,7 +151,7 @@ async function restoreConversation(
     const loop = new Loop(
       createRecordedTurn(earlier, {
         signal: turn.signal,
-        references: turn.references,
+        references: history.references,
         readFile: (url) => turn.readFile(url),
       }),
       { ...parts, tools: [], downloads: recordedDownloads, conversation },
@@ -166,13 +167,11 @@ async function restoreConversation(
 }
 
 /** Reads large texts of the history back, those of the newest entries first. */
-async function inlineHistory(turn: Turn): Promise<HistoryEntry[]> {
+async function inlineEntries(turn: Turn, entries: readonly HistoryEntry[]): Promise<HistoryEntry[]> {
   const inline = createTextFileReader((url) => turn.readFile(url));
-  const entries: HistoryEntry[] = [];
-  for (const entry of turn.history.toReversed()) {
-    entries.push({ ...entry, parts: await inline(entry.parts) });
-  }
-  return entries.reverse();
+  const inlined: HistoryEntry[] = [];
+  for (const entry of entries.toReversed()) inlined.push({ ...entry, parts: await inline(entry.parts) });
+  return inlined.reverse();
 }
 
 function getMetering(
