@@ -25,7 +25,7 @@ const failingSeconds = 15;
 export type AttemptSlot =
   /**
    * The caller must call `release` when the attempt ends. `up`: the receiver accepts requests; undefined: nothing was
-   * sent to it.
+   * sent to it, or the attempt does not count.
    */
   | { kind: 'acquired'; release: (up: boolean | undefined) => void }
   | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason };

@@ -52,12 +52,12 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
       select task_id, config_id, seq, lease_until, due_at from deliveries
       where state = 'pending' and wakeup_at < now() order by wakeup_at limit ${limit} for update skip locked
     ),
-    -- All deliveries of an ordered config wait for its attempt in flight and for the retry of its head. This
+    -- All events of an ordered config wait for its attempt in flight and for the retry of its head; tests do not. This
     -- reads the whole queue, because the head may not be among the stalled deliveries.
     queue as (
       select d.task_id, d.config_id, max(d.lease_until) as lease_until, max(d.due_at) as due_at
       from deliveries d join webhook_configs c on c.task_id = d.task_id and c.id = d.config_id and c.ordered
-      where d.state = 'pending' and (d.task_id, d.config_id) in (select task_id, config_id from stalled)
+      where d.state = 'pending' and d.seq > 0 and (d.task_id, d.config_id) in (select task_id, config_id from stalled)
       group by d.task_id, d.config_id
     ),
     -- free_at: when nothing blocks the delivery any more.
@@ -65,7 +65,7 @@ export async function wakeStalledDeliveries(db: Db, { limit, graceSeconds }: Lim
       select stalled.task_id, stalled.config_id, stalled.seq, c.id is null as deleted, c.disabled_at is not null as disabled,
         greatest(queue.lease_until, queue.due_at, stalled.lease_until, stalled.due_at, now()) as free_at
       from stalled left join webhook_configs c on c.task_id = stalled.task_id and c.id = stalled.config_id
-      left join queue on queue.task_id = stalled.task_id and queue.config_id = stalled.config_id
+      left join queue on queue.task_id = stalled.task_id and queue.config_id = stalled.config_id and stalled.seq > 0
     ),
     -- Deliveries that can no longer be sent.
     settled as (

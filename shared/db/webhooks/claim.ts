@@ -3,13 +3,15 @@
  * has its own lease, fence and place in the retry schedule. Configs differ only in which of their deliveries
  * may be claimed:
  *
- *   ordered:    the head, which is the lowest pending event, if no attempt of the config is in flight
+ *   ordered:    the head, which is the lowest pending event, if no attempt at an event of the config is in flight
  *   unordered:  every pending delivery without a live lease
  *
  *   pending ──claim──▶ leased, POST in flight ──record──▶ delivered
  *      ▲                                           ├─ retry or deferred: pending, due later ─┐
  *      └───────────────────────────────────────────┴─────────────────────────────────────────┘
  *                                                  └─ abandoned: failed, the config disabled
+ *
+ * A test is not part of the order: it may be claimed unless an attempt at an event is in flight, and delays no event.
  *
  * The head of an ordered config keeps its place until it is delivered or abandoned, so its failures delay the
  * whole queue.
@@ -151,13 +153,13 @@ export async function claimDeliveries(
       from locked join webhook_configs seen on seen.task_id = locked.task_id and seen.id = locked.id
     ),
     -- The deliveries that may be claimed. In an ordered config, an attempt in flight sorts before the head
-    -- and blocks it.
+    -- and blocks it, unless it is a test.
     candidate as (
       select config.task_id, config.id as config_id, config.max, d.*
       from config cross join lateral (
         select d.seq, d.fence, d.due_at, ${isFree} as free from deliveries d
         where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'
-          and (config.ordered or ${isFree})
+          and (config.ordered and d.seq > 0 or ${isFree})
         order by ${isFree}, case when config.ordered then d.seq end, d.due_at, d.seq
         limit case when config.ordered then 1 else greatest(config.max, 1) end
       ) d

@@ -5,7 +5,7 @@
  *
  * Secrets are passed and returned encrypted; see shared/webhooks/secrets.ts.
  */
-import { sql, type Transaction } from 'kysely';
+import { sql, type RawBuilder, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
@@ -144,16 +144,21 @@ async function restartPending(trx: Transaction<Database>, { taskId, configId }: 
     where task_id = ${taskId} and config_id = ${configId} and state = 'pending'`.execute(trx);
 }
 
-/** Writes one wake-up for the pending deliveries of a config, if there are any. */
+/**
+ * Writes one wake-up for the pending deliveries of a config, if there are any.
+ *
+ * @param condition on `deliveries`; default: all
+ */
 export async function wakePendingDeliveries(
   trx: Transaction<Database>,
   options: { wakeupGraceSeconds: number },
   { taskId, configId }: ConfigKey,
+  condition: RawBuilder<unknown> = sql`true`,
 ): Promise<Wakeup[]> {
   const { rows } = await sql<WakeupColumns>`
     with delivery as (
       update deliveries set wakeup_at = now() + ${seconds(options.wakeupGraceSeconds)}
-      where task_id = ${taskId} and config_id = ${configId} and state = 'pending'
+      where task_id = ${taskId} and config_id = ${configId} and state = 'pending' and ${condition}
       returning task_id, config_id
     ),
     wakeup as (

@@ -3,7 +3,7 @@
  * same id as the first delivery, and it enables a disabled config again.
  *
  * A test is a delivery numbered below the events: -1, -2 and so on. It is attempted once, and its failure
- * does not count.
+ * does not count. It neither delays events nor changes their attempts.
  */
 import { sql, type RawBuilder, type Transaction } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
@@ -89,7 +89,7 @@ export async function listDeliveries(
   return { deliveries, next: rows.length > page.size ? deliveries.at(-1)?.seq : undefined };
 }
 
-/** One event, or all events that failed since a time. */
+/** One event; or all events that failed since a time, and those that wait for a retry or were deferred. */
 export type RedeliverTarget = { event: number } | { failedSince: Date };
 
 export type Redelivery =
@@ -120,7 +120,8 @@ export async function redeliver(
     const count = await restart(
       'event' in target
         ? sql`d.seq = ${target.event}`
-        : sql`d.state = 'failed' and d.seq > 0 and d.settled_at >= ${target.failedSince}`,
+        : sql`d.seq > 0 and ((d.state = 'failed' and d.settled_at >= ${target.failedSince})
+            or (d.state = 'pending' and d.due_at > now() and ${target.failedSince}::timestamptz <= now()))`,
     );
     if (count === 0) return 0;
     if (ordered) await restart(sql`d.state = 'pending' and d.failures > 0`);
@@ -143,7 +144,8 @@ export async function deliverTest(
   caller: Caller,
   key: ConfigKey,
 ): Promise<Redelivery> {
-  return changeDeliveries(db, options, caller, key, async (trx, { disabled }) => {
+  const isTest = sql`seq < 0`;
+  return changeDeliveries(db, options, caller, { ...key, woken: isTest }, async (trx, { disabled }) => {
     if (disabled) return 0;
     await sql`
       insert into deliveries (task_id, config_id, seq, wakeup_at)
@@ -155,11 +157,12 @@ export async function deliverTest(
 
 type LockedConfig = { ordered: boolean; disabled: boolean };
 
+/** @param key `woken`: the pending deliveries that get a wake-up; default: all */
 async function changeDeliveries(
   db: Db,
   options: WebhookCallOptions,
   caller: Caller,
-  key: ConfigKey,
+  key: ConfigKey & { woken?: RawBuilder<unknown> },
   change: (trx: Transaction<Database>, config: LockedConfig) => Promise<number>,
 ): Promise<Redelivery> {
   return runTransaction(db, async (trx): Promise<Redelivery> => {
@@ -175,7 +178,7 @@ async function changeDeliveries(
     const count = await change(trx, rows[0]);
     if (count === 0) return { kind: 'scheduled', count, wakeups: [] };
     await takeWebhookRequest(trx, caller.owner, options.webhookRequestsPerMinute);
-    return { kind: 'scheduled', count, wakeups: await wakePendingDeliveries(trx, options, key) };
+    return { kind: 'scheduled', count, wakeups: await wakePendingDeliveries(trx, options, key, key.woken) };
   });
 }
 

@@ -33,7 +33,7 @@ export type AttemptOutcome =
   | { kind: 'abandoned'; reason: string }
   /** No attempt was made. */
   | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason }
-  /** A test is not repeated, and its failure does not count against the config. */
+  /** A test is not repeated, and does not count for or against the config. */
   | { kind: 'test_failed' };
 
 export type DeferralReason =
@@ -188,7 +188,7 @@ async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Att
         disabled_at = case when result.reason is null then c.disabled_at else now() end,
         disabled_reason = coalesce(result.reason, c.disabled_reason)
       from (
-        select task_id, config_id, bool_or(outcome = 'delivered') as delivered, max(reason) as reason,
+        select task_id, config_id, bool_or(outcome = 'delivered' and seq > 0) as delivered, max(reason) as reason,
           (count(*) filter (where outcome in ('retry', 'abandoned')))::int as failed
         from settled group by task_id, config_id
       ) result

@@ -234,6 +234,90 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     assert.deepEqual([state, failuresInARow], ['active', 0]);
   });
 
+  test('sends tests that change neither events nor their config', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, { events: 'end' });
+    await receiver.count(1);
+    const hook = `/tasks/${id}/webhooks/hook`;
+    await waitFor(
+      'the delivery to be recorded',
+      async () => (await callRest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
+    );
+    const update = (table: string, change: string) =>
+      stack.pool.query(`update ${table} set ${change} where task_id = $1`, [id]);
+    await update(
+      'deliveries',
+      `state = 'pending', settled_at = null, failures = 1, due_at = now() + interval '1 hour',
+       wakeup_at = now() + interval '1 hour'`,
+    );
+    await update('webhook_configs', 'failures = 1');
+    const read = async () => {
+      const { rows } = await stack.pool.query(
+        `select to_jsonb(d) - 'wakeup_at' as event, c.failures, c.disabled_at from deliveries d join webhook_configs c using (task_id)
+         where d.task_id = $1 and d.seq > 0`,
+        [id],
+      );
+      return rows;
+    };
+    const before = await read();
+    const sendTests = async (count: number, state: string, total: number): Promise<void> => {
+      for (let sent = 0; sent < count; sent += 1) await callRest(stack, `${hook}/test`, {});
+      await waitFor(`${total} ${state} tests`, async () => {
+        const { body } = await callRest(stack, `${hook}/deliveries?state=${state}`);
+        return body.deliveries.length === total;
+      });
+    };
+    receiver.answer(0);
+    await sendTests(11, 'failed', 11);
+    assert.deepEqual(await read(), before);
+    // Receivers that fail ten times in a row get fewer attempts, but not for tests.
+    receiver.answerBy(() => undefined);
+    await callRest(stack, `${hook}/test`, {});
+    await receiver.count(13);
+    await update('deliveries', `due_at = now(), wakeup_at = case when seq > 0 then now() else wakeup_at end`);
+    const sent = await receiver.count(14);
+    assert.ok(sent[13]!.headers['longhaul-event'], 'an event does not wait for a test in flight');
+  });
+
+  test('keeps the failures of a config when a test succeeds', async (t) => {
+    const receiver = await startReceiver(t);
+    const { id } = await submit(stack, receiver.url, { events: 'end' });
+    await receiver.count(1);
+    const hook = `/tasks/${id}/webhooks/hook`;
+    const isDelivered = (count: number) => async () =>
+      (await callRest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === count;
+    await waitFor('the event', isDelivered(1));
+    await stack.pool.query('update webhook_configs set failures = 1 where task_id = $1', [id]);
+    await callRest(stack, `${hook}/test`, {});
+    await waitFor('the test', isDelivered(2));
+    assert.equal((await callRest(stack, hook)).body.failuresInARow, 1);
+  });
+
+  test('makes events due now that wait for their retry, when it redelivers since a time', async (t) => {
+    for (const order of ['strict', 'none']) {
+      const receiver = await startReceiver(t);
+      const { id } = await submit(stack, receiver.url, { order });
+      await stack.until(id, ({ status }) => status.state === terminal);
+      await receiver.count(3);
+      const hook = `/tasks/${id}/webhooks/hook`;
+      await waitFor(
+        'the deliveries to be recorded',
+        async () =>
+          (await callRest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 3,
+      );
+      await stack.pool.query(
+        `update deliveries set state = 'pending', settled_at = null, failures = 1, due_at = now() + interval '5 hours',
+         wakeup_at = now() + interval '5 hours' where task_id = $1 and seq > 1`,
+        [id],
+      );
+      const since = (ms: number) => ({ since: new Date(Date.now() + ms).toISOString() });
+      assert.deepEqual((await callRest(stack, `${hook}/redeliver`, since(60_000))).body, { count: 0 });
+      assert.deepEqual((await callRest(stack, `${hook}/redeliver`, since(-60_000))).body, { count: 2 });
+      await receiver.count(5);
+      assert.deepEqual(receiver.events().slice(3).sort(), [2, 3], order);
+    }
+  });
+
   test('replaces a secret with overlap, and returns it once', async (t) => {
     const receiver = await startReceiver(t);
     const { id } = await submit(stack, receiver.url, { events: 'end' });
