@@ -18,17 +18,18 @@ export function createServicesBanner(stack: LocalStack, options: LocalOptions): 
 
   Agent card     ${url}/.well-known/agent-card.json
   gRPC           localhost:${stack.grpcPort}
+  Agent          ${describeAgent(options)}
   Model          ${modelDescriptions[options.model]}
-  Data           ${describeData(stack, options)}
+  Data           ${describeData(stack, options)}${describeCallers(options)}
   Webhooks       may be sent to this machine${workers}
 
   Submit a task:
 
-${createCurl(url, 'SendMessage', `{"message":{"messageId":"try-'$(date +%s)'","role":"ROLE_USER","parts":[{"text":"What is 6 times 7?"}]},"configuration":{"returnImmediately":true}}`)}
+${createCurl(url, options, 'SendMessage', `{"message":{"messageId":"try-'$(date +%s)'","role":"ROLE_USER","parts":[{"text":"What is 6 times 7?"}]},"configuration":{"returnImmediately":true}}`)}
 
   Read the task, with the id from the response:
 
-${createCurl(url, 'GetTask', '{"id":"TASK_ID"}')}
+${createCurl(url, options, 'GetTask', '{"id":"TASK_ID"}')}
 
   Press Ctrl-C to stop everything.
 `;
@@ -39,6 +40,7 @@ export function createInfraBanner(stack: LocalStack, options: LocalOptions): str
   const exports = Object.entries(stack.variables).map(([name, value]) => `export ${name}=${quote(value)}`);
   return `
 # The infrastructure is running. Press Ctrl-C to stop it.
+#   Agent   ${describeAgent(options)}
 #   Model   ${modelDescriptions[options.model]}
 #   Data    ${describeData(stack, options)}
 #
@@ -54,9 +56,24 @@ ${exports.join('\n')}
 `;
 }
 
-function createCurl(url: string, method: string, params: string): string {
-  return `    curl -s ${url}/a2a/jsonrpc -H 'Content-Type: application/json' -H 'A2A-Version: 1.0' \\
+function createCurl(url: string, { authModes }: LocalOptions, method: string, params: string): string {
+  const [mode] = authModes;
+  const header =
+    mode === undefined ? '' : ` -H '${mode === 'api-key' ? 'x-api-key: ' : 'Authorization: Bearer '}…'`;
+  return `    curl -s ${url}/a2a/jsonrpc -H 'Content-Type: application/json' -H 'A2A-Version: 1.0'${header} \\
       -d '{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}}'`;
+}
+
+/** An agent in code may call the model or not. */
+function describeAgent({ agentFile, agentModule }: LocalOptions): string {
+  if (agentModule !== undefined) return `${agentModule} (AGENT_MODULE); it decides whether the model is used`;
+  return agentFile === undefined ? 'agent.yaml of this project' : `${agentFile} (AGENT_FILE)`;
+}
+
+function describeCallers({ authModes }: LocalOptions): string {
+  return authModes.length === 0
+    ? ''
+    : `\n  Callers        must authenticate: ${authModes.join(' or ')} (AUTH_MODES)`;
 }
 
 function describeData({ dataDir }: LocalStack, options: LocalOptions): string {

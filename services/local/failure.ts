@@ -5,6 +5,12 @@ import { StartError } from './processes/supervisor.ts';
 
 const prefix = 'Longhaul did not start: ';
 
+/** Returns the exit status: 78 (EX_CONFIG of sysexits.h) for problems of the configuration, otherwise 1. */
+export function getExitCode(error: unknown): number {
+  const isConfig = error instanceof ConfigError || (error instanceof StartError && !error.retryable);
+  return isConfig ? 78 : 1;
+}
+
 /** @param debug whether to include stack traces and causes */
 export function formatFailure(error: unknown, debug: boolean): string {
   if (error instanceof ConfigError) return error.problems.map((problem) => `${prefix}${problem}`).join('\n');

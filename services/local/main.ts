@@ -3,7 +3,7 @@
  * embedded, and the services run as separate processes, as in production.
  */
 import { createInfraBanner, createServicesBanner } from './banner.ts';
-import { formatFailure } from './failure.ts';
+import { formatFailure, getExitCode } from './failure.ts';
 import { parseArguments, readOptions, usageText } from './options.ts';
 import { createPrint } from './processes/log-output.ts';
 import { runUntilSignal } from './processes/signals.ts';
@@ -24,6 +24,6 @@ try {
     });
   }
 } catch (error) {
-  process.exitCode = 1;
+  process.exitCode = getExitCode(error);
   console.error(`\n${formatFailure(error, process.env['LOG_LEVEL'] === 'debug')}`);
 }

@@ -19,6 +19,11 @@ export interface LocalOptions {
   workers: number;
   project: string;
   model: ModelSource;
+  /** The paths of the agent as YAML and as a module. */
+  agentFile: string | undefined;
+  agentModule: string | undefined;
+  /** The ways in which callers must authenticate; empty: anyone may call. */
+  authModes: readonly string[];
   /** If set, replaces the embedded PostgreSQL. */
   databaseUrl: string | undefined;
   /** If set, replaces the Pub/Sub emulator. */
@@ -97,6 +102,9 @@ export function readOptions(infra: boolean, environment: Environment): LocalOpti
     workers: env.number('WORKERS', 1, { min: 0, max: 100 }),
     project: env.string('GOOGLE_CLOUD_PROJECT', 'longhaul-local'),
     model: readModelSource(env),
+    agentFile: env.optional('AGENT_FILE'),
+    agentModule: env.optional('AGENT_MODULE'),
+    authModes: env.list('AUTH_MODES').filter((mode) => mode !== 'none'),
     databaseUrl,
     pubsubHost: readHost(env, 'PUBSUB_EMULATOR_HOST'),
     cloudTasksHost: readHost(env, 'CLOUD_TASKS_EMULATOR_HOST'),

@@ -133,8 +133,8 @@ export const Definition = strictMapping({
   tools: v.optional(list(choice(builtInTools)), ['ask_user']),
   mcpServers: McpServers,
   /**
-   * Paths of modules whose default export is a list of tools: absolute, or relative to the worker's
-   * directory.
+   * Paths of modules whose default export is a list of tools: absolute, or relative to the directory of the
+   * worker's `AGENT_FILE`.
    */
   toolModules: v.optional(list(Text), []),
   /** A JSON Schema. The answer is then data that matches it, instead of text. */

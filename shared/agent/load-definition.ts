@@ -2,19 +2,25 @@
  * Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project.
  */
 import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkDefinition, DefinitionError, type AgentDefinition } from './definition.ts';
 import { parseYaml } from './yaml.ts';
 
 const defaultFile = fileURLToPath(new URL('../../agent.yaml', import.meta.url));
 
-/** @throws {DefinitionError} with all problems of the file, by line and column */
+/** @throws {DefinitionError} with all problems of the file, by line and column, or if it cannot be read */
 export async function loadAgentDefinition(agentFile: string | undefined): Promise<AgentDefinition> {
   const file = agentFile ?? defaultFile;
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new Error(`AGENT_FILE ${file} cannot be read`, { cause: error });
+    throw new DefinitionError([`AGENT_FILE ${file} cannot be read: ${(error as Error).message}`]);
   });
   return parseAgentDefinition(text, file);
+}
+
+/** Returns the directory of the definition's file: relative paths in the definition start there. */
+export function getAgentDirectory(agentFile: string | undefined): string {
+  return dirname(resolve(agentFile ?? defaultFile));
 }
 
 /** @throws {DefinitionError} with all problems at once */

@@ -85,6 +85,20 @@ export function checkMcpServers(servers: Record<string, McpServerDefinition>): P
   return problems;
 }
 
+/** Returns the names of the secrets that servers refer to and that are not set, each once. */
+export function findMissingSecrets(
+  servers: Record<string, McpServerDefinition>,
+  getSecret: (name: string) => string | undefined,
+): string[] {
+  const missing = new Set<string>();
+  for (const { env, headers } of Object.values(servers)) {
+    for (const value of Object.values({ ...env, ...headers })) {
+      fillSecrets(value, getSecret, (name) => missing.add(name));
+    }
+  }
+  return [...missing];
+}
+
 /** Fills in the secrets of a value. Calls `missing` with the name of each secret that is not set. */
 export function fillSecrets(
   value: string,

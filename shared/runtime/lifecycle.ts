@@ -4,6 +4,7 @@
  * Cloud Run sends SIGTERM and kills the process ten seconds later. A second signal ends the process at once.
  */
 import { setFlagsFromString } from 'node:v8';
+import { DefinitionError } from '../agent/definition.ts';
 import { ConfigError } from './config/env-reader.ts';
 import { errorMessage, type Logger } from './log.ts';
 
@@ -14,7 +15,10 @@ export interface Service {
   drain(): Promise<void>;
 }
 
-/** Runs a service until the process exits. Never resolves. */
+/**
+ * Runs a service until the process exits. Never resolves. Problems of the configuration that only the start finds exit
+ * with status 78, like those of `configOrExit`.
+ */
 export async function runService(log: Logger, drainMs: number, start: () => Promise<Service>): Promise<void> {
   // V8 learns from the first requests, which wait longest, that objects of a request live long. It then
   // allocates some of them in the old generation, where they retain what they reference until the next full
@@ -25,6 +29,7 @@ export async function runService(log: Logger, drainMs: number, start: () => Prom
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
   });
   const starting = start().catch((error: unknown) => {
+    if (isConfigProblem(error)) return exitWithProblems(error);
     log.fatal({ err: error }, 'start failed');
     return process.exit(1);
   });
@@ -64,8 +69,13 @@ export async function secretsOrExit<T>(open: () => Promise<T>): Promise<T> {
   return open().catch(exitWithProblems);
 }
 
+/** The definition of the agent is configuration too; it is read when the service starts. */
+function isConfigProblem(error: unknown): boolean {
+  return error instanceof ConfigError || error instanceof DefinitionError;
+}
+
 function exitWithProblems(error: unknown): never {
-  if (!(error instanceof ConfigError)) throw error;
+  if (!isConfigProblem(error)) throw error;
   process.stderr.write(`${errorMessage(error)}\n`);
   return process.exit(78); // EX_CONFIG of sysexits.h
 }

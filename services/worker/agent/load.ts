@@ -1,6 +1,9 @@
 /** Loads the agent that the worker runs: the module that `AGENT_MODULE` names, otherwise the Gemini agent. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { getAgentDirectory } from '#shared/agent/load-definition.ts';
+import { FatalError } from '#shared/domain/errors.ts';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Agent } from './agent.ts';
 import type { DownloadLimits } from './files/downloads.ts';
@@ -9,7 +12,10 @@ import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
 
 export interface LoadAgentOptions {
-  /** The definition of new tasks. Its tool modules are loaded at startup, to report errors in them early. */
+  /**
+   * The definition of new tasks. Its tool modules are loaded at startup, and its secrets looked up, to report
+   * problems early. Relative paths of tool modules start at its directory.
+   */
   agentFile?: string | undefined;
   /** A path, absolute or relative to the working directory. */
   agentModule?: string | undefined;
@@ -22,12 +28,12 @@ export interface LoadAgentOptions {
   log?: Logger;
 }
 
-/** @throws {Error} with the defect of the module, or the missing credentials */
+/** @throws {ConfigError | DefinitionError} with the defect of a module or of the definition, or missing credentials */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   const { agentFile, agentModule } = options;
   if (agentModule === undefined) {
     checkCredentials(options.gemini);
-    if (agentFile !== undefined) await checkTools(agentFile);
+    if (agentFile !== undefined) await checkDefinition(agentFile, options.getSecret);
     return createLazyGeminiAgent(options);
   }
   const path = resolve(agentModule);
@@ -35,20 +41,29 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   try {
     exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
   } catch (error) {
-    throw new Error(`AGENT_MODULE ${path} cannot be loaded: ${errorMessage(error)}`, { cause: error });
+    throw new ConfigError([`AGENT_MODULE ${path} cannot be loaded: ${errorMessage(error)}`]);
   }
   if (!isAgent(exported.default)) {
-    throw new Error(
+    throw new ConfigError([
       `AGENT_MODULE ${path} is not an agent: its default export must be an object with a method run(turn).`,
-    );
+    ]);
   }
   return exported.default;
 }
 
-async function checkTools(agentFile: string): Promise<void> {
+async function checkDefinition(agentFile: string, getSecret: LoadAgentOptions['getSecret']): Promise<void> {
   const { loadAgentDefinition } = await import('#shared/agent/load-definition.ts');
+  const { findMissingSecrets } = await import('#shared/agent/mcp-servers.ts');
   const { loadToolModules } = await import('./tools/modules.ts');
-  await loadToolModules((await loadAgentDefinition(agentFile)).toolModules);
+  const { mcpServers, toolModules } = await loadAgentDefinition(agentFile);
+  const problems = findMissingSecrets(mcpServers, getSecret).map(
+    (name) => `${name} is not set, but the mcpServers of AGENT_FILE ${agentFile} refer to it`,
+  );
+  await loadToolModules(toolModules, getAgentDirectory(agentFile)).catch((error: unknown) => {
+    if (!(error instanceof FatalError)) throw error;
+    problems.push(error.message);
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 /** Loads the SDK, MCP and the file fetcher on first use: they are large. */
@@ -63,7 +78,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { gemini, files, meter, getSecret, captureContent = false, log } = options;
+  const { agentFile, gemini, files, meter, getSecret, captureContent = false, log } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -71,6 +86,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
   ]);
   return createGeminiAgent({
     client: gemini,
+    toolDirectory: getAgentDirectory(agentFile),
     mcp: createMcpTools(getSecret, log),
     files: createFileFetcher(files),
     ...(files && { downloads: files }),

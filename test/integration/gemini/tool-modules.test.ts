@@ -8,8 +8,10 @@ import assert from 'node:assert/strict';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
+import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import { loadToolModules } from '#services/worker/agent/tools/modules.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { useOfflineModel } from './use-offline-model.ts';
 
@@ -47,7 +49,9 @@ describe('a tool of the example', () => {
       const functionCall = { name: 'order_state', args: { order } };
       offline.model.script([{ match: 'look it up', reactions: [{ functionCall }] }]);
       const turn = new MemoryTurn({ message: 'look it up', definition });
-      assert.deepEqual(await offline.createAgent().run(turn), { state: 'TASK_STATE_COMPLETED' });
+      assert.deepEqual(await offline.createAgent({ toolDirectory: path.dirname(example) }).run(turn), {
+        state: 'TASK_STATE_COMPLETED',
+      });
       const step = turn.steps.get('tool:order_state#1')!;
       assert.deepEqual((JSON.parse(step.result) as { response: JsonObject }).response, response);
       assert.equal(step.options.sideEffects, false);
@@ -58,7 +62,7 @@ describe('a tool of the example', () => {
     const functionCall = { name: 'cancel_order', args: { order: '1002' } };
     offline.model.script([{ match: 'cancel it', reactions: [{ functionCall }] }]);
     const turn = new MemoryTurn({ message: 'cancel it', definition });
-    const outcome = await offline.createAgent().run(turn);
+    const outcome = await offline.createAgent({ toolDirectory: path.dirname(example) }).run(turn);
     assert.ok('state' in outcome);
     assert.equal(outcome.state, 'TASK_STATE_AUTH_REQUIRED');
     assert.match(JSON.stringify(outcome.message), /cancel_order \{\\"order\\":\\"1002\\"\}/);
@@ -68,7 +72,7 @@ describe('a tool of the example', () => {
 describe('a tool of a module', () => {
   const context = { idempotencyKey: 'task/1/tool:key_of/0', signal: new AbortController().signal };
   async function loadTool(source: string) {
-    const [tool] = await loadToolModules([await writeModule(`export default [${source}];`)]);
+    const [tool] = await loadToolModules([await writeModule(`export default [${source}];`)], directory);
     return tool!;
   }
   const hanging = `{ name: 'hang', description: 'Hangs.', timeoutSeconds: 0.2, run: () => new Promise(() => {}) }`;
@@ -80,6 +84,21 @@ describe('a tool of a module', () => {
     assert.equal(await tool.call({}, context), context.idempotencyKey);
     assert.equal(tool.sideEffects, true);
   });
+
+  test('may return its result without a promise', async () => {
+    const tool = await loadTool(`{ name: 'now', description: 'Now.', run: () => ({ at: new Date(0) }) }`);
+    assert.deepEqual(await tool.call({}, context), { at: '1970-01-01T00:00:00.000Z' });
+  });
+
+  for (const [result, message] of [
+    ['() => 1', /returned a function, not JSON/],
+    ['1n', /serialize a BigInt/],
+  ] as const) {
+    test(`fails for the model when it returns what is not JSON: ${result}`, async () => {
+      const tool = await loadTool(`{ name: 'odd', description: 'Odd.', run: async () => (${result}) }`);
+      await assert.rejects(tool.call({}, context), message);
+    });
+  }
 
   test('may return nothing', async () => {
     const tool = await loadTool(`{ name: 'nothing', description: 'Nothing.', run: async () => {} }`);
@@ -118,7 +137,7 @@ describe('loading a module', () => {
   ] satisfies [string, string, RegExp][]) {
     test(`reports a module ${name}, by its path`, async () => {
       const file = await writeModule(source);
-      await assert.rejects(loadToolModules([file]), (error: unknown) => {
+      await assert.rejects(loadToolModules([path.basename(file)], directory), (error: unknown) => {
         assert.ok(error instanceof FatalError && error.message.includes(file), String(error));
         assert.match(error.message, message);
         return true;
@@ -131,7 +150,38 @@ describe('loading a module', () => {
     await writeFile(agentFile, (await readFile(example, 'utf8')).replaceAll('orders-tools', 'no-tools'));
     await assert.rejects(
       loadAgent({ agentFile, gemini: offline.client, getSecret: () => undefined }),
-      /docs\/agents\/no-tools\.ts cannot be loaded/,
+      (error: unknown) => {
+        assert.ok(error instanceof ConfigError);
+        assert.ok(
+          error.message.includes(`The tools of ${directory}/no-tools.ts cannot be loaded`),
+          error.message,
+        );
+        return true;
+      },
+    );
+  });
+
+  test('fails at the start of a worker for which a secret is not set', async () => {
+    const server = {
+      url: 'http://127.0.0.1:1/mcp',
+      headers: { a: '${env:ONE} ${env:TWO}', b: '${env:TWO}' },
+    };
+    const agentFile = await writeModule(
+      JSON.stringify({ ...minimalDefinition, mcpServers: { a: server, b: server } }),
+    );
+    await assert.rejects(
+      loadAgent({
+        agentFile,
+        gemini: offline.client,
+        getSecret: (name) => (name === 'ONE' ? '1' : undefined),
+      }),
+      (error: unknown) => {
+        assert.ok(error instanceof ConfigError);
+        assert.deepEqual(error.problems, [
+          `TWO is not set, but the mcpServers of AGENT_FILE ${agentFile} refer to it`,
+        ]);
+        return true;
+      },
     );
   });
 });

@@ -271,12 +271,15 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     await sendTests(11, 'failed', 11);
     assert.deepEqual(await read(), before);
     // Receivers that fail ten times in a row get fewer attempts, but not for tests.
+    const sent = receiver.received.length;
     receiver.answerBy(() => undefined);
     await callRest(stack, `${hook}/test`, {});
-    await receiver.count(13);
+    await receiver.count(sent + 1);
     await update('deliveries', `due_at = now(), wakeup_at = case when seq > 0 then now() else wakeup_at end`);
-    const sent = await receiver.count(14);
-    assert.ok(sent[13]!.headers['longhaul-event'], 'an event does not wait for a test in flight');
+    await waitFor(
+      'the event, which does not wait for a test in flight',
+      () => receiver.received.filter(({ headers }) => headers['longhaul-event'] !== undefined).length === 2,
+    );
   });
 
   test('keeps the failures of a config when a test succeeds', async (t) => {
@@ -314,7 +317,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
       assert.deepEqual((await callRest(stack, `${hook}/redeliver`, since(60_000))).body, { count: 0 });
       assert.deepEqual((await callRest(stack, `${hook}/redeliver`, since(-60_000))).body, { count: 2 });
       await receiver.count(5);
-      assert.deepEqual(receiver.events().slice(3).sort(), [2, 3], order);
+      assert.deepEqual(new Set(receiver.events().slice(3)), new Set([2, 3]), order);
     }
   });
 

@@ -39,6 +39,8 @@ export interface GeminiAgentOptions {
   client: GeminiClientOptions;
   /** Tools in code, in addition to those of the modules that a definition names. */
   tools?: readonly Tool[];
+  /** Where relative paths of tool modules start. Default: the working directory. */
+  toolDirectory?: string;
   /** If omitted, definitions with MCP servers are refused. */
   mcp?: McpTools;
   /** If omitted, definitions with owner limits or model quotas are refused. */
@@ -62,6 +64,7 @@ const defaultDownloads: DownloadLimits = {
 export function createGeminiAgent({
   client,
   tools = [],
+  toolDirectory = process.cwd(),
   mcp,
   meter,
   files = createFileFetcher(),
@@ -84,7 +87,7 @@ export function createGeminiAgent({
     { mcpServers, toolModules }: AgentDefinition,
     turn: Turn,
   ): Promise<readonly Tool[]> {
-    const inCode = [...tools, ...(await loadToolModules(toolModules))];
+    const inCode = [...tools, ...(await loadToolModules(toolModules, toolDirectory))];
     if (Object.keys(mcpServers).length === 0) return inCode;
     if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);

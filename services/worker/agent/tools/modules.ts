@@ -16,7 +16,7 @@ import {
   Text,
 } from '#shared/agent/fields.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { JsonObject } from '#shared/domain/message.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { raceAbort } from '../../turn/race-abort.ts';
 import { askUser } from '../gemini/tools/ask-user.ts';
@@ -43,12 +43,13 @@ const Tools = list(
 /**
  * Returns the tools of all modules, in their order.
  *
- * @param paths absolute, or relative to the working directory
+ * @param paths absolute, or relative to the directory
  * @throws {FatalError} if a module cannot be loaded or a tool is not valid
  */
-export async function loadToolModules(paths: readonly string[]): Promise<Tool[]> {
+export async function loadToolModules(paths: readonly string[], directory: string): Promise<Tool[]> {
   const names = new Set([askUser.name]);
-  const modules = await Promise.all(paths.map(async (path) => ({ path, tools: await load(path) })));
+  const files = paths.map((path) => resolve(directory, path));
+  const modules = await Promise.all(files.map(async (path) => ({ path, tools: await load(path) })));
   return modules.flatMap(({ path, tools }) =>
     tools.map((tool) => {
       if (names.has(tool.name)) throw loadError(path, `another tool has the name ${tool.name}`);
@@ -61,7 +62,7 @@ export async function loadToolModules(paths: readonly string[]): Promise<Tool[]>
 async function load(path: string): Promise<AgentTool[]> {
   let exported: { default?: unknown };
   try {
-    exported = (await import(pathToFileURL(resolve(path)).href)) as typeof exported;
+    exported = (await import(pathToFileURL(path).href)) as typeof exported;
   } catch (error) {
     throw loadError(path, errorMessage(error), error);
   }
@@ -90,7 +91,8 @@ function toTool(tool: AgentTool): Tool {
       const timeout = AbortSignal.timeout(1000 * timeoutSeconds);
       const bounded = AbortSignal.any([signal, timeout]);
       try {
-        return (await raceAbort(bounded, tool.run(args, { idempotencyKey, signal: bounded }))) ?? null;
+        const running = Promise.resolve(tool.run(args, { idempotencyKey, signal: bounded }));
+        return toJson(await raceAbort(bounded, running));
       } catch (error) {
         signal.throwIfAborted();
         if (!timeout.aborted) throw error;
@@ -98,6 +100,14 @@ function toTool(tool: AgentTool): Tool {
       }
     },
   };
+}
+
+/** @throws {Error} for the model, if a tool has returned what cannot be stored or sent as JSON */
+function toJson(result: Json | void): Json {
+  // JSON.stringify returns undefined for a function or a symbol, and throws for a bigint or a cycle.
+  const text = JSON.stringify(result ?? null) as string | undefined;
+  if (text === undefined) throw new Error(`The tool was called, but returned a ${typeof result}, not JSON.`);
+  return JSON.parse(text) as Json;
 }
 
 /**

@@ -1,0 +1,47 @@
+/** The text of `npm start`: it describes the agent and the callers of this start. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { createInfraBanner, createServicesBanner } from '#services/local/banner.ts';
+import { readOptions } from '#services/local/options.ts';
+import type { LocalStack } from '#services/local/stack.ts';
+
+const stack: LocalStack = {
+  port: 8080,
+  grpcPort: 8081,
+  dispatcherPort: 8082,
+  dataDir: '/data',
+  variables: {},
+};
+
+function create(environment: Record<string, string>): string {
+  return createServicesBanner(stack, readOptions(false, environment));
+}
+
+describe('the banner', () => {
+  test('names the agent of the project, and shows calls without credentials', () => {
+    const banner = create({});
+    assert.match(banner, /Agent {10}agent\.yaml of this project/);
+    assert.doesNotMatch(banner, /Callers|Authorization|x-api-key/);
+    assert.doesNotMatch(create({ AUTH_MODES: 'none' }), /Callers|Authorization|x-api-key/);
+  });
+
+  test('names the file or the module of the agent', () => {
+    assert.match(create({ AGENT_FILE: 'agent.yaml' }), /Agent {10}agent\.yaml \(AGENT_FILE\)/);
+    const module = { AGENT_MODULE: 'test/support/agents/echo.ts' };
+    assert.match(create(module), /Agent {10}test\/support\/agents\/echo\.ts \(AGENT_MODULE\)/);
+    const infra = createInfraBanner(stack, readOptions(true, module));
+    assert.match(infra, /^# {3}Agent {3}test\/support\/agents\/echo\.ts/m);
+  });
+
+  for (const [modes, header] of [
+    ['api-key', 'x-api-key: …'],
+    ['jwt', 'Authorization: Bearer …'],
+    ['cloud-run-iam,api-key', 'Authorization: Bearer …'],
+  ] as const) {
+    test(`shows how callers authenticate with AUTH_MODES=${modes}`, () => {
+      const banner = create({ AUTH_MODES: modes });
+      assert.ok(banner.includes(`must authenticate: ${modes.replace(',', ' or ')} (AUTH_MODES)`), banner);
+      assert.equal(banner.split(`-H '${header}'`).length, 3, 'in both examples');
+    });
+  }
+});
