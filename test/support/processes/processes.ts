@@ -29,7 +29,7 @@ export function runNode(t: Cleanup, args: readonly string[], options: RunOptions
   const { env, ...ids } = options;
   const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends the process if the tests are killed
-    env: { PATH: process.env['PATH'], ...env },
+    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
     ...ids,
   }) as ChildProcessByStdio<null, Readable, Readable>;
   const lines: string[] = [];
