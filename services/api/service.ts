@@ -5,7 +5,7 @@ import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
@@ -47,7 +47,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const { auth, limits, idempotencyWindowSeconds, wakeupGraceSeconds, webhookGuard, bodyLimitBytes } = config;
   const { webhookRequestsPerMinute } = limits;
   const telemetry = await startTelemetry('api', config.telemetry, log);
-  const { db, pool } = openDatabase({
+  const { db, pool, checkReady } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-api',
     log,
@@ -136,7 +136,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const handler = restrictToCapabilities(operations, card.capabilities);
   const ready = shareReadyCheck(async () => {
     await storeDefinition();
-    await checkDatabase(db);
+    await checkReady();
   });
   /** Parts of both servers. */
   const serving = {

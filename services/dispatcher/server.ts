@@ -4,20 +4,21 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
-import { checkDatabase, type Db } from '#shared/db/client/pool.ts';
+import type { Db } from '#shared/db/client/pool.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { reconcile } from '#shared/outbox/reconciler.ts';
 import { relayOutbox } from '#shared/outbox/relay.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import type { OutboxConfig } from '#shared/runtime/config/common.ts';
-import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
+import { registerHealth, shareReadyCheck, type ReadyCheck } from '#shared/runtime/health.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import type { Deliver } from './deliver.ts';
 
 export interface DispatcherServerParts {
   db: Db;
+  ready: ReadyCheck;
   outbox: OutboxPublisher;
   deliver: Deliver;
   config: OutboxConfig;
@@ -32,7 +33,7 @@ const DeliverBody = v.object({
 });
 
 export function createDispatcherServer(parts: DispatcherServerParts): FastifyInstance {
-  const { db, outbox, deliver, config, callers, log } = parts;
+  const { db, ready, outbox, deliver, config, callers, log } = parts;
   const app = createServer({ bodyLimit: 16 * 1024 });
   closeAfterRequests(app);
 
@@ -71,9 +72,6 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
     return reply.code(204).send();
   });
 
-  registerHealth(
-    app,
-    shareReadyCheck(() => checkDatabase(db)),
-  );
+  registerHealth(app, shareReadyCheck(ready));
   return app;
 }

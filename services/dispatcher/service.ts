@@ -28,7 +28,7 @@ export async function startDispatcher(
 ): Promise<Service> {
   const { webhook, webhookGuard, wakeupGraceSeconds, callers, host, port } = config;
   const telemetry = await startTelemetry('dispatcher', config.telemetry, log);
-  const { db, pool } = openDatabase({
+  const { db, pool, checkReady } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-dispatcher',
     log,
@@ -70,7 +70,7 @@ export async function startDispatcher(
     stopping,
     log,
   });
-  const server = createDispatcherServer({ db, outbox, deliver, config, callers, log });
+  const server = createDispatcherServer({ db, ready: checkReady, outbox, deliver, config, callers, log });
   const address = await listen(server, { host, port });
 
   return {

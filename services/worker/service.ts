@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
-import { checkDatabase, openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
@@ -61,7 +61,7 @@ export async function startWorker(
 ): Promise<Service> {
   const { pubsub, leaseSeconds, wakeupGraceSeconds, concurrency, maxAttempts, recordBytes, drainMs } = config;
   const telemetry = await startTelemetry('worker', config.telemetry, log);
-  const { db, pool, failedAt } = openDatabase({
+  const { db, pool, failedAt, checkReady } = openDatabase({
     database: config.database,
     applicationName: 'longhaul-worker',
     log,
@@ -126,10 +126,7 @@ export async function startWorker(
   const app = createServer();
   if (config.push !== undefined)
     await acceptPushes(app, config.push, { db, intake, outbox, wakeupGraceSeconds, log });
-  registerHealth(
-    app,
-    shareReadyCheck(() => checkDatabase(db)),
-  );
+  registerHealth(app, shareReadyCheck(checkReady));
   const address = await listen(app, config);
   await sleep(probeMs);
   const pulling = config.push === undefined ? startPulling(config, { db, intake, log }) : undefined;

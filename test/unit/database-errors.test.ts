@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { breaksConnection, isPassing, mayConcernOneRow, wasRefused } from '#shared/db/client/errors.ts';
 import { createClockReader } from '#shared/db/client/clock-readings.ts';
 import { createPreparingPool } from '#shared/db/client/prepared.ts';
+import { RecentOutcomes } from '#shared/db/client/recent-outcomes.ts';
 
 /** Callers give up, try again later, or try again at once because nothing was written. */
 const states: [sqlStates: string[], expected: { refused: boolean; passing: boolean; broken: boolean }][] = [
@@ -106,6 +107,7 @@ describe('a failed connect', () => {
       const outages = { failed: (error: unknown) => failed.push(error), succeeded: () => undefined };
       const pool = createPreparingPool({ connect } as unknown as Pool, {
         outages,
+        outcomes: new RecentOutcomes(),
         clock: createClockReader(pino({ enabled: false })),
         limits: undefined,
       });

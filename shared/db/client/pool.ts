@@ -8,6 +8,7 @@ import type { Logger } from '../../runtime/log.ts';
 import { clockColumn, createClockReader, type ClockReader } from './clock-readings.ts';
 import { createOutageLog } from './outage-log.ts';
 import { createPreparingPool } from './prepared.ts';
+import { RecentOutcomes } from './recent-outcomes.ts';
 import type { Database } from '../schema/schema.ts';
 
 export type Db = Kysely<Database>;
@@ -39,6 +40,12 @@ export function openDatabase(options: DatabaseOptions): {
   pool: Pool;
   /** When the database last failed as a whole, by `performance.now()`; -Infinity: never. */
   failedAt: () => number;
+  /**
+   * Resolves if the database serves statements; for readiness.
+   *
+   * @throws the error of the database or of the connection to it, or says how many statements have failed lately
+   */
+  checkReady: () => Promise<void>;
 } {
   const log = options.log ?? pino({ enabled: false });
   const clock = createClockReader(log);
@@ -59,11 +66,19 @@ export function openDatabase(options: DatabaseOptions): {
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', (error) => outages.failed(error)));
   const limits = options.queryTimeoutMs === 0 ? undefined : transactionLimits;
-  const preparing = createPreparingPool(pool, { outages, clock, limits });
+  const outcomes = new RecentOutcomes();
+  const preparing = createPreparingPool(pool, { outages, outcomes, clock, limits });
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) });
   return {
-    db: new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) }),
+    db,
     pool,
     failedAt: preparing.failedAt,
+    checkReady: async () => {
+      await probe(db);
+      const failures = outcomes.getFailures();
+      if (failures !== undefined)
+        throw new Error(`${failures} statements have failed in the last 10 seconds`);
+    },
   };
 }
 
@@ -78,12 +93,11 @@ async function prepareSession(client: ClientBase, clock: ClockReader): Promise<v
 }
 
 /**
- * Resolves if the database answers; for readiness.
- *
- * @throws the error of the database or of the connection to it
+ * Asks for a row lock that no row gets: a server or a session that is read-only refuses it, and the session is then
+ * replaced.
  */
-export async function checkDatabase(db: Db): Promise<void> {
-  await sql`select 1`.execute(db);
+async function probe(db: Db): Promise<void> {
+  await sql`select 1 from gates where false for update`.execute(db);
 }
 
 /** A database's address as the options of `pg`. */

@@ -25,6 +25,7 @@ import {
 } from './errors.ts';
 import { clockColumn, type ClockReader } from './clock-readings.ts';
 import type { OutageLog } from './outage-log.ts';
+import type { RecentOutcomes } from './recent-outcomes.ts';
 
 const marker = '-- prepared\n';
 
@@ -39,6 +40,14 @@ export interface TransactionLimits {
   idle: number;
   lock: number;
   statement: number;
+}
+
+interface PoolParts {
+  outages: OutageLog;
+  /** Get the outcomes of marked statements, and of connecting. */
+  outcomes: Pick<RecentOutcomes, 'succeeded' | 'failed'>;
+  clock: ClockReader;
+  limits: TransactionLimits | undefined;
 }
 
 /** Set with the first statement of each transaction, in its round trip: a pooler may change the session between two. */
@@ -56,11 +65,7 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
  */
 export function createPreparingPool(
   pool: Pool,
-  {
-    outages,
-    clock,
-    limits,
-  }: { outages: OutageLog; clock: ClockReader; limits: TransactionLimits | undefined },
+  { outages, outcomes, clock, limits }: PoolParts,
 ): PostgresPool & { failedAt: () => number } {
   const names = new Map<string, string>();
   const clients = new WeakMap<PoolClient, { wrapped: PostgresPoolClient; openedAt: number }>();
@@ -93,11 +98,18 @@ export function createPreparingPool(
       throw error;
     };
     const query = async (text: string, values: unknown[]) => {
-      const result = await send(text, values).catch((error: unknown) => {
-        if (inTransaction || !isDeadlock(error)) throw error;
-        return send(text, values);
-      });
+      const isMarked = text.startsWith(marker);
+      const result = await send(text, values)
+        .catch((error: unknown) => {
+          if (inTransaction || !isDeadlock(error)) throw error;
+          return send(text, values);
+        })
+        .catch((error: unknown) => {
+          if (isMarked && isPassing(error)) outcomes.failed();
+          throw error;
+        });
       outages.succeeded();
+      if (isMarked) outcomes.succeeded();
       return result;
     };
     const send = async (text: string, values: unknown[]) => {
@@ -142,6 +154,7 @@ export function createPreparingPool(
       for (;;) {
         const client = await pool.connect().catch((error: unknown) => {
           markFailedConnect(error);
+          outcomes.failed();
           // All connections of this pool were in use: this is not an outage.
           if (!isPoolExhausted(error)) fail(error);
           throw error;

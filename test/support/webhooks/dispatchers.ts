@@ -122,6 +122,7 @@ export async function startDispatchers(
     servers.push(
       createDispatcherServer({
         db,
+        ready: async () => undefined,
         outbox,
         deliver,
         config: {

@@ -70,6 +70,43 @@ describe('connections that go silent', () => {
   });
 });
 
+describe('readiness', () => {
+  async function open(t: TestContext) {
+    const { db, url } = await connectToTestDatabase({ direct: true });
+    const options = { database: { url, poolSize: 2 }, queryTimeoutMs, applicationName: 'test' };
+    const { db: own, checkReady } = openDatabase(options);
+    t.after(() => own.destroy());
+    return { db, url, own, checkReady };
+  }
+
+  test('fails while statements of the hot path time out, although a probe gets an answer', async (t) => {
+    const { db, own, checkReady } = await open(t);
+    const read = () =>
+      sql`-- prepared
+      select count(*) from agents`.execute(own);
+    await checkReady();
+    await db.transaction().execute(async (lock) => {
+      await sql`lock table agents`.execute(lock);
+      for (let failure = 1; failure <= 3; failure++) await assert.rejects(read(), /timeout/);
+      await assert.rejects(checkReady(), /^Error: 3 statements have failed in the last 10 seconds/);
+    });
+    for (let success = 1; success <= 11; success++) await read();
+    await assert.rejects(checkReady(), /3 statements/, 'one success more is needed');
+    await read();
+    await checkReady();
+  });
+
+  test('fails while the database is read-only, and recovers by itself', async (t) => {
+    const { db, url, checkReady } = await open(t);
+    const name = sql.id(new URL(url).pathname.slice(1));
+    await sql`alter database ${name} set default_transaction_read_only = on`.execute(db);
+    for (let check = 1; check <= 3; check++) await assert.rejects(checkReady(), /read-only transaction/);
+    await sql`alter database ${name} set default_transaction_read_only = off`.execute(db);
+    // The first check meets the session that is still read-only only if it was kept.
+    await checkReady();
+  });
+});
+
 describe('a session', () => {
   test('is replaced when it has become read-only', async (t) => {
     const db = await openDirectly(t);
