@@ -8,6 +8,16 @@ export interface BackoffPolicy {
 }
 
 /**
+ * Returns the longest delay between two attempts in an outage, in seconds: a twelfth of its duration so far, from 20
+ * s to 5 minutes. The recovery then takes little in comparison, and an outage of an hour costs about 60 attempts.
+ *
+ * @param outageSeconds duration of the outage so far
+ */
+export function getLongestOutageDelay(outageSeconds: number): number {
+  return Math.min(300, Math.max(20, outageSeconds / 12));
+}
+
+/**
  * Returns the delay before attempt `attempt + 1`, in seconds: by default 1, 2, 4 … up to 60. The second half
  * of the delay is random, so that attempts that failed together are not retried together.
  *

@@ -4,12 +4,10 @@
  * times. A programming error does not pass by itself, and the timeout of a step has taken its time, so these
  * spend an attempt, like a crash.
  */
-import { backoffSeconds } from '#shared/domain/backoff.ts';
+import { backoffSeconds, getLongestOutageDelay } from '#shared/domain/backoff.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { StepTimeoutError } from './step-policy.ts';
-
-const longestSeconds = 300;
 
 export interface PartnerFailures {
   /** Failures in a row, including this one. */
@@ -28,7 +26,8 @@ export function spendsAttempt(error: unknown): boolean {
 }
 
 /**
- * Returns the delay before the next run, in seconds: 1, 2, 4 … up to 300, and not past the end of the window.
+ * Returns the delay before the next run, in seconds: 1, 2, 4 … up to 20 and later a twelfth of the outage, and not past
+ * the end of the window.
  * Undefined: the task fails.
  *
  * @param random a number from 0 to 1; the delay is longest with 1
@@ -39,6 +38,7 @@ export function getPartnerDelaySeconds(
 ): number | undefined {
   const leftSeconds = outageSeconds - failingSeconds;
   if (failures >= maxAttempts && leftSeconds <= 0) return undefined;
+  const longestSeconds = getLongestOutageDelay(failingSeconds);
   const delaySeconds = backoffSeconds(failures, random, { longestSeconds });
   return leftSeconds <= 0 ? delaySeconds : Math.max(1, Math.min(delaySeconds, leftSeconds));
 }

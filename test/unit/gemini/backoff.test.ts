@@ -42,7 +42,7 @@ describe('the backoff of model calls', () => {
     fc.assert(
       fc.property(retryAfter, random, (retryAfterMs, roll) => {
         const park = getParkDelayMs(retryAfterMs, roll);
-        return park >= 5000 && park <= 900_000 && park >= Math.min(retryAfterMs ?? 30_000, 900_000);
+        return park >= 5000 && park <= 900_000 && park >= Math.min(retryAfterMs ?? 20_000, 900_000);
       }),
     );
   });

@@ -35,7 +35,7 @@ export function getInPlaceDelayMs(
 
 const shortestParkMs = 5000;
 const longestParkMs = 15 * 60_000;
-const defaultParkMs = 30_000;
+const defaultParkMs = 20_000;
 
 /**
  * Limits the wait that a model requests, during which no worker calls it, to 15 minutes. Returns 0 if the model
@@ -47,7 +47,7 @@ export function capRetryAfterMs(retryAfterMs: number | undefined): number {
 
 /**
  * Returns the milliseconds to park a task: the requested wait, but from 5 s to 15 minutes; by default about
- * 30 s.
+ * 20 s.
  */
 export function getParkDelayMs(retryAfterMs: number | undefined, random: number): number {
   const desiredMs = (retryAfterMs ?? defaultParkMs) * (1 + random / 4);

@@ -4,7 +4,7 @@
  * overload is recorded once and then waited for without further records. Pure.
  */
 import type { JsonObject } from '#shared/domain/message.ts';
-import { backoffSeconds } from '#shared/domain/backoff.ts';
+import { backoffSeconds, getLongestOutageDelay } from '#shared/domain/backoff.ts';
 
 /** The result of a `model` step that got no response. */
 export type FailedCall = {
@@ -32,7 +32,7 @@ type Failure = FailedCall['failed'];
 /** A bound in addition to the time, for long windows. */
 const maxOutages = 100;
 const maxOversized = 5;
-const outagePark = { firstSeconds: 30, longestSeconds: 300 };
+const firstSeconds = 20;
 
 export class Stall {
   readonly #model: string;
@@ -65,13 +65,14 @@ export class Stall {
   }
 
   /**
-   * Returns how long to park after one more failed call in an outage, in milliseconds: 30 s, doubling up to 5
-   * minutes, and never past the end of the window, so that the last call is made there.
+   * Returns how long to park after one more failed call in an outage, in milliseconds: 20 s, later a
+   * twelfth of the outage, and never past the end of the window, so that the last call is made there.
    */
   getOutageParkMs(now: number, random: number): number {
     const outages = this.#outages;
-    const ownMs = 1000 * backoffSeconds(outages.length + 1, random, outagePark);
     const from = outages[0] === undefined ? now : Date.parse(outages[0].at);
+    const longestSeconds = getLongestOutageDelay((now - from) / 1000);
+    const ownMs = 1000 * backoffSeconds(outages.length + 1, random, { firstSeconds, longestSeconds });
     return Math.max(0, Math.min(ownMs, from + this.#windowMs - now));
   }
 
