@@ -15,19 +15,19 @@ describe('recent outcomes', () => {
     return { clock, add };
   }
 
-  test('are no failure while fewer than three statements fail', () => {
+  test('count as healthy while fewer than three statements fail', () => {
     assert.equal(start().add(0, 2), undefined);
   });
 
-  test('are no failure while most statements succeed', () => {
+  test('count as healthy while most statements succeed', () => {
     assert.equal(start().add(11, 10), undefined);
   });
 
-  test('are a failure while at least half of the statements fail', () => {
+  test('count as a failure while at least half of the statements fail', () => {
     assert.equal(start().add(3, 3), 3);
   });
 
-  test('stay a failure until at most a fifth of the statements fail', () => {
+  test('count as a failure until at most a fifth of the statements fail', () => {
     const { add } = start();
     add(0, 3);
     assert.equal(add(11, 0), 3);
