@@ -1,10 +1,13 @@
 /**
  * `npm run chaos -- [--minutes 2] [--seed N] [--seeds 1] [--rate 4] [--errors]`: one run for each seed, starting with the
- * given one. Exits with 1 if a check finds a violation.
+ * given one; `npm run chaos -- trouble`: partners of the system fail (trouble/command.ts). Exits with 1 if a check finds a violation.
  */
 import { parseArgs } from 'node:util';
 import { formatGaps, formatReport } from './report.ts';
 import { runChaos, type ChaosResult } from './run.ts';
+import { runTroubleCommand } from './trouble/command.ts';
+
+if (process.argv[2] === 'trouble') process.exit(await runTroubleCommand(process.argv.slice(3)));
 
 const { values } = parseArgs({
   options: {
