@@ -44,7 +44,7 @@ export class RecentOutcomes {
 
   #current(): { succeeded: number; failed: number } {
     const second = this.#second();
-    const entry = this.#seconds[second % windowSeconds]!;
+    const entry = this.#seconds[second % windowSeconds] ?? { second: -1, succeeded: 0, failed: 0 };
     if (entry.second !== second) Object.assign(entry, { second, succeeded: 0, failed: 0 });
     return entry;
   }
