@@ -67,6 +67,8 @@ interface Entry {
   until: number;
   controller: AbortController;
   lost: LeaseLostError | undefined;
+  /** The turn has released the lease. */
+  released: boolean;
   /** Called when the lease is extended or the signal aborts. */
   waiting: (() => void)[];
 }
@@ -137,17 +139,25 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
   }
 
   async function assertHeld(entry: Entry): Promise<void> {
-    while (entry.lost === undefined && performance.now() >= entry.until) {
+    while (getLost(entry) === undefined && performance.now() >= entry.until) {
       entry.controller.signal.throwIfAborted();
       await new Promise<void>((resolve) => entry.waiting.push(resolve));
     }
-    if (entry.lost !== undefined) throw entry.lost;
+    const lost = getLost(entry);
+    if (lost !== undefined) throw lost;
   }
 
   return {
     hold: (lease, claimedAt) => {
       const controller = new AbortController();
-      const entry: Entry = { lease, until: claimedAt + leaseMs, controller, lost: undefined, waiting: [] };
+      const entry: Entry = {
+        lease,
+        until: claimedAt + leaseMs,
+        controller,
+        lost: undefined,
+        released: false,
+        waiting: [],
+      };
       held.set(lease.taskId, entry);
       // Schedules the next extension early enough for this lease: each is extended every third of its time.
       extendAt = Math.min(extendAt, claimedAt + leaseMs / 3);
@@ -155,12 +165,12 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
       return {
         lease,
         signal: controller.signal,
-        lost: () => entry.lost,
+        lost: () => getLost(entry),
         abort: (reason) => abort(entry, reason),
         assertHeld: () => assertHeld(entry),
         release: () => {
           if (held.get(lease.taskId) === entry) held.delete(lease.taskId);
-          entry.lost ??= new LeaseLostError(`the turn of task ${lease.taskId} has ended`);
+          entry.released = true;
         },
       };
     },
@@ -174,4 +184,10 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
       await checking;
     },
   };
+}
+
+/** The error of a released lease is created when it is asked for: its stack is costly, and every turn ends. */
+function getLost(entry: Entry): LeaseLostError | undefined {
+  if (entry.released) entry.lost ??= new LeaseLostError(`the turn of task ${entry.lease.taskId} has ended`);
+  return entry.lost;
 }

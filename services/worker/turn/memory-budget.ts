@@ -44,7 +44,9 @@ export class MemoryBudget {
   /** @param signals end a wait early, by throwing their reason */
   open(...signals: AbortSignal[]): MemoryReservation {
     let held = 0;
-    const closing = new AbortController();
+    let closed = false;
+    // Created by the first wait: few turns wait, and an abort is costly.
+    let closing: AbortController | undefined;
     const release = (): void => {
       this.#used -= held;
       held = 0;
@@ -53,7 +55,7 @@ export class MemoryBudget {
     return {
       maxBytes: this.maxBytes,
       take: async (bytes) => {
-        closing.signal.throwIfAborted();
+        if (closed) throw closedError();
         // A turn that needs more than there is runs as the only one.
         const fits = (): boolean => this.#used === held || this.#used + bytes <= this.maxBytes;
         const grant = (): void => {
@@ -61,11 +63,15 @@ export class MemoryBudget {
           this.#used += bytes;
         };
         if (this.#waiting.size === 0 && fits()) grant();
-        else await this.#wait({ fits, grant }, [...signals, closing.signal]);
+        else {
+          closing ??= new AbortController();
+          await this.#wait({ fits, grant }, [...signals, closing.signal]);
+        }
       },
       release,
       close: () => {
-        closing.abort(new Error('the turn has ended'));
+        closed = true;
+        closing?.abort(closedError());
         release();
       },
     };
@@ -109,4 +115,8 @@ export class MemoryBudget {
       if (signals.some(({ aborted }) => aborted)) onAbort();
     });
   }
+}
+
+function closedError(): Error {
+  return new Error('the turn has ended');
 }
