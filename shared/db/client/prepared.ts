@@ -173,19 +173,20 @@ export function createPreparingPool(
   };
 }
 
-/** Control characters and the halves of surrogate pairs: JSON may write these as `\n` or `\uXXXX`. */
+/** Control characters and the halves of surrogate pairs: JSON writes these as `\n` or `\uXXXX`. */
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what this finds
 const special = /[\u0000-\u001f\ud800-\udfff]/;
 
 /**
- * Writes an array of strings, booleans and nulls as a PostgreSQL array literal; leaves other values to pg. pg quotes
- * each element by itself, with two regular expressions. JSON escapes the whole array at once, and by the same rules
- * as PostgreSQL except for `special` characters.
+ * Writes an array of strings, numbers, booleans and nulls as a PostgreSQL array literal; leaves other values to pg. pg
+ * quotes each element by itself, with two regular expressions. JSON escapes the whole array at once, and by the same
+ * rules as PostgreSQL except for `special` characters.
  */
 function toArrayLiteral(value: unknown): unknown {
-  return Array.isArray(value) && value.every(isPlain)
-    ? `{${JSON.stringify(value).slice(1, -1)}}`
-    : toStorable(value);
+  if (!Array.isArray(value) || !value.every(isScalar)) return toStorable(value);
+  const json = JSON.stringify(value);
+  // Without a backslash, nothing was escaped.
+  return json.includes('\\') && value.some(isSpecial) ? toStorable(value) : `{${json.slice(1, -1)}}`;
 }
 
 /**
@@ -198,7 +199,11 @@ function toStorable(value: unknown): unknown {
   return Array.isArray(value) && value.some(hasNulls) ? value.map(toStorable) : value;
 }
 
-function isPlain(element: unknown): boolean {
-  if (typeof element === 'string') return !special.test(element);
-  return element === null || typeof element === 'boolean';
+function isScalar(element: unknown): boolean {
+  if (typeof element === 'number') return Number.isFinite(element);
+  return typeof element === 'string' || element === null || typeof element === 'boolean';
+}
+
+function isSpecial(element: unknown): boolean {
+  return typeof element === 'string' && special.test(element);
 }
