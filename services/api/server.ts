@@ -57,7 +57,7 @@ export interface ApiServerParts {
 export async function createApiServer(parts: ApiServerParts): Promise<FastifyInstance> {
   const { handler, bodyLimitBytes, card, conditional, webhooks, log } = parts;
   const app = createServer({
-    trustProxy: (_address, hop) => hop < parts.trustedProxies,
+    trustProxy: parts.trustedProxies > 0 && ((_address, hop) => hop < parts.trustedProxies),
     // Routes that accept messages raise it.
     bodyLimit: Math.min(maxSmallBodyBytes, bodyLimitBytes),
     // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address
@@ -95,7 +95,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };
     const format = getFailureFormat(request, card);
     if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-      endReceipt(request);
+      endReceipt(request.raw);
       await discardBody(request.raw);
       const { bodyLimit } = request.routeOptions;
       const hint =

@@ -1,5 +1,5 @@
 /** Bounds the bodies of requests that are answered without reading them. */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 
 const maxDiscardedBytes = 64 * 1024 * 1024;
@@ -32,15 +32,16 @@ export async function discardBody(request: IncomingMessage): Promise<void> {
  */
 export function boundUnreadBodies(app: FastifyInstance): void {
   app.addHook('onRequest', ({ raw }, reply, done) => {
-    if (hasBody(raw)) {
-      reply.raw.once('finish', () => {
-        if (raw.complete) return;
-        const timer = setTimeout(() => raw.complete || raw.socket.destroy(), maxDiscardMs);
-        raw.socket.once('close', () => clearTimeout(timer));
-      });
-    }
+    if (hasBody(raw)) reply.raw.on('finish', boundUnreadBody);
     done();
   });
+}
+
+function boundUnreadBody(this: ServerResponse): void {
+  const { req: raw } = this;
+  if (raw.complete) return;
+  const timer = setTimeout(() => raw.complete || raw.socket.destroy(), maxDiscardMs);
+  raw.socket.once('close', () => clearTimeout(timer));
 }
 
 /** RFC 9112, section 6: a request has a body if it has one of these headers. */

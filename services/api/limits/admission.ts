@@ -4,6 +4,7 @@
  * and /callbacks/ (whose URLs contain a secret). A route that is added later is protected by default. It runs before the body or the message is
  * read.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { callbacksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
@@ -16,7 +17,7 @@ import { hasBody } from '../http/unread-body.ts';
 import { minLargeBytes, type LargeWork } from './large-work.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
-import type { ByteRates } from './byte-rates.ts';
+import { minChargedBytes, type ByteRates } from './byte-rates.ts';
 import type { TokenBuckets } from './token-buckets.ts';
 
 /**
@@ -75,7 +76,11 @@ export function getLimitKey(caller: AuthenticatedCaller | undefined, getAddress:
 
 const admitted = Symbol('admitted caller');
 const receipt = Symbol('receipt of the body');
-type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller; [receipt]?: Receipt };
+type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller };
+type ReceivedMessage = IncomingMessage & { [receipt]?: Receipt };
+
+/** Methods whose bodies are not read. */
+const methodsWithoutBody = new Set(['GET', 'HEAD']);
 
 /** Protects the routes that are registered after this call. */
 export function registerAdmission(
@@ -89,63 +94,68 @@ export function registerAdmission(
     const getAddress = (): string => request.ip;
     const caller = await admit(request.headers, getAddress);
     request[admitted] = caller;
-    const length = Number(request.headers['content-length'] ?? 0);
+    const raw: ReceivedMessage = request.raw;
+    const sentLength = request.headers['content-length'];
+    const length = Number(sentLength ?? 0);
     // A body that is too large is not received: it is refused by its length.
-    if (!hasBody(request.raw) || length > request.routeOptions.bodyLimit) return;
+    if (!hasBody(raw) || methodsWithoutBody.has(request.method) || length > request.routeOptions.bodyLimit)
+      return;
     const key = getLimitKey(caller, getAddress);
     const opened = receiving.open(key);
     byteRates?.charge(key, length);
-    reply.raw.once('close', () => opened.close());
-    // A body without a length is counted when it is read.
-    opened.add(length);
-    request[receipt] = opened;
+    raw[receipt] = opened;
+    reply.raw.on('close', endReceiptOfResponse);
+    if (sentLength === undefined) countChunks(raw, opened);
+    else opened.add(length);
   };
   app.addHook('onRoute', (route) => {
     if (!isPublic(route.url)) route.onRequest = [admitRequest, ...[route.onRequest ?? []].flat()];
   });
-  app.addHook('preParsing', (request: AdmittedRequest, _reply, payload, done) => {
-    const opened = request[receipt];
-    if (opened !== undefined && request.headers['content-length'] === undefined) {
-      payload.on('data', (chunk: Buffer) => {
-        try {
-          opened.add(chunk.length);
-        } catch {
-          // Too late for an answer that the client would read.
-          request.raw.destroy();
-        }
-      });
-    }
-    done(null, payload);
-  });
   if (byteRates !== undefined) {
     app.addHook('onSend', (request: AdmittedRequest, _reply, payload, done) => {
-      const caller = request[admitted];
       const bytes = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload.length : 0;
-      if (caller !== undefined)
-        byteRates.charge(
-          getLimitKey(caller, () => request.ip),
-          bytes,
-        );
+      const caller = request[admitted];
+      if (bytes >= minChargedBytes && caller !== undefined) {
+        const key = getLimitKey(caller, () => request.ip);
+        byteRates.charge(key, bytes);
+      }
       done(null, payload);
     });
   }
   app.addHook('preHandler', (request: AdmittedRequest, _reply, done) => {
-    const close = (): void => {
-      request[receipt]?.close();
+    const caller = request[admitted];
+    const start = (): void => {
+      endReceipt(request.raw);
       done();
     };
-    const caller = request[admitted];
-    if (caller === undefined || typeof request.body !== 'string' || request.body.length < minLargeBytes) {
-      return close();
-    }
+    const isLarge = typeof request.body === 'string' && request.body.length >= minLargeBytes;
+    if (caller === undefined || !isLarge) return start();
     // Counts as being received until it is parsed.
-    void largeWork.start(getLimitKey(caller, () => request.ip)).then(close);
+    void largeWork.start(getLimitKey(caller, () => request.ip)).then(start);
   });
 }
 
-/** Ends the receipt of a body whose rest will be dropped: it will not be in memory. */
-export function endReceipt(request: FastifyRequest): void {
-  (request as AdmittedRequest)[receipt]?.close();
+/** Counts a body without a length as it arrives. The parser of bodies resumes the message. */
+function countChunks(raw: IncomingMessage, opened: Receipt): void {
+  raw.on('data', (chunk: Buffer) => {
+    try {
+      opened.add(chunk.length);
+    } catch {
+      // Too late for an answer that the client would read.
+      raw.destroy();
+    }
+  });
+  raw.pause();
+}
+
+/** Ends the receipt of a body: it is complete, or its rest will be dropped and never be in memory. */
+export function endReceipt(raw: IncomingMessage): void {
+  (raw as ReceivedMessage)[receipt]?.close();
+}
+
+/** One listener for all responses: a closure for each would cost as much as the receipt. */
+function endReceiptOfResponse(this: ServerResponse): void {
+  endReceipt(this.req);
 }
 
 /** @throws {Error} if the route of the request is public */

@@ -6,7 +6,7 @@
  */
 
 /** Smaller requests and answers are not charged: the number of requests bounds them. */
-const minChargedBytes = 4096;
+export const minChargedBytes = 4096;
 /** The bytes that a caller may use at once, as seconds of its rate. */
 const burstSeconds = 8;
 /** Beyond this number, the bucket that was used least recently is dropped, and its caller has a full one again. */

@@ -36,13 +36,18 @@ export interface Receipt {
   close(): void;
 }
 
+/** The loads of all callers together and of each. */
+interface Loads {
+  readonly limits: ReceivingLimits;
+  readonly all: Load;
+  readonly callers: Map<string, Load>;
+}
+
 export class Receiving {
-  readonly #limits: ReceivingLimits;
-  readonly #all: Load = { requests: 0, bytes: 0 };
-  readonly #callers = new Map<string, Load>();
+  readonly #loads: Loads;
 
   constructor(limits: ReceivingLimits = defaultLimits) {
-    this.#limits = limits;
+    this.#loads = { limits, all: { requests: 0, bytes: 0 }, callers: new Map() };
   }
 
   /**
@@ -50,52 +55,68 @@ export class Receiving {
    * @throws {TooManyRequestsError} if the caller or all callers have too many requests in receipt
    */
   open(name: string): Receipt {
-    const own = this.#callers.get(name) ?? { requests: 0, bytes: 0 };
-    const mine: Load = { requests: 0, bytes: 0 };
-    const add = (more: Load): void => {
-      for (const load of [mine, own, this.#all]) {
-        load.requests += more.requests;
-        load.bytes += more.bytes;
-      }
-    };
-    const close = (): void => {
-      if (mine.requests === 0) return;
-      add({ requests: -mine.requests, bytes: -mine.bytes });
-      if (own.requests === 0) this.#callers.delete(name);
-    };
-    const check = (): void => {
-      const refusal = this.#getRefusal(own);
-      if (refusal === undefined) return;
-      close();
-      countRefusal('receiving');
-      throw new TooManyRequestsError(
-        `Too many requests are being received${refusal}. Try again in ${retryAfterSeconds} s.`,
-        retryAfterSeconds,
-      );
-    };
-    this.#callers.set(name, own);
-    add({ requests: 1, bytes: 0 });
-    check();
-    return {
-      add: (bytes) => {
-        if (mine.requests === 0) return;
-        add({ requests: 0, bytes });
-        check();
-      },
-      close,
-    };
+    return new OpenReceipt(this.#loads, name);
+  }
+}
+
+/** A class, because every request with a body needs one: closures would take more memory. */
+class OpenReceipt implements Receipt {
+  readonly #loads: Loads;
+  readonly #name: string;
+  readonly #own: Load;
+  #requests = 0;
+  #bytes = 0;
+
+  constructor(loads: Loads, name: string) {
+    this.#loads = loads;
+    this.#name = name;
+    this.#own = loads.callers.get(name) ?? { requests: 0, bytes: 0 };
+    if (this.#own.requests === 0) loads.callers.set(name, this.#own);
+    this.#count(1, 0);
+    this.#check();
   }
 
-  /** Returns what to add to the message if the caller has more than it may have. */
-  #getRefusal(own: Load): string | undefined {
-    const { all, perCaller } = this.#limits;
-    if (exceeds(own, perCaller)) {
-      return `: a caller may send ${perCaller.requests} requests with ${perCaller.bytes} bytes at once`;
-    }
-    const free = { requests: all.requests - this.#all.requests, bytes: all.bytes - this.#all.bytes };
-    const isFull = free.requests < 0 || free.bytes < 0;
-    return isFull || (own.requests > 1 && exceeds(own, free)) ? '' : undefined;
+  add(bytes: number): void {
+    if (this.#requests === 0) return;
+    this.#count(0, bytes);
+    this.#check();
   }
+
+  close(): void {
+    if (this.#requests === 0) return;
+    this.#count(-this.#requests, -this.#bytes);
+    if (this.#own.requests === 0) this.#loads.callers.delete(this.#name);
+  }
+
+  #count(requests: number, bytes: number): void {
+    this.#requests += requests;
+    this.#bytes += bytes;
+    for (const load of [this.#own, this.#loads.all]) {
+      load.requests += requests;
+      load.bytes += bytes;
+    }
+  }
+
+  #check(): void {
+    const refusal = getRefusal(this.#own, this.#loads);
+    if (refusal === undefined) return;
+    this.close();
+    countRefusal('receiving');
+    throw new TooManyRequestsError(
+      `Too many requests are being received${refusal}. Try again in ${retryAfterSeconds} s.`,
+      retryAfterSeconds,
+    );
+  }
+}
+
+/** Returns what to add to the message if a caller has more than it may have. */
+function getRefusal(own: Load, { limits: { all, perCaller }, all: received }: Loads): string | undefined {
+  if (exceeds(own, perCaller)) {
+    return `: a caller may send ${perCaller.requests} requests with ${perCaller.bytes} bytes at once`;
+  }
+  const free = { requests: all.requests - received.requests, bytes: all.bytes - received.bytes };
+  const isFull = free.requests < 0 || free.bytes < 0;
+  return isFull || (own.requests > 1 && exceeds(own, free)) ? '' : undefined;
 }
 
 function exceeds(load: Load, limit: Readonly<Load>): boolean {
