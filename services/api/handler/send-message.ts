@@ -160,17 +160,22 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   const options = getWebhookOptions(send.context, send.request.metadata);
   const metadata = withoutSecret(send.request.metadata);
+  const content = {
+    message: messageJson,
+    metadata: metadata === undefined ? null : JSON.stringify(metadata),
+    acceptedOutputModes: serializeOutputModes(send.request),
+    event: JSON.stringify(event),
+  };
+  const bytes = countTaskBytes(content);
   const task: NewTask = {
     ...send.caller,
+    ...content,
+    bytes,
     taskId,
     contextId,
     agentHash: await parts.storeDefinition(),
     messageId: message.messageId,
     requestHash: send.requestHash,
-    message: messageJson,
-    metadata: metadata === undefined ? null : JSON.stringify(metadata),
-    acceptedOutputModes: serializeOutputModes(send.request),
-    event: JSON.stringify(event),
     statusAt,
     shown: send.shown,
     priority: readPriority(send.request.metadata),
@@ -184,7 +189,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const wanted = {
     turn: true,
     openTasks: 1,
-    storedBytes: countTaskBytes(task),
+    storedBytes: bytes,
     webhookConfigs: webhook === undefined ? 0 : 1,
   };
   const wakeups = await parts.quotas.store(task.owner, wanted, {
@@ -199,7 +204,9 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
       contextId,
       status: { state: 'TASK_STATE_SUBMITTED', timestamp: statusAt },
       artifacts: [],
-      history: takeNewest([message], maxTaskBytes).history,
+      // Most messages need no measuring: a character of JSON measures at most 12 bytes.
+      history:
+        12 * messageJson.length < maxTaskBytes ? [message] : takeNewest([message], maxTaskBytes).history,
       ...(metadata !== undefined && { metadata }),
     };
     return { taskId, turn: 1, created };

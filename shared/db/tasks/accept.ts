@@ -8,7 +8,6 @@ import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { bigint, boolean, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
-import { countTaskBytes } from '../owners/bytes.ts';
 import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { toContextKey } from './context-key.ts';
 
@@ -42,6 +41,8 @@ export interface NewTask {
   metadata: string | null;
   acceptedOutputModes: string | null;
   event: string;
+  /** The size of the stored content, as UTF-8; see `countTaskBytes`. */
+  bytes: number;
   /** The timestamp in the first event. */
   statusAt: string;
   /** False while only a blocking send knows the task: a direct answer may then replace it. */
@@ -154,7 +155,7 @@ function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
     traceparent: text((task) => task.traceparent),
     start_at: timestamp((task) => task.startAt),
     deadline_at: timestamp((task) => task.deadlineAt),
-    bytes: bigint(countTaskBytes),
+    bytes: bigint((task) => task.bytes),
     priority: int((task) => task.priority),
   })})`;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
+import { countTaskBytes } from '#shared/db/owners/bytes.ts';
 import { createAccept, type NewTask, type WebhookRow } from '#shared/db/tasks/accept.ts';
 import type { FollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createClaim, type Claimed } from '#shared/db/turns/claim.ts';
@@ -30,7 +31,7 @@ export function createStatePayload(
 /** A task as the API accepts it. */
 export function newTask(more: Partial<NewTask> = {}): NewTask {
   const { taskId = uuidv7(), contextId = uuidv7(), messageId = randomUUID() } = more;
-  return {
+  const task = {
     ...caller,
     taskId,
     contextId,
@@ -50,6 +51,7 @@ export function newTask(more: Partial<NewTask> = {}): NewTask {
     webhook: null,
     ...more,
   };
+  return { bytes: countTaskBytes(task), ...task };
 }
 
 /** A webhook config without secrets. */
