@@ -35,7 +35,11 @@ export class TooManyRequestsError extends RetryLaterError {
   readonly statusCode = 429;
   readonly retryAfterSeconds: number;
   constructor(message: string, retryAfterSeconds: number) {
+    // Capturing a stack takes ten times as long as the rest of the error, and floods are refused with it.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = stackTraceLimit;
     this.retryAfterSeconds = retryAfterSeconds;
   }
 }

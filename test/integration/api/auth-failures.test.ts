@@ -48,6 +48,13 @@ describe('failed authentications', () => {
     }
   });
 
+  test('refuses without capturing a stack', async () => {
+    const { admit } = createTestAdmission(1);
+    await fail(admit, 1);
+    await assert.rejects(admit({}, attacker), { stack: /^TooManyRequestsError: [^\n]*$|^Error: [^\n]*$/ });
+    assert.match(new Error('other').stack ?? '', /\n/);
+  });
+
   test('admits callers of other addresses', async () => {
     const { admit } = createTestAdmission(3);
     await fail(admit, 3);
