@@ -63,6 +63,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address
     // of the card may send an extra slash.
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
+    rewriteUrl: createPathRewrite(parts.publicUrl),
   });
   // A client that no longer reads its stream must not hold up the drain.
   closeAfterRequests(app, (parts.drainMs * 2) / 3);
@@ -127,4 +128,13 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
 function getFailureFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
   if (request.url.startsWith(restPath)) return getRestFailureFormat(request, card);
   return request.url.startsWith(jsonRpcPath) ? rpcFailure : plainFailure;
+}
+
+/**
+ * Serves every route below the path of the public URL too: the card lists addresses below it, and a proxy in front may
+ * pass the path on or strip it.
+ */
+function createPathRewrite(publicUrl: string): (request: { url?: string | undefined }) => string {
+  const base = new URL(publicUrl).pathname.replace(/\/$/, '');
+  return ({ url = '/' }) => (base !== '' && url.startsWith(`${base}/`) ? url.slice(base.length) : url);
 }

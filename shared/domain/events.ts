@@ -26,6 +26,12 @@ export interface StatusUpdate {
   metadata?: JsonObject;
 }
 
+/**
+ * In the metadata of an auth-required status: true if the credential does not come as an answer of the client, which
+ * can then wait on its stream.
+ */
+export const outOfBandKey = 'https://longhaul.dev/ext/out-of-band/v1';
+
 export interface ArtifactUpdate {
   taskId: string;
   contextId: string;

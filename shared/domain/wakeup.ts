@@ -10,6 +10,8 @@ export interface TurnWakeup {
   /** The turn was taken from the queue of its owner, which may contain more. */
   fromQueue?: boolean;
   traceparent: string | null;
+  /** The turn may not start earlier. Default: it may start now. */
+  notBefore?: Date;
 }
 
 export interface DeliveryWakeup {

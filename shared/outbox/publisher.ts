@@ -14,6 +14,7 @@ import type { ScheduleDelivery } from '../gcp/cloud-tasks.ts';
 import type { PublishTurns, TracedWakeup } from '../gcp/pubsub.ts';
 import { createBatcher } from '../db/client/batcher.ts';
 import type { Db } from '../db/client/pool.ts';
+import { databaseNow } from '../runtime/clock.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 
 /** Largest batch of one publish call; Pub/Sub accepts up to 1,000 messages. */
@@ -27,7 +28,7 @@ export interface OutboxPublisher {
   publish(wakeups: readonly Wakeup[]): void;
   /** Publishes now, and resolves when every wake-up is published or has failed. */
   publishAll(wakeups: readonly Wakeup[]): Promise<void>;
-  /** Resolves when no publish is in flight. */
+  /** Stops waiting for turns that start later, and resolves when no publish is in flight. */
   idle(): Promise<void>;
 }
 
@@ -46,6 +47,7 @@ export function createOutboxPublisher(parts: {
     { max: 500, gatherMs: deleteAfterMs },
   );
   const inFlight = new Set<Promise<void>>();
+  const timers = new Set<NodeJS.Timeout>();
   let queuedTurns: TracedWakeup[] = [];
 
   async function publishQueuedTurns(): Promise<void> {
@@ -81,19 +83,39 @@ export function createOutboxPublisher(parts: {
     inFlight.add(ended);
   }
 
+  function queueTurns(turns: readonly TracedWakeup[]): void {
+    if (turns.length === 0) return;
+    if (queuedTurns.length === 0) runInBackground(publishQueuedTurns());
+    queuedTurns.push(...turns);
+  }
+
+  function publishLater(turn: TracedWakeup, delayMs: number): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      queueTurns([turn]);
+    }, delayMs);
+    timers.add(timer.unref());
+  }
+
   return {
     publish: (wakeups) => {
       const { turns, deliveries } = splitByKind(wakeups);
       for (const wakeup of deliveries) runInBackground(publishDeliveryWakeup(wakeup));
-      if (turns.length === 0) return;
-      if (queuedTurns.length === 0) runInBackground(publishQueuedTurns());
-      queuedTurns.push(...turns);
+      const now = databaseNow();
+      for (const turn of turns) {
+        const delayMs = (turn.notBefore?.getTime() ?? now) - now;
+        // Timers may fire a millisecond early, when the turn cannot be claimed yet.
+        if (delayMs > 0) publishLater(turn, delayMs + 1);
+        else queueTurns([turn]);
+      }
     },
     publishAll: async (wakeups) => {
       const { turns, deliveries } = splitByKind(wakeups);
       await Promise.all([publishTurnWakeups(turns), ...deliveries.map(publishDeliveryWakeup)]);
     },
     idle: async () => {
+      // The relay publishes those that this process will not.
+      for (const timer of timers) clearTimeout(timer);
       await Promise.all(inFlight);
     },
   };

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { createSuiteCleanup } from '../support/cleanup.ts';
-import type { JsonRpcAnswer } from '../support/json-rpc.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../support/json-rpc.ts';
 import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
+import { readSse } from '../support/sse.ts';
 import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
@@ -89,6 +90,33 @@ describe('conversations', () => {
       assert.equal(asking.status.state, 'TASK_STATE_AUTH_REQUIRED');
       const { result } = await send('say in', { taskId: asking.id });
       assert.equal(result.task.status.state, 'TASK_STATE_COMPLETED');
+    });
+  });
+
+  describe('a stream of a task at auth-required', () => {
+    const stream = (text: string) =>
+      postJsonRpc(stack.apiUrl, 'SendStreamingMessage', {
+        message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] },
+      });
+
+    test('closes if the client is to answer', async () => {
+      const states: string[] = [];
+      for await (const { data } of readSse(await stream('auth sign in'))) {
+        states.push((data.result.task ?? data.result.statusUpdate).status.state);
+      }
+      assert.equal(states.at(-1), 'TASK_STATE_AUTH_REQUIRED');
+    });
+
+    // [AUTH-INTASK-001]
+    test('stays open if the credential comes out of band', async () => {
+      const states: string[] = [];
+      for await (const { data } of readSse(await stream('elsewhere ask the bank'))) {
+        const { taskId, status } = data.result.statusUpdate ?? {};
+        if (status === undefined) continue;
+        states.push(status.state);
+        if (status.state === 'TASK_STATE_AUTH_REQUIRED') await send('reject no', { taskId });
+      }
+      assert.deepEqual(states.slice(-2), ['TASK_STATE_WORKING', 'TASK_STATE_REJECTED']);
     });
   });
 

@@ -38,6 +38,7 @@ export interface TestApiServerOptions {
   /** Default: authentication is off. */
   auth?: AuthConfig;
   bodyLimitBytes?: number;
+  publicUrl?: string;
   /** Default: no limit that a test reaches. */
   connections?: ConnectionLimits;
   receiving?: ReceivingLimits;
@@ -61,7 +62,7 @@ export async function startApiServer(
   operations: Partial<A2ARequestHandler>,
   options: TestApiServerOptions = {},
 ): Promise<TestApiServer> {
-  const { auth = noAuth, timeouts } = options;
+  const { auth = noAuth, publicUrl = 'http://localhost', timeouts } = options;
   const definition = {
     name: 'a',
     description: 'b',
@@ -73,7 +74,7 @@ export async function startApiServer(
     toolModules: [],
   };
   const card = createAgentCard(definition as unknown as Parameters<typeof createAgentCard>[0], {
-    publicUrl: 'http://localhost',
+    publicUrl,
     grpcPublicTarget: 'localhost:1',
     auth,
     protocol: { legacy: true, streaming: true, pushNotifications: true, requiredExtensions: [] },
@@ -102,7 +103,7 @@ export async function startApiServer(
     callbacks: {} as CallbackRoutesParts,
     trustedProxies: 0,
     corsOrigins: [],
-    publicUrl: 'http://localhost',
+    publicUrl,
     drainMs: 1_000,
     ready: options.ready ?? (async () => undefined),
     bodyLimitBytes: options.bodyLimitBytes ?? bodyLimitBytes,

@@ -3,7 +3,7 @@
  * order, regardless of the processes that write and serve the events.
  */
 import type { Follower } from '#shared/db/events/follower.ts';
-import type { TaskEvent } from '#shared/domain/events.ts';
+import { outOfBandKey, type TaskEvent } from '#shared/domain/events.ts';
 import { getStateClass, isTerminal, stateClass, type TaskState } from '#shared/domain/task.ts';
 import { UnavailableError } from './errors.ts';
 
@@ -22,9 +22,9 @@ export async function waitUntilSettled(
 
 /**
  * Yields the events after `after`, up to and including the one that ends the stream: a terminal state, or
- * becoming input-required.
+ * waiting for the client.
  *
- * @param known the last event when the stream started; an earlier input-required state does not end it
+ * @param known the last event when the stream started; an earlier state of waiting does not end it
  * @throws {UnavailableError} if this process shuts down first: another process can continue the stream
  */
 export async function* streamEvents(
@@ -53,7 +53,14 @@ export async function* streamEvents(
 export function closesStream(event: TaskEvent, known: number): boolean {
   const state = getNewState(event);
   if (state === undefined) return false;
-  return isTerminal(state) || (state === 'TASK_STATE_INPUT_REQUIRED' && event.seq >= known);
+  if (isTerminal(state)) return true;
+  const waits = getStateClass(state) === stateClass.interrupted && !isAnsweredElsewhere(event);
+  return waits && event.seq >= known;
+}
+
+/** Whether the task waits for a credential that does not come from the client: its stream then stays open (section 7.6.1). */
+function isAnsweredElsewhere({ payload }: TaskEvent): boolean {
+  return 'statusUpdate' in payload && payload.statusUpdate.metadata?.[outOfBandKey] === true;
 }
 
 /** Returns the state that an event moves the task to; undefined if the event keeps the state. */

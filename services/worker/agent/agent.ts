@@ -303,8 +303,16 @@ export interface EarlierTurn {
 export type TurnOutcome =
   | { state: 'TASK_STATE_COMPLETED'; message?: Part[] | string }
   | { state: 'TASK_STATE_INPUT_REQUIRED'; message: Part[] | string }
-  /** `extensions`: URIs of the A2A extensions that the message uses. */
-  | { state: 'TASK_STATE_AUTH_REQUIRED'; message: Part[] | string; extensions?: string[] }
+  /**
+   * `extensions`: URIs of the A2A extensions that the message uses. `outOfBand`: the credential does not come as an answer
+   * of the client, so streams stay open until another message continues the task.
+   */
+  | {
+      state: 'TASK_STATE_AUTH_REQUIRED';
+      message: Part[] | string;
+      extensions?: string[];
+      outOfBand?: boolean;
+    }
   | { state: 'TASK_STATE_REJECTED'; message: Part[] | string }
   | { state: 'TASK_STATE_FAILED'; message: Part[] | string }
   /**

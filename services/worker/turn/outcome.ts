@@ -1,6 +1,6 @@
 /** Creates the stored form of an agent's messages, and of the end of a turn. */
 import type { TurnEnd } from '#shared/db/turns/write.ts';
-import type { EventPayload } from '#shared/domain/events.ts';
+import { outOfBandKey, type EventPayload } from '#shared/domain/events.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
@@ -51,12 +51,17 @@ export function createTurnEnd(
   const content = direct ? outcome.direct : outcome.message;
   const extensions = 'extensions' in outcome ? outcome.extensions : undefined;
   const message = content === undefined ? undefined : createAgentMessage(ids, content, extensions);
+  const outOfBand = 'outOfBand' in outcome && (outcome.outOfBand ?? false);
+  const metadata =
+    usage === undefined && !outOfBand
+      ? undefined
+      : { ...(usage && usageMetadata(usage)), ...(outOfBand && { [outOfBandKey]: true }) };
   const statusAt = getStatusTime(lastStatusAt);
   const createStatusEvent = (state: TaskState): EventPayload => ({
     statusUpdate: {
       ...ids,
       status: { state, timestamp: statusAt, ...(message !== undefined && { message }) },
-      ...(usage !== undefined && { metadata: usageMetadata(usage) }),
+      ...(metadata !== undefined && { metadata }),
     },
   });
   return {

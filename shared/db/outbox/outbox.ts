@@ -28,6 +28,8 @@ interface NewWakeups {
   traceparent?: RawBuilder<unknown>;
   /** Default: now. */
   dueAt?: RawBuilder<unknown>;
+  /** When the writing process publishes the wake-up. Default: now. */
+  publishAt?: RawBuilder<unknown>;
 }
 
 /**
@@ -42,9 +44,10 @@ export function insertOutbox(...wakeups: readonly NewWakeups[]): RawBuilder<unkn
       owner = sql`owner`,
       traceparent = sql`null::text`,
       dueAt = sql`now()`,
+      publishAt = sql`now()`,
     } = columns;
     const target = kind === 'turn' ? sql`${turn}, ${owner}, null` : sql`null::int, null::text, config_id`;
-    return sql`select ${sql.lit(kind)}, ${taskId}, ${target}, ${dueAt}, now() + ${freshClaim}, ${traceparent}
+    return sql`select ${sql.lit(kind)}, ${taskId}, ${target}, ${dueAt}, ${publishAt} + ${freshClaim}, ${traceparent}
       from ${from}`;
   });
   return sql`insert into outbox (kind, task_id, turn, owner, config_id, due_at, claimed_until, traceparent)

@@ -82,6 +82,9 @@ export function createAccept(db: Db, options: AcceptOptions): Accept {
   return (task) => (getSize(task) > maxSetBytes ? acceptLarge(task) : acceptSmall(task));
 }
 
+/** A start that is at most this far ahead is timed by this process, as the reconciler polls. */
+const soon = sql`interval '10 seconds'`;
+
 async function accept(
   db: Db,
   options: AcceptOptions,
@@ -92,7 +95,8 @@ async function accept(
   const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
   const turnRows = {
     kind: 'turn',
-    from: sql`fresh where start_at is null or start_at <= now()`,
+    from: sql`fresh where start_at is null or start_at <= now() + ${soon}`,
+    publishAt: sql`greatest(start_at, now())`,
     turn: sql`1`,
     traceparent: sql`traceparent`,
   } as const;
@@ -104,7 +108,8 @@ async function accept(
     gate as (
       insert into gates (task_id, last_event, priority, config_rev, run_at, wakeup_at, deadline_at, bytes)
       select task_id, 1, priority, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
-        greatest(start_at, now() + ${seconds(options.wakeupGraceSeconds)}), deadline_at, bytes
+        case when start_at > now() + ${soon} then start_at
+          else greatest(start_at, now()) + ${seconds(options.wakeupGraceSeconds)} end, deadline_at, bytes
       from fresh
     ),
     task as (
@@ -122,7 +127,7 @@ async function accept(
       select task_id, 1, 'state', event, traceparent from fresh
     ),
     ${hasWebhooks ? insertWebhooks(webhooks, options) : sql``}
-    -- A task that starts later gets no wake-up now: the reconciler wakes it when it is due.
+    -- A task that starts later than soon gets no wake-up now: the reconciler wakes it when it is due.
     wakeup as (
       ${hasWebhooks ? insertOutbox(turnRows, deliveryRows) : insertOutbox(turnRows)}
       returning id, kind, task_id, config_id, owner
@@ -132,8 +137,14 @@ async function accept(
   const accepted = new Map(result.rows.map((row) => [row.task_id, row]));
   return tasks.map((task) => {
     const row = accepted.get(task.taskId);
-    return row === undefined ? undefined : toWakeups(row, task.taskId, 1, task.traceparent);
+    if (row === undefined) return undefined;
+    const wakeups = toWakeups(row, task.taskId, 1, task.traceparent);
+    return task.startAt === null ? wakeups : delayTurns(wakeups, new Date(task.startAt));
   });
+}
+
+function delayTurns(wakeups: readonly Wakeup[], notBefore: Date): Wakeup[] {
+  return wakeups.map((wakeup) => (wakeup.kind === 'turn' ? { ...wakeup, notBefore } : wakeup));
 }
 
 function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {

@@ -193,6 +193,22 @@ describe('HTTP+JSON', () => {
     assert.equal(((await response.json()) as Task).id, 'x');
   });
 
+  test('is served below the path of the public URL too', async (t) => {
+    const options = { publicUrl: 'https://example.com/agents/echo' };
+    const { url: base } = await startApiServer(t, { getTask }, options);
+    const headers = { 'a2a-version': '1.0' };
+    for (const [path, status] of [
+      ['/agents/echo/a2a/v1/tasks/x', 200],
+      ['/a2a/v1/tasks/x', 200],
+      ['/agents/echo/.well-known/agent-card.json', 200],
+      ['/agents/echo/health/live', 200],
+      ['/agents/echoes/a2a/v1/tasks/x', 404],
+      ['/agents/echo', 404],
+    ] as const) {
+      assert.equal((await fetch(base + path, { headers })).status, status, path);
+    }
+  });
+
   test('accepts task ids of 200 characters', async () => {
     const id = 'x'.repeat(200);
     assert.equal((await request(`/tasks/${id}`)).json.id, id);

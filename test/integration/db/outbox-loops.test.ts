@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
+import { createAccept } from '#shared/db/tasks/accept.ts';
 import { createDeliveryClaim } from '#shared/db/webhooks/claim.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
+import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
@@ -43,6 +46,38 @@ async function passGrace(taskId: string): Promise<void> {
     db,
   );
 }
+
+describe('a start time within ten seconds', () => {
+  const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 30 });
+  const startIn = (ms: number) => newTask({ startAt: new Date(Date.now() + ms).toISOString() });
+
+  test('is kept by the process that accepted the task', async () => {
+    const published = Promise.withResolvers<number>();
+    const outbox = createOutboxPublisher({
+      db,
+      publishTurns: async () => published.resolve(Date.now()),
+      scheduleDelivery: async () => undefined,
+      log,
+    });
+    const task = startIn(300);
+    outbox.publish((await accept(task)) ?? []);
+    const late = (await published.promise) - Date.parse(task.startAt ?? '');
+    assert.ok(late >= 0, `${late} ms`);
+    await outbox.idle();
+  });
+
+  test('is left to the relay if that process dies, and to the reconciler if it is later', async () => {
+    const [near, far] = [startIn(5_000), startIn(60_000)];
+    await accept(near);
+    assert.deepEqual(await accept(far), []);
+    assert.deepEqual(await readOutboxKinds(far.taskId), []);
+    const { rows } = await sql<{ claimed: number; grace: number }>`
+      select extract(epoch from o.claimed_until - g.run_at)::int as claimed,
+        extract(epoch from g.wakeup_at - g.run_at)::int as grace
+      from outbox o join gates g on g.task_id = o.task_id where o.task_id = ${near.taskId}`.execute(db);
+    assert.deepEqual(rows, [{ claimed: 2, grace: 30 }]);
+  });
+});
 
 describe('relay', () => {
   test('publishes wake-ups when the claim of their writer expires', async (t) => {

@@ -13,7 +13,7 @@
  *   sleep NAME SECONDS waits without a worker
  *   call NAME SECONDS [STEP MS]
  *                      reports the URL of a callback, runs a step, and writes the answer as the artifact NAME
- *   progress TEXT | ask TEXT | auth TEXT | reject TEXT | fail TEXT | direct TEXT
+ *   progress TEXT | ask TEXT | auth TEXT | elsewhere TEXT | reject TEXT | fail TEXT | direct TEXT
  *   output KIND CODE   hands over the value of a JavaScript expression: as an artifact, a part of the artifact "answer",
  *                      progress, the result of a step, or the end of the turn; ignores errors of all but the last
  *   throw TEXT | die   fails the turn, or kills the worker's process
@@ -124,6 +124,8 @@ async function runCommand(
       return { state: 'TASK_STATE_INPUT_REQUIRED', message: text };
     case 'auth':
       return { state: 'TASK_STATE_AUTH_REQUIRED', message: text };
+    case 'elsewhere':
+      return { state: 'TASK_STATE_AUTH_REQUIRED', message: text, outOfBand: true };
     case 'reject':
       return { state: 'TASK_STATE_REJECTED', message: text };
     case 'fail':

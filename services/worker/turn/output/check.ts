@@ -32,13 +32,16 @@ export function checkOutcome(value: unknown): void {
     checkContent('direct', outcome['direct']);
     return;
   }
-  checkKnown('', outcome, ['state', 'message', 'extensions', 'direct']);
-  const { state, message, extensions } = outcome;
+  checkKnown('', outcome, ['state', 'message', 'extensions', 'outOfBand', 'direct']);
+  const { state, message, extensions, outOfBand } = outcome;
   if (!endStates.some((known) => known === state)) {
     fail('state', `must be one of ${endStates.join(', ')}, not ${show(state)}`);
   }
   if (state !== 'TASK_STATE_COMPLETED' || message !== undefined) checkContent('message', message);
   if (extensions !== undefined) checkTexts('extensions', extensions);
+  if (outOfBand !== undefined && typeof outOfBand !== 'boolean') {
+    fail('outOfBand', `must be true or false, not ${show(outOfBand)}`);
+  }
 }
 
 /**
