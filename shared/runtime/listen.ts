@@ -17,9 +17,6 @@ const sockets = 32;
  */
 const backlog = 4_096;
 
-/** Other platforms do not have `reusePort`, or do not divide connections. */
-const canShare = process.platform === 'linux';
-
 /**
  * Listens until the server closes.
  *
@@ -31,17 +28,27 @@ export async function listen(
   app: FastifyInstance,
   { host, port }: { host: string; port: number },
 ): Promise<string> {
-  if (!canShare) return app.listen({ host, port, backlog });
+  if (!(await canShare(host))) return app.listen({ host, port, backlog });
   const more = Array.from({ length: sockets - 1 }, () => createListener(app.server));
   app.addHook('onClose', async () => {
     for (const server of more) server.close();
   });
-  if (port !== 0) await checkFree(host, port);
+  // Another process that shares its port would get some of the connections, and neither would notice.
+  if (port !== 0) await probe({ host, port });
   const shared = { host, backlog, reusePort: true };
   const address = await app.listen({ ...shared, port } as FastifyListenOptions);
   const bound = (app.server.address() as AddressInfo).port;
   await Promise.all(more.map((server) => start(server, { ...shared, port: bound })));
   return address;
+}
+
+/** Only Linux divides connections, and some sandboxes do not support it. */
+async function canShare(host: string): Promise<boolean> {
+  if (process.platform !== 'linux') return false;
+  return probe({ host, port: 0, reusePort: true }).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Creates a server whose connections belong to another one. It has the options that Node gives to HTTP servers. */
@@ -51,10 +58,10 @@ function createListener(owner: Server): Server {
   });
 }
 
-/** A process that shares its port as well would get some of the connections, and neither would notice. */
-async function checkFree(host: string, port: number): Promise<void> {
+/** Binds an address and closes it again. @throws {Error} if it cannot be bound */
+async function probe(options: ListenOptions): Promise<void> {
   const server = createServer();
-  await start(server, { host, port });
+  await start(server, options);
   server.close();
   await once(server, 'close');
 }
