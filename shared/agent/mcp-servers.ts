@@ -11,6 +11,7 @@ import {
   mapping,
   strictMapping,
   Count,
+  Flag,
   list,
   Text,
   Url,
@@ -35,8 +36,12 @@ const McpServer = strictMapping({
   deny: v.exactOptional(Patterns),
   /** Each call of these tools needs the user's approval. */
   confirm: v.exactOptional(Patterns),
-  /** The limit for one call, and for the list of tools. */
+  /** The limit for one call, and for the list of tools. Progress of a call starts it again. */
   timeoutSeconds: v.optional(v.pipe(Count, atMost(86_400)), 60),
+  /** The limit for a call that reports progress. */
+  maxSeconds: v.optional(v.pipe(Count, atMost(86_400)), 3600),
+  /** True: while the server is unavailable, its tools are left out. Default: tasks that need them wait. */
+  optional: v.exactOptional(Flag),
   /** Longer output of a tool is cut before the model sees it. */
   maxOutputChars: v.optional(v.pipe(Integer, atLeast(100)), 50_000),
 });

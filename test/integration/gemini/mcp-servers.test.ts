@@ -24,7 +24,7 @@ const offline = useOfflineModel();
 interface Connected {
   server: ScriptedMcp;
   list: () => Promise<{ names: string[]; leftOut: string[] }>;
-  call: (name: string) => Promise<Json | OutputWithFiles>;
+  call: (name: string, report?: (progress: string) => void) => Promise<Json | OutputWithFiles>;
 }
 
 /** Starts a server and connects to it. */
@@ -41,11 +41,19 @@ async function connect(t: TestContext, tools: JsonObject[], more: JsonObject = {
     server,
     list: async () => {
       const loaded = await load();
-      return { names: loaded.tools.map(({ declaration }) => declaration.name), leftOut: loaded.leftOut };
+      const shown = loaded.tools.filter(({ hidden }) => hidden !== true);
+      return { names: shown.map(({ declaration }) => declaration.name), leftOut: loaded.leftOut };
     },
-    call: async (name) => {
+    call: async (name, report) => {
       const tool = first.find(({ declaration }) => declaration.name === name)!;
-      return tool.call({}, { idempotencyKey: 'key', signal: new AbortController().signal });
+      return tool.call(
+        {},
+        {
+          idempotencyKey: 'key',
+          signal: new AbortController().signal,
+          ...(report && { report }),
+        },
+      );
     },
   };
 }
@@ -65,6 +73,129 @@ describe('a slow MCP server', () => {
     };
     assert.equal(await call('look'), 'at last');
     assert.deepEqual(server.calls, ['look']);
+  });
+});
+
+describe('progress of a call', () => {
+  test('starts its timeout again, and is reported', async (t) => {
+    const { server, call } = await connect(t, [look], { timeoutSeconds: 1 });
+    server.answer = async () => {
+      for (const progress of [1, 2, 3]) {
+        await sleep(500);
+        await server.report({ progress, total: 3, ...(progress === 2 && { message: 'Half done' }) });
+      }
+      await waitFor('the last report', () => reported.length === 3);
+      return textResult('done');
+    };
+    const reported: string[] = [];
+    assert.equal(await call('look', (progress) => reported.push(progress)), 'done');
+    assert.deepEqual(reported, ['1 of 3', 'Half done (2 of 3)', '3 of 3']);
+  });
+
+  test('does not extend it beyond the maximum', async (t) => {
+    const { server, call } = await connect(t, [look], { timeoutSeconds: 1, maxSeconds: 1 });
+    const ended = new AbortController();
+    server.answer = async () => {
+      while (!ended.signal.aborted) {
+        await server.report({ progress: 1 });
+        await sleep(200);
+      }
+      return textResult('too late');
+    };
+    await assert.rejects(call('look'), /did not (?:finish|answer) within 1 s/);
+    ended.abort();
+  });
+
+  test('reaches the client of the task, at most once a second', async (t) => {
+    const { server } = await connect(t, [look]);
+    const mcp = createMcpTools(() => undefined);
+    t.after(() => mcp.close());
+    const definition = { ...minimalDefinition, tools: [], mcpServers: { it: { url: server.url } } };
+    const turn = new MemoryTurn({ message: 'Use the tool look with {}', definition });
+    server.answer = async () => {
+      for (const progress of [1, 2, 3]) await server.report({ progress, total: 9 });
+      await waitFor('the progress', () => turn.progressMessages.some((text) => text === 'look: 3 of 9'));
+      for (const progress of [4, 5]) await server.report({ progress, total: 9 });
+      return textResult('done');
+    };
+    assert.deepEqual(await offline.createAgent({ mcp }).run(turn), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(
+      turn.progressMessages.filter((text) => text.startsWith('look')),
+      ['look: 3 of 9'],
+    );
+  });
+});
+
+describe('a server that is away', () => {
+  const away = { url: 'http://127.0.0.1:1/mcp' };
+  const create = (t: TestContext) => {
+    const mcp = createMcpTools(() => undefined);
+    t.after(() => mcp.close());
+    return offline.createAgent({ mcp });
+  };
+
+  test('does not affect a turn that does not need it', async (t) => {
+    const definition = { ...minimalDefinition, tools: [], mcpServers: { it: away } };
+    const turn = new MemoryTurn({ message: 'What is 6 times 7?', definition });
+    assert.deepEqual(await create(t).run(turn), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(turn.progressMessages, []);
+    const [declared] = offline.requests[0]!.tools ?? [];
+    assert.match(JSON.stringify(declared), /"wait_for_it".*currently unavailable/);
+  });
+
+  test('parks a turn that needs it, until it is back', async (t) => {
+    const server = await startScriptedMcp(t);
+    server.tools = [look];
+    let refuses = true;
+    server.answerList = () => (refuses ? { status: 500 } : { result: { tools: server.tools } });
+    const agent = create(t);
+    const definition = { ...minimalDefinition, tools: [], mcpServers: { it: { url: server.url } } };
+    offline.model.script([
+      {
+        match: 'look it up',
+        reactions: [
+          { functionCall: { name: 'wait_for_it', args: {} } },
+          { functionCall: { name: 'look', args: {} } },
+        ],
+      },
+    ]);
+    const turn = new MemoryTurn({ message: 'look it up', definition });
+    await assert.rejects(agent.run(turn), {
+      name: 'RetryableError',
+      message: /"it" is currently unavailable/,
+    });
+    assert.deepEqual(turn.progressMessages, [], 'no call is announced');
+    refuses = false;
+    const again = () => new MemoryTurn({ message: 'look it up', definition, steps: turn.steps });
+    await assert.rejects(agent.run(again()), { name: 'ParkedError' });
+    assert.deepEqual(await agent.run(again()), { state: 'TASK_STATE_COMPLETED' });
+    assert.deepEqual(server.calls, ['look']);
+    assert.match(turn.steps.get('tool:wait_for_it#1')?.result ?? '', /are available now/);
+  });
+
+  test('keeps the tools of its last list, whose calls wait', async (t) => {
+    const { server, list, call } = await connect(t, [look]);
+    server.answer = () => ({ status: 404 });
+    await assert.rejects(call('look'), { name: 'RetryableError' });
+    assert.deepEqual((await list()).names, ['look']);
+  });
+
+  test('is left out if it is optional, which the client and the model learn', async (t) => {
+    const definition = { ...minimalDefinition, tools: [], mcpServers: { it: { ...away, optional: true } } };
+    const turn = new MemoryTurn({ message: 'What is 6 times 7?', definition });
+    assert.deepEqual(await create(t).run(turn), { state: 'TASK_STATE_COMPLETED' });
+    const note = 'The tools of the MCP server "it" are left out, because it is currently unavailable.';
+    assert.deepEqual(turn.progressMessages, [note]);
+    assert.ok(
+      JSON.stringify(offline.requests[0]!.systemInstruction).includes(JSON.stringify(note).slice(1, -1)),
+    );
+    assert.equal(offline.requests[0]!.tools, undefined);
+  });
+
+  test('fails a call for the model if it is optional', async (t) => {
+    const { server, call } = await connect(t, [look], { optional: true });
+    server.answer = () => ({ status: 404 });
+    await assert.rejects(call('look'), { name: 'Error', message: 'The tool is currently unavailable.' });
   });
 });
 
@@ -95,6 +226,25 @@ describe('a result that the specification does not allow', () => {
       server.answer = () => ({ result });
       assert.match(JSON.stringify(await call('write')), expected);
       assert.equal(server.calls.length, 1);
+    });
+  }
+
+  for (const [name, block] of [
+    ['image, image/png', { type: 'image', mimeType: 'image/png', data: 'no base64!' }],
+    ['audio, audio/wav', { type: 'audio', mimeType: 'audio/wav', data: 'abcde' }],
+    [
+      'resource, file:///a, application/pdf',
+      { type: 'resource', resource: { uri: 'file:///a', mimeType: 'application/pdf', blob: '====' } },
+    ],
+  ] as [string, JsonObject][]) {
+    test(`is used except for a block with invalid base64: ${name}`, async (t) => {
+      const { server, call } = await connect(t, [write]);
+      const image = { type: 'image', mimeType: 'image/png', data: 'aG\nk=\n' };
+      server.answer = () => ({ result: { content: [block, { type: 'text', text: 'the rest' }, image] } });
+      const { output, files } = (await call('write')) as OutputWithFiles;
+      const expected = `[${name}: unreadable, because its content is not valid base64]\nthe rest\n`;
+      assert.ok(typeof output === 'string' && output.startsWith(expected), JSON.stringify(output));
+      assert.deepEqual(files, [{ mediaType: 'image/png', data: 'aGk=' }]);
     });
   }
 
@@ -174,6 +324,11 @@ describe('the list of tools', () => {
       createMcpTool('bad', { inputSchema: { type: 'object', properties: { a: { $ref: '#/$defs/b' } } } }),
       /the schema of its arguments is not valid/,
     ],
+    [
+      'required task support',
+      createMcpTool('bad', { execution: { taskSupport: 'required' } }),
+      /it can only be called as an MCP task/,
+    ],
   ] satisfies [string, JsonObject, RegExp][]) {
     test(`leaves out only the tool with ${name}, and says so`, async (t) => {
       const { list } = await connect(t, [look, invalid, write]);
@@ -193,6 +348,7 @@ describe('the list of tools', () => {
     const turn = new MemoryTurn({ message: 'Use the tool look with {}', definition });
     assert.deepEqual(await offline.createAgent({ mcp }).run(turn), { state: 'TASK_STATE_COMPLETED' });
     assert.match(turn.progressMessages[0] ?? '', /The tool "bad" of the MCP server "it" is left out/);
+    assert.match(JSON.stringify(offline.requests[0]!.systemInstruction), /The tool \\"bad\\" .* is left out/);
     assert.deepEqual(server.calls, ['look']);
   });
 });
@@ -216,6 +372,15 @@ describe('a busy MCP server', () => {
     const { server, call } = await connect(t, [look], { timeoutSeconds: 5 });
     server.answer = () => ({ status: 429, headers: { 'retry-after': '60' } });
     await assert.rejects(call('look'), /not called, because its server is busy. It asks to wait 60 s/);
+    assert.equal(server.calls.length, 1);
+  });
+
+  test('does not get a call with side effects again whose connection was lost', async (t) => {
+    const { server, call } = await connect(t, [write]);
+    server.answer = () => {
+      throw new Error('closes the connection');
+    };
+    await assert.rejects(call('write'), /It is unknown whether the call took effect/);
     assert.equal(server.calls.length, 1);
   });
 

@@ -28,12 +28,14 @@ export interface ScriptedMcp {
   answerList: () => ScriptedAnswer;
   /** Notifies connected clients that the list of tools has changed. */
   announce(): Promise<void>;
+  /** Notifies the client of the last call of its progress. */
+  report(progress: JsonObject): Promise<void>;
 }
 
 interface Request {
   id?: number | string;
   method: string;
-  params?: { name?: string };
+  params?: { name?: string; _meta?: { progressToken?: number } };
 }
 
 const emptyObject = { type: 'object', properties: {} };
@@ -51,6 +53,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
   const calls: string[] = [];
   const streams = new Set<ServerResponse>();
   let lists = 0;
+  let progressToken = 0;
 
   async function respond({ method, params }: Request): Promise<ScriptedAnswer> {
     switch (method) {
@@ -64,6 +67,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
         return mcp.answerList();
       case 'tools/call':
         calls.push(params?.name ?? '');
+        progressToken = params?._meta?.progressToken ?? 0;
         return mcp.answer(calls.length);
       default:
         return { error: { code: -32_601, message: 'Method not found' } };
@@ -88,6 +92,12 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
     outgoing.end(JSON.stringify({ jsonrpc: '2.0', id: request.id, ...answer }));
   }
 
+  async function notify(notification: JsonObject): Promise<void> {
+    await waitFor('a stream of notifications', () => streams.size > 0);
+    const data = JSON.stringify({ jsonrpc: '2.0', ...notification });
+    for (const stream of streams) stream.write(`event: message\ndata: ${data}\n\n`);
+  }
+
   const server = createServer((incoming, outgoing) => {
     handle(incoming, outgoing).catch(() => outgoing.destroy());
   });
@@ -101,11 +111,9 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
     tools: [],
     answer: () => textResult('done'),
     answerList: () => ({ result: { tools: mcp.tools } }),
-    announce: async () => {
-      await waitFor('a stream of notifications', () => streams.size > 0);
-      const notification = { jsonrpc: '2.0', method: 'notifications/tools/list_changed' };
-      for (const stream of streams) stream.write(`event: message\ndata: ${JSON.stringify(notification)}\n\n`);
-    },
+    announce: () => notify({ method: 'notifications/tools/list_changed' }),
+    report: (progress) =>
+      notify({ method: 'notifications/progress', params: { progressToken, ...progress } }),
   };
   return mcp;
 }

@@ -19,7 +19,9 @@ mcpServers:
 describe('MCP servers in a definition', () => {
   test('get defaults for omitted fields', () => {
     const { mcpServers } = parseAgentDefinition(`${minimal}  web: { url: "http://x" }`, 'x');
-    assert.deepEqual(mcpServers, { web: { url: 'http://x', timeoutSeconds: 60, maxOutputChars: 50_000 } });
+    assert.deepEqual(mcpServers, {
+      web: { url: 'http://x', timeoutSeconds: 60, maxSeconds: 3600, maxOutputChars: 50_000 },
+    });
   });
 
   test('are checked by the schema before all other rules', () => {

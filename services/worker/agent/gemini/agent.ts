@@ -82,18 +82,18 @@ export function createGeminiAgent({
 
   const openDownloads = createDownloads(files, downloads);
 
-  /** Says in the status of a new task which tools are left out. */
+  /** Says in the status of a new task, and to the model, which tools are left out. */
   async function loadTools(
     { mcpServers, toolModules }: AgentDefinition,
     turn: Turn,
-  ): Promise<readonly Tool[]> {
+  ): Promise<Pick<LoopParts, 'tools' | 'notes'>> {
     const inCode = [...tools, ...(await loadToolModules(toolModules, toolDirectory))];
-    if (Object.keys(mcpServers).length === 0) return inCode;
+    if (Object.keys(mcpServers).length === 0) return { tools: inCode, notes: [] };
     if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
     const { tools: listed, leftOut } = await mcp.loadTools(mcpServers, taken);
     if (leftOut.length > 0 && turn.number === 1) await turn.progress(leftOut.join('\n'));
-    return [...inCode, ...listed];
+    return { tools: [...inCode, ...listed], notes: leftOut };
   }
 
   return {
@@ -104,7 +104,7 @@ export function createGeminiAgent({
           definition,
           model,
           downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes)),
-          tools: await loadTools(definition, turn),
+          ...(await loadTools(definition, turn)),
           ...getMetering(meter, definition, turn, log),
         };
         const loop = new Loop(turn, { ...parts, conversation: await restoreConversation(turn, parts) });

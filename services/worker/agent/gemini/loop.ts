@@ -57,6 +57,8 @@ export interface LoopParts {
   definition: AgentDefinition;
   model: GeminiModel;
   tools: readonly Tool[];
+  /** Sentences for the model about tools that it does not have. */
+  notes: readonly string[];
   downloads: TurnDownloads;
   conversation: Conversation;
   /** Returns what all tasks of the owner have spent since midnight UTC. */
@@ -80,13 +82,14 @@ export class Loop {
   #replies = 0;
 
   constructor(turn: LoopTurn, { conversation, ...parts }: LoopParts) {
-    const { definition, model, tools } = parts;
+    const { definition, model, tools, notes } = parts;
     this.#turn = turn;
     this.#parts = parts;
     this.#conversation = conversation;
     this.#config = toGenerateConfig(definition, tools, {
       vertexai: model.client.vertexai,
       json: requiresJson(turn.acceptedOutputModes),
+      notes,
     });
     this.#answerTurn = conversation.pending?.turnNumber ?? turn.number;
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;

@@ -10,7 +10,8 @@
  * again after the wait that it asks for, within the timeout of the call.
  *
  * The list of tools is read again after a minute, when the server announces a change, and when it does not
- * know a tool. If it cannot be read again, the last one is used.
+ * know a tool. If it cannot be read again, the last one is used. While a server is away, turns do not wait for
+ * it, unless they need it: it is tried again in the background.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type CallToolResult, type Tool } from '@modelcontextprotocol/client';
@@ -24,10 +25,11 @@ import {
   namesUnknownTool,
   NotOpenError,
   UnknownToolError,
-  type Loss,
 } from './failures.ts';
 import { correctMessages } from './messages.ts';
 import { toCallError, toListError } from './reported-errors.ts';
+import { describeProgress } from './progress.ts';
+import { getRetryDelayMs } from './retries.ts';
 import { CachedToolList, type ToolList } from './tool-list.ts';
 import { openTransport } from './transport.ts';
 
@@ -38,6 +40,15 @@ export interface McpCall {
   /** Repeating the call does no harm. */
   repeatable: boolean;
   signal: AbortSignal;
+  /** Called with the progress that the tool reports, as a text for clients. */
+  report?: ((progress: string) => void) | undefined;
+}
+
+export interface ListedTools {
+  /** The newest list that could be read; undefined: none. */
+  list: ToolList | undefined;
+  /** Why the server is away; undefined: it is not. */
+  away: Error | undefined;
 }
 
 interface OpenConnection {
@@ -45,13 +56,11 @@ interface OpenConnection {
   list: CachedToolList;
 }
 
-/** The waits before each retry, for a server that is restarting. */
-const retryDelaysMs = [100, 500, 1500, 3000];
-
-/** Waits for a busy server that names no wait. */
-const busyDelaysMs = [1000, 2000, 4000, 8000];
-
 const idleMs = 10 * 60_000;
+
+/** How long a failed attempt spares turns another one, and the time between attempts in the background. */
+const awayMs = 60_000;
+const probeMs = 2000;
 
 export class McpConnection {
   readonly #name: string;
@@ -61,6 +70,9 @@ export class McpConnection {
   #busy = 0;
   #calls = 0;
   #idle: NodeJS.Timeout | undefined;
+  #lastGood: ToolList | undefined;
+  #away: { error: Error; at: number } | undefined;
+  #reading: Promise<ListedTools> | undefined;
 
   constructor(name: string, server: McpServerDefinition, getSecret: (name: string) => string | undefined) {
     this.#name = name;
@@ -68,19 +80,42 @@ export class McpConnection {
     this.#getSecret = getSecret;
   }
 
-  /** @throws {CredentialsError | RetryableError} */
-  async listTools(): Promise<ToolList> {
-    return this.#whileBusy(async () => {
+  /** Does not wait for a server that was away within the last minute. Never rejects. */
+  async listTools(): Promise<ListedTools> {
+    const away = this.#away;
+    const awayForMs = away === undefined ? Infinity : Date.now() - away.at;
+    if (away === undefined || awayForMs > awayMs) return this.#read();
+    if (awayForMs > probeMs) void this.#read();
+    return { list: this.#lastGood, away: away.error };
+  }
+
+  /**
+   * Waits until the server can be called.
+   *
+   * @throws {CredentialsError | RetryableError} if it cannot
+   */
+  async prepare(): Promise<void> {
+    if (this.#away === undefined) return;
+    const { away } = await this.#read();
+    if (away !== undefined) throw away;
+  }
+
+  #read(): Promise<ListedTools> {
+    this.#reading ??= this.#whileBusy(async () => {
       try {
-        return await this.#list();
+        this.#lastGood = await this.#list();
+        this.#away = undefined;
       } catch (error) {
-        throw toListError(error, this.#name);
+        this.#away = { error: toListError(error, this.#name), at: Date.now() };
       }
-    });
+      return { list: this.#lastGood, away: this.#away?.error };
+    }).finally(() => (this.#reading = undefined));
+    return this.#reading;
   }
 
   /**
    * @throws {CredentialsError} if the server refuses the credentials, or some are missing
+   * @throws {RetryableError} if the call did not reach the server, unless the server is optional
    * @throws {Error} with a message for the model, for every other failure
    */
   async call(call: McpCall): Promise<CallToolResult> {
@@ -104,6 +139,9 @@ export class McpConnection {
           const delayMs = getRetryDelayMs(error, loss, attempt, call.repeatable);
           const isBusy = findBusyError(error) !== undefined;
           if (delayMs === undefined || (isBusy && performance.now() + delayMs > deadline)) {
+            if (loss === 'before_call') {
+              this.#away = { error: toListError(error, this.#name), at: Date.now() };
+            }
             throw toCallError(error, loss, this.#name, this.#server);
           }
           await sleep(delayMs, undefined, { signal: call.signal });
@@ -112,7 +150,7 @@ export class McpConnection {
     });
   }
 
-  async #callOnce({ tool, args, idempotencyKey, signal }: McpCall): Promise<CallToolResult> {
+  async #callOnce({ tool, args, idempotencyKey, signal, report }: McpCall): Promise<CallToolResult> {
     const connection = await this.#connected().catch((error: unknown) => {
       throw isRefusal(error) || error instanceof CredentialsError ? error : new NotOpenError(error);
     });
@@ -126,7 +164,14 @@ export class McpConnection {
     this.#calls += 1;
     try {
       const timeout = this.#server.timeoutSeconds * 1000;
-      const result = await connection.client.callTool(params, { signal, timeout, toolDefinition });
+      const result = await connection.client.callTool(params, {
+        signal,
+        timeout,
+        toolDefinition,
+        onprogress: (progress) => report?.(describeProgress(progress)),
+        resetTimeoutOnProgress: true,
+        maxTotalTimeout: Math.max(timeout, this.#server.maxSeconds * 1000),
+      });
       const [block] = result.content;
       if (result.isError === true && block?.type === 'text' && namesUnknownTool(block.text, tool.name)) {
         throw new UnknownToolError(block.text);
@@ -240,18 +285,4 @@ export class McpConnection {
     this.#forget(connection.client);
     await connection.client.close();
   }
-}
-
-/** Returns the milliseconds until the call is made again, or undefined if it is not. */
-function getRetryDelayMs(
-  error: unknown,
-  loss: Loss | undefined,
-  attempt: number,
-  repeatable: boolean,
-): number | undefined {
-  const mayRepeat = repeatable || loss === 'before_call';
-  const busy = findBusyError(error);
-  if (!mayRepeat || (busy === undefined && loss === undefined)) return undefined;
-  const ownMs = (busy === undefined ? retryDelaysMs : busyDelaysMs)[attempt];
-  return ownMs === undefined ? undefined : (busy?.retryAfterMs ?? ownMs);
 }

@@ -3,10 +3,10 @@
  * tool, and a whole result for one block of unknown content, although the call has taken effect.
  *
  *   tools/list    an invalid tool is replaced by a mark that names it and its problem (readMark)
- *   tools/call    content that the client does not know becomes text, with a remark
+ *   tools/call    content that the client does not know, or cannot decode, becomes text, with a remark
  */
 import { isSpecType, type JSONRPCMessage, type Tool, type Transport } from '@modelcontextprotocol/client';
-import type { JsonObject } from '#shared/domain/message.ts';
+import { isBase64, type Json, type JsonObject } from '#shared/domain/message.ts';
 
 const problemKey = 'dev.longhaul/problem';
 const maxQuotedChars = 2000;
@@ -42,12 +42,10 @@ function correct<M extends JSONRPCMessage>(message: M, methods: Map<unknown, str
 }
 
 function correctTool(tool: unknown): unknown {
-  const { name, inputSchema, outputSchema } = (isObject(tool) ? tool : {}) as Record<string, unknown>;
-  const isValid = isSpecType.Tool(tool) && isSchema(inputSchema);
-  if (!isValid) {
-    const problem = isObject(inputSchema)
-      ? 'its declaration is not valid'
-      : 'it has no schema of its arguments';
+  const fields = (isObject(tool) ? tool : {}) as Record<string, unknown>;
+  const { name, outputSchema } = fields;
+  const problem = findDeclarationProblem(tool, fields);
+  if (problem !== undefined) {
     return {
       name: typeof name === 'string' ? name : '(no name)',
       inputSchema: { type: 'object' },
@@ -58,6 +56,18 @@ function correctTool(tool: unknown): unknown {
   return outputSchema === undefined || isSchema(outputSchema)
     ? tool
     : { ...(tool as object), outputSchema: undefined };
+}
+
+function findDeclarationProblem(
+  tool: unknown,
+  { inputSchema, execution }: Record<string, unknown>,
+): string | undefined {
+  // MCP 2025-11-25, tasks: a server refuses plain calls of such a tool.
+  if (isObject(execution) && execution['taskSupport'] === 'required') {
+    return 'it can only be called as an MCP task, which this agent does not support';
+  }
+  if (isSpecType.Tool(tool) && isSchema(inputSchema)) return undefined;
+  return isObject(inputSchema) ? 'its declaration is not valid' : 'it has no schema of its arguments';
 }
 
 /** Returns why a listed tool cannot be used, or undefined if it can. */
@@ -86,12 +96,33 @@ function correctResult(result: JsonObject): JsonObject {
   return {
     resultType,
     content: [
-      ...blocks.map((block) => (isSpecType.ContentBlock(block) ? block : quoteBlock(block))),
+      ...blocks.map(correctBlock),
       ...(isData ? [] : [{ type: 'text', text: JSON.stringify(structuredContent) }]),
     ],
     ...(isData && structuredContent !== undefined && { structuredContent }),
     ...(isError === true && { isError }),
   };
+}
+
+/** Binary content may have line breaks, as in MIME. The rest of a result with unreadable content stays usable. */
+function correctBlock(block: Json): Json {
+  if (!isObject(block)) return quoteBlock(block);
+  const { resource } = block;
+  const [holder, field] = isObject(resource) ? [resource, 'blob'] : [block, 'data'];
+  const content = holder[field];
+  const isBinary = block['type'] === 'image' || block['type'] === 'audio' || isObject(resource);
+  if (!isBinary || typeof content !== 'string')
+    return isSpecType.ContentBlock(block) ? block : quoteBlock(block);
+  const base64 = content.replaceAll(/\s/g, '');
+  if (!isBase64(base64)) return describeUnreadable(block, holder);
+  const corrected = { ...holder, [field]: base64 };
+  const whole = isObject(resource) ? { ...block, resource: corrected } : corrected;
+  return isSpecType.ContentBlock(whole) ? whole : quoteBlock(whole);
+}
+
+function describeUnreadable({ type }: JsonObject, { mimeType, uri }: JsonObject): JsonObject {
+  const names = [type, uri, mimeType].filter((name) => typeof name === 'string');
+  return { type: 'text', text: `[${names.join(', ')}: unreadable, because its content is not valid base64]` };
 }
 
 function quoteBlock(block: unknown): JsonObject {

@@ -9,15 +9,18 @@ import { findBusyError, isRefusal, type Loss } from './failures.ts';
 export function toListError(error: unknown, name: string): Error {
   if (error instanceof CredentialsError) return error;
   if (isRefusal(error)) return toCredentialsError(error, name);
-  return new RetryableError(`The MCP server "${name}" is currently unavailable.`, { cause: error });
+  return toUnavailableError(error, name);
 }
 
-/** Returns an error for the model, or for clients if the credentials are refused. */
+/**
+ * Returns an error for the model; or for clients if the credentials are refused; or a RetryableError if the call did
+ * not reach the server, unless the server is optional.
+ */
 export function toCallError(
   error: unknown,
   loss: Loss | undefined,
   name: string,
-  { timeoutSeconds }: McpServerDefinition,
+  { timeoutSeconds, maxSeconds, optional = false }: McpServerDefinition,
 ): Error {
   if (error instanceof CredentialsError) return error;
   if (isRefusal(error)) return toCredentialsError(error, name);
@@ -32,9 +35,16 @@ export function toCallError(
       { cause: error },
     );
   }
-  if (loss === 'before_call') return new Error('The tool is currently unavailable.', { cause: error });
+  if (loss === 'before_call') {
+    return optional
+      ? new Error('The tool is currently unavailable.', { cause: error })
+      : toUnavailableError(error, name);
+  }
   if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout) {
-    return new Error(`The tool did not answer within ${timeoutSeconds} s.`, { cause: error });
+    const message = error.message.includes('Maximum total timeout')
+      ? `The tool reported progress, but did not finish within ${maxSeconds} s.`
+      : `The tool did not answer within ${timeoutSeconds} s.`;
+    return new Error(message, { cause: error });
   }
   if (error instanceof SdkError && error.code === SdkErrorCode.InvalidResult) {
     const message =
@@ -42,6 +52,10 @@ export function toCallError(
     return new Error(message, { cause: error });
   }
   return error instanceof Error ? error : new Error(String(error));
+}
+
+function toUnavailableError(cause: unknown, name: string): RetryableError {
+  return new RetryableError(`The MCP server "${name}" is currently unavailable.`, { cause });
 }
 
 function toCredentialsError(cause: unknown, name: string): CredentialsError {

@@ -5,7 +5,9 @@
 import type { Tool as McpTool } from '@modelcontextprotocol/client';
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
 import type { McpServerDefinition } from '#shared/agent/mcp-servers.ts';
+import { ParkedError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Tool } from '../gemini/tools/tool.ts';
 import type { McpConnection } from './connection.ts';
@@ -14,15 +16,16 @@ import { toToolOutput } from './result.ts';
 
 export interface LoadedTools {
   tools: Tool[];
-  /** Tools that cannot be used, each with the reason, as a sentence for clients. */
+  /** Tools that cannot be used, each with the reason, as a sentence for clients and for the model. */
   leftOut: string[];
 }
 
 export interface McpTools {
   /**
+   * A server that is away, and whose tools are not known, has one tool instead. The model calls it if it needs the
+   * server, and the turn waits then.
+   *
    * @param taken names of other tools
-   * @throws {CredentialsError} if a server needs credentials that are missing or refused
-   * @throws {RetryableError} if a server is unavailable
    */
   loadTools(servers: Record<string, McpServerDefinition>, taken: ReadonlySet<string>): Promise<LoadedTools>;
   close(): Promise<void>;
@@ -38,8 +41,9 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
   // The MCP client is loaded with the first server, so that workers start quickly.
   async function getConnection(name: string, server: McpServerDefinition): Promise<McpConnection> {
     const { McpConnection } = await import('./connection.ts');
-    const { command, args, env, cwd, url, headers, timeoutSeconds } = server;
-    const key = canonicalHash({ name, command, args, env, cwd, url, headers, timeoutSeconds });
+    // Definitions that differ only in how they use the tools share a connection.
+    const { allow: _, deny: __, confirm: ___, maxOutputChars: ____, ...connected } = server;
+    const key = canonicalHash({ name, ...connected });
     const connection = connections.get(key) ?? new McpConnection(name, server, getSecret);
     connections.set(key, connection);
     return connection;
@@ -51,29 +55,42 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
       const listed = await Promise.all(
         Object.entries(servers).map(async ([name, server]) => {
           const connection = await getConnection(name, server);
-          const list = await connection.listTools();
-          for (const { name: tool, reason } of list.leftOut) {
+          const { list, away } = await connection.listTools();
+          if (away !== undefined) log?.warn({ server: name, err: away }, 'MCP server unavailable');
+          if (away !== undefined && server.optional === true) {
+            leftOut.push(
+              `The tools of the MCP server "${name}" are left out, because it is currently unavailable.`,
+            );
+            return [];
+          }
+          const wait = createWaitTool(name, connection, list !== undefined);
+          const waits = server.optional === true ? [] : [{ server: name, name: wait.declaration.name, wait }];
+          for (const { name: tool, reason } of list?.leftOut ?? []) {
             if (!isAllowed(tool, server)) continue;
             leftOut.push(`The tool "${tool}" of the MCP server "${name}" is left out: ${reason}.`);
             log?.warn({ server: name, tool, reason }, 'MCP tool left out');
           }
-          return list.tools
-            .filter((tool) => isAllowed(tool.name, server))
-            .map((tool) => ({
-              server: name,
-              name: tool.name,
-              tool,
-              connection,
-              maxChars: server.maxOutputChars,
-              confirm: matchesAny(tool.name, server.confirm ?? []),
-            }));
+          const allowed = (list?.tools ?? []).filter((tool) => isAllowed(tool.name, server));
+          const offered = allowed.map((tool) => ({
+            server: name,
+            name: tool.name,
+            tool,
+            connection,
+            maxChars: server.maxOutputChars,
+            optional: server.optional ?? false,
+            confirm: matchesAny(tool.name, server.confirm ?? []),
+          }));
+          return [...offered, ...waits];
         }),
       );
       const all = listed.flat();
       const names = toDeclaredNames(all, taken);
-      const tools = all.map(({ tool, ...options }, index) =>
-        toTool(names[index] ?? tool.name, tool, options),
-      );
+      const tools = all.map((listedTool, index) => {
+        const declared = names[index] ?? listedTool.name;
+        if ('wait' in listedTool) return rename(listedTool.wait, declared);
+        const { tool, ...options } = listedTool;
+        return toTool(declared, tool, options);
+      });
       return { tools, leftOut };
     },
     close: async () => {
@@ -82,10 +99,42 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
   };
 }
 
+/**
+ * Stands for the tools of a server that is away: a call of it parks the turn until the server is back. The turn then
+ * runs again with the server's tools, and the call is answered.
+ */
+function createWaitTool(server: string, connection: McpConnection, hidden: boolean): Tool {
+  return {
+    declaration: {
+      name: `wait_for_${server}`,
+      description: `The tools of the MCP server "${server}" are currently unavailable. Call this only if the task needs them: the task then waits until they are available.`,
+      parametersJsonSchema: { type: 'object', properties: {} },
+    },
+    sideEffects: false,
+    hidden,
+    prepare: async () => {
+      await connection.prepare();
+      if (!hidden) {
+        throw new ParkedError(`The MCP server "${server}" is available again.`, new Date(databaseNow()));
+      }
+    },
+    call: async () => `The tools of the MCP server "${server}" are available now.`,
+  };
+}
+
+function rename(tool: Tool, name: string): Tool {
+  return { ...tool, declaration: { ...tool.declaration, name } };
+}
+
 function toTool(
   name: string,
   tool: McpTool,
-  { connection, maxChars, confirm }: { connection: McpConnection; maxChars: number; confirm: boolean },
+  {
+    connection,
+    maxChars,
+    confirm,
+    optional,
+  }: { connection: McpConnection; maxChars: number; confirm: boolean; optional: boolean },
 ): Tool {
   // Absent hints mean a tool with side effects (MCP specification, "ToolAnnotations").
   const { readOnlyHint = false, idempotentHint = false } = tool.annotations ?? {};
@@ -94,9 +143,10 @@ function toTool(
     declaration: { name, description: tool.description ?? tool.title ?? name, parametersJsonSchema: schema },
     sideEffects: !readOnlyHint,
     confirm,
-    call: async (args, { idempotencyKey, signal }) => {
+    ...(!optional && { prepare: () => connection.prepare() }),
+    call: async (args, context) => {
       const repeatable = readOnlyHint || idempotentHint;
-      const result = await connection.call({ tool, args, idempotencyKey, repeatable, signal });
+      const result = await connection.call({ tool, args, repeatable, ...context });
       const { findResultProblem } = await import('./schemas.ts');
       return toToolOutput(result, maxChars, findResultProblem(tool, result));
     },

@@ -20,14 +20,19 @@ export function isBeforeGemini3(model: string): boolean {
   return /^gemini-[12]\b/.test(model);
 }
 
-/** @param options.json whether the caller accepts only data */
+/**
+ * @param options.json whether the caller accepts only data
+ * @param options.notes sentences that the model gets after its instruction
+ */
 export function toGenerateConfig(
   definition: AgentDefinition,
   tools: readonly Tool[],
-  { vertexai, json }: { vertexai: boolean; json: boolean },
+  { vertexai, json, notes }: { vertexai: boolean; json: boolean; notes: readonly string[] },
 ): GenerateContentConfig {
   const { name: _, thinkingBudget, thinkingLevel, ...sampling } = definition.model;
-  const functionDeclarations: FunctionDeclaration[] = tools.map(({ declaration }) => declaration);
+  const functionDeclarations: FunctionDeclaration[] = tools.flatMap(({ declaration, hidden }) =>
+    hidden === true ? [] : [declaration],
+  );
   // Models before Gemini 3 refuse functions together with a response schema, so ask_user is left out.
   if (definition.tools.includes('ask_user') && definition.responseSchema === undefined)
     functionDeclarations.push(askUser);
@@ -40,7 +45,7 @@ export function toGenerateConfig(
   const mixed = functionDeclarations.length > 0 && ownTools.length > 0 && !vertexai;
   const asJson = json && (allTools.length === 0 || !isBeforeGemini3(definition.model.name));
   return {
-    systemInstruction: definition.instruction,
+    systemInstruction: [definition.instruction, ...notes].join('\n\n'),
     ...sampling,
     ...(thinkingBudget !== undefined && { thinkingConfig: { thinkingBudget } }),
     ...(thinkingLevel !== undefined && {

@@ -6,11 +6,11 @@
 import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { inSpan } from '#shared/runtime/spans.ts';
-import type { StepContext } from '../../agent.ts';
 import { CredentialsError } from '../../errors.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { askUser, getQuestion } from './ask-user.ts';
-import { OutputWithFiles, type ModelToolCall, type Tool, type ToolReply } from './tool.ts';
+import { createCallProgress } from './call-progress.ts';
+import { OutputWithFiles, type ModelToolCall, type Tool, type ToolContext, type ToolReply } from './tool.ts';
 
 /** A call to make. `approved`: it may run even if its tool needs the user's approval. */
 export interface ToolCallRequest {
@@ -68,11 +68,17 @@ async function callTool(
       async (step) => {
         // Checked within the step: a finished call stays recorded even if its server no longer has the tool.
         if (tool === undefined) return { response: { error: describeUnknownTool(name, tools) }, ms: 0 };
+        await tool.prepare?.();
         await turn.progress(`Calling ${name} …${round}`);
         const startedAt = performance.now();
         const signal = AbortSignal.any([step.signal, deadline]);
-        const reply = await inToolSpan(call, () => run(tool, input.args, { ...step, signal }));
-        return { ...reply, ms: Math.round(performance.now() - startedAt) };
+        const { report, close } = createCallProgress(turn, name);
+        try {
+          const reply = await inToolSpan(call, () => run(tool, input.args, { ...step, signal, report }));
+          return { ...reply, ms: Math.round(performance.now() - startedAt) };
+        } finally {
+          await close();
+        }
       },
       { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
     );
@@ -82,7 +88,7 @@ async function callTool(
   }
 }
 
-async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<ToolReply> {
+async function run(tool: Tool, args: JsonObject, step: ToolContext): Promise<ToolReply> {
   try {
     const result = await tool.call(args, step);
     if (!(result instanceof OutputWithFiles)) return { response: { output: result } };
@@ -96,7 +102,8 @@ async function run(tool: Tool, args: JsonObject, step: StepContext): Promise<Too
 }
 
 function describeUnknownTool(name: string, tools: readonly Tool[]): string {
-  const declared = tools.map(({ declaration }) => declaration.name).join(', ') || 'none';
+  const visible = tools.filter(({ hidden }) => hidden !== true);
+  const declared = visible.map(({ declaration }) => declaration.name).join(', ') || 'none';
   return `The function ${name} is not declared (declared functions: ${declared}).`;
 }
 

@@ -9,10 +9,23 @@ export interface Tool {
   readonly sideEffects?: boolean;
   /** True: each call needs the user's approval. */
   readonly confirm?: boolean;
+  /** True: not declared to the model, but calls that it has made before are answered. */
+  readonly hidden?: boolean;
+  /**
+   * Called before each run of a call, and before clients learn about it.
+   *
+   * @throws {RetryableError | ParkedError | CredentialsError} if the call must wait
+   */
+  prepare?(): Promise<void>;
   /*   * The model gets the result, or the message of an error, unless that is one of shared/domain/errors.ts. The
    * call must end soon after the signal aborts.
    */
-  call(args: JsonObject, context: StepContext): Promise<Json | OutputWithFiles>;
+  call(args: JsonObject, context: ToolContext): Promise<Json | OutputWithFiles>;
+}
+
+export interface ToolContext extends StepContext {
+  /** Shows progress of the call to clients, at most once a second. */
+  report?: (progress: string) => void;
 }
 
 /** A file that a tool returned. */
