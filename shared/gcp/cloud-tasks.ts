@@ -11,7 +11,8 @@ import { context } from '@opentelemetry/api';
 import type { DeliveryWakeup } from '../domain/wakeup.ts';
 import type { CloudTasksConfig } from '../runtime/config/common.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
-import { defaultKeepalive, type Keepalive } from './keepalive.ts';
+import { defaultKeepalive, getHandshakeMs, reconnectOptions, type Keepalive } from './keepalive.ts';
+import { createReplaceableClient } from './replaceable-client.ts';
 import { databaseNow } from '../runtime/clock.ts';
 
 /** The body that Cloud Tasks posts to the dispatcher. */
@@ -40,7 +41,11 @@ export function createDeliveryScheduler(
   config: CloudTasksConfig,
   keepalive: Keepalive = defaultKeepalive,
 ): DeliveryScheduler {
-  let opening: Promise<CloudTasksClient> | undefined;
+  const clients = createReplaceableClient<CloudTasksClient>({
+    open: () => openClient(config, keepalive),
+    getStub: (client) => client.cloudTasksStub,
+    handshakeMs: getHandshakeMs(keepalive),
+  });
   const { project, location, queue, dispatcherUrl, serviceAccount } = config;
 
   return {
@@ -49,18 +54,14 @@ export function createDeliveryScheduler(
       const message = { attributes, parent: context.active(), storedTraceparent: null };
       await inProducerSpans(queue, [message], ([traceparent = null]) => createTask(wakeup, traceparent));
     },
-    close: async () => {
-      const client = await opening?.catch(() => undefined);
-      await client?.close();
-    },
+    close: () => clients.close(),
   };
 
   async function createTask(
     { id, taskId, configId, dueAt }: Parameters<ScheduleDelivery>[0],
     traceparent: string | null,
   ): Promise<void> {
-    const client = await (opening ??= openClient(config, keepalive));
-    const parent = client.queuePath(project, location, queue);
+    const parent = `projects/${project}/locations/${location}/queues/${queue}`;
     const now = databaseNow();
     const dueMs = Math.min(dueAt.getTime(), now + maxDelayMs);
     const request: DeliverRequest = { taskId, configId, ...(traceparent !== null && { traceparent }) };
@@ -78,7 +79,7 @@ export function createDeliveryScheduler(
       },
     };
     try {
-      await client.createTask({ parent, task }, { timeout: callTimeoutMs });
+      await clients.call((client) => client.createTask({ parent, task }, { timeout: callTimeoutMs }));
     } catch (error) {
       if ((error as { code?: unknown }).code !== alreadyExists) throw error;
     }
@@ -101,7 +102,8 @@ function toTimestamp(ms: number): { seconds: number; nanos: number } {
 /** The client is large. It is loaded with the first wake-up, so that services start quickly. */
 async function openClient(config: CloudTasksConfig, keepalive: Keepalive): Promise<CloudTasksClient> {
   const { CloudTasksClient } = await import('@google-cloud/tasks');
-  if (config.emulatorHost === undefined) return new CloudTasksClient({ ...keepalive });
+  const channel = { ...keepalive, ...reconnectOptions };
+  if (config.emulatorHost === undefined) return new CloudTasksClient(channel);
   const { createEmulatorOptions } = await import('./emulator.ts');
-  return new CloudTasksClient({ ...keepalive, ...createEmulatorOptions(config.emulatorHost) });
+  return new CloudTasksClient({ ...channel, ...createEmulatorOptions(config.emulatorHost) });
 }

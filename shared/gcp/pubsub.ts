@@ -1,5 +1,5 @@
 /** Turn wake-ups on Pub/Sub: `{taskId, turn, owner}` and trace context. They are only hints (invariant 2). */
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message, PubSub, Subscription } from '@google-cloud/pubsub';
 import type { Context } from '@opentelemetry/api';
 import { isUuid } from '../domain/ids.ts';
@@ -7,7 +7,8 @@ import type { TurnWakeup } from '../domain/wakeup.ts';
 import type { PubSubConfig } from '../runtime/config/common.ts';
 import type { Logger } from '../runtime/log.ts';
 import { inProducerSpans } from '../runtime/spans.ts';
-import { defaultKeepalive, type Keepalive } from './keepalive.ts';
+import { defaultKeepalive, getHandshakeMs, reconnectOptions, type Keepalive } from './keepalive.ts';
+import { createReplaceableClient, isConnecting } from './replaceable-client.ts';
 
 /** The client is large. It is loaded when first needed, so that services start quickly. */
 const loadClient = () => import('@google-cloud/pubsub');
@@ -34,8 +35,11 @@ export function createTurnPublisher(
   config: PubSubConfig,
   keepalive: Keepalive = defaultKeepalive,
 ): TurnPublisher {
-  let opening: ReturnType<typeof openPublisher> | undefined;
-  const open = () => (opening ??= openPublisher(config, keepalive));
+  const clients = createReplaceableClient({
+    open: () => openPublisher(config, keepalive),
+    getStub: (client) => client.publisherStub,
+    handshakeMs: getHandshakeMs(keepalive),
+  });
   const topic = `projects/${config.project}/topics/${config.topic}`;
   return {
     publishTurns: async (wakeups) => {
@@ -52,11 +56,11 @@ export function createTurnPublisher(
             ...(traceparent !== null && { attributes: { traceparent } }),
           };
         });
-        await (await open()).publish({ topic, messages }, { timeout: publishTimeoutMs });
+        await clients.call((client) => client.publish({ topic, messages }, { timeout: publishTimeoutMs }));
       });
     },
-    open: () => void open(),
-    close: async () => (await opening)?.close(),
+    open: () => clients.open(),
+    close: () => clients.close(),
   };
 }
 
@@ -65,6 +69,7 @@ async function openPublisher({ project, emulatorHost }: PubSubConfig, keepalive:
   return new v1.PublisherClient({
     projectId: project,
     ...keepalive,
+    ...reconnectOptions,
     ...(emulatorHost !== undefined && (await loadEmulator()).createEmulatorOptions(emulatorHost)),
   });
 }
@@ -111,9 +116,26 @@ export function pullTurns(
   log: Logger,
   keepalive: Keepalive = defaultKeepalive,
 ): TurnSubscription {
-  const client = openPuller(config, keepalive);
+  let client = openPuller(config, keepalive);
   let closed = false;
   let subscription = open();
+  let wasConnecting = false;
+  const watch = setInterval(() => void checkConnection().catch(() => undefined), getHandshakeMs(keepalive));
+  watch.unref();
+
+  /** Replaces the client if its channel is still connecting since the last check. */
+  async function checkConnection(): Promise<void> {
+    const [used, opened] = await Promise.all([client, subscription]);
+    const connecting = await isConnecting(getSubscriberStub(used));
+    if (connecting && wasConnecting && !closed) {
+      wasConnecting = false;
+      client = openPuller(config, keepalive);
+      await reopen(opened, new Error('the connection was not established in time'));
+      await used.close();
+    } else {
+      wasConnecting = connecting;
+    }
+  }
 
   async function open(): Promise<Subscription> {
     const opened = (await client).subscription(options.subscription, {
@@ -131,7 +153,7 @@ export function pullTurns(
     log.error({ error: error.message, subscription: options.subscription }, 'pulling from Pub/Sub failed');
     failed.removeAllListeners('message');
     await failed.close().catch(() => undefined);
-    await setTimeout(reopenMs, undefined, { ref: false });
+    await sleep(reopenMs, undefined, { ref: false });
     if (!closed) subscription = open();
   }
 
@@ -149,10 +171,21 @@ export function pullTurns(
   return {
     close: async () => {
       closed = true;
+      clearInterval(watch);
       await (await subscription).close();
       await (await client).close();
     },
   };
+}
+
+/** Returns the stub with whose channel a client pulls. */
+async function getSubscriberStub(client: PubSub): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ subscriberStub?: Promise<unknown> }>();
+  client.getClient_({ client: 'SubscriberClient' } as never, (error, found) => {
+    if (error) reject(error);
+    else resolve(found as { subscriberStub?: Promise<unknown> });
+  });
+  return (await promise).subscriberStub;
 }
 
 async function openPuller({ project, emulatorHost }: PubSubConfig, keepalive: Keepalive): Promise<PubSub> {
@@ -160,6 +193,7 @@ async function openPuller({ project, emulatorHost }: PubSubConfig, keepalive: Ke
   return new PubSub({
     projectId: project,
     ...keepalive,
+    ...reconnectOptions,
     ...(emulatorHost !== undefined && {
       authClient: (await loadEmulator()).createEmulatorOptions(emulatorHost).authClient,
     }),

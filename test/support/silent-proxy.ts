@@ -11,6 +11,10 @@ export interface SilentProxy {
   readonly open: number;
   /** Makes all connections that are open now silent, for good. */
   silence(): void;
+  /** New connections that were silent from the start. */
+  readonly muted: number;
+  /** Whether new connections are silent, for good. */
+  setMute(mute: boolean): void;
   /** Closes all connections, and refuses new ones until it is up again. */
   setDown(down: boolean): void;
   /**
@@ -28,9 +32,16 @@ export async function startSilentProxy(
   const forwarding = new Set<() => void>();
   let onAnswerInTransaction: (() => boolean) | undefined;
   let isDown = false;
+  let isMute = false;
+  let muted = 0;
   const server = createServer((client) => {
     if (isDown) {
       client.resetAndDestroy();
+      return;
+    }
+    if (isMute) {
+      muted += 1;
+      sockets.add(client.on('error', () => undefined));
       return;
     }
     const upstream = connect(target.port, target.host);
@@ -69,9 +80,13 @@ export async function startSilentProxy(
     get open() {
       return forwarding.size;
     },
+    get muted() {
+      return muted;
+    },
     silence: () => {
       for (const silence of forwarding) silence();
     },
+    setMute: (mute) => (isMute = mute),
     setDown: (down) => {
       isDown = down;
       if (down) for (const socket of sockets) socket.destroy();

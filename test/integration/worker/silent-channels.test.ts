@@ -9,7 +9,7 @@ import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/se
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import { createCleanup } from '../../support/cleanup.ts';
 import { Kit } from '../../support/pubsub-contract/kit.ts';
-import { startSilentProxy } from '../../support/silent-proxy.ts';
+import { startSilentProxy, type SilentProxy } from '../../support/silent-proxy.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { createQueue } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -26,7 +26,19 @@ const succeeds = (call: () => Promise<void>): Promise<boolean> =>
     () => false,
   );
 
-describe('a channel that goes silent', () => {
+/** Makes the next connection silent as well, while a client makes calls. */
+async function connectInVain(proxy: SilentProxy, call: () => Promise<unknown>): Promise<void> {
+  proxy.setMute(true);
+  const calls = waitFor('a silent connection', async () => {
+    await call();
+    return proxy.muted > 0;
+  });
+  await waitFor('a silent connection', () => proxy.muted > 0);
+  proxy.setMute(false);
+  await calls;
+}
+
+describe('a channel that goes silent, and so does the next connection', () => {
   test('to Pub/Sub is replaced for publishing and for pulling', async (t) => {
     const emulator = await startPubSubEmulator({ port: 0 });
     const kit = new Kit(emulator.host, undefined, []);
@@ -68,6 +80,7 @@ describe('a channel that goes silent', () => {
     await publish(uuidv7());
     await waitFor('a wake-up', () => messages.length > 0);
     proxy.silence();
+    await connectInVain(proxy, () => succeeds(() => publish(uuidv7())));
     messages.length = 0;
     // The server still delivers some wake-ups to the stream that has gone silent.
     await waitFor('a wake-up after the silence', async () => {
@@ -101,6 +114,7 @@ describe('a channel that goes silent', () => {
     await schedule('1');
     await receiver.count(1);
     proxy.silence();
+    await connectInVain(proxy, () => succeeds(() => schedule('2')));
     await waitFor('a delivery to be scheduled', () => succeeds(() => schedule('2')));
     await receiver.count(2);
   });
