@@ -7,6 +7,7 @@ import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand } from './command.ts';
 import { deleteOwnerCommand } from './delete-owner.ts';
+import { dropSecretsCommand } from './drop-secrets.ts';
 import { limitsCommand } from './limits/command.ts';
 import { reencryptCommand } from './reencrypt.ts';
 import { usageCommand } from './usage.ts';
@@ -16,6 +17,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['webhooks', webhooksCommand],
   ['usage', usageCommand],
   ['reencrypt', reencryptCommand],
+  ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],
   ['delete-owner', deleteOwnerCommand],
 ]);

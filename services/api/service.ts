@@ -5,6 +5,7 @@ import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
+import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
@@ -134,9 +135,11 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   const handler = restrictToCapabilities(operations, card.capabilities);
+  const checkKeys = createEncryptionCheck(db, encryptor, config.encryptionKeys[0].id);
   const ready = shareReadyCheck(async () => {
     await storeDefinition();
     await checkReady();
+    await checkKeys();
   });
   /** Parts of both servers. */
   const serving = {

@@ -5,6 +5,7 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
+import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
@@ -70,7 +71,12 @@ export async function startDispatcher(
     stopping,
     log,
   });
-  const server = createDispatcherServer({ db, ready: checkReady, outbox, deliver, config, callers, log });
+  const checkKeys = createEncryptionCheck(db, encryptor, config.encryptionKeys[0].id);
+  const ready = async (): Promise<void> => {
+    await checkReady();
+    await checkKeys();
+  };
+  const server = createDispatcherServer({ db, ready, outbox, deliver, config, callers, log });
   const address = await listen(server, { host, port });
 
   return {

@@ -8,7 +8,11 @@
  * embedded part. Processes keep their ports when they restart, so clients can reconnect.
  */
 import path from 'node:path';
+import { createEncryptor } from '#shared/crypto/encryption.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
+import { readAdminConfig, readEncryptionConfig } from '#shared/runtime/config/operator.ts';
 import {
   createEnv,
   resolveFile,
@@ -52,8 +56,23 @@ export async function startLocalStack(
   const variables = createVariables(options, environment, dataDir, ports);
   const context: StackContext = { options, environment, variables, supervisor, print };
   await Promise.all([startDatabase(context), startQueues(context), startModel(context)]);
-  if (!options.infra) await startServices(context, ports);
+  if (!options.infra) {
+    await checkSecrets({ ...environment, ...variables });
+    await startServices(context, ports);
+  }
   return { ...ports, dataDir, variables };
+}
+
+/** @throws {LostKeyError} if the key of stored secrets is not there any more */
+async function checkSecrets(env: Environment): Promise<void> {
+  const { database } = readAdminConfig(env);
+  const { encryptionKeys } = readEncryptionConfig(env);
+  const { db, pool } = openDatabase({ database, applicationName: 'longhaul-start' });
+  try {
+    await checkEncryptionKeys(db, createEncryptor(encryptionKeys), encryptionKeys[0].id);
+  } finally {
+    await pool.end();
+  }
 }
 
 async function choosePorts(options: LocalOptions): Promise<StackPorts> {

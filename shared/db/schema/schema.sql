@@ -59,6 +59,12 @@ create table delivery_attempts (
   PRIMARY KEY (task_id, config_id, seq, attempt)
 );
 
+create table encryption_checks (
+  key_id text not null,
+  value text not null,
+  PRIMARY KEY (key_id)
+);
+
 create table events (
   task_id uuid not null,
   seq integer not null,

@@ -204,6 +204,10 @@ export interface Database {
   };
   webhook_usage: { owner: string; hour: Time; bytes: string };
   webhook_requests: { owner: string; at: Time };
+  encryption_checks: {
+    key_id: string;
+    value: string;
+  };
   owner_limits: {
     owner: string;
     limits: ColumnType<Partial<OwnerLimits>, string, string>;

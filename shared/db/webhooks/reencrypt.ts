@@ -5,24 +5,14 @@
 import { sql } from 'kysely';
 import type { Db } from '../client/pool.ts';
 import { DecryptionError, type Encryptor } from '../../crypto/encryption.ts';
+import { secretColumns, secretNames, type SecretRow } from './secret-columns.ts';
 
 const batchSize = 200;
-
-/** Columns, and the column name that each was encrypted with (see shared/webhooks/secrets.ts). */
-const columns = {
-  token: 'token',
-  auth_credentials: 'auth_credentials',
-  signing_secret: 'signing_secret',
-  previous_secret: 'signing_secret',
-} as const;
-const names = Object.keys(columns) as (keyof typeof columns)[];
 
 export interface Reencrypted {
   reencrypted: number;
   failed: { taskId: string; configId: string; problem: string }[];
 }
-
-type Row = { task_id: string; id: string } & Record<keyof typeof columns, string | null>;
 
 /** @param keyId of the key that the encryptor encrypts with */
 export async function reencryptSecrets(db: Db, encryptor: Encryptor, keyId: string): Promise<Reencrypted> {
@@ -44,9 +34,13 @@ export async function reencryptSecrets(db: Db, encryptor: Encryptor, keyId: stri
   }
 }
 
-async function selectOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id' | 'id'>): Promise<Row[]> {
+async function selectOtherKeys(
+  db: Db,
+  keyId: string,
+  after: Pick<SecretRow, 'task_id' | 'id'>,
+): Promise<SecretRow[]> {
   const prefix = `1.${keyId}.`;
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<SecretRow>`
     select task_id, id, token, auth_credentials, signing_secret, previous_secret from webhook_configs
     where (task_id, id) > (${after.task_id}, ${after.id})
       and not (
@@ -59,19 +53,19 @@ async function selectOtherKeys(db: Db, keyId: string, after: Pick<Row, 'task_id'
   return rows;
 }
 
-async function reencryptRow(db: Db, encryptor: Encryptor, row: Row): Promise<boolean> {
-  const reencrypt = (name: keyof typeof columns) => {
-    const place = { taskId: row.task_id, configId: row.id, column: columns[name] };
+async function reencryptRow(db: Db, encryptor: Encryptor, row: SecretRow): Promise<boolean> {
+  const reencrypt = (name: keyof typeof secretColumns) => {
+    const place = { taskId: row.task_id, configId: row.id, column: secretColumns[name] };
     const encrypted = row[name];
     return encrypted === null ? null : encryptor.encrypt(encryptor.decrypt(encrypted, place), place);
   };
-  const encrypted = Object.fromEntries(names.map((name) => [name, reencrypt(name)]));
+  const encrypted = Object.fromEntries(secretNames.map((name) => [name, reencrypt(name)]));
   const { numUpdatedRows } = await db
     .updateTable('webhook_configs')
     .set(encrypted)
     .where('task_id', '=', row.task_id)
     .where('id', '=', row.id)
-    .where((where) => where.and(names.map((name) => where(name, 'is not distinct from', row[name]))))
+    .where((where) => where.and(secretNames.map((name) => where(name, 'is not distinct from', row[name]))))
     .executeTakeFirstOrThrow();
   return numUpdatedRows > 0n;
 }

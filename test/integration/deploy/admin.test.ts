@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/crypto/encryption.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
+import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
@@ -81,8 +82,9 @@ describe('webhooks', () => {
   });
 });
 
+const createKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
+
 describe('reencrypt', () => {
-  const createKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
   const [old, next] = [createKey('old'), createKey('next')];
   const oldEncryptor = createEncryptor(parseEncryptionKeys(old).keys);
   const nextEncryptor = createEncryptor(parseEncryptionKeys(next).keys);
@@ -154,6 +156,35 @@ describe('reencrypt', () => {
     assert.equal(code, 1);
     assert.match(output, /re-encrypted 1 webhooks with the key "next"/);
     assert.match(output, new RegExp(`1 webhooks could not be decrypted.*\\n  ${taskId} c: .*"lost"`));
+  });
+});
+
+describe('drop-secrets', () => {
+  test('lets services start again after the encryption key was lost', { timeout }, async (t) => {
+    const { db, url } = await openDatabase(t);
+    const { taskId } = await startTask(db, undefined);
+    const [before, after] = [createKey('local'), createKey('local')];
+    const check = (key: string) =>
+      checkEncryptionKeys(db, createEncryptor(parseEncryptionKeys(key).keys), 'local');
+    const config = webhookTo('https://example.com/', { id: 'a', signingSecret: createSigningSecret() });
+    const encryptor = createEncryptor(parseEncryptionKeys(before).keys);
+    const options = { wakeupGraceSeconds: 1, webhookRequestsPerMinute: 0 };
+
+    await check(after);
+    await check(before); // Nothing was encrypted with the first key.
+    await putWebhookConfig(db, options, caller, taskId, encryptSecrets(encryptor, taskId, config));
+    await check(before);
+    await assert.rejects(check(after), /different key of the id "local".*Restore that key.*drop-secrets/);
+
+    const env = { DATABASE_URL: url, ENCRYPTION_KEYS: after };
+    const unconfirmed = await runAdmin(t, env, 'drop-secrets');
+    assert.equal(unconfirmed.code, 1);
+    const { output } = await runAdmin(t, env, 'drop-secrets', '--yes');
+    assert.match(output, /removed the secrets of 1 webhooks/);
+    await check(after);
+    const row = await db.selectFrom('webhook_configs').selectAll().executeTakeFirstOrThrow();
+    assert.deepEqual([row.signing_secret, row.disabled_at instanceof Date], [null, true]);
+    assert.match(row.disabled_reason ?? '', /encryption key was lost/);
   });
 });
 

@@ -39,6 +39,24 @@ test('services report not ready when they start before their database', async (t
 });
 
 // Row: the database is unreachable, or the pool is exhausted
+test('services are not ready without the key of stored secrets', async (t) => {
+  const { stack } = await startScriptedStack(t);
+  await stack.pool.query(`
+    with config as (
+      insert into webhook_configs (task_id, id, tenant, owner, url, events, protocol_version, signing_secret)
+      values (gen_random_uuid(), 'a', '', 'o', 'https://example.com/', 'all', '1.0', '1.lost.AAAA')
+    )
+    insert into encryption_checks values ('lost', '1.lost.AAAA')`);
+  const services = await Promise.all([stack.start('api'), stack.start('dispatcher')]);
+  for (const { url } of services) {
+    await waitFor(`${url} to report the lost key`, async () => {
+      const response = await fetch(`${url}/health/ready`);
+      assert.equal(response.status, 503);
+      return /secrets cannot be decrypted.*drop-secrets/.test(await response.text());
+    });
+  }
+});
+
 test('the api returns 503 when it has no free connection', async (t) => {
   const { stack } = await startScriptedStack(t, { DATABASE_POOL_SIZE: '2' });
   await stack.start('api');

@@ -11,7 +11,7 @@
 import { sql, type Kysely } from 'kysely';
 
 export async function up(db: Kysely<never>): Promise<void> {
-  for (const statements of [tasks, events, turns, outbox, queues, webhooks, models, owners]) {
+  for (const statements of [tasks, events, turns, outbox, queues, webhooks, encryption, models, owners]) {
     for (const statement of statements) await sql.raw(statement).execute(db);
   }
 }
@@ -324,6 +324,15 @@ const webhooks = [
     owner text primary key,
     at timestamptz not null
   ) with (fillfactor = 50)`,
+];
+
+const encryption = [
+  // A known text, encrypted with each key that encrypts secrets: shows at the start whether the key is lost. See
+  // webhooks/encryption-check.ts.
+  `create table encryption_checks (
+    key_id text primary key,
+    value text not null
+  )`,
 ];
 
 const models = [
