@@ -11,10 +11,11 @@ const noCompiler = () => () => {
 
 /**
  * Deadlines of a request, in milliseconds: its headers, also on a connection that sends nothing, and the whole
- * of it. Node checks them every five seconds. They do not limit the response.
+ * of it. Node checks them every five seconds, so a client that sends a byte now and then is gone within 30 s. They do
+ * not limit the response.
  */
 const headersTimeout = 15_000;
-const requestTimeout = 60_000;
+const requestTimeout = 25_000;
 const connectionsCheckingInterval = 5_000;
 
 export function createServer(options: FastifyServerOptions = {}): FastifyInstance {

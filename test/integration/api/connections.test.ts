@@ -18,6 +18,11 @@ function connect(t: Cleanup, url: string): Socket {
   return socket.on('error', () => undefined);
 }
 
+/** Resolves when a connection is closed, even if a write fails before. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once('close', () => resolve()));
+}
+
 async function listen(t: Cleanup, app: FastifyInstance): Promise<string> {
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   t.after(() => app.close());
@@ -27,7 +32,7 @@ async function listen(t: Cleanup, app: FastifyInstance): Promise<string> {
 describe('HTTP connections', () => {
   test('have a deadline for their headers, even if they send nothing', async (t) => {
     const defaults = createServer();
-    assert.ok(defaults.server.headersTimeout <= 15_000 && defaults.server.requestTimeout <= 60_000);
+    assert.ok(defaults.server.headersTimeout <= 15_000 && defaults.server.requestTimeout <= 25_000);
     const http = { headersTimeout: 300, connectionsCheckingInterval: 100 };
     const app = createServer({ http } as Parameters<typeof createServer>[0]);
     const url = await listen(t, app);
@@ -36,7 +41,23 @@ describe('HTTP connections', () => {
     slow.write('GET / HTTP/1.1\r\nhost: a\r\n');
     const drip = setInterval(() => slow.writable && slow.write('a'), 50);
     t.after(() => clearInterval(drip));
-    await Promise.all([once(silent, 'close'), once(slow, 'close')]);
+    await Promise.all([closed(silent), closed(slow)]);
+  });
+
+  test('have a deadline for their bodies, even if these keep arriving', async (t) => {
+    const http = { headersTimeout: 300, connectionsCheckingInterval: 100 };
+    const app = createServer({ http, requestTimeout: 400 } as Parameters<typeof createServer>[0]);
+    app.post('/', () => '');
+    const url = await listen(t, app);
+    const sockets = Array.from({ length: 50 }, () => connect(t, url).resume());
+    for (const socket of sockets) {
+      socket.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\n');
+    }
+    const drip = setInterval(() => {
+      for (const socket of sockets) if (socket.writable) socket.write('a');
+    }, 50);
+    t.after(() => clearInterval(drip));
+    await Promise.all(sockets.map(closed));
   });
 
   test('are closed if their client does not take a response', async (t) => {
