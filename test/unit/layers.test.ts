@@ -13,7 +13,7 @@ const root = path.resolve(import.meta.dirname, '../..');
 
 /** From the lowest to the highest: a layer imports only the layers listed before it. */
 const layers = ['domain', 'agent', 'crypto', 'net', 'runtime', 'gcp', 'db', 'a2a', 'webhooks', 'outbox'];
-const services = ['api', 'worker', 'dispatcher', 'admin', 'migrate', 'local'];
+const services = ['api', 'worker', 'dispatcher', 'admin', 'migrate', 'local', 'cli'];
 
 /** A file, its import, and the file that the import resolves to. */
 interface Planted {

@@ -1,0 +1,21 @@
+/** `longhaul/agent`: the interface of an agent that is written in code, and the errors that it may throw. */
+export { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
+export type {
+  Agent,
+  ArtifactStream,
+  Callback,
+  CallbackOptions,
+  EarlierTurn,
+  History,
+  HistoryEntry,
+  ReferencedTask,
+  StepContext,
+  StepOptions,
+  StepRetries,
+  Turn,
+  TurnOutcome,
+} from '#services/worker/agent/agent.ts';
+export type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+export type { TaskState } from '#shared/domain/task.ts';
+export type { ModelUsage } from '#shared/domain/usage.ts';
+export type { CallbackResult } from '#shared/domain/wait.ts';
