@@ -10,8 +10,9 @@
  * wake-up, a call and a claim for each further event: Cloud Tasks makes at most 500 calls a second.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { isPassing } from '#shared/db/client/errors.ts';
 import { createDeliveryClaim, toConfigText, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
+import { createAttemptRecorder, type RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { DeliverRequest } from '#shared/gcp/cloud-tasks.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { createAttempt, type AttemptParts } from './attempt.ts';
@@ -39,7 +40,10 @@ export function createDeliver(parts: DeliverParts): Deliver {
   const { wakeupGraceSeconds, stopping } = parts;
   const leaseSeconds = webhook.timeoutMs / 1000 + webhook.leaseMarginSeconds;
   const claim = createDeliveryClaim(db, { leaseSeconds });
-  const record = createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds });
+  const record = repeatRecord(
+    createAttemptRecorder(db, { leaseSeconds, wakeupGraceSeconds }),
+    webhook.leaseMarginSeconds * 1000,
+  );
   const attempt = createAttempt({
     db,
     record,
@@ -88,6 +92,23 @@ export function createDeliver(parts: DeliverParts): Deliver {
       }
       if (waitMs === undefined || performance.now() + waitMs > startedAt + maxWaitMs) return;
       if (!(await waitUntilDue(toConfigText({ taskId, configId }), waitMs))) return;
+    }
+  };
+}
+
+const repeatMs = 200;
+
+/** Repeats a record while the database is unavailable, for `maxMs`. The fence lets a record count once. */
+function repeatRecord(record: RecordAttempt, maxMs: number): RecordAttempt {
+  return async (attempt) => {
+    const startedAt = performance.now();
+    for (;;) {
+      try {
+        return await record(attempt);
+      } catch (error) {
+        if (!isPassing(error) || performance.now() - startedAt > maxMs) throw error;
+      }
+      await delay(repeatMs);
     }
   };
 }

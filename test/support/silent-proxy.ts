@@ -1,6 +1,6 @@
 /**
- * A TCP proxy whose connections can go silent: they stay open, but forward nothing, like a connection after a
- * failed network or a frozen peer. New connections work, unless the proxy is down.
+ * A TCP proxy in front of PostgreSQL whose connections can go silent: they stay open, but forward nothing, like a
+ * connection after a failed network or a frozen peer. New connections work unless the proxy is down, full or mute.
  */
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import type { Cleanup } from './cleanup.ts';
@@ -17,6 +17,8 @@ export interface SilentProxy {
   setMute(mute: boolean): void;
   /** Closes all connections, and refuses new ones until it is up again. */
   setDown(down: boolean): void;
+  /** Closes all connections, and answers new ones that there are too many clients (SQLSTATE 53300). */
+  setFull(full: boolean): void;
   /**
    * Makes a connection silent when PostgreSQL has answered within a transaction for the n-th time from now, in place
    * of that answer. Resolves when that has happened.
@@ -31,12 +33,14 @@ export async function startSilentProxy(
   const sockets = new Set<Socket>();
   const forwarding = new Set<() => void>();
   let onAnswerInTransaction: (() => boolean) | undefined;
-  let isDown = false;
+  let entry: 'open' | 'down' | 'full' = 'open';
   let isMute = false;
   let muted = 0;
   const server = createServer((client) => {
-    if (isDown) {
-      client.resetAndDestroy();
+    if (entry !== 'open') {
+      client.on('error', () => undefined);
+      if (entry === 'down') client.resetAndDestroy();
+      else client.once('data', () => client.end(tooManyClients));
       return;
     }
     if (isMute) {
@@ -47,26 +51,26 @@ export async function startSilentProxy(
     const upstream = connect(target.port, target.host);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
-    const silence = (): void => {
+    const silenceThis = (): void => {
       for (const socket of [client, upstream]) {
         socket.removeAllListeners('data').pause();
       }
-      forwarding.delete(silence);
+      forwarding.delete(silenceThis);
     };
-    forwarding.add(silence);
+    forwarding.add(silenceThis);
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
       sockets.add(from);
       from.on('data', (data) => {
-        if (from === upstream && endsInTransaction(data) && onAnswerInTransaction?.()) silence();
+        if (from === upstream && endsInTransaction(data) && onAnswerInTransaction?.()) silenceThis();
         else to.write(data);
       });
       from.on('error', () => undefined);
       from.on('close', () => {
         sockets.delete(from);
-        if (forwarding.delete(silence)) to.destroy();
+        if (forwarding.delete(silenceThis)) to.destroy();
       });
     }
   });
@@ -75,6 +79,12 @@ export async function startSilentProxy(
     for (const socket of sockets) socket.destroy();
     server.close();
   });
+  function silence(): void {
+    for (const silenceOne of forwarding) silenceOne();
+  }
+  function closeAll(): void {
+    for (const socket of sockets) socket.destroy();
+  }
   return {
     port: (server.address() as AddressInfo).port,
     get open() {
@@ -83,13 +93,15 @@ export async function startSilentProxy(
     get muted() {
       return muted;
     },
-    silence: () => {
-      for (const silence of forwarding) silence();
-    },
+    silence,
     setMute: (mute) => (isMute = mute),
     setDown: (down) => {
-      isDown = down;
-      if (down) for (const socket of sockets) socket.destroy();
+      entry = down ? 'down' : 'open';
+      if (down) closeAll();
+    },
+    setFull: (full) => {
+      entry = full ? 'full' : 'open';
+      if (full) closeAll();
     },
     silenceInTransaction: (n) =>
       new Promise((resolve) => {
@@ -103,6 +115,17 @@ export async function startSilentProxy(
         };
       }),
   };
+}
+
+/** An ErrorResponse with its fields (PostgreSQL documentation, section 55.8). */
+const tooManyClients = createErrorResponse({ S: 'FATAL', C: '53300', M: 'sorry, too many clients already' });
+
+function createErrorResponse(fields: Record<string, string>): Buffer {
+  const text = Object.entries(fields).map(([type, value]) => `${type}${value}\0`);
+  const body = Buffer.from(`${text.join('')}\0`, 'latin1');
+  const head = Buffer.alloc(5, 'E');
+  head.writeUInt32BE(body.length + 4, 1);
+  return Buffer.concat([head, body]);
 }
 
 /** ReadyForQuery with the status "in a transaction" (PostgreSQL documentation, section 55.7). */

@@ -32,7 +32,7 @@ export interface DatabaseOptions {
  */
 const maxConnectionSeconds = 1800;
 
-const transactionLimits = { idle: 2_000, lock: 4_000, statement: 10_000 };
+const transactionLimits = { idle: 2_000, lock: 3_500, statement: 4_000, answer: 4_500 };
 
 /** Opens a pool. It connects with the first query. A query waits at most 5 s for a connection. */
 export function openDatabase(options: DatabaseOptions): {
@@ -65,7 +65,9 @@ export function openDatabase(options: DatabaseOptions): {
   // The pool listens to idle connections only. One that fails before its release would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', (error) => outages.failed(error)));
-  const limits = options.queryTimeoutMs === 0 ? undefined : transactionLimits;
+  const { queryTimeoutMs = 10_000 } = options;
+  const answer = Math.min(queryTimeoutMs, transactionLimits.answer);
+  const limits = queryTimeoutMs === 0 ? undefined : { ...transactionLimits, answer };
   const outcomes = new RecentOutcomes();
   const preparing = createPreparingPool(pool, { outages, outcomes, clock, limits });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: preparing }) });

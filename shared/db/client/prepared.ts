@@ -14,7 +14,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
-import type { Pool, PoolClient } from 'pg';
+import type { Pool, PoolClient, QueryConfig } from 'pg';
 import {
   breaksConnection,
   isConnectionError,
@@ -40,6 +40,8 @@ export interface TransactionLimits {
   idle: number;
   lock: number;
   statement: number;
+  /** For the answer to a statement: after that the connection counts as silent. */
+  answer: number;
 }
 
 interface PoolParts {
@@ -97,6 +99,11 @@ export function createPreparingPool(
       if (isConnectionError(error)) lastFailureAt = performance.now();
       throw error;
     };
+    const inLimits = (text: string, values: unknown[] = []): QueryConfig & { query_timeout?: number } => ({
+      text,
+      ...(values.length > 0 && { values }),
+      ...(limits !== undefined && { query_timeout: limits.answer }),
+    });
     const query = async (text: string, values: unknown[]) => {
       const isMarked = text.startsWith(marker);
       const result = await send(text, values)
@@ -117,10 +124,13 @@ export function createPreparingPool(
       if (broken && text === 'rollback') return { command: 'ROLLBACK' as const, rowCount: 0, rows: [] };
       if (/^(begin|start transaction)\b/.test(text)) {
         inTransaction = true;
-        return client.query(limits === undefined ? text : toBegin(text, limits)).catch(onFailure);
+        return client.query(inLimits(limits === undefined ? text : toBegin(text, limits))).catch(onFailure);
       }
-      if (/^(commit|rollback)$/.test(text)) inTransaction = false;
-      if (!retained || inTransaction || !text.startsWith(marker)) {
+      if (inTransaction) {
+        if (/^(commit|rollback)$/.test(text)) inTransaction = false;
+        return client.query(inLimits(text, values.map(toStorable))).catch(onFailure);
+      }
+      if (!retained || !text.startsWith(marker)) {
         return client.query(text, values.map(toStorable)).catch(onFailure);
       }
       try {

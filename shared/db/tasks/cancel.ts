@@ -1,11 +1,12 @@
-/** Cancels tasks: one transaction that starts at the gate (invariant 3) and ends the task (invariant 10). */
+/** Cancels tasks: one statement that starts at the gate (invariant 3) and ends the task (invariant 10). */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { nextStatusAt } from '../client/fragments.ts';
+import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
-import { runTransaction } from '../client/transaction.ts';
-import { writeStateEvent } from './state-event.ts';
+import { toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
+import { hasEnded, insertStateEvent, notifyOfStateEvent } from './state-event.ts';
 
 /**
  * @returns the wake-ups to publish, or undefined if the task is terminal; nothing is written then (invariant
@@ -16,32 +17,40 @@ export async function cancelTask(
   options: { wakeupGraceSeconds: number },
   taskId: string,
 ): Promise<Wakeup[] | undefined> {
-  return runTransaction(db, async (trx) => {
-    // Raising the fence stops the worker's writes (invariant 10).
-    const { numUpdatedRows } = await trx
-      .updateTable('gates')
-      .set({
-        fence: sql`fence + 1`,
-        last_event: sql`last_event + 1`,
-        state_class: stateClass.terminal,
-        settled_at: sql`now()`,
-        lease_until: null,
-        worker: null,
-      })
-      .where('task_id', '=', taskId)
-      .where('state_class', '<>', stateClass.terminal)
-      .executeTakeFirstOrThrow();
-    if (numUpdatedRows === 0n) return undefined;
-    await trx
-      .updateTable('tasks')
-      .set({ state: 'TASK_STATE_CANCELED', status_at: nextStatusAt(sql`status_at`), status_message: null })
-      .where('id', '=', taskId)
-      .execute();
-    return writeStateEvent(trx, options, {
-      taskId,
-      settles: true,
-      wake: null,
-      traceparent: null,
-    });
+  return retryWhileLocked(async () => {
+    const row = await cancelOnce(db, options, taskId);
+    if (row.canceled) return toWakeups(row, taskId, 0, null);
+    // Otherwise a webhook config changed at the same time (`seen`).
+    return (await hasEnded(db, taskId)) ? undefined : locked;
   });
+}
+
+/** Raising the fence stops the worker's writes (invariant 10). `seen`: see turns/write-fragments.ts. */
+async function cancelOnce(
+  db: Db,
+  options: { wakeupGraceSeconds: number },
+  taskId: string,
+): Promise<WakeupColumns & { canceled: boolean }> {
+  const { rows } = await sql<WakeupColumns & { canceled: boolean }>`
+    with gate as (
+      update gates g set fence = g.fence + 1, last_event = g.last_event + 1, state_class = ${stateClass.terminal},
+        settled_at = now(), lease_until = null, worker = null
+      from gates seen
+      where seen.task_id = ${taskId} and g.task_id = seen.task_id and g.state_class <> ${stateClass.terminal}
+        and g.config_rev = seen.config_rev
+      returning g.task_id, g.last_event, g.config_rev
+    ),
+    task as (
+      update tasks t set state = 'TASK_STATE_CANCELED', status_at = ${nextStatusAt(sql`t.status_at`)},
+        status_message = null
+      from gate where t.id = gate.task_id
+      returning gate.*, t.context_id, t.state, t.status_at
+    ),
+    ${insertStateEvent(options, { from: sql`task`, settles: true, traceparent: null })}
+    select ${wakeupColumns}, exists (select from gate) as canceled, ${notifyOfStateEvent} from wakeup`.execute(
+    db,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error('an aggregate returned no row');
+  return row;
 }

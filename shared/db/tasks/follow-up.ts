@@ -1,16 +1,13 @@
-/**
- * Accepts a further message to a task: one transaction that starts at the gate (invariant 3) and reads only
- * while it holds the gate's lock.
- */
-import { sql, type Transaction } from 'kysely';
+/** Accepts a further message to a task: one statement that starts at the gate (invariant 3). */
+import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { nextStatusAt, seconds } from '../client/fragments.ts';
+import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
-import { runTransaction } from '../client/transaction.ts';
+import { toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { countFollowUpBytes } from '../owners/bytes.ts';
-import type { Database } from '../schema/schema.ts';
-import { writeStateEvent } from './state-event.ts';
+import { hasEnded, insertStateEvent, notifyOfStateEvent } from './state-event.ts';
 
 export interface FollowUp {
   taskId: string;
@@ -39,7 +36,11 @@ interface Options {
   wakeupGraceSeconds: number;
 }
 
-class RepeatError extends Error {}
+interface Row extends WakeupColumns {
+  /** Null: nothing was written. */
+  turn: number | null;
+  repeat: boolean;
+}
 
 /**
  * Stores a message as the next turn of a task. A working task runs it after the current turn; an interrupted
@@ -47,102 +48,103 @@ class RepeatError extends Error {}
  */
 export async function acceptFollowUp(db: Db, options: Options, followUp: FollowUp): Promise<FollowUpResult> {
   const { taskId, traceparent } = followUp;
+  return retryWhileLocked(async (): Promise<FollowUpResult | typeof locked> => {
+    const row = await accept(db, options, followUp);
+    if (row.repeat) return { kind: 'repeat' };
+    const { turn } = row;
+    if (turn !== null) return { kind: 'accepted', turn, wakeups: toWakeups(row, taskId, turn, traceparent) };
+    // Otherwise a webhook config changed at the same time (`seen`).
+    return (await hasEnded(db, taskId)) ? { kind: 'terminal' } : locked;
+  });
+}
+
+async function accept(db: Db, options: Options, followUp: FollowUp): Promise<Row> {
+  const { owner, traceparent } = followUp;
+  const event = {
+    from: sql`task where resumed`,
+    settles: false,
+    wake: { turn: sql`turn`, owner },
+    traceparent,
+  };
   try {
-    return await runTransaction(db, async (trx): Promise<FollowUpResult> => {
-      const gate = await updateGate(trx, followUp, options.wakeupGraceSeconds);
-      if (gate === undefined) return { kind: 'terminal' };
-      const { turn, resumed } = gate;
-      if (options.idempotencyWindowSeconds > 0) {
-        await recordSend(trx, options.idempotencyWindowSeconds, followUp, turn);
-      }
-      await trx
-        .insertInto('messages')
-        .values({
-          task_id: taskId,
-          turn,
-          role: 'user',
-          message: followUp.message,
-          accepted_output_modes: followUp.acceptedOutputModes,
-          context_key: (query) =>
-            query
-              .selectFrom('messages')
-              .select('context_key')
-              .where('task_id', '=', taskId)
-              .where('turn', '=', 1)
-              .where('role', '=', 'user'),
-        })
-        .execute();
-      await trx
-        .updateTable('tasks')
-        .set({ shown: sql`shown or ${followUp.shown}`, ...(traceparent !== null && { traceparent }) })
-        .$if(resumed, (query) =>
-          query.set({
-            state: 'TASK_STATE_WORKING',
-            status_at: nextStatusAt(sql`status_at`),
-            status_message: null,
-          }),
-        )
-        .where('id', '=', taskId)
-        .execute();
-      const wakeups = resumed
-        ? await writeStateEvent(trx, options, {
-            taskId,
-            settles: false,
-            wake: { turn, owner: followUp.owner },
-            traceparent,
-          })
-        : [];
-      return { kind: 'accepted', turn, wakeups };
-    });
+    const { rows } = await sql<Row>`
+      with ${updateGate(followUp, options)},
+      ${recordSend(options.idempotencyWindowSeconds, followUp)},
+      message as (
+        insert into messages (task_id, turn, role, message, accepted_output_modes, context_key)
+        select task_id, turn, 'user', ${followUp.message}::json, ${followUp.acceptedOutputModes}::json,
+          (select m.context_key from messages m where m.task_id = gate.task_id and m.turn = 1 and m.role = 'user')
+        from gate
+      ),
+      task as (
+        update tasks t set shown = t.shown or ${followUp.shown}, traceparent = coalesce(${traceparent}, t.traceparent),
+          state = case when gate.resumed then 'TASK_STATE_WORKING' else t.state end,
+          status_at = case when gate.resumed then ${nextStatusAt(sql`t.status_at`)} else t.status_at end,
+          status_message = case when not gate.resumed then t.status_message end
+        from gate where t.id = gate.task_id
+        returning gate.*, t.context_id, t.state, t.status_at
+      ),
+      ${insertStateEvent(options, event)}
+      select ${wakeupColumns}, (select turn from gate), exists (select from repeat) as repeat, ${notifyOfStateEvent}
+      from wakeup`.execute(db);
+    const [row] = rows;
+    if (row === undefined) throw new Error('an aggregate returned no row');
+    return row;
   } catch (error) {
-    if (error instanceof RepeatError) return { kind: 'repeat' };
-    throw error;
+    if (!isRepeat(error)) throw error;
+    return { turn: null, repeat: true, wakeup_id: null, wakeup_owner: null, delivery_wakeups: null };
   }
 }
 
 /**
- * Adds a turn to the gate. If the task is interrupted, the turn starts at once.
- *
- * @returns the new turn, and whether the task was interrupted; undefined if the task is terminal
+ * The CTE `repeat` has a row if the message was sent before. Otherwise the CTE `gate` adds a turn to the gate. If the
+ * task is interrupted, the turn starts at once, with an event, for which the gate must have the configs that the
+ * statement saw (`seen`, see turns/write-fragments.ts). Only an interrupted task has no turn in progress. Therefore,
+ * turn = last_turn after the update means that the task was interrupted.
  */
-async function updateGate(
-  trx: Transaction<Database>,
-  followUp: FollowUp,
-  wakeupGraceSeconds: number,
-): Promise<{ turn: number; resumed: boolean } | undefined> {
-  // Only an interrupted task has no turn in progress. Therefore, turn = last_turn after the update means that
-  // the task was interrupted.
-  const interrupted = sql`state_class = ${stateClass.interrupted}`;
-  const { rows } = await sql<{ turn: number; resumed: boolean }>`
-    update gates set
-      last_turn = last_turn + 1,
-      turn = case when ${interrupted} then last_turn + 1 else turn end,
-      last_event = last_event + (${interrupted})::int,
-      bytes = bytes + ${countFollowUpBytes(followUp)},
-      state_class = ${stateClass.runnable},
-      settled_at = null,
-      run_at = case when ${interrupted} then now() else run_at end,
-      wakeup_at = case when ${interrupted} then now() + ${seconds(wakeupGraceSeconds)} else wakeup_at end
-    where task_id = ${followUp.taskId} and state_class <> ${stateClass.terminal}
-    returning last_turn as turn, turn = last_turn as resumed`.execute(trx);
-  return rows[0];
+function updateGate(followUp: FollowUp, options: Options): RawBuilder<unknown> {
+  const { taskId, tenant, owner, messageId } = followUp;
+  const interrupted = sql`g.state_class = ${stateClass.interrupted}`;
+  return sql`
+      repeat as (
+        select from sends where ${options.idempotencyWindowSeconds} > 0 and message_id = ${messageId}
+          and owner = ${owner} and tenant = ${tenant} and expires_at >= now()
+      ),
+      gate as (
+        update gates g set
+          last_turn = g.last_turn + 1,
+          turn = case when ${interrupted} then g.last_turn + 1 else g.turn end,
+          last_event = g.last_event + (${interrupted})::int,
+          bytes = g.bytes + ${countFollowUpBytes(followUp)},
+          state_class = ${stateClass.runnable},
+          settled_at = null,
+          run_at = case when ${interrupted} then now() else g.run_at end,
+          wakeup_at = case
+            when ${interrupted} then now() + ${seconds(options.wakeupGraceSeconds)}
+            else g.wakeup_at end
+        from gates seen
+        where seen.task_id = ${taskId} and g.task_id = seen.task_id and g.state_class <> ${stateClass.terminal}
+          and (g.config_rev = seen.config_rev or not ${interrupted}) and not exists (select from repeat)
+        returning g.task_id, g.last_turn as turn, g.turn = g.last_turn as resumed, g.last_event, g.config_rev
+      )`;
 }
 
-/** @throws {RepeatError} if this message was already sent within the window */
-async function recordSend(
-  trx: Transaction<Database>,
-  windowSeconds: number,
-  send: FollowUp,
-  turn: number,
-): Promise<void> {
-  const { rows } = await sql`
-    insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
-    values (${send.tenant}, ${send.owner}, ${send.messageId}, ${send.requestHash}, ${send.taskId}, ${turn},
-      now() + ${seconds(windowSeconds)})
-    on conflict (tenant, owner, message_id) do update
-      set request_hash = excluded.request_hash, task_id = excluded.task_id, turn = excluded.turn,
-        expires_at = excluded.expires_at
-      where sends.expires_at < now()
-    returning task_id`.execute(trx);
-  if (rows.length === 0) throw new RepeatError();
+/** Fails the statement for a message that another statement has sent at the same time: see `isRepeat`. */
+function recordSend(windowSeconds: number, send: FollowUp): RawBuilder<unknown> {
+  return sql`
+      send as (
+        insert into sends (tenant, owner, message_id, request_hash, task_id, turn, expires_at)
+        select ${send.tenant}, ${send.owner}, ${send.messageId}, ${send.requestHash}, task_id, turn,
+          now() + ${seconds(windowSeconds)}
+        from gate where ${windowSeconds} > 0
+        on conflict (tenant, owner, message_id) do update
+          set request_hash = case when sends.expires_at < now() then excluded.request_hash end,
+            task_id = excluded.task_id, turn = excluded.turn, expires_at = excluded.expires_at
+      )`;
+}
+
+/** Returns whether `recordSend` has met a send that has not expired: it set its hash to null (not_null_violation). */
+function isRepeat(error: unknown): boolean {
+  const { code, table } = error as { code?: unknown; table?: unknown };
+  return code === '23502' && table === 'sends';
 }

@@ -1,55 +1,65 @@
-/** Writes the event of a state that the API changes, after it has updated the gate and the task. */
-import { sql, type Transaction } from 'kysely';
-import type { Wakeup } from '../../domain/wakeup.ts';
+/** The part of a statement that writes the event of a state that the api changes. */
+import { sql, type RawBuilder } from 'kysely';
+import { stateClass } from '../../domain/task.ts';
 import { isoTime } from '../client/fragments.ts';
-import { deliveryRows, insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
-import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
-import type { Database } from '../schema/schema.ts';
+import type { Db } from '../client/pool.ts';
+import { deliveryRows, eventsChannel, insertDeliveries } from '../events/fan-out.ts';
+import { insertOutbox } from '../outbox/outbox.ts';
 
 /**
- * Writes the event of a task's new state and `status_at`, under the gate's new `last_event`, with its deliveries and
- * wake-ups.
+ * Writes the event of a task's new state, with its deliveries and wake-ups, after a CTE `task (task_id, last_event,
+ * config_rev, context_id, state, status_at)`. The CTE `wakeup (id, kind, config_id, owner)` has the wake-ups to publish.
  *
- * @returns the wake-ups to publish after the commit
+ * @param event.from the rows of `task` that changed their state
+ * @param event.settles whether the state is terminal or interrupted
+ * @param event.wake the columns of the wake-up of a turn; undefined: none
  */
-export async function writeStateEvent(
-  trx: Transaction<Database>,
+export function insertStateEvent(
   options: { wakeupGraceSeconds: number },
   event: {
-    taskId: string;
-    /** The state is terminal or interrupted. */
+    from: RawBuilder<unknown>;
     settles: boolean;
-    /** The turn to wake a worker for; null: none. */
-    wake: { turn: number; owner: string } | null;
+    wake?: { turn: RawBuilder<unknown>; owner: string };
     traceparent: string | null;
   },
-): Promise<Wakeup[]> {
-  const turnRows = {
-    kind: 'turn',
-    from: sql`new_event where ${event.wake !== null}`,
-    turn: sql`${event.wake?.turn ?? null}::int`,
-    owner: sql`${event.wake?.owner ?? null}::text`,
-    traceparent: sql`${event.traceparent}::text`,
-  } as const;
-  const { rows } = await sql<WakeupColumns>`
-    with new_event as (
-      select g.task_id, g.last_event as seq, 'state' as kind, ${event.settles}::boolean as settles, g.config_rev,
+): RawBuilder<unknown> {
+  const traceparent = sql`${event.traceparent}::text`;
+  const turnRows = event.wake && {
+    kind: 'turn' as const,
+    from: event.from,
+    turn: event.wake.turn,
+    owner: sql`${event.wake.owner}::text`,
+    traceparent,
+  };
+  return sql`
+    new_event as (
+      select task_id, last_event as seq, 'state' as kind, ${event.settles}::boolean as settles, config_rev,
         json_build_object('statusUpdate', json_build_object(
-          'taskId', g.task_id, 'contextId', t.context_id,
-          'status', json_build_object('state', t.state, 'timestamp', ${isoTime(sql`t.status_at`)})
+          'taskId', task_id, 'contextId', context_id,
+          'status', json_build_object('state', state, 'timestamp', ${isoTime(sql`status_at`)})
         )) as payload
-      from gates g join tasks t on t.id = g.task_id where g.task_id = ${event.taskId}
+      from ${event.from}
     ),
     event as (
       insert into events (task_id, seq, kind, payload, traceparent)
-      select task_id, seq, kind, payload, ${event.traceparent} from new_event
+      select task_id, seq, kind, payload, ${traceparent} from new_event
     ),
     ${insertDeliveries(options.wakeupGraceSeconds)},
     wakeup as (
-      ${insertOutbox(turnRows, deliveryRows)}
+      ${turnRows === undefined ? insertOutbox(deliveryRows) : insertOutbox(turnRows, deliveryRows)}
       returning id, kind, config_id, owner
-    )
-    select ${wakeupColumns}, ${notifyFollowers} from wakeup`.execute(trx);
-  const [row] = rows;
-  return row === undefined ? [] : toWakeups(row, event.taskId, event.wake?.turn ?? 0, event.traceparent);
+    )`;
+}
+
+/** Notifies followers of a new event when the statement commits. For a select list. */
+export const notifyOfStateEvent = sql`(select pg_notify(${eventsChannel}, '') from new_event) as notified`;
+
+/** Returns whether a task is terminal or was removed, as of now. */
+export async function hasEnded(db: Db, taskId: string): Promise<boolean> {
+  const gate = await db
+    .selectFrom('gates')
+    .select('state_class')
+    .where('task_id', '=', taskId)
+    .executeTakeFirst();
+  return gate === undefined || gate.state_class === stateClass.terminal;
 }

@@ -1,12 +1,19 @@
 /** A client that freezes within a transaction does not hold up others for long. */
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
+import { sql } from 'kysely';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { dequeueTurns } from '#shared/db/queue/dequeue.ts';
+import { createEnqueue } from '#shared/db/queue/enqueue.ts';
+import { wakeStalledQueues } from '#shared/db/queue/wake.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
+import { createDeliveryClaim, type ConfigKey } from '#shared/db/webhooks/claim.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { deliverTest } from '#shared/db/webhooks/deliveries.ts';
+import { createAttemptRecorder, type Attempt } from '#shared/db/webhooks/record.ts';
 import { caller, newFollowUp, newTask, newWebhook } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
 import { startSilentProxy } from '../../../support/silent-proxy.ts';
@@ -31,34 +38,133 @@ async function openThroughProxy(t: TestContext) {
 }
 
 const webhook = newWebhook();
+const leases = { leaseSeconds: 60, wakeupGraceSeconds: 10 };
 
-const operations: [name: string, answers: number, run: (frozen: Db, taskId: string) => Promise<unknown>][] = [
-  ['a follow-up', 4, (frozen, taskId) => acceptFollowUp(frozen, options, newFollowUp(taskId))],
-  ['a cancellation', 3, (frozen, taskId) => cancelTask(frozen, options, taskId)],
-  ['a new config', 6, (frozen, taskId) => putWebhookConfig(frozen, options, caller, taskId, newWebhook())],
-  ['a deleted config', 4, (frozen, taskId) => deleteWebhookConfig(frozen, caller, taskId, webhook.id)],
-  [
-    'a test delivery',
-    4,
-    (frozen, taskId) => deliverTest(frozen, options, caller, { taskId, configId: webhook.id }),
+async function accept(): Promise<ConfigKey> {
+  const task = newTask({ webhook });
+  await createAccept(db, options)(task);
+  return { taskId: task.taskId, configId: webhook.id };
+}
+
+async function claimAttempt(key: ConfigKey): Promise<Attempt> {
+  const { deliveries } = await createDeliveryClaim(db, leases)({ ...key, limit: 1 });
+  return {
+    delivery: deliveries[0]!,
+    startedAt: new Date(),
+    durationMs: 1,
+    status: 500,
+    error: null,
+    responseStart: null,
+    outcome: { kind: 'retry', delaySeconds: 0 },
+    mayContinue: true,
+  };
+}
+
+/** Queues a turn of an owner of its own. */
+async function enqueue(): Promise<string> {
+  const task = newTask({ owner: randomUUID() });
+  await createAccept(db, options)(task);
+  await createEnqueue(db, options)(task.taskId);
+  await sql`update turn_queues set wake_at = now() where owner = ${task.owner}`.execute(db);
+  return task.owner;
+}
+
+const dequeue = (pool: Db, owner: string) => dequeueTurns(pool, { owner, count: 1, limit: 1, ...leases });
+const getCancel =
+  ({ taskId }: ConfigKey) =>
+  () =>
+    cancelTask(db, options, taskId);
+
+/** A transaction of several statements on rows that others need, and what they need them for. */
+interface Operation {
+  run: (frozen: Db) => Promise<unknown>;
+  /** Must not be held up. */
+  other: () => Promise<unknown>;
+}
+
+/** By name: after how many answers its transaction is open, and the operation. */
+const operations: Record<string, [answers: number, prepare: () => Promise<Operation>]> = {
+  'a new config': [
+    6,
+    async () => {
+      const key = await accept();
+      const run = (frozen: Db) => putWebhookConfig(frozen, options, caller, key.taskId, newWebhook());
+      return { run, other: getCancel(key) };
+    },
   ],
-];
+  'a deleted config': [
+    4,
+    async () => {
+      const key = await accept();
+      const run = (frozen: Db) => deleteWebhookConfig(frozen, caller, key.taskId, key.configId);
+      return { run, other: getCancel(key) };
+    },
+  ],
+  'a test delivery': [
+    4,
+    async () => {
+      const key = await accept();
+      return { run: (frozen: Db) => deliverTest(frozen, options, caller, key), other: getCancel(key) };
+    },
+  ],
+  'the record of an attempt': [
+    4,
+    async () => {
+      const key = await accept();
+      const attempt = await claimAttempt(key);
+      const run = (frozen: Db) => createAttemptRecorder(frozen, leases)(attempt);
+      return { run, other: () => createDeliveryClaim(db, leases)({ ...key, limit: 1 }) };
+    },
+  ],
+  'a dequeued turn': [
+    4,
+    async () => {
+      const owner = await enqueue();
+      return { run: (frozen: Db) => dequeue(frozen, owner), other: () => dequeue(db, owner) };
+    },
+  ],
+  'queues that are woken': [
+    4,
+    async () => {
+      const owner = await enqueue();
+      // Another test may have woken the queue.
+      const run = async (frozen: Db): Promise<void> => {
+        for (;;) await wakeStalledQueues(frozen, { limit: 1000, graceSeconds: 0 });
+      };
+      return { run, other: () => dequeue(db, owner) };
+    },
+  ],
+};
 
-describe('a client that freezes within a transaction', { concurrency: true }, () => {
-  for (const [name, answers, run] of operations) {
+describe('a client that freezes within a transaction', { concurrency: 8 }, () => {
+  for (const [name, [answers, prepare]] of Object.entries(operations)) {
     for (let answer = 1; answer <= answers; answer++) {
-      test(`does not hold up a cancellation after answer ${answer} to ${name}`, async (t) => {
+      test(`holds up no others after answer ${answer} to ${name}`, async (t) => {
         const { frozen, proxy } = await openThroughProxy(t);
-        const task = newTask({ webhook });
-        await createAccept(db, options)(task);
+        const { run, other } = await prepare();
         const silent = proxy.silenceInTransaction(answer);
-        const running = run(frozen, task.taskId).catch((error: unknown) => error);
+        const running = run(frozen).catch((error: unknown) => error);
         await silent;
         const startedAt = performance.now();
-        assert.notEqual(await cancelTask(db, options, task.taskId), undefined);
+        await other();
         assert.ok(performance.now() - startedAt < boundMs);
         assert.ok((await running) instanceof Error, 'the frozen client gets an error');
       });
     }
+  }
+
+  const single: Record<string, (frozen: Db, taskId: string) => Promise<unknown>> = {
+    'a follow-up': (frozen, taskId) => acceptFollowUp(frozen, options, newFollowUp(taskId)),
+    'a cancellation': (frozen, taskId) => cancelTask(frozen, options, taskId),
+  };
+  for (const [name, run] of Object.entries(single)) {
+    test(`cannot freeze within ${name}, which is one statement`, async (t) => {
+      const { frozen, proxy } = await openThroughProxy(t);
+      const { taskId } = await accept();
+      let inTransaction = false;
+      void proxy.silenceInTransaction(1).then(() => (inTransaction = true));
+      await run(frozen, taskId);
+      assert.equal(inTransaction, false);
+    });
   }
 });
