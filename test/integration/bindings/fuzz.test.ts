@@ -11,7 +11,8 @@ import { UnauthenticatedError } from '#services/api/auth/caller.ts';
 import { RetryLaterError } from '#services/api/handler/errors.ts';
 import { sha256 } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
-import { createHostileRequests, type HostileRequest } from '../../support/hostile-requests.ts';
+import { createHostileRequests, type HostileRequest } from '../../support/hostile/requests.ts';
+import { createHostileV03Requests } from '../../support/hostile/v03-requests.ts';
 import { startStack } from '../../support/stack.ts';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 20_261_122);
@@ -31,7 +32,11 @@ describe('fuzzing', () => {
     const stack = await startStack(t, { SEND_WAIT_SECONDS: '0', BODY_LIMIT_BYTES: String(256 * 1024) });
     const api = await stack.start('api');
     const task = await stack.submit('a task that exists');
-    const requests = createHostileRequests([task.id, task.contextId]);
+    const ids = [task.id, task.contextId];
+    const requests = fc.oneof(
+      { weight: 2, arbitrary: createHostileRequests(ids) },
+      { weight: 1, arbitrary: createHostileV03Requests(ids) },
+    );
     let sent = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(requests, { minLength: 1, maxLength: parallel }), async (batch) => {
@@ -107,6 +112,7 @@ async function checkAnswer(apiUrl: string, request: HostileRequest, mayRetry = t
   assert.ok(response.status < 500, `${response.status} ${text}`);
   if (text === '') return;
   assert.match(type, /json/);
-  const answer = JSON.parse(text) as { error?: { code?: number } } | null;
+  const answer = JSON.parse(text) as { code?: number; error?: { code?: number } } | null;
   assert.notEqual(answer?.error?.code, internalError, text);
+  assert.notEqual(answer?.code, internalError, text);
 }
