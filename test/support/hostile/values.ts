@@ -7,9 +7,9 @@ export interface HostileValues {
   /** Values of any type. */
   hostile: fc.Arbitrary<unknown>;
   /** One value in five is hostile. */
-  mostly<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<unknown>;
+  mostly: <T>(arbitrary: fc.Arbitrary<T>) => fc.Arbitrary<unknown>;
   /** Objects with some of the fields. */
-  object(fields: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<Record<string, unknown>>;
+  object: (fields: Record<string, fc.Arbitrary<unknown>>) => fc.Arbitrary<Record<string, unknown>>;
 }
 
 /** Placeholders for arrays that are nested too deeply for JSON.stringify. */
