@@ -26,7 +26,7 @@ const deleteAfterMs = 100;
 export interface OutboxPublisher {
   /** Publishes in the background. */
   publish(wakeups: readonly Wakeup[]): void;
-  /** Publishes now, and resolves when every wake-up is published or has failed. */
+  /** Resolves when every wake-up is published or has failed; those of turns that start later are not awaited. */
   publishAll(wakeups: readonly Wakeup[]): Promise<void>;
   /** Stops waiting for turns that start later, and resolves when no publish is in flight. */
   idle(): Promise<void>;
@@ -97,21 +97,26 @@ export function createOutboxPublisher(parts: {
     timers.add(timer.unref());
   }
 
+  /** Returns the turns that may start now, and publishes the others when they may. */
+  function splitLater(turns: readonly TracedWakeup[]): TracedWakeup[] {
+    const now = databaseNow();
+    return turns.filter((turn) => {
+      const delayMs = (turn.notBefore?.getTime() ?? now) - now;
+      // Timers may fire a millisecond early, when the turn cannot be claimed yet.
+      if (delayMs > 0) publishLater(turn, delayMs + 1);
+      return delayMs <= 0;
+    });
+  }
+
   return {
     publish: (wakeups) => {
       const { turns, deliveries } = splitByKind(wakeups);
       for (const wakeup of deliveries) runInBackground(publishDeliveryWakeup(wakeup));
-      const now = databaseNow();
-      for (const turn of turns) {
-        const delayMs = (turn.notBefore?.getTime() ?? now) - now;
-        // Timers may fire a millisecond early, when the turn cannot be claimed yet.
-        if (delayMs > 0) publishLater(turn, delayMs + 1);
-        else queueTurns([turn]);
-      }
+      queueTurns(splitLater(turns));
     },
     publishAll: async (wakeups) => {
       const { turns, deliveries } = splitByKind(wakeups);
-      await Promise.all([publishTurnWakeups(turns), ...deliveries.map(publishDeliveryWakeup)]);
+      await Promise.all([publishTurnWakeups(splitLater(turns)), ...deliveries.map(publishDeliveryWakeup)]);
     },
     idle: async () => {
       // The relay publishes those that this process will not.

@@ -29,7 +29,13 @@ export async function reconcile(parts: {
   const found: Record<string, number> = {};
   let mayHaveMore = false;
   const checks = {
-    stalled_turns: () => wakeStalledTurns(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+    stalled_turns: () =>
+      // Until after the next pass of this process.
+      wakeStalledTurns(db, {
+        limit: batch,
+        graceSeconds: wakeupGraceSeconds,
+        aheadSeconds: (1.5 * config.reconcileMs) / 1000,
+      }),
     expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };

@@ -13,7 +13,7 @@ let stack: Stack;
 let tool: Receiver;
 let worker: RunningService;
 before(async () => {
-  ({ stack, tool } = await startScriptedStack(cleanup, { RECONCILE_SECONDS: '0.2' }));
+  ({ stack, tool } = await startScriptedStack(cleanup));
   [worker] = await Promise.all([stack.start('worker'), stack.start('api'), stack.start('dispatcher')]);
 });
 

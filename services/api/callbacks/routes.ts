@@ -12,6 +12,7 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { HttpRequestError } from '../handler/errors.ts';
 import { checkJsonText } from '../handler/validate/json.ts';
+import { readText } from '../http/body.ts';
 import { plainFailure, sendFailure } from '../http/failure.ts';
 import type { AuthFailures } from '../limits/auth-failures.ts';
 
@@ -84,7 +85,7 @@ function readAnswer(request: FastifyRequest): Json {
   if (mediaType !== undefined && !/^application\/(?:[\w.-]+\+)?json$/.test(mediaType)) {
     throw new HttpRequestError(415, `The body must be application/json, not ${mediaType}`);
   }
-  const text = typeof request.body === 'string' ? request.body : '';
+  const text = readText(request);
   if (text.trim() === '') throw new HttpRequestError(400, 'The body must be JSON, for example null');
   try {
     checkJsonText('the body', text);

@@ -9,6 +9,14 @@ import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { databaseNow } from '../../runtime/clock.ts';
 
+/** A start that is at most this far ahead is timed by the process that writes it; later ones by the reconciler. */
+export const soonSeconds = 10;
+
+/** Lets wake-ups of turns be published when their time has come. */
+export function delayTurns(wakeups: readonly Wakeup[], notBefore: Date): Wakeup[] {
+  return wakeups.map((wakeup) => (wakeup.kind === 'turn' ? { ...wakeup, notBefore } : wakeup));
+}
+
 /** How long a new row is claimed by the process that wrote it. After that, the relay may claim it. */
 const freshClaim = sql`interval '2 seconds'`;
 
@@ -112,11 +120,16 @@ const turnWakeupColumns = sql`id, task_id, turn, owner, traceparent`;
  * Writes a wake-up for each turn of a CTE `gate (task_id, turn)`, and returns TurnWakeupRows.
  *
  * @param condition on `gate`; default: all
+ * @param publishAt when this process publishes them; default: now
  */
-export function insertTurnWakeups(condition: RawBuilder<unknown> = sql`true`): RawBuilder<unknown> {
+export function insertTurnWakeups(
+  condition: RawBuilder<unknown> = sql`true`,
+  publishAt: RawBuilder<unknown> = sql`now()`,
+): RawBuilder<unknown> {
   const from = sql`gate join tasks t on t.id = gate.task_id where ${condition}`;
   const columns = { taskId: sql`gate.task_id`, turn: sql`gate.turn`, owner: sql`t.owner` };
-  return sql`${insertOutbox({ kind: 'turn', from, ...columns, traceparent: sql`t.traceparent` })}
+  const traceparent = sql`t.traceparent`;
+  return sql`${insertOutbox({ kind: 'turn', from, ...columns, traceparent, dueAt: publishAt, publishAt })}
     returning ${turnWakeupColumns}`;
 }
 

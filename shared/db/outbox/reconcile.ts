@@ -24,21 +24,30 @@ interface Limits {
   graceSeconds: number;
 }
 
-/** Wakes runnable tasks that have no live lease. */
-export async function wakeStalledTurns(db: Db, { limit, graceSeconds }: Limits): Promise<Reconciled> {
-  const { rows } = await sql<TurnWakeupRow>`
+/**
+ * Wakes runnable tasks that have no live lease. Those that may start within `aheadSeconds` are included: this process
+ * publishes their wake-ups when their time has come, so that they do not start late by the interval of its passes.
+ */
+export async function wakeStalledTurns(
+  db: Db,
+  { limit, graceSeconds, aheadSeconds = 0 }: Limits & { aheadSeconds?: number },
+): Promise<Reconciled> {
+  const { rows } = await sql<TurnWakeupRow & { due_at: Date }>`
     with stalled as (
       select g.task_id from gates g
-      where g.state_class = 0 and g.wakeup_at < now() and g.run_at <= now() and ${isFree}
+      where g.state_class = 0 and g.wakeup_at < now() + ${seconds(aheadSeconds)} and ${isFree}
+        -- A task that is delayed has its wake-up at its start.
+        and case when g.run_at > now() then g.wakeup_at = g.run_at else g.wakeup_at < now() end
       order by g.wakeup_at limit ${limit} for update skip locked
     ),
     gate as (
-      update gates g set wakeup_at = now() + ${seconds(graceSeconds)}
+      update gates g set wakeup_at = greatest(g.run_at, now()) + ${seconds(graceSeconds)}
       from stalled where g.task_id = stalled.task_id
-      returning g.task_id, g.turn
+      returning g.task_id, g.turn, g.run_at
     )
-    ${insertTurnWakeups()}`.execute(db);
-  return { wakeups: rows.map(toTurnWakeup), examined: rows.length };
+    ${insertTurnWakeups(sql`true`, sql`greatest(gate.run_at, now())`)}, due_at`.execute(db);
+  const wakeups = rows.map((row) => ({ ...toTurnWakeup(row), notBefore: row.due_at }));
+  return { wakeups, examined: rows.length };
 }
 
 /**

@@ -8,7 +8,14 @@ import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { bigint, boolean, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
-import { insertOutbox, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
+import {
+  delayTurns,
+  insertOutbox,
+  soonSeconds,
+  toWakeups,
+  wakeupColumns,
+  type WakeupColumns,
+} from '../outbox/outbox.ts';
 import { toContextKey } from './context-key.ts';
 
 export interface WebhookRow {
@@ -82,9 +89,6 @@ export function createAccept(db: Db, options: AcceptOptions): Accept {
   return (task) => (getSize(task) > maxSetBytes ? acceptLarge(task) : acceptSmall(task));
 }
 
-/** A start that is at most this far ahead is timed by this process, as the reconciler polls. */
-const soon = sql`interval '10 seconds'`;
-
 async function accept(
   db: Db,
   options: AcceptOptions,
@@ -95,7 +99,7 @@ async function accept(
   const taskIdsWithWebhook = webhooks.map(({ taskId }) => taskId);
   const turnRows = {
     kind: 'turn',
-    from: sql`fresh where start_at is null or start_at <= now() + ${soon}`,
+    from: sql`fresh where start_at is null or start_at <= now() + ${seconds(soonSeconds)}`,
     publishAt: sql`greatest(start_at, now())`,
     turn: sql`1`,
     traceparent: sql`traceparent`,
@@ -108,7 +112,7 @@ async function accept(
     gate as (
       insert into gates (task_id, last_event, priority, config_rev, run_at, wakeup_at, deadline_at, bytes)
       select task_id, 1, priority, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
-        case when start_at > now() + ${soon} then start_at
+        case when start_at > now() + ${seconds(soonSeconds)} then start_at
           else greatest(start_at, now()) + ${seconds(options.wakeupGraceSeconds)} end, deadline_at, bytes
       from fresh
     ),
@@ -141,10 +145,6 @@ async function accept(
     const wakeups = toWakeups(row, task.taskId, 1, task.traceparent);
     return task.startAt === null ? wakeups : delayTurns(wakeups, new Date(task.startAt));
   });
-}
-
-function delayTurns(wakeups: readonly Wakeup[], notBefore: Date): Wakeup[] {
-  return wakeups.map((wakeup) => (wakeup.kind === 'turn' ? { ...wakeup, notBefore } : wakeup));
 }
 
 function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {

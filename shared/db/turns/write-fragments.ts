@@ -10,7 +10,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import { deliveryRows } from '../events/fan-out.ts';
-import { insertOutbox } from '../outbox/outbox.ts';
+import { insertOutbox, soonSeconds } from '../outbox/outbox.ts';
 import { isRunnable } from './leases.ts';
 
 /** The write ends the turn. */
@@ -19,6 +19,8 @@ const ends = sql`input.end_class is not null`;
 const leaves = sql`(${ends} or input.delay is not null)`;
 /** The delay of a release: none if a call has ended a wait of the turn since it was claimed. */
 const delay = sql`(case when g.signals <> input.signals then 0 else input.delay end)`;
+/** A wait that ends soon is timed by this process, as the reconciler polls. */
+const isTimed = sql`(input.signals is not null and ${delay} <= ${sql.lit(soonSeconds)})`;
 /** The write ends the turn while a message waits, so that the message's turn follows. */
 const continues = sql`(input.yields and g.last_turn > g.turn)`;
 
@@ -59,6 +61,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
         worker = case when not ${leaves} then g.worker end,
         run_at = coalesce(now() + ${seconds(delay)}, g.run_at),
         wakeup_at = case
+          when ${isTimed} then now() + ${seconds(delay)} + ${seconds(wakeupGraceSeconds)}
           when ${delay} > 0 then now() + ${seconds(delay)}
           when ${delay} = 0 or ${continues} then now() + ${seconds(wakeupGraceSeconds)}
           else g.wakeup_at end
@@ -67,7 +70,8 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
         and g.config_rev = seen.config_rev
       returning g.task_id, g.turn, g.last_event, g.config_rev, input.fence, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
-        input.error, input.usage, ${delay} as delay, input.own_turn, input.traceparent,
+        input.error, input.usage, ${delay} as delay,
+        ${isTimed} as timed, input.own_turn, input.traceparent,
         ${ends} and g.state_class = 0 as continued
     )`;
 }
@@ -127,14 +131,15 @@ export const insertEvents: RawBuilder<unknown> = sql`
 
 /**
  * Writes wake-ups as the CTE `wakeup`: for the turn of a waiting message, for a turn that is released without
- * a delay, and for deliveries.
+ * a delay or waits for a short time, and for deliveries.
  */
 export const insertWakeups: RawBuilder<unknown> = sql`
     wakeup as (
       ${insertOutbox(
         {
           kind: 'turn',
-          from: sql`gate join tasks t on t.id = gate.task_id where gate.continued or gate.delay = 0`,
+          from: sql`gate join tasks t on t.id = gate.task_id where gate.continued or gate.delay = 0 or gate.timed`,
+          publishAt: sql`now() + ${seconds(sql`coalesce(gate.delay, 0)`)}`,
           taskId: sql`gate.task_id`,
           turn: sql`gate.turn`,
           traceparent: sql`t.traceparent`,

@@ -12,6 +12,7 @@ import { getStateClass, yieldsToNextTurn, type TurnEndState } from '../../domain
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
 import type { Wait } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { databaseNow } from '../../runtime/clock.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
@@ -21,7 +22,7 @@ import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '
 import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
 import { countWriteBytes } from '../owners/bytes.ts';
-import { toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
+import { delayTurns, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
 import { findHeldLeases, type Lease } from './leases.ts';
 import {
   insertAnswers,
@@ -145,7 +146,12 @@ function countBytes({ events = [], steps = [], finish }: TurnWrite): number {
   return written.reduce((sum, length) => sum + length, 0);
 }
 
-type Row = { task_id: string; turn: number; traceparent: string | null } & WakeupColumns;
+type Row = {
+  task_id: string;
+  turn: number;
+  delay: number | null;
+  traceparent: string | null;
+} & WakeupColumns;
 
 /**
  * A write that updates no gate has lost its lease, or another transaction has locked the gate, or a webhook config
@@ -164,7 +170,9 @@ async function writeSet(
   return writes.map(({ lease }) => {
     const row = written.get(lease.taskId);
     if (row === undefined) return held.has(lease.taskId) ? locked : undefined;
-    return { wakeups: toWakeups(row, row.task_id, row.turn, row.traceparent) };
+    const wakeups = toWakeups(row, row.task_id, row.turn, row.traceparent);
+    if (row.delay === null || row.delay === 0) return { wakeups };
+    return { wakeups: delayTurns(wakeups, new Date(databaseNow() + row.delay * 1000)) };
   });
 }
 
@@ -189,7 +197,7 @@ async function runStatement(
     ${insertLedgerEntries(steps)}
     ${insertDeliveries(wakeupGraceSeconds)},
     ${insertWakeups}
-    select gate.task_id, gate.turn, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups, ${notifyFollowers}
+    select gate.task_id, gate.turn, gate.delay, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups, ${notifyFollowers}
     from gate left join (
       select task_id, max(traceparent) as traceparent, ${wakeupColumns} from wakeup group by task_id
     ) woken on woken.task_id = gate.task_id`.execute(db);

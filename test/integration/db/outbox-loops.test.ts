@@ -7,6 +7,7 @@ import { createDeliveryClaim } from '#shared/db/webhooks/claim.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { startOutboxLoops } from '#shared/outbox/loops.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
+import { reconcile } from '#shared/outbox/reconciler.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
@@ -46,6 +47,32 @@ async function passGrace(taskId: string): Promise<void> {
     db,
   );
 }
+
+test('a start time that is near is timed by the process whose pass finds it', async (t) => {
+  const published = Promise.withResolvers<number>();
+  const outbox = createOutboxPublisher({
+    db,
+    publishTurns: async () => published.resolve(Date.now()),
+    scheduleDelivery: async () => undefined,
+    log,
+  });
+  const task = newTask({ startAt: new Date(Date.now() + 3_600_000).toISOString() });
+  await createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 30 })(task);
+  const { rows } = await sql<{ at: Date }>`
+    update gates set run_at = now() + interval '1.5 seconds', wakeup_at = now() + interval '1.5 seconds'
+    where task_id = ${task.taskId} returning run_at as at`.execute(db);
+  // The next pass is after the start.
+  const config = {
+    reconcileMs: 2_000,
+    wakeupGraceSeconds: 30,
+    interruptedExpirySeconds: 60,
+    retentionSeconds: 0,
+  };
+  await reconcile({ db, outbox, config, log });
+  t.after(() => outbox.idle());
+  const late = (await published.promise) - rows[0]!.at.getTime();
+  assert.ok(late >= 0, `${-late} ms early`);
+});
 
 describe('a start time within ten seconds', () => {
   const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 30 });
