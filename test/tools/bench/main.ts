@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { acceptCase } from './cases/accept.ts';
+import { conversationsCase } from './cases/conversations.ts';
 import { coldStartCase, memoryCase, sqlCase } from './cases/costs.ts';
 import { eventsCase, latencyCase, webhooksCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
@@ -19,6 +20,7 @@ const cases: Record<string, BenchCase> = {
   accept: acceptCase,
   whole: wholeCase,
   steps: stepsCase,
+  conversations: conversationsCase,
   latency: latencyCase,
   events: eventsCase,
   getTask: getTaskCase,

@@ -1,6 +1,6 @@
 /** Whole tasks of an empty agent, from the request through Pub/Sub and a worker to completion. */
 import { waitFor } from '../../../support/wait-for.ts';
-import { createSendJob } from '../jobs.ts';
+import { createSendJob, type Job } from '../jobs.ts';
 import { migrateSdk, withRig, type Rig } from '../rig.ts';
 import { alternate, perSecond, polling, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
 
@@ -75,9 +75,14 @@ export const stepsCase: BenchCase = () =>
  * @param text the instruction for the agent
  * @returns tasks per second, measured from the first request
  */
-export async function runWholeTasks(rig: Rig, url: string, count: number, text = ''): Promise<number> {
+export function runWholeTasks(rig: Rig, url: string, count: number, text = ''): Promise<number> {
+  return runJobToEnd(rig, createSendJob(url, text, { returnImmediately: true }, { count }), count);
+}
+
+/** Like `runWholeTasks`, for a job that sends `count` tasks. */
+export async function runJobToEnd(rig: Rig, job: Job, count: number): Promise<number> {
   const from = performance.now();
-  await rig.load(createSendJob(url, text, { returnImmediately: true }, { count }));
+  await rig.load(job);
   await waitFor(
     'the end of all tasks',
     async () => {
