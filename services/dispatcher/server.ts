@@ -38,7 +38,7 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
   closeAfterRequests(app);
 
   const check = createCheckCaller(callers.auth);
-  const only = (email: string) => (request: FastifyRequest) => check(request.headers.authorization, email);
+  const only = (email: string) => (request: FastifyRequest) => check(request.headers, email);
   const fromTasks = only(callers.tasksAccount);
   const fromScheduler = only(callers.schedulerAccount);
 

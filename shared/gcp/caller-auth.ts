@@ -11,9 +11,10 @@
  * Both `iam` and `verify` check the issuer (Google), the audience, the exact service account, that its email
  * is verified, and the validity period, by the clock of the database. The audience is required. Errors never contain the token.
  */
-import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type JWTPayload } from 'jose';
-import type { CallerAuthConfig } from '../runtime/config/callers.ts';
+import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { databaseNow } from '../runtime/clock.ts';
+import type { CallerAuthConfig } from '../runtime/config/callers.ts';
+import { readCloudRunToken, type TokenHeaders } from './cloud-run-token.ts';
 
 /** The caller is not allowed. The message states why, for the log only: it is not sent to the caller. */
 export class CallerError extends Error {
@@ -21,32 +22,28 @@ export class CallerError extends Error {
 }
 
 /**
- * @param authorization the `Authorization` header as received
+ * @param headers of the request, with names in lower case
  * @param email the only service account that may call
  * @throws {CallerError}
  */
-export type CheckCaller = (authorization: string | undefined, email: string) => Promise<void>;
+export type CheckCaller = (headers: TokenHeaders, email: string) => Promise<void>;
 
 const issuers = ['https://accounts.google.com', 'accounts.google.com'];
 const clockSkewSeconds = 30;
-const strippedSignature = 'SIGNATURE_REMOVED_BY_GOOGLE';
 
 export function createCheckCaller(config: CallerAuthConfig): CheckCaller {
   const { mode } = config;
   if (mode === 'none') return async () => Promise.resolve();
   if (mode === 'iam') {
-    return async (authorization, email) => {
-      const token = parseBearer(authorization);
-      if (token.split('.')[2] !== strippedSignature) {
-        throw new CallerError(
-          'the token was not verified by Cloud Run: is the IAM check of the service disabled?',
-        );
-      }
-      checkClaims(decodeToken(token), config.audience, email);
+    return async (headers, email) => {
+      const token = readCloudRunToken(headers, { issuers, audiences: [config.audience] });
+      if (token === undefined) throw new CallerError('the request has no identity token');
+      if ('problem' in token) throw new CallerError(token.problem);
+      checkClaims(token.claims, config.audience, email);
     };
   }
   const keys = createRemoteJWKSet(new URL(config.certsUrl), { timeoutDuration: 5_000 });
-  return async (authorization, email) => {
+  return async ({ authorization }, email) => {
     const { payload } = await verifySignature(parseBearer(authorization), keys, config.audience);
     checkClaims(payload, config.audience, email);
   };
@@ -77,18 +74,10 @@ async function verifySignature(
   }
 }
 
-function parseBearer(authorization: string | undefined): string {
-  const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(authorization ?? '') ?? [];
+function parseBearer(authorization: string | string[] | undefined): string {
+  const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]*)$/i.exec(String(authorization)) ?? [];
   if (token === undefined) throw new CallerError('the Authorization header has no identity token');
   return token;
-}
-
-function decodeToken(token: string): JWTPayload {
-  try {
-    return decodeJwt(token);
-  } catch {
-    throw new CallerError('the token is not a JWT');
-  }
 }
 
 function checkClaims(claims: JWTPayload, audience: string, email: string): void {

@@ -21,7 +21,8 @@ const connectionsCheckingInterval = 5_000;
 export function createServer(options: FastifyServerOptions = {}): FastifyInstance {
   return fastify({
     requestTimeout,
-    http: { headersTimeout, connectionsCheckingInterval },
+    // Node would use the first of two Authorization headers, and a proxy in front may have checked the other one.
+    http: { headersTimeout, connectionsCheckingInterval, joinDuplicateHeaders: true },
     ...options,
     forceCloseConnections: true,
     schemaController: {

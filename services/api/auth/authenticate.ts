@@ -38,12 +38,8 @@ export function createAuthenticate(config: AuthConfig): Authenticate {
     try {
       const key = getHeader(headers, apiKeyHeader);
       if (apiKeys !== undefined && key !== undefined) return apiKeys(key);
-      if (iam !== undefined) {
-        // If both headers are sent, Cloud Run verifies this one and passes the other through unverified.
-        const token =
-          getBearerToken(headers, 'x-serverless-authorization') ?? getBearerToken(headers, 'authorization');
-        if (token !== undefined) return iam(token);
-      }
+      const verified = iam?.(headers);
+      if (verified !== undefined) return verified;
       const token = getBearerToken(headers, 'authorization');
       if (jwt !== undefined && token !== undefined) return await jwt(token);
       throw new UnauthenticatedError(`Credentials are missing: send ${accepted}`);

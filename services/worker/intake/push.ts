@@ -26,8 +26,7 @@ export interface PushParts extends PushAuthConfig {
 export function registerPush(app: FastifyInstance, parts: PushParts): void {
   const { runPushed, deadlineMs, log } = parts;
   const check = createCheckCaller(parts.auth);
-  const onRequest = (request: FastifyRequest): Promise<void> =>
-    check(request.headers.authorization, parts.account);
+  const onRequest = (request: FastifyRequest): Promise<void> => check(request.headers, parts.account);
   const limits = { releaseAfterMs: deadlineMs * releaseShare, abortAfterMs: deadlineMs * abortShare };
 
   app.setErrorHandler(async (error, request, reply) => {

@@ -2,6 +2,8 @@
  * Authentication: accepted credentials, refusals, and error messages that reveal no credential.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { describe, test } from 'node:test';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
@@ -16,6 +18,7 @@ import { UnauthenticatedError } from '#services/api/auth/caller.ts';
 import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
 import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
 import { sha256 } from '../../support/api-keys.ts';
+import { startApiServer } from '../../support/api-server.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 
@@ -207,13 +210,67 @@ describe('Cloud Run IAM', () => {
     );
   });
 
-  test('still checks issuer, audience, expiry and subject', async () => {
+  test('lets X-Serverless-Authorization alone decide, in whatever form it is sent', async () => {
+    const forged = toBearer(stripSignature({ ...valid, sub: 'victim' }));
+    const own = stripSignature(valid);
+    const forms = [
+      '',
+      own,
+      `Bearer ${own}, Bearer ${own}`,
+      `Bearer\t${own}`,
+      `Bearer ${own},`,
+      `Basic ${own}`,
+    ];
+    for (const form of [...forms, [`Bearer ${own}`, `Bearer ${own}`], []]) {
+      await catchRefusal(authenticate({ ...forged, 'x-serverless-authorization': form }));
+    }
+    assert.equal(
+      (await authenticate({ ...forged, 'x-serverless-authorization': `bearer ${own} ` })).userName,
+      'https://accounts.google.com|1234',
+    );
+  });
+
+  test('refuses a header Authorization that is sent twice', async (t) => {
+    const api = await startApiServer(
+      t,
+      {},
+      { auth: readAuthConfig({ AUTH_MODES: 'cloud-run-iam', CLOUD_RUN_AUDIENCE: audience }) },
+    );
+    const one = `Bearer ${stripSignature(valid)}`;
+    const getStatus = async (...values: string[]): Promise<number | undefined> => {
+      const headers = ['Host', 'localhost', ...values.flatMap((value) => ['Authorization', value])];
+      const [response] = (await once(get(`${api.url}/a2a/v1/tasks/none`, { headers }), 'response')) as [
+        IncomingMessage,
+      ];
+      response.resume();
+      return response.statusCode;
+    };
+    assert.notEqual(await getStatus(one), 401);
+    assert.equal(await getStatus(one, `Bearer ${stripSignature({ ...valid, sub: 'victim' })}`), 401);
+  });
+
+  test('still checks issuer, audience, expiry, email, form and subject', async () => {
     const without = ({ exp: _exp, ...claims }: typeof valid) => claims;
+    const token = stripSignature(valid);
+    for (const form of [
+      token.replace(/\w+$/, 'c2lnbmVk'),
+      token.replace(/\.\w+$/, ''),
+      `${token}.x`,
+      'x.y.z',
+    ]) {
+      await catchRefusal(authenticate(toBearer(form)));
+    }
+    await authenticate(toBearer(stripSignature({ ...valid, email: 'a@b.c', email_verified: true })));
     for (const claims of [
       { ...valid, iss: 'https://evil.example' },
       { ...valid, aud: 'https://evil.example' },
       { ...valid, exp: exp - 60 - 31 },
       without(valid),
+      { ...valid, aud: [audience, 'https://evil.example'] },
+      { ...valid, nbf: exp + 60 },
+      { ...valid, iat: exp + 60 },
+      { ...valid, email: 'a@b.c' },
+      { ...valid, email: 'a@b.c', email_verified: false },
       { ...valid, sub: '' },
     ]) {
       await catchRefusal(authenticate(toBearer(stripSignature(claims))));

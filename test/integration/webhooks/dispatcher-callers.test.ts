@@ -66,7 +66,7 @@ async function assertRefused(
   reason: string,
 ): Promise<void> {
   await assert.rejects(
-    check(authorization, email),
+    check({ authorization }, email),
     (error) => {
       assert.ok(error instanceof CallerError, `${reason}: ${String(error)}`);
       const [, payload = 'none'] = authorization?.split('.') ?? [];
@@ -82,7 +82,7 @@ describe('callers of the dispatcher', () => {
     const jwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'RS256' };
     const certsUrl = await startCerts(t, async () => Promise.resolve({ keys: [jwk] }));
     const check = createCheckCaller({ mode: 'verify', audience, certsUrl });
-    await check(`Bearer ${await createToken()}`, email);
+    await check({ authorization: `Bearer ${await createToken()}` }, email);
     for (const [reason, more] of wrongClaims) {
       await assertRefused(check, `Bearer ${await createToken(more)}`, reason);
     }
@@ -94,16 +94,24 @@ describe('callers of the dispatcher', () => {
 
   test('reports an error of its own when the keys cannot be fetched', async () => {
     const check = createCheckCaller({ mode: 'verify', audience, certsUrl: 'http://127.0.0.1:9/certs' });
-    await assert.rejects(check(`Bearer ${await createToken()}`, email), /could not fetch the keys of Google/);
+    await assert.rejects(
+      check({ authorization: `Bearer ${await createToken()}` }, email),
+      /could not fetch the keys of Google/,
+    );
   });
 
   test('checks the claims of tokens that Cloud Run has verified in mode iam', async () => {
     const check = createCheckCaller({ mode: 'iam', audience });
-    await check(`Bearer ${await createStrippedToken()}`, email);
+    await check({ authorization: `Bearer ${await createStrippedToken()}` }, email);
     for (const [reason, more] of wrongClaims) {
       await assertRefused(check, `Bearer ${await createStrippedToken(more)}`, reason);
     }
     await assertRefused(check, `Bearer ${await createToken()}`, 'Cloud Run did not check it');
+    const forged = { authorization: `Bearer ${await createStrippedToken()}` };
+    const ofStranger = `Bearer ${await createStrippedToken({ email: `x${email}` })}`;
+    for (const decisive of [ofStranger, '', ofStranger.slice(7)]) {
+      await assert.rejects(check({ ...forged, 'x-serverless-authorization': decisive }, email), CallerError);
+    }
     await assertRefused(check, undefined, 'no token');
   });
 
