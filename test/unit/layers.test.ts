@@ -57,6 +57,24 @@ const betweenServices: Planted[] = services.flatMap((from) =>
       { file: `services/${from}/planted.ts`, imports: `#services/${to}/x.ts`, target: `services/${to}/x.ts` },
     ]),
 );
+const toSdk: Planted[] = [
+  ...layers.map((layer) => `shared/${layer}`),
+  ...services.map((name) => `services/${name}`),
+].flatMap((folder) => [
+  { file: `${folder}/planted.ts`, imports: '../../sdk/agent.ts', target: 'sdk/agent.ts' },
+  { file: `${folder}/deep/planted.ts`, imports: '../../../sdk/agent.ts', target: 'sdk/agent.ts' },
+  { file: `${folder}/planted.ts`, imports: 'longhaul/agent', target: 'sdk/agent.ts' },
+]);
+const fromSdk: Planted[] = services
+  .filter((service) => service !== 'worker')
+  .flatMap((service) => [
+    { file: 'sdk/planted.ts', imports: `#services/${service}/x.ts`, target: `services/${service}/x.ts` },
+    {
+      file: 'sdk/deep/planted.ts',
+      imports: `../../services/${service}/x.ts`,
+      target: `services/${service}/x.ts`,
+    },
+  ]);
 const impure: Planted[] = ['node:fs', 'kysely', '../agent/x.ts'].map((imports) => ({
   file: 'shared/domain/planted.ts',
   imports,
@@ -114,6 +132,9 @@ describe('layers', () => {
     test(`reports a ${kind} import from a higher layer`, () => assertReported(toHigherLayer, kind));
     test(`reports a ${kind} import of a service by shared`, () => assertReported(toService, kind));
     test(`reports a ${kind} import between services`, () => assertReported(betweenServices, kind));
+    test(`reports a ${kind} import of sdk by the system`, () => assertReported(toSdk, kind));
+    test(`reports a ${kind} import of a service other than the worker by sdk`, () =>
+      assertReported(fromSdk, kind));
     test(`reports a ${kind} import of anything else by the domain`, () => assertReported(impure, kind));
   }
 

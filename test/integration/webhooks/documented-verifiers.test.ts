@@ -1,6 +1,6 @@
-/** Runs the verifiers of docs/webhooks.md exactly as documented. */
+/** Runs the verifiers and receivers of docs/webhooks.md exactly as documented; only the port differs. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -8,6 +8,9 @@ import { createLocalJWKSet } from 'jose';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/crypto/signing-keys.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { freePort } from '../../support/ports.ts';
+import { runNode } from '../../support/processes/processes.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
 import { createSigningKey } from '../../support/webhooks/signing.ts';
@@ -18,15 +21,39 @@ const root = path.join(import.meta.dirname, '../../..');
 const pages = ['docs/webhooks.md'];
 const { db } = await connectToTestDatabase();
 
+function getCode(page: string, name: string): string {
+  const text = readFileSync(path.join(root, page), 'utf8');
+  const code = new RegExp(`\`\`\`js\\n// ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
+  assert.ok(code !== undefined, `${page} has no ${name}`);
+  return code;
+}
+
+/** Starts a receiver in a process of its own. Its file lies in the package, so that `longhaul/webhooks` resolves. */
+async function startDocumentedReceiver(t: TestContext, name: string, secret: string) {
+  const port = await freePort();
+  mkdirSync(path.join(root, '.longhaul'), { recursive: true });
+  const dir = mkdtempSync(path.join(root, '.longhaul/docs-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const file = path.join(dir, name);
+  writeFileSync(file, getCode('docs/webhooks.md', name).replace('9000', String(port)));
+  const running = runNode(t, [file], { env: { WEBHOOK_SECRET: secret } });
+  const url = `http://127.0.0.1:${port}/hook`;
+  await waitFor('the receiver to listen', async () =>
+    fetch(url, { method: 'POST' }).then(
+      ({ status }) => status === 400,
+      () => false,
+    ),
+  );
+  return { url, running };
+}
+
 /** Loads a snippet from a file below the project, so that its imports resolve. */
 async function loadVerifier(
   t: TestContext,
   page: string,
   name: string,
 ): Promise<(...args: unknown[]) => unknown> {
-  const text = readFileSync(path.join(root, page), 'utf8');
-  const code = new RegExp(`\`\`\`js\\n// ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
-  assert.ok(code !== undefined, `${page} has no ${name}`);
+  const code = getCode(page, name);
   const lines = code.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('/**'));
   assert.ok(lines.length <= 10, `${name} has ${lines.length} lines`);
   const dir = mkdtempSync(path.join(root, 'node_modules/.docs-'));
@@ -69,6 +96,17 @@ describe('documented verifiers', () => {
       await assert.rejects(async () => verify(keys, 'https://other', receiver.url, headers, body), /"iss"/);
       const foreign = createLocalJWKSet(publicJwks([createSigningKey('one')]));
       await assert.rejects(async () => verify(foreign, agent, receiver.url, headers, body), /signature/);
+    });
+  }
+
+  for (const name of ['receiver-express.js', 'receiver-fastify.js']) {
+    test(`receives events with ${name}`, { timeout }, async (t) => {
+      const signingSecret = createSigningSecret();
+      const { url, running } = await startDocumentedReceiver(t, name, signingSecret);
+      const { outbox } = await startDispatchers(t, db, 1);
+      const { taskId } = await startTask(db, outbox, webhookTo(url, { signingSecret }));
+      const [line] = await running.line(new RegExp(`^${taskId}.* status ${taskId}$`));
+      assert.equal(line, `${taskId}.hook.1 status ${taskId}`);
     });
   }
 });
