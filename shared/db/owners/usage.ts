@@ -6,6 +6,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { isTerminal, taskStates } from '../../domain/task.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
+import { isFree } from '../turns/leases.ts';
 import { bigint, int, rows, text } from '../client/rows.ts';
 import { today } from '../models/ledger.ts';
 
@@ -132,6 +133,6 @@ export async function hasTasks(db: Db, owner: string): Promise<boolean> {
 export async function countRunningTurns(db: Db): Promise<Map<string, number>> {
   const { rows: found } = await sql<{ owner: string; turns: number }>`
     select t.owner, count(*)::int as turns from gates g join tasks t on t.id = g.task_id
-    where g.state_class = 0 and g.lease_until > now() group by t.owner`.execute(db);
+    where g.state_class = 0 and not ${isFree} group by t.owner`.execute(db);
   return new Map(found.map(({ owner, turns }) => [owner, turns]));
 }

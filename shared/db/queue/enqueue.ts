@@ -17,7 +17,7 @@ import { createBatcher } from '../client/batcher.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';
-import { isRunnable } from '../turns/leases.ts';
+import { isFree, isRunnable } from '../turns/leases.ts';
 
 /**
  * When the reconciler finds a queued turn by itself: much later than its queue wakes it, so that it does not
@@ -49,7 +49,7 @@ async function enqueue(db: Db, taskIds: readonly string[], wakeupGraceSeconds: n
       update gates g set wakeup_at = now() + ${lateAfter}
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
-        and (g.lease_until is null or g.lease_until < now())
+        and ${isFree}
       returning g.task_id, g.priority
     ),
     queued as (
