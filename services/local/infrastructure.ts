@@ -23,8 +23,9 @@ export interface StackContext {
 /** Cloud Tasks allows at most 500 per second. That limit would only slow down a single machine. */
 const queueRate = { MAX_DISPATCHES_PER_SECOND: '10000' };
 
+/** Returns a file of services/, which has another extension and place in the published package. */
 export function resolveFile(name: string): URL {
-  return new URL(name, import.meta.url);
+  return new URL(import.meta.resolve(`#services/${name}`));
 }
 
 export function createEnv(
@@ -39,7 +40,7 @@ export async function startDatabase(context: StackContext): Promise<void> {
   const { options, variables, supervisor, print } = context;
   variables['DATABASE_URL'] = options.databaseUrl ?? '';
   if (options.databaseUrl === undefined) await supervisor.start(createPostgresChild(context));
-  const migrate = { name: 'migrate', file: resolveFile('../migrate/main.ts'), env: createEnv(context) };
+  const migrate = { name: 'migrate', file: resolveFile('migrate/main.ts'), env: createEnv(context) };
   await runToCompletion(migrate, print, supervisor.signal);
 }
 
@@ -52,7 +53,7 @@ export async function startQueues(context: StackContext): Promise<void> {
   const start = (name: string, variable: string): void => {
     const child = createInfraChild(context, {
       name,
-      file: resolveFile(`./${name}-emulator/main.ts`),
+      file: resolveFile(`local/${name}-emulator/main.ts`),
       env: createEnv(context, queueRate),
       onPort: (port) => (variables[variable] = `127.0.0.1:${port}`),
       restarted: (signal) => provision(context, signal), // a restarted emulator is empty
@@ -72,7 +73,7 @@ export async function startModel(context: StackContext): Promise<void> {
     variables['GEMINI_API_KEY'] = 'offline';
     const child = createInfraChild(context, {
       name: 'offline-model',
-      file: resolveFile('./offline-model/main.ts'),
+      file: resolveFile('local/offline-model/main.ts'),
       env: createEnv(context),
       onPort: (port) => (variables['GOOGLE_GEMINI_BASE_URL'] = `http://127.0.0.1:${port}`),
     });
@@ -96,7 +97,7 @@ function provision(context: StackContext, signal: AbortSignal): Promise<void> {
     ...(context.options.cloudTasksHost === undefined ? queueRate : {}),
   });
   return runToCompletion(
-    { name: 'provision', file: resolveFile('./provision.ts'), env },
+    { name: 'provision', file: resolveFile('local/provision.ts'), env },
     context.print,
     signal,
   );

@@ -1,7 +1,6 @@
 /** The arguments and environment variables of `npm start`. All problems are reported together. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ConfigError, EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 
@@ -58,8 +57,6 @@ Instead of the embedded infrastructure:
   PUBSUB_EMULATOR_HOST        use the Pub/Sub emulator at this host:port
   CLOUD_TASKS_EMULATOR_HOST   use the Cloud Tasks emulator at this host:port`;
 
-const projectDir = fileURLToPath(new URL('../..', import.meta.url));
-
 /** @throws {ConfigError} for unknown arguments */
 export function parseArguments(args: readonly string[]): { infra: boolean; help: boolean } {
   try {
@@ -98,7 +95,7 @@ export function readOptions(infra: boolean, environment: Environment): LocalOpti
     infra,
     port: env.number('PORT', 8080, { min: 0, max: 65_535 }),
     grpcPort: env.number('GRPC_PORT', 0, { min: 0, max: 65_535 }) || undefined,
-    dataDir: path.resolve(env.optional('DATA_DIR') ?? path.join(projectDir, '.longhaul')),
+    dataDir: path.resolve(env.optional('DATA_DIR') ?? '.longhaul'),
     workers: env.number('WORKERS', 1, { min: 0, max: 100 }),
     project: env.string('GOOGLE_CLOUD_PROJECT', 'longhaul-local'),
     model: readModelSource(env),

@@ -133,12 +133,12 @@ async function startServices(context: StackContext, ports: StackPorts): Promise<
     );
   const grpc = { GRPC_PORT: String(ports.grpcPort) };
   const services = [
-    start('api', '../api/main.ts', ports.port, grpc),
-    start('dispatcher', '../dispatcher/main.ts', ports.dispatcherPort),
+    start('api', 'api/main.ts', ports.port, grpc),
+    start('dispatcher', 'dispatcher/main.ts', ports.dispatcherPort),
   ];
   for (const [index, port] of workerPorts.entries()) {
     const name = options.workers === 1 ? 'worker' : `worker-${index + 1}`;
-    services.push(start(name, '../worker/main.ts', port));
+    services.push(start(name, 'worker/main.ts', port));
   }
   await Promise.all(services);
 }

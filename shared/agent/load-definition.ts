@@ -1,13 +1,12 @@
 /**
- * Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of this project.
+ * Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of the working directory.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { checkDefinition, DefinitionError, type AgentDefinition } from './definition.ts';
 import { parseYaml } from './yaml.ts';
 
-const defaultFile = fileURLToPath(new URL('../../agent.yaml', import.meta.url));
+const defaultFile = 'agent.yaml';
 
 /** @throws {DefinitionError} with all problems of the file, by line and column, or if it cannot be read */
 export async function loadAgentDefinition(agentFile: string | undefined): Promise<AgentDefinition> {

@@ -30,7 +30,7 @@ export interface NodeChildOptions {
 
 const startTimeoutMs = 30_000;
 const configErrorCode = 78; // EX_CONFIG: a restart would fail too
-const preload = new URL('./die-with-parent.ts', import.meta.url);
+const preload = import.meta.resolve('#services/local/processes/die-with-parent.ts');
 
 export function createNodeChild(options: NodeChildOptions, print: Print): Child {
   let { port } = options;
@@ -121,7 +121,7 @@ interface SpawnedNode {
 }
 
 function spawnNode(name: string, file: URL, env: NodeJS.ProcessEnv, print: Print): SpawnedNode {
-  const child = spawn(process.execPath, ['--import', preload.href, fileURLToPath(file)], {
+  const child = spawn(process.execPath, ['--import', preload, fileURLToPath(file)], {
     env,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     detached: true,
