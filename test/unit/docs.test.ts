@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
-const ignored = ['node_modules', '.git', '.longhaul', 'report'];
+const ignored = ['node_modules', '.git', '.longhaul', 'report', 'dist'];
 const list = (pattern: string): string[] =>
   globSync(pattern, { cwd: root, exclude: (name) => ignored.includes(path.basename(name)) });
 

@@ -16,7 +16,7 @@ function listFiles(selected: string): string[] {
   if (!statSync(full).isDirectory()) return [full];
   return globSync(['**/*.{ts,md,yaml,yml,sh}', '.github/**/*.{md,yaml,yml}'], {
     cwd: full,
-    exclude: (name) => ['node_modules', '.git', '.longhaul', 'report'].includes(path.basename(name)),
+    exclude: (name) => ['node_modules', '.git', '.longhaul', 'report', 'dist'].includes(path.basename(name)),
   }).map((file) => path.join(full, file));
 }
 
