@@ -27,6 +27,7 @@ import { HttpRequestError, InternalError, RetryLaterError } from './handler/erro
 import { maxSmallBodyBytes } from './http/body.ts';
 import type { ConditionalParts } from './http/conditional.ts';
 import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
+import { refuseForeignPages } from './http/foreign-pages.ts';
 import { registerHeaders } from './http/headers.ts';
 import { boundUnreadBodies, discardBody } from './http/unread-body.ts';
 
@@ -45,6 +46,8 @@ export interface ApiServerParts {
   /** Number of proxies in front whose X-Forwarded-For is trusted, counted from the nearest. */
   trustedProxies: number;
   corsOrigins: readonly string[];
+  /** The names of this server, if it has no authentication and only this machine reaches it. Undefined otherwise. */
+  localHosts?: ReadonlySet<string> | undefined;
   publicUrl: string;
   drainMs: number;
   ready: ReadyCheck;
@@ -81,6 +84,9 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   limitConnections(app.server, parts.connections);
   closeSlowReaders(app);
   boundUnreadBodies(app);
+  if (parts.localHosts !== undefined) {
+    refuseForeignPages(app, { hosts: parts.localHosts, corsOrigins: parts.corsOrigins });
+  }
   registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates, parts.largeWork);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),

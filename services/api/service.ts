@@ -162,6 +162,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         largeWork,
         conditional: { readVersion: createVersionReader(db), follower, streams },
         corsOrigins: config.corsOrigins,
+        localHosts: config.localHosts,
         publicUrl: config.publicUrl,
         drainMs: config.drainMs,
         webhooks: {

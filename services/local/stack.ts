@@ -89,7 +89,6 @@ function createVariables(
   dataDir: string,
   { port, dispatcherPort }: StackPorts,
 ): Record<string, string> {
-  const loopbackHosts = 'localhost,127.0.0.1,[::1]';
   return {
     GOOGLE_CLOUD_PROJECT: options.project,
     HOST: environment['HOST'] ?? '127.0.0.1',
@@ -98,8 +97,7 @@ function createVariables(
     // Compiled services start in half the time.
     NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(dataDir, 'compile-cache'),
     // The first webhook receiver that a developer tries is on the same machine.
-    WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? loopbackHosts,
-    FILE_ALLOW_HOSTS: environment['FILE_ALLOW_HOSTS'] ?? loopbackHosts,
+    WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
     ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? loadEncryptionKey(dataDir),
     ...(environment['WEBHOOK_SIGNING_KEYS_FILE'] === undefined && {
       WEBHOOK_SIGNING_KEYS: environment['WEBHOOK_SIGNING_KEYS'] ?? loadSigningKeys(dataDir),

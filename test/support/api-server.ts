@@ -40,6 +40,9 @@ export interface TestApiServerOptions {
   auth?: AuthConfig;
   bodyLimitBytes?: number;
   publicUrl?: string;
+  corsOrigins?: readonly string[];
+  /** Default: other hosts and origins are accepted. */
+  localHosts?: ReadonlySet<string>;
   /** Default: no limit that a test reaches. */
   connections?: ConnectionLimits;
   receiving?: ReceivingLimits;
@@ -104,7 +107,8 @@ export async function startApiServer(
     tasks: {} as TasksRoutesParts,
     callbacks: {} as CallbackRoutesParts,
     trustedProxies: 0,
-    corsOrigins: [],
+    corsOrigins: options.corsOrigins ?? [],
+    localHosts: options.localHosts,
     publicUrl,
     drainMs: 1_000,
     ready: options.ready ?? (async () => undefined),

@@ -5,7 +5,7 @@
  * token. Otherwise the bearer token decides, verified by the one mode that reads tokens. Neither falls back
  * to another mode.
  */
-import type { AuthConfig } from '#shared/runtime/config/auth.ts';
+import { isAuthenticationOn, type AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { apiKeyHeader, createApiKeys } from './api-keys.ts';
 import { createCloudRunIam } from './cloud-run-iam.ts';
@@ -48,10 +48,6 @@ export function createAuthenticate(config: AuthConfig): Authenticate {
       throw error;
     }
   };
-}
-
-export function isAuthenticationOn(config: AuthConfig): boolean {
-  return config.apiKeys !== undefined || config.jwt !== undefined || config.cloudRunIam !== undefined;
 }
 
 /** Logs the risks of the configured modes once, when the service starts. */

@@ -5,7 +5,7 @@ import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { usageExtension } from '#shared/domain/usage.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
-import { isAuthenticationOn } from '../auth/authenticate.ts';
+import { isAuthenticationOn } from '#shared/runtime/config/auth.ts';
 import { toSecurity } from '../auth/security.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';

@@ -38,14 +38,15 @@ export function readText({ body, headers }: FastifyRequest): string {
  * Parses the body of a request; an empty body has no fields.
  *
  * @throws {HttpRequestError} as `readText`
- * @throws {ContentTypeNotSupportedError} if the media type is not a JSON type
+ * @throws {ContentTypeNotSupportedError} if there is a body and its media type is not a JSON type
  * @throws {RequestMalformedError} if it is not a JSON object, nested too deeply, or has too many values
  */
 export function readBody(request: FastifyRequest): Readonly<Record<string, unknown>> {
   const text = readText(request).trim();
   if (text === '') return {};
-  const { mediaType } = request;
-  if (mediaType !== undefined && mediaType !== A2A_CONTENT_TYPE && mediaType !== 'application/json') {
+  const { mediaType = 'a body without Content-Type' } = request;
+  // A browser sends any other type, and a body without one, for pages of other sites without asking first.
+  if (mediaType !== A2A_CONTENT_TYPE && mediaType !== 'application/json') {
     throw new ContentTypeNotSupportedError(
       `the body must be ${A2A_CONTENT_TYPE} or application/json, not ${mediaType}`,
     );

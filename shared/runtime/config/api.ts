@@ -2,7 +2,7 @@
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
-import { readAuth, type AuthConfig } from './auth.ts';
+import { isAuthenticationOn, readAuth, type AuthConfig } from './auth.ts';
 import {
   readAgent,
   readOutbox,
@@ -49,6 +49,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   ownerLimits: OwnerLimits;
   /** Origins whose pages may call from a browser; `*` allows all. */
   corsOrigins: readonly string[];
+  /** The names of this server, if callers need not authenticate and only this machine reaches it. Undefined otherwise. */
+  localHosts: ReadonlySet<string> | undefined;
   /** Signs the agent card. */
   cardSigningKey: SigningKey | undefined;
 }
@@ -131,6 +133,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     limits: readLimits(reader),
     ownerLimits: readOwnerLimits(reader),
     corsOrigins: readCorsOrigins(reader),
+    localHosts: getLocalHosts(common.host, publicUrl, auth),
     cardSigningKey: readSigningKey(reader),
   };
   reader.check();
@@ -140,10 +143,17 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
 /** A2A section 7.1: if callers authenticate, the card must not direct their credentials to plain http. */
 function checkHttps(reader: EnvReader, publicUrl: string, auth: AuthConfig): void {
   const plainHttp = URL.canParse(publicUrl) && new URL(publicUrl).protocol === 'http:';
-  const authenticated = Object.values(auth).some((mode) => mode !== undefined);
-  if (plainHttp && authenticated && !loopback.has(new URL(publicUrl).hostname)) {
+  if (plainHttp && isAuthenticationOn(auth) && !loopback.has(new URL(publicUrl).hostname)) {
     reader.problem('PUBLIC_URL must be https if AUTH_MODES requires credentials');
   }
+}
+
+/** Only this machine reaches a server on a loopback address, and it is the only place where a caller needs no name. */
+function getLocalHosts(host: string, publicUrl: string, auth: AuthConfig): ReadonlySet<string> | undefined {
+  const isLocal = /^(localhost|127(\.\d+){3}|::1)$/.test(host);
+  if (!isLocal || isAuthenticationOn(auth)) return undefined;
+  const own = [`http://${host === '::1' ? '[::1]' : host}`, publicUrl].filter((url) => URL.canParse(url));
+  return new Set([...loopback, ...own.map((url) => new URL(url).hostname)]);
 }
 
 function readProtocol(reader: EnvReader): ProtocolConfig {

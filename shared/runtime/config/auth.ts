@@ -25,6 +25,10 @@ export interface AuthConfig {
   cloudRunIam: { audience: string[] } | undefined;
 }
 
+export function isAuthenticationOn(config: AuthConfig): boolean {
+  return config.apiKeys !== undefined || config.jwt !== undefined || config.cloudRunIam !== undefined;
+}
+
 const modes = ['none', 'api-key', 'jwt', 'cloud-run-iam'] as const;
 
 export function readAuth(reader: EnvReader): AuthConfig {

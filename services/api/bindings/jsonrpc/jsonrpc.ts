@@ -51,9 +51,10 @@ export function registerJsonRpc(
   const checkProtocol = createProtocolCheck(card, 'JSONRPC');
 
   app.post(jsonRpcPath, { bodyLimit: bodyLimitBytes }, async (request, reply) => {
-    const { mediaType } = request;
-    if (mediaType !== undefined && mediaType !== 'application/json') {
-      const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${mediaType}`);
+    // A browser sends any other type, and a body without one, for pages of other sites without asking first.
+    if (request.mediaType !== 'application/json') {
+      const sent = request.mediaType ?? 'a body without Content-Type';
+      const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${sent}`);
       return sendFailure(reply, log, error, { ...createFailureFormat(null), toStatus: () => 415 });
     }
     let envelope: Envelope;
