@@ -10,6 +10,7 @@ import { conversationsCase } from './cases/conversations.ts';
 import { coldStartCase, memoryCase, sqlCase } from './cases/costs.ts';
 import { eventsCase, latencyCase, webhooksCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
+import { waitsCase } from './cases/waits.ts';
 import { stepsCase, wholeCase } from './cases/whole.ts';
 import { formatFigures, formatValue } from './figures.ts';
 import { plot } from './plot.ts';
@@ -21,6 +22,7 @@ const cases: Record<string, BenchCase> = {
   whole: wholeCase,
   steps: stepsCase,
   conversations: conversationsCase,
+  waits: waitsCase,
   latency: latencyCase,
   events: eventsCase,
   getTask: getTaskCase,
