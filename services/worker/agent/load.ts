@@ -21,7 +21,7 @@ export interface LoadAgentOptions {
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
-  files?: FileFetcherOptions & DownloadLimits;
+  files?: FileFetcherOptions & DownloadLimits & { buckets: readonly string[] };
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -89,7 +89,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     toolDirectory: getAgentDirectory(agentFile),
     mcp: createMcpTools(getSecret, log),
     files: createFileFetcher(files),
-    ...(files && { downloads: files }),
+    ...(files && { downloads: files, buckets: files.buckets }),
     meter,
     captureContent,
     log,

@@ -46,6 +46,8 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
 export interface FilesConfig {
   /** Hosts (names or IP literals) that may be private and may use plain http. */
   allowHosts: readonly string[];
+  /** Buckets of Cloud Storage whose objects callers may name. */
+  buckets: readonly string[];
   timeoutMs: number;
   maxBytes: number;
   /** Downloads of one process at the same time; files, and their bytes, that one turn may fetch. */
@@ -81,6 +83,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
     },
     files: {
       allowHosts: reader.list('FILE_ALLOW_HOSTS'),
+      buckets: readBuckets(reader),
       timeoutMs: 1000 * reader.number('FILE_TIMEOUT_SECONDS', 30, { min: 0.1, max: 600, whole: false }),
       maxBytes: reader.number('FILE_MAX_BYTES', 20 * 1024 * 1024, { min: 1, max: 64 * 1024 * 1024 }),
       concurrency: reader.number('FILE_CONCURRENCY', 20, { min: 1, max: 1000 }),
@@ -101,4 +104,15 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
   };
   reader.check();
   return config;
+}
+
+/** Names of buckets: https://docs.cloud.google.com/storage/docs/buckets#naming */
+function readBuckets(reader: EnvReader): readonly string[] {
+  const buckets = reader.list('FILE_ALLOW_BUCKETS');
+  for (const bucket of buckets) {
+    if (!/^[a-z0-9][\w.-]{1,220}[a-z0-9]$/.test(bucket)) {
+      reader.problem(`FILE_ALLOW_BUCKETS must list names of buckets, such as my-documents, not "${bucket}"`);
+    }
+  }
+  return buckets;
 }

@@ -62,7 +62,7 @@ after(async () => {
 });
 
 const createAgent = (vertexai = false) =>
-  offline.createAgent({ client: { ...offline.client, vertexai }, files });
+  offline.createAgent({ client: { ...offline.client, vertexai }, files, buckets: ['bucket', 'other'] });
 const createTurn = (...message: Part[]) => new MemoryTurn({ message, definition: minimalDefinition });
 const inline = (mimeType: string, data: Buffer | string) => ({
   inlineData: { mimeType, data: Buffer.from(data).toString('base64') },
@@ -168,6 +168,27 @@ describe('a file in a message', () => {
       fileData: { fileUri: 'gs://bucket/a.pdf', mimeType: 'application/pdf' },
     });
     assert.deepEqual(fetched, []);
+  });
+
+  test('is read only from buckets that the operator opens to callers', async () => {
+    for (const url of [
+      'gs://secrets/a.pdf',
+      'gs://bucket.evil/a.pdf',
+      'gs://bucket',
+      'gs://bucket/',
+      'gs:///a.pdf',
+      'gs://x@bucket/a.pdf',
+      'gs://BUCKET/a.pdf',
+    ]) {
+      const running = createAgent(true).run(createTurn({ url }));
+      await assert.rejects(running, /bucket that this agent does not open .* or from gs:\/\/bucket\/ or /);
+    }
+    const closed = offline.createAgent({ client: { ...offline.client, vertexai: true } });
+    await assert.rejects(
+      closed.run(createTurn({ url: 'gs://bucket/a.pdf' })),
+      /inline or by an https URL\.$/,
+    );
+    assert.deepEqual(offline.requests, []);
   });
 
   test('is refused in Cloud Storage with the Developer API', async () => {

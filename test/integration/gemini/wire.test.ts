@@ -108,7 +108,7 @@ async function run({ given, responses, then }: Golden, client: GeminiClientOptio
     const remaining = [...outputs];
     return { declaration, call: async () => remaining.shift() ?? null };
   });
-  const agent = createGeminiAgent({ client, tools });
+  const agent = createGeminiAgent({ client, tools, buckets: ['bucket'] });
   const turns = [new MemoryTurn(given)];
   recorder.answer(responses);
   const outcomes = [await agent.run(turns[0]!)];

@@ -48,6 +48,8 @@ export interface GeminiAgentOptions {
   /** Fetches the files of messages. */
   files?: FileFetcher;
   downloads?: DownloadLimits;
+  /** Buckets of Cloud Storage whose objects callers may name. Default: none. */
+  buckets?: readonly string[];
   backoff?: ModelBackoff;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
@@ -69,6 +71,7 @@ export function createGeminiAgent({
   meter,
   files = createFileFetcher(),
   downloads = defaultDownloads,
+  buckets = [],
   backoff = defaultModelBackoff,
   captureContent = false,
   log,
@@ -77,6 +80,7 @@ export function createGeminiAgent({
     client: createGeminiClient(client),
     fetch: createFetch(maxSilenceMs),
     backoff,
+    buckets,
     captureContent,
   };
 

@@ -206,7 +206,8 @@ export class Loop {
 
   #toGeminiParts(parts: readonly Part[]): Promise<GeminiPart[]> {
     const { downloads, model } = this.#parts;
-    return toGeminiParts(this.#turn, parts, { downloads, vertexai: model.client.vertexai });
+    const { client, buckets } = model;
+    return toGeminiParts(this.#turn, parts, { downloads, buckets, vertexai: client.vertexai });
   }
 
   async #runCalls(

@@ -2,7 +2,7 @@
  * Converts the parts of a turn's message to Gemini's form: text, data as JSON, and files.
  *
  *   inline                       sent as inline data
- *   gs:// URL                    sent as a URL, which Vertex AI reads
+ *   gs:// URL                    sent as a URL, which Vertex AI reads, if its bucket is open to callers
  *   URL of a YouTube video       sent as a URL, which both APIs read
  *   URL of this service          read from the database, if the caller may read it
  *   any other URL                fetched once, in a durable step that records the content
@@ -20,6 +20,8 @@ export interface FileAccess {
   downloads: TurnDownloads;
   /** Vertex AI reads Cloud Storage; the Developer API does not. */
   vertexai: boolean;
+  /** Buckets of Cloud Storage whose objects callers may name. */
+  buckets: readonly string[];
 }
 
 /**
@@ -52,6 +54,7 @@ async function toGemini(turn: LoopTurn, part: Part, access: FileAccess): Promise
         `The file ${url} is in Cloud Storage, which this agent's model API cannot read. Send the file inline or by an https URL.`,
       );
     }
+    checkBucket(url, access.buckets);
     return [{ fileData: { fileUri: url, mimeType: requireSupportedType(declaredType, url) } }];
   }
   if (isYouTube(url)) return [{ fileData: { fileUri: url, mimeType: part.mediaType ?? 'video/mp4' } }];
@@ -86,6 +89,21 @@ async function fetchFile(
     );
   const type = requireSupportedType(declaredType ?? mediaType, redactUrl(url));
   return { type, data: content.toString('base64') };
+}
+
+/**
+ * Vertex AI reads objects with the permissions of the worker, which callers do not have.
+ *
+ * @throws {FatalError} if the bucket is not open to callers
+ */
+function checkBucket(url: string, buckets: readonly string[]): void {
+  const bucket = /^gs:\/\/([^/]+)\/./.exec(url)?.[1];
+  if (bucket !== undefined && buckets.includes(bucket)) return;
+  const accepted =
+    buckets.length === 0 ? '' : `, or from ${buckets.map((name) => `gs://${name}/`).join(' or ')}`;
+  throw new FatalError(
+    `The file ${url} is in a bucket that this agent does not open to callers. Send the file inline or by an https URL${accepted}.`,
+  );
 }
 
 function requireSupportedType(mediaType: string | undefined, name: string): string {

@@ -22,6 +22,8 @@ export interface GeminiModel {
   client: GoogleGenAI;
   fetch: Fetch;
   backoff: ModelBackoff;
+  /** Buckets of Cloud Storage from which it may read the files of callers. */
+  buckets: readonly string[];
   /** Adds prompts and answers to the spans of the calls. */
   captureContent: boolean;
 }
