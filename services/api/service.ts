@@ -175,7 +175,6 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           signing,
           log,
         },
-        tasks: { db, log },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
       })
     : undefined;

@@ -1,0 +1,86 @@
+/** `longhaul list`: lists the tasks of the caller, newest change first. */
+import type { Command } from 'commander';
+import type { TaskState } from '#shared/domain/task.ts';
+import type { Agent } from '../../agent/connect.ts';
+import type { TaskJson } from '../../agent/json.ts';
+import { exitStatus } from '../../failure.ts';
+import { stateName } from '../../output/task-printer.ts';
+import { print, printJson, printProgress, style, toTable } from '../../output/terminal.ts';
+import { runOnAgent } from '../../run.ts';
+import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
+import { parseCount, parseState, parseTime } from '../../settings/values.ts';
+
+interface ListOptions extends AgentOptions {
+  state?: TaskState;
+  context?: string;
+  since?: string;
+  limit: number;
+}
+
+export function addListCommand(program: Command): void {
+  const command = program
+    .command('list')
+    .description('List your tasks, those with the newest change first.')
+    .option('--state <state>', 'only tasks in this state, such as working or input-required', parseState)
+    .option('--context <id>', 'only tasks of this conversation')
+    .option(
+      '--since <time>',
+      'only tasks that changed their state after this time, such as 2030-01-31T08:00:00Z',
+      parseTime,
+    )
+    .option('--limit <count>', 'at most so many tasks', parseCount(100_000), 20);
+  addAgentOptions(command)
+    .addHelpText(
+      'after',
+      `
+Agents of A2A 0.3 cannot list tasks.
+
+Examples:
+  longhaul list --state working
+  longhaul list --limit 1000 --json | jq -r .id`,
+    )
+    .action((options: ListOptions) =>
+      runOnAgent(options, async ({ agent }) => {
+        const tasks = listTasks(agent, options);
+        if (options.json) for await (const task of tasks) printJson(task);
+        else await printTable(tasks);
+        return exitStatus.done;
+      }),
+    );
+}
+
+async function* listTasks(
+  agent: Agent,
+  { state, context, since, limit }: ListOptions,
+): AsyncGenerator<TaskJson> {
+  let left = limit;
+  let pageToken = '';
+  do {
+    const page = await agent.list({
+      pageSize: Math.min(100, left),
+      pageToken,
+      historyLength: 0,
+      ...(state !== undefined && { status: state }),
+      ...(context !== undefined && { contextId: context }),
+      ...(since !== undefined && { statusTimestampAfter: since }),
+    });
+    const tasks = (page.tasks ?? []).slice(0, left);
+    yield* tasks;
+    left -= tasks.length;
+    pageToken = page.nextPageToken ?? '';
+  } while (left > 0 && pageToken !== '');
+}
+
+async function printTable(tasks: AsyncIterable<TaskJson>): Promise<void> {
+  const rows = [['TASK', 'STATE', 'SINCE', 'CONTEXT']];
+  for await (const { id, contextId = '', status } of tasks) {
+    rows.push([id, stateName(status?.state ?? 'unknown'), status?.timestamp ?? '', contextId]);
+  }
+  if (rows.length === 1) {
+    printProgress('no tasks');
+    return;
+  }
+  const [head = '', ...lines] = toTable(rows);
+  print(style('bold', head));
+  for (const line of lines) print(line);
+}

@@ -1,0 +1,34 @@
+/** All commands of `longhaul`. Each file in commands/ adds one command, or one group of them. */
+import { Command } from 'commander';
+import { addCardCommand } from './commands/card.ts';
+import { addProfileCommands } from './commands/profile.ts';
+import { addServiceCommands } from './commands/services.ts';
+import { addAnswerCommand } from './commands/tasks/answer.ts';
+import { addCancelCommand } from './commands/tasks/cancel.ts';
+import { addDecideCommands } from './commands/tasks/decide.ts';
+import { addGetCommand } from './commands/tasks/get.ts';
+import { addListCommand } from './commands/tasks/list.ts';
+import { addSendCommand } from './commands/tasks/send.ts';
+import { addWatchCommand } from './commands/tasks/watch.ts';
+import { exitStatus } from './failure.ts';
+
+export function createProgram(): Command {
+  const program = new Command('longhaul')
+    .description('Runs durable agents behind the Agent2Agent (A2A) protocol, and talks to agents.')
+    .enablePositionalOptions()
+    .showHelpAfterError('Run longhaul --help for all commands.')
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? exitStatus.done : exitStatus.usage));
+  program.commandsGroup('Talk to an agent:');
+  addSendCommand(program);
+  addWatchCommand(program);
+  addGetCommand(program);
+  addListCommand(program);
+  addCancelCommand(program);
+  addAnswerCommand(program);
+  addDecideCommands(program);
+  addCardCommand(program);
+  addProfileCommands(program);
+  program.commandsGroup('Run the services:');
+  addServiceCommands(program);
+  return program;
+}

@@ -1,0 +1,57 @@
+/** Runs the action of a command: connects, bounds its time, and turns errors into a message and an exit status. */
+import { A2AError } from '@a2a-js/sdk/errors';
+import { connect, type Agent } from './agent/connect.ts';
+import { CliError, exitStatus, type ExitStatus } from './failure.ts';
+import { printError } from './output/terminal.ts';
+import { getTarget, type AgentOptions } from './settings/settings.ts';
+
+export interface Context<Options> {
+  agent: Agent;
+  options: Options;
+  /** Aborts at the time limit of the command. */
+  signal: AbortSignal;
+}
+
+export interface TimeOption {
+  /** Seconds; undefined: no limit. */
+  timeout?: number;
+}
+
+/** Runs a command on the agent that its options name. */
+export async function runOnAgent<Options extends AgentOptions & TimeOption>(
+  options: Options,
+  action: (context: Context<Options>) => Promise<ExitStatus>,
+): Promise<void> {
+  await runAction(async () => {
+    const controller = new AbortController();
+    const timer =
+      options.timeout === undefined
+        ? undefined
+        : setTimeout(() => controller.abort(), options.timeout * 1000);
+    try {
+      const { signal } = controller;
+      return await action({ agent: await connect(getTarget(options), signal), options, signal });
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+      throw new CliError(`not finished after ${options.timeout} s`, { status: exitStatus.timedOut });
+    } finally {
+      clearTimeout(timer);
+    }
+  });
+}
+
+/** Sets the exit status. Prints errors that are meant for the user without a stack trace. */
+export async function runAction(action: () => Promise<ExitStatus>): Promise<void> {
+  try {
+    process.exitCode = await action();
+  } catch (error) {
+    if (!(error instanceof CliError || isOfAgent(error))) throw error;
+    printError(`longhaul: ${error.message}`);
+    process.exitCode = error instanceof CliError ? error.status : exitStatus.failed;
+  }
+}
+
+/** The client of the SDK throws plain errors for answers that it cannot read. */
+function isOfAgent(error: unknown): error is Error {
+  return error instanceof A2AError || (error instanceof Error && error.constructor === Error);
+}

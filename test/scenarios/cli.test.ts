@@ -1,0 +1,148 @@
+/** The commands of `longhaul` against a whole system, in a pipe and in a terminal. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { runCli, runCliInTerminal, noTerminal, type CliOptions, type CliResult } from '../support/cli.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
+import { runNode } from '../support/processes/processes.ts';
+import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
+import { startReceiver } from '../support/webhooks/receiver.ts';
+
+const timeout = 60_000;
+const escape = '\u001b';
+const replay = 'https://longhaul.dev/ext/replay/v1';
+const cancelOrder = 'Use cancel_order with {"order": "1002"}';
+
+describe('longhaul', () => {
+  const cleanup = createSuiteCleanup();
+  let stack: Stack;
+  let api: RunningService;
+  before(async () => {
+    stack = await startStack(cleanup, { AGENT_FILE: 'docs/agents/orders.yaml' });
+    [api] = await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+  });
+
+  const longhaul = (args: readonly string[], options: CliOptions = {}): Promise<CliResult> =>
+    runCli(args, { ...options, env: { LONGHAUL_URL: stack.apiUrl, ...options.env } });
+  const done = async (args: readonly string[], options?: CliOptions): Promise<string> => {
+    const { status, stdout, stderr } = await longhaul(args, options);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+
+  test('send prints only the answer in a pipe', { timeout }, async () => {
+    const { status, stdout, stderr } = await longhaul(['send', 'What is 6 times 7?']);
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.match(stdout, /^6 \* 7 = 42\n/);
+    const piped = await done(['send', '-', '--json'], { input: 'What is 6 times 7?' });
+    assert.equal(JSON.parse(piped).status.state, 'TASK_STATE_COMPLETED');
+  });
+
+  test('send --stream prints events as lines of JSON', { timeout }, async () => {
+    const lines = (await done(['send', 'What is 6 times 7?', '--stream', '--json'])).trimEnd().split('\n');
+    const events = lines.map((line) => JSON.parse(line));
+    assert.ok(events[0].task);
+    assert.equal(events.at(-1).statusUpdate.status.state, 'TASK_STATE_COMPLETED');
+  });
+
+  test('send and watch show text and progress in a terminal', { timeout, skip: noTerminal }, async () => {
+    const env = { LONGHAUL_URL: stack.apiUrl, TERM: 'xterm' };
+    const sent = await runCliInTerminal(['send', 'What is 6 times 7?'], { env });
+    assert.equal(sent.status, 0, sent.stdout);
+    assert.match(sent.stdout, new RegExp(`${escape}\\[2mtask [\\w-]+${escape}\\[22m\r\n`));
+    assert.match(sent.stdout, /working[^]*6 \* 7 = 42\r\n[^]*completed/);
+    const [, id = ''] = /task ([\w-]+)/.exec(sent.stdout) ?? [];
+    const watched = await runCliInTerminal(['watch', id], { env: { ...env, NO_COLOR: '1' } });
+    assert.equal(watched.status, 0, watched.stdout);
+    assert.match(watched.stdout, /6 \* 7 = 42\r\n/);
+    assert.ok(!watched.stdout.includes(escape));
+  });
+
+  test('watch, get, list and cancel work on a detached task', { timeout }, async () => {
+    const id = (await done(['send', 'Good morning', '--at', '1h', '--detach'])).trim();
+    const list = await done(['list', '--state', 'submitted']);
+    assert.match(list, new RegExp(`^TASK +STATE +SINCE +CONTEXT\n[^]*${id}  submitted`));
+    assert.match(await done(['get', id]), /state +submitted\n[^]*user +Good morning\n/);
+    const late = await longhaul(['watch', id, '--timeout', '0.3']);
+    assert.deepEqual([late.status, late.stderr], [4, 'longhaul: not finished after 0.3 s\n']);
+    assert.equal(await done(['cancel', id]), `${id} canceled\n`);
+    const canceled = await longhaul(['watch', id]);
+    assert.deepEqual([canceled.status, canceled.stdout], [1, '']);
+    assert.match(canceled.stderr, /is canceled/);
+    const again = await longhaul(['cancel', id]);
+    assert.equal(again.status, 1);
+    assert.match(again.stderr, new RegExp(`^${id}: `));
+  });
+
+  test('watch resumes after the last event when the api restarts', { timeout }, async (t) => {
+    const id = (await done(['send', 'Good morning', '--at', '1h', '--detach'])).trim();
+    const watch = runNode(t, ['services/cli/main.ts', 'watch', id, '--json'], {
+      env: { LONGHAUL_URL: stack.apiUrl },
+    });
+    await watch.line(/"task":/);
+    await api.kill();
+    api = await stack.start('api');
+    await done(['cancel', id]);
+    assert.equal((await watch.exited).code, 1);
+    const events = watch
+      .output()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const numbers = events
+      .map((event) => event.task ?? event.statusUpdate)
+      .map(({ metadata }) => metadata[replay].event);
+    assert.deepEqual(numbers, [1, 1, 2], 'the subscription starts with the task as of its last event');
+    assert.equal(events.at(-1).statusUpdate.status.state, 'TASK_STATE_CANCELED');
+  });
+
+  test('answer continues a task that asks', { timeout }, async () => {
+    const asked = await longhaul(['send', 'Ask me which city', '--json']);
+    assert.equal(asked.status, 3);
+    const { id } = JSON.parse(asked.stdout);
+    const { status, stderr } = await longhaul(['answer', id, 'Paris']);
+    assert.equal(status, 0, stderr);
+  });
+
+  test('approve and refuse decide the calls of tools', { timeout }, async () => {
+    for (const [command, ran] of [
+      ['refuse', false],
+      ['approve', true],
+    ] as const) {
+      const sent = await longhaul(['send', cancelOrder, '--json']);
+      assert.equal(sent.status, 3);
+      const { id } = JSON.parse(sent.stdout);
+      const output = await done([command, id]);
+      assert.equal(/cancelled/.test(output), ran, output);
+      const { status, stderr } = await longhaul([command, id]);
+      assert.equal(status, 1);
+      assert.match(stderr, /waits for no approval: it is TASK_STATE_COMPLETED/);
+    }
+  });
+
+  test('send --webhook has events posted', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const id = (await done(['send', 'Hello', '--detach', '--webhook', receiver.url])).trim();
+    await stack.until(id, isCompleted);
+    await receiver.match(/TASK_STATE_COMPLETED/);
+  });
+
+  test('wrong usage has status 2, and says what is expected', { timeout }, async () => {
+    const cases: [string[], RegExp][] = [
+      [['send'], /there is nothing to send/],
+      [['send', 'x', '--wait', '--detach'], /cannot be used with option/],
+      [['send', 'x', '--at', 'tomorrow'], /Expected a time such as/],
+      [['send', 'x', '--file', '/nonexistent/a'], /cannot be read/],
+      [['list', '--state', 'busy'], /Expected one of submitted, working/],
+      [['get', 'x', '--url', 'ftp://x'], /is not an address/],
+      [['get', 'x', '--profile', 'none'], /there is no profile none/],
+      [['unknown'], /unknown command/],
+    ];
+    const results = await Promise.all(cases.map(([args]) => longhaul(args)));
+    for (const [index, { status, stderr }] of results.entries()) {
+      assert.equal(status, 2, cases[index]![0].join(' '));
+      assert.match(stderr, cases[index]![1]);
+    }
+    const missing = await longhaul(['get', 'a8f1e7f2-5c54-4b0c-9c9d-000000000000']);
+    assert.equal(missing.status, 1);
+    assert.match(missing.stderr, /^longhaul: .*was not found\n$/);
+  });
+});

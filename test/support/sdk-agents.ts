@@ -1,0 +1,145 @@
+/**
+ * Agents on the servers of the official JavaScript SDKs of A2A 1.0 and 0.3, set up as in their samples. For the text
+ * `ask` they ask for a city, for `wait` they work until they are canceled, and otherwise they stream `hello world`.
+ */
+import { createServer } from 'node:http';
+import { AgentCard, Artifact, TaskState, type Message } from '@a2a-js/sdk';
+import { DefaultRequestHandler, InMemoryTaskStore, type AgentExecutor } from '@a2a-js/sdk/server';
+import { agentCardHandler, jsonRpcHandler, restHandler, UserBuilder } from '@a2a-js/sdk/server/express';
+import {
+  DefaultRequestHandler as V03RequestHandler,
+  InMemoryTaskStore as V03TaskStore,
+  type AgentExecutor as V03Executor,
+} from 'a2a-js-0.3/server';
+import {
+  agentCardHandler as v03CardHandler,
+  jsonRpcHandler as v03JsonRpcHandler,
+} from 'a2a-js-0.3/server/express';
+import express from 'express';
+import type { Cleanup } from './cleanup.ts';
+import { listen } from './listen.ts';
+
+const common = {
+  name: 'Peer',
+  description: 'A peer.',
+  version: '1',
+  capabilities: { streaming: true },
+  defaultInputModes: ['text/plain'],
+  defaultOutputModes: ['text/plain'],
+  skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
+};
+
+/**
+ * @param binding the only one that the card lists
+ * @returns the address
+ */
+export async function startSdkAgent(t: Cleanup, binding: 'JSONRPC' | 'HTTP+JSON'): Promise<string> {
+  const app = express();
+  const url = await listen(t, createServer(app));
+  const card = AgentCard.fromJSON({
+    ...common,
+    supportedInterfaces: [{ url: `${url}/a2a`, protocolBinding: binding, protocolVersion: '1.0' }],
+  });
+  const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), executor);
+  const parts = { requestHandler, userBuilder: UserBuilder.noAuthentication };
+  app.use('/.well-known/agent-card.json', agentCardHandler({ agentCardProvider: requestHandler }));
+  app.use('/a2a', binding === 'JSONRPC' ? jsonRpcHandler(parts) : restHandler(parts));
+  return url;
+}
+
+/** @returns the address */
+export async function startV03SdkAgent(t: Cleanup): Promise<string> {
+  const app = express();
+  const url = await listen(t, createServer(app));
+  const card = { ...common, url: `${url}/a2a`, preferredTransport: 'JSONRPC', protocolVersion: '0.3.0' };
+  const requestHandler = new V03RequestHandler(card, new V03TaskStore(), v03Executor);
+  app.use('/.well-known/agent-card.json', v03CardHandler({ agentCardProvider: requestHandler }));
+  app.use(
+    '/a2a',
+    v03JsonRpcHandler({
+      requestHandler,
+      userBuilder: async () => ({ isAuthenticated: false, userName: '' }),
+    }),
+  );
+  return url;
+}
+
+const getText = ({ parts: [part] }: Message): string =>
+  part?.content?.$case === 'text' ? part.content.value : '';
+
+const executor: AgentExecutor = {
+  execute: async ({ taskId, contextId, userMessage, task }, bus) => {
+    const ids = { taskId, contextId, metadata: undefined };
+    const update = (state: TaskState): void =>
+      bus.publish({
+        kind: 'statusUpdate',
+        data: { ...ids, status: { state, message: undefined, timestamp: undefined } },
+      });
+    const status = { state: TaskState.TASK_STATE_SUBMITTED, message: undefined, timestamp: undefined };
+    const created = {
+      id: taskId,
+      contextId,
+      status,
+      artifacts: [],
+      history: [userMessage],
+      metadata: undefined,
+    };
+    bus.publish({ kind: 'task', data: task ?? created });
+    update(TaskState.TASK_STATE_WORKING);
+    const text = getText(userMessage);
+    if (text === 'wait') return;
+    if (text === 'ask') {
+      update(TaskState.TASK_STATE_INPUT_REQUIRED);
+    } else {
+      for (const [index, word] of ['hello ', 'world'].entries()) {
+        const artifact = Artifact.fromJSON({ artifactId: 'answer', parts: [{ text: word }] });
+        bus.publish({
+          kind: 'artifactUpdate',
+          data: { ...ids, artifact, append: index > 0, lastChunk: index > 0 },
+        });
+      }
+      update(TaskState.TASK_STATE_COMPLETED);
+    }
+    bus.finished();
+  },
+  cancelTask: async (taskId, bus) => {
+    const status = { state: TaskState.TASK_STATE_CANCELED, message: undefined, timestamp: undefined };
+    bus.publish({ kind: 'statusUpdate', data: { taskId, contextId: '', status, metadata: undefined } });
+    bus.finished();
+  },
+};
+
+const v03Executor: V03Executor = {
+  execute: async ({ taskId, contextId, userMessage, task }, bus) => {
+    const ids = { taskId, contextId };
+    const update = (state: 'working' | 'input-required' | 'completed', final: boolean): void =>
+      bus.publish({ kind: 'status-update', ...ids, status: { state }, final });
+    if (task === undefined) {
+      bus.publish({
+        kind: 'task',
+        id: taskId,
+        contextId,
+        status: { state: 'submitted' },
+        history: [userMessage],
+      });
+    }
+    update('working', false);
+    const [part] = userMessage.parts;
+    const text = part?.kind === 'text' ? part.text : '';
+    if (text === 'wait') return;
+    if (text === 'ask') {
+      update('input-required', true);
+    } else {
+      for (const [index, word] of ['hello ', 'world'].entries()) {
+        const artifact = { artifactId: 'answer', parts: [{ kind: 'text' as const, text: word }] };
+        bus.publish({ kind: 'artifact-update', ...ids, artifact, append: index > 0, lastChunk: index > 0 });
+      }
+      update('completed', true);
+    }
+    bus.finished();
+  },
+  cancelTask: async (taskId, bus) => {
+    bus.publish({ kind: 'status-update', taskId, contextId: '', status: { state: 'canceled' }, final: true });
+    bus.finished();
+  },
+};
