@@ -21,6 +21,7 @@ import { listRoutes } from './bindings/rest/routes.ts';
 import { registerCard } from './card/routes.ts';
 import type { CardSigner } from './card/signature.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
+import { registerTasksRoutes, type TasksRoutesParts } from './extensions/tasks/routes.ts';
 import { registerFileRoutes } from './files/routes.ts';
 import { HttpRequestError, InternalError, RetryLaterError } from './handler/errors.ts';
 import { maxSmallBodyBytes } from './http/body.ts';
@@ -53,6 +54,7 @@ export interface ApiServerParts {
   /** Limit of requests that send a message. */
   bodyLimitBytes: number;
   webhooks: WebhookRoutesParts;
+  tasks: TasksRoutesParts;
   callbacks: CallbackRoutesParts;
   log: Logger;
 }
@@ -95,6 +97,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
   registerRest(app, { handler, bodyLimitBytes, card, conditional, log });
   registerWebhookRoutes(app, webhooks);
+  registerTasksRoutes(app, parts.tasks);
   registerFileRoutes(app, { db: webhooks.db, log });
   registerCallbackRoutes(app, parts.callbacks);
 

@@ -175,6 +175,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           signing,
           log,
         },
+        tasks: { db, log },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
       })
     : undefined;

@@ -67,3 +67,28 @@ export function yieldsToNextTurn(end: TurnEndState): boolean {
       return end satisfies never;
   }
 }
+
+/**
+ * How an attempt to run a turn ended:
+ *
+ * - `finished`: the turn ended
+ * - `waiting`: nothing was left to do but wait for a time or a call
+ * - `parked`: the model had no capacity, or the owner has reached a limit
+ * - `partner_failed`: a partner of the agent failed; the turn runs again
+ * - `failed`: an error of the agent; the turn runs again
+ * - `postponed`: put back without being run
+ * - `stopped`: its worker was stopping
+ * - `crashed`: its lease ran out
+ * - `canceled`, `expired`: the task was canceled or missed its deadline
+ */
+export type AttemptOutcome =
+  | 'finished'
+  | 'waiting'
+  | 'parked'
+  | 'partner_failed'
+  | 'failed'
+  | 'postponed'
+  | 'stopped'
+  | 'crashed'
+  | 'canceled'
+  | 'expired';

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
+import type { Timeline } from '#shared/domain/views.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -136,6 +137,21 @@ describe('docs/extensions', { skip }, () => {
     const [answer] = await run('replay.md 1', ['TASK_ID', id]);
     assert.match(answer!.body, /^id: 2\n/m);
     assert.match(answer!.body, /TASK_STATE_COMPLETED/);
+  });
+
+  test('tasks: the timeline shows a turn with its attempt and steps', async () => {
+    const { id } = await stack.submit('What is 6 times 7?');
+    await stack.until(id, isCompleted);
+    const [answer] = await run('tasks.md 1', ['TASK_ID', id]);
+    const { state, turns, events } = answer!.body as Timeline;
+    assert.equal(state, 'TASK_STATE_COMPLETED');
+    const [{ attempts, steps }] = turns as [Timeline['turns'][0]];
+    assert.deepEqual(
+      attempts.map(({ outcome }) => outcome),
+      ['finished'],
+    );
+    assert.ok(steps.some(({ usage }) => usage !== undefined && usage.tokens.output > 0));
+    assert.equal(events[0]!.event, 1);
   });
 
   test('webhooks: options, inspection, redelivery, tests and secrets work', async (t) => {

@@ -13,6 +13,7 @@ import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
 import { createCardSigner } from '#services/api/card/signature.ts';
 import type { CallbackRoutesParts } from '#services/api/callbacks/routes.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
+import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
@@ -103,6 +104,7 @@ export async function startApiServer(
     // Conditional reads, webhook routes and callbacks need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,
     webhooks: {} as WebhookRoutesParts,
+    tasks: {} as TasksRoutesParts,
     callbacks: {} as CallbackRoutesParts,
     trustedProxies: 0,
     corsOrigins: options.corsOrigins ?? [],

@@ -12,6 +12,7 @@ import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';
 import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
+import { tasksExtension } from '../extensions/tasks/routes.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
 
 interface Addresses {
@@ -56,6 +57,12 @@ const webhooks = {
   required: false,
 };
 
+const tasks = {
+  uri: tasksExtension,
+  description: 'Shows what a task did when: turns, attempts, steps, events and deliveries.',
+  required: false,
+};
+
 export interface CardParts extends Addresses {
   auth: AuthConfig;
   protocol: ProtocolConfig;
@@ -92,6 +99,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
         ...(mayNeedApproval ? [approval] : []),
         webhooks,
         usage,
+        tasks,
       ]),
       extendedAgentCard: hasExtendedCard(definition, auth),
     },

@@ -141,12 +141,19 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     };
     const policy = { timeoutSeconds: parts.stepSeconds, ...options };
     return inStepSpan(identity, async () => {
+      const startedAt = performance.now();
       const result = await runWithPolicy(runHeld, idempotencyKey, signal, policy);
       passFaultPoint('step-run');
       const output: Json = result ?? null;
       const usage = options.usage?.(output);
       if (usage !== undefined) taskUsage = addUsage(taskUsage ?? noUsage, usage);
-      const record: NewStep = { ...identity, output: toRecord(name, output), ...(usage && { usage }) };
+      const seconds = (performance.now() - startedAt) / 1000;
+      const record: NewStep = {
+        ...identity,
+        output: toRecord(name, output),
+        seconds,
+        ...(usage && { usage }),
+      };
       // A step that has run must not run again because the database is briefly unavailable.
       await retryWhileLeased(held, log, () => store([], [record]));
       parts.onRecorded();

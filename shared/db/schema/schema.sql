@@ -100,6 +100,7 @@ create table gates (
   fence integer not null default 0,
   lease_until timestamp with time zone,
   worker text,
+  claimed_at timestamp with time zone,
   turn integer not null default 1,
   last_turn integer not null default 1,
   last_event integer not null,
@@ -257,6 +258,18 @@ create table tasks (
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, ((shown OR (NOT direct))), status_at DESC, id DESC);
+
+create table turn_attempts (
+  task_id uuid not null,
+  fence integer not null,
+  turn integer not null,
+  worker text not null,
+  started_at timestamp with time zone not null,
+  ended_at timestamp with time zone not null,
+  outcome text not null,
+  error text,
+  PRIMARY KEY (task_id, fence)
+);
 
 create table turn_queues (
   owner text not null,

@@ -3,7 +3,7 @@ import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kys
 import type { EventKind, EventPayload } from '../../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
-import type { TaskState } from '../../domain/task.ts';
+import type { AttemptOutcome, TaskState } from '../../domain/task.ts';
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
 import type { Wait } from '../../domain/wait.ts';
 
@@ -19,6 +19,7 @@ export interface Database {
     fence: Generated<number>;
     lease_until: NullableTime;
     worker: string | null;
+    claimed_at: NullableTime;
     turn: Generated<number>;
     last_turn: Generated<number>;
     last_event: number;
@@ -98,6 +99,16 @@ export interface Database {
     due_at: NullableTime;
     token: string | null;
     bytes: GeneratedAlways<number>;
+  };
+  turn_attempts: {
+    task_id: string;
+    fence: number;
+    turn: number;
+    worker: string;
+    started_at: Time;
+    ended_at: Time;
+    outcome: AttemptOutcome;
+    error: string | null;
   };
   ledger: {
     tenant: string;

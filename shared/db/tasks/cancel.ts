@@ -25,7 +25,10 @@ export async function cancelTask(
   });
 }
 
-/** Raising the fence stops the worker's writes (invariant 10). `seen`: see turns/write-fragments.ts. */
+/**
+ * Raising the fence stops the worker's writes (invariant 10). The worker stays, as that of the attempt which ends here
+ * (turns/attempts.ts). `seen`: see turns/write-fragments.ts.
+ */
 async function cancelOnce(
   db: Db,
   options: { wakeupGraceSeconds: number },
@@ -34,7 +37,7 @@ async function cancelOnce(
   const { rows } = await sql<WakeupColumns & { canceled: boolean }>`
     with gate as (
       update gates g set fence = g.fence + 1, last_event = g.last_event + 1, state_class = ${stateClass.terminal},
-        settled_at = now(), lease_until = null, worker = null
+        settled_at = now(), lease_until = null
       from gates seen
       where seen.task_id = ${taskId} and g.task_id = seen.task_id and g.state_class <> ${stateClass.terminal}
         and g.config_rev = seen.config_rev

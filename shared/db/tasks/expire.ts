@@ -51,7 +51,8 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
 
 /**
  * Ends expired gates, as the CTE `gate`. A gate whose webhook configs change at the same time is left for the
- * next pass, because the statement does not see the new configs (`seen`, see turns/write-fragments.ts).
+ * next pass, because the statement does not see the new configs (`seen`, see turns/write-fragments.ts). The worker
+ * stays, as that of the attempt which ends here (turns/attempts.ts).
  */
 function expireGates({ limit, interruptedExpirySeconds }: Options): RawBuilder<unknown> {
   return sql`
@@ -69,7 +70,7 @@ function expireGates({ limit, interruptedExpirySeconds }: Options): RawBuilder<u
     ),
     gate as (
       update gates g set fence = g.fence + 1, last_event = g.last_event + 1, state_class = ${terminal},
-        settled_at = now(), lease_until = null, worker = null
+        settled_at = now(), lease_until = null
       from expired join gates seen on seen.task_id = expired.task_id
       where g.task_id = expired.task_id and g.state_class < ${terminal} and g.config_rev = seen.config_rev
       returning g.task_id, g.last_event, g.config_rev, coalesce(g.deadline_at < now(), false) as past_deadline

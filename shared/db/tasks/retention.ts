@@ -76,6 +76,7 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
       old_messages as (delete from messages where task_id in (select task_id from removed)),
       old_files as (delete from files where task_id in (select task_id from removed)),
       old_steps as (delete from steps where task_id in (select task_id from removed)),
+      old_turn_attempts as (delete from turn_attempts where task_id in (select task_id from removed)),
       old_attempts as (delete from delivery_attempts where task_id in (select task_id from removed)),
       old_deliveries as (delete from deliveries where task_id in (select task_id from removed)),
       old_configs as (

@@ -18,6 +18,7 @@ import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
 import { gateWakeupColumns, toWakeups, type WakeupColumns } from '../outbox/outbox.ts';
+import { insertCrashedAttempts } from './attempts.ts';
 import { inlineColumns, inlineJoins, toTurnContent, type InlineRow } from './inline-input.ts';
 import { isRunnable, leaseUntil, takeOverLeases, type Lease } from './leases.ts';
 import type { TurnContent } from './turn-content.ts';
@@ -185,6 +186,7 @@ async function claimSet(
 ): Promise<Row[]> {
   const result = await sql<Row>`-- prepared
     with ${updateGates(taskIds, options)},
+    ${insertCrashedAttempts},
     -- The first claim of a task changes its state to working.
     started as (
       update tasks t set state = 'TASK_STATE_WORKING', status_at = ${nextStatusAt(sql`t.status_at`)}
@@ -237,7 +239,7 @@ function updateGates(
     ${takeOverLeases(leaseSeconds)},
     gate as (
       update gates g
-      set fence = g.fence + 1, lease_until = now() + ${seconds(leaseSeconds)}, worker = ${worker},
+      set fence = g.fence + 1, lease_until = now() + ${seconds(leaseSeconds)}, worker = ${worker}, claimed_at = now(),
         attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
       from input join gates seen on seen.task_id = input.task_id
       where g.task_id = input.task_id and g.xmin = seen.xmin and case
@@ -246,7 +248,8 @@ function updateGates(
       returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.signals, g.last_event,
         g.config_rev,
         -- A release removes the lease, so one that has expired was left behind.
-        seen.lease_until is not null as crashed
+        seen.lease_until is not null as crashed,
+        seen.worker as last_worker, seen.claimed_at as last_claimed_at, seen.lease_until as last_lease_until
     )`;
 }
 

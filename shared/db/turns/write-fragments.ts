@@ -59,6 +59,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
           else g.failing_since end,
         lease_until = case when not ${leaves} then g.lease_until when input.untried then now() end,
         worker = case when not ${leaves} then g.worker end,
+        claimed_at = case when not ${leaves} then g.claimed_at end,
         run_at = coalesce(now() + ${seconds(delay)}, g.run_at),
         wakeup_at = case
           when ${isTimed} then now() + ${seconds(delay)} + ${seconds(wakeupGraceSeconds)}
@@ -72,7 +73,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
         input.error, input.usage, ${delay} as delay,
         ${isTimed} as timed, input.own_turn, input.traceparent,
-        ${ends} and g.state_class = 0 as continued
+        ${ends} and g.state_class = 0 as continued, input.outcome, seen.worker, seen.claimed_at
     )`;
 }
 

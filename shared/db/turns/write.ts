@@ -23,6 +23,7 @@ import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
 import { countWriteBytes } from '../owners/bytes.ts';
 import { delayTurns, toWakeups, wakeupColumns, type WakeupColumns } from '../outbox/outbox.ts';
+import { getAttemptOutcome, insertEndedAttempts } from './attempts.ts';
 import { findHeldLeases, type Lease } from './leases.ts';
 import {
   insertAnswers,
@@ -53,6 +54,8 @@ export interface NewStep {
   inputHash: string | null;
   /** JSON; null if the step has started and not finished. */
   output: string | null;
+  /** How long the step ran, if it is recorded only now that it has finished. */
+  seconds?: number;
   /** Usage of a model call. The ledger counts it when the step is recorded. */
   usage?: ModelUsage;
   wait?: NewWait;
@@ -189,6 +192,7 @@ async function runStatement(
     with input as (${inputRows(sorted)} ${fewRows(sorted.length)}),
     ${updateGates(wakeupGraceSeconds)},
     ${insertAnswers},
+    ${insertEndedAttempts},
     ${numberEvents(sorted)},
     ${updateTasks},
     ${upsertArtifacts},
@@ -223,6 +227,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     traceparent: text(({ traceparent }) => traceparent),
     message: json(getStatusMessage),
     error: text(({ finish }) => finish?.error),
+    outcome: text(({ finish }) => finish && getAttemptOutcome(finish)),
     delay: float(({ release }) => release?.delaySeconds),
     count_attempt: boolean(({ release }) => release?.countAttempt),
     partner_failed: boolean(({ release }) => release?.partnerFailed ?? false),
@@ -279,13 +284,14 @@ function upsertSteps(steps: readonly (NewStep & { taskId: string })[]): RawBuild
     wait: json((step) => (step.wait === undefined ? null : JSON.stringify(step.wait.wait))),
     due_in: float((step) => step.wait?.dueInSeconds),
     token: text((step) => step.wait?.token),
+    seconds: float((step) => step.seconds),
   });
   return sql`
     step as (
-      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, finished_at,
-        wait, due_at, token)
+      insert into steps (task_id, turn, name, occurrence, position, input_hash, output, usage, fence, started_at,
+        finished_at, wait, due_at, token)
       select written.task_id, gate.own_turn, written.name, written.occurrence, written.position, written.input_hash,
-        written.output, written.usage, gate.fence, case when written.output is not null then now() end,
+        written.output, written.usage, gate.fence, now() - ${seconds(sql`coalesce(written.seconds, 0)`)}, case when written.output is not null then now() end,
         written.wait, now() + ${seconds(sql`written.due_in`)}, written.token
       from (${input}) written join gate on gate.task_id = written.task_id
       on conflict (task_id, turn, name, occurrence) do update

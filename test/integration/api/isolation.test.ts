@@ -97,6 +97,44 @@ describe('isolation of callers and tenants', () => {
     assert.equal(page.configs.length, 1);
   });
 
+  /** Sends a request to a route below the HTTP+JSON binding. */
+  async function request(
+    { key, tenant }: TestCaller,
+    route: string,
+  ): Promise<{ status: number; body: string }> {
+    const [method = '', path = ''] = route.split(' ');
+    const prefix = tenant === '' ? '' : `/${tenant}`;
+    const response = await fetch(`${stack.apiUrl}/a2a/v1${prefix}${path}`, { method, headers: key });
+    return { status: response.status, body: await response.text() };
+  }
+
+  test('reports the task of another caller as missing on every route of an extension', async () => {
+    const task = await submit(alice, 'hers');
+    const webhook = { taskId: task.id, id: 'hook', url: 'http://127.0.0.1:9/hook' };
+    assert.equal((await call(alice, 'CreateTaskPushNotificationConfig', webhook)).error, undefined);
+    const missing = uuidv7();
+    const hook = '/tasks/ID/webhooks/hook';
+    for (const route of [
+      'GET /tasks/ID/timeline',
+      'GET /tasks/ID/webhooks',
+      `GET ${hook}`,
+      `GET ${hook}/deliveries`,
+      `POST ${hook}/deliveries/1/redeliver`,
+      `POST ${hook}/test`,
+      `POST ${hook}/secret`,
+    ]) {
+      const expected = await request(alice, route.replace('ID', missing));
+      assert.equal(expected.status, 404, route);
+      for (const caller of others) {
+        const answer = await request(caller, route.replace('ID', task.id));
+        assert.deepEqual({ ...answer, body: answer.body.replaceAll(task.id, missing) }, expected, route);
+      }
+      if (route.startsWith('GET')) {
+        assert.equal((await request(alice, route.replace('ID', task.id))).status, 200, route);
+      }
+    }
+  });
+
   // [AUTH-SCOPE-002] [CORE-LIST-001]
   test('lists only the tasks of the caller, even within a shared context id', async () => {
     const hers = await submit(alice, 'hers', { contextId: randomUUID() });

@@ -1,11 +1,9 @@
 /**
  * The webhooks extension (docs/webhooks.md), with which owners read configs and deliveries, redeliver, send a
- * test and change the secret. Its routes are part of the HTTP+JSON binding and use the same authentication.
- * Each route exists with and without a tenant in the path and returns JSON. Errors have the form of A2A 1.0.
- * The public signing keys are served to receivers.
+ * test and change the secret. The public signing keys are served to receivers.
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -25,16 +23,11 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { getHour, readSentBytes, secondsToNextHour } from '#shared/db/webhooks/usage.ts';
 import { createSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
-import { createHttpCallContext } from '../../bindings/call-context.ts';
-import { getCaller } from '../../handler/caller.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
 import { TooManyRequestsError } from '../../handler/errors.ts';
-import { sendFailure } from '../../http/failure.ts';
-import { readBody } from '../../http/body.ts';
-import { Query } from '../../http/query.ts';
-import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
-import { restPath } from '../../bindings/rest/rest.ts';
+import type { Query } from '../../http/query.ts';
+import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 
@@ -64,14 +57,14 @@ type Handle = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
 
 const listPath = '/tasks/:taskId/webhooks';
 const configPath = `${listPath}/:configId`;
-const routes: readonly { method: 'GET' | 'POST'; path: string; handle: Handle }[] = [
-  { method: 'GET', path: listPath, handle: listWebhooks },
-  { method: 'GET', path: configPath, handle: getWebhook },
-  { method: 'GET', path: `${configPath}/deliveries`, handle: listWebhookDeliveries },
-  { method: 'POST', path: `${configPath}/deliveries/:event/redeliver`, handle: redeliverEvent },
-  { method: 'POST', path: `${configPath}/redeliver`, handle: redeliverFailed },
-  { method: 'POST', path: `${configPath}/test`, handle: sendTest },
-  { method: 'POST', path: `${configPath}/secret`, handle: changeSecret },
+const routes: readonly ExtensionRoute<WebhookRoutesParts>[] = [
+  { method: 'GET', path: listPath, handle: forTask(listWebhooks) },
+  { method: 'GET', path: configPath, handle: forTask(getWebhook) },
+  { method: 'GET', path: `${configPath}/deliveries`, handle: forTask(listWebhookDeliveries) },
+  { method: 'POST', path: `${configPath}/deliveries/:event/redeliver`, handle: forTask(redeliverEvent) },
+  { method: 'POST', path: `${configPath}/redeliver`, handle: forTask(redeliverFailed) },
+  { method: 'POST', path: `${configPath}/test`, handle: forTask(sendTest) },
+  { method: 'POST', path: `${configPath}/secret`, handle: forTask(changeSecret) },
 ];
 
 export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutesParts): void {
@@ -81,27 +74,16 @@ export function registerWebhookRoutes(app: FastifyInstance, parts: WebhookRoutes
       .header('cache-control', 'public, max-age=300')
       .send(JSON.stringify(publicJwks(parts.signing.keys))),
   );
-  for (const prefix of [restPath, `${restPath}/:tenant`]) {
-    for (const { method, path, handle } of routes) {
-      app.route({ method, url: prefix + path, handler: (request, reply) => run(handle, request, reply) });
-    }
-  }
+  registerExtensionRoutes(app, parts, routes);
+}
 
-  async function run(handle: Handle, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    void reply.header('content-type', 'application/json');
-    try {
-      const { tenant, taskId = '', configId = '', event = '' } = request.params as Record<string, string>;
-      if (!isUuid(taskId)) throw new TaskNotFoundError(`task ${taskId} was not found`);
-      checkId('the id of the webhook', configId, false);
-      const query = new Query(request.query);
-      const caller = getCaller(createHttpCallContext(request, reply, tenant ?? query.string('tenant')));
-      const body = request.method === 'POST' ? readBody(request) : {};
-      const result = await handle(parts, { caller, taskId, configId, event, query, body });
-      return await reply.send(JSON.stringify(result));
-    } catch (error) {
-      return sendFailure(reply, parts.log, error, jsonStatusFailure);
-    }
-  }
+function forTask(handle: Handle): ExtensionRoute<WebhookRoutesParts>['handle'] {
+  return (parts, { caller, path, query, body }) => {
+    const { taskId = '', configId = '', event = '' } = path;
+    if (!isUuid(taskId)) throw new TaskNotFoundError(`task ${taskId} was not found`);
+    checkId('the id of the webhook', configId, false);
+    return handle(parts, { caller, taskId, configId, event, query, body });
+  };
 }
 
 async function listWebhooks({ db }: WebhookRoutesParts, { caller, taskId }: Call): Promise<unknown> {

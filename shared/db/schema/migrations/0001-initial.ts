@@ -29,6 +29,7 @@ const tasks = [
   // a turn. Half of each page stays free, so that updates stay on their page (heap-only tuples).
   //
   //   lease_until  as claimed; see extended_leases
+  //   claimed_at   when the worker claimed it. Both remain if a cancel or a deadline ends the attempt
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
   //   signals      counts the waits of the task that a call has ended (turns/callbacks.ts)
@@ -38,6 +39,7 @@ const tasks = [
     fence integer not null default 0,
     lease_until timestamptz,
     worker text,
+    claimed_at timestamptz,
     turn integer not null default 1,
     last_turn integer not null default 1,
     last_event integer not null,
@@ -196,6 +198,19 @@ const turns = [
     primary key (task_id, turn, name, occurrence)
   )`,
   `create unique index steps_by_token on steps (token) where token is not null`,
+
+  // Attempts that have ended, each written once: see turns/attempts.ts. The fence is that of the attempt's lease.
+  `create table turn_attempts (
+    task_id uuid not null,
+    fence integer not null,
+    turn integer not null,
+    worker text not null,
+    started_at timestamptz not null,
+    ended_at timestamptz not null,
+    outcome text not null,
+    error text,
+    primary key (task_id, fence)
+  )`,
 ];
 
 const outbox = [

@@ -1,0 +1,119 @@
+/** Reads what a task has done, for its owner (invariant 9): one statement, so that all parts are of one moment. */
+import { sql, type RawBuilder } from 'kysely';
+import type {
+  Timeline,
+  TimelineAttempt,
+  TimelineDelivery,
+  TimelineEvent,
+  TimelineStep,
+  TimelineTurn,
+} from '../../domain/views.ts';
+import { isoTime } from '../client/fragments.ts';
+import type { Db } from '../client/pool.ts';
+import { visibleTo, type Caller } from './visibility.ts';
+
+/** The most entries of each list: the newest ones are read. */
+const maxRead = { turns: 200, attempts: 500, steps: 1_000, events: 500, deliveries: 500 } as const;
+type List = keyof typeof maxRead;
+
+type OfTurn<T> = T & { turn: number };
+interface Row {
+  head: Omit<Timeline, 'turns' | 'events' | 'deliveries' | 'cut'>;
+  turns: { turn: number; acceptedAt: string }[] | null;
+  attempts: OfTurn<TimelineAttempt>[] | null;
+  steps: OfTurn<TimelineStep>[] | null;
+  events: TimelineEvent[] | null;
+  deliveries: TimelineDelivery[] | null;
+}
+
+/** @returns undefined if the caller does not own the task, or it is hidden */
+export async function readTimeline(db: Db, caller: Caller, taskId: string): Promise<Timeline | undefined> {
+  const { rows } = await sql<Row>`
+    select
+      json_strip_nulls(json_build_object(
+        'taskId', t.id, 'contextId', t.context_id, 'state', t.state, 'createdAt', ${isoTime(sql`t.created_at`)},
+        'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage
+      )) as head,
+      ${list('turns', sql`'turn', turn, 'acceptedAt', ${isoTime(sql`created_at`)}`, turns)},
+      ${list('attempts', attemptFields, attempts)},
+      ${list('steps', stepFields, steps)},
+      ${list('events', eventFields, events)},
+      ${list('deliveries', deliveryFields, deliveries)}
+    from tasks t join gates g on g.task_id = t.id
+    where t.id = ${taskId} and ${visibleTo(caller)}`.execute(db);
+  return rows[0] && toTimeline(rows[0]);
+}
+
+/** One more entry than the most, newest first, as a JSON array named like the list. */
+function list(name: List, fields: RawBuilder<unknown>, from: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`(
+        select json_agg(json_strip_nulls(json_build_object(${fields}))) from (
+          ${from} limit ${sql.lit(maxRead[name] + 1)}
+        ) entry
+      ) as ${sql.ref(name)}`;
+}
+
+const turns = sql`select turn, created_at from messages where task_id = t.id and role = 'user' order by turn desc`;
+
+/** Attempts that have ended, and the one of the gate: it runs, or was ended together with its task. */
+const attempts = sql`
+          select fence, turn, worker, started_at, ended_at, outcome, error from turn_attempts where task_id = t.id
+          union all
+          select case when g.state_class = 0 then g.fence else g.fence - 1 end, g.turn, g.worker, g.claimed_at,
+            g.settled_at, case t.state when 'TASK_STATE_CANCELED' then 'canceled' when 'TASK_STATE_FAILED' then 'expired' end,
+            null
+          where g.worker is not null
+          order by fence desc`;
+const attemptFields = sql`'turn', turn, 'fence', fence, 'worker', worker, 'startedAt', ${isoTime(sql`started_at`)},
+          'endedAt', ${isoTime(sql`ended_at`)}, 'outcome', outcome, 'error', error`;
+
+/** A sleep ends by the clock alone: nothing records its end. */
+const steps = sql`
+          select s.*, case
+            when s.finished_at is not null then s.finished_at when s.wait ->> 'kind' = 'sleep' and s.due_at <= now() then s.due_at
+          end as ended_at
+          from steps s where s.task_id = t.id order by turn desc, position desc`;
+const stepFields = sql`'turn', turn, 'name', name, 'occurrence', occurrence, 'startedAt', ${isoTime(sql`started_at`)},
+          'endedAt', ${isoTime(sql`ended_at`)}, 'usage', usage,
+          'wait', case when wait is not null then
+            json_build_object('kind', wait ->> 'kind', 'dueAt', ${isoTime(sql`due_at`)}) end`;
+
+const events = sql`select * from events where task_id = t.id order by seq desc`;
+const eventFields = sql`'event', seq, 'kind', kind, 'at', ${isoTime(sql`created_at`)}, 'artifactId', artifact_id,
+          'state', case when kind = 'state' then payload #>> '{statusUpdate,status,state}' end`;
+
+const deliveries = sql`
+          select * from deliveries where task_id = t.id order by created_at desc, config_id desc, seq desc`;
+const deliveryFields = sql`'webhook', config_id, 'event', seq, 'state', state, 'attempts', attempts,
+          'createdAt', ${isoTime(sql`created_at`)}, 'settledAt', ${isoTime(sql`settled_at`)},
+          'dueAt', case when state = 'pending' then ${isoTime(sql`due_at`)} end`;
+
+function toTimeline(row: Row): Timeline {
+  const cut: List[] = [];
+  const take = <T>(name: List, entries: T[] | null): T[] => {
+    if ((entries?.length ?? 0) > maxRead[name]) cut.push(name);
+    return (entries ?? []).slice(0, maxRead[name]).toReversed();
+  };
+  const attempts = take('attempts', row.attempts);
+  const steps = take('steps', row.steps);
+  const turns = take('turns', row.turns).map((turn): TimelineTurn => {
+    const own = attempts.flatMap(({ turn: of, ...attempt }) => (of === turn.turn ? [attempt] : []));
+    const last = own.at(-1);
+    const ended = last?.outcome !== undefined && endsTurn.has(last.outcome) ? last.endedAt : undefined;
+    return {
+      ...turn,
+      ...(ended !== undefined && { endedAt: ended }),
+      attempts: own,
+      steps: steps.flatMap(({ turn: of, ...step }) => (of === turn.turn ? [step] : [])),
+    };
+  });
+  return {
+    ...row.head,
+    turns,
+    events: take('events', row.events),
+    deliveries: take('deliveries', row.deliveries),
+    cut,
+  };
+}
+
+const endsTurn = new Set(['finished', 'canceled', 'expired']);

@@ -1,0 +1,83 @@
+/**
+ * The JSON of the tasks extension (docs/extensions/tasks.md), for the front door and for programs that read it. Times
+ * are ISO 8601 in UTC with milliseconds. Optional fields are absent if they have no value, never null.
+ */
+import type { EventKind } from './events.ts';
+import type { AttemptOutcome, TaskState } from './task.ts';
+import type { ModelUsage, Usage } from './usage.ts';
+import type { Wait } from './wait.ts';
+
+/** The work of a task so far, including the part in progress. Lists are in order of time. */
+export interface Timeline {
+  taskId: string;
+  contextId: string;
+  state: TaskState;
+  createdAt: string;
+  statusAt: string;
+  /** The hash of the agent definition that the task keeps. */
+  agent: string;
+  /** The cause of the last failure, which the task may have survived. */
+  lastError?: string;
+  usage?: Usage;
+  turns: TimelineTurn[];
+  events: TimelineEvent[];
+  deliveries: TimelineDelivery[];
+  /** Lists that are longer: they have their newest entries only. */
+  cut: ('attempts' | 'steps' | 'events' | 'deliveries' | 'turns')[];
+}
+
+export interface TimelineTurn {
+  turn: number;
+  /** When its message was accepted. */
+  acceptedAt: string;
+  /** Absent while the turn has not ended. */
+  endedAt?: string;
+  attempts: TimelineAttempt[];
+  steps: TimelineStep[];
+}
+
+export interface TimelineAttempt {
+  /** Identifies the attempt within its task; rises with each one. */
+  fence: number;
+  worker: string;
+  startedAt: string;
+  /** Absent while it runs. That of a crash is the end of its lease. */
+  endedAt?: string;
+  outcome?: AttemptOutcome;
+  error?: string;
+}
+
+export interface TimelineStep {
+  name: string;
+  /** Counts the steps of this name in the turn, from 0. */
+  occurrence: number;
+  startedAt: string;
+  /** Absent while it runs, or waits. */
+  endedAt?: string;
+  /** Model, tokens and cost of a model call. */
+  usage?: ModelUsage;
+  /** The step ends by itself at `dueAt`, or by a call. */
+  wait?: { kind: Wait['kind']; dueAt: string };
+}
+
+export interface TimelineEvent {
+  event: number;
+  kind: EventKind;
+  at: string;
+  /** The new state, of an event of kind `state`. */
+  state?: TaskState;
+  artifactId?: string;
+}
+
+export interface TimelineDelivery {
+  /** The id of the webhook config. */
+  webhook: string;
+  /** Negative for a test. */
+  event: number;
+  state: 'pending' | 'delivered' | 'failed' | 'cancelled' | 'merged';
+  attempts: number;
+  createdAt: string;
+  settledAt?: string;
+  /** When the next attempt is due. */
+  dueAt?: string;
+}
