@@ -7,6 +7,7 @@ import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { createFeed } from '#shared/db/events/feed.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
@@ -69,6 +70,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   const follower = createFollower({ db, database: config.database, log });
+  const feed = createFeed({ db, log });
   const encryptor = createEncryptor(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
   const signing = { keys: config.webhookKeys };
@@ -175,7 +177,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           signing,
           log,
         },
-        tasks: { db, log },
+        tasks: { db, feed, streams, log },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
       })
     : undefined;
@@ -192,6 +194,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   return {
     address: address ?? `grpc://${host}:${grpc?.port}`,
     drain: async () => {
+      feed.close();
       // Closing the follower ends streams and waits; other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
       failures.flush();

@@ -81,3 +81,9 @@ export interface TimelineDelivery {
   /** When the next attempt is due. */
   dueAt?: string;
 }
+
+/** A change of one of the caller's tasks. */
+export interface FeedEvent extends TimelineEvent {
+  taskId: string;
+  contextId: string;
+}

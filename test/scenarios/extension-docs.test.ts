@@ -154,6 +154,19 @@ describe('docs/extensions', { skip }, () => {
     assert.equal(events[0]!.event, 1);
   });
 
+  test('tasks: the feed shows changes, with ids to continue from', async () => {
+    const running = run('tasks.md 2', ['--max-time 60', '--max-time 3']);
+    await waitFor('the feed to be open', async () => {
+      const { rows } = await stack.pool.query(
+        `select from pg_stat_activity where query like '%pg_visible_in_snapshot%' and pid <> pg_backend_pid()`,
+      );
+      return rows.length > 0;
+    });
+    const { id } = await stack.submit('What is 6 times 7?');
+    const [answer] = await running;
+    assert.match(answer!.body, new RegExp(`^id: [\\d-]+\ndata: {"taskId":"${id}".*"event":1,`, 'm'));
+  });
+
   test('webhooks: options, inspection, redelivery, tests and secrets work', async (t) => {
     const receiver = await startReceiver(t);
     const target: [string, string] = ['http://localhost:9000/', receiver.url];

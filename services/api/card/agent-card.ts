@@ -59,7 +59,8 @@ const webhooks = {
 
 const tasks = {
   uri: tasksExtension,
-  description: 'Shows what a task did when: turns, attempts, steps, events and deliveries.',
+  description:
+    'Shows what tasks did when: timelines of their turns, attempts and steps, and a feed of changes.',
   required: false,
 };
 

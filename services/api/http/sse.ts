@@ -9,15 +9,16 @@ import type { FastifyReply } from 'fastify';
 const keepAliveMs = 15_000;
 
 interface SseEvent {
-  id: number | undefined;
+  id: number | string | undefined;
   /** The type; readers default to "message". */
   event?: 'error';
+  /** Undefined: the reader learns the id only. */
   data: unknown;
 }
 
 /** How a binding writes a stream. */
 export interface StreamFormat {
-  id(): number | undefined;
+  id(): number | string | undefined;
   event(payload: unknown): unknown;
   error(error: unknown): unknown;
   /** Runs once the first event is ready, before anything is sent. */
@@ -115,7 +116,7 @@ class EventStream extends Readable {
 
 function formatEvent({ id, event, data }: SseEvent): string {
   const head = `${id === undefined ? '' : `id: ${id}\n`}${event === undefined ? '' : `event: ${event}\n`}`;
-  return `${head}data: ${escapeLineBreaks(JSON.stringify(data))}\n\n`;
+  return data === undefined ? `${head}\n` : `${head}data: ${escapeLineBreaks(JSON.stringify(data))}\n\n`;
 }
 
 /** Escapes the characters of JSON text that some readers take for line breaks, though the standard does not. */

@@ -28,7 +28,7 @@ export interface LogPosition {
 }
 
 /** Parses a `pg_snapshot`: `xmin:xmax:running,…` (PostgreSQL documentation, section 9.28). */
-function parseSnapshot(text: string): LogPosition {
+export function parseSnapshot(text: string): LogPosition {
   const [, xmax = '0', running = ''] = text.split(':');
   return { xmax, running: running === '' ? [] : running.split(',') };
 }

@@ -9,6 +9,7 @@ import { uuidv7 } from '#shared/domain/ids.ts';
 import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import type { JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { readSse } from '../../support/sse.ts';
 import { startStack, type Stack, type TaskJson } from '../../support/stack.ts';
 
 interface TestCaller {
@@ -133,6 +134,30 @@ describe('isolation of callers and tenants', () => {
         assert.equal((await request(alice, route.replace('ID', task.id))).status, 200, route);
       }
     }
+  });
+
+  test('shows in a feed only the tasks of the caller', async () => {
+    const everyone = [alice, ...others];
+    const feeds = await Promise.all(
+      everyone.map(({ key, tenant }) =>
+        fetch(`${stack.apiUrl}/a2a/v1${tenant === '' ? '' : `/${tenant}`}/feed`, { headers: key }),
+      ),
+    );
+    const ids: string[] = [];
+    for (const caller of everyone) ids.push((await submit(caller, 'one for each')).id);
+    for (const [index, feed] of feeds.entries()) {
+      // Each sees its own task first, though those of others were created before it or together with it.
+      for await (const { data } of readSse(feed)) {
+        assert.equal(data.taskId, ids[index]);
+        break;
+      }
+    }
+    const [refused] = await Promise.all([
+      fetch(`${stack.apiUrl}/a2a/v1/feed`, { headers: { ...aliceKey, 'last-event-id': '99999999999999' } }),
+      ...feeds.map((feed) => feed.body?.cancel().catch(() => undefined)),
+    ]);
+    assert.equal(refused.status, 400);
+    assert.match(await refused.text(), /Last-Event-ID/);
   });
 
   // [AUTH-SCOPE-002] [CORE-LIST-001]

@@ -5,21 +5,27 @@
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { Feed } from '#shared/db/events/feed.ts';
 import { readTimeline } from '#shared/db/tasks/timeline.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Timeline } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import type { OpenStreams } from '../../limits/open-streams.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
+import { sendFeed } from './feed.ts';
 
 export const tasksExtension = 'https://longhaul.dev/ext/tasks/v1';
 
 export interface TasksRoutesParts {
   db: Db;
+  feed: Feed;
+  streams: OpenStreams;
   log: Logger;
 }
 
 const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
   { method: 'GET', path: '/tasks/:taskId/timeline', handle: getTimeline },
+  { method: 'GET', path: '/feed', handle: sendFeed },
 ];
 
 export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): void {
