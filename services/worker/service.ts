@@ -39,6 +39,7 @@ import { createIntake, type Intake } from './intake/intake.ts';
 import { createPullConsumer } from './intake/pull-consumer.ts';
 import { createDeadLetterHandler, pullWakeups } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
+import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
 import { MemoryBudget } from './turn/memory-budget.ts';
@@ -103,6 +104,7 @@ export async function startWorker(
     write: createTurnWriter(db, { wakeupGraceSeconds }),
     timeOutCallback: (lease, step) => timeOutCallback(db, lease, step),
     publicUrl: config.publicUrl,
+    openChildren: createTurnChildren({ db, wakeupGraceSeconds, getOwnerLimits, recorder, outbox, log }),
     openFiles: createTurnFiles(db, config.publicUrl, recorder),
     getOwnerLimits,
     databaseFailedAt: failedAt,

@@ -61,6 +61,21 @@ export function addUsage(to: Usage, { tokens, cost }: ModelUsage): Usage {
   };
 }
 
+export function sumUsage(a: Usage, b: Usage): Usage {
+  return {
+    calls: a.calls + b.calls,
+    tokens: {
+      prompt: a.tokens.prompt + b.tokens.prompt,
+      cached: a.tokens.cached + b.tokens.cached,
+      tool: a.tokens.tool + b.tokens.tool,
+      thoughts: a.tokens.thoughts + b.tokens.thoughts,
+      output: a.tokens.output + b.tokens.output,
+    },
+    cost: a.cost + b.cost,
+    unpriced: a.unpriced + b.unpriced,
+  };
+}
+
 /** Returns the metadata for clients, of a task or of the event that ends a turn. */
 export function usageMetadata({ tokens, ...usage }: Usage): JsonObject {
   return { [usageExtension]: { ...usage, tokens: { ...tokens } } };

@@ -56,8 +56,8 @@ export interface TimelineStep {
   endedAt?: string;
   /** Model, tokens and cost of a model call. */
   usage?: ModelUsage;
-  /** The step ends by itself at `dueAt`, or by a call. */
-  wait?: { kind: Wait['kind']; dueAt: string };
+  /** The step ends by itself at `dueAt`, or by a call, or when `needed` of `size` children have ended. */
+  wait?: { kind: Wait['kind']; dueAt: string; ended?: number; needed?: number; size?: number };
 }
 
 export interface TimelineEvent {

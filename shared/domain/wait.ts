@@ -5,7 +5,9 @@ import type { Json, JsonObject } from './message.ts';
 export type Wait =
   | { kind: 'sleep' }
   /** `schema`: the JSON Schema of the answer. */
-  | { kind: 'callback'; schema?: JsonObject };
+  | { kind: 'callback'; schema?: JsonObject }
+  /** `group`: the children; `needed`: how many of them must have ended. */
+  | { kind: 'children'; group: string; needed: number };
 
 /** How a callback ended. */
 export type CallbackResult = { status: 'answered'; body: Json } | { status: 'timed_out' };

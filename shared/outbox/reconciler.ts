@@ -3,6 +3,8 @@
  * to deliver, and finally rows that are old enough to delete.
  */
 import type { Db } from '../db/client/pool.ts';
+import { cancelOrphans } from '../db/children/cancel.ts';
+import { signalLateParents } from '../db/children/signal.ts';
 import { expireTasks } from '../db/tasks/expire.ts';
 import { wakeStalledQueues } from '../db/queue/wake.ts';
 import { wakeStalledDeliveries, wakeStalledTurns } from '../db/outbox/reconcile.ts';
@@ -14,7 +16,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const batch = 500;
-/** Smaller, because deleting a task removes rows from fourteen tables. */
+/** Smaller, because deleting a task removes rows from sixteen tables. */
 const deletionBatch = 100;
 
 /** Runs one pass. Returns whether there may be more to do. */
@@ -37,6 +39,8 @@ export async function reconcile(parts: {
         aheadSeconds: (1.5 * config.reconcileMs) / 1000,
       }),
     expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
+    late_parents: () => signalLateParents(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
+    orphaned_children: () => cancelOrphans(db, { limit: batch, wakeupGraceSeconds }),
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
   for (const [kind, check] of Object.entries(checks)) {

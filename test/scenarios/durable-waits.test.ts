@@ -1,6 +1,7 @@
 /** Turns that wait for a time or a call: no worker is held, no step runs twice, and the wait ends once. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { childrenExtension } from '#shared/domain/children.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
@@ -144,5 +145,63 @@ describe('a callback', () => {
     const done = await stack.until(task.id, isCompleted);
     assert.deepEqual(getData(done, 'answer'), { status: 'answered', body: 'late' });
     assert.deepEqual(getStepRuns(tool, task.id), ['1/after/0']);
+  });
+});
+
+describe('a turn that waits for children', () => {
+  const readChildren = async (taskId: string) => {
+    const { rows } = await stack.pool.query(
+      `select t.id, t.state, t.metadata from tasks t join child_groups cg on cg.id = t.child_group where cg.parent_id = $1`,
+      [taskId],
+    );
+    return rows as { id: string; state: string; metadata: Record<string, unknown> }[];
+  };
+
+  test('gets the results of 100, each started once, although their worker dies', async () => {
+    const { id } = await stack.submit('spawn kids 100 step work 20;say done\njoin all all 60\nstep after');
+    const { status } = await stack.until(id, isWaiting);
+    const [wait] = status.message.metadata[waitsExtension];
+    assert.deepEqual([wait.name, wait.kind, wait.needed, wait.size], ['all', 'children', 100, 100]);
+    const children = await readChildren(id);
+    const getRuns = () => children.map((child) => getStepRuns(tool, child.id).length);
+    await waitFor('some children', () => getRuns().filter((count) => count > 0).length > 20);
+    await worker.kill();
+    await stack.endLeases('worker');
+    worker = await stack.start('worker');
+    const done = await stack.until(id, isCompleted);
+    const { states, ...rest } = getData(done, 'all') as { states: string[] };
+    assert.deepEqual(rest, { status: 'joined', texts: ['done'] });
+    assert.deepEqual([states.length, new Set(states)], [100, new Set(['COMPLETED'])]);
+    assert.ok(getRuns().every((count) => count === 1 || count === 2));
+    assert.deepEqual(getStepRuns(tool, id), ['1/after/0']);
+    const after = await readChildren(id);
+    assert.equal(after.length, 100);
+    assert.deepEqual(after[0]!.metadata, { [childrenExtension]: { parent: id } });
+    assert.equal((done.metadata![childrenExtension] as { children: number }).children, 100);
+  });
+
+  test('continues after the first, and cancels the others when it ends', async () => {
+    const { id } = await stack.submit('spawn kids 1 sleep a 3600\nspawn others 2 wait 500\njoin one any 60');
+    await stack.until(id, isCompleted);
+    await waitFor('the end of all', async () =>
+      (await readChildren(id)).every(({ state }) => /COMPLETED|CANCELED/.test(state)),
+    );
+  });
+
+  test('cancels children and grandchildren when it is canceled', async () => {
+    const { id } = await stack.submit(
+      'spawn kids 2 spawn kids 1 sleep a 3600;join a all 3600\njoin all all 3600',
+    );
+    const child = await waitFor('children', async () => (await readChildren(id))[0]);
+    const grandchild = await waitFor('a grandchild', async () => (await readChildren(child.id))[0]);
+    await stack.rpc('CancelTask', { id });
+    await stack.until(grandchild.id, ({ status: { state } }) => state === 'TASK_STATE_CANCELED');
+  });
+
+  test('times out with the states so far', async () => {
+    const { id } = await stack.submit('spawn kids 2 sleep a 3600\njoin late all 0.3');
+    const done = await stack.until(id, isCompleted);
+    const { status, states } = getData(done, 'late') as { status: string; states: string[] };
+    assert.deepEqual([status, states.length], ['timed_out', 2]);
   });
 });

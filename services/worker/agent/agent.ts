@@ -60,6 +60,8 @@ export interface Turn {
   readonly message: Message;
   /** The tasks that the message refers to (`referenceTaskIds`), in their current state. See `ReferencedTask`. */
   readonly references: readonly ReferencedTask[];
+  /** The task that has started this one with `spawn`; undefined for the tasks of clients. */
+  readonly parentTaskId: string | undefined;
   /** Metadata of the request that created the task. */
   readonly metadata: JsonObject;
   /** Media types that the caller accepts (`acceptedOutputModes`). Empty: all. */
@@ -135,6 +137,28 @@ export interface Turn {
   callback(name: string, options?: CallbackOptions): Promise<Callback>;
 
   /**
+   * Starts a child task for each message: a task of the same owner and tenant, with the agent definition of this task.
+   * All are stored in one statement together with the step that records them, so a crash never starts one twice.
+   * Children end with their parent: when it ends, those that are still open are canceled (docs/waits.md).
+   *
+   * @param name names the step, like that of `step`
+   * @param messages a text or parts for each child, 8 MiB of JSON together. A turn can start 10,000 children
+   * @throws {FatalError} if a message is malformed, there are too many, the task is a child in the fifth generation
+   *   itself, `limits.tokens` or `limits.cost` of the task is used up, or the owner's limits have no room for as many
+   * @throws {OwnerLimitError} if the owner has too many open tasks now. Do not catch it: the turn runs again later
+   */
+  spawn(name: string, messages: readonly (Part[] | string)[], options?: SpawnOptions): Promise<ChildTasks>;
+
+  /**
+   * Waits for children like `sleep` once it is awaited, until as many as needed have ended, and returns what they
+   * produced. Their model usage counts to this task. The others run on.
+   *
+   * @param children from `spawn`, in any turn of this task
+   * @throws {FatalError} if an option is not valid, or the task has no such children
+   */
+  join(name: string, children: ChildTasks, options?: JoinOptions): PromiseLike<JoinResult>;
+
+  /**
    * Stores a whole artifact. Replaces an artifact with the same id.
    *
    * Here and in all other output, `text`, `data` and `raw` content over 256 KiB is stored once as a file of at
@@ -176,6 +200,45 @@ export interface Turn {
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   progress(parts: Part[] | string): Promise<void>;
+}
+
+export interface SpawnOptions {
+  /** Whether the children have contexts of their own (the default), or share that of this task. */
+  context?: 'own' | 'parent';
+}
+
+/** The child tasks that one call of `spawn` has started. It is JSON, so that later turns can use it. */
+export interface ChildTasks {
+  readonly group: string;
+  /** In the order of the messages. */
+  readonly taskIds: readonly string[];
+}
+
+export interface JoinOptions {
+  /** How many children must have ended, successfully or not. Default: all. */
+  need?: 'all' | 'any' | number;
+  /** Maximum wait in seconds, from now. At most 366 days. Default: 7 days. */
+  timeoutSeconds?: number;
+}
+
+export interface JoinResult {
+  readonly status: 'joined' | 'timed_out';
+  /** All children, in the order of the messages. Those that were deleted meanwhile are missing. */
+  readonly children: readonly JoinedChild[];
+}
+
+export interface JoinedChild {
+  readonly taskId: string;
+  readonly state: TaskState;
+  /** The parts of its status message. Empty while the child has not ended. */
+  readonly message: readonly Part[];
+  /** Empty while the child has not ended. */
+  readonly artifacts: readonly Artifact[];
+  /**
+   * False if message and artifacts were left out because of their size: those of all children together are bounded to
+   * 4 MiB of JSON, and the smallest are kept.
+   */
+  readonly complete: boolean;
 }
 
 export interface CallbackOptions {

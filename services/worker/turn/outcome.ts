@@ -1,5 +1,5 @@
 /** Creates the stored form of an agent's messages, and of the end of a turn. */
-import type { TurnEnd } from '#shared/db/turns/write.ts';
+import type { NewEvent, TurnEnd } from '#shared/db/turns/write.ts';
 import { outOfBandKey, type EventPayload } from '#shared/domain/events.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import type { Message, Part } from '#shared/domain/message.ts';
@@ -30,6 +30,13 @@ export function createAgentMessage(
 /** Returns the time of a new status, ISO 8601: not before that of the last one, which another worker may have set. */
 export function getStatusTime(lastStatusAt: Date): string {
   return new Date(Math.max(lastStatusAt.getTime(), databaseNow())).toISOString();
+}
+
+/** Creates the event of a status message while the task is working. */
+export function createProgressEvent(ids: TaskIds, lastStatusAt: Date, message: Message): NewEvent {
+  const status = { state: 'TASK_STATE_WORKING', message, timestamp: getStatusTime(lastStatusAt) } as const;
+  const payload: EventPayload = { statusUpdate: { ...ids, status } };
+  return { kind: 'progress', payload: JSON.stringify(payload), statusMessage: JSON.stringify(message) };
 }
 
 /**

@@ -1,7 +1,10 @@
 /** The record of a turn from its earlier runs, which a turn that runs again must follow (invariant 7). */
+import { createHash } from 'node:crypto';
 import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import type { NewStep } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 
 export type StepIdentity = Pick<NewStep, 'name' | 'occurrence' | 'position' | 'inputHash'>;
 
@@ -62,4 +65,47 @@ function hasEnded({ finished, wait }: RecordedStep): boolean {
 /** Null characters are replaced as in the recorded names (shared/db/client/prepared.ts). */
 function getStepKey(name: string, occurrence: number): string {
   return `${occurrence}/${name.replaceAll('\0', '\uFFFD')}`;
+}
+
+/**
+ * Returns a function that turns the results of steps into JSON.
+ *
+ * @param recordedBytes the size of the results that earlier runs have recorded
+ * @param maxBytes maximum size of all results of the turn
+ * @throws {FatalError} if a result is not JSON, or the record of the turn would be too large to be read again
+ */
+export function createResultWriter(
+  recordedBytes: number,
+  maxBytes: number,
+): (name: string, result: Json) => string {
+  let usedBytes = recordedBytes;
+  return (name, result) => {
+    const text = stringifyResult(name, result);
+    const bytes = Buffer.byteLength(text);
+    if (usedBytes + bytes > maxBytes) {
+      throw new FatalError(
+        `The step "${name}" returned ${bytes} bytes of JSON after ${usedBytes} bytes of earlier steps: ` +
+          `the steps of one turn can record at most ${maxBytes} bytes together.`,
+      );
+    }
+    usedBytes += bytes;
+    return text;
+  };
+}
+
+/** @throws {FatalError} if the result is not JSON: another run of the step would return the same */
+function stringifyResult(name: string, result: Json): string {
+  let problem = `it is a ${typeof result}`;
+  try {
+    // JSON.stringify returns undefined for a function or a symbol.
+    const text = JSON.stringify(result) as string | undefined;
+    if (text !== undefined) return text;
+  } catch (error) {
+    problem = errorMessage(error);
+  }
+  throw new FatalError(`The result of the step "${name}" is not JSON: ${problem}.`);
+}
+
+export function hashInput(input: Json | JsonObject | undefined): string | null {
+  return input === undefined ? null : createHash('sha256').update(JSON.stringify(input)).digest('base64url');
 }

@@ -34,6 +34,7 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
 import type { Agent, TurnOutcome } from '../agent/agent.ts';
+import type { OpenTurnChildren } from './children/open.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createTurnEnd, type TaskIds } from './outcome.ts';
@@ -61,6 +62,7 @@ export interface RunParts {
   /** Base URL of callbacks; undefined: there are none. */
   publicUrl: string | undefined;
   openFiles: OpenTurnFiles;
+  openChildren: OpenTurnChildren;
   outbox: OutboxPublisher;
   memory: MemoryBudget;
   suspects: Suspects;
@@ -98,7 +100,8 @@ export async function runTurn(
   try {
     const finish = await runAttempt({ ...parts, write }, claimed, held, releaseSignal);
     const events = finish.kind === 'release' && finish.announcement ? [finish.announcement] : [];
-    const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, events, finish }));
+    const hasFamily = claimed.task.isChild || claimed.task.isParent;
+    const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, events, finish, hasFamily }));
     passFaultPoint('turn-ended');
     parts.outbox.publish(wakeups);
     const end = finish.kind === 'end' ? finish.state : 'released';
@@ -183,6 +186,8 @@ async function runAgent(
       signals: claimed.signals,
       timeOutCallback: (step) => parts.timeOutCallback(claimed.lease, step),
       publicUrl: parts.publicUrl,
+      task,
+      openChildren: parts.openChildren,
       openFiles,
       outbox,
       log,

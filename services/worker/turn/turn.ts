@@ -2,20 +2,22 @@
  * Implements the turn that an agent works with: steps that run once, artifacts and progress. Every write goes
  * through the gate under the lease of the turn; a refused write aborts the turn (invariant 3).
  */
-import { createHash } from 'node:crypto';
 import { getHistoryTurns } from '#shared/agent/definition.ts';
+import type { ClaimedTask } from '#shared/db/turns/claim.ts';
 import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { EventPayload } from '#shared/domain/events.ts';
-import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
+import type { Artifact, Json, Message, Part } from '#shared/domain/message.ts';
 import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
-import { addUsage, noUsage, type Usage } from '#shared/domain/usage.ts';
+import { addUsage, noUsage, sumUsage, type Usage } from '#shared/domain/usage.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import type { ArtifactStream, StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
+import type { Children } from './children/children.ts';
+import type { OpenTurnChildren } from './children/open.ts';
+import { readParentTaskId } from './children/tasks.ts';
 import { createArtifactBudget } from './output/artifact-budget.ts';
 import {
   createArtifactEvent,
@@ -34,8 +36,8 @@ import {
 import type { OpenTurnFiles } from './output/files.ts';
 import { checkHistoryTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import { createAgentMessage, getStatusTime } from './outcome.ts';
-import { TurnRecord, type StepIdentity } from './record.ts';
+import { createAgentMessage, createProgressEvent } from './outcome.ts';
+import { createResultWriter, hashInput, TurnRecord, type StepIdentity } from './record.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
@@ -87,6 +89,8 @@ export interface TurnParts {
   write: WriteTurn;
   timeOutCallback: (step: StepIdentity) => Promise<CallbackResult | undefined>;
   publicUrl: string | undefined;
+  task: ClaimedTask;
+  openChildren: OpenTurnChildren;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
   log: Logger;
@@ -100,7 +104,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const record = new TurnRecord(input.steps);
   let taskUsage = input.usage;
-  let recordedBytes = input.recordBytes;
+  const toRecord = createResultWriter(input.recordBytes, parts.recordBytes);
   let malformed: FatalError | undefined;
   const openArtifacts = new Set<ArtifactStream>();
 
@@ -114,8 +118,11 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     }
   }
 
-  async function store(events: readonly NewEvent[], steps: readonly NewStep[] = []): Promise<void> {
-    const used = steps.some((step) => step.usage !== undefined);
+  async function store(
+    events: readonly NewEvent[],
+    steps: readonly NewStep[] = [],
+    used = steps.some((step) => step.usage !== undefined),
+  ): Promise<void> {
     const { wakeups } = await write({ lease, events, steps, ...(used && { taskUsage }) });
     outbox.publish(wakeups);
     // The write may have been slow, or the process paused: nothing starts under a lease that has run out.
@@ -162,31 +169,13 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     });
   }
 
-  /** @throws {FatalError} if the record of the turn would be too large to be read again */
-  function toRecord(name: string, output: Json): string {
-    const text = stringifyResult(name, output);
-    const bytes = Buffer.byteLength(text);
-    if (recordedBytes + bytes > parts.recordBytes) {
-      throw new FatalError(
-        `The step "${name}" returned ${bytes} bytes of JSON after ${recordedBytes} bytes of earlier steps: ` +
-          `the steps of one turn can record at most ${parts.recordBytes} bytes together.`,
-      );
-    }
-    recordedBytes += bytes;
-    return text;
-  }
-
   async function fitMessage(content: Part[] | string): Promise<Part[]> {
     const parts = typeof content === 'string' ? [{ text: content }] : content;
     return files.fit('The message', parts, maxEventBytes - maxEnvelopeBytes);
   }
 
-  const createProgress = (message: Message): NewEvent => {
-    const timestamp = getStatusTime(parts.lastStatusAt);
-    const status = { state: 'TASK_STATE_WORKING', message, timestamp } as const;
-    const payload: EventPayload = { statusUpdate: { ...ids, status } };
-    return { kind: 'progress', payload: JSON.stringify(payload), statusMessage: JSON.stringify(message) };
-  };
+  const createProgress = (message: Message): NewEvent =>
+    createProgressEvent(ids, parts.lastStatusAt, message);
   const waits = new Waits({
     held,
     signals: parts.signals,
@@ -198,8 +187,27 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     publicUrl: parts.publicUrl,
   });
 
+  let openedChildren: Children | undefined;
+  const openChildren = (): Children =>
+    (openedChildren ??= parts.openChildren({
+      held,
+      task: parts.task,
+      input,
+      waits,
+      reach: (name) => record.reach(name, null),
+      usage: () => taskUsage,
+      createMessage: (text) => createAgentMessage(ids, text),
+      showProgress: (message) => store([createProgress(message)]),
+      record: async (step, result, used) => {
+        const output = toRecord(step.name, result);
+        if (used.length > 0) taskUsage = used.reduce(sumUsage, taskUsage ?? noUsage);
+        await retryWhileLeased(held, log, () => store([], [{ ...step, output }], used.length > 0));
+      },
+    }));
+
   return {
     ...ids,
+    parentTaskId: parts.task.isChild ? readParentTaskId(input.metadata) : undefined,
     owner: input.owner,
     tenant: input.tenant,
     number: lease.turn,
@@ -212,6 +220,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     step: (name, run, options) => waits.run(() => step(name, run, options)),
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),
+    spawn: (name, messages, options) => openChildren().spawn(name, messages, options),
+    join: (name, spawned, options) => openChildren().join(name, spawned, options),
     suspended: waits.suspended,
     usage: () => taskUsage,
     complete: async (outcome) => {
@@ -280,21 +290,4 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       );
     },
   };
-}
-
-/** @throws {FatalError} if the result is not JSON: another run of the step would return the same */
-function stringifyResult(name: string, result: Json): string {
-  let problem = `it is a ${typeof result}`;
-  try {
-    // JSON.stringify returns undefined for a function or a symbol.
-    const text = JSON.stringify(result) as string | undefined;
-    if (text !== undefined) return text;
-  } catch (error) {
-    problem = errorMessage(error);
-  }
-  throw new FatalError(`The result of the step "${name}" is not JSON: ${problem}.`);
-}
-
-function hashInput(input: Json | JsonObject | undefined): string | null {
-  return input === undefined ? null : createHash('sha256').update(JSON.stringify(input)).digest('base64url');
 }

@@ -11,12 +11,13 @@ import { randomBytes } from 'node:crypto';
 import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import type { NewEvent, NewStep, NewWait, TurnRelease } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Json, Message } from '#shared/domain/message.ts';
+import type { Json, JsonObject, Message } from '#shared/domain/message.ts';
 import {
   createCallbackUrl,
   maxWaitSeconds,
   waitsExtension,
   type CallbackResult,
+  type Wait,
 } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Callback, CallbackOptions } from '../agent/agent.ts';
@@ -48,9 +49,11 @@ export interface WaitParts {
   publicUrl: string | undefined;
 }
 
-interface OpenWait {
+export interface OpenWait {
   identity: StepIdentity;
-  kind: 'sleep' | 'callback';
+  kind: Wait['kind'];
+  /** Shown in the status message, next to its name and its times. */
+  details: JsonObject | undefined;
   since: Date;
   /** By `performance.now()`. */
   dueAt: number;
@@ -99,16 +102,16 @@ export class Waits {
   sleep(name: string, until: number | Date): PromiseLike<void> {
     const waitSeconds = typeof until === 'number' ? until : (until.getTime() - databaseNow()) / 1000;
     assertSeconds(`sleep("${name}")`, waitSeconds, typeof until === 'number' ? 0 : Number.NEGATIVE_INFINITY);
-    const { identity, earlier } = this.#reach(name, 'sleep');
+    const { identity, earlier } = this.reach(name, 'sleep');
     if (earlier?.finished === true) return awaitable(async () => undefined);
-    const opened = this.#openWait(identity, earlier, {
+    const opened = this.open(identity, earlier, {
       wait: { kind: 'sleep' },
       dueInSeconds: Math.max(0, waitSeconds),
       token: null,
     });
     return awaitable(async () => {
       const wait = await opened;
-      await this.#untilDue(wait);
+      await this.untilDue(wait);
     });
   }
 
@@ -118,14 +121,14 @@ export class Waits {
     assertSeconds(`callback("${name}"): timeoutSeconds`, timeoutSeconds, 0);
     const { publicUrl } = this.#parts;
     if (publicUrl === undefined) throw new FatalError(`callback("${name}"): the worker has no PUBLIC_URL.`);
-    const { identity, earlier } = this.#reach(name, 'callback');
+    const { identity, earlier } = this.reach(name, 'callback');
     const token = earlier?.wait?.token ?? randomBytes(32).toString('base64url');
     const url = createCallbackUrl(publicUrl, token);
     if (earlier?.finished === true) {
       const result = earlier.output as unknown as CallbackResult;
       return { url, result: awaitable(async () => result) };
     }
-    const wait = await this.#openWait(identity, earlier, {
+    const wait = await this.open(identity, earlier, {
       wait: { kind: 'callback', ...(schema && { schema }) },
       dueInSeconds: timeoutSeconds,
       token,
@@ -133,7 +136,8 @@ export class Waits {
     return { url, result: awaitable(() => this.#callbackResult(wait)) };
   }
 
-  #reach(name: string, kind: OpenWait['kind']): ReachedStep {
+  /** @throws {FatalError} if the record of the turn has another step here */
+  reach(name: string, kind: OpenWait['kind']): ReachedStep {
     const reached = this.#parts.reach(name);
     const { earlier } = reached;
     if (earlier !== undefined && earlier.wait?.wait.kind !== kind) {
@@ -145,11 +149,18 @@ export class Waits {
     return reached;
   }
 
-  #openWait(identity: StepIdentity, earlier: RecordedStep | undefined, wait: NewWait): Promise<OpenWait> {
+  /** Opens a wait, and records it unless an earlier run has. */
+  open(
+    identity: StepIdentity,
+    earlier: RecordedStep | undefined,
+    wait: NewWait,
+    details?: JsonObject,
+  ): Promise<OpenWait> {
     const recorded = earlier?.wait ?? undefined;
     const open: OpenWait = {
       identity,
       kind: wait.wait.kind,
+      details,
       since: new Date(databaseNow() - (recorded?.startedSecondsAgo ?? 0) * 1000),
       dueAt: performance.now() + (recorded ?? wait).dueInSeconds * 1000,
       known: recorded !== undefined,
@@ -164,7 +175,7 @@ export class Waits {
 
   async #callbackResult(wait: OpenWait): Promise<CallbackResult> {
     for (;;) {
-      await this.#untilDue(wait);
+      await this.untilDue(wait);
       const result = await this.run(() => this.#parts.timeOut(wait.identity));
       if (result !== undefined) return result;
       wait.dueAt = performance.now() + retryMs;
@@ -172,8 +183,8 @@ export class Waits {
     }
   }
 
-  /** Waits in this process. Most waits never end here: the turn is suspended. */
-  async #untilDue(wait: OpenWait): Promise<void> {
+  /** Waits until a time in this process. Most waits never end here: the turn is suspended. */
+  async untilDue(wait: OpenWait): Promise<void> {
     const { signal } = this.#parts.held;
     wait.awaited = true;
     this.#check();
@@ -224,9 +235,10 @@ export class Waits {
 
   #announce(waits: readonly OpenWait[]): NewEvent {
     const listed = waits.toSorted((a, b) => a.dueAt - b.dueAt).slice(0, maxListed);
-    const described = listed.map(({ identity, kind, since, dueAt }) => ({
+    const described = listed.map(({ identity, kind, details, since, dueAt }) => ({
       name: identity.name,
       kind,
+      ...details,
       since: since.toISOString(),
       until: new Date(databaseNow() + dueAt - performance.now()).toISOString(),
     }));
@@ -241,7 +253,7 @@ export class Waits {
   }
 }
 
-function assertSeconds(what: string, seconds: number, min: number): void {
+export function assertSeconds(what: string, seconds: number, min: number): void {
   if (seconds >= min && seconds <= maxWaitSeconds) return;
   throw new FatalError(
     `${what}: the wait must be a time within the next 366 days, or 0 to ${maxWaitSeconds} seconds.`,
@@ -249,7 +261,7 @@ function assertSeconds(what: string, seconds: number, min: number): void {
 }
 
 /** A promise whose work starts when it is first awaited. */
-function awaitable<T>(work: () => Promise<T>): PromiseLike<T> {
+export function awaitable<T>(work: () => Promise<T>): PromiseLike<T> {
   let started: Promise<T> | undefined;
   // oxlint-disable-next-line unicorn/no-thenable -- awaiting it is its purpose
   return { then: (resolve, reject) => (started ??= work()).then(resolve, reject) };

@@ -26,6 +26,20 @@ create table artifacts (
   PRIMARY KEY (task_id, artifact_id)
 );
 
+create table child_groups (
+  id uuid not null,
+  parent_id uuid not null,
+  size integer not null,
+  depth smallint not null,
+  ended integer not null default 0,
+  needed integer,
+  join_turn integer,
+  signal_at timestamp with time zone,
+  PRIMARY KEY (id)
+) with (fillfactor=50, autovacuum_analyze_threshold=2000);
+CREATE INDEX child_groups_by_parent ON public.child_groups USING btree (parent_id);
+CREATE INDEX child_groups_to_signal ON public.child_groups USING btree (signal_at) WHERE (signal_at IS NOT NULL);
+
 create table deliveries (
   task_id uuid not null,
   config_id text not null,
@@ -63,6 +77,11 @@ create table encryption_checks (
   key_id text not null,
   value text not null,
   PRIMARY KEY (key_id)
+);
+
+create table ended_parents (
+  task_id uuid not null,
+  PRIMARY KEY (task_id)
 );
 
 create table events (
@@ -253,11 +272,14 @@ create table tasks (
   last_error text,
   traceparent text,
   usage json,
+  child_group uuid,
+  children uuid[],
   metadata_bytes integer generated always as (COALESCE(octet_length((metadata)::text), 0)) stored,
   PRIMARY KEY (id)
 ) with (fillfactor=80, autovacuum_analyze_threshold=2000, autovacuum_vacuum_threshold=2000);
 CREATE INDEX tasks_by_context ON public.tasks USING btree (context_id, tenant, owner, ((shown OR (NOT direct))), state, status_at DESC, id DESC);
 CREATE INDEX tasks_by_owner ON public.tasks USING btree (owner, state, tenant, ((shown OR (NOT direct))), status_at DESC, id DESC);
+CREATE INDEX tasks_open_children ON public.tasks USING btree (child_group) WHERE ((child_group IS NOT NULL) AND (state <> ALL (ARRAY['TASK_STATE_COMPLETED'::text, 'TASK_STATE_FAILED'::text, 'TASK_STATE_CANCELED'::text, 'TASK_STATE_REJECTED'::text])));
 
 create table turn_attempts (
   task_id uuid not null,

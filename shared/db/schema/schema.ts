@@ -53,6 +53,8 @@ export interface Database {
     last_error: string | null;
     traceparent: string | null;
     usage: NullableJson<Usage>;
+    child_group: string | null;
+    children: string[] | null;
     metadata_bytes: GeneratedAlways<number>;
   };
   messages: {
@@ -110,6 +112,17 @@ export interface Database {
     outcome: AttemptOutcome;
     error: string | null;
   };
+  child_groups: {
+    id: string;
+    parent_id: string;
+    size: number;
+    depth: number;
+    ended: Generated<number>;
+    needed: number | null;
+    join_turn: number | null;
+    signal_at: NullableTime;
+  };
+  ended_parents: { task_id: string };
   ledger: {
     tenant: string;
     owner: string;

@@ -109,27 +109,7 @@ async function accept(
     with ${inputRows(tasks)},
     ${freshRows(options.idempotencyWindowSeconds)},
     -- config_rev is 1 if the task has a webhook config.
-    gate as (
-      insert into gates (task_id, last_event, priority, config_rev, run_at, wakeup_at, deadline_at, bytes)
-      select task_id, 1, priority, (task_id = any(${taskIdsWithWebhook}::uuid[]))::int, coalesce(start_at, now()),
-        case when start_at > now() + ${seconds(soonSeconds)} then start_at
-          else greatest(start_at, now()) + ${seconds(options.wakeupGraceSeconds)} end, deadline_at, bytes
-      from fresh
-    ),
-    task as (
-      insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, metadata, shown, traceparent)
-      select task_id, tenant, owner, context_id, agent_hash, 'TASK_STATE_SUBMITTED', status_at, metadata, shown,
-        traceparent
-      from fresh
-    ),
-    message as (
-      insert into messages (task_id, turn, role, message, accepted_output_modes, context_key)
-      select task_id, 1, 'user', message, modes, context_key from fresh
-    ),
-    event as (
-      insert into events (task_id, seq, kind, payload, traceparent)
-      select task_id, 1, 'state', event, traceparent from fresh
-    ),
+    ${insertTasks(options, sql`(task_id = any(${taskIdsWithWebhook}::uuid[]))::int`, sql`null`)},
     ${hasWebhooks ? insertWebhooks(webhooks, options) : sql``}
     -- A task that starts later than soon gets no wake-up now: the reconciler wakes it when it is due.
     wakeup as (
@@ -147,7 +127,44 @@ async function accept(
   });
 }
 
-function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
+/**
+ * Stores the tasks of a CTE `fresh`, which has the columns of `inputRows`.
+ *
+ * @param configRev the first `config_rev` of each gate
+ * @param group the group of which the tasks are children
+ */
+export function insertTasks(
+  { wakeupGraceSeconds }: Pick<AcceptOptions, 'wakeupGraceSeconds'>,
+  configRev: RawBuilder<unknown>,
+  group: RawBuilder<unknown>,
+): RawBuilder<unknown> {
+  return sql`
+    gate as (
+      insert into gates (task_id, last_event, priority, config_rev, run_at, wakeup_at, deadline_at, bytes)
+      select task_id, 1, priority, ${configRev}, coalesce(start_at, now()),
+        case when start_at > now() + ${seconds(soonSeconds)} then start_at
+          else greatest(start_at, now()) + ${seconds(wakeupGraceSeconds)} end, deadline_at, bytes
+      from fresh
+    ),
+    task as (
+      insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, metadata, shown, traceparent,
+        child_group)
+      select task_id, tenant, owner, context_id, agent_hash, 'TASK_STATE_SUBMITTED', status_at, metadata, shown,
+        traceparent, ${group}::uuid
+      from fresh
+    ),
+    message as (
+      insert into messages (task_id, turn, role, message, accepted_output_modes, context_key)
+      select task_id, 1, 'user', message, modes, context_key from fresh
+    ),
+    event as (
+      insert into events (task_id, seq, kind, payload, traceparent)
+      select task_id, 1, 'state', event, traceparent from fresh
+    )`;
+}
+
+/** The tasks as the CTE `input`. */
+export function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
   return sql`input as (${rows('input', tasks, {
     task_id: uuid((task) => task.taskId),
     tenant: text((task) => task.tenant),

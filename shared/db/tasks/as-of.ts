@@ -10,7 +10,7 @@ import {
 import type { Artifact, JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
-import { toMetadata } from './content.ts';
+import { childColumns, toMetadata } from './content.ts';
 
 /** A task without its history. */
 export interface TaskAsOf {
@@ -107,6 +107,8 @@ export async function readTaskAsOf(
     context_id: string;
     metadata: JsonObject | null;
     usage: Usage | null;
+    children: string[] | null;
+    child_count: number | null;
     payload: EventPayload;
     fits: boolean;
     artifacts: Artifact[] | null;
@@ -128,7 +130,7 @@ export async function readTaskAsOf(
       select coalesce((select sum(octet_length(artifact::text)) from whole), 0)
         + coalesce((select sum(octet_length(payload::text)) from chunk), 0) <= ${maxArtifactBytes} as fits
     )
-    select t.context_id, t.metadata, t.usage, latest.payload, size.fits,
+    select t.context_id, t.metadata, t.usage, ${childColumns}, latest.payload, size.fits,
       case when size.fits then (select json_agg(artifact order by seq) from whole) end as artifacts,
       case when size.fits then (select json_agg(payload order by seq) from chunk) end as chunks
     from tasks t join events this on this.task_id = t.id and this.seq = ${seq}

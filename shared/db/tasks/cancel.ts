@@ -2,6 +2,8 @@
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { countEnds, familyColumns, signaledGroups, type SignaledColumn } from '../children/end.ts';
+import { signalParents } from '../children/signal.ts';
 import { nextStatusAt } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
@@ -19,11 +21,16 @@ export async function cancelTask(
 ): Promise<Wakeup[] | undefined> {
   return retryWhileLocked(async () => {
     const row = await cancelOnce(db, options, taskId);
-    if (row.canceled) return toWakeups(row, taskId, 0, null);
+    if (row.canceled) {
+      const parents = await signalParents(db, options, row.signaled_groups ?? []);
+      return [...toWakeups(row, taskId, 0, null), ...parents];
+    }
     // Otherwise a webhook config changed at the same time (`seen`).
     return (await hasEnded(db, taskId)) ? undefined : locked;
   });
 }
+
+type CanceledRow = WakeupColumns & SignaledColumn & { canceled: boolean };
 
 /**
  * Raising the fence stops the worker's writes (invariant 10). The worker stays, as that of the attempt which ends here
@@ -33,8 +40,8 @@ async function cancelOnce(
   db: Db,
   options: { wakeupGraceSeconds: number },
   taskId: string,
-): Promise<WakeupColumns & { canceled: boolean }> {
-  const { rows } = await sql<WakeupColumns & { canceled: boolean }>`
+): Promise<CanceledRow> {
+  const { rows } = await sql<CanceledRow>`
     with gate as (
       update gates g set fence = g.fence + 1, last_event = g.last_event + 1, state_class = ${stateClass.terminal},
         settled_at = now(), lease_until = null
@@ -47,12 +54,12 @@ async function cancelOnce(
       update tasks t set state = 'TASK_STATE_CANCELED', status_at = ${nextStatusAt(sql`t.status_at`)},
         status_message = null
       from gate where t.id = gate.task_id
-      returning gate.*, t.context_id, t.state, t.status_at
+      returning gate.*, t.context_id, t.state, t.status_at, ${familyColumns}
     ),
+    ${countEnds(sql`task`, 1)}
     ${insertStateEvent(options, { from: sql`task`, settles: true, traceparent: null })}
-    select ${wakeupColumns}, exists (select from gate) as canceled, ${notifyOfStateEvent} from wakeup`.execute(
-    db,
-  );
+    select ${wakeupColumns}, exists (select from gate) as canceled, ${signaledGroups},
+      ${notifyOfStateEvent} from wakeup`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new Error('an aggregate returned no row');
   return row;

@@ -4,6 +4,7 @@
  * content that does not fit is never loaded.
  */
 import { sql, type RawBuilder } from 'kysely';
+import { childrenExtension, maxListedChildren } from '../../domain/children.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../../domain/events.ts';
 import type { Artifact, JsonObject, Message } from '../../domain/message.ts';
 import { maxTaskBytes, measure } from '../../domain/sizes.ts';
@@ -49,6 +50,9 @@ export interface TaskRow {
   status_message: Message | null;
   metadata: JsonObject | null;
   usage: Usage | null;
+  /** The first children, and their number. */
+  children: string[] | null;
+  child_count: number | null;
   direct: boolean;
   shown: boolean;
   last_event: number;
@@ -95,9 +99,12 @@ function joinContent(
   ) ${sql.ref(name)}`;
 }
 
+/** The columns of a task `t` for `toMetadata`. */
+export const childColumns = sql`t.children[:${sql.lit(maxListedChildren)}] as children, cardinality(t.children) as child_count`;
+
 /** Selects TaskRow from tasks `t`, gates `g` and the joins of `taskContent`. */
 export const taskColumns: RawBuilder<unknown> = sql`t.id, t.context_id, t.state, t.status_at, t.status_message, t.metadata,
-  t.usage, t.direct, t.shown, g.last_event, g.turn, g.last_turn, history.items as history, artifact.items as artifacts,
+  t.usage, ${childColumns}, t.direct, t.shown, g.last_event, g.turn, g.last_turn, history.items as history, artifact.items as artifacts,
   chunk.items as open_chunks, history.is_cut or artifact.is_cut or chunk.is_cut as is_cut`;
 
 /** Joins the content of task `t`, with history_length, include_artifacts and max_bytes of an `input`. */
@@ -159,13 +166,25 @@ export function takeNewest(history: Message[], maxBytes: number): { history: Mes
   return { history, bytes };
 }
 
-/** Returns the metadata of the request that started the task, and the usage of the task so far. */
-export function toMetadata(row: {
-  metadata: JsonObject | null;
-  usage: Usage | null;
-}): Pick<A2aTask, 'metadata'> {
-  if (row.metadata === null && row.usage === null) return {};
-  return { metadata: { ...row.metadata, ...(row.usage && usageMetadata(row.usage)) } };
+/** Returns the metadata of the request that started the task, the usage of the task so far, and its children. */
+export function toMetadata(
+  row: Pick<TaskRow, 'metadata' | 'usage' | 'children' | 'child_count'>,
+): Pick<A2aTask, 'metadata'> {
+  const { metadata, usage, children } = row;
+  if (metadata === null && usage === null && children === null) return {};
+  return {
+    metadata: {
+      ...metadata,
+      ...(usage && usageMetadata(usage)),
+      ...(children && {
+        [childrenExtension]: {
+          ...(metadata?.[childrenExtension] as JsonObject | undefined),
+          children: row.child_count,
+          referenceTaskIds: children,
+        },
+      }),
+    },
+  };
 }
 
 /** Returns the bytes of a task's artifacts as JSON, by their ids. */

@@ -4,6 +4,8 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
+import { countEnds, familyColumns, signaledGroups, type SignaledColumn } from '../children/end.ts';
+import { signalParents } from '../children/signal.ts';
 import { isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { insertDeliveries, insertDeliveryWakeups, notifyFollowers } from '../events/fan-out.ts';
@@ -20,7 +22,7 @@ interface Options {
 }
 
 export async function expireTasks(db: Db, options: Options): Promise<Reconciled> {
-  const { rows } = await sql<{ task_id: string } & WakeupColumns>`
+  const { rows } = await sql<{ task_id: string } & WakeupColumns & SignaledColumn>`
     with ${expireGates(options)},
     failure as (
       select gate.*, t.context_id, ${failureMessage} as message from gate join tasks t on t.id = gate.task_id
@@ -29,8 +31,9 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
       update tasks t set state = 'TASK_STATE_FAILED', status_at = ${nextStatusAt(sql`t.status_at`)},
         status_message = failure.message, last_error = 'expired'
       from failure where t.id = failure.task_id
-      returning failure.*, t.status_at
+      returning failure.*, t.status_at, ${familyColumns}
     ),
+    ${countEnds(sql`task`, options.limit)}
     new_event as (
       select task_id, last_event as seq, 'state' as kind, true as settles, config_rev,
         json_build_object('statusUpdate', json_build_object(
@@ -44,9 +47,11 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
     ),
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
-    select gate.task_id, ${gateWakeupColumns}, ${notifyFollowers}
+    select gate.task_id, ${gateWakeupColumns}, ${signaledGroups}, ${notifyFollowers}
     from gate`.execute(db);
-  return { wakeups: rows.flatMap((row) => toWakeups(row, row.task_id, 0, null)), examined: rows.length };
+  const parents = await signalParents(db, options, rows[0]?.signaled_groups ?? []);
+  const wakeups = rows.flatMap((row) => toWakeups(row, row.task_id, 0, null));
+  return { wakeups: [...wakeups, ...parents], examined: rows.length };
 }
 
 /**

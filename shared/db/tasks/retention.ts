@@ -26,6 +26,11 @@ export function deleteEndedTasks(
       where g.state_class = ${stateClass.terminal}
         and g.settled_at < now() - ${seconds(options.retentionSeconds)}
         and not exists (select from deliveries d where d.task_id = g.task_id and d.state = 'pending')
+        -- A parent that has not ended may still read the results of its children.
+        and not exists (
+          select from tasks t join child_groups cg on cg.id = t.child_group join gates parent on parent.task_id = cg.parent_id
+          where t.id = g.task_id and parent.state_class < ${stateClass.terminal}
+        )
       order by g.settled_at limit ${options.limit} for update skip locked`,
   );
 }
@@ -86,6 +91,8 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
       old_queued as (delete from queued_turns where task_id in (select task_id from removed)),
       old_admitted as (delete from admitted_turns where task_id in (select task_id from removed)),
       old_leases as (delete from extended_leases where task_id in (select task_id from removed)),
+      old_groups as (delete from child_groups where parent_id in (select task_id from removed)),
+      old_parents as (delete from ended_parents where task_id in (select task_id from removed)),
       old_tasks as (delete from tasks where id in (select task_id from removed) returning id, owner),
       old_gates as (delete from gates where task_id in (select task_id from removed) returning task_id, bytes),
       freed as (

@@ -8,7 +8,7 @@ import { insertOutbox } from '../outbox/outbox.ts';
 
 /**
  * Writes the event of a task's new state, with its deliveries and wake-ups, after a CTE `task (task_id, last_event,
- * config_rev, context_id, state, status_at)`. The CTE `wakeup (id, kind, config_id, owner)` has the wake-ups to publish.
+ * config_rev, context_id, state, status_at)`. The CTE `wakeup (id, kind, task_id, config_id, owner)` has the wake-ups to publish.
  *
  * @param event.from the rows of `task` that changed their state
  * @param event.settles whether the state is terminal or interrupted
@@ -47,7 +47,7 @@ export function insertStateEvent(
     ${insertDeliveries(options.wakeupGraceSeconds)},
     wakeup as (
       ${turnRows === undefined ? insertOutbox(deliveryRows) : insertOutbox(turnRows, deliveryRows)}
-      returning id, kind, config_id, owner
+      returning id, kind, task_id, config_id, owner
     )`;
 }
 

@@ -76,7 +76,13 @@ const steps = sql`
 const stepFields = sql`'turn', turn, 'name', name, 'occurrence', occurrence, 'startedAt', ${isoTime(sql`started_at`)},
           'endedAt', ${isoTime(sql`ended_at`)}, 'usage', usage,
           'wait', case when wait is not null then
-            json_build_object('kind', wait ->> 'kind', 'dueAt', ${isoTime(sql`due_at`)}) end`;
+            json_build_object('kind', wait ->> 'kind', 'dueAt', ${isoTime(sql`due_at`)}, 'needed', wait -> 'needed',
+              'ended', ${groupColumn('ended')}, 'size', ${groupColumn('size')}) end`;
+
+/** Selects a number of the group that a step waits for; null for other steps. */
+function groupColumn(name: 'ended' | 'size'): RawBuilder<unknown> {
+  return sql`(select cg.${sql.ref(name)} from child_groups cg where cg.id = (wait ->> 'group')::uuid)`;
+}
 
 const events = sql`select * from events where task_id = t.id order by seq desc`;
 const eventFields = sql`'event', seq, 'kind', kind, 'at', ${isoTime(sql`created_at`)}, 'artifactId', artifact_id,

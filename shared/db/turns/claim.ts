@@ -55,6 +55,9 @@ export interface ClaimedTask {
   agentHash: string;
   usage: Usage | undefined;
   traceparent: string | null;
+  isChild: boolean;
+  /** It has started children. */
+  isParent: boolean;
 }
 
 /**
@@ -150,6 +153,8 @@ interface Row extends WakeupColumns, Partial<InlineRow> {
   agent_hash: string;
   usage: Usage | null;
   traceparent: string | null;
+  is_child: boolean;
+  is_parent: boolean;
 }
 
 function toClaimed(row: Row): Claimed {
@@ -171,6 +176,8 @@ function toClaimed(row: Row): Claimed {
       agentHash: row.agent_hash,
       usage: row.usage ?? undefined,
       traceparent: row.traceparent,
+      isChild: row.is_child,
+      isParent: row.is_parent,
     },
     content: toTurnContent(row),
     hasHistory: row.has_history ?? true,
@@ -209,6 +216,7 @@ async function claimSet(
     ${insertDeliveryWakeups}
     select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, gate.crashed, gate.signals,
       t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
+      t.child_group is not null as is_child, t.children is not null as is_parent,
       coalesce(started.status_at, t.status_at) as status_at,
       ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyFollowers}
     from gate join tasks t on t.id = gate.task_id left join started on started.task_id = gate.task_id

@@ -1,13 +1,15 @@
 /**
  * The parts of the statement that writes turns (write.ts). An arrow means that a CTE reads another one:
  *
- *   input ──▶ gate ──┬──▶ answer, task
+ *   input ──▶ gate ──┬──▶ answer, task (──▶ the groups of children: children/end.ts)
  *                    ├──▶ numbered ──┬──▶ artifact
  *                    ├───────────────┴──▶ new_event ──▶ event, delivery ──┐
  *                    ├──▶ step ──▶ entry (the ledger)                     ▼
  *                    └────────────────────────────────────────────────▶ wakeup
  */
 import { sql, type RawBuilder } from 'kysely';
+import { stateClass } from '../../domain/task.ts';
+import { countEnds, familyColumns } from '../children/end.ts';
 import { seconds } from '../client/fragments.ts';
 import { deliveryRows } from '../events/fan-out.ts';
 import { insertOutbox, soonSeconds } from '../outbox/outbox.ts';
@@ -85,8 +87,7 @@ export const insertAnswers: RawBuilder<unknown> = sql`
       on conflict (task_id, turn, role) do update set message = excluded.message
     )`;
 
-/** Updates the status of tasks; a write of events or steps alone leaves its task untouched. */
-export const updateTasks: RawBuilder<unknown> = sql`
+const taskUpdate = sql`
     task as (
       update tasks t set
         state = case when gate.continued or gate.end_class is null then t.state else gate.state end,
@@ -99,8 +100,22 @@ export const updateTasks: RawBuilder<unknown> = sql`
       from gate
       where t.id = gate.task_id and (
         gate.end_class is not null or gate.error is not null or gate.usage is not null or gate.message is not null
-      )
-    )`;
+      )`;
+
+/**
+ * Updates the status of tasks; a write of events or steps alone leaves its task untouched.
+ *
+ * @param withFamily whether tasks of the set may have parents or children, whose groups then learn of their ends
+ * @param count the number of writes
+ */
+export function updateTasks(withFamily: boolean, count: number): RawBuilder<unknown> {
+  if (!withFamily) return sql`${taskUpdate}),`;
+  return sql`${taskUpdate}
+      returning t.id as task_id, ${familyColumns},
+        coalesce(gate.end_class = ${sql.lit(stateClass.terminal)}, false) and not gate.continued as has_ended
+    ),
+    ${countEnds(sql`(select * from task where has_ended) ended`, count)}`;
+}
 
 /** Stores the artifacts that events of the CTE `numbered` complete, each as of its last such event. */
 export const upsertArtifacts: RawBuilder<unknown> = sql`

@@ -14,6 +14,8 @@ import type { Wait } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { databaseNow } from '../../runtime/clock.ts';
 import { activeTraceparent } from '../../runtime/spans.ts';
+import { signaledGroups, type SignaledColumn } from '../children/end.ts';
+import { signalParents } from '../children/signal.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
@@ -111,6 +113,8 @@ export interface TurnWrite {
   /** Usage of the whole task, including the steps of this write. */
   taskUsage?: Usage | undefined;
   finish?: TurnEnd | TurnRelease;
+  /** Required if the write ends a task that is a child or has children. */
+  hasFamily?: boolean;
 }
 
 /** `traceparent` is the span of the write, for the webhooks of its events. */
@@ -154,7 +158,8 @@ type Row = {
   turn: number;
   delay: number | null;
   traceparent: string | null;
-} & WakeupColumns;
+} & WakeupColumns &
+  Partial<SignaledColumn>;
 
 /**
  * A write that updates no gate has lost its lease, or another transaction has locked the gate, or a webhook config
@@ -168,14 +173,17 @@ async function writeSet(
   writes: readonly TracedWrite[],
 ): Promise<(TurnWritten | typeof locked | undefined)[]> {
   const written = await runStatement(db, wakeupGraceSeconds, writes);
+  const [anyRow] = written.values();
+  const parents = await signalParents(db, { wakeupGraceSeconds }, anyRow?.signaled_groups ?? []);
   const missed = writes.flatMap(({ lease }) => (written.has(lease.taskId) ? [] : [lease]));
   const held = missed.length > 0 ? await findHeldLeases(db, missed) : new Set();
   return writes.map(({ lease }) => {
     const row = written.get(lease.taskId);
     if (row === undefined) return held.has(lease.taskId) ? locked : undefined;
     const wakeups = toWakeups(row, row.task_id, row.turn, row.traceparent);
-    if (row.delay === null || row.delay === 0) return { wakeups };
-    return { wakeups: delayTurns(wakeups, new Date(databaseNow() + row.delay * 1000)) };
+    const woken = row === anyRow ? parents : [];
+    if (row.delay === null || row.delay === 0) return { wakeups: [...wakeups, ...woken] };
+    return { wakeups: [...delayTurns(wakeups, new Date(databaseNow() + row.delay * 1000)), ...woken] };
   });
 }
 
@@ -188,20 +196,22 @@ async function runStatement(
   const steps = sorted.flatMap(({ lease, steps = [] }) =>
     steps.map((step) => ({ taskId: lease.taskId, ...step })),
   );
+  const withFamily = sorted.some(({ hasFamily }) => hasFamily === true);
   const result = await sql<Row>`-- prepared
     with input as (${inputRows(sorted)} ${fewRows(sorted.length)}),
     ${updateGates(wakeupGraceSeconds)},
     ${insertAnswers},
     ${insertEndedAttempts},
     ${numberEvents(sorted)},
-    ${updateTasks},
+    ${updateTasks(withFamily, sorted.length)}
     ${upsertArtifacts},
     ${insertEvents},
     ${upsertSteps(steps)},
     ${insertLedgerEntries(steps)}
     ${insertDeliveries(wakeupGraceSeconds)},
     ${insertWakeups}
-    select gate.task_id, gate.turn, gate.delay, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups, ${notifyFollowers}
+    select gate.task_id, gate.turn, gate.delay, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups,
+      ${withFamily ? sql`${signaledGroups},` : sql``} ${notifyFollowers}
     from gate left join (
       select task_id, max(traceparent) as traceparent, ${wakeupColumns} from wakeup group by task_id
     ) woken on woken.task_id = gate.task_id`.execute(db);

@@ -43,8 +43,9 @@ describe('prepared statements', () => {
     await createEnqueue(db, options)(taskId);
     await extendLeases(db, [lease], 30);
     await assert.rejects(createTurnWriter(db, options)({ lease }), LeaseLostError);
+    await assert.rejects(createTurnWriter(db, options)({ lease, hasFamily: true }), LeaseLostError);
     const prepared = new Set(queries.map(({ sql }) => sql).filter((sql) => sql.startsWith('-- prepared')));
-    assert.equal(prepared.size, 6);
+    assert.equal(prepared.size, 7);
 
     for (const count of [0, ...Array<number>(30).fill(5), 300, 1_000, 5_000]) {
       // Without ANALYZE, the planner knows nothing of their owners and contexts.
@@ -54,6 +55,7 @@ describe('prepared statements', () => {
            select gen_random_uuid(), '', 'ada', gen_random_uuid()::text, 'none', 'TASK_STATE_WORKING', now(), true
            from generate_series(1, $1::int) returning id
          ),
+         child_group as (insert into child_groups (id, parent_id, size, depth) select id, id, 1, 1 from task),
          gate as (insert into gates (task_id, last_event, wakeup_at) select id, 1, now() from task)
          insert into messages (task_id, turn, role, message) select id, 1, 'user', '{}' from task`,
         [count],
@@ -61,7 +63,7 @@ describe('prepared statements', () => {
       for (const text of prepared) {
         const { rows } = await pool.query(`explain (generic_plan, format json) ${text}`);
         const plan = rows[0]['QUERY PLAN'][0].Plan as QueryPlan;
-        const reads = ['gates', 'extended_leases', 'tasks', 'messages'].flatMap((table) =>
+        const reads = ['gates', 'extended_leases', 'tasks', 'messages', 'child_groups'].flatMap((table) =>
           findReads(plan, table),
         );
         assert.ok(reads.length > 0, text);

@@ -42,6 +42,7 @@ export class MemoryTurn implements Turn {
   readonly contextId = 'context-1';
   readonly owner = 'owner';
   readonly tenant = '';
+  readonly parentTaskId = undefined;
   readonly metadata = {};
   readonly number: number;
   readonly message: Turn['message'];
@@ -133,6 +134,14 @@ export class MemoryTurn implements Turn {
 
   async callback(): Promise<never> {
     throw new Error('a turn in memory has no callbacks');
+  }
+
+  async spawn(): Promise<never> {
+    throw new Error('a turn in memory has no children');
+  }
+
+  async join(): Promise<never> {
+    throw new Error('a turn in memory has no children');
   }
 
   async artifact(artifact: Artifact): Promise<void> {

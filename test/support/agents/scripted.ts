@@ -13,6 +13,10 @@
  *   sleep NAME SECONDS waits without a worker
  *   call NAME SECONDS [STEP MS]
  *                      reports the URL of a callback, runs a step, and writes the answer as the artifact NAME
+ *   spawn NAME COUNT SCRIPT
+ *                      starts children with this script, in which ";" separates commands
+ *   join NAME NEED SECONDS
+ *                      waits for the children that were started last, and writes their states as the artifact NAME
  *   progress TEXT | ask TEXT | auth TEXT | elsewhere TEXT | reject TEXT | fail TEXT | direct TEXT
  *   output KIND CODE   hands over the value of a JavaScript expression: as an artifact, a part of the artifact "answer",
  *                      progress, the result of a step, or the end of the turn; ignores errors of all but the last
@@ -20,10 +24,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runInThisContext } from 'node:vm';
-import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
+import type { Agent, ChildTasks, Turn, TurnOutcome } from 'longhaul/agent';
 import { textOf, type Json } from '#shared/domain/message.ts';
 
 const logUrl = process.env['TEST_LOG_URL'];
+const spawned = new WeakMap<Turn, ChildTasks>();
 
 const agent: Agent = {
   async run(turn) {
@@ -74,6 +79,24 @@ async function runCommand(
         step === undefined ? undefined : runCommand(turn, 'step', [step, ms ?? '0']),
       ]);
       await turn.artifact({ artifactId: name, parts: [{ data: result }] });
+      return undefined;
+    }
+    case 'spawn': {
+      const [name = 'spawn', count = '1', ...script] = words;
+      const message = script.join(' ').replaceAll(';', '\n');
+      spawned.set(turn, await turn.spawn(name, Array<string>(Number(count)).fill(message)));
+      return undefined;
+    }
+    case 'join': {
+      const [name = 'join', need = 'all', timeoutSeconds = '60'] = words;
+      const { status, children } = await turn.join(name, spawned.get(turn)!, {
+        need: need === 'all' || need === 'any' ? need : Number(need),
+        timeoutSeconds: Number(timeoutSeconds),
+      });
+      const states = children.map(({ state }) => state.slice('TASK_STATE_'.length));
+      const texts = new Set(children.flatMap(({ artifacts }) => artifacts.map(({ parts }) => textOf(parts))));
+      const data = { status, states: states.toSorted(), texts: [...texts] };
+      await turn.artifact({ artifactId: name, parts: [{ data }] });
       return undefined;
     }
     case 'deaf':

@@ -11,7 +11,18 @@
 import { sql, type Kysely } from 'kysely';
 
 export async function up(db: Kysely<never>): Promise<void> {
-  for (const statements of [tasks, events, turns, outbox, queues, webhooks, encryption, models, owners]) {
+  for (const statements of [
+    tasks,
+    events,
+    turns,
+    children,
+    outbox,
+    queues,
+    webhooks,
+    encryption,
+    models,
+    owners,
+  ]) {
     for (const statement of statements) await sql.raw(statement).execute(db);
   }
 }
@@ -72,6 +83,8 @@ const tasks = [
     lease_until timestamptz not null
   ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
 
+  //   child_group  the group of which the task is a child; see child_groups
+  //   children     the children that the task has started; null: none
   `create table tasks (
     id uuid primary key,
     tenant text not null,
@@ -88,6 +101,8 @@ const tasks = [
     last_error text,
     traceparent text,
     usage json,
+    child_group uuid,
+    children uuid[],
     metadata_bytes integer generated always as (coalesce(octet_length(metadata::text), 0)) stored
   ) with (fillfactor = 80, autovacuum_analyze_threshold = 2000, autovacuum_vacuum_threshold = 2000)`,
   // Lists of every filter page by one of these indexes, merging the lists of the states (tasks/list.ts). Owner
@@ -96,6 +111,10 @@ const tasks = [
   // The context comes first: turns find their history by it, with plans older than any statistics.
   `create index tasks_by_context
     on tasks (context_id, tenant, owner, (shown or not direct), state, status_at desc, id desc)`,
+
+  // The children to cancel when their parent has ended. A child leaves the index when it ends.
+  `create index tasks_open_children on tasks (child_group) where child_group is not null
+    and state not in ('TASK_STATE_COMPLETED', 'TASK_STATE_FAILED', 'TASK_STATE_CANCELED', 'TASK_STATE_REJECTED')`,
 
   // A message starts a turn. The agent's answer, if it is a message, is stored under the same turn. The columns
   // `bytes` here and below let a reader choose what to read: a large value is stored apart, and measuring it
@@ -211,6 +230,31 @@ const turns = [
     error text,
     primary key (task_id, fence)
   )`,
+];
+
+const children = [
+  // The children that one call of `turn.spawn` has started, and a wait for them. See children/end.ts.
+  //
+  //   depth      1 for children of a task that is not a child itself
+  //   ended      counts the children that have ended
+  //   needed     how many must have ended before the parent is woken; null while nothing waits for them
+  //   join_turn  the turn of the parent that waits
+  //   signal_at  since when the parent must be woken
+  `create table child_groups (
+    id uuid primary key,
+    parent_id uuid not null,
+    size integer not null,
+    depth smallint not null,
+    ended integer not null default 0,
+    needed integer,
+    join_turn integer,
+    signal_at timestamptz
+  ) with (fillfactor = 50, autovacuum_analyze_threshold = 2000)`,
+  `create index child_groups_by_parent on child_groups (parent_id)`,
+  `create index child_groups_to_signal on child_groups (signal_at) where signal_at is not null`,
+
+  // Parents that have ended, and whose open children must be canceled.
+  `create table ended_parents (task_id uuid primary key)`,
 ];
 
 const outbox = [
