@@ -10,6 +10,7 @@ export const locked = Symbol('locked');
 /** Most locks are held for the time of one statement. */
 const firstPauseMs = 5;
 const longestPauseMs = 200;
+const inLineFromMs = 100;
 /** Longer than the limits of a transaction (client/pool.ts). */
 const maxWaitMs = 5_000;
 
@@ -26,12 +27,17 @@ export class LockedError extends Error {
 /**
  * Repeats an operation while another transaction has its row, at growing intervals.
  *
+ * @param inLine runs the operation once the row is locked for it. A row that is locked again and again would never be
+ *   found free, so that it is called from the sixth attempt
  * @throws {LockedError} after 5 s
  */
-export async function retryWhileLocked<T>(operation: () => Promise<T | typeof locked>): Promise<T> {
+export async function retryWhileLocked<T>(
+  operation: () => Promise<T | typeof locked>,
+  inLine: () => Promise<T | typeof locked> = operation,
+): Promise<T> {
   const startedAt = performance.now();
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-    const result = await operation();
+    const result = await (pauseMs < inLineFromMs ? operation() : inLine());
     if (result !== locked) return result;
     if (performance.now() - startedAt > maxWaitMs) throw new LockedError();
     await sleep(pauseMs);

@@ -20,6 +20,7 @@ import { createBatcher } from '../client/batcher.ts';
 import { fewRows, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
+import { runTransaction } from '../client/transaction.ts';
 import { bigint, boolean, float, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
 import { insertDeliveries, notifyFollowers } from '../events/fan-out.ts';
 import { insertLedgerEntries } from '../models/ledger.ts';
@@ -137,10 +138,26 @@ export function createTurnWriter(db: Db, options: { wakeupGraceSeconds: number }
   );
   return async (turnWrite) => {
     const traced = { ...turnWrite, traceparent: activeTraceparent() };
-    const written = await retryWhileLocked(() => write(traced));
+    const written = await retryWhileLocked(
+      () => write(traced),
+      () => writeLocked(db, options.wakeupGraceSeconds, traced),
+    );
     if (written === undefined) throw new LeaseLostError(`lost the lease on task ${turnWrite.lease.taskId}`);
     return written;
   };
+}
+
+/** Waits for the lock of the gate, in line with others, and writes while it is held. */
+async function writeLocked(
+  db: Db,
+  wakeupGraceSeconds: number,
+  write: TracedWrite,
+): Promise<TurnWritten | typeof locked | undefined> {
+  return runTransaction(db, async (trx) => {
+    await sql`select from gates where task_id = ${write.lease.taskId} for no key update`.execute(trx);
+    const [written] = await writeSet(trx, wakeupGraceSeconds, [write]);
+    return written;
+  });
 }
 
 /** About the size of the JSON in a write. */

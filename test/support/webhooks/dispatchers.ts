@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { CloudTasksClient } from '@google-cloud/tasks';
 import { credentials } from '@grpc/grpc-js';
 import { PassThroughClient } from 'google-auth-library';
+import { sql } from 'kysely';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -122,7 +123,7 @@ export async function startDispatchers(
     servers.push(
       createDispatcherServer({
         db,
-        ready: async () => undefined,
+        ready: async () => void (await sql`select`.execute(db)),
         outbox,
         deliver,
         config: {
