@@ -11,7 +11,7 @@ import { Suspects } from '#services/worker/turn/suspects.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
 import type { TurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease, TurnWrite } from '#shared/db/turns/write.ts';
-import { LeaseLostError } from '#shared/domain/errors.ts';
+import { FatalError, LeaseLostError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -84,6 +84,9 @@ export async function runOnce(options: OnceOptions): Promise<Once> {
       },
       publicUrl,
       openFiles: () => inlineFiles,
+      openChildren: () => {
+        throw new FatalError('A task in memory has no child tasks: test spawn and join with a stack.');
+      },
       outbox,
       memory: new MemoryBudget(),
       suspects: new Suspects(),
@@ -144,7 +147,16 @@ function createClaimed(options: OnceOptions, held: HeldLease): Claimed {
     signals: 0,
     lastError: null,
     statusAt: new Date(now()),
-    task: { tenant, owner, contextId, agentHash: '', usage, traceparent: null },
+    task: {
+      tenant,
+      owner,
+      contextId,
+      agentHash: '',
+      usage,
+      traceparent: null,
+      isChild: false,
+      isParent: false,
+    },
     content: undefined,
     hasHistory: true,
     wakeups: [],

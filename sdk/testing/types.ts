@@ -36,7 +36,7 @@ export interface TestRun {
   /** The steps that were recorded in this run, in order: `['fetch#1', 'store#1']`. */
   ran: string[];
   /** The open waits, first due first. */
-  waits: { name: string; kind: 'sleep' | 'callback'; url?: string }[];
+  waits: { name: string; kind: 'sleep' | 'callback' | 'children'; url?: string }[];
   /** The error that the agent has thrown. */
   error: unknown;
   /** Only of a run that is retrying. */

@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { Timeline } from '#shared/domain/views.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
+import { runNode } from '../support/processes/processes.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 
@@ -194,5 +197,23 @@ describe('docs/extensions', { skip }, () => {
     assert.deepEqual([again!.body, since!.body, tested!.body], [{ count: 1 }, { count: 0 }, { count: 1 }]);
     assert.match(secret!.body.secret, /^whsec_/);
     await receiver.count(4);
+  });
+
+  test('runs the example of docs/client.md', async (t) => {
+    const page = readFileSync(new URL('../client.md', folder), 'utf8');
+    const [, code = ''] = /^```js\n(\/\/ client\.mjs\n.*?)^```/ms.exec(page) ?? [];
+    const root = fileURLToPath(new URL('../../', folder));
+    mkdirSync(path.join(root, '.longhaul'), { recursive: true });
+    // In the package, so that `longhaul/client` resolves.
+    const dir = mkdtempSync(path.join(root, '.longhaul/docs-'));
+    t.after(() => rmSync(dir, { recursive: true }));
+    const file = path.join(dir, 'client.mjs');
+    writeFileSync(file, code.replace('http://localhost:8080', stack.apiUrl));
+    const running = runNode(t, [file]);
+    assert.deepEqual((await running.exited).code, 0, running.output());
+    const lines = running.output().split('\n');
+    assert.equal(lines[0], 'May it run cancel_order {"order":"1002"}?');
+    assert.equal(lines.at(-1), 'TASK_STATE_COMPLETED');
+    assert.match(lines.at(-2) ?? '', /^\d+ statusUpdate$/);
   });
 });
