@@ -202,6 +202,8 @@ export class Waits {
       });
     }
     this.#open.delete(wait);
+    // Nothing but other waits may be left.
+    this.#check();
   }
 
   /** Suspends the turn if it does nothing but wait. Looks twice, so that code between two operations can run. */

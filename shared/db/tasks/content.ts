@@ -178,13 +178,20 @@ export function toMetadata(
       ...(usage && usageMetadata(usage)),
       ...(children && {
         [childrenExtension]: {
-          ...(metadata?.[childrenExtension] as JsonObject | undefined),
+          ...readParent(metadata),
           children: row.child_count,
           referenceTaskIds: children,
         },
       }),
     },
   };
+}
+
+/** Returns the parent of a child, which `spawn` has written to its metadata. Clients may send anything under the same key. */
+function readParent(metadata: JsonObject | null): { parent?: string } {
+  const sent = metadata?.[childrenExtension];
+  const parent = typeof sent === 'object' && sent !== null && 'parent' in sent ? sent['parent'] : undefined;
+  return typeof parent === 'string' ? { parent } : {};
 }
 
 /** Returns the bytes of a task's artifacts as JSON, by their ids. */

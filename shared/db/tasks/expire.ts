@@ -33,7 +33,7 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
       from failure where t.id = failure.task_id
       returning failure.*, t.status_at, ${familyColumns}
     ),
-    ${countEnds(sql`task`, options.limit)}
+    ${countEnds(sql`task`, 2 * options.limit)}
     new_event as (
       select task_id, last_event as seq, 'state' as kind, true as settles, config_rev,
         json_build_object('statusUpdate', json_build_object(
