@@ -9,7 +9,9 @@ import { addDecideCommands } from './commands/tasks/decide.ts';
 import { addGetCommand } from './commands/tasks/get.ts';
 import { addListCommand } from './commands/tasks/list.ts';
 import { addSendCommand } from './commands/tasks/send.ts';
+import { addTimelineCommand } from './commands/tasks/timeline.ts';
 import { addWatchCommand } from './commands/tasks/watch.ts';
+import { addWebhookCommands } from './commands/webhooks/commands.ts';
 import { exitStatus } from './failure.ts';
 
 export function createProgram(): Command {
@@ -26,6 +28,8 @@ export function createProgram(): Command {
   addCancelCommand(program);
   addAnswerCommand(program);
   addDecideCommands(program);
+  addTimelineCommand(program);
+  addWebhookCommands(program);
   addCardCommand(program);
   addProfileCommands(program);
   program.commandsGroup('Run the services:');

@@ -118,11 +118,31 @@ describe('longhaul', () => {
     }
   });
 
-  test('send --webhook has events posted', { timeout }, async (t) => {
+  test('webhooks of a task are listed, repeated and tested', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const id = (await done(['send', 'Hello', '--detach', '--webhook', receiver.url])).trim();
     await stack.until(id, isCompleted);
     await receiver.match(/TASK_STATE_COMPLETED/);
+
+    const [list, one, timeline, secret] = await Promise.all([
+      done(['webhooks', 'list', id]),
+      done(['webhooks', 'redeliver', id, '--event', '1']),
+      done(['timeline', id]),
+      done(['webhooks', 'rotate-secret', id]),
+      done(['webhooks', 'test', id]),
+    ]);
+    assert.match(list, /^WEBHOOK +EVENTS +STATE +FAILURES +URL\n\S+ +state +active +0 +http/);
+    assert.equal(one, '1 to be delivered\n');
+    assert.match(
+      timeline,
+      /T\S+Z +turn 1 +accepted +\d+\.\d{3} s\n[^]*attempt of turn 1 +\S+, finished[^]*step /,
+    );
+    assert.match(timeline, /event (\d+) +completed[^]*webhook of event \1 +\S+: delivered/);
+    assert.match(secret, /^whsec_\S+\n$/);
+    const deliveries = (await done(['webhooks', 'deliveries', id, '--json'])).trimEnd().split('\n');
+    assert.equal(deliveries.length, 4, 'three events and the test');
+    const { status, stderr } = await longhaul(['webhooks', 'redeliver', id]);
+    assert.deepEqual([status, stderr], [2, 'longhaul: expected either --event or --since\n']);
   });
 
   test('wrong usage has status 2, and says what is expected', { timeout }, async () => {

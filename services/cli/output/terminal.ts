@@ -45,6 +45,17 @@ export function toTerminalText(text: string, stream: NodeJS.WriteStream = proces
   return stream.isTTY ? text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '') : text;
 }
 
+/** Prints rows under a head, with a hint to terminals if there are none. */
+export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  if (rows.length === 0) {
+    printProgress('none');
+    return;
+  }
+  const [first = '', ...lines] = toTable([head, ...rows]);
+  print(style('bold', first));
+  for (const line of lines) print(toTerminalText(line));
+}
+
 /** Returns rows as columns of equal width; the last column is not padded. */
 export function toTable(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>

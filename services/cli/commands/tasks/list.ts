@@ -5,7 +5,7 @@ import type { Agent } from '../../agent/connect.ts';
 import type { TaskJson } from '../../agent/json.ts';
 import { exitStatus } from '../../failure.ts';
 import { stateName } from '../../output/task-printer.ts';
-import { print, printJson, printProgress, style, toTable } from '../../output/terminal.ts';
+import { printJson, printTable } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
 import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
 import { parseCount, parseState, parseTime } from '../../settings/values.ts';
@@ -41,9 +41,12 @@ Examples:
     )
     .action((options: ListOptions) =>
       runOnAgent(options, async ({ agent }) => {
-        const tasks = listTasks(agent, options);
-        if (options.json) for await (const task of tasks) printJson(task);
-        else await printTable(tasks);
+        const rows: string[][] = [];
+        for await (const task of listTasks(agent, options)) {
+          if (options.json) printJson(task);
+          else rows.push(toRow(task));
+        }
+        if (!options.json) printTable(['TASK', 'STATE', 'SINCE', 'CONTEXT'], rows);
         return exitStatus.done;
       }),
     );
@@ -71,16 +74,6 @@ async function* listTasks(
   } while (left > 0 && pageToken !== '');
 }
 
-async function printTable(tasks: AsyncIterable<TaskJson>): Promise<void> {
-  const rows = [['TASK', 'STATE', 'SINCE', 'CONTEXT']];
-  for await (const { id, contextId = '', status } of tasks) {
-    rows.push([id, stateName(status?.state ?? 'unknown'), status?.timestamp ?? '', contextId]);
-  }
-  if (rows.length === 1) {
-    printProgress('no tasks');
-    return;
-  }
-  const [head = '', ...lines] = toTable(rows);
-  print(style('bold', head));
-  for (const line of lines) print(line);
+function toRow({ id, contextId = '', status }: TaskJson): string[] {
+  return [id, stateName(status?.state ?? 'unknown'), status?.timestamp ?? '', contextId];
 }

@@ -1,0 +1,43 @@
+/** Calls the routes that Longhaul adds to the HTTP+JSON binding (docs/extensions). */
+import { CliError } from '../failure.ts';
+import type { Agent } from './connect.ts';
+import { getMessage, request } from './http.ts';
+
+/**
+ * Sends a request below the address of the HTTP+JSON binding.
+ *
+ * @param extension the one that defines the route
+ * @throws {CliError} if the card does not list the extension, or the agent refuses the request
+ */
+export async function callRoute<T>(
+  agent: Agent,
+  extension: string,
+  path: string,
+  { method = 'GET', body, signal }: { method?: 'GET' | 'POST'; body?: object; signal?: AbortSignal } = {},
+): Promise<T> {
+  const response = await request(getRoute(agent, extension, path), {
+    method,
+    headers: {
+      ...agent.authHeaders,
+      'a2a-version': '1.0',
+      accept: 'application/json',
+      ...(body && { 'content-type': 'application/json' }),
+    },
+    signal: signal ?? null,
+    ...(body && { body: JSON.stringify(body) }),
+  });
+  if (!response.ok) throw new CliError(await getMessage(response));
+  return (await response.json()) as T;
+}
+
+/** Returns the address of a route. @throws {CliError} if the agent does not have it */
+export function getRoute({ card, supports }: Agent, extension: string, path: string): string {
+  const found = card.supportedInterfaces.find(
+    ({ protocolBinding, protocolVersion }) => protocolBinding === 'HTTP+JSON' && protocolVersion === '1.0',
+  );
+  if (found === undefined || !supports(extension)) {
+    throw new CliError(`${card.name} does not support this: its card does not list ${extension}`);
+  }
+  const tenant = found.tenant ? `/${encodeURIComponent(found.tenant)}` : '';
+  return `${found.url.replace(/\/+$/, '')}${tenant}${path}`;
+}
