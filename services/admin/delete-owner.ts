@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
 import { deleteTracesOfOwner } from '#shared/db/owners/traces.ts';
+import { deleteSchedulesOfOwner } from '#shared/db/schedules/store.ts';
 import { hasTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
 import { deleteSendsOfOwner, deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { CommandError, type AdminCommand } from './command.ts';
@@ -14,9 +15,11 @@ const batchSize = 100;
 
 export const deleteOwnerCommand: AdminCommand = {
   usage:
-    '<owner> [--tenant T] --yes   permanently delete all tasks and the usage of a caller, but not the limits set for it',
+    '<owner> [--tenant T] --yes   permanently delete all tasks, schedules and the usage of a caller, but not the limits set for it',
   run: async ({ db, args, print }) => {
     const { owner, tenant } = parseArguments(args);
+    // First, because they start tasks.
+    const schedules = await deleteSchedulesOfOwner(db, { tenant, owner });
     let deleted = 0;
     for (let count = batchSize; count === batchSize; deleted += count) {
       count = await deleteTasksOfOwner(db, { tenant, owner }, batchSize);
@@ -25,12 +28,12 @@ export const deleteOwnerCommand: AdminCommand = {
     await deleteLedgerOfOwner(db, { tenant, owner });
     await recountOwnerUsage(db, owner);
     if (!(await hasTasks(db, owner))) await deleteTracesOfOwner(db, owner);
-    if (deleted === 0) {
+    if (deleted + schedules === 0) {
       throw new CommandError(
-        `no tasks of the owner ${owner} were found (owners are stored as key:NAME or ISSUER|SUBJECT)`,
+        `no tasks or schedules of the owner ${owner} were found (owners are stored as key:NAME or ISSUER|SUBJECT)`,
       );
     }
-    print(`deleted ${deleted} tasks of ${owner}`);
+    print(`deleted ${deleted} tasks and ${schedules} schedules of ${owner}`);
   },
 };
 

@@ -20,6 +20,7 @@ import { getVersion, supportsV03 } from './bindings/call-context.ts';
 import { listRoutes } from './bindings/rest/routes.ts';
 import { registerCard } from './card/routes.ts';
 import type { CardSigner } from './card/signature.ts';
+import { registerScheduleRoutes, type ScheduleRoutesParts } from './extensions/schedules/routes.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
 import { registerTasksRoutes, type TasksRoutesParts } from './extensions/tasks/routes.ts';
 import { registerFileRoutes } from './files/routes.ts';
@@ -55,6 +56,7 @@ export interface ApiServerParts {
   bodyLimitBytes: number;
   webhooks: WebhookRoutesParts;
   tasks: TasksRoutesParts;
+  schedules: ScheduleRoutesParts;
   callbacks: CallbackRoutesParts;
   log: Logger;
 }
@@ -98,6 +100,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerRest(app, { handler, bodyLimitBytes, card, conditional, log });
   registerWebhookRoutes(app, webhooks);
   registerTasksRoutes(app, parts.tasks);
+  registerScheduleRoutes(app, parts.schedules);
   registerFileRoutes(app, { db: webhooks.db, log });
   registerCallbackRoutes(app, parts.callbacks);
 

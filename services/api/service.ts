@@ -106,13 +106,14 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     webhookRequestsPerMinute,
     quotas,
   });
+  const mediaTypes = getMediaTypes(definition);
   const send = createSend({
     db,
     accept: createAccept(db, { idempotencyWindowSeconds, wakeupGraceSeconds }),
     outbox,
     storeDefinition,
     taskSeconds: definition.limits.taskSeconds,
-    mediaTypes: getMediaTypes(definition),
+    mediaTypes,
     idempotencyWindowSeconds,
     wakeupGraceSeconds,
     pushConfigs,
@@ -178,6 +179,19 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           log,
         },
         tasks: { db, feed, streams, log },
+        schedules: {
+          db,
+          outbox,
+          encryptor,
+          getLimits,
+          quotas,
+          pushConfigs,
+          mediaTypes,
+          messageLimits: limits.message,
+          storeDefinition,
+          wakeupGraceSeconds,
+          log,
+        },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
       })
     : undefined;

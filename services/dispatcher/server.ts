@@ -4,11 +4,14 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import * as v from 'valibot';
+import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import { CallerError, createCheckCaller } from '#shared/gcp/caller-auth.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { reconcile } from '#shared/outbox/reconciler.ts';
 import { relayOutbox } from '#shared/outbox/relay.ts';
+import { runSchedules } from '#shared/outbox/schedules.ts';
 import type { CallersConfig } from '#shared/runtime/config/callers.ts';
 import type { OutboxConfig } from '#shared/runtime/config/common.ts';
 import { registerHealth, shareReadyCheck, type ReadyCheck } from '#shared/runtime/health.ts';
@@ -22,6 +25,8 @@ export interface DispatcherServerParts {
   outbox: OutboxPublisher;
   deliver: Deliver;
   config: OutboxConfig;
+  getLimits: GetOwnerLimits;
+  encryptor: Encryptor;
   callers: CallersConfig;
   log: Logger;
 }
@@ -33,7 +38,7 @@ const DeliverBody = v.object({
 });
 
 export function createDispatcherServer(parts: DispatcherServerParts): FastifyInstance {
-  const { db, ready, outbox, deliver, config, callers, log } = parts;
+  const { db, ready, outbox, deliver, config, getLimits, encryptor, callers, log } = parts;
   const app = createServer({ bodyLimit: 16 * 1024 });
   closeAfterRequests(app);
 
@@ -69,6 +74,9 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
   app.post('/reconcile', { onRequest: fromScheduler }, async (_request, reply) => {
     while (await relayOutbox({ db, outbox }));
     while (await reconcile({ db, outbox, config, log }));
+    const { wakeupGraceSeconds } = config;
+    const schedules = { db, outbox, getLimits, encryptor, wakeupGraceSeconds, log };
+    while ((await runSchedules(schedules)) === 0);
     return reply.code(204).send();
   });
 

@@ -41,7 +41,6 @@ export async function startDispatcher(
   const { publishTurns } = publisher;
   const { scheduleDelivery } = scheduler;
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
-  const loops = startOutboxLoops({ db, outbox, config, log });
 
   const { allowHosts } = webhookGuard;
   const { timeoutMs } = webhook;
@@ -55,6 +54,7 @@ export async function startDispatcher(
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
 
   const getLimits = createOwnerLimits(db, config.ownerLimits);
+  const loops = startOutboxLoops({ db, outbox, config, getLimits, encryptor, log });
   const hourlyBytes = createHourlyBytes({ db, getLimits, log });
   const stop = new AbortController();
   const stopping = stop.signal;
@@ -76,7 +76,17 @@ export async function startDispatcher(
     await checkReady();
     await checkKeys();
   };
-  const server = createDispatcherServer({ db, ready, outbox, deliver, config, callers, log });
+  const server = createDispatcherServer({
+    db,
+    ready,
+    outbox,
+    deliver,
+    config,
+    getLimits,
+    encryptor,
+    callers,
+    log,
+  });
   const address = await listen(server, { host, port });
 
   return {

@@ -87,7 +87,7 @@ export async function startWorker(
   const { publishTurns } = turnPublisher;
   const { scheduleDelivery } = scheduler;
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
-  const loops = startOutboxLoops({ db, outbox, config, log });
+  const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
   const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
   const intake = createIntake({

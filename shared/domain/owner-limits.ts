@@ -12,6 +12,8 @@ export interface OwnerLimits {
   webhookBytesPerHour: number;
   /** Cost of model calls since midnight UTC, in the currency of the price list. */
   modelCostPerDay: number;
+  /** Schedules, paused ones too. */
+  schedules: number;
 }
 
 export type OwnerLimit = keyof OwnerLimits;
@@ -23,6 +25,7 @@ export const ownerLimitNames = [
   'webhookConfigs',
   'webhookBytesPerHour',
   'modelCostPerDay',
+  'schedules',
 ] as const satisfies readonly OwnerLimit[];
 
 /** Returns the seconds from `now` (milliseconds since 1970) to the next midnight UTC, when the cost of a day starts again at 0. */

@@ -1,18 +1,21 @@
 /**
- * The two loops that every worker and every dispatcher runs: the relay and the reconciler.
+ * The loops that every worker and every dispatcher runs: the relay, the reconciler and the schedules.
  *
- *   wait(interval ± a quarter) ──▶ pass ──full batch──▶ next pass at once
+ *   wait(interval ± a quarter) ──▶ pass ──more work──▶ next pass at once, or when it is due
  *            ▲                      │ error: the wait grows, up to 5 s
  *            └──────────────────────┘
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isPassing } from '../db/client/errors.ts';
+import type { Encryptor } from '../crypto/encryption.ts';
 import type { Db } from '../db/client/pool.ts';
+import type { GetOwnerLimits } from '../db/owners/limits.ts';
 import { backoffSeconds } from '../domain/backoff.ts';
 import type { OutboxConfig } from '../runtime/config/common.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 import { reconcile } from './reconciler.ts';
 import { relayOutbox } from './relay.ts';
+import { runSchedules } from './schedules.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const longestBackoffSeconds = 5;
@@ -26,21 +29,27 @@ export function startOutboxLoops(parts: {
   db: Db;
   outbox: OutboxPublisher;
   config: OutboxConfig;
+  getLimits: GetOwnerLimits;
+  /** See ScheduleParts. */
+  encryptor?: Encryptor;
   log: Logger;
 }): OutboxLoops {
-  const { db, outbox, config, log } = parts;
+  const { db, outbox, config, getLimits, encryptor, log } = parts;
+  const { wakeupGraceSeconds } = config;
   const stop = new AbortController();
   const loops = [
-    loop('relay', () => relayOutbox({ db, outbox })),
-    loop('reconciler', () => reconcile({ db, outbox, config, log })),
+    loop('relay', async () => nowIf(await relayOutbox({ db, outbox }))),
+    loop('reconciler', async () => nowIf(await reconcile({ db, outbox, config, log }))),
+    loop('schedules', () => runSchedules({ db, outbox, getLimits, encryptor, wakeupGraceSeconds, log })),
   ];
 
-  async function loop(name: string, pass: () => Promise<boolean>): Promise<void> {
+  /** @param pass returns the milliseconds until there is more work, if it is known */
+  async function loop(name: string, pass: () => Promise<number | undefined>): Promise<void> {
     let failures = 0;
     while (!stop.signal.aborted) {
-      let mayHaveMore = false;
+      let moreInMs: number | undefined;
       try {
-        mayHaveMore = await pass();
+        moreInMs = await pass();
         failures = 0;
       } catch (error) {
         failures += 1;
@@ -49,8 +58,10 @@ export function startOutboxLoops(parts: {
           'outbox pass failed',
         );
       }
-      if (!mayHaveMore)
-        await delay(waitMs(failures), undefined, { signal: stop.signal }).catch(() => undefined);
+      if (moreInMs === 0) continue;
+      // Timers may fire a millisecond early.
+      const ms = Math.min(waitMs(failures), moreInMs === undefined ? Infinity : moreInMs + 1);
+      await delay(ms, undefined, { signal: stop.signal }).catch(() => undefined);
     }
   }
 
@@ -72,4 +83,8 @@ export function startOutboxLoops(parts: {
       await done;
     },
   };
+}
+
+function nowIf(mayHaveMore: boolean): number | undefined {
+  return mayHaveMore ? 0 : undefined;
 }

@@ -62,6 +62,16 @@ export const instruments = {
     '{request}',
     'Requests refused because of a limit of their owner',
   ),
+  scheduleFirings: createCounter(
+    'longhaul.schedule.firings',
+    '{firing}',
+    'Due times of schedules that started a task or were skipped',
+  ),
+  scheduleDelay: createHistogram(
+    'longhaul.schedule.delay',
+    's',
+    'Time from a due time of a schedule to the start of its task: the latest of those that were due together',
+  ),
   leasesLost: createCounter('longhaul.leases.lost', '{lease}', 'Leases that ended before their turns'),
   stepDuration: createHistogram(
     'longhaul.step.duration',

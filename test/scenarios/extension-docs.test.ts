@@ -134,6 +134,32 @@ describe('docs/extensions', { skip }, () => {
     assert.equal(scheduled!.body.result.task.status.state, 'TASK_STATE_SUBMITTED');
   });
 
+  test('schedules: the schedule starts tasks, by hand and when it is due', async (t) => {
+    const receiver = await startReceiver(t);
+    const [created] = await run('schedules.md 1', ['http://localhost:9000/', receiver.url]);
+    assert.equal(created!.body.id, 'morning-report');
+    const due = await stack.pool.query(
+      `update schedules set next_at = now(), wakeup_at = now() where id = 'morning-report' returning next_at`,
+    );
+    const firings = `${stack.apiUrl}/a2a/v1/schedules/morning-report/firings`;
+    const [fired] = await waitFor('the due time to start a task', async () => {
+      const { firings: rows } = (await (await fetch(firings)).json()) as {
+        firings: { dueAt: string; taskId: string }[];
+      };
+      return rows.length > 0 && rows;
+    });
+    assert.equal(fired!.dueAt, due.rows[0].next_at.toISOString());
+    await stack.until(fired!.taskId, isCompleted);
+    const [listed, got, started, history, paused, resumed] = await run('schedules.md 2');
+    assert.equal(listed!.body.schedules.length, 1);
+    assert.equal(got!.body.lastTaskId, fired!.taskId);
+    const first = history!.body.firings[0];
+    assert.deepEqual([first.taskId, first.manual], [started!.body.taskId, true]);
+    assert.deepEqual([paused!.body.paused, resumed!.body.paused], [true, false]);
+    await stack.until(started!.body.taskId, isCompleted);
+    await receiver.count(2);
+  });
+
   test('replay: the stream starts after the given event', async () => {
     const { id } = await stack.submit('What is 6 times 7?');
     await stack.until(id, isCompleted);

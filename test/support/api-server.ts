@@ -14,6 +14,7 @@ import { createCardSigner } from '#services/api/card/signature.ts';
 import type { CallbackRoutesParts } from '#services/api/callbacks/routes.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
 import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts';
+import type { ScheduleRoutesParts } from '#services/api/extensions/schedules/routes.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
@@ -48,6 +49,8 @@ export interface TestApiServerOptions {
   receiving?: ReceivingLimits;
   /** Bytes per second of a caller. Default: no limit. */
   bytesPerSecond?: number;
+  /** For tests of schedules, with their database. */
+  schedules?: ScheduleRoutesParts;
   /** Deadlines of gRPC calls. */
   timeouts?: { receiveMs: number; sendMs: number };
 }
@@ -101,11 +104,12 @@ export async function startApiServer(
     receiving: new Receiving(options.receiving),
     largeWork: new LargeWork(),
     connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
-    // Conditional reads, webhook routes and callbacks need a database and are tested elsewhere.
+    // Conditional reads, webhook routes, callbacks and mostly schedules need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,
     webhooks: {} as WebhookRoutesParts,
     tasks: {} as TasksRoutesParts,
     callbacks: {} as CallbackRoutesParts,
+    schedules: options.schedules ?? ({} as ScheduleRoutesParts),
     trustedProxies: 0,
     corsOrigins: options.corsOrigins ?? [],
     localHosts: options.localHosts,

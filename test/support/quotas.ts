@@ -9,6 +9,7 @@ export const noLimits: OwnerLimits = {
   webhookConfigs: 0,
   webhookBytesPerHour: 0,
   modelCostPerDay: 0,
+  schedules: 0,
 };
 
 /** Quotas that store everything and count nothing. */

@@ -2,6 +2,7 @@
 import type { Db } from '#shared/db/client/pool.ts';
 import { readOwnLimits, type OwnLimits } from '#shared/db/owners/settings.ts';
 import { countRunningTurns, createUsageReader, listOwners } from '#shared/db/owners/usage.ts';
+import { countSchedulesOfOwners } from '#shared/db/schedules/store.ts';
 import { ownerLimitNames, type OwnerLimit, type OwnerLimits } from '#shared/domain/owner-limits.ts';
 import { formatAmount, formatLimit } from './values.ts';
 
@@ -29,10 +30,11 @@ export async function reportOwners(
   options: { all: boolean },
 ): Promise<OwnerReport[]> {
   const readUsage = createUsageReader(db);
-  const [owners, ownLimits, running] = await Promise.all([
+  const [owners, ownLimits, running, schedules] = await Promise.all([
     listOwners(db),
     readOwnLimits(db),
     countRunningTurns(db),
+    countSchedulesOfOwners(db),
   ]);
   const reports = await Promise.all(
     owners.map(async (owner): Promise<OwnerReport> => {
@@ -41,6 +43,7 @@ export async function reportOwners(
       const usage: Usage = {
         ...(await readUsage({ owner, maxOpenTasks })),
         concurrentTurns: running.get(owner) ?? 0,
+        schedules: schedules.get(owner) ?? 0,
       };
       const near = ownerLimitNames.filter((limit) => getShare(limits, usage, limit) >= nearShare);
       return { owner, own, limits, usage, near };

@@ -13,6 +13,7 @@ import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
 import { tasksExtension } from '../extensions/tasks/routes.ts';
+import { schedulesExtension } from '../extensions/schedules/read.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
 
 interface Addresses {
@@ -41,6 +42,12 @@ const approval = {
 const schedule = {
   uri: scheduleExtension,
   description: 'Sets the start time and the deadline of a task.',
+  required: false,
+};
+
+const schedules = {
+  uri: schedulesExtension,
+  description: 'Starts tasks again and again: cron expressions with time zones, or intervals.',
   required: false,
 };
 
@@ -96,6 +103,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
       extensions: withRequired(protocol.requiredExtensions, [
         ...(protocol.streaming ? [replay] : []),
         schedule,
+        schedules,
         priority,
         ...(mayNeedApproval ? [approval] : []),
         webhooks,

@@ -23,13 +23,13 @@ export interface ExtensionCall {
   /** Parameters of the path. */
   path: Readonly<Record<string, string | undefined>>;
   query: Query;
-  /** Empty for GET. */
+  /** Empty for GET and DELETE. */
   body: Params;
   reply: FastifyReply;
 }
 
 export interface ExtensionRoute<Parts> {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   /** `::` is an escaped colon. */
   path: string;
   /** Returns the JSON of the answer, or the reply if it has sent one. */
@@ -54,11 +54,12 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
   ): Promise<FastifyReply> {
     void reply.header('content-type', 'application/json');
     try {
+      const { method } = request;
       const { tenant, ...path } = request.params as Record<string, string>;
       const query = new Query(request.query);
       const context = createHttpCallContext(request, reply, tenant ?? query.string('tenant'));
       warnClient.set(context, createWarner(reply, parts.log));
-      const body = request.method === 'POST' ? readBody(request) : {};
+      const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
       const result = await handle(parts, { caller: getCaller(context), context, path, query, body, reply });
       if (result === reply) return reply;
       query.warn(context);

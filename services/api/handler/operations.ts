@@ -158,6 +158,11 @@ function streaming<Request>(
   };
 }
 
+/** Reads the parameters of a SendMessage. @throws {RequestMalformedError} if they are not valid */
+export function decodeSendMessage(params: Params, context: ServerCallContext): SendMessageRequest {
+  return decodeRequest(sendMessageRequest, params, context);
+}
+
 /** @throws {RequestMalformedError} if the request is not valid */
 function decodeRequest<T>(codec: RequestCodec<T>, params: Params, context: ServerCallContext): T {
   const warnings = checkFields(codec.type, params);

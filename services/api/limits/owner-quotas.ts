@@ -123,6 +123,7 @@ const metricNames = {
   storedBytes: 'stored_bytes',
   webhookConfigs: 'webhook_configs',
   modelCostPerDay: 'model_cost_per_day',
+  schedules: 'schedules',
 } as const satisfies Record<RequestLimit, string>;
 
 const amountLimits = ['openTasks', 'storedBytes', 'webhookConfigs'] as const;

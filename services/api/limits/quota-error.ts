@@ -6,7 +6,7 @@ import { databaseNow } from '#shared/runtime/clock.ts';
 /** The limits that requests are checked against. */
 export type RequestLimit = Extract<
   OwnerLimit,
-  'openTasks' | 'storedBytes' | 'webhookConfigs' | 'modelCostPerDay'
+  'openTasks' | 'storedBytes' | 'webhookConfigs' | 'modelCostPerDay' | 'schedules'
 >;
 
 export interface Exceeded {
@@ -55,6 +55,8 @@ function describe({ limit, used, max, wanted }: Exceeded): string {
       return `You have ${used} webhook configs, and your limit is ${max}: delete one`;
     case 'modelCostPerDay':
       return `Your tasks have cost ${used} since midnight UTC, and your limit per day is ${max}: try again in ${secondsToMidnight(databaseNow())} s`;
+    case 'schedules':
+      return `You have ${used} schedules, and your limit is ${max}: delete one`;
     default:
       return limit satisfies never;
   }

@@ -13,6 +13,7 @@ create table agents (
   hash text not null,
   definition jsonb not null,
   created_at timestamp with time zone not null default now(),
+  used_at timestamp with time zone not null default now(),
   PRIMARY KEY (hash)
 );
 
@@ -223,6 +224,42 @@ create table quota_places (
   at timestamp with time zone not null,
   PRIMARY KEY (task_id)
 );
+
+create table schedule_firings (
+  schedule_key uuid not null,
+  due_at timestamp with time zone not null,
+  manual boolean not null,
+  task_id uuid,
+  reason text,
+  until timestamp with time zone not null,
+  count integer not null,
+  created_at timestamp with time zone not null default now(),
+  PRIMARY KEY (schedule_key, due_at, manual)
+);
+
+create table schedules (
+  key uuid not null,
+  tenant text not null,
+  owner text not null,
+  id text not null,
+  cron text,
+  time_zone text,
+  every_seconds integer,
+  overlap text not null,
+  catch_up_seconds integer not null,
+  paused boolean not null,
+  template json not null,
+  has_secrets boolean not null,
+  next_at timestamp with time zone,
+  wakeup_at timestamp with time zone,
+  last_task_id uuid,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  UNIQUE (owner, tenant, id),
+  PRIMARY KEY (key)
+);
+CREATE INDEX schedules_by_wakeup ON public.schedules USING btree (wakeup_at) WHERE (wakeup_at IS NOT NULL);
+CREATE UNIQUE INDEX schedules_owner_tenant_id_key ON public.schedules USING btree (owner, tenant, id);
 
 create table sends (
   tenant text not null,

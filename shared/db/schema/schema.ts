@@ -3,6 +3,7 @@ import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kys
 import type { EventKind, EventPayload } from '../../domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '../../domain/message.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
+import type { OverlapPolicy, ScheduleTemplate, SkipReason } from '../../domain/schedule.ts';
 import type { AttemptOutcome, TaskState } from '../../domain/task.ts';
 import type { ModelUsage, Usage } from '../../domain/usage.ts';
 import type { Wait } from '../../domain/wait.ts';
@@ -13,7 +14,7 @@ type NullableTime = ColumnType<Date | null, Date | string | null | undefined, Da
 type NullableJson<T extends object> = JSONColumnType<T | null, string | null | undefined, string | null>;
 
 export interface Database {
-  agents: { hash: string; definition: JSONColumnType<JsonObject>; created_at: TimeOrNow };
+  agents: { hash: string; definition: JSONColumnType<JsonObject>; created_at: TimeOrNow; used_at: TimeOrNow };
   gates: {
     task_id: string;
     fence: Generated<number>;
@@ -238,4 +239,33 @@ export interface Database {
     updated_at: TimeOrNow;
   };
   owner_usage: { owner: string; bytes: Generated<string>; webhook_configs: Generated<string> };
+  schedules: {
+    key: string;
+    tenant: string;
+    owner: string;
+    id: string;
+    cron: string | null;
+    time_zone: string | null;
+    every_seconds: number | null;
+    overlap: OverlapPolicy;
+    catch_up_seconds: number;
+    paused: boolean;
+    template: JSONColumnType<ScheduleTemplate>;
+    has_secrets: boolean;
+    next_at: NullableTime;
+    wakeup_at: NullableTime;
+    last_task_id: string | null;
+    created_at: TimeOrNow;
+    updated_at: TimeOrNow;
+  };
+  schedule_firings: {
+    schedule_key: string;
+    due_at: Time;
+    manual: boolean;
+    task_id: string | null;
+    reason: SkipReason | null;
+    until: Time;
+    count: number;
+    created_at: TimeOrNow;
+  };
 }

@@ -76,7 +76,7 @@ const maxSetBytes = 512 * 1024;
 export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
-  const run = (tasks: readonly NewTask[]) => accept(db, options, tasks);
+  const run = (tasks: readonly NewTask[]) => acceptTasks(db, options, tasks);
   const getSize = (task: NewTask) => task.message.length + (task.metadata?.length ?? 0);
   const acceptSmall = createBatcher(run, {
     max: 256,
@@ -89,7 +89,8 @@ export function createAccept(db: Db, options: AcceptOptions): Accept {
   return (task) => (getSize(task) > maxSetBytes ? acceptLarge(task) : acceptSmall(task));
 }
 
-async function accept(
+/** Accepts a set in one statement; `createAccept` gathers sets. */
+export async function acceptTasks(
   db: Db,
   options: AcceptOptions,
   tasks: readonly NewTask[],

@@ -1,15 +1,16 @@
 /**
  * Agent definitions, stored by the hash of their content. A task keeps the definition that it started with.
  */
+import { sql } from 'kysely';
 import type { JsonObject } from '../../domain/message.ts';
 import type { Db } from '../client/pool.ts';
 
-/** Stores a definition for the tasks that start with it. */
+/** Stores a definition for the tasks that start with it. Schedules use the one that was stored last. */
 export async function storeAgent(db: Db, hash: string, definition: JsonObject): Promise<void> {
   await db
     .insertInto('agents')
     .values({ hash, definition: JSON.stringify(definition) })
-    .onConflict((conflict) => conflict.column('hash').doNothing())
+    .onConflict((conflict) => conflict.column('hash').doUpdateSet({ used_at: sql`now()` }))
     .execute();
 }
 

@@ -92,7 +92,8 @@ export async function lockGate(trx: Transaction<Database>, caller: Caller, taskI
   return rows[0];
 }
 
-async function storeConfig(
+/** Stores a config of a task, or of a schedule under its key. */
+export async function storeConfig(
   trx: Transaction<Database>,
   caller: Caller,
   taskId: string,

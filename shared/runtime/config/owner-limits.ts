@@ -21,5 +21,6 @@ export function readOwnerLimits(reader: EnvReader): OwnerLimits {
     webhookConfigs: read('OWNER_MAX_WEBHOOK_CONFIGS', 100_000),
     webhookBytesPerHour: read('OWNER_MAX_WEBHOOK_BYTES_PER_HOUR', gibibyte),
     modelCostPerDay: read('OWNER_MAX_MODEL_COST_PER_DAY', 100, false),
+    schedules: read('OWNER_MAX_SCHEDULES', 1_000),
   };
 }

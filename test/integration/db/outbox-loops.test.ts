@@ -11,6 +11,7 @@ import { reconcile } from '#shared/outbox/reconciler.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
+import { noLimits } from '../../support/quotas.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -244,6 +245,7 @@ describe('outbox loops', () => {
         interruptedExpirySeconds: 3600,
         retentionSeconds: 0,
       },
+      getLimits: async () => noLimits,
       log,
     });
     t.after(() => loops.close());

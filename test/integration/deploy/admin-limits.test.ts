@@ -148,6 +148,7 @@ describe('admin limits', () => {
       webhookConfigs: 3,
       modelCostPerDay: 0,
       concurrentTurns: 0,
+      schedules: 0,
     });
     assert.deepEqual((await run(t, 'recount', 'key:far')).lines, ['recounted the stored tasks of 0 owners']);
     const again = await run(t, '--all');

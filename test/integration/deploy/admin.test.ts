@@ -226,7 +226,7 @@ describe('delete-owner', () => {
     const { taskId } = await startTask(db, undefined);
     const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', 'nobody', '--yes');
     assert.equal(code, 1);
-    assert.match(output, /no tasks of the owner nobody were found/);
+    assert.match(output, /no tasks or schedules of the owner nobody were found/);
     assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
   });
 

@@ -132,6 +132,8 @@ export async function startDispatchers(
           interruptedExpirySeconds: 3600,
           retentionSeconds: 0,
         },
+        getLimits,
+        encryptor,
         callers,
         log,
       }),

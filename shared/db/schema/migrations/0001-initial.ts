@@ -22,6 +22,7 @@ export async function up(db: Kysely<never>): Promise<void> {
     encryption,
     models,
     owners,
+    schedules,
   ]) {
     for (const statement of statements) await sql.raw(statement).execute(db);
   }
@@ -29,11 +30,12 @@ export async function up(db: Kysely<never>): Promise<void> {
 
 const tasks = [
   // Agent definitions by the hash of their content. A task keeps the definition that it started with: a
-  // deploy changes new tasks only.
+  // deploy changes new tasks only. used_at: when an api process last started with it.
   `create table agents (
     hash text primary key,
     definition jsonb not null,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    used_at timestamptz not null default now()
   )`,
 
   // The gate of a task (invariant 3): narrow, updated often, without an index on anything that changes during
@@ -447,4 +449,51 @@ const owners = [
     bytes bigint not null default 0,
     webhook_configs bigint not null default 0
   ) with (fillfactor = 50)`,
+];
+
+// Schedules (db/schedules): a transaction that decides due times holds the row of the schedule. The webhook config of a
+// schedule is a row of webhook_configs under its key, and is copied to each task.
+const schedules = [
+  //   key           never changes, while callers choose ids and may use them again
+  //   cron          with time_zone, or every_seconds
+  //   has_secrets   the webhook has secrets, so that only processes with the encryption keys can start its tasks
+  //   next_at       the first due time that is not decided; null: none, or paused
+  //   wakeup_at     when the loops look at the schedule again
+  `create table schedules (
+    key uuid primary key,
+    tenant text not null,
+    owner text not null,
+    id text not null,
+    cron text,
+    time_zone text,
+    every_seconds integer,
+    overlap text not null,
+    catch_up_seconds integer not null,
+    paused boolean not null,
+    template json not null,
+    has_secrets boolean not null,
+    next_at timestamptz,
+    wakeup_at timestamptz,
+    last_task_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    unique (owner, tenant, id)
+  )`,
+  `create index schedules_by_wakeup on schedules (wakeup_at) where wakeup_at is not null`,
+
+  // The history of schedules: for each due time and each manual start a task, or the reason why there is none. Only the newest
+  // rows of a schedule are kept.
+  //
+  //   until, count   of skipped due times, which share a row: the last of them, and how many
+  `create table schedule_firings (
+    schedule_key uuid not null,
+    due_at timestamptz not null,
+    manual boolean not null,
+    task_id uuid,
+    reason text,
+    until timestamptz not null,
+    count integer not null,
+    created_at timestamptz not null default now(),
+    primary key (schedule_key, due_at, manual)
+  )`,
 ];
