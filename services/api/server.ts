@@ -30,6 +30,7 @@ import type { ConditionalParts } from './http/conditional.ts';
 import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
 import { refuseForeignPages } from './http/foreign-pages.ts';
 import { registerHeaders } from './http/headers.ts';
+import { refuseOwnWebhooks } from './http/own-webhooks.ts';
 import { boundUnreadBodies, discardBody } from './http/unread-body.ts';
 
 export interface ApiServerParts {
@@ -89,12 +90,13 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   if (parts.localHosts !== undefined) {
     refuseForeignPages(app, { hosts: parts.localHosts, corsOrigins: parts.corsOrigins });
   }
+  refuseOwnWebhooks(app);
   registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates, parts.largeWork);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),
     corsOrigins: parts.corsOrigins,
   });
-  registerHealth(app, parts.ready);
+  registerHealth(app, parts.ready, log);
   await registerCard(app, card, parts.cardSigner);
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
   registerRest(app, { handler, bodyLimitBytes, card, conditional, log });

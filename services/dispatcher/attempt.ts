@@ -60,7 +60,7 @@ class UnmadeWebhookError extends Error {
   override readonly name = 'UnmadeWebhookError';
 }
 
-type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'>;
+type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'> & Pick<PostResult, 'detail'>;
 
 /** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
 const thinBytes = 4 * 1024;
@@ -201,8 +201,8 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
 
 function logAttempt(log: Logger, delivery: ClaimedDelivery, result: AttemptResult, counts: boolean): void {
   const { taskId, configId, seq, attempt } = delivery;
-  const { durationMs, status, error, outcome } = result;
-  const line = { taskId, configId, seq, attempt, durationMs, status, error, outcome: outcome.kind };
+  const { durationMs, status, error, detail, outcome } = result;
+  const line = { taskId, configId, seq, attempt, durationMs, status, error, detail, outcome: outcome.kind };
   if (!counts) log.info(line, 'webhook attempt does not count: its config changed or its lease was lost');
   else if (outcome.kind === 'delivered') log.debug(line, 'webhook delivered');
   else if (outcome.kind === 'deferred') log.debug({ ...line, reason: outcome.reason }, 'webhook deferred');

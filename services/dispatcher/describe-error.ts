@@ -1,4 +1,8 @@
-/** Describes why a receiver could not be called, in terms that its operator can act on. */
+/**
+ * Describes why a receiver could not be called, in terms that its owner can act on. Owners choose the hosts that are
+ * called, so the description shows no addresses: some may belong to this network.
+ */
+import { ForbiddenAddressError } from '#shared/net/guarded-agent.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 
 /** Problems of certificates and of the handshake, by the codes of Node and OpenSSL. */
@@ -29,9 +33,11 @@ const maxChars = 500;
 /** @returns at most 500 characters, with the code of the error */
 export function describeError(error: unknown): string {
   const cause = error instanceof AggregateError ? pickCause(error) : error;
-  const { code } = cause as { code?: unknown };
+  const { code, address, syscall } = cause as { code?: unknown; address?: unknown; syscall?: unknown };
   const message = errorMessage(cause);
+  if (cause instanceof ForbiddenAddressError) return 'the host of the URL has an address that is not public';
   if (typeof code !== 'string') return cut(message);
+  if (address !== undefined || syscall === 'connect') return `${code}: the receiver cannot be connected to`;
   if (code === 'ECONNRESET' && message.includes('TLS connection was established')) {
     return `TLS: the receiver closed the connection during the handshake (${code})`;
   }

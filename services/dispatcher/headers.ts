@@ -5,6 +5,7 @@
  */
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
+import { taskIdHeader } from '#shared/webhooks/headers.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
 import { createWebhookToken, signWebhook, type SigningConfig } from './signature.ts';
 
@@ -42,7 +43,7 @@ export async function buildHeaders(parts: HeaderParts): Promise<Record<string, s
     'webhook-id': id,
     'webhook-timestamp': String(timestamp),
     ...(signature !== undefined && { 'webhook-signature': signature }),
-    'longhaul-task-id': taskId,
+    [taskIdHeader]: taskId,
     ...(isTest(seq) ? { 'longhaul-test': 'true' } : { 'longhaul-event': String(seq) }),
     ...(mergedFrom !== null && { 'longhaul-merged-from': String(mergedFrom) }),
     ...(body.truncated && { 'longhaul-truncated': 'true' }),

@@ -4,6 +4,7 @@
  * request is sent once more at once, on a new connection.
  */
 import { keepAliveMs } from '#shared/net/guarded-agent.ts';
+import { errorMessage } from '#shared/runtime/log.ts';
 import { request, type Agent } from 'undici';
 import { describeError } from './describe-error.ts';
 import { Registry } from './registry.ts';
@@ -18,8 +19,10 @@ export interface Post {
 
 export interface PostResult {
   status: number | null;
-  /** Why the status is missing. */
+  /** Why the status is missing, for the owner of the webhook. */
   error: string | null;
+  /** The same for the log, with addresses. */
+  detail?: string;
   /** The first 1024 bytes of the response body, as text. */
   responseStart: string | null;
   retryAfter: string | undefined;
@@ -62,7 +65,13 @@ export function createPost({ pooled, fresh }: PostAgents, timeoutMs: number): Se
       return result;
     } catch (error) {
       const reason = signal.aborted ? `no answer within ${timeoutMs / 1000} s` : describeError(error);
-      return { status: null, error: reason, responseStart: null, retryAfter: undefined };
+      return {
+        status: null,
+        error: reason,
+        detail: errorMessage(error),
+        responseStart: null,
+        retryAfter: undefined,
+      };
     }
   };
 }

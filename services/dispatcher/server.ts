@@ -80,6 +80,6 @@ export function createDispatcherServer(parts: DispatcherServerParts): FastifyIns
     return reply.code(204).send();
   });
 
-  registerHealth(app, shareReadyCheck(ready));
+  registerHealth(app, shareReadyCheck(ready), log);
   return app;
 }

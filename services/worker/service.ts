@@ -128,7 +128,7 @@ export async function startWorker(
   const app = createServer();
   if (config.push !== undefined)
     await acceptPushes(app, config.push, { db, intake, outbox, wakeupGraceSeconds, log });
-  registerHealth(app, shareReadyCheck(checkReady));
+  registerHealth(app, shareReadyCheck(checkReady), log);
   const address = await listen(app, config);
   await sleep(probeMs);
   const pulling = config.push === undefined ? startPulling(config, { db, intake, log }) : undefined;

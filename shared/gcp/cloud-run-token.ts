@@ -34,7 +34,7 @@ export function readCloudRunToken(
     return { problem: `The header ${name} has no identity token: send it once, as Bearer TOKEN` };
   }
   if (signature !== strippedSignature) {
-    return { problem: `The token in ${name} was not verified by Cloud Run: is its IAM check disabled?` };
+    return { problem: 'The token was not verified by Cloud Run: is the IAM check of the service disabled?' };
   }
   const claims = decode(token);
   const problem = claims === undefined ? 'The token is not a JWT' : findProblem(claims, issuers, audiences);

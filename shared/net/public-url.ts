@@ -22,8 +22,19 @@ const privateSuffixes = [
   'home.arpa',
 ];
 
-/** Addresses that ipaddr.js wrongly classifies as public: Google's APIs as seen from inside a VPC. */
-const otherPrivateRanges = [ipaddr.IPv4.parseCIDR('199.36.153.0/24')];
+/**
+ * Services of a cloud's own network at public addresses, which the registries of special-purpose addresses (IANA, in
+ * ipaddr.js) do not list.
+ */
+const otherPrivateRanges = [
+  // Google's APIs as seen from inside a VPC: private.googleapis.com and restricted.googleapis.com.
+  // https://docs.cloud.google.com/vpc/docs/configure-private-google-access
+  ipaddr.parseCIDR('199.36.153.0/24'),
+  ipaddr.parseCIDR('2600:2d00:2::/48'),
+  // Azure's WireServer, the agent of the host of a virtual machine.
+  // https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+  ipaddr.parseCIDR('168.63.129.16/32'),
+];
 
 const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
 
@@ -75,8 +86,10 @@ export function isPublicAddress(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.parse(address);
   if (parsed.range() !== 'unicast') return false;
-  if (parsed instanceof ipaddr.IPv6) return parsed.match(globalUnicast);
-  return !otherPrivateRanges.some((range) => parsed.match(range));
+  if (parsed instanceof ipaddr.IPv6 && !parsed.match(globalUnicast)) return false;
+  return !otherPrivateRanges.some(
+    ([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits),
+  );
 }
 
 function findHostProblem(host: string): string | undefined {

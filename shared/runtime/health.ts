@@ -3,7 +3,20 @@
  * dependencies respond as well. (Cloud Run reserves paths that end in "z".)
  */
 import type { FastifyInstance } from 'fastify';
-import { errorMessage } from './log.ts';
+import { errorMessage, type Logger } from './log.ts';
+
+/** The kinds of problem that probes see. They need no credentials, so the reason is only in the log. */
+export type NotReadyCode = 'database_unavailable' | 'statements_failing' | 'keys_lost';
+
+/** A service is not ready for another reason than that its database does not answer. */
+export class NotReadyError extends Error {
+  override readonly name: string = 'NotReadyError';
+  readonly code: NotReadyCode;
+  constructor(code: NotReadyCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
 
 /** Resolves if the service can do its work. Rejects with the reason otherwise. */
 export type ReadyCheck = () => Promise<void>;
@@ -31,14 +44,21 @@ export function shareReadyCheck(check: ReadyCheck, now: () => number = () => per
   };
 }
 
-export function registerHealth(app: FastifyInstance, ready: ReadyCheck): void {
+export function registerHealth(app: FastifyInstance, ready: ReadyCheck, log: Logger): void {
+  /** The reason that was logged last; undefined while the service is ready. */
+  let logged: string | undefined;
   app.get('/health/live', async () => ({ status: 'live' }));
   app.get('/health/ready', async (_request, reply) => {
     try {
       await ready();
+      logged = undefined;
       return { status: 'ready' };
     } catch (error) {
-      return reply.code(503).send({ status: 'not ready', reason: errorMessage(error) });
+      const code = error instanceof NotReadyError ? error.code : 'database_unavailable';
+      const reason = errorMessage(error);
+      if (reason !== logged) log.warn({ code, reason }, 'not ready');
+      logged = reason;
+      return reply.code(503).send({ status: 'not ready', code });
     }
   });
 }

@@ -57,6 +57,14 @@ describe('valid addresses', () => {
     });
   });
 
+  test('verifies the server as soon as an authority is set, as libpq does', () => {
+    const ca = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----';
+    const parts = { DATABASE_HOST: 'h', ALLOY_DB_USER: 'u', ALLOY_DB_PASS: 'p', DATABASE_SSL: 'require' };
+    assert.deepEqual(readAddress(parts).ssl, { mode: 'require' });
+    assert.deepEqual(readAddress({ ...parts, DATABASE_SSL_CA: ca }).ssl, { mode: 'verify-ca', ca });
+    assert.match(readProblems({ ...parts, DATABASE_SSL_CA: 'x' }), /DATABASE_SSL=require needs a PEM/);
+  });
+
   test('allows IAM without encryption on the local machine', () => {
     assert.equal(readProblems({ DATABASE_AUTH: 'iam', DATABASE_URL: 'postgres://u@127.0.0.1/d' }), '');
   });

@@ -66,9 +66,11 @@ function createKeySource({ issuer, jwksUrl }: JwtIssuer): () => Promise<JWTVerif
   }
   let keys: Promise<JWTVerifyGetKey> | undefined;
   return () => {
-    keys ??= discoverJwksUrl(issuer, fetchOnce).then(remote);
-    // A failure is not cached here: the next token tries again, after the cooldown.
-    keys.catch(() => (keys = undefined));
+    if (keys !== undefined) return keys;
+    const discovery = discoverJwksUrl(issuer, fetchOnce).then(remote);
+    keys = discovery;
+    // The next token after the cooldown tries again, even if the document was fetched but is not valid.
+    discovery.catch(() => setTimeout(() => (keys = undefined), failureCooldownMs).unref());
     return keys;
   };
 }

@@ -14,6 +14,7 @@ import { createHttpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { getCaller } from '../handler/caller.ts';
 import { matchesEntityTag } from '../http/conditional.ts';
+import { contentSecurityPolicy } from '../http/headers.ts';
 import { sendFailure } from '../http/failure.ts';
 import { Query } from '../http/query.ts';
 
@@ -27,7 +28,13 @@ export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; 
       const file = isValid ? await openFile(db, caller, { taskId, hash }) : undefined;
       if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
       const etag = `"${hash}"`;
-      void reply.headers({ etag, 'cache-control': 'private, max-age=31536000, immutable' });
+      void reply.headers({
+        etag,
+        'cache-control': 'private, max-age=31536000, immutable',
+        // Neither pages of other sites nor the file itself may use what the caller's browser can read.
+        'cross-origin-resource-policy': 'same-origin',
+        'content-security-policy': `${contentSecurityPolicy}; sandbox`,
+      });
       const ifNoneMatch = request.headers['if-none-match'];
       if (ifNoneMatch !== undefined && matchesEntityTag(ifNoneMatch, etag)) {
         return await reply.code(304).send();

@@ -1,7 +1,7 @@
 /**
  * The operations of A2A on webhook configs (sections 3.1.7 to 3.1.10). URLs are checked here without DNS, and
- * again before each connection. Secrets are encrypted before they are stored, and credentials are never
- * returned.
+ * again before each connection. Secrets are encrypted before they are stored. Tokens and credentials are returned
+ * by the call that creates the config, and never again.
  */
 import type {
   DeleteTaskPushNotificationConfigRequest,
@@ -29,7 +29,7 @@ import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookOptions } from '#shared/webhooks/options.ts';
-import { decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
+import { encryptSecrets } from '#shared/webhooks/secrets.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
 import { checkId } from './validate/message.ts';
@@ -104,18 +104,13 @@ export function createPushConfigs(parts: Parts): PushConfigs {
   }
 
   function toWire(taskId: string, { tenant }: Caller, stored: StoredWebhook): TaskPushNotificationConfig {
-    const { token } = decryptSecrets(encryptor, taskId, {
-      id: stored.id,
-      token: stored.token,
-      authCredentials: null,
-      signingSecret: null,
-    });
     return {
       tenant,
       id: stored.id,
       taskId,
       url: stored.url,
-      token: token ?? '',
+      // A secret of the receiver, like the credentials.
+      token: '',
       authentication: stored.authScheme === null ? undefined : { scheme: stored.authScheme, credentials: '' },
     };
   }

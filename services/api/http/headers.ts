@@ -6,9 +6,11 @@ import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { warningHeader } from './warnings.ts';
 
+export const contentSecurityPolicy = "default-src 'none'; frame-ancestors 'none'";
+
 const defaults = {
   'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'content-security-policy': contentSecurityPolicy,
   'referrer-policy': 'no-referrer',
   // Routes may override this.
   'cache-control': 'no-store',

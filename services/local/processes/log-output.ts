@@ -54,9 +54,9 @@ function formatForTerminal(service: string, entry: LogEntry): string {
   const { severity, message, time, service: _, ...fields } = entry;
   const clock = (time === undefined ? new Date() : new Date(time)).toTimeString().slice(0, 8);
   const rest = Object.entries(fields).map(
-    ([name, value]) => ` \u001B[2m${name}=${formatValue(value)}\u001B[0m`,
+    ([name, value]) => ` \u001B[2m${escapeControls(`${name}=${formatValue(value)}`)}\u001B[0m`,
   );
-  return `${clock} ${service.padEnd(13)} ${levels[severity] ?? severity} ${joinLines(message)}${rest.join('')}`;
+  return `${clock} ${service.padEnd(13)} ${levels[severity] ?? severity} ${escapeControls(joinLines(message))}${rest.join('')}`;
 }
 
 function formatValue(value: unknown): string {
@@ -68,4 +68,13 @@ function formatValue(value: unknown): string {
 
 function joinLines(text: string): string {
   return text.replaceAll(/\s*\n\s*/g, ' ↵ ');
+}
+
+/** Makes control characters visible: logs quote texts of callers, and a terminal would obey them. */
+function escapeControls(text: string): string {
+  return text.replaceAll(
+    // oxlint-disable-next-line no-control-regex
+    /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

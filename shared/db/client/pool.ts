@@ -4,6 +4,7 @@ import { Pool, type ClientBase, type ClientConfig } from 'pg';
 import { pino } from 'pino';
 import { createDatabaseToken } from '../../gcp/database-token.ts';
 import type { DatabaseAddress, DatabaseSsl } from '../../runtime/config/database.ts';
+import { NotReadyError } from '../../runtime/health.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { clockColumn, createClockReader, type ClockReader } from './clock-readings.ts';
 import { createOutageLog } from './outage-log.ts';
@@ -79,7 +80,10 @@ export function openDatabase(options: DatabaseOptions): {
       await probe(db);
       const failures = outcomes.getFailures();
       if (failures !== undefined)
-        throw new Error(`${failures} statements have failed in the last 10 seconds`);
+        throw new NotReadyError(
+          'statements_failing',
+          `${failures} statements have failed in the last 10 seconds`,
+        );
     },
   };
 }

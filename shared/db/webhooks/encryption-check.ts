@@ -4,11 +4,15 @@
  */
 import { sql } from 'kysely';
 import { DecryptionError, type Encryptor } from '../../crypto/encryption.ts';
+import { NotReadyError } from '../../runtime/health.ts';
 import type { Db } from '../client/pool.ts';
 
 /** Stored secrets were encrypted with a key that is not configured, or is another one of the same id. */
-export class LostKeyError extends Error {
+export class LostKeyError extends NotReadyError {
   override readonly name = 'LostKeyError';
+  constructor(message: string) {
+    super('keys_lost', message);
+  }
 }
 
 const checkText = 'longhaul';

@@ -3,7 +3,7 @@
  *
  *   DATABASE_HOST · DATABASE_PORT · DATABASE_NAME · ALLOY_DB_USER · ALLOY_DB_PASS   (the last two also as …_FILE)
  *   DATABASE_AUTH   password, or iam: an access token of the service account instead of a password
- *   DATABASE_SSL    disable · require (encrypted, not verified) · verify-ca (signed by DATABASE_SSL_CA)
+ *   DATABASE_SSL    disable · require (encrypted; verified if DATABASE_SSL_CA is set, as libpq does) · verify-ca
  *
  * AlloyDB's certificates do not contain a host name, so it cannot be verified.
  */
@@ -78,14 +78,15 @@ function required(reader: EnvReader, name: string): string {
 function readSsl(reader: EnvReader, fallback: 'require' | undefined): DatabaseSsl | undefined {
   if (reader.optional('DATABASE_SSL') === undefined && fallback === undefined) return undefined;
   const mode = reader.oneOf('DATABASE_SSL', ['disable', 'require', 'verify-ca'], 'require');
-  if (mode !== 'verify-ca') return { mode };
-  const ca = reader.secret('DATABASE_SSL_CA') ?? '';
+  const authority = mode === 'disable' ? undefined : reader.secret('DATABASE_SSL_CA');
+  if (mode === 'disable' || (mode === 'require' && authority === undefined)) return { mode };
+  const ca = authority ?? '';
   if (!ca.includes('-----BEGIN CERTIFICATE-----')) {
     reader.problem(
-      'DATABASE_SSL=verify-ca needs a PEM certificate authority in DATABASE_SSL_CA or DATABASE_SSL_CA_FILE',
+      `DATABASE_SSL=${mode} needs a PEM certificate authority in DATABASE_SSL_CA or DATABASE_SSL_CA_FILE`,
     );
   }
-  return { mode, ca };
+  return { mode: 'verify-ca', ca };
 }
 
 function checkIam(reader: EnvReader, url: URL, ssl: DatabaseSsl | undefined): void {

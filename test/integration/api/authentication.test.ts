@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { get, type IncomingMessage } from 'node:http';
+import { createServer, get, type IncomingMessage } from 'node:http';
 import { describe, test } from 'node:test';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
@@ -20,6 +20,7 @@ import { TokenBuckets } from '#services/api/limits/token-buckets.ts';
 import { sha256 } from '../../support/api-keys.ts';
 import { startApiServer } from '../../support/api-server.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
+import { listen } from '../../support/listen.ts';
 import { writeTempFile } from '../../support/temp-dir.ts';
 
 const base = {
@@ -168,6 +169,22 @@ describe('bearer tokens', () => {
     );
     const token = await issuer.createToken({});
     assert.equal((await authenticate({ authorization: `bearer ${token}` })).isAuthenticated, true);
+  });
+
+  test('reads a discovery document that is not valid once in a while', async (t) => {
+    let fetches = 0;
+    const server = createServer((_request, response) => {
+      fetches += 1;
+      response.setHeader('content-type', 'application/json').end('{"issuer":"https://other.example"}');
+    });
+    const url = await listen(t, server);
+    const authenticate = createAuthenticate(
+      readAuthConfig({ AUTH_MODES: 'jwt', JWT_ISSUER: url, JWT_AUDIENCE: audience }),
+    );
+    const issuer = await startIssuer(t);
+    const token = await issuer.createToken({ iss: url });
+    for (let i = 0; i < 5; i += 1) await assert.rejects(authenticate(toBearer(token)), UnavailableError);
+    assert.equal(fetches, 1);
   });
 
   test('fails with a retryable error, on every call, when the issuer is unavailable', async (t) => {

@@ -111,6 +111,24 @@ describe('pages of other sites', () => {
     }
   });
 
+  test('answers its own webhooks with 410 under every name, except at callbacks', async (t) => {
+    const { url, called } = await startCounting(t);
+    const headers = { ...json, 'longhaul-task-id': 't', host: 'localhost' };
+    for (const path of [
+      '/a2a/jsonrpc',
+      '/a2a/v1/tasks/t/webhooks/w/test',
+      '/health/live',
+      '/files/t/h',
+      '/none',
+    ]) {
+      const { status, text } = await send(url, { path, headers });
+      assert.equal(status, 410, path);
+      assert.match(text, /cannot be sent to the service itself/, path);
+    }
+    assert.notEqual((await send(url, { path: '/callbacks/token', headers })).status, 410);
+    assert.deepEqual(called, []);
+  });
+
   test('applies only without authentication on this machine', () => {
     const env = {
       DATABASE_URL: 'postgres://localhost/none',

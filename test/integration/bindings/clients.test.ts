@@ -224,13 +224,15 @@ async function useAllOperations(client: Client, version: string, webhookUrl: str
   };
   const created = await client.createTaskPushNotificationConfig(config);
   assert.deepEqual([created.id, created.taskId, created.url], ['one', slow.id, webhookUrl]);
+  assert.equal(created.token, 'mine', 'secrets are shown by the call that creates the config');
   const stored = await client.getTaskPushNotificationConfig({ tenant, taskId: slow.id, id: 'one' });
   assert.deepEqual(
     [stored.id, stored.url, stored.token, stored.authentication?.scheme],
-    ['one', webhookUrl, 'mine', 'Bearer'],
+    ['one', webhookUrl, '', 'Bearer'],
   );
   const query = { tenant, taskId: slow.id, pageSize: 0, pageToken: '' };
-  assert.equal((await client.listTaskPushNotificationConfig(query)).configs.length, 1);
+  const { configs } = await client.listTaskPushNotificationConfig(query);
+  assert.deepEqual(configs, [stored]);
   const path = { tenant, taskId: slow.id, id: 'one' };
   await client.deleteTaskPushNotificationConfig(path);
   await assert.rejects(client.getTaskPushNotificationConfig(path), TaskNotFoundError);

@@ -73,6 +73,8 @@ describe('a large file', () => {
     const header = (name: string) => response.headers.get(name);
     assert.equal(header('content-type'), 'image/png');
     assert.equal(header('x-content-type-options'), 'nosniff');
+    assert.equal(header('cross-origin-resource-policy'), 'same-origin');
+    assert.match(header('content-security-policy') ?? '', /^default-src 'none'; .*; sandbox$/);
     assert.equal(header('cache-control'), 'private, max-age=31536000, immutable');
     assert.equal(
       header('content-disposition'),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
@@ -48,12 +49,14 @@ test('services are not ready without the key of stored secrets', async (t) => {
     )
     insert into encryption_checks values ('lost', '1.lost.AAAA')`);
   const services = await Promise.all([stack.start('api'), stack.start('dispatcher')]);
-  for (const { url } of services) {
+  for (const { url, running } of services) {
     await waitFor(`${url} to report the lost key`, async () => {
       const response = await fetch(`${url}/health/ready`);
       assert.equal(response.status, 503);
-      return /secrets cannot be decrypted.*drop-secrets/.test(await response.text());
+      const body: unknown = await response.json();
+      return isDeepStrictEqual(body, { status: 'not ready', code: 'keys_lost' });
     });
+    assert.match(running.output(), /secrets cannot be decrypted.*drop-secrets/);
   }
 });
 

@@ -10,6 +10,7 @@ export function webhookToJson(config: StoredWebhook): object {
     events: config.events,
     order: config.ordered ? 'strict' : 'none',
     hasSecret: config.signingSecret !== null,
+    hasToken: config.token !== null,
     protocolVersion: config.protocolVersion,
     createdAt: config.createdAt,
     failuresInARow: config.failures,
