@@ -4,14 +4,16 @@
  * - `malformed`: a header is missing or malformed, or the body is not an event
  * - `expired`: the request is older or newer than the tolerance
  * - `signature`: no signature matches; the body, the id or the time was changed, or the secret is another one
+ * - `audience`: the webhook was made for another receiver, which may have passed it on
  * - `too_large`: the body exceeds the limit of the receiver
  */
-export type WebhookErrorCode = 'malformed' | 'expired' | 'signature' | 'too_large';
+export type WebhookErrorCode = 'malformed' | 'expired' | 'signature' | 'audience' | 'too_large';
 
 const statuses: Record<WebhookErrorCode, number> = {
   malformed: 400,
   expired: 401,
   signature: 401,
+  audience: 401,
   too_large: 413,
 };
 

@@ -8,6 +8,8 @@ import { WebhookError } from './error.ts';
 interface EventBase {
   /** The `webhook-id`: the same for all attempts at one event. */
   id: string;
+  /** The URL for which the webhook was made; undefined from agents that name none. */
+  audience: string | undefined;
   taskId: string;
   contextId: string;
   /** The number of the event within its task, from 1; undefined for a test, and from agents that number no events. */
@@ -50,7 +52,7 @@ interface Envelope {
   truncated: boolean;
 }
 
-/** @throws {WebhookError} if the body is not an event, or is not the event that its id names */
+/** @throws {WebhookError} if the body is not an event */
 export function parseEvent(body: Buffer, envelope: Envelope): WebhookEvent {
   const json = parseJson(body);
   const { statusUpdate, artifactUpdate, task } = json;
@@ -86,27 +88,16 @@ function readBase(envelope: Envelope, taskId: unknown, update: JsonObject): Even
   if (typeof taskId !== 'string') throw new WebhookError('malformed', 'The body does not name its task.');
   const metadata = update['metadata'];
   const extension = isObject(metadata) ? metadata[webhooksExtensionUri] : undefined;
-  const { event, test } = isObject(extension) ? extension : {};
-  const number = typeof event === 'number' ? event : undefined;
-  // Only ids of this server name their event: other agents choose theirs freely.
-  if (number !== undefined && !isIdOf(envelope.id, taskId, number)) {
-    throw new WebhookError(
-      'malformed',
-      `The webhook-id ${JSON.stringify(envelope.id.slice(0, 200))} is not the id of event ${number} of its task.`,
-    );
-  }
+  const { event, test, audience } = isObject(extension) ? extension : {};
   const contextId = update['contextId'];
   return {
     ...envelope,
     taskId,
     contextId: typeof contextId === 'string' ? contextId : '',
-    event: number,
+    audience: typeof audience === 'string' ? audience : undefined,
+    event: typeof event === 'number' ? event : undefined,
     test: test === true,
   };
-}
-
-function isIdOf(id: string, taskId: string, event: number): boolean {
-  return id.startsWith(`${taskId}.`) && id.endsWith(`.${event}`);
 }
 
 function isObject(value: unknown): value is JsonObject {

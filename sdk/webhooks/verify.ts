@@ -22,11 +22,18 @@ export type VerifyOptions = (
       /** The secret of the config (`whsec_…`), or several of them while it is being changed. */
       secret: string | readonly string[];
       jwks?: undefined;
+      /** The URL of the webhook. If given, webhooks for another one are refused. */
+      url?: string | URL;
     }
   | {
       /** The agent's public keys, or their URL: `/.well-known/webhook-jwks.json` of the agent. */
       jwks: string | URL | JsonWebKeySet;
       secret?: undefined;
+      /**
+       * The URL of the webhook, as it was registered. The agent signs the webhooks of all receivers with one key, so any of
+       * them could pass its webhooks on to you.
+       */
+      url: string | URL;
     }
 ) & {
   /** The largest difference between the time of the request and now, in seconds. Default: 300. */
@@ -43,11 +50,14 @@ export type VerifyOptions = (
 export async function verify(request: WebhookRequest, options: VerifyOptions): Promise<WebhookEvent> {
   const { jwks, toleranceSeconds = 300 } = options;
   const secrets = readSecrets(options);
+  const url = readUrl(options);
   const body = await readBody(request);
   const header = (name: string): string => readHeader(request.headers, name);
   const id = header('webhook-id');
   const timestamp = header('webhook-timestamp');
   const signatures = header('webhook-signature').split(' ');
+  // The signed text is <id>.<timestamp>.<body>: with dots in the id it could be read in two ways.
+  if (id.includes('.')) throw new WebhookError('malformed', 'webhook-id must have no dots.');
   if (!/^\d{1,12}$/.test(timestamp)) {
     throw new WebhookError('malformed', 'webhook-timestamp must be seconds since 1970.');
   }
@@ -68,7 +78,21 @@ export async function verify(request: WebhookRequest, options: VerifyOptions): P
     throw new WebhookError('signature', `No ${jwks === undefined ? 'v1' : 'v1a'} signature matches.`);
   }
   const truncated = readOptionalHeader(request.headers, 'longhaul-truncated') === 'true';
-  return parseEvent(body, { id, sentAt, truncated });
+  const event = parseEvent(body, { id, sentAt, truncated });
+  if (url !== undefined && event.audience !== url) {
+    throw new WebhookError('audience', `The webhook was not made for ${url}.`);
+  }
+  return event;
+}
+
+function readUrl({ jwks, url }: VerifyOptions): string | undefined {
+  if (url === undefined && jwks === undefined) return undefined;
+  if (url === undefined || !URL.canParse(String(url))) {
+    throw new TypeError(
+      'url must be the URL of the webhook, as it was registered. With jwks it is required.',
+    );
+  }
+  return new URL(url).href;
 }
 
 function readSecrets({ secret, jwks }: VerifyOptions): readonly string[] {

@@ -129,7 +129,8 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   async function readBody(delivery: ClaimedDelivery, thin: boolean): Promise<WebhookBody | undefined> {
     const maxBytes = thin ? Math.min(thinBytes, webhook.maxBodyBytes) : webhook.maxBodyBytes;
     try {
-      return await readWebhookBody(db, delivery, { maxBytes, version: delivery.config.protocolVersion });
+      const { url: audience, protocolVersion: version } = delivery.config;
+      return await readWebhookBody(db, delivery, { maxBytes, version, audience });
     } catch (error) {
       if (isPassing(error)) throw error;
       throw toUnmade(delivery, error);

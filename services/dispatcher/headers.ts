@@ -6,6 +6,7 @@
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { isTest, type WebhookBody } from '#shared/webhooks/body.ts';
 import { taskIdHeader } from '#shared/webhooks/headers.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 import type { WebhookSecrets } from '#shared/webhooks/secrets.ts';
 import { createWebhookToken, signWebhook, type SigningConfig } from './signature.ts';
 
@@ -21,10 +22,9 @@ export interface HeaderParts {
 
 export async function buildHeaders(parts: HeaderParts): Promise<Record<string, string>> {
   const { delivery, secrets, body, signing } = parts;
-  const { taskId, configId, seq, attempt, mergedFrom } = delivery;
+  const { taskId, seq, attempt, mergedFrom } = delivery;
   const timestamp = Math.floor(parts.now / 1000);
-  // Every attempt has the same id, so that receivers can drop repeats.
-  const id = `${taskId}.${configId}.${seq}`;
+  const id = getMessageId(delivery);
   const signable = { id, timestamp, body: body.json };
   const signature = signWebhook(
     signable,

@@ -51,15 +51,16 @@ interface EventKey {
  * Reads an event and builds its body.
  *
  * @param options `version` is the protocol version with which the config was created. A body above `maxBytes`
- * is replaced by a smaller form.
+ * is replaced by a smaller form. `audience` is the URL of the config, which the body names: the signature covers it
  * @returns undefined if the event is no longer stored
  */
 export async function readWebhookBody(
   db: Db,
   { taskId, seq, mergedFrom }: EventKey,
-  { maxBytes, version }: { maxBytes: number; version: string },
+  { maxBytes, version, audience }: { maxBytes: number; version: string; audience: string },
 ): Promise<WebhookBody | undefined> {
   const event = isTest(seq) ? await readTestEvent(db, taskId) : await readEvent(db, taskId, seq);
+  const facts: WebhookFacts = { ...(isTest(seq) ? { test: true } : { event: seq }), audience };
   if (event === undefined) return undefined;
   const payload =
     mergedFrom === null ? event.payload : await readMergedChunks(db, taskId, mergedFrom, seq, event.payload);
@@ -67,8 +68,8 @@ export async function readWebhookBody(
   const sendsTask =
     'statusUpdate' in payload && event.kind === 'state' && (legacy || settles(payload.statusUpdate.status));
   const forms = sendsTask
-    ? await readTaskForms(db, taskId, seq, maxBytes)
-    : await readEventForms(db, taskId, seq, payload, maxBytes);
+    ? await readTaskForms(db, { taskId, seq }, facts, maxBytes)
+    : await readEventForms(db, { taskId, seq }, facts, payload, maxBytes);
   const bodies = legacy ? forms.map((form) => form && toV03(form)) : forms;
   const fits = (body: string | undefined) => body !== undefined && Buffer.byteLength(body) <= maxBytes;
   const json = bodies.find(fits) ?? bodies.at(-1);
@@ -93,12 +94,11 @@ async function readMergedChunks(
   return { artifactUpdate: { ...last, artifact, append } };
 }
 
-/** A test contains the current state of the task, and is marked as a test. */
+/** A test contains the current state of the task. */
 async function readTestEvent(db: Db, taskId: string): ReturnType<typeof readEvent> {
   const task = await readTaskStatus(db, taskId);
   if (task === undefined) return undefined;
-  const statusUpdate = { ...task, metadata: { [webhooksExtensionUri]: { test: true } } };
-  return { kind: 'progress', payload: { statusUpdate }, traceparent: null, age: 0 };
+  return { kind: 'progress', payload: { statusUpdate: task }, traceparent: null, age: 0 };
 }
 
 function toV03(form: string): string {
@@ -112,47 +112,57 @@ function settles(status: TaskStatus): boolean {
 /** The forms of a body, from the full one to the bare status; undefined if one is too large to be built. */
 type Forms = (string | undefined)[];
 
-async function readTaskForms(db: Db, taskId: string, seq: number, maxBytes: number): Promise<Forms> {
+async function readTaskForms(
+  db: Db,
+  { taskId, seq }: Pick<EventKey, 'taskId' | 'seq'>,
+  facts: WebhookFacts,
+  maxBytes: number,
+): Promise<Forms> {
   // Artifacts take several times as much space in events as in a task.
   const read = await readTaskAsOf(db, taskId, seq, 4 * maxBytes);
   if (read === undefined) return [];
-  const task = withEventNumber(read, seq);
+  const task = withFacts(read, facts);
   const { artifacts, ...rest } = task;
   const { id, contextId, status } = rest;
   const whole = artifacts === undefined ? undefined : JSON.stringify({ task });
   return [
     whole,
     JSON.stringify({ task: rest }),
-    JSON.stringify({ task: withEventNumber({ id, contextId, status: toBareStatus(status) }, seq) }),
+    JSON.stringify({ task: withFacts({ id, contextId, status: toBareStatus(status) }, facts) }),
   ];
 }
 
 async function readEventForms(
   db: Db,
-  taskId: string,
-  seq: number,
+  { taskId, seq }: Pick<EventKey, 'taskId' | 'seq'>,
+  facts: WebhookFacts,
   payload: EventPayload,
   maxBytes: number,
 ): Promise<Forms> {
   const whole = JSON.stringify(
     'statusUpdate' in payload
-      ? { statusUpdate: withEventNumber(payload.statusUpdate, seq) }
-      : { artifactUpdate: withEventNumber(payload.artifactUpdate, seq) },
+      ? { statusUpdate: withFacts(payload.statusUpdate, facts) }
+      : { artifactUpdate: withFacts(payload.artifactUpdate, facts) },
   );
   if (Buffer.byteLength(whole) <= maxBytes) return [whole];
   const { contextId } = 'statusUpdate' in payload ? payload.statusUpdate : payload.artifactUpdate;
   const status = await readStatusAsOf(db, taskId, seq);
   if (status === undefined) return [whole];
-  const statusUpdate = withEventNumber({ taskId, contextId, status: toBareStatus(status) }, seq);
+  const statusUpdate = withFacts({ taskId, contextId, status: toBareStatus(status) }, facts);
   return [whole, JSON.stringify({ statusUpdate })];
 }
 
-/** Adds the number of the event to the metadata, for receivers that store a body without its headers. */
-function withEventNumber<T extends object>(update: T & { metadata?: JsonObject }, seq: number): T {
-  if (isTest(seq)) return update;
+/** The facts about a webhook in the metadata of its body. */
+type WebhookFacts = ({ event: number } | { test: true }) & { audience: string };
+
+/**
+ * Adds the facts to the metadata. The signature covers them: it proves to a receiver that the webhook was made for its
+ * URL, and they remain when a body is stored without its headers.
+ */
+function withFacts<T extends object>(update: T & { metadata?: JsonObject }, facts: WebhookFacts): T {
   const options = update.metadata?.[webhooksExtensionUri];
-  const event = { ...(typeof options === 'object' && !Array.isArray(options) ? options : {}), event: seq };
-  return { ...update, metadata: { ...update.metadata, [webhooksExtensionUri]: event } };
+  const all = { ...(typeof options === 'object' && !Array.isArray(options) ? options : {}), ...facts };
+  return { ...update, metadata: { ...update.metadata, [webhooksExtensionUri]: all } };
 }
 
 function toBareStatus(status: TaskStatus): TaskStatus {

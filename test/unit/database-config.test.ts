@@ -57,7 +57,7 @@ describe('valid addresses', () => {
     });
   });
 
-  test('verifies the server as soon as an authority is set, as libpq does', () => {
+  test('verifies the server as soon as an authority is set, as psql does', () => {
     const ca = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----';
     const parts = { DATABASE_HOST: 'h', ALLOY_DB_USER: 'u', ALLOY_DB_PASS: 'p', DATABASE_SSL: 'require' };
     assert.deepEqual(readAddress(parts).ssl, { mode: 'require' });

@@ -3,7 +3,7 @@
  *
  *   DATABASE_HOST · DATABASE_PORT · DATABASE_NAME · ALLOY_DB_USER · ALLOY_DB_PASS   (the last two also as …_FILE)
  *   DATABASE_AUTH   password, or iam: an access token of the service account instead of a password
- *   DATABASE_SSL    disable · require (encrypted; verified if DATABASE_SSL_CA is set, as libpq does) · verify-ca
+ *   DATABASE_SSL    disable · require (encrypted; verified if DATABASE_SSL_CA is set, as psql does) · verify-ca
  *
  * AlloyDB's certificates do not contain a host name, so it cannot be verified.
  */

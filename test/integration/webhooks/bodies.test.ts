@@ -6,6 +6,7 @@ import type { TaskAsOf } from '#shared/db/tasks/as-of.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { newFollowUp } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -41,7 +42,8 @@ describe('webhook bodies', () => {
       assert.equal(headers['x-a2a-notification-token'], 'tök');
       assert.equal(headers.authorization, 'Bearer hush');
       assert.equal(headers['longhaul-task-id'], task.taskId);
-      assert.equal(headers['webhook-id'], `${task.taskId}.hook.${headers['longhaul-event'] as string}`);
+      const seq = Number(headers['longhaul-event']);
+      assert.equal(headers['webhook-id'], getMessageId({ taskId: task.taskId, configId: 'hook', seq }));
       assert.ok(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000) < 10);
       assert.equal(headers['longhaul-truncated'], undefined);
     }
@@ -55,7 +57,12 @@ describe('webhook bodies', () => {
     const { id, contextId, status, artifacts, history, metadata } = last!.payload.value;
     assert.deepEqual(
       [id, contextId, history, metadata],
-      [task.taskId, task.contextId, [], { origin: 'test', [webhooksExtensionUri]: { event: 6 } }],
+      [
+        task.taskId,
+        task.contextId,
+        [],
+        { origin: 'test', [webhooksExtensionUri]: { event: 6, audience: receiver.url } },
+      ],
     );
     assert.equal(status?.state, TaskState.TASK_STATE_COMPLETED);
     const contents = artifacts.map(({ artifactId, parts }) => [

@@ -8,6 +8,7 @@ import {
   putWebhookConfig,
 } from '#shared/db/webhooks/configs.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readConfig, readDeliveries, waitForDeliveries } from '../../support/webhooks/deliveries.ts';
@@ -149,7 +150,7 @@ describe('webhook configs', () => {
     await waitForDeliveries(db, task.taskId);
     assert.deepEqual(
       receiver.received.map(({ headers }) => headers['webhook-id']),
-      [`${task.taskId}.hook.3`, `${task.taskId}.other.3`],
+      ['hook', 'other'].map((configId) => getMessageId({ taskId: task.taskId, configId, seq: 3 })),
     );
     assert.equal(await deleteWebhookConfig(db, caller, task.taskId, 'hook'), 'deleted');
     await put(task.taskId);

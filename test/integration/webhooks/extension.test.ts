@@ -6,6 +6,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { freePort } from '../../support/ports.ts';
 import { createRawGrpc, createRawJsonRpc, createRawRest } from '../../support/raw-bindings.ts';
@@ -45,7 +46,8 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const body = new Webhook(secret).verify(webhook!.body, toHeaders(webhook!)) as Json;
     assert.equal(body.task.status.state, terminal);
     const event = Number(webhook!.headers['longhaul-event']);
-    assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end', event } });
+    const facts = { events: 'end', event, audience: receiver.url };
+    assert.deepEqual(body.task.metadata, { other: 1, [webhooksExtensionUri]: facts });
     const { result } = await stack.rpc('GetTask', { id });
     assert.deepEqual(result.metadata, { other: 1, [webhooksExtensionUri]: { events: 'end' } });
     const { rows } = await stack.pool.query(
@@ -132,7 +134,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const { body: failed } = await callRest(stack, `${hook}/deliveries?state=failed`);
     const first = failed.deliveries.at(-1);
     assert.equal(first.event, 1);
-    assert.equal(first.webhookId, `${id}.hook.1`);
+    assert.equal(first.webhookId, getMessageId({ taskId: id, configId: 'hook', seq: 1 }));
     assert.deepEqual(
       first.attempts.map((attempt: Json) => [attempt.attempt, attempt.status]),
       [
@@ -146,7 +148,7 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     const redelivered = await callRest(stack, `${hook}/deliveries/1/redeliver`, {});
     assert.deepEqual([redelivered.status, redelivered.body], [200, { count: 1 }]);
     const third = (await receiver.count(3))[2]!;
-    assert.equal(third.headers['webhook-id'], `${id}.hook.1`);
+    assert.equal(third.headers['webhook-id'], getMessageId({ taskId: id, configId: 'hook', seq: 1 }));
     await waitFor(
       'one delivered event',
       async () => (await callRest(stack, `${hook}/deliveries?state=delivered`)).body.deliveries.length === 1,
@@ -213,10 +215,14 @@ describe('webhooks extension', { timeout: 120_000 }, () => {
     ] as const) {
       assert.equal(webhook!.headers['longhaul-test'], 'true');
       assert.equal(webhook!.headers['longhaul-event'], undefined);
-      assert.equal(webhook!.headers['webhook-id'], `${id}.hook.${number}`);
+      assert.equal(
+        webhook!.headers['webhook-id'],
+        getMessageId({ taskId: id, configId: 'hook', seq: number }),
+      );
       const { statusUpdate } = JSON.parse(webhook!.body);
       assert.equal(statusUpdate.status.state, terminal);
-      assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: { test: true } });
+      const facts = { test: true, audience: receiver.url };
+      assert.deepEqual(statusUpdate.metadata, { [webhooksExtensionUri]: facts });
     }
     await waitFor('all deliveries to be settled', async () => {
       const { body } = await callRest(stack, `${hook}/deliveries`);

@@ -6,6 +6,7 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
@@ -101,7 +102,7 @@ describe('webhook signatures', () => {
     assert.deepEqual(claims, {
       iss: issuer,
       aud: webhook.url,
-      jti: `${webhook.taskId}.hook.1.1`,
+      jti: `${getMessageId({ taskId: webhook.taskId, configId: 'hook', seq: 1 })}.1`,
       taskId: webhook.taskId,
       request_body_sha256: createHash('sha256').update(webhook.body).digest('hex'),
     });

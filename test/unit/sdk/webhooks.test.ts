@@ -23,10 +23,11 @@ import { createSigningKey } from '../../support/webhooks/signing.ts';
 
 const secret = createSigningSecret();
 const extension = 'https://longhaul.dev/ext/webhooks/v1';
+const url = 'https://receiver.example/hook';
 const status = { state: 'TASK_STATE_WORKING', timestamp: '2026-01-01T00:00:00.000Z' };
 
-function createBody(event = 2, taskId = 'task-1'): string {
-  const metadata = { [extension]: { event } };
+function createBody(event = 2, taskId = 'task-1', audience = url): string {
+  const metadata = { [extension]: { event, audience } };
   return JSON.stringify({ statusUpdate: { taskId, contextId: 'context-1', status, metadata } });
 }
 
@@ -38,13 +39,7 @@ interface Signed {
   keys?: WebhookKey[];
 }
 
-function sign({
-  id = 'task-1.hook.2',
-  body = createBody(),
-  ageSeconds = 0,
-  secrets = [secret],
-  keys = [],
-}: Signed) {
+function sign({ id = 'msg_2', body = createBody(), ageSeconds = 0, secrets = [secret], keys = [] }: Signed) {
   const timestamp = Math.floor(Date.now() / 1000) - ageSeconds;
   const signature = signWebhook({ id, timestamp, body }, secrets, keys) ?? '';
   const headers: Record<string, string> = {
@@ -74,7 +69,7 @@ describe('verify', () => {
     assert.deepEqual(
       { id, taskId, contextId, number, test, truncated },
       {
-        id: 'task-1.hook.2',
+        id: 'msg_2',
         taskId: 'task-1',
         contextId: 'context-1',
         number: 2,
@@ -108,7 +103,7 @@ describe('verify', () => {
   test('accepts the signatures of the library of Standard Webhooks', async () => {
     const { headers, body } = sign({});
     const sentAt = new Date(Number(headers['webhook-timestamp']) * 1000);
-    headers['webhook-signature'] = new Webhook(secret).sign('task-1.hook.2', sentAt, body);
+    headers['webhook-signature'] = new Webhook(secret).sign('msg_2', sentAt, body);
     assert.equal((await verify({ headers, body: Buffer.from(body) }, { secret })).taskId, 'task-1');
   });
 
@@ -131,13 +126,13 @@ describe('verify', () => {
   test('verifies v1a by the keys of the agent', async () => {
     const [key, next] = [createSigningKey('one'), createSigningKey('two')];
     const jwks = publicJwks([key, next]);
-    await verify(sign({ keys: [key] }), { jwks });
-    await verify(sign({ keys: [next] }), { jwks });
+    await verify(sign({ keys: [key] }), { jwks, url });
+    await verify(sign({ keys: [next] }), { jwks, url });
     await assert.rejects(
-      verify(sign({ keys: [createSigningKey('one')] }), { jwks }),
+      verify(sign({ keys: [createSigningKey('one')] }), { jwks, url }),
       refused('signature', /v1a/),
     );
-    await assert.rejects(verify(sign({}), { jwks }), refused('signature', /no signing keys/));
+    await assert.rejects(verify(sign({}), { jwks, url }), refused('signature', /no signing keys/));
   });
 
   test('reads the keys again when they have rotated', async (t) => {
@@ -150,13 +145,13 @@ describe('verify', () => {
     });
     const jwks = new URL('/jwks', await listen(t, server));
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
-    await verify(sign({ keys: [key] }), { jwks });
-    await verify(sign({ keys: [key] }), { jwks });
+    await verify(sign({ keys: [key] }), { jwks, url });
+    await verify(sign({ keys: [key] }), { jwks, url });
     assert.equal(reads, 1);
     keys = [next, key];
-    await assert.rejects(verify(sign({ keys: [next] }), { jwks }), refused('signature', /v1a/));
+    await assert.rejects(verify(sign({ keys: [next] }), { jwks, url }), refused('signature', /v1a/));
     t.mock.timers.tick(31_000);
-    await verify(sign({ keys: [next] }), { jwks });
+    await verify(sign({ keys: [next] }), { jwks, url });
     assert.equal(reads, 2);
   });
 
@@ -164,14 +159,14 @@ describe('verify', () => {
     const server = createServer((_, response) => response.writeHead(500).end());
     const jwks = await listen(t, server);
     const request = sign({ keys: [createSigningKey('one')] });
-    await assert.rejects(verify(request, { jwks }), (error) => !(error instanceof WebhookError));
+    await assert.rejects(verify(request, { jwks, url }), (error) => !(error instanceof WebhookError));
   });
 
   test('refuses a changed body, id or time', async () => {
     const { headers, body } = sign({});
     const changed: [object, string][] = [
       [headers, body.replace('WORKING', 'COMPLETED')],
-      [{ ...headers, 'webhook-id': 'task-1.hook.3' }, body],
+      [{ ...headers, 'webhook-id': 'msg_3' }, body],
       [{ ...headers, 'webhook-timestamp': String(Number(headers['webhook-timestamp']) + 1) }, body],
       [{ ...headers, 'webhook-signature': 'v1,AAAA v2,AAAA' }, body],
     ];
@@ -181,13 +176,27 @@ describe('verify', () => {
     }
   });
 
-  test('refuses a signed id of another event', async () => {
-    for (const id of ['task-2.hook.2', 'task-1.hook.3']) {
-      await assert.rejects(
-        verify(sign({ id }), { secret }),
-        refused('malformed', /is not the id of event 2/),
-      );
+  test('refuses an id with dots, with which the signed text has two readings', async () => {
+    const request = sign({ id: 'task-1.hook.2' });
+    await assert.rejects(verify(request, { secret }), refused('malformed', /must have no dots/));
+  });
+
+  test('refuses a webhook that was made for another receiver', async () => {
+    const key = createSigningKey('one');
+    const jwks = publicJwks([key]);
+    const other = sign({ body: createBody(2, 'task-1', 'https://other.example/hook'), keys: [key] });
+    const none = sign({ body: JSON.stringify({ task: { id: 'task-1', status } }), keys: [key] });
+    for (const request of [other, none]) {
+      for (const options of [
+        { jwks, url },
+        { secret, url },
+      ]) {
+        await assert.rejects(verify(request, options), refused('audience', /not made for https:/));
+      }
+      await verify(request, { secret });
     }
+    await verify(sign({ keys: [key] }), { jwks, url: new URL(url) });
+    await assert.rejects(verify(other, { jwks, url: '' }), /url must be the URL/);
   });
 
   test('refuses requests outside the tolerance', async () => {
@@ -288,7 +297,7 @@ for (const [name, start] of Object.entries({ Express: startExpress, Fastify: sta
       }
       assert.deepEqual(
         events.map(({ id }) => id),
-        ['task-1.hook.2', 'task-1.hook.2'],
+        ['msg_2', 'msg_2'],
       );
     });
 

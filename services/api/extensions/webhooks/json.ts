@@ -2,6 +2,7 @@
 import type { StoredWebhook } from '#shared/db/webhooks/configs.ts';
 import type { DeliveryView } from '#shared/db/webhooks/deliveries.ts';
 import { isTest } from '#shared/webhooks/body.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 
 export function webhookToJson(config: StoredWebhook): object {
   return {
@@ -23,7 +24,7 @@ export function webhookToJson(config: StoredWebhook): object {
 export function deliveryToJson(key: { taskId: string; configId: string }, delivery: DeliveryView): object {
   const { seq, state, createdAt, settledAt, due, attempts } = delivery;
   return {
-    webhookId: `${key.taskId}.${key.configId}.${seq}`,
+    webhookId: getMessageId({ ...key, seq }),
     ...(isTest(seq) ? { test: true } : { event: seq }),
     state,
     createdAt,
