@@ -1,4 +1,12 @@
 /** `longhaul/agent`: the interface of an agent that is written in code, and the errors that it may throw. */
+import type { Agent } from '#services/worker/agent/agent.ts';
+
+/** Returns the agent: in plain JavaScript too, editors then know its methods and the type of `turn`. */
+export function defineAgent(agent: Agent): Agent {
+  return agent;
+}
+
+export { textOf } from '#shared/domain/message.ts';
 export { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 export type {
   Agent,

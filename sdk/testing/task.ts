@@ -16,7 +16,8 @@ import { TurnLog, type OpenTestWait, type TestStep } from './turn-log.ts';
 const maxSleeps = 10_000;
 
 export class TestTask {
-  readonly agent: Agent;
+  /** May be replaced between two runs, as a deploy does. */
+  agent: Agent;
   readonly id: string;
   readonly contextId: string;
   state: TaskState = 'TASK_STATE_SUBMITTED';

@@ -114,6 +114,18 @@ export interface Turn {
   ): Promise<T>;
 
   /**
+   * Returns whether the turn takes a change of the agent's code, or started before it (docs/versions.md):
+   * `if (await turn.version('ask twice')) … else …`. Returns false if an earlier run of this turn has recorded a step
+   * that this run has not reached yet, and true otherwise. A true answer is recorded, and all runs of a turn get the
+   * same answer. Remove the call and the old code once no turn from before the change is left.
+   *
+   * @param name of the change, not of a version: each change needs its own
+   * @throws {FatalError} if the name is not valid
+   * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
+   */
+  version(name: string): Promise<boolean>;
+
+  /**
    * Waits until a time, or for a number of seconds, without holding a worker: the turn runs again from its
    * start when the time has come, and `sleep` then returns at once. At most 366 days. The wait is a step of
    * the turn, under its name.

@@ -14,6 +14,13 @@ export interface ReachedStep {
   earlier: RecordedStep | undefined;
 }
 
+/** Ends the error of a turn whose agent does not follow its record. */
+export const codeChanged =
+  "the agent's code has changed since the turn started. Branch for turns from before a change with turn.version (docs/versions.md)";
+
+/** Precedes the name of a marker: the step that records that a turn takes the code of a change. */
+const markerPrefix = 'version:';
+
 export class TurnRecord {
   /** The steps that this run has not reached yet. */
   readonly #left: Map<string, RecordedStep>;
@@ -32,6 +39,11 @@ export class TurnRecord {
    * @throws {FatalError} if an earlier run finished another step at this point
    */
   reach(name: string, inputHash: string | null): ReachedStep {
+    if (name.startsWith(markerPrefix)) {
+      throw new FatalError(
+        `The name "${name}" is not valid: names that start with "${markerPrefix}" are of turn.version.`,
+      );
+    }
     const occurrence = this.#occurrences.get(name) ?? 0;
     this.#occurrences.set(name, occurrence + 1);
     const identity = { name, occurrence, position: this.#nextPosition++, inputHash };
@@ -42,17 +54,38 @@ export class TurnRecord {
     return { identity, earlier };
   }
 
+  /**
+   * Decides whether the turn takes the code of a change: unless an earlier run has recorded something after this point,
+   * when it did not.
+   *
+   * @returns the marker that records the decision, the first time that it is positive
+   */
+  reachVersion(name: string): { isNew: boolean; marker?: StepIdentity } {
+    const marker = {
+      name: markerPrefix + name,
+      occurrence: 0,
+      position: this.#nextPosition,
+      inputHash: null,
+    };
+    const isRecorded = this.#left.delete(getStepKey(marker.name, 0));
+    if (isRecorded) return { isNew: true };
+    return this.#left.size > 0 ? { isNew: false } : { isNew: true, marker };
+  }
+
   /** @throws {FatalError} if the agent has ended without reaching a step that an earlier run finished */
   assertAllReached(): void {
     this.#assertMatched(Number.POSITIVE_INFINITY, 'ended its turn');
   }
 
   #assertMatched(position: number, reached: string): void {
-    const missed = [...this.#left.values()].find((step) => step.finished && step.position <= position);
+    const missed = [...this.#left.values()].find(
+      // A marker may be left behind when its call is removed.
+      (step) => step.finished && step.position <= position && !step.name.startsWith(markerPrefix),
+    );
     if (missed === undefined) return;
     throw new FatalError(
       `The agent ${reached}, but an earlier run of this turn had finished the step "${missed.name}" before: ` +
-        "the agent's code has changed since the turn started.",
+        `${codeChanged}.`,
     );
   }
 }

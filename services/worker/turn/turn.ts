@@ -41,6 +41,7 @@ import { createResultWriter, hashInput, TurnRecord, type StepIdentity } from './
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { inStepSpan } from './spans.ts';
 import { runWithPolicy } from './step-policy.ts';
+import { createVersionReader } from './versions.ts';
 import { Waits, type Suspension } from './waits.ts';
 
 export interface WorkerTurn extends Turn {
@@ -169,6 +170,12 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     });
   }
 
+  const version = createVersionReader(record, async (marker) => {
+    signal.throwIfAborted();
+    await held.assertHeld();
+    await retryWhileLeased(held, log, () => store([], [marker]));
+  });
+
   async function fitMessage(content: Part[] | string): Promise<Part[]> {
     const parts = typeof content === 'string' ? [{ text: content }] : content;
     return files.fit('The message', parts, maxEventBytes - maxEnvelopeBytes);
@@ -218,6 +225,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     definition: input.definition,
     signal,
     step: (name, run, options) => waits.run(() => step(name, run, options)),
+    version: (name) => waits.run(() => version(name)),
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),
     spawn: (name, messages, options) => openChildren().spawn(name, messages, options),

@@ -22,7 +22,7 @@ import {
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Callback, CallbackOptions } from '../agent/agent.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import type { ReachedStep, StepIdentity } from './record.ts';
+import { codeChanged, type ReachedStep, type StepIdentity } from './record.ts';
 
 /** A wait that ends so soon is cheaper to hold than to put back. */
 const holdMs = 1_000;
@@ -143,7 +143,7 @@ export class Waits {
     if (earlier !== undefined && earlier.wait?.wait.kind !== kind) {
       throw new FatalError(
         `The agent reached ${kind}("${name}"), but an earlier run of this turn had another step of this name here: ` +
-          "the agent's code has changed since the turn started.",
+          `${codeChanged}.`,
       );
     }
     return reached;

@@ -129,6 +129,10 @@ export class MemoryTurn implements Turn {
     return result;
   }
 
+  async version(): Promise<boolean> {
+    return true;
+  }
+
   /** Waits take no time in memory. */
   async sleep(): Promise<void> {}
 
