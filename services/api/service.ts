@@ -122,6 +122,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     messageLimits: limits.message,
     maxMessageBytes: bodyLimitBytes,
   });
+  const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const operations = createRequestHandler({
     db,
     card,
@@ -130,7 +131,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     follower,
     outbox,
     pushConfigs,
-    pageTokens: new PageTokens(config.encryptionKeys[0].key),
+    pageTokens,
     streams,
     largeWork,
     sendWaitMs: config.sendWaitMs,
@@ -178,7 +179,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           signing,
           log,
         },
-        tasks: { db, feed, streams, log },
+        tasks: { db, feed, streams, pageTokens, log },
         schedules: {
           db,
           outbox,

@@ -87,3 +87,41 @@ export interface FeedEvent extends TimelineEvent {
   taskId: string;
   contextId: string;
 }
+
+/** A task that a search has found. */
+export interface TaskSummary {
+  taskId: string;
+  contextId: string;
+  state: TaskState;
+  createdAt: string;
+  statusAt: string;
+  agent: string;
+  lastError?: string;
+  usage?: Usage;
+}
+
+export interface SearchPage {
+  tasks: TaskSummary[];
+  /** Empty on the last page. A page may have a token and no tasks: each examines a limited number of tasks. */
+  nextPageToken: string;
+}
+
+/** The tasks of a caller in figures. Counts are exact up to `countsUpTo`, and this number plus one above. */
+export interface TaskStats {
+  countsUpTo: number;
+  states: Record<TaskState, number>;
+  /** Tasks whose status changed within the last hour, by their state now. */
+  changedInLastHour: Record<TaskState, number>;
+  /** How long the oldest submitted task has waited to be started. */
+  oldestSubmittedSeconds?: number;
+  /** Seconds from acceptance to the end, of the newest completed tasks, at most 1,000. */
+  completion?: { tasks: number; p50: number; p90: number; p99: number };
+}
+
+/** Tokens and cost of a caller, by day (UTC) and model. */
+export interface UsageReport {
+  /** The first and the last day, both included: YYYY-MM-DD. */
+  since: string;
+  until: string;
+  lines: (Usage & { day: string; model: string })[];
+}

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Timeline } from '#shared/domain/views.ts';
+import type { TaskStats, Timeline, UsageReport } from '#shared/domain/views.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { isCompleted, startStack, type Stack } from '../support/stack.ts';
 import { runNode } from '../support/processes/processes.ts';
@@ -194,6 +194,17 @@ describe('docs/extensions', { skip }, () => {
     const { id } = await stack.submit('What is 6 times 7?');
     const [answer] = await running;
     assert.match(answer!.body, new RegExp(`^id: [\\d-]+\ndata: {"taskId":"${id}".*"event":1,`, 'm'));
+  });
+
+  test('tasks: search, stats and usage return figures and tasks', async () => {
+    const { id } = await stack.submit('What is 6 times 7?');
+    await stack.until(id, isCompleted);
+    const [found, failed, stats, usage] = await run('tasks.md 3');
+    assert.ok(found!.body.tasks.some(({ taskId }: { taskId: string }) => taskId === id));
+    assert.deepEqual(failed!.body.tasks, []);
+    assert.ok((stats!.body as TaskStats).states.TASK_STATE_COMPLETED > 0);
+    const { lines } = usage!.body as UsageReport;
+    assert.ok(lines.length === 0 || lines[0]!.tokens.output > 0);
   });
 
   test('webhooks: options, inspection, redelivery, tests and secrets work', async (t) => {

@@ -67,7 +67,7 @@ const webhooks = {
 const tasks = {
   uri: tasksExtension,
   description:
-    'Shows what tasks did when: timelines of their turns, attempts and steps, and a feed of changes.',
+    'Shows what tasks did when: timelines of their turns, attempts and steps, a feed of changes, search and figures.',
   required: false,
 };
 

@@ -5,7 +5,7 @@ import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, text } from '../client/rows.ts';
 import type { Caller } from '../tasks/visibility.ts';
-import { parseSnapshot, type LogPosition } from './read.ts';
+import { parseSnapshot, stateOfPayload, type LogPosition } from './read.ts';
 
 /** Events of all callers that a page examines. It has whole transactions, so it may examine some more. */
 const pageEvents = 5_000;
@@ -51,7 +51,7 @@ export async function readFeedPage(
       select u.tx, u.task_id, u.seq, t.tenant, t.owner, json_strip_nulls(json_build_object(
         'taskId', u.task_id, 'contextId', t.context_id, 'event', u.seq, 'kind', u.kind,
         'at', ${isoTime(sql`u.created_at`)}, 'artifactId', u.artifact_id,
-        'state', case when u.kind = 'state' then u.payload #>> '{statusUpdate,status,state}' end
+        'state', case when u.kind = 'state' then ${stateOfPayload(sql`u.payload`)} end
       )) as event
       from unread u join tasks t on t.id = u.task_id
       where (t.tenant, t.owner) in (${who})

@@ -1,5 +1,5 @@
 /** Reads events (invariant 5): those of one task from a number on, and new ones of many tasks. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import type { TaskEvent } from '../../domain/events.ts';
 import type { Db } from '../client/pool.ts';
 
@@ -38,6 +38,14 @@ export async function readLogPosition(db: Db): Promise<LogPosition> {
     db,
   );
   return parseSnapshot(rows[0]?.snapshot ?? '');
+}
+
+/**
+ * The state in the payload of an event of kind `state`. PostgreSQL refuses to parse JSON that contains `\u0000`, which
+ * messages may, so this finds the first key of that name: quotes within texts are escaped.
+ */
+export function stateOfPayload(payload: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`substring(${payload}::text from '"state" ?: ?"([A-Z_]+)"')`;
 }
 
 /** An event whose payload was not read, because the events before it are large. */

@@ -101,7 +101,7 @@ async function readFitting(db: Db, reads: readonly TaskRead[]): Promise<(TaskSna
 /**
  * Selects the ids of the newest tasks. The order within each state makes the planner walk its index and stop.
  */
-function selectNewest(
+export function selectNewest(
   states: readonly TaskState[],
   matches: RawBuilder<unknown>,
   limit: number,

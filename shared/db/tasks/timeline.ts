@@ -10,6 +10,7 @@ import type {
 } from '../../domain/views.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { stateOfPayload } from '../events/read.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
 /** The most entries of each list: the newest ones are read. */
@@ -67,26 +68,33 @@ const attempts = sql`
 const attemptFields = sql`'turn', turn, 'fence', fence, 'worker', worker, 'startedAt', ${isoTime(sql`started_at`)},
           'endedAt', ${isoTime(sql`ended_at`)}, 'outcome', outcome, 'error', error`;
 
+/** The schema of an answer may contain `\u0000`, which PostgreSQL refuses to parse. */
+const waitKind = sql`substring(wait::text from '"kind" ?: ?"([a-z]+)"')`;
+
+function ofChildren(value: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`case when ${waitKind} = 'children' then ${value} end`;
+}
+
 /** A sleep ends by the clock alone: nothing records its end. */
 const steps = sql`
           select s.*, case
-            when s.finished_at is not null then s.finished_at when s.wait ->> 'kind' = 'sleep' and s.due_at <= now() then s.due_at
+            when s.finished_at is not null then s.finished_at when ${waitKind} = 'sleep' and s.due_at <= now() then s.due_at
           end as ended_at
           from steps s where s.task_id = t.id order by turn desc, position desc`;
 const stepFields = sql`'turn', turn, 'name', name, 'occurrence', occurrence, 'startedAt', ${isoTime(sql`started_at`)},
           'endedAt', ${isoTime(sql`ended_at`)}, 'usage', usage,
           'wait', case when wait is not null then
-            json_build_object('kind', wait ->> 'kind', 'dueAt', ${isoTime(sql`due_at`)}, 'needed', wait -> 'needed',
+            json_build_object('kind', ${waitKind}, 'dueAt', ${isoTime(sql`due_at`)}, 'needed', ${ofChildren(sql`wait -> 'needed'`)},
               'ended', ${groupColumn('ended')}, 'size', ${groupColumn('size')}) end`;
 
 /** Selects a number of the group that a step waits for; null for other steps. */
 function groupColumn(name: 'ended' | 'size'): RawBuilder<unknown> {
-  return sql`(select cg.${sql.ref(name)} from child_groups cg where cg.id = (wait ->> 'group')::uuid)`;
+  return sql`(select cg.${sql.ref(name)} from child_groups cg where cg.id = ${ofChildren(sql`(wait ->> 'group')::uuid`)})`;
 }
 
 const events = sql`select * from events where task_id = t.id order by seq desc`;
 const eventFields = sql`'event', seq, 'kind', kind, 'at', ${isoTime(sql`created_at`)}, 'artifactId', artifact_id,
-          'state', case when kind = 'state' then payload #>> '{statusUpdate,status,state}' end`;
+          'state', case when kind = 'state' then ${stateOfPayload(sql`payload`)} end`;
 
 const deliveries = sql`
           select * from deliveries where task_id = t.id order by created_at desc, config_id desc, seq desc`;

@@ -136,6 +136,56 @@ describe('isolation of callers and tenants', () => {
     }
   });
 
+  test('finds and counts only the tasks of the caller', async () => {
+    const color = `color-${randomUUID()}`;
+    const { result } = await call(alice, 'SendMessage', { ...createSend('hers'), metadata: { [color]: 1 } });
+    const { id } = result.task;
+    await stack.pool.query(
+      `insert into ledger values ('red', 'key:alice', (now() at time zone 'utc')::date, $1, 1, 10, 0, 0, 0, 5, 0.5, 0)`,
+      [color],
+    );
+    const routes = [`/search?metadataKey=${color}&state=TASK_STATE_SUBMITTED`, '/usage', '/stats'];
+    const read = (caller: TestCaller) =>
+      Promise.all(routes.map(async (route) => JSON.parse((await request(caller, `GET ${route}`)).body)));
+    const [found, usage, stats] = await read(alice);
+    assert.deepEqual(
+      found.tasks.map(({ taskId }: { taskId: string }) => taskId),
+      [id],
+    );
+    const [line] = usage.lines.filter(({ model }: { model: string }) => model === color);
+    assert.deepEqual([line.calls, line.tokens.output, line.cost], [1, 5, 0.5]);
+    assert.ok(stats.states.TASK_STATE_SUBMITTED > 0);
+    const { rows } = await stack.pool.query(
+      `select owner, tenant, count(*)::int from tasks where state = 'TASK_STATE_SUBMITTED' group by 1, 2`,
+    );
+    for (const caller of others) {
+      const [foundByOther, usageOfOther, statsOfOther] = await read(caller);
+      assert.deepEqual(foundByOther, { tasks: [], nextPageToken: '' });
+      assert.ok(!JSON.stringify(usageOfOther).includes(color));
+      const owner = caller.key === bobKey ? 'key:bob' : 'key:alice';
+      const own = rows.find((row) => row.owner === owner && row.tenant === caller.tenant)?.count ?? 0;
+      assert.equal(statsOfOther.states.TASK_STATE_SUBMITTED, own);
+    }
+  });
+
+  test('refuses wrong parameters of the tasks extension by name', async () => {
+    for (const [path, name] of [
+      ['/search?state=DONE', 'state'],
+      ['/search?createdSince=yesterday', 'createdSince'],
+      ['/search?error=', 'error'],
+      [`/search?agent=${'x'.repeat(201)}`, 'agent'],
+      ['/search?webhook=bad', 'webhook'],
+      ['/search?pageSize=0', 'pageSize'],
+      ['/search?pageToken=x', 'pageToken'],
+      ['/usage?since=2026-02-30', 'since'],
+      ['/usage?since=2020-01-01', 'since'],
+    ] as const) {
+      const { status, body } = await request(alice, `GET ${path}`);
+      assert.equal(status, 400, path);
+      assert.ok(JSON.parse(body).error.message.startsWith(name), body);
+    }
+  });
+
   test('shows in a feed only the tasks of the caller', async () => {
     const everyone = [alice, ...others];
     const feeds = await Promise.all(

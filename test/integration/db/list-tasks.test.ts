@@ -6,10 +6,13 @@ import { before, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
 import { createTaskLister, type ListCursor, type ListFilter } from '#shared/db/tasks/list.ts';
+import { searchTasks, type SearchCursor, type SearchFilter } from '#shared/db/tasks/search.ts';
+import { readTaskStats } from '#shared/db/tasks/stats.ts';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { taskStates, type TaskState } from '#shared/domain/task.ts';
+import { findReads } from '../../support/database/plan.ts';
 import { caller } from '../../support/database/new-task.ts';
 import { beforeStop, createTestDatabase } from '../../support/database/postgres.ts';
 
@@ -169,6 +172,99 @@ describe('list of tasks', () => {
     for (const { sql, blocks } of await countBlocks()) {
       assert.ok(blocks < 6 * fewCount, `${blocks} blocks: ${sql}`);
     }
+  });
+});
+
+describe('search', () => {
+  /** Returns the ids of all pages, and how many pages there were. */
+  async function search(filter: SearchFilter, maxPages = 30): Promise<{ ids: string[]; pages: number }> {
+    const ids: string[] = [];
+    let after: SearchCursor | undefined;
+    let pages = 0;
+    do {
+      const page = await searchTasks(db, caller, filter, { size: 90, after });
+      ids.push(...page.tasks.map(({ taskId }) => taskId));
+      after = page.next;
+      pages += 1;
+    } while (after !== undefined && pages < maxPages);
+    return { ids, pages };
+  }
+
+  const rare = visible.filter((_, index) => index % 700 === 650);
+  const rareIds = rare.map(({ id }) => id);
+  before(async () => {
+    await pool.query(
+      `update tasks set last_error = 'A rare Problem', metadata = '{"color": "\\u0041"}', agent_hash = 'new',
+         created_at = now() - interval '9 days'
+       where id = any($1::uuid[])`,
+      [rareIds],
+    );
+    const nullCharacter = visible[3]!.id;
+    await pool.query(`update tasks set metadata = '{"color": "\\u0000"}' where id = $1`, [nullCharacter]);
+    await pool.query(
+      `insert into webhook_configs (task_id, id, tenant, owner, url, events, protocol_version, failures)
+       select id, 'hook', '', $2, 'http://localhost/', 'all', '1.0', 1 from unnest($1::uuid[]) as id`,
+      [rareIds, caller.owner],
+    );
+  });
+
+  test('finds rare tasks by each condition, over pages that may be empty', async () => {
+    const conditions: SearchFilter[] = [
+      { error: 'RARE prob' },
+      { metadataKey: 'color' },
+      { agent: 'new' },
+      { createdBefore: new Date(Date.now() - 8 * 86_400_000) },
+      { webhook: 'failing' },
+    ];
+    for (const filter of conditions) {
+      const { ids, pages } = await search(filter);
+      assert.deepEqual(ids, rareIds, JSON.stringify(filter));
+      assert.ok(pages > 1);
+    }
+    assert.deepEqual((await search({ webhook: 'disabled' })).ids, []);
+  });
+
+  test('pages through states and times without gaps or repeats', async () => {
+    const since = new Date(now - 5_000 * minute);
+    const before = new Date(now - 100 * minute);
+    const states: TaskState[] = ['TASK_STATE_FAILED', 'TASK_STATE_WORKING', 'TASK_STATE_CANCELED'];
+    const { ids } = await search({ states, statusSince: since, statusBefore: before });
+    const expected = visible.filter(
+      ({ state, statusAt }) =>
+        states.includes(state) && statusAt >= since.getTime() && statusAt < before.getTime(),
+    );
+    assert.ok(expected.length > 90);
+    assert.deepEqual(
+      ids,
+      expected.map(({ id }) => id),
+    );
+  });
+
+  test('reads no more for a condition that nothing meets', async () => {
+    queries.length = 0;
+    const page = await searchTasks(db, caller, { error: 'no such', webhook: 'failing' }, { size: 50 });
+    assert.deepEqual([page.tasks, page.next === undefined], [[], false]);
+    for (const { sql, blocks } of await countBlocks()) {
+      // A thousand places in the index, each with its task. A scan reads all 20,000 tasks of the owner.
+      assert.ok(blocks < 8_000, `${blocks} blocks: ${sql}`);
+    }
+    for (const { sql, parameters } of queries) {
+      const { rows } = await pool.query(`explain (format json) ${sql}`, [...parameters]);
+      const reads = findReads(rows[0]['QUERY PLAN'][0].Plan, 'tasks');
+      assert.ok(reads.length > 0);
+      for (const read of reads) assert.ok(read['Index Name'] !== undefined, JSON.stringify(read));
+    }
+  });
+
+  test('counts tasks of each state and times the newest', async () => {
+    queries.length = 0;
+    const { states, completion, countsUpTo } = await readTaskStats(db, caller);
+    const count = (state: TaskState) => visible.filter((task) => task.state === state).length;
+    for (const state of taskStates) assert.equal(states[state], Math.min(count(state), countsUpTo + 1));
+    assert.equal(completion?.tasks, Math.min(count('TASK_STATE_COMPLETED'), 1_000));
+    for (const { sql, blocks } of await countBlocks()) assert.ok(blocks < 8_000, `${blocks} blocks: ${sql}`);
+    assert.ok(completion.p50 <= completion.p90 && completion.p90 <= completion.p99);
+    assert.deepEqual((await readTaskStats(db, { tenant: 'red', owner: caller.owner })).completion, undefined);
   });
 });
 

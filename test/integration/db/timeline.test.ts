@@ -13,6 +13,7 @@ import {
   caller,
   claimTask,
   createClaimedTask,
+  createStatePayload,
   newFollowUp,
   newTask,
   newTurnEnd,
@@ -111,7 +112,13 @@ describe('the timeline of a task', () => {
   test('shows turns, events and deliveries', async () => {
     const claimed = await createClaimedTask(db, { webhook: newWebhook({ id: 'hook' }) });
     const { taskId } = claimed.lease;
-    await write({ lease: claimed.lease, finish: newTurnEnd(taskId, 'TASK_STATE_INPUT_REQUIRED') });
+    const parts = [{ text: '\0 "state":"TASK_STATE_FAILED"' }];
+    const message = { messageId: 'm', role: 'ROLE_AGENT' as const, parts };
+    const payload = createStatePayload({ taskId, contextId: 'c' }, 'TASK_STATE_INPUT_REQUIRED', message);
+    await write({
+      lease: claimed.lease,
+      finish: newTurnEnd(taskId, 'TASK_STATE_INPUT_REQUIRED', { payload }),
+    });
     await acceptFollowUp(db, { ...options, idempotencyWindowSeconds: 60 }, newFollowUp(taskId));
     const { turns, events, deliveries } = await read(taskId);
     assert.deepEqual(

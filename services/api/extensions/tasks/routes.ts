@@ -10,9 +10,12 @@ import { readTimeline } from '#shared/db/tasks/timeline.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Timeline } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import type { PageTokens } from '../../handler/page-token.ts';
 import type { OpenStreams } from '../../limits/open-streams.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
 import { sendFeed } from './feed.ts';
+import { getStats, getUsage } from './figures.ts';
+import { search } from './search.ts';
 
 export const tasksExtension = 'https://longhaul.dev/ext/tasks/v1';
 
@@ -20,12 +23,16 @@ export interface TasksRoutesParts {
   db: Db;
   feed: Feed;
   streams: OpenStreams;
+  pageTokens: PageTokens;
   log: Logger;
 }
 
 const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
   { method: 'GET', path: '/tasks/:taskId/timeline', handle: getTimeline },
   { method: 'GET', path: '/feed', handle: sendFeed },
+  { method: 'GET', path: '/search', handle: search },
+  { method: 'GET', path: '/stats', handle: getStats },
+  { method: 'GET', path: '/usage', handle: getUsage },
 ];
 
 export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): void {

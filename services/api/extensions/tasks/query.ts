@@ -1,0 +1,34 @@
+/** Parameters that several routes of the extension have. */
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { Query } from '../../http/query.ts';
+
+const maxPageSize = 100;
+const endTime = Date.UTC(10_000, 0, 1);
+
+/** @throws {RequestMalformedError} */
+export function readPageSize(query: Query): number {
+  const size = query.integer('pageSize') ?? 50;
+  if (size >= 1 && size <= maxPageSize) return size;
+  throw new RequestMalformedError(`pageSize must be from 1 to ${maxPageSize}, not ${size}`);
+}
+
+/** @throws {RequestMalformedError} if the parameter is not a time from 1970 to 9999 */
+export function readTime(query: Query, name: string): Date | undefined {
+  const text = query.string(name);
+  if (text === undefined) return undefined;
+  const time = Date.parse(text);
+  if (time >= 0 && time < endTime) return new Date(time);
+  throw new RequestMalformedError(
+    `${name} must be an ISO 8601 time such as 2026-01-31T12:00:00Z, not "${text.slice(0, 40)}"`,
+  );
+}
+
+/** @throws {RequestMalformedError} if the parameter is not a day from 1970 to 9999 */
+export function readDay(query: Query, name: string): string | undefined {
+  const text = query.string(name);
+  if (text === undefined) return undefined;
+  const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(text) : NaN;
+  // Date.parse accepts the 31st of every month.
+  if (time >= 0 && new Date(time).toISOString().startsWith(text)) return text;
+  throw new RequestMalformedError(`${name} must be a day such as 2026-01-31, not "${text.slice(0, 40)}"`);
+}
