@@ -13,6 +13,7 @@ import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/caller.ts';
 import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
+import { registerGeminiWebhooks, type GeminiWebhookParts } from './callbacks/gemini-webhooks.ts';
 import { registerCallbackRoutes, type CallbackRoutesParts } from './callbacks/routes.ts';
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
 import { getRestFailureFormat, registerRest, restPath } from './bindings/rest/rest.ts';
@@ -59,6 +60,7 @@ export interface ApiServerParts {
   tasks: TasksRoutesParts;
   schedules: ScheduleRoutesParts;
   callbacks: CallbackRoutesParts;
+  geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
   log: Logger;
 }
 
@@ -105,6 +107,11 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerScheduleRoutes(app, parts.schedules);
   registerFileRoutes(app, { db: webhooks.db, log });
   registerCallbackRoutes(app, parts.callbacks);
+  registerGeminiWebhooks(app, {
+    ...parts.callbacks,
+    ...parts.geminiWebhooks,
+    publicUrl: parts.publicUrl,
+  });
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };

@@ -193,6 +193,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           wakeupGraceSeconds,
           log,
         },
+        geminiWebhooks: { settings: config.geminiWebhooks },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
       })
     : undefined;

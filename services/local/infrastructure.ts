@@ -75,7 +75,11 @@ export async function startModel(context: StackContext): Promise<void> {
       name: 'offline-model',
       file: resolveFile('local/offline-model/main.ts'),
       env: createEnv(context),
-      onPort: (port) => (variables['GOOGLE_GEMINI_BASE_URL'] = `http://127.0.0.1:${port}`),
+      onPort: (port) => {
+        const url = `http://127.0.0.1:${port}`;
+        variables['GOOGLE_GEMINI_BASE_URL'] = url;
+        variables['GEMINI_WEBHOOK_JWKS_URL'] = `${url}/.well-known/jwks.json`;
+      },
     });
     await supervisor.start(child);
   } else if (options.model === 'custom-url') {

@@ -18,6 +18,7 @@ import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
 import { timeOutCallback } from '#shared/db/turns/callbacks.ts';
+import { closeModelWait, readAbandonedModelWaits } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { desiredConcurrency } from '#shared/domain/concurrency.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -80,6 +81,10 @@ export async function startWorker(
     getSecret: (name) => secrets.env[name],
     meter: { spentToday, checkCost, quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
+    abandoned: {
+      read: () => readAbandonedModelWaits(db),
+      close: (wait) => closeModelWait(db, wait),
+    },
     log,
   });
   const turnPublisher = createTurnPublisher(pubsub);

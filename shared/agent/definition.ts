@@ -26,6 +26,7 @@ import {
   Integer,
 } from './fields.ts';
 import { McpServers, checkMcpServers } from './mcp-servers.ts';
+import { checkModelApi } from './model-api.ts';
 import { toProblem, type Problem } from './problems.ts';
 
 const Skill = strictMapping({
@@ -39,7 +40,12 @@ const Skill = strictMapping({
 });
 
 const Model = strictMapping({
+  /** A model, or one of Google's agents. */
   name: v.optional(Text, 'gemini-3.8-flash'),
+  /** Default: by the table of model-api.ts. */
+  api: v.exactOptional(choice(['interactions', 'generateContent'])),
+  /** Whether calls run at Google while no worker waits. Default: auto, for agents and slow models (model-api.ts). */
+  background: v.exactOptional(choice(['always', 'never', 'auto'])),
   temperature: v.exactOptional(v.pipe(FiniteNumber, atLeast(0), atMost(2))),
   topP: v.exactOptional(v.pipe(FiniteNumber, atLeast(0), atMost(1))),
   topK: v.exactOptional(Count),
@@ -197,15 +203,9 @@ export function checkDefinition(value: unknown): { definition?: AgentDefinition;
 }
 
 /** Checks the rules that the schema cannot express. */
-function findContradictions({
-  skills,
-  extendedSkills = [],
-  model,
-  mcpServers,
-  limits,
-  prices,
-}: AgentDefinition): Problem[] {
-  const problems = checkMcpServers(mcpServers);
+function findContradictions(definition: AgentDefinition): Problem[] {
+  const { skills, extendedSkills = [], model, mcpServers, limits, prices } = definition;
+  const problems = [...checkMcpServers(mcpServers), ...checkModelApi(definition)];
   for (const [index, { id }] of skills.entries()) {
     if (skills.findIndex((skill) => skill.id === id) < index) {
       problems.push({

@@ -7,7 +7,12 @@ export type Wait =
   /** `schema`: the JSON Schema of the answer. */
   | { kind: 'callback'; schema?: JsonObject }
   /** `group`: the children; `needed`: how many of them must have ended. */
-  | { kind: 'children'; group: string; needed: number };
+  | { kind: 'children'; group: string; needed: number }
+  /**
+   * A call of the model that runs at Google: it is polled when the wait is due. `interaction`: its id, once Gemini's
+   * webhook has reported it.
+   */
+  | { kind: 'model'; interaction?: string };
 
 /** How a callback ended. */
 export type CallbackResult = { status: 'answered'; body: Json } | { status: 'timed_out' };
@@ -30,3 +35,22 @@ export const callbacksPath = '/callbacks';
 export function createCallbackUrl(publicUrl: string, token: string): string {
   return `${publicUrl}${callbacksPath}/${token}`;
 }
+
+/** The path of the address that Gemini's webhooks call, on the front door. */
+export const geminiWebhooksPath = '/gemini/webhooks';
+
+/** @param token names the wait */
+export function createGeminiWebhookUrl(publicUrl: string, token: string): string {
+  return `${publicUrl}${geminiWebhooksPath}/${token}`;
+}
+
+/**
+ * Returns after how many seconds a call at Google is polled again: after half of its age, from 2 to 60 s. An hour takes
+ * about 70 polls.
+ */
+export function getPollSeconds(ageSeconds: number): number {
+  return Math.min(60, Math.max(2, ageSeconds / 2));
+}
+
+/** The step that records a call at Google as `{ id }`, with the occurrence of its wait. */
+export const interactionStep = 'interaction';

@@ -2,6 +2,7 @@
  * A model that needs no network. It serves the APIs of Gemini and Vertex AI, does simple work by fixed rules,
  * and says that it is offline.
  *
+ *   POST /v1/interactions      GET | DELETE …/{id}      POST …/{id}/cancel      GET /.well-known/jwks.json (interactions/)
  *   POST …/models/{model}:generateContent | :streamGenerateContent?alt=sse | :countTokens      GET …/models[/{model}]
  *   GET | DELETE /__log         logged requests          POST | DELETE /__script      scripted replies (script.ts)
  */
@@ -10,7 +11,9 @@ import type { AddressInfo } from 'node:net';
 import { respond, type Responder } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
-import { limitTokens } from './reply.ts';
+import { Interactions } from './interactions/interactions.ts';
+import { parseInteractionRoute } from './interactions/wire.ts';
+import { limitTokens, type Reply } from './reply.ts';
 import { RequestLog, type LoggedRequest } from './request-log.ts';
 import { react, Script, type ScriptRule } from './script.ts';
 import { sendReply } from './send.ts';
@@ -26,6 +29,7 @@ export interface OfflineModel {
   readonly port: number;
   /** `http://127.0.0.1:port`, the value for GOOGLE_GEMINI_BASE_URL. */
   readonly url: string;
+  readonly interactions: Interactions;
   log(): readonly LoggedRequest[];
   script(rules: readonly ScriptRule[]): void;
   /** Clears the script and the log. */
@@ -50,6 +54,18 @@ export async function startOfflineModel({
   const log = new RequestLog();
   const script = new Script();
 
+  /** Returns the reply of a script, or else of the responder. */
+  async function getReply(body: GenerateRequest): Promise<Reply> {
+    const reaction = script.next(getLastUserText(body));
+    const getNormalReply = () => responder(body);
+    return reaction === undefined ? getNormalReply() : react(reaction, getNormalReply);
+  }
+
+  const interactions = new Interactions(async (request, model) => {
+    log.add(describeRequest('interactions.create', model, request));
+    return getReply(request);
+  });
+
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://model');
     const method = request.method ?? 'GET';
@@ -68,6 +84,13 @@ export async function startOfflineModel({
       case 'DELETE /__script':
         script.clear();
         return sendJson(response, 200, {});
+      case 'GET /.well-known/jwks.json':
+        return sendJson(response, 200, await interactions.webhooks.jwks());
+    }
+    const interaction = parseInteractionRoute(method, url.pathname);
+    if (interaction !== undefined) {
+      const body = interaction.method === 'create' ? await readJson(request) : undefined;
+      return sendJson(response, 200, await interactions.handle(interaction, body));
     }
     const route = parseRoute(method, url.pathname);
     if (route === undefined)
@@ -100,19 +123,7 @@ export async function startOfflineModel({
     ]);
     if (route.verb === 'countTokens') return sendJson(response, 200, { totalTokens: promptTokens });
     const started = performance.now();
-    const text = getLastUserText(body);
-    const entry = log.add({
-      verb: route.verb,
-      model: route.model,
-      lastUserText: text,
-      contents: body.contents.length,
-      tools: (body.tools ?? [])
-        .flatMap((tool) => tool.functionDeclarations ?? [])
-        .map(({ name = '' }) => name),
-      functionResponses: (body.contents.at(-1)?.parts ?? []).flatMap(
-        (part) => part.functionResponse?.name ?? [],
-      ),
-    });
+    const entry = log.add(describeRequest(route.verb, route.model, body));
     const disconnected = new AbortController();
     let dropped = false;
     response.on('close', () => {
@@ -122,9 +133,7 @@ export async function startOfflineModel({
       disconnected.abort();
     });
     try {
-      const reaction = script.next(text);
-      const getNormalReply = () => responder(body);
-      const reply = await (reaction === undefined ? getNormalReply() : react(reaction, getNormalReply));
+      const reply = await getReply(body);
       dropped = reply.dropAfterChunks !== undefined;
       await sendReply(limitTokens(reply, body.generationConfig?.maxOutputTokens), {
         response,
@@ -156,17 +165,32 @@ export async function startOfflineModel({
   return {
     port: bound,
     url: `http://127.0.0.1:${bound}`,
+    interactions,
     log: () => log.entries(),
     script: (rules) => script.add(rules),
     reset() {
       script.clear();
       log.clear();
+      interactions.reset();
     },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
       }),
+  };
+}
+
+function describeRequest(verb: string, model: string, body: GenerateRequest) {
+  return {
+    verb,
+    model,
+    lastUserText: getLastUserText(body),
+    contents: body.contents.length,
+    tools: (body.tools ?? []).flatMap((tool) => tool.functionDeclarations ?? []).map(({ name = '' }) => name),
+    functionResponses: (body.contents.at(-1)?.parts ?? []).flatMap(
+      (part) => part.functionResponse?.name ?? [],
+    ),
   };
 }
 

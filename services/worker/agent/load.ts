@@ -25,6 +25,7 @@ export interface LoadAgentOptions {
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
+  abandoned?: GeminiAgentOptions['abandoned'];
   log?: Logger;
 }
 
@@ -78,7 +79,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, gemini, files, meter, getSecret, captureContent = false, log } = options;
+  const { agentFile, gemini, files, meter, getSecret, captureContent = false, abandoned, log } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -92,6 +93,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     ...(files && { downloads: files, buckets: files.buckets }),
     meter,
     captureContent,
+    abandoned,
     log,
   });
 }

@@ -15,6 +15,7 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { ArtifactStream, StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
+import { openModelWait, type ModelWaits } from '../agent/model-wait.ts';
 import type { Children } from './children/children.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
@@ -44,7 +45,7 @@ import { runWithPolicy } from './step-policy.ts';
 import { createVersionReader } from './versions.ts';
 import { Waits, type Suspension } from './waits.ts';
 
-export interface WorkerTurn extends Turn {
+export interface WorkerTurn extends Turn, ModelWaits {
   /**
    * Stores the large parts of the outcome's message as files.
    *
@@ -183,11 +184,12 @@ export function createTurn(parts: TurnParts): WorkerTurn {
 
   const createProgress = (message: Message): NewEvent =>
     createProgressEvent(ids, parts.lastStatusAt, message);
+  const storeWait = (wait: NewStep): Promise<void> => retryWhileLeased(held, log, () => store([], [wait]));
   const waits = new Waits({
     held,
     signals: parts.signals,
     reach: (name) => record.reach(name, null),
-    store: (wait) => retryWhileLeased(held, log, () => store([], [wait])),
+    store: storeWait,
     timeOut: (wait) => retryWhileLeased(held, log, () => parts.timeOutCallback(wait)),
     createMessage: (text) => createAgentMessage(ids, text),
     createProgress,
@@ -230,6 +232,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     callback: (name, options) => waits.callback(name, options),
     spawn: (name, messages, options) => openChildren().spawn(name, messages, options),
     join: (name, spawned, options) => openChildren().join(name, spawned, options),
+    waitForModel: (name) => openModelWait(name, { waits, store: storeWait, publicUrl: parts.publicUrl }),
     suspended: waits.suspended,
     usage: () => taskUsage,
     complete: async (outcome) => {

@@ -178,9 +178,14 @@ export class Waits {
       await this.untilDue(wait);
       const result = await this.run(() => this.#parts.timeOut(wait.identity));
       if (result !== undefined) return result;
-      wait.dueAt = performance.now() + retryMs;
-      this.#open.add(wait);
+      this.reopen(wait, retryMs);
     }
+  }
+
+  /** Opens a wait again that was due. */
+  reopen(wait: OpenWait, dueInMs: number): void {
+    wait.dueAt = performance.now() + dueInMs;
+    this.#open.add(wait);
   }
 
   /** Waits until a time in this process. Most waits never end here: the turn is suspended. */
@@ -237,22 +242,38 @@ export class Waits {
 
   #announce(waits: readonly OpenWait[]): NewEvent {
     const listed = waits.toSorted((a, b) => a.dueAt - b.dueAt).slice(0, maxListed);
-    const described = listed.map(({ identity, kind, details, since, dueAt }) => ({
-      name: identity.name,
-      kind,
-      ...details,
-      since: since.toISOString(),
-      until: new Date(databaseNow() + dueAt - performance.now()).toISOString(),
+    const described = listed.map((wait) => ({
+      name: wait.identity.name,
+      kind: wait.kind,
+      ...wait.details,
+      since: wait.since.toISOString(),
+      // How long the model takes is not known.
+      ...(wait.kind !== 'model' && { until: getEnd(wait) }),
     }));
-    const [first] = described;
+    const [first] = listed;
     const others = waits.length === 1 ? '' : `, and ${waits.length - 1} more`;
-    const text =
-      first?.kind === 'sleep'
-        ? `Waiting until ${first.until}${others}.`
-        : `Waiting for "${first?.name}" until ${first?.until}${others}.`;
+    const text = first === undefined ? '' : `Waiting ${describe(first)}${others}.`;
     const message = { ...this.#parts.createMessage(text), metadata: { [waitsExtension]: described as Json } };
     return this.#parts.createProgress(message);
   }
+}
+
+function describe(wait: OpenWait): string {
+  switch (wait.kind) {
+    case 'sleep':
+      return `until ${getEnd(wait)}`;
+    case 'callback':
+    case 'children':
+      return `for "${wait.identity.name}" until ${getEnd(wait)}`;
+    case 'model':
+      return `for the model since ${wait.since.toISOString()}`;
+    default:
+      return wait.kind satisfies never;
+  }
+}
+
+function getEnd({ dueAt }: OpenWait): string {
+  return new Date(databaseNow() + dueAt - performance.now()).toISOString();
 }
 
 export function assertSeconds(what: string, seconds: number, min: number): void {

@@ -33,7 +33,7 @@ export async function readCallback(db: Db, token: string): Promise<Callback | un
       when g.turn <> s.turn or not ${isRunnable} then 'ended'
       else 'open' end as state
     from steps s join gates g on g.task_id = s.task_id join tasks t on t.id = s.task_id
-    where s.token = ${token}`.execute(db);
+    where s.token = ${token} and s.wait ->> 'kind' = 'callback'`.execute(db);
   return rows[0];
 }
 

@@ -67,7 +67,7 @@ export interface NewStep {
 export interface NewWait {
   wait: Wait;
   dueInSeconds: number;
-  /** The secret in the URL of a callback. */
+  /** The secret in the URL of a callback or of a webhook. */
   token: string | null;
 }
 
@@ -323,7 +323,8 @@ function upsertSteps(steps: readonly (NewStep & { taskId: string })[]): RawBuild
       from (${input}) written join gate on gate.task_id = written.task_id
       on conflict (task_id, turn, name, occurrence) do update
         set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
-          finished_at = excluded.finished_at
+          finished_at = excluded.finished_at,
+          due_at = case when excluded.wait is null then steps.due_at else excluded.due_at end
         where steps.output is null
       returning task_id, name, occurrence
     )`;

@@ -53,6 +53,16 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   localHosts: ReadonlySet<string> | undefined;
   /** Signs the agent card. */
   cardSigningKey: SigningKey | undefined;
+  geminiWebhooks: GeminiWebhookConfig;
+}
+
+/** How the signatures of Gemini's webhooks are verified. */
+export interface GeminiWebhookConfig {
+  jwksUrl: string;
+  /** Undefined: any. Google does not document it. */
+  issuer: string | undefined;
+  /** Undefined: the address of the webhook. */
+  audience: string | undefined;
 }
 
 /** Which parts of A2A are offered. */
@@ -135,6 +145,14 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     corsOrigins: readCorsOrigins(reader),
     localHosts: getLocalHosts(common.host, publicUrl, auth),
     cardSigningKey: readSigningKey(reader),
+    geminiWebhooks: {
+      jwksUrl: reader.url(
+        'GEMINI_WEBHOOK_JWKS_URL',
+        'https://generativelanguage.googleapis.com/.well-known/jwks.json',
+      ),
+      issuer: reader.optional('GEMINI_WEBHOOK_ISSUER'),
+      audience: reader.optional('GEMINI_WEBHOOK_AUDIENCE'),
+    },
   };
   reader.check();
   return config;

@@ -2,6 +2,7 @@
  * A turn in memory. It stores steps as JSON and folds artifacts as clients do. A second turn with the steps of the first
  * behaves like that turn when it runs again after a crash.
  */
+import { setImmediate } from 'node:timers/promises';
 import type {
   ArtifactStream,
   EarlierTurn,
@@ -10,6 +11,7 @@ import type {
   StepOptions,
   Turn,
 } from '#services/worker/agent/agent.ts';
+import type { ModelWait, ModelWaitingTurn } from '#services/worker/agent/model-wait.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import { textOf, type Artifact, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
 
@@ -35,9 +37,13 @@ export interface MemoryTurnOptions extends Partial<
   updates?: ArtifactUpdate[];
   /** Crashes once this step (such as `model#1`) is recorded. */
   crashAfter?: string;
+  /** The id of an interaction that a webhook has reported. */
+  reported?: string;
+  /** The age of calls at Google when they are polled. Default: 0. */
+  ageSeconds?: number;
 }
 
-export class MemoryTurn implements Turn {
+export class MemoryTurn implements ModelWaitingTurn {
   readonly taskId = 'task-1';
   readonly contextId = 'context-1';
   readonly owner = 'owner';
@@ -58,6 +64,8 @@ export class MemoryTurn implements Turn {
   readonly progressMessages: string[] = [];
   readonly #counts = new Map<string, number>();
   readonly #crashAfter: string | undefined;
+  readonly #reported: string | undefined;
+  readonly #ageSeconds: number;
   #crashed = false;
 
   constructor(options: MemoryTurnOptions) {
@@ -78,6 +86,8 @@ export class MemoryTurn implements Turn {
     this.steps = options.steps ?? new Map<string, MemoryStep>();
     this.updates = options.updates ?? [];
     this.#crashAfter = options.crashAfter;
+    this.#reported = options.reported;
+    this.#ageSeconds = options.ageSeconds ?? 0;
   }
 
   /** The artifacts as clients see them now. */
@@ -135,6 +145,27 @@ export class MemoryTurn implements Turn {
 
   /** Waits take no time in memory. */
   async sleep(): Promise<void> {}
+
+  /** Polls without a pause between. Once it has ended, it stays so, as a record would say. */
+  async waitForModel(name: string): Promise<ModelWait> {
+    const ended = this.#reachWait(name);
+    return {
+      webhookUrl: undefined,
+      reported: this.#reported,
+      ended: async (poll) => {
+        while (!ended.is && !(await poll(this.#ageSeconds))) await setImmediate();
+        ended.end();
+      },
+    };
+  }
+
+  #reachWait(name: string): { is: boolean; end: () => void } {
+    const occurrence = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, occurrence);
+    const key = `${name}#${occurrence}`;
+    const end = (): void => void this.steps.set(key, { name, result: '{}', options: {} });
+    return { is: this.steps.has(key), end };
+  }
 
   async callback(): Promise<never> {
     throw new Error('a turn in memory has no callbacks');

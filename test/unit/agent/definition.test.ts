@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { DefinitionError, definitionHash, readAgentDefinition } from '#shared/agent/definition.ts';
+import { getModelApi, runsInBackground } from '#shared/agent/model-api.ts';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { findProblems } from '../../support/agents/definition.ts';
@@ -145,5 +146,44 @@ describe('a stored definition', () => {
 
   test('is refused if it is not valid', () => {
     assert.throws(() => readAgentDefinition({ ...stored, instruction: 3 }), DefinitionError);
+  });
+});
+
+describe('the API of a model', () => {
+  const find = (model: string, more = '') => findProblems(`${minimal}model: { ${model} }\n${more}`);
+
+  test('is refused if the model does not have it', () => {
+    assert.deepEqual(find('name: deep-research-preview-04-2026, api: generateContent'), [
+      'agent.yaml:8:43: model.api: "deep-research-preview-04-2026" is offered through interactions alone (omit api)',
+    ]);
+    assert.deepEqual(find('background: always'), [
+      'agent.yaml:8:10: model.background: needs the Interactions API (add api: interactions)',
+    ]);
+    assert.deepEqual(find('api: interactions, topK: 3, thinkingBudget: 5'), [
+      'agent.yaml:8:29: model.topK: the Interactions API does not have it (remove it, or set api: generateContent)',
+      'agent.yaml:8:38: model.thinkingBudget: the Interactions API does not have it (remove it, or set api: generateContent)',
+    ]);
+  });
+
+  test("is refused if Google's agent does not have a setting", () => {
+    const problems = find(
+      'name: antigravity-preview-09-2026, background: never, temperature: 1',
+      'mcpServers: { a: { url: "https://x" } }\nresponseSchema: { type: object }',
+    );
+    assert.deepEqual(
+      problems.map((problem) => problem.replace(/^agent.yaml:\d+:\d+: /, '').replace(/:.*/, '')),
+      ['model.background', 'model.temperature', 'mcpServers', 'responseSchema'],
+    );
+  });
+
+  test('is chosen by the name, and by hand', () => {
+    const choose = (model: Parameters<typeof getModelApi>[0]) => [
+      getModelApi(model),
+      runsInBackground(model),
+    ];
+    assert.deepEqual(choose({ name: 'gemini-3.8-flash' }), ['generateContent', false]);
+    assert.deepEqual(choose({ name: 'gemini-3.8-flash', api: 'interactions' }), ['interactions', false]);
+    assert.deepEqual(choose({ name: 'gemini-omni-1.2-flash' }), ['interactions', true]);
+    assert.deepEqual(choose({ name: 'deep-research-max-preview-04-2026' }), ['interactions', true]);
   });
 });

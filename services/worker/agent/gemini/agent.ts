@@ -1,5 +1,6 @@
 /** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
+import { getModelApi } from '#shared/agent/model-api.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
@@ -7,6 +8,7 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Agent, HistoryEntry, Turn } from '../agent.ts';
+import { canWaitForModel } from '../model-wait.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch } from '../fetch.ts';
 import { createDownloads, recordedDownloads, type DownloadLimits } from '../files/downloads.ts';
@@ -19,6 +21,7 @@ import type { Conversation } from './conversation/conversation.ts';
 import { trimHistory } from './conversation/history.ts';
 import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
 import { createTextFileReader } from './conversation/text-files.ts';
+import { startAbandonedLoop, type AbandonedCalls } from './interactions/abandoned.ts';
 import { Loop, type LoopParts } from './loop.ts';
 import { defaultModelBackoff, type ModelBackoff } from './model/backoff.ts';
 import type { GeminiModel } from './model/call.ts';
@@ -53,6 +56,8 @@ export interface GeminiAgentOptions {
   backoff?: ModelBackoff;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
+  /** If omitted, calls at Google that no task waits for anymore are not canceled. */
+  abandoned?: AbandonedCalls | undefined;
   log?: Logger | undefined;
 }
 
@@ -74,6 +79,7 @@ export function createGeminiAgent({
   buckets = [],
   backoff = defaultModelBackoff,
   captureContent = false,
+  abandoned,
   log,
 }: GeminiAgentOptions): Agent {
   const model: GeminiModel = {
@@ -81,8 +87,10 @@ export function createGeminiAgent({
     fetch: createFetch(maxSilenceMs),
     backoff,
     buckets,
+    plainWebhooks: client.baseUrl !== undefined,
     captureContent,
   };
+  const loop = abandoned && startAbandonedLoop(model.client, abandoned, log);
 
   const openDownloads = createDownloads(files, downloads);
 
@@ -102,7 +110,9 @@ export function createGeminiAgent({
 
   return {
     async run(turn) {
+      if (!canWaitForModel(turn)) throw new FatalError('This turn cannot wait for the model.');
       const definition = readDefinition(turn);
+      checkSupported(definition, client);
       try {
         const parts = {
           definition,
@@ -111,11 +121,12 @@ export function createGeminiAgent({
           ...(await loadTools(definition, turn)),
           ...getMetering(meter, definition, turn, log),
         };
-        const loop = new Loop(turn, { ...parts, conversation: await restoreConversation(turn, parts) });
+        const conversation = await restoreConversation(turn, parts);
+        const modelLoop = new Loop(turn, { ...parts, conversation });
         try {
-          return await loop.run();
+          return await modelLoop.run();
         } catch (error) {
-          if (error instanceof LimitError && !turn.signal.aborted) return await loop.stop(error);
+          if (error instanceof LimitError && !turn.signal.aborted) return await modelLoop.stop(error);
           throw error;
         }
       } catch (error) {
@@ -124,7 +135,7 @@ export function createGeminiAgent({
       }
     },
     close: async () => {
-      await Promise.all([mcp?.close(), files.close()]);
+      await Promise.all([loop?.close(), mcp?.close(), files.close()]);
     },
   };
 }
@@ -157,6 +168,7 @@ async function restoreConversation(
     // Without tools, because a replay makes no calls.
     const loop = new Loop(
       createRecordedTurn(earlier, {
+        taskId: turn.taskId,
         signal: turn.signal,
         references: history.references,
         readFile: (url) => turn.readFile(url),
@@ -169,7 +181,10 @@ async function restoreConversation(
     });
   }
   const { maxTokens } = parts.definition.history;
-  conversation.contents = trimHistory(conversation.contents, maxTokens, conversation.pending !== undefined);
+  const trimmed = trimHistory(conversation.contents, maxTokens, conversation.pending !== undefined);
+  // The conversation that Google has stored is longer.
+  if (trimmed.length < conversation.contents.length) delete conversation.stored;
+  conversation.contents = trimmed;
   return conversation;
 }
 
@@ -202,6 +217,15 @@ function getMetering(
     checkCost: async () => undefined,
     quota: unlimitedQuota,
   };
+}
+
+/** @throws {FatalError} if the API of the definition cannot be used (docs/gemini.md) */
+function checkSupported({ model }: AgentDefinition, { vertexai = false }: GeminiClientOptions): void {
+  if (!vertexai || getModelApi(model) === 'generateContent') return;
+  throw new FatalError(
+    `The model "${model.name}" needs the Interactions API, which Longhaul does not use on Google Cloud yet: ` +
+      'set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',
+  );
 }
 
 function readDefinition(turn: Turn): AgentDefinition {

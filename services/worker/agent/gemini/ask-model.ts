@@ -5,19 +5,15 @@
  *
  *   model#0 failed ─▶ parked ─▶ model#1 failed ─▶ parked ─▶ … ─▶ model#n response, or too long without one
  */
-import type { GenerateContentConfig } from '@google/genai';
-import type { AgentDefinition } from '#shared/agent/definition.ts';
+import { getModelApi } from '#shared/agent/model-api.ts';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json } from '#shared/domain/message.ts';
-import { addUsage, type ModelUsage } from '#shared/domain/usage.ts';
-import type { Budget } from './budget.ts';
-import type { AnswerArtifact } from './conversation/answer-artifact.ts';
-import type { Conversation } from './conversation/conversation.ts';
-import type { LoopTurn } from './conversation/recorded-turn.ts';
-import { callModel, type GeminiModel } from './model/call.ts';
-import { hasTokens, toModelUsage } from './model/cost.ts';
-import type { TaskQuota } from './model/quota.ts';
+import { addUsage } from '#shared/domain/usage.ts';
+import type { AskModelParts } from './ask-model-parts.ts';
+import { callInteraction, rememberStored } from './interactions/call.ts';
+import { callModel } from './model/call.ts';
 import type { ModelResponse } from './model/response.ts';
+import { toRecordedUsage } from './model/recorded-usage.ts';
 import { inModelSpan } from './model/span.ts';
 import { Stall, type FailedCall } from './model/stall.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
@@ -30,23 +26,6 @@ export interface ModelReply {
   streamed: boolean;
 }
 
-export interface AskModelParts {
-  turn: LoopTurn;
-  definition: AgentDefinition;
-  model: GeminiModel;
-  conversation: Conversation;
-  config: GenerateContentConfig;
-  answer: AnswerArtifact;
-  /** False: the text is not streamed. */
-  streams: boolean;
-  budget: Budget;
-  /** Returns what all tasks of the owner have spent since midnight UTC. */
-  spentToday: () => Promise<{ tokens: number; cost: number }>;
-  /** Throws an OwnerLimitError if the owner's cost limit is reached. */
-  checkCost: () => Promise<void>;
-  quota: TaskQuota;
-}
-
 /**
  * @throws {ParkedError} after a failed call that may succeed later
  * @throws {FatalError} if no retry can help, or if the model has failed for too long
@@ -57,12 +36,16 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
   const stall = new Stall(definition.model.name, definition.limits.outageSeconds);
   for (;;) {
     budget.checkSpent(conversation.spent);
-    const { result, live } = await runModelStep(parts, stall);
+    const call = getModelApi(definition.model) === 'interactions' ? callInteraction : runModelStep;
+    const { result, live } = await call(parts, stall);
     const streamed = await answer.end();
     budget.spend(result.ms);
-    const usage = toUsage(definition, result);
+    const usage = toRecordedUsage(definition, result);
     if (usage !== undefined) conversation.spent = addUsage(conversation.spent, usage);
-    if (!('failed' in result)) return { response: result, live, streamed };
+    if (!('failed' in result)) {
+      rememberStored(conversation, result);
+      return { response: result, live, streamed };
+    }
     stall.add(result.failed);
     const reason = stall.giveUp();
     if (reason !== undefined) throw new FatalError(reason);
@@ -106,17 +89,8 @@ async function runModelStep(
     },
     {
       input: { model: request.model, contents: contents.length },
-      usage: (recorded: Json) => toUsage(definition, recorded as ModelResponse | FailedCall),
+      usage: (recorded: Json) => toRecordedUsage(definition, recorded as ModelResponse | FailedCall),
     },
   );
   return { result, live };
-}
-
-/** Returns undefined for a failed call without tokens, which counts as no call. */
-function toUsage(
-  { model, prices }: AgentDefinition,
-  result: ModelResponse | FailedCall,
-): ModelUsage | undefined {
-  if ('failed' in result && !hasTokens(result.usage)) return undefined;
-  return toModelUsage(result.usage, model.name, prices);
 }

@@ -60,6 +60,12 @@ export class Budget {
     this.#workMs += ms;
   }
 
+  /** @throws {LimitError} if a call that has worked for so long exceeds the working time */
+  checkWork(ms: number): void {
+    const { workSeconds } = this.#limits;
+    if (this.#workMs + ms >= workSeconds * 1000) throw new LimitError(`${workSeconds} seconds of work`);
+  }
+
   /** Aborts, with a LimitError as its reason, when the working time is used up. */
   deadline(): AbortSignal & Disposable {
     const controller = new AbortController();

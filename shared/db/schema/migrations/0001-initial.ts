@@ -232,6 +232,8 @@ const turns = [
     error text,
     primary key (task_id, fence)
   )`,
+  // Calls of the model at Google that have not ended: see turns/model-waits.ts.
+  `create index steps_by_poll on steps (due_at) where wait ->> 'kind' = 'model' and finished_at is null`,
 ];
 
 const children = [

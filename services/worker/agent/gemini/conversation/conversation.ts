@@ -9,4 +9,14 @@ export interface Conversation {
   pending?: PendingReply;
   /** The usage of the task so far. */
   spent: Usage;
+  /** The last reply, if Google has stored it: a call that continues it sends only what follows. */
+  stored?: StoredReply;
+}
+
+export interface StoredReply {
+  /** The id of the interaction. */
+  id: string;
+  /** The last content of the request, and its number of parts then. The reply follows it. */
+  content: Content;
+  parts: number;
 }

@@ -3,11 +3,14 @@
  * nothing is written. The replay restores the conversation exactly as it was when the turn ended.
  */
 import type { EarlierTurn, Turn } from '../../agent.ts';
+import type { ModelWaitingTurn } from '../../model-wait.ts';
 
 /** The part of a turn that the loop uses. */
 export type LoopTurn = Pick<
-  Turn,
+  ModelWaitingTurn,
   | 'number'
+  | 'taskId'
+  | 'waitForModel'
   | 'message'
   | 'signal'
   | 'step'
@@ -26,13 +29,14 @@ export class NotRecordedError extends Error {
 
 export function createRecordedTurn(
   { number, message, steps }: EarlierTurn,
-  { signal, references, readFile }: Pick<Turn, 'signal' | 'references' | 'readFile'>,
+  { taskId, signal, references, readFile }: Pick<Turn, 'taskId' | 'signal' | 'references' | 'readFile'>,
 ): LoopTurn {
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
   const doNothing = async (): Promise<undefined> => undefined;
   return {
     number,
+    taskId,
     message,
     references,
     acceptedOutputModes: [],
@@ -45,6 +49,7 @@ export function createRecordedTurn(
         throw new NotRecordedError(`turn ${number} has no step ${name} ${occurrence}`);
       return result as T;
     },
+    waitForModel: async () => ({ webhookUrl: undefined, reported: undefined, ended: doNothing }),
     artifact: doNothing,
     openArtifact: () => ({ write: () => undefined, close: doNothing }),
     progress: doNothing,

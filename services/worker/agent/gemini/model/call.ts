@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
 import type { Fetch } from '../../fetch.ts';
 import type { AnswerArtifact } from '../conversation/answer-artifact.ts';
 import { capRetryAfterMs, getInPlaceDelayMs, getParkDelayMs, type ModelBackoff } from './backoff.ts';
@@ -24,6 +25,8 @@ export interface GeminiModel {
   backoff: ModelBackoff;
   /** Buckets of Cloud Storage from which it may read the files of callers. */
   buckets: readonly string[];
+  /** Webhooks may be reported to addresses without TLS: the API is not Google's. */
+  plainWebhooks: boolean;
   /** Adds prompts and answers to the spans of the calls. */
   captureContent: boolean;
 }
@@ -45,16 +48,49 @@ export interface ModelCallParts {
   trusted: boolean;
 }
 
+/** @throws as callWithRetries */
+export async function callModel(
+  model: GeminiModel,
+  request: ModelRequest,
+  parts: ModelCallParts,
+): Promise<ModelResponse | FailedCall> {
+  const { answer, signal } = parts;
+  return callWithRetries(model, request, parts, (observe) => {
+    const builder = new ResponseBuilder(request.model);
+    const observedFetch = observeResponses(model.fetch, observe);
+    return {
+      usage: () => builder.usage,
+      run: async () => {
+        await stream(model.client, request, observedFetch, builder, answer, signal);
+        return (ms, wasted) => builder.build(ms, wasted);
+      },
+    };
+  });
+}
+
+/** One call of the model. */
+export interface Attempt<T> {
+  /** Token counts so far, even if the call fails. */
+  usage(): JsonObject;
+  /**
+   * @returns builds the result
+   * @throws {Error} as model/failure.ts classifies it
+   */
+  run(): Promise<(ms: number, wasted: JsonObject) => T>;
+}
+
 /**
+ * @param start prepares a call. `observe` takes the HTTP response of a failure
  * @throws {FatalError} if no retry can help
  * @throws {ParkedError} if the quota has no room, or if an overload continues that is already recorded
  * @throws {RetryableError} for a failure of unknown kind
  */
-export async function callModel(
-  { client, fetch, backoff }: GeminiModel,
+export async function callWithRetries<T>(
+  { backoff }: Pick<GeminiModel, 'backoff'>,
   request: ModelRequest,
   { quota, answer, signal, stall, trusted }: ModelCallParts,
-): Promise<ModelResponse | FailedCall> {
+  start: (observe: (response: ObservedResponse) => void) => Attempt<T>,
+): Promise<T | FailedCall> {
   let startedAt = performance.now();
   const getMs = (): number => Math.max(0, Math.round(performance.now() - startedAt));
   let wasted = {};
@@ -76,17 +112,16 @@ export async function callModel(
     }
     startedAt += admitted.waitedMs;
     let observed: ObservedResponse = { status: null, retryAfter: null };
-    const observedFetch = observeResponses(fetch, (response) => (observed = response));
-    const builder = new ResponseBuilder(request.model);
+    const attempted = start((response) => (observed = response));
     try {
-      await stream(client, request, observedFetch, builder, answer, signal);
-      admitted.answered(builder.usage);
-      return builder.build(getMs(), wasted);
+      const build = await attempted.run();
+      admitted.answered(attempted.usage());
+      return build(getMs(), wasted);
     } catch (error) {
       signal.throwIfAborted();
       // The stream is closed before the retry, so that no late chunk can follow the start of the new answer.
       await answer?.end();
-      wasted = addCounts(wasted, builder.usage);
+      wasted = addCounts(wasted, attempted.usage());
       const failure = toModelFailure(error, { model: request.model, ...observed });
       const { message, detail, retryAfterMs } = failure;
       const kind = toKind(failure, trusted);

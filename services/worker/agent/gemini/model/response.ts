@@ -27,6 +27,8 @@ export type ModelResponse = {
   usage: JsonObject;
   /** The duration of the call, including retries in place. */
   ms: number;
+  /** The id of the interaction, if the call was one. */
+  interaction?: string;
 };
 
 /** Builds a response from the events of a stream. */

@@ -1,0 +1,160 @@
+/**
+ * The wire format of the Interactions API, as far as the offline model speaks it, after Google's reference
+ * (ai.google.dev/api/interactions-api and /gemini-api/docs/interactions, 2026-06-22; types of @google/genai 3.1).
+ */
+import type { Content, FunctionDeclaration, Part } from '@google/genai';
+import { GoogleError } from '../google-error.ts';
+import type { GenerateRequest } from '../wire.ts';
+
+export type Status = 'in_progress' | 'requires_action' | 'completed' | 'failed' | 'cancelled' | 'incomplete';
+
+interface WireContent {
+  type: string;
+  text?: string;
+  data?: string;
+  uri?: string;
+  mime_type?: string;
+}
+
+export type WireStep =
+  | {
+      type: 'user_input' | 'model_output';
+      content?: WireContent[];
+      error?: { code?: number; message?: string };
+    }
+  | { type: 'thought'; signature?: string; summary?: WireContent[] }
+  | { type: 'function_call'; id: string; name: string; arguments: Record<string, unknown> }
+  | { type: 'function_result'; call_id: string; name?: string; result: unknown; is_error?: boolean };
+
+export interface CreateRequest {
+  model?: string;
+  agent?: string;
+  input?: string | WireStep[];
+  background?: boolean;
+  store?: boolean;
+  stream?: boolean;
+  previous_interaction_id?: string;
+  labels?: Record<string, string>;
+  system_instruction?: string;
+  tools?: { type: string; name?: string; description?: string; parameters?: unknown }[];
+  generation_config?: { max_output_tokens?: number };
+  response_format?: { mime_type?: string; schema?: unknown };
+  webhook_config?: { uris?: string[]; user_metadata?: Record<string, unknown> };
+}
+
+const route = /^\/v1(?:beta)?\/interactions(?:\/([^/]+))?(?:\/(cancel))?$/;
+
+export type InteractionRoute = { method: 'create' } | { method: 'get' | 'cancel' | 'delete'; id: string };
+
+/** Returns undefined for a path of another API. */
+export function parseInteractionRoute(httpMethod: string, path: string): InteractionRoute | undefined {
+  const match = route.exec(path);
+  if (match === null) return undefined;
+  const [, id, action] = match;
+  if (id === undefined) return httpMethod === 'POST' ? { method: 'create' } : undefined;
+  if (action === 'cancel') return httpMethod === 'POST' ? { method: 'cancel', id } : undefined;
+  if (httpMethod === 'GET') return { method: 'get', id };
+  return httpMethod === 'DELETE' ? { method: 'delete', id } : undefined;
+}
+
+/** @throws {GoogleError} 400 for what the API refuses */
+export function checkCreate(body: unknown): CreateRequest {
+  const request = (typeof body === 'object' && body !== null ? body : {}) as CreateRequest;
+  const { model, agent, background = false, store = true, labels = {} } = request;
+  if ((model === undefined) === (agent === undefined))
+    throw invalid('Exactly one of model and agent must be set.');
+  if (agent !== undefined && !background) throw invalid(`The agent ${agent} requires background=true.`);
+  if (background && !store) throw invalid('store=false is not supported with background=true.');
+  if (request.webhook_config !== undefined && !background)
+    throw invalid('webhook_config requires background=true.');
+  if (request.input === undefined || request.input.length === 0) throw invalid('input is required.');
+  if (request.stream === true)
+    throw new GoogleError(501, { message: 'The offline model does not stream interactions.' });
+  for (const [key, value] of Object.entries(labels)) {
+    if (/^[a-z][a-z0-9_-]{0,62}$/.test(key) && /^[a-z0-9_-]{0,63}$/.test(value)) continue;
+    throw invalid(`The label ${key} is not valid.`);
+  }
+  return request;
+}
+
+function invalid(message: string): GoogleError {
+  return new GoogleError(400, { message });
+}
+
+/** Converts a conversation to the request that the rules of the offline model read. */
+export function toGenerateRequest(request: CreateRequest, steps: readonly WireStep[]): GenerateRequest {
+  const contents: Content[] = [];
+  for (const step of steps) {
+    const parts = toParts(step);
+    const role = step.type === 'user_input' || step.type === 'function_result' ? 'user' : 'model';
+    const last = contents.at(-1);
+    if (last?.role === role) last.parts?.push(...parts);
+    else contents.push({ role, parts });
+  }
+  const functionDeclarations = (request.tools ?? []).flatMap(
+    ({ type, name = '', description = '', parameters }): FunctionDeclaration[] =>
+      type === 'function' ? [{ name, description, parametersJsonSchema: parameters }] : [],
+  );
+  const { response_format: format, generation_config: generation } = request;
+  return {
+    contents,
+    ...(request.system_instruction !== undefined && {
+      systemInstruction: { parts: [{ text: request.system_instruction }] },
+    }),
+    ...(functionDeclarations.length > 0 && { tools: [{ functionDeclarations }] }),
+    generationConfig: {
+      ...(generation?.max_output_tokens !== undefined && { maxOutputTokens: generation.max_output_tokens }),
+      ...(format?.mime_type !== undefined && { responseMimeType: format.mime_type }),
+      ...(format?.schema !== undefined && { responseJsonSchema: format.schema }),
+    },
+  };
+}
+
+export function toInputSteps(input: CreateRequest['input']): WireStep[] {
+  return typeof input === 'string'
+    ? [{ type: 'user_input', content: [{ type: 'text', text: input }] }]
+    : (input ?? []);
+}
+
+function toParts(step: WireStep): Part[] {
+  switch (step.type) {
+    case 'user_input':
+    case 'model_output':
+      return (step.content ?? []).map(({ text, data, uri, mime_type: mimeType = '' }) => {
+        if (text !== undefined) return { text };
+        return data === undefined
+          ? { fileData: { fileUri: uri ?? '', mimeType } }
+          : { inlineData: { data, mimeType } };
+      });
+    case 'function_call':
+      return [{ functionCall: { id: step.id, name: step.name, args: step.arguments } }];
+    case 'function_result': {
+      const response = step.result as Record<string, unknown>;
+      return [{ functionResponse: { id: step.call_id, name: step.name ?? '', response } }];
+    }
+    case 'thought':
+      return [];
+    default:
+      throw invalid(`The step ${JSON.stringify(step)} is not supported.`);
+  }
+}
+
+/** Converts the parts of a reply to the steps of an answer. */
+export function toOutputSteps(parts: readonly Part[]): WireStep[] {
+  const steps: WireStep[] = [];
+  for (const { text, thought, functionCall, thoughtSignature } of parts) {
+    const last = steps.at(-1);
+    if (functionCall !== undefined) {
+      if (thoughtSignature !== undefined) steps.push({ type: 'thought', signature: thoughtSignature });
+      const { id = '', name = '', args = {} } = functionCall;
+      steps.push({ type: 'function_call', id, name, arguments: args });
+    } else if (thought === true) {
+      steps.push({ type: 'thought', summary: [{ type: 'text', text: text ?? '' }] });
+    } else if (text !== undefined) {
+      const [content] = last?.type === 'model_output' ? (last.content ?? []) : [];
+      if (content === undefined) steps.push({ type: 'model_output', content: [{ type: 'text', text }] });
+      else content.text = `${content.text}${text}`;
+    }
+  }
+  return steps;
+}

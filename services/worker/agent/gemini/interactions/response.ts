@@ -1,0 +1,100 @@
+/**
+ * Converts an interaction that has ended to the response of a model call, so that everything after it is the same for
+ * both APIs. Pure.
+ *
+ *   completed, requires_action    STOP
+ *   incomplete                    MAX_TOKENS
+ *   failed                        a failed call (model/stall.ts), or fatal if the request is at fault
+ *   budget_exceeded, cancelled, requires_continuation
+ *                                 a finish reason of that name, which ends the turn as failed
+ */
+import type { Interactions } from '@google/genai';
+import { FatalError } from '#shared/domain/errors.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
+import type { ModelResponse } from '../model/response.ts';
+import type { FailedCall, Stall } from '../model/stall.ts';
+import type { Interaction } from './client.ts';
+import { toParts } from './steps.ts';
+
+export function hasEnded({ status }: Pick<Interaction, 'status'>): boolean {
+  return status !== 'queued' && status !== 'in_progress';
+}
+
+/** @throws {FatalError} if the request is at fault */
+export function toResponse(
+  interaction: Interaction,
+  model: string,
+  stall: Stall,
+): ModelResponse | FailedCall {
+  const { status, steps = [] } = interaction;
+  const usage = toCounts(interaction.usage, interaction.model ?? interaction.agent ?? model);
+  const ms = getDurationMs(interaction);
+  if (status === 'failed') return { failed: toFailure(interaction, stall), usage, ms };
+  const parts = toParts(steps);
+  const annotations = steps.flatMap((step) => (step.type === 'model_output' ? getAnnotations(step) : []));
+  const content = { role: 'model', ...(parts.length > 0 && { parts }) };
+  return {
+    content: JSON.parse(JSON.stringify(content)) as JsonObject,
+    finishReason: finishReasons[status] ?? status.toUpperCase(),
+    finishMessage: null,
+    blockReason: null,
+    ...(annotations.length > 0 && {
+      sources: { annotations: JSON.parse(JSON.stringify(annotations)) as JsonObject[] },
+    }),
+    usage,
+    ms,
+    interaction: interaction.id,
+  };
+}
+
+const finishReasons: Record<string, string> = {
+  completed: 'STOP',
+  requires_action: 'STOP',
+  incomplete: 'MAX_TOKENS',
+};
+
+function getAnnotations({ content = [] }: Interactions.ModelOutputStep): object[] {
+  return content.flatMap((part) => (part.type === 'text' ? (part.annotations ?? []) : []));
+}
+
+/** Codes of google.rpc.Code that another call with the same input would meet again. */
+const fatalCodes = new Set([3, 5, 7, 9, 11, 12, 16]);
+const maxMessageChars = 500;
+
+function toFailure({ steps = [], errors = [] }: Interaction, stall: Stall): FailedCall['failed'] {
+  const error = steps.flatMap((step) => (step.type === 'model_output' ? (step.error ?? []) : [])).at(-1);
+  const detail = (error?.message ?? errors.at(-1)?.message ?? 'no reason given').slice(0, maxMessageChars);
+  if (error?.code !== undefined && fatalCodes.has(error.code)) {
+    throw new FatalError(`The model refused the request: ${detail}`);
+  }
+  const now = databaseNow();
+  return {
+    kind: 'outage',
+    at: new Date(now).toISOString(),
+    message: 'The call failed at the model.',
+    detail,
+    parkMs: stall.getOutageParkMs(now, Math.random()),
+  };
+}
+
+/** Returns token counts under the names of `usageMetadata`, which the ledger reads. */
+function toCounts(usage: Interaction['usage'], model: string): JsonObject {
+  const counts = {
+    promptTokenCount: usage?.total_input_tokens,
+    cachedContentTokenCount: usage?.total_cached_tokens,
+    toolUsePromptTokenCount: usage?.total_tool_use_tokens,
+    thoughtsTokenCount: usage?.total_thought_tokens,
+    candidatesTokenCount: usage?.total_output_tokens,
+  };
+  const known = Object.entries(counts).flatMap(([name, count]) =>
+    count === undefined ? [] : [[name, count]],
+  );
+  return { model, ...(Object.fromEntries(known) as JsonObject) };
+}
+
+/** Returns how long the model worked, by Google's clock. */
+function getDurationMs({ created, updated }: Interaction): number {
+  const ms = Date.parse(updated ?? '') - Date.parse(created ?? '');
+  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
+}

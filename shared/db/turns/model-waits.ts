@@ -1,0 +1,90 @@
+/** Waits for calls of the model that run at Google: reports of Gemini's webhooks, and calls whose turns have ended. */
+import { sql } from 'kysely';
+import { interactionStep } from '../../domain/wait.ts';
+import type { Wakeup } from '../../domain/wakeup.ts';
+import { seconds } from '../client/fragments.ts';
+import type { Db } from '../client/pool.ts';
+import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
+import { isRunnable } from './leases.ts';
+
+/**
+ * Records that Gemini has reported a call, and wakes its turn, which asks Gemini for the state of the call. A worker
+ * that runs the turn finds the count of signals raised when it puts the turn back. A report is only a hint: one that
+ * is repeated, late or early changes nothing but the time of the next poll.
+ *
+ * @returns the wake-ups to publish; undefined if no wait has this token
+ */
+export async function reportModelCall(
+  db: Db,
+  options: { wakeupGraceSeconds: number },
+  report: { token: string; interaction: string },
+): Promise<Wakeup[] | undefined> {
+  const { rows } = await sql<{ known: boolean } & (TurnWakeupRow | { id: null })>`
+    with target as (
+      select task_id, turn, name, occurrence, output is null as is_open from steps
+      where token = ${report.token} and wait ->> 'kind' = 'model'
+    ),
+    locked as (
+      update gates g set signals = g.signals + 1,
+        run_at = case when g.lease_until is null then least(g.run_at, now()) else g.run_at end,
+        wakeup_at = case
+          when g.lease_until is null then now() + ${seconds(options.wakeupGraceSeconds)} else g.wakeup_at end
+      from target where target.is_open and g.task_id = target.task_id and g.turn = target.turn and ${isRunnable}
+      returning g.task_id, g.turn, g.lease_until is null as is_free
+    ),
+    gate as (
+      update steps s set wait = json_build_object('kind', 'model', 'interaction', ${report.interaction}::text)
+      from locked join target on target.task_id = locked.task_id
+      where s.task_id = target.task_id and s.turn = target.turn and s.name = target.name
+        and s.occurrence = target.occurrence and s.output is null
+      returning s.task_id, s.turn, locked.is_free
+    ),
+    wakeup as (${insertTurnWakeups(sql`gate.is_free`)})
+    -- Returns one row with null columns if there is no wake-up.
+    select exists (select from target) as known, wakeup.*
+    from (select) single_row left join wakeup on true`.execute(db);
+  const [row] = rows;
+  if (row === undefined || !row.known) return undefined;
+  return row.id === null ? [] : [toTurnWakeup(row)];
+}
+
+/** A wait whose turn or task has ended: canceled, expired, failed or deleted. */
+export interface AbandonedModelWait {
+  taskId: string;
+  turn: number;
+  name: string;
+  occurrence: number;
+  /** The id of the call; null if none was recorded. */
+  interaction: string | null;
+}
+
+/** At most this many in one read. */
+const maxAbandoned = 100;
+
+/**
+ * Returns waits that are overdue and that no turn waits for anymore. A live turn polls when a wait is due, so only
+ * overdue ones are examined.
+ */
+export async function readAbandonedModelWaits(db: Db): Promise<AbandonedModelWait[]> {
+  const { rows } = await sql<AbandonedModelWait>`
+    select s.task_id as "taskId", s.turn, s.name, s.occurrence,
+      coalesce(created.output ->> 'id', s.wait ->> 'interaction') as interaction
+    from steps s left join gates g on g.task_id = s.task_id
+      left join steps created on created.task_id = s.task_id and created.turn = s.turn
+        and created.name = ${interactionStep} and created.occurrence = s.occurrence
+    where s.wait ->> 'kind' = 'model' and s.finished_at is null and s.due_at < now()
+      and (g.task_id is null or g.turn <> s.turn or not ${isRunnable})
+    limit ${maxAbandoned}`.execute(db);
+  return rows;
+}
+
+/** Closes an abandoned wait, so that it is not read again. */
+export async function closeModelWait(
+  db: Db,
+  { taskId, turn, name, occurrence }: AbandonedModelWait,
+): Promise<void> {
+  await sql`
+    update steps set output = '{"status":"canceled"}', finished_at = now()
+    where task_id = ${taskId} and turn = ${turn} and name = ${name} and occurrence = ${occurrence}
+      and finished_at is null`.execute(db);
+}

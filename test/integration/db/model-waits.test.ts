@@ -1,0 +1,114 @@
+/** Calls of the model at Google: a report of a webhook wakes its turn, and an abandoned call is found. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { sql } from 'kysely';
+import { cancelTask } from '#shared/db/tasks/cancel.ts';
+import { answerCallback, readCallback } from '#shared/db/turns/callbacks.ts';
+import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
+import { createTurnWriter } from '#shared/db/turns/write.ts';
+import { uuidv7 } from '#shared/domain/ids.ts';
+import { createClaimedTask } from '../../support/database/new-task.ts';
+import { connectToTestDatabase } from '../../support/database/postgres.ts';
+
+const { db } = await connectToTestDatabase();
+const options = { wakeupGraceSeconds: 10 };
+const write = createTurnWriter(db, options);
+const identity = { name: 'interaction-wait', occurrence: 0, position: 0, inputHash: null };
+const release = { kind: 'release', delaySeconds: 60, countAttempt: false, signals: 0, error: null } as const;
+
+async function createWait(dueInSeconds: number) {
+  const claimed = await createClaimedTask(db);
+  const token = uuidv7();
+  const wait = { wait: { kind: 'model' } as const, dueInSeconds, token };
+  await write({ lease: claimed.lease, steps: [{ ...identity, output: null, wait }] });
+  const poll = (seconds: number) =>
+    write({
+      lease: claimed.lease,
+      steps: [{ ...identity, output: null, wait: { ...wait, dueInSeconds: seconds } }],
+    });
+  return { claimed, lease: claimed.lease, token, poll };
+}
+
+async function readWait({ lease }: Awaited<ReturnType<typeof createWait>>) {
+  const { rows } = await sql<{ wait: unknown; dueInSeconds: number }>`
+    select wait, extract(epoch from due_at - now())::float8 as "dueInSeconds" from steps
+    where task_id = ${lease.taskId} and name = ${identity.name}`.execute(db);
+  return rows[0]!;
+}
+
+describe('a call at Google', () => {
+  test('has one record, which is due again after each poll', async () => {
+    const call = await createWait(2);
+    await call.poll(40);
+    const { wait, dueInSeconds } = await readWait(call);
+    assert.deepEqual(wait, { kind: 'model' });
+    assert.ok(dueInSeconds > 30, `${dueInSeconds}`);
+  });
+
+  test('wakes its turn when it is reported, as often as it is reported', async () => {
+    const call = await createWait(60);
+    const { lease, token } = call;
+    await write({ lease, finish: release });
+    const woken = await reportModelCall(db, options, { token, interaction: 'i-1' });
+    assert.deepEqual(
+      woken?.map(({ taskId }) => taskId),
+      [lease.taskId],
+    );
+    assert.notEqual(await reportModelCall(db, options, { token, interaction: 'i-1' }), undefined);
+    assert.deepEqual((await readWait(call)).wait, { kind: 'model', interaction: 'i-1' });
+  });
+
+  test('is found reported although the turn polled at the same time', async () => {
+    const call = await createWait(0);
+    const { lease, token, poll } = call;
+    assert.deepEqual(
+      await reportModelCall(db, options, { token, interaction: 'i-1' }),
+      [],
+      'its worker polls',
+    );
+    await poll(30);
+    const { wakeups } = await write({ lease, finish: release });
+    assert.equal(wakeups.length, 1);
+    assert.deepEqual((await readWait(call)).wait, { kind: 'model', interaction: 'i-1' });
+  });
+
+  test('is reported without effect once it has ended, and refused with an unknown token', async () => {
+    const { lease, token } = await createWait(60);
+    await write({ lease, steps: [{ ...identity, output: '{"status":"ended"}' }] });
+    assert.deepEqual(await reportModelCall(db, options, { token, interaction: 'i-1' }), []);
+    assert.equal(await reportModelCall(db, options, { token: 'other', interaction: 'i-1' }), undefined);
+  });
+
+  test('cannot be answered as a callback, nor a callback be reported', async () => {
+    const { lease, token } = await createWait(60);
+    assert.equal(await readCallback(db, token), undefined);
+    const callback = { wait: { kind: 'callback' } as const, dueInSeconds: 60, token: uuidv7() };
+    await write({
+      lease,
+      steps: [{ ...identity, name: 'callback', position: 1, output: null, wait: callback }],
+    });
+    assert.equal(await reportModelCall(db, options, { token: callback.token, interaction: 'i' }), undefined);
+    assert.deepEqual(
+      await answerCallback(db, options, { token: callback.token, result: '{"status":"answered"}' }),
+      [],
+    );
+  });
+
+  test('is abandoned when its task has ended and its poll is overdue', async () => {
+    const calls = await Promise.all([createWait(0), createWait(0), createWait(60)]);
+    const [canceled, running, notDue] = calls;
+    const created = { ...identity, name: 'interaction', position: 1, output: '{"id":"i-7"}' };
+    await write({ lease: canceled.lease, steps: [created] });
+    await cancelTask(db, options, canceled.lease.taskId);
+    await cancelTask(db, options, notDue.lease.taskId);
+    const find = async () => {
+      const ids = new Set(calls.map(({ lease }) => lease.taskId));
+      return (await readAbandonedModelWaits(db)).filter(({ taskId }) => ids.has(taskId));
+    };
+    const [found, ...others] = await find();
+    assert.deepEqual([found?.taskId, found?.interaction, others], [canceled.lease.taskId, 'i-7', []]);
+    await closeModelWait(db, found!);
+    assert.deepEqual(await find(), []);
+    assert.ok(running);
+  });
+});

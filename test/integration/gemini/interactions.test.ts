@@ -1,0 +1,290 @@
+/** Calls through the Interactions API, against the offline model. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { FatalError, ParkedError } from '#shared/domain/errors.ts';
+import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
+import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
+import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import {
+  createTool,
+  definitionWithoutTools,
+  getFailure,
+  getOutcomeMessage,
+  useOfflineModel,
+} from './use-offline-model.ts';
+
+const offline = useOfflineModel();
+const withModel = (model: JsonObject, more: JsonObject = {}): JsonObject => ({
+  ...definitionWithoutTools,
+  model: { name: 'gemini-3.8-flash', api: 'interactions', background: 'always', ...model },
+  ...more,
+});
+const definition = withModel({});
+const completed = { state: 'TASK_STATE_COMPLETED' };
+const list = () => offline.model.interactions.list();
+
+describe('a call in the background', () => {
+  test('creates one interaction with labels and records its reply as a model step', async () => {
+    offline.model.script([{ match: 'hello', reactions: [{ delayMs: 30, chunks: ['Good day.'] }] }]);
+    const turn = new MemoryTurn({ message: 'hello', definition });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    assert.equal(turn.getArtifactText('answer'), 'Good day.');
+    const [interaction, ...others] = list();
+    assert.equal(others.length, 0);
+    const { background, store, labels, system_instruction } = interaction!.request;
+    assert.deepEqual([background, store], [true, true]);
+    assert.deepEqual(labels, { longhaul_task: 'task-1', longhaul_turn: '1', longhaul_call: '1' });
+    assert.ok(system_instruction!.length > 0);
+    assert.deepEqual([...turn.steps.keys()], ['interaction#1', 'interaction-wait#1', 'model#1']);
+    const { options, result } = turn.steps.get('model#1')!;
+    const usage = options.usage!(JSON.parse(result) as Json);
+    assert.ok(usage!.tokens.prompt > 0 && usage!.tokens.output > 0);
+    assert.ok((JSON.parse(result) as { ms: number }).ms >= 25);
+  });
+
+  for (const crashAfter of ['interaction#1', 'model#1']) {
+    test(`creates no second interaction after a death behind ${crashAfter}`, async () => {
+      offline.model.script([{ match: 'hello', reactions: [{ delayMs: 20, chunks: ['Good day.'] }] }]);
+      const first = new MemoryTurn({ message: 'hello', definition, crashAfter });
+      await assert.rejects(offline.createAgent().run(first), Crash);
+      const rerun = new MemoryTurn({ message: 'hello', definition, steps: first.steps });
+      assert.deepEqual(await offline.createAgent().run(rerun), completed);
+      assert.equal(rerun.getArtifactText('answer'), 'Good day.');
+      assert.equal(list().length, 1);
+    });
+  }
+
+  test('takes an interaction that a webhook has reported before it was recorded', async () => {
+    const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'interaction#1' });
+    await assert.rejects(offline.createAgent().run(first), Crash);
+    const rerun = new MemoryTurn({ message: 'hello', definition, reported: list()[0]!.id });
+    assert.deepEqual(await offline.createAgent().run(rerun), completed);
+    assert.equal(list().length, 1);
+  });
+
+  test('keeps waiting while Google cannot be asked', async () => {
+    for (const status of [429, 500]) offline.model.interactions.fail({ method: 'get', status, times: 2 });
+    const turn = new MemoryTurn({ message: 'hello', definition });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    assert.equal(list().length, 1);
+  });
+
+  test('fails when Google no longer has the interaction', async () => {
+    const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'interaction#1' });
+    await assert.rejects(offline.createAgent().run(first), Crash);
+    offline.model.interactions.expire(list()[0]!.id);
+    const rerun = new MemoryTurn({ message: 'hello', definition, steps: first.steps });
+    await assert.rejects(offline.createAgent().run(rerun), (error: Error) => {
+      assert.ok(error instanceof FatalError);
+      return /is gone: Google no longer has it/.test(error.message);
+    });
+  });
+
+  test('is parked when its creation fails in a way that may pass', async () => {
+    offline.model.interactions.fail({ method: 'create', status: 429, times: 3 });
+    const first = new MemoryTurn({ message: 'hello', definition });
+    await assert.rejects(offline.createAgent().run(first), ParkedError);
+    assert.deepEqual(first.progressMessages.length, 1);
+    const rerun = new MemoryTurn({ message: 'hello', definition, steps: first.steps });
+    assert.deepEqual(await offline.createAgent().run(rerun), completed);
+    assert.equal(list().length, 1);
+  });
+
+  test('fails when its creation is refused', async () => {
+    offline.model.interactions.fail({ method: 'create', status: 400, times: 1 });
+    const turn = new MemoryTurn({ message: 'hello', definition });
+    await assert.rejects(offline.createAgent().run(turn), /The model refused the request/);
+  });
+
+  test('is parked when it fails at the model, and counts', async () => {
+    offline.model.script([{ match: 'hello', reactions: [{ status: 500 }] }]);
+    const first = new MemoryTurn({ message: 'hello', definition });
+    await assert.rejects(offline.createAgent().run(first), ParkedError);
+    const { result, options } = first.steps.get('model#1')!;
+    assert.ok(options.usage!(JSON.parse(result) as Json)!.tokens.prompt > 0);
+    const rerun = new MemoryTurn({ message: 'hello', definition, steps: first.steps });
+    assert.deepEqual(await offline.createAgent().run(rerun), completed);
+    assert.deepEqual(
+      list().map(({ status }) => status),
+      ['failed', 'completed'],
+    );
+  });
+
+  test('is canceled at the limit of working time', async () => {
+    offline.model.script([{ match: 'hello', reactions: [{ delayMs: 60_000 }] }]);
+    const limited = withModel({}, { limits: { workSeconds: 1 } });
+    const turn = new MemoryTurn({ message: 'hello', definition: limited, ageSeconds: 1 });
+    assert.match(getFailure(await offline.createAgent().run(turn)), /limit of 1 seconds of work/);
+    assert.equal(list()[0]!.status, 'cancelled');
+  });
+
+  test('is canceled when no turn waits for it anymore', async () => {
+    offline.model.script([{ match: 'hello', reactions: [{ delayMs: 60_000 }] }]);
+    const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'interaction#1' });
+    await assert.rejects(offline.createAgent().run(first), Crash);
+    const wait = { taskId: 'task-1', turn: 1, name: 'interaction-wait', occurrence: 0 };
+    let left: AbandonedModelWait[] = [
+      { ...wait, interaction: 'unknown' },
+      { ...wait, interaction: list()[0]!.id },
+      { ...wait, interaction: null },
+    ];
+    offline.model.interactions.fail({ method: 'cancel', status: 500, times: 1 });
+    const agent = offline.createAgent({
+      abandoned: {
+        everyMs: 5,
+        read: async () => [...left],
+        close: async (closed) => void (left = left.filter((each) => each !== closed)),
+      },
+    });
+    await waitFor('the cancellation', () => left.length === 0);
+    assert.equal(list()[0]!.status, 'cancelled');
+    await agent.close!();
+  });
+});
+
+describe('function calls', () => {
+  test('run as steps, and go back with the id of the interaction', async () => {
+    offline.responder = ({ contents }) => {
+      const results = contents.flatMap(({ parts = [] }) =>
+        parts.flatMap((part) => part.functionResponse ?? []),
+      );
+      if (results.length < 4)
+        return createCallReply([1, 2].map((n) => ({ name: `tool_${n}`, args: { key: 'a' } })));
+      return createTextReply(results.map(({ response }) => JSON.stringify(response)).join(' '));
+    };
+    const tools = [1, 2].map((n) => createTool(`tool_${n}`, async () => n));
+    let steps = new Map() as MemoryTurn['steps'];
+    for (const crashAfter of [
+      'interaction#1',
+      'model#1',
+      'tool:tool_1#1',
+      'interaction#2',
+      'model#2',
+      'model#3',
+    ]) {
+      const turn = new MemoryTurn({ message: 'go', definition, steps, crashAfter });
+      await assert.rejects(offline.createAgent({ tools }).run(turn), Crash);
+      ({ steps } = turn);
+    }
+    const turn = new MemoryTurn({ message: 'go', definition, steps });
+    assert.deepEqual(await offline.createAgent({ tools }).run(turn), completed);
+    assert.equal(turn.getArtifactText('answer'), '{"output":1} {"output":2} {"output":1} {"output":2}');
+    assert.deepEqual(
+      list().map(({ status }) => status),
+      ['requires_action', 'requires_action', 'completed'],
+    );
+    const [first, second] = list();
+    assert.equal(second!.request.previous_interaction_id, first!.id);
+    assert.deepEqual(
+      (second!.request.input as { type: string }[]).map(({ type }) => type),
+      ['function_result', 'function_result'],
+    );
+    // Both tools were running at the crash after the record of the first one.
+    assert.deepEqual([tools[0]!.calls.length, tools[1]!.calls.length <= 3], [2, true]);
+  });
+
+  test('wait for an approval, and continue with the id of the interaction', async () => {
+    const asking = { ...definition, tools: ['ask_user'] };
+    offline.responder = ({ contents }) => {
+      const answers = contents.flatMap(({ parts = [] }) =>
+        parts.flatMap((part) => part.functionResponse ?? []),
+      );
+      if (answers.length === 0) return createCallReply([{ name: 'ask_user', args: { question: 'Which?' } }]);
+      return createTextReply(`You said ${JSON.stringify(answers[0]?.response)}`);
+    };
+    const first = new MemoryTurn({ message: 'go', definition: asking });
+    assert.equal(getOutcomeMessage(await offline.createAgent().run(first)), 'Which?');
+    const second = first.next('this');
+    assert.deepEqual(await offline.createAgent().run(second), completed);
+    assert.equal(second.getArtifactText('answer'), 'You said {"answer":"this"}');
+    assert.equal(list()[1]!.request.previous_interaction_id, list()[0]!.id);
+  });
+});
+
+describe('a conversation', () => {
+  const say = async (turn: MemoryTurn) => {
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    return turn.getArtifactText(turn.number === 1 ? 'answer' : `answer-${turn.number}`);
+  };
+  const countUserTexts = () => {
+    offline.responder = ({ contents }) =>
+      createTextReply(`${contents.filter(({ role }) => role === 'user').length}`);
+  };
+
+  test('continues the stored interaction, and sends only what is new', async () => {
+    countUserTexts();
+    const first = new MemoryTurn({ message: 'one', definition });
+    assert.equal(await say(first), '1');
+    const second = first.next('two');
+    assert.equal(await say(second), '2');
+    assert.deepEqual(list()[1]!.request.input, [
+      { type: 'user_input', content: [{ type: 'text', text: 'two' }] },
+    ]);
+  });
+
+  test('sends its history when the stored interaction has expired', async () => {
+    countUserTexts();
+    const first = new MemoryTurn({ message: 'one', definition });
+    assert.equal(await say(first), '1');
+    offline.model.interactions.expire(list()[0]!.id);
+    assert.equal(await say(first.next('two')), '2');
+    const [{ request }] = list() as [ReturnType<typeof list>[number]];
+    assert.equal(request.previous_interaction_id, undefined);
+    assert.deepEqual(
+      (request.input as { type: string }[]).map(({ type }) => type),
+      ['user_input', 'model_output', 'user_input'],
+    );
+  });
+});
+
+describe('the API of a definition', () => {
+  test('calls in the foreground without a wait', async () => {
+    const turn = new MemoryTurn({ message: 'hello', definition: withModel({ background: 'never' }) });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    assert.deepEqual([...turn.steps.keys()], ['model#1']);
+    assert.equal(list()[0]!.request.background, false);
+  });
+
+  test('names an agent of Google, which runs in the background without functions', async () => {
+    const agent = {
+      ...definitionWithoutTools,
+      tools: ['ask_user'],
+      model: { name: 'deep-research-preview-04-2026' },
+    };
+    const turn = new MemoryTurn({ message: 'hello', definition: agent });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    const { agent: name, model, background, tools } = list()[0]!.request;
+    assert.deepEqual(
+      [name, model, background, tools],
+      ['deep-research-preview-04-2026', undefined, true, undefined],
+    );
+  });
+
+  test('keeps other models on generateContent', async () => {
+    const turn = new MemoryTurn({ message: 'hello', definition: definitionWithoutTools });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    assert.deepEqual([list().length, offline.model.log().length], [0, 1]);
+  });
+
+  test('sends data schemas and generation settings', async () => {
+    const schema = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] };
+    const structured = withModel({ temperature: 0.5, thinkingLevel: 'low' }, { responseSchema: schema });
+    const turn = new MemoryTurn({ message: 'n is 3', definition: structured });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    const { response_format, generation_config } = list()[0]!.request;
+    assert.deepEqual(response_format, { type: 'text', mime_type: 'application/json', schema });
+    assert.deepEqual(generation_config, { temperature: 0.5, thinking_level: 'low' });
+  });
+
+  test('is refused on Google Cloud', async () => {
+    const agent = offline.createAgent({
+      client: { ...offline.client, vertexai: true, project: 'p', location: 'l' },
+    });
+    await assert.rejects(
+      async () => agent.run(new MemoryTurn({ message: 'hello', definition })),
+      /Google Cloud yet/,
+    );
+  });
+});

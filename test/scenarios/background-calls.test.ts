@@ -1,0 +1,153 @@
+/** Calls of the model that run at Google: no worker waits for them, and each is made and counted once. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { waitsExtension } from '#shared/domain/wait.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
+import { createSuiteCleanup } from '../support/cleanup.ts';
+import { isCompleted, startStack, type RunningService, type Stack, type TaskJson } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const cleanup = createSuiteCleanup();
+let stack: Stack;
+let worker: RunningService;
+before(async () => {
+  const model = { name: 'gemini-3.8-flash', api: 'interactions', background: 'always' };
+  stack = await startStack(cleanup, { AGENT_FILE: writeAgentFile(cleanup, { model, tools: [] }) });
+  const webhooks = { GEMINI_WEBHOOK_JWKS_URL: `${stack.model.url}/.well-known/jwks.json` };
+  [worker] = await Promise.all([stack.start('worker'), stack.start('api', webhooks)]);
+});
+
+const isWaiting = ({ status }: TaskJson) => status.message?.metadata?.[waitsExtension] !== undefined;
+const find = (taskId: string) =>
+  stack.model.interactions.list().filter(({ request }) => request.labels?.['longhaul_task'] === taskId);
+
+/** Submits a task whose call takes some time, and returns its id once the turn is suspended, or has ended already. */
+async function submit(text: string, delayMs: number): Promise<string> {
+  stack.model.script([{ match: text, reactions: [{ delayMs, chunks: [`done ${text}`] }] }]);
+  const { id } = await stack.submit(text);
+  await stack.until(id, (task) => isWaiting(task) || isCompleted(task));
+  return id;
+}
+
+async function assertDoneOnce(id: string, text: string): Promise<void> {
+  const { artifacts } = await stack.until(id, isCompleted);
+  assert.equal(artifacts?.[0]?.parts[0]?.text, `done ${text}`);
+  assert.equal(find(id).length, 1);
+  const { rows } = await stack.pool.query(
+    `select count(usage)::int as used, count(*) filter (where name = 'interaction')::int as created
+     from steps where task_id = $1`,
+    [id],
+  );
+  assert.deepEqual(rows, [{ used: 1, created: 1 }]);
+}
+
+const readGate = async (taskId: string) =>
+  (await stack.pool.query('select * from gates where task_id = $1', [taskId])).rows[0];
+
+describe('a call in the background', () => {
+  test('survives its worker, holds no lease, and is counted once', async () => {
+    const id = await submit('first', 2500);
+    const { status } = await stack.until(id, isWaiting);
+    assert.match(status.message.parts[0].text, /^Waiting for the model since 20/);
+    const [wait] = status.message.metadata[waitsExtension];
+    assert.deepEqual([wait.kind, wait.until], ['model', undefined]);
+    const { lease_until: leaseUntil, attempts } = await readGate(id);
+    assert.deepEqual([leaseUntil, attempts], [null, 0]);
+    await worker.kill();
+    worker = await stack.start('worker');
+    await assertDoneOnce(id, 'first');
+  });
+
+  test('takes the report of its webhook', async () => {
+    const id = await submit('webhook', 100);
+    await assertDoneOnce(id, 'webhook');
+    assert.equal(stack.model.interactions.webhooks.statuses.at(-1), 200);
+    const { rows } = await stack.pool.query(
+      `select wait ->> 'interaction' as interaction from steps where task_id = $1 and name = 'interaction-wait'`,
+      [id],
+    );
+    assert.deepEqual(rows, [{ interaction: find(id)[0]!.id }]);
+  });
+
+  for (const fault of ['lost', 'doubled', 'forged'] as const) {
+    test(`ends once if its webhook is ${fault}`, async () => {
+      const { webhooks } = stack.model.interactions;
+      webhooks.fault = fault;
+      webhooks.statuses.length = 0;
+      const id = await submit(fault, 200);
+      await assertDoneOnce(id, fault);
+      const expected = { lost: [], doubled: [200, 200], forged: [401] }[fault];
+      await waitFor('the webhooks', () => webhooks.statuses.length === expected.length);
+      assert.deepEqual(webhooks.statuses, expected);
+      webhooks.fault = undefined;
+    });
+  }
+
+  test('ends once if its webhook comes before its creation is answered', async () => {
+    stack.model.interactions.early = true;
+    stack.model.script([{ match: 'early', reactions: [{ chunks: ['done early'] }] }]);
+    const { id } = await stack.submit('early');
+    await assertDoneOnce(id, 'early');
+    stack.model.interactions.early = false;
+  });
+
+  test('is canceled with its task', async () => {
+    const id = await submit('cancel', 60_000);
+    await stack.rpc('CancelTask', { id });
+    await waitFor('the cancellation', () => find(id)[0]!.status === 'cancelled', { boundMs: 60_000 });
+  });
+
+  test('takes only webhooks that Google has signed for their address just now', async () => {
+    const id = await submit('signatures', 60_000);
+    const [{ id: interaction, request }] = find(id) as [ReturnType<typeof find>[number]];
+    const [uri] = request.webhook_config!.uris as [string];
+    const now = Math.floor(Date.now() / 1000);
+    const event = { type: 'interaction.completed', version: 'v1', data: { id: interaction } };
+    const { webhooks } = stack.model.interactions;
+    const post = async (
+      claims: object,
+      headers: Record<string, string> = {},
+      body: object = event,
+      to = uri,
+    ) => {
+      const signature = await webhooks.sign(uri, event, claims);
+      const response = await fetch(to, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'webhook-timestamp': String(now),
+          'webhook-signature': signature,
+          ...headers,
+        },
+        body: JSON.stringify(body),
+      });
+      return response.status;
+    };
+    assert.deepEqual(
+      await Promise.all([
+        post({ aud: 'https://other.example' }),
+        post({ iat: now - 400, exp: now + 400 }),
+        post({ exp: now - 10 }),
+        post({}, { 'webhook-timestamp': String(now - 400) }),
+        post({}, { 'webhook-signature': 'v1,abc' }),
+        post({}, {}, { type: 'batch.succeeded', data: { id: 'b' } }),
+        post({}, {}, event, `${uri}x`),
+        post({ aud: `${uri}x` }, {}, event, `${uri}x`),
+      ]),
+      [401, 401, 401, 401, 401, 400, 401, 404],
+    );
+    assert.equal(await post({}), 200, 'polled, and still running');
+    assert.equal(find(id)[0]!.status, 'in_progress');
+    assert.equal(
+      (
+        await fetch(uri.replace('/gemini/webhooks/', '/callbacks/'), {
+          method: 'POST',
+          body: '1',
+          headers: { 'content-type': 'application/json' },
+        })
+      ).status,
+      404,
+    );
+    await stack.rpc('CancelTask', { id });
+  });
+});
