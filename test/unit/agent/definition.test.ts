@@ -154,7 +154,7 @@ describe('the API of a model', () => {
 
   test('is refused if the model does not have it', () => {
     assert.deepEqual(find('name: deep-research-preview-04-2026, api: generateContent'), [
-      'agent.yaml:8:43: model.api: "deep-research-preview-04-2026" is offered through interactions alone (omit api)',
+      'agent.yaml:8:47: model.api: "deep-research-preview-04-2026" is offered through interactions alone (omit api)',
     ]);
     assert.deepEqual(find('background: always'), [
       'agent.yaml:8:10: model.background: needs the Interactions API (add api: interactions)',
