@@ -101,7 +101,10 @@ export class TurnLog {
       .flatMap(({ step, output, dueAt }) => {
         const { wait } = step;
         if (wait === undefined || output !== null || (wait.wait.kind === 'sleep' && dueAt <= now)) return [];
-        return [{ key: toKey(step), name: step.name, kind: wait.wait.kind, token: wait.token, dueAt }];
+        const { kind } = wait.wait;
+        // Only the Gemini agent has these waits.
+        if (kind === 'model') return [];
+        return [{ key: toKey(step), name: step.name, kind, token: wait.token, dueAt }];
       })
       .toSorted((a, b) => a.dueAt - b.dueAt);
   }
