@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { childrenExtension } from '#shared/domain/children.ts';
+import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
@@ -158,7 +159,9 @@ describe('a turn that waits for children', () => {
   };
 
   test('gets the results of 100, each started once, although their worker dies', async () => {
-    const { id } = await stack.submit('spawn kids 100 step work 20;say done\njoin all all 60\nstep after');
+    const { id } = await stack.submit(
+      'spawn kids 100 step work 20;use 2;say done\njoin all all 60\nstep after',
+    );
     const { status } = await stack.until(id, isWaiting);
     const [wait] = status.message.metadata[waitsExtension];
     assert.deepEqual([wait.name, wait.kind, wait.needed, wait.size], ['all', 'children', 100, 100]);
@@ -178,6 +181,8 @@ describe('a turn that waits for children', () => {
     assert.equal(after.length, 100);
     assert.deepEqual(after[0]!.metadata, { [childrenExtension]: { parent: id } });
     assert.equal((done.metadata![childrenExtension] as { children: number }).children, 100);
+    const { calls, cost } = done.metadata![usageExtension] as Usage;
+    assert.deepEqual([calls, cost], [100, 200], 'the usage of each child counts once');
   });
 
   test('continues after the first, and cancels the others when it ends', async () => {

@@ -13,6 +13,7 @@
  *   sleep NAME SECONDS waits without a worker
  *   call NAME SECONDS [STEP MS]
  *                      reports the URL of a callback, runs a step, and writes the answer as the artifact NAME
+ *   use COST           runs a step that used a model at this cost
  *   spawn NAME COUNT SCRIPT
  *                      starts children with this script, in which ";" separates commands
  *   join NAME NEED SECONDS
@@ -79,6 +80,13 @@ async function runCommand(
         step === undefined ? undefined : runCommand(turn, 'step', [step, ms ?? '0']),
       ]);
       await turn.artifact({ artifactId: name, parts: [{ data: result }] });
+      return undefined;
+    }
+    case 'use': {
+      const tokens = { prompt: 1, cached: 0, tool: 0, thoughts: 0, output: 1 };
+      await turn.step('use', async () => text, {
+        usage: (cost) => ({ model: 'scripted', tokens, cost: Number(cost) }),
+      });
       return undefined;
     }
     case 'spawn': {
