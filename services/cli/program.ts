@@ -1,6 +1,7 @@
 /** All commands of `longhaul`. Each file in commands/ adds one command, or one group of them. */
 import { Command } from 'commander';
 import { addCardCommand } from './commands/card.ts';
+import { addDevCommand } from './commands/dev.ts';
 import { addProfileCommands } from './commands/profile.ts';
 import { addServiceCommands } from './commands/services.ts';
 import { addAnswerCommand } from './commands/tasks/answer.ts';
@@ -33,6 +34,7 @@ export function createProgram(): Command {
   addCardCommand(program);
   addProfileCommands(program);
   program.commandsGroup('Run the services:');
+  addDevCommand(program);
   addServiceCommands(program);
   return program;
 }

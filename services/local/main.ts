@@ -11,12 +11,12 @@ import { Supervisor } from './processes/supervisor.ts';
 import { startLocalStack } from './stack.ts';
 
 try {
-  const { help, infra } = parseArguments(process.argv.slice(2));
+  const { help, infra, watch } = parseArguments(process.argv.slice(2));
   if (help) {
     console.log(usageText);
   } else {
-    const options = readOptions(infra, process.env);
-    const print = createPrint(process.stdout);
+    const options = readOptions({ infra, watch }, process.env);
+    const print = createPrint(process.stdout, { color: !process.env['NO_COLOR'] });
     const supervisor = new Supervisor(print);
     await runUntilSignal(supervisor, print, async () => {
       const stack = await startLocalStack(options, process.env, supervisor, print);

@@ -9,6 +9,8 @@ export type ModelSource = 'offline' | 'gemini-api' | 'vertex-ai' | 'custom-url';
 export interface LocalOptions {
   /** Whether to start the infrastructure alone, for services that are run by hand. */
   infra: boolean;
+  /** Whether to restart the workers when a file of the agent changes. */
+  watch: boolean;
   /** The port of the API. 0: any free port. */
   port: number;
   /** The gRPC port of the API. Undefined: a free port next to `port`. */
@@ -33,6 +35,7 @@ export interface LocalOptions {
 }
 
 export const usageText = `npm start              start everything on this machine: database, queues, model and services
+npm start -- --watch   also restart the workers when a file of the agent changes
 npm start -- --infra   start only the infrastructure, and print how to run the services yourself
 
 Options, as environment variables (defaults in parentheses):
@@ -58,22 +61,29 @@ Instead of the embedded infrastructure:
   CLOUD_TASKS_EMULATOR_HOST   use the Cloud Tasks emulator at this host:port`;
 
 /** @throws {ConfigError} for unknown arguments */
-export function parseArguments(args: readonly string[]): { infra: boolean; help: boolean } {
+export function parseArguments(args: readonly string[]): { infra: boolean; watch: boolean; help: boolean } {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { infra: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+      options: {
+        infra: { type: 'boolean', default: false },
+        watch: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
       strict: true,
     });
     return values;
   } catch (error) {
     const [problem = ''] = (error as Error).message.split('. ');
-    throw new ConfigError([`${problem}: expected --infra or --help`]);
+    throw new ConfigError([`${problem}: expected --watch, --infra or --help`]);
   }
 }
 
 /** @throws {ConfigError} with all invalid values */
-export function readOptions(infra: boolean, environment: Environment): LocalOptions {
+export function readOptions(
+  { infra = false, watch = false }: Partial<Pick<LocalOptions, 'infra' | 'watch'>>,
+  environment: Environment,
+): LocalOptions {
   const env = new EnvReader(environment);
   if (env.optional('K_SERVICE') !== undefined) {
     throw new ConfigError([
@@ -93,6 +103,7 @@ export function readOptions(infra: boolean, environment: Environment): LocalOpti
   }
   const options: LocalOptions = {
     infra,
+    watch,
     port: env.number('PORT', 8080, { min: 0, max: 65_535 }),
     grpcPort: env.number('GRPC_PORT', 0, { min: 0, max: 65_535 }) || undefined,
     dataDir: path.resolve(env.optional('DATA_DIR') ?? '.longhaul'),
@@ -107,6 +118,7 @@ export function readOptions(infra: boolean, environment: Environment): LocalOpti
     cloudTasksHost: readHost(env, 'CLOUD_TASKS_EMULATOR_HOST'),
     debug: env.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info') === 'debug',
   };
+  if (options.port !== 0 && options.port === options.grpcPort) env.problem('PORT and GRPC_PORT must differ');
   env.check();
   return options;
 }

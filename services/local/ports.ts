@@ -16,17 +16,17 @@ export async function findEphemeralPort(): Promise<number> {
 }
 
 /** @throws {ConfigError} if another program listens on the port, or the user may not listen on it */
-export async function assertPortFree(port: number): Promise<void> {
+export async function assertPortFree(variable: string, port: number): Promise<void> {
   if (await isPortFree(port)) return;
   throw new ConfigError([
-    `port ${port} is in use by another program. Choose another port, for example PORT=${port + 1} npm start`,
+    `port ${port} is in use by another program. Choose another port, for example ${variable}=${port + 10}`,
   ]);
 }
 
-/** Returns the first free port of the 20 from `first`, or else any free port. */
-export async function findPortFrom(first: number): Promise<number> {
+/** Returns the first free port of the 20 from `first` that is not in `taken`, or else any free port. */
+export async function findPortFrom(first: number, taken: readonly number[] = []): Promise<number> {
   for (let port = first; port < Math.min(first + 20, 65_536); port++) {
-    if (await isPortFree(port)) return port;
+    if (!taken.includes(port) && (await isPortFree(port))) return port;
   }
   return findEphemeralPort();
 }

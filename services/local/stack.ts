@@ -13,31 +13,18 @@ import { openDatabase } from '#shared/db/client/pool.ts';
 import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { readAdminConfig, readEncryptionConfig } from '#shared/runtime/config/operator.ts';
-import {
-  createEnv,
-  resolveFile,
-  startDatabase,
-  startModel,
-  startQueues,
-  type StackContext,
-} from './infrastructure.ts';
+import { startDatabase, startModel, startQueues, type StackContext } from './infrastructure.ts';
 import { loadEncryptionKey, loadSigningKeys } from './keys.ts';
 import type { LocalOptions } from './options.ts';
 import { assertPortFree, findEphemeralPort, findPortFrom } from './ports.ts';
 import { lockData } from './postgres/data-lock.ts';
 import { prepareDataDirectory } from './postgres/data-directory.ts';
 import type { Print } from './processes/log-output.ts';
-import { createNodeChild } from './processes/node-child.ts';
 import type { Supervisor } from './processes/supervisor.ts';
+import { watchAgent } from './services/agent-watch.ts';
+import { startServices, type ServicePorts } from './services/services.ts';
 
-interface StackPorts {
-  /** The HTTP port of the API. */
-  readonly port: number;
-  readonly grpcPort: number;
-  readonly dispatcherPort: number;
-}
-
-export interface LocalStack extends StackPorts {
+export interface LocalStack extends ServicePorts {
   readonly dataDir: string;
   /** The variables that the services need in addition to the environment of this process. */
   readonly variables: Readonly<Record<string, string>>;
@@ -58,7 +45,8 @@ export async function startLocalStack(
   await Promise.all([startDatabase(context), startQueues(context), startModel(context)]);
   if (!options.infra) {
     await checkSecrets({ ...environment, ...variables });
-    await startServices(context, ports);
+    const services = await startServices(context, ports);
+    if (options.watch) await watchAgent({ agent: options, services, print, signal: supervisor.signal });
   }
   return { ...ports, dataDir, variables };
 }
@@ -75,11 +63,15 @@ async function checkSecrets(env: Environment): Promise<void> {
   }
 }
 
-async function choosePorts(options: LocalOptions): Promise<StackPorts> {
+async function choosePorts(options: LocalOptions): Promise<ServicePorts> {
   const port = options.port === 0 ? await findEphemeralPort() : options.port;
-  if (!options.infra) await assertPortFree(port);
+  if (!options.infra) {
+    await assertPortFree('PORT', port);
+    if (options.grpcPort !== undefined) await assertPortFree('GRPC_PORT', options.grpcPort);
+  }
   const grpcPort = options.grpcPort ?? (await findPortFrom(port + 1));
-  const dispatcherPort = await findPortFrom(grpcPort + 1);
+  // The port of the api is still free: no service has started.
+  const dispatcherPort = await findPortFrom(grpcPort + 1, [port]);
   return { port, grpcPort, dispatcherPort };
 }
 
@@ -87,7 +79,7 @@ function createVariables(
   options: LocalOptions,
   environment: Environment,
   dataDir: string,
-  { port, dispatcherPort }: StackPorts,
+  { port, dispatcherPort }: ServicePorts,
 ): Record<string, string> {
   return {
     GOOGLE_CLOUD_PROJECT: options.project,
@@ -103,40 +95,4 @@ function createVariables(
       WEBHOOK_SIGNING_KEYS: environment['WEBHOOK_SIGNING_KEYS'] ?? loadSigningKeys(dataDir),
     }),
   };
-}
-
-async function startServices(context: StackContext, ports: StackPorts): Promise<void> {
-  const { options, environment, supervisor, print } = context;
-  const workerPorts = await Promise.all(Array.from({ length: options.workers }, findEphemeralPort));
-  const drain = { DRAIN_SECONDS: environment['DRAIN_SECONDS'] ?? '3' };
-  const start = (
-    name: string,
-    main: string,
-    port: number,
-    extra: Record<string, string> = {},
-  ): Promise<void> =>
-    supervisor.start(
-      createNodeChild(
-        {
-          name,
-          tier: 2,
-          file: resolveFile(main),
-          env: createEnv(context, { ...drain, ...extra }),
-          port,
-          ready: 'health',
-          stopMs: 3500,
-        },
-        print,
-      ),
-    );
-  const grpc = { GRPC_PORT: String(ports.grpcPort) };
-  const services = [
-    start('api', 'api/main.ts', ports.port, grpc),
-    start('dispatcher', 'dispatcher/main.ts', ports.dispatcherPort),
-  ];
-  for (const [index, port] of workerPorts.entries()) {
-    const name = options.workers === 1 ? 'worker' : `worker-${index + 1}`;
-    services.push(start(name, 'worker/main.ts', port));
-  }
-  await Promise.all(services);
 }

@@ -69,7 +69,7 @@ const services: Record<string, [read: (env: Environment) => unknown, environment
     },
     [...databases, { AUTH_MODES: 'jwt' }],
   ],
-  local: [(env) => readOptions(false, env), [{}, { GOOGLE_GENAI_USE_VERTEXAI: 'true' }]],
+  local: [(env) => readOptions({}, env), [{}, { GOOGLE_GENAI_USE_VERTEXAI: 'true' }]],
 };
 
 interface Variable {
@@ -95,7 +95,7 @@ const derivedDefaults: Record<string, () => string> = {
     return readDispatcherConfig(env).webhook.scheduleSeconds.join(',');
   },
   A2A_VERSIONS: () => '1.0,0.3',
-  DATA_DIR: () => path.relative(path.join(import.meta.dirname, '../..'), readOptions(false, {}).dataDir),
+  DATA_DIR: () => path.relative(path.join(import.meta.dirname, '../..'), readOptions({}, {}).dataDir),
 };
 
 function unlessRefused(read: () => unknown): void {

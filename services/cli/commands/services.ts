@@ -1,8 +1,9 @@
 /**
- * `longhaul api`, `worker`, `dispatcher`, `migrate` and `admin`: each runs the main file of that service in this
- * process, so that it receives the signals. They are configured by environment variables (docs/configuration.md).
+ * `longhaul api`, `worker`, `dispatcher`, `migrate` and `admin`: what images run. They are configured by environment
+ * variables (docs/configuration.md), and the first two run the agent of the working directory by default.
  */
 import type { Command } from 'commander';
+import { runMain, useAgentOfFolder } from '../run-main.ts';
 
 const services = {
   api: 'Run the service that clients call.',
@@ -16,7 +17,10 @@ export function addServiceCommands(program: Command): void {
     program
       .command(name)
       .description(description)
-      .action(() => runMain(name, []));
+      .action(async (_options, command: Command) => {
+        if (name === 'api' || name === 'worker') useAgentOfFolder(command);
+        await runMain(name);
+      });
   }
   program
     .command('admin')
@@ -26,11 +30,4 @@ export function addServiceCommands(program: Command): void {
     .allowUnknownOption()
     .passThroughOptions()
     .action((args: string[]) => runMain('admin', args));
-}
-
-/** Imports the file by its address, because services do not import one another. */
-async function runMain(service: string, args: readonly string[]): Promise<void> {
-  const main = import.meta.resolve(`#services/${service}/main.ts`);
-  process.argv.splice(1, Infinity, main, ...args);
-  await import(main);
 }

@@ -2,6 +2,8 @@
  * Prints the logs of all processes. On a terminal, each entry is one line with time, service, level, message
  * and the other fields. Otherwise the output is JSON lines, with the name of the service added.
  */
+import { stripVTControlCharacters } from 'node:util';
+
 export interface LogEntry {
   severity: string;
   message: string;
@@ -16,8 +18,9 @@ export interface LogOutput {
   write(text: string): unknown;
 }
 
-export function createPrint(output: LogOutput): Print {
-  const format = output.isTTY === true ? formatForTerminal : formatAsJson;
+/** @param options.color whether a terminal gets colors (https://no-color.org). Default: true */
+export function createPrint(output: LogOutput, { color = true } = {}): Print {
+  const format = output.isTTY === true ? (color ? formatForTerminal : formatWithoutColor) : formatAsJson;
   return (service, entry) => void output.write(`${format(service, entry)}\n`);
 }
 
@@ -57,6 +60,10 @@ function formatForTerminal(service: string, entry: LogEntry): string {
     ([name, value]) => ` \u001B[2m${escapeControls(`${name}=${formatValue(value)}`)}\u001B[0m`,
   );
   return `${clock} ${service.padEnd(13)} ${levels[severity] ?? severity} ${escapeControls(joinLines(message))}${rest.join('')}`;
+}
+
+function formatWithoutColor(service: string, entry: LogEntry): string {
+  return stripVTControlCharacters(formatForTerminal(service, entry));
 }
 
 function formatValue(value: unknown): string {

@@ -1,12 +1,13 @@
 /**
  * Runs the supervisor until a signal arrives. The first signal stops the children in order, the second kills
  * them. npm repeats a Ctrl-C that the terminal has already sent, so a signal within 400 ms of the first is
- * ignored.
+ * ignored. npm itself does not pass on every signal, and none if it is killed: its end counts as a signal.
  */
 import type { Print } from './log-output.ts';
 import type { Supervisor } from './supervisor.ts';
 
 const repeatMs = 400;
+const parentPollMs = 250;
 
 /** Resolves when a signal has stopped everything. If `start` fails, stops everything and rejects. */
 export async function runUntilSignal(
@@ -16,7 +17,7 @@ export async function runUntilSignal(
 ): Promise<void> {
   const { promise: signalled, resolve } = Promise.withResolvers<void>();
   let first: number | undefined;
-  const onSignal = (signal: NodeJS.Signals): void => {
+  const onSignal = (signal: NodeJS.Signals | 'end of npm'): void => {
     if (first === undefined) {
       first = performance.now();
       print('local', {
@@ -31,6 +32,7 @@ export async function runUntilSignal(
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, onSignal);
+  const parentCheck = watchNpm(() => onSignal('end of npm'));
   try {
     const started = start();
     started.catch(() => {}); // after a signal it fails because its children are stopped
@@ -38,5 +40,21 @@ export async function runUntilSignal(
   } finally {
     await supervisor.stop();
     for (const signal of signals) process.off(signal, onSignal);
+    clearInterval(parentCheck);
   }
+}
+
+/**
+ * Calls `onEnd` once if npm or npx has started this process and ends. The shell in between replaces itself by this
+ * process, or ends with npm.
+ */
+function watchNpm(onEnd: () => void): NodeJS.Timeout | undefined {
+  if (process.env['npm_execpath'] === undefined) return undefined;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    onEnd();
+  }, parentPollMs);
+  return timer.unref();
 }

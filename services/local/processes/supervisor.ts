@@ -69,6 +69,8 @@ const startAttempts = 3;
 interface Entry {
   readonly child: Child;
   running: RunningChild | undefined;
+  /** Set when the child is stopped on purpose: it is then started again at once, or not at all. */
+  stopped?: 'restart' | 'removed' | undefined;
 }
 
 export class Supervisor {
@@ -98,6 +100,32 @@ export class Supervisor {
     this.#entries.add(entry);
     await this.#track(this.#firstStart(entry));
     void this.#track(this.#keepRunning(entry));
+  }
+
+  /**
+   * Starts `next`, and then stops `current`. If `next` does not start, `current` keeps running.
+   *
+   * @throws {StartError} if `next` does not start
+   */
+  async replace(current: Child, next: Child): Promise<void> {
+    const entry: Entry = { child: next, running: undefined };
+    await this.#track(this.#startOnce(entry));
+    this.#entries.add(entry);
+    void this.#track(this.#keepRunning(entry));
+    this.#stopEntry(current, 'removed');
+  }
+
+  /** Stops a child, which then starts again. */
+  restart(child: Child): void {
+    this.#stopEntry(child, 'restart');
+  }
+
+  #stopEntry(child: Child, stopped: Entry['stopped']): void {
+    for (const entry of this.#entries) {
+      if (entry.child !== child) continue;
+      entry.stopped = stopped;
+      entry.running?.stop();
+    }
   }
 
   /** Stops all children in order. Resolves when all have exited. */
@@ -158,6 +186,7 @@ export class Supervisor {
       await running.exited;
       throw new StartError(`${entry.child.name} was stopped`, []);
     }
+    if (entry.stopped !== undefined) running.stop();
   }
 
   async #keepRunning(entry: Entry): Promise<void> {
@@ -165,13 +194,15 @@ export class Supervisor {
     for (;;) {
       const since = performance.now();
       const exit = await entry.running?.exited;
-      if (this.signal.aborted) return;
+      if (this.#isDone(entry)) return;
       if (performance.now() - since >= this.#times.stableMs) failures = 0;
       let problem = `exited unexpectedly (${exit})`;
       for (;;) {
-        failures += 1;
-        const delayMs = this.#getRestartDelayMs(failures);
-        this.#report(entry.child, `${problem}; restarting in ${delayMs} ms`);
+        const wanted = entry.stopped === 'restart';
+        entry.stopped = undefined;
+        failures = wanted ? 0 : failures + 1;
+        const delayMs = wanted ? 0 : this.#getRestartDelayMs(failures);
+        if (!wanted) this.#report(entry.child, `${problem}; restarting in ${delayMs} ms`);
         try {
           await sleep(delayMs, undefined, { signal: this.signal });
           await this.#startOnce(entry);
@@ -180,7 +211,7 @@ export class Supervisor {
         } catch (error) {
           entry.running?.kill();
           await entry.running?.exited;
-          if (this.signal.aborted) return;
+          if (this.#isDone(entry)) return;
           problem = error instanceof Error ? error.message : String(error);
         }
       }
@@ -190,6 +221,11 @@ export class Supervisor {
         child: entry.child.name,
       });
     }
+  }
+
+  #isDone(entry: Entry): boolean {
+    if (entry.stopped === 'removed') this.#entries.delete(entry);
+    return this.signal.aborted || entry.stopped === 'removed';
   }
 
   /** Without jitter: the children of one machine need none. */

@@ -87,6 +87,23 @@ describe('supervisor', () => {
     await waitUntilGone(pids, 20_000);
   });
 
+  test('stops its children in order when npm is killed', async (t) => {
+    // npm runs a script as this does: with npm_execpath, in a shell that the program replaces.
+    const script = `require('node:child_process').spawn('sh', ['-c', '"$NODE" "$HOLDER"'], { stdio: 'inherit' })`;
+    const children: FakeChild[] = [{ name: 'one', tier: 1 }];
+    const npm = runNode(t, ['-e', script], {
+      env: {
+        npm_execpath: 'npm',
+        NODE: process.execPath,
+        HOLDER: holder,
+        CHILDREN: JSON.stringify(children),
+      },
+    });
+    await npm.line(/all up/);
+    npm.child.kill('SIGKILL');
+    await npm.line(/"drained"/);
+  });
+
   test('kills a child that is exiting when its parent dies', async (t) => {
     const resolve = (name: string) => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
     const preload = resolve('../../../services/local/processes/die-with-parent.ts');

@@ -14,7 +14,7 @@ const stack: LocalStack = {
 };
 
 function create(environment: Record<string, string>): string {
-  return createServicesBanner(stack, readOptions(false, environment));
+  return createServicesBanner(stack, readOptions({}, environment));
 }
 
 describe('the banner', () => {
@@ -29,7 +29,7 @@ describe('the banner', () => {
     assert.match(create({ AGENT_FILE: 'agent.yaml' }), /Agent {10}agent\.yaml \(AGENT_FILE\)/);
     const module = { AGENT_MODULE: 'test/support/agents/echo.ts' };
     assert.match(create(module), /Agent {10}test\/support\/agents\/echo\.ts \(AGENT_MODULE\)/);
-    const infra = createInfraBanner(stack, readOptions(true, module));
+    const infra = createInfraBanner(stack, readOptions({ infra: true }, module));
     assert.match(infra, /^# {3}Agent {3}test\/support\/agents\/echo\.ts/m);
   });
 

@@ -1,0 +1,65 @@
+/** Tier 2 of the local stack: api, workers and dispatcher. */
+import type { LocalOptions } from '../options.ts';
+import { createEnv, resolveFile, type StackContext } from '../infrastructure.ts';
+import { findEphemeralPort } from '../ports.ts';
+import { createNodeChild } from '../processes/node-child.ts';
+import type { Child } from '../processes/supervisor.ts';
+
+export interface ServicePorts {
+  /** The HTTP port of the API. */
+  readonly port: number;
+  readonly grpcPort: number;
+  readonly dispatcherPort: number;
+}
+
+export interface RunningServices {
+  /**
+   * Replaces each worker by one with the current code of the agent. Turns in flight continue in the new one, after
+   * their last finished step.
+   *
+   * @throws {StartError} if the new code does not load; the worker then keeps running
+   */
+  restartWorkers(): Promise<void>;
+  /** Restarts the api, which reads the definition of the agent. Streams end, and can be resumed. */
+  restartApi(): void;
+}
+
+export async function startServices(context: StackContext, ports: ServicePorts): Promise<RunningServices> {
+  const { options, supervisor } = context;
+  const api = createService(context, 'api', 'api', ports.port, { GRPC_PORT: String(ports.grpcPort) });
+  const dispatcher = createService(context, 'dispatcher', 'dispatcher', ports.dispatcherPort);
+  const workers = await Promise.all(
+    getWorkerNames(options).map(async (name) =>
+      createService(context, name, 'worker', await findEphemeralPort()),
+    ),
+  );
+  await Promise.all([api, dispatcher, ...workers].map((child) => supervisor.start(child)));
+
+  return {
+    async restartWorkers() {
+      for (const [index, worker] of workers.entries()) {
+        const next = createService(context, worker.name, 'worker', await findEphemeralPort());
+        await supervisor.replace(worker, next);
+        workers[index] = next;
+      }
+    },
+    restartApi: () => supervisor.restart(api),
+  };
+}
+
+function getWorkerNames({ workers }: LocalOptions): string[] {
+  return workers === 1 ? ['worker'] : Array.from({ length: workers }, (_, index) => `worker-${index + 1}`);
+}
+
+function createService(
+  context: StackContext,
+  name: string,
+  service: string,
+  port: number,
+  extra: Record<string, string> = {},
+): Child {
+  const drain = { DRAIN_SECONDS: context.environment['DRAIN_SECONDS'] ?? '3' };
+  const file = resolveFile(`${service}/main.ts`);
+  const env = createEnv(context, { ...drain, ...extra });
+  return createNodeChild({ name, tier: 2, file, env, port, ready: 'health', stopMs: 3500 }, context.print);
+}
