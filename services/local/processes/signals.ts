@@ -3,6 +3,7 @@
  * them. npm repeats a Ctrl-C that the terminal has already sent, so a signal within 400 ms of the first is
  * ignored. npm itself does not pass on every signal, and none if it is killed: its end counts as a signal.
  */
+import { readFileSync } from 'node:fs';
 import type { Print } from './log-output.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -32,7 +33,9 @@ export async function runUntilSignal(
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, onSignal);
-  const parentCheck = watchNpm(() => onSignal('end of npm'));
+  const parentCheck = watchNpm(() => {
+    if (first === undefined) onSignal('end of npm');
+  });
   try {
     const started = start();
     started.catch(() => {}); // after a signal it fails because its children are stopped
@@ -44,17 +47,29 @@ export async function runUntilSignal(
   }
 }
 
-/**
- * Calls `onEnd` once if npm or npx has started this process and ends. The shell in between replaces itself by this
- * process, or ends with npm.
- */
+/** Calls `onEnd` once if npm or npx has started this process and ends. */
 function watchNpm(onEnd: () => void): NodeJS.Timeout | undefined {
   if (process.env['npm_execpath'] === undefined) return undefined;
-  const parent = process.ppid;
+  const npm = findNpm();
   const timer = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (findNpm() === npm) return;
     clearInterval(timer);
     onEnd();
   }, parentPollMs);
   return timer.unref();
+}
+
+/**
+ * Returns the parent, or the parent of the shell in which npm runs scripts. The shells of macOS, which has no /proc,
+ * replace themselves by the program.
+ */
+function findNpm(): number {
+  if (process.platform !== 'linux') return process.ppid;
+  try {
+    const status = readFileSync(`/proc/${process.ppid}/status`, 'utf8');
+    const shell = /^Name:\s+(?:ba|da|z|a)?sh$/m.test(status);
+    return shell ? Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]) : process.ppid;
+  } catch {
+    return process.ppid;
+  }
 }
