@@ -1,4 +1,4 @@
-/** How the supervisor replaces and restarts a child on purpose, with children that are no processes. */
+/** How the supervisor replaces and restarts a child on purpose, with fake children. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { LogEntry } from '#services/local/processes/log-output.ts';
