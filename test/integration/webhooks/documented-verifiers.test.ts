@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks } from '#shared/crypto/signing-keys.ts';
+import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode } from '../../support/processes/processes.ts';
@@ -105,8 +106,9 @@ describe('documented verifiers', () => {
       const { url, running } = await startDocumentedReceiver(t, name, signingSecret);
       const { outbox } = await startDispatchers(t, db, 1);
       const { taskId } = await startTask(db, outbox, webhookTo(url, { signingSecret }));
-      const [line] = await running.line(new RegExp(`^${taskId}.* status ${taskId}$`));
-      assert.equal(line, `${taskId}.hook.1 status ${taskId}`);
+      const [line] = await running.line(new RegExp(`^msg_.* status ${taskId}$`));
+      const id = getMessageId({ taskId, configId: 'hook', seq: 1 });
+      assert.equal(line, `${id} status ${taskId}`);
     });
   }
 });
