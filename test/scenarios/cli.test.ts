@@ -1,9 +1,11 @@
 /** The commands of `longhaul` against a whole system, in a pipe and in a terminal. */
 import assert from 'node:assert/strict';
+import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
 import { runCli, runCliInTerminal, noTerminal, type CliOptions, type CliResult } from '../support/cli.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { runNode } from '../support/processes/processes.ts';
+import { createTempDir } from '../support/temp-dir.ts';
 import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
 import { startReceiver } from '../support/webhooks/receiver.ts';
 
@@ -143,6 +145,24 @@ describe('longhaul', () => {
     assert.equal(deliveries.length, 4, 'three events and the test');
     const { status, stderr } = await longhaul(['webhooks', 'redeliver', id]);
     assert.deepEqual([status, stderr], [2, 'longhaul: expected either --event or --since\n']);
+  });
+
+  test('webhooks listen forwards signed events of all tasks', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const env = { LONGHAUL_URL: stack.apiUrl, XDG_CONFIG_HOME: createTempDir(t) };
+    const args = ['webhooks', 'listen', '--forward-to', receiver.url];
+    const listen = runNode(t, ['services/cli/main.ts', ...args], { env });
+    await listen.line(/^forwarding events of .* to http/);
+    const { id } = await stack.submit('What is 6 times 7?');
+    const last = (await receiver.match(/TASK_STATE_COMPLETED/)).at(-1);
+    const secret = (await done(['webhooks', 'listen', '--print-secret'], { env })).trim();
+    const event = new Webhook(secret).verify(last!.body, last!.headers as Record<string, string>) as {
+      task: { id: string };
+    };
+    assert.equal(event.task.id, id);
+    await listen.line(new RegExp(`^${id} event \\d+ completed: 200$`));
+    assert.match(receiver.received[0]!.body, /"statusUpdate":.*TASK_STATE_SUBMITTED.*"event":1/);
+    assert.equal(receiver.received.length, 3);
   });
 
   test('wrong usage has status 2, and says what is expected', { timeout }, async () => {

@@ -2,14 +2,13 @@
 import type { Command } from 'commander';
 import { totalTokens } from '#shared/domain/usage.ts';
 import type { Timeline, TimelineStep } from '#shared/domain/views.ts';
+import { tasksExtension } from '../../agent/feed.ts';
 import { callRoute } from '../../agent/rest.ts';
 import { exitStatus } from '../../failure.ts';
 import { stateName } from '../../output/task-printer.ts';
 import { printError, printJson, printTable } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
 import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
-
-const extension = 'https://longhaul.dev/ext/tasks/v1';
 
 export function addTimelineCommand(program: Command): void {
   const command = program
@@ -24,7 +23,7 @@ export function addTimelineCommand(program: Command): void {
     .action((id: string, options: AgentOptions) =>
       runOnAgent(options, async ({ agent }) => {
         const path = `/tasks/${encodeURIComponent(id)}/timeline`;
-        const timeline = await callRoute<Timeline>(agent, extension, path);
+        const timeline = await callRoute<Timeline>(agent, tasksExtension, path);
         if (options.json) printJson(timeline);
         else printTimeline(timeline);
         return exitStatus.done;
