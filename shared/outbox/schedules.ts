@@ -13,6 +13,9 @@ import { errorMessage, type Logger } from '../runtime/log.ts';
 import { decryptSecrets, encryptSecrets } from '../webhooks/secrets.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
+/** The pause of a process that finds everything claimed that is due. */
+const busyMs = 50;
+
 /** Schedules of one transaction. */
 const batch = 100;
 
@@ -46,8 +49,8 @@ export async function runSchedules(parts: ScheduleParts): Promise<number | undef
     instruments.scheduleDelay.record(latestMs / 1000);
   }
   if (skipped > 0) instruments.scheduleFirings.record(skipped, { [outcome]: 'skipped' });
-  // Nothing was free: another process has claimed what is due.
-  return fired.examined === 0 ? undefined : 0;
+  // Nothing was free: another process decides what is due. It may be busy when the next schedule is due.
+  return fired.examined === 0 ? busyMs : 0;
 }
 
 export function createCopyWebhook(encryptor: Encryptor): CopyWebhook {

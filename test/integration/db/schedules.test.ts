@@ -280,7 +280,8 @@ describe('schedules', () => {
     const waitMs = (await runSchedules(parts)) ?? assert.fail('no schedule is known');
     assert.ok(waitMs > 0 && waitMs <= 60_000);
     await makeDue(caller.owner, 0);
-    assert.equal(await runSchedules(parts), 0);
+    // The clock of this process may be a few milliseconds behind.
+    while ((await runSchedules(parts)) !== 0);
     assert.equal((await listTasks(caller.owner)).length, 1);
   });
 });
