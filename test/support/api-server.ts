@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net';
 import { TaskState, type AgentCard, type Task } from '@a2a-js/sdk';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
-import { readApiConfig } from '#shared/runtime/config/api.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -111,7 +110,7 @@ export async function startApiServer(
     tasks: {} as TasksRoutesParts,
     callbacks: {} as CallbackRoutesParts,
     schedules: options.schedules ?? ({} as ScheduleRoutesParts),
-    geminiWebhooks: { settings: readApiConfig({}).geminiWebhooks },
+    geminiWebhooks: { settings: { jwksUrl: 'http://localhost', issuer: undefined, audience: undefined } },
     trustedProxies: 0,
     corsOrigins: options.corsOrigins ?? [],
     localHosts: options.localHosts,
