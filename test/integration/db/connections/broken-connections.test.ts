@@ -88,7 +88,7 @@ describe('readiness', () => {
     await db.transaction().execute(async (lock) => {
       await sql`lock table agents`.execute(lock);
       for (let failure = 1; failure <= 3; failure++) await assert.rejects(read(), /timeout/);
-      await assert.rejects(checkReady(), /^Error: 3 statements have failed in the last 10 seconds/);
+      await assert.rejects(checkReady(), /^NotReadyError: 3 statements have failed in the last 10 seconds/);
     });
     for (let success = 1; success <= 11; success++) await read();
     await assert.rejects(checkReady(), /3 statements/, 'one success more is needed');
