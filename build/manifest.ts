@@ -21,10 +21,12 @@ export interface PublishedManifest extends Omit<Manifest, 'exports'> {
 export function createManifest(source: Manifest): PublishedManifest {
   const { name, version, description, license, engines, dependencies, optionalDependencies } = source;
   const bin = Object.entries(source.bin).map(([command, file]) => [command, file.replace(/\.ts$/, '.js')]);
-  const exported = Object.entries(source.exports).map(([subpath, file]) => [
-    subpath,
-    { types: file.replace(/\.ts$/, '.d.ts'), default: file.replace(/\.ts$/, '.js') },
-  ]);
+  const exported = Object.entries(source.exports)
+    .filter(([, file]) => file.endsWith('.ts'))
+    .map(([subpath, file]) => [
+      subpath,
+      { types: file.replace(/\.ts$/, '.d.ts'), default: file.replace(/\.ts$/, '.js') },
+    ]);
   return {
     name,
     version,

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { addCardCommand } from './commands/card.ts';
 import { addDevCommand } from './commands/dev.ts';
+import { addInitCommand } from './commands/init.ts';
 import { addProfileCommands } from './commands/profile.ts';
 import { addServiceCommands } from './commands/services.ts';
 import { addAnswerCommand } from './commands/tasks/answer.ts';
@@ -34,6 +35,7 @@ export function createProgram(): Command {
   addCardCommand(program);
   addProfileCommands(program);
   program.commandsGroup('Run the services:');
+  addInitCommand(program);
   addDevCommand(program);
   addServiceCommands(program);
   return program;

@@ -11,15 +11,15 @@ import { freePort } from '../../support/ports.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 describe('the agent of a folder', () => {
-  test('is its YAML, its module, or both', (t) => {
+  test('is its YAML, with a module if it is code', (t) => {
     const folder = createTempDir(t);
     const [file, module] = ['agent.yaml', 'agent.mjs'].map((name) => path.join(folder, name)) as [
       string,
       string,
     ];
-    writeFileSync(module, '');
-    assert.deepEqual(findAgent(folder, {}), { AGENT_MODULE: module });
     writeFileSync(file, '');
+    assert.deepEqual(findAgent(folder, {}), { AGENT_FILE: file });
+    writeFileSync(module, '');
     assert.deepEqual(findAgent(folder, {}), { AGENT_FILE: file, AGENT_MODULE: module });
   });
 
@@ -27,8 +27,10 @@ describe('the agent of a folder', () => {
     assert.deepEqual(findAgent(createTempDir(t), { AGENT_FILE: 'other.yaml' }), {});
   });
 
-  test('is missing with a list of what is expected', (t) => {
-    assert.throws(() => findAgent(createTempDir(t), {}), /expected agent\.yaml, agent\.ts or agent\.js/);
+  test('is missing without a definition, even if there is code', (t) => {
+    const folder = createTempDir(t);
+    writeFileSync(path.join(folder, 'agent.ts'), '');
+    assert.throws(() => findAgent(folder, {}), /has no agent\.yaml: expected one that describes the agent/);
   });
 });
 

@@ -1,0 +1,55 @@
+/** Writes the files of a new agent. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { agentFiles, commonFiles, type Language } from './files.ts';
+
+/**
+ * @returns the names of the new files
+ * @throws {Error} if one of the files exists; nothing is written then
+ */
+export function createProject(folder: string, language: Language): string[] {
+  const files = { ...agentFiles[language], ...commonFiles };
+  const existing = Object.keys(files).filter((name) => existsSync(path.join(folder, name)));
+  if (existing.length > 0) {
+    throw new Error(`${folder} already has ${existing.join(', ')}: expected a folder without these files.`);
+  }
+  const manifest = createManifest(folder, language);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text);
+  return ['package.json', ...Object.keys(files)];
+}
+
+/** Keeps what a package.json has, such as the dependency on a tarball of longhaul. */
+function createManifest(folder: string, language: Language): object {
+  const file = path.join(folder, 'package.json');
+  const current = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : {};
+  return {
+    name: path
+      .basename(folder)
+      .toLowerCase()
+      .replaceAll(/[^\w.-]/g, '-'),
+    private: true,
+    ...current,
+    type: 'module',
+    scripts: { dev: 'longhaul dev', ...current.scripts },
+    dependencies: { longhaul: `^${readVersion()}`, ...current.dependencies },
+    ...(language === 'typescript' && {
+      devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0', ...current.devDependencies },
+    }),
+    // Newer versions of npm run only the install scripts that are listed. None is needed.
+    allowScripts: { protobufjs: false, ...current.allowScripts },
+  };
+}
+
+interface Manifest {
+  scripts?: Record<string, string>;
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+  allowScripts?: Record<string, boolean>;
+}
+
+function readVersion(): string {
+  const manifest = readFileSync(new URL(import.meta.resolve('longhaul/package.json')), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
