@@ -5,7 +5,7 @@
  * |---|---|---|---|
  * | `deep-research-…` | agent | Interactions alone | ai.google.dev/gemini-api/docs/interactions/deep-research, 2026-06-22 |
  * | `antigravity-…` | agent | Interactions alone | ai.google.dev/gemini-api/docs/antigravity-agent, 2026-06-22 |
- * | `gemini-omni-…` | model | Interactions alone: `generateContent` answers 400 | types of @google/genai 3.1, 2026-11 |
+ * | `gemini-omni-…` | model | Interactions alone | names in the types of @google/genai 3.1; not tried against Google |
  * | all others | model | both | ai.google.dev/gemini-api/docs/interactions, 2026-06-22 |
  */
 import type { Problem } from './problems.ts';

@@ -82,11 +82,14 @@ describe('a callback', () => {
     const { task, url } = await submitCall('call answer 60');
     assert.ok(url.startsWith(`${stack.apiUrl}/callbacks/`));
     assert.equal((await readGate(task.id)).lease_until, null);
-    assert.equal((await post(url, { approved: true })).status, 200);
+    assert.equal((await post(url, { approved: true, nul: '\0' })).status, 200);
     const done = await stack.until(task.id, isCompleted);
-    assert.deepEqual(getData(done, 'answer'), { status: 'answered', body: { approved: true } });
+    assert.deepEqual(getData(done, 'answer'), {
+      status: 'answered',
+      body: { approved: true, nul: '\0' },
+    });
     assert.deepEqual(getStepRuns(tool, task.id), []);
-    assert.equal((await post(url, { approved: true })).status, 200, 'the same answer, repeated');
+    assert.equal((await post(url, { approved: true, nul: '\0' })).status, 200, 'the same answer, repeated');
     const other = await post(url, { approved: false });
     assert.deepEqual(
       [other.status, await other.json()],

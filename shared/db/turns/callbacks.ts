@@ -26,15 +26,17 @@ export interface Callback {
 
 /** Returns the callback of a token; undefined if there is none. */
 export async function readCallback(db: Db, token: string): Promise<Callback | undefined> {
-  const { rows } = await sql<Callback>`
+  const { rows } = await sql<Callback & { state: Exclude<CallbackState, 'answered'> }>`
     select t.owner, s.wait, s.output, case
-      when s.output is not null and s.output ->> 'status' = 'answered' then 'answered'
-      when s.output is not null or s.due_at <= now() then 'timed_out'
+      when s.due_at <= now() then 'timed_out'
       when g.turn <> s.turn or not ${isRunnable} then 'ended'
       else 'open' end as state
     from steps s join gates g on g.task_id = s.task_id join tasks t on t.id = s.task_id
     where s.token = ${token} and s.wait ->> 'kind' = 'callback'`.execute(db);
-  return rows[0];
+  const [callback] = rows;
+  if (callback === undefined || callback.output === null) return callback;
+  // Not read by the database, which cannot parse the \u0000 that an answer may contain.
+  return { ...callback, state: (callback.output as CallbackResult).status };
 }
 
 /**
