@@ -65,7 +65,7 @@ function fire(more: Partial<FireOptions> = {}) {
 /** Lets a schedule be due since some whole hours. Returns the first due time. */
 async function makeDue(owner: string, hours: number): Promise<Date> {
   const { rows } = await sql<{ next_at: Date }>`
-    update schedules set next_at = date_trunc('hour', now()) - ${hours} * interval '1 hour', wakeup_at = now()
+    update schedules set next_at = date_trunc('hour', now()) - ${hours} * interval '1 hour', wakeup_at = now() - interval '1 second'
     where owner = ${owner} returning next_at`.execute(db);
   return rows[0]!.next_at;
 }
@@ -151,7 +151,9 @@ describe('schedules', () => {
       assert.deepEqual(await listHistory(caller.owner), history);
       if (overlap !== 'queue') return;
       await cancelTask(db, { wakeupGraceSeconds: 10 }, tasks[0]!.id);
-      await sql`update schedules set wakeup_at = now() where owner = ${caller.owner}`.execute(db);
+      await sql`update schedules set wakeup_at = now() - interval '1 second' where owner = ${caller.owner}`.execute(
+        db,
+      );
       await fire();
       assert.deepEqual(await listHistory(caller.owner), ['started 1', 'started 1']);
     });

@@ -59,6 +59,6 @@ describe('a service', { timeout: 60_000, concurrency: true }, () => {
   test('exits with status 78 for an unknown option of npm start', async (t) => {
     const { exited, output } = runNode(t, ['services/local/main.ts', '--nonsense'], { env: {} });
     assert.deepEqual(await exited, { code: 78, signal: null });
-    assert.match(output(), /expected --infra or --help/);
+    assert.match(output(), /expected --watch, --infra or --help/);
   });
 });
