@@ -140,7 +140,8 @@ describe('schedules', () => {
       await putSchedule(db, caller, newSchedule({ overlap }), 0);
       await makeDue(caller.owner, 0);
       await fire();
-      await sql`update schedule_firings set due_at = due_at - interval '1 hour'`.execute(db);
+      await sql`update schedule_firings set due_at = due_at - interval '1 hour'
+        where schedule_key in (select key from schedules where owner = ${caller.owner})`.execute(db);
       await makeDue(caller.owner, 0);
       await fire();
       const tasks = await listTasks(caller.owner);

@@ -56,7 +56,7 @@ test('services are not ready without the key of stored secrets', async (t) => {
       const body: unknown = await response.json();
       return isDeepStrictEqual(body, { status: 'not ready', code: 'keys_lost' });
     });
-    assert.match(running.output(), /secrets cannot be decrypted.*drop-secrets/);
+    await running.line(/secrets cannot be decrypted.*drop-secrets/);
   }
 });
 
