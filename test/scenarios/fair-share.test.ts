@@ -165,6 +165,7 @@ describe('the limit of concurrent turns', () => {
     await sendMany(stack, 'bob', 10);
     await waitFor('all turns of bob', () => calls.inFlight('bob') === 10);
     await untilQueued(stack, 8);
+    await waitFor('the first turns of alice', () => calls.inFlight('alice') >= 2);
     assert.equal(calls.most('alice'), 2);
     await stack.pool.query('delete from owner_limits');
     await waitFor('all turns of alice', () => calls.inFlight('alice') === 10);

@@ -32,7 +32,7 @@ test('a task of many requests runs each step once in push mode', async (t) => {
   await Promise.all([stack.start('api'), stack.start('worker', { PORT: String(port) })]);
   const steps = Array.from({ length: 50 }, (_, index) => `step part${index} 100`).join('\n');
   const tasks = await Promise.all([1, 2, 3].map(() => stack.submit(`${steps}\nsay done`)));
-  for (const { id } of tasks) await stack.until(id, isCompleted);
+  for (const { id } of tasks) await stack.until(id, isCompleted, 150_000);
   const keys = tool.received.map(({ body }) => body);
   assert.equal(new Set(keys).size, 150);
   const { rows } = await stack.pool.query(

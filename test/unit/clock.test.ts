@@ -4,9 +4,9 @@ import { describe, test } from 'node:test';
 import { createCloudRunIam } from '#services/api/auth/cloud-run-iam.ts';
 import { createDatabaseClock, databaseClock } from '#shared/runtime/clock.ts';
 
-/** Logs have the time of their machine, ids of messages need no exact one, and HTTP dates go with those of Node. */
+/** Logs and commands have the time of their machine, ids of messages need no exact one, and HTTP dates go with those of Node. */
 const ownClock =
-  /^(shared\/(runtime\/(clock|log)|db\/client\/clock-readings|domain\/ids)|services\/(local|admin)\/.*|services\/api\/card\/routes)\.ts$/;
+  /^(shared\/(runtime\/(clock|log)|db\/client\/clock-readings|domain\/ids)|services\/(local|admin|cli)\/.*|services\/api\/card\/routes)\.ts$/;
 
 const hourMs = 3_600_000;
 

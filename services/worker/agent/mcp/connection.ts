@@ -83,7 +83,7 @@ export class McpConnection {
   /** Does not wait for a server that was away within the last minute. Never rejects. */
   async listTools(): Promise<ListedTools> {
     const away = this.#away;
-    const awayForMs = away === undefined ? Infinity : Date.now() - away.at;
+    const awayForMs = away === undefined ? Infinity : performance.now() - away.at;
     if (away === undefined || awayForMs > awayMs) return this.#read();
     if (awayForMs > probeMs) void this.#read();
     return { list: this.#lastGood, away: away.error };
@@ -106,7 +106,7 @@ export class McpConnection {
         this.#lastGood = await this.#list();
         this.#away = undefined;
       } catch (error) {
-        this.#away = { error: toListError(error, this.#name), at: Date.now() };
+        this.#away = { error: toListError(error, this.#name), at: performance.now() };
       }
       return { list: this.#lastGood, away: this.#away?.error };
     }).finally(() => (this.#reading = undefined));
@@ -140,7 +140,7 @@ export class McpConnection {
           const isBusy = findBusyError(error) !== undefined;
           if (delayMs === undefined || (isBusy && performance.now() + delayMs > deadline)) {
             if (loss === 'before_call') {
-              this.#away = { error: toListError(error, this.#name), at: Date.now() };
+              this.#away = { error: toListError(error, this.#name), at: performance.now() };
             }
             throw toCallError(error, loss, this.#name, this.#server);
           }
