@@ -6,6 +6,7 @@ import type { Db } from '../client/pool.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import type { Reconciled } from '../outbox/reconcile.ts';
 import { isRunnable } from '../turns/leases.ts';
+import { isReleased, signalTurn } from '../turns/signal.ts';
 
 /** After this time the process that ended the last child has died. */
 const lateSeconds = 2;
@@ -55,13 +56,10 @@ async function signalParent(
       select id, parent_id, join_turn from child_groups where id = ${group} and signal_at is not null
     ),
     gate as (
-      update gates g set signals = g.signals + 1,
-        run_at = case when g.lease_until is null then least(g.run_at, now()) else g.run_at end,
-        wakeup_at = case
-          when g.lease_until is null then now() + ${seconds(wakeupGraceSeconds)} else g.wakeup_at end
+      update gates g set ${signalTurn(wakeupGraceSeconds)}
       from signaled
       where g.task_id = signaled.parent_id and g.turn = signaled.join_turn and ${isRunnable}
-      returning g.task_id, g.turn, g.lease_until is null as is_free
+      returning g.task_id, g.turn, ${isReleased}
     ),
     done as (
       update child_groups cg set signal_at = null from signaled

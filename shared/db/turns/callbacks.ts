@@ -3,10 +3,10 @@ import { sql } from 'kysely';
 import type { Json } from '../../domain/message.ts';
 import type { CallbackResult, Wait } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
-import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable, type Lease } from './leases.ts';
+import { isReleased, signalTurn } from './signal.ts';
 
 /**
  * - `open`: an answer is awaited
@@ -58,12 +58,9 @@ export async function answerCallback(
       where token = ${answer.token} and output is null and due_at > now()
     ),
     locked as (
-      update gates g set signals = g.signals + 1, bytes = g.bytes + ${Buffer.byteLength(answer.result)}::int,
-        run_at = case when g.lease_until is null then least(g.run_at, now()) else g.run_at end,
-        wakeup_at = case
-          when g.lease_until is null then now() + ${seconds(options.wakeupGraceSeconds)} else g.wakeup_at end
+      update gates g set bytes = g.bytes + ${Buffer.byteLength(answer.result)}::int, ${signalTurn(options.wakeupGraceSeconds)}
       from target where g.task_id = target.task_id and g.turn = target.turn and ${isRunnable}
-      returning g.task_id, g.turn, g.lease_until is null as is_free, clock_timestamp() as at
+      returning g.task_id, g.turn, ${isReleased}, clock_timestamp() as at
     ),
     gate as (
       update steps s set output = ${answer.result}::json, finished_at = locked.at
@@ -73,7 +70,7 @@ export async function answerCallback(
       returning s.task_id, s.turn, locked.is_free
     ),
     wakeup as (${insertTurnWakeups(sql`gate.is_free`)})
-    -- Returns one row with null columns if there is no wake-up.
+    -- Returns one row with null columns without a wake-up.
     select exists (select from gate) as stored, wakeup.*
     from (select) single_row left join wakeup on true`.execute(db);
   const [row] = rows;

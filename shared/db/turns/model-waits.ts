@@ -2,10 +2,10 @@
 import { sql } from 'kysely';
 import { interactionStep } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
-import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable } from './leases.ts';
+import { isReleased, signalTurn } from './signal.ts';
 
 /**
  * Records that Gemini has reported a call, and wakes its turn, which asks Gemini for the state of the call. A worker
@@ -25,12 +25,9 @@ export async function reportModelCall(
       where token = ${report.token} and wait ->> 'kind' = 'model'
     ),
     locked as (
-      update gates g set signals = g.signals + 1,
-        run_at = case when g.lease_until is null then least(g.run_at, now()) else g.run_at end,
-        wakeup_at = case
-          when g.lease_until is null then now() + ${seconds(options.wakeupGraceSeconds)} else g.wakeup_at end
+      update gates g set ${signalTurn(options.wakeupGraceSeconds)}
       from target where target.is_open and g.task_id = target.task_id and g.turn = target.turn and ${isRunnable}
-      returning g.task_id, g.turn, g.lease_until is null as is_free
+      returning g.task_id, g.turn, ${isReleased}
     ),
     gate as (
       update steps s set wait = json_build_object('kind', 'model', 'interaction', ${report.interaction}::text)
@@ -40,7 +37,7 @@ export async function reportModelCall(
       returning s.task_id, s.turn, locked.is_free
     ),
     wakeup as (${insertTurnWakeups(sql`gate.is_free`)})
-    -- Returns one row with null columns if there is no wake-up.
+    -- Returns one row with null columns without a wake-up.
     select exists (select from target) as known, wakeup.*
     from (select) single_row left join wakeup on true`.execute(db);
   const [row] = rows;
