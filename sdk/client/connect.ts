@@ -19,7 +19,7 @@ export interface ConnectOptions {
  * Reads the card of an agent, and returns a client of it. Any agent of A2A 1.0 over JSON-RPC or HTTP+JSON works.
  *
  * @param url base URL of the agent; its card is read from `/.well-known/agent-card.json`
- * @throws {Error} if there is no card, or it lists no binding that this client speaks
+ * @throws {Error} if the card is missing, or lists no binding that this client speaks
  */
 export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<AgentClient> {
   const fetchImpl = createFetch(options);

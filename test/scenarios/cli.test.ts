@@ -173,7 +173,7 @@ describe('longhaul', () => {
       [['send', 'x', '--file', '/nonexistent/a'], /cannot be read/],
       [['list', '--state', 'busy'], /Expected one of submitted, working/],
       [['get', 'x', '--url', 'ftp://x'], /is not an address/],
-      [['get', 'x', '--profile', 'none'], /there is no profile none/],
+      [['get', 'x', '--profile', 'none'], /the profile none is not in/],
       [['unknown'], /unknown command/],
     ];
     const results = await Promise.all(cases.map(([args]) => longhaul(args)));

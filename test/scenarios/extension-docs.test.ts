@@ -43,7 +43,7 @@ describe('docs/extensions', { skip }, () => {
   /** Runs a code block of a page, and returns the answer of each of its commands. */
   async function run(example: string, ...replacements: readonly [string, string][]): Promise<Answer[]> {
     let code = examples.get(example);
-    assert.ok(code !== undefined, `there is no ${example}`);
+    assert.ok(code !== undefined, `${example} is missing`);
     examples.delete(example);
     // Each example creates a message of its own.
     const unique = code.replace(/"messageId": "[^"]+"/, `"messageId": "${randomUUID()}"`);

@@ -38,7 +38,7 @@ export function registerCallbackRoutes(app: FastifyInstance, parts: CallbackRout
       const callback = await readCallback(db, token);
       if (callback === undefined) {
         failures.recordFailure(request.ip, 'unknown callback');
-        throw new HttpRequestError(404, 'There is no such callback: use the URL exactly as it was given');
+        throw new HttpRequestError(404, 'The callback was not found: use the URL exactly as it was given');
       }
       const body = readAnswer(request);
       await checkSchema(callback, body);

@@ -14,7 +14,7 @@ export const maxSmallBodyBytes = 64 * 1024;
 const acceptedCharsets = new Set(['utf-8', 'utf8', 'us-ascii', 'ascii']);
 
 /**
- * Returns the text of a body, without a byte order mark; an empty text if there is no body.
+ * Returns the text of a body, without a byte order mark; an empty text without a body.
  *
  * @throws {HttpRequestError} 415 if the body is compressed, or in another encoding than UTF-8
  * @throws {RequestMalformedError} if it is not UTF-8

@@ -64,7 +64,7 @@ Examples:
     .action((name: string) =>
       runAction(async () => {
         const { [name]: removed, ...others } = readProfiles(file);
-        if (removed === undefined) throw usageError(`there is no profile ${name} in ${file}`);
+        if (removed === undefined) throw usageError(`the profile ${name} is not in ${file}`);
         writeProfiles(file, others);
         return exitStatus.done;
       }),

@@ -49,7 +49,7 @@ export function getTarget({ url, profile }: AgentOptions): Target {
     if (found === undefined) {
       const known = Object.keys(profiles).join(', ') || 'none';
       throw usageError(
-        `there is no profile ${name} in ${file} (it has: ${known}): add it with longhaul profile set`,
+        `the profile ${name} is not in ${file} (it has: ${known}): add it with longhaul profile set`,
       );
     }
     return { url: checkUrl(found.url), apiKey: found.apiKey };

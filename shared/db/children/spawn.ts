@@ -74,7 +74,7 @@ export async function spawnChildren(
       ${insertOutbox({ kind: 'turn', from: sql`fresh`, turn: sql`1`, traceparent: sql`traceparent` })}
       returning id, task_id, turn, owner, traceparent
     )
-    -- Returns one row with null columns if there is no wake-up.
+    -- Returns one row with null columns without a wake-up.
     select exists (select from parent) as stored, wakeup.*
     from (select) single_row left join wakeup on true`.execute(db);
   if (rows[0]?.stored === true) return rows.flatMap((row) => (row.id === null ? [] : [toTurnWakeup(row)]));

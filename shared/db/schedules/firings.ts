@@ -13,7 +13,7 @@ export interface Firing {
   dueAt: Date;
   /** The last due time of the row: skipped ones share a row. */
   until: Date;
-  /** How many due times the row stands for. */
+  /** How many due times the row covers. */
   count: number;
   manual: boolean;
   /** The task that was started; null: none, see `reason`. */

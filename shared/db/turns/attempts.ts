@@ -12,7 +12,7 @@ import type { AttemptOutcome } from '../../domain/task.ts';
 /** Maximum length of a stored error. The last error of a task is stored in full. */
 const maxErrorChars = 1_000;
 
-/** The fields of TurnEnd and TurnRelease (write.ts) that tell outcomes apart. */
+/** The fields of TurnEnd and TurnRelease (write.ts) that distinguish outcomes. */
 type Finish =
   | { kind: 'end' }
   | {

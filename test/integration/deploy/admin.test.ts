@@ -224,9 +224,9 @@ describe('delete-owner', () => {
   test('fails when no owner of that name has tasks', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
-    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', 'nobody', '--yes');
+    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', 'unknown', '--yes');
     assert.equal(code, 1);
-    assert.match(output, /no tasks or schedules of the owner nobody were found/);
+    assert.match(output, /no tasks or schedules of the owner unknown were found/);
     assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
   });
 

@@ -1,4 +1,4 @@
-/** Finds the known name that a misspelt name probably stands for. */
+/** Finds the known name that a misspelt name probably means. */
 
 /** Longer names are not compared. */
 const maxLength = 40;

@@ -100,7 +100,7 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
 }
 
 /**
- * Stands for the tools of a server that is away: a call of it parks the turn until the server is back. The turn then
+ * Replaces the tools of a server that is away: a call of it parks the turn until the server is back. The turn then
  * runs again with the server's tools, and the call is answered.
  */
 function createWaitTool(server: string, connection: McpConnection, hidden: boolean): Tool {

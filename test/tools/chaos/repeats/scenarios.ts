@@ -74,7 +74,7 @@ async function during(seconds: number, set: (on: boolean) => void): Promise<void
   set(false);
 }
 
-/** All sessions of the services are read-only, as on a server that is no longer the primary. */
+/** All sessions of the services are read-only, as on a server that was demoted from primary. */
 async function makeReadOnly({ stack }: World, seconds: number): Promise<void> {
   const { pool } = stack;
   const name = new URL(stack.databaseUrl).pathname.slice(1);

@@ -94,7 +94,7 @@ async function killWorker(world: World): Promise<string[]> {
   return rows.map((row) => row.task_id);
 }
 
-/** Shorter than the lease: a worker that stands still for longer loses its turns like a dead one. */
+/** Shorter than the lease: a worker that is paused for longer loses its turns like a dead one. */
 async function stallWorker(world: World, random: SeededRandom): Promise<void> {
   const worker = world.workers[random.integer(0, world.workers.length - 1)];
   worker?.service.running.child.kill('SIGSTOP');
