@@ -18,12 +18,12 @@ import type { Pool, PoolClient, QueryConfig } from 'pg';
 import {
   breaksConnection,
   isConnectionError,
-  isDeadlock,
   isPassing,
   isPoolExhausted,
   markFailedConnect,
 } from './errors.ts';
 import { clockColumn, type ClockReader } from './clock-readings.ts';
+import { repeatAfterDeadlock } from './deadlock.ts';
 import type { OutageLog } from './outage-log.ts';
 import type { RecentOutcomes } from './recent-outcomes.ts';
 
@@ -59,7 +59,7 @@ function toBegin(text: string, { idle, lock, statement }: TransactionLimits): st
 
 /**
  * Wraps a pool so that marked statements are prepared, that transactions have limits, that a statement that met a
- * deadlock is sent once more, and that no query gets a broken connection. A connection is discarded after an error
+ * deadlock is sent again, and that no query gets a broken connection. A connection is discarded after an error
  * that it may not survive (errors.ts). Connections that die without a word tend to die together: after one failed or
  * was silent, all older ones are discarded.
  * Every text that is sent to the database passes here, so this is where null characters are replaced, which
@@ -106,15 +106,11 @@ export function createPreparingPool(
     });
     const query = async (text: string, values: unknown[]) => {
       const isMarked = text.startsWith(marker);
-      const result = await send(text, values)
-        .catch((error: unknown) => {
-          if (inTransaction || !isDeadlock(error)) throw error;
-          return send(text, values);
-        })
-        .catch((error: unknown) => {
-          if (isMarked && isPassing(error)) outcomes.failed();
-          throw error;
-        });
+      const run = () => send(text, values);
+      const result = await (inTransaction ? run() : repeatAfterDeadlock(run)).catch((error: unknown) => {
+        if (isMarked && isPassing(error)) outcomes.failed();
+        throw error;
+      });
       outages.succeeded();
       if (isMarked) outcomes.succeeded();
       return result;

@@ -1,4 +1,4 @@
-/** A deadlock with another transaction: the statement or transaction that met it runs once more. */
+/** A deadlock with another transaction: the statement or transaction that met it runs again. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
@@ -48,6 +48,6 @@ describe('a deadlock', () => {
     const db = await open(t);
     let runs = 0;
     await meetDeadlock(() => runTransaction(db, (trx) => ((runs += 1), lockBoth(trx))));
-    assert.equal(runs, 2);
+    assert.ok(runs >= 2);
   });
 });
