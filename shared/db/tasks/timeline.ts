@@ -56,12 +56,13 @@ function list(name: List, fields: RawBuilder<unknown>, from: RawBuilder<unknown>
 
 const turns = sql`select turn, created_at from messages where task_id = t.id and role = 'user' order by turn desc`;
 
-/** Attempts that have ended, and the one of the gate: it runs, or was ended together with its task. */
+/** Attempts that have ended, and the one of the gate: it runs, completed its task, or was ended together with it. */
 const attempts = sql`
           select fence, turn, worker, started_at, ended_at, outcome, error from turn_attempts where task_id = t.id
           union all
           select case when g.state_class = 0 then g.fence else g.fence - 1 end, g.turn, g.worker, g.claimed_at,
-            g.settled_at, case t.state when 'TASK_STATE_CANCELED' then 'canceled' when 'TASK_STATE_FAILED' then 'expired' end,
+            g.settled_at, case t.state when 'TASK_STATE_COMPLETED' then 'finished'
+              when 'TASK_STATE_CANCELED' then 'canceled' when 'TASK_STATE_FAILED' then 'expired' end,
             null
           where g.worker is not null
           order by fence desc`;

@@ -4,6 +4,7 @@
  *
  *   ends or releases the turn ─▶ the write of the turn (insertEndedAttempts)
  *   its lease runs out        ─▶ the next claim (insertCrashedAttempts)
+ *   it completes its task, or
  *   its task ends under it    ─▶ no row: the gate of an ended task keeps the worker and never changes
  */
 import { sql, type RawBuilder } from 'kysely';

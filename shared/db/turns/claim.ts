@@ -226,9 +226,9 @@ async function claimSet(
 
 /**
  * Leases the gates of runnable tasks that are due and not leased, as the CTE `gate`. Gates that others have locked
- * are left out. The first claim of a task (fence 0) also takes an event number. The updated row must be the one that
- * the statement saw when it started (`seen`). Everything else is read as of then, and would lack a step or a webhook
- * config that was written in between.
+ * are left out. The first claim of a task (fence 0) also takes an event number. A gate that another transaction changed
+ * after the statement started is left out too: its new version is not visible, so that no row has its `ctid`.
+ * Everything else is read as of that start, and would lack a step or a webhook config that was written in between.
  */
 function updateGates(
   taskIds: readonly string[],
@@ -238,26 +238,26 @@ function updateGates(
       ${rows('input', taskIds.toSorted(), { task_id: uuid((taskId) => taskId) })} ${fewRows(taskIds.length)}
     ),
     unlocked as (
-      select g.task_id, g.fence, g.lease_until
-      from input join gates seen on seen.task_id = input.task_id join gates g on g.task_id = seen.task_id
-      where ${isRunnable} and g.run_at <= now()
-        and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver}))
-      for no key update of g skip locked
+      select g.* from input cross join lateral (
+        select g.ctid as version, g.task_id, g.fence, g.lease_until, g.worker, g.claimed_at from gates g
+        where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
+          and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver}))
+        for no key update skip locked
+      ) g
     ),
     ${takeOverLeases(leaseSeconds)},
     gate as (
       update gates g
       set fence = g.fence + 1, lease_until = now() + ${seconds(leaseSeconds)}, worker = ${worker}, claimed_at = now(),
         attempts = g.attempts + 1, last_event = g.last_event + (g.fence = 0)::int
-      from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and g.xmin = seen.xmin and case
-          when seen.lease_until is null then g.task_id in (select task_id from unlocked)
-          else g.task_id in (select task_id from taken_over) end
+      from unlocked
+      where g.task_id = unlocked.task_id and g.ctid = unlocked.version
+        and (unlocked.lease_until is null or g.task_id in (select task_id from taken_over))
       returning g.task_id, g.fence, g.turn, g.attempts, g.failures, g.failing_since, g.signals, g.last_event,
         g.config_rev,
         -- A release removes the lease, so one that has expired was left behind.
-        seen.lease_until is not null as crashed,
-        seen.worker as last_worker, seen.claimed_at as last_claimed_at, seen.lease_until as last_lease_until
+        unlocked.lease_until is not null as crashed,
+        unlocked.worker as last_worker, unlocked.claimed_at as last_claimed_at, unlocked.lease_until as last_lease_until
     )`;
 }
 

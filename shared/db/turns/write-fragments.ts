@@ -25,6 +25,8 @@ const delay = sql`(case when g.signals <> input.signals then 0 else input.delay 
 const isTimed = sql`(input.signals is not null and ${delay} <= ${sql.lit(soonSeconds)})`;
 /** The write ends the turn while a message waits, so that the message's turn follows. */
 const continues = sql`(input.yields and g.last_turn > g.turn)`;
+/** The write completes the task: its last attempt stays in the gate, which never changes again (attempts.ts). */
+const completes = sql`coalesce(input.state = 'TASK_STATE_COMPLETED' and not ${continues}, false)`;
 
 /**
  * Updates the gates (invariant 3) and takes event numbers from them (invariant 5), as the CTE `gate`: one row
@@ -36,8 +38,11 @@ const continues = sql`(input.yields and g.last_turn > g.turn)`;
 export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
   return sql`
     unlocked as (
-      select g.task_id from input join gates seen on seen.task_id = input.task_id join gates g on g.task_id = seen.task_id
-      where g.fence = input.fence and ${isRunnable} for no key update of g skip locked
+      select g.version, g.worker, g.claimed_at, input.* from input cross join lateral (
+        select g.ctid as version, g.worker, g.claimed_at from gates g
+        where g.task_id = input.task_id and g.fence = input.fence and ${isRunnable}
+        for no key update skip locked
+      ) g
     ),
     gate as (
       update gates g set
@@ -60,22 +65,22 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
           when input.partner_failed then coalesce(g.failing_since, now())
           else g.failing_since end,
         lease_until = case when not ${leaves} then g.lease_until when input.untried then now() end,
-        worker = case when not ${leaves} then g.worker end,
-        claimed_at = case when not ${leaves} then g.claimed_at end,
+        worker = case when not ${leaves} or ${completes} then g.worker end,
+        claimed_at = case when not ${leaves} or ${completes} then g.claimed_at end,
         run_at = coalesce(now() + ${seconds(delay)}, g.run_at),
         wakeup_at = case
           when ${isTimed} then now() + ${seconds(delay)} + ${seconds(wakeupGraceSeconds)}
           when ${delay} > 0 then now() + ${seconds(delay)}
           when ${delay} = 0 or ${continues} then now() + ${seconds(wakeupGraceSeconds)}
           else g.wakeup_at end
-      from input join gates seen on seen.task_id = input.task_id
-      where g.task_id = input.task_id and (g.task_id in (select task_id from unlocked)) is true and g.fence = input.fence and ${isRunnable}
-        and g.config_rev = seen.config_rev
+      from unlocked input
+      where g.task_id = input.task_id and g.ctid = input.version
       returning g.task_id, g.turn, g.last_event, g.config_rev, input.fence, input.events, input.end_class,
         input.state, input.payload, input.payload_if_continued, input.status_at, input.message, input.direct,
         input.error, input.usage, ${delay} as delay,
         ${isTimed} as timed, input.own_turn, input.traceparent,
-        ${ends} and g.state_class = 0 as continued, input.outcome, seen.worker, seen.claimed_at
+        ${ends} and g.state_class = 0 as continued, case when not ${completes} then input.outcome end as outcome,
+        input.worker, input.claimed_at
     )`;
 }
 

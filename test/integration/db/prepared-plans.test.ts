@@ -68,6 +68,8 @@ describe('prepared statements', () => {
         );
         assert.ok(reads.length > 0, text);
         for (const read of reads) {
+          // The versions of the gates that the statement has just found by their keys and locked.
+          if (read['Node Type'] === 'Tid Scan') continue;
           // The claim reads the history of the context by the index that starts with it.
           const index = read.Alias?.startsWith('q') ? 'messages_by_context' : `${read['Relation Name']}_pkey`;
           assert.equal(read['Index Name'], index, `${count} more tasks: ${text}`);
