@@ -47,6 +47,7 @@ export interface TestApiServerOptions {
   /** Default: no limit that a test reaches. */
   connections?: ConnectionLimits;
   receiving?: ReceivingLimits;
+  largeWork?: LargeWork;
   /** Bytes per second of a caller. Default: no limit. */
   bytesPerSecond?: number;
   /** For tests of schedules, with their database. */
@@ -102,7 +103,7 @@ export async function startApiServer(
     }),
     byteRates,
     receiving: new Receiving(options.receiving),
-    largeWork: new LargeWork(),
+    largeWork: options.largeWork ?? new LargeWork(),
     connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
     // Conditional reads, webhook routes, callbacks and mostly schedules need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,

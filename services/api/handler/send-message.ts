@@ -117,8 +117,11 @@ async function send(
   checkMediaTypes(parts.mediaTypes, wire, request.configuration?.acceptedOutputModes ?? []);
   const message = messageFromWire(wire);
   const caller = getCaller(context);
-  if (measure(message.parts, minLargeBytes) >= minLargeBytes) await parts.largeWork.start(caller.owner);
+  // Serialising, hashing and storing a large message block the event loop in turn.
+  const isLarge = measure(message.parts, minLargeBytes) >= minLargeBytes;
+  if (isLarge) await parts.largeWork.start(caller.owner);
   const partsJson = JSON.stringify(message.parts);
+  if (isLarge) await parts.largeWork.start(caller.owner);
   const checked: CheckedSend = {
     request,
     context,
@@ -129,6 +132,7 @@ async function send(
     requestHash: hashRequest(message, partsJson, request),
     shown,
   };
+  if (isLarge) await parts.largeWork.start(caller.owner);
   if (wire.referenceTaskIds.length > 0) {
     const repeated = await findRepeat(parts, checked);
     if (repeated !== undefined) return repeated;

@@ -25,10 +25,26 @@ export async function discardBody(request: IncomingMessage): Promise<void> {
   });
 }
 
+/** How long a client has to read the refusal of a request whose body is left unread. */
+const maxRefusedMs = 1_000;
+const unread = Symbol('body left unread');
+type RequestMessage = IncomingMessage & { [unread]?: true };
+
+/**
+ * Leaves the body of a refused request unread: the client can send no more than what buffers take. Node would read and
+ * drop it, which costs about as much as accepting it.
+ */
+export function leaveUnread(request: IncomingMessage): void {
+  (request as RequestMessage)[unread] = true;
+  request.pause();
+  // Starts the stream, which Node otherwise drains at the end of the response.
+  request.read(0);
+}
+
 /**
  * Closes the connection of an answered request whose body is not complete after 5 s: Node reads and drops the
  * rest of the body, without a bound. A client that stops sending when it has the answer can use the connection
- * again.
+ * again. If the body is left unread, it is closed after a second.
  */
 export function boundUnreadBodies(app: FastifyInstance): void {
   app.addHook('onRequest', ({ raw }, reply, done) => {
@@ -38,9 +54,10 @@ export function boundUnreadBodies(app: FastifyInstance): void {
 }
 
 function boundUnreadBody(this: ServerResponse): void {
-  const { req: raw } = this;
+  const raw: RequestMessage = this.req;
   if (raw.complete) return;
-  const timer = setTimeout(() => raw.complete || raw.socket.destroy(), maxDiscardMs);
+  const boundMs = raw[unread] === true ? maxRefusedMs : maxDiscardMs;
+  const timer = setTimeout(() => raw.complete || raw.socket.destroy(), boundMs);
   raw.socket.once('close', () => clearTimeout(timer));
 }
 

@@ -13,7 +13,7 @@ import type { Authenticate } from '../auth/authenticate.ts';
 import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
 import type { AuthFailures } from './auth-failures.ts';
 import { toAddressKey } from './client-address.ts';
-import { hasBody } from '../http/unread-body.ts';
+import { hasBody, leaveUnread } from '../http/unread-body.ts';
 import { minLargeBytes, type LargeWork } from './large-work.ts';
 import type { Receipt, Receiving } from './receiving.ts';
 import { countRefusal } from './refusals.ts';
@@ -79,6 +79,9 @@ const receipt = Symbol('receipt of the body');
 type AdmittedRequest = FastifyRequest & { [admitted]?: AuthenticatedCaller };
 type ReceivedMessage = IncomingMessage & { [receipt]?: Receipt };
 
+/** The body of a refused request is read up to this length, so that its connection can be used again. */
+const maxReadBytes = 64 * 1024;
+
 /** Methods whose bodies are not read. */
 const methodsWithoutBody = new Set(['GET', 'HEAD']);
 
@@ -92,11 +95,17 @@ export function registerAdmission(
 ): void {
   const admitRequest = async (request: AdmittedRequest, reply: FastifyReply): Promise<void> => {
     const getAddress = (): string => request.ip;
-    const caller = await admit(request.headers, getAddress);
-    request[admitted] = caller;
     const raw: ReceivedMessage = request.raw;
     const sentLength = request.headers['content-length'];
     const length = Number(sentLength ?? 0);
+    let caller: AuthenticatedCaller;
+    try {
+      caller = await admit(request.headers, getAddress);
+    } catch (error) {
+      if (length > maxReadBytes || sentLength === undefined) leaveUnread(raw);
+      throw error;
+    }
+    request[admitted] = caller;
     // A body that is too large is not received: it is refused by its length.
     if (!hasBody(raw) || methodsWithoutBody.has(request.method) || length > request.routeOptions.bodyLimit)
       return;
@@ -128,7 +137,7 @@ export function registerAdmission(
       endReceipt(request.raw);
       done();
     };
-    const isLarge = typeof request.body === 'string' && request.body.length >= minLargeBytes;
+    const isLarge = Buffer.isBuffer(request.body) && request.body.length >= minLargeBytes;
     if (caller === undefined || !isLarge) return start();
     // Counts as being received until it is parsed.
     void largeWork.start(getLimitKey(caller, () => request.ip)).then(start);

@@ -1,7 +1,10 @@
 /** The limit on the bytes per second that a caller sends and gets. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { ByteRates } from '#services/api/limits/byte-rates.ts';
+import { LargeWork } from '#services/api/limits/large-work.ts';
 import { createWireTask, startApiServer } from '../../support/api-server.ts';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 
@@ -52,4 +55,56 @@ describe('the bytes of a caller', () => {
       assert.match(JSON.stringify(error), /Too many bytes|RESOURCE_EXHAUSTED|429/, binding.name);
     }
   });
+});
+
+test('a large body of a refused caller is left unread', async (t) => {
+  const { bindings, url } = await startApiServer(
+    t,
+    { getTask: async () => createWireTask('t') },
+    { bytesPerSecond: 5_000, bodyLimitBytes: 100_000_000 },
+  );
+  const length = 64 * 1024 * 1024;
+  // The first request has spent the bytes of its caller.
+  await postJsonRpc(url, 'SendMessage', { message: { text: 'x'.repeat(50_000) } });
+  const { port } = new URL(url);
+  const socket = connect(Number(port), '127.0.0.1');
+  t.after(() => socket.destroy());
+  const closed = new Promise((resolve) => socket.on('error', () => undefined).once('close', resolve));
+  const answered = once(socket, 'data');
+  socket.write(
+    `POST /a2a/jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`,
+  );
+  const chunk = Buffer.alloc(1024 * 1024, 'x');
+  let written = 0;
+  for (let sent = 0; sent < length; sent += chunk.length) {
+    socket.write(chunk, (error) => {
+      if (!error) written += chunk.length;
+    });
+  }
+  const [answer] = (await answered) as [Buffer];
+  assert.match(answer.toString('latin1'), /^HTTP\/1\.1 429 /);
+  await closed;
+  assert.ok(written < length / 4, `buffers took ${written} bytes`);
+  for (const binding of bindings) binding.close();
+});
+
+test('a large body waits for its turn before it is parsed, a small one does not', async (t) => {
+  const waited: string[] = [];
+  class RecordedWork extends LargeWork {
+    override start(name: string): Promise<void> {
+      waited.push(name);
+      return super.start(name);
+    }
+  }
+  const { bindings, url } = await startApiServer(
+    t,
+    { getTask: async () => createWireTask('t') },
+    { largeWork: new RecordedWork(), bodyLimitBytes: 1_000_000 },
+  );
+  assert.equal((await postJsonRpc(url, 'GetTask', { id: 't' })).status, 200);
+  assert.deepEqual(waited, []);
+  const message = { messageId: 'm', role: 'ROLE_USER', parts: [{ text: 'x'.repeat(70_000) }] };
+  await postJsonRpc(url, 'SendMessage', { message });
+  assert.deepEqual(waited, ['address 127.0.0.1']);
+  for (const binding of bindings) binding.close();
 });

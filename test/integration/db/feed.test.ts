@@ -11,8 +11,9 @@ import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { createClaimedTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
-const ada = { tenant: '', owner: 'ada' };
-const bob = { tenant: '', owner: 'bob' };
+let owners = 0;
+/** A caller of its own: a feed may start before recent events, if another test has a transaction open. */
+const createCaller = (): Caller => ({ tenant: '', owner: `owner ${(owners += 1)}` });
 
 describe('a feed', () => {
   const cleanup = createSuiteCleanup();
@@ -55,13 +56,10 @@ describe('a feed', () => {
   const keys = (seen: { key: string }[]): string[] => seen.map(({ key }) => key).toSorted();
 
   test('has the events of its caller only, with state and time', async () => {
-    const [reader, other, red] = await Promise.all([
-      open(ada),
-      open(bob),
-      open({ tenant: 'red', owner: 'ada' }),
-    ]);
+    const [ada, bob] = [createCaller(), createCaller()];
+    const [reader, other, red] = await Promise.all([open(ada), open(bob), open({ ...ada, tenant: 'red' })]);
     const [hers, his] = [await createTasks(ada, 3), await createTasks(bob, 2)];
-    const reds = await createTasks({ tenant: 'red', owner: 'ada' }, 1);
+    const reds = await createTasks({ ...ada, tenant: 'red' }, 1);
     assert.deepEqual(keys(await reader.read(6)), hers);
     assert.deepEqual(keys(await other.read(4)), his);
     assert.deepEqual(keys(await red.read(2)), reds);
@@ -69,6 +67,7 @@ describe('a feed', () => {
   });
 
   test('continues after any event without a gap', async () => {
+    const ada = createCaller();
     const reader = await open(ada);
     const created = await createTasks(ada, 20);
     const seen = await reader.read(40);
@@ -86,6 +85,7 @@ describe('a feed', () => {
   });
 
   test('misses no event of a transaction that commits late', async () => {
+    const ada = createCaller();
     const [task] = await createTasks(ada, 1);
     const [taskId = ''] = task!.split('/');
     const reader = await open(ada);
@@ -103,16 +103,19 @@ describe('a feed', () => {
     await inserted.promise;
     const early = await createTasks(ada, 1);
     const seen = await reader.read(2);
-    assert.deepEqual(keys(seen), early);
+    while (!early.every((key) => keys(seen).includes(key))) seen.push(...(await reader.read(1)));
+    assert.ok(!keys(seen).includes(`${taskId}/3`));
     await reader.close();
     release.resolve();
     await late;
-    const resumed = await open(ada, parsePosition(seen[1]!.position));
-    assert.deepEqual(keys(await resumed.read(1)), [`${taskId}/3`]);
+    const resumed = await open(ada, parsePosition(seen.at(-1)!.position));
+    const missed = keys(await resumed.read(1));
+    while (!missed.includes(`${taskId}/3`)) missed.push(...keys(await resumed.read(1)));
     await resumed.close();
   });
 
   test('reaches a reader that did not read while much happened', async () => {
+    const ada = createCaller();
     const reader = await open(ada);
     const created: string[] = [];
     for (let set = 0; set < 6; set += 1) created.push(...(await createTasks(ada, 100)));
@@ -121,6 +124,7 @@ describe('a feed', () => {
   });
 
   test('pages in whole transactions through a long log', async () => {
+    const [ada, bob] = [createCaller(), createCaller()];
     let from = await readLogPosition(db);
     const created = [...(await createTasks(ada, 10)), ...(await createTasks(bob, 10))].toSorted();
     const seen: string[] = [];

@@ -29,47 +29,78 @@ export const maxCompared = 20;
  */
 export function checkFields(type: MessageType, json: unknown): string[] {
   const checker = new FieldChecker();
-  checker.checkMessage('', type, json);
+  checker.checkMessage(type, json);
   return checker.warnings;
 }
 
 class FieldChecker {
   readonly warnings: string[] = [];
   #compared = 0;
+  /** The names and indexes that lead to the checked value. They become text only if they are reported. */
+  readonly #path: (string | number)[] = [];
 
-  checkMessage(path: string, type: MessageType, json: unknown): void {
-    const message = requireObject(path, json);
-    for (const name in message) {
-      const value = message[name];
+  checkMessage(type: MessageType, json: unknown): void {
+    if (!isObject(json)) throw this.#wrongType('an object');
+    for (const name in json) {
+      const value = json[name];
       const field = getOwn(type.fields, name) ?? getOwn(type.fields, toCamelCase(name));
-      if (field !== undefined) this.#check(join(path, name), field, value);
-      else if (value !== null && value !== undefined) this.#warn(path, type, name);
+      this.#path.push(name);
+      if (field !== undefined) this.#check(field, value);
+      else if (value !== null && value !== undefined) this.#warn(type, name);
+      this.#path.pop();
     }
-    if (type.oneOf !== undefined) checkOneOf(path, type.oneOf, message);
+    if (type.oneOf !== undefined) this.#checkOneOf(type.oneOf, json);
   }
 
-  #check(path: string, type: FieldType, value: unknown): void {
+  #check(type: FieldType, value: unknown): void {
     if (value === null || value === undefined) return;
-    if (typeof type === 'string') checkScalar(path, type, value);
-    else if ('fields' in type) this.checkMessage(path, type, value);
-    else this.#checkList(path, type.list, value);
+    if (typeof type === 'string') {
+      const expected = findScalarProblem(type, value);
+      if (expected !== undefined) throw this.#wrongType(expected);
+    } else if ('fields' in type) this.checkMessage(type, value);
+    else this.#checkList(type.list, value);
   }
 
-  #checkList(path: string, type: FieldType, value: unknown): void {
-    if (!Array.isArray(value)) throw wrongType(path, 'an array');
+  #checkList(type: FieldType, value: unknown): void {
+    if (!Array.isArray(value)) throw this.#wrongType('an array');
     for (let index = 0; index < value.length; index++) {
       const item: unknown = value[index];
-      if (item === null) throw wrongType(`${path}[${index}]`, 'a value, not null');
-      this.#check(`${path}[${index}]`, type, item);
+      this.#path.push(index);
+      if (item === null) throw this.#wrongType('a value, not null');
+      this.#check(type, item);
+      this.#path.pop();
     }
   }
 
-  #warn(path: string, { fields, formerNames }: MessageType, name: string): void {
+  #checkOneOf(names: readonly string[], message: Readonly<Record<string, unknown>>): void {
+    let set = 0;
+    for (const name of names) if (message[name] !== undefined && message[name] !== null) set += 1;
+    if (set <= 1) return;
+    const sent = names.filter((name) => message[name] !== undefined && message[name] !== null);
+    throw new RequestMalformedError(
+      `${this.#pathText()} has ${sent.join(' and ')}: send only one of ${names.join(', ')}`,
+    );
+  }
+
+  #warn({ fields, formerNames }: MessageType, name: string): void {
     this.#compared += 1;
     if (this.#compared > maxCompared) return;
     const camel = toCamelCase(name);
     const meant = getOwn(formerNames ?? {}, camel) ?? findSimilar(camel, Object.keys(fields));
-    if (meant !== undefined) this.warnings.push(toWarning(join(path, name), meant));
+    if (meant !== undefined) this.warnings.push(toWarning(this.#pathText(), meant));
+  }
+
+  #wrongType(expected: string): Error {
+    return new RequestMalformedError(`${this.#pathText()} must be ${expected}`);
+  }
+
+  #pathText(): string {
+    if (this.#path.length === 0) return 'the request';
+    return this.#path.reduce<string>(
+      (path, part) =>
+        typeof part === 'number' ? `${path}[${part}]` : path === '' ? part : `${path}.${part}`,
+      '',
+    );
   }
 }
 
@@ -78,44 +109,28 @@ export function toWarning(name: string, meant: string): string {
   return `${name} is unknown and was ignored: did you mean ${meant}?`;
 }
 
-function checkOneOf(
-  path: string,
-  names: readonly string[],
-  message: Readonly<Record<string, unknown>>,
-): void {
-  const set = names.filter((name) => message[name] !== undefined && message[name] !== null);
-  if (set.length > 1) {
-    throw new RequestMalformedError(`${path} has ${set.join(' and ')}: send only one of ${names.join(', ')}`);
-  }
-}
-
-function checkScalar(path: string, kind: ScalarType, value: unknown): void {
+/** Returns what a value should be, or undefined if it is that. */
+function findScalarProblem(kind: ScalarType, value: unknown): string | undefined {
   switch (kind) {
     case 'string':
-      if (typeof value !== 'string') throw wrongType(path, 'a string');
-      break;
+      return typeof value === 'string' ? undefined : 'a string';
     case 'bytes':
-      if (typeof value !== 'string' || !isBase64(value)) throw wrongType(path, 'a string in base64');
-      break;
+      return typeof value === 'string' && isBase64(value) ? undefined : 'a string in base64';
     case 'boolean':
-      if (typeof value !== 'boolean') throw wrongType(path, 'true or false');
-      break;
+      return typeof value === 'boolean' ? undefined : 'true or false';
     case 'integer':
       // ProtoJSON allows numbers as strings.
-      if (typeof value !== 'number' && !(typeof value === 'string' && /^-?\d{1,10}$/.test(value))) {
-        throw wrongType(path, 'a whole number');
-      }
-      break;
+      return typeof value === 'number' || (typeof value === 'string' && /^-?\d{1,10}$/.test(value))
+        ? undefined
+        : 'a whole number';
     case 'enum':
-      if (typeof value !== 'string' && typeof value !== 'number') throw wrongType(path, 'a string');
-      break;
+      return typeof value === 'string' || typeof value === 'number' ? undefined : 'a string';
     case 'object':
-      requireObject(path, value);
-      break;
+      return isObject(value) ? undefined : 'an object';
     case 'value':
-      break;
+      return undefined;
     default:
-      kind satisfies never;
+      return kind satisfies never;
   }
 }
 
@@ -133,15 +148,8 @@ function getOwn<T>(record: Readonly<Record<string, T>>, name: string): T | undef
   return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
-function requireObject(path: string, value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Readonly<Record<string, unknown>>;
-  }
-  throw wrongType(path === '' ? 'the request' : path, 'an object');
-}
-
-function wrongType(path: string, expected: string): Error {
-  return new RequestMalformedError(`${path} must be ${expected}`);
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** ProtoJSON accepts the names of a2a.proto too. */
@@ -149,8 +157,4 @@ function toCamelCase(name: string): string {
   return name.includes('_')
     ? name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
     : name;
-}
-
-function join(path: string, name: string): string {
-  return path === '' ? name : `${path}.${name}`;
 }
