@@ -359,6 +359,12 @@ create table webhook_configs (
   ordered boolean not null default true,
   PRIMARY KEY (task_id, id)
 );
+CREATE INDEX webhook_configs_by_health ON public.webhook_configs USING btree (owner, tenant, (
+CASE
+    WHEN (disabled_at IS NOT NULL) THEN 2
+    WHEN (failures > 0) THEN 1
+    ELSE 0
+END), task_id, id);
 
 create table webhook_requests (
   owner text not null,

@@ -258,9 +258,9 @@ export async function hasWebhookConfig(db: Db, caller: Caller, key: ConfigKey): 
   return config !== undefined;
 }
 
-type ConfigRow = Awaited<ReturnType<ReturnType<typeof selectConfigs>['executeTakeFirstOrThrow']>>;
+export type ConfigRow = Awaited<ReturnType<ReturnType<typeof selectConfigs>['executeTakeFirstOrThrow']>>;
 
-function toWebhook(row: ConfigRow): StoredWebhook {
+export function toWebhook(row: ConfigRow): StoredWebhook {
   return {
     id: row.id,
     url: row.url,

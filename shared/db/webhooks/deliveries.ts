@@ -92,6 +92,12 @@ export async function listDeliveries(
 /** One event; or all events that failed since a time, and those that wait for a retry or were deferred. */
 export type RedeliverTarget = { event: number } | { failedSince: Date };
 
+/** Whether an event `d` failed since a time, or waits for a retry or was deferred. */
+export function hasFailedSince(since: Date): RawBuilder<unknown> {
+  return sql`(d.seq > 0 and ((d.state = 'failed' and d.settled_at >= ${since})
+            or (d.state = 'pending' and d.due_at > now() and ${since}::timestamptz <= now())))`;
+}
+
 export type Redelivery =
   | { kind: 'scheduled'; count: number; wakeups: Wakeup[] }
   /** The config does not exist or is not the caller's. */
@@ -118,10 +124,7 @@ export async function redeliver(
       return Number(numAffectedRows ?? 0n);
     };
     const count = await restart(
-      'event' in target
-        ? sql`d.seq = ${target.event}`
-        : sql`d.seq > 0 and ((d.state = 'failed' and d.settled_at >= ${target.failedSince})
-            or (d.state = 'pending' and d.due_at > now() and ${target.failedSince}::timestamptz <= now()))`,
+      'event' in target ? sql`d.seq = ${target.event}` : hasFailedSince(target.failedSince),
     );
     if (count === 0) return 0;
     if (ordered) await restart(sql`d.state = 'pending' and d.failures > 0`);

@@ -1,6 +1,6 @@
 /** Webhook configs and their deliveries in the JSON of the extension, which contains no secrets. */
 import type { StoredWebhook } from '#shared/db/webhooks/configs.ts';
-import type { DeliveryView } from '#shared/db/webhooks/deliveries.ts';
+import type { AttemptView, DeliveryView } from '#shared/db/webhooks/deliveries.ts';
 import { isTest } from '#shared/webhooks/body.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
 
@@ -33,9 +33,13 @@ export function deliveryToJson(key: { taskId: string; configId: string }, delive
       dueAt: due.at,
       ...(due.deferredReason !== null && { deferredReason: due.deferredReason }),
     }),
-    attempts: attempts.map((attempt) => ({
-      ...Object.fromEntries(Object.entries(attempt).filter(([, value]) => value !== null)),
-      startedAt: new Date(attempt.startedAt).toISOString(),
-    })),
+    attempts: attempts.map(attemptToJson),
+  };
+}
+
+export function attemptToJson(attempt: AttemptView): object {
+  return {
+    ...Object.fromEntries(Object.entries(attempt).filter(([, value]) => value !== null)),
+    startedAt: new Date(attempt.startedAt).toISOString(),
   };
 }

@@ -4,9 +4,6 @@
  */
 import { RequestMalformedError, TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
-import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
-import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
-import type { Db } from '#shared/db/client/pool.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import { getWebhookConfig, listWebhookConfigs, maxWebhookConfigs } from '#shared/db/webhooks/configs.ts';
@@ -20,24 +17,18 @@ import {
 } from '#shared/db/webhooks/deliveries.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { getHour, readSentBytes, secondsToNextHour } from '#shared/db/webhooks/usage.ts';
 import { createSigningSecret, signingSecretProblem } from '#shared/webhooks/secrets.ts';
 import { webhookJwksPath, publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
-import { TooManyRequestsError } from '../../handler/errors.ts';
 import type { Query } from '../../http/query.ts';
 import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
-import { databaseNow } from '#shared/runtime/clock.ts';
+import { listAllWebhooks, redeliverSelection, type AllWebhooksParts } from './all.ts';
+import { checkSentBytes } from './sent-bytes.ts';
 
-export interface WebhookRoutesParts {
-  db: Db;
-  outbox: OutboxPublisher;
+export interface WebhookRoutesParts extends AllWebhooksParts {
   encryptor: Encryptor;
-  getLimits: GetOwnerLimits;
-  wakeupGraceSeconds: number;
-  webhookRequestsPerMinute: number;
   /** The public halves of the keys are served to receivers. */
   signing: { readonly keys: readonly WebhookKey[] };
   log: Logger;
@@ -58,6 +49,8 @@ type Handle = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
 const listPath = '/tasks/:taskId/webhooks';
 const configPath = `${listPath}/:configId`;
 const routes: readonly ExtensionRoute<WebhookRoutesParts>[] = [
+  { method: 'GET', path: '/webhooks', handle: listAllWebhooks },
+  { method: 'POST', path: '/webhooks::redeliver', handle: redeliverSelection },
   { method: 'GET', path: listPath, handle: forTask(listWebhooks) },
   { method: 'GET', path: configPath, handle: forTask(getWebhook) },
   { method: 'GET', path: `${configPath}/deliveries`, handle: forTask(listWebhookDeliveries) },
@@ -147,22 +140,6 @@ async function sendTest(parts: WebhookRoutesParts, call: Call): Promise<unknown>
     );
   }
   return { count };
-}
-
-/**
- * Refuses calls whose webhooks would only wait for the next hour.
- *
- * @throws {TooManyRequestsError}
- */
-async function checkSentBytes({ db, getLimits }: WebhookRoutesParts, { owner }: Caller): Promise<void> {
-  const { webhookBytesPerHour: limit } = await getLimits(owner);
-  const now = databaseNow();
-  if (limit === 0 || (await readSentBytes(db, owner, getHour(now))) < limit) return;
-  const wait = secondsToNextHour(now);
-  throw new TooManyRequestsError(
-    `Webhooks of ${limit} bytes have been sent for you in this hour, which is your limit: try again in ${wait} s`,
-    wait,
-  );
 }
 
 /** Publishes the wake-ups of scheduled deliveries and returns their count. */

@@ -333,6 +333,9 @@ const webhooks = [
     ordered boolean not null default true,
     primary key (task_id, id)
   )`,
+  // Lists the configs of an owner by health (webhooks/health.ts). Deliveries that succeed change none of its columns.
+  `create index webhook_configs_by_health on webhook_configs
+    (owner, tenant, (case when disabled_at is not null then 2 when failures > 0 then 1 else 0 end), task_id, id)`,
 
   // One row for each event and config (invariant 6). fence and lease_until guard the one attempt in flight.
   // failures and due_at are the delivery's place in the retry schedule, and wakeup_at is when the reconciler
