@@ -8,6 +8,7 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFeed } from '#shared/db/events/feed.ts';
+import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
@@ -71,6 +72,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   });
   const follower = createFollower({ db, database: config.database, log });
   const feed = createFeed({ db, log });
+  const timelines = createTimelineFollower(db);
   const encryptor = createEncryptor(config.encryptionKeys);
   secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
   const signing = { keys: config.webhookKeys };
@@ -174,12 +176,13 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           outbox,
           encryptor,
           getLimits,
+          pageTokens,
           wakeupGraceSeconds,
           webhookRequestsPerMinute,
           signing,
           log,
         },
-        tasks: { db, feed, streams, pageTokens, log },
+        tasks: { db, feed, timelines, streams, pageTokens, send, outbox, encryptor, wakeupGraceSeconds, log },
         schedules: {
           db,
           outbox,
@@ -211,6 +214,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     address: address ?? `grpc://${host}:${grpc?.port}`,
     drain: async () => {
       feed.close();
+      timelines.close();
       // Closing the follower ends streams and waits; other requests end by themselves.
       await Promise.all([follower.close(), app?.close(), grpc?.close()]);
       failures.flush();

@@ -80,6 +80,7 @@ export function yieldsToNextTurn(end: TurnEndState): boolean {
  * - `stopped`: its worker was stopping
  * - `crashed`: its lease ran out
  * - `canceled`, `expired`: the task was canceled or missed its deadline
+ * - `restarted`: the owner had the turn run again from a step
  */
 export type AttemptOutcome =
   | 'finished'
@@ -91,4 +92,5 @@ export type AttemptOutcome =
   | 'stopped'
   | 'crashed'
   | 'canceled'
-  | 'expired';
+  | 'expired'
+  | 'restarted';

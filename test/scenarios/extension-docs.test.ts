@@ -171,7 +171,8 @@ describe('docs/extensions', { skip }, () => {
   test('tasks: the timeline shows a turn with its attempt and steps', async () => {
     const { id } = await stack.submit('What is 6 times 7?');
     await stack.until(id, isCompleted);
-    const [answer] = await run('tasks.md 1', ['TASK_ID', id]);
+    const [answer, stream] = await run('tasks.md 1', ['TASK_ID', id]);
+    assert.match(stream!.body, /^id: \d+\ndata: .*TASK_STATE_COMPLETED/);
     const { state, turns, events } = answer!.body as Timeline;
     assert.equal(state, 'TASK_STATE_COMPLETED');
     const [{ attempts, steps }] = turns as [Timeline['turns'][0]];
@@ -207,6 +208,14 @@ describe('docs/extensions', { skip }, () => {
     assert.ok(lines.length === 0 || lines[0]!.tokens.output > 0);
   });
 
+  test('tasks: an ended task is not canceled, and is rerun as a new one', async () => {
+    const { id } = await stack.submit('What is 6 times 7?');
+    await stack.until(id, isCompleted);
+    const [canceled, rerun] = await run('tasks.md 4', ['TASK_ID', id]);
+    assert.equal(canceled!.body.results[0].outcome, 'ended');
+    await stack.until(rerun!.body.results[0].newTaskId, isCompleted);
+  });
+
   test('webhooks: options, inspection, redelivery, tests and secrets work', async (t) => {
     const receiver = await startReceiver(t);
     const target: [string, string] = ['http://localhost:9000/', receiver.url];
@@ -234,6 +243,8 @@ describe('docs/extensions', { skip }, () => {
     assert.deepEqual([again!.body, since!.body, tested!.body], [{ count: 1 }, { count: 0 }, { count: 1 }]);
     assert.match(secret!.body.secret, /^whsec_/);
     await receiver.count(4);
+    const [disabled, counted] = await run('webhooks.md 4');
+    assert.deepEqual([disabled!.body.webhooks, counted!.body.count], [[], 0]);
   });
 
   test('runs the example of docs/client.md', async (t) => {

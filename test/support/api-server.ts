@@ -50,8 +50,10 @@ export interface TestApiServerOptions {
   largeWork?: LargeWork;
   /** Bytes per second of a caller. Default: no limit. */
   bytesPerSecond?: number;
-  /** For tests of schedules, with their database. */
+  /** For tests of these routes, with their database. */
   schedules?: ScheduleRoutesParts;
+  tasks?: TasksRoutesParts;
+  webhooks?: WebhookRoutesParts;
   /** Deadlines of gRPC calls. */
   timeouts?: { receiveMs: number; sendMs: number };
 }
@@ -105,10 +107,10 @@ export async function startApiServer(
     receiving: new Receiving(options.receiving),
     largeWork: options.largeWork ?? new LargeWork(),
     connections: options.connections ?? { all: 1_000_000, perAddress: 0 },
-    // Conditional reads, webhook routes, callbacks and mostly schedules need a database and are tested elsewhere.
+    // Conditional reads, callbacks and mostly routes of extensions need a database and are tested elsewhere.
     conditional: {} as ConditionalParts,
-    webhooks: {} as WebhookRoutesParts,
-    tasks: {} as TasksRoutesParts,
+    webhooks: options.webhooks ?? ({} as WebhookRoutesParts),
+    tasks: options.tasks ?? ({} as TasksRoutesParts),
     callbacks: {} as CallbackRoutesParts,
     schedules: options.schedules ?? ({} as ScheduleRoutesParts),
     geminiWebhooks: { settings: { jwksUrl: 'http://localhost', issuer: undefined, audience: undefined } },

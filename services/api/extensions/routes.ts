@@ -23,6 +23,8 @@ export interface ExtensionCall {
   /** Parameters of the path. */
   path: Readonly<Record<string, string | undefined>>;
   query: Query;
+  /** The header, or an empty text. */
+  accept: string;
   /** Empty for GET and DELETE. */
   body: Params;
   reply: FastifyReply;
@@ -55,12 +57,21 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
     void reply.header('content-type', 'application/json');
     try {
       const { method } = request;
+      const { accept = '' } = request.headers;
       const { tenant, ...path } = request.params as Record<string, string>;
       const query = new Query(request.query);
       const context = createHttpCallContext(request, reply, tenant ?? query.string('tenant'));
       warnClient.set(context, createWarner(reply, parts.log));
       const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
-      const result = await handle(parts, { caller: getCaller(context), context, path, query, body, reply });
+      const result = await handle(parts, {
+        caller: getCaller(context),
+        context,
+        path,
+        query,
+        accept,
+        body,
+        reply,
+      });
       if (result === reply) return reply;
       query.warn(context);
       return await reply.send(JSON.stringify(result));

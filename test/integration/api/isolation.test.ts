@@ -168,6 +168,38 @@ describe('isolation of callers and tenants', () => {
     }
   });
 
+  test('lists, redelivers, cancels and reruns nothing of another caller', async () => {
+    const task = await submit(alice, 'hers');
+    const webhook = { taskId: task.id, id: 'hook', url: 'http://127.0.0.1:9/hook' };
+    assert.equal((await call(alice, 'CreateTaskPushNotificationConfig', webhook)).error, undefined);
+    const post = async ({ key, tenant }: TestCaller, path: string, body: object) => {
+      const response = await fetch(`${stack.apiUrl}/a2a/v1${tenant === '' ? '' : `/${tenant}`}${path}`, {
+        method: 'POST',
+        headers: { ...key, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      assert.equal(response.status, 200, path);
+      // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
+      return (await response.json()) as any;
+    };
+    const taskIds = [task.id];
+    for (const caller of others) {
+      const { webhooks } = JSON.parse((await request(caller, 'GET /webhooks')).body);
+      assert.ok(webhooks.every(({ taskId }: { taskId: string }) => taskId !== task.id));
+      const selection = { since: '2026-01-01T00:00:00Z', webhooks: [{ taskId: task.id, id: 'hook' }] };
+      const answers = [
+        (await post(caller, '/webhooks:redeliver', selection)).webhooks[0],
+        (await post(caller, '/tasks:cancel', { taskIds })).results[0],
+        (await post(caller, '/tasks:rerun', { taskIds })).results[0],
+        (await post(caller, '/tasks:rerun', { taskIds, fromStep: { name: 'model' } })).results[0],
+      ];
+      for (const { outcome } of answers) assert.equal(outcome, 'not_found');
+    }
+    const { webhooks } = JSON.parse((await request(alice, 'GET /webhooks')).body);
+    assert.deepEqual([webhooks[0].taskId, webhooks[0].health], [task.id, 'ok']);
+    assert.equal((await post(alice, '/tasks:cancel', { taskIds })).results[0].outcome, 'canceled');
+  });
+
   test('refuses wrong parameters of the tasks extension by name', async () => {
     for (const [path, name] of [
       ['/search?state=DONE', 'state'],
@@ -179,6 +211,9 @@ describe('isolation of callers and tenants', () => {
       ['/search?pageToken=x', 'pageToken'],
       ['/usage?since=2026-02-30', 'since'],
       ['/usage?since=2020-01-01', 'since'],
+      ['/webhooks?health=bad', 'health'],
+      ['/webhooks?host=a/b', 'host'],
+      ['/webhooks?pageToken=x', 'pageToken'],
     ] as const) {
       const { status, body } = await request(alice, `GET ${path}`);
       assert.equal(status, 400, path);

@@ -1,34 +1,35 @@
 /**
- * The tasks extension (docs/extensions/tasks.md), with which owners see what happens to their tasks. The JSON that it
- * returns is described in shared/domain/views.ts.
+ * The tasks extension (docs/extensions/tasks.md), with which owners see what happens to their tasks, and act on several of
+ * them. The JSON that it returns is described in shared/domain/views.ts.
  */
-import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { FastifyInstance } from 'fastify';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Feed } from '#shared/db/events/feed.ts';
-import { readTimeline } from '#shared/db/tasks/timeline.ts';
-import { isUuid } from '#shared/domain/ids.ts';
-import type { Timeline } from '#shared/domain/views.ts';
-import type { Logger } from '#shared/runtime/log.ts';
+import type { TimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import type { PageTokens } from '../../handler/page-token.ts';
 import type { OpenStreams } from '../../limits/open-streams.ts';
-import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
+import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
+import { cancelTasks } from './cancel.ts';
 import { sendFeed } from './feed.ts';
 import { getStats, getUsage } from './figures.ts';
+import { rerunTasks, type RerunParts } from './rerun.ts';
 import { search } from './search.ts';
+import { getTimeline } from './timeline.ts';
 
 export const tasksExtension = 'https://longhaul.dev/ext/tasks/v1';
 
-export interface TasksRoutesParts {
+export interface TasksRoutesParts extends RerunParts {
   db: Db;
   feed: Feed;
+  timelines: TimelineFollower;
   streams: OpenStreams;
   pageTokens: PageTokens;
-  log: Logger;
 }
 
 const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
   { method: 'GET', path: '/tasks/:taskId/timeline', handle: getTimeline },
+  { method: 'POST', path: '/tasks::cancel', handle: cancelTasks },
+  { method: 'POST', path: '/tasks::rerun', handle: rerunTasks },
   { method: 'GET', path: '/feed', handle: sendFeed },
   { method: 'GET', path: '/search', handle: search },
   { method: 'GET', path: '/stats', handle: getStats },
@@ -37,11 +38,4 @@ const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
 
 export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): void {
   registerExtensionRoutes(app, parts, routes);
-}
-
-async function getTimeline({ db }: TasksRoutesParts, { caller, path }: ExtensionCall): Promise<Timeline> {
-  const { taskId = '' } = path;
-  const timeline = isUuid(taskId) ? await readTimeline(db, caller, taskId) : undefined;
-  if (timeline === undefined) throw new TaskNotFoundError(`task ${taskId} was not found`);
-  return timeline;
 }
