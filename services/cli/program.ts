@@ -1,7 +1,10 @@
 /** All commands of `longhaul`. Each file in commands/ adds one command, or one group of them. */
 import { Command } from 'commander';
 import { addCardCommand } from './commands/card.ts';
+import { addCompletionCommand } from './commands/completion.ts';
 import { addDevCommand } from './commands/dev.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
+import { addStatsCommand, addUsageCommand } from './commands/figures.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addProfileCommands } from './commands/profile.ts';
 import { addServiceCommands } from './commands/services.ts';
@@ -10,6 +13,7 @@ import { addCancelCommand } from './commands/tasks/cancel.ts';
 import { addDecideCommands } from './commands/tasks/decide.ts';
 import { addGetCommand } from './commands/tasks/get.ts';
 import { addListCommand } from './commands/tasks/list.ts';
+import { addRerunCommand } from './commands/tasks/rerun.ts';
 import { addSendCommand } from './commands/tasks/send.ts';
 import { addTimelineCommand } from './commands/tasks/timeline.ts';
 import { addWatchCommand } from './commands/tasks/watch.ts';
@@ -31,9 +35,14 @@ export function createProgram(): Command {
   addAnswerCommand(program);
   addDecideCommands(program);
   addTimelineCommand(program);
+  addRerunCommand(program);
+  addStatsCommand(program);
+  addUsageCommand(program);
   addWebhookCommands(program);
   addCardCommand(program);
   addProfileCommands(program);
+  addDoctorCommand(program);
+  addCompletionCommand(program);
   program.commandsGroup('Run the services:');
   addInitCommand(program);
   addDevCommand(program);

@@ -147,6 +147,44 @@ describe('longhaul', () => {
     assert.deepEqual([status, stderr], [2, 'longhaul: expected either --event or --since\n']);
   });
 
+  test('rerun, stats and usage work on tasks that have ended', { timeout }, async () => {
+    const { id } = await stack.submit('What is 6 times 7?');
+    await stack.until(id, isCompleted);
+    const [dry, again, stats, usage, unknown] = await Promise.all([
+      done(['rerun', id, '--dry-run']),
+      done(['rerun', id, '--json']),
+      done(['stats']),
+      done(['usage']),
+      longhaul(['rerun', id, '--from-step', 'model#1']),
+    ]);
+    assert.equal(dry, `${id} would be started again\n`);
+    await stack.until(JSON.parse(again).newTaskId, isCompleted);
+    assert.match(stats, /^STATE +TASKS +CHANGED[^]*completed +\d+[^]*p50 \/ p90 \/ p99/);
+    assert.match(usage, /^DAY +MODEL +CALLS +TOKENS +COST\n\d{4}-/);
+    assert.equal(unknown.status, 1);
+    assert.match(unknown.stderr, new RegExp(`^${id}: the task has ended, which is final`));
+  });
+
+  test('webhooks of all tasks are listed and redelivered', { timeout }, async () => {
+    const [list, counted, wrong] = await Promise.all([
+      done(['webhooks', 'list', '--health', 'disabled', '--json']),
+      done(['webhooks', 'redeliver', '--since', '2026-01-01T00:00:00Z', '--dry-run']),
+      longhaul(['webhooks', 'redeliver']),
+    ]);
+    assert.deepEqual([list, counted], ['', '0 would be delivered\n']);
+    assert.deepEqual(
+      [wrong.status, wrong.stderr],
+      [2, 'longhaul: expected a task, or --since for the webhooks of all tasks\n'],
+    );
+  });
+
+  test('doctor runs a task and gets its webhook', { timeout }, async () => {
+    const output = await done(['doctor'], { env: { DATABASE_URL: stack.databaseUrl } });
+    for (const part of ['Node.js', 'database', 'agent', 'clock', 'task', 'webhook']) {
+      assert.match(output, new RegExp(`^ok +${part} `, 'm'));
+    }
+  });
+
   test('webhooks listen forwards signed events of all tasks', { timeout }, async (t) => {
     const receiver = await startReceiver(t);
     const env = { LONGHAUL_URL: stack.apiUrl, XDG_CONFIG_HOME: createTempDir(t) };

@@ -1,7 +1,9 @@
 /** `longhaul webhooks redeliver`, `test` and `rotate-secret`. */
-import type { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Option, type Command } from 'commander';
+import type { Agent } from '../../agent/connect.ts';
 import { exitStatus, usageError } from '../../failure.ts';
-import { print, printJson } from '../../output/terminal.ts';
+import { print, printJson, printProgress } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
 import { addAgentOptions } from '../../settings/settings.ts';
 import { parseCount, parseSeconds, parseTime } from '../../settings/values.ts';
@@ -10,41 +12,89 @@ import { addWebhookArguments, findWebhookPath, postToWebhook, type WebhookOption
 interface RedeliverOptions extends WebhookOptions {
   event?: number;
   since?: string;
+  health?: string;
+  host?: string;
+  dryRun?: boolean;
 }
 
 export function addRedeliverCommand(group: Command): void {
-  const command = addWebhookArguments(group.command('redeliver'))
-    .description('Deliver events of a webhook again. A disabled webhook is enabled.')
+  const command = addWebhookArguments(group.command('redeliver'), '[task]')
+    .description('Deliver events of a webhook, or of all failing ones, again. A disabled webhook is enabled.')
     .option('--event <number>', 'this event', parseCount(999_999_999))
     .option(
       '--since <time>',
       'all events that failed since this time, such as 2030-01-31T08:00:00Z',
       parseTime,
-    );
+    )
+    .addOption(
+      new Option('--health <health>', 'without a task: only such webhooks').choices(['failing', 'disabled']),
+    )
+    .option('--host <host>', 'without a task: only webhooks of this receiver, such as example.com')
+    .option('--dry-run', 'without a task: only count');
   addAgentOptions(command)
     .addHelpText(
       'after',
       `
 Examples:
   longhaul webhooks redeliver TASK_ID --event 3
-  longhaul webhooks redeliver TASK_ID --since 2030-01-31T08:00:00Z`,
+  longhaul webhooks redeliver TASK_ID --since 2030-01-31T08:00:00Z
+  longhaul webhooks redeliver --since 2030-01-31T08:00:00Z --host example.com --dry-run`,
     )
-    .action((task: string, options: RedeliverOptions) =>
+    .action((task: string | undefined, options: RedeliverOptions) =>
       runOnAgent(options, async ({ agent }) => {
-        const { event, since } = options;
-        if ((event === undefined) === (since === undefined))
-          throw usageError('expected either --event or --since');
-        const path = await findWebhookPath(agent, task, options.webhook);
-        const { count } = await postToWebhook<{ count: number }>(
-          agent,
-          event === undefined ? `${path}/redeliver` : `${path}/deliveries/${event}/redeliver`,
-          since === undefined ? {} : { since },
-        );
+        const count =
+          task === undefined ? await redeliverAll(agent, options) : await redeliver(agent, task, options);
         if (options.json) printJson({ count });
-        else print(`${count} to be delivered`);
+        else print(options.dryRun ? `${count} would be delivered` : `${count} to be delivered`);
         return exitStatus.done;
       }),
     );
+}
+
+async function redeliver(agent: Agent, task: string, options: RedeliverOptions): Promise<number> {
+  const { event, since, health, host, dryRun } = options;
+  if ((event === undefined) === (since === undefined)) throw usageError('expected either --event or --since');
+  if (health !== undefined || host !== undefined || dryRun !== undefined) {
+    throw usageError(
+      '--health, --host and --dry-run select among all tasks: omit the task, or these options',
+    );
+  }
+  const path = await findWebhookPath(agent, task, options.webhook);
+  const { count } = await postToWebhook<{ count: number }>(
+    agent,
+    event === undefined ? `${path}/redeliver` : `${path}/deliveries/${event}/redeliver`,
+    since === undefined ? {} : { since },
+  );
+  return count;
+}
+
+/** Redelivers page by page, and waits when the agent asks to. */
+async function redeliverAll(agent: Agent, options: RedeliverOptions): Promise<number> {
+  const { event, webhook, since, health, host, dryRun = false } = options;
+  if (since === undefined) throw usageError('expected a task, or --since for the webhooks of all tasks');
+  if (event !== undefined || webhook !== undefined) throw usageError('--event and --webhook need a task');
+  let total = 0;
+  for (let pageToken = ''; ;) {
+    const page = await postToWebhook<{ count: number; nextPageToken: string; retryAfterSeconds?: number }>(
+      agent,
+      '/webhooks:redeliver',
+      {
+        since,
+        dryRun,
+        pageToken,
+        ...(health !== undefined && { health }),
+        ...(host !== undefined && { host }),
+      },
+    );
+    total += page.count;
+    pageToken = page.nextPageToken;
+    if (pageToken === '') return total;
+    if (page.retryAfterSeconds === undefined) continue;
+    printProgress(
+      `${total} so far; the limit of requests for webhooks is reached, for ${page.retryAfterSeconds} s`,
+    );
+    await sleep(page.retryAfterSeconds * 1000);
+  }
 }
 
 export function addTestCommand(group: Command): void {

@@ -8,6 +8,9 @@ import type { AgentOptions } from '../../settings/settings.ts';
 const extension = 'https://longhaul.dev/ext/webhooks/v1';
 
 export interface WebhookJson {
+  /** The task and the health, in the list of all tasks. */
+  taskId?: string;
+  health?: string;
   id: string;
   url: string;
   events: string;
@@ -22,9 +25,9 @@ export interface WebhookOptions extends AgentOptions {
 }
 
 /** Adds the arguments that name one webhook of a task. */
-export function addWebhookArguments(command: Command): Command {
+export function addWebhookArguments(command: Command, task = '<task>'): Command {
   return command
-    .argument('<task>', 'id of the task')
+    .argument(task, 'id of the task')
     .option('--webhook <id>', 'id of the webhook, if the task has several');
 }
 

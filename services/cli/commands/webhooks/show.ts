@@ -1,5 +1,5 @@
 /** `longhaul webhooks list` and `longhaul webhooks deliveries`. */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Agent } from '../../agent/connect.ts';
 import { exitStatus } from '../../failure.ts';
 import { printJson, printTable } from '../../output/terminal.ts';
@@ -30,28 +30,65 @@ interface DeliveriesOptions extends WebhookOptions {
   limit: number;
 }
 
+interface ListOptions extends AgentOptions {
+  health?: string;
+  host?: string;
+  limit: number;
+}
+
 export function addListCommand(group: Command): void {
   const command = group
     .command('list')
-    .description('List the webhooks of a task with their state.')
-    .argument('<task>', 'id of the task');
+    .description('List the webhooks of a task, or of all tasks with the worst first.')
+    .argument('[task]', 'id of the task; without it, those of all tasks')
+    .addOption(
+      new Option('--health <health>', 'of all tasks, only these').choices(['ok', 'failing', 'disabled']),
+    )
+    .option('--host <host>', 'of all tasks, only those of this receiver, such as example.com')
+    .option('--limit <count>', 'of all tasks, at most so many webhooks', parseCount(10_000), 20);
   addAgentOptions(command)
-    .addHelpText('after', '\nExamples:\n  longhaul webhooks list TASK_ID')
-    .action((task: string, options: AgentOptions) =>
+    .addHelpText(
+      'after',
+      '\nExamples:\n  longhaul webhooks list TASK_ID\n  longhaul webhooks list --health disabled',
+    )
+    .action((task: string | undefined, options: ListOptions) =>
       runOnAgent(options, async ({ agent }) => {
-        const webhooks = await listWebhooks(agent, task);
+        const webhooks = task === undefined ? await listAll(agent, options) : await listWebhooks(agent, task);
+        const taskHead = task === undefined ? ['TASK'] : [];
+        const head = [...taskHead, 'WEBHOOK', 'EVENTS', 'STATE', 'FAILURES', 'URL'];
         if (options.json) for (const webhook of webhooks) printJson(webhook);
-        else printTable(['WEBHOOK', 'EVENTS', 'STATE', 'FAILURES', 'URL'], webhooks.map(webhookToRow));
+        else printTable(head, webhooks.map(webhookToRow));
         return exitStatus.done;
       }),
     );
 }
 
+async function listAll(agent: Agent, { health, host, limit }: ListOptions): Promise<WebhookJson[]> {
+  const all: WebhookJson[] = [];
+  let pageToken = '';
+  do {
+    const query = new URLSearchParams({
+      pageSize: String(Math.min(100, limit - all.length)),
+      pageToken,
+      ...(health !== undefined && { health }),
+      ...(host !== undefined && { host }),
+    });
+    const page = await getFromWebhook<{ webhooks: WebhookJson[]; nextPageToken: string }>(
+      agent,
+      `/webhooks?${query.toString()}`,
+    );
+    all.push(...page.webhooks);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '' && all.length < limit);
+  return all;
+}
+
 function webhookToRow(webhook: WebhookJson): string[] {
-  const { id, events, state, failuresInARow, nextAttemptAt, disabledReason, url } = webhook;
+  const { taskId, id, events, state, health, failuresInARow, nextAttemptAt, disabledReason, url } = webhook;
   const retry = nextAttemptAt === undefined ? '' : `, next ${nextAttemptAt}`;
   const reason = disabledReason === undefined ? '' : ` (${disabledReason})`;
-  return [id, events, state, `${failuresInARow}${retry}`, `${url}${reason}`];
+  const first = taskId === undefined ? [] : [taskId];
+  return [...first, id, events, health ?? state, `${failuresInARow}${retry}`, `${url}${reason}`];
 }
 
 export function addDeliveriesCommand(group: Command): void {
