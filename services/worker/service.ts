@@ -12,6 +12,7 @@ import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
+import { wakeWaitingTurns } from '#shared/db/outbox/wake.ts';
 import { createCostCheck } from '#shared/db/owners/cost.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
@@ -32,7 +33,7 @@ import { registerHealth, shareReadyCheck } from '#shared/runtime/health.ts';
 import { observeGauges } from '#shared/runtime/instruments.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
 import { listen } from '#shared/runtime/listen.ts';
-import type { Logger } from '#shared/runtime/log.ts';
+import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
@@ -73,6 +74,11 @@ export async function startWorker(
   const getOwnerLimits = createOwnerLimits(db, config.ownerLimits);
   const checkCost = createCostCheck(getOwnerLimits, spentToday);
   const recorder = createUsageRecorder(db);
+  const turnPublisher = createTurnPublisher(pubsub);
+  const scheduler = createDeliveryScheduler(config.cloudTasks);
+  const { publishTurns } = turnPublisher;
+  const { scheduleDelivery } = scheduler;
+  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
@@ -85,13 +91,13 @@ export async function startWorker(
       read: () => readAbandonedModelWaits(db),
       close: (wait) => closeModelWait(db, wait),
     },
+    wakeTurns: (turns) => {
+      wakeWaitingTurns(db, wakeupGraceSeconds, turns).then(outbox.publish, (error: unknown) =>
+        log.debug({ error: errorMessage(error) }, 'waiting turns not woken'),
+      );
+    },
     log,
   });
-  const turnPublisher = createTurnPublisher(pubsub);
-  const scheduler = createDeliveryScheduler(config.cloudTasks);
-  const { publishTurns } = turnPublisher;
-  const { scheduleDelivery } = scheduler;
-  const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
   const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });

@@ -3,7 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { callbackify } from 'node:util';
 import { buildConnector } from 'undici';
-import { dial } from './dial.ts';
+import { dial, keepAliveInitialMs } from './dial.ts';
 import type { Resolve } from './resolve.ts';
 
 const defaultPorts: Record<string, number> = { 'http:': 80, 'https:': 443 };
@@ -21,7 +21,11 @@ export function createConnector({
   resolve: Resolve;
   timeoutMs: number;
 }): buildConnector.connector {
-  const secure = buildConnector({ allowH2: false, timeout: timeoutMs });
+  const secure = buildConnector({
+    allowH2: false,
+    timeout: timeoutMs,
+    keepAliveInitialDelay: keepAliveInitialMs,
+  });
   const open = async ({ hostname, protocol, port }: buildConnector.Options) =>
     dial(resolve(hostname), Number(port || defaultPorts[protocol]), AbortSignal.timeout(timeoutMs));
   const openPlain = callbackify(open);

@@ -10,7 +10,11 @@ import { connect, isIPv6, type Socket } from 'node:net';
 
 /** Time from the start of one attempt to the next (RFC 8305, section 5: Connection Attempt Delay). */
 const attemptDelayMs = 250;
-const keepAliveInitialMs = 60_000;
+/**
+ * The kernel asks whether the peer of a connection is alive after this silence, and after 10 s without an answer closes
+ * the connection (libuv asks once a second).
+ */
+export const keepAliveInitialMs = 15_000;
 
 /**
  * @param batches the addresses, all of which may be dialled; an error ends all attempts

@@ -22,14 +22,16 @@ export function createFetch(silenceMs: number): Fetch {
 
 /** Loads undici with the first call, so that workers start quickly. */
 async function openConnections(silenceMs: number) {
-  const [undici, { createConnector, resolveLocally }] = await Promise.all([
+  const [undici, { createConnector, resolveLocally }, { endDeadCalls }] = await Promise.all([
     import('undici'),
     import('#shared/net/connector.ts'),
+    import('./dead-calls.ts'),
   ]);
+  const connect = createConnector({ resolve: resolveLocally, timeoutMs: connectMs });
   const dispatcher = new undici.Agent({
     headersTimeout: silenceMs,
     bodyTimeout: silenceMs,
-    connect: createConnector({ resolve: resolveLocally, timeoutMs: connectMs }),
-  });
+    connect,
+  }).compose(endDeadCalls({ connect }));
   return { undici, dispatcher };
 }

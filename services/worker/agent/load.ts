@@ -26,6 +26,7 @@ export interface LoadAgentOptions {
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
   abandoned?: GeminiAgentOptions['abandoned'];
+  wakeTurns?: GeminiAgentOptions['wakeTurns'];
   log?: Logger;
 }
 
@@ -79,7 +80,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
 }
 
 async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, gemini, files, meter, getSecret, captureContent = false, abandoned, log } = options;
+  const { agentFile, gemini, files, meter, getSecret, captureContent = false, log } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
@@ -93,7 +94,8 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     ...(files && { downloads: files, buckets: files.buckets }),
     meter,
     captureContent,
-    abandoned,
+    abandoned: options.abandoned,
+    wakeTurns: options.wakeTurns,
     log,
   });
 }

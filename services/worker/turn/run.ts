@@ -24,32 +24,26 @@ import type { Claimed } from '#shared/db/turns/claim.ts';
 import type { ReadTurnInput, TurnInput } from '#shared/db/turns/input.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import type { TurnEnd, TurnRelease, WriteTurn } from '#shared/db/turns/write.ts';
-import { backoffSeconds } from '#shared/domain/backoff.ts';
-import { FatalError, LeaseLostError, OwnerLimitError, ParkedError } from '#shared/domain/errors.ts';
+import { LeaseLostError } from '#shared/domain/errors.ts';
 import type { TurnEndState } from '#shared/domain/task.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
-import { instruments } from '#shared/runtime/instruments.ts';
-import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
 import type { Agent, TurnOutcome } from '../agent/agent.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import { createTurnEnd, type TaskIds } from './outcome.ts';
-import { getPartnerDelaySeconds, spendsAttempt, toClientMessage } from './partner-failure.ts';
+import { createTurnEnd } from './outcome.ts';
+import { createFailure, getIds, handleError, type AttemptState } from './failure/handle-error.ts';
 import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
 import type { StepIdentity } from './record.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { isSuspect, Suspects } from './suspects.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
-import { databaseNow } from '#shared/runtime/clock.ts';
 import { Suspension } from './waits.ts';
-
-/** Some errors quote what they failed on. */
-const maxErrorChars = 10_000;
 
 /** The longest delay that setTimeout accepts: 24.8 days. */
 const maxTimerMs = 2 ** 31 - 1;
@@ -91,14 +85,16 @@ export async function runTurn(
 ): Promise<TurnResult> {
   const { log, recorder } = parts;
   const { lease } = claimed;
+  const startedAt = performance.now();
+  const state: AttemptState = { startedAt, wroteStatus: false };
   const write: WriteTurn = async (turnWrite) => {
+    state.wroteStatus ||= turnWrite.events?.some(({ statusMessage }) => statusMessage !== undefined) ?? false;
     const written = await parts.write(turnWrite);
     recorder.add(claimed.task.owner, { bytes: countWriteBytes(turnWrite) });
     return written;
   };
-  const startedAt = performance.now();
   try {
-    const finish = await runAttempt({ ...parts, write }, claimed, held, releaseSignal);
+    const finish = await runAttempt({ ...parts, write }, claimed, held, releaseSignal, state);
     const events = finish.kind === 'release' && finish.announcement ? [finish.announcement] : [];
     const hasFamily = claimed.task.isChild || claimed.task.isParent;
     const { wakeups } = await retryWhileLeased(held, log, () => write({ lease, events, finish, hasFamily }));
@@ -127,6 +123,7 @@ async function runAttempt(
   claimed: Claimed,
   held: HeldLease,
   releaseSignal: AbortSignal,
+  state: AttemptState,
 ): Promise<TurnEnd | TurnRelease> {
   const { memory, suspects, maxAttempts } = parts;
   const { attempts, lastError } = claimed;
@@ -142,7 +139,7 @@ async function runAttempt(
   }
   const reservation = memory.open(held.signal, releaseSignal);
   try {
-    return await runAgent(parts, claimed, { held, releaseSignal, reservation, clearSuspicion });
+    return await runAgent(parts, claimed, { held, releaseSignal, reservation, clearSuspicion, state });
   } finally {
     reservation.close();
     clearSuspicion();
@@ -155,12 +152,13 @@ interface Attempt {
   reservation: MemoryReservation;
   /** Called when the turn has recorded a step. */
   clearSuspicion: () => void;
+  state: AttemptState;
 }
 
 async function runAgent(
   parts: RunParts,
   claimed: Claimed,
-  { held, releaseSignal, reservation, clearSuspicion }: Attempt,
+  { held, releaseSignal, reservation, clearSuspicion, state }: Attempt,
 ): Promise<TurnEnd | TurnRelease> {
   const { agent, readInput, write, openFiles, outbox, recordBytes, checkCost, log } = parts;
   const { task } = claimed;
@@ -211,69 +209,10 @@ async function runAgent(
       const text = `The turn was stopped at its limit of ${limits?.turnSeconds} seconds. The output produced so far is kept.`;
       return createFailure(claimed, turn, text);
     }
-    return handleError(parts, claimed, { held, turn, outageSeconds: limits?.outageSeconds }, error);
+    return handleError(parts, claimed, { ...state, held, turn, outageSeconds: limits?.outageSeconds }, error);
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Decides what follows an error of the agent, or of reading its input (`turn` is undefined then). */
-async function handleError(
-  { maxAttempts, log }: RunParts,
-  claimed: Claimed,
-  {
-    held,
-    turn,
-    outageSeconds,
-  }: { held: HeldLease; turn: WorkerTurn | undefined; outageSeconds: number | undefined },
-  error: unknown,
-): Promise<TurnEnd | TurnRelease> {
-  const { lease, attempts } = claimed;
-  if (error instanceof FatalError) return createFailure(claimed, turn, error.message);
-  if (error instanceof ParkedError) {
-    // Once: a task that is parked again for the same reason keeps its status.
-    if (error instanceof OwnerLimitError && claimed.lastError !== error.message) {
-      await retryWhileLeased(held, log, async () => turn?.progress(error.message));
-    }
-    const delaySeconds = Math.max(0.1, (error.until.getTime() - databaseNow()) / 1000);
-    log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
-    instruments.turnsParked.record(1);
-    return { kind: 'release', delaySeconds, countAttempt: false, error: error.message };
-  }
-  const cause = errorMessage(error);
-  const failures = claimed.failures + 1;
-  log.warn({ ...lease, err: error, attempts, failures }, 'turn failed');
-  if (turn === undefined || outageSeconds === undefined || spendsAttempt(error)) {
-    if (attempts >= maxAttempts) {
-      return createFailure(claimed, turn, `Failed after ${attempts} attempts. Last error: ${cause}`, cause);
-    }
-    const delaySeconds = backoffSeconds(attempts, Math.random());
-    return { kind: 'release', delaySeconds, countAttempt: true, error: cause };
-  }
-  const since = claimed.failingSince ?? new Date(databaseNow());
-  const failingSeconds = (databaseNow() - since.getTime()) / 1000;
-  const counts = { failures, failingSeconds, outageSeconds, maxAttempts };
-  const delaySeconds = getPartnerDelaySeconds(counts, Math.random());
-  const message = toClientMessage(error);
-  if (delaySeconds === undefined) {
-    return createFailure(claimed, turn, `Failed after ${failures} attempts. Last error: ${message}`, cause);
-  }
-  // Not earlier, because most failures pass within seconds.
-  if (failures === maxAttempts) {
-    const status = `Waiting since ${since.toISOString()}: ${message}`;
-    await retryWhileLeased(held, log, () => turn.progress(status));
-  }
-  return { kind: 'release', delaySeconds, countAttempt: false, partnerFailed: true, error: cause };
-}
-
-function getIds({ lease, task }: Claimed): TaskIds {
-  return { taskId: lease.taskId, contextId: task.contextId };
-}
-
-function createFailure(claimed: Claimed, turn: WorkerTurn | undefined, text: string, error = text): TurnEnd {
-  const outcome: TurnOutcome = { state: 'TASK_STATE_FAILED', message: text.slice(0, maxErrorChars) };
-  const usage = turn === undefined ? claimed.task.usage : turn.usage();
-  return createTurnEnd(getIds(claimed), claimed.statusAt, outcome, error.slice(0, maxErrorChars), usage);
 }
 
 /** Aborts the turn when it reaches its limit, counted from its first recorded step on any worker. */

@@ -9,6 +9,7 @@ import type { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.t
 import { createMcpTools } from '#services/worker/agent/mcp/tools.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { unreportedWaits } from '../../support/agents/partner-waits.ts';
 import {
   createMcpTool,
   startScriptedMcp,
@@ -35,7 +36,7 @@ async function connect(t: TestContext, tools: JsonObject[], more: JsonObject = {
   t.after(() => mcp.close());
   const mcpServers = { it: { url: server.url, ...more } };
   const definition = parseAgentDefinition(JSON.stringify({ ...minimalDefinition, mcpServers }), 'x');
-  const load = () => mcp.loadTools(definition.mcpServers, new Set());
+  const load = () => mcp.loadTools(definition.mcpServers, new Set(), unreportedWaits);
   const { tools: first } = await load();
   return {
     server,

@@ -8,6 +8,7 @@ import { OutputWithFiles, type Tool } from '#services/worker/agent/gemini/tools/
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { createMcpTools, type McpTools } from '#services/worker/agent/mcp/tools.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
+import { unreportedWaits } from '../../support/agents/partner-waits.ts';
 import { everythingFile, startMcpServer } from '../../support/fakes/mcp-server.ts';
 
 const secrets = new Map([['TOKEN', 's3cret']]);
@@ -29,7 +30,7 @@ async function loadTools(
   servers: JsonObject,
   taken: string[] = [],
 ): Promise<Map<string, Tool>> {
-  const { tools } = await mcp.loadTools(parseServers(servers), new Set(taken));
+  const { tools } = await mcp.loadTools(parseServers(servers), new Set(taken), unreportedWaits);
   return new Map(tools.map((tool) => [tool.declaration.name, tool]));
 }
 

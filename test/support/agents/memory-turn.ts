@@ -25,7 +25,7 @@ export interface MemoryStep {
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
-  Pick<Turn, 'number' | 'references' | 'acceptedOutputModes' | 'signal'>
+  Pick<Turn, 'taskId' | 'number' | 'references' | 'acceptedOutputModes' | 'signal'>
 > {
   history?: History['entries'];
   historyComplete?: boolean;
@@ -44,7 +44,7 @@ export interface MemoryTurnOptions extends Partial<
 }
 
 export class MemoryTurn implements ModelWaitingTurn {
-  readonly taskId = 'task-1';
+  readonly taskId: string;
   readonly contextId = 'context-1';
   readonly owner = 'owner';
   readonly tenant = '';
@@ -70,6 +70,7 @@ export class MemoryTurn implements ModelWaitingTurn {
 
   constructor(options: MemoryTurnOptions) {
     const { message } = options;
+    this.taskId = options.taskId ?? 'task-1';
     this.number = options.number ?? 1;
     this.message = {
       messageId: 'message-1',

@@ -25,7 +25,7 @@ export interface ScriptedMcp {
   /** Answers the call with this number, from 1. */
   answer: (call: number) => ScriptedAnswer | Promise<ScriptedAnswer>;
   /** Answers a request for the list. Default: with `tools`. */
-  answerList: () => ScriptedAnswer;
+  answerList: () => ScriptedAnswer | Promise<ScriptedAnswer>;
   /** Notifies connected clients that the list of tools has changed. */
   announce(): Promise<void>;
   /** Notifies the client of the last call of its progress. */

@@ -5,7 +5,7 @@ import {
   getPartnerDelaySeconds,
   spendsAttempt,
   toClientMessage,
-} from '#services/worker/turn/partner-failure.ts';
+} from '#services/worker/turn/failure/partner-failure.ts';
 import { StepTimeoutError } from '#services/worker/turn/step-policy.ts';
 
 const failure = { failures: 1, failingSeconds: 0, outageSeconds: 3600, maxAttempts: 5 };

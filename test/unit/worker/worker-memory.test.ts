@@ -9,6 +9,7 @@ import { createDownloads, type DownloadLimits } from '#services/worker/agent/fil
 import { MemoryBudget } from '#services/worker/turn/memory-budget.ts';
 import { createMemoryWatch } from '#services/worker/turn/memory-watch.ts';
 import { isSuspect, Suspects } from '#services/worker/turn/suspects.ts';
+import { unreportedWaits } from '../../support/agents/partner-waits.ts';
 
 describe('the memory budget', () => {
   test('lets a turn wait until others return their memory', async () => {
@@ -127,15 +128,20 @@ describe('the downloads of a worker', () => {
     createDownloads(fetcher, { concurrency: 4, maxTurnFiles: 100, maxTurnBytes: 1000, ...limits })(
       owner,
       memory,
+      unreportedWaits,
     );
 
   test('leave half of the slots to other owners', async () => {
     const fetcher = createSlowFetcher();
     const openTurn = createDownloads(fetcher, { concurrency: 4, maxTurnFiles: 100, maxTurnBytes: 10_000 });
-    const greedy = Array.from({ length: 10 }, () => openTurn('eve', memory).fetch('u', signal));
+    const greedy = Array.from({ length: 10 }, () =>
+      openTurn('eve', memory, unreportedWaits).fetch('u', signal),
+    );
     await nextTurn();
     assert.equal(fetcher.running.length, 2);
-    const others = Array.from({ length: 3 }, () => openTurn('ada', memory).fetch('u', signal));
+    const others = Array.from({ length: 3 }, () =>
+      openTurn('ada', memory, unreportedWaits).fetch('u', signal),
+    );
     await nextTurn();
     assert.equal(fetcher.running.length, 4);
     for (let ended = 0; ended < greedy.length + others.length;) {

@@ -4,6 +4,7 @@
  * turn ends.
  */
 import { FatalError } from '#shared/domain/errors.ts';
+import type { PartnerWaits } from '../partner-waits.ts';
 import { redactUrl, type FetchedFile, type FileFetcher } from './fetch-file.ts';
 
 /** Memory for each byte of a file: its content, its base64 form, and the JSON of the step that records it. */
@@ -17,6 +18,11 @@ export interface DownloadLimits {
   /** Bytes of these files together. */
   maxTurnBytes: number;
 }
+
+const otherDownloads = {
+  partner: 'other downloads',
+  reason: 'As many as can run at once are running.',
+};
 
 /** The downloads of one turn. */
 export interface TurnDownloads {
@@ -43,12 +49,19 @@ export const recordedDownloads: TurnDownloads = {
   addRecorded: () => undefined,
 };
 
-/** @param reserveMemory the method of the turn */
-type OpenDownloads = (owner: string, reserveMemory: (bytes: number) => Promise<void>) => TurnDownloads;
+/**
+ * @param reserveMemory the method of the turn
+ * @param waits report servers that are silent
+ */
+type OpenDownloads = (
+  owner: string,
+  reserveMemory: (bytes: number) => Promise<void>,
+  waits: PartnerWaits,
+) => TurnDownloads;
 
 export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): OpenDownloads {
   const slots = new DownloadSlots(limits.concurrency);
-  return (owner, reserveMemory) => {
+  return (owner, reserveMemory, waits) => {
     let files = 0;
     let bytes = 0;
 
@@ -86,11 +99,17 @@ export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): O
       },
       fetch: async (url, signal) => {
         countFile();
-        const release = await slots.take(owner, signal);
+        const release = await waits.during(otherDownloads, () => slots.take(owner, signal));
         try {
           // Another file may have used up the bytes while this one waited.
           countBytes(0);
-          return await fetcher.fetch(url, signal, admit);
+          const wait = { partner: `the server of the file ${redactUrl(url)}` };
+          return await waits.during(wait, (heard) =>
+            fetcher.fetch(url, signal, (more) => {
+              heard();
+              return admit(more);
+            }),
+          );
         } finally {
           release();
         }

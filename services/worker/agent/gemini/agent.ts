@@ -14,6 +14,8 @@ import { createFetch } from '../fetch.ts';
 import { createDownloads, recordedDownloads, type DownloadLimits } from '../files/downloads.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
+import { ParkedTurns, type WakeTurns } from '../parked-turns.ts';
+import { defaultSilenceMs, PartnerWaits } from '../partner-waits.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { LimitError } from './budget.ts';
 import { appendContent, appendHistoryEntry } from './conversation/contents.ts';
@@ -54,6 +56,10 @@ export interface GeminiAgentOptions {
   /** Buckets of Cloud Storage whose objects callers may name. Default: none. */
   buckets?: readonly string[];
   backoff?: ModelBackoff;
+  /** How long a partner may be silent before the status of the task says so. */
+  silenceMs?: number;
+  /** Called when a partner answers for which turns are parked. */
+  wakeTurns?: WakeTurns | undefined;
   /** Adds prompts and answers to telemetry. Default: false. */
   captureContent?: boolean;
   /** If omitted, calls at Google that no task waits for anymore are not canceled. */
@@ -78,6 +84,8 @@ export function createGeminiAgent({
   downloads = defaultDownloads,
   buckets = [],
   backoff = defaultModelBackoff,
+  silenceMs = defaultSilenceMs,
+  wakeTurns = () => undefined,
   captureContent = false,
   abandoned,
   log,
@@ -93,17 +101,19 @@ export function createGeminiAgent({
   const loop = abandoned && startAbandonedLoop(model.client, abandoned, log);
 
   const openDownloads = createDownloads(files, downloads);
+  const parkedTurns = new ParkedTurns(wakeTurns);
 
   /** Says in the status of a new task, and to the model, which tools are left out. */
   async function loadTools(
     { mcpServers, toolModules }: AgentDefinition,
     turn: Turn,
+    waits: PartnerWaits,
   ): Promise<Pick<LoopParts, 'tools' | 'notes'>> {
     const inCode = [...tools, ...(await loadToolModules(toolModules, toolDirectory))];
     if (Object.keys(mcpServers).length === 0) return { tools: inCode, notes: [] };
     if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
-    const { tools: listed, leftOut } = await mcp.loadTools(mcpServers, taken);
+    const { tools: listed, leftOut } = await mcp.loadTools(mcpServers, taken, waits);
     if (leftOut.length > 0 && turn.number === 1) await turn.progress(leftOut.join('\n'));
     return { tools: [...inCode, ...listed], notes: leftOut };
   }
@@ -113,12 +123,14 @@ export function createGeminiAgent({
       if (!canWaitForModel(turn)) throw new FatalError('This turn cannot wait for the model.');
       const definition = readDefinition(turn);
       checkSupported(definition, client);
+      const partnerWaits = new PartnerWaits(turn, silenceMs, parkedTurns);
       try {
         const parts = {
           definition,
           model,
-          downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes)),
-          ...(await loadTools(definition, turn)),
+          partnerWaits,
+          downloads: openDownloads(turn.owner, (bytes) => turn.reserveMemory(bytes), partnerWaits),
+          ...(await loadTools(definition, turn, partnerWaits)),
           ...getMetering(meter, definition, turn, log),
         };
         const conversation = await restoreConversation(turn, parts);

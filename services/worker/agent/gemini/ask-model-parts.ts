@@ -1,6 +1,7 @@
 /** The parts of a call of the model that are the same for both of Gemini's APIs. */
 import type { GenerateContentConfig } from '@google/genai';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
+import type { PartnerWaits } from '../partner-waits.ts';
 import type { Budget } from './budget.ts';
 import type { AnswerArtifact } from './conversation/answer-artifact.ts';
 import type { Conversation } from './conversation/conversation.ts';
@@ -23,4 +24,5 @@ export interface AskModelParts {
   /** Throws an OwnerLimitError if the owner's cost limit is reached. */
   checkCost: () => Promise<void>;
   quota: TaskQuota;
+  partnerWaits: PartnerWaits;
 }

@@ -32,17 +32,20 @@ export interface ModelReply {
  * @throws {LimitError} when a limit is reached
  */
 export async function askModel(parts: AskModelParts): Promise<ModelReply> {
-  const { turn, definition, conversation, answer, budget } = parts;
+  const { turn, definition, conversation, answer, budget, partnerWaits } = parts;
   const stall = new Stall(definition.model.name, definition.limits.outageSeconds);
   for (;;) {
     budget.checkSpent(conversation.spent);
     const call = getModelApi(definition.model) === 'interactions' ? callInteraction : runModelStep;
+    const messages = partnerWaits.messages;
     const { result, live } = await call(parts, stall);
     const streamed = await answer.end();
     budget.spend(result.ms);
     const usage = toRecordedUsage(definition, result);
     if (usage !== undefined) conversation.spent = addUsage(conversation.spent, usage);
+    const partner = `the model ${definition.model.name}`;
     if (!('failed' in result)) {
+      if (live) partnerWaits.answered(partner);
       rememberStored(conversation, result);
       return { response: result, live, streamed };
     }
@@ -50,8 +53,9 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
     const reason = stall.giveUp();
     if (reason !== undefined) throw new FatalError(reason);
     if (!live) continue;
-    const status = stall.describe();
+    const status = stall.describe(partnerWaits.messages > messages);
     if (status !== undefined) await turn.progress(status);
+    if (result.failed.kind === 'outage') partnerWaits.parked(partner);
     throw new ParkedError(result.failed.message, new Date(databaseNow() + result.failed.parkMs));
   }
 }
@@ -69,6 +73,7 @@ async function runModelStep(
     spentToday,
     checkCost,
     quota,
+    partnerWaits,
   }: AskModelParts,
   stall: Stall,
 ): Promise<{ result: ModelResponse | FailedCall; live: boolean }> {
@@ -84,7 +89,14 @@ async function runModelStep(
       if (budget.limitsOwner) budget.checkOwner(await spentToday());
       const bounded = AbortSignal.any([signal, deadline]);
       const trusted = spent.calls > 0;
-      const callParts = { quota, answer: streams ? answer : undefined, signal: bounded, stall, trusted };
+      const callParts = {
+        quota,
+        partnerWaits,
+        answer: streams ? answer : undefined,
+        signal: bounded,
+        stall,
+        trusted,
+      };
       return inModelSpan(model, request, () => callModel(model, request, callParts));
     },
     {

@@ -22,6 +22,7 @@ import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import type { TurnOutcome } from '../agent.ts';
 import type { TurnDownloads } from '../files/downloads.ts';
+import type { PartnerWaits } from '../partner-waits.ts';
 import { askModel, type ModelReply } from './ask-model.ts';
 import { Budget, type LimitError } from './budget.ts';
 import { requiresJson, toAcceptedModes } from './conversation/accepted-modes.ts';
@@ -66,6 +67,7 @@ export interface LoopParts {
   /** Throws an OwnerLimitError if the owner's cost limit is reached. */
   checkCost: () => Promise<void>;
   quota: TaskQuota;
+  partnerWaits: PartnerWaits;
 }
 
 export class Loop {
@@ -227,12 +229,12 @@ export class Loop {
   }
 
   async #callTools(calls: readonly ToolCallRequest[]): Promise<ToolCallOutcome[]> {
-    const { definition, tools } = this.#parts;
+    const { definition, tools, partnerWaits } = this.#parts;
     using deadline = this.#budget.deadline();
     // Calls that the user approved belong to a reply of an earlier turn, so they have no round in this one.
     const round =
       this.#replies === 0 ? '' : ` (round ${this.#replies}, at most ${definition.limits.modelCalls})`;
-    const outcomes = await callTools(this.#turn, calls, tools, { deadline, round });
+    const outcomes = await callTools(this.#turn, calls, tools, { deadline, round, partnerWaits });
     this.#budget.spend(Math.max(0, ...outcomes.map((outcome) => ('ms' in outcome ? outcome.ms : 0))));
     return outcomes;
   }

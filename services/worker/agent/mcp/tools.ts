@@ -10,6 +10,7 @@ import type { JsonObject } from '#shared/domain/message.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Tool } from '../gemini/tools/tool.ts';
+import type { PartnerWaits } from '../partner-waits.ts';
 import type { McpConnection } from './connection.ts';
 import { isAllowed, matchesAny, toDeclaredNames } from './names.ts';
 import { toToolOutput } from './result.ts';
@@ -26,8 +27,13 @@ export interface McpTools {
    * server, and the turn waits then.
    *
    * @param taken names of other tools
+   * @param partnerWaits report servers that are silent
    */
-  loadTools(servers: Record<string, McpServerDefinition>, taken: ReadonlySet<string>): Promise<LoadedTools>;
+  loadTools(
+    servers: Record<string, McpServerDefinition>,
+    taken: ReadonlySet<string>,
+    partnerWaits: PartnerWaits,
+  ): Promise<LoadedTools>;
   close(): Promise<void>;
 }
 
@@ -50,12 +56,13 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
   }
 
   return {
-    loadTools: async (servers, taken) => {
+    loadTools: async (servers, taken, partnerWaits) => {
       const leftOut: string[] = [];
       const listed = await Promise.all(
         Object.entries(servers).map(async ([name, server]) => {
           const connection = await getConnection(name, server);
-          const { list, away } = await connection.listTools();
+          const partner = `the MCP server "${name}"`;
+          const { list, away } = await partnerWaits.during({ partner }, () => connection.listTools());
           if (away !== undefined) log?.warn({ server: name, err: away }, 'MCP server unavailable');
           if (away !== undefined && server.optional === true) {
             leftOut.push(
@@ -112,6 +119,7 @@ function createWaitTool(server: string, connection: McpConnection, hidden: boole
     },
     sideEffects: false,
     hidden,
+    server,
     prepare: async () => {
       await connection.prepare();
       if (!hidden) {
@@ -130,11 +138,12 @@ function toTool(
   name: string,
   tool: McpTool,
   {
+    server,
     connection,
     maxChars,
     confirm,
     optional,
-  }: { connection: McpConnection; maxChars: number; confirm: boolean; optional: boolean },
+  }: { server: string; connection: McpConnection; maxChars: number; confirm: boolean; optional: boolean },
 ): Tool {
   // Absent hints mean a tool with side effects (MCP specification, "ToolAnnotations").
   const { readOnlyHint = false, idempotentHint = false } = tool.annotations ?? {};
@@ -143,6 +152,7 @@ function toTool(
     declaration: { name, description: tool.description ?? tool.title ?? name, parametersJsonSchema: schema },
     sideEffects: !readOnlyHint,
     confirm,
+    server,
     ...(!optional && { prepare: () => connection.prepare() }),
     call: async (args, context) => {
       const repeatable = readOnlyHint || idempotentHint;

@@ -37,6 +37,7 @@ export async function runTroubleCommand(args: string[]): Promise<number> {
       results.push(result);
       console.log(formatRow(result));
       for (const line of result.failed.slice(0, 5)) console.log(`  ${line}`);
+      for (const line of result.late) console.log(`  late: ${line}`);
       if (values.errors) for (const line of system.errors.slice(from)) console.log(line);
     }
   } finally {

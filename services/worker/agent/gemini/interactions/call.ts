@@ -135,7 +135,7 @@ class InteractionCall {
     { idempotencyKey, signal }: StepContext,
     settings: Omit<CallSettings, 'labels'>,
   ): Promise<Interaction | FailedCall> {
-    const { model, conversation, quota, turn } = this.#parts;
+    const { model, conversation, quota, partnerWaits, turn } = this.#parts;
     const { client } = model;
     const occurrence = /\d+$/.exec(idempotencyKey)?.[0] ?? '';
     const labels = {
@@ -146,6 +146,7 @@ class InteractionCall {
     let input = selectInput(conversation);
     const callParts: ModelCallParts = {
       quota,
+      partnerWaits,
       answer: undefined,
       signal,
       stall: this.#stall,

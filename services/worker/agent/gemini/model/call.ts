@@ -5,10 +5,11 @@
  * rethrown unchanged.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Content, GenerateContentConfig, GoogleGenAI } from '@google/genai';
+import type { Content, GenerateContentConfig, GenerateContentResponse, GoogleGenAI } from '@google/genai';
 import { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { Fetch } from '../../fetch.ts';
+import type { PartnerWaits } from '../../partner-waits.ts';
 import type { AnswerArtifact } from '../conversation/answer-artifact.ts';
 import { capRetryAfterMs, getInPlaceDelayMs, getParkDelayMs, type ModelBackoff } from './backoff.ts';
 import { observeResponses } from './client.ts';
@@ -39,6 +40,7 @@ export interface ModelRequest {
 
 export interface ModelCallParts {
   quota: TaskQuota;
+  partnerWaits: PartnerWaits;
   /** Undefined: the text is not streamed. */
   answer: AnswerArtifact | undefined;
   signal: AbortSignal;
@@ -55,13 +57,21 @@ export async function callModel(
   parts: ModelCallParts,
 ): Promise<ModelResponse | FailedCall> {
   const { answer, signal } = parts;
-  return callWithRetries(model, request, parts, (observe) => {
+  return callWithRetries(model, request, parts, (observe, heard) => {
     const builder = new ResponseBuilder(request.model);
-    const observedFetch = observeResponses(model.fetch, observe);
+    const observedFetch = observeResponses(model.fetch, (response) => {
+      observe(response);
+      if (isUsable(response)) heard();
+    });
     return {
       usage: () => builder.usage,
       run: async () => {
-        await stream(model.client, request, observedFetch, builder, answer, signal);
+        await stream(model.client, request, observedFetch, signal, (event) => {
+          heard();
+          const text = builder.add(event);
+          if (text !== '') answer?.write(text);
+        });
+        if (!builder.ended) throw new StreamCutError('the stream ended without a finish reason');
         return (ms, wasted) => builder.build(ms, wasted);
       },
     };
@@ -79,8 +89,10 @@ export interface Attempt<T> {
   run(): Promise<(ms: number, wasted: JsonObject) => T>;
 }
 
+/** Prepares a call. `observe` takes the HTTP response of a failure; `heard` is called for each sign of the model. */
+type StartAttempt<T> = (observe: (response: ObservedResponse) => void, heard: () => void) => Attempt<T>;
+
 /**
- * @param start prepares a call. `observe` takes the HTTP response of a failure
  * @throws {FatalError} if no retry can help
  * @throws {ParkedError} if the quota has no room, or if an overload continues that is already recorded
  * @throws {RetryableError} for a failure of unknown kind
@@ -88,8 +100,19 @@ export interface Attempt<T> {
 export async function callWithRetries<T>(
   { backoff }: Pick<GeminiModel, 'backoff'>,
   request: ModelRequest,
+  parts: ModelCallParts,
+  start: StartAttempt<T>,
+): Promise<T | FailedCall> {
+  const wait = { partner: `the model ${request.model}`, since: parts.stall.since };
+  return parts.partnerWaits.during(wait, (heard) => retryInPlace(backoff, request, parts, start, heard));
+}
+
+async function retryInPlace<T>(
+  backoff: ModelBackoff,
+  request: ModelRequest,
   { quota, answer, signal, stall, trusted }: ModelCallParts,
-  start: (observe: (response: ObservedResponse) => void) => Attempt<T>,
+  start: StartAttempt<T>,
+  heard: () => void,
 ): Promise<T | FailedCall> {
   let startedAt = performance.now();
   const getMs = (): number => Math.max(0, Math.round(performance.now() - startedAt));
@@ -111,8 +134,9 @@ export async function callWithRetries<T>(
       return toFailedCall({ kind: 'overload', message: error.message, detail: '', parkMs });
     }
     startedAt += admitted.waitedMs;
+    if (admitted.waitedMs > 0) heard();
     let observed: ObservedResponse = { status: null, retryAfter: null };
-    const attempted = start((response) => (observed = response));
+    const attempted = start((response) => (observed = response), heard);
     try {
       const build = await attempted.run();
       admitted.answered(attempted.usage());
@@ -163,9 +187,8 @@ async function stream(
   client: GoogleGenAI,
   { model, contents, config }: ModelRequest,
   fetch: Fetch,
-  builder: ResponseBuilder,
-  answer: AnswerArtifact | undefined,
   signal: AbortSignal,
+  take: (event: GenerateContentResponse) => void,
 ): Promise<void> {
   // The SDK does not end the request of a stream that is abandoned early. This controller does.
   const call = new AbortController();
@@ -175,12 +198,12 @@ async function stream(
       contents,
       config: { ...config, abortSignal: AbortSignal.any([signal, call.signal]), httpOptions: { fetch } },
     });
-    for await (const event of events) {
-      const text = builder.add(event);
-      if (text !== '') answer?.write(text);
-    }
+    for await (const event of events) take(event);
   } finally {
     call.abort();
   }
-  if (!builder.ended) throw new StreamCutError('the stream ended without a finish reason');
+}
+
+function isUsable({ status }: ObservedResponse): boolean {
+  return status !== null && status < 400;
 }

@@ -53,6 +53,11 @@ export class Stall {
     return this.#failures.length > 0;
   }
 
+  /** The time of the first failure; undefined: none. */
+  get since(): string | undefined {
+    return this.#failures[0]?.at;
+  }
+
   /** True if the last call failed otherwise than by an overload. It is then not repeated in place. */
   get inOutage(): boolean {
     return this.#failures.at(-1)?.kind === 'outage';
@@ -94,12 +99,15 @@ export class Stall {
       : `The model ${this.#model} has failed ${outages.length} times since ${first.at}. Last error: ${last.message}`;
   }
 
-  /** Returns the status message for clients, or undefined if the last failure changes nothing about it. */
-  describe(): string | undefined {
-    const [first] = this.#failures;
+  /**
+   * Returns the status message for clients, or undefined if the last failure changes nothing about it.
+   *
+   * @param replaced the status has been replaced since the failure before
+   */
+  describe(replaced: boolean): string | undefined {
     const [before, last] = [this.#failures.at(-2), this.#failures.at(-1)];
-    if (first === undefined || last === undefined || before?.message === last.message) return undefined;
-    return `Waiting for the model ${this.#model} since ${first.at}: ${last.message}`;
+    if (last === undefined || (!replaced && before?.message === last.message)) return undefined;
+    return `Waiting for the model ${this.#model} since ${this.since}: ${last.message}`;
   }
 
   get #outages(): Failure[] {

@@ -7,6 +7,7 @@ import { FatalError, LeaseLostError, ParkedError, RetryableError } from '#shared
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { inSpan } from '#shared/runtime/spans.ts';
 import { CredentialsError } from '../../errors.ts';
+import type { PartnerWaits } from '../../partner-waits.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { askUser, getQuestion } from './ask-user.ts';
 import { createCallProgress } from './call-progress.ts';
@@ -28,6 +29,7 @@ export interface CallBounds {
   deadline: AbortSignal;
   /** Appended to the progress message: which reply of the model asks for the calls. */
   round: string;
+  partnerWaits: PartnerWaits;
 }
 
 /** Returns the outcomes in the order of the calls. */
@@ -49,7 +51,7 @@ async function callTool(
   turn: LoopTurn,
   { call, approved }: ToolCallRequest,
   tools: readonly Tool[],
-  { deadline, round }: CallBounds,
+  { deadline, round, partnerWaits }: CallBounds,
 ): Promise<ToolCallOutcome> {
   const { name, args = {} } = call;
   if (name === askUser.name) {
@@ -68,22 +70,35 @@ async function callTool(
       async (step) => {
         // Checked within the step: a finished call stays recorded even if its server no longer has the tool.
         if (tool === undefined) return { response: { error: describeUnknownTool(name, tools) }, ms: 0 };
-        await tool.prepare?.();
-        await turn.progress(`Calling ${name} …${round}`);
-        const startedAt = performance.now();
-        const signal = AbortSignal.any([step.signal, deadline]);
-        const { report, close } = createCallProgress(turn, name);
-        try {
-          const reply = await inToolSpan(call, () => run(tool, input.args, { ...step, signal, report }));
-          return { ...reply, ms: Math.round(performance.now() - startedAt) };
-        } finally {
-          await close();
-        }
+        return partnerWaits.during({ partner: describe(tool) }, async (heard) => {
+          await tool.prepare?.();
+          heard();
+          await turn.progress(`Calling ${name} …${round}`);
+          const startedAt = performance.now();
+          const signal = AbortSignal.any([step.signal, deadline]);
+          const { report, close } = createCallProgress(turn, name);
+          const context = {
+            ...step,
+            signal,
+            report: (progress: string) => {
+              heard();
+              report(progress);
+            },
+          };
+          try {
+            const reply = await inToolSpan(call, () => run(tool, input.args, context));
+            if (tool.server !== undefined && !('error' in reply.response)) partnerWaits.answered(tool.server);
+            return { ...reply, ms: Math.round(performance.now() - startedAt) };
+          } finally {
+            await close();
+          }
+        });
       },
       { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
     );
   } catch (error) {
     if (error instanceof NotRecordedError) return { pending: 'retry' };
+    if (error instanceof RetryableError && tool?.server !== undefined) partnerWaits.parked(tool.server);
     throw error;
   }
 }
@@ -99,6 +114,10 @@ async function run(tool: Tool, args: JsonObject, step: ToolContext): Promise<Too
     if (concernsTurn(error)) throw error;
     return { response: { error: describeError(error) } };
   }
+}
+
+function describe({ declaration, server }: Tool): string {
+  return `the tool ${declaration.name}${server === undefined ? '' : ` of the MCP server "${server}"`}`;
 }
 
 function describeUnknownTool(name: string, tools: readonly Tool[]): string {

@@ -11,6 +11,8 @@ export interface Tool {
   readonly confirm?: boolean;
   /** True: not declared to the model, but calls that it has made before are answered. */
   readonly hidden?: boolean;
+  /** The MCP server that runs it. */
+  readonly server?: string;
   /**
    * Called before each run of a call, and before clients learn about it.
    *

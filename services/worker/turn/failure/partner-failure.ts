@@ -7,7 +7,7 @@
 import { backoffSeconds, getLongestOutageDelay } from '#shared/domain/backoff.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
-import { StepTimeoutError } from './step-policy.ts';
+import { StepTimeoutError } from '../step-policy.ts';
 
 export interface PartnerFailures {
   /** Failures in a row, including this one. */
@@ -41,6 +41,23 @@ export function getPartnerDelaySeconds(
   const longestSeconds = getLongestOutageDelay(failingSeconds);
   const delaySeconds = backoffSeconds(failures, random, { longestSeconds });
   return leftSeconds <= 0 ? delaySeconds : Math.max(1, Math.min(delaySeconds, leftSeconds));
+}
+
+/** A failure after this time in one attempt is reported at once. */
+const slowSeconds = 20;
+
+/**
+ * Returns whether the status of the task is to say that it waits. Not after the first quick failures, because most
+ * pass within seconds; later only if something else has replaced the message.
+ *
+ * @param attempt the duration of the failed attempt, and whether it has written a status itself
+ */
+export function isReported(
+  { failures, maxAttempts }: Pick<PartnerFailures, 'failures' | 'maxAttempts'>,
+  attempt: { seconds: number; wroteStatus: boolean },
+): boolean {
+  if (failures < maxAttempts) return attempt.seconds >= slowSeconds;
+  return failures === maxAttempts || attempt.wroteStatus;
 }
 
 /** Returns the message of an error for clients. The causes of a RetryableError are for operators. */
