@@ -11,8 +11,10 @@
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
+import { bringForward } from '#shared/db/webhooks/forward.ts';
 import type { Attempt, DeferralReason, Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
+import type { DeliveryWakeup } from '#shared/domain/wakeup.ts';
 import { checkPublicUrl } from '#shared/net/public-url.ts';
 import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
@@ -27,7 +29,8 @@ import { UnacceptedBytes } from './bytes/unaccepted-bytes.ts';
 import { buildHeaders } from './headers.ts';
 import { classifyAnswer, isAccepted, isUp } from './outcome.ts';
 import { createPost, type PostAgents, type PostResult } from './post.ts';
-import { AttemptScheduler } from './schedule/scheduler.ts';
+import { ReceiverReturns } from './schedule/returns.ts';
+import { AttemptScheduler, getReceiver } from './schedule/scheduler.ts';
 import type { SigningConfig } from './signature.ts';
 import { inWebhookSpan } from './span.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
@@ -41,6 +44,7 @@ export interface AttemptParts {
   webhookGuard: WebhookGuardConfig;
   webhook: WebhookConfig;
   signing: SigningConfig;
+  wakeupGraceSeconds: number;
   log: Logger;
 }
 
@@ -60,7 +64,7 @@ class UnmadeWebhookError extends Error {
   override readonly name = 'UnmadeWebhookError';
 }
 
-type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'> & Pick<PostResult, 'detail'>;
+type AttemptResult = Omit<Attempt, 'delivery' | 'mayContinue'> & Pick<PostResult, 'detail' | 'retryAfter'>;
 
 /** The size of bodies for receivers that refuse larger ones, or that have accepted none. */
 const thinBytes = 4 * 1024;
@@ -74,6 +78,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   const { db, record, hourlyBytes, webhook, log } = parts;
   const post = createPost(parts.agents, webhook.timeoutMs);
   const scheduler = new AttemptScheduler(webhook);
+  const returns = new ReceiverReturns();
   const unacceptedBytes = new UnacceptedBytes({
     hostBytesPerHour: unacceptedBodies.perHost * webhook.maxBodyBytes,
     ownerBytesPerHour: unacceptedBodies.perOwner * webhook.maxBodyBytes,
@@ -188,15 +193,39 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     }
   }
 
+  /** Brings deliveries forward if the attempt shows that their receiver is back. */
+  async function wakeOthers(
+    delivery: ClaimedDelivery,
+    { status, retryAfter, outcome }: AttemptResult,
+    startedAt: number,
+  ): Promise<DeliveryWakeup[]> {
+    const { owner, url } = delivery.config;
+    if (!URL.canParse(url)) return [];
+    const { taskId, configId, seq } = delivery;
+    const receiver = getReceiver(owner, new URL(url));
+    const ended = { receiver, delivery: { taskId, configId, seq }, startedAt, status, retryAfter, outcome };
+    const due = returns.ended(ended);
+    if (due.length === 0) return [];
+    return bringForward(db, parts.wakeupGraceSeconds, due).catch((error: unknown) => {
+      log.debug({ receiver, error: errorMessage(error) }, 'webhooks not brought forward');
+      return [];
+    });
+  }
+
   return async (delivery, mayContinue, traceparent) => {
     passFaultPoint('delivery-claimed');
+    const startedAt = performance.now();
     const result = await inWebhookSpan(delivery, traceparent, () => make(delivery));
     // After a failed attempt, the next delivery of an ordered config is not due yet.
     const nextMayBeDue = result.outcome.kind === 'delivered' || !delivery.config.ordered;
     const recorded = await record({ ...result, delivery, mayContinue: nextMayBeDue && mayContinue() });
     passFaultPoint('attempt-recorded');
     logAttempt(log, delivery, result, recorded !== undefined);
-    return recorded;
+    if (recorded === undefined) return undefined;
+    return {
+      ...recorded,
+      wakeups: [...recorded.wakeups, ...(await wakeOthers(delivery, result, startedAt))],
+    };
   };
 }
 

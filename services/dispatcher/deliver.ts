@@ -26,7 +26,6 @@ const maxConcurrency = 16;
 
 export interface DeliverParts extends Omit<AttemptParts, 'record'> {
   outbox: OutboxPublisher;
-  wakeupGraceSeconds: number;
   /** Aborted when the process shuts down: no further delivery is claimed. */
   stopping: AbortSignal;
 }
@@ -53,6 +52,7 @@ export function createDeliver(parts: DeliverParts): Deliver {
     webhookGuard,
     webhook,
     signing,
+    wakeupGraceSeconds,
     log,
   });
 

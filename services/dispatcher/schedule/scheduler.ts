@@ -149,7 +149,7 @@ export class AttemptScheduler {
 
   #find({ owner, url }: AttemptRequest): Place {
     const hostKey = getDestination(url);
-    const receiverKey = JSON.stringify([owner, url.origin, url.pathname]);
+    const receiverKey = getReceiver(owner, url);
     return {
       owner,
       ownerPace: this.#owners.get(owner),
@@ -159,6 +159,11 @@ export class AttemptScheduler {
       receiver: this.#receivers.get(receiverKey),
     };
   }
+}
+
+/** Returns the name of the receiver at a URL, for one owner. */
+export function getReceiver(owner: string, { origin, pathname }: URL): string {
+  return JSON.stringify([owner, origin, pathname]);
 }
 
 function mayEnter({ owner, host, owned, receiverKey }: Place): boolean {

@@ -1,6 +1,6 @@
 /** How the dispatcher treats the answers of a receiver, and its own failures. */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { describe, test, type TestContext } from 'node:test';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createTestDatabase, connectToTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -204,5 +204,55 @@ describe('webhook attempts', () => {
     await waitFor('the dispatcher not to be ready', async () => (await ready()) === 503, { everyMs: 100 });
     assert.equal((await app.inject('/health/live')).statusCode, 200);
     assert.equal((await callDeliver(app, 'not an id')).statusCode, 400);
+  });
+});
+
+describe('a receiver that is back', () => {
+  /** Starts tasks whose first webhooks fail, and waits until they wait for their retries. */
+  async function startFailing(t: TestContext, count: number) {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 600, 600] });
+    receiver.answer(500);
+    const start = () => startTask(db, outbox, webhookTo(receiver.url));
+    const tasks = await Promise.all(Array.from({ length: count }, start));
+    const taskIds = tasks.map(({ taskId }) => taskId);
+    await waitFor('the attempts', async () => (await readAttempts(db, ...taskIds)).length === count);
+    return { receiver, start, taskIds };
+  }
+
+  test('gets the webhooks that wait for a retry once it accepts another', { timeout }, async (t) => {
+    const { receiver, start, taskIds } = await startFailing(t, 8);
+    receiver.answer(200);
+    const { taskId } = await start();
+    for (const id of [taskId, ...taskIds]) await waitForDeliveries(db, id);
+    assert.deepEqual(await readStates(db, taskIds[0]!), [[1, 'delivered', 2]]);
+  });
+
+  test('gets a webhook that it refuses again by the schedule, once in a while', { timeout }, async (t) => {
+    const { receiver, start, taskIds } = await startFailing(t, 1);
+    const [refused = ''] = taskIds;
+    receiver.answerBy(({ headers }) => (headers['longhaul-task-id'] === refused ? 500 : 200));
+    for (let accepted = 0; accepted < 3; accepted += 1) await waitForDeliveries(db, (await start()).taskId);
+    await waitFor('the additional attempt', async () => (await readAttempts(db, refused)).length === 2);
+    await waitForDeliveries(db, (await start()).taskId);
+    const { attempts, failures, due_at } = await db
+      .selectFrom('deliveries')
+      .selectAll()
+      .where('task_id', '=', refused)
+      .executeTakeFirstOrThrow();
+    assert.deepEqual({ attempts, failures }, { attempts: 2, failures: 1 });
+    assert.ok(due_at.getTime() > Date.now() + 500_000, 'it waits as long as before');
+  });
+
+  test('does not get a webhook before the time that it has named', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const { outbox } = await startDispatchers(t, db, 1, { schedule: [0, 60] });
+    const start = () => startTask(db, outbox, webhookTo(receiver.url));
+    receiver.answerBy((_request, response) => void response.writeHead(503, { 'retry-after': '60' }).end());
+    const asked = await start();
+    await waitFor('the attempt', async () => (await readAttempts(db, asked.taskId)).length === 1);
+    receiver.answer(200);
+    await waitForDeliveries(db, (await start()).taskId);
+    assert.deepEqual(await readStates(db, asked.taskId), [[1, 'pending', 1]]);
   });
 });
