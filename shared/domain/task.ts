@@ -79,6 +79,7 @@ export function yieldsToNextTurn(end: TurnEndState): boolean {
  * - `postponed`: put back without being run
  * - `stopped`: its worker was stopping
  * - `crashed`: its lease ran out
+ * - `stalled`: its lease ran out, but its worker lives. Does not count
  * - `canceled`, `expired`: the task was canceled or missed its deadline
  * - `restarted`: the owner had the turn run again from a step
  */
@@ -91,6 +92,7 @@ export type AttemptOutcome =
   | 'postponed'
   | 'stopped'
   | 'crashed'
+  | 'stalled'
   | 'canceled'
   | 'expired'
   | 'restarted';

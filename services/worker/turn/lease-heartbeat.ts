@@ -9,9 +9,12 @@
  *    │           reached or the process stood still. Nothing starts, but what runs continues: usually no other
  *    │           worker has claimed the task, and the work of a step may be worth many minutes
  *    └──15 minutes later──▶ expired
+ *
+ * An attempt whose lease was taken over although its process lives is no crash, and does not count.
  */
 import type { Db } from '#shared/db/client/pool.ts';
 import { isPassing } from '#shared/db/client/errors.ts';
+import { forgiveStalls } from '#shared/db/turns/attempts.ts';
 import { extendLeases, findHeldLeases, type Lease } from '#shared/db/turns/leases.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
@@ -80,6 +83,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
   let extendAt = 0;
   let abortReason: Error | undefined;
   let checking: Promise<void> | undefined;
+  let forgiving: Promise<void> = Promise.resolve();
   const timer = setInterval(
     () => {
       checking ??= check().finally(() => (checking = undefined));
@@ -102,21 +106,31 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
         : { held: await findHeldLeases(db, leases), extended: new Set<string>() };
       // Otherwise the next check extends the rest.
       if (extend && checked.extended.size === checked.held.size) extendAt = checkedAt + leaseMs / 3;
+      const lost: Lease[] = [];
       for (const entry of entries) {
         const { taskId } = entry.lease;
         if (held.get(taskId) !== entry) continue;
-        if (!checked.held.has(taskId)) lose(entry, 'superseded');
-        else if (checked.extended.has(taskId)) {
+        if (!checked.held.has(taskId)) {
+          lose(entry, 'superseded');
+          lost.push(entry.lease);
+        } else if (checked.extended.has(taskId)) {
           entry.until = checkedAt + leaseMs;
           resumeWaiting(entry);
         }
       }
+      if (lost.length > 0) forgiving = forgiving.then(() => forgive(lost));
     } catch (error) {
       log[isPassing(error) ? 'debug' : 'warn'](
         { error: errorMessage(error), leases: entries.length },
         'lease check failed',
       );
     }
+  }
+
+  async function forgive(lost: readonly Lease[]): Promise<void> {
+    await forgiveStalls(db, lost).catch((error: unknown) =>
+      log.debug({ error: errorMessage(error), leases: lost.length }, 'stalls not forgiven'),
+    );
   }
 
   function resumeWaiting(entry: Entry): void {
@@ -182,6 +196,7 @@ export function createLeaseHeartbeat(parts: { db: Db; leaseSeconds: number; log:
     close: async () => {
       clearInterval(timer);
       await checking;
+      await forgiving;
     },
   };
 }

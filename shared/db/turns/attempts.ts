@@ -1,14 +1,18 @@
 /**
  * The attempts to run turns, for the timeline of a task. An attempt that runs is in the gate, with its worker and its
- * start. When it ends, the statement that ends it writes one row, which never changes:
+ * start. When it ends, the statement that ends it writes one row:
  *
  *   ends or releases the turn ─▶ the write of the turn (insertEndedAttempts)
  *   its lease runs out        ─▶ the next claim (insertCrashedAttempts)
+ *   … but its worker lives    ─▶ changed to `stalled`, which does not count (forgiveStalls)
  *   it completes its task, or
  *   its task ends under it    ─▶ no row: the gate of an ended task keeps the worker and never changes
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { AttemptOutcome } from '../../domain/task.ts';
+import type { Db } from '../client/pool.ts';
+import { int, rows, uuid } from '../client/rows.ts';
+import { isRunnable, type Lease } from './leases.ts';
 
 /** Maximum length of a stored error. The last error of a task is stored in full. */
 const maxErrorChars = 1_000;
@@ -53,3 +57,35 @@ export const insertCrashedAttempts: RawBuilder<unknown> = sql`
         )), 'crashed'
       from gate where crashed and last_worker is not null and last_claimed_at is not null
     )`;
+
+/** A turn that makes its workers stand still again and again is not forgiven for ever. */
+const maxForgiven = 20;
+
+/**
+ * Takes back that attempts count as crashes whose workers only stood still, for longer than their leases. Turns that
+ * another transaction has locked are left out.
+ *
+ * @param lost leases that other workers have taken over
+ */
+export async function forgiveStalls(db: Db, lost: readonly Lease[]): Promise<void> {
+  await sql`
+    with lost as (${rows('lost', lost, {
+      task_id: uuid((lease) => lease.taskId),
+      turn: int((lease) => lease.turn),
+      fence: int((lease) => lease.fence),
+    })}),
+    unlocked as (
+      select g.task_id, lost.fence from lost join gates g on g.task_id = lost.task_id and g.turn = lost.turn
+      where ${isRunnable} order by g.task_id for no key update of g skip locked
+    ),
+    stalled as (
+      update turn_attempts a set outcome = 'stalled' from unlocked
+      where a.task_id = unlocked.task_id and a.fence = unlocked.fence and a.outcome = 'crashed' and ${sql.lit(maxForgiven)} > (
+        select count(*) from turn_attempts s where s.task_id = a.task_id and s.turn = a.turn and s.outcome = 'stalled'
+      )
+      returning a.task_id
+    )
+    update gates g set attempts = greatest(g.attempts - 1, 1) from stalled where g.task_id = stalled.task_id`.execute(
+    db,
+  );
+}

@@ -1,6 +1,6 @@
 /** Connections and sessions of PostgreSQL that go bad without closing. */
 import assert from 'node:assert/strict';
-import { describe, test, type TestContext } from 'node:test';
+import { describe, mock, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
@@ -108,6 +108,20 @@ describe('readiness', () => {
 });
 
 describe('a session', () => {
+  test('is replaced when it is 30 minutes old, once it is not in use', async (t) => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    t.after(() => mock.timers.reset());
+    const db = await openDirectly(t);
+    const before = await getBackend(db);
+    await db.connection().execute(async (connection) => {
+      mock.timers.tick(1_799_000);
+      assert.equal(await getBackend(connection), before);
+      mock.timers.tick(1_000);
+      assert.equal(await getBackend(connection), before);
+    });
+    assert.notEqual(await getBackend(db), before);
+  });
+
   test('is replaced when it has become read-only', async (t) => {
     const db = await openDirectly(t);
     const before = await getBackend(db);
