@@ -92,9 +92,9 @@ export async function startWorker(
       close: (wait) => closeModelWait(db, wait),
     },
     wakeTurns: (turns) => {
-      wakeWaitingTurns(db, wakeupGraceSeconds, turns).then(outbox.publish, (error: unknown) =>
-        log.debug({ error: errorMessage(error) }, 'waiting turns not woken'),
-      );
+      wakeWaitingTurns(db, wakeupGraceSeconds, turns)
+        .then((wakeups) => outbox.publish(wakeups))
+        .catch((error: unknown) => log.debug({ error: errorMessage(error) }, 'waiting turns not woken'));
     },
     log,
   });

@@ -21,7 +21,7 @@ export class ReceiverReturns {
     this.#returns = new PartnerReturns(now);
   }
 
-  /** Returns the deliveries that are to be attempted now. Called when the attempt has been recorded. */
+  /** Returns the deliveries to attempt now. Called when the attempt has been recorded. */
   ended(attempt: EndedAttempt): DeliveryKey[] {
     const { receiver, delivery, startedAt, outcome } = attempt;
     const { taskId, configId, seq } = delivery;

@@ -10,11 +10,11 @@ import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Turn } from './agent.ts';
 import type { ParkedTurns } from './parked-turns.ts';
 
-/** As long as the first wait after a failed call, and less than a file may take. */
+/** The length of the first wait after a failed call, and less than a file may take. */
 export const defaultSilenceMs = 20_000;
 
 export interface PartnerWait {
-  /** Who is waited for, such as `the model gemini-3.8-flash`. */
+  /** The partner as clients read it, such as `the model gemini-3.8-flash`. */
   partner: string;
   /** Why, as a sentence. Default: it is silent. */
   reason?: string;

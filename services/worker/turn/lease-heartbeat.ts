@@ -10,7 +10,7 @@
  *    │           worker has claimed the task, and the work of a step may be worth many minutes
  *    └──15 minutes later──▶ expired
  *
- * An attempt whose lease was taken over although its process lives is no crash, and does not count.
+ * An attempt whose lease was taken over although its process lives has not crashed, and does not count.
  */
 import type { Db } from '#shared/db/client/pool.ts';
 import { isPassing } from '#shared/db/client/errors.ts';

@@ -31,7 +31,7 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
-import type { Agent, TurnOutcome } from '../agent/agent.ts';
+import type { Agent } from '../agent/agent.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';

@@ -44,7 +44,7 @@ export class PartnerReturns<Item> {
    *
    * @param key identifies the item
    * @param startedAt when it was tried
-   * @returns true if it is to be tried again now: the partner has returned meanwhile, but this try did not reach it
+   * @returns true if it should be tried again now: the partner has returned meanwhile, but this try did not reach it
    */
   failed(name: string, key: string, item: Item, startedAt: number): boolean {
     const partner = this.#partners.get(name) ?? { waiting: new Map<string, never>(), answeredAt: -Infinity };

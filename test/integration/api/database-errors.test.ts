@@ -21,6 +21,7 @@ const readBackend = async (db: Db): Promise<number> => {
 
 /** Makes the server answer a statement with an error of this SQLSTATE. */
 const raise = (db: Db, state: string) =>
+  // prose-ok: a keyword of PL/pgSQL
   sql.raw(`do $$ begin raise exception 'no' using errcode = '${state}'; end $$`).execute(db);
 
 describe('an error of the database', () => {

@@ -14,9 +14,12 @@ async function startServer(t: TestContext) {
   const open: ServerResponse[] = [];
   let asked = 0;
   const server = createServer((request, response) => {
-    if (request.method === 'POST') return void open.push(response);
-    asked += 1;
-    response.writeHead(404).end();
+    if (request.method === 'POST') {
+      open.push(response);
+    } else {
+      asked += 1;
+      response.writeHead(404).end();
+    }
   });
   const url = new URL(await listen(t, server));
   const proxy = await startSilentProxy(t, { host: url.hostname, port: Number(url.port) });

@@ -62,7 +62,7 @@ describe('a model that is silent', () => {
     assert.deepEqual(kinds.slice(0, 4), ['Waiting', 'Waited', 'Waiting', 'Waited']);
   });
 
-  test('and fails later is still named, with the reason and the time of the first failure', async () => {
+  test('and then fails is named with the time of its first failure', async () => {
     offline.model.script([{ match: 'go', reactions: [{ status: 500 }], repeat: true }]);
     const first = start({}, { silenceMs: 20_000 });
     await assert.rejects(first.running, { name: 'ParkedError' });

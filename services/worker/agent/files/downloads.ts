@@ -21,7 +21,7 @@ export interface DownloadLimits {
 
 const otherDownloads = {
   partner: 'other downloads',
-  reason: 'As many as can run at once are running.',
+  reason: 'No more can run at the same time.',
 };
 
 /** The downloads of one turn. */

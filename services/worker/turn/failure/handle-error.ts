@@ -16,7 +16,7 @@ import { getPartnerDelaySeconds, isReported, spendsAttempt, toClientMessage } fr
 /** Some errors quote what they failed on. */
 const maxErrorChars = 10_000;
 
-/** What is known about an attempt while it runs. */
+/** Facts about an attempt, known while it runs. */
 export interface AttemptState {
   /** By `performance.now()`. */
   startedAt: number;
