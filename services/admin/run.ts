@@ -1,7 +1,8 @@
-/** Runs one of the commands in this folder on the configured database. */
+/** Runs one of the commands in this folder on the configured database, or else on that of `npm start`. */
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
+import { withLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
@@ -32,14 +33,15 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
     return 2;
   }
   const secrets = await secretsOrExit(() => openSecretVariables(environment));
-  const { database } = configOrExit(() => readAdminConfig(secrets.env));
+  const env = withLocalStack(secrets.env);
+  const { database } = configOrExit(() => readAdminConfig(env));
   const { db, pool } = openDatabase({
     database,
     queryTimeoutMs: 60_000,
     applicationName: 'longhaul-admin',
   });
   try {
-    await command.run({ db, env: secrets.env, args, print });
+    await command.run({ db, env, args, print });
     return 0;
   } catch (error) {
     const message = error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`;

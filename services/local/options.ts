@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { defaultDataDir } from '#shared/runtime/config/local-stack.ts';
 import { ConfigError, EnvReader, type Environment } from '#shared/runtime/config/env-reader.ts';
 
 export type ModelSource = 'offline' | 'gemini-api' | 'vertex-ai' | 'custom-url';
@@ -106,7 +107,7 @@ export function readOptions(
     watch,
     port: env.number('PORT', 8080, { min: 0, max: 65_535 }),
     grpcPort: env.number('GRPC_PORT', 0, { min: 0, max: 65_535 }) || undefined,
-    dataDir: path.resolve(env.optional('DATA_DIR') ?? '.longhaul'),
+    dataDir: path.resolve(env.optional('DATA_DIR') ?? defaultDataDir),
     workers: env.number('WORKERS', 1, { min: 0, max: 100 }),
     project: env.string('GOOGLE_CLOUD_PROJECT', 'longhaul-local'),
     model: readModelSource(env),

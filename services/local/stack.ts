@@ -12,6 +12,7 @@ import { createEncryptor } from '#shared/crypto/encryption.ts';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
+import { writeLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { readAdminConfig, readEncryptionConfig } from '#shared/runtime/config/operator.ts';
 import { startDatabase, startModel, startQueues, type StackContext } from './infrastructure.ts';
 import { loadEncryptionKey, loadSigningKeys } from './keys.ts';
@@ -43,6 +44,7 @@ export async function startLocalStack(
   const variables = createVariables(options, environment, dataDir, ports);
   const context: StackContext = { options, environment, variables, supervisor, print };
   await Promise.all([startDatabase(context), startQueues(context), startModel(context)]);
+  if (options.databaseUrl === undefined) writeLocalStack(options.dataDir, variables);
   if (!options.infra) {
     await checkSecrets({ ...environment, ...variables });
     const services = await startServices(context, ports);

@@ -1,6 +1,7 @@
 /** `npm run admin -- limits`: the limits of owners and what they use of them. See docs/limits.md. */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { reportOwners } from '#shared/db/owners/report.ts';
 import { changeOwnLimits, type LimitsChange } from '#shared/db/owners/settings.ts';
 import { hasTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
 import { ownerLimitNames } from '#shared/domain/owner-limits.ts';
@@ -9,7 +10,7 @@ import { configOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand, type CommandContext } from '../command.ts';
 import { parseLimitsFile } from './file.ts';
-import { formatReports, reportOwners } from './list.ts';
+import { formatReports } from './list.ts';
 import { describeValues, formatLimit, isLimitName, parseLimit } from './values.ts';
 
 export const limitsCommand: AdminCommand = {

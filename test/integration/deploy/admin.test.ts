@@ -1,6 +1,8 @@
 /** The commands of `npm run admin`, run as processes. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 import { createEncryptor, parseEncryptionKeys, type Encryptor } from '#shared/crypto/encryption.ts';
@@ -8,9 +10,11 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
+import { writeLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -38,6 +42,18 @@ test('lists the commands for an unknown command, with exit status 2', { timeout 
     assert.match(output, /webhooks .*failure rates/);
     assert.match(output, /reencrypt .*first of ENCRYPTION_KEYS/);
   }
+});
+
+test('uses the database of npm start unless the environment names one', { timeout }, async (t) => {
+  const { url } = await openDatabase(t);
+  const DATA_DIR = createTempDir(t);
+  const found = async (env: Record<string, string>) =>
+    (await runAdmin(t, { DATA_DIR, ...env }, 'usage')).code;
+  assert.equal(await found({}), 78);
+  writeLocalStack(DATA_DIR, { DATABASE_URL: url, ENCRYPTION_KEYS: 'k', OTHER: 'not for commands' });
+  assert.deepEqual([await found({}), await found({ DATABASE_URL: 'postgres://127.0.0.1:1/x' })], [0, 1]);
+  const [file] = readdirSync(DATA_DIR);
+  assert.equal(statSync(path.join(DATA_DIR, file!)).mode & 0o777, 0o600);
 });
 
 describe('webhooks', () => {
