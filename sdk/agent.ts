@@ -6,6 +6,7 @@ export function defineAgent(agent: Agent): Agent {
   return agent;
 }
 
+export type { CodeDefinition } from '#shared/agent/code-definition.ts';
 export { textOf } from '#shared/domain/message.ts';
 export { FatalError, ParkedError, RetryableError } from '#shared/domain/errors.ts';
 export type {

@@ -1,7 +1,7 @@
 /** Builds the api service from its configuration, starts it, and drains it. */
 import type { AgentCard } from '@a2a-js/sdk';
 import { definitionHash, type AgentDefinition } from '#shared/agent/definition.ts';
-import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
+import { loadDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
@@ -56,7 +56,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     log,
   });
   void checkCapacity(db, config.database, log);
-  const definition = await loadAgentDefinition(config.agentFile);
+  const definition = await loadDefinition(config);
   const storeDefinition = createDefinitionStore(db, definition);
   storeDefinition().catch((error: unknown) =>
     log.warn({ error: errorMessage(error) }, 'agent definition not stored yet'),

@@ -25,6 +25,9 @@ import type { Supervisor } from './processes/supervisor.ts';
 import { watchAgent } from './services/agent-watch.ts';
 import { startServices, type ServicePorts } from './services/services.ts';
 
+/** A receiver on the same machine is soon started, or started again: seconds between attempts, and then a minute. */
+const localSchedule = ['0,1,2,5,10,20,30', ...Array<number>(43).fill(60)].join(',');
+
 export interface LocalStack extends ServicePorts {
   readonly dataDir: string;
   /** The variables that the services need in addition to the environment of this process. */
@@ -91,6 +94,7 @@ function createVariables(
     // Compiled services start in half the time.
     NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(dataDir, 'compile-cache'),
     // The first webhook receiver that a developer tries is on the same machine.
+    WEBHOOK_SCHEDULE_SECONDS: environment['WEBHOOK_SCHEDULE_SECONDS'] ?? localSchedule,
     WEBHOOK_ALLOW_HOSTS: environment['WEBHOOK_ALLOW_HOSTS'] ?? 'localhost,127.0.0.1,[::1]',
     ENCRYPTION_KEYS: environment['ENCRYPTION_KEYS'] ?? loadEncryptionKey(dataDir),
     ...(environment['WEBHOOK_SIGNING_KEYS_FILE'] === undefined && {

@@ -1,12 +1,48 @@
 /**
- * Loads the definition that a service is configured with: `AGENT_FILE`, or the `agent.yaml` of the working directory.
+ * Loads the definition that a service is configured with: `AGENT_FILE`, the definition of `AGENT_MODULE` if its agent
+ * has one, or the `agent.yaml` of the working directory.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { checkCodeDefinition } from './code-definition.ts';
 import { checkDefinition, DefinitionError, type AgentDefinition } from './definition.ts';
 import { parseYaml } from './yaml.ts';
 
 const defaultFile = 'agent.yaml';
+
+export interface AgentSource {
+  agentFile: string | undefined;
+  agentModule: string | undefined;
+}
+
+/** @throws {DefinitionError} with all problems of the definition, or if it cannot be loaded */
+export async function loadDefinition({ agentFile, agentModule }: AgentSource): Promise<AgentDefinition> {
+  if (agentFile !== undefined || agentModule === undefined) return loadAgentDefinition(agentFile);
+  const path = resolve(agentModule);
+  let agent: unknown;
+  try {
+    ({ default: agent } = (await import(pathToFileURL(path).href)) as { default?: unknown });
+  } catch (error) {
+    throw new DefinitionError([`AGENT_MODULE ${path} cannot be loaded: ${(error as Error).message}`]);
+  }
+  return readCodeDefinition(agent, path) ?? loadAgentDefinition(undefined);
+}
+
+/**
+ * @param path names the module in errors
+ * @returns undefined if the agent has no definition
+ * @throws {DefinitionError} with all problems at once
+ */
+export function readCodeDefinition(agent: unknown, path: string): AgentDefinition | undefined {
+  const { definition: value, version } = (agent ?? {}) as { definition?: unknown; version?: string };
+  if (value === undefined) return undefined;
+  const { definition, problems } = checkCodeDefinition(value, version);
+  if (definition !== undefined) return definition;
+  throw new DefinitionError(
+    problems.map(({ message }) => `the definition of AGENT_MODULE ${path}: ${message}`),
+  );
+}
 
 /** @throws {DefinitionError} with all problems of the file, by line and column, or if it cannot be read */
 export async function loadAgentDefinition(agentFile: string | undefined): Promise<AgentDefinition> {

@@ -1,12 +1,13 @@
 /**
- * Watches the files of the agent. A change restarts the workers. A change of the definition (YAML) also restarts the
- * api, which builds the agent card from it. Code or definitions with errors are reported, and change nothing.
+ * Watches the files of the agent. A change restarts the workers. A change of the definition, in YAML or in code, also
+ * restarts the api, which builds the agent card from it. Code or definitions with errors are reported, and change nothing.
  */
 import path from 'node:path';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { LocalOptions } from '../options.ts';
 import type { Print } from '../processes/log-output.ts';
 import { StartError } from '../processes/supervisor.ts';
+import { readDescription } from './description.ts';
 import type { RunningServices } from './services.ts';
 
 export interface AgentWatchOptions {
@@ -28,6 +29,10 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
   const definitionFile = path.resolve(agent.agentFile ?? 'agent.yaml');
   const files = [agent.agentFile, agent.agentModule].filter((file) => file !== undefined);
   const folders = ['.', ...files.map((file) => path.dirname(file))].map((folder) => path.resolve(folder));
+  /** The module that may describe the agent. */
+  const describing = agent.agentFile === undefined ? agent.agentModule : undefined;
+  const describe = async () => describing && readDescription(describing).catch(() => undefined);
+  let description = await describe();
   const changed = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let restarting = false;
@@ -48,8 +53,10 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
     try {
       if (definitionChanged) await loadAgentDefinition(definitionFile);
       await services.restartWorkers();
-      if (definitionChanged) services.restartApi();
       const ms = Math.round(performance.now() - startedAt);
+      const described = await describe();
+      if (definitionChanged || described !== description) services.restartApi();
+      description = described;
       print('local', {
         severity: 'INFO',
         message: 'restarted with the changed agent',

@@ -18,6 +18,7 @@
  * A turn runs again from its start after a crash, a deploy or an error: code outside steps runs again,
  * finished steps do not (invariant 7).
  */
+import type { CodeDefinition } from '#shared/agent/code-definition.ts';
 import type { BackoffPolicy } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
@@ -40,6 +41,16 @@ export interface Agent {
    *   recorded within `limits.outageSeconds` (default: an hour), the task fails in the same way.
    */
   run(turn: Turn): Promise<TurnOutcome>;
+  /**
+   * The version of the code, up to 100 characters. A turn that has recorded a step is continued only by workers whose
+   * agent has the same version or lists it in `compatibleWith` (docs/versions.md). Default: none. Its turns have no
+   * version, and every worker continues them.
+   */
+  readonly version?: string;
+  /** Earlier versions whose turns this one continues: their steps are the same, or `turn.version` branches for them. */
+  readonly compatibleWith?: readonly string[];
+  /** Describes the agent, for its card. Only for an agent without `agent.yaml`. */
+  readonly definition?: CodeDefinition;
   /** Called once when the worker is ready. Loads modules, for example, before the first turn needs them. */
   open?(): void;
   /** Called when the process stops, once no turn runs. Closes connections. */

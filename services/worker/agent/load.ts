@@ -1,7 +1,7 @@
 /** Loads the agent that the worker runs: the module that `AGENT_MODULE` names, otherwise the Gemini agent. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { getAgentDirectory } from '#shared/agent/load-definition.ts';
+import { getAgentDirectory, readCodeDefinition } from '#shared/agent/load-definition.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -10,6 +10,7 @@ import type { DownloadLimits } from './files/downloads.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
+import { getVersions } from './version.ts';
 
 export interface LoadAgentOptions {
   /**
@@ -48,6 +49,16 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   if (!isAgent(exported.default)) {
     throw new ConfigError([
       `AGENT_MODULE ${path} is not an agent: its default export must be an object with a method run(turn).`,
+    ]);
+  }
+  try {
+    getVersions(exported.default);
+  } catch (error) {
+    throw new ConfigError([`AGENT_MODULE ${path} is not valid: ${errorMessage(error)}.`]);
+  }
+  if (readCodeDefinition(exported.default, path) !== undefined && agentFile !== undefined) {
+    throw new ConfigError([
+      `AGENT_MODULE ${path} has a definition, and so does AGENT_FILE ${agentFile}: expected one of them.`,
     ]);
   }
   return exported.default;

@@ -7,8 +7,9 @@ import { findAgent } from '#services/cli/agent-files.ts';
 import { readOptions } from '#services/local/options.ts';
 import { findPortFrom } from '#services/local/ports.ts';
 import { createPrint } from '#services/local/processes/log-output.ts';
+import { readDescription } from '#services/local/services/description.ts';
 import { freePort } from '../../support/ports.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 
 describe('the agent of a folder', () => {
   test('is its YAML, with a module if it is code', (t) => {
@@ -27,11 +28,22 @@ describe('the agent of a folder', () => {
     assert.deepEqual(findAgent(createTempDir(t), { AGENT_FILE: 'other.yaml' }), {});
   });
 
-  test('is missing without a definition, even if there is code', (t) => {
+  test('is code alone, which describes itself', (t) => {
     const folder = createTempDir(t);
-    writeFileSync(path.join(folder, 'agent.ts'), '');
-    assert.throws(() => findAgent(folder, {}), /has no agent\.yaml: expected one that describes the agent/);
+    assert.throws(() => findAgent(folder, {}), /has no agent: expected agent\.yaml, agent\.ts or agent\.js/);
+    const module = path.join(folder, 'agent.ts');
+    writeFileSync(module, '');
+    assert.deepEqual(findAgent(folder, {}), { AGENT_MODULE: module });
   });
+});
+
+test('the description of an agent in code is read again after a change', async (t) => {
+  const file = writeTempFile(t, 'agent.mjs', "export default { version: '1', definition: { name: 'A' } };");
+  assert.equal(await readDescription(file), '[{"name":"A"},"1"]');
+  writeFileSync(file, 'export default { run() {} };');
+  assert.equal(await readDescription(file), '[null,null]');
+  writeFileSync(file, 'throw new Error("broken");');
+  await assert.rejects(readDescription(file), /broken/);
 });
 
 describe('ports of the local stack', () => {
