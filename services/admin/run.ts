@@ -12,11 +12,13 @@ import { dropSecretsCommand } from './drop-secrets.ts';
 import { limitsCommand } from './limits/command.ts';
 import { reencryptCommand } from './reencrypt.ts';
 import { usageCommand } from './usage.ts';
+import { versionsCommand } from './versions.ts';
 import { webhooksCommand } from './webhooks.ts';
 
 const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['webhooks', webhooksCommand],
   ['usage', usageCommand],
+  ['versions', versionsCommand],
   ['reencrypt', reencryptCommand],
   ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],

@@ -15,6 +15,7 @@ import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
 import { wakeWaitingTurns } from '#shared/db/outbox/wake.ts';
 import { createCostCheck } from '#shared/db/owners/cost.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
+import { checkSeconds } from '#shared/db/queue/versions.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
@@ -37,10 +38,11 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
+import { getVersions } from './agent/version.ts';
 import { createIntake, type Intake } from './intake/intake.ts';
-import { createPullConsumer } from './intake/pull-consumer.ts';
-import { createDeadLetterHandler, pullWakeups } from './intake/pull.ts';
+import { createDeadLetterHandler } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
+import { startPulling } from './intake/versions.ts';
 import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
@@ -56,6 +58,9 @@ const probeMs = 50;
  * wake-ups.
  */
 const turnDrainShare = 2 / 3;
+
+/** In push mode nothing takes turns from the queue of a version: Pub/Sub tries another instance after this time. */
+const pushedWakeSeconds = 5;
 
 export async function startWorker(
   config: WorkerConfig,
@@ -98,6 +103,8 @@ export async function startWorker(
     },
     log,
   });
+  const versions = getVersions(agent);
+  const agentVersion = versions.own;
   const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
   const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
@@ -110,18 +117,28 @@ export async function startWorker(
       wakeupGraceSeconds,
       maxAttempts,
       databaseFailedAt: failedAt,
+      agentVersions: versions.runs,
     }),
     readInput: createInputReader(db, { recordBytes }),
-    write: createTurnWriter(db, { wakeupGraceSeconds }),
+    write: createTurnWriter(db, { wakeupGraceSeconds, agentVersion }),
     timeOutCallback: (lease, step) => timeOutCallback(db, lease, step),
     publicUrl: config.publicUrl,
-    openChildren: createTurnChildren({ db, wakeupGraceSeconds, getOwnerLimits, recorder, outbox, log }),
+    openChildren: createTurnChildren({
+      db,
+      wakeupGraceSeconds,
+      agentVersion,
+      getOwnerLimits,
+      recorder,
+      outbox,
+      log,
+    }),
     openFiles: createTurnFiles(db, config.publicUrl, recorder),
     getOwnerLimits,
     databaseFailedAt: failedAt,
     heartbeat,
     outbox,
     source: pubsub,
+    leftWakeSeconds: config.push === undefined ? checkSeconds : pushedWakeSeconds,
     wakeupGraceSeconds,
     concurrency,
     ownerShare: config.ownerShare,
@@ -142,7 +159,7 @@ export async function startWorker(
   registerHealth(app, shareReadyCheck(checkReady), log);
   const address = await listen(app, config);
   await sleep(probeMs);
-  const pulling = config.push === undefined ? startPulling(config, { db, intake, log }) : undefined;
+  const pulling = config.push === undefined ? startPulling({ db, intake, config, versions, log }) : undefined;
   agent.open?.();
 
   return {
@@ -155,17 +172,6 @@ export async function startWorker(
       await Promise.all([turnPublisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },
-  };
-}
-
-function startPulling(
-  config: WorkerConfig,
-  parts: { db: Db; intake: Intake; log: Logger },
-): { close(): Promise<void>[] } {
-  const consumer = createPullConsumer({ ...parts, pollMs: config.reconcileMs });
-  const subscriptions = pullWakeups(parts.db, config.pubsub, config.concurrency, consumer, parts.log);
-  return {
-    close: () => [consumer.close(), ...subscriptions.map((subscription) => subscription.close())],
   };
 }
 

@@ -6,6 +6,7 @@ import type { Db } from '../db/client/pool.ts';
 import { cancelOrphans } from '../db/children/cancel.ts';
 import { signalLateParents } from '../db/children/signal.ts';
 import { expireTasks } from '../db/tasks/expire.ts';
+import { reportUnservedTurns } from '../db/queue/unserved.ts';
 import { wakeStalledQueues } from '../db/queue/wake.ts';
 import { wakeStalledDeliveries, wakeStalledTurns } from '../db/outbox/reconcile.ts';
 import { deleteExpiredSends, deleteEndedTasks } from '../db/tasks/retention.ts';
@@ -16,7 +17,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const batch = 500;
-/** Smaller, because deleting a task removes rows from sixteen tables. */
+/** Smaller, because deleting a task removes rows from seventeen tables. */
 const deletionBatch = 100;
 
 /** Runs one pass. Returns whether there may be more to do. */
@@ -41,6 +42,7 @@ export async function reconcile(parts: {
     expired_tasks: () => expireTasks(db, { limit: batch, wakeupGraceSeconds, interruptedExpirySeconds }),
     late_parents: () => signalLateParents(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
     orphaned_children: () => cancelOrphans(db, { limit: batch, wakeupGraceSeconds }),
+    unserved_turns: () => reportUnservedTurns(db, { limit: batch, wakeupGraceSeconds }),
     stalled_deliveries: () => wakeStalledDeliveries(db, { limit: batch, graceSeconds: wakeupGraceSeconds }),
   };
   for (const [kind, check] of Object.entries(checks)) {

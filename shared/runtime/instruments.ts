@@ -120,6 +120,7 @@ export const gauges = {
   turnsDelayed: { name: 'longhaul.turns.delayed', unit: '{turn}' },
   turnsQueued: { name: 'longhaul.turns.queued', unit: '{turn}' },
   ownersLimited: { name: 'longhaul.owners.limited', unit: '{owner}' },
+  turnsUnserved: { name: 'longhaul.turns.unserved', unit: '{turn}' },
   turnsStalledAge: { name: 'longhaul.turns.stalled.age', unit: 's' },
   outboxAge: { name: 'longhaul.outbox.age', unit: 's' },
   webhooksPending: { name: 'longhaul.webhooks.pending', unit: '{webhook}' },

@@ -36,6 +36,11 @@ export class FairSlots {
     return this.#inUse;
   }
 
+  /** The number of slots that are not in use; 0 while there is no memory for a further turn. */
+  get free(): number {
+    return this.#mayClaim(this.#inUse) ? this.#size - this.#inUse : 0;
+  }
+
   /** The number of slots that the owner holds. */
   heldBy(owner: string): number {
     return this.#running.get(owner) ?? 0;

@@ -8,6 +8,7 @@
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
 import { dequeueTurns, type Dequeued } from '#shared/db/queue/dequeue.ts';
 import { createEnqueue, type EnqueueTurn } from '#shared/db/queue/enqueue.ts';
+import { createLeaveTurn, type LeaveTurn } from '#shared/db/queue/versions.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { holdersFirstMs, type Claim } from '#shared/db/turns/claim.ts';
 import { MovingMean } from '#shared/domain/concurrency.ts';
@@ -34,6 +35,8 @@ export interface IntakeParts extends RunParts {
   mayClaim: (running: number) => boolean;
   /** Names the topic and the subscription in spans. */
   source: WakeupSource;
+  /** When a turn that was left to workers of its version is woken, if none has taken it. */
+  leftWakeSeconds: number;
 }
 
 interface RunOptions {
@@ -51,9 +54,13 @@ export interface Intake {
   /** Recent mean duration of turns in this process, in seconds; undefined before the first one ends. */
   readonly meanSeconds: number | undefined;
   /** Returns the owner of a turn and its limit of concurrent turns (0: none); undefined if the task was removed. */
-  findOwner(turn: ReceivedTurn): Promise<{ owner: string; limit: number } | undefined>;
+  findOwner(
+    turn: Pick<ReceivedTurn, 'taskId' | 'owner'>,
+  ): Promise<{ owner: string; limit: number } | undefined>;
   claimAndRun(taskId: string, sent: PublishInfo, options?: RunOptions): Promise<void>;
   enqueue: EnqueueTurn;
+  /** Leaves a turn to the workers of its version of the agent. */
+  leave: LeaveTurn;
   /** Takes up to `count` turns from the queue of an owner. */
   dequeue: (owner: string, count: number) => Promise<Dequeued>;
   /**
@@ -66,6 +73,7 @@ export interface Intake {
 export function createIntake(parts: IntakeParts): Intake {
   const { db, claimTurn, heartbeat, outbox, source, wakeupGraceSeconds } = parts;
   const slots = new FairSlots(parts.concurrency, parts.ownerShare, parts.mayClaim);
+  const leave = createLeaveTurn(db, { wakeSeconds: parts.leftWakeSeconds });
   const mean = new MovingMean();
   const stopping = new AbortController();
 
@@ -88,6 +96,7 @@ export function createIntake(parts: IntakeParts): Intake {
       const claimedAt = performance.now();
       // A lease may have run out while this process stood still: its turn still runs here.
       const result = heartbeat.holds(taskId) ? ({ kind: 'leased' } as const) : await claimTurn(taskId);
+      if (result.kind === 'other_version') await leave(taskId);
       options.onClaimAnswered?.();
       if (result.kind !== 'claimed') return;
       passFaultPoint('turn-claimed');
@@ -101,6 +110,7 @@ export function createIntake(parts: IntakeParts): Intake {
       mean.add((performance.now() - claimedAt) / 1000);
     },
     enqueue: createEnqueue(db, { wakeupGraceSeconds }),
+    leave,
     dequeue: async (owner, count) => {
       const limit = await getLimit(owner);
       // After an outage, turns count as ended until their holders have extended their leases.

@@ -12,6 +12,7 @@ import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { QueuedTurn } from '#shared/db/queue/dequeue.ts';
 import { readQueueOwners } from '#shared/db/queue/enqueue.ts';
+import type { VersionedTurn } from '#shared/db/queue/versions.ts';
 import type { TurnMessage } from '#shared/gcp/pubsub.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Intake } from './intake.ts';
@@ -27,6 +28,8 @@ const maxQueues = 500;
 
 export interface PullConsumer {
   onTurn(message: TurnMessage): void;
+  /** Runs a turn that was left to workers of this version, or puts it back. Never rejects. */
+  runVersioned(turn: VersionedTurn): Promise<void>;
   /** Takes no more turns from queues. Drain the intake first, or at the same time. */
   close(): Promise<void>;
 }
@@ -36,15 +39,17 @@ export function createPullConsumer(parts: {
   intake: Intake;
   /** Interval at which the worker looks for queues. */
   pollMs: number;
+  /** Whether the worker takes new turns: not while a newer version of the agent does. */
+  takesNew: () => boolean;
   log: Logger;
 }): PullConsumer {
-  const { db, intake, log } = parts;
+  const { db, intake, takesNew, log } = parts;
   const { slots, stopSignal } = intake;
   const queues = followQueues({
     slots,
-    dequeue: intake.dequeue,
+    dequeue: async (...args) => (takesNew() ? intake.dequeue(...args) : { turns: [], mayHaveMore: false }),
     run: runQueued,
-    findOwners: () => readQueueOwners(db, maxQueues),
+    findOwners: async () => (takesNew() ? readQueueOwners(db, maxQueues) : []),
     pollMs: parts.pollMs,
     log,
   });
@@ -60,7 +65,7 @@ export function createPullConsumer(parts: {
       else {
         await intake.enqueue(taskId);
         ack();
-        queues.follow(found.owner);
+        follow(found.owner);
       }
     } catch (error) {
       log[isPassing(error) ? 'debug' : 'warn']({ taskId, error: errorMessage(error) }, 'turn claim failed');
@@ -93,12 +98,28 @@ export function createPullConsumer(parts: {
       );
     } finally {
       slots.release(owner);
-      queues.follow(owner);
+      follow(owner);
+    }
+  }
+
+  function follow(owner: string): void {
+    if (takesNew()) queues.follow(owner);
+  }
+
+  async function runVersioned({ taskId, owner, queuedAt, admitted }: VersionedTurn): Promise<void> {
+    try {
+      const found = await intake.findOwner({ taskId, owner });
+      if (found !== undefined && found.limit > 0 && !admitted) await intake.enqueue(taskId);
+      else if (slots.take(owner, 1) === 1) await runQueued(owner, { taskId, queuedAt });
+      else await intake.leave(taskId);
+    } catch (error) {
+      log.warn({ taskId, error: errorMessage(error) }, 'turn of this version was not taken');
     }
   }
 
   return {
     onTurn: (message) => void receive(message),
+    runVersioned,
     close: () => queues.close(),
   };
 }

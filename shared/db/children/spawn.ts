@@ -37,13 +37,14 @@ export async function readDepth(db: Db, taskId: string): Promise<number> {
  */
 export async function spawnChildren(
   db: Db,
-  options: { wakeupGraceSeconds: number },
+  options: { wakeupGraceSeconds: number; agentVersion?: string | undefined },
   { lease, group, depth, tasks, step }: Spawn,
 ): Promise<Wakeup[]> {
   const ids = tasks.map(({ taskId }) => taskId);
   const { rows } = await sql<{ stored: boolean } & (TurnWakeupRow | { id: null })>`
     with parent as (
       update gates g set attempts = 1, failures = 0, failing_since = null,
+        agent_version = coalesce(${options.agentVersion ?? null}::text, g.agent_version),
         bytes = g.bytes + ${Buffer.byteLength(step.output)}::int
       where g.task_id = ${lease.taskId} and g.fence = ${lease.fence} and ${isRunnable}
         and not exists (select from child_groups where id = ${group})

@@ -4,10 +4,14 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { Gauge } from '../../runtime/instruments.ts';
+import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { isFree } from '../turns/leases.ts';
 
 const maxCounted = 10_000;
+
+/** Workers look at the queue of their versions more often. */
+const unservedSeconds = 30;
 
 export const backlogGauges = [
   'turnsWaiting',
@@ -16,6 +20,7 @@ export const backlogGauges = [
   'turnsDelayed',
   'turnsQueued',
   'ownersLimited',
+  'turnsUnserved',
   'turnsStalledAge',
   'outboxAge',
   'webhooksPending',
@@ -34,14 +39,19 @@ export async function readBacklog(db: Db): Promise<Backlog> {
     limited_queue as (
       select owner from turn_queues where limited_until > now() limit ${maxCounted}
     ),
-    -- More workers would not start the turns of an owner that has reached its limit.
+    -- More workers would not start the turns of an owner that has reached its limit, or of another version of the agent.
     gate as (
-      select runnable.*, not (leased or delayed or limited_queue.owner is not null) as waiting
+      select runnable.*,
+        not (leased or delayed or limited_queue.owner is not null or v.task_id is not null) as waiting
       from runnable left join queued_turns q on q.task_id = runnable.task_id
       left join limited_queue on limited_queue.owner = q.owner
+      left join version_queue v on v.task_id = runnable.task_id
     ),
     queued as (
       select from queued_turns limit ${maxCounted}
+    ),
+    unserved as (
+      select from version_queue where queued_at < now() - ${seconds(unservedSeconds)} limit ${maxCounted}
     ),
     unpublished as (
       select claimed_until from outbox where claimed_until < now() order by id limit ${maxCounted}
@@ -61,6 +71,7 @@ export async function readBacklog(db: Db): Promise<Backlog> {
       ${age(sql`(select min(claimed_until) from unpublished)`)} as "outboxAge",
       (select count(*) from queued)::int as "turnsQueued",
       (select count(*) from limited_queue)::int as "ownersLimited",
+      (select count(*) from unserved)::int as "turnsUnserved",
       (select count(*) from webhook)::int as "webhooksPending",
       ${age(sql`(select min(wakeup_at) from webhook where wakeup_at < now())`)} as "webhooksStalledAge"
     from turns`.execute(db);

@@ -131,6 +131,7 @@ create table gates (
   failing_since timestamp with time zone,
   config_rev integer not null default 0,
   signals integer not null default 0,
+  agent_version text,
   run_at timestamp with time zone not null default now(),
   wakeup_at timestamp with time zone not null,
   settled_at timestamp with time zone,
@@ -223,6 +224,13 @@ create table quota_places (
   model text not null,
   at timestamp with time zone not null,
   PRIMARY KEY (task_id)
+);
+
+create table running_versions (
+  version text not null,
+  since timestamp with time zone not null default now(),
+  seen_at timestamp with time zone not null default now(),
+  PRIMARY KEY (version)
 );
 
 create table schedule_firings (
@@ -337,6 +345,16 @@ create table turn_queues (
   limited_until timestamp with time zone,
   PRIMARY KEY (owner)
 ) with (fillfactor=50);
+
+create table version_queue (
+  task_id uuid not null,
+  agent_version text not null,
+  queued_at timestamp with time zone not null default now(),
+  check_at timestamp with time zone not null,
+  reported boolean not null default false,
+  PRIMARY KEY (task_id)
+) with (autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
+CREATE INDEX version_queue_by_version ON public.version_queue USING btree (agent_version, queued_at);
 
 create table webhook_configs (
   task_id uuid not null,

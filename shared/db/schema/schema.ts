@@ -31,6 +31,7 @@ export interface Database {
     failing_since: NullableTime;
     config_rev: Generated<number>;
     signals: Generated<number>;
+    agent_version: string | null;
     run_at: TimeOrNow;
     wakeup_at: Time;
     settled_at: NullableTime;
@@ -179,6 +180,14 @@ export interface Database {
   queued_turns: { task_id: string; owner: string; priority: number; queued_at: TimeOrNow };
   turn_queues: { owner: string; wake_at: Time; limited_until: NullableTime };
   admitted_turns: { task_id: string; owner: string; fence: number; admitted_until: Time };
+  version_queue: {
+    task_id: string;
+    agent_version: string;
+    queued_at: TimeOrNow;
+    check_at: Time;
+    reported: Generated<boolean>;
+  };
+  running_versions: { version: string; since: TimeOrNow; seen_at: TimeOrNow };
   webhook_configs: {
     task_id: string;
     id: string;

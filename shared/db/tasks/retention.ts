@@ -89,6 +89,7 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
       ),
       old_places as (delete from quota_places where task_id in (select task_id from removed)),
       old_queued as (delete from queued_turns where task_id in (select task_id from removed)),
+      old_versions as (delete from version_queue where task_id in (select task_id from removed)),
       old_admitted as (delete from admitted_turns where task_id in (select task_id from removed)),
       old_leases as (delete from extended_leases where task_id in (select task_id from removed)),
       old_groups as (delete from child_groups where parent_id in (select task_id from removed)),

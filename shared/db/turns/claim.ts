@@ -62,9 +62,10 @@ export interface ClaimedTask {
 
 /**
  * - `leased`: another worker has the task
+ * - `other_version`: the turn has steps of a version of the agent that this worker does not run
  * - `idle`: there is nothing to run: the task is interrupted, terminal, removed, or delayed
  */
-export type ClaimResult = Claimed | { kind: 'leased' } | { kind: 'idle' };
+export type ClaimResult = Claimed | { kind: 'leased' } | { kind: 'other_version' } | { kind: 'idle' };
 
 export type Claim = (taskId: string) => Promise<ClaimResult>;
 
@@ -77,6 +78,8 @@ export interface ClaimOptions {
   databaseFailedAt?: () => number;
   /** A task with more attempts than this is claimed without its input, only to be ended. */
   maxAttempts: number;
+  /** The versions of the agent whose turns this worker continues. Default: none, only turns without a version. */
+  agentVersions?: readonly string[];
 }
 
 /**
@@ -126,11 +129,18 @@ async function claim(
   }
   const missed = taskIds.filter((taskId) => !results.has(taskId));
   if (missed.length === 0) return results;
-  for (const { task_id: taskId, leased } of await readRunnable(db, missed, mayTakeOver)) {
+  for (const { task_id: taskId, leased, runs } of await readRunnable(db, options, missed, mayTakeOver)) {
     // Free but not claimed: its gate is locked, or changed while the statement ran.
-    results.set(taskId, leased ? { kind: 'leased' } : locked);
+    const free = runs ? locked : ({ kind: 'other_version' } as const);
+    results.set(taskId, leased ? { kind: 'leased' } : free);
   }
   return results;
+}
+
+/** Whether this worker runs the version of a gate `g`. */
+function runsVersion({ agentVersions = [] }: ClaimOptions): RawBuilder<unknown> {
+  if (agentVersions.length === 0) return sql`g.agent_version is null`;
+  return sql`(g.agent_version is null or g.agent_version = any(${agentVersions}::text[]))`;
 }
 
 /** `mayTakeOver`: whether expired leases of other workers may be claimed. */
@@ -230,17 +240,15 @@ async function claimSet(
  * after the statement started is left out too: its new version is not visible, so that no row has its `ctid`.
  * Everything else is read as of that start, and would lack a step or a webhook config that was written in between.
  */
-function updateGates(
-  taskIds: readonly string[],
-  { leaseSeconds, worker, mayTakeOver }: SetOptions,
-): RawBuilder<unknown> {
+function updateGates(taskIds: readonly string[], options: SetOptions): RawBuilder<unknown> {
+  const { leaseSeconds, worker, mayTakeOver } = options;
   return sql`input as (
       ${rows('input', taskIds.toSorted(), { task_id: uuid((taskId) => taskId) })} ${fewRows(taskIds.length)}
     ),
     unlocked as (
       select g.* from input cross join lateral (
         select g.ctid as version, g.task_id, g.fence, g.lease_until, g.worker, g.claimed_at from gates g
-        where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now()
+        where g.task_id = input.task_id and ${isRunnable} and g.run_at <= now() and ${runsVersion(options)}
           and (g.lease_until is null or (g.lease_until < now() and ${mayTakeOver}))
         for no key update skip locked
       ) g
@@ -263,11 +271,12 @@ function updateGates(
 
 async function readRunnable(
   db: Db,
+  options: ClaimOptions,
   taskIds: readonly string[],
   mayTakeOver: boolean,
-): Promise<{ task_id: string; leased: boolean }[]> {
-  const result = await sql<{ task_id: string; leased: boolean }>`
-    select g.task_id,
+): Promise<{ task_id: string; leased: boolean; runs: boolean }[]> {
+  const result = await sql<{ task_id: string; leased: boolean; runs: boolean }>`
+    select g.task_id, ${runsVersion(options)} as runs,
       coalesce(${leaseUntil} >= now(), false) or (g.lease_until is not null and not ${mayTakeOver}) as leased
     from gates g
     where g.task_id = any(${taskIds}::uuid[]) and ${isRunnable} and g.run_at <= now()`.execute(db);

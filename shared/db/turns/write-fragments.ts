@@ -34,8 +34,16 @@ const completes = sql`coalesce(input.state = 'TASK_STATE_COMPLETED' and not ${co
  * started (`seen`). Otherwise the statement would create no deliveries for a webhook config that was created
  * while it waited for the lock. A recorded output resets the attempts of the turn to the current one, and the
  * failures of its partners. An expired lease remains only if its holder crashed; see `crashed` in claim.ts.
+ *
+ * @param agentVersion the version of the agent, which a turn has from its first step to its end
  */
-export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
+export function updateGates(
+  wakeupGraceSeconds: number,
+  agentVersion: string | undefined,
+): RawBuilder<unknown> {
+  const version = sql`
+        agent_version = case
+          when ${ends} then null when input.has_steps then ${agentVersion}::text else g.agent_version end,`;
   return sql`
     unlocked as (
       select g.version, g.worker, g.claimed_at, input.* from input cross join lateral (
@@ -48,7 +56,7 @@ export function updateGates(wakeupGraceSeconds: number): RawBuilder<unknown> {
       update gates g set
         last_event = g.last_event + input.events,
         bytes = g.bytes + input.bytes,
-        fence = g.fence + ${leaves}::int,
+        fence = g.fence + ${leaves}::int,${agentVersion === undefined ? sql`` : version}
         turn = g.turn + ${continues}::int,
         state_class = case when ${ends} and not ${continues} then input.end_class else 0 end,
         settled_at = case when ${ends} and not ${continues} then now() end,

@@ -131,16 +131,25 @@ const maxSetBytes = 16 * 1024 * 1024;
 /** @throws {LeaseLostError} if this worker no longer holds the turn; nothing was written */
 export type WriteTurn = (write: TurnWrite) => Promise<TurnWritten>;
 
-export function createTurnWriter(db: Db, options: { wakeupGraceSeconds: number }): WriteTurn {
-  const write = createBatcher(
-    (writes: readonly TracedWrite[]) => writeSet(db, options.wakeupGraceSeconds, writes),
-    { max: 128, lanes: 2, key: ({ lease }) => lease.taskId, size: countBytes, maxSize: maxSetBytes },
-  );
+export interface WriterOptions {
+  wakeupGraceSeconds: number;
+  /** The version of the agent that records the steps. Default: it declares none. */
+  agentVersion?: string | undefined;
+}
+
+export function createTurnWriter(db: Db, options: WriterOptions): WriteTurn {
+  const write = createBatcher((writes: readonly TracedWrite[]) => writeSet(db, options, writes), {
+    max: 128,
+    lanes: 2,
+    key: ({ lease }) => lease.taskId,
+    size: countBytes,
+    maxSize: maxSetBytes,
+  });
   return async (turnWrite) => {
     const traced = { ...turnWrite, traceparent: activeTraceparent() };
     const written = await retryWhileLocked(
       () => write(traced),
-      () => writeLocked(db, options.wakeupGraceSeconds, traced),
+      () => writeLocked(db, options, traced),
     );
     if (written === undefined) throw new LeaseLostError(`lost the lease on task ${turnWrite.lease.taskId}`);
     return written;
@@ -150,12 +159,12 @@ export function createTurnWriter(db: Db, options: { wakeupGraceSeconds: number }
 /** Waits for the lock of the gate, in line with others, and writes while it is held. */
 async function writeLocked(
   db: Db,
-  wakeupGraceSeconds: number,
+  options: WriterOptions,
   write: TracedWrite,
 ): Promise<TurnWritten | typeof locked | undefined> {
   return runTransaction(db, async (trx) => {
     await sql`select from gates where task_id = ${write.lease.taskId} for no key update`.execute(trx);
-    const [written] = await writeSet(trx, wakeupGraceSeconds, [write]);
+    const [written] = await writeSet(trx, options, [write]);
     return written;
   });
 }
@@ -186,12 +195,12 @@ type Row = {
  */
 async function writeSet(
   db: Db,
-  wakeupGraceSeconds: number,
+  options: WriterOptions,
   writes: readonly TracedWrite[],
 ): Promise<(TurnWritten | typeof locked | undefined)[]> {
-  const written = await runStatement(db, wakeupGraceSeconds, writes);
+  const written = await runStatement(db, options, writes);
   const [anyRow] = written.values();
-  const parents = await signalParents(db, { wakeupGraceSeconds }, anyRow?.signaled_groups ?? []);
+  const parents = await signalParents(db, options, anyRow?.signaled_groups ?? []);
   const missed = writes.flatMap(({ lease }) => (written.has(lease.taskId) ? [] : [lease]));
   const held = missed.length > 0 ? await findHeldLeases(db, missed) : new Set();
   return writes.map(({ lease }) => {
@@ -206,7 +215,7 @@ async function writeSet(
 
 async function runStatement(
   db: Db,
-  wakeupGraceSeconds: number,
+  { wakeupGraceSeconds, agentVersion }: WriterOptions,
   writes: readonly TracedWrite[],
 ): Promise<Map<string, Row>> {
   const sorted = writes.toSorted((a, b) => (a.lease.taskId < b.lease.taskId ? -1 : 1));
@@ -216,7 +225,7 @@ async function runStatement(
   const withFamily = sorted.some(({ hasFamily }) => hasFamily === true);
   const result = await sql<Row>`-- prepared
     with input as (${inputRows(sorted)} ${fewRows(sorted.length)}),
-    ${updateGates(wakeupGraceSeconds)},
+    ${updateGates(wakeupGraceSeconds, agentVersion)},
     ${insertAnswers},
     ${insertEndedAttempts},
     ${numberEvents(sorted)},
@@ -249,6 +258,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     own_turn: int(({ lease }) => lease.turn),
     fence: int(({ lease }) => lease.fence),
     events: int(({ events, end }) => (events?.length ?? 0) + (end === undefined ? 0 : 1)),
+    has_steps: boolean(({ steps }) => steps !== undefined && steps.length > 0),
     has_output: boolean(({ steps }) => steps?.some((step) => step.output !== null) ?? false),
     usage: json(({ taskUsage }) => (taskUsage === undefined ? null : JSON.stringify(taskUsage))),
     traceparent: text(({ traceparent }) => traceparent),

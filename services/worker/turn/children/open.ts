@@ -34,6 +34,7 @@ export type OpenTurnChildren = (family: TurnFamily) => Children;
 export function createTurnChildren(parts: {
   db: Db;
   wakeupGraceSeconds: number;
+  agentVersion: string | undefined;
   getOwnerLimits: GetOwnerLimits;
   recorder: Pick<UsageRecorder, 'add'>;
   outbox: OutboxPublisher;

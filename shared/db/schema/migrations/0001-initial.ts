@@ -46,6 +46,7 @@ const tasks = [
   //   wakeup_at    while the task is runnable: when its wake-up counts as late. Meaningless otherwise
   //   settled_at   since when the task is terminal or interrupted; null while it is runnable
   //   signals      counts the waits of the task that a call has ended (turns/callbacks.ts)
+  //   agent_version  the version of the agent that last recorded a step of this turn; null: none, or it declares none
   //   bytes        content that the task stores (owners/bytes.ts); the sum by owner is in owner_usage
   `create table gates (
     task_id uuid primary key,
@@ -63,6 +64,7 @@ const tasks = [
     failing_since timestamptz,
     config_rev integer not null default 0,
     signals integer not null default 0,
+    agent_version text,
     run_at timestamptz not null default now(),
     wakeup_at timestamptz not null,
     settled_at timestamptz,
@@ -307,6 +309,28 @@ const queues = [
     admitted_until timestamptz not null
   )`,
   `create index admitted_turns_by_owner on admitted_turns (owner)`,
+
+  // Turns that a worker of another version of the agent has put back: see queue/versions.ts.
+  //
+  //   check_at   when the reconciler looks at the turn again
+  //   reported   the status of the task says that no worker runs the version
+  `create table version_queue (
+    task_id uuid primary key,
+    agent_version text not null,
+    queued_at timestamptz not null default now(),
+    check_at timestamptz not null,
+    reported boolean not null default false
+  ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
+  `create index version_queue_by_version on version_queue (agent_version, queued_at)`,
+
+  // The versions that workers in pull mode run. The one that appeared last takes new turns.
+  //
+  //   since     when its first worker appeared, after a time without any
+  `create table running_versions (
+    version text primary key,
+    since timestamptz not null default now(),
+    seen_at timestamptz not null default now()
+  )`,
 ];
 
 const webhooks = [
