@@ -4,7 +4,7 @@
  * declarations. The repository itself runs TypeScript directly.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'rolldown';
 import { createManifest, type Manifest } from './manifest.ts';
@@ -20,6 +20,19 @@ await bundle();
 writeDeclarations();
 writeFileSync(path.join(dist, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
 for (const file of ['README.md', 'LICENSE']) copyFileSync(path.join(root, file), path.join(dist, file));
+for (const name of [
+  'deploy.sh',
+  'remove.sh',
+  'smoke.sh',
+  'lib.sh',
+  'settings.sh',
+  'steps',
+  'manifests',
+  'monitoring',
+  'agent-image.yaml',
+]) {
+  cpSync(path.join(root, 'deploy', name), path.join(dist, 'deploy', name), { recursive: true });
+}
 for (const file of Object.values(manifest.bin)) chmodSync(path.join(dist, file), 0o755);
 
 async function bundle(): Promise<void> {

@@ -36,8 +36,8 @@ export function createManifest(source: Manifest): PublishedManifest {
     engines,
     bin: Object.fromEntries(bin),
     exports: { ...Object.fromEntries(exported), './package.json': './package.json' },
-    // The files that a service starts, by the names that they have in the repository.
-    imports: { '#services/*.ts': './services/*.js' },
+    // The files that the program starts, by the names that they have in the repository.
+    imports: { '#services/*.ts': './services/*.js', '#deploy/*': './deploy/*' },
     dependencies,
     optionalDependencies,
   };

@@ -57,6 +57,10 @@ GRPC_HOST="$PREFIX-grpc-$PROJECT_NUMBER.$REGION.run.app"
 GRPC_AUDIENCE="https://$GRPC_HOST,32555940559.apps.googleusercontent.com"
 GRPC_TARGET=''
 if ((GRPC_MAX > 0)); then GRPC_TARGET="$GRPC_HOST:443"; fi
+# The arguments of the images: the services, by their files, or by the commands of the program longhaul.
+API_ARGS=services/api/main.ts WORKER_ARGS=services/worker/main.ts
+DISPATCHER_ARGS=services/dispatcher/main.ts MIGRATE_ARGS=services/migrate/main.ts
+if [[ -n $AGENT_DIR ]]; then API_ARGS=api WORKER_ARGS=worker DISPATCHER_ARGS=dispatcher MIGRATE_ARGS=migrate; fi
 API_KEYS_VALUE=''
 if [[ -n $API_KEYS_SECRET ]]; then API_KEYS_VALUE="sm://projects/$PROJECT_ID/secrets/$API_KEYS_SECRET/versions/latest"; fi
 

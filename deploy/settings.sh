@@ -55,6 +55,13 @@
 : "${API_IMAGE:=}"
 : "${WORKER_IMAGE:=}"
 
+# The folder of an agent with a Dockerfile of its own, as longhaul init writes it: one image for all services, built by
+# each run of the step images.
+: "${AGENT_DIR:=}"
+# For the workers: NAME=value and NAME=secret, comma-separated. Secrets exist already, and are pinned to their newest version.
+: "${WORKER_ENV:=}"
+: "${WORKER_SECRETS:=}"
+
 : "${BUILD_BUCKET:=$PROJECT_ID-$PREFIX-build}"
 REPOSITORY="$REGION-docker.pkg.dev/$PROJECT_ID/$PREFIX"
 

@@ -5,6 +5,7 @@ import type { TestTaskOptions } from './testing/types.ts';
 
 export { assertReplays, DivergenceError } from './testing/replay.ts';
 export { startScriptedModel, type ScriptedModel } from './testing/scripted-model.ts';
+export { startStack, type StackLogEntry, type StackOptions, type TestStack } from './testing/stack.ts';
 export type { TestTask } from './testing/task.ts';
 export type { RunOptions, TestRun, TestTaskOptions } from './testing/types.ts';
 export type { TestStep } from './testing/turn-log.ts';

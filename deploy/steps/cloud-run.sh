@@ -1,4 +1,8 @@
 # Sets the variables of the manifests, for the steps that apply them. Secrets are pinned to a version.
+if [[ -n $AGENT_DIR ]]; then
+  [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image agent)
+  API_IMAGE=$WORKER_IMAGE
+fi
 [[ -n $API_IMAGE ]] || API_IMAGE=$(newest_image api)
 [[ -n $WORKER_IMAGE ]] || WORKER_IMAGE=$(newest_image worker)
 [[ $API_IMAGE == *@sha256:* && $WORKER_IMAGE == *@sha256:* ]] ||
@@ -11,3 +15,17 @@ USER_VERSION=$(secret_version alloy_db_user)
 PASSWORD_VERSION=$(secret_version alloy_db_pass)
 ADMIN_PASSWORD_VERSION=$(secret_version alloy_db_admin_pass)
 PLANNED_CONNECTIONS=$(planned_connections)
+
+# Variables of the agent, as lines of the worker's manifest.
+WORKER_EXTRA=''
+IFS=, read -r -a pairs <<<"$WORKER_ENV"
+for pair in "${pairs[@]}"; do
+  [[ $pair =~ ^([A-Za-z_][A-Za-z0-9_]*)=(.*)$ ]] || fail "WORKER_ENV must be NAME=value pairs, not $pair"
+  WORKER_EXTRA+="            - { name: ${BASH_REMATCH[1]}, value: \"${BASH_REMATCH[2]//[\\\"]/\\&}\" }"$'\n'
+done
+IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
+for pair in "${pairs[@]}"; do
+  [[ $pair =~ ^([A-Za-z_][A-Za-z0-9_]*)=([A-Za-z0-9_-]+)$ ]] || fail "WORKER_SECRETS must be NAME=secret pairs, not $pair"
+  WORKER_EXTRA+="            - name: ${BASH_REMATCH[1]}"$'\n'
+  WORKER_EXTRA+="              valueFrom: { secretKeyRef: { name: ${BASH_REMATCH[2]}, key: \"$(secret_version "${BASH_REMATCH[2]}")\" } }"$'\n'
+done

@@ -32,3 +32,8 @@ for name in api dispatcher; do
 done
 grant roles/secretmanager.secretAccessor "$(service_account dispatcher)" secrets "$PREFIX-webhook-signing-keys"
 grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$PREFIX-webhook-public-keys"
+# Secrets of the agent's tools, which the author has created.
+IFS=, read -r -a pairs <<<"$WORKER_SECRETS"
+for pair in "${pairs[@]}"; do
+  grant roles/secretmanager.secretAccessor "$(service_account worker)" secrets "${pair#*=}"
+done

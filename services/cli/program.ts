@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { addCardCommand } from './commands/card.ts';
 import { addCompletionCommand } from './commands/completion.ts';
+import { addDeployCommand } from './commands/deploy.ts';
 import { addDevCommand } from './commands/dev.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addStatsCommand, addUsageCommand } from './commands/figures.ts';
@@ -47,5 +48,6 @@ export function createProgram(): Command {
   addInitCommand(program);
   addDevCommand(program);
   addServiceCommands(program);
+  addDeployCommand(program);
   return program;
 }

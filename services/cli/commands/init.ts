@@ -1,23 +1,33 @@
-/** `longhaul init`: a new repository with an agent, an image and a README, from flags. Overwrites nothing. */
+/** `longhaul init`: a new repository with an agent, its test, an image and a README. Overwrites nothing. */
 import path from 'node:path';
 import { Argument, Option, type Command } from 'commander';
 import { languages, type Language } from '../init/files.ts';
 import { createProject } from '../init/project.ts';
+import { askOptions } from '../init/questions.ts';
 
 export function addInitCommand(program: Command): void {
   program
     .command('init')
-    .description('Create an agent: package.json, agent, Dockerfile, .gitignore and README.')
+    .description('Create an agent: package.json, agent, test, Dockerfile, .gitignore and README.')
     .addArgument(new Argument('[folder]', 'the folder; it may exist').default('.', 'this folder'))
     .addOption(
-      new Option('--agent <kind>', 'a Gemini agent as data, or an agent in code')
-        .choices(languages)
-        .default('yaml'),
+      new Option('--agent <kind>', 'a Gemini agent as data, or an agent in code (yaml)').choices(languages),
     )
-    .action((folder: string, { agent }: { agent: Language }, command: Command) => {
+    .option('--name <name>', 'the name of the agent on its card (My agent)')
+    .addHelpText('after', '\nOn a terminal, asks for what no option says.')
+    .action(async (folder: string, flags: { agent?: Language; name?: string }, command: Command) => {
+      const known = {
+        ...(flags.agent !== undefined && { language: flags.agent }),
+        ...(flags.name !== undefined && { name: flags.name }),
+      };
+      const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
+      const asked = isTerminal
+        ? await askOptions(known, { input: process.stdin, output: process.stdout })
+        : known;
       try {
-        const files = createProject(path.resolve(folder), agent);
-        console.log(`Created ${files.join(', ')}.\n\nNext: npm install, then npx longhaul dev`);
+        const options = { name: 'My agent', language: 'yaml' as const, ...asked };
+        const files = createProject(path.resolve(folder), options);
+        console.log(`Created ${files.join(', ')}.\n\nNext: npm install, npm test, then npx longhaul dev`);
       } catch (error) {
         command.error((error as Error).message);
       }

@@ -2,63 +2,135 @@
 export const languages = ['yaml', 'typescript', 'javascript'] as const;
 export type Language = (typeof languages)[number];
 
-const definition = `# The agent: docs/agents of longhaul explains all fields.
-name: My agent
+export interface ProjectOptions {
+  language: Language;
+  /** The name of the agent on its card. */
+  name: string;
+}
+
+const createDefinition = (name: string): string => `# The agent: docs/agents of longhaul explains all fields.
+name: ${JSON.stringify(name)}
 description: Answers questions.
-version: 0.1.0
+version: 1.0.0
 skills:
   - id: answer
     name: Answer
     description: Answers a question.
     tags: [text]
-# For the model; an agent in code ignores it.
 instruction: Answer briefly.
 `;
 
-const run = `  async run(turn) {
-    // Runs once, even if the worker dies right afterwards: the result is recorded.
-    const length = await turn.step('measure', async () => JSON.stringify(turn.message.parts).length);
-    await turn.artifact({ artifactId: 'answer', parts: [{ text: \`The message has \${length} characters of JSON.\` }] });
+const createAgent = (name: string): string => `import { defineAgent, textOf } from 'longhaul/agent';
+
+export default defineAgent({
+  definition: { name: ${JSON.stringify(name)}, description: 'Counts the words of a message.' },
+  async run(turn) {
+    // Each step runs once, even if the worker dies right afterwards: its result is recorded.
+    const words = await turn.step('count', async () => textOf(turn.message.parts).split(/\\s+/).length);
+    const rating = await turn.step('rate', async () => (words > 20 ? 'long' : 'short'));
+    await turn.artifact({ artifactId: 'answer', parts: [{ text: \`\${words} words: a \${rating} message.\` }] });
     return { state: 'TASK_STATE_COMPLETED' };
   },
-};
-
-export default agent;
+});
 `;
 
-export const agentFiles: Record<Language, Record<string, string>> = {
-  yaml: { 'agent.yaml': definition },
-  typescript: {
-    'agent.yaml': definition,
-    'agent.ts': `import type { Agent } from 'longhaul/agent';\n\nconst agent: Agent = {\n${run}`,
-    'tsconfig.json': `{
+const createCodeTest = (file: string): string => `import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertReplays, createTask } from 'longhaul/testing';
+import agent from './${file}';
+
+const message = 'one two three';
+const answer = '3 words: a short message.';
+
+test('counts the words of a message', async () => {
+  const task = createTask(agent, message);
+  await task.run();
+  assert.equal(task.state, 'TASK_STATE_COMPLETED');
+  assert.equal(task.getText('answer'), answer);
+});
+
+test('gives the same answer if the worker dies after any step', async () => {
+  for (const crashAfter of ['count', 'rate']) {
+    const task = createTask(agent, message);
+    assert.equal((await task.run({ crashAfter })).end, 'crashed');
+    await task.run();
+    assert.equal(task.getText('answer'), answer);
+  }
+});
+
+test('does the same each time that a turn runs again', async () => {
+  await assertReplays(agent, message);
+});
+`;
+
+const yamlTest = `import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createTask, startScriptedModel } from 'longhaul/testing';
+
+const message = 'What is the longest river?';
+
+/** Creates a task of the agent, whose model replies by a script. */
+async function createAgentTask(t) {
+  const model = await startScriptedModel([{ match: 'river', reactions: [{ chunks: ['The Nile.'] }] }]);
+  t.after(() => model.close());
+  const { agent, definition } = await model.loadAgent('agent.yaml');
+  return createTask(agent, { message, definition });
+}
+
+test('answers a question', async (t) => {
+  const task = await createAgentTask(t);
+  await task.run();
+  assert.equal(task.state, 'TASK_STATE_COMPLETED');
+  assert.equal(task.getText('answer'), 'The Nile.');
+});
+
+test('gives the same answer if the worker dies after any step', async (t) => {
+  const first = await createAgentTask(t);
+  const { ran } = await first.run();
+  for (const crashAfter of ran) {
+    const task = await createAgentTask(t);
+    assert.equal((await task.run({ crashAfter })).end, 'crashed');
+    await task.run();
+    assert.equal(task.getText('answer'), 'The Nile.');
+  }
+});
+`;
+
+const tsconfig = `{
   "compilerOptions": {
     "target": "es2024",
     "module": "nodenext",
     "strict": true,
     "noEmit": true,
+    "allowImportingTsExtensions": true,
     "erasableSyntaxOnly": true,
+    "verbatimModuleSyntax": true,
     "types": ["node"]
   }
 }
-`,
-  },
-  javascript: {
-    'agent.yaml': definition,
-    'agent.js': `/** @type {import('longhaul/agent').Agent} */\nconst agent = {\n${run}`,
-  },
-};
+`;
+
+export function createAgentFiles({ language, name }: ProjectOptions): Record<string, string> {
+  if (language === 'yaml') return { 'agent.yaml': createDefinition(name), 'agent.test.js': yamlTest };
+  const extension = language === 'typescript' ? 'ts' : 'js';
+  return {
+    [`agent.${extension}`]: createAgent(name),
+    [`agent.test.${extension}`]: createCodeTest(`agent.${extension}`),
+    ...(language === 'typescript' && { 'tsconfig.json': tsconfig }),
+  };
+}
 
 export const commonFiles: Record<string, string> = {
   '.gitignore': `node_modules/\n.longhaul/\n.env\n`,
   '.dockerignore': `node_modules\n.git\n.longhaul\n.env\n`,
+  '.gcloudignore': `node_modules\n.git\n.longhaul\n.env\n`,
   Dockerfile: `# One image for all services; the command chooses the service:
 #   docker run … IMAGE            the worker
 #   docker run … IMAGE api        the api; also dispatcher and migrate
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production PORT=8080
 WORKDIR /app
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json *.tgz ./
 # Without the embedded PostgreSQL, which only longhaul dev uses.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 COPY . .
@@ -66,12 +138,15 @@ USER 1000:1000
 ENTRYPOINT ["node", "node_modules/longhaul/services/cli/main.js"]
 CMD ["worker"]
 `,
-  'README.md': `# My agent
+};
+
+export const createReadme = (name: string): string => `# ${name}
 
 \`\`\`sh
 npm install
+npm test                    # crashes the agent after each step, and expects the same answer
 npx longhaul dev            # runs everything on this machine, and restarts the worker when the agent changes
 npx longhaul send "Hello"   # in another terminal
+npx longhaul deploy         # on Google Cloud, with PROJECT_ID set; --dry-run prints the commands
 \`\`\`
-`,
-};
+`;

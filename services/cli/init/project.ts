@@ -1,19 +1,19 @@
 /** Writes the files of a new agent. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { agentFiles, commonFiles, type Language } from './files.ts';
+import { commonFiles, createAgentFiles, createReadme, type Language, type ProjectOptions } from './files.ts';
 
 /**
  * @returns the names of the new files
  * @throws {Error} if one of the files exists; nothing is written then
  */
-export function createProject(folder: string, language: Language): string[] {
-  const files = { ...agentFiles[language], ...commonFiles };
+export function createProject(folder: string, options: ProjectOptions): string[] {
+  const files = { ...createAgentFiles(options), ...commonFiles, 'README.md': createReadme(options.name) };
   const existing = Object.keys(files).filter((name) => existsSync(path.join(folder, name)));
   if (existing.length > 0) {
     throw new Error(`${folder} already has ${existing.join(', ')}: expected a folder without these files.`);
   }
-  const manifest = createManifest(folder, language);
+  const manifest = createManifest(folder, options.language);
   mkdirSync(folder, { recursive: true });
   writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
   for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text);
@@ -32,7 +32,7 @@ function createManifest(folder: string, language: Language): object {
     private: true,
     ...current,
     type: 'module',
-    scripts: { dev: 'longhaul dev', ...current.scripts },
+    scripts: { dev: 'longhaul dev', ...current.scripts, test: createTestScript(current.scripts?.['test']) },
     dependencies: { longhaul: `^${readVersion()}`, ...current.dependencies },
     ...(language === 'typescript' && {
       devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0', ...current.devDependencies },
@@ -40,6 +40,11 @@ function createManifest(folder: string, language: Language): object {
     // Newer versions of npm run only the install scripts that are listed. None is needed.
     allowScripts: { protobufjs: false, ...current.allowScripts },
   };
+}
+
+/** Replaces the script of `npm init`, which fails. */
+function createTestScript(current: string | undefined): string {
+  return current === undefined || current.includes('no test specified') ? 'node --test' : current;
 }
 
 interface Manifest {

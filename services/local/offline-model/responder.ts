@@ -10,6 +10,7 @@ import { extract } from './skills/extract.ts';
 import { fillSchema } from './skills/fill-schema.ts';
 import { callFunctions, reportFunctionResults } from './skills/function-calls.ts';
 import { summarise } from './skills/summarise.ts';
+import { workSlowly } from './skills/work.ts';
 import { getLastUserText, type GenerateRequest } from './wire.ts';
 
 export type Responder = (request: GenerateRequest) => Reply | Promise<Reply>;
@@ -23,6 +24,7 @@ const skills: readonly Skill[] = [
   reportFunctionResults,
   askBack,
   callFunctions,
+  workSlowly,
   calculate,
   summarise,
   extract,
@@ -50,7 +52,7 @@ function introduce(request: GenerateRequest): Reply {
       'This is the offline model, not Gemini: it follows simple rules and uses no network.',
       quote === '' ? 'Your message had no text.' : `You wrote: “${quote}”`,
       ...(files > 0 ? [`You attached ${files} file(s), which only the real model can read.`] : []),
-      'I can summarise a text, extract emails, dates, numbers, links and names, calculate, and call tools.',
+      'I can work slowly ("work for 60 seconds"), summarise a text, extract emails, dates, numbers, links and names, calculate, and call tools.',
       'To use the real model, set GEMINI_API_KEY and start again.',
     ].join('\n'),
   );

@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 import { parseSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { createFakeProject, type FakeProject } from '../../support/deploy/project.ts';
-import { dryRun, runScript } from '../../support/deploy/scripts.ts';
+import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
 
 function readSecret(fake: FakeProject, name: string): string {
   return readFileSync(path.join(fake.dir, `resources/content ${name}`), 'utf8');
@@ -85,6 +88,67 @@ describe('deploy.sh', () => {
     fake.takeChanges();
     await fake.run('deploy.sh', ['tasks']);
     assert.deepEqual(takeVerbs(fake), ['tasks queues update']);
+  });
+
+  test('deploys an agent of a folder of its own, with its variables and secrets', async (t) => {
+    const dir = createTempDir(t);
+    const env = {
+      AGENT_DIR: '/my/agent',
+      WORKER_ENV: 'ORDERS_URL=https://orders.example/a?b=1,QUOTED="x"',
+      WORKER_SECRETS: 'ORDERS_TOKEN=orders-token',
+    };
+    const commands = await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env });
+    const lines = commands.map(({ line }) => line);
+    const [build, ...others] = lines.filter((line) => line.includes('builds submit'));
+    assert.match(build ?? '', /builds submit \/my\/agent --config=\S+\/deploy\/agent-image\.yaml/);
+    assert.deepEqual(others, []);
+    assert.ok(
+      lines.some((line) => /secrets add-iam-policy-binding orders-token .*longhaul-worker@/.test(line)),
+    );
+    const read = (name: string) => parse(readFileSync(path.join(dir, `${name}.yaml`), 'utf8'));
+    const getContainer = ({ spec }: ReturnType<typeof read>) =>
+      (spec.template.spec.containers ?? spec.template.spec.template.spec.containers)[0];
+    const containers = Object.fromEntries(
+      ['api', 'worker', 'dispatcher', 'migrate'].map((name) => [name, getContainer(read(name))]),
+    );
+    for (const [name, { image, args }] of Object.entries(containers)) {
+      assert.match(image, /\/longhaul\/agent@sha256:/);
+      assert.deepEqual(args, [name]);
+    }
+    const variables = new Map(containers['worker'].env.map((entry: { name: string }) => [entry.name, entry]));
+    assert.deepEqual(variables.get('ORDERS_URL'), {
+      name: 'ORDERS_URL',
+      value: 'https://orders.example/a?b=1',
+    });
+    assert.deepEqual(variables.get('QUOTED'), { name: 'QUOTED', value: '"x"' });
+    const secretKeyRef = { name: 'orders-token', key: '1' };
+    assert.deepEqual(variables.get('ORDERS_TOKEN'), { name: 'ORDERS_TOKEN', valueFrom: { secretKeyRef } });
+  });
+
+  test('refuses variables of the agent that are not pairs', async () => {
+    for (const [name, expected] of [
+      ['WORKER_ENV', /WORKER_ENV must be NAME=value pairs, not TOKEN/],
+      ['WORKER_SECRETS', /WORKER_SECRETS must be NAME=secret pairs, not TOKEN/],
+    ] as const) {
+      const ran = await runScript('deploy.sh', ['--dry-run', 'services'], { [name]: 'TOKEN' });
+      assert.equal(ran.code, 1);
+      assert.match(ran.errors, expected);
+    }
+  });
+
+  test('runs from the program longhaul, in the folder of the agent', async (t) => {
+    const cwd = createTempDir(t);
+    const main = fileURLToPath(new URL('../../../services/cli/main.ts', import.meta.url));
+    const env = { PATH: process.env['PATH'], PROJECT_ID: 'my-project' };
+    const deploy = () => run(process.execPath, [main, 'deploy', '--dry-run', 'images'], { cwd, env });
+    const refused = await deploy();
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.errors, /has no Dockerfile: longhaul init writes one/);
+    writeFileSync(path.join(cwd, 'Dockerfile'), '');
+    writeFileSync(path.join(cwd, 'deploy.env'), 'REGION=europe-west4');
+    const { code, output, errors } = await deploy();
+    assert.equal(code, 0, errors);
+    assert.match(output, new RegExp(`builds submit ${cwd} .*--region=europe-west4`));
   });
 
   test('refuses to run with more connections than the database allows', async () => {

@@ -94,6 +94,13 @@ describe('offline model', () => {
     });
   }
 
+  test('works for as long as it is asked to', async () => {
+    const startedAt = performance.now();
+    const chunks = await collectChunks('Please work for 1 second.');
+    assert.ok(performance.now() - startedAt >= 1_000);
+    assert.equal(chunks.map((chunk) => chunk.text ?? '').join(''), '1 … done.');
+  });
+
   test('does not calculate with the parts of a date', async () => {
     const { text } = await ask('What is 2026-03-04?');
     assert.doesNotMatch(text ?? '', /2019/);

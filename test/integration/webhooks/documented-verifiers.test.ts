@@ -1,7 +1,10 @@
-/** Runs the verifiers and receivers of docs/webhooks.md exactly as documented; only the port differs. */
+/** Runs the verifiers and receivers of docs/webhooks.md and docs/python.md exactly as documented; only the port differs. */
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createLocalJWKSet } from 'jose';
@@ -11,6 +14,7 @@ import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { freePort } from '../../support/ports.ts';
 import { runNode } from '../../support/processes/processes.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
@@ -20,11 +24,12 @@ import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 const timeout = 60_000;
 const root = path.join(import.meta.dirname, '../../..');
 const pages = ['docs/webhooks.md'];
+const noPython = spawnSync('python3', ['--version']).status !== 0 && 'python3 is not installed';
 const { db } = await connectToTestDatabase();
 
 function getCode(page: string, name: string): string {
   const text = readFileSync(path.join(root, page), 'utf8');
-  const code = new RegExp(`\`\`\`js\\n// ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
+  const code = new RegExp(`\`\`\`\\w+\\n(?://|#) ${name}\\n(.*?)\`\`\``, 's').exec(text)?.[1];
   assert.ok(code !== undefined, `${page} has no ${name}`);
   return code;
 }
@@ -39,13 +44,18 @@ async function startDocumentedReceiver(t: TestContext, name: string, secret: str
   writeFileSync(file, getCode('docs/webhooks.md', name).replace('9000', String(port)));
   const running = runNode(t, [file], { env: { WEBHOOK_SECRET: secret } });
   const url = `http://127.0.0.1:${port}/hook`;
+  await waitUntilListening(url);
+  return { url, running };
+}
+
+/** A receiver refuses what is not signed. */
+async function waitUntilListening(url: string): Promise<void> {
   await waitFor('the receiver to listen', async () =>
     fetch(url, { method: 'POST' }).then(
       ({ status }) => status === 400,
       () => false,
     ),
   );
-  return { url, running };
 }
 
 /** Loads a snippet from a file below the project, so that its imports resolve. */
@@ -99,6 +109,22 @@ describe('documented verifiers', () => {
       await assert.rejects(async () => verify(foreign, agent, receiver.url, headers, body), /signature/);
     });
   }
+
+  test('receives events with receiver.py', { timeout, skip: noPython }, async (t) => {
+    const port = await freePort();
+    const code = getCode('docs/python.md', 'receiver.py').replace('9000', String(port));
+    const file = writeTempFile(t, 'receiver.py', code);
+    const signingSecret = createSigningSecret();
+    const env = { PATH: process.env['PATH'], WEBHOOK_SECRET: signingSecret };
+    const receiver = spawn('python3', [file], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    t.after(() => receiver.kill());
+    const url = `http://127.0.0.1:${port}/hook`;
+    await waitUntilListening(url);
+    const { outbox } = await startDispatchers(t, db, 1);
+    const { taskId } = await startTask(db, outbox, webhookTo(url, { signingSecret }));
+    const [line] = (await once(createInterface({ input: receiver.stdout }), 'line')) as [string];
+    assert.equal(line, `${getMessageId({ taskId, configId: 'hook', seq: 1 })} statusUpdate ${taskId}`);
+  });
 
   for (const name of ['receiver-express.js', 'receiver-fastify.js']) {
     test(`receives events with ${name}`, { timeout }, async (t) => {

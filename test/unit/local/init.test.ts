@@ -1,38 +1,61 @@
 /** The files that `longhaul init` writes: an agent of each kind that loads, and nothing overwritten. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { PassThrough, Readable } from 'node:stream';
 import { describe, test } from 'node:test';
-import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
+import { loadDefinition } from '#shared/agent/load-definition.ts';
 import { languages } from '#services/cli/init/files.ts';
 import { createProject } from '#services/cli/init/project.ts';
+import { askOptions } from '#services/cli/init/questions.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
+
+const name = 'Bob\'s "agent": 1';
 
 describe('longhaul init', () => {
   for (const language of languages) {
     test(`writes an agent in ${language} that loads`, async (t) => {
-      const folder = path.join(createTempDir(t), 'My Agent');
-      const files = createProject(folder, language);
+      // Within the package, so that the agent finds longhaul.
+      mkdirSync('.longhaul', { recursive: true });
+      const parent = mkdtempSync(path.resolve('.longhaul/init-'));
+      t.after(() => rmSync(parent, { recursive: true }));
+      const folder = path.join(parent, 'My Agent');
+      const files = createProject(folder, { language, name });
       const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
-      assert.equal(parseAgentDefinition(read('agent.yaml'), 'agent.yaml').name, 'My agent');
+      const source = { agentFile: undefined, agentModule: undefined };
+      const file = files.find((each) => /^agent\.(?:yaml|[jt]s)$/.test(each)) ?? '';
+      const key = language === 'yaml' ? 'agentFile' : 'agentModule';
+      const definition = await loadDefinition({ ...source, [key]: path.join(folder, file) });
+      assert.equal(definition.name, name);
       const manifest = JSON.parse(read('package.json')) as { name: string; dependencies: object };
       assert.deepEqual([manifest.name, Object.keys(manifest.dependencies)], ['my-agent', ['longhaul']]);
-      const module = files.find((name) => /^agent\.[jt]s$/.test(name));
-      assert.equal(module === undefined, language === 'yaml');
-      if (module === undefined) return;
-      const { default: agent } = (await import(pathToFileURL(path.join(folder, module)).href)) as {
-        default: { run: unknown };
-      };
-      assert.equal(typeof agent.run, 'function');
+      assert.ok(files.some((each) => each.startsWith('agent.test.')));
     });
   }
+
+  test('asks for the name and the kind on a terminal, until the answer is valid', async () => {
+    const output = new PassThrough();
+    const input = Readable.from(['Refunds\n', '7\n', '2\n']);
+    assert.deepEqual(await askOptions({}, { input, output }), { name: 'Refunds', language: 'typescript' });
+    const asked = String(output.read());
+    assert.match(asked, /^Name of the agent \(My agent\): Kind of agent:\n {2}1 {2}a Gemini agent as data/);
+    assert.match(asked, /"7" is not one of them\. Expected a number from 1 to 3 \(1\): $/);
+  });
+
+  test('takes the defaults for empty answers, and asks for nothing that a flag says', async () => {
+    const terminal = () => ({ input: Readable.from([]), output: new PassThrough() });
+    assert.deepEqual(await askOptions({}, terminal()), { language: 'yaml' });
+    const known = { name: 'Mine', language: 'javascript' } as const;
+    const { input, output } = terminal();
+    assert.deepEqual(await askOptions(known, { input, output }), known);
+    assert.equal(output.read(), null);
+  });
 
   test('keeps the dependencies of an existing package.json', (t) => {
     const folder = createTempDir(t);
     const dependencies = { longhaul: 'file:../longhaul-0.1.0.tgz' };
     writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name: 'mine', dependencies }));
-    createProject(folder, 'yaml');
+    createProject(folder, { language: 'yaml', name });
     const manifest = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as object;
     assert.partialDeepStrictEqual(manifest, { name: 'mine', type: 'module', dependencies });
   });
@@ -40,7 +63,10 @@ describe('longhaul init', () => {
   test('overwrites no file', (t) => {
     const folder = createTempDir(t);
     writeFileSync(path.join(folder, 'agent.yaml'), 'mine');
-    assert.throws(() => createProject(folder, 'yaml'), /already has agent\.yaml: expected a folder without/);
+    assert.throws(
+      () => createProject(folder, { language: 'yaml', name }),
+      /already has agent\.yaml: expected a folder without/,
+    );
     assert.equal(readFileSync(path.join(folder, 'agent.yaml'), 'utf8'), 'mine');
   });
 });

@@ -1,0 +1,102 @@
+/**
+ * `npm run test:package` uses the package as an author does: packs it, installs the tarball into empty folders, writes
+ * an agent of each kind with `longhaul init`, runs its tests, and runs it with `longhaul dev` and as an image would.
+ * Takes minutes, and installs from the registry.
+ *
+ *   --node 22    with another Node.js      --npm 12    with another npm      --user    not as root
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { checkDev } from './dev.ts';
+import { checkImage } from './image.ts';
+import { checkScaffold } from './scaffold.ts';
+import { createShell, type Shell } from './shell.ts';
+import { checkTypes } from './types.ts';
+
+const { values } = parseArgs({
+  options: {
+    node: { type: 'string' },
+    npm: { type: 'string' },
+    user: { type: 'boolean', default: false },
+  },
+});
+const nobody = { uid: 65_534, gid: 65_534 };
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const report = (name: string, seconds: number): void => print(`${seconds.toFixed(1).padStart(7)} s  ${name}`);
+
+const root = mkdtempSync(path.join(os.tmpdir(), 'longhaul-package-'));
+execFileSync('chmod', ['755', root]);
+try {
+  const tools = getTools();
+  const tarball = pack();
+  const createProject = (name: string): Shell =>
+    createShell({
+      cwd: path.join(root, name),
+      bin: tools,
+      user: values.user ? nobody : undefined,
+      report: (step, seconds) => report(`${name}: ${step}`, seconds),
+    });
+  for (const language of ['yaml', 'javascript', 'typescript']) {
+    await checkScaffold(createProject(language), tarball, language);
+  }
+  const project = createProject('typescript');
+  await checkTypes(project);
+  await checkDev(project, print);
+  await checkImage(project, { root, tarball, print });
+  print('all checks passed');
+} finally {
+  rmSync(root, { recursive: true, force: true });
+}
+
+/** Installs the wanted versions, and returns the folders of their programs. */
+function getTools(): string[] {
+  const wanted = [
+    ...(values.node === undefined ? [] : [`node@${values.node}`]),
+    ...(values.npm === undefined ? [] : [`npm@${values.npm}`]),
+  ];
+  if (wanted.length > 0) {
+    const folder = path.join(root, 'tools');
+    const args = [
+      'install',
+      '--no-audit',
+      '--no-fund',
+      '--allow-scripts=node',
+      '--prefix',
+      folder,
+      ...wanted,
+    ];
+    execFileSync('npm', args, { stdio: 'ignore' });
+  }
+  const own = path.dirname(process.execPath);
+  const bin = [...(wanted.length > 0 ? [path.join(root, 'tools/node_modules/.bin')] : []), own];
+  const env = { ...process.env, PATH: [...bin, process.env['PATH']].join(':') };
+  const version = (program: string) => execFileSync(program, ['--version'], { encoding: 'utf8', env }).trim();
+  print(
+    `node ${version('node')}, npm ${version('npm')}, ${values.user ? 'as a user' : `uid ${process.getuid?.()}`}`,
+  );
+  return bin;
+}
+
+function pack(): string {
+  execFileSync(process.execPath, ['build/main.ts'], { stdio: 'inherit' });
+  const output = execFileSync('npm', ['pack', './dist', '--json', '--pack-destination', root], {
+    encoding: 'utf8',
+  });
+  const [packed] = Object.values(JSON.parse(output) as Record<string, Packed>);
+  if (packed === undefined) throw new Error(`npm pack printed no package:\n${output}`);
+  const mb = (bytes: number): string => (bytes / 1e6).toFixed(2);
+  print(
+    `${packed.filename}: ${packed.entryCount} files, ${mb(packed.size)} MB packed, ${mb(packed.unpackedSize)} MB`,
+  );
+  return path.join(root, packed.filename);
+}
+
+interface Packed {
+  filename: string;
+  entryCount: number;
+  size: number;
+  unpackedSize: number;
+}

@@ -1,0 +1,17 @@
+/** From an empty folder to the tests of an agent: `npm install`, `longhaul init`, `npm test`. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Shell } from './shell.ts';
+
+export async function checkScaffold(shell: Shell, tarball: string, language: string): Promise<void> {
+  const installed = await shell.run('npm install of the tarball', `npm install ${tarball}`);
+  assert.doesNotMatch(installed, /warn/i, installed);
+  await shell.run('longhaul init', `npx longhaul init --agent ${language} --name "My agent"`);
+  const again = await shell.run('npm install', 'npm install');
+  assert.doesNotMatch(again, /warn/i, again);
+  const tested = await shell.run('npm test, with a crash after each step', 'npm test');
+  assert.match(tested, /pass [23]\b/);
+  const readme = readFileSync(path.join(shell.cwd, 'README.md'), 'utf8');
+  assert.match(readme, /npx longhaul dev/);
+}
