@@ -21,7 +21,8 @@ export async function reportUnservedTurns(
     with due as (
       select task_id from version_queue where check_at < now() order by check_at limit ${options.limit}
     ),
-    -- The gate is locked before its turn in the queue. For "seen" see updateGates in turns/write-fragments.ts.
+    -- The gate is locked before its turn in the queue. A webhook config that was created since the statement started is not
+    -- visible to it: then the gate has another revision than "seen".
     unlocked as (
       select g.task_id, ${isRunnable} and g.run_at <= now() and g.agent_version is not null and ${isFree} as waits
       from due join gates seen on seen.task_id = due.task_id join gates g on g.task_id = seen.task_id

@@ -1,5 +1,5 @@
 /**
- * What the Dockerfile of `longhaul init` builds, as files: the project with one dependency of its own, its production
+ * Builds as files what the Dockerfile of `longhaul init` builds: the project with one dependency of its own, its production
  * dependencies, and the services as the unprivileged user of the image, on the infrastructure of a test stack.
  */
 import assert from 'node:assert/strict';
