@@ -1,6 +1,6 @@
 /** The files that `longhaul init` writes: an agent of each kind that loads, and nothing overwritten. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, test } from 'node:test';
@@ -15,11 +15,9 @@ const name = 'Bob\'s "agent": 1';
 describe('longhaul init', () => {
   for (const language of languages) {
     test(`writes an agent in ${language} that loads`, async (t) => {
-      // Within the package, so that the agent finds longhaul.
-      mkdirSync('.longhaul', { recursive: true });
-      const parent = mkdtempSync(path.resolve('.longhaul/init-'));
-      t.after(() => rmSync(parent, { recursive: true }));
-      const folder = path.join(parent, 'My Agent');
+      const folder = path.join(createTempDir(t), 'My Agent');
+      mkdirSync(path.join(folder, 'node_modules'), { recursive: true });
+      symlinkSync(process.cwd(), path.join(folder, 'node_modules/longhaul'));
       const files = createProject(folder, { language, name });
       const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
       const source = { agentFile: undefined, agentModule: undefined };
