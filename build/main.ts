@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'rolldown';
+import { writeConsole } from './console.ts';
 import { createManifest, type Manifest } from './manifest.ts';
 import { rewriteSpecifiers } from './specifiers.ts';
 
@@ -17,6 +18,7 @@ const manifest = createManifest(source);
 
 rmSync(dist, { recursive: true, force: true });
 await bundle();
+await writeConsole(path.join(dist, 'console/static'));
 writeDeclarations();
 writeFileSync(path.join(dist, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
 for (const file of ['README.md', 'LICENSE']) copyFileSync(path.join(root, file), path.join(dist, file));

@@ -21,6 +21,8 @@ import { getVersion, supportsV03 } from './bindings/call-context.ts';
 import { listRoutes } from './bindings/rest/routes.ts';
 import { registerCard } from './card/routes.ts';
 import type { CardSigner } from './card/signature.ts';
+import type { ReadConsole } from './console/files.ts';
+import { registerConsole } from './console/routes.ts';
 import { registerScheduleRoutes, type ScheduleRoutesParts } from './extensions/schedules/routes.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
 import { registerTasksRoutes, type TasksRoutesParts } from './extensions/tasks/routes.ts';
@@ -61,6 +63,8 @@ export interface ApiServerParts {
   schedules: ScheduleRoutesParts;
   callbacks: CallbackRoutesParts;
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
+  /** Undefined: the console is not served. */
+  readConsole?: ReadConsole | undefined;
   log: Logger;
 }
 
@@ -112,6 +116,9 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     ...parts.geminiWebhooks,
     publicUrl: parts.publicUrl,
   });
+
+  const { readConsole, publicUrl } = parts;
+  if (readConsole !== undefined) registerConsole(app, { readFiles: readConsole, publicUrl, log });
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };

@@ -30,6 +30,7 @@ import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { createAuthenticate, logAuthWarnings } from './auth/authenticate.ts';
 import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
 import { createCardSigner, type CardSigner } from './card/signature.ts';
+import { createConsoleReader } from './console/files.ts';
 import { restrictToCapabilities } from './handler/capabilities.ts';
 import { createRequestHandler } from './handler/handler.ts';
 import { PageTokens } from './handler/page-token.ts';
@@ -198,6 +199,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         },
         geminiWebhooks: { settings: config.geminiWebhooks },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
+        readConsole: config.console ? createConsoleReader() : undefined,
       })
     : undefined;
   const { host, port, grpcPort } = config;

@@ -16,7 +16,7 @@ export function createServicesBanner(stack: LocalStack, options: LocalOptions): 
   return `
   Longhaul is running at ${url}
 
-  Agent card     ${url}/.well-known/agent-card.json
+${describeConsole(url, options)}  Agent card     ${url}/.well-known/agent-card.json
   gRPC           localhost:${stack.grpcPort}
   Agent          ${describeAgent(options)}
   Model          ${modelDescriptions[options.model]}
@@ -68,6 +68,10 @@ function createCurl(url: string, { authModes }: LocalOptions, method: string, pa
 function describeAgent({ agentFile, agentModule }: LocalOptions): string {
   if (agentModule !== undefined) return `${agentModule} (AGENT_MODULE); it decides whether the model is used`;
   return agentFile === undefined ? 'agent.yaml of this project' : `${agentFile} (AGENT_FILE)`;
+}
+
+function describeConsole(url: string, { console: isServed }: LocalOptions): string {
+  return isServed ? `  Console        ${url}/console/\n` : '';
 }
 
 function describeCallers({ authModes }: LocalOptions): string {

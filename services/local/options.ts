@@ -32,6 +32,8 @@ export interface LocalOptions {
   pubsubHost: string | undefined;
   /** If set, replaces the Cloud Tasks emulator. */
   cloudTasksHost: string | undefined;
+  /** Whether the api serves the console. */
+  console: boolean;
   debug: boolean;
 }
 
@@ -47,6 +49,7 @@ Options, as environment variables (defaults in parentheses):
   WORKERS        number of worker processes, 0 to 100 (1)
   AGENT_FILE     YAML file that defines the agent
   AGENT_MODULE   JavaScript or TypeScript module that implements the agent
+  CONSOLE        false: do not serve the console at /console/ (true)
   LOG_LEVEL      debug, info, warn, error or silent (info)
 
 Instead of the offline model:
@@ -117,6 +120,7 @@ export function readOptions(
     databaseUrl,
     pubsubHost: readHost(env, 'PUBSUB_EMULATOR_HOST'),
     cloudTasksHost: readHost(env, 'CLOUD_TASKS_EMULATOR_HOST'),
+    console: env.flag('CONSOLE', true),
     debug: env.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info') === 'debug',
   };
   if (options.port !== 0 && options.port === options.grpcPort) env.problem('PORT and GRPC_PORT must differ');

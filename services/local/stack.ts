@@ -90,6 +90,7 @@ function createVariables(
     GOOGLE_CLOUD_PROJECT: options.project,
     HOST: environment['HOST'] ?? '127.0.0.1',
     PUBLIC_URL: environment['PUBLIC_URL'] ?? `http://localhost:${port}`,
+    CONSOLE: String(options.console),
     DISPATCHER_URL: `http://127.0.0.1:${dispatcherPort}`,
     // Compiled services start in half the time.
     NODE_COMPILE_CACHE: environment['NODE_COMPILE_CACHE'] ?? path.join(dataDir, 'compile-cache'),

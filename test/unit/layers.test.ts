@@ -81,6 +81,25 @@ const impure: Planted[] = ['node:fs', 'kysely', '../agent/x.ts'].map((imports) =
   target: 'shared/agent/x.ts',
 }));
 
+/** The folders of the console, from the lowest to the highest. */
+const consoleFolders = ['lib', 'api', 'ui', 'shell', 'screens'];
+const inConsole: Planted[] = [
+  ...consoleFolders.flatMap((lower, index) =>
+    consoleFolders.slice(index + 1).map((higher) => ({
+      file: `console/${lower}/planted.ts`,
+      imports: `../${higher}/x.ts`,
+      target: `console/${higher}/x.ts`,
+    })),
+  ),
+  ...consoleFolders.flatMap((name) =>
+    ['#services/api/x.ts', '#shared/db/x.ts', '#shared/agent/x.ts', 'longhaul/client'].map((imports) => ({
+      file: `console/${name}/planted.ts`,
+      imports,
+      target: 'services/api/x.ts',
+    })),
+  ),
+];
+
 const folder = mkdtempSync(path.join(os.tmpdir(), 'longhaul-layers-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -134,6 +153,7 @@ describe('layers', () => {
     test(`reports a ${kind} import between services`, () => assertReported(betweenServices, kind));
     test(`reports a ${kind} import of sdk by the system`, () => assertReported(toSdk, kind));
     test(`reports a ${kind} import of other services by sdk`, () => assertReported(fromSdk, kind));
+    test(`reports a ${kind} import of the system by the console`, () => assertReported(inConsole, kind));
     test(`reports a ${kind} import of anything else by the domain`, () => assertReported(impure, kind));
   }
 

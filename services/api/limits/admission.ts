@@ -1,13 +1,14 @@
 /**
  * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
- * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/
- * and /callbacks/ (whose URLs contain a secret). A route that is added later is protected by default. It runs before the body or the message is
+ * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
+ * /callbacks/ (whose URLs contain a secret) and /console (files without any content of callers). A route that is added later is protected by default. It runs before the body or the message is
  * read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { callbacksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import { consolePath } from '../console/path.ts';
 import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from '../auth/caller.ts';
 import type { Authenticate } from '../auth/authenticate.ts';
 import { RetryLaterError, TooManyRequestsError } from '../handler/errors.ts';
@@ -175,5 +176,7 @@ export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller 
 }
 
 function isPublic(path: string): boolean {
-  return ['/.well-known/', '/health/', `${callbacksPath}/`].some((prefix) => path.startsWith(prefix));
+  if (path === consolePath) return true;
+  const prefixes = ['/.well-known/', '/health/', `${callbacksPath}/`, `${consolePath}/`];
+  return prefixes.some((prefix) => path.startsWith(prefix));
 }

@@ -54,6 +54,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   /** Signs the agent card. */
   cardSigningKey: SigningKey | undefined;
   geminiWebhooks: GeminiWebhookConfig;
+  /** Serves the console at `/console/`. */
+  console: boolean;
 }
 
 /** How the signatures of Gemini's webhooks are verified. */
@@ -153,6 +155,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
       issuer: reader.optional('GEMINI_WEBHOOK_ISSUER'),
       audience: reader.optional('GEMINI_WEBHOOK_AUDIENCE'),
     },
+    console: reader.flag('CONSOLE', false),
   };
   reader.check();
   return config;

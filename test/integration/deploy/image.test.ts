@@ -54,8 +54,8 @@ describe('images', () => {
   });
 
   test('complete a task and deliver its webhook, then stop in time', { timeout: 120_000 }, async (t) => {
-    buildImage(api, path.join(dir, 'api'));
-    buildImage(worker, path.join(dir, 'worker'));
+    await buildImage(api, path.join(dir, 'api'));
+    await buildImage(worker, path.join(dir, 'worker'));
     for (const image of ['api', 'worker']) {
       const compiled = readdirSync(path.join(dir, image, '.compile-cache'), { recursive: true });
       assert.ok(compiled.length > 1_000, `${image} has only ${compiled.length} compiled modules`);
@@ -63,13 +63,18 @@ describe('images', () => {
     const stack = await startStack(t);
     const receiver = await startReceiver(t);
 
-    function runImage(image: 'api' | 'worker', command: readonly string[], port: string): RunningProcess {
+    function runImage(
+      image: 'api' | 'worker',
+      command: readonly string[],
+      port: string,
+      more: Record<string, string> = {},
+    ): RunningProcess {
       const [file = '', ...args] = command;
       const cwd = path.join(dir, image);
       const spec = image === 'api' ? api : worker;
       return runNode(t, [path.join(cwd, file), ...args], {
         cwd,
-        env: { ...stack.env, ...spec.env, PORT: port, HOME: '/nonexistent' },
+        env: { ...stack.env, ...spec.env, ...more, PORT: port, HOME: '/nonexistent' },
         ...(isRoot && { uid: spec.user, gid: spec.user }),
       });
     }
@@ -82,7 +87,7 @@ describe('images', () => {
     assert.equal((await migrated.exited).code, 0, migrated.output());
 
     const services = await Promise.all([
-      waitUntilReady(runImage('api', api.command, new URL(stack.apiUrl).port)),
+      waitUntilReady(runImage('api', api.command, new URL(stack.apiUrl).port, { CONSOLE: 'true' })),
       waitUntilReady(runImage('worker', worker.command, '0')),
       waitUntilReady(
         runImage('worker', ['services/dispatcher/main.ts'], new URL(stack.env['DISPATCHER_URL']!).port),
@@ -98,6 +103,11 @@ describe('images', () => {
     await waitFor('the webhook of the completed task', () =>
       receiver.received.some(({ body }) => body.includes('TASK_STATE_COMPLETED')),
     );
+
+    const page = await fetch(`${stack.apiUrl}/console/tasks/deep`);
+    const [script = ''] = /\/console\/assets\/main-[\w-]+\.js/.exec(await page.text()) ?? [];
+    const { status, headers } = await fetch(stack.apiUrl + script);
+    assert.deepEqual([status, headers.get('content-type')], [200, 'text/javascript; charset=utf-8']);
 
     const smoke = hasCurl ? await run('bash', ['deploy/smoke.sh', stack.apiUrl], {}) : undefined;
     if (smoke !== undefined) assert.equal(smoke.code, 0, smoke.errors);

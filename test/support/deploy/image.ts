@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writeConsole } from '../../../build/console.ts';
 
 const isRoot = process.getuid?.() === 0;
 const project = fileURLToPath(new URL('../../../', import.meta.url));
@@ -51,14 +52,18 @@ export function readDockerfile(name: string): ImageSpec {
     entrypoint: [],
     command: [],
   };
-  let stage = 0;
+  let stage = 'dependencies';
   for (const line of lines) {
     const [instruction = '', ...words] = line.split(/\s+/);
     const rest = words.join(' ');
     if (instruction === 'FROM') {
-      stage++;
+      stage = words[2] ?? 'final';
       if (words[0] !== '${NODE_IMAGE}')
         throw new Error(`${name}: the base image must be a build argument: ${line}`);
+    } else if (stage === 'console') {
+      // The stage that builds the console: `buildImage` runs its last command.
+      if (!['WORKDIR', 'COPY', 'RUN'].includes(instruction))
+        throw new Error(`${name}: unknown line: ${line}`);
     } else if (instruction === 'RUN' && rest.startsWith('find node_modules')) {
       spec.prunedNames = [...rest.matchAll(/-name '([^']+)'/g)].map((match) => match[1]!);
     } else if (instruction === 'RUN' && rest.startsWith('npm ci')) {
@@ -69,10 +74,10 @@ export function readDockerfile(name: string): ImageSpec {
       spec.ownDirectories.push(words.at(-1)!);
     } else if (instruction === 'RUN' && rest.startsWith('node ')) {
       spec.runs.push(rest);
-    } else if (instruction === 'COPY' && stage === 2) {
+    } else if (instruction === 'COPY' && stage === 'final') {
       const to = words.at(-1)!;
       for (const from of words.slice(0, -1)) {
-        if (from === '--from=dependencies') continue;
+        if (from.startsWith('--from=')) continue;
         const source = from.replace('/app/', '');
         spec.copies.push({ from: source, to: to.endsWith('/') ? path.join(to, path.basename(source)) : to });
       }
@@ -92,10 +97,11 @@ export function readDockerfile(name: string): ImageSpec {
 }
 
 /** Writes the files to a directory and makes all of its directories read-only. */
-export function buildImage(spec: ImageSpec, into: string): void {
+export async function buildImage(spec: ImageSpec, into: string): Promise<void> {
   mkdirSync(into, { recursive: true });
   for (const { from, to } of spec.copies) {
     if (from === 'node_modules') installProduction(spec, path.join(into, to));
+    else if (from === 'console/static') await writeConsole(path.join(into, to));
     else cpSync(path.join(project, from), path.join(into, to), { recursive: true });
   }
   chmodTree(into, 0o555);

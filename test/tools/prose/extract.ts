@@ -24,6 +24,7 @@ const fewestWords = 4;
 export function extractPassages(file: string, source: string): Passage[] {
   switch (path.extname(file)) {
     case '.ts':
+    case '.tsx':
       return fromTypeScript(source);
     case '.md':
       return fromMarkdown(source);

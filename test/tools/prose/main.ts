@@ -14,7 +14,7 @@ const skipped = /^(?:docs\/bench\/figures\.md|test\/tools\/prose\/|test\/unit\/p
 function listFiles(selected: string): string[] {
   const full = path.join(root, selected);
   if (!statSync(full).isDirectory()) return [full];
-  return globSync(['**/*.{ts,md,yaml,yml,sh}', '.github/**/*.{md,yaml,yml}'], {
+  return globSync(['**/*.{ts,tsx,md,yaml,yml,sh}', '.github/**/*.{md,yaml,yml}'], {
     cwd: full,
     exclude: (name) => ['node_modules', '.git', '.longhaul', 'report', 'dist'].includes(path.basename(name)),
   }).map((file) => path.join(full, file));

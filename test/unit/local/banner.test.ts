@@ -33,6 +33,11 @@ describe('the banner', () => {
     assert.match(infra, /^# {3}Agent {3}test\/support\/agents\/echo\.ts/m);
   });
 
+  test('names the address of the console, unless it is off', () => {
+    assert.match(create({}), /Console {8}http:\/\/localhost:8080\/console\//);
+    assert.doesNotMatch(create({ CONSOLE: 'false' }), /Console/);
+  });
+
   for (const [modes, header] of [
     ['api-key', 'x-api-key: …'],
     ['jwt', 'Authorization: Bearer …'],

@@ -1,0 +1,26 @@
+/** The waits that a task lists in the metadata of its status message (docs/waits.md), and its relatives. */
+import type { JsonObject, Message } from '#shared/domain/message.ts';
+
+export interface ListedWait {
+  name: string;
+  kind: string;
+  since: string;
+  until?: string;
+}
+
+const waitsExtension = 'https://longhaul.dev/ext/waits/v1';
+const childrenExtension = 'https://longhaul.dev/ext/children/v1';
+
+export function listWaits(message: Message | undefined): ListedWait[] {
+  const waits = message?.metadata?.[waitsExtension];
+  return Array.isArray(waits) ? (waits as unknown as ListedWait[]) : [];
+}
+
+export function getRelatives(metadata: JsonObject | undefined): {
+  parent: string | undefined;
+  children: string[];
+} {
+  const content = metadata?.[childrenExtension] as
+    { parent?: string; referenceTaskIds?: string[] } | undefined;
+  return { parent: content?.parent, children: content?.referenceTaskIds ?? [] };
+}

@@ -1,0 +1,32 @@
+/** The webhooks of one task. */
+import type { JSX } from 'preact';
+import { listWebhooks } from '../../api/calls.ts';
+import { Empty, ErrorNote, Skeleton } from '../../ui/basics.tsx';
+import { useData, useFeed } from '../../ui/data.ts';
+import { WebhookCard } from '../../ui/deliveries.tsx';
+
+export function TaskWebhooks({ taskId }: { taskId: string }): JSX.Element {
+  const { data, error, reload } = useData(() => listWebhooks(taskId), [taskId]);
+  useFeed((events) => {
+    if (events.some((event) => event.taskId === taskId)) reload();
+  });
+  if (error !== undefined) return <ErrorNote error={error} retry={reload} />;
+  if (data === undefined) return <Skeleton lines={5} />;
+  if (data.webhooks.length === 0) {
+    return (
+      <Empty icon="webhook" title="This task has no webhook">
+        <p>
+          Name one in the configuration of the message that starts a task, or add one later with{' '}
+          <code>CreateTaskPushNotificationConfig</code>.
+        </p>
+      </Empty>
+    );
+  }
+  return (
+    <>
+      {data.webhooks.map((webhook) => (
+        <WebhookCard key={webhook.id} taskId={taskId} webhook={webhook} onChange={reload} />
+      ))}
+    </>
+  );
+}
