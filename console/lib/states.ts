@@ -38,6 +38,8 @@ export const outcomeTones: Readonly<Record<AttemptOutcome, Tone>> = {
   crashed: 'bad',
   canceled: 'muted',
   expired: 'bad',
+  restarted: 'neutral',
+  stalled: 'bad',
 };
 
 export const outcomeNames: Readonly<Record<AttemptOutcome, string>> = {
@@ -51,6 +53,8 @@ export const outcomeNames: Readonly<Record<AttemptOutcome, string>> = {
   crashed: 'its worker died',
   canceled: 'canceled',
   expired: 'missed the deadline',
+  restarted: 'restarted from a step',
+  stalled: 'its worker stalled',
 };
 
 export const deliveryTones: Readonly<Record<TimelineDelivery['state'], Tone>> = {
