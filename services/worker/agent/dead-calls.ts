@@ -4,8 +4,10 @@
  *
  *   POST ──20 s without a byte──▶ silent: its server is asked every 5 s
  *                                   ├─ it answers each time: it works on the call, which continues
- *                                   └─ it does not answer twice in a row, nor any other call, and then does: it was away.
- *                                      All calls fail that were made before its return
+ *                                   └─ it does not answer twice in a row, nor any earlier call, and then does: it was
+ *                                      away. All calls fail that were made before its return
+ *
+ * A server that works on one call at a time answers an earlier call first. It was busy, not away.
  *
  * Other requests are not watched: a stream of notifications may be silent for hours.
  */
@@ -32,6 +34,7 @@ const failuresWhenAway = 2;
 
 interface Call {
   controller: Dispatcher.DispatchController;
+  readonly sentAt: number;
   /** When it was sent, or the last byte arrived. */
   heardAt: number;
 }
@@ -65,7 +68,8 @@ export function endDeadCalls(options: DeadCallOptions): Dispatcher.DispatcherCom
     return dispatch(request, {
       onRequestStart: (controller, context) => {
         end();
-        const started = { controller, heardAt: performance.now() };
+        const now = performance.now();
+        const started = { controller, sentAt: now, heardAt: now };
         call = started;
         server.add(started);
         timer = setTimeout(() => server.ask(started), silenceMs).unref();
@@ -108,6 +112,9 @@ class Server {
   /** When the last byte of any call arrived. */
   #heardAt = -Infinity;
   #asking = false;
+  /** Questions without an answer in a row, and when the first of them was asked. */
+  #failures = 0;
+  #awaySince = Infinity;
 
   constructor(origin: string, { connect, probeMs = 5_000 }: DeadCallOptions) {
     this.#origin = origin;
@@ -122,6 +129,7 @@ class Server {
   heard(call: Call): void {
     call.heardAt = this.#heardAt = performance.now();
     this.#silent.delete(call);
+    if (call.sentAt < this.#awaySince) this.#resetFailures();
   }
 
   remove(call: Call): void {
@@ -137,19 +145,28 @@ class Server {
 
   async #askWhileSilent(): Promise<void> {
     this.#asking = true;
-    let failures = 0;
+    this.#resetFailures();
     let lastAskedAt = performance.now();
     while (this.#silent.size > 0) {
       const askedAt = performance.now();
       const answeredAt = (await this.#answers()) ? askedAt : this.#heardAt;
-      const isBack = answeredAt >= lastAskedAt;
-      if (isBack && failures >= failuresWhenAway) this.#endCallsBefore(answeredAt);
-      failures = isBack ? 0 : failures + 1;
+      if (answeredAt >= lastAskedAt) {
+        if (this.#failures >= failuresWhenAway) this.#endCallsBefore(answeredAt);
+        this.#resetFailures();
+      } else {
+        this.#failures += 1;
+        this.#awaySince = Math.min(this.#awaySince, askedAt);
+      }
       lastAskedAt = askedAt;
       const waitMs = askedAt + this.#probeMs - performance.now();
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
     }
     this.#asking = false;
+  }
+
+  #resetFailures(): void {
+    this.#failures = 0;
+    this.#awaySince = Infinity;
   }
 
   #endCallsBefore(returnedAt: number): void {

@@ -56,4 +56,30 @@ describe('a silent call', () => {
     proxy.setMute(false);
     await Promise.all([before, meanwhile]);
   });
+
+  test('continues while its server works on one call at a time', async (t) => {
+    let asked = 0;
+    const queue: ServerResponse[] = [];
+    const server = createServer((request, response) => {
+      if (request.method === 'HEAD') asked += 1;
+      queue.push(response);
+    });
+    const url = await listen(t, server);
+    const connect = createConnector({ resolve: resolveLocally, timeoutMs: 1_000 });
+    const dispatcher = new Agent().compose(endDeadCalls({ connect, silenceMs: 20, probeMs: 20 }));
+    t.after(() => dispatcher.destroy());
+    const call = () => fetch(url, { method: 'POST', body: 'x', dispatcher }).then((answer) => answer.text());
+    const calls = [call(), call()];
+    await waitFor('both calls, and questions', () => queue.length > 2 && asked >= 4);
+    const [first, second, ...questions] = queue.splice(0);
+    first!.end('first');
+    assert.equal(await Promise.race(calls), 'first');
+    for (const question of questions) question.end();
+    await waitFor('a question', () => queue.length > 0);
+    queue.shift()!.end();
+    const answered = asked;
+    await waitFor('a later question', () => asked > answered);
+    second!.end('second');
+    assert.deepEqual((await Promise.all(calls)).toSorted(), ['first', 'second']);
+  });
 });
