@@ -3,7 +3,7 @@
  * that caused the call and, once the event is read, to the span that wrote the event.
  */
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import type { Attempt } from '#shared/db/webhooks/record.ts';
+import type { Attempt } from '#shared/db/webhooks/settle.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { inSpan, createLinks, SpanKind } from '#shared/runtime/spans.ts';
 

@@ -9,7 +9,7 @@
  * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host, and meanwhile holds
  * a slot of the process: the calls that one owner keeps open are bounded too.
  */
-import type { DeferralReason } from '#shared/db/webhooks/record.ts';
+import type { DeferralReason } from '#shared/db/webhooks/settle.ts';
 import { getDestination } from '#shared/net/destination.ts';
 import { Health } from './health.ts';
 import { Pace } from './pace.ts';

@@ -23,7 +23,7 @@
  */
 import { sql } from 'kysely';
 import { createBatcher } from '../client/batcher.ts';
-import { seconds } from '../client/fragments.ts';
+import { fewRows, seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { int, rows as toRows, text, uuid } from '../client/rows.ts';
 import type { WebhookRow } from '../tasks/accept.ts';
@@ -121,10 +121,7 @@ interface ClaimRow {
   ordered: boolean;
 }
 
-/**
- * The clock, not `now()`: a record claims within its transaction, after waiting for locks, and events that were written
- * meanwhile are due.
- */
+/** The clock, not `now()`: after waiting for a lock, a retry may have become due. */
 const clock = sql`clock_timestamp()`;
 
 const isFree = sql`(d.lease_until is null or d.lease_until < now())`;
@@ -135,22 +132,28 @@ export async function claimDeliveries(
   leaseSeconds: number,
   requests: readonly ClaimRequest[],
 ): Promise<Map<string, ClaimedQueue>> {
-  const { rows } = await sql<ClaimRow>`
+  const { rows } = await sql<ClaimRow>`-- prepared
     with input as (${toRows('input', requests, {
       task_id: uuid((request) => request.taskId),
       config_id: text((request) => request.configId),
       max: int((request) => request.limit),
-    })}),
-    -- Waits for claims and records in progress, and reads the configs as they are afterwards.
+    })} ${fewRows(requests.length)}),
+    -- Waits for claims and records in progress, and reads the configs as they are afterwards. A config without pending
+    -- deliveries is left alone: what is written later has a wake-up of its own.
     locked as (
       select c.*, c.xmin as version, input.max
       from webhook_configs c join input on c.task_id = input.task_id and c.id = input.config_id
-      where c.disabled_at is null order by c.task_id, c.id for update of c
+      where (
+        select true from deliveries d
+        where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending' limit 1
+      )
+      order by c.task_id, c.id for update of c
     ),
     -- stale: the config changed while this statement waited, so the deliveries that it sees are outdated.
     config as (
       select locked.*, locked.ordered and locked.version <> seen.xmin as stale
       from locked join webhook_configs seen on seen.task_id = locked.task_id and seen.id = locked.id
+      where locked.disabled_at is null
     ),
     -- The deliveries that may be claimed. In an ordered config, an attempt in flight sorts before the head
     -- and blocks it, unless it is a test.

@@ -14,7 +14,7 @@ import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
 import type { ConfigKey } from './claim.ts';
 import { hasWebhookConfig, lockGate, wakePendingDeliveries, type WebhookCallOptions } from './configs.ts';
-import type { DeferralReason } from './record.ts';
+import type { DeferralReason } from './settle.ts';
 import { takeWebhookRequest } from './requests.ts';
 
 export interface DeliveryView {

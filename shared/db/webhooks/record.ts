@@ -2,62 +2,31 @@
  * Records attempts at deliveries, and makes sure that the next delivery follows: the caller continues with
  * it, or a wake-up is written for it. claim.ts describes the states of a delivery, and why none is missed.
  *
- *   settle (fenced) ──▶ fail or merge what waits behind ──▶ claim the next ──▶ write wake-ups for the rest
+ *   settle (fenced), wake retries ──▶ fail what is pending of disabled configs ──▶ claim the next ──▶ wake the rest
  *
- * Each step is a statement of one transaction. The first locks the configs, so the others see everything that
- * was committed before a wake-up was dropped.
+ * Each step is one statement, so that no lock waits for this process. The claim comes after the first commit, so it sees
+ * everything that was committed before a wake-up was dropped. If this process dies between two steps, the reconciler
+ * finds what is due, as it does when a process dies in mid-attempt.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import type { DeliveryWakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
+import { isPassing } from '../client/errors.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { runTransaction } from '../client/transaction.ts';
-import { float, int, rows as toRows, text, timestamp, uuid } from '../client/rows.ts';
+import { rows as toRows, text, uuid } from '../client/rows.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 import {
   claimDeliveries,
   toConfigRows,
   toConfigText,
   type ClaimedDelivery,
-  type ClaimRequest,
   type ClaimedQueue,
+  type ClaimRequest,
   type ConfigKey,
 } from './claim.ts';
-import { coalescePending } from './coalesce.ts';
-
-export type AttemptOutcome =
-  | { kind: 'delivered' }
-  | { kind: 'retry'; delaySeconds: number }
-  /** The config is disabled: this delivery and all that are pending fail. */
-  | { kind: 'abandoned'; reason: string }
-  /** No attempt was made. */
-  | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason }
-  /** A test is not repeated, and does not count for or against the config. */
-  | { kind: 'test_failed' };
-
-export type DeferralReason =
-  /** The owner has its share of the attempts in flight. */
-  | 'owner_busy'
-  /** The host of the receiver has as many attempts in flight as it gets. */
-  | 'host_busy'
-  /** The receiver keeps failing, and is probed. */
-  | 'receiver_failing'
-  /** The owner has sent the bytes that it may send in this hour. */
-  | 'bytes_used_up';
-
-export interface Attempt {
-  delivery: ClaimedDelivery;
-  startedAt: Date;
-  durationMs: number;
-  /** The HTTP status, or null if the receiver did not answer. */
-  status: number | null;
-  error: string | null;
-  responseStart: string | null;
-  outcome: AttemptOutcome;
-  /** Whether the caller attempts the next delivery of this config, if one is due. */
-  mayContinue: boolean;
-}
+import { findSettled, settleAttempts, toDeliveryText, type Attempt } from './settle.ts';
 
 export interface Recorded {
   wakeups: DeliveryWakeup[];
@@ -67,7 +36,7 @@ export interface Recorded {
 
 /**
  * Resolves to undefined if the attempt no longer counts: its config was changed or deleted, or its lease was
- * lost.
+ * lost. Safe to repeat after an error: an attempt counts once.
  */
 export type RecordAttempt = (attempt: Attempt) => Promise<Recorded | undefined>;
 
@@ -79,12 +48,9 @@ interface Options {
 export function createAttemptRecorder(db: Db, options: Options): RecordAttempt {
   return createBatcher((attempts: readonly Attempt[]) => record(db, options, attempts), {
     max: 256,
+    lanes: 2,
     key: ({ delivery }) => toDeliveryText(delivery),
   });
-}
-
-function toDeliveryText({ taskId, configId, seq }: ClaimedDelivery): string {
-  return JSON.stringify([taskId, configId, seq]);
 }
 
 async function record(
@@ -92,142 +58,88 @@ async function record(
   options: Options,
   attempts: readonly Attempt[],
 ): Promise<(Recorded | undefined)[]> {
-  return runTransaction(db, async (trx) => {
-    const settled = await settle(trx, options.wakeupGraceSeconds, attempts);
-    if (settled.length === 0) return attempts.map(() => undefined);
-    const abandoned = settled.filter(({ outcome }) => outcome.kind === 'abandoned');
-    if (abandoned.length > 0) await failPending(trx, abandoned);
-    const delayed = settled.filter(delaysQueue);
-    if (delayed.length > 0) await coalescePending(trx, delayed);
+  const { counted, wakeups } = await settleAttempts(db, options.wakeupGraceSeconds, attempts);
+  const missed = attempts.filter(({ delivery }) => !counted.has(toDeliveryText(delivery)));
+  // Another try, whose answer was lost, may have settled them.
+  const settledBefore = missed.length === 0 ? new Set<string>() : await findSettled(db, missed);
+  const recorded = attempts.filter(({ delivery }) => {
+    const key = toDeliveryText(delivery);
+    return counted.has(key) || settledBefore.has(key);
+  });
+  if (recorded.length === 0) return attempts.map(() => undefined);
+  const queues = await continueQueues(db, options, recorded);
+  const wakeupsOf = Map.groupBy([...wakeups, ...queues.wakeups], toConfigText);
+  const results = new Map<string, Recorded>();
+  for (const { delivery, mayContinue } of recorded) {
+    const config = toConfigText(delivery);
+    const next = mayContinue ? queues.claimed.get(config)?.deliveries.shift() : undefined;
+    results.set(toDeliveryText(delivery), { wakeups: wakeupsOf.get(config) ?? [], next });
+    // Each wake-up is published once, even if several attempts of the set belong to its config.
+    wakeupsOf.delete(config);
+  }
+  return attempts.map(({ delivery }) => results.get(toDeliveryText(delivery)));
+}
 
-    const requests = toClaimRequests(settled);
-    const queues = await claimDeliveries(trx, options.leaseSeconds, requests);
-    const wakeups = await writeWakeups(
-      trx,
-      options.wakeupGraceSeconds,
-      toDueTimes(settled, requests, queues),
-    );
-    const recorded = new Map<string, Recorded>();
-    for (const { delivery, mayContinue } of settled) {
-      const config = toConfigText(delivery);
-      const next = mayContinue ? queues.get(config)?.deliveries.shift() : undefined;
-      recorded.set(toDeliveryText(delivery), { wakeups: wakeups.get(config) ?? [], next });
-      // Each wake-up is published once, even if several attempts of the set belong to its config.
-      wakeups.delete(config);
+interface Continued {
+  /** By `toConfigText`. */
+  claimed: Map<string, ClaimedQueue>;
+  wakeups: DeliveryWakeup[];
+}
+
+const repeatMs = 200;
+const maxRepeatMs = 10_000;
+
+/**
+ * Finds what follows attempts that are recorded. Each statement is repeated while the database is unavailable. After 10 s
+ * it is given up: the outcomes are stored, and the reconciler finds what is due.
+ */
+async function continueQueues(db: Db, options: Options, recorded: readonly Attempt[]): Promise<Continued> {
+  const until = performance.now() + maxRepeatMs;
+  const abandoned = recorded.filter(({ outcome }) => outcome.kind === 'abandoned');
+  if (abandoned.length > 0) await tryUntil(until, () => failPending(db, abandoned));
+  const requests = toClaimRequests(recorded);
+  const claimed = await tryUntil(until, () => claimDeliveries(db, options.leaseSeconds, requests));
+  const left = requests.filter((request) => {
+    const queue = claimed?.get(toConfigText(request));
+    return queue?.deliveries.length === 0 && queue.waitMs === 0;
+  });
+  const wakeups = await tryUntil(until, () => wakeQueues(db, options.wakeupGraceSeconds, left));
+  return { claimed: claimed ?? new Map(), wakeups: wakeups ?? [] };
+}
+
+/** @returns undefined if the database was unavailable until this time, by `performance.now()` */
+async function tryUntil<T>(until: number, operation: () => Promise<T>): Promise<T | undefined> {
+  for (;;) {
+    try {
+      return await operation();
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (performance.now() > until) return undefined;
     }
-    return attempts.map(({ delivery }) => recorded.get(toDeliveryText(delivery)));
-  });
+    await sleep(repeatMs);
+  }
 }
 
-/** An attempt that counts. */
-interface Settled extends Attempt {
-  /** When the delivery is attempted again, or null if this was the last attempt. */
-  retryAt: Date | null;
-}
-
-/**
- * Writes the outcomes of the attempts whose fence is still current, and locks their configs.
- *
- * @returns those attempts
- */
-async function settle(db: Db, wakeupGraceSeconds: number, attempts: readonly Attempt[]): Promise<Settled[]> {
-  const { rows } = await sql<{ task_id: string; config_id: string; seq: number; retry_at: Date | null }>`
-    with input as (${toRows('input', attempts, {
-      task_id: uuid(({ delivery }) => delivery.taskId),
-      config_id: text(({ delivery }) => delivery.configId),
-      seq: int(({ delivery }) => delivery.seq),
-      fence: int(({ delivery }) => delivery.fence),
-      attempt: int(({ delivery }) => delivery.attempt),
-      started_at: timestamp((attempt) => attempt.startedAt),
-      duration_ms: int((attempt) => attempt.durationMs),
-      status: int((attempt) => attempt.status),
-      error: text((attempt) => attempt.error),
-      response_start: text((attempt) => attempt.responseStart),
-      outcome: text(({ outcome }) => outcome.kind),
-      delay: float(({ outcome }) => ('delaySeconds' in outcome ? outcome.delaySeconds : null)),
-      reason: text(({ outcome }) => (outcome.kind === 'abandoned' ? outcome.reason : null)),
-      deferred_reason: text(({ outcome }) => (outcome.kind === 'deferred' ? outcome.reason : null)),
-    })}),
-    -- Configs are locked before deliveries, here and wherever both change.
-    config as (
-      select c.task_id, c.id from webhook_configs c
-      where (c.task_id, c.id) in (select task_id, config_id from input)
-      order by c.task_id, c.id for update
-    ),
-    -- Attempts that still count: the delivery is pending, and its fence has not been raised since the claim.
-    settled as (
-      update deliveries d set
-        state = case when input.outcome = 'delivered' then 'delivered' when input.delay is not null then 'pending'
-          else 'failed' end,
-        settled_at = case when input.delay is null then now() end,
-        attempts = d.attempts - (input.outcome = 'deferred')::int,
-        failures = d.failures + (input.outcome = 'retry')::int,
-        deferred_reason = input.deferred_reason,
-        thin = d.thin or coalesce(input.status = 413, false),
-        lease_until = null,
-        -- Whole milliseconds, so that a wake-up for this time is not a fraction early.
-        due_at = case when input.delay is null then d.due_at
-          else date_trunc('milliseconds', now() + ${seconds(sql`input.delay`)}) end,
-        wakeup_at = now() + ${seconds(sql`coalesce(input.delay, 0) + ${wakeupGraceSeconds}`)}
-      from input join config on config.task_id = input.task_id and config.id = input.config_id
-      where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
-        and d.state = 'pending' and d.fence = input.fence
-      returning input.*, d.due_at
-    ),
-    -- The log of attempts, for the owner.
-    logged as (
-      insert into delivery_attempts
-        (task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start)
-      select task_id, config_id, seq, attempt, started_at, duration_ms, status, error, response_start from settled
-      where outcome <> 'deferred'
-    ),
-    -- Written even if nothing changes, so that claims that waited find a new version (see claim.ts).
-    updated as (
-      update webhook_configs c set
-        failures = case when result.delivered then 0 else c.failures + result.failed end,
-        disabled_at = case when result.reason is null then c.disabled_at else now() end,
-        disabled_reason = coalesce(result.reason, c.disabled_reason)
-      from (
-        select task_id, config_id, bool_or(outcome = 'delivered' and seq > 0) as delivered, max(reason) as reason,
-          (count(*) filter (where outcome in ('retry', 'abandoned')))::int as failed
-        from settled group by task_id, config_id
-      ) result
-      where c.task_id = result.task_id and c.id = result.config_id
-    )
-    select task_id, config_id, seq, case when delay is not null then due_at end as retry_at from settled`.execute(
-    db,
-  );
-  const retryTimes = new Map(
-    rows.map((row) => [JSON.stringify([row.task_id, row.config_id, row.seq]), row.retry_at]),
-  );
-  return attempts.flatMap((attempt) => {
-    const retryAt = retryTimes.get(toDeliveryText(attempt.delivery));
-    return retryAt === undefined ? [] : [{ ...attempt, retryAt }];
-  });
-}
-
-/**
- * Fails all pending deliveries of the configs that these attempts disabled. Other attempts in flight no
- * longer count.
- */
-async function failPending(db: Db, abandoned: readonly Settled[]): Promise<void> {
+/** Fails all pending deliveries of the configs that these attempts disabled. Attempts in flight no longer count. */
+async function failPending(db: Db, abandoned: readonly Attempt[]): Promise<void> {
   await sql`
-    with input as (${toConfigRows(abandoned)})
+    with input as (${toConfigRows(abandoned)}),
+    -- A config that its owner has enabled again meanwhile is left out.
+    config as (
+      select c.task_id, c.id from (select distinct task_id, config_id from input) key
+      join webhook_configs c on c.task_id = key.task_id and c.id = key.config_id
+      where c.disabled_at is not null order by c.task_id, c.id for update of c
+    )
     update deliveries d set state = 'failed', settled_at = now(), fence = d.fence + 1, lease_until = null
-    from input where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending'`.execute(
+    from config where d.task_id = config.task_id and d.config_id = config.id and d.state = 'pending'`.execute(
     db,
   );
-}
-
-/** Whether failures of this delivery delay later events, of which some may be merged. */
-function delaysQueue({ delivery: { config, failures }, outcome }: Settled): boolean {
-  return config.ordered && config.events === 'all' && (outcome.kind === 'retry' || failures > 0);
 }
 
 /** Builds one request for each config, for as many deliveries as callers may continue with. */
-function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
+function toClaimRequests(recorded: readonly Attempt[]): ClaimRequest[] {
   const requests = new Map<string, ClaimRequest>();
-  for (const { delivery, mayContinue } of settled) {
+  for (const { delivery, mayContinue } of recorded) {
     const { taskId, configId } = delivery;
     const limit = (requests.get(toConfigText(delivery))?.limit ?? 0) + Number(mayContinue);
     requests.set(toConfigText(delivery), { taskId, configId, limit });
@@ -235,55 +147,30 @@ function toClaimRequests(settled: readonly Settled[]): ClaimRequest[] {
   return [...requests.values()];
 }
 
-type DueTime = ConfigKey & { dueAt: Date };
-
-/** Returns when wake-ups are due: at each retry, and now for each queue that no caller continues with. */
-function toDueTimes(
-  settled: readonly Settled[],
-  requests: readonly ClaimRequest[],
-  queues: ReadonlyMap<string, ClaimedQueue>,
-): DueTime[] {
-  const retries = settled.flatMap(({ delivery: { taskId, configId }, retryAt }) =>
-    retryAt === null ? [] : [{ taskId, configId, dueAt: retryAt }],
-  );
-  const waiting = requests.flatMap(({ taskId, configId }) => {
-    const queue = queues.get(toConfigText({ taskId, configId }));
-    return queue?.deliveries.length === 0 && queue.waitMs === 0
-      ? [{ taskId, configId, dueAt: new Date(0) }]
-      : [];
-  });
-  return [...retries, ...waiting];
-}
-
-/** @returns by `toConfigText` */
-async function writeWakeups(
+/** Writes a wake-up for each queue that no caller continues with. */
+async function wakeQueues(
   db: Db,
   wakeupGraceSeconds: number,
-  times: readonly DueTime[],
-): Promise<Map<string, DeliveryWakeup[]>> {
-  if (times.length === 0) return new Map();
+  queues: readonly ConfigKey[],
+): Promise<DeliveryWakeup[]> {
+  if (queues.length === 0) return [];
   const { rows } = await sql<{ id: string; task_id: string; config_id: string; due_at: Date }>`
-    with input as (${toRows('input', times, {
-      task_id: uuid((time) => time.taskId),
-      config_id: text((time) => time.configId),
-      due_at: timestamp((time) => time.dueAt),
+    with input as (${toRows('input', queues, {
+      task_id: uuid(({ taskId }) => taskId),
+      config_id: text(({ configId }) => configId),
     })}),
     -- The reconciler may have postponed deliveries that waited for an attempt until the end of its lease.
     moved as (
       update deliveries d set wakeup_at = least(d.wakeup_at, now() + ${seconds(wakeupGraceSeconds)})
-      from (select distinct task_id, config_id from input where due_at <= now()) left_over
-      where d.task_id = left_over.task_id and d.config_id = left_over.config_id and d.state = 'pending'
+      from input where d.task_id = input.task_id and d.config_id = input.config_id and d.state = 'pending'
     )
-    ${insertOutbox({ kind: 'delivery', from: sql`input`, dueAt: sql`greatest(due_at, now())` })}
+    ${insertOutbox({ kind: 'delivery', from: sql`input` })}
     returning id, task_id, config_id, due_at`.execute(db);
-  return Map.groupBy(
-    rows.map((row): DeliveryWakeup => ({
-      id: row.id,
-      kind: 'delivery',
-      taskId: row.task_id,
-      configId: row.config_id,
-      dueAt: row.due_at,
-    })),
-    toConfigText,
-  );
+  return rows.map((row) => ({
+    id: row.id,
+    kind: 'delivery',
+    taskId: row.task_id,
+    configId: row.config_id,
+    dueAt: row.due_at,
+  }));
 }

@@ -9,7 +9,8 @@ import type { Database } from '#shared/db/schema/schema.ts';
 import { createDeliveryClaim, type ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
 import { getWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { redeliver } from '#shared/db/webhooks/deliveries.ts';
-import { createAttemptRecorder, type AttemptOutcome } from '#shared/db/webhooks/record.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
+import type { AttemptOutcome } from '#shared/db/webhooks/settle.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { readAttempts, readConfig, readDeliveries, readStates } from '../../support/webhooks/deliveries.ts';
@@ -193,6 +194,34 @@ describe('claims', () => {
 });
 
 describe('records', () => {
+  test('count once if the answer was lost, and continue with the next delivery', { timeout }, async () => {
+    for (const outcome of [
+      { kind: 'delivered' },
+      { kind: 'retry', delaySeconds: 50 },
+    ] as const satisfies AttemptOutcome[]) {
+      const dispatcher = startDispatcher();
+      const taskId = await startQueue(false);
+      const delivery = await claimOne(dispatcher, taskId);
+      assert.deepEqual((await dispatcher.record(delivery, outcome))?.next, undefined);
+      const repeated = await dispatcher.record(delivery, outcome, true);
+      assert.equal(repeated?.next?.seq, 2);
+      const { failures, attempts } = (await readDeliveries(db, taskId))[0]!;
+      assert.deepEqual([failures, attempts], [outcome.kind === 'retry' ? 1 : 0, 1]);
+      assert.equal((await readAttempts(db, taskId)).length, 1);
+      assert.equal((await readConfig(db, taskId)).failures, failures);
+    }
+  });
+
+  test('fail nothing of a config that was enabled again meanwhile', { timeout }, async () => {
+    const dispatcher = startDispatcher();
+    const taskId = await startQueue(false);
+    const delivery = await claimOne(dispatcher, taskId);
+    await dispatcher.record(delivery, { kind: 'abandoned', reason: 'gone' });
+    await redeliver(db, options, caller, { taskId, configId: 'hook' }, { failedSince: new Date(0) });
+    await dispatcher.record(delivery, { kind: 'abandoned', reason: 'gone' });
+    assert.ok((await readStates(db, taskId)).every(([, state]) => state === 'pending'));
+  });
+
   test('does not count an attempt whose delivery another dispatcher claimed', { timeout }, async () => {
     for (const ordered of [true, false]) {
       const [paused, other] = [startDispatcher(), startDispatcher()];

@@ -7,22 +7,39 @@ import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { dequeueTurns } from '#shared/db/queue/dequeue.ts';
 import { createEnqueue } from '#shared/db/queue/enqueue.ts';
 import { wakeStalledQueues } from '#shared/db/queue/wake.ts';
+import { fireSchedules } from '#shared/db/schedules/fire.ts';
+import { runScheduleNow } from '#shared/db/schedules/run-now.ts';
+import { putSchedule, setPaused, type ScheduleSettings } from '#shared/db/schedules/store.ts';
+import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
+import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { createDeliveryClaim, type ConfigKey } from '#shared/db/webhooks/claim.ts';
 import { deleteWebhookConfig, putWebhookConfig } from '#shared/db/webhooks/configs.ts';
 import { deliverTest } from '#shared/db/webhooks/deliveries.ts';
-import { createAttemptRecorder, type Attempt } from '#shared/db/webhooks/record.ts';
-import { caller, newFollowUp, newTask, newWebhook } from '../../../support/database/new-task.ts';
+import { createAttemptRecorder } from '#shared/db/webhooks/record.ts';
+import type { Attempt } from '#shared/db/webhooks/settle.ts';
+import type { WebhookRow } from '#shared/db/tasks/accept.ts';
+import type { Lease } from '#shared/db/turns/leases.ts';
+import {
+  caller,
+  createClaimedTask,
+  newFollowUp,
+  newTask,
+  newWebhook,
+} from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
+import { noLimits } from '../../../support/quotas.ts';
 import { startSilentProxy } from '../../../support/silent-proxy.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10, webhookRequestsPerMinute: 0 };
 /** The transaction's limit of 2 s, and time for a busy machine. */
 const boundMs = 5_000;
 
 const { db, url } = await connectToTestDatabase({ direct: true });
+await storeAgent(db, 'h', {});
 
 async function openThroughProxy(t: TestContext) {
   const address = new URL(url);
@@ -69,6 +86,61 @@ async function enqueue(): Promise<string> {
   return task.owner;
 }
 
+/** Stores a schedule of a caller of its own. */
+async function schedule() {
+  const owner = { tenant: '', owner: randomUUID() };
+  const settings: ScheduleSettings = {
+    id: 'hourly',
+    rhythm: { everySeconds: 3600 },
+    overlap: 'allow',
+    catchUpSeconds: 60,
+    paused: false,
+    template: {
+      message: { role: 'ROLE_USER', parts: [{ text: 'hello' }] },
+      metadata: null,
+      acceptedOutputModes: null,
+      priority: 0,
+    },
+    toWebhook: () => null,
+  };
+  const put = (pool: Db) => putSchedule(pool, owner, settings, 0);
+  await put(db);
+  const makeDue = async (): Promise<void> => {
+    const due = sql`now() - interval '1 second'`;
+    await sql`update schedules set next_at = ${due}, wakeup_at = ${due} where owner = ${owner.owner}`.execute(
+      db,
+    );
+  };
+  return { owner, put, makeDue, other: () => setPaused(db, owner, 'hourly', true) };
+}
+
+const firing = {
+  getLimits: async () => noLimits,
+  copyWebhook: (_key: string, _id: string, webhook: WebhookRow) => webhook,
+  wakeupGraceSeconds: 10,
+  limit: 1000,
+};
+
+/**
+ * Writes a turn whose gate others have locked, until the write waits for the lock; then they release it.
+ */
+async function writeInLine(frozen: Db, lease: Lease): Promise<unknown> {
+  const event = { kind: 'progress', payload: '{}' } as const;
+  const { written } = await db.transaction().execute(async (trx) => {
+    await sql`select from gates where task_id = ${lease.taskId} for update`.execute(trx);
+    const written = createTurnWriter(frozen, leases)({ lease, events: [event] });
+    written.catch(() => undefined);
+    await waitFor('the write to wait for the lock', async () => {
+      const { rows } = await sql`
+        select from pg_stat_activity where datname = current_database() and application_name = 'frozen'
+          and wait_event_type = 'Lock' and query like 'select from gates%'`.execute(db);
+      return rows.length > 0;
+    });
+    return { written };
+  });
+  return written;
+}
+
 const dequeue = (pool: Db, owner: string) => dequeueTurns(pool, { owner, count: 1, limit: 1, ...leases });
 const getCancel =
   ({ taskId }: ConfigKey) =>
@@ -107,20 +179,50 @@ const operations: Record<string, [answers: number, prepare: () => Promise<Operat
       return { run: (frozen: Db) => deliverTest(frozen, options, caller, key), other: getCancel(key) };
     },
   ],
-  'the record of an attempt': [
-    4,
-    async () => {
-      const key = await accept();
-      const attempt = await claimAttempt(key);
-      const run = (frozen: Db) => createAttemptRecorder(frozen, leases)(attempt);
-      return { run, other: () => createDeliveryClaim(db, leases)({ ...key, limit: 1 }) };
-    },
-  ],
   'a dequeued turn': [
     4,
     async () => {
       const owner = await enqueue();
       return { run: (frozen: Db) => dequeue(frozen, owner), other: () => dequeue(db, owner) };
+    },
+  ],
+  'a write of a turn in line for its gate': [
+    2,
+    async () => {
+      const { lease } = await createClaimedTask(db);
+      return {
+        run: (frozen: Db) => writeInLine(frozen, lease),
+        other: getCancel({ ...lease, configId: '' }),
+      };
+    },
+  ],
+  'a replaced schedule': [
+    5,
+    async () => {
+      const { put, other } = await schedule();
+      return { run: put, other };
+    },
+  ],
+  'a schedule that is run now': [
+    5,
+    async () => {
+      const { owner, other } = await schedule();
+      const parts = { agent: { hash: 'h', taskSeconds: undefined }, ...firing };
+      return { run: (frozen: Db) => runScheduleNow(frozen, owner, 'hourly', parts), other };
+    },
+  ],
+  'schedules that are due': [
+    6,
+    async () => {
+      const { makeDue, other } = await schedule();
+      // Another test may have started its task.
+      const run = async (frozen: Db): Promise<void> => {
+        for (;;) {
+          await makeDue();
+          await fireSchedules(frozen, firing);
+        }
+      };
+      return { run, other };
     },
   ],
   'queues that are woken': [
@@ -156,9 +258,13 @@ describe('a client that freezes within a transaction', { concurrency: 8 }, () =>
   const single: Record<string, (frozen: Db, taskId: string) => Promise<unknown>> = {
     'a follow-up': (frozen, taskId) => acceptFollowUp(frozen, options, newFollowUp(taskId)),
     'a cancellation': (frozen, taskId) => cancelTask(frozen, options, taskId),
+    'the record of an attempt': async (frozen, taskId) => {
+      const attempt = await claimAttempt({ taskId, configId: webhook.id });
+      await createAttemptRecorder(frozen, leases)(attempt);
+    },
   };
   for (const [name, run] of Object.entries(single)) {
-    test(`cannot freeze within ${name}, which is one statement`, async (t) => {
+    test(`cannot freeze within ${name}, which has single statements`, async (t) => {
       const { frozen, proxy } = await openThroughProxy(t);
       const { taskId } = await accept();
       let inTransaction = false;
