@@ -11,12 +11,12 @@ const noCompiler = () => () => {
 
 /**
  * Deadlines of a request, in milliseconds: its headers, also on a connection that sends nothing, and the whole
- * of it. Node checks them every five seconds, so a client that sends a byte now and then is gone within 30 s. They do
- * not limit the response.
+ * of it. Node checks them at an interval: with its default of 30 s, a client that sends a byte now and then could stay
+ * for 55 s. They do not limit the response.
  */
 const headersTimeout = 15_000;
 const requestTimeout = 25_000;
-const connectionsCheckingInterval = 5_000;
+const connectionsCheckingInterval = 1_000;
 
 export function createServer(options: FastifyServerOptions = {}): FastifyInstance {
   return fastify({

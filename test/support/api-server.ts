@@ -9,7 +9,7 @@ import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { listenGrpc } from '#services/api/bindings/grpc/grpc.ts';
+import { listenGrpc, type GrpcTimeouts } from '#services/api/bindings/grpc/grpc.ts';
 import { createCardSigner } from '#services/api/card/signature.ts';
 import type { CallbackRoutesParts } from '#services/api/callbacks/routes.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
@@ -55,7 +55,7 @@ export interface TestApiServerOptions {
   tasks?: TasksRoutesParts;
   webhooks?: WebhookRoutesParts;
   /** Deadlines of gRPC calls. */
-  timeouts?: { receiveMs: number; sendMs: number };
+  timeouts?: Partial<GrpcTimeouts>;
 }
 
 export interface TestApiServer {

@@ -1,4 +1,5 @@
 /** Limits the connections of a server. One over the limit is closed before anything is read from it. */
+import type { Http2Server, ServerHttp2Session } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { toAddressKey } from './client-address.ts';
 import { countRefusal } from './refusals.ts';
@@ -28,5 +29,29 @@ export function limitConnections(server: Server, { all, perAddress }: Connection
     if (openHere <= all && (perAddress === 0 || count <= perAddress)) return;
     countRefusal('connections');
     socket.destroy();
+  });
+}
+
+/** How long a client may leave its side of a connection open that the server has closed, in milliseconds. */
+const halfOpenMs = 5_000;
+
+/**
+ * Closes the connections of an HTTP/2 server on which no call starts in time, and those whose client does not close
+ * its side. HTTP/2 has no deadlines: a client may send the start of a connection, or its headers, byte by byte.
+ *
+ * @param callMs time from the start of a connection to its first call, in milliseconds
+ */
+export function closeUnusedConnections(server: Http2Server, callMs: number): void {
+  server.on('session', (session: ServerHttp2Session) => {
+    const timer = setTimeout(() => session.destroy(), callMs);
+    const stop = (): void => clearTimeout(timer);
+    session.once('stream', stop);
+    session.once('close', stop);
+  });
+  server.on('connection', (socket: Socket) => {
+    socket.once('finish', () => {
+      const timer = setTimeout(() => socket.destroy(), halfOpenMs);
+      socket.once('close', () => clearTimeout(timer));
+    });
   });
 }

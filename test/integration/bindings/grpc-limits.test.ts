@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test } from 'node:test';
 import type { StreamResponse } from '@a2a-js/sdk';
 import { A2AService } from '@a2a-js/sdk/server/grpc';
@@ -163,6 +164,38 @@ describe('gRPC readers', () => {
 });
 
 describe('gRPC connections', () => {
+  const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  /** Of a HEADERS frame with 4,096 bytes (RFC 9113, section 4.1). */
+  const headers = Buffer.from([0, 0x10, 0, 1, 4, 0, 0, 0, 1]);
+  for (const [what, sent] of Object.entries({
+    nothing: [],
+    'a preface byte by byte': [...preface].map((byte) => Buffer.of(byte)),
+    'headers byte by byte': [
+      Buffer.concat([preface, settings, headers]),
+      ...Array<Buffer>(100).fill(Buffer.of(0)),
+    ],
+  })) {
+    test(`are closed without a call: ${what}`, async (t) => {
+      const { grpcTarget } = await startApiServer(t, {}, { timeouts: { callMs: 300 } });
+      const [host = '', port] = grpcTarget.split(':');
+      const socket = createConnection(Number(port), host).resume();
+      t.after(() => socket.destroy());
+      socket.on('error', () => undefined);
+      const drip = setInterval(() => socket.writable && socket.write(sent.shift() ?? ''), 20);
+      t.after(() => clearInterval(drip));
+      await new Promise((resolve) => socket.once('close', resolve));
+    });
+  }
+
+  test('stay open without a call in progress once they had one', async (t) => {
+    const { grpcTarget } = await startApiServer(t, {}, { auth, timeouts: { callMs: 100 } });
+    const session = connectGrpc(t, grpcTarget);
+    await startCall(session, 'GetTask').closed;
+    await sleep(200);
+    assert.equal((await startCall(session, 'GetTask').closed).status, status.UNAUTHENTICATED);
+  });
+
   test('are limited per address', async (t) => {
     const { grpcTarget } = await startApiServer(t, {}, { connections: { all: 100, perAddress: 2 } });
     const [host = '', port] = grpcTarget.split(':');

@@ -2,6 +2,7 @@
  * The gRPC binding (A2A section 10), for clients of 1.0 (lf.a2a.v1) and 0.3 (a2a.v1) on one port, built on
  * the services of the SDK.
  */
+import type { Http2Server } from 'node:http2';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { AgentCard } from '@a2a-js/sdk';
 import { LegacyA2AService, legacyGrpcService } from '@a2a-js/sdk/compat/v0_3/server/grpc';
@@ -10,7 +11,7 @@ import { A2AService, grpcService } from '@a2a-js/sdk/server/grpc';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Admit } from '../../limits/admission.ts';
-import { limitConnections, type ConnectionLimits } from '../../limits/connections.ts';
+import { closeUnusedConnections, limitConnections, type ConnectionLimits } from '../../limits/connections.ts';
 import type { ByteRates } from '../../limits/byte-rates.ts';
 import type { Receiving } from '../../limits/receiving.ts';
 import { supportsV03 } from '../call-context.ts';
@@ -33,8 +34,8 @@ export interface GrpcParts {
   /** 0: any free port. */
   port: number;
   bodyLimitBytes: number;
-  /** Overrides `receiveMs` and `sendMs`, in milliseconds. */
-  timeouts?: { receiveMs: number; sendMs: number };
+  /** Instead of the defaults below. */
+  timeouts?: Partial<GrpcTimeouts> | undefined;
   log: Logger;
 }
 
@@ -46,7 +47,17 @@ export interface GrpcListener {
 
 const closeMs = 3000;
 
-const defaultTimeouts = { receiveMs: 30_000, sendMs: 60_000 };
+/** In milliseconds. */
+export interface GrpcTimeouts {
+  /** From the start of a connection to its first call. */
+  callMs: number;
+  /** For the client to send its message. */
+  receiveMs: number;
+  /** For the client to take one message. */
+  sendMs: number;
+}
+
+const defaultTimeouts: GrpcTimeouts = { callMs: 15_000, receiveMs: 25_000, sendMs: 60_000 };
 
 /**
  * A connection that is too old gets no new calls (GOAWAY); its open streams continue to their end. A
@@ -65,9 +76,8 @@ const connectionOptions = {
 
 export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
   const { host, port } = parts;
-  const guard = createGuard({ ...parts, ...(parts.timeouts ?? defaultTimeouts) }, (path) =>
-    path.startsWith(healthPath),
-  );
+  const timeouts = { ...defaultTimeouts, ...parts.timeouts };
+  const guard = createGuard({ ...parts, ...timeouts }, (path) => path.startsWith(healthPath));
   const server = new Server({
     ...connectionOptions,
     'grpc.max_receive_message_length': parts.bodyLimitBytes,
@@ -87,7 +97,10 @@ export async function listenGrpc(parts: GrpcParts): Promise<GrpcListener> {
     );
   });
   // Private in its types only: grpc-js has no option for this.
-  for (const http2Server of server['http2Servers'].keys()) limitConnections(http2Server, parts.connections);
+  for (const http2Server of server['http2Servers'].keys()) {
+    limitConnections(http2Server, parts.connections);
+    closeUnusedConnections(http2Server as Http2Server, timeouts.callMs);
+  }
   return {
     port: boundPort,
     close: async () => {
