@@ -59,7 +59,7 @@ export async function runOnce(options: OnceOptions): Promise<Once> {
     once.ran.push(...finished);
     if (finish !== undefined) once.finish = finish;
     if (options.crashAfter !== undefined && finished.includes(options.crashAfter)) held.die();
-    return { wakeups: [] };
+    return { wakeups: [], lastEvent: 0 };
   };
   const watched: Agent = {
     run: async (turn) => {
@@ -77,6 +77,7 @@ export async function runOnce(options: OnceOptions): Promise<Once> {
       agent: watched,
       readInput: async () => ({ ...input, steps: turnLog.getRecord(now()) }),
       write,
+      findEvent: async () => undefined,
       timeOutCallback: async (_, step) => {
         const result: CallbackResult = { status: 'timed_out' };
         turnLog.entries.push({ key: toKey(step), result, at: now() });
@@ -145,6 +146,7 @@ function createClaimed(options: OnceOptions, held: HeldLease): Claimed {
     failingSince,
     crashed: false,
     signals: 0,
+    lastEvent: 0,
     lastError: null,
     statusAt: new Date(now()),
     task: {

@@ -1,6 +1,6 @@
 /** A task in memory: its turns, its record and its output. */
 import type { Agent } from '#services/worker/agent/agent.ts';
-import { noHistory, type Exchange } from '#shared/db/turns/history.ts';
+import { noHistory, type Exchange } from '#shared/db/turns/history/read.ts';
 import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease } from '#shared/db/turns/write.ts';
 import type { Usage } from '#shared/domain/usage.ts';

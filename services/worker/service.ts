@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import { findEvent } from '#shared/db/events/read.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
@@ -46,6 +47,7 @@ import { startPulling } from './intake/versions.ts';
 import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
 import { createLeaseHeartbeat } from './turn/lease-heartbeat.ts';
+import { createHistoryCache } from './turn/history.ts';
 import { MemoryBudget } from './turn/memory-budget.ts';
 import { createMemoryWatch, type MemoryWatch } from './turn/memory-watch.ts';
 import { Suspects } from './turn/suspects.ts';
@@ -108,6 +110,7 @@ export async function startWorker(
   const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
   const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
+  const memory = new MemoryBudget();
   const intake = createIntake({
     db,
     agent,
@@ -119,8 +122,9 @@ export async function startWorker(
       databaseFailedAt: failedAt,
       agentVersions: versions.runs,
     }),
-    readInput: createInputReader(db, { recordBytes }),
+    readInput: createInputReader(db, { recordBytes, cache: createHistoryCache(memory) }),
     write: createTurnWriter(db, { wakeupGraceSeconds, agentVersion }),
+    findEvent: (taskId, after, event) => findEvent(db, taskId, after, event),
     timeOutCallback: (lease, step) => timeOutCallback(db, lease, step),
     publicUrl: config.publicUrl,
     openChildren: createTurnChildren({
@@ -132,7 +136,7 @@ export async function startWorker(
       outbox,
       log,
     }),
-    openFiles: createTurnFiles(db, config.publicUrl, recorder),
+    openFiles: createTurnFiles(db, { publicUrl: config.publicUrl, recorder, log }),
     getOwnerLimits,
     databaseFailedAt: failedAt,
     heartbeat,
@@ -142,7 +146,7 @@ export async function startWorker(
     wakeupGraceSeconds,
     concurrency,
     ownerShare: config.ownerShare,
-    memory: new MemoryBudget(),
+    memory,
     mayClaim: memoryWatch.mayClaim,
     suspects: new Suspects(),
     maxAttempts,

@@ -36,6 +36,13 @@ const states: [sqlStates: string[], expected: { refused: boolean; passing: boole
     { refused: true, passing: false, broken: false },
   ],
   [['F0000', 'HV000', 'P0001', 'XX000', 'XX001'], { refused: true, passing: false, broken: false }],
+  [['57000', '40000', '40002'], { refused: true, passing: true, broken: false }],
+  [
+    // The rest of the classes (PostgreSQL documentation, appendix A), and neighbours of codes above.
+    `01000 02000 03000 09000 0B000 0F000 0L000 0P000 0Z000 10608 20000 23000 24000 25000 25P02 27000
+     2B000 2D000 2F000 38000 39000 3B000 3F000 44000 55006 55P02 55P04`.split(/\s+/),
+    { refused: true, passing: false, broken: false },
+  ],
 ];
 
 describe('an error of the database', () => {

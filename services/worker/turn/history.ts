@@ -1,8 +1,17 @@
 /** Shows the stored history of a turn as its agent sees it: the conversation so far, and the task's earlier turns. */
+import { HistoryCache } from '#shared/db/turns/history/cache.ts';
 import type { TurnHistory } from '#shared/db/turns/input.ts';
-import { maxHistoryTurns } from '#shared/db/turns/history.ts';
+import { maxHistoryTurns } from '#shared/db/turns/history/read.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { EarlierTurn, History, HistoryEntry } from '../agent/agent.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+
+/** Creates a cache that has the memory that turns leave free, up to an eighth of the whole. */
+export function createHistoryCache(memory: MemoryBudget): HistoryCache {
+  const cache = new HistoryCache(() => Math.min(memory.free, memory.maxBytes / 8));
+  memory.lendTo(cache);
+  return cache;
+}
 
 /** @throws {FatalError} if an agent asks for an invalid number of turns */
 export function checkHistoryTurns(maxTurns: unknown): void {

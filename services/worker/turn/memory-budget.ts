@@ -25,6 +25,12 @@ export interface MemoryReservation extends InputMemory {
   close(): void;
 }
 
+/** Uses memory that turns leave free. */
+export interface Borrower {
+  /** @param maxBytes what it may keep */
+  shrink(maxBytes: number): void;
+}
+
 interface Waiting {
   fits: () => boolean;
   grant: () => void;
@@ -35,10 +41,21 @@ export class MemoryBudget {
   readonly #waitMs: number;
   #used = 0;
   readonly #waiting = new Set<Waiting>();
+  #borrower: Borrower | undefined;
 
   constructor(maxBytes = v8.getHeapStatistics().heap_size_limit * heapShare, waitMs = defaultWaitMs) {
     this.maxBytes = maxBytes;
     this.#waitMs = waitMs;
+  }
+
+  /** The bytes that turns leave free. */
+  get free(): number {
+    return Math.max(0, this.maxBytes - this.#used);
+  }
+
+  /** Lets a cache use the free memory. It shrinks when a turn takes memory, so that no turn waits for it. */
+  lendTo(borrower: Borrower): void {
+    this.#borrower = borrower;
   }
 
   /** @param signals end a wait early, by throwing their reason */
@@ -61,6 +78,7 @@ export class MemoryBudget {
         const grant = (): void => {
           held += bytes;
           this.#used += bytes;
+          this.#borrower?.shrink(this.free);
         };
         if (this.#waiting.size === 0 && fits()) grant();
         else {

@@ -32,9 +32,13 @@ export function getStatusTime(lastStatusAt: Date): string {
   return new Date(Math.max(lastStatusAt.getTime(), databaseNow())).toISOString();
 }
 
-/** Creates the event of a status message while the task is working. */
-export function createProgressEvent(ids: TaskIds, lastStatusAt: Date, message: Message): NewEvent {
-  const status = { state: 'TASK_STATE_WORKING', message, timestamp: getStatusTime(lastStatusAt) } as const;
+/**
+ * Creates the event of a status message while the task is working.
+ *
+ * @param timestamp of the status, ISO 8601
+ */
+export function createProgressEvent(ids: TaskIds, timestamp: string, message: Message): NewEvent {
+  const status = { state: 'TASK_STATE_WORKING', message, timestamp } as const;
   const payload: EventPayload = { statusUpdate: { ...ids, status } };
   return { kind: 'progress', payload: JSON.stringify(payload), statusMessage: JSON.stringify(message) };
 }

@@ -35,13 +35,14 @@ import type { Agent } from '../agent/agent.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
-import { createTurnEnd } from './outcome.ts';
+import { createTurnEnd, getStatusTime } from './outcome.ts';
 import { createFailure, getIds, handleError, type AttemptState } from './failure/handle-error.ts';
 import type { MemoryBudget, MemoryReservation } from './memory-budget.ts';
 import { raceAbort } from './race-abort.ts';
 import type { StepIdentity } from './record.ts';
 import { retryReadWhileLeased, retryWhileLeased } from './retry-while-leased.ts';
 import { isSuspect, Suspects } from './suspects.ts';
+import type { FindEvent } from './output/store.ts';
 import { createTurn, type WorkerTurn } from './turn.ts';
 import { Suspension } from './waits.ts';
 
@@ -52,6 +53,7 @@ export interface RunParts {
   agent: Agent;
   readInput: ReadTurnInput;
   write: WriteTurn;
+  findEvent: FindEvent;
   timeOutCallback: (lease: Lease, step: StepIdentity) => Promise<CallbackResult | undefined>;
   /** Base URL of callbacks; undefined: there are none. */
   publicUrl: string | undefined;
@@ -176,11 +178,17 @@ async function runAgent(
     turn = createTurn({
       held,
       input,
-      lastStatusAt: claimed.statusAt,
+      getStatusTime: () => {
+        const time = getStatusTime(claimed.statusAt);
+        claimed.statusAt = new Date(time);
+        return time;
+      },
       releaseSignal,
       stepSeconds: limits.stepSeconds,
       recordBytes,
       write,
+      findEvent: parts.findEvent,
+      lastEvent: claimed.lastEvent,
       signals: claimed.signals,
       timeOutCallback: (step) => parts.timeOutCallback(claimed.lease, step),
       publicUrl: parts.publicUrl,
@@ -209,7 +217,7 @@ async function runAgent(
       const text = `The turn was stopped at its limit of ${limits?.turnSeconds} seconds. The output produced so far is kept.`;
       return createFailure(claimed, turn, text);
     }
-    return handleError(parts, claimed, { ...state, held, turn, outageSeconds: limits?.outageSeconds }, error);
+    return handleError(parts, claimed, { ...state, turn, outageSeconds: limits?.outageSeconds }, error);
   } finally {
     clearTimeout(timer);
   }

@@ -35,6 +35,7 @@ import {
   checkStep,
 } from './output/check.ts';
 import type { OpenTurnFiles } from './output/files.ts';
+import { createStore, type FindEvent } from './output/store.ts';
 import { checkHistoryTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, createProgressEvent } from './outcome.ts';
@@ -75,8 +76,10 @@ const maxEnvelopeBytes = 4096;
 export interface TurnParts {
   held: HeldLease;
   input: TurnInput;
-  /** The time of the task's status when the turn was claimed. */
-  lastStatusAt: Date;
+  /** Returns the time of a new status, ISO 8601. It only goes forward. */
+  getStatusTime: () => string;
+  /** The number of the task's last event at the claim. */
+  lastEvent: number;
   /** The count of signals at the claim; see `signals` of a release. */
   signals: number;
   /** Aborts when the turn should be released as soon as possible: no further step starts. */
@@ -89,6 +92,7 @@ export interface TurnParts {
   onRecorded: () => void;
   reserveMemory: (bytes: number) => Promise<void>;
   write: WriteTurn;
+  findEvent: FindEvent;
   timeOutCallback: (step: StepIdentity) => Promise<CallbackResult | undefined>;
   publicUrl: string | undefined;
   task: ClaimedTask;
@@ -99,9 +103,10 @@ export interface TurnParts {
 }
 
 export function createTurn(parts: TurnParts): WorkerTurn {
-  const { held, input, releaseSignal, write, outbox, log } = parts;
+  const { held, input, releaseSignal, log } = parts;
   const { lease, signal } = held;
-  const files = parts.openFiles(lease, input);
+  const files = parts.openFiles(held, input);
+  const write = createStore(parts);
   const budget = createArtifactBudget(() => files.readArtifactSizes());
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const record = new TurnRecord(input.steps);
@@ -125,10 +130,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     steps: readonly NewStep[] = [],
     used = steps.some((step) => step.usage !== undefined),
   ): Promise<void> {
-    const { wakeups } = await write({ lease, events, steps, ...(used && { taskUsage }) });
-    outbox.publish(wakeups);
-    // The write may have been slow, or the process paused: nothing starts under a lease that has run out.
-    await held.assertHeld();
+    await write({ events, steps, ...(used && { taskUsage: () => taskUsage }) });
   }
 
   async function step<T extends Json | void>(
@@ -163,8 +165,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         seconds,
         ...(usage && { usage }),
       };
-      // A step that has run must not run again because the database is briefly unavailable.
-      await retryWhileLeased(held, log, () => store([], [record]));
+      await store([], [record]);
       parts.onRecorded();
       passFaultPoint('step-recorded');
       return result;
@@ -174,7 +175,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const version = createVersionReader(record, async (marker) => {
     signal.throwIfAborted();
     await held.assertHeld();
-    await retryWhileLeased(held, log, () => store([], [marker]));
+    await store([], [marker]);
   });
 
   async function fitMessage(content: Part[] | string): Promise<Part[]> {
@@ -183,8 +184,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   }
 
   const createProgress = (message: Message): NewEvent =>
-    createProgressEvent(ids, parts.lastStatusAt, message);
-  const storeWait = (wait: NewStep): Promise<void> => retryWhileLeased(held, log, () => store([], [wait]));
+    createProgressEvent(ids, parts.getStatusTime(), message);
+  const storeWait = (wait: NewStep): Promise<void> => store([], [wait]);
   const waits = new Waits({
     held,
     signals: parts.signals,
@@ -210,7 +211,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       record: async (step, result, used) => {
         const output = toRecord(step.name, result);
         if (used.length > 0) taskUsage = used.reduce(sumUsage, taskUsage ?? noUsage);
-        await retryWhileLeased(held, log, () => store([], [{ ...step, output }], used.length > 0));
+        await store([], [{ ...step, output }], used.length > 0);
       },
     }));
 
@@ -245,7 +246,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       check(checkArtifact, artifact);
       const { parts: content, ...head } = artifact;
       const headBytes = measure(head);
-      const write = async (maxBytes: number): Promise<number> => {
+      const spend = async (maxBytes: number): Promise<number> => {
         const whole = {
           ...artifact,
           parts: await files.fit(nameArtifact(artifact), content, maxBytes - headBytes),
@@ -254,7 +255,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         await store([createArtifactEvent(update, whole)]);
         return measure(whole);
       };
-      await waits.run(() => budget.spend(artifact.artifactId, write));
+      await waits.run(() => budget.spend(artifact.artifactId, spend));
     },
     openArtifact: (head): ArtifactStream => {
       check(checkArtifactHead, head);

@@ -1,6 +1,6 @@
 /** Reads events (invariant 5): those of one task from a number on, and new ones of many tasks. */
 import { sql, type RawBuilder } from 'kysely';
-import type { TaskEvent } from '../../domain/events.ts';
+import type { EventKind, TaskEvent } from '../../domain/events.ts';
 import type { Db } from '../client/pool.ts';
 
 /** Returns the events of a task after a number, in order. It does not check who owns the task. */
@@ -14,6 +14,26 @@ export async function readEvents(db: Db, taskId: string, after: number, limit: n
     .limit(limit)
     .execute();
   return rows.map((row) => ({ taskId: row.task_id, seq: row.seq, kind: row.kind, payload: row.payload }));
+}
+
+/** Returns the number of the first event of a task after a number that has this content; undefined: there is none. */
+export async function findEvent(
+  db: Db,
+  taskId: string,
+  after: number,
+  { kind, payload }: { kind: EventKind; payload: string },
+): Promise<number | undefined> {
+  const row = await db
+    .selectFrom('events')
+    .select('seq')
+    .where('task_id', '=', taskId)
+    .where('seq', '>', after)
+    .where('kind', '=', kind)
+    .where(sql`payload::text`, '=', payload)
+    .orderBy('seq')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.seq;
 }
 
 /**

@@ -35,9 +35,11 @@ export interface Claimed {
   crashed: boolean;
   /** Counts the waits of the task that a call has ended. */
   signals: number;
+  /** The number of the last event of the task. */
+  lastEvent: number;
   /** The last error of the task. */
   lastError: string | null;
-  /** The time of the task's status. Later ones are not before it. */
+  /** The time of the last status. Later ones are not before it. */
   statusAt: Date;
   task: ClaimedTask;
   /** Undefined if the input was not read with the claim; see input.ts. */
@@ -155,6 +157,7 @@ interface Row extends WakeupColumns, Partial<InlineRow> {
   failing_since: Date | null;
   crashed: boolean;
   signals: number;
+  last_event: number;
   last_error: string | null;
   status_at: Date;
   tenant: string;
@@ -177,6 +180,7 @@ function toClaimed(row: Row): Claimed {
     failingSince: row.failing_since,
     crashed,
     signals: row.signals,
+    lastEvent: row.last_event,
     lastError: row.last_error,
     statusAt: row.status_at,
     task: {
@@ -225,7 +229,7 @@ async function claimSet(
     ${insertDeliveries(options.wakeupGraceSeconds)},
     ${insertDeliveryWakeups}
     select gate.task_id, gate.fence, gate.turn, gate.attempts, gate.failures, gate.failing_since, gate.crashed, gate.signals,
-      t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
+      gate.last_event, t.tenant, t.owner, t.context_id, t.agent_hash, t.usage, t.traceparent, t.last_error,
       t.child_group is not null as is_child, t.children is not null as is_parent,
       coalesce(started.status_at, t.status_at) as status_at,
       ${withInput ? sql`${inlineColumns},` : sql``} ${gateWakeupColumns}, ${notifyFollowers}

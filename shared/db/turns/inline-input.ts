@@ -5,7 +5,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import type { JsonObject, Message } from '../../domain/message.ts';
-import { hasExchangesBefore } from './exchanges.ts';
+import { hasExchangesBefore } from './history/exchanges.ts';
 import { recordedWait, type RecordedStep, type TurnContent } from './turn-content.ts';
 
 /** Maximum size of the input of one turn that the claim reads, in bytes of JSON. */

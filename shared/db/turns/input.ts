@@ -9,7 +9,8 @@ import { createAgentReader } from '../tasks/agents.ts';
 import { toContextKey } from '../tasks/context-key.ts';
 import type { Claimed } from './claim.ts';
 import { readReferences, type TaskReference } from './references.ts';
-import { noHistory, readHistory, type StoredHistory } from './history.ts';
+import { HistoryCache } from './history/cache.ts';
+import { noHistory, readHistory, type StoredHistory } from './history/read.ts';
 import type { InputMemory } from './input-memory.ts';
 import { readTurnContent } from './stored-input.ts';
 import type { RecordedStep, TurnContent } from './turn-content.ts';
@@ -55,8 +56,14 @@ function countWaitedSeconds(steps: readonly RecordedStep[]): number {
   return waited;
 }
 
-/** @param options.recordBytes maximum size of the record of one turn, in bytes of JSON */
-export function createInputReader(db: Db, { recordBytes }: { recordBytes: number }): ReadTurnInput {
+/**
+ * @param options.recordBytes maximum size of the record of one turn, in bytes of JSON
+ * @param options.cache keeps histories that were read. Default: none are kept
+ */
+export function createInputReader(
+  db: Db,
+  { recordBytes, cache = new HistoryCache(() => 0) }: { recordBytes: number; cache?: HistoryCache },
+): ReadTurnInput {
   const readAgent = createAgentReader(db);
   return async ({ lease, task, content, hasHistory }, memory) => {
     const { taskId } = lease;
@@ -74,7 +81,7 @@ export function createInputReader(db: Db, { recordBytes }: { recordBytes: number
       readHistory: async (maxTurns) => {
         const history =
           hasHistory && maxTurns > 0
-            ? await readHistory(db, lease, toContextKey(task), {
+            ? await readHistory({ db, cache }, lease, toContextKey(task), {
                 maxTurns,
                 recordBytes: recordBytes - read.recordBytes,
                 memory: openMemory(),

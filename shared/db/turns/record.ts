@@ -12,6 +12,8 @@ export interface RecordSize {
   turn: number;
   /** Bytes of the outputs of all its steps. */
   bytes: number;
+  /** Number of its finished steps. */
+  count: number;
 }
 
 /** Turns of a task, by number. */
@@ -26,12 +28,12 @@ export async function readRecordSizes(
   { taskId }: Pick<Lease, 'taskId'>,
   { from, to }: TurnRange,
 ): Promise<RecordSize[]> {
-  const { rows } = await sql<{ turn: number; bytes: string }>`
-    select s.turn, sum(s.bytes) as bytes from steps s
+  const { rows } = await sql<{ turn: number; bytes: string; count: number }>`
+    select s.turn, sum(s.bytes) as bytes, count(s.finished_at)::int as count from steps s
     where s.task_id = ${taskId} and s.turn between ${from} and ${to} group by s.turn order by s.turn desc`.execute(
     db,
   );
-  return rows.map((row) => ({ turn: row.turn, bytes: Number(row.bytes) }));
+  return rows.map(({ turn, bytes, count }) => ({ turn, bytes: Number(bytes), count }));
 }
 
 export interface StepText {

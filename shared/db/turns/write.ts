@@ -123,6 +123,8 @@ type TracedWrite = TurnWrite & { traceparent: string | null };
 
 export interface TurnWritten {
   wakeups: Wakeup[];
+  /** The number of the last event of the task. */
+  lastEvent: number;
 }
 
 /** Maximum size of a set of writes; a larger write is sent alone. */
@@ -183,6 +185,7 @@ type Row = {
   task_id: string;
   turn: number;
   delay: number | null;
+  last_event: number;
   traceparent: string | null;
 } & WakeupColumns &
   Partial<SignaledColumn>;
@@ -208,8 +211,10 @@ async function writeSet(
     if (row === undefined) return held.has(lease.taskId) ? locked : undefined;
     const wakeups = toWakeups(row, row.task_id, row.turn, row.traceparent);
     const woken = row === anyRow ? parents : [];
-    if (row.delay === null || row.delay === 0) return { wakeups: [...wakeups, ...woken] };
-    return { wakeups: [...delayTurns(wakeups, new Date(databaseNow() + row.delay * 1000)), ...woken] };
+    const { delay, last_event: lastEvent } = row;
+    if (delay === null || delay === 0) return { wakeups: [...wakeups, ...woken], lastEvent };
+    const delayed = delayTurns(wakeups, new Date(databaseNow() + delay * 1000));
+    return { wakeups: [...delayed, ...woken], lastEvent };
   });
 }
 
@@ -236,7 +241,7 @@ async function runStatement(
     ${insertLedgerEntries(steps)}
     ${insertDeliveries(wakeupGraceSeconds)},
     ${insertWakeups}
-    select gate.task_id, gate.turn, gate.delay, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups,
+    select gate.task_id, gate.turn, gate.delay, gate.last_event, woken.wakeup_id, woken.wakeup_owner, woken.traceparent, woken.delivery_wakeups,
       ${withFamily ? sql`${signaledGroups},` : sql``} ${notifyFollowers}
     from gate left join (
       select task_id, max(traceparent) as traceparent, ${wakeupColumns} from wakeup group by task_id

@@ -172,7 +172,7 @@ const wakeRetries = sql`
 
 /**
  * Finds attempts that an earlier statement has settled although its answer was lost. Settling keeps the fence and
- * removes the lease; whatever else removes a lease raises the fence.
+ * removes the lease; any other change that removes a lease raises the fence.
  *
  * @returns by `toDeliveryText`
  */

@@ -166,7 +166,7 @@ describe('gRPC readers', () => {
 describe('gRPC connections', () => {
   const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
   const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-  /** Of a HEADERS frame with 4,096 bytes (RFC 9113, section 4.1). */
+  /** The start of a HEADERS frame with 4,096 bytes (RFC 9113, section 4.1). */
   const headers = Buffer.from([0, 0x10, 0, 1, 4, 0, 0, 0, 1]);
   for (const [what, sent] of Object.entries({
     nothing: [],

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Part } from '#shared/domain/message.ts';
 import { maxInlineBytes } from '#shared/domain/sizes.ts';
+import { createLogger } from '#shared/runtime/log.ts';
 import { createTextFileReader } from '#services/worker/agent/gemini/conversation/text-files.ts';
+import type { HeldLease } from '#services/worker/turn/lease-heartbeat.ts';
 import { createArtifactBudget } from '#services/worker/turn/output/artifact-budget.ts';
 import { createTurnFiles } from '#services/worker/turn/output/files.ts';
 import { StreamedParts } from '#services/worker/turn/output/streamed-parts.ts';
@@ -75,9 +77,11 @@ describe('streamed parts', () => {
 describe('files of a turn', () => {
   const lease = { taskId: 't', turn: 1, fence: 1 };
   const caller = { tenant: '', owner: 'o' };
-  const files = createTurnFiles({} as Parameters<typeof createTurnFiles>[0], undefined, {
-    add: () => undefined,
-  })(lease, caller);
+  const files = createTurnFiles({} as Parameters<typeof createTurnFiles>[0], {
+    publicUrl: undefined,
+    recorder: { add: () => undefined },
+    log: createLogger('test', 'silent'),
+  })({ lease } as HeldLease, caller);
 
   test('fail output above the limit without PUBLIC_URL', async () => {
     const parts: Part[] = [{ text: big }, { data: [big] }];

@@ -26,7 +26,7 @@ function createLeasedTurn(write?: WriteTurn) {
       },
       release: () => undefined,
     },
-    lastStatusAt: new Date(0),
+    getStatusTime: () => new Date().toISOString(),
     input: {
       contextId: 'c',
       owner: 'o',
@@ -60,7 +60,9 @@ function createLeasedTurn(write?: WriteTurn) {
     recordBytes: 1000,
     onRecorded: () => undefined,
     reserveMemory: async () => undefined,
-    write: write ?? (async () => (expire(), { wakeups: [] })),
+    write: write ?? (async () => (expire(), { wakeups: [], lastEvent: 1 })),
+    findEvent: async () => undefined,
+    lastEvent: 0,
     openFiles: () => ({
       fit: async (_output, parts) => [...parts],
       store: undefined,
@@ -113,7 +115,7 @@ describe('the record of a step', () => {
     const { turn } = createLeasedTurn(async () => {
       writes += 1;
       if (writes < 3) throw unavailable;
-      return { wakeups: [] };
+      return { wakeups: [], lastEvent: 1 };
     });
     let runs = 0;
     await turn.step('once', async () => void (runs += 1));

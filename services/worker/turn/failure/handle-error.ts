@@ -7,9 +7,7 @@ import { databaseNow } from '#shared/runtime/clock.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { TurnOutcome } from '../../agent/agent.ts';
-import type { HeldLease } from '../lease-heartbeat.ts';
 import { createTurnEnd, type TaskIds } from '../outcome.ts';
-import { retryWhileLeased } from '../retry-while-leased.ts';
 import type { WorkerTurn } from '../turn.ts';
 import { getPartnerDelaySeconds, isReported, spendsAttempt, toClientMessage } from './partner-failure.ts';
 
@@ -25,7 +23,6 @@ export interface AttemptState {
 }
 
 export interface FailedAttempt extends AttemptState {
-  held: HeldLease;
   /** Undefined: the input could not be read. */
   turn: WorkerTurn | undefined;
   outageSeconds: number | undefined;
@@ -34,7 +31,7 @@ export interface FailedAttempt extends AttemptState {
 export async function handleError(
   { maxAttempts, log }: { maxAttempts: number; log: Logger },
   claimed: Claimed,
-  { held, turn, outageSeconds, startedAt, wroteStatus }: FailedAttempt,
+  { turn, outageSeconds, startedAt, wroteStatus }: FailedAttempt,
   error: unknown,
 ): Promise<TurnEnd | TurnRelease> {
   const { lease, attempts } = claimed;
@@ -42,7 +39,7 @@ export async function handleError(
   if (error instanceof ParkedError) {
     // Once: a task that is parked again for the same reason keeps its status.
     if (error instanceof OwnerLimitError && claimed.lastError !== error.message) {
-      await retryWhileLeased(held, log, async () => turn?.progress(error.message));
+      await turn?.progress(error.message);
     }
     const delaySeconds = Math.max(0.1, (error.until.getTime() - databaseNow()) / 1000);
     log.info({ ...lease, delaySeconds, reason: error.message }, 'turn parked');
@@ -68,8 +65,7 @@ export async function handleError(
     return createFailure(claimed, turn, `Failed after ${failures} attempts. Last error: ${message}`, cause);
   }
   if (isReported(counts, { seconds: (performance.now() - startedAt) / 1000, wroteStatus })) {
-    const status = `Waiting since ${since.toISOString()}: ${message}`;
-    await retryWhileLeased(held, log, () => turn.progress(status));
+    await turn.progress(`Waiting since ${since.toISOString()}: ${message}`);
   }
   return { kind: 'release', delaySeconds, countAttempt: false, partnerFailed: true, error: cause };
 }

@@ -16,6 +16,9 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { createFileUrl, parseFileUrl } from '#shared/domain/file-url.ts';
 import type { Part } from '#shared/domain/message.ts';
 import { maxFileBytes, maxInlineBytes, measure } from '#shared/domain/sizes.ts';
+import type { Logger } from '#shared/runtime/log.ts';
+import type { HeldLease } from '../lease-heartbeat.ts';
+import { retryReadWhileLeased, retryWhileLeased } from '../retry-while-leased.ts';
 
 /** A part with a URL in place of its content takes about 250 bytes. */
 const minFileBytes = 1024;
@@ -41,32 +44,38 @@ export interface TurnFiles {
   readArtifactSizes(): Promise<ReadonlyMap<string, number>>;
 }
 
-export type OpenTurnFiles = (lease: Lease, owner: Caller) => TurnFiles;
+export type OpenTurnFiles = (held: HeldLease, owner: Caller) => TurnFiles;
 
-/**
- * @param publicUrl base URL of the api; undefined: parts stay inline, and output that is too large fails its turn
- * @param recorder counts what is stored
- */
+/** Reads and writes of files are repeated while the database is unavailable. */
 export function createTurnFiles(
   db: Db,
-  publicUrl: string | undefined,
-  recorder: Pick<UsageRecorder, 'add'>,
+  parts: {
+    /** Base URL of the api; undefined: parts stay inline, and output that is too large fails its turn. */
+    publicUrl: string | undefined;
+    /** Counts what is stored. */
+    recorder: Pick<UsageRecorder, 'add'>;
+    log: Logger;
+  },
 ): OpenTurnFiles {
-  return (lease, owner) => {
+  const { publicUrl, recorder, log } = parts;
+  return (held, owner) => {
+    const { lease } = held;
+    const read = <T>(operation: () => Promise<T>) => retryReadWhileLeased(held, log, operation, held.signal);
     const store =
       publicUrl === undefined
         ? undefined
-        : (part: Part) => storePart({ db, publicUrl, recorder }, lease, owner, part);
+        : (part: Part) =>
+            retryWhileLeased(held, log, () => storePart({ db, publicUrl, recorder }, lease, owner, part));
     return {
       fit: (output, parts, maxBytes) => fit(output, parts, maxBytes, store),
       store,
       read: async (url) => {
         const location = publicUrl === undefined ? undefined : parseFileUrl(publicUrl, url);
-        return location && readFile(db, owner, location);
+        return location && read(() => readFile(db, owner, location));
       },
       // The first run of the first turn finds none.
       readArtifactSizes: async () =>
-        lease.turn === 1 && lease.fence === 1 ? new Map() : readArtifactSizes(db, lease.taskId),
+        lease.turn === 1 && lease.fence === 1 ? new Map() : read(() => readArtifactSizes(db, lease.taskId)),
     };
   };
 }

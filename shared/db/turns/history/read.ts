@@ -1,17 +1,21 @@
 /**
  * Reads the history of a turn, when its agent asks for it: measures first, chooses what fits, and reads that in
- * pieces. The cost depends on the number of turns that are asked for, not on the length of the conversation.
+ * pieces. The cost depends on the number of turns that are asked for, not on the length of the conversation, and what
+ * this process has read before is not read again (cache.ts).
  *
  *   newest exchanges of the context ─▶ records of this task's turns among them, the newest ones as far as they fit
  */
 import { sql } from 'kysely';
-import type { Artifact, Message } from '../../domain/message.ts';
-import type { Db } from '../client/pool.ts';
-import { exchangesBefore } from './exchanges.ts';
-import { estimateTexts, takeWhileFits, type InputMemory, type Sized } from './input-memory.ts';
-import type { Lease } from './leases.ts';
-import { readRecord, readRecordSizes, toStep, type StepText } from './record.ts';
-import type { RecordedStep } from './turn-content.ts';
+import type { Artifact, Message } from '../../../domain/message.ts';
+import { fewRows } from '../../client/fragments.ts';
+import type { Db } from '../../client/pool.ts';
+import { int, rows as toRows, uuid } from '../../client/rows.ts';
+import { estimateTexts, takeWhileFits, type InputMemory, type Sized } from '../input-memory.ts';
+import type { Lease } from '../leases.ts';
+import { readRecord, readRecordSizes, toStep, type RecordSize, type StepText } from '../record.ts';
+import type { RecordedStep } from '../turn-content.ts';
+import type { CacheKey, HistoryCache } from './cache.ts';
+import { exchangesBefore, exchangeTexts } from './exchanges.ts';
 
 /** Maximum number of exchanges that are read, the newest ones, and of bytes of their JSON. */
 export const maxHistoryTurns = 500;
@@ -47,9 +51,14 @@ export interface HistoryBounds {
   memory: InputMemory;
 }
 
+export interface HistoryParts {
+  db: Db;
+  cache: HistoryCache;
+}
+
 /** @param contextKey see tasks/context-key.ts */
 export async function readHistory(
-  db: Db,
+  { db, cache }: HistoryParts,
   lease: Lease,
   contextKey: string,
   { maxTurns, recordBytes, memory }: HistoryBounds,
@@ -63,20 +72,17 @@ export async function readHistory(
   const records = takeWhileFits(wanted, recordBytes);
   await memory.take([...chosen, ...records].reduce((total, { bytes }) => total + bytes, 0));
 
-  const texts = await readExchanges(db, lease, contextKey, chosen.length);
+  const texts = await readExchanges({ db, cache }, chosen);
   const sized = texts.map((text) => ({
     ...text,
     bytes: estimateTexts([text.message, text.answer, text.artifacts]),
   }));
   const exchanges = takeWhileFits(sized, memory.maxBytes * historyShare);
-  const firstTurn = records.at(-1)?.turn;
-  const steps =
-    firstTurn === undefined ? [] : await readRecord(db, lease, { from: firstTurn, to: lease.turn - 1 });
   const turns = takeWhileFits(
-    records.map(({ turn }) => {
-      const ofTurn = steps.filter((step) => step.turn === turn);
-      return { steps: ofTurn, bytes: estimateTexts(ofTurn.map(({ output }) => output)) };
-    }),
+    (await readRecords({ db, cache }, lease, records)).map((steps) => ({
+      steps,
+      bytes: estimateTexts(steps.map(({ output }) => output)),
+    })),
     memory.maxBytes * historyShare,
   );
   await memory.take([...exchanges, ...turns].reduce((total, { bytes }) => total + bytes, 0));
@@ -88,46 +94,98 @@ export async function readHistory(
   };
 }
 
-type ExchangeKey = Pick<Exchange, 'taskId' | 'turn'>;
+interface OutlineRow extends Pick<Exchange, 'taskId' | 'turn'>, Sized {
+  version: string;
+}
 
 /** Newest first. */
 async function readOutline(
   db: Db,
-  lease: Lease,
+  { taskId, turn }: Lease,
   contextKey: string,
   limit: number,
-): Promise<(ExchangeKey & Sized)[]> {
-  const { rows } = await sql<ExchangeKey & { bytes: string }>`
-    select task_id as "taskId", turn, bytes
-    from (${selectExchanges(lease, contextKey, limit)}) exchange`.execute(db);
-  return rows.map((row) => ({ ...row, bytes: Number(row.bytes) }));
-}
-
-type ExchangeText = ExchangeKey & Record<'message' | 'artifacts', string> & { answer: string | null };
-
-async function readExchanges(
-  db: Db,
-  lease: Lease,
-  contextKey: string,
-  limit: number,
-): Promise<ExchangeText[]> {
-  if (limit === 0) return [];
-  const { rows } = await sql<ExchangeText>`
-    select task_id as "taskId", turn, message::text, answer::text, (
-      select coalesce(json_agg(a.artifact order by a.seq), '[]')::text from artifacts a
-      where a.task_id = exchange.task_id and a.turn = exchange.turn
-    ) as artifacts
-    from (${selectExchanges(lease, contextKey, limit)}) exchange`.execute(db);
-  return rows;
-}
-
-function selectExchanges({ taskId, turn }: Lease, contextKey: string, limit: number) {
+): Promise<OutlineRow[]> {
   const start = {
     contextKey: sql`${contextKey}::uuid`,
     taskId: sql`${taskId}::uuid`,
     turn: sql`${turn}::int`,
   };
-  return exchangesBefore(start, limit);
+  const { rows } = await sql<Omit<OutlineRow, 'bytes'> & { bytes: string }>`
+    select task_id as "taskId", turn, bytes, version
+    from (${exchangesBefore(start, limit)}) exchange`.execute(db);
+  return rows.map((row) => ({ ...row, bytes: Number(row.bytes) }));
+}
+
+type ExchangeText = Pick<Exchange, 'taskId' | 'turn'> &
+  Record<'message' | 'artifacts', string> & { answer: string | null };
+
+/** In the order of the outline, without exchanges that were removed meanwhile. */
+async function readExchanges(
+  { db, cache }: HistoryParts,
+  outline: readonly OutlineRow[],
+): Promise<ExchangeText[]> {
+  const found = new Map<OutlineRow, ExchangeText>();
+  const missing: OutlineRow[] = [];
+  for (const row of outline) {
+    const cached = cache.get({ kind: 'exchange', ...row }) as ExchangeText | undefined;
+    if (cached === undefined) missing.push(row);
+    else found.set(row, cached);
+  }
+  if (missing.length > 0) {
+    const key = toRows('key', missing, { task_id: uuid((row) => row.taskId), turn: int((row) => row.turn) });
+    const { rows } = await sql<Omit<ExchangeText, 'taskId'> & { task_id: string }>`
+      ${exchangeTexts(sql`(${key} ${fewRows(missing.length)}) key`)}`.execute(db);
+    const read = Map.groupBy(rows, ({ task_id: taskId, turn }) => `${taskId}/${turn}`);
+    for (const row of missing) {
+      const [text] = read.get(`${row.taskId}/${row.turn}`) ?? [];
+      if (text === undefined) continue;
+      const { message, answer, artifacts } = text;
+      const exchange = { taskId: row.taskId, turn: row.turn, message, answer, artifacts };
+      cache.set({ kind: 'exchange', ...row }, exchange, countMemory([message, answer, artifacts]));
+      found.set(row, exchange);
+    }
+  }
+  return outline.flatMap((row) => found.get(row) ?? []);
+}
+
+/** Returns the steps of each turn, newest turn first. */
+async function readRecords(
+  { db, cache }: HistoryParts,
+  lease: Lease,
+  records: readonly RecordSize[],
+): Promise<StepText[][]> {
+  const toKey = ({ turn, bytes, count }: RecordSize): CacheKey => ({
+    kind: 'record',
+    taskId: lease.taskId,
+    turn,
+    version: `${count}/${bytes}`,
+  });
+  const found = new Map(
+    records.flatMap((record) => {
+      const steps = cache.get(toKey(record)) as StepText[] | undefined;
+      return steps === undefined ? [] : [[record.turn, steps]];
+    }),
+  );
+  const missing = records.filter(({ turn }) => !found.has(turn));
+  const [newest] = missing;
+  const oldest = missing.at(-1);
+  if (newest !== undefined && oldest !== undefined) {
+    const steps = await readRecord(db, lease, { from: oldest.turn, to: newest.turn });
+    const read = Map.groupBy(steps, ({ turn }) => turn);
+    for (const record of missing) {
+      const ofTurn = read.get(record.turn) ?? [];
+      cache.set(toKey(record), ofTurn, countMemory(ofTurn.map(({ output }) => output)));
+      found.set(record.turn, ofTurn);
+    }
+  }
+  return records.map(({ turn }) => found.get(turn) ?? []);
+}
+
+/** Bytes of one entry of the cache without its texts, which take up to two bytes for each character. */
+const entryBytes = 500;
+
+function countMemory(texts: readonly (string | null)[]): number {
+  return texts.reduce((bytes, text) => bytes + entryBytes + 2 * (text?.length ?? 0), entryBytes);
 }
 
 function toExchange({ taskId, turn, message, answer, artifacts }: ExchangeText): Exchange {
