@@ -110,6 +110,7 @@ const inlineFiles: TurnFiles = {
   store: undefined,
   read: async () => undefined,
   readArtifactSizes: async () => new Map(),
+  readArtifact: async () => undefined,
 };
 
 function getTaskId({ input }: OnceOptions): string {

@@ -116,6 +116,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     outbox,
     storeDefinition,
     taskSeconds: definition.limits.taskSeconds,
+    serviceTiers: definition.model.taskServiceTiers ?? [],
     mediaTypes,
     idempotencyWindowSeconds,
     wakeupGraceSeconds,

@@ -96,7 +96,7 @@ export async function startWorker(
     captureContent: config.telemetry.captureContent,
     abandoned: {
       read: () => readAbandonedModelWaits(db),
-      close: (wait) => closeModelWait(db, wait),
+      close: (wait, usage) => closeModelWait(db, wait, usage),
     },
     wakeTurns: (turns) => {
       wakeWaitingTurns(db, wakeupGraceSeconds, turns)

@@ -27,6 +27,7 @@ import {
 } from './fields.ts';
 import { McpServers, checkMcpServers } from './mcp-servers.ts';
 import { checkModelApi } from './model-api.ts';
+import { ModelSettings } from './model-settings.ts';
 import { toProblem, type Problem } from './problems.ts';
 
 const Skill = strictMapping({
@@ -39,23 +40,6 @@ const Skill = strictMapping({
   outputModes: v.exactOptional(nonEmptyList(MediaType)),
 });
 
-const Model = strictMapping({
-  /** A model, or one of Google's agents. */
-  name: v.optional(Text, 'gemini-3.8-flash'),
-  /** Default: by the table of model-api.ts. */
-  api: v.exactOptional(choice(['interactions', 'generateContent'])),
-  /** Whether calls run at Google while no worker waits. Default: auto, for agents and slow models (model-api.ts). */
-  background: v.exactOptional(choice(['always', 'never', 'auto'])),
-  temperature: v.exactOptional(v.pipe(FiniteNumber, atLeast(0), atMost(2))),
-  topP: v.exactOptional(v.pipe(FiniteNumber, atLeast(0), atMost(1))),
-  topK: v.exactOptional(Count),
-  maxOutputTokens: v.exactOptional(Count),
-  /** The limit of thinking tokens, for models before Gemini 3. 0: none. -1: the model decides. */
-  thinkingBudget: v.exactOptional(v.pipe(Integer, atLeast(-1))),
-  /** How much the model thinks, for Gemini 3 and later. */
-  thinkingLevel: v.exactOptional(choice(['minimal', 'low', 'medium', 'high'])),
-});
-
 const defaultOutageSeconds = 3600;
 
 const NotNegative = v.pipe(FiniteNumber, atLeast(0));
@@ -66,6 +50,14 @@ const Price = strictMapping({
   /** Default: the price of input. */
   cachedInput: v.exactOptional(NotNegative),
   output: NotNegative,
+  /** Factors of these prices in other service tiers. Default: 1. */
+  tiers: v.exactOptional(
+    strictMapping({
+      flex: v.exactOptional(NotNegative),
+      priority: v.exactOptional(NotNegative),
+      deferred: v.exactOptional(NotNegative),
+    }),
+  ),
 });
 
 /**
@@ -78,9 +70,15 @@ const Limits = strictMapping({
   modelCalls: v.optional(Count, 20),
   toolCalls: v.optional(Count, 100),
   /**
-   * Seconds in model calls and tool calls. Time in which the task is parked or queued does not count.
+   * Seconds in model calls and tool calls. Time in which the task is parked, queued or waits for a call in the background
+   * does not count.
    */
   workSeconds: v.optional(Count, 3600),
+  /**
+   * Seconds for one call in the background, which does not count as work. When they pass, the call is canceled and the
+   * task fails.
+   */
+  backgroundSeconds: v.optional(Count, 86_400),
   /** Input and output tokens. Once they are spent, no further model call starts. */
   tokens: v.exactOptional(Count),
   /** The same limit, by the price table instead of tokens. */
@@ -119,7 +117,13 @@ const History = strictMapping({
 });
 
 /** Gemini's own tools, which run at Google. */
-export const geminiTools = ['google_search', 'url_context', 'code_execution'] as const;
+export const geminiTools = [
+  'google_search',
+  'url_context',
+  'code_execution',
+  'google_maps',
+  'file_search',
+] as const;
 const builtInTools = ['ask_user', ...geminiTools] as const;
 
 export const Definition = strictMapping({
@@ -135,7 +139,7 @@ export const Definition = strictMapping({
   inputModes: v.optional(nonEmptyList(MediaType), ['text/plain']),
   outputModes: v.optional(nonEmptyList(MediaType), ['text/plain']),
   instruction: Text,
-  model: v.optional(Model, {}),
+  model: v.optional(ModelSettings, {}),
   tools: v.optional(list(choice(builtInTools)), ['ask_user']),
   mcpServers: McpServers,
   /**
@@ -229,6 +233,13 @@ function findContradictions(definition: AgentDefinition): Problem[] {
       path: ['limits', name],
       key: true,
       message: `limits.${name}: the model "${model.name}" has no price (add it to prices)`,
+    });
+  }
+  if (definition.tools.includes('file_search') !== (model.fileSearchStores !== undefined)) {
+    problems.push({
+      path: ['tools'],
+      key: true,
+      message: 'tools: file_search and model.fileSearchStores need each other (add the missing one)',
     });
   }
   if (model.thinkingBudget !== undefined && model.thinkingLevel !== undefined) {

@@ -8,21 +8,10 @@
  * | `gemini-omni-…` | model | Interactions alone | names in the types of @google/genai 3.1; not tried against Google |
  * | all others | model | both | ai.google.dev/gemini-api/docs/interactions, 2026-06-22 |
  */
+import type { ModelSettings } from './model-settings.ts';
 import type { Problem } from './problems.ts';
 
-/** The settings of a model; see definition.ts. */
-interface ModelSettings {
-  name: string;
-  api?: 'interactions' | 'generateContent';
-  background?: 'always' | 'never' | 'auto';
-  temperature?: number;
-  topP?: number;
-  topK?: number;
-  maxOutputTokens?: number;
-  thinkingBudget?: number;
-  thinkingLevel?: string;
-}
-
+const researchers = /^deep-research-/;
 const agents = /^(?:deep-research|antigravity)-/;
 const interactionsOnly = /^(?:deep-research|antigravity|gemini-omni)-/;
 /** Models that think for minutes, and video. */
@@ -31,6 +20,10 @@ const slow = /(?:-pro\b|-deep-think|^gemini-omni-)/;
 /** True for one of Google's agents, which the Interactions API names apart from models. */
 export function isGoogleAgent(name: string): boolean {
   return agents.test(name);
+}
+
+export function isDeepResearch(name: string): boolean {
+  return researchers.test(name);
 }
 
 export function getModelApi({
@@ -46,34 +39,47 @@ export function runsInBackground({ name, background = 'auto', thinkingLevel }: M
   return isGoogleAgent(name) || slow.test(name) || thinkingLevel === 'high';
 }
 
-/** Checks the settings of a model against its interface. */
-export function checkModelApi({
-  model,
-  mcpServers,
-  responseSchema,
-}: {
+/** The parts of a definition that depend on the interface of its model. */
+interface Checked {
   model: ModelSettings;
   mcpServers: object;
   responseSchema?: object;
-}): Problem[] {
+}
+
+type Report = (path: string[], text: string) => void;
+
+/** Checks the settings of a model against its interface. */
+export function checkModelApi(definition: Checked): Problem[] {
   const problems: Problem[] = [];
-  const report = (path: string[], text: string): void =>
+  const report: Report = (path, text) =>
     void problems.push({ path, key: true, message: `${path.join('.')}: ${text}` });
-  const isAgent = isGoogleAgent(model.name);
-  if (getModelApi(model) === 'generateContent') {
-    if (interactionsOnly.test(model.name)) {
-      report(['model', 'api'], `"${model.name}" is offered through interactions alone (omit api)`);
-    }
-    if (model.background !== undefined && model.background !== 'never') {
-      report(['model', 'background'], 'needs the Interactions API (add api: interactions)');
-    }
-    return problems;
+  const { model } = definition;
+  if (getModelApi(model) === 'generateContent') checkGenerateContent(model, report);
+  else checkInteractions(definition, report);
+  if (model.stream !== undefined && (getModelApi(model) === 'generateContent' || !runsInBackground(model))) {
+    report(['model', 'stream'], 'is for calls in the background; others are streamed anyway (remove it)');
   }
+  checkStorage(model, report);
+  checkTiers(model, report);
+  checkAgentSettings(model, report);
+  return problems;
+}
+
+function checkGenerateContent({ name, background }: ModelSettings, report: Report): void {
+  if (interactionsOnly.test(name)) {
+    report(['model', 'api'], `"${name}" is offered through interactions alone (omit api)`);
+  }
+  if (background !== undefined && background !== 'never') {
+    report(['model', 'background'], 'needs the Interactions API (add api: interactions)');
+  }
+}
+
+function checkInteractions({ model, mcpServers, responseSchema }: Checked, report: Report): void {
   for (const name of ['topK', 'thinkingBudget'] as const) {
     if (model[name] === undefined) continue;
     report(['model', name], 'the Interactions API does not have it (remove it, or set api: generateContent)');
   }
-  if (!isAgent) return problems;
+  if (!isGoogleAgent(model.name)) return;
   if (model.background === 'never') {
     report(['model', 'background'], `"${model.name}" runs in the background alone (omit background)`);
   }
@@ -86,5 +92,55 @@ export function checkModelApi({
   if (responseSchema !== undefined) {
     report(['responseSchema'], `"${model.name}" answers with text (remove responseSchema)`);
   }
-  return problems;
+}
+
+function checkStorage(model: ModelSettings, report: Report): void {
+  if (model.store === undefined) return;
+  if (getModelApi(model) === 'generateContent') {
+    report(['model', 'store'], 'is for the Interactions API; generateContent stores nothing (remove it)');
+  } else if (!model.store && runsInBackground(model)) {
+    report(['model', 'store'], 'calls in the background are stored (set background: never, or remove it)');
+  }
+}
+
+function checkTiers(model: ModelSettings, report: Report): void {
+  if (getModelApi(model) === 'interactions') return;
+  for (const field of ['serviceTier', 'taskServiceTiers'] as const) {
+    if (![model[field]].flat().includes('deferred')) continue;
+    report(['model', field], 'deferred needs the Interactions API (add api: interactions)');
+  }
+}
+
+/** Each kind of agent has settings of its own. */
+function checkAgentSettings(
+  { name, agentConfig = {}, environment, stream }: ModelSettings,
+  report: Report,
+): void {
+  const kinds = [
+    {
+      fields: ['collaborativePlanning', 'thinkingSummaries', 'visualization'],
+      isFor: isDeepResearch(name),
+      kind: 'Deep Research',
+    },
+    {
+      fields: ['model', 'maxTotalTokens'],
+      isFor: isGoogleAgent(name) && !isDeepResearch(name),
+      kind: 'managed agents',
+    },
+  ] as const;
+  for (const { fields, isFor, kind } of kinds) {
+    for (const field of fields) {
+      if (isFor || agentConfig[field] === undefined) continue;
+      report(['model', 'agentConfig', field], `is for ${kind}, not for "${name}" (remove it)`);
+    }
+  }
+  if (environment !== undefined && (!isGoogleAgent(name) || isDeepResearch(name))) {
+    report(['model', 'environment'], `is for managed agents, not for "${name}" (remove it)`);
+  }
+  if (agentConfig.thinkingSummaries === 'auto' && stream !== true) {
+    report(
+      ['model', 'agentConfig', 'thinkingSummaries'],
+      'summaries are shown while they come (add stream: true)',
+    );
+  }
 }

@@ -10,9 +10,17 @@ export type Wait =
   | { kind: 'children'; group: string; needed: number }
   /**
    * A call of the model that runs at Google: it is polled when the wait is due. `interaction`: its id, once Gemini's
-   * webhook has reported it.
+   * webhook has reported it. `cursor`: how much of its stream is stored.
    */
-  | { kind: 'model'; interaction?: string };
+  | { kind: 'model'; interaction?: string; cursor?: StreamCursor };
+
+/** How much of the stream of a call is stored. Another run of the turn continues after it. */
+export interface StreamCursor {
+  /** The id of the last event that is stored. */
+  event: string;
+  /** Characters of the reply in its artifact. */
+  chars: number;
+}
 
 /** How a callback ended. */
 export type CallbackResult = { status: 'answered'; body: Json } | { status: 'timed_out' };
@@ -43,6 +51,9 @@ export const geminiWebhooksPath = '/gemini/webhooks';
 export function createGeminiWebhookUrl(publicUrl: string, token: string): string {
   return `${publicUrl}${geminiWebhooksPath}/${token}`;
 }
+
+/** The key in `user_metadata` under which a webhook that is registered for a project names the wait by its token. */
+export const webhookTokenKey = 'longhaul_token';
 
 /**
  * Returns after how many seconds a call at Google is polled again: after half of its age, from 2 to 60 s. An hour takes

@@ -1,6 +1,7 @@
 /** Calls of the model that run at Google: no worker waits for them, and each is made and counted once. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { signForProject } from '#services/local/offline-model/interactions/webhooks.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
 import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
@@ -10,10 +11,15 @@ import { waitFor } from '../support/wait-for.ts';
 const cleanup = createSuiteCleanup();
 let stack: Stack;
 let worker: RunningService;
+/** Secrets of the webhooks that are registered for the project. */
+const secrets = ['old', 'new'].map((name) => `whsec_${Buffer.from(name.repeat(9)).toString('base64')}`);
 before(async () => {
   const model = { name: 'gemini-3.8-flash', api: 'interactions', background: 'always' };
   stack = await startStack(cleanup, { AGENT_FILE: writeAgentFile(cleanup, { model, tools: [] }) });
-  const webhooks = { GEMINI_WEBHOOK_JWKS_URL: `${stack.model.url}/.well-known/jwks.json` };
+  const webhooks = {
+    GEMINI_WEBHOOK_JWKS_URL: `${stack.model.url}/.well-known/jwks.json`,
+    GEMINI_WEBHOOK_SECRETS: secrets.join(','),
+  };
   [worker] = await Promise.all([stack.start('worker'), stack.start('api', webhooks)]);
 });
 
@@ -148,6 +154,48 @@ describe('a call in the background', () => {
       ).status,
       404,
     );
+    await stack.rpc('CancelTask', { id });
+  });
+
+  test('takes webhooks of the project that one of its secrets has signed', async () => {
+    const id = await submit('project', 60_000);
+    const [{ id: interaction, request }] = find(id) as [ReturnType<typeof find>[number]];
+    const token = request.webhook_config!.uris![0]!.split('/').at(-1)!;
+    const event = { type: 'interaction.completed', version: 'v1', data: { id: interaction } };
+    const named = { ...event, user_metadata: { longhaul_token: token } };
+    const now = Math.floor(Date.now() / 1000);
+    const post = async (secret: string, body: object, sentAt = now, signed: object = body) => {
+      const response = await fetch(`${stack.apiUrl}/gemini/webhooks`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'webhook-id': 'msg_1',
+          'webhook-timestamp': String(sentAt),
+          'webhook-signature': `v1,AAAA ${signForProject(secret, 'msg_1', String(sentAt), JSON.stringify(signed))}`,
+        },
+        body: JSON.stringify(body),
+      });
+      return response.status;
+    };
+    const [old, current] = secrets as [string, string];
+    const report = async () =>
+      (await stack.pool.query(`select wait ->> 'interaction' as id from steps where token = $1`, [token]))
+        .rows;
+    assert.deepEqual(
+      await Promise.all([
+        post('whsec_Zm9yZ2Vk', named),
+        post(old, named, now, event),
+        post(old, named, now - 400),
+        post(old, event),
+        post(old, { type: 'batch.succeeded', data: { id: 'b' } }),
+        post(old, { ...named, user_metadata: { longhaul_token: 'unknown' } }),
+        post(old, { ...named, type: 'batch.succeeded' }),
+      ]),
+      [401, 401, 401, 200, 200, 404, 400],
+    );
+    assert.deepEqual(await report(), [{ id: null }], 'refused without a trace');
+    assert.deepEqual([await post(old, named), await post(current, named)], [200, 200]);
+    assert.deepEqual(await report(), [{ id: interaction }]);
     await stack.rpc('CancelTask', { id });
   });
 });

@@ -113,7 +113,9 @@ export async function startApiServer(
     tasks: options.tasks ?? ({} as TasksRoutesParts),
     callbacks: {} as CallbackRoutesParts,
     schedules: options.schedules ?? ({} as ScheduleRoutesParts),
-    geminiWebhooks: { settings: { jwksUrl: 'http://localhost', issuer: undefined, audience: undefined } },
+    geminiWebhooks: {
+      settings: { jwksUrl: 'http://localhost', issuer: undefined, audience: undefined, secrets: [] },
+    },
     trustedProxies: 0,
     corsOrigins: options.corsOrigins ?? [],
     localHosts: options.localHosts,

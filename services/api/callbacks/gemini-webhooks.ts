@@ -1,19 +1,19 @@
 /**
- * Takes Gemini's webhooks (docs/gemini.md): `POST /gemini/webhooks/{token}`. A report is believed if the token names a
- * wait and Google has signed it for this address within five minutes (ai.google.dev/gemini-api/docs/webhooks,
- * "Dynamic webhooks", 2026-06-22). It only makes a worker ask Gemini sooner, so a repeated one is accepted without effect.
+ * Takes Gemini's webhooks (docs/gemini.md). A report is believed if Google has signed it within five minutes, and its token
+ * names a wait (gemini-signatures.ts). It only makes a worker ask Gemini sooner, so a repeated one is accepted without effect.
+ *
+ *   POST /gemini/webhooks/{token}   the webhook that a call names
+ *   POST /gemini/webhooks           one that is registered for the project; the token is in its metadata
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { reportModelCall } from '#shared/db/turns/model-waits.ts';
-import type { Json } from '#shared/domain/message.ts';
-import { createGeminiWebhookUrl, geminiWebhooksPath } from '#shared/domain/wait.ts';
-import { databaseNow } from '#shared/runtime/clock.ts';
+import type { Json, JsonObject } from '#shared/domain/message.ts';
+import { createGeminiWebhookUrl, geminiWebhooksPath, webhookTokenKey } from '#shared/domain/wait.ts';
 import type { GeminiWebhookConfig } from '#shared/runtime/config/api.ts';
-import { errorMessage } from '#shared/runtime/log.ts';
 import { HttpRequestError } from '../handler/errors.ts';
 import { readText } from '../http/body.ts';
 import { plainFailure, sendFailure } from '../http/failure.ts';
+import { createCallVerifier, verifyForProject } from './gemini-signatures.ts';
 import type { CallbackRoutesParts } from './routes.ts';
 
 export interface GeminiWebhookParts extends Omit<CallbackRoutesParts, 'recorder'> {
@@ -22,11 +22,8 @@ export interface GeminiWebhookParts extends Omit<CallbackRoutesParts, 'recorder'
 }
 
 const maxBodyBytes = 16 * 1024;
-/** Google's limit for replays. */
-const maxAgeSeconds = 300;
 /** The longest id of an interaction that is taken. */
 const maxIdChars = 512;
-const keysTimeoutMs = 5_000;
 
 const reportedTypes = new Set([
   'interaction.completed',
@@ -37,43 +34,27 @@ const reportedTypes = new Set([
 
 export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhookParts): void {
   const { db, outbox, wakeupGraceSeconds, failures, log, publicUrl, settings } = parts;
-  const keys = createRemoteJWKSet(new URL(settings.jwksUrl), { timeoutDuration: keysTimeoutMs });
-  const url = `${geminiWebhooksPath}/:token`;
+  const verifyForCall = createCallVerifier(settings);
 
-  /** @throws {HttpRequestError} 401 if Google has not signed the request for this address; 503 without its keys */
-  async function verify(request: FastifyRequest, token: string): Promise<void> {
-    const { 'webhook-signature': signature, 'webhook-timestamp': timestamp } = request.headers;
-    if (typeof signature !== 'string') throw new HttpRequestError(401, 'Webhook-Signature is missing');
-    const now = databaseNow() / 1000;
-    if (!isRecent(Number(timestamp), now)) {
-      throw new HttpRequestError(401, `Webhook-Timestamp must be within ${maxAgeSeconds} s`);
-    }
-    const { payload } = await jwtVerify(signature, keys, {
-      algorithms: ['RS256'],
-      audience: settings.audience ?? createGeminiWebhookUrl(publicUrl, token),
-      ...(settings.issuer !== undefined && { issuer: settings.issuer }),
-      currentDate: new Date(now * 1000),
-    }).catch((error: unknown) => {
-      if (isKeyOutage(error)) throw new HttpRequestError(503, "Google's keys cannot be read: try again");
-      throw new HttpRequestError(401, `The signature is not valid: ${errorMessage(error)}`);
-    });
-    if (payload.iat === undefined ? payload.exp === undefined : !isRecent(payload.iat, now)) {
-      throw new HttpRequestError(401, `The signature must be at most ${maxAgeSeconds} s old`);
-    }
-  }
-
-  app.post<{ Params: { token: string } }>(url, { bodyLimit: maxBodyBytes }, async (request, reply) => {
-    const { token } = request.params;
+  /** @param verify returns the token of the wait */
+  const handle = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    verify: (event: GeminiEvent) => Promise<string | undefined>,
+  ): Promise<FastifyReply> => {
     void reply.header('content-type', 'application/json').header('cache-control', 'no-store');
     try {
       failures.check(request.headers, () => request.ip);
-      await verify(request, token).catch((error: unknown) => {
+      const event = readEvent(readText(request));
+      const token = await verify(event).catch((error: unknown) => {
         if (!(error instanceof HttpRequestError) || error.statusCode !== 401) throw error;
         failures.recordFailure(request.ip, 'gemini webhook');
         log.warn({ reason: error.message }, 'gemini webhook refused');
         throw error;
       });
-      const interaction = readInteraction(readText(request));
+      // A webhook of the project reports the calls of other programs too.
+      if (token === undefined) return await reply.send(accepted);
+      const interaction = getInteraction(event);
       const wakeups = await reportModelCall(db, { wakeupGraceSeconds }, { token, interaction });
       if (wakeups === undefined) {
         failures.recordFailure(request.ip, 'unknown gemini webhook');
@@ -84,35 +65,54 @@ export function registerGeminiWebhooks(app: FastifyInstance, parts: GeminiWebhoo
     } catch (error) {
       return sendFailure(reply, log, error, plainFailure);
     }
+  };
+
+  const options = { bodyLimit: maxBodyBytes };
+  app.post<{ Params: { token: string } }>(`${geminiWebhooksPath}/:token`, options, (request, reply) => {
+    const { token } = request.params;
+    return handle(request, reply, async () => {
+      await verifyForCall(request.headers, createGeminiWebhookUrl(publicUrl, token));
+      return token;
+    });
   });
+  if (settings.secrets.length === 0) return;
+  app.post(geminiWebhooksPath, options, (request, reply) =>
+    handle(request, reply, async (event) => {
+      verifyForProject(request.headers, readText(request), settings.secrets);
+      return getToken(event);
+    }),
+  );
 }
 
 const accepted = JSON.stringify({ status: 'received' });
 
-function isRecent(seconds: number, now: number): boolean {
-  return Math.abs(now - seconds) <= maxAgeSeconds;
-}
+/** The event as it was sent; what this service needs of it is checked when it is read. */
+type GeminiEvent = JsonObject & { data?: { id?: Json } | null };
 
-/** True if the keys could not be read, so that nothing is known about the signature. */
-function isKeyOutage(error: unknown): boolean {
-  return (
-    error instanceof errors.JWKSTimeout ||
-    !(error instanceof errors.JOSEError) ||
-    error.code === 'ERR_JOSE_GENERIC'
-  );
-}
-
-/** @throws {HttpRequestError} if the body is not an event of an interaction */
-function readInteraction(text: string): string {
-  let event: Json = null;
+/** @throws {HttpRequestError} if the body is not an event */
+function readEvent(text: string): GeminiEvent {
   try {
-    event = JSON.parse(text) as Json;
+    const event = JSON.parse(text) as Json;
+    if (typeof event === 'object' && event !== null && !Array.isArray(event)) return event;
   } catch {
     // Reported below.
   }
-  const { type, data } = (event ?? {}) as { type?: Json; data?: { id?: Json } | null };
+  throw new HttpRequestError(400, 'The body must be an event of Gemini, as JSON');
+}
+
+/** @throws {HttpRequestError} if the event is not one of an interaction */
+function getInteraction({ type, data }: GeminiEvent): string {
   const id = data?.id;
   const known = typeof type === 'string' && reportedTypes.has(type);
   if (known && typeof id === 'string' && id !== '' && id.length <= maxIdChars) return id;
   throw new HttpRequestError(400, `The body must be an event ${[...reportedTypes].join(', ')} with data.id`);
+}
+
+/** Google's pages do not show where `user_metadata` is in an event, so both places are read. */
+function getToken({ user_metadata: metadata, data }: GeminiEvent): string | undefined {
+  for (const found of [metadata, (data as JsonObject | null | undefined)?.['user_metadata']]) {
+    const token = (found as JsonObject | null | undefined)?.[webhookTokenKey];
+    if (typeof token === 'string') return token;
+  }
+  return undefined;
 }

@@ -2,6 +2,7 @@
 import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
+import { serviceTierExtension } from '#shared/domain/service-tier.ts';
 import { usageExtension } from '#shared/domain/usage.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
@@ -57,6 +58,12 @@ const priority = {
   required: false,
 };
 
+const serviceTier = {
+  uri: serviceTierExtension,
+  description: 'A task chooses how soon its model answers, and at which price.',
+  required: false,
+};
+
 const webhooks = {
   uri: webhooksExtensionUri,
   description:
@@ -105,6 +112,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
         schedule,
         schedules,
         priority,
+        ...(definition.model.taskServiceTiers === undefined ? [] : [serviceTier]),
         ...(mayNeedApproval ? [approval] : []),
         webhooks,
         usage,

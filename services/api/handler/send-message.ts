@@ -20,6 +20,7 @@ import { createStateEvent } from '#shared/domain/events.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Message } from '#shared/domain/message.ts';
 import { maxTaskBytes, measure } from '#shared/domain/sizes.ts';
+import type { ServiceTier } from '#shared/domain/service-tier.ts';
 import { isTerminal } from '#shared/domain/task.ts';
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
@@ -36,6 +37,7 @@ import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
 import { readPriority } from '../extensions/priority.ts';
+import { checkServiceTier } from '../extensions/service-tier.ts';
 import { readSchedule } from '../extensions/schedule.ts';
 import { getWebhookOptions } from '../extensions/webhooks/options.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
@@ -56,6 +58,8 @@ export interface SendParts {
   storeDefinition: () => Promise<string>;
   /** Seconds from the start of a task to its deadline if the client sets none; undefined: no deadline. */
   taskSeconds: number | undefined;
+  /** The service tiers that tasks may choose. */
+  serviceTiers: readonly ServiceTier[];
   mediaTypes: MediaTypes;
   idempotencyWindowSeconds: number;
   wakeupGraceSeconds: number;
@@ -161,6 +165,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const messageJson = serializeMessage(message, send.partsJson, parts.maxMessageBytes);
   const statusAt = new Date(now).toISOString();
   const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
+  checkServiceTier(send.request.metadata, parts.serviceTiers);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
   const options = getWebhookOptions(send.context, send.request.metadata);
   const metadata = withoutSecret(send.request.metadata);

@@ -12,6 +12,7 @@ import { respond, type Responder } from './responder.ts';
 import { checkRequest } from './check-request.ts';
 import { GoogleError } from './google-error.ts';
 import { Interactions } from './interactions/interactions.ts';
+import { sendEvents } from './interactions/send-events.ts';
 import { parseInteractionRoute } from './interactions/wire.ts';
 import { limitTokens, type Reply } from './reply.ts';
 import { RequestLog, type LoggedRequest } from './request-log.ts';
@@ -55,15 +56,15 @@ export async function startOfflineModel({
   const script = new Script();
 
   /** Returns the reply of a script, or else of the responder. */
-  async function getReply(body: GenerateRequest): Promise<Reply> {
+  async function getReply(body: GenerateRequest, usual?: Reply): Promise<Reply> {
     const reaction = script.next(getLastUserText(body));
-    const getNormalReply = () => responder(body);
+    const getNormalReply = () => usual ?? responder(body);
     return reaction === undefined ? getNormalReply() : react(reaction, getNormalReply);
   }
 
-  const interactions = new Interactions(async (request, model) => {
+  const interactions = new Interactions(async (request, model, usual) => {
     log.add(describeRequest('interactions.create', model, request));
-    return getReply(request);
+    return getReply(request, usual);
   });
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -90,7 +91,13 @@ export async function startOfflineModel({
     const interaction = parseInteractionRoute(method, url.pathname);
     if (interaction !== undefined) {
       const body = interaction.method === 'create' ? await readJson(request) : undefined;
-      return sendJson(response, 200, await interactions.handle(interaction, body));
+      const query = {
+        stream: url.searchParams.get('stream') === 'true',
+        lastEventId: url.searchParams.get('last_event_id') ?? undefined,
+      };
+      const handled = await interactions.handle(interaction, body, query);
+      if ('body' in handled) return sendJson(response, 200, handled.body);
+      return sendEvents(response, handled.events, interactions.cut?.() ?? Infinity);
     }
     const route = parseRoute(method, url.pathname);
     if (route === undefined)

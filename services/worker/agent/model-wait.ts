@@ -4,25 +4,51 @@
  *   recorded as open ─▶ suspended ──due, or reported by a webhook──▶ polled ──ended──▶ recorded as ended
  *                          ▲                                           │
  *                          └──────────due again, later each time───────┘
+ *
+ * The text of a call that is streamed is stored in chunks, each together with a cursor: the last event that it contains.
+ * Another run of the turn reads the cursor, and continues the artifact after it.
  */
 import { randomBytes } from 'node:crypto';
 import type { NewStep, NewWait } from '#shared/db/turns/write.ts';
-import { createGeminiWebhookUrl, getPollSeconds } from '#shared/domain/wait.ts';
+import type { Artifact, Part } from '#shared/domain/message.ts';
+import { createGeminiWebhookUrl, getPollSeconds, type StreamCursor } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import type { MarkedArtifactStream } from '../turn/output/artifact-stream.ts';
 import type { OpenWait, Waits } from '../turn/waits.ts';
 import type { Turn } from './agent.ts';
 
 export interface ModelWait {
   /** Where Gemini reports the end of the call. Undefined: nowhere, the call is only polled. */
   webhookUrl: string | undefined;
+  /** Names the wait in a webhook that is registered for the project. */
+  token: string;
   /** The id of a call that Gemini has reported before an earlier run could record it. */
   reported: string | undefined;
   /**
    * Resolves when the call has ended. Until then, the turn is suspended.
    *
    * @param poll whether the call has ended, at this age. It runs after each report, and at times that grow with the age
+   * @param options.atOnce the first poll runs now
    */
-  ended(poll: (ageSeconds: number) => Promise<boolean>): Promise<void>;
+  ended(poll: (ageSeconds: number) => Promise<boolean>, options?: { atOnce?: boolean }): Promise<void>;
+  /** How much of the reply is stored; undefined: nothing is. */
+  cursor(): StreamCursor | undefined;
+  /**
+   * Opens the artifact of a reply that is streamed. It continues what is stored under the cursor; if the artifact is not
+   * as the cursor says, the cursor is dropped, and the reply starts again.
+   */
+  openArtifact(head: Omit<Artifact, 'parts'>): Promise<CursorStream>;
+  /** Reports progress to clients, and stores the cursor with it. */
+  progress(text: string, cursor: StreamCursor): Promise<void>;
+}
+
+export interface CursorStream {
+  /** Adds text, and returns at once. The cursor is stored with the chunk that contains the text. */
+  write(text: string, cursor: StreamCursor): void;
+  /** Resolves when what was written is stored. */
+  flush(): Promise<void>;
+  /** Writes the rest and marks the last chunk. */
+  close(): Promise<void>;
 }
 
 export interface ModelWaits {
@@ -37,11 +63,18 @@ export function canWaitForModel<T extends object>(turn: T): turn is T & ModelWai
 
 export type ModelWaitingTurn = Turn & ModelWaits;
 
-interface ModelWaitParts {
+interface ModelWaitParts extends StreamStoreParts {
   waits: Waits;
   store: (step: NewStep) => Promise<void>;
   /** Base URL of webhooks; undefined: there are none. */
   publicUrl: string | undefined;
+}
+
+interface StreamStoreParts {
+  /** Returns the parts of an artifact as clients have them. */
+  readArtifact: (artifactId: string) => Promise<Part[] | undefined>;
+  openArtifact: (head: Omit<Artifact, 'parts'>, stored: readonly Part[]) => MarkedArtifactStream;
+  showProgress: (text: string, mark: NewStep) => Promise<void>;
 }
 
 /** @throws {FatalError} if the record of the turn has another step here */
@@ -49,17 +82,76 @@ export async function openModelWait(name: string, parts: ModelWaitParts): Promis
   const { waits, publicUrl } = parts;
   const { identity, earlier } = waits.reach(name, 'model');
   const { wait: recorded, token: recordedToken } = earlier?.wait ?? {};
-  const reported = recorded?.kind === 'model' ? recorded.interaction : undefined;
-  if (earlier?.finished === true) return { webhookUrl: undefined, reported, ended: async () => undefined };
+  const { interaction: reported, cursor } = recorded?.kind === 'model' ? recorded : {};
   const token = recordedToken ?? randomBytes(32).toString('base64url');
   const wait: NewWait = { wait: { kind: 'model' }, dueInSeconds: getPollSeconds(0), token };
+  const stream = createStreamStore(parts, identity, wait, cursor);
+  if (earlier?.finished === true) {
+    return { webhookUrl: undefined, token, reported, ended: async () => undefined, ...stream };
+  }
   const open = await waits.open(identity, earlier, wait);
   if (reported !== undefined) open.dueAt = performance.now();
   return {
     webhookUrl: publicUrl && createGeminiWebhookUrl(publicUrl, token),
+    token,
     reported,
-    ended: (poll) => pollUntilEnded(parts, open, wait, poll),
+    ended: (poll, { atOnce = false } = {}) => {
+      if (atOnce) open.dueAt = performance.now();
+      return pollUntilEnded(parts, open, wait, poll);
+    },
+    ...stream,
   };
+}
+
+/**
+ * Stores the text of a reply together with its cursor.
+ *
+ * @param recorded the cursor of an earlier run
+ */
+export function createStreamStore(
+  { readArtifact, openArtifact, showProgress }: StreamStoreParts,
+  identity: OpenWait['identity'],
+  wait: NewWait,
+  recorded: StreamCursor | undefined,
+): Pick<ModelWait, 'cursor' | 'openArtifact' | 'progress'> {
+  let current = recorded;
+  const toMark = (cursor: StreamCursor): NewStep => ({
+    ...identity,
+    output: null,
+    wait: { ...wait, wait: { kind: 'model', cursor } },
+  });
+  return {
+    cursor: () => current,
+    openArtifact: async (head) => {
+      let stored: Part[] = [];
+      if (current !== undefined && current.chars > 0) {
+        stored = (await readArtifact(head.artifactId)) ?? [];
+        if (!isText(stored, current.chars)) {
+          stored = [];
+          current = undefined;
+        }
+      }
+      const stream = openArtifact(head, stored);
+      return {
+        write: (text, cursor) => {
+          current = cursor;
+          stream.write({ text }, toMark(cursor));
+        },
+        flush: () => stream.flush(),
+        close: () => stream.close(),
+      };
+    },
+    progress: async (text, cursor) => {
+      current = cursor;
+      await showProgress(text, toMark(cursor));
+    },
+  };
+}
+
+/** Whether the parts are one text of so many characters. Large texts become files, which are not continued. */
+function isText(parts: readonly Part[], chars: number): boolean {
+  const [first, ...others] = parts;
+  return others.length === 0 && first?.text?.length === chars;
 }
 
 async function pollUntilEnded(
@@ -76,7 +168,7 @@ async function pollUntilEnded(
         await store({ ...open.identity, output: JSON.stringify({ status: 'ended' }) });
         return true;
       }
-      const dueInSeconds = getPollSeconds(ageSeconds);
+      const dueInSeconds = getPollSeconds((databaseNow() - open.since.getTime()) / 1000);
       await store({ ...open.identity, output: null, wait: { ...wait, dueInSeconds } });
       waits.reopen(open, dueInSeconds * 1000);
       return false;

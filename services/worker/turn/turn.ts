@@ -7,35 +7,22 @@ import type { ClaimedTask } from '#shared/db/turns/claim.ts';
 import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
 import type { NewEvent, NewStep, WriteTurn } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Artifact, Json, Message, Part } from '#shared/domain/message.ts';
-import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
+import type { Json, Message, Part } from '#shared/domain/message.ts';
+import { maxEventBytes } from '#shared/domain/sizes.ts';
 import { addUsage, noUsage, sumUsage, type Usage } from '#shared/domain/usage.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import type { ArtifactStream, StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
+import type { StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
 import { openModelWait, type ModelWaits } from '../agent/model-wait.ts';
 import type { Children } from './children/children.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
-import { createArtifactBudget } from './output/artifact-budget.ts';
-import {
-  createArtifactEvent,
-  createArtifactUpdate,
-  nameArtifact,
-  openArtifactStream,
-} from './output/artifact-stream.ts';
-import {
-  checkArtifact,
-  checkArtifactHead,
-  checkContent,
-  checkOutcome,
-  checkPart,
-  checkStep,
-} from './output/check.ts';
+import { checkContent, checkOutcome, checkStep } from './output/check.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import { createStore, type FindEvent } from './output/store.ts';
+import { createTurnArtifacts } from './output/turn-artifacts.ts';
 import { checkHistoryTurns, toHistory } from './history.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
 import { createAgentMessage, createProgressEvent } from './outcome.ts';
@@ -107,13 +94,11 @@ export function createTurn(parts: TurnParts): WorkerTurn {
   const { lease, signal } = held;
   const files = parts.openFiles(held, input);
   const write = createStore(parts);
-  const budget = createArtifactBudget(() => files.readArtifactSizes());
   const ids = { taskId: lease.taskId, contextId: input.contextId };
   const record = new TurnRecord(input.steps);
   let taskUsage = input.usage;
   const toRecord = createResultWriter(input.recordBytes, parts.recordBytes);
   let malformed: FatalError | undefined;
-  const openArtifacts = new Set<ArtifactStream>();
 
   /** Remembers the error of malformed output, so that the turn fails even if the agent catches it. */
   function check<A extends unknown[]>(checkOutput: (...args: A) => void, ...args: A): void {
@@ -197,6 +182,14 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     publicUrl: parts.publicUrl,
   });
 
+  const artifacts = createTurnArtifacts({
+    ids,
+    files,
+    check,
+    run: (operation) => waits.run(operation),
+    store: (events, steps) => store(events, steps),
+  });
+
   let openedChildren: Children | undefined;
   const openChildren = (): Children =>
     (openedChildren ??= parts.openChildren({
@@ -233,54 +226,26 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     callback: (name, options) => waits.callback(name, options),
     spawn: (name, messages, options) => openChildren().spawn(name, messages, options),
     join: (name, spawned, options) => openChildren().join(name, spawned, options),
-    waitForModel: (name) => openModelWait(name, { waits, store: storeWait, publicUrl: parts.publicUrl }),
+    waitForModel: (name) =>
+      openModelWait(name, {
+        waits,
+        store: storeWait,
+        publicUrl: parts.publicUrl,
+        readArtifact: (artifactId) => files.readArtifact(artifactId),
+        openArtifact: (head, stored) => artifacts.open(head, stored),
+        showProgress: (text, mark) =>
+          waits.run(() => store([createProgress(createAgentMessage(ids, text))], [mark])),
+      }),
     suspended: waits.suspended,
     usage: () => taskUsage,
     complete: async (outcome) => {
       check(checkOutcome, outcome);
       if (malformed !== undefined) throw malformed;
       record.assertAllReached();
-      for (const stream of openArtifacts) await stream.close();
+      await artifacts.closeAll();
     },
-    artifact: async (artifact: Artifact) => {
-      check(checkArtifact, artifact);
-      const { parts: content, ...head } = artifact;
-      const headBytes = measure(head);
-      const spend = async (maxBytes: number): Promise<number> => {
-        const whole = {
-          ...artifact,
-          parts: await files.fit(nameArtifact(artifact), content, maxBytes - headBytes),
-        };
-        const update = createArtifactUpdate(ids, whole, { append: false, lastChunk: true });
-        await store([createArtifactEvent(update, whole)]);
-        return measure(whole);
-      };
-      await waits.run(() => budget.spend(artifact.artifactId, spend));
-    },
-    openArtifact: (head): ArtifactStream => {
-      check(checkArtifactHead, head);
-      const opened = openArtifactStream(
-        {
-          ...ids,
-          files,
-          budget,
-          write: (event) => waits.run(() => store([event])),
-        },
-        head,
-      );
-      const stream: ArtifactStream = {
-        write: (part) => {
-          check(checkPart, 'part', part);
-          opened.write(part);
-        },
-        close: async () => {
-          openArtifacts.delete(stream);
-          await opened.close();
-        },
-      };
-      openArtifacts.add(stream);
-      return stream;
-    },
+    artifact: (artifact) => artifacts.write(artifact),
+    openArtifact: (head) => artifacts.open(head),
     readHistory: ({ maxTurns = getHistoryTurns(input.definition) } = {}) =>
       waits.run(async () => {
         check(checkHistoryTurns, maxTurns);

@@ -6,7 +6,7 @@
 import { sql, type RawBuilder } from 'kysely';
 import { childrenExtension, maxListedChildren } from '../../domain/children.ts';
 import { foldArtifacts, type EventPayload, type TaskStatus } from '../../domain/events.ts';
-import type { Artifact, JsonObject, Message } from '../../domain/message.ts';
+import type { Artifact, JsonObject, Message, Part } from '../../domain/message.ts';
 import { maxTaskBytes, measure } from '../../domain/sizes.ts';
 import type { TaskState } from '../../domain/task.ts';
 import { usageMetadata, type Usage } from '../../domain/usage.ts';
@@ -202,4 +202,25 @@ export async function readArtifactSizes(db: Db, taskId: string): Promise<Map<str
     .where('task_id', '=', taskId)
     .execute();
   return new Map(rows.map((row) => [row.artifact_id, row.bytes]));
+}
+
+/** Returns the parts of an artifact as clients have them, with the chunks so far. Undefined: there is no such artifact. */
+export async function readArtifactParts(
+  db: Db,
+  taskId: string,
+  artifactId: string,
+): Promise<Part[] | undefined> {
+  const { rows } = await sql<{ artifact: Artifact | null; chunks: EventPayload[] | null }>`
+    select a.artifact, (
+      select json_agg(e.payload order by e.seq) from events e
+      where e.task_id = ${taskId} and e.kind = 'artifact' and e.artifact_id = ${artifactId} and e.seq > coalesce(a.seq, 0)
+    ) as chunks
+    from (select) single_row left join artifacts a on a.task_id = ${taskId} and a.artifact_id = ${artifactId}`.execute(
+    db,
+  );
+  const [row] = rows;
+  const chunks = (row?.chunks ?? []).flatMap((payload) =>
+    'artifactUpdate' in payload ? [payload.artifactUpdate] : [],
+  );
+  return foldArtifacts(chunks, row?.artifact ? [row.artifact] : [])[0]?.parts;
 }

@@ -1,8 +1,11 @@
 /** Waits for calls of the model that run at Google: reports of Gemini's webhooks, and calls whose turns have ended. */
 import { sql } from 'kysely';
 import { interactionStep } from '../../domain/wait.ts';
+import type { AgentDefinition } from '../../agent/definition.ts';
+import type { ModelUsage } from '../../domain/usage.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Db } from '../client/pool.ts';
+import { insertLedgerEntries } from '../models/ledger.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import { isRunnable } from './leases.ts';
 import { isReleased, signalTurn } from './signal.ts';
@@ -30,7 +33,7 @@ export async function reportModelCall(
       returning g.task_id, g.turn, ${isReleased}
     ),
     gate as (
-      update steps s set wait = json_build_object('kind', 'model', 'interaction', ${report.interaction}::text)
+      update steps s set wait = (s.wait::jsonb || jsonb_build_object('interaction', ${report.interaction}::text))::json
       from locked join target on target.task_id = locked.task_id
       where s.task_id = target.task_id and s.turn = target.turn and s.name = target.name
         and s.occurrence = target.occurrence and s.output is null
@@ -53,6 +56,9 @@ export interface AbandonedModelWait {
   occurrence: number;
   /** The id of the call; null if none was recorded. */
   interaction: string | null;
+  /** The model of the definition, and the prices of models, by name. */
+  model: string;
+  prices: AgentDefinition['prices'];
 }
 
 /** At most this many in one read. */
@@ -65,8 +71,10 @@ const maxAbandoned = 100;
 export async function readAbandonedModelWaits(db: Db): Promise<AbandonedModelWait[]> {
   const { rows } = await sql<AbandonedModelWait>`
     select s.task_id as "taskId", s.turn, s.name, s.occurrence,
-      coalesce(created.output ->> 'id', s.wait ->> 'interaction') as interaction
+      coalesce(created.output ->> 'id', s.wait ->> 'interaction') as interaction,
+      coalesce(a.definition -> 'model' ->> 'name', '') as model, coalesce(a.definition -> 'prices', '{}') as prices
     from steps s left join gates g on g.task_id = s.task_id
+      left join tasks t on t.id = s.task_id left join agents a on a.hash = t.agent_hash
       left join steps created on created.task_id = s.task_id and created.turn = s.turn
         and created.name = ${interactionStep} and created.occurrence = s.occurrence
     where s.wait ->> 'kind' = 'model' and s.finished_at is null and s.due_at < now()
@@ -75,13 +83,25 @@ export async function readAbandonedModelWaits(db: Db): Promise<AbandonedModelWai
   return rows;
 }
 
-/** Closes an abandoned wait, so that it is not read again. */
+/**
+ * Closes an abandoned wait, so that it is not read again, and adds the usage of its call to the ledger, once.
+ *
+ * @param usage undefined: it is not known
+ */
 export async function closeModelWait(
   db: Db,
   { taskId, turn, name, occurrence }: AbandonedModelWait,
+  usage: ModelUsage | undefined,
 ): Promise<void> {
   await sql`
-    update steps set output = '{"status":"canceled"}', finished_at = now()
-    where task_id = ${taskId} and turn = ${turn} and name = ${name} and occurrence = ${occurrence}
-      and finished_at is null`.execute(db);
+    with step as (
+      update steps set output = '{"status":"canceled"}', usage = ${usage === undefined ? null : JSON.stringify(usage)}::json,
+        finished_at = now()
+      where task_id = ${taskId} and turn = ${turn} and name = ${name} and occurrence = ${occurrence}
+        and finished_at is null
+      returning task_id, name, occurrence
+    ),
+    ${insertLedgerEntries([{ taskId, name, occurrence, ...(usage && { usage }) }])}
+    closed as (select from step)
+    select from closed`.execute(db);
 }

@@ -264,7 +264,7 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     fence: int(({ lease }) => lease.fence),
     events: int(({ events, end }) => (events?.length ?? 0) + (end === undefined ? 0 : 1)),
     has_steps: boolean(({ steps }) => steps !== undefined && steps.length > 0),
-    has_output: boolean(({ steps }) => steps?.some((step) => step.output !== null) ?? false),
+    has_output: boolean(({ steps }) => steps?.some(isProgress) ?? false),
     usage: json(({ taskUsage }) => (taskUsage === undefined ? null : JSON.stringify(taskUsage))),
     traceparent: text(({ traceparent }) => traceparent),
     message: json(getStatusMessage),
@@ -284,6 +284,11 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     direct: boolean(({ end }) => end?.direct),
     bytes: bigint(countWriteBytes),
   });
+}
+
+/** Whether a turn that crashes after this step has done something since its last crash. */
+function isProgress({ output, wait }: NewStep): boolean {
+  return output !== null || (wait?.wait.kind === 'model' && wait.wait.cursor !== undefined);
 }
 
 /** Returns the JSON of the status message after the write, or null if it does not change. */
@@ -339,6 +344,9 @@ function upsertSteps(steps: readonly (NewStep & { taskId: string })[]): RawBuild
       on conflict (task_id, turn, name, occurrence) do update
         set output = excluded.output, usage = excluded.usage, fence = excluded.fence,
           finished_at = excluded.finished_at,
+          -- Keeps the report of a webhook, which another transaction may have added.
+          wait = case when excluded.wait ->> 'kind' = 'model'
+            then (steps.wait::jsonb || excluded.wait::jsonb)::json else steps.wait end,
           due_at = case when excluded.wait is null then steps.due_at else excluded.due_at end
         where steps.output is null
       returning task_id, name, occurrence

@@ -65,6 +65,8 @@ export interface GeminiWebhookConfig {
   issuer: string | undefined;
   /** Undefined: the address of the webhook. */
   audience: string | undefined;
+  /** Secrets of the webhooks that are registered for the project, `whsec_…`; several while they are rotated. */
+  secrets: readonly string[];
 }
 
 /** Which parts of A2A are offered. */
@@ -154,11 +156,25 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
       ),
       issuer: reader.optional('GEMINI_WEBHOOK_ISSUER'),
       audience: reader.optional('GEMINI_WEBHOOK_AUDIENCE'),
+      secrets: readGeminiSecrets(reader),
     },
     console: reader.flag('CONSOLE', false),
   };
   reader.check();
   return config;
+}
+
+function readGeminiSecrets(reader: EnvReader): readonly string[] {
+  const secrets = (reader.secret('GEMINI_WEBHOOK_SECRETS') ?? '')
+    .split(/[\s,]+/)
+    .filter((text) => text !== '');
+  for (const [index, secret] of secrets.entries()) {
+    if (/^whsec_[A-Za-z0-9+/]{16,}={0,2}$/.test(secret)) continue;
+    reader.problem(
+      `entry ${index + 1} of GEMINI_WEBHOOK_SECRETS must be whsec_ followed by base64, as Google returned it`,
+    );
+  }
+  return secrets;
 }
 
 /** A2A section 7.1: if callers authenticate, the card must not direct their credentials to plain http. */

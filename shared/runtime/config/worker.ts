@@ -62,6 +62,8 @@ export interface GeminiConfig {
   project: string | undefined;
   location: string | undefined;
   baseUrl: string | undefined;
+  /** Ends of calls are reported to the webhooks that are registered for the project. */
+  projectWebhooks: boolean;
 }
 
 export function readWorkerConfig(env: Environment = environment): WorkerConfig {
@@ -80,6 +82,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
       project: reader.optional('GOOGLE_CLOUD_PROJECT'),
       location: reader.optional('GOOGLE_CLOUD_LOCATION'),
       baseUrl: reader.optional('GOOGLE_GEMINI_BASE_URL'),
+      projectWebhooks: reader.flag('GEMINI_PROJECT_WEBHOOKS', false),
     },
     files: {
       allowHosts: reader.list('FILE_ALLOW_HOSTS'),

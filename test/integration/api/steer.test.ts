@@ -79,6 +79,7 @@ describe('acting on several tasks and webhooks', () => {
         return 'h';
       },
       taskSeconds: undefined,
+      serviceTiers: [],
       mediaTypes: { input: ['text/plain'], output: ['text/plain'] },
       idempotencyWindowSeconds: 60,
       pushConfigs: createPushConfigs(common),

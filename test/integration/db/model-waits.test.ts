@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql } from 'kysely';
+import { readArtifactParts } from '#shared/db/tasks/content.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { answerCallback, readCallback } from '#shared/db/turns/callbacks.ts';
 import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
@@ -72,6 +73,60 @@ describe('a call at Google', () => {
     assert.deepEqual((await readWait(call)).wait, { kind: 'model', interaction: 'i-1' });
   });
 
+  test('keeps its cursor and its report, whichever comes first', async () => {
+    const calls = await Promise.all([createWait(60), createWait(60)]);
+    for (const [index, { lease, token }] of calls.entries()) {
+      const report = () => reportModelCall(db, options, { token, interaction: 'i-1' });
+      const cursor = { event: 'e-7', chars: 3 };
+      const wait = { wait: { kind: 'model' as const, cursor }, dueInSeconds: 5, token };
+      if (index === 0) await report();
+      await write({ lease, steps: [{ ...identity, output: null, wait }] });
+      if (index === 1) await report();
+      await write({
+        lease,
+        steps: [{ ...identity, output: null, wait: { ...wait, wait: { kind: 'model' } } }],
+      });
+      const { wait: stored } = await readWait(calls[index]!);
+      assert.deepEqual(stored, { kind: 'model', cursor, interaction: 'i-1' });
+    }
+  });
+
+  test('counts what is stored of its stream as progress, so that crashes do not add up', async () => {
+    const { lease, token } = await createWait(60);
+    await db.updateTable('gates').set({ attempts: 4 }).where('task_id', '=', lease.taskId).execute();
+    const wait = {
+      wait: { kind: 'model' as const, cursor: { event: 'e', chars: 1 } },
+      dueInSeconds: 5,
+      token,
+    };
+    await write({ lease, steps: [{ ...identity, output: null, wait }] });
+    const { attempts } = await db
+      .selectFrom('gates')
+      .select('attempts')
+      .where('task_id', '=', lease.taskId)
+      .executeTakeFirstOrThrow();
+    assert.equal(attempts, 1);
+  });
+
+  test('has the parts of its artifact read back with all chunks', async () => {
+    const { lease } = await createWait(60);
+    const chunk = (text: string, append: boolean, whole?: string) => {
+      const artifact = { artifactId: 'a', parts: [{ text }] };
+      const update = { taskId: lease.taskId, contextId: 'c', artifact, append };
+      return {
+        kind: 'artifact' as const,
+        payload: JSON.stringify({ artifactUpdate: update }),
+        artifact: { artifactId: 'a', ...(whole !== undefined && { whole }) },
+      };
+    };
+    const whole = JSON.stringify({ artifactId: 'a', parts: [{ text: 'one two ' }] });
+    await write({ lease, events: [chunk('old', false), chunk('one ', false)] });
+    await write({ lease, events: [chunk('two ', true, whole)] });
+    await write({ lease, events: [chunk('three\u0000', true)] });
+    assert.deepEqual(await readArtifactParts(db, lease.taskId, 'a'), [{ text: 'one two three\u0000' }]);
+    assert.equal(await readArtifactParts(db, lease.taskId, 'b'), undefined);
+  });
+
   test('is reported without effect once it has ended, and refused with an unknown token', async () => {
     const { lease, token } = await createWait(60);
     await write({ lease, steps: [{ ...identity, output: '{"status":"ended"}' }] });
@@ -107,7 +162,13 @@ describe('a call at Google', () => {
     };
     const [found, ...others] = await find();
     assert.deepEqual([found?.taskId, found?.interaction, others], [canceled.lease.taskId, 'i-7', []]);
-    await closeModelWait(db, found!);
+    const tokens = { prompt: 7, cached: 0, tool: 0, thoughts: 0, output: 2 };
+    for (let times = 0; times < 2; times += 1) {
+      await closeModelWait(db, found!, { model: `abandoned-${found!.taskId}`, tokens, cost: 0.5 });
+    }
+    const { rows } = await sql<{ calls: number; cost: number }>`
+      select calls::int, cost from ledger where model = ${`abandoned-${found!.taskId}`}`.execute(db);
+    assert.deepEqual(rows, [{ calls: 1, cost: 0.5 }], 'counted once');
     assert.deepEqual(await find(), []);
     assert.ok(running);
   });

@@ -11,9 +11,16 @@ import type {
   StepOptions,
   Turn,
 } from '#services/worker/agent/agent.ts';
-import type { ModelWait, ModelWaitingTurn } from '#services/worker/agent/model-wait.ts';
+import {
+  createStreamStore,
+  type ModelWait,
+  type ModelWaitingTurn,
+} from '#services/worker/agent/model-wait.ts';
+import type { MarkedArtifactStream } from '#services/worker/turn/output/artifact-stream.ts';
+import type { NewStep } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import { textOf, type Artifact, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
+import type { StreamCursor } from '#shared/domain/wait.ts';
 
 export interface MemoryStep {
   name: string;
@@ -25,7 +32,7 @@ export interface MemoryStep {
 export class Crash extends Error {}
 
 export interface MemoryTurnOptions extends Partial<
-  Pick<Turn, 'taskId' | 'number' | 'references' | 'acceptedOutputModes' | 'signal'>
+  Pick<Turn, 'taskId' | 'number' | 'references' | 'acceptedOutputModes' | 'signal' | 'metadata'>
 > {
   history?: History['entries'];
   historyComplete?: boolean;
@@ -41,6 +48,10 @@ export interface MemoryTurnOptions extends Partial<
   reported?: string;
   /** The age of calls at Google when they are polled. Default: 0. */
   ageSeconds?: number;
+  /** Where the streams of calls at Google are, as an earlier run has stored it. */
+  cursors?: Map<string, StreamCursor>;
+  /** Crashes once so many chunks of such a stream are stored. */
+  crashAfterChunk?: number;
 }
 
 export class MemoryTurn implements ModelWaitingTurn {
@@ -49,7 +60,7 @@ export class MemoryTurn implements ModelWaitingTurn {
   readonly owner = 'owner';
   readonly tenant = '';
   readonly parentTaskId = undefined;
-  readonly metadata = {};
+  readonly metadata: JsonObject;
   readonly number: number;
   readonly message: Turn['message'];
   readonly history: History['entries'];
@@ -62,10 +73,12 @@ export class MemoryTurn implements ModelWaitingTurn {
   readonly steps: Map<string, MemoryStep>;
   readonly updates: ArtifactUpdate[];
   readonly progressMessages: string[] = [];
+  readonly cursors: Map<string, StreamCursor>;
   readonly #counts = new Map<string, number>();
   readonly #crashAfter: string | undefined;
   readonly #reported: string | undefined;
   readonly #ageSeconds: number;
+  #chunksLeft: number;
   #crashed = false;
 
   constructor(options: MemoryTurnOptions) {
@@ -79,6 +92,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     };
     this.history = options.history ?? [];
     this.historyComplete = options.historyComplete ?? true;
+    this.metadata = options.metadata ?? {};
     this.references = options.references ?? [];
     this.earlierTurns = options.earlierTurns ?? [];
     this.acceptedOutputModes = options.acceptedOutputModes ?? [];
@@ -89,6 +103,8 @@ export class MemoryTurn implements ModelWaitingTurn {
     this.#crashAfter = options.crashAfter;
     this.#reported = options.reported;
     this.#ageSeconds = options.ageSeconds ?? 0;
+    this.cursors = options.cursors ?? new Map<string, StreamCursor>();
+    this.#chunksLeft = options.crashAfterChunk ?? Infinity;
   }
 
   /** The artifacts as clients see them now. */
@@ -149,23 +165,61 @@ export class MemoryTurn implements ModelWaitingTurn {
 
   /** Polls without a pause between. Once it has ended, it stays so, as a record would say. */
   async waitForModel(name: string): Promise<ModelWait> {
-    const ended = this.#reachWait(name);
-    return {
-      webhookUrl: undefined,
-      reported: this.#reported,
-      ended: async (poll) => {
-        while (!ended.is && !(await poll(this.#ageSeconds))) await setImmediate();
-        ended.end();
-      },
-    };
-  }
-
-  #reachWait(name: string): { is: boolean; end: () => void } {
     const occurrence = (this.#counts.get(name) ?? 0) + 1;
     this.#counts.set(name, occurrence);
     const key = `${name}#${occurrence}`;
-    const end = (): void => void this.steps.set(key, { name, result: '{}', options: {} });
-    return { is: this.steps.has(key), end };
+    const identity = { name, occurrence: occurrence - 1, position: 0, inputHash: null };
+    const setCursor = ({ wait }: NewStep): void => {
+      if (!this.#crashed && wait?.wait.kind === 'model' && wait.wait.cursor) {
+        this.cursors.set(key, wait.wait.cursor);
+      }
+    };
+    const store = createStreamStore(
+      {
+        readArtifact: async (id) => this.artifacts.find(({ artifactId }) => artifactId === id)?.parts,
+        openArtifact: (head, stored) => this.#openMarkedArtifact(head, stored, setCursor),
+        showProgress: async (text, mark) => {
+          await this.progress(text);
+          setCursor(mark);
+        },
+      },
+      identity,
+      { wait: { kind: 'model' }, dueInSeconds: 0, token: null },
+      this.cursors.get(key),
+    );
+    return {
+      webhookUrl: undefined,
+      token: 'token',
+      reported: this.#reported,
+      ended: async (poll) => {
+        while (!this.steps.has(key) && !(await poll(this.#ageSeconds))) await setImmediate();
+        this.steps.set(key, { name, result: '{}', options: {} });
+      },
+      ...store,
+    };
+  }
+
+  /** Each part is a chunk. */
+  #openMarkedArtifact(
+    head: Omit<Artifact, 'parts'>,
+    stored: readonly Part[],
+    mark: (step: NewStep) => void,
+  ): MarkedArtifactStream {
+    let append = stored.length > 0;
+    return {
+      write: (part, step) => {
+        const artifact = { ...head, parts: [part] };
+        this.#write({ taskId: this.taskId, contextId: this.contextId, artifact, append });
+        append = true;
+        if (step !== undefined) mark(step);
+        this.#chunksLeft -= 1;
+        if (this.#chunksLeft > 0) return;
+        this.#crashed = true;
+        throw new Crash();
+      },
+      flush: async () => undefined,
+      close: async () => undefined,
+    };
   }
 
   async callback(): Promise<never> {

@@ -30,7 +30,13 @@ describe('a definition in YAML', () => {
     assert.deepEqual(definition.outputModes, ['text/plain']);
     assert.deepEqual(definition.model, { name: 'gemini-3.8-flash' });
     assert.deepEqual(definition.tools, ['ask_user']);
-    const limits = { modelCalls: 20, toolCalls: 100, workSeconds: 3600, outageSeconds: 3600 };
+    const limits = {
+      modelCalls: 20,
+      toolCalls: 100,
+      workSeconds: 3600,
+      backgroundSeconds: 86_400,
+      outageSeconds: 3600,
+    };
     assert.deepEqual(definition.limits, limits);
     assert.deepEqual(parseAgentDefinition(`${minimal}limits: {modelCalls: 3}`, 'x').limits, {
       ...limits,
@@ -71,7 +77,7 @@ limits: { modelCalls: 0, pace: 3 }
       'agent.yaml:15:19: documentationUrl: must be an http or https URL',
       'agent.yaml:16:15: outputModes[0]: must be a media type, such as text/plain',
       'agent.yaml:17:23: limits.modelCalls: must be >= 1',
-      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds)',
+      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, backgroundSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds)',
     ]);
   });
 
@@ -173,6 +179,34 @@ describe('the API of a model', () => {
     assert.deepEqual(
       problems.map((problem) => problem.replace(/^agent.yaml:\d+:\d+: /, '').replace(/:.*/, '')),
       ['model.background', 'model.temperature', 'mcpServers', 'responseSchema'],
+    );
+  });
+
+  test('is refused if a setting belongs to another kind of agent', () => {
+    const messages = (model: string) => find(model).map((problem) => problem.replace(/^.*?: /, ''));
+    assert.deepEqual(messages('agentConfig: { visualization: auto, model: m }, environment: { id: e }'), [
+      'model.agentConfig.visualization: is for Deep Research, not for "gemini-3.8-flash" (remove it)',
+      'model.agentConfig.model: is for managed agents, not for "gemini-3.8-flash" (remove it)',
+      'model.environment: is for managed agents, not for "gemini-3.8-flash" (remove it)',
+    ]);
+    assert.deepEqual(
+      messages(
+        'name: deep-research-preview-04-2026, agentConfig: { thinkingSummaries: auto, maxTotalTokens: 5 }',
+      ),
+      [
+        'model.agentConfig.thinkingSummaries: summaries are shown while they come (add stream: true)',
+        'model.agentConfig.maxTotalTokens: is for managed agents, not for "deep-research-preview-04-2026" (remove it)',
+      ],
+    );
+    assert.deepEqual(messages('api: interactions, stream: true'), [
+      'model.stream: is for calls in the background; others are streamed anyway (remove it)',
+    ]);
+    assert.deepEqual(
+      messages('name: deep-research-preview-04-2026, agentConfig: { visualization: on, colour: red }'),
+      [
+        'model.agentConfig.visualization: must be one of auto, off',
+        'model.agentConfig.colour: unknown field (expected one of collaborativePlanning, thinkingSummaries, visualization, model, maxTotalTokens)',
+      ],
     );
   });
 

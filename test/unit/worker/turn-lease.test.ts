@@ -68,6 +68,7 @@ function createLeasedTurn(write?: WriteTurn) {
       store: undefined,
       read: async () => undefined,
       readArtifactSizes: async () => new Map(),
+      readArtifact: async () => undefined,
     }),
     outbox: { publish: () => undefined, publishAll: async () => undefined, idle: async () => undefined },
     log: createLogger('test', 'silent'),

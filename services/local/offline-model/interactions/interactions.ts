@@ -1,50 +1,56 @@
 /**
- * The interactions of the offline model: created, run in the background or not, read, canceled, deleted. Held against
- * Google's reference (see wire.ts). Not supported: streams, agents' own steps, continuation tokens.
+ * The interactions of the offline model: created, run in the background or not, streamed, read, canceled, deleted. Held
+ * against Google's reference (see wire.ts and docs/gemini.md).
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GoogleError } from '../google-error.ts';
 import { limitTokens, type Reply } from '../reply.ts';
-import { estimateContentTokens, estimateTextTokens, type GenerateRequest } from '../wire.ts';
+import { estimateContentTokens, type GenerateRequest } from '../wire.ts';
+import { cite, decorateReply, getPlan, getToolSteps } from './agents.ts';
+import { checkCreate } from './check-create.ts';
+import { getEndStatus, toResource, type StoredInteraction } from './resource.ts';
+import { EventLog, PieceWriter, type StreamEvent } from './stream.ts';
 import { WebhookSender } from './webhooks.ts';
 import {
-  checkCreate,
   toGenerateRequest,
   toInputSteps,
   toOutputSteps,
   type CreateRequest,
   type InteractionRoute,
-  type Status,
   type WireStep,
 } from './wire.ts';
 
-interface StoredInteraction {
-  id: string;
-  status: Status;
-  request: CreateRequest;
-  created: string;
-  updated: string;
-  /** The whole conversation before the reply. */
-  context: WireStep[];
-  steps: WireStep[];
-  promptTokens: number;
-  errors?: { message: string }[];
-}
-
-/** A fault of one method: the next `times` calls get the status. */
+/** A fault of one method: the next `times` calls get the status. `stream`: a GET that streams. */
 export interface MethodFault {
-  method: InteractionRoute['method'];
+  method: InteractionRoute['method'] | 'stream';
   status: number;
   times: number;
 }
 
-/** Returns the reply to a request. Its `delayMs` is how long the model works. */
-export type Answer = (request: GenerateRequest, model: string) => Promise<Reply>;
+/**
+ * Returns the reply to a request. Its `delayMs` is how long the model works.
+ *
+ * @param usual replaces the reply by the rules of the responder
+ */
+export type Answer = (request: GenerateRequest, model: string, usual: Reply | undefined) => Promise<Reply>;
+
+/** The query of a GET. */
+export interface StreamQuery {
+  stream: boolean;
+  lastEventId: string | undefined;
+}
+
+export type Handled = { body: object } | { events: AsyncGenerator<StreamEvent> };
 
 export class Interactions {
   readonly webhooks = new WebhookSender();
   /** Sends the webhook before the creation is answered. */
   early = false;
+  /** After how many events the next connection of a stream breaks. */
+  cut: (() => number) | undefined;
+  /** How many streams were opened by GET, with the cursor of each. */
+  readonly resumed: (string | undefined)[] = [];
   readonly #answer: Answer;
   readonly #stored = new Map<string, StoredInteraction>();
   #faults: MethodFault[] = [];
@@ -71,87 +77,135 @@ export class Interactions {
     this.#stored.clear();
     this.#faults = [];
     this.early = false;
+    this.cut = undefined;
+    this.resumed.length = 0;
     this.webhooks.fault = undefined;
     this.webhooks.statuses.length = 0;
   }
 
   /** @throws {GoogleError} for what the API refuses */
-  async handle(route: InteractionRoute, body: unknown): Promise<object> {
-    const fault = this.#faults.find(({ method, times }) => method === route.method && times > 0);
-    if (fault !== undefined) {
-      fault.times -= 1;
-      throw new GoogleError(fault.status);
-    }
+  async handle(route: InteractionRoute, body: unknown, query: StreamQuery): Promise<Handled> {
+    this.#takeFault(query.stream && route.method === 'get' ? 'stream' : route.method);
     if (route.method === 'create') return this.#create(checkCreate(body));
     const interaction = this.#find(route.id);
     if (route.method === 'delete') {
       this.#stored.delete(route.id);
-      return {};
+      return { body: {} };
     }
-    if (route.method === 'cancel') this.#cancel(interaction);
-    return toResource(interaction);
+    if (route.method === 'cancel') this.cancel(route.id);
+    if (query.lastEventId !== undefined && !query.stream) {
+      throw new GoogleError(400, { message: 'last_event_id can only be used if stream is true.' });
+    }
+    if (route.method !== 'get' || !query.stream) return { body: toResource(interaction) };
+    this.resumed.push(query.lastEventId);
+    return { events: interaction.log.read(query.lastEventId) };
   }
 
-  async #create(request: CreateRequest): Promise<object> {
-    const { previous_interaction_id: previousId, background = false, store = true } = request;
-    const previous = previousId === undefined ? undefined : this.#find(previousId);
-    const context = [
-      ...(previous?.context ?? []),
-      ...(previous?.steps ?? []),
-      ...toInputSteps(request.input),
-    ];
-    checkResults(context);
+  /** Only a running background interaction is canceled. */
+  cancel(id: string): void {
+    const interaction = this.#find(id);
+    if (interaction.status !== 'in_progress' && interaction.status !== 'queued') return;
+    this.#setStatus(interaction, 'cancelled');
+    interaction.log.end();
+  }
+
+  #takeFault(method: MethodFault['method']): void {
+    const fault = this.#faults.find((each) => each.method === method && each.times > 0);
+    if (fault === undefined) return;
+    fault.times -= 1;
+    throw new GoogleError(fault.status);
+  }
+
+  async #create(request: CreateRequest): Promise<Handled> {
+    const { background = false, store = true, agent, model = agent ?? '', stream = false } = request;
+    const context = this.#getContext(request);
     const generate = toGenerateRequest(request, context);
     const now = new Date().toISOString();
     const interaction: StoredInteraction = {
       id: `v1_${randomUUID()}`,
-      status: 'in_progress',
+      status:
+        request.service_tier === 'flex' || request.service_tier === 'deferred' ? 'queued' : 'in_progress',
       request,
       created: now,
       updated: now,
       context,
       steps: [],
       promptTokens: estimateContentTokens(generate.contents),
+      log: new EventLog(),
     };
-    const reply = await this.#answer(generate, request.model ?? request.agent ?? '');
+    const answered = await this.#answer(generate, model, getPlan(request, generate));
+    const reply = decorateReply(answered, request);
     if (reply.error !== undefined && !background) throw new GoogleError(reply.error.status, reply.error);
     if (store) this.#stored.set(interaction.id, interaction);
     const limited = limitTokens(reply, request.generation_config?.max_output_tokens);
+    const { id, status } = interaction;
+    interaction.log.append('interaction.created', { interaction: { ...toResource(interaction), status } });
+    interaction.log.append('interaction.status_update', { interaction_id: id, status });
     const work = this.#work(interaction, limited);
+    work.catch(() => undefined);
+    if (stream) return { events: interaction.log.read(undefined) };
+    const created = toResource(interaction);
     if (!background || this.early) await work;
-    else work.catch(() => undefined);
-    return this.early
-      ? { ...toResource(interaction), status: 'in_progress', steps: [] }
-      : toResource(interaction);
+    return { body: background ? created : toResource(interaction) };
+  }
+
+  /** @throws {GoogleError} if the conversation cannot be continued */
+  #getContext(request: CreateRequest): WireStep[] {
+    const { previous_interaction_id: previousId, continuation_token: token } = request;
+    const previous = previousId === undefined ? undefined : this.#find(previousId);
+    if (token !== undefined && previous?.continuationToken !== token) {
+      throw new GoogleError(400, { message: 'The continuation_token does not belong to the interaction.' });
+    }
+    const context = [
+      ...(previous?.context ?? []),
+      ...(previous?.steps ?? []),
+      ...toInputSteps(request.input),
+    ];
+    checkResults(context);
+    return context;
   }
 
   async #work(interaction: StoredInteraction, reply: Reply): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, reply.delayMs ?? 0).unref());
-    if (interaction.status !== 'in_progress') return;
-    interaction.updated = new Date().toISOString();
-    if (reply.error !== undefined) {
-      interaction.status = 'failed';
-      interaction.errors = [{ message: reply.error.message ?? 'An internal error has occurred.' }];
+    const { request, log } = interaction;
+    const { delayMs = 0, chunkDelayMs = 0, pieces, error } = reply;
+    const pause = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
+    if (interaction.status === 'queued') await pause(delayMs / 2);
+    await pause(interaction.status === 'queued' ? delayMs / 2 : delayMs);
+    if (isCanceled(interaction)) return;
+    if (error === undefined) {
+      const writer = new PieceWriter(log);
+      const toolSteps = getToolSteps(request);
+      for (const step of toolSteps) writer.writeStep(step);
+      for (const piece of pieces) {
+        // Without a stream, the whole reply comes at the end of the delay.
+        if (request.stream === true && chunkDelayMs > 0) await pause(chunkDelayMs);
+        if (isCanceled(interaction)) return;
+        writer.write(piece);
+      }
+      writer.stop();
+      const output = toOutputSteps(pieces);
+      interaction.steps = toolSteps.length === 0 ? output : [...toolSteps, ...cite(output)];
     } else {
-      interaction.steps = toOutputSteps(reply.pieces);
-      const calls = interaction.steps.some(({ type }) => type === 'function_call');
-      interaction.status = calls
-        ? 'requires_action'
-        : reply.finishReason === 'MAX_TOKENS'
-          ? 'incomplete'
-          : 'completed';
+      const message = error.message ?? 'An internal error has occurred.';
+      interaction.errors = [{ message }];
+      log.append('error', { error: { code: String(error.status), message } });
     }
-    const type = interaction.status === 'incomplete' ? 'completed' : interaction.status;
-    for (const uri of interaction.request.webhook_config?.uris ?? []) {
-      await this.webhooks.send(uri, `interaction.${type}`, interaction.id);
-    }
+    const status = getEndStatus(interaction, reply);
+    if (status === 'requires_continuation') interaction.continuationToken = `token_${interaction.id}`;
+    this.#setStatus(interaction, status);
+    log.end();
+    const type = status === 'incomplete' ? 'completed' : status;
+    const { uris, user_metadata: metadata } = request.webhook_config ?? {};
+    if (uris === undefined)
+      await this.webhooks.sendToProject(`interaction.${type}`, interaction.id, metadata);
+    for (const uri of uris ?? []) await this.webhooks.send(uri, `interaction.${type}`, interaction.id);
   }
 
-  /** Only a running background interaction is canceled. */
-  #cancel(interaction: StoredInteraction): void {
-    if (interaction.status !== 'in_progress') return;
-    interaction.status = 'cancelled';
+  #setStatus(interaction: StoredInteraction, status: StoredInteraction['status']): void {
+    interaction.status = status;
     interaction.updated = new Date().toISOString();
+    const resource = { ...toResource(interaction), steps: [] };
+    interaction.log.append('interaction.completed', { interaction: resource });
   }
 
   #find(id: string): StoredInteraction {
@@ -161,6 +215,10 @@ export class Interactions {
   }
 }
 
+function isCanceled({ status }: StoredInteraction): boolean {
+  return status === 'cancelled';
+}
+
 /** Each call needs its result before the conversation continues. */
 function checkResults(steps: readonly WireStep[]): void {
   const results = new Set(steps.flatMap((step) => (step.type === 'function_result' ? [step.call_id] : [])));
@@ -168,38 +226,4 @@ function checkResults(steps: readonly WireStep[]): void {
     if (step.type !== 'function_call' || results.has(step.id)) continue;
     throw new GoogleError(400, { message: `The function call ${step.id} has no function_result.` });
   }
-}
-
-function toResource({
-  id,
-  status,
-  request,
-  created,
-  updated,
-  steps,
-  promptTokens,
-  errors,
-}: StoredInteraction): object {
-  const output = estimateTextTokens(JSON.stringify(steps));
-  const { model, agent, labels, previous_interaction_id: previous } = request;
-  return {
-    id,
-    object: 'interaction',
-    status,
-    created,
-    updated,
-    ...(model === undefined ? { agent } : { model }),
-    ...(labels !== undefined && { labels }),
-    ...(previous !== undefined && { previous_interaction_id: previous }),
-    steps,
-    ...(errors !== undefined && { errors }),
-    ...(status !== 'in_progress' && {
-      usage: {
-        total_input_tokens: promptTokens,
-        total_output_tokens: output,
-        total_thought_tokens: 0,
-        total_tokens: promptTokens + output,
-      },
-    }),
-  };
 }

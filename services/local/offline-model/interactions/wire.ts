@@ -6,11 +6,21 @@ import type { Content, FunctionDeclaration, Part } from '@google/genai';
 import { GoogleError } from '../google-error.ts';
 import type { GenerateRequest } from '../wire.ts';
 
-export type Status = 'in_progress' | 'requires_action' | 'completed' | 'failed' | 'cancelled' | 'incomplete';
+export type Status =
+  | 'queued'
+  | 'in_progress'
+  | 'requires_action'
+  | 'requires_continuation'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+  | 'incomplete'
+  | 'budget_exceeded';
 
 interface WireContent {
   type: string;
   text?: string;
+  annotations?: object[];
   data?: string;
   uri?: string;
   mime_type?: string;
@@ -24,7 +34,14 @@ export type WireStep =
     }
   | { type: 'thought'; signature?: string; summary?: WireContent[] }
   | { type: 'function_call'; id: string; name: string; arguments: Record<string, unknown> }
-  | { type: 'function_result'; call_id: string; name?: string; result: unknown; is_error?: boolean };
+  | { type: 'function_result'; call_id: string; name?: string; result: unknown; is_error?: boolean }
+  | ToolStep;
+
+/** A step of a tool that Google runs itself. */
+export interface ToolStep {
+  type: 'google_search_call' | 'google_search_result';
+  [field: string]: unknown;
+}
 
 export interface CreateRequest {
   model?: string;
@@ -34,6 +51,15 @@ export interface CreateRequest {
   store?: boolean;
   stream?: boolean;
   previous_interaction_id?: string;
+  continuation_token?: string;
+  agent_config?: {
+    type: string;
+    collaborative_planning?: boolean;
+    thinking_summaries?: string;
+    visualization?: string;
+  };
+  environment?: unknown;
+  service_tier?: string;
   labels?: Record<string, string>;
   system_instruction?: string;
   tools?: { type: string; name?: string; description?: string; parameters?: unknown }[];
@@ -55,30 +81,6 @@ export function parseInteractionRoute(httpMethod: string, path: string): Interac
   if (action === 'cancel') return httpMethod === 'POST' ? { method: 'cancel', id } : undefined;
   if (httpMethod === 'GET') return { method: 'get', id };
   return httpMethod === 'DELETE' ? { method: 'delete', id } : undefined;
-}
-
-/** @throws {GoogleError} 400 for what the API refuses */
-export function checkCreate(body: unknown): CreateRequest {
-  const request = (typeof body === 'object' && body !== null ? body : {}) as CreateRequest;
-  const { model, agent, background = false, store = true, labels = {} } = request;
-  if ((model === undefined) === (agent === undefined))
-    throw invalid('Exactly one of model and agent must be set.');
-  if (agent !== undefined && !background) throw invalid(`The agent ${agent} requires background=true.`);
-  if (background && !store) throw invalid('store=false is not supported with background=true.');
-  if (request.webhook_config !== undefined && !background)
-    throw invalid('webhook_config requires background=true.');
-  if (request.input === undefined || request.input.length === 0) throw invalid('input is required.');
-  if (request.stream === true)
-    throw new GoogleError(501, { message: 'The offline model does not stream interactions.' });
-  for (const [key, value] of Object.entries(labels)) {
-    if (/^[a-z][a-z0-9_-]{0,62}$/.test(key) && /^[a-z0-9_-]{0,63}$/.test(value)) continue;
-    throw invalid(`The label ${key} is not valid.`);
-  }
-  return request;
-}
-
-function invalid(message: string): GoogleError {
-  return new GoogleError(400, { message });
 }
 
 /** Converts a conversation to the request that the rules of the offline model read. */
@@ -133,16 +135,18 @@ function toParts(step: WireStep): Part[] {
       return [{ functionResponse: { id: step.call_id, name: step.name ?? '', response } }];
     }
     case 'thought':
+    case 'google_search_call':
+    case 'google_search_result':
       return [];
     default:
-      throw invalid(`The step ${JSON.stringify(step)} is not supported.`);
+      throw new GoogleError(400, { message: `The step ${JSON.stringify(step)} is not supported.` });
   }
 }
 
 /** Converts the parts of a reply to the steps of an answer. */
 export function toOutputSteps(parts: readonly Part[]): WireStep[] {
   const steps: WireStep[] = [];
-  for (const { text, thought, functionCall, thoughtSignature } of parts) {
+  for (const { text, thought, functionCall, thoughtSignature, inlineData } of parts) {
     const last = steps.at(-1);
     if (functionCall !== undefined) {
       if (thoughtSignature !== undefined) steps.push({ type: 'thought', signature: thoughtSignature });
@@ -150,9 +154,13 @@ export function toOutputSteps(parts: readonly Part[]): WireStep[] {
       steps.push({ type: 'function_call', id, name, arguments: args });
     } else if (thought === true) {
       steps.push({ type: 'thought', summary: [{ type: 'text', text: text ?? '' }] });
+    } else if (inlineData !== undefined) {
+      const { data = '', mimeType = '' } = inlineData;
+      steps.push({ type: 'model_output', content: [{ type: 'image', data, mime_type: mimeType }] });
     } else if (text !== undefined) {
-      const [content] = last?.type === 'model_output' ? (last.content ?? []) : [];
-      if (content === undefined) steps.push({ type: 'model_output', content: [{ type: 'text', text }] });
+      const content = last?.type === 'model_output' ? last.content?.at(-1) : undefined;
+      if (content?.text === undefined)
+        steps.push({ type: 'model_output', content: [{ type: 'text', text }] });
       else content.text = `${content.text}${text}`;
     }
   }

@@ -5,6 +5,8 @@ import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
+import { serviceTierExtension } from '#shared/domain/service-tier.ts';
 import { noUsage } from '#shared/domain/usage.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Agent, HistoryEntry, Turn } from '../agent.ts';
@@ -96,6 +98,7 @@ export function createGeminiAgent({
     backoff,
     buckets,
     plainWebhooks: client.baseUrl !== undefined,
+    projectWebhooks: client.projectWebhooks ?? false,
     captureContent,
   };
   const loop = abandoned && startAbandonedLoop(model.client, abandoned, log);
@@ -121,7 +124,7 @@ export function createGeminiAgent({
   return {
     async run(turn) {
       if (!canWaitForModel(turn)) throw new FatalError('This turn cannot wait for the model.');
-      const definition = readDefinition(turn);
+      const definition = withTaskTier(readDefinition(turn), turn.metadata);
       checkSupported(definition, client);
       const partnerWaits = new PartnerWaits(turn, silenceMs, parkedTurns);
       try {
@@ -238,6 +241,14 @@ function checkSupported({ model }: AgentDefinition, { vertexai = false }: Gemini
     `The model "${model.name}" needs the Interactions API, which Longhaul does not use on Google Cloud yet: ` +
       'set GEMINI_API_KEY instead of GOOGLE_GENAI_USE_VERTEXAI.',
   );
+}
+
+/** The api has checked that the definition offers the tier that the task asks for. */
+function withTaskTier(definition: AgentDefinition, metadata: JsonObject): AgentDefinition {
+  const tier = definition.model.taskServiceTiers?.find((each) => each === metadata[serviceTierExtension]);
+  return tier === undefined
+    ? definition
+    : { ...definition, model: { ...definition.model, serviceTier: tier } };
 }
 
 function readDefinition(turn: Turn): AgentDefinition {

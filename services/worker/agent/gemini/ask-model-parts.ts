@@ -18,6 +18,8 @@ export interface AskModelParts {
   answer: AnswerArtifact;
   /** False: the text is not streamed. */
   streams: boolean;
+  /** The reply is a plan for the user. */
+  plans: boolean;
   budget: Budget;
   /** Returns what all tasks of the owner have spent since midnight UTC. */
   spentToday: () => Promise<{ tokens: number; cost: number }>;

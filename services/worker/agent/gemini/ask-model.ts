@@ -10,7 +10,8 @@ import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import type { Json } from '#shared/domain/message.ts';
 import { addUsage } from '#shared/domain/usage.ts';
 import type { AskModelParts } from './ask-model-parts.ts';
-import { callInteraction, rememberStored } from './interactions/call.ts';
+import type { InteractionReply } from './interactions/call.ts';
+import { callInteraction, rememberStored } from './interactions/hops.ts';
 import { callModel } from './model/call.ts';
 import type { ModelResponse } from './model/response.ts';
 import { toRecordedUsage } from './model/recorded-usage.ts';
@@ -38,9 +39,10 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
     budget.checkSpent(conversation.spent);
     const call = getModelApi(definition.model) === 'interactions' ? callInteraction : runModelStep;
     const messages = partnerWaits.messages;
-    const { result, live } = await call(parts, stall);
-    const streamed = await answer.end();
-    budget.spend(result.ms);
+    const { result, live, streamed: isStored, workMs = result.ms } = await call(parts, stall);
+    const wasWritten = await answer.end();
+    const streamed = isStored ?? wasWritten;
+    budget.spend(workMs);
     const usage = toRecordedUsage(definition, result);
     if (usage !== undefined) conversation.spent = addUsage(conversation.spent, usage);
     const partner = `the model ${definition.model.name}`;
@@ -76,7 +78,7 @@ async function runModelStep(
     partnerWaits,
   }: AskModelParts,
   stall: Stall,
-): Promise<{ result: ModelResponse | FailedCall; live: boolean }> {
+): Promise<InteractionReply> {
   using deadline = budget.deadline();
   const { contents, spent } = conversation;
   const request = { model: definition.model.name, contents, config };

@@ -60,10 +60,11 @@ export class Budget {
     this.#workMs += ms;
   }
 
-  /** @throws {LimitError} if a call that has worked for so long exceeds the working time */
-  checkWork(ms: number): void {
-    const { workSeconds } = this.#limits;
-    if (this.#workMs + ms >= workSeconds * 1000) throw new LimitError(`${workSeconds} seconds of work`);
+  /** Returns the message of the limit if a call in the background has reached it at this age. */
+  findBackgroundLimit(ageSeconds: number): string | undefined {
+    const { backgroundSeconds } = this.#limits;
+    if (ageSeconds < backgroundSeconds) return undefined;
+    return new LimitError(`${backgroundSeconds} seconds for a call in the background`).message;
   }
 
   /** Aborts, with a LimitError as its reason, when the working time is used up. */

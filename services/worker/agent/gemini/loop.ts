@@ -6,6 +6,7 @@
  *                   │              │
  *                   │              └─▶ one needs the user     ──▶ input-required, auth-required
  *                   ├─▶ answer                ──▶ completed
+ *                   ├─▶ plan of an agent      ──▶ input-required
  *                   ├─▶ empty or malformed    ──▶ asked again with a hint, three times, then failed
  *                   └─▶ blocked, limit        ──▶ failed, with the reason
  *
@@ -31,7 +32,7 @@ import { appendContent } from './conversation/contents.ts';
 import type { Conversation } from './conversation/conversation.ts';
 import { finishWithData, finishWithParts, keepText } from './conversation/finish-answer.ts';
 import { createDataReader, type DataReader } from './conversation/read-data.ts';
-import { toGeminiParts } from './conversation/message-parts.ts';
+import { confirmsPlan, plansNow, toPlanOutcome } from './conversation/plan.ts';
 import {
   getRemainingParts,
   recordPendingReasons,
@@ -43,8 +44,7 @@ import {
   type PendingReply,
 } from './conversation/pending-calls.ts';
 import type { LoopTurn } from './conversation/recorded-turn.ts';
-import { toReferenceParts } from './conversation/references.ts';
-import { createTextFileReader } from './conversation/text-files.ts';
+import { createTurnReader, type TurnReader } from './conversation/turn-reader.ts';
 import type { GeminiModel } from './model/call.ts';
 import { classifyResponse, maxRetries } from './model/classify-response.ts';
 import type { TaskQuota } from './model/quota.ts';
@@ -79,6 +79,7 @@ export class Loop {
   readonly #answerTurn: number;
   readonly #answer: AnswerArtifact;
   readonly #budget: Budget;
+  readonly #reader: TurnReader;
   /** Undefined: the answer is text and files. */
   readonly #readData: DataReader | undefined;
   #replies = 0;
@@ -97,6 +98,7 @@ export class Loop {
     const mayCall = this.#config.tools?.some((tool) => 'functionDeclarations' in tool) ?? false;
     this.#answer = new AnswerArtifact(turn, { turnNumber: this.#answerTurn, mayCall });
     this.#budget = new Budget(definition.limits);
+    this.#reader = createTurnReader(turn, parts);
     if (this.#config.responseMimeType === 'application/json') {
       this.#readData = createDataReader(definition.responseSchema as JsonObject | undefined);
     }
@@ -120,6 +122,11 @@ export class Loop {
         case 'answer': {
           const { acceptedOutputModes } = this.#turn;
           const { parts, truncated } = classified;
+          if (this.#plans) {
+            contents.push(this.#toSentContent(response));
+            this.#conversation.plan = 'proposed';
+            return toPlanOutcome(toAcceptedModes(parts, acceptedOutputModes));
+          }
           if (this.#readData === undefined) {
             contents.push(this.#toSentContent(response));
             return finishWithParts(this.#answer, {
@@ -170,10 +177,11 @@ export class Loop {
   async #start(): Promise<TurnOutcome | undefined> {
     const { message } = this.#turn;
     const { contents, pending } = this.#conversation;
+    if (confirmsPlan(this.#conversation, message)) this.#conversation.plan = 'confirmed';
     if (pending === undefined) {
-      const parts = await this.#toGeminiParts(message.parts);
+      const parts = await this.#reader.toGeminiParts(message.parts);
       const content = parts.length > 0 ? parts : [{ text: '(an empty message)' }];
-      appendContent(contents, 'user', [...(await this.#toReferenceParts()), ...content]);
+      appendContent(contents, 'user', [...(await this.#reader.toReferenceParts()), ...content]);
       return undefined;
     }
     const { resolutions, remark } = resolvePendingCalls(pending, message);
@@ -186,30 +194,12 @@ export class Loop {
       if (response !== undefined) return { ...pendingCall, response };
       return withOutcome(pendingCall, outcomes[runnable.indexOf(pendingCall)]);
     });
-    const remaining = await this.#toGeminiParts(getRemainingParts(message, pending));
+    const remaining = await this.#reader.toGeminiParts(getRemainingParts(message, pending));
     return this.#answerCalls(
       { ...pending, calls },
-      [...(await this.#toReferenceParts()), ...remaining],
+      [...(await this.#reader.toReferenceParts()), ...remaining],
       remark,
     );
-  }
-
-  async #toReferenceParts(): Promise<GeminiPart[]> {
-    const { message, references } = this.#turn;
-    const { maxTokens } = this.#parts.definition.history;
-    const inline = createTextFileReader((url) => this.#turn.readFile(url));
-    const parts: GeminiPart[] = [];
-    for (const task of references) {
-      if (message.referenceTaskIds?.includes(task.taskId) !== true) continue;
-      parts.push(...(await toReferenceParts(task, inline, maxTokens)));
-    }
-    return parts;
-  }
-
-  #toGeminiParts(parts: readonly Part[]): Promise<GeminiPart[]> {
-    const { downloads, model } = this.#parts;
-    const { client, buckets } = model;
-    return toGeminiParts(this.#turn, parts, { downloads, buckets, vertexai: client.vertexai });
   }
 
   async #runCalls(
@@ -281,9 +271,15 @@ export class Loop {
       conversation: this.#conversation,
       config: this.#config,
       answer: this.#answer,
-      streams: this.#readData === undefined,
+      streams: this.#readData === undefined && !this.#plans,
+      plans: this.#plans,
       budget: this.#budget,
     });
+  }
+
+  /** Whether the next reply is a plan for the user. */
+  get #plans(): boolean {
+    return plansNow(this.#parts.definition, this.#conversation);
   }
 
   #toSentContent(response: ModelResponse): Content {

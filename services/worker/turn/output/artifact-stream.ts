@@ -2,8 +2,11 @@
  * Writes an artifact in pieces. They are batched into chunks of about 100 ms or 1 KiB, so that streaming needs few
  * database writes. The first chunk replaces what an interrupted run wrote under the same id. The last chunk also stores
  * the whole artifact, for reads. So does every chunk after 512 KiB of chunks, so that reads have little to fold.
+ *
+ * The stream of a model at Google is continued after a crash: each chunk is stored with a mark that says how much of it
+ * is stored, and the next run appends to what it finds.
  */
-import type { NewEvent } from '#shared/db/turns/write.ts';
+import type { NewEvent, NewStep } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import type { Artifact, Part } from '#shared/domain/message.ts';
 import { maxEventBytes, measure } from '#shared/domain/sizes.ts';
@@ -21,16 +24,30 @@ export interface ArtifactTarget {
   contextId: string;
   files: Pick<TurnFiles, 'fit' | 'store'>;
   budget: ArtifactBudget;
-  /** Stores an event of the turn; rejects when the lease is lost. */
-  write: (event: NewEvent) => Promise<void>;
+  /** Stores an event of the turn, and a mark with it; rejects when the lease is lost. */
+  write: (event: NewEvent, mark: NewStep | undefined) => Promise<void>;
 }
 
-export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 'parts'>): ArtifactStream {
+export interface MarkedArtifactStream extends ArtifactStream {
+  /** @param mark is stored with the chunk that contains the part, unless the chunk has a later mark */
+  write(part: Part, mark?: NewStep): void;
+  /** Resolves when what was written is stored. */
+  flush(): Promise<void>;
+}
+
+/** @param stored what an earlier run has written, and this one continues */
+export function openArtifactStream(
+  target: ArtifactTarget,
+  head: Omit<Artifact, 'parts'>,
+  stored: readonly Part[] = [],
+): MarkedArtifactStream {
   const content = new StreamedParts(nameArtifact(head), target.files);
   const headBytes = measure(head);
   let buffered: Part[] = [];
   let bufferedChars = 0;
-  let started = false;
+  let bufferedMark: NewStep | undefined;
+  let started = stored.length > 0;
+  let restored = !started;
   /** Characters of the chunks since the artifact was stored as a whole. */
   let unfolded = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -43,11 +60,15 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
     if (buffered.length === 0 && !(last && started)) return;
     const parts = joinTexts(buffered);
     const append = started;
+    const mark = bufferedMark;
     started = true;
     buffered = [];
     bufferedChars = 0;
+    bufferedMark = undefined;
     written = written.then(async () => {
-      await target.budget.spend(head.artifactId, (maxBytes) => write(parts, append, last, maxBytes));
+      await target.budget.spend(head.artifactId, (maxBytes) =>
+        write(parts, { append, last, mark }, maxBytes),
+      );
       if (!last) passFaultPoint('chunk-stored');
     });
     // close() reports the failure; the turn's own signal aborts a turn that has lost its lease.
@@ -55,7 +76,15 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
   }
 
   /** @returns the bytes of the artifact so far */
-  async function write(parts: Part[], append: boolean, last: boolean, maxBytes: number): Promise<number> {
+  async function write(
+    parts: Part[],
+    { append, last, mark }: { append: boolean; last: boolean; mark: NewStep | undefined },
+    maxBytes: number,
+  ): Promise<number> {
+    if (!restored) {
+      restored = true;
+      await content.add(stored, maxBytes - headBytes);
+    }
     let change = await content.add(parts, maxBytes - headBytes);
     if (last) {
       const end = await content.finish(maxBytes - headBytes);
@@ -68,17 +97,25 @@ export function openArtifactStream(target: ArtifactTarget, head: Omit<Artifact, 
     unfolded += measure(chunk);
     const isWhole = last || change.replaces || unfolded > maxEventBytes;
     if (isWhole) unfolded = 0;
-    await target.write(createArtifactEvent(update, isWhole ? { ...head, parts: content.all } : undefined));
+    await target.write(
+      createArtifactEvent(update, isWhole ? { ...head, parts: content.all } : undefined),
+      mark,
+    );
     return headBytes + change.bytes;
   }
 
   return {
-    write: (part) => {
+    write: (part, mark) => {
       if (failed) return;
       buffered.push(part);
+      bufferedMark = mark ?? bufferedMark;
       bufferedChars += part.text?.length ?? chunkChars;
       if (bufferedChars >= chunkChars) flush(false);
       else timer ??= setTimeout(() => flush(false), chunkMs);
+    },
+    flush: async () => {
+      flush(false);
+      await written;
     },
     close: async () => {
       flush(true);

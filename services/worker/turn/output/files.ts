@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { UsageRecorder } from '#shared/db/owners/usage-recorder.ts';
-import { readArtifactSizes } from '#shared/db/tasks/content.ts';
+import { readArtifactParts, readArtifactSizes } from '#shared/db/tasks/content.ts';
 import { readFile, storeFile, type StoredFile } from '#shared/db/tasks/files.ts';
 import type { Caller } from '#shared/db/tasks/read.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
@@ -42,6 +42,8 @@ export interface TurnFiles {
   read(url: string): Promise<StoredFile | undefined>;
   /** Returns the bytes of the artifacts that earlier runs and turns have stored, by id. */
   readArtifactSizes(): Promise<ReadonlyMap<string, number>>;
+  /** Returns the parts of an artifact as clients have them; undefined: there is no such artifact. */
+  readArtifact(artifactId: string): Promise<Part[] | undefined>;
 }
 
 export type OpenTurnFiles = (held: HeldLease, owner: Caller) => TurnFiles;
@@ -76,6 +78,7 @@ export function createTurnFiles(
       // The first run of the first turn finds none.
       readArtifactSizes: async () =>
         lease.turn === 1 && lease.fence === 1 ? new Map() : read(() => readArtifactSizes(db, lease.taskId)),
+      readArtifact: (artifactId) => read(() => readArtifactParts(db, lease.taskId, artifactId)),
     };
   };
 }

@@ -13,8 +13,9 @@ const bufferedChars = 80;
 
 export class AnswerArtifact {
   readonly #turn: Pick<Turn, 'artifact' | 'openArtifact'>;
-  readonly #header: { artifactId: string; name: string };
-  readonly #bufferedChars: number;
+  readonly header: { readonly artifactId: string; readonly name: string };
+  /** How many characters of a reply are held back. */
+  readonly bufferedChars: number;
   #buffer = '';
   #stream: ArtifactStream | undefined;
 
@@ -27,14 +28,14 @@ export class AnswerArtifact {
     { turnNumber, mayCall }: { turnNumber: number; mayCall: boolean },
   ) {
     this.#turn = turn;
-    this.#header = { artifactId: turnNumber === 1 ? 'answer' : `answer-${turnNumber}`, name: 'Answer' };
-    this.#bufferedChars = mayCall ? bufferedChars : 0;
+    this.header = { artifactId: turnNumber === 1 ? 'answer' : `answer-${turnNumber}`, name: 'Answer' };
+    this.bufferedChars = mayCall ? bufferedChars : 0;
   }
 
   /** Streams text. The first text of each reply replaces the content of the artifact. */
   write(text: string): void {
     this.#buffer += text;
-    if (this.#stream === undefined && this.#buffer.length <= this.#bufferedChars) return;
+    if (this.#stream === undefined && this.#buffer.length <= this.bufferedChars) return;
     this.#flush();
   }
 
@@ -55,14 +56,14 @@ export class AnswerArtifact {
 
   async replace(parts: Part[], metadata: JsonObject = {}): Promise<void> {
     await this.#turn.artifact({
-      ...this.#header,
+      ...this.header,
       parts,
       ...(Object.keys(metadata).length > 0 && { metadata }),
     });
   }
 
   #flush(): void {
-    this.#stream ??= this.#turn.openArtifact(this.#header);
+    this.#stream ??= this.#turn.openArtifact(this.header);
     this.#stream.write({ text: this.#buffer });
     this.#buffer = '';
   }

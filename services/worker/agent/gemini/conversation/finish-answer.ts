@@ -21,16 +21,17 @@ export async function finishWithParts(
 ): Promise<TurnOutcome> {
   const metadata: JsonObject = {
     ...response.sources,
-    ...(truncated && { truncated: true, finishReason: 'MAX_TOKENS' }),
+    ...(truncated && { truncated: true, finishReason: response.finishReason }),
   };
   // Streamed text is complete already if the answer is only text and has no metadata.
   const plain = Object.keys(metadata).length === 0 && parts.every(({ text }) => text !== undefined);
   if (!streamed || !plain) await artifact.replace(toAcceptedModes(parts, acceptedOutputModes), metadata);
   if (!truncated) return { state: 'TASK_STATE_COMPLETED' };
-  return {
-    state: 'TASK_STATE_COMPLETED',
-    message: "The answer was cut at the model's limit of output tokens.",
-  };
+  const limit =
+    response.finishReason === 'MAX_TOKENS'
+      ? "the model's limit of output tokens"
+      : 'the budget of the call at Google';
+  return { state: 'TASK_STATE_COMPLETED', message: `The answer was cut at ${limit}.` };
 }
 
 export async function finishWithData(

@@ -49,7 +49,15 @@ export function createRecordedTurn(
         throw new NotRecordedError(`turn ${number} has no step ${name} ${occurrence}`);
       return result as T;
     },
-    waitForModel: async () => ({ webhookUrl: undefined, reported: undefined, ended: doNothing }),
+    waitForModel: async () => ({
+      webhookUrl: undefined,
+      token: '',
+      reported: undefined,
+      ended: doNothing,
+      cursor: () => undefined,
+      openArtifact: async () => ({ write: () => undefined, flush: doNothing, close: doNothing }),
+      progress: doNothing,
+    }),
     artifact: doNothing,
     openArtifact: () => ({ write: () => undefined, close: doNothing }),
     progress: doNothing,

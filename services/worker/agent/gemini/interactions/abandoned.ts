@@ -1,17 +1,21 @@
 /**
  * Cancels calls at Google that no turn waits for anymore, because their task was canceled, expired or failed. The wait of
- * such a call becomes overdue at its next poll, so it is canceled within about a minute.
+ * such a call becomes overdue at its next poll, so it is canceled within about a minute. Its usage is counted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, type GoogleGenAI } from '@google/genai';
 import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
+import type { ModelUsage } from '#shared/domain/usage.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import { hasTokens, toModelUsage } from '../model/cost.ts';
 import { cancelInteraction } from './client.ts';
+import { toCounts } from './response.ts';
 
 /** The waits of all tasks; see shared/db/turns/model-waits.ts. */
 export interface AbandonedCalls {
   read(): Promise<AbandonedModelWait[]>;
-  close(wait: AbandonedModelWait): Promise<void>;
+  /** @param usage of the call; undefined: it is not known */
+  close(wait: AbandonedModelWait, usage: ModelUsage | undefined): Promise<void>;
   /** The time between two reads, with jitter. Default: 5 s. */
   everyMs?: number;
 }
@@ -32,15 +36,16 @@ export function startAbandonedLoop(
   const { everyMs = intervalMs } = calls;
 
   /** A call that cannot be canceled now is read again. One that Google no longer has needs nothing. */
-  async function cancel(wait: AbandonedModelWait): Promise<void> {
+  async function cancel(wait: AbandonedModelWait): Promise<ModelUsage | undefined> {
+    if (wait.interaction === null) return undefined;
     try {
-      if (wait.interaction !== null) await cancelInteraction(client, wait.interaction, signal);
+      const counts = toCounts(await cancelInteraction(client, wait.interaction, signal), wait.model);
+      return hasTokens(counts) ? toModelUsage(counts, wait.model, wait.prices) : undefined;
     } catch (error) {
       const isFinal = error instanceof ApiError && (error.status === 400 || error.status === 404);
       if (!isFinal) throw error;
+      return undefined;
     }
-    await calls.close(wait);
-    log?.info({ taskId: wait.taskId, interaction: wait.interaction }, 'model call abandoned');
   }
 
   async function run(): Promise<void> {
@@ -51,7 +56,10 @@ export function startAbandonedLoop(
       );
       if (signal.aborted) return;
       try {
-        for (const wait of await calls.read()) await cancel(wait);
+        for (const wait of await calls.read()) {
+          await calls.close(wait, await cancel(wait));
+          log?.info({ taskId: wait.taskId, interaction: wait.interaction }, 'model call abandoned');
+        }
       } catch (error) {
         if (!signal.aborted) log?.warn({ reason: errorMessage(error) }, 'abandoned model calls not canceled');
       }

@@ -7,46 +7,60 @@
  *                    address of a webhook     │                            that makes the wait due
  *                                             └─▶ failed: parked, as a failed call of generateContent
  *
+ * If its text is streamed, the worker follows the stream instead of being suspended, until it is quiet (running-call.ts).
  * If the worker dies between the creation and its record, the next run creates another interaction, unless a webhook has
  * reported the first one. A call in the foreground is a single step `model`, which runs again after a death.
  */
-import { ApiError } from '@google/genai';
-import { isGoogleAgent, runsInBackground } from '#shared/agent/model-api.ts';
+import type { GoogleGenAI } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { Json } from '#shared/domain/message.ts';
 import { interactionStep } from '#shared/domain/wait.ts';
 import type { StepContext } from '../../agent.ts';
 import type { ModelWait } from '../../model-wait.ts';
 import type { AskModelParts } from '../ask-model-parts.ts';
-import { LimitError } from '../budget.ts';
-import type { Conversation } from '../conversation/conversation.ts';
+import type { AnswerArtifact } from '../conversation/answer-artifact.ts';
 import { callWithRetries, type ModelCallParts, type ModelRequest } from '../model/call.ts';
-import { toModelFailure } from '../model/failure.ts';
+import { maxSilenceMs } from '../model/client.ts';
+import { StreamCutError } from '../model/failure.ts';
 import { toRecordedUsage } from '../model/recorded-usage.ts';
-import type { ModelResponse } from '../model/response.ts';
+import { getResponseText, type ModelResponse } from '../model/response.ts';
 import { inModelSpan } from '../model/span.ts';
 import type { FailedCall, Stall } from '../model/stall.ts';
-import { cancelInteraction, createInteraction, getInteraction, type Interaction } from './client.ts';
-import { selectInput, toParams, type CallSettings } from './request.ts';
-import { hasEnded, toResponse } from './response.ts';
+import {
+  createInteraction,
+  getInteraction,
+  openNewInteraction,
+  streamInteraction,
+  type Interaction,
+  type OpenedStream,
+  type StreamedInteraction,
+} from './client.ts';
+import { followStream, type FollowOptions } from './follow.ts';
+import { selectInput, toParams, type CallInput, type CallSettings, type WebhookTarget } from './request.ts';
+import { toResponse, type EndedCall } from './response.ts';
+import { isGone, RunningCall } from './running-call.ts';
+import { isWhole } from './streamed-reply.ts';
 
 const waitStep = 'interaction-wait';
+const lostReply = 'The reply came in several parts, and Google no longer has the first ones.';
 
-type Reply = { result: ModelResponse | FailedCall; live: boolean };
-
-export async function callInteraction(parts: AskModelParts, stall: Stall): Promise<Reply> {
-  const call = new InteractionCall(parts, stall);
-  return runsInBackground(parts.definition.model) ? call.inBackground() : call.inForeground();
+export interface InteractionReply {
+  result: ModelResponse | FailedCall;
+  /** True if the call was made in this run, not replayed from its record. */
+  live: boolean;
+  /** True if the text is already in the artifact. Undefined: the artifact knows. */
+  streamed?: boolean;
+  /** The time that counts as work of the turn, in milliseconds. Default: that of the result. */
+  workMs?: number;
 }
 
-/** Remembers a reply that Google has stored, before it is added to the conversation. */
-export function rememberStored(conversation: Conversation, { interaction }: ModelResponse): void {
-  const content = conversation.contents.at(-1);
-  if (interaction === undefined || content === undefined) delete conversation.stored;
-  else conversation.stored = { id: interaction, content, parts: content.parts?.length ?? 0 };
+interface Opened {
+  interaction: StreamedInteraction;
+  opened: OpenedStream;
 }
+type Created = { interaction: Interaction } | Opened;
 
-class InteractionCall {
+export class InteractionCall {
   readonly #parts: AskModelParts;
   readonly #stall: Stall;
   readonly #request: ModelRequest;
@@ -58,56 +72,76 @@ class InteractionCall {
     this.#request = { model: definition.model.name, contents: conversation.contents, config };
   }
 
-  async inForeground(): Promise<Reply> {
-    using deadline = this.#parts.budget.deadline();
+  async inForeground(): Promise<InteractionReply> {
+    const { budget, answer, model, definition } = this.#parts;
+    // The end of a stream has no reply: it is read back, which only stored calls can be.
+    const streams = this.#parts.streams && definition.model.store !== false;
+    using deadline = budget.deadline();
     return this.#modelStep(async ({ signal, idempotencyKey }) => {
       await this.#checkLimits();
       const step = { idempotencyKey, signal: AbortSignal.any([signal, deadline]) };
-      const created = await this.#create(step, { background: false, webhookUrl: undefined });
-      return 'failed' in created ? created : toResponse(created, this.#request.model, this.#stall);
+      const call = { background: false, webhook: undefined, answer: streams ? answer : undefined };
+      const ended = await this.#send(step, call, async (created, onEvent) =>
+        'opened' in created
+          ? readToEnd(model.client, created, answer, { signal: step.signal, onEvent })
+          : created.interaction,
+      );
+      return 'failed' in ended ? ended : this.#toResponse({ interaction: ended });
     });
   }
 
-  async inBackground(): Promise<Reply> {
-    const { turn } = this.#parts;
+  async inBackground(): Promise<InteractionReply> {
+    const { turn, streams, definition, answer } = this.#parts;
     const { model, contents } = this.#request;
+    const stream = streams && definition.model.stream === true;
     const wait = await turn.waitForModel(waitStep);
     let live = false;
+    let opened: OpenedStream | undefined;
     const created = await turn.step<{ id: string } | FailedCall>(
       interactionStep,
       async (step) => {
         live = true;
         if (wait.reported !== undefined) return { id: wait.reported };
         await this.#checkLimits();
-        const interaction = await this.#create(step, {
-          background: true,
-          webhookUrl: this.#getWebhookUrl(wait),
-        });
-        return 'failed' in interaction ? interaction : { id: interaction.id };
+        const settings = { background: true, webhook: this.#getWebhook(wait) };
+        const followed = { ...settings, answer: stream ? answer : undefined };
+        const made = await this.#send(step, followed, async (started) => started);
+        if ('failed' in made) return made;
+        if ('opened' in made) ({ opened } = made);
+        return { id: made.interaction.id };
       },
       { input: { model, contents: contents.length } },
     );
     if ('failed' in created) return { result: created, live };
-    let ended: Interaction | undefined;
-    await wait.ended(async (ageSeconds) => {
-      const interaction = await this.#poll(created.id, ageSeconds);
-      ended = interaction;
-      return interaction !== undefined;
+    const call = new RunningCall(created.id, opened, {
+      client: this.#parts.model.client,
+      model,
+      budget: this.#parts.budget,
+      wait,
+      answer: stream ? answer : undefined,
+      signal: turn.signal,
     });
-    return this.#modelStep(async ({ signal }) => {
-      const interaction = ended ?? (await this.#get(created.id, signal));
-      return toResponse(interaction, model, this.#stall);
-    });
+    const ended = await call.ended();
+    const reply = await this.#modelStep(async () => this.#toResponse(ended ?? (await call.get())));
+    if ('failed' in reply.result) return { ...reply, workMs: 0 };
+    return { ...reply, workMs: 0, streamed: isWhole(wait.cursor(), getResponseText(reply.result)) };
+  }
+
+  #toResponse(ended: EndedCall): ModelResponse | FailedCall {
+    return toResponse(ended, this.#parts.definition.model, this.#stall);
   }
 
   /** Google calls only addresses with TLS; elsewhere the poll finds the end. */
-  #getWebhookUrl({ webhookUrl }: ModelWait): string | undefined {
-    const reachable = this.#parts.model.plainWebhooks || webhookUrl?.startsWith('https:') === true;
-    return reachable ? webhookUrl : undefined;
+  #getWebhook({ webhookUrl: url, token }: ModelWait): WebhookTarget | undefined {
+    const { projectWebhooks, plainWebhooks } = this.#parts.model;
+    if (projectWebhooks) return { token };
+    return url !== undefined && (plainWebhooks || url.startsWith('https:')) ? { url } : undefined;
   }
 
   /** Records the reply as a step `model`, as the calls of generateContent are recorded. */
-  async #modelStep(run: (step: StepContext) => Promise<ModelResponse | FailedCall>): Promise<Reply> {
+  async #modelStep(
+    run: (step: StepContext) => Promise<ModelResponse | FailedCall>,
+  ): Promise<InteractionReply> {
     const { turn, definition, model } = this.#parts;
     let live = false;
     const result = await turn.step<ModelResponse | FailedCall>(
@@ -130,89 +164,74 @@ class InteractionCall {
     if (budget.limitsOwner) budget.checkOwner(await spentToday());
   }
 
-  /** Sends the whole conversation if Google no longer has the reply that this call continues. */
-  async #create(
+  /**
+   * Creates the interaction. Sends the whole conversation if Google no longer has the reply that this call continues.
+   *
+   * @param call.answer the events of the call are read at once, and the text goes here; undefined: no stream is opened
+   * @param finish what else belongs to a try
+   */
+  async #send<T extends object>(
     { idempotencyKey, signal }: StepContext,
-    settings: Omit<CallSettings, 'labels'>,
-  ): Promise<Interaction | FailedCall> {
-    const { model, conversation, quota, partnerWaits, turn } = this.#parts;
-    const { client } = model;
+    {
+      answer,
+      ...call
+    }: Pick<CallSettings, 'background' | 'webhook'> & { answer: AnswerArtifact | undefined },
+    finish: (created: Created, heard: () => void) => Promise<T>,
+  ): Promise<T | FailedCall> {
+    const { model, conversation, quota, partnerWaits, turn, definition, plans } = this.#parts;
     const occurrence = /\d+$/.exec(idempotencyKey)?.[0] ?? '';
     const labels = {
       longhaul_task: turn.taskId,
       longhaul_turn: String(turn.number),
       longhaul_call: occurrence,
     };
-    let input = selectInput(conversation);
+    let input: CallInput = selectInput(conversation);
     const callParts: ModelCallParts = {
       quota,
       partnerWaits,
-      answer: undefined,
+      answer,
       signal,
       stall: this.#stall,
       trusted: conversation.spent.calls > 0,
     };
-    return callWithRetries<Interaction>(model, this.#request, callParts, (observe) => ({
+    return callWithRetries<T>(model, this.#request, callParts, (observe, heard) => ({
       usage: () => ({}),
       run: async () => {
-        const send = (): Promise<Interaction> =>
-          createInteraction(client, toParams(this.#request, input, { ...settings, labels }), {
-            signal,
-            prompt: settings.background,
-            observe,
-          });
-        const interaction = await send().catch((error: unknown) => {
+        const send = async (): Promise<Created> => {
+          const settings = { ...call, labels, settings: definition.model, plans };
+          const params = toParams(this.#request, input, settings);
+          const options = { signal, prompt: call.background, observe };
+          if (answer !== undefined) return openNewInteraction(model.client, params, options);
+          return { interaction: await createInteraction(model.client, params, options) };
+        };
+        const created = await send().catch((error: unknown) => {
           if (input.previous === undefined || !isGone(error)) throw error;
+          if (input.continuation !== undefined) throw new FatalError(lostReply, { cause: error });
           input = { contents: conversation.contents, previous: undefined };
           return send();
         });
-        return () => interaction;
+        const result = await finish(created, heard);
+        return () => result;
       },
     }));
   }
-
-  /** Returns the interaction once it has ended; undefined if it runs, or if Google cannot be asked now. */
-  async #poll(id: string, ageSeconds: number): Promise<Interaction | undefined> {
-    const { budget, model, turn } = this.#parts;
-    try {
-      budget.checkWork(ageSeconds * 1000);
-    } catch (error) {
-      if (error instanceof LimitError) {
-        // It may have ended: then it stays as it is.
-        await cancelInteraction(model.client, id, turn.signal).catch(() => turn.signal.throwIfAborted());
-      }
-      throw error;
-    }
-    try {
-      const interaction = await this.#get(id, turn.signal);
-      return hasEnded(interaction) ? interaction : undefined;
-    } catch (error) {
-      turn.signal.throwIfAborted();
-      if (error instanceof FatalError) throw error;
-      return undefined;
-    }
-  }
-
-  /** @throws {FatalError} if the interaction is gone */
-  async #get(id: string, signal: AbortSignal): Promise<Interaction> {
-    try {
-      return await getInteraction(this.#parts.model.client, id, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      const { model } = this.#request;
-      if (isGone(error)) {
-        const what = isGoogleAgent(model) ? 'agent' : 'model';
-        throw new FatalError(`The call of the ${what} "${model}" is gone: Google no longer has it.`, {
-          cause: error,
-        });
-      }
-      const failure = toModelFailure(error, { model, status: null, retryAfter: null });
-      if (failure.kind === 'fatal') throw new FatalError(failure.message, { cause: error });
-      throw error;
-    }
-  }
 }
 
-function isGone(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
+/** Reads the stream of a call in the foreground to its end, and returns the call with its whole reply. */
+async function readToEnd(
+  client: GoogleGenAI,
+  { interaction, opened }: Opened,
+  answer: AnswerArtifact,
+  options: Pick<FollowOptions, 'signal' | 'onEvent'>,
+): Promise<Interaction> {
+  let first: OpenedStream | undefined = opened;
+  const open = async (after: string | undefined, bounded: AbortSignal): Promise<OpenedStream> => {
+    const next = first ?? streamInteraction(client, interaction.id, after, bounded);
+    first = undefined;
+    return next;
+  };
+  const sink = { text: (text: string) => answer.write(text), summary: async () => undefined };
+  const ended = await followStream(open, sink, { ...options, after: undefined, quietMs: maxSilenceMs });
+  if (!ended) throw new StreamCutError('the stream ended before the call');
+  return getInteraction(client, interaction.id, options.signal);
 }

@@ -2,12 +2,21 @@
  * Calls the Interactions API through the SDK, without its retries. Errors are converted to those that model/failure.ts
  * classifies.
  */
-import { ApiError, type GoogleGenAI, type Interactions } from '@google/genai';
-import type { ObservedResponse } from '../model/failure.ts';
+import {
+  ApiError,
+  type AutomaticContinuationOption,
+  type GoogleGenAI,
+  type Interactions,
+} from '@google/genai';
+import { StreamCutError, type ObservedResponse } from '../model/failure.ts';
+import type { InteractionParams } from './request.ts';
 
 export type Interaction = Interactions.Interaction;
+export type StreamEvent = Interactions.InteractionSSEEvent;
+/** An interaction as its stream shows it. */
+export type StreamedInteraction = Interactions.InteractionCreatedEvent['interaction'];
 
-/** For a request that Google answers before the model works: creation in the background, get, cancel. */
+/** For a request that Google answers before the model works: creation in the background, get, cancel, delete. */
 const promptMs = 60_000;
 
 /** The options of a call that the caller bounds. */
@@ -21,10 +30,68 @@ interface CallOptions {
 /** @throws {ApiError | Error} as model/failure.ts expects them */
 export async function createInteraction(
   client: GoogleGenAI,
-  params: Interactions.InteractionCreateParams.InteractionCreateParamsNonStreaming,
+  params: InteractionParams,
   options: CallOptions,
 ): Promise<Interaction> {
-  return request(options, (sdkOptions) => client.interactions.create(params, sdkOptions));
+  return request(options, (sdkOptions) => client.interactions.create(withOwnHops(params), sdkOptions));
+}
+
+/** The calls of a reply that Google cuts into several are recorded one by one. In the background, Google continues itself. */
+function withOwnHops(params: InteractionParams): InteractionParams & AutomaticContinuationOption {
+  return params.background === true ? params : { ...params, automatic_continuation: false };
+}
+
+/** The events of a call, as they come. */
+export interface OpenedStream {
+  events: AsyncIterable<StreamEvent>;
+  /** Ends the connection. The call runs on. */
+  close(): void;
+}
+
+/**
+ * Creates an interaction whose events are read at once.
+ *
+ * @returns the interaction without its reply, and the events after its creation
+ */
+export async function openNewInteraction(
+  client: GoogleGenAI,
+  params: InteractionParams,
+  options: CallOptions,
+): Promise<{ interaction: StreamedInteraction; opened: OpenedStream }> {
+  const opened = await openStream(options, (sdkOptions) =>
+    client.interactions.create({ ...withOwnHops(params), stream: true }, sdkOptions),
+  );
+  const events = opened.events[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await events.next();
+    if (done === true) throw new StreamCutError('the stream ended before it named its interaction');
+    if (value.event_type !== 'interaction.created') continue;
+    const rest = { [Symbol.asyncIterator]: () => events };
+    return { interaction: value.interaction, opened: { ...opened, events: rest } };
+  }
+}
+
+/** @param after the id of the last event that is known; undefined: all events are returned */
+export async function streamInteraction(
+  client: GoogleGenAI,
+  id: string,
+  after: string | undefined,
+  signal: AbortSignal,
+): Promise<OpenedStream> {
+  const cursor = after === undefined ? {} : { last_event_id: after };
+  return openStream({ signal, prompt: false }, (options) =>
+    client.interactions.get(id, { stream: true, ...cursor }, options),
+  );
+}
+
+async function openStream(
+  options: CallOptions,
+  send: (sdkOptions: SdkOptions) => Promise<AsyncIterable<StreamEvent>>,
+): Promise<OpenedStream> {
+  const connection = new AbortController();
+  const signal = AbortSignal.any([options.signal, connection.signal]);
+  const events = await request({ ...options, signal, prompt: false }, send);
+  return { events: convertErrors(events), close: () => connection.abort() };
 }
 
 export async function getInteraction(
@@ -35,14 +102,20 @@ export async function getInteraction(
   return request({ signal, prompt: true }, (options) => client.interactions.get(id, {}, options));
 }
 
-/** A call that has ended stays as it is. */
-export async function cancelInteraction(client: GoogleGenAI, id: string, signal: AbortSignal): Promise<void> {
-  await request({ signal, prompt: true }, (options) => client.interactions.cancel(id, {}, options));
+/** Returns the call as it is then: one that has ended stays as it is. */
+export async function cancelInteraction(
+  client: GoogleGenAI,
+  id: string,
+  signal: AbortSignal,
+): Promise<Interaction> {
+  return request({ signal, prompt: true }, (options) => client.interactions.cancel(id, {}, options));
 }
+
+type SdkOptions = { retries: { strategy: 'none' }; fetch_options: { signal: AbortSignal } };
 
 async function request<T>(
   { signal, prompt, observe }: CallOptions,
-  send: (options: { retries: { strategy: 'none' }; fetch_options: { signal: AbortSignal } }) => Promise<T>,
+  send: (options: SdkOptions) => Promise<T>,
 ): Promise<T> {
   const bounded = prompt ? AbortSignal.any([signal, AbortSignal.timeout(promptMs)]) : signal;
   try {
@@ -50,6 +123,14 @@ async function request<T>(
   } catch (error) {
     signal.throwIfAborted();
     throw convertError(error, observe);
+  }
+}
+
+async function* convertErrors(events: AsyncIterable<StreamEvent>): AsyncGenerator<StreamEvent> {
+  try {
+    yield* events;
+  } catch (error) {
+    throw convertError(error);
   }
 }
 

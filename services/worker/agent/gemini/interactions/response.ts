@@ -4,18 +4,27 @@
  *
  *   completed, requires_action    STOP
  *   incomplete                    MAX_TOKENS
+ *   requires_continuation         REQUIRES_CONTINUATION, with the token that continues the reply
+ *   budget_exceeded               BUDGET_EXCEEDED: what there is of the answer is kept
+ *   cancelled                     CANCELLED, with the limit for which it was canceled
  *   failed                        a failed call (model/stall.ts), or fatal if the request is at fault
- *   budget_exceeded, cancelled, requires_continuation
- *                                 a finish reason of that name, which ends the turn as failed
  */
-import type { Interactions } from '@google/genai';
+import type { ModelSettings } from '#shared/agent/model-settings.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { ModelResponse } from '../model/response.ts';
 import type { FailedCall, Stall } from '../model/stall.ts';
 import type { Interaction } from './client.ts';
+import { getSources } from './sources.ts';
 import { toParts } from './steps.ts';
+
+/** A call that needs no more polls. */
+export interface EndedCall {
+  interaction: Interaction;
+  /** Why it was canceled by its turn. */
+  limit?: string;
+}
 
 export function hasEnded({ status }: Pick<Interaction, 'status'>): boolean {
   return status !== 'queued' && status !== 'in_progress';
@@ -23,28 +32,27 @@ export function hasEnded({ status }: Pick<Interaction, 'status'>): boolean {
 
 /** @throws {FatalError} if the request is at fault */
 export function toResponse(
-  interaction: Interaction,
-  model: string,
+  { interaction, limit }: EndedCall,
+  { name, store = true }: Pick<ModelSettings, 'name' | 'store'>,
   stall: Stall,
 ): ModelResponse | FailedCall {
   const { status, steps = [] } = interaction;
-  const usage = toCounts(interaction.usage, interaction.model ?? interaction.agent ?? model);
+  const usage = toCounts(interaction, name);
   const ms = getDurationMs(interaction);
   if (status === 'failed') return { failed: toFailure(interaction, stall), usage, ms };
   const parts = toParts(steps);
-  const annotations = steps.flatMap((step) => (step.type === 'model_output' ? getAnnotations(step) : []));
+  const sources = getSources(steps);
   const content = { role: 'model', ...(parts.length > 0 && { parts }) };
   return {
     content: JSON.parse(JSON.stringify(content)) as JsonObject,
     finishReason: finishReasons[status] ?? status.toUpperCase(),
-    finishMessage: null,
+    finishMessage: status === 'cancelled' ? (limit ?? null) : null,
     blockReason: null,
-    ...(annotations.length > 0 && {
-      sources: { annotations: JSON.parse(JSON.stringify(annotations)) as JsonObject[] },
-    }),
+    ...(sources !== undefined && { sources }),
     usage,
     ms,
-    interaction: interaction.id,
+    ...(status === 'requires_continuation' && { continuation: interaction.continuation_token ?? '' }),
+    ...(store && { interaction: interaction.id }),
   };
 }
 
@@ -53,10 +61,6 @@ const finishReasons: Record<string, string> = {
   requires_action: 'STOP',
   incomplete: 'MAX_TOKENS',
 };
-
-function getAnnotations({ content = [] }: Interactions.ModelOutputStep): object[] {
-  return content.flatMap((part) => (part.type === 'text' ? (part.annotations ?? []) : []));
-}
 
 /** Codes of google.rpc.Code that another call with the same input would meet again. */
 const fatalCodes = new Set([3, 5, 7, 9, 11, 12, 16]);
@@ -79,7 +83,15 @@ function toFailure({ steps = [], errors = [] }: Interaction, stall: Stall): Fail
 }
 
 /** Returns token counts under the names of `usageMetadata`, which the ledger reads. */
-function toCounts(usage: Interaction['usage'], model: string): JsonObject {
+export function toCounts(
+  {
+    usage,
+    model,
+    agent,
+    service_tier: tier,
+  }: Pick<Interaction, 'usage' | 'model' | 'agent' | 'service_tier'>,
+  requested: string,
+): JsonObject {
   const counts = {
     promptTokenCount: usage?.total_input_tokens,
     cachedContentTokenCount: usage?.total_cached_tokens,
@@ -90,7 +102,11 @@ function toCounts(usage: Interaction['usage'], model: string): JsonObject {
   const known = Object.entries(counts).flatMap(([name, count]) =>
     count === undefined ? [] : [[name, count]],
   );
-  return { model, ...(Object.fromEntries(known) as JsonObject) };
+  return {
+    model: model ?? agent ?? requested,
+    ...(tier !== undefined && { tier }),
+    ...(Object.fromEntries(known) as JsonObject),
+  };
 }
 
 /** Returns how long the model worked, by Google's clock. */

@@ -28,6 +28,8 @@ export interface GeminiModel {
   buckets: readonly string[];
   /** Webhooks may be reported to addresses without TLS: the API is not Google's. */
   plainWebhooks: boolean;
+  /** Webhooks are registered for the project, so that calls name no address. */
+  projectWebhooks: boolean;
   /** Adds prompts and answers to the spans of the calls. */
   captureContent: boolean;
 }
@@ -58,7 +60,7 @@ export async function callModel(
 ): Promise<ModelResponse | FailedCall> {
   const { answer, signal } = parts;
   return callWithRetries(model, request, parts, (observe, heard) => {
-    const builder = new ResponseBuilder(request.model);
+    const builder = new ResponseBuilder(request.model, request.config.serviceTier);
     const observedFetch = observeResponses(model.fetch, (response) => {
       observe(response);
       if (isUsable(response)) heard();
@@ -143,6 +145,7 @@ async function retryInPlace<T>(
       return build(getMs(), wasted);
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof FatalError) throw error;
       // The stream is closed before the retry, so that no late chunk can follow the start of the new answer.
       await answer?.end();
       wasted = addCounts(wasted, attempted.usage());

@@ -40,6 +40,11 @@ export function classifyResponse(response: ModelResponse): ResponseClass {
     case 'MAX_TOKENS':
       if (hasContent) return { kind: 'answer', parts, truncated: true };
       return failed('The model reached its limit of output tokens before it wrote an answer.');
+    case 'BUDGET_EXCEEDED':
+      if (hasContent) return { kind: 'answer', parts, truncated: true };
+      return failed('The call used up its budget at Google before it wrote an answer.');
+    case 'CANCELLED':
+      return failed(response.finishMessage ?? 'The call was canceled at Google.');
     case 'MALFORMED_FUNCTION_CALL':
     case 'UNEXPECTED_TOOL_CALL':
     case 'MALFORMED_RESPONSE':

@@ -3,7 +3,9 @@ import type { AgentDefinition } from '#shared/agent/definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { totalTokens, type ModelUsage } from '#shared/domain/usage.ts';
 
-/** @param counts token counts under the names of Gemini's `usageMetadata` */
+/**
+ * @param counts token counts under the names of Gemini's `usageMetadata`, and the tier of the call, if it had one
+ */
 export function toModelUsage(
   counts: JsonObject,
   model: string,
@@ -12,11 +14,13 @@ export function toModelUsage(
   const tokens = toTokenCounts(counts);
   const price = prices[model];
   if (price === undefined) return { model, tokens };
-  const { input, cachedInput = input, output } = price;
+  const { input, cachedInput = input, output, tiers = {} } = price;
+  const { tier } = counts;
+  const factor = tier === 'flex' || tier === 'priority' || tier === 'deferred' ? (tiers[tier] ?? 1) : 1;
   const { prompt, cached, tool, thoughts } = tokens;
   const millionths =
     (prompt - cached + tool) * input + cached * cachedInput + (thoughts + tokens.output) * output;
-  return { model, tokens, cost: millionths / 1_000_000 };
+  return { model, tokens, cost: (factor * millionths) / 1_000_000 };
 }
 
 /** @param counts token counts under the names of Gemini's `usageMetadata`; missing counts are 0 */

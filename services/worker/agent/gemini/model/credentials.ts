@@ -7,6 +7,8 @@ export interface GeminiClientOptions {
   project?: string | undefined;
   location?: string | undefined;
   baseUrl?: string | undefined;
+  /** Ends of calls are reported to the webhooks that are registered for the project. */
+  projectWebhooks?: boolean | undefined;
 }
 
 /**

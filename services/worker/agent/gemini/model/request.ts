@@ -2,17 +2,21 @@
 import type {
   FunctionDeclaration,
   GenerateContentConfig,
+  ServiceTier,
   ThinkingLevel,
   Tool as GeminiTool,
 } from '@google/genai';
 import { geminiTools, type AgentDefinition } from '#shared/agent/definition.ts';
+import type { ModelSettings } from '#shared/agent/model-settings.ts';
 import { askUser } from '../tools/ask-user.ts';
 import type { Tool } from '../tools/tool.ts';
 
-const toolRequests: Record<(typeof geminiTools)[number], GeminiTool> = {
-  google_search: { googleSearch: {} },
-  url_context: { urlContext: {} },
-  code_execution: { codeExecution: {} },
+const toToolRequest: Record<(typeof geminiTools)[number], (model: ModelSettings) => GeminiTool> = {
+  google_search: () => ({ googleSearch: {} }),
+  url_context: () => ({ urlContext: {} }),
+  code_execution: () => ({ codeExecution: {} }),
+  google_maps: () => ({ googleMaps: {} }),
+  file_search: ({ fileSearchStores = [] }) => ({ fileSearch: { fileSearchStoreNames: fileSearchStores } }),
 };
 
 /** Models before Gemini 3 accept fewer combinations of tools, schemas and files. */
@@ -29,7 +33,8 @@ export function toGenerateConfig(
   tools: readonly Tool[],
   { vertexai, json, notes }: { vertexai: boolean; json: boolean; notes: readonly string[] },
 ): GenerateContentConfig {
-  const { name: _, thinkingBudget, thinkingLevel, ...sampling } = definition.model;
+  const { temperature, topP, topK, maxOutputTokens, thinkingBudget, thinkingLevel, serviceTier } =
+    definition.model;
   const functionDeclarations: FunctionDeclaration[] = tools.flatMap(({ declaration, hidden }) =>
     hidden === true ? [] : [declaration],
   );
@@ -38,7 +43,7 @@ export function toGenerateConfig(
     functionDeclarations.push(askUser);
   const ownTools = geminiTools
     .filter((name) => definition.tools.includes(name))
-    .map((name) => toolRequests[name]);
+    .map((name) => toToolRequest[name](definition.model));
   const allTools = functionDeclarations.length > 0 ? [{ functionDeclarations }, ...ownTools] : ownTools;
   // The Developer API accepts functions together with Gemini's own tools only if the calls of those tools may
   // appear in the content.
@@ -46,7 +51,11 @@ export function toGenerateConfig(
   const asJson = json && (allTools.length === 0 || !isBeforeGemini3(definition.model.name));
   return {
     systemInstruction: [definition.instruction, ...notes].join('\n\n'),
-    ...sampling,
+    ...(temperature !== undefined && { temperature }),
+    ...(topP !== undefined && { topP }),
+    ...(topK !== undefined && { topK }),
+    ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(serviceTier !== undefined && { serviceTier: serviceTier as ServiceTier }),
     ...(thinkingBudget !== undefined && { thinkingConfig: { thinkingBudget } }),
     ...(thinkingLevel !== undefined && {
       thinkingConfig: { thinkingLevel: thinkingLevel.toUpperCase() as ThinkingLevel },

@@ -27,6 +27,8 @@ export type ModelResponse = {
   usage: JsonObject;
   /** The duration of the call, including retries in place. */
   ms: number;
+  /** The token that continues a reply which Google has cut into several (interactions/hops.ts). */
+  continuation?: string;
   /** The id of the interaction, if the call was one. */
   interaction?: string;
 };
@@ -40,8 +42,9 @@ export class ResponseBuilder {
   readonly #sources: JsonObject = {};
   #usage: JsonObject;
 
-  constructor(model: string) {
-    this.#usage = { model };
+  /** @param tier the service tier of the call */
+  constructor(model: string, tier?: string) {
+    this.#usage = { model, ...(tier !== undefined && { tier }) };
   }
 
   /** Adds an event and returns its text, without thoughts. */

@@ -4,16 +4,17 @@ import { describe, test } from 'node:test';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
 import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
+import type { ModelUsage } from '#shared/domain/usage.ts';
 import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
-import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { Crash, MemoryTurn } from '../../../support/agents/memory-turn.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 import {
   createTool,
   definitionWithoutTools,
   getFailure,
   getOutcomeMessage,
   useOfflineModel,
-} from './use-offline-model.ts';
+} from '../use-offline-model.ts';
 
 const offline = useOfflineModel();
 const withModel = (model: JsonObject, more: JsonObject = {}): JsonObject => ({
@@ -42,6 +43,13 @@ describe('a call in the background', () => {
     const usage = options.usage!(JSON.parse(result) as Json);
     assert.ok(usage!.tokens.prompt > 0 && usage!.tokens.output > 0);
     assert.ok((JSON.parse(result) as { ms: number }).ms >= 25);
+  });
+
+  test('names its wait to the webhook of the project', async () => {
+    const agent = offline.createAgent({ client: { ...offline.client, projectWebhooks: true } });
+    assert.deepEqual(await agent.run(new MemoryTurn({ message: 'hello', definition })), completed);
+    const { webhook_config: webhook, labels } = list()[0]!.request;
+    assert.deepEqual(webhook, { user_metadata: { ...labels, longhaul_token: 'token' } });
   });
 
   for (const crashAfter of ['interaction#1', 'model#1']) {
@@ -112,19 +120,38 @@ describe('a call in the background', () => {
     );
   });
 
-  test('is canceled at the limit of working time', async () => {
+  test('is canceled at its limit of time, and counted', async () => {
     offline.model.script([{ match: 'hello', reactions: [{ delayMs: 60_000 }] }]);
-    const limited = withModel({}, { limits: { workSeconds: 1 } });
+    const limited = withModel({}, { limits: { backgroundSeconds: 1 } });
     const turn = new MemoryTurn({ message: 'hello', definition: limited, ageSeconds: 1 });
-    assert.match(getFailure(await offline.createAgent().run(turn)), /limit of 1 seconds of work/);
+    const expected = /limit of 1 seconds for a call in the background/;
+    assert.match(getFailure(await offline.createAgent().run(turn)), expected);
     assert.equal(list()[0]!.status, 'cancelled');
+    const { result, options } = turn.steps.get('model#1')!;
+    assert.ok(options.usage!(JSON.parse(result) as Json)!.tokens.prompt > 0);
+    const rerun = new MemoryTurn({ message: 'hello', definition: limited, steps: turn.steps });
+    assert.match(getFailure(await offline.createAgent().run(rerun)), expected);
+  });
+
+  test('takes longer than the working time of its turn', async () => {
+    const turn = new MemoryTurn({ message: 'hello', definition, ageSeconds: 20_000 });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
   });
 
   test('is canceled when no turn waits for it anymore', async () => {
     offline.model.script([{ match: 'hello', reactions: [{ delayMs: 60_000 }] }]);
     const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'interaction#1' });
     await assert.rejects(offline.createAgent().run(first), Crash);
-    const wait = { taskId: 'task-1', turn: 1, name: 'interaction-wait', occurrence: 0 };
+    const prices = { 'gemini-3.8-flash': { input: 1, output: 1 } };
+    const wait = {
+      taskId: 'task-1',
+      turn: 1,
+      name: 'interaction-wait',
+      occurrence: 0,
+      model: 'gemini-3.8-flash',
+      prices,
+    };
+    const usages: (ModelUsage | undefined)[] = [];
     let left: AbandonedModelWait[] = [
       { ...wait, interaction: 'unknown' },
       { ...wait, interaction: list()[0]!.id },
@@ -135,11 +162,18 @@ describe('a call in the background', () => {
       abandoned: {
         everyMs: 5,
         read: async () => [...left],
-        close: async (closed) => void (left = left.filter((each) => each !== closed)),
+        close: async (closed, usage) => {
+          usages.push(usage);
+          left = left.filter((each) => each !== closed);
+        },
       },
     });
     await waitFor('the cancellation', () => left.length === 0);
     assert.equal(list()[0]!.status, 'cancelled');
+    assert.deepEqual(
+      usages.map((usage) => usage !== undefined && usage.cost! > 0),
+      [false, true, false],
+    );
     await agent.close!();
   });
 });

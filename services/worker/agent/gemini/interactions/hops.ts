@@ -1,0 +1,53 @@
+/**
+ * Gets one reply through the Interactions API, of as many calls as Google cuts it into: a call in the foreground may end
+ * with `requires_continuation` and a token, with which the next call continues (types of @google/genai 3.1,
+ * `continuation_token`). Each call is recorded and counted alone. The parts so far are kept in the conversation, so that
+ * a failed call is repeated without those before it.
+ */
+import type { Content } from '@google/genai';
+import { runsInBackground } from '#shared/agent/model-api.ts';
+import type { AskModelParts } from '../ask-model-parts.ts';
+import type { Conversation } from '../conversation/conversation.ts';
+import { addCounts } from '../model/cost.ts';
+import type { ModelResponse } from '../model/response.ts';
+import type { Stall } from '../model/stall.ts';
+import { InteractionCall, type InteractionReply } from './call.ts';
+
+/** @throws {LimitError} if the reply takes more calls than the turn has left */
+export async function callInteraction(parts: AskModelParts, stall: Stall): Promise<InteractionReply> {
+  const { conversation, definition, budget } = parts;
+  let isReplayed = false;
+  for (;;) {
+    const { unfinished } = conversation;
+    const call = new InteractionCall(parts, stall);
+    const reply = await (runsInBackground(definition.model) ? call.inBackground() : call.inForeground());
+    if ('failed' in reply.result) return reply;
+    const result = unfinished === undefined ? reply.result : join(unfinished, reply.result);
+    isReplayed ||= !reply.live;
+    if (result.continuation === undefined) {
+      delete conversation.unfinished;
+      // The artifact lacks the text of calls that were replayed.
+      return { ...reply, result, ...(unfinished !== undefined && isReplayed && { streamed: false }) };
+    }
+    conversation.unfinished = result;
+    budget.takeModelCall();
+  }
+}
+
+/** Remembers a reply that Google has stored, before it is added to the conversation. */
+export function rememberStored(conversation: Conversation, { interaction }: ModelResponse): void {
+  const content = conversation.contents.at(-1);
+  if (interaction === undefined || content === undefined) delete conversation.stored;
+  else conversation.stored = { id: interaction, content, parts: content.parts?.length ?? 0 };
+}
+
+/** The usage is the sum; everything else is that of the last call. */
+function join(before: ModelResponse, next: ModelResponse): ModelResponse {
+  const parts = [before, next].flatMap(({ content }) => (content as Content).parts ?? []);
+  return {
+    ...next,
+    content: { ...next.content, parts: JSON.parse(JSON.stringify(parts)) as [] },
+    usage: addCounts(before.usage, next.usage),
+    ms: before.ms + next.ms,
+  };
+}
