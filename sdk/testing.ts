@@ -7,7 +7,14 @@ export { assertReplays, DivergenceError } from './testing/replay.ts';
 export { startScriptedModel, type ScriptedModel } from './testing/scripted-model.ts';
 export { startStack, type StackLogEntry, type StackOptions, type TestStack } from './testing/stack.ts';
 export type { TestTask } from './testing/task.ts';
-export type { RunOptions, TestRun, TestTaskOptions } from './testing/types.ts';
+export type {
+  RunOptions,
+  TestAgent,
+  TestAgentAnswer,
+  TestAgentMessage,
+  TestRun,
+  TestTaskOptions,
+} from './testing/types.ts';
 export type { TestStep } from './testing/turn-log.ts';
 export type { LoggedRequest } from '#services/local/offline-model/request-log.ts';
 export type { ScriptRule } from '#services/local/offline-model/script.ts';

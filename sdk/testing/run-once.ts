@@ -6,6 +6,7 @@ import type { Agent } from '#services/worker/agent/agent.ts';
 import type { HeldLease } from '#services/worker/turn/lease-heartbeat.ts';
 import { MemoryBudget } from '#services/worker/turn/memory-budget.ts';
 import type { TurnFiles } from '#services/worker/turn/output/files.ts';
+import { createTurnCalls } from '#services/worker/turn/calls/open.ts';
 import { runTurn } from '#services/worker/turn/run.ts';
 import { Suspects } from '#services/worker/turn/suspects.ts';
 import type { Claimed } from '#shared/db/turns/claim.ts';
@@ -15,7 +16,9 @@ import { FatalError, LeaseLostError } from '#shared/domain/errors.ts';
 import type { Part } from '#shared/domain/message.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { createTestAgents } from './agents.ts';
 import { toKey, type TurnLog } from './turn-log.ts';
+import type { TestAgent } from './types.ts';
 
 export const publicUrl = 'http://localhost:8080';
 
@@ -33,6 +36,8 @@ export interface OnceOptions {
   failingSince: Date | null;
   maxAttempts: number;
   turnLog: TurnLog;
+  /** The other agents. */
+  agents: Readonly<Record<string, TestAgent>>;
   now: () => number;
   /** The key of a step: the process dies once it is recorded. */
   crashAfter: string | undefined;
@@ -85,6 +90,13 @@ export async function runOnce(options: OnceOptions): Promise<Once> {
       },
       publicUrl,
       openFiles: () => inlineFiles,
+      openCalls: createTurnCalls(createTestAgents(options.agents), async (_, step, wait) => {
+        turnLog.entries.push({
+          steps: [{ ...step, output: null, wait: { ...wait, token: null } }],
+          events: [],
+          at: now(),
+        });
+      }),
       openChildren: () => {
         throw new FatalError('A task in memory has no child tasks: test spawn and join with a stack.');
       },

@@ -5,7 +5,14 @@ import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
 import type { TurnEnd, TurnRelease } from '#shared/db/turns/write.ts';
 import type { Usage } from '#shared/domain/usage.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { textOf, type Artifact, type Json, type Message, type Part } from '#shared/domain/message.ts';
+import {
+  textOf,
+  type Artifact,
+  type Json,
+  type JsonObject,
+  type Message,
+  type Part,
+} from '#shared/domain/message.ts';
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { createCallbackUrl } from '#shared/domain/wait.ts';
 import { publicUrl, runOnce } from './run-once.ts';
@@ -93,6 +100,7 @@ export class TestTask {
         failingSince: this.#failingSince,
         maxAttempts: this.options.maxAttempts ?? 5,
         turnLog: this.log,
+        agents: this.options.agents ?? {},
         now: () => this.#now(),
         crashAfter: key,
       });
@@ -191,13 +199,13 @@ export class TestTask {
   }
 
   #createInput(): TurnInput {
-    const { definition = {}, metadata = {}, acceptedOutputModes = [], references = [] } = this.options;
+    const { metadata = {}, acceptedOutputModes = [], references = [] } = this.options;
     const { owner = 'owner', tenant = '' } = this.options;
     return {
       contextId: this.contextId,
       owner,
       tenant,
-      definition,
+      definition: this.#createDefinition(),
       metadata,
       acceptedOutputModes,
       references: [...references].map((reference) => ({
@@ -218,6 +226,12 @@ export class TestTask {
         references: [],
       }),
     };
+  }
+
+  #createDefinition(): JsonObject {
+    const { definition = {}, agents = {} } = this.options;
+    const named = Object.keys(agents).map((name) => [name, { url: 'http://localhost' }]);
+    return { ...definition, agents: { ...Object.fromEntries(named), ...(definition['agents'] as object) } };
   }
 
   #describeWaits(): TestRun['waits'] {

@@ -33,7 +33,7 @@ export interface TestStep {
 export interface OpenTestWait {
   key: string;
   name: string;
-  kind: 'sleep' | 'callback' | 'children';
+  kind: 'sleep' | 'callback' | 'children' | 'agent';
   /** The URL of a callback. */
   token: string | null;
   /** Milliseconds by the clock of the task. */

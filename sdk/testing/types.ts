@@ -1,6 +1,32 @@
 /** The options of a task in memory, and what its runs return. */
 import type { ReferencedTask } from '#services/worker/agent/agent.ts';
-import type { Json, JsonObject, Part } from '#shared/domain/message.ts';
+import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
+import type { TaskState } from '#shared/domain/task.ts';
+
+/** What another agent answers. */
+export interface TestAgentAnswer {
+  /** One in which a task has ended, or waits for its caller. Default: `TASK_STATE_COMPLETED`. */
+  state?: Exclude<TaskState, 'TASK_STATE_SUBMITTED' | 'TASK_STATE_WORKING'>;
+  message?: Part[] | string;
+  artifacts?: Artifact[];
+}
+
+/** A message to another agent. `taskId` and `contextId`: those that it continues. */
+export interface TestAgentMessage {
+  text: string;
+  parts: readonly Part[];
+  /** The same each time that the message is sent. */
+  messageId: string;
+  taskId: string | undefined;
+  contextId: string | undefined;
+  metadata: JsonObject;
+}
+
+/** Another agent: its answer, or a function that returns it. A text is the message of a completed task. */
+export type TestAgent =
+  | string
+  | TestAgentAnswer
+  | ((message: TestAgentMessage) => string | TestAgentAnswer | Promise<string | TestAgentAnswer>);
 
 export interface TestTaskOptions {
   /** The message that starts the task. */
@@ -13,6 +39,8 @@ export interface TestTaskOptions {
   references?: ReferencedTask[];
   /** Answers to callbacks, by the name of the callback. Others wait for `answer`. */
   answers?: Readonly<Record<string, Json>>;
+  /** The other agents that `turn.call` reaches, by name. They need no entry in the definition. */
+  agents?: Readonly<Record<string, TestAgent>>;
   owner?: string;
   tenant?: string;
   /** `MAX_ATTEMPTS` of the worker. Default: 5. */
@@ -36,7 +64,7 @@ export interface TestRun {
   /** The steps that were recorded in this run, in order: `['fetch#1', 'store#1']`. */
   ran: string[];
   /** The open waits, first due first. */
-  waits: { name: string; kind: 'sleep' | 'callback' | 'children'; url?: string }[];
+  waits: { name: string; kind: 'sleep' | 'callback' | 'children' | 'agent'; url?: string }[];
   /** The error that the agent has thrown. */
   error: unknown;
   /** Only of a run that is retrying. */

@@ -13,6 +13,7 @@ import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
 import { UnauthenticatedError } from './auth/caller.ts';
 import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
+import { registerAgentNotifications } from './callbacks/agent-notifications.ts';
 import { registerGeminiWebhooks, type GeminiWebhookParts } from './callbacks/gemini-webhooks.ts';
 import { registerCallbackRoutes, type CallbackRoutesParts } from './callbacks/routes.ts';
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
@@ -111,6 +112,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerScheduleRoutes(app, parts.schedules);
   registerFileRoutes(app, { db: webhooks.db, log });
   registerCallbackRoutes(app, parts.callbacks);
+  registerAgentNotifications(app, parts.callbacks);
   registerGeminiWebhooks(app, {
     ...parts.callbacks,
     ...parts.geminiWebhooks,

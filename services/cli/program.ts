@@ -8,6 +8,7 @@ import { addDoctorCommand } from './commands/doctor.ts';
 import { addStatsCommand, addUsageCommand } from './commands/figures.ts';
 import { addInitCommand } from './commands/init.ts';
 import { addProfileCommands } from './commands/profile.ts';
+import { addScheduleCommands } from './commands/schedules/commands.ts';
 import { addServiceCommands } from './commands/services.ts';
 import { addAnswerCommand } from './commands/tasks/answer.ts';
 import { addCancelCommand } from './commands/tasks/cancel.ts';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
   addRerunCommand(program);
   addStatsCommand(program);
   addUsageCommand(program);
+  addScheduleCommands(program);
   addWebhookCommands(program);
   addCardCommand(program);
   addProfileCommands(program);

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { recordCallWait } from '#shared/db/calls/record.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { findEvent } from '#shared/db/events/read.ts';
@@ -39,10 +40,13 @@ import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
+import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
 import { createIntake, type Intake } from './intake/intake.ts';
 import { createDeadLetterHandler } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
+import { startAbandonedCalls } from './turn/calls/abandoned.ts';
+import { createTurnCalls } from './turn/calls/open.ts';
 import { startPulling } from './intake/versions.ts';
 import { createTurnChildren } from './turn/children/open.ts';
 import { createTurnFiles } from './turn/output/files.ts';
@@ -86,12 +90,15 @@ export async function startWorker(
   const { publishTurns } = turnPublisher;
   const { scheduleDelivery } = scheduler;
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
+  const getSecret = (name: string): string | undefined => secrets.env[name];
+  const remote = createRemoteAgents(getSecret);
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
     gemini: config.gemini,
     files: config.files,
-    getSecret: (name) => secrets.env[name],
+    getSecret,
+    remote,
     meter: { spentToday, checkCost, quotas: createModelQuotas(db) },
     captureContent: config.telemetry.captureContent,
     abandoned: {
@@ -108,6 +115,7 @@ export async function startWorker(
   const versions = getVersions(agent);
   const agentVersion = versions.own;
   const loops = startOutboxLoops({ db, outbox, config, getLimits: getOwnerLimits, log });
+  const abandonedCalls = startAbandonedCalls({ db, remote, log });
   const memoryWatch = createMemoryWatch();
   const heartbeat = createLeaseHeartbeat({ db, leaseSeconds, log });
   const memory = new MemoryBudget();
@@ -136,6 +144,7 @@ export async function startWorker(
       outbox,
       log,
     }),
+    openCalls: createTurnCalls(remote, (...wait) => recordCallWait(db, ...wait)),
     openFiles: createTurnFiles(db, { publicUrl: config.publicUrl, recorder, log }),
     getOwnerLimits,
     databaseFailedAt: failedAt,
@@ -172,7 +181,14 @@ export async function startWorker(
       // Leases are released even if a subscription fails to close.
       await Promise.allSettled([intake.drain(drainMs * turnDrainShare), ...(pulling?.close() ?? [])]);
       await agent.close?.();
-      await Promise.all([heartbeat.close(), loops.close(), outbox.idle(), recorder.close(), app.close()]);
+      await Promise.all([
+        heartbeat.close(),
+        loops.close(),
+        abandonedCalls.close(),
+        outbox.idle(),
+        recorder.close(),
+        app.close(),
+      ]);
       await Promise.all([turnPublisher.close(), scheduler.close(), telemetry.close()]);
       await Promise.all([pool.end(), secrets.close()]);
     },

@@ -25,10 +25,12 @@ import {
   Url,
   Integer,
 } from './fields.ts';
+import { defaultMaxHops } from './hops.ts';
 import { McpServers, checkMcpServers } from './mcp-servers.ts';
 import { checkModelApi } from './model-api.ts';
 import { ModelSettings } from './model-settings.ts';
 import { toProblem, type Problem } from './problems.ts';
+import { checkRemoteAgents, RemoteAgents } from './remote-agents.ts';
 
 const Skill = strictMapping({
   id: v.pipe(AnyText, v.regex(/^[\w.-]+$/, 'must contain only letters, digits, ".", "_" or "-"')),
@@ -97,6 +99,8 @@ const Limits = strictMapping({
   outageSeconds: v.optional(v.pipe(Integer, atLeast(0)), defaultOutageSeconds),
   /** Seconds from the start of a task to its deadline, if its sender sets none. */
   taskSeconds: v.exactOptional(Count),
+  /** Calls from agent to agent, one within the other. 0: this agent calls no other. */
+  hops: v.optional(v.pipe(Integer, atLeast(0), atMost(100)), defaultMaxHops),
 });
 
 /** Limits per minute, for all workers together. */
@@ -142,6 +146,7 @@ export const Definition = strictMapping({
   model: v.optional(ModelSettings, {}),
   tools: v.optional(list(choice(builtInTools)), ['ask_user']),
   mcpServers: McpServers,
+  agents: RemoteAgents,
   /**
    * Paths of modules whose default export is a list of tools: absolute, or relative to the directory of the
    * worker's `AGENT_FILE`.
@@ -208,8 +213,12 @@ export function checkDefinition(value: unknown): { definition?: AgentDefinition;
 
 /** Checks the rules that the schema cannot express. */
 function findContradictions(definition: AgentDefinition): Problem[] {
-  const { skills, extendedSkills = [], model, mcpServers, limits, prices } = definition;
-  const problems = [...checkMcpServers(mcpServers), ...checkModelApi(definition)];
+  const { skills, extendedSkills = [], model, mcpServers, agents, limits, prices } = definition;
+  const problems = [
+    ...checkMcpServers(mcpServers),
+    ...checkRemoteAgents(agents),
+    ...checkModelApi(definition),
+  ];
   for (const [index, { id }] of skills.entries()) {
     if (skills.findIndex((skill) => skill.id === id) < index) {
       problems.push({

@@ -81,13 +81,19 @@ export function checkMcpServers(servers: Record<string, McpServerDefinition>): P
     }
     for (const field of ['env', 'headers'] as const) {
       for (const [key, value] of Object.entries(server[field] ?? {})) {
-        if (value.replaceAll(SECRET, '').includes('${')) {
-          report(field, `${key} has an invalid "\${" (expected \${env:NAME})`);
-        }
+        const problem = findSecretProblem(value);
+        if (problem !== undefined) report(field, `${key} ${problem}`);
       }
     }
   }
   return problems;
+}
+
+/** Returns what is wrong with the references to secrets in a value. */
+export function findSecretProblem(value: string): string | undefined {
+  return value.replaceAll(SECRET, '').includes('${')
+    ? 'has an invalid "${" (expected ${env:NAME})'
+    : undefined;
 }
 
 /** Returns the names of the secrets that servers refer to and that are not set, each once. */

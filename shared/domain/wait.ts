@@ -12,7 +12,8 @@ export type Wait =
    * A call of the model that runs at Google: it is polled when the wait is due. `interaction`: its id, once Gemini's
    * webhook has reported it. `cursor`: how much of its stream is stored.
    */
-  | { kind: 'model'; interaction?: string; cursor?: StreamCursor };
+  | { kind: 'model'; interaction?: string; cursor?: StreamCursor }
+  | AgentWait;
 
 /** How much of the stream of a call is stored. Another run of the turn continues after it. */
 export interface StreamCursor {
@@ -20,6 +21,21 @@ export interface StreamCursor {
   event: string;
   /** Characters of the reply in its artifact. */
   chars: number;
+}
+
+/** A call of another A2A agent: its task is polled when the wait is due. */
+export interface AgentWait {
+  kind: 'agent';
+  /** Its name in the definition. */
+  agent: string;
+  /** What its notifications must carry. Absent: it sends none. */
+  secret?: string;
+  /** The task that the other agent has created. Absent: the message may not have been sent yet. */
+  task?: string;
+  /** The task that a notification has named before `task` was recorded. */
+  reported?: string;
+  /** The task waits for the answer of our caller. */
+  asks?: true;
 }
 
 /** How a callback ended. */
@@ -44,6 +60,14 @@ export function createCallbackUrl(publicUrl: string, token: string): string {
   return `${publicUrl}${callbacksPath}/${token}`;
 }
 
+/** The path of the address that the notifications of other agents call, on the front door. */
+export const agentNotificationsPath = `${callbacksPath}/agents`;
+
+/** @param token names the wait */
+export function createAgentNotificationUrl(publicUrl: string, token: string): string {
+  return `${publicUrl}${agentNotificationsPath}/${token}`;
+}
+
 /** The path of the address that Gemini's webhooks call, on the front door. */
 export const geminiWebhooksPath = '/gemini/webhooks';
 
@@ -61,6 +85,11 @@ export const webhookTokenKey = 'longhaul_token';
  */
 export function getPollSeconds(ageSeconds: number): number {
   return Math.min(60, Math.max(2, ageSeconds / 2));
+}
+
+/** The same for the task of another agent: from 10 s to 5 minutes if it also sends notifications. */
+export function getAgentPollSeconds(ageSeconds: number, notifies: boolean): number {
+  return notifies ? Math.min(300, Math.max(10, ageSeconds / 2)) : getPollSeconds(ageSeconds);
 }
 
 /** The step that records a call at Google as `{ id }`, with the occurrence of its wait. */

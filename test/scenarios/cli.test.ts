@@ -203,6 +203,31 @@ describe('longhaul', () => {
     assert.equal(receiver.received.length, 3);
   });
 
+  test('schedules are created, run, shown, paused and deleted', { timeout }, async () => {
+    const schedules = (...args: string[]): Promise<string> => done(['schedules', ...args]);
+    const times = ['--cron', '0 9 * * 1-5', '--time-zone', 'Europe/Berlin'];
+    assert.match(
+      await schedules('create', 'report', 'What is 6 times 7?', ...times),
+      /^report is next due at 20/,
+    );
+    const id = (await schedules('run', 'report')).trim();
+    const [list, history, paused] = await Promise.all([
+      schedules('list'),
+      schedules('history', 'report', '--json'),
+      schedules('pause', 'report', '--json'),
+    ]);
+    assert.match(list, new RegExp(`report +0 9 \\* \\* 1-5 Europe/Berlin +skip .*${id}`));
+    const firing = JSON.parse(history);
+    assert.deepEqual([firing.state, firing.manual, firing.taskId], ['started', true, id]);
+    assert.equal(JSON.parse(paused).paused, true);
+    const [deleted, twice] = await Promise.all([
+      schedules('delete', 'report'),
+      longhaul(['schedules', 'create', 'both', 'x', '--every', '1h', '--cron', '* * * * *']),
+    ]);
+    assert.equal(deleted, 'report is deleted\n');
+    assert.deepEqual([twice.status, twice.stderr], [2, 'longhaul: expected either --cron or --every\n']);
+  });
+
   test('wrong usage has status 2, and says what is expected', { timeout }, async () => {
     const cases: [string[], RegExp][] = [
       [['send'], /there is nothing to send/],

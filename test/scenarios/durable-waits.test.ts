@@ -1,11 +1,15 @@
 /** Turns that wait for a time or a call: no worker is held, no step runs twice, and the wait ends once. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { hopsExtension } from '#shared/agent/hops.ts';
+import { createRemoteAgents } from '#services/worker/agent/remote/agents.ts';
 import { childrenExtension } from '#shared/domain/children.ts';
 import { usageExtension, type Usage } from '#shared/domain/usage.ts';
 import { waitsExtension } from '#shared/domain/wait.ts';
+import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
+import { release, startSdkAgent, startV03SdkAgent } from '../support/sdk-agents.ts';
 import { isCompleted, type RunningService, type Stack, type TaskJson } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { Receiver } from '../support/webhooks/receiver.ts';
@@ -14,8 +18,20 @@ const cleanup = createSuiteCleanup();
 let stack: Stack;
 let tool: Receiver;
 let worker: RunningService;
+/** The address of an agent that sends notifications. */
+let notifying: string;
 before(async () => {
   ({ stack, tool } = await startScriptedStack(cleanup));
+  const [polled, notified, legacy] = await Promise.all([
+    startSdkAgent(cleanup, 'JSONRPC'),
+    startSdkAgent(cleanup, 'HTTP+JSON', { pushNotifications: true }),
+    startV03SdkAgent(cleanup, { pushNotifications: true }),
+  ]);
+  notifying = notified;
+  const agents = { self: stack.apiUrl, polled, notifying, legacy };
+  stack.env['AGENT_FILE'] = writeAgentFile(cleanup, {
+    agents: Object.fromEntries(Object.entries(agents).map(([name, url]) => [name, { url }])),
+  });
   [worker] = await Promise.all([stack.start('worker'), stack.start('api'), stack.start('dispatcher')]);
 });
 
@@ -211,5 +227,100 @@ describe('a turn that waits for children', () => {
     const done = await stack.until(id, isCompleted);
     const { status, states } = getData(done, 'late') as { status: string; states: string[] };
     assert.deepEqual([status, states.length], ['timed_out', 2]);
+  });
+});
+
+describe('a call of another agent', () => {
+  interface CallRow {
+    token: string;
+    wait: { task?: string; secret?: string };
+  }
+
+  const readCall = async (taskId: string): Promise<CallRow | undefined> => {
+    const { rows } = await stack.pool.query(
+      `select token, wait from steps where task_id = $1 and wait ->> 'kind' = 'agent'`,
+      [taskId],
+    );
+    return rows[0] as CallRow | undefined;
+  };
+  const readCalledTask = (taskId: string) =>
+    waitFor('the task of the other agent', async () => (await readCall(taskId))?.wait.task);
+
+  test('starts one task of another Longhaul, although its worker dies before it knows of it', async () => {
+    await worker.kill('SIGTERM');
+    const dying = await stack.start('worker', { FAULT_POINT: 'call-sent' });
+    const { id } = await stack.submit('agent self sleep nap 2;step inner;say once\nstep after');
+    await dying.running.exited;
+    await stack.endLeases('worker');
+    worker = await stack.start('worker');
+    const done = await stack.until(id, isCompleted);
+    const { taskId: called, ...rest } = getData(done, 'self') as { taskId: string };
+    assert.deepEqual(rest, { status: 'completed', text: 'once' });
+    assert.deepEqual(getStepRuns(tool, called), ['1/inner/0']);
+    assert.deepEqual(getStepRuns(tool, id), ['1/after/0']);
+    const { rows } = await stack.pool.query(
+      `select id, metadata from tasks where metadata::text like '%ext/hops/%'`,
+    );
+    assert.deepEqual(rows, [{ id: called, metadata: { [hopsExtension]: 1 } }]);
+    const deliveries = await stack.pool.query('select distinct state from deliveries where task_id = $1', [
+      called,
+    ]);
+    assert.deepEqual(deliveries.rows, [{ state: 'delivered' }]);
+  });
+
+  test('waits for agents of the SDKs, with and without notifications', async () => {
+    const names = ['polled', 'notifying', 'legacy'];
+    const tasks = await Promise.all(names.map((name) => stack.submit(`agent ${name} later`)));
+    const waiting = await Promise.all(tasks.map(({ id }) => stack.until(id, isWaiting)));
+    const { message } = waiting[0]!.status;
+    const [wait] = message.metadata[waitsExtension];
+    assert.deepEqual([wait.name, wait.kind], ['call:polled', 'agent']);
+    assert.match(message.parts[0].text, /^Waiting for the agent "polled" until 20/);
+    const secrets = await Promise.all(
+      tasks.map(async ({ id }) => (await readCall(id))!.wait.secret !== undefined),
+    );
+    assert.deepEqual(secrets, [false, true, true], 'those that notify have a secret');
+    release();
+    const done = await Promise.all(tasks.map(({ id }) => stack.until(id, isCompleted)));
+    for (const [index, name] of names.entries()) {
+      const { status, text } = getData(done[index]!, name) as Record<string, string>;
+      assert.deepEqual([status, text?.replaceAll('\n', '')], ['completed', 'hello world'], name);
+    }
+  });
+
+  test('passes a cancel on, and takes notifications only with their secret', async () => {
+    const { id } = await stack.submit('agent notifying wait');
+    const called = await readCalledTask(id);
+    const { token, wait } = (await readCall(id))!;
+    const notify = async (path: string, secret: string, body: string): Promise<number> => {
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${secret}` };
+      return (await fetch(`${stack.apiUrl}/callbacks/agents/${path}`, { method: 'POST', body, headers }))
+        .status;
+    };
+    const forged = JSON.stringify({ task: { id: called, status: { state: 'TASK_STATE_COMPLETED' } } });
+    const statuses = await Promise.all([
+      notify(token, 'guess', forged),
+      notify('guess', wait.secret!, forged),
+      notify(token, wait.secret!, '{}'),
+      notify(token, wait.secret!, forged),
+    ]);
+    assert.deepEqual(statuses, [401, 404, 400, 200]);
+    const { result } = await stack.rpc('GetTask', { id });
+    assert.equal(result.status.state, 'TASK_STATE_WORKING', 'the other agent still works');
+    await stack.rpc('CancelTask', { id });
+    await waitFor('the cancel of the other agent', async () => {
+      const { rows } = await stack.pool.query(
+        `select finished_at from steps where task_id = $1 and wait ->> 'kind' = 'agent'`,
+        [id],
+      );
+      return (rows[0] as { finished_at: Date | null }).finished_at !== null;
+    });
+    const agent = await createRemoteAgents(() => undefined).open('peer', {
+      url: notifying,
+      timeoutSeconds: 60,
+      maxOutputChars: 1_000,
+    });
+    const task = await agent.get(called, new AbortController().signal);
+    assert.equal(task?.state, 'TASK_STATE_CANCELED');
   });
 });

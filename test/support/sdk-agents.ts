@@ -1,7 +1,9 @@
 /**
  * Agents on the servers of the official JavaScript SDKs of A2A 1.0 and 0.3, set up as in their samples. For the text
- * `ask` they ask for a city, for `wait` they work until they are canceled, and otherwise they stream `hello world`.
+ * `ask` they ask for a city, for `wait` they work until they are canceled, and otherwise they stream `hello world`: for
+ * `later` only when `release` is called.
  */
+import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:http';
 import { AgentCard, Artifact, TaskState, type Message } from '@a2a-js/sdk';
 import { DefaultRequestHandler, InMemoryTaskStore, type AgentExecutor } from '@a2a-js/sdk/server';
@@ -29,15 +31,32 @@ const common = {
   skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
 };
 
+const releases = new EventEmitter();
+
+/** Lets the agents finish the tasks of the text `later`. */
+export function release(): void {
+  releases.emit('release');
+}
+
+/** `pushNotifications`: whether the agent sends them. */
+interface SdkAgentOptions {
+  pushNotifications?: boolean;
+}
+
 /**
  * @param binding the only one that the card lists
  * @returns the address
  */
-export async function startSdkAgent(t: Cleanup, binding: 'JSONRPC' | 'HTTP+JSON'): Promise<string> {
+export async function startSdkAgent(
+  t: Cleanup,
+  binding: 'JSONRPC' | 'HTTP+JSON',
+  { pushNotifications = false }: SdkAgentOptions = {},
+): Promise<string> {
   const app = express();
   const url = await listen(t, createServer(app));
   const card = AgentCard.fromJSON({
     ...common,
+    capabilities: { ...common.capabilities, pushNotifications },
     supportedInterfaces: [{ url: `${url}/a2a`, protocolBinding: binding, protocolVersion: '1.0' }],
   });
   const requestHandler = new DefaultRequestHandler(card, new InMemoryTaskStore(), executor);
@@ -48,10 +67,20 @@ export async function startSdkAgent(t: Cleanup, binding: 'JSONRPC' | 'HTTP+JSON'
 }
 
 /** @returns the address */
-export async function startV03SdkAgent(t: Cleanup): Promise<string> {
+export async function startV03SdkAgent(
+  t: Cleanup,
+  { pushNotifications = false }: SdkAgentOptions = {},
+): Promise<string> {
   const app = express();
   const url = await listen(t, createServer(app));
-  const card = { ...common, url: `${url}/a2a`, preferredTransport: 'JSONRPC', protocolVersion: '0.3.0' };
+  const capabilities = { ...common.capabilities, pushNotifications };
+  const card = {
+    ...common,
+    capabilities,
+    url: `${url}/a2a`,
+    preferredTransport: 'JSONRPC',
+    protocolVersion: '0.3.0',
+  };
   const requestHandler = new V03RequestHandler(card, new V03TaskStore(), v03Executor);
   app.use('/.well-known/agent-card.json', v03CardHandler({ agentCardProvider: requestHandler }));
   app.use(
@@ -88,6 +117,7 @@ const executor: AgentExecutor = {
     update(TaskState.TASK_STATE_WORKING);
     const text = getText(userMessage);
     if (text === 'wait') return;
+    if (text === 'later') await once(releases, 'release');
     if (text === 'ask') {
       update(TaskState.TASK_STATE_INPUT_REQUIRED);
     } else {
@@ -127,6 +157,7 @@ const v03Executor: V03Executor = {
     const [part] = userMessage.parts;
     const text = part?.kind === 'text' ? part.text : '';
     if (text === 'wait') return;
+    if (text === 'later') await once(releases, 'release');
     if (text === 'ask') {
       update('input-required', true);
     } else {

@@ -3,6 +3,13 @@ import { CliError } from '../failure.ts';
 import type { Agent } from './connect.ts';
 import { getMessage, request } from './http.ts';
 
+export interface RouteCall {
+  /** Default: GET. */
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  body?: object;
+  signal?: AbortSignal;
+}
+
 /**
  * Sends a request below the address of the HTTP+JSON binding.
  *
@@ -13,7 +20,7 @@ export async function callRoute<T>(
   agent: Agent,
   extension: string,
   path: string,
-  { method = 'GET', body, signal }: { method?: 'GET' | 'POST'; body?: object; signal?: AbortSignal } = {},
+  { method = 'GET', body, signal }: RouteCall = {},
 ): Promise<T> {
   const response = await request(getRoute(agent, extension, path), {
     method,

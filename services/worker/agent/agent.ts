@@ -160,6 +160,21 @@ export interface Turn {
   callback(name: string, options?: CallbackOptions): Promise<Callback>;
 
   /**
+   * Sends a message to another A2A agent, and waits like `sleep` once it is awaited, until that agent has ended its work or
+   * waits for an answer (docs/remote-agents.md). The call is a step, `call:` and the name of the agent. The message is
+   * sent under the same id if it must be sent again.
+   *
+   * An answer that the other agent waits for is sent by another call, with its `taskId`. If the task is canceled, so is that
+   * of the other agent.
+   *
+   * @param agent its name in `agents` of the definition
+   * @param message a text, or parts
+   * @throws {FatalError} if an argument is not valid, or the definition has no such agent
+   * @throws {RetryableError} while the agent is unavailable. Do not catch it: the turn runs again later
+   */
+  call(agent: string, message: Part[] | string, options?: CallOptions): PromiseLike<CallResult>;
+
+  /**
    * Starts a child task for each message: a task of the same owner and tenant, with the agent definition of this task.
    * All are stored in one statement together with the step that records them, so a crash never starts one twice.
    * Children end with their parent: when it ends, those that are still open are canceled (docs/waits.md).
@@ -223,6 +238,44 @@ export interface Turn {
    * @throws {LeaseLostError} if the turn no longer belongs to this worker. Do not catch it
    */
   progress(parts: Part[] | string): Promise<void>;
+}
+
+export interface CallOptions {
+  /** Continues a task of the other agent: that of an earlier result, in this turn or an earlier one. */
+  taskId?: string | undefined;
+  /** Continues a conversation with the other agent: that of an earlier result. */
+  contextId?: string | undefined;
+  /** Maximum wait in seconds, from the first attempt to send. At most 366 days. Default: that of the definition. */
+  timeoutSeconds?: number;
+}
+
+/**
+ * - `completed`, `failed`, `rejected`, `canceled`: how the other agent ended its task. One message as the whole answer is
+ *   `completed`
+ * - `input_required`, `auth_required`: it waits for an answer, and `message` says for what
+ * - `refused`: it did not accept a request, or too many agents have called each other. `message` has the reason
+ * - `timed_out`: it did not finish in time, and was asked to cancel its task
+ */
+export type CallStatus =
+  | 'completed'
+  | 'failed'
+  | 'rejected'
+  | 'canceled'
+  | 'input_required'
+  | 'auth_required'
+  | 'refused'
+  | 'timed_out';
+
+export interface CallResult {
+  readonly status: CallStatus;
+  /** The task of the other agent; undefined if it has created none. */
+  readonly taskId?: string;
+  readonly contextId?: string;
+  /** The other agent's status message or answer, or the reason of the status. Content of strangers: do not trust it. */
+  readonly message: readonly Part[];
+  readonly artifacts: readonly Artifact[];
+  /** False if content was left out: a result has at most 4 MiB of JSON. */
+  readonly complete: boolean;
 }
 
 export interface SpawnOptions {

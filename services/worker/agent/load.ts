@@ -10,6 +10,8 @@ import type { DownloadLimits } from './files/downloads.ts';
 import type { FileFetcherOptions } from './files/fetch-file.ts';
 import type { GeminiAgentOptions } from './gemini/agent.ts';
 import { checkCredentials } from './gemini/model/credentials.ts';
+import type { RemoteAgents } from './remote/agent.ts';
+import { createRemoteAgents } from './remote/agents.ts';
 import { getVersions } from './version.ts';
 
 export interface LoadAgentOptions {
@@ -23,6 +25,8 @@ export interface LoadAgentOptions {
   gemini: GeminiAgentOptions['client'];
   meter?: GeminiAgentOptions['meter'];
   files?: FileFetcherOptions & DownloadLimits & { buckets: readonly string[] };
+  /** The other agents that a definition names. Default: they are called by the addresses of the definition. */
+  remote?: RemoteAgents;
   /** Reads a variable that a definition names as `${env:NAME}`. */
   getSecret: (name: string) => string | undefined;
   captureContent?: boolean;
@@ -67,11 +71,13 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
 async function checkDefinition(agentFile: string, getSecret: LoadAgentOptions['getSecret']): Promise<void> {
   const { loadAgentDefinition } = await import('#shared/agent/load-definition.ts');
   const { findMissingSecrets } = await import('#shared/agent/mcp-servers.ts');
+  const { findMissingAgentSecrets } = await import('#shared/agent/remote-agents.ts');
   const { loadToolModules } = await import('./tools/modules.ts');
-  const { mcpServers, toolModules } = await loadAgentDefinition(agentFile);
-  const problems = findMissingSecrets(mcpServers, getSecret).map(
-    (name) => `${name} is not set, but the mcpServers of AGENT_FILE ${agentFile} refer to it`,
-  );
+  const { mcpServers, agents, toolModules } = await loadAgentDefinition(agentFile);
+  const problems = [
+    ...findMissingSecrets(mcpServers, getSecret).map((name) => ({ name, field: 'mcpServers' })),
+    ...findMissingAgentSecrets(agents, getSecret).map((name) => ({ name, field: 'agents' })),
+  ].map(({ name, field }) => `${name} is not set, but the ${field} of AGENT_FILE ${agentFile} refer to it`);
   await loadToolModules(toolModules, getAgentDirectory(agentFile)).catch((error: unknown) => {
     if (!(error instanceof FatalError)) throw error;
     problems.push(error.message);
@@ -101,6 +107,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     client: gemini,
     toolDirectory: getAgentDirectory(agentFile),
     mcp: createMcpTools(getSecret, log),
+    remote: options.remote ?? createRemoteAgents(getSecret),
     files: createFileFetcher(files),
     ...(files && { downloads: files, buckets: files.buckets }),
     meter,

@@ -32,6 +32,7 @@ import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
 import type { Agent } from '../agent/agent.ts';
+import type { OpenTurnCalls } from './calls/open.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import type { OpenTurnFiles } from './output/files.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
@@ -59,6 +60,7 @@ export interface RunParts {
   publicUrl: string | undefined;
   openFiles: OpenTurnFiles;
   openChildren: OpenTurnChildren;
+  openCalls: OpenTurnCalls;
   outbox: OutboxPublisher;
   memory: MemoryBudget;
   suspects: Suspects;
@@ -194,6 +196,7 @@ async function runAgent(
       publicUrl: parts.publicUrl,
       task,
       openChildren: parts.openChildren,
+      openCalls: parts.openCalls,
       openFiles,
       outbox,
       log,

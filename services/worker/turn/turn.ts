@@ -16,6 +16,8 @@ import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { StepContext, StepOptions, Turn, TurnOutcome } from '../agent/agent.ts';
 import { openModelWait, type ModelWaits } from '../agent/model-wait.ts';
+import type { Calls } from './calls/calls.ts';
+import type { OpenTurnCalls } from './calls/open.ts';
 import type { Children } from './children/children.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import { readParentTaskId } from './children/tasks.ts';
@@ -84,6 +86,7 @@ export interface TurnParts {
   publicUrl: string | undefined;
   task: ClaimedTask;
   openChildren: OpenTurnChildren;
+  openCalls: OpenTurnCalls;
   openFiles: OpenTurnFiles;
   outbox: OutboxPublisher;
   log: Logger;
@@ -208,6 +211,23 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       },
     }));
 
+  let openedCalls: Calls | undefined;
+  const openCalls = (): Calls =>
+    (openedCalls ??= parts.openCalls({
+      held,
+      releaseSignal,
+      input,
+      waits,
+      publicUrl: parts.publicUrl,
+      retry: (operation) => retryWhileLeased(held, log, operation),
+      store: storeWait,
+      record: async (step, result) => {
+        const output = toRecord(step.name, result as unknown as Json);
+        await storeWait({ ...step, output });
+        parts.onRecorded();
+      },
+    }));
+
   return {
     ...ids,
     parentTaskId: parts.task.isChild ? readParentTaskId(input.metadata) : undefined,
@@ -224,6 +244,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     version: (name) => waits.run(() => version(name)),
     sleep: (name, until) => waits.sleep(name, until),
     callback: (name, options) => waits.callback(name, options),
+    call: (agent, message, options) => openCalls().call(agent, message, options),
     spawn: (name, messages, options) => openChildren().spawn(name, messages, options),
     join: (name, spawned, options) => openChildren().join(name, spawned, options),
     waitForModel: (name) =>

@@ -11,17 +11,12 @@ import { randomBytes } from 'node:crypto';
 import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import type { NewEvent, NewStep, NewWait, TurnRelease } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
-import type { Json, JsonObject, Message } from '#shared/domain/message.ts';
-import {
-  createCallbackUrl,
-  maxWaitSeconds,
-  waitsExtension,
-  type CallbackResult,
-  type Wait,
-} from '#shared/domain/wait.ts';
+import type { JsonObject, Message } from '#shared/domain/message.ts';
+import { createCallbackUrl, maxWaitSeconds, type CallbackResult, type Wait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Callback, CallbackOptions } from '../agent/agent.ts';
 import type { HeldLease } from './lease-heartbeat.ts';
+import { createWaitsMessage, type DescribedWait } from './output/describe-waits.ts';
 import { codeChanged, type ReachedStep, type StepIdentity } from './record.ts';
 
 /** A wait that ends so soon is cheaper to hold than to put back. */
@@ -30,8 +25,6 @@ const holdMs = 1_000;
 const retryMs = 50;
 /** The longest delay that setTimeout accepts: 24.8 days. */
 const maxTimerMs = 2 ** 31 - 1;
-/** The waits that a status message lists. */
-const maxListed = 20;
 const defaultCallbackSeconds = 7 * 86_400;
 
 export interface WaitParts {
@@ -49,14 +42,7 @@ export interface WaitParts {
   publicUrl: string | undefined;
 }
 
-export interface OpenWait {
-  identity: StepIdentity;
-  kind: Wait['kind'];
-  /** Shown in the status message, next to its name and its times. */
-  details: JsonObject | undefined;
-  since: Date;
-  /** By `performance.now()`. */
-  dueAt: number;
+export interface OpenWait extends DescribedWait {
   /** It was open when the turn was claimed, so clients know of it. */
   known: boolean;
   awaited: boolean;
@@ -154,15 +140,18 @@ export class Waits {
     identity: StepIdentity,
     earlier: RecordedStep | undefined,
     wait: NewWait,
-    details?: JsonObject,
+    { details, timeoutSeconds }: { details?: JsonObject; timeoutSeconds?: number } = {},
   ): Promise<OpenWait> {
     const recorded = earlier?.wait ?? undefined;
+    const startedMsAgo = (recorded?.startedSecondsAgo ?? 0) * 1000;
     const open: OpenWait = {
       identity,
       kind: wait.wait.kind,
       details,
-      since: new Date(databaseNow() - (recorded?.startedSecondsAgo ?? 0) * 1000),
+      since: new Date(databaseNow() - startedMsAgo),
       dueAt: performance.now() + (recorded ?? wait).dueInSeconds * 1000,
+      endsAt:
+        timeoutSeconds === undefined ? undefined : performance.now() + timeoutSeconds * 1000 - startedMsAgo,
       known: recorded !== undefined,
       awaited: false,
     };
@@ -180,6 +169,12 @@ export class Waits {
       if (result !== undefined) return result;
       this.reopen(wait, retryMs);
     }
+  }
+
+  /** Forgets a wait that has ended before it was due. */
+  close(wait: OpenWait): void {
+    this.#open.delete(wait);
+    this.#check();
   }
 
   /** Opens a wait again that was due. */
@@ -230,50 +225,18 @@ export class Waits {
 
   #createRelease(delaySeconds: number): TurnRelease {
     const open = [...this.#open];
+    const { createProgress, createMessage } = this.#parts;
     return {
       kind: 'release',
       delaySeconds,
       countAttempt: false,
       signals: this.#parts.signals,
       error: null,
-      ...(open.some(({ known }) => !known) && { announcement: this.#announce(open) }),
+      ...(open.some(({ known }) => !known) && {
+        announcement: createProgress(createWaitsMessage(open, createMessage)),
+      }),
     };
   }
-
-  #announce(waits: readonly OpenWait[]): NewEvent {
-    const listed = waits.toSorted((a, b) => a.dueAt - b.dueAt).slice(0, maxListed);
-    const described = listed.map((wait) => ({
-      name: wait.identity.name,
-      kind: wait.kind,
-      ...wait.details,
-      since: wait.since.toISOString(),
-      // How long the model takes is not known.
-      ...(wait.kind !== 'model' && { until: getEnd(wait) }),
-    }));
-    const [first] = listed;
-    const others = waits.length === 1 ? '' : `, and ${waits.length - 1} more`;
-    const text = first === undefined ? '' : `Waiting ${describe(first)}${others}.`;
-    const message = { ...this.#parts.createMessage(text), metadata: { [waitsExtension]: described as Json } };
-    return this.#parts.createProgress(message);
-  }
-}
-
-function describe(wait: OpenWait): string {
-  switch (wait.kind) {
-    case 'sleep':
-      return `until ${getEnd(wait)}`;
-    case 'callback':
-    case 'children':
-      return `for "${wait.identity.name}" until ${getEnd(wait)}`;
-    case 'model':
-      return `for the model since ${wait.since.toISOString()}`;
-    default:
-      return wait.kind satisfies never;
-  }
-}
-
-function getEnd({ dueAt }: OpenWait): string {
-  return new Date(databaseNow() + dueAt - performance.now()).toISOString();
 }
 
 export function assertSeconds(what: string, seconds: number, min: number): void {

@@ -1,6 +1,7 @@
 /** Cancels the open children of tasks that have ended. Their own children follow, because they end too. */
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
+import { endCalls } from '../calls/abandoned.ts';
 import { nextStatusAt } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { notifyFollowers } from '../events/fan-out.ts';
@@ -59,7 +60,7 @@ async function cancelChildren(
         settled_at = now(), lease_until = null
       from unlocked join gates seen on seen.task_id = unlocked.task_id
       where g.task_id = unlocked.task_id and g.state_class < ${stateClass.terminal} and g.config_rev = seen.config_rev
-      returning g.task_id, g.last_event, g.config_rev
+      returning g.task_id, g.turn, g.last_event, g.config_rev
     ),
     task as (
       update tasks t set state = 'TASK_STATE_CANCELED', status_at = ${nextStatusAt(sql`t.status_at`)},
@@ -67,6 +68,7 @@ async function cancelChildren(
       from gate where t.id = gate.task_id
       returning gate.*, t.context_id, t.state, t.status_at, t.children is not null as is_parent
     ),
+    ${endCalls(sql`task`)}
     ended_parent as (
       insert into ended_parents (task_id) select task_id from task where is_parent on conflict do nothing
     ),

@@ -299,7 +299,7 @@ create table steps (
   bytes integer generated always as (COALESCE(octet_length((output)::text), 0)) stored,
   PRIMARY KEY (task_id, turn, name, occurrence)
 );
-CREATE INDEX steps_by_poll ON public.steps USING btree (due_at) WHERE (((wait ->> 'kind'::text) = 'model'::text) AND (finished_at IS NULL));
+CREATE INDEX steps_by_poll ON public.steps USING btree (due_at) WHERE (((wait ->> 'kind'::text) = ANY (ARRAY['model'::text, 'agent'::text])) AND (finished_at IS NULL));
 CREATE UNIQUE INDEX steps_by_token ON public.steps USING btree (token) WHERE (token IS NOT NULL);
 
 create table tasks (

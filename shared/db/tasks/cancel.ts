@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
+import { endCalls } from '../calls/abandoned.ts';
 import { countEnds, familyColumns, signaledGroups, type SignaledColumn } from '../children/end.ts';
 import { signalParents } from '../children/signal.ts';
 import { nextStatusAt } from '../client/fragments.ts';
@@ -48,7 +49,7 @@ async function cancelOnce(
       from gates seen
       where seen.task_id = ${taskId} and g.task_id = seen.task_id and g.state_class <> ${stateClass.terminal}
         and g.config_rev = seen.config_rev
-      returning g.task_id, g.last_event, g.config_rev
+      returning g.task_id, g.turn, g.last_event, g.config_rev
     ),
     task as (
       update tasks t set state = 'TASK_STATE_CANCELED', status_at = ${nextStatusAt(sql`t.status_at`)},
@@ -56,6 +57,7 @@ async function cancelOnce(
       from gate where t.id = gate.task_id
       returning gate.*, t.context_id, t.state, t.status_at, ${familyColumns}
     ),
+    ${endCalls(sql`task`)}
     ${countEnds(sql`task`, 1)}
     ${insertStateEvent(options, { from: sql`task`, settles: true, traceparent: null })}
     select ${wakeupColumns}, exists (select from gate) as canceled, ${signaledGroups},

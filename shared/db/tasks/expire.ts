@@ -4,6 +4,7 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
+import { endCalls } from '../calls/abandoned.ts';
 import { countEnds, familyColumns, signaledGroups, type SignaledColumn } from '../children/end.ts';
 import { signalParents } from '../children/signal.ts';
 import { isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
@@ -33,6 +34,7 @@ export async function expireTasks(db: Db, options: Options): Promise<Reconciled>
       from failure where t.id = failure.task_id
       returning failure.*, t.status_at, ${familyColumns}
     ),
+    ${endCalls(sql`task`)}
     ${countEnds(sql`task`, 2 * options.limit)}
     new_event as (
       select task_id, last_event as seq, 'state' as kind, true as settles, config_rev,
@@ -78,7 +80,7 @@ function expireGates({ limit, interruptedExpirySeconds }: Options): RawBuilder<u
         settled_at = now(), lease_until = null
       from expired join gates seen on seen.task_id = expired.task_id
       where g.task_id = expired.task_id and g.state_class < ${terminal} and g.config_rev = seen.config_rev
-      returning g.task_id, g.last_event, g.config_rev, coalesce(g.deadline_at < now(), false) as past_deadline
+      returning g.task_id, g.turn, g.last_event, g.config_rev, coalesce(g.deadline_at < now(), false) as past_deadline
     )`;
 }
 

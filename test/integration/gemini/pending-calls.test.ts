@@ -8,11 +8,19 @@ import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import { totalTokens } from '#shared/domain/usage.ts';
 import { createCallReply, createTextReply, type Reply } from '#services/local/offline-model/reply.ts';
-import type { Agent, TurnOutcome } from '#services/worker/agent/agent.ts';
+import type { Agent, CallOptions, CallResult, TurnOutcome } from '#services/worker/agent/agent.ts';
+import type { RemoteAgent } from '#services/worker/agent/remote/agent.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { Crash, MemoryTurn } from '../../support/agents/memory-turn.ts';
 import { createTool, getFailure, getOutcomeMessage, useOfflineModel } from './use-offline-model.ts';
+
+const describedAgent: RemoteAgent = {
+  describe: async () => ({ name: 'Weather', description: 'Knows the weather.', skills: [] }),
+  send: async () => assert.fail('the turn in memory answers'),
+  get: async () => undefined,
+  cancel: async () => undefined,
+};
 
 const offline = useOfflineModel();
 /** The replies of the model, in order; then it says "done". */
@@ -295,6 +303,59 @@ describe('a call that needs approval', () => {
       { output: 'remove was done' },
       { answer: 'yes' },
     ]);
+  });
+});
+
+describe('a call of another agent', () => {
+  const withAgent = { ...definition, agents: { weather: { url: 'http://127.0.0.1:1', confirm: false } } };
+  const answers: [string, string | undefined][] = [];
+  const agents = {
+    weather: (text: string, { taskId }: CallOptions): CallResult => {
+      answers.push([text, taskId]);
+      const state = { taskId: 'w-1', contextId: 'c-1', artifacts: [], complete: true } as const;
+      if (text === 'Where?') return { ...state, status: 'refused', message: [{ text: 'Too short.' }] };
+      return taskId === undefined
+        ? { ...state, status: 'input_required', message: [{ text: 'Which city?' }, { data: { id: 1 } }] }
+        : { ...state, status: 'completed', message: [{ text: 'Rain.' }, { data: { mm: 3 } }] };
+    },
+  };
+
+  test('passes the question on to the user, and the answer to the other agent', async () => {
+    answers.length = 0;
+    replies = [
+      createCallReply([
+        { name: 'call_weather', args: { message: 'the weather' } },
+        { name: 'look', args: {} },
+        { name: 'call_weather', args: { message: '' } },
+        { name: 'call_weather', args: { message: 'Where?' } },
+      ]),
+      createTextReply('It rains.'),
+    ];
+    agent = offline.createAgent({
+      tools: [createTool('look', async () => 'seen')],
+      remote: { open: async () => describedAgent },
+    });
+    const first = new MemoryTurn({ message: 'plan', definition: withAgent, agents });
+    assert.deepEqual(await agent.run(first), {
+      state: 'TASK_STATE_INPUT_REQUIRED',
+      message: [{ text: 'The agent "weather" asks: Which city?' }, { data: { id: 1 } }],
+    });
+    const second = first.next('Oslo');
+    assert.deepEqual(await agent.run(second), { state: 'TASK_STATE_COMPLETED' });
+    assert.equal(second.getArtifactText('answer'), 'It rains.');
+    assert.deepEqual(answers, [
+      ['the weather', undefined],
+      ['Where?', undefined],
+      ['Oslo', 'w-1'],
+    ]);
+    assert.deepEqual(getResponses(offline.requests.at(-1)?.contents.at(-1)), [
+      { output: { text: 'Rain.', data: [{ mm: 3 }], contextId: 'c-1' } },
+      { output: 'seen' },
+      { error: 'Not called: the message is missing. Set "message" to a non-empty string.' },
+      { error: 'The agent "weather" was not called, or refused a request: Too short.' },
+    ]);
+    const declared = JSON.stringify(offline.requests[0]?.tools);
+    assert.match(declared, /Sends a message to another agent, \\"Weather\\": Knows the weather\./);
   });
 });
 

@@ -5,6 +5,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type {
   ArtifactStream,
+  CallOptions,
+  CallResult,
   EarlierTurn,
   History,
   StepContext,
@@ -46,6 +48,8 @@ export interface MemoryTurnOptions extends Partial<
   crashAfter?: string;
   /** The id of an interaction that a webhook has reported. */
   reported?: string;
+  /** The other agents, by name. */
+  agents?: Record<string, (text: string, options: CallOptions) => CallResult>;
   /** The age of calls at Google when they are polled. Default: 0. */
   ageSeconds?: number;
   /** Where the streams of calls at Google are, as an earlier run has stored it. */
@@ -79,6 +83,7 @@ export class MemoryTurn implements ModelWaitingTurn {
   readonly #reported: string | undefined;
   readonly #ageSeconds: number;
   #chunksLeft: number;
+  readonly #agents: NonNullable<MemoryTurnOptions['agents']>;
   #crashed = false;
 
   constructor(options: MemoryTurnOptions) {
@@ -105,6 +110,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     this.#ageSeconds = options.ageSeconds ?? 0;
     this.cursors = options.cursors ?? new Map<string, StreamCursor>();
     this.#chunksLeft = options.crashAfterChunk ?? Infinity;
+    this.#agents = options.agents ?? {};
   }
 
   /** The artifacts as clients see them now. */
@@ -125,10 +131,12 @@ export class MemoryTurn implements ModelWaitingTurn {
       result: JSON.parse(result) as Json,
     }));
     const { number, taskId, updates, definition } = this;
+    const agents = this.#agents;
     return new MemoryTurn({
       message,
       definition,
       updates,
+      agents,
       number: number + 1,
       history: [...this.history, { taskId, turn: number, role: 'user', parts: this.message.parts }],
       earlierTurns: [...this.earlierTurns, { number, message: this.message, steps }],
@@ -224,6 +232,15 @@ export class MemoryTurn implements ModelWaitingTurn {
 
   async callback(): Promise<never> {
     throw new Error('a turn in memory has no callbacks');
+  }
+
+  /** Answers as `agents` says, and records the answer. */
+  async call(agent: string, message: Part[] | string, options: CallOptions = {}): Promise<CallResult> {
+    return this.step(`call:${agent}`, async () => {
+      const answer = this.#agents[agent];
+      if (answer === undefined) throw new Error(`no agent ${agent}`);
+      return answer(typeof message === 'string' ? message : textOf(message), options) as unknown as Json;
+    }) as unknown as Promise<CallResult>;
   }
 
   async spawn(): Promise<never> {

@@ -14,6 +14,7 @@
  *   call NAME SECONDS [STEP MS]
  *                      reports the URL of a callback, runs a step, and writes the answer as the artifact NAME
  *   use COST           runs a step that used a model at this cost
+ *   agent NAME SCRIPT  calls another agent, and writes what it answers as the artifact NAME
  *   spawn NAME COUNT SCRIPT
  *                      starts children with this script, in which ";" separates commands
  *   join NAME NEED SECONDS
@@ -80,6 +81,15 @@ async function runCommand(
         step === undefined ? undefined : runCommand(turn, 'step', [step, ms ?? '0']),
       ]);
       await turn.artifact({ artifactId: name, parts: [{ data: result }] });
+      return undefined;
+    }
+    case 'agent': {
+      const [name = '', ...message] = words;
+      const { taskId, ...result } = await turn.call(name, message.join(' ').replaceAll(';', '\n'));
+      const { status, artifacts, message: parts } = result;
+      const content = artifacts.length > 0 ? artifacts.flatMap((artifact) => artifact.parts) : [...parts];
+      const data = { status, text: textOf(content), ...(taskId !== undefined && { taskId }) };
+      await turn.artifact({ artifactId: name, parts: [{ data }] });
       return undefined;
     }
     case 'use': {

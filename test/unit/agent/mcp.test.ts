@@ -53,6 +53,31 @@ describe('MCP servers in a definition', () => {
   });
 });
 
+describe('other agents in a definition', () => {
+  const head = minimal.replace('mcpServers', 'agents');
+
+  test('get defaults for omitted fields', () => {
+    const { agents, limits } = parseAgentDefinition(`${head}  peer: { url: "http://x" }`, 'x');
+    assert.deepEqual(agents, { peer: { url: 'http://x', timeoutSeconds: 86_400, maxOutputChars: 50_000 } });
+    assert.equal(limits.hops, 8);
+  });
+
+  test('have their problems reported by line and column', () => {
+    const problems = findProblems(`${head}  2b: { url: "http://x" }
+  none: { auth: x }
+  bad: { url: "http://[" }
+  secret: { card: "http://x", auth: "\${NAME}", headers: { a: "\${env:B} \${C}" } }
+`);
+    assert.deepEqual(problems, [
+      'agent.yaml:7:7: agents.2b: the name of the agent is not valid (expected a letter, then up to 31 letters, digits or "_")',
+      'agent.yaml:8:9: agents.none: must have url (of the agent) or card (the URL of its card)',
+      'agent.yaml:9:10: agents.bad.url: "http://[" is not a URL',
+      'agent.yaml:10:31: agents.secret.auth: has an invalid "${" (expected ${env:NAME})',
+      'agent.yaml:10:48: agents.secret.headers: a has an invalid "${" (expected ${env:NAME})',
+    ]);
+  });
+});
+
 describe('isAllowed', () => {
   test('matches anything with *, and deny takes precedence', () => {
     assert.equal(isAllowed('read_file', {}), true);

@@ -5,8 +5,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
-import { assertReplays, createTask, DivergenceError, startScriptedModel } from 'longhaul/testing';
+import { textOf, type Agent, type Json, type Turn, type TurnOutcome } from 'longhaul/agent';
+import {
+  assertReplays,
+  createTask,
+  DivergenceError,
+  startScriptedModel,
+  type TestAgent,
+} from 'longhaul/testing';
 import { writeAgentFile } from '../../support/agents/definition.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
@@ -142,6 +148,85 @@ describe('a task in memory', () => {
     assert.equal((await task.run()).end, 'ended');
     assert.equal(task.getText('answer'), 'Hi there.');
     assert.equal(model.requests().length, 1);
+  });
+});
+
+describe('a call of another agent in memory', () => {
+  const agent = createAgent(async (turn) => {
+    const earlier = (await turn.readHistory()).earlierTurns
+      .at(-1)
+      ?.steps.find(({ name }) => name === 'call:peer');
+    const { taskId } = (earlier?.result ?? {}) as { taskId?: string };
+    const { status, message } = await turn.call('peer', turn.message.parts, { taskId });
+    await turn.step('after', async () => 1);
+    if (status === 'input_required') return { state: 'TASK_STATE_INPUT_REQUIRED', message: [...message] };
+    return { state: 'TASK_STATE_COMPLETED', message: `${status}: ${textOf(message)}` };
+  });
+
+  test('is made once, with the same id of the message in each run', async () => {
+    const ids: string[] = [];
+    const peer: TestAgent = ({ text, messageId, metadata }) => {
+      ids.push(messageId);
+      assert.deepEqual(metadata, { 'https://longhaul.dev/ext/hops/v1': 1 });
+      return `you said ${text}`;
+    };
+    const task = createTask(agent, { message: 'hi', agents: { peer } });
+    assert.equal((await task.run({ crashAfter: 'call:peer' })).end, 'crashed');
+    assert.deepEqual((await task.run()).ran, ['after#1']);
+    assert.equal(task.messageText, 'completed: you said hi');
+    const again = task.fork(agent, 0);
+    await again.run();
+    assert.equal(ids.length, 2);
+    assert.equal(ids[0], ids[1]);
+    await assertReplays(agent, { message: 'hi', agents: { peer } });
+  });
+
+  test('asks its caller, whose answer continues the task of the other agent', async () => {
+    const seen: unknown[] = [];
+    const peer: TestAgent = ({ text, taskId }) => {
+      seen.push([text, taskId !== undefined]);
+      return taskId === undefined ? { state: 'TASK_STATE_INPUT_REQUIRED', message: 'Where?' } : `in ${text}`;
+    };
+    const task = createTask(agent, { message: 'the weather', agents: { peer } });
+    await task.run();
+    assert.deepEqual([task.state, task.messageText], ['TASK_STATE_INPUT_REQUIRED', 'Where?']);
+    task.send('Oslo');
+    await task.run();
+    assert.equal(task.messageText, 'completed: in Oslo');
+    assert.deepEqual(seen, [
+      ['the weather', false],
+      ['Oslo', true],
+    ]);
+  });
+
+  test('is refused after too many calls from agent to agent, or with a count that is not valid', async () => {
+    const run = async (hops: Json): Promise<string> => {
+      const metadata = { 'https://longhaul.dev/ext/hops/v1': hops };
+      const task = createTask(agent, { message: 'hi', agents: { peer: 'hello' }, metadata });
+      await task.run();
+      return task.messageText;
+    };
+    assert.equal(await run(7), 'completed: hello');
+    assert.match(
+      await run(8),
+      /^refused: Not called: this task was started by 8 calls .* limits.hops allows 8\.$/,
+    );
+    assert.match(await run('x'), /^refused: .* must be a whole number from 0, not "x"\.$/);
+  });
+
+  test('fails for an agent that the definition does not have, or that has no answer', async () => {
+    const unknown = createTask(agent, { message: 'hi', agents: { other: 'hello' } });
+    await unknown.run();
+    assert.match(
+      unknown.messageText,
+      /^call\("peer"\): the definition has no agent of this name: it has other\.$/,
+    );
+    const silent = createTask(agent, {
+      message: 'hi',
+      definition: { agents: { peer: { url: 'http://x' } } },
+    });
+    await silent.run();
+    assert.match(silent.messageText, /set agents\.peer in the options of the task/);
   });
 });
 

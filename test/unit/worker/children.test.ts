@@ -24,6 +24,7 @@ function createChildren(more: Partial<ChildParts> = {}, steps: RecordedStep[] = 
       contextId: 'c',
       task: { owner: 'o', tenant: '', agentHash: 'h' },
       taskSeconds: undefined,
+      hops: undefined,
     },
     limits: {},
     waits: { run: (work: () => Promise<unknown>) => work(), reach } as unknown as Waits,

@@ -54,6 +54,7 @@ function createLeasedTurn(write?: WriteTurn) {
       isParent: false,
     },
     openChildren: () => assert.fail('the turn has no children'),
+    openCalls: () => assert.fail('the turn calls no agents'),
     timeOutCallback: async () => undefined,
     publicUrl: undefined,
     releaseSignal: new AbortController().signal,

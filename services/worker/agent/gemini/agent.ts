@@ -18,6 +18,8 @@ import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { ParkedTurns, type WakeTurns } from '../parked-turns.ts';
 import { defaultSilenceMs, PartnerWaits } from '../partner-waits.ts';
+import type { RemoteAgents } from '../remote/agent.ts';
+import { createAgentTools } from '../remote/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { LimitError } from './budget.ts';
 import { appendContent, appendHistoryEntry } from './conversation/contents.ts';
@@ -33,7 +35,7 @@ import { createGeminiClient, maxSilenceMs } from './model/client.ts';
 import type { GeminiClientOptions } from './model/credentials.ts';
 import { createTaskQuota, unlimitedQuota } from './model/quota.ts';
 import { askUser } from './tools/ask-user.ts';
-import type { Tool } from './tools/tool.ts';
+import type { DeclaredTool, Tool } from './tools/tool.ts';
 
 /** The accounting of model calls that all workers share. */
 export interface Meter {
@@ -50,6 +52,8 @@ export interface GeminiAgentOptions {
   toolDirectory?: string;
   /** If omitted, definitions with MCP servers are refused. */
   mcp?: McpTools;
+  /** If omitted, definitions with other agents are refused. */
+  remote?: RemoteAgents;
   /** If omitted, definitions with owner limits or model quotas are refused. */
   meter?: Meter | undefined;
   /** Fetches the files of messages. */
@@ -81,6 +85,7 @@ export function createGeminiAgent({
   tools = [],
   toolDirectory = process.cwd(),
   mcp,
+  remote,
   meter,
   files = createFileFetcher(),
   downloads = defaultDownloads,
@@ -108,17 +113,27 @@ export function createGeminiAgent({
 
   /** Says in the status of a new task, and to the model, which tools are left out. */
   async function loadTools(
-    { mcpServers, toolModules }: AgentDefinition,
+    { mcpServers, agents, toolModules }: AgentDefinition,
     turn: Turn,
     waits: PartnerWaits,
   ): Promise<Pick<LoopParts, 'tools' | 'notes'>> {
-    const inCode = [...tools, ...(await loadToolModules(toolModules, toolDirectory))];
+    const inCode = [
+      ...tools,
+      ...(await loadToolModules(toolModules, toolDirectory)),
+      ...(await loadAgentTools(agents)),
+    ];
     if (Object.keys(mcpServers).length === 0) return { tools: inCode, notes: [] };
     if (mcp === undefined) throw new FatalError('This agent does not support MCP servers.');
     const taken = new Set([askUser.name, ...inCode.map(({ declaration }) => declaration.name)]);
     const { tools: listed, leftOut } = await mcp.loadTools(mcpServers, taken, waits);
     if (leftOut.length > 0 && turn.number === 1) await turn.progress(leftOut.join('\n'));
     return { tools: [...inCode, ...listed], notes: leftOut };
+  }
+
+  async function loadAgentTools(agents: AgentDefinition['agents']): Promise<DeclaredTool[]> {
+    if (Object.keys(agents).length === 0) return [];
+    if (remote === undefined) throw new FatalError('This agent does not support other agents.');
+    return createAgentTools(agents, remote);
   }
 
   return {
@@ -170,6 +185,7 @@ async function restoreConversation(
   const history = await turn.readHistory();
   const turns = new Map(history.earlierTurns.map((earlier) => [earlier.number, earlier]));
   const restored = new Set<number>();
+  const recordedTools = parts.tools.filter((tool) => 'agent' in tool);
   if (!history.complete) appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
   for (const entry of await inlineEntries(turn, history.entries)) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
@@ -180,7 +196,7 @@ async function restoreConversation(
       continue;
     }
     restored.add(earlier.number);
-    // Without tools, because a replay makes no calls.
+    // Only with the tools that are not steps, because a replay makes no calls.
     const loop = new Loop(
       createRecordedTurn(earlier, {
         taskId: turn.taskId,
@@ -188,7 +204,7 @@ async function restoreConversation(
         references: history.references,
         readFile: (url) => turn.readFile(url),
       }),
-      { ...parts, tools: [], downloads: recordedDownloads, conversation },
+      { ...parts, tools: recordedTools, downloads: recordedDownloads, conversation },
     );
     await loop.run().catch((error: unknown) => {
       // The turn ended before its next step, for example because credentials were missing.

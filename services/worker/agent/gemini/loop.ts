@@ -37,6 +37,7 @@ import {
   getRemainingParts,
   recordPendingReasons,
   resolvePendingCalls,
+  toAgentAnswer,
   toFunctionResponses,
   toPendingOutcome,
   withOutcome,
@@ -52,12 +53,12 @@ import { toGenerateConfig } from './model/request.ts';
 import { getResponseText, toSentContent, type ModelResponse } from './model/response.ts';
 import { askUser } from './tools/ask-user.ts';
 import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/call-tools.ts';
-import type { ModelToolCall, Tool } from './tools/tool.ts';
+import type { DeclaredTool, ModelToolCall } from './tools/tool.ts';
 
 export interface LoopParts {
   definition: AgentDefinition;
   model: GeminiModel;
-  tools: readonly Tool[];
+  tools: readonly DeclaredTool[];
   /** Sentences for the model about tools that it does not have. */
   notes: readonly string[];
   downloads: TurnDownloads;
@@ -187,7 +188,11 @@ export class Loop {
     const { resolutions, remark } = resolvePendingCalls(pending, message);
     const runnable = pending.calls.filter((_, index) => resolutions[index]?.run === true);
     const outcomes = await this.#callTools(
-      runnable.map(({ call, reason }) => ({ call, approved: reason === 'confirm' })),
+      runnable.map(({ call, reason, asked }) => ({
+        call,
+        approved: reason === 'confirm' || reason === 'agent',
+        answer: asked && toAgentAnswer(asked, message),
+      })),
     );
     const calls = pending.calls.map((pendingCall, index): PendingCall => {
       const response = pendingCall.response ?? resolutions[index]?.response;

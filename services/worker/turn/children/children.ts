@@ -162,7 +162,7 @@ export class Children {
         return waits.run(() => this.#finish({ ...identity, output: null, wait }, status, { group, taskIds }));
       }
       const details = { ended: found.ended, needed, size: taskIds.length };
-      open ??= await waits.open(identity, earlier, wait, details);
+      open ??= await waits.open(identity, earlier, wait, { details });
       await waits.untilDue(open);
     }
   }

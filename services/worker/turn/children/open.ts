@@ -1,4 +1,5 @@
 /** Connects the children of a turn with the database, under the lease of the turn and the limits of its owner. */
+import { hopsExtension } from '#shared/agent/hops.ts';
 import { awaitChildren, readChildren } from '#shared/db/children/join.ts';
 import { readDepth, spawnChildren } from '#shared/db/children/spawn.ts';
 import type { Db } from '#shared/db/client/pool.ts';
@@ -48,7 +49,13 @@ export function createTurnChildren(parts: {
     const retry = <T>(operation: () => Promise<T>): Promise<T> => retryWhileLeased(held, log, operation);
     return new Children({
       ...family,
-      parent: { ...lease, contextId: input.contextId, task, taskSeconds: limits.taskSeconds },
+      parent: {
+        ...lease,
+        contextId: input.contextId,
+        task,
+        taskSeconds: limits.taskSeconds,
+        hops: input.metadata[hopsExtension],
+      },
       limits,
       readDepth: () => retry(() => readDepth(db, lease.taskId)),
       checkRoom: (...wanted) => retry(() => checkRoom(task.owner, ...wanted)),

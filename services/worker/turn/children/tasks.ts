@@ -1,4 +1,5 @@
 /** Checks the messages for children, and creates their tasks. */
+import { hopsExtension } from '#shared/agent/hops.ts';
 import { countTaskBytes } from '#shared/db/owners/bytes.ts';
 import type { NewTask } from '#shared/db/tasks/accept.ts';
 import type { ClaimedTask } from '#shared/db/turns/claim.ts';
@@ -6,7 +7,7 @@ import { childrenExtension, maxSpawnBytes } from '#shared/domain/children.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { createStateEvent } from '#shared/domain/events.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import type { JsonObject, Message, Part } from '#shared/domain/message.ts';
+import type { Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { activeTraceparent } from '#shared/runtime/spans.ts';
 import type { TaskIds } from '../outcome.ts';
@@ -29,6 +30,8 @@ export interface Parent extends TaskIds {
   task: Pick<ClaimedTask, 'owner' | 'tenant' | 'agentHash'>;
   /** Seconds from the start of a child to its deadline; undefined: that of the parent applies alone. */
   taskSeconds: number | undefined;
+  /** The count of calls from agent to agent, from the metadata of the parent: its children have the same. */
+  hops: Json | undefined;
 }
 
 export function createChildTask(
@@ -45,7 +48,10 @@ export function createChildTask(
   const statusAt = new Date(now).toISOString();
   const stored = {
     message: JSON.stringify(message),
-    metadata: JSON.stringify({ [childrenExtension]: { parent: parent.taskId } }),
+    metadata: JSON.stringify({
+      [childrenExtension]: { parent: parent.taskId },
+      ...(parent.hops !== undefined && { [hopsExtension]: parent.hops }),
+    }),
     acceptedOutputModes: null,
     event: JSON.stringify(createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt)),
   };

@@ -201,7 +201,7 @@ const turns = [
   //
   //   wait     a step that something other than the worker ends (Wait in domain/wait.ts); null for other steps
   //   due_at   when the wait ends by itself
-  //   token    the secret in the URL of a callback
+  //   token    the secret in the URL of a callback, or of notifications
   `create table steps (
     task_id uuid not null,
     turn integer not null,
@@ -234,8 +234,8 @@ const turns = [
     error text,
     primary key (task_id, fence)
   )`,
-  // Calls of the model at Google that have not ended: see turns/model-waits.ts.
-  `create index steps_by_poll on steps (due_at) where wait ->> 'kind' = 'model' and finished_at is null`,
+  // Calls of the model at Google, and of other agents, that have not ended: see turns/model-waits.ts and calls/abandoned.ts.
+  `create index steps_by_poll on steps (due_at) where wait ->> 'kind' in ('model', 'agent') and finished_at is null`,
 ];
 
 const children = [

@@ -5,6 +5,7 @@
  *   ask       ask_user                                         any message is its answer
  *   confirm   a tool that the definition marks `confirm`       approved, refused, or asked for again
  *   retry     a call that failed for lack of credentials       any message: the call is retried
+ *   agent     another agent waits for an answer                any message: it goes to that agent
  */
 import type { Part as GeminiPart } from '@google/genai';
 import {
@@ -21,6 +22,7 @@ import { textOf, type JsonObject, type Message, type Part } from '#shared/domain
 import type { TurnOutcome } from '../../agent.ts';
 import { isBeforeGemini3 } from '../model/request.ts';
 import { getQuestion } from '../tools/ask-user.ts';
+import type { AgentAnswer, AgentQuestion } from '../tools/call-agent.ts';
 import type { PendingReason, ToolCallOutcome } from '../tools/call-tools.ts';
 import type { ModelToolCall, ToolFile } from '../tools/tool.ts';
 import { toSupportedType } from './media-types.ts';
@@ -33,6 +35,8 @@ export interface PendingCall {
   /** Files that belong to the response. */
   files?: ToolFile[];
   reason?: PendingReason;
+  /** What another agent waits for, if that is the reason. */
+  asked?: AgentQuestion;
   /** Unique among all calls of the task. */
   id: string;
 }
@@ -56,13 +60,24 @@ function getPending({ calls }: PendingReply): PendingCall[] {
  */
 export function toPendingOutcome(reply: PendingReply, text: string): TurnOutcome {
   const pending = getPending(reply);
-  const questions = pending.flatMap(({ call, reason }) =>
-    reason === 'ask' ? [getQuestion(call) ?? ''] : [],
+  const questions = pending.flatMap(({ call, reason, asked }) =>
+    reason === 'ask'
+      ? [getQuestion(call) ?? '']
+      : asked === undefined
+        ? []
+        : [describeQuestion(call.name, asked)],
+  );
+  const attached = pending.flatMap(
+    ({ asked }) => asked?.parts.filter(({ text }) => text === undefined) ?? [],
   );
   const requests = pending.flatMap((call) => (call.reason === 'confirm' ? [toApprovalRequest(call)] : []));
   const introduction = text === '' ? [] : [text];
   if (requests.length === 0) {
-    return { state: 'TASK_STATE_INPUT_REQUIRED', message: [...introduction, ...questions].join('\n\n') };
+    const message = [...introduction, ...questions].join('\n\n');
+    return {
+      state: 'TASK_STATE_INPUT_REQUIRED',
+      message: attached.length === 0 ? message : [{ text: message }, ...attached],
+    };
   }
   const listed = requests.map(({ tool, arguments: args }) => `- ${tool} ${JSON.stringify(args)}`);
   const how =
@@ -72,9 +87,27 @@ export function toPendingOutcome(reply: PendingReply, text: string): TurnOutcome
   const prompt = `The agent asks for your approval to call:\n${listed.join('\n')}\nIt makes no call until you approve. ${how}`;
   return {
     state: 'TASK_STATE_AUTH_REQUIRED',
-    message: [{ text: [...introduction, ...questions, prompt].join('\n\n') }, createApprovalPart(requests)],
+    message: [
+      { text: [...introduction, ...questions, prompt].join('\n\n') },
+      createApprovalPart(requests),
+      ...attached,
+    ],
     extensions: [approvalExtension],
   };
+}
+
+/** @param tool the name under which the model calls the agent */
+function describeQuestion(tool: string, { parts }: AgentQuestion): string {
+  const question = textOf(parts);
+  const agent = tool.replace(/^call_/, '');
+  return question === ''
+    ? `The agent "${agent}" waits for your answer.`
+    : `The agent "${agent}" asks: ${question}`;
+}
+
+/** Returns what goes to another agent that waits for an answer. */
+export function toAgentAnswer({ taskId, contextId }: AgentQuestion, message: Message): AgentAnswer {
+  return { taskId, contextId, parts: message.parts.filter((part) => !isApprovalPart(part)) };
 }
 
 function toApprovalRequest({ id, call }: PendingCall): ApprovalRequest {
@@ -139,6 +172,7 @@ function resolvePendingCall(
       return { response: { error: `The user refused this call.${reason}` } };
     }
     case 'retry':
+    case 'agent':
     case undefined:
       return { run: true };
     default:
@@ -151,7 +185,7 @@ function resolvePendingCall(
  * nor decides a call.
  */
 export function getRemainingParts(message: Message, reply: PendingReply): Part[] {
-  const answersQuestion = getPending(reply).some(({ reason }) => reason === 'ask');
+  const answersQuestion = getPending(reply).some(({ reason }) => reason === 'ask' || reason === 'agent');
   const decides = readDecisions(message) === undefined && getDecisions(reply, message).length > 0;
   const used = answersQuestion || decides;
   return message.parts.filter((part) => !isApprovalPart(part) && !(used && part.text !== undefined));
@@ -159,9 +193,12 @@ export function getRemainingParts(message: Message, reply: PendingReply): Part[]
 
 export function withOutcome(pending: PendingCall, outcome: ToolCallOutcome | undefined): PendingCall {
   if (outcome === undefined) return pending;
-  if ('pending' in outcome) return { ...pending, reason: outcome.pending };
+  const { asked: _, ...rest } = pending;
+  if ('pending' in outcome) {
+    return { ...rest, reason: outcome.pending, ...(outcome.asked && { asked: outcome.asked }) };
+  }
   const { response, files } = outcome;
-  return { ...pending, response, ...(files !== undefined && { files }) };
+  return { ...rest, response, ...(files !== undefined && { files }) };
 }
 
 /** Records why each call is pending, because the next turn cannot derive it from the other steps. */

@@ -2,7 +2,8 @@
  * Replays an earlier turn of the same task through the loop: its steps return their recorded results and
  * nothing is written. The replay restores the conversation exactly as it was when the turn ended.
  */
-import type { EarlierTurn, Turn } from '../../agent.ts';
+import type { Json } from '#shared/domain/message.ts';
+import type { CallResult, EarlierTurn, Turn } from '../../agent.ts';
 import type { ModelWaitingTurn } from '../../model-wait.ts';
 
 /** The part of a turn that the loop uses. */
@@ -14,6 +15,7 @@ export type LoopTurn = Pick<
   | 'message'
   | 'signal'
   | 'step'
+  | 'call'
   | 'artifact'
   | 'openArtifact'
   | 'progress'
@@ -34,6 +36,13 @@ export function createRecordedTurn(
   const results = new Map(steps.map(({ name, occurrence, result }) => [`${occurrence}/${name}`, result]));
   const occurrences = new Map<string, number>();
   const doNothing = async (): Promise<undefined> => undefined;
+  const recall = (name: string): Json => {
+    const occurrence = occurrences.get(name) ?? 0;
+    occurrences.set(name, occurrence + 1);
+    const result = results.get(`${occurrence}/${name}`);
+    if (result === undefined) throw new NotRecordedError(`turn ${number} has no step ${name} ${occurrence}`);
+    return result;
+  };
   return {
     number,
     taskId,
@@ -41,14 +50,8 @@ export function createRecordedTurn(
     references,
     acceptedOutputModes: [],
     signal,
-    step: async <T>(name: string): Promise<T> => {
-      const occurrence = occurrences.get(name) ?? 0;
-      occurrences.set(name, occurrence + 1);
-      const result = results.get(`${occurrence}/${name}`);
-      if (result === undefined)
-        throw new NotRecordedError(`turn ${number} has no step ${name} ${occurrence}`);
-      return result as T;
-    },
+    step: async <T>(name: string): Promise<T> => recall(name) as T,
+    call: async (agent) => recall(`call:${agent}`) as unknown as CallResult,
     waitForModel: async () => ({
       webhookUrl: undefined,
       token: '',

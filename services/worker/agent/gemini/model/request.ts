@@ -9,7 +9,7 @@ import type {
 import { geminiTools, type AgentDefinition } from '#shared/agent/definition.ts';
 import type { ModelSettings } from '#shared/agent/model-settings.ts';
 import { askUser } from '../tools/ask-user.ts';
-import type { Tool } from '../tools/tool.ts';
+import type { DeclaredTool } from '../tools/tool.ts';
 
 const toToolRequest: Record<(typeof geminiTools)[number], (model: ModelSettings) => GeminiTool> = {
   google_search: () => ({ googleSearch: {} }),
@@ -30,7 +30,7 @@ export function isBeforeGemini3(model: string): boolean {
  */
 export function toGenerateConfig(
   definition: AgentDefinition,
-  tools: readonly Tool[],
+  tools: readonly DeclaredTool[],
   { vertexai, json, notes }: { vertexai: boolean; json: boolean; notes: readonly string[] },
 ): GenerateContentConfig {
   const { temperature, topP, topK, maxOutputTokens, thinkingBudget, thinkingLevel, serviceTier } =

@@ -11,18 +11,31 @@ import type { PartnerWaits } from '../../partner-waits.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { askUser, getQuestion } from './ask-user.ts';
 import { createCallProgress } from './call-progress.ts';
-import { OutputWithFiles, type ModelToolCall, type Tool, type ToolContext, type ToolReply } from './tool.ts';
+import { callAgent, type AgentAnswer, type AgentQuestion } from './call-agent.ts';
+import {
+  OutputWithFiles,
+  type AgentCallTool,
+  type DeclaredTool,
+  type ModelToolCall,
+  type Tool,
+  type ToolContext,
+  type ToolReply,
+} from './tool.ts';
 
 /** A call to make. `approved`: it may run even if its tool needs the user's approval. */
 export interface ToolCallRequest {
   call: ModelToolCall;
   approved: boolean;
+  /** Continues a call of another agent, which waits for this answer. */
+  answer?: AgentAnswer | undefined;
 }
 
 /** Why a call waits for the user; see conversation/pending-calls.ts. */
-export type PendingReason = 'ask' | 'confirm' | 'retry';
+export type PendingReason = 'ask' | 'confirm' | 'retry' | 'agent';
 
-export type ToolCallOutcome = (ToolReply & { ms: number }) | { pending: PendingReason };
+/** `asked`: what another agent waits for, if that is the reason. */
+export type ToolCallOutcome =
+  (ToolReply & { ms: number }) | { pending: PendingReason; asked?: AgentQuestion };
 
 export interface CallBounds {
   /** Aborts when the working time is used up. */
@@ -36,7 +49,7 @@ export interface CallBounds {
 export async function callTools(
   turn: LoopTurn,
   calls: readonly ToolCallRequest[],
-  tools: readonly Tool[],
+  tools: readonly DeclaredTool[],
   bounds: CallBounds,
 ): Promise<ToolCallOutcome[]> {
   // Each call starts its step before the next one does, so the steps are in the order of the calls.
@@ -49,9 +62,9 @@ export async function callTools(
 
 async function callTool(
   turn: LoopTurn,
-  { call, approved }: ToolCallRequest,
-  tools: readonly Tool[],
-  { deadline, round, partnerWaits }: CallBounds,
+  { call, approved, answer }: ToolCallRequest,
+  tools: readonly DeclaredTool[],
+  bounds: CallBounds,
 ): Promise<ToolCallOutcome> {
   const { name, args = {} } = call;
   if (name === askUser.name) {
@@ -63,44 +76,69 @@ async function callTool(
   }
   const tool = tools.find(({ declaration }) => declaration.name === name);
   if (tool?.confirm === true && !approved) return { pending: 'confirm' };
-  const input = { name, args: args as JsonObject };
   try {
-    return await turn.step(
-      `tool:${name}`,
-      async (step) => {
-        // Checked within the step: a finished call stays recorded even if its server no longer has the tool.
-        if (tool === undefined) return { response: { error: describeUnknownTool(name, tools) }, ms: 0 };
-        return partnerWaits.during({ partner: describe(tool) }, async (heard) => {
-          await tool.prepare?.();
-          heard();
-          await turn.progress(`Calling ${name} …${round}`);
-          const startedAt = performance.now();
-          const signal = AbortSignal.any([step.signal, deadline]);
-          const { report, close } = createCallProgress(turn, name);
-          const context = {
-            ...step,
-            signal,
-            report: (progress: string) => {
-              heard();
-              report(progress);
-            },
-          };
-          try {
-            const reply = await inToolSpan(call, () => run(tool, input.args, context));
-            if (tool.server !== undefined && !('error' in reply.response)) partnerWaits.answered(tool.server);
-            return { ...reply, ms: Math.round(performance.now() - startedAt) };
-          } finally {
-            await close();
-          }
-        });
-      },
-      { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
-    );
+    if (tool !== undefined && 'agent' in tool)
+      return await waitForAgent(turn, tool, args as JsonObject, answer);
+    return await callInStep(turn, call, tool, tools, bounds);
   } catch (error) {
     if (error instanceof NotRecordedError) return { pending: 'retry' };
-    if (error instanceof RetryableError && tool?.server !== undefined) partnerWaits.parked(tool.server);
+    const server = tool !== undefined && 'server' in tool ? tool.server : undefined;
+    if (error instanceof RetryableError && server !== undefined) bounds.partnerWaits.parked(server);
     throw error;
   }
+}
+
+async function waitForAgent(
+  turn: LoopTurn,
+  tool: AgentCallTool,
+  args: JsonObject,
+  answer: AgentAnswer | undefined,
+): Promise<ToolCallOutcome> {
+  const reply = await callAgent(turn, tool, args, answer);
+  // The time of a wait is not working time.
+  return 'asked' in reply ? { pending: 'agent', asked: reply.asked } : { ...reply, ms: 0 };
+}
+
+async function callInStep(
+  turn: LoopTurn,
+  call: ModelToolCall,
+  tool: Tool | undefined,
+  tools: readonly DeclaredTool[],
+  { deadline, round, partnerWaits }: CallBounds,
+): Promise<ToolCallOutcome> {
+  const { name, args = {} } = call;
+  const input = { name, args: args as JsonObject };
+  return turn.step(
+    `tool:${name}`,
+    async (step) => {
+      // Checked within the step: a finished call stays recorded even if its server no longer has the tool.
+      if (tool === undefined) return { response: { error: describeUnknownTool(name, tools) }, ms: 0 };
+      return partnerWaits.during({ partner: describe(tool) }, async (heard) => {
+        await tool.prepare?.();
+        heard();
+        await turn.progress(`Calling ${name} …${round}`);
+        const startedAt = performance.now();
+        const signal = AbortSignal.any([step.signal, deadline]);
+        const { report, close } = createCallProgress(turn, name);
+        const context = {
+          ...step,
+          signal,
+          report: (progress: string) => {
+            heard();
+            report(progress);
+          },
+        };
+        try {
+          const reply = await inToolSpan(call, () => run(tool, input.args, context));
+          if (tool.server !== undefined && !('error' in reply.response)) partnerWaits.answered(tool.server);
+          return { ...reply, ms: Math.round(performance.now() - startedAt) };
+        } finally {
+          await close();
+        }
+      });
+    },
+    { input, ...(tool?.sideEffects !== undefined && { sideEffects: tool.sideEffects }) },
+  );
 }
 
 async function run(tool: Tool, args: JsonObject, step: ToolContext): Promise<ToolReply> {
@@ -120,7 +158,7 @@ function describe({ declaration, server }: Tool): string {
   return `the tool ${declaration.name}${server === undefined ? '' : ` of the MCP server "${server}"`}`;
 }
 
-function describeUnknownTool(name: string, tools: readonly Tool[]): string {
+function describeUnknownTool(name: string, tools: readonly DeclaredTool[]): string {
   const visible = tools.filter(({ hidden }) => hidden !== true);
   const declared = visible.map(({ declaration }) => declaration.name).join(', ') || 'none';
   return `The function ${name} is not declared (declared functions: ${declared}).`;

@@ -3,14 +3,17 @@ import type { FunctionCall, FunctionDeclaration } from '@google/genai';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { StepContext } from '../../agent.ts';
 
-export interface Tool {
+interface ToolHead {
   readonly declaration: FunctionDeclaration & { name: string };
-  /** True: repeating a call is harmful, so a fenced "started" record precedes it (invariant 3). */
-  readonly sideEffects?: boolean;
   /** True: each call needs the user's approval. */
   readonly confirm?: boolean;
   /** True: not declared to the model, but calls that it has made before are answered. */
   readonly hidden?: boolean;
+}
+
+export interface Tool extends ToolHead {
+  /** True: repeating a call is harmful, so a fenced "started" record precedes it (invariant 3). */
+  readonly sideEffects?: boolean;
   /** The MCP server that runs it. */
   readonly server?: string;
   /**
@@ -24,6 +27,16 @@ export interface Tool {
    */
   call(args: JsonObject, context: ToolContext): Promise<Json | OutputWithFiles>;
 }
+
+/** Another agent: a call is a wait of the turn, not a step. */
+export interface AgentCallTool extends ToolHead {
+  /** Its name in the definition. */
+  readonly agent: string;
+  /** Longer text of an answer is cut. */
+  readonly maxOutputChars: number;
+}
+
+export type DeclaredTool = Tool | AgentCallTool;
 
 export interface ToolContext extends StepContext {
   /** Shows progress of the call to clients, at most once a second. */

@@ -1,0 +1,59 @@
+/** Other A2A agents as a turn sees them: over the network (connection.ts), or in memory for tests. */
+import type { RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
+import type { Artifact, JsonObject, Part } from '#shared/domain/message.ts';
+import type { TaskState } from '#shared/domain/task.ts';
+
+/** The other agent has answered, and does not accept the request. Its message goes to the model, or to the agent in code. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+}
+
+export interface RemoteMessage {
+  /** The same each time that the message is sent. */
+  messageId: string;
+  parts: Part[];
+  /** The task of the other agent that it continues. */
+  taskId?: string | undefined;
+  contextId?: string | undefined;
+  /** Of the request. */
+  metadata: JsonObject;
+  /** Where the other agent may send notifications, and what they must carry. Undefined: nowhere. */
+  notify: { url: string; secret: string } | undefined;
+}
+
+export interface RemoteTask {
+  id: string;
+  contextId: string;
+  state: TaskState;
+  /** The parts of its status message. */
+  message: Part[];
+  artifacts: Artifact[];
+}
+
+/** An agent answers with a task, or with a single message. `notifies`: it has accepted where to send notifications. */
+export type Sent =
+  { task: RemoteTask; notifies: boolean } | { task?: undefined; message: Part[]; contextId: string };
+
+/** What the card of an agent says about it. */
+export interface RemoteCard {
+  name: string;
+  description: string;
+  skills: readonly { id: string; name: string; description: string }[];
+}
+
+/**
+ * Requests reject with a RefusedError, with a RetryableError while the agent is unavailable, or with a CredentialsError.
+ */
+export interface RemoteAgent {
+  /** Returns undefined if the card cannot be read now. Never rejects. */
+  describe(): Promise<RemoteCard | undefined>;
+  send(message: RemoteMessage, signal: AbortSignal): Promise<Sent>;
+  /** Returns undefined if the agent no longer has the task. */
+  get(taskId: string, signal: AbortSignal): Promise<RemoteTask | undefined>;
+  /** Does nothing if the task has ended, or cannot be canceled. */
+  cancel(taskId: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface RemoteAgents {
+  open(name: string, definition: RemoteAgentDefinition): Promise<RemoteAgent>;
+}

@@ -1,0 +1,19 @@
+/** The other agents that turns of this process call. Connections are keyed by the definition of an agent. */
+import { canonicalHash } from '#shared/agent/canonical-hash.ts';
+import type { RemoteAgent, RemoteAgents } from './agent.ts';
+
+/** @param getSecret returns the value of `${env:NAME}` by its name */
+export function createRemoteAgents(getSecret: (name: string) => string | undefined): RemoteAgents {
+  const connections = new Map<string, RemoteAgent>();
+  return {
+    open: async (name, definition) => {
+      // The SDK is loaded with the first agent, so that workers start quickly.
+      const { RemoteConnection } = await import('./connection.ts');
+      const { url, card, auth, headers } = definition;
+      const key = canonicalHash({ name, url, card, auth, headers });
+      const connection = connections.get(key) ?? new RemoteConnection(name, definition, getSecret);
+      connections.set(key, connection);
+      return connection;
+    },
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * The requests to another agent. Its address comes from the operator's definition, as that of an MCP server, so private
+ * hosts are allowed. What its card and its answers say is not trusted: credentials go to one origin, redirects are not
+ * followed, and answers are bounded.
+ */
+import { RetryableError } from '#shared/domain/errors.ts';
+import { activeTraceparent } from '#shared/runtime/spans.ts';
+import { CredentialsError } from '../errors.ts';
+import { createFetch, type Fetch } from '../fetch.ts';
+import { RefusedError } from './agent.ts';
+
+/** An agent may ignore that a message is sent without waiting, and work before it answers. */
+const silenceMs = 5 * 60_000;
+
+/** The most that is read of an answer. */
+const maxBodyBytes = 16 * 1024 * 1024;
+
+const fetchSilently = createFetch(silenceMs);
+
+export interface AgentFetchOptions {
+  /** In the definition. */
+  name: string;
+  /** Gets the headers. */
+  origin: string;
+  /** @throws {CredentialsError} if a secret is not set */
+  getHeaders: () => Record<string, string>;
+}
+
+/**
+ * The fetch rejects with a RetryableError while the agent is unavailable, with a CredentialsError if it refuses the
+ * credentials, and with a RefusedError for a redirect or an answer that is too large.
+ */
+export function createAgentFetch({ name, origin, getHeaders }: AgentFetchOptions): Fetch {
+  return async (input, init) => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    const headers = new Headers(init?.headers);
+    if (url.origin === origin) {
+      for (const [key, value] of Object.entries(getHeaders())) headers.set(key, value);
+    }
+    const traceparent = activeTraceparent();
+    if (traceparent !== null) headers.set('traceparent', traceparent);
+    let response: Response;
+    let body: Uint8Array<ArrayBuffer> | undefined;
+    try {
+      response = await fetchSilently(url, { ...init, headers, redirect: 'manual' });
+      body = await readBody(response);
+    } catch (error) {
+      init?.signal?.throwIfAborted();
+      throw toUnavailable(name, error);
+    }
+    if (body === undefined) {
+      throw new RefusedError(`The answer of the agent "${name}" is larger than ${maxBodyBytes} bytes.`);
+    }
+    checkStatus(name, response);
+    return new Response(body.length === 0 ? null : body, {
+      status: response.status,
+      statusText: response.statusText,
+      headers: [...response.headers],
+    });
+  };
+}
+
+export function toUnavailable(name: string, cause: unknown): RetryableError {
+  return new RetryableError(`The agent "${name}" is currently unavailable.`, { cause });
+}
+
+function checkStatus(name: string, { status, headers }: Response): void {
+  if (status >= 300 && status < 400) {
+    throw new RefusedError(
+      `The agent "${name}" redirects to ${headers.get('location') ?? 'another address'}, which is not followed: its operator must set that URL.`,
+    );
+  }
+  if (status === 401 || status === 403) {
+    throw new CredentialsError(
+      `The agent "${name}" refuses the credentials of this agent. When its operator has corrected them, send any message to continue.`,
+    );
+  }
+  const answered = headers.get('content-type')?.includes('json') === true;
+  if (isBusy(status) || (status >= 500 && !answered)) {
+    throw toUnavailable(name, new Error(`It answered with status ${status}.`));
+  }
+}
+
+function isBusy(status: number): boolean {
+  return status === 429 || status === 502 || status === 503 || status === 504;
+}
+
+/** Returns undefined if the body is too large. */
+async function readBody(response: Response): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return new Uint8Array(Buffer.concat(chunks));
+}

@@ -1,0 +1,194 @@
+/** The client of other agents, against servers of the SDKs of A2A 1.0 and 0.3, and against ones that misbehave. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
+import { describe, test, type TestContext } from 'node:test';
+import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
+import { RetryableError } from '#shared/domain/errors.ts';
+import type { JsonObject } from '#shared/domain/message.ts';
+import { CredentialsError } from '#services/worker/agent/errors.ts';
+import {
+  RefusedError,
+  type RemoteAgent,
+  type RemoteTask,
+  type Sent,
+} from '#services/worker/agent/remote/agent.ts';
+import { createRemoteAgents } from '#services/worker/agent/remote/agents.ts';
+import { minimalDefinition } from '../../support/agents/definition.ts';
+import { listen } from '../../support/listen.ts';
+import { startSdkAgent, startV03SdkAgent } from '../../support/sdk-agents.ts';
+import { waitFor } from '../../support/wait-for.ts';
+
+const secrets = new Map([['TOKEN', 's3cret']]);
+const { signal } = new AbortController();
+
+async function open(agent: JsonObject): Promise<RemoteAgent> {
+  const { agents } = parseAgentDefinition(
+    JSON.stringify({ ...minimalDefinition, agents: { peer: agent } }),
+    'x',
+  );
+  return createRemoteAgents((name) => secrets.get(name)).open('peer', agents['peer']!);
+}
+
+const send = (agent: RemoteAgent, text: string, more: { taskId?: string } = {}): Promise<Sent> =>
+  agent.send(
+    { messageId: randomUUID(), parts: [{ text }], metadata: {}, notify: undefined, ...more },
+    signal,
+  );
+
+async function until(agent: RemoteAgent, sent: Sent, state: string): Promise<RemoteTask> {
+  return waitFor(`the state ${state}`, async () => {
+    const task = await agent.get(sent.task!.id, signal);
+    return task?.state === state ? task : undefined;
+  });
+}
+
+const peers: [string, (t: TestContext) => Promise<string>][] = [
+  ['1.0 over JSON-RPC', (t) => startSdkAgent(t, 'JSONRPC')],
+  ['1.0 over HTTP+JSON', (t) => startSdkAgent(t, 'HTTP+JSON')],
+  ['0.3 over JSON-RPC', (t) => startV03SdkAgent(t)],
+];
+
+describe('another agent', () => {
+  for (const [name, start] of peers) {
+    test(`of A2A ${name} works, asks, and is canceled`, async (t) => {
+      const agent = await open({ url: await start(t) });
+      const { name: peer, skills = [] } = (await agent.describe()) ?? {};
+      assert.deepEqual([peer, skills.map(({ id }) => id)], ['Peer', ['a']]);
+      const [hello, asked, waiting] = await Promise.all(
+        ['hi', 'ask', 'wait'].map((text) => send(agent, text)),
+      );
+      const done = await until(agent, hello!, 'TASK_STATE_COMPLETED');
+      assert.equal(done.artifacts[0]!.parts.map(({ text }) => text).join(''), 'hello world');
+      await until(agent, asked!, 'TASK_STATE_INPUT_REQUIRED');
+      const answered = await send(agent, 'Paris', { taskId: asked!.task!.id });
+      assert.equal(answered.task!.id, asked!.task!.id);
+      await until(agent, asked!, 'TASK_STATE_COMPLETED');
+      await agent.cancel(waiting!.task!.id, signal);
+      await until(agent, waiting!, 'TASK_STATE_CANCELED');
+      await agent.cancel(waiting!.task!.id, signal);
+      assert.equal(await agent.get(randomUUID(), signal), undefined);
+      await assert.rejects(send(agent, 'x', { taskId: randomUUID() }), RefusedError);
+    });
+  }
+});
+
+/** Starts a server that serves a card, and answers messages by `answer`. */
+async function startPeer(
+  t: TestContext,
+  answer: RequestListener,
+  interfaceUrl?: string,
+): Promise<{ url: string; headers: IncomingHttpHeaders[] }> {
+  const headers: IncomingHttpHeaders[] = [];
+  const url: string = await listen(
+    t,
+    createServer((request, response) => {
+      headers.push(request.headers);
+      if (request.method !== 'GET') return answer(request, response);
+      const supportedInterfaces = [
+        { url: interfaceUrl ?? `${url}/a2a`, protocolBinding: 'JSONRPC', protocolVersion: '1.0' },
+      ];
+      response.setHeader('content-type', 'application/json');
+      response.end(
+        JSON.stringify({
+          name: 'Peer',
+          description: 'A peer.',
+          version: '1',
+          capabilities: {},
+          supportedInterfaces,
+        }),
+      );
+    }),
+  );
+  return { url, headers };
+}
+
+const answerStatus =
+  (status: number, headers: Record<string, string> = {}): RequestListener =>
+  (_request, response) => {
+    response.writeHead(status, headers);
+    response.end();
+  };
+
+describe('the client of another agent', () => {
+  test('sends credentials to the origin of the definition, and no messages elsewhere', async (t) => {
+    const other = await startPeer(t, answerStatus(500));
+    const peer = await startPeer(t, answerStatus(503), `${other.url}/a2a`);
+    const auth = { auth: '${env:TOKEN}', headers: { 'x-api-key': 'k ${env:TOKEN}' } };
+    const agent = await open({ url: peer.url, ...auth });
+    await assert.rejects(send(agent, 'x'), (error: Error) => {
+      assert.ok(error instanceof RefusedError);
+      assert.match(error.message, /has no address at http:\/\/127\.0\.0\.1:\d+, only at http:/);
+      return true;
+    });
+    assert.equal(other.headers.length, 0);
+    assert.equal(peer.headers[0]!.authorization, 'Bearer s3cret');
+    assert.equal(peer.headers[0]!['x-api-key'], 'k s3cret');
+    const elsewhere = await open({ url: other.url, card: peer.url, ...auth });
+    await assert.rejects(send(elsewhere, 'x'), RetryableError);
+    assert.equal(peer.headers[1]!.authorization, undefined);
+    assert.equal(other.headers[0]!.authorization, 'Bearer s3cret');
+  });
+
+  test('tells outages, refusals and refused credentials apart', async (t) => {
+    const failWith = async (status: number, headers?: Record<string, string>): Promise<Error> => {
+      const { url } = await startPeer(t, answerStatus(status, headers));
+      return send(await open({ url }), 'x').then(
+        () => assert.fail('it was accepted'),
+        (error: Error) => error,
+      );
+    };
+    const errors = await Promise.all([
+      failWith(503),
+      failWith(429),
+      failWith(500),
+      failWith(401),
+      failWith(302, { location: 'http://10.0.0.1/' }),
+      failWith(404),
+      failWith(200, { 'content-type': 'text/html' }),
+      open({ url: 'http://127.0.0.1:1' }).then((agent) =>
+        send(agent, 'x').then(
+          () => assert.fail('it was accepted'),
+          (error: Error) => error,
+        ),
+      ),
+    ]);
+    const kinds = errors.map(({ name }) => name.replace('Error', ''));
+    const expected = [
+      'Retryable',
+      'Retryable',
+      'Retryable',
+      'Credentials',
+      'Refused',
+      'Refused',
+      'Refused',
+      'Retryable',
+    ];
+    assert.deepEqual(kinds, expected, errors.map(({ message }) => message).join('\n'));
+    assert.match(errors[4].message, /redirects to http:\/\/10\.0\.0\.1\//);
+  });
+
+  test('needs its secrets, bounds answers, and refuses ids that cannot be stored', async (t) => {
+    const missing = await open({ url: 'http://127.0.0.1:1', auth: '${env:NONE}' });
+    await assert.rejects(send(missing, 'x'), CredentialsError);
+    let result: object = {};
+    const { url } = await startPeer(t, (request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const { id } = JSON.parse(Buffer.concat(chunks).toString()) as { id: number };
+        response.setHeader('content-type', 'application/json');
+        response.end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+      });
+    });
+    const agent = await open({ url });
+    result = { message: { messageId: 'm', role: 'ROLE_AGENT', parts: [{ text: 'hi' }], contextId: 'c' } };
+    assert.deepEqual(await send(agent, 'x'), { message: [{ text: 'hi' }], contextId: 'c' });
+    result = { task: { id: 'a\0b', status: { state: 'TASK_STATE_WORKING' } } };
+    await assert.rejects(send(agent, 'x'), /whose id is not valid/);
+    result = {
+      message: { messageId: 'm', role: 'ROLE_AGENT', parts: [{ text: 'x'.repeat(17 * 1024 * 1024) }] },
+    };
+    await assert.rejects(send(agent, 'x'), /is larger than 16777216 bytes/);
+  });
+});
