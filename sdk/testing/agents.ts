@@ -11,7 +11,7 @@ export function createTestAgents(agents: Readonly<Record<string, TestAgent>>): R
 }
 
 /** The agents of a YAML agent, which are only described: the task answers for them. */
-export const undescribedAgents = createTestAgents({});
+export const silentAgents = createTestAgents({});
 
 function createTestAgent(name: string, agent: TestAgent | undefined): RemoteAgent {
   return {

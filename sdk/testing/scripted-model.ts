@@ -6,7 +6,7 @@ import type { ScriptRule } from '#services/local/offline-model/script.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import { loadAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
-import { undescribedAgents } from './agents.ts';
+import { silentAgents } from './agents.ts';
 
 export interface ScriptedModel {
   /** Base URL of the Gemini API that the model serves. */
@@ -43,7 +43,7 @@ export async function startScriptedModel(rules: readonly ScriptRule[] = []): Pro
       const agent = await loadAgent({
         agentFile: file,
         gemini: { apiKey: 'none', baseUrl: model.url },
-        remote: undescribedAgents,
+        remote: silentAgents,
         getSecret: (name) => secrets[name],
       });
       return { agent, definition: (await loadAgentDefinition(file)) as unknown as JsonObject };

@@ -3,7 +3,7 @@ import type { ReferencedTask } from '#services/worker/agent/agent.ts';
 import type { Artifact, Json, JsonObject, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 
-/** What another agent answers. */
+/** The answer of another agent. */
 export interface TestAgentAnswer {
   /** One in which a task has ended, or waits for its caller. Default: `TASK_STATE_COMPLETED`. */
   state?: Exclude<TaskState, 'TASK_STATE_SUBMITTED' | 'TASK_STATE_WORKING'>;

@@ -28,7 +28,7 @@ export interface AgentWait {
   kind: 'agent';
   /** Its name in the definition. */
   agent: string;
-  /** What its notifications must carry. Absent: it sends none. */
+  /** The secret that its notifications must have. Absent: it sends none. */
   secret?: string;
   /** The task that the other agent has created. Absent: the message may not have been sent yet. */
   task?: string;

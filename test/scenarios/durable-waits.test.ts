@@ -246,7 +246,7 @@ describe('a call of another agent', () => {
   const readCalledTask = (taskId: string) =>
     waitFor('the task of the other agent', async () => (await readCall(taskId))?.wait.task);
 
-  test('starts one task of another Longhaul, although its worker dies before it knows of it', async () => {
+  test('starts one task of another Longhaul, although its worker dies after it sent', async () => {
     await worker.kill('SIGTERM');
     const dying = await stack.start('worker', { FAULT_POINT: 'call-sent' });
     const { id } = await stack.submit('agent self sleep nap 2;step inner;say once\nstep after');

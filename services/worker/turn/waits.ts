@@ -12,7 +12,7 @@ import type { RecordedStep } from '#shared/db/turns/turn-content.ts';
 import type { NewEvent, NewStep, NewWait, TurnRelease } from '#shared/db/turns/write.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject, Message } from '#shared/domain/message.ts';
-import { createCallbackUrl, maxWaitSeconds, type CallbackResult, type Wait } from '#shared/domain/wait.ts';
+import { createCallbackUrl, maxWaitSeconds, type CallbackResult } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Callback, CallbackOptions } from '../agent/agent.ts';
 import type { HeldLease } from './lease-heartbeat.ts';

@@ -130,7 +130,7 @@ describe('the client of another agent', () => {
     assert.equal(other.headers[0]!.authorization, 'Bearer s3cret');
   });
 
-  test('tells outages, refusals and refused credentials apart', async (t) => {
+  test('distinguishes outages, refusals and refused credentials', async (t) => {
     const failWith = async (status: number, headers?: Record<string, string>): Promise<Error> => {
       const { url } = await startPeer(t, answerStatus(status, headers));
       return send(await open({ url }), 'x').then(

@@ -199,7 +199,7 @@ describe('a call of another agent in memory', () => {
     ]);
   });
 
-  test('is refused after too many calls from agent to agent, or with a count that is not valid', async () => {
+  test('is refused after too many calls in a chain, or with an invalid count', async () => {
     const run = async (hops: Json): Promise<string> => {
       const metadata = { 'https://longhaul.dev/ext/hops/v1': hops };
       const task = createTask(agent, { message: 'hi', agents: { peer: 'hello' }, metadata });

@@ -15,7 +15,7 @@ export interface RemoteMessage {
   /** The task of the other agent that it continues. */
   taskId?: string | undefined;
   contextId?: string | undefined;
-  /** Of the request. */
+  /** Metadata of the request. */
   metadata: JsonObject;
   /** Where the other agent may send notifications, and what they must carry. Undefined: nowhere. */
   notify: { url: string; secret: string } | undefined;
@@ -34,7 +34,7 @@ export interface RemoteTask {
 export type Sent =
   { task: RemoteTask; notifies: boolean } | { task?: undefined; message: Part[]; contextId: string };
 
-/** What the card of an agent says about it. */
+/** The part of a card that describes an agent to the model. */
 export interface RemoteCard {
   name: string;
   description: string;

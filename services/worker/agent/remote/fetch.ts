@@ -1,6 +1,6 @@
 /**
  * The requests to another agent. Its address comes from the operator's definition, as that of an MCP server, so private
- * hosts are allowed. What its card and its answers say is not trusted: credentials go to one origin, redirects are not
+ * hosts are allowed. Its card and its answers are not trusted: credentials go to one origin, redirects are not
  * followed, and answers are bounded.
  */
 import { RetryableError } from '#shared/domain/errors.ts';

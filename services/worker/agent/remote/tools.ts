@@ -32,7 +32,7 @@ const parametersJsonSchema = {
     message: {
       type: 'string',
       description:
-        'What the agent should do, with all that it needs to know: it does not see this conversation.',
+        'The task for the agent, with all that it needs to know: it does not see this conversation.',
     },
     contextId: {
       type: 'string',

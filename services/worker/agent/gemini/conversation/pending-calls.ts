@@ -35,7 +35,7 @@ export interface PendingCall {
   /** Files that belong to the response. */
   files?: ToolFile[];
   reason?: PendingReason;
-  /** What another agent waits for, if that is the reason. */
+  /** The question of another agent, if that is the reason. */
   asked?: AgentQuestion;
   /** Unique among all calls of the task. */
   id: string;

@@ -5,7 +5,7 @@ import { toReply } from '../../remote/output.ts';
 import type { LoopTurn } from '../conversation/recorded-turn.ts';
 import type { AgentCallTool, ToolReply } from './tool.ts';
 
-/** What another agent waits for. */
+/** The question of another agent, which waits for an answer. */
 export interface AgentQuestion {
   taskId: string | undefined;
   contextId: string | undefined;
