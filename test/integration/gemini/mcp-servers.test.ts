@@ -287,7 +287,9 @@ describe('the list of tools', () => {
     const { server, list } = await connect(t, [look]);
     server.tools = [write];
     await server.announce();
-    await waitFor('the new list', async () => (await list()).names.join() === 'write');
+    // Without the announcement, after a minute.
+    const isNew = async () => (await list()).names.join() === 'write';
+    await waitFor('the new list', isNew, { boundMs: 40_000 });
     assert.equal(server.lists, 2);
   });
 

@@ -7,6 +7,7 @@ import type { ScriptRule } from '#services/local/offline-model/script.ts';
 import type { ModelResponse } from '#services/worker/agent/gemini/model/response.ts';
 import type { FailedCall } from '#services/worker/agent/gemini/model/stall.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { startMetadataServer } from '../../support/fakes/metadata-server.ts';
 import { createTool, definitionWithoutTools as definition, useOfflineModel } from './use-offline-model.ts';
 
 type Reaction = ScriptRule['reactions'][number];
@@ -213,4 +214,19 @@ describe('refused credentials', () => {
       assert.deepEqual(await agent.run(createTurn(turn)), { state: 'TASK_STATE_COMPLETED' });
     });
   }
+});
+
+test('credentials that the metadata server cannot issue are waited for', async (t) => {
+  const metadata = await startMetadataServer(t);
+  process.env['GCE_METADATA_HOST'] = metadata.host;
+  t.after(() => delete process.env['GCE_METADATA_HOST']);
+  const client = { vertexai: true, project: 'p', location: 'l', baseUrl: offline.model.url };
+  const agent = offline.createAgent({ client });
+  metadata.setToken('token');
+  metadata.setStatus(500);
+  const turn = createTurn();
+  await assert.rejects(agent.run(turn), ParkedError);
+  assert.match(turn.progressMessages.join(), /since .*: The credentials for the model cannot be obtained\.$/);
+  metadata.setStatus(200);
+  assert.deepEqual(await agent.run(createTurn(turn)), { state: 'TASK_STATE_COMPLETED' });
 });

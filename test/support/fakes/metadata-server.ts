@@ -9,20 +9,24 @@ export interface MetadataServer {
   readonly scopes: string[];
   /** Sets the token that is issued from now on. */
   setToken(token: string): void;
+  /** Answers requests for a token with this status from now on. */
+  setStatus(status: number): void;
 }
 
 export async function startMetadataServer(t: TestContext): Promise<MetadataServer> {
   const scopes: string[] = [];
   let token = '';
+  let status = 200;
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://metadata');
     response.setHeader('metadata-flavor', 'Google');
     if (!url.pathname.endsWith('/token')) return response.end('ok');
     scopes.push(url.searchParams.get('scopes') ?? '');
+    if (status !== 200) return response.writeHead(status).end();
     response.setHeader('content-type', 'application/json');
     // Short enough that the client requests a new token for the next connection.
     return response.end(JSON.stringify({ access_token: token, expires_in: 1, token_type: 'Bearer' }));
   });
   const { host } = new URL(await listen(t, server));
-  return { host, scopes, setToken: (next) => (token = next) };
+  return { host, scopes, setToken: (next) => (token = next), setStatus: (next) => (status = next) };
 }
