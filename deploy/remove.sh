@@ -79,7 +79,7 @@ done
 for name in turns turns-dead; do
   delete_if_exists pubsub topics describe "$PREFIX-$name" -- pubsub topics delete "$PREFIX-$name"
 done
-for name in alloy_db_user alloy_db_pass alloy_db_admin_pass "$PREFIX-encryption-keys" "$PREFIX-webhook-signing-keys" \
+for name in alloy_db_{user,pass}_{api,worker,dispatcher} alloy_db_admin_pass "$PREFIX-encryption-keys" "$PREFIX-webhook-signing-keys" \
   "$PREFIX-webhook-public-keys"; do
   delete_if_exists secrets describe "$name" -- secrets delete "$name"
 done

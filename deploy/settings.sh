@@ -16,7 +16,7 @@
 : "${ALLOYDB_CPUS:=2}"
 : "${ALLOYDB_AVAILABILITY:=ZONAL}"            # REGIONAL costs twice as much and survives the failure of a zone
 : "${DATABASE_NAME:=longhaul}"
-: "${DATABASE_USER:=longhaul}"
+: "${DATABASE_USER:=longhaul}"               # prefix of the users: longhaul_api, longhaul_worker, longhaul_dispatcher
 : "${DATABASE_MAX_CONNECTIONS:=1000}"
 : "${DATABASE_HOST:=}"                        # default: the address of the AlloyDB instance
 

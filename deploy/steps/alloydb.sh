@@ -28,8 +28,10 @@ if [[ -z $DATABASE_HOST ]]; then
     --ssl-mode=ENCRYPTED_ONLY \
     --database-flags="max_connections=$DATABASE_MAX_CONNECTIONS,alloydb.iam_authentication=on"
   users=$(query '' alloydb users list --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --format='value(name.basename())') || users=''
-  if [[ $'\n'$users$'\n' != *$'\n'"$DATABASE_USER"$'\n'* ]]; then
-    change alloydb users create "$DATABASE_USER" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --type=BUILT_IN \
-      --flags-file="$(password_file alloy_db_pass)"
-  fi
+  # One user for each service; the migration grants their rights.
+  for name in api worker dispatcher; do
+    if [[ $'\n'$users$'\n' == *$'\n'"${DATABASE_USER}_$name"$'\n'* ]]; then continue; fi
+    change alloydb users create "${DATABASE_USER}_$name" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --type=BUILT_IN \
+      --flags-file="$(password_file "alloy_db_pass_$name")"
+  done
 fi

@@ -11,8 +11,12 @@ if [[ -z $DATABASE_HOST ]]; then
   DATABASE_HOST=$(query 10.21.0.2 alloydb instances describe "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" \
     --region="$REGION" --format='value(ipAddress)') || fail "AlloyDB has no instance $ALLOYDB_INSTANCE: run the step alloydb"
 fi
-USER_VERSION=$(secret_version alloy_db_user)
-PASSWORD_VERSION=$(secret_version alloy_db_pass)
+for name in api worker dispatcher; do
+  # Assigned first: `declare` would hide a failure.
+  user=$(secret_version "alloy_db_user_$name")
+  password=$(secret_version "alloy_db_pass_$name")
+  declare "${name^^}_USER_VERSION=$user" "${name^^}_PASSWORD_VERSION=$password"
+done
 ADMIN_PASSWORD_VERSION=$(secret_version alloy_db_admin_pass)
 PLANNED_CONNECTIONS=$(planned_connections)
 

@@ -1,6 +1,8 @@
 # Secrets, each readable only by the services that use it. Initial contents are generated here and never shown.
-secret alloy_db_user printf '%s' "$DATABASE_USER"
-secret alloy_db_pass random_password
+for name in api worker dispatcher; do
+  secret "alloy_db_user_$name" printf '%s' "${DATABASE_USER}_$name"
+  secret "alloy_db_pass_$name" random_password
+done
 secret alloy_db_admin_pass random_password
 new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
@@ -19,10 +21,9 @@ secret "$PREFIX-webhook-signing-keys" new_signing_keys
 secret "$PREFIX-webhook-public-keys" public_keys
 
 for name in api worker dispatcher; do
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets alloy_db_user
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets alloy_db_pass
+  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "alloy_db_user_$name"
+  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "alloy_db_pass_$name"
 done
-grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets alloy_db_user
 grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets alloy_db_admin_pass
 if [[ -n $API_KEYS_SECRET ]]; then
   grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$API_KEYS_SECRET"

@@ -11,7 +11,7 @@ import type { ByteRates } from './limits/byte-rates.ts';
 import type { LargeWork } from './limits/large-work.ts';
 import type { Receiving } from './limits/receiving.ts';
 import { closeSlowReaders } from './limits/slow-readers.ts';
-import { UnauthenticatedError } from './auth/caller.ts';
+import { UnauthenticatedError } from './auth/errors.ts';
 import { rpcFailure } from './bindings/jsonrpc/envelope.ts';
 import { registerAgentNotifications } from './callbacks/agent-notifications.ts';
 import { registerGeminiWebhooks, type GeminiWebhookParts } from './callbacks/gemini-webhooks.ts';

@@ -27,14 +27,18 @@ import type { Service } from '#shared/runtime/lifecycle.ts';
 import { listen } from '#shared/runtime/listen.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
+import { requireApiKeys } from '#shared/runtime/config/api-keys.ts';
+import { ApiKeys } from './auth/api-keys.ts';
 import { createAuthenticate, logAuthWarnings } from './auth/authenticate.ts';
 import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
 import { createCardSigner, type CardSigner } from './card/signature.ts';
 import { createConsoleReader } from './console/files.ts';
 import { restrictToCapabilities } from './handler/capabilities.ts';
+import { restrictToScopes } from './handler/scopes.ts';
 import { createRequestHandler } from './handler/handler.ts';
 import { PageTokens } from './handler/page-token.ts';
 import { createPushConfigs } from './handler/push-configs.ts';
+import { createReceiverCheck } from './extensions/webhooks/receiver-check.ts';
 import { createSend } from './handler/send-message.ts';
 import { getMediaTypes } from './handler/validate/media-types.ts';
 import { createAdmission } from './limits/admission.ts';
@@ -81,10 +85,12 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
 
   const { card, extendedCard, cardSigner } = await createCards(config, definition);
   logAuthWarnings(auth, log);
+  const apiKeys = auth.apiKeys && new ApiKeys(auth.apiKeys);
+  if (apiKeys) secrets.watch('API_KEYS', log, (text) => apiKeys.use(requireApiKeys(text)));
   const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, log });
   const byteRates = limits.bytesPerSecond === 0 ? undefined : new ByteRates(limits.bytesPerSecond);
   const admitCaller = createAdmission({
-    authenticate: createAuthenticate(auth),
+    authenticate: createAuthenticate(auth, { apiKeys, isLocal: config.localHosts !== undefined }),
     failures,
     buckets: limits.requestsPerMinute === 0 ? undefined : new TokenBuckets(limits.requestsPerMinute),
     byteRates,
@@ -108,6 +114,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     wakeupGraceSeconds,
     webhookRequestsPerMinute,
     quotas,
+    verifyReceiver: config.webhookChallenge ? createReceiverCheck({ webhookGuard, log }) : undefined,
   });
   const mediaTypes = getMediaTypes(definition);
   const send = createSend({
@@ -142,7 +149,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     wakeupGraceSeconds,
     log,
   });
-  const handler = restrictToCapabilities(operations, card.capabilities);
+  const handler = restrictToScopes(restrictToCapabilities(operations, card.capabilities));
   const checkKeys = createEncryptionCheck(db, encryptor, config.encryptionKeys[0].id);
   const ready = shareReadyCheck(async () => {
     await storeDefinition();

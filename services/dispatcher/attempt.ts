@@ -16,13 +16,13 @@ import type { Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { Attempt, DeferralReason } from '#shared/db/webhooks/settle.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { DeliveryWakeup } from '#shared/domain/wakeup.ts';
-import { checkPublicUrl } from '#shared/net/public-url.ts';
-import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
+import type { WebhookGuardConfig } from '#shared/runtime/config/webhook-guard.ts';
 import type { WebhookConfig } from '#shared/runtime/config/dispatcher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import { instruments } from '#shared/runtime/instruments.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { activeTraceparent, linkActive } from '#shared/runtime/spans.ts';
+import { checkReceiver } from '#shared/webhooks/destinations.ts';
 import { isTest, readWebhookBody, type WebhookBody } from '#shared/webhooks/body.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import type { HourlyBytes } from './bytes/hourly-bytes.ts';
@@ -86,12 +86,11 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
   });
 
   async function make(delivery: ClaimedDelivery): Promise<AttemptResult> {
-    const { allowHosts, ownHosts } = parts.webhookGuard;
-    const checked = checkPublicUrl(delivery.config.url, allowHosts, ownHosts);
+    const { owner } = delivery.config;
+    const checked = checkReceiver(delivery.config.url, owner, parts.webhookGuard);
     if ('problem' in checked)
       return toResult(delivery, new Date(databaseNow()), 0, noAnswer(checked.problem));
     const { url } = checked;
-    const { owner } = delivery.config;
     const waitSeconds = await hourlyBytes.check(owner);
     if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
     const slot = await scheduler.acquire({ owner, url, failures: delivery.failures });

@@ -6,6 +6,7 @@
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import type { LocalOptions } from './options.ts';
 import { startPostgres } from './postgres/postgres.ts';
+import { localGrants } from './postgres/users.ts';
 import type { Print } from './processes/log-output.ts';
 import { createNodeChild, runToCompletion, type NodeChildOptions } from './processes/node-child.ts';
 import type { Child, RunningChild, Supervisor } from './processes/supervisor.ts';
@@ -40,7 +41,9 @@ export async function startDatabase(context: StackContext): Promise<void> {
   const { options, variables, supervisor, print } = context;
   variables['DATABASE_URL'] = options.databaseUrl ?? '';
   if (options.databaseUrl === undefined) await supervisor.start(createPostgresChild(context));
-  const migrate = { name: 'migrate', file: resolveFile('migrate/main.ts'), env: createEnv(context) };
+  const grants: Record<string, string> =
+    options.databaseUrl === undefined ? { DATABASE_GRANT_TO: localGrants } : {};
+  const migrate = { name: 'migrate', file: resolveFile('migrate/main.ts'), env: createEnv(context, grants) };
   await runToCompletion(migrate, print, supervisor.signal);
 }
 

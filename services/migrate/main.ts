@@ -2,27 +2,40 @@
  * `npm run migrate`: migrates the configured database to the newest schema.
  *
  *   DATABASE_CREATE=true          creates the database first if it does not exist
- *   DATABASE_GRANT_TO[_FILE]      grants this user, as which the services connect, the right to read and write rows
+ *   DATABASE_GRANT_TO[_FILE]      grants the users of the services their rights: api:USER,worker:USER,dispatcher:USER
+ *   AGENT_FILE                    stores this definition of an agent, which the api may not
  */
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { createLogger } from '#shared/runtime/log.ts';
+import { openDatabase } from '#shared/db/client/pool.ts';
+import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
-import { ensureDatabase, grantRows } from '#shared/db/schema/provision.ts';
+import { ensureDatabase, grantTables } from '#shared/db/schema/provision.ts';
 
 const log = createLogger('migrate', 'info');
 const secrets = await secretsOrExit(() => openSecretVariables(environment));
-const { address, create, grantTo } = configOrExit(() => readMigrateConfig(secrets.env));
+const { address, create, grantTo, agent } = configOrExit(() => readMigrateConfig(secrets.env));
 try {
   if (create) await ensureDatabase(address);
   const applied = await migrateToLatest(address);
-  if (grantTo !== undefined) await grantRows(address, grantTo);
+  if (grantTo !== undefined) await grantTables(address, grantTo);
+  await storeAgentFile();
   log.info({ applied }, applied.length === 0 ? 'schema is up to date' : 'schema migrated');
 } catch (error) {
   log.fatal({ err: error }, 'migration failed');
   process.exitCode = 1;
 } finally {
   await secrets.close();
+}
+
+async function storeAgentFile(): Promise<void> {
+  const { db } = openDatabase({ database: { ...address, poolSize: 2 }, applicationName: 'longhaul-migrate' });
+  try {
+    await storeOwnAgent(db, agent);
+  } finally {
+    await db.destroy();
+  }
 }

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import type { AgentSource } from '#shared/agent/load-definition.ts';
 import { recordCallWait } from '#shared/db/calls/record.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
@@ -19,6 +20,7 @@ import { createCostCheck } from '#shared/db/owners/cost.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { checkSeconds } from '#shared/db/queue/versions.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
+import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
 import { timeOutCallback } from '#shared/db/turns/callbacks.ts';
@@ -95,6 +97,7 @@ export async function startWorker(
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
+    earlierFiles: config.earlierAgentFiles,
     gemini: config.gemini,
     files: config.files,
     getSecret,
@@ -169,7 +172,15 @@ export async function startWorker(
   const app = createServer();
   if (config.push !== undefined)
     await acceptPushes(app, config.push, { db, intake, outbox, wakeupGraceSeconds, log });
-  registerHealth(app, shareReadyCheck(checkReady), log);
+  const storeDefinition = createDefinitionStore(db, config);
+  storeDefinition().catch((error: unknown) =>
+    log.warn({ error: errorMessage(error) }, 'agent definition not stored yet'),
+  );
+  const ready = shareReadyCheck(async () => {
+    await storeDefinition();
+    await checkReady();
+  });
+  registerHealth(app, ready, log);
   const address = await listen(app, config);
   await sleep(probeMs);
   const pulling = config.push === undefined ? startPulling({ db, intake, config, versions, log }) : undefined;
@@ -193,6 +204,16 @@ export async function startWorker(
       await Promise.all([pool.end(), secrets.close()]);
     },
   };
+}
+
+/** Returns a function that stores the definition of the worker. A failure is not cached: the next call tries again. */
+function createDefinitionStore(db: Db, source: AgentSource): () => Promise<void> {
+  let stored: Promise<void> | undefined;
+  return () =>
+    (stored ??= storeOwnAgent(db, source).catch((error: unknown) => {
+      stored = undefined;
+      throw error;
+    }));
 }
 
 /** Loads token verification, which only push mode needs. */

@@ -2,6 +2,7 @@
  * Loads the definition that a service is configured with: `AGENT_FILE`, the definition of `AGENT_MODULE` if its agent
  * has one, or the `agent.yaml` of the working directory.
  */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -17,8 +18,27 @@ export interface AgentSource {
 }
 
 /** @throws {DefinitionError} with all problems of the definition, or if it cannot be loaded */
-export async function loadDefinition({ agentFile, agentModule }: AgentSource): Promise<AgentDefinition> {
-  if (agentFile !== undefined || agentModule === undefined) return loadAgentDefinition(agentFile);
+export async function loadDefinition(source: AgentSource): Promise<AgentDefinition> {
+  return (await findDefinition(source)) ?? loadAgentDefinition(undefined);
+}
+
+/**
+ * Returns undefined if nothing is configured and the working directory has no definition.
+ *
+ * @throws {DefinitionError} as `loadDefinition`
+ */
+export async function findDefinition({
+  agentFile,
+  agentModule,
+}: AgentSource): Promise<AgentDefinition | undefined> {
+  const ofModule =
+    agentFile === undefined && agentModule !== undefined ? await loadCodeDefinition(agentModule) : undefined;
+  if (ofModule !== undefined) return ofModule;
+  const file = findDefinitionFile(agentFile);
+  return file === undefined ? undefined : loadAgentDefinition(file);
+}
+
+async function loadCodeDefinition(agentModule: string): Promise<AgentDefinition | undefined> {
   const path = resolve(agentModule);
   let agent: unknown;
   try {
@@ -26,7 +46,7 @@ export async function loadDefinition({ agentFile, agentModule }: AgentSource): P
   } catch (error) {
     throw new DefinitionError([`AGENT_MODULE ${path} cannot be loaded: ${(error as Error).message}`]);
   }
-  return readCodeDefinition(agent, path) ?? loadAgentDefinition(undefined);
+  return readCodeDefinition(agent, path);
 }
 
 /**
@@ -51,6 +71,11 @@ export async function loadAgentDefinition(agentFile: string | undefined): Promis
     throw new DefinitionError([`AGENT_FILE ${file} cannot be read: ${(error as Error).message}`]);
   });
   return parseAgentDefinition(text, file);
+}
+
+/** Returns the file of the definition; undefined if none is named and the working directory has none. */
+export function findDefinitionFile(agentFile: string | undefined): string | undefined {
+  return agentFile ?? (existsSync(defaultFile) ? defaultFile : undefined);
 }
 
 /** Returns the directory of the definition's file: relative paths in the definition start there. */

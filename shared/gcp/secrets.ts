@@ -2,17 +2,13 @@
  * Reads secrets from Secret Manager. A variable with the value
  * `sm://projects/<project>/secrets/<name>/versions/<version>` is replaced by the content of that secret
  * version, once at startup, before the configuration is read. A service that can switch to a newer value
- * while it runs watches the variable.
+ * while it runs watches the variable (runtime/config/refresh.ts).
  *
- *   watched: value ──every refresh──▶ read ──changed──▶ onValue
- *              ▲                        │ read failed or value rejected: keep the old value, log a warning
- *              └────────────────────────┘
- *
- * Only `versions/latest` is refreshed; numbered versions are read once. Values are never logged (invariant
- * 12).
+ * Watched are `versions/latest` and files: numbered versions are read once. Values are never logged (invariant 12).
  */
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { ConfigError, type Environment } from '../runtime/config/env-reader.ts';
+import { createFileReader, refreshValue } from '../runtime/config/refresh.ts';
 import { errorMessage, type Logger } from '../runtime/log.ts';
 
 export interface SecretVariables {
@@ -20,7 +16,8 @@ export interface SecretVariables {
   readonly env: Environment;
   /**
    * Calls `onValue` with each newer content of a variable. If `onValue` throws, the value is rejected and the
-   * old one stays in use. Does nothing for a variable that does not refer to `versions/latest`.
+   * old one stays in use. Does nothing for a variable that refers neither to `versions/latest` nor, as `NAME_FILE`, to a
+   * file.
    */
   watch(name: string, log: Logger, onValue: (value: string) => void): void;
   close(): Promise<void>;
@@ -31,6 +28,8 @@ const addressPattern =
   /^projects\/[^/]+\/(?:locations\/[^/]+\/)?secrets\/[A-Za-z0-9_-]+\/versions\/(?:latest|\d+)$/;
 const callTimeoutMs = 10_000;
 const defaultRefreshSeconds = 300;
+/** Reading a file costs next to nothing, and a revoked key must not work for long. */
+const fileRefreshMs = 2_000;
 
 /** @throws {ConfigError} listing every malformed address and every secret that cannot be read */
 export async function openSecretVariables(env: Environment): Promise<SecretVariables> {
@@ -43,62 +42,50 @@ export async function openSecretVariables(env: Environment): Promise<SecretVaria
     else problems.push(`${name} must be sm://projects/<project>/secrets/<name>/versions/<number or latest>`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  if (addresses.size === 0) return { env, watch: () => undefined, close: async () => Promise.resolve() };
-
-  const client = await openClient(env['SECRET_MANAGER_EMULATOR_HOST']);
+  const refreshMs = 1000 * Number(env['SECRETS_REFRESH_SECONDS'] ?? defaultRefreshSeconds);
+  if (!(refreshMs >= 10)) {
+    throw new ConfigError(['SECRETS_REFRESH_SECONDS must be a number of at least 0.01']);
+  }
+  const client = addresses.size === 0 ? undefined : await openClient(env['SECRET_MANAGER_EMULATOR_HOST']);
   const values = new Map<string, string>();
-  await Promise.all(
-    [...addresses].map(async ([name, address]) => {
+  if (client !== undefined) {
+    const reads = [...addresses].map(async ([name, address]) => {
       try {
         values.set(name, await readVersion(client, address));
       } catch (error) {
         problems.push(`${name}: the secret ${address} cannot be read: ${errorMessage(error)}`);
       }
-    }),
-  );
+    });
+    await Promise.all(reads);
+  }
   if (problems.length > 0) {
-    await client.close();
+    await client?.close();
     throw new ConfigError(problems);
   }
-
-  const refreshMs = 1000 * Number(env['SECRETS_REFRESH_SECONDS'] ?? defaultRefreshSeconds);
-  if (!(refreshMs >= 10)) {
-    throw new ConfigError(['SECRETS_REFRESH_SECONDS must be a number of at least 0.01']);
-  }
-  const timers: NodeJS.Timeout[] = [];
+  const stops: (() => void)[] = [];
 
   return {
-    env: { ...env, ...Object.fromEntries(values) },
+    env: addresses.size === 0 ? env : { ...env, ...Object.fromEntries(values) },
     watch: (name, log, onValue) => {
       const address = addresses.get(name);
-      if (address?.endsWith('/latest') !== true) return;
-      let rejected: string | undefined;
-      const refresh = async (): Promise<void> => {
-        const value = await readVersion(client, address);
-        if (value === values.get(name) || value === rejected) return;
-        try {
-          onValue(value);
-        } catch (error) {
-          rejected = value;
-          throw error;
-        }
-        rejected = undefined;
-        values.set(name, value);
-        log.info({ variable: name, secret: address }, 'secret changed; the new value is in use');
-      };
-      const timer = setInterval(() => {
-        void refresh().catch((error: unknown) => {
-          log.warn(
-            { variable: name, secret: address, error: errorMessage(error) },
-            'secret could not be refreshed; the old value stays in use',
-          );
-        });
-      }, refreshMs);
-      timers.push(timer.unref());
+      const file = env[`${name}_FILE`]?.trim() ?? '';
+      if (client !== undefined && address?.endsWith('/latest') === true) {
+        const read = (): Promise<string> => readVersion(client, address);
+        const value = values.get(name);
+        stops.push(
+          refreshValue({ variable: name, source: address, value, read, onValue, everyMs: refreshMs, log }),
+        );
+      } else if (file !== '') {
+        const read = createFileReader(file);
+        const everyMs = Math.min(refreshMs, fileRefreshMs);
+        stops.push(
+          refreshValue({ variable: name, source: file, value: undefined, read, onValue, everyMs, log }),
+        );
+      }
     },
     close: async () => {
-      for (const timer of timers) clearInterval(timer);
-      await client.close();
+      for (const stop of stops) stop();
+      await client?.close();
     },
   };
 }

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { errorMessage, type Logger } from './log.ts';
 
 /** The kinds of problem that probes see. They need no credentials, so the reason is only in the log. */
-export type NotReadyCode = 'database_unavailable' | 'statements_failing' | 'keys_lost';
+export type NotReadyCode = 'database_unavailable' | 'statements_failing' | 'keys_lost' | 'definition_missing';
 
 /** A service is not ready for another reason than that its database does not answer. */
 export class NotReadyError extends Error {

@@ -17,6 +17,7 @@ import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts'
 import type { ScheduleRoutesParts } from '#services/api/extensions/schedules/routes.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
+import { restrictToScopes } from '#services/api/handler/scopes.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
@@ -30,7 +31,7 @@ import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from 
 
 export const bodyLimitBytes = 20_000;
 
-const noAuth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined };
+const noAuth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined, operators: [] };
 
 export interface TestApiServerOptions {
   /** Edits the card before the servers start. */
@@ -93,7 +94,7 @@ export async function startApiServer(
   const log = createLogger('test', 'silent');
   const byteRates = options.bytesPerSecond === undefined ? undefined : new ByteRates(options.bytesPerSecond);
   const parts = {
-    handler: { getAgentCard: async () => card, ...operations } as A2ARequestHandler,
+    handler: restrictToScopes({ getAgentCard: async () => card, ...operations } as A2ARequestHandler),
     card,
     cardSigner: await createCardSigner(undefined, 'http://localhost'),
     admitCaller: createAdmission({

@@ -11,9 +11,11 @@ import {
 } from '#services/local/cloud-tasks-emulator/server.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
+import { withServiceRole } from '#services/local/postgres/users.ts';
+import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
 import type { Cleanup } from './cleanup.ts';
-import { createTestDatabase } from './database/postgres.ts';
+import { createTestDatabase, openTestPool } from './database/postgres.ts';
 import { callJsonRpc, type JsonRpcAnswer } from './json-rpc.ts';
 import { freePort } from './ports.ts';
 import { runNode, type RunningProcess } from './processes/processes.ts';
@@ -113,6 +115,18 @@ export async function startStack(
   });
   await provision();
 
+  /** Each service has its own rights, as in production. A pooler shares sessions, which have one role. */
+  function getRole(kind: ServiceKind): Record<string, string> {
+    const { DATABASE_URL: url = '' } = env;
+    return process.env['TEST_PGBOUNCER'] === '1' ? {} : { DATABASE_URL: withServiceRole(url, kind) };
+  }
+
+  async function storeDefinition(settings: Record<string, string>): Promise<void> {
+    const { db, pool: owner } = openTestPool(database.url);
+    await storeOwnAgent(db, { agentFile: settings['AGENT_FILE'], agentModule: settings['AGENT_MODULE'] });
+    await owner.end();
+  }
+
   async function provision(): Promise<void> {
     const { exited, output } = runNode(t, ['services/local/provision.ts'], { env });
     const { code } = await exited;
@@ -127,9 +141,11 @@ export async function startStack(
     apiUrl,
     env,
     start: async (kind, more = {}) => {
+      // The migration stores it in production.
+      if (kind === 'api') await storeDefinition({ ...env, ...more });
       const ports: Record<ServiceKind, number> = { api: port, dispatcher: dispatcherPort, worker: 0 };
       const running = runNode(t, [`services/${kind}/main.ts`], {
-        env: { ...env, PORT: String(ports[kind]), ...more },
+        env: { ...env, ...getRole(kind), PORT: String(ports[kind]), ...more },
       });
       const [, address = ''] = await running.line(/"address":"([^"]+)".*"message":"ready"/);
       return {

@@ -5,12 +5,14 @@
  * token. Otherwise the bearer token decides, verified by the one mode that reads tokens. Neither falls back
  * to another mode.
  */
+import { allScopes, ownScopes } from '#shared/domain/scopes.ts';
 import { isAuthenticationOn, type AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { apiKeyHeader, createApiKeys } from './api-keys.ts';
+import { apiKeyHeader, ApiKeys } from './api-keys.ts';
 import { createCloudRunIam } from './cloud-run-iam.ts';
 import { createJwtVerifier } from './jwt.ts';
-import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from './caller.ts';
+import type { AuthenticatedCaller, RequestHeaders } from './caller.ts';
+import { UnauthenticatedError } from './errors.ts';
 
 /**
  * @throws {UnauthenticatedError} if credentials are missing or wrong
@@ -18,13 +20,26 @@ import { UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } f
  */
 export type Authenticate = (headers: RequestHeaders) => Promise<AuthenticatedCaller>;
 
-const anonymousCaller: AuthenticatedCaller = { isAuthenticated: false, userName: '' };
+const everyScope = new Set(allScopes);
 
-export function createAuthenticate(config: AuthConfig): Authenticate {
-  if (!isAuthenticationOn(config)) return () => Promise.resolve(anonymousCaller);
-  const apiKeys = config.apiKeys && createApiKeys(config.apiKeys);
+export interface AuthenticateOptions {
+  /** Default: the keys of the configuration. */
+  apiKeys?: ApiKeys | undefined;
+  /** Without authentication: whether only this machine reaches the server, so that its caller is also the operator. */
+  isLocal?: boolean;
+}
+
+export function createAuthenticate(config: AuthConfig, options: AuthenticateOptions = {}): Authenticate {
+  if (!isAuthenticationOn(config)) {
+    const scopes = options.isLocal === true ? everyScope : ownScopes;
+    return () => Promise.resolve({ isAuthenticated: false, userName: '', scopes });
+  }
+  const apiKeys = config.apiKeys && (options.apiKeys ?? new ApiKeys(config.apiKeys));
   const jwt = config.jwt && createJwtVerifier(config.jwt);
   const iam = config.cloudRunIam && createCloudRunIam(config.cloudRunIam.audience);
+  const operators = new Set(config.operators);
+  const addScopes = (caller: AuthenticatedCaller): AuthenticatedCaller =>
+    operators.has(caller.userName) ? { ...caller, scopes: everyScope } : caller;
   const challenges = [
     ...(jwt !== undefined || iam !== undefined ? ['Bearer realm="a2a"'] : []),
     ...(apiKeys !== undefined ? [`ApiKey realm="a2a", header="${apiKeyHeader}"`] : []),
@@ -37,11 +52,11 @@ export function createAuthenticate(config: AuthConfig): Authenticate {
   return async (headers) => {
     try {
       const key = getHeader(headers, apiKeyHeader);
-      if (apiKeys !== undefined && key !== undefined) return apiKeys(key);
+      if (apiKeys !== undefined && key !== undefined) return apiKeys.find(key);
       const verified = iam?.(headers);
-      if (verified !== undefined) return verified;
+      if (verified !== undefined) return addScopes(verified);
       const token = getBearerToken(headers, 'authorization');
-      if (jwt !== undefined && token !== undefined) return await jwt(token);
+      if (jwt !== undefined && token !== undefined) return addScopes(await jwt(token));
       throw new UnauthenticatedError(`Credentials are missing: send ${accepted}`);
     } catch (error) {
       if (error instanceof UnauthenticatedError) error.challenges = challenges;

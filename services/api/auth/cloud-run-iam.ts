@@ -4,7 +4,9 @@
  * nothing falls back to it. A service that `allUsers` may invoke must not use it.
  */
 import { readCloudRunToken } from '#shared/gcp/cloud-run-token.ts';
-import { toCaller, UnauthenticatedError, type AuthenticatedCaller, type RequestHeaders } from './caller.ts';
+import type { AuthenticatedCaller, RequestHeaders } from './caller.ts';
+import { UnauthenticatedError } from './errors.ts';
+import { toCaller } from './token-caller.ts';
 
 const issuers = ['https://accounts.google.com'];
 

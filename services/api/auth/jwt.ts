@@ -6,8 +6,10 @@
 import { createRemoteJWKSet, customFetch, decodeJwt, errors, jwtVerify, type JWTVerifyGetKey } from 'jose';
 import type { JwtIssuer } from '#shared/runtime/config/auth.ts';
 import { UnavailableError } from '../handler/errors.ts';
-import { clockSkewSeconds, toCaller, UnauthenticatedError, type AuthenticatedCaller } from './caller.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
+import type { AuthenticatedCaller } from './caller.ts';
+import { UnauthenticatedError } from './errors.ts';
+import { clockSkewSeconds, toCaller } from './token-caller.ts';
 
 /** Asymmetric algorithms only: with a symmetric one, every verifier could also sign. */
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'];

@@ -5,10 +5,11 @@
 import { A2A_VERSION_HEADER, HTTP_EXTENSION_HEADER, type AgentCard } from '@a2a-js/sdk';
 import { LEGACY_HTTP_EXTENSION_HEADER } from '@a2a-js/sdk/compat/v0_3';
 import { ExtensionSupportRequiredError } from '@a2a-js/sdk/errors';
-import { ServerCallContext, validateVersion, type User } from '@a2a-js/sdk/server';
+import { ServerCallContext, validateVersion } from '@a2a-js/sdk/server';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { AuthenticatedCaller } from '../auth/caller.ts';
 import { getAdmittedCaller } from '../limits/admission.ts';
-import { disconnectSignal, lastEventId, traceparent } from '../handler/call-state.ts';
+import { authenticatedCaller, callController, lastEventId, traceparent } from '../handler/call-state.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { setWebhookOptions } from '../extensions/webhooks/options.ts';
 
@@ -20,25 +21,27 @@ export interface CallParameters {
   version: string | undefined;
   extensions: readonly string[];
   tenant?: string | undefined;
-  user?: User | undefined;
+  user?: AuthenticatedCaller | undefined;
   /** The value of `Last-Event-ID`. */
   lastEventId?: string | undefined;
   /** The value of the header with webhook options. */
   webhookOptions?: string | undefined;
   /** W3C Trace Context. */
   traceparent?: string | undefined;
-  signal: () => AbortSignal;
+  /** Aborted when the client disconnects. */
+  controller: () => AbortController;
 }
 
 export function createCallContext(parameters: CallParameters): ServerCallContext {
-  const { version, extensions, tenant, user, signal } = parameters;
+  const { version, extensions, tenant, user, controller } = parameters;
   const context = new ServerCallContext({
     requestedVersion: parseVersion(version),
     requestedExtensions: [...new Set(extensions)],
     ...(user !== undefined && { user }),
   });
   if (tenant !== undefined && tenant !== '') context.setTenant(tenant);
-  disconnectSignal.set(context, signal);
+  callController.set(context, controller);
+  authenticatedCaller.set(context, user);
   lastEventId.set(context, parameters.lastEventId);
   traceparent.set(context, parameters.traceparent);
   setWebhookOptions(context, parameters.webhookOptions);
@@ -62,18 +65,18 @@ export function createHttpCallContext(
     lastEventId: getHeader(request, 'last-event-id'),
     webhookOptions: getHeader(request, webhookOptionsHeader),
     traceparent: getHeader(request, 'traceparent'),
-    signal: createDisconnectSignal(reply),
+    controller: createDisconnectController(reply),
   });
 }
 
 /**
- * Returns a getter for the signal that aborts if the client disconnects before it has the whole response. The
- * signal is created on first use: it is costly and rarely needed.
+ * Returns a getter for the controller that aborts if the client disconnects before it has the whole response. The
+ * controller is created on first use: it is costly and rarely needed.
  */
-function createDisconnectSignal({ raw }: FastifyReply): () => AbortSignal {
+function createDisconnectController({ raw }: FastifyReply): () => AbortController {
   let controller: AbortController | undefined;
   return () => {
-    if (controller !== undefined) return controller.signal;
+    if (controller !== undefined) return controller;
     const created = (controller = new AbortController());
     // Listens to the response, not the socket: the socket stays open and serves other requests. A complete
     // response aborts nothing: the reason of an abort is an error with a stack, which is costly too.
@@ -82,7 +85,7 @@ function createDisconnectSignal({ raw }: FastifyReply): () => AbortSignal {
     };
     if (raw.closed) abort();
     else raw.once('close', abort);
-    return created.signal;
+    return created;
   };
 }
 

@@ -5,12 +5,14 @@
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '#shared/db/tasks/read.ts';
+import type { Scope } from '#shared/domain/scopes.ts';
 import type { Logger } from '#shared/runtime/log.ts';
+import { requireScope, type AuthenticatedCaller } from '../auth/caller.ts';
 import { createHttpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { restPath } from '../bindings/rest/rest.ts';
 import { warnClient } from '../handler/call-state.ts';
-import { getCaller } from '../handler/caller.ts';
+import { getAuthenticated, getCaller } from '../handler/caller.ts';
 import type { Params } from '../handler/operations.ts';
 import { readBody } from '../http/body.ts';
 import { sendFailure } from '../http/failure.ts';
@@ -19,6 +21,8 @@ import { createWarner } from '../http/warnings.ts';
 
 export interface ExtensionCall {
   caller: Caller;
+  /** The caller with the scopes of its credential. */
+  user: AuthenticatedCaller;
   context: ServerCallContext;
   /** Parameters of the path. */
   path: Readonly<Record<string, string | undefined>>;
@@ -34,6 +38,8 @@ export interface ExtensionRoute<Parts> {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   /** `::` is an escaped colon. */
   path: string;
+  /** The scope that the route needs. Default: `read` for GET, otherwise `send`. */
+  scope?: Scope;
   /** Returns the JSON of the answer, or the reply if it has sent one. */
   handle: (parts: Parts, call: ExtensionCall) => Promise<unknown>;
 }
@@ -44,13 +50,14 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
   routes: readonly ExtensionRoute<Parts>[],
 ): void {
   for (const prefix of [restPath, `${restPath}/:tenant`]) {
-    for (const { method, path, handle } of routes) {
-      app.route({ method, url: prefix + path, handler: (request, reply) => run(handle, request, reply) });
+    for (const route of routes) {
+      const url = prefix + route.path;
+      app.route({ method: route.method, url, handler: (request, reply) => run(route, request, reply) });
     }
   }
 
   async function run(
-    handle: ExtensionRoute<Parts>['handle'],
+    { handle, scope, path: routePath }: ExtensionRoute<Parts>,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> {
@@ -62,16 +69,11 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
       const query = new Query(request.query);
       const context = createHttpCallContext(request, reply, tenant ?? query.string('tenant'));
       warnClient.set(context, createWarner(reply, parts.log));
+      const user = getAuthenticated(context);
+      requireScope(user, scope ?? (method === 'GET' ? 'read' : 'send'), `${method} ${routePath}`);
       const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
-      const result = await handle(parts, {
-        caller: getCaller(context),
-        context,
-        path,
-        query,
-        accept,
-        body,
-        reply,
-      });
+      const caller = getCaller(context);
+      const result = await handle(parts, { caller, user, context, path, query, accept, body, reply });
       if (result === reply) return reply;
       query.warn(context);
       return await reply.send(JSON.stringify(result));

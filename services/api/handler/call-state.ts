@@ -3,6 +3,7 @@
  * the operation that runs it, and back.
  */
 import type { ServerCallContext } from '@a2a-js/sdk/server';
+import type { AuthenticatedCaller } from '../auth/caller.ts';
 
 export interface CallState<T> {
   get(context: ServerCallContext): T | undefined;
@@ -21,10 +22,13 @@ export function createCallState<T>(key: `longhaul.${string}`): CallState<T> {
 }
 
 /**
- * Returns the signal that aborts when the client disconnects: the same signal each time. Created on first
- * use.
+ * Returns the controller that aborts when the client disconnects, or when its credential ends: the same each time. Created
+ * on first use.
  */
-export const disconnectSignal = createCallState<() => AbortSignal>('longhaul.signal');
+export const callController = createCallState<() => AbortController>('longhaul.controller');
+
+/** The caller with the scopes of its credential. */
+export const authenticatedCaller = createCallState<AuthenticatedCaller>('longhaul.caller');
 
 /** The `traceparent` of the client's own span, as sent (W3C Trace Context). */
 export const traceparent = createCallState<string>('longhaul.traceparent');
@@ -50,7 +54,17 @@ export const lastEventId = createCallState<string>('longhaul.lastEventId');
 /** Adds warnings about the request to the answer of the call, for bindings that can. */
 export const warnClient = createCallState<(warnings: readonly string[]) => void>('longhaul.warnClient');
 
-/** Returns the signal that aborts when the client disconnects. */
+/** Returns the controller of the call. */
+export function getController(context: ServerCallContext): AbortController {
+  return callController.get(context)?.() ?? new AbortController();
+}
+
+/** Ends everything that waits for the signal of the call. */
+export function abortCall(context: ServerCallContext): void {
+  getController(context).abort();
+}
+
+/** Returns the signal that aborts when the call has to end: its client disconnects, or its credential ends. */
 export function getSignal(context: ServerCallContext): AbortSignal {
-  return disconnectSignal.get(context)?.() ?? new AbortController().signal;
+  return getController(context).signal;
 }

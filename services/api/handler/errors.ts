@@ -6,7 +6,7 @@ import { A2AError } from '@a2a-js/sdk/errors';
 import { isPassing } from '#shared/db/client/errors.ts';
 import { TooManyWebhookRequestsError } from '#shared/db/webhooks/requests.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import { UnauthenticatedError } from '../auth/caller.ts';
+import { ForbiddenError, UnauthenticatedError } from '../auth/errors.ts';
 
 /** A temporary failure: HTTP 429 or 503 with `Retry-After`. The message is for clients. */
 export abstract class RetryLaterError extends Error {
@@ -98,6 +98,7 @@ function isForClients(error: unknown): error is Error {
     error instanceof A2AError ||
     error instanceof RetryLaterError ||
     error instanceof UnauthenticatedError ||
+    error instanceof ForbiddenError ||
     error instanceof HttpRequestError ||
     error instanceof InternalError
   );

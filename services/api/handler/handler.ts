@@ -33,7 +33,14 @@ import { isUuid } from '#shared/domain/ids.ts';
 import { maxTaskBytes } from '#shared/domain/sizes.ts';
 import { getStateClass, isTerminal, stateClass } from '#shared/domain/task.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { entityTag, getSignal, streamCloses, streamedEvent } from './call-state.ts';
+import {
+  abortCall,
+  authenticatedCaller,
+  entityTag,
+  getSignal,
+  streamCloses,
+  streamedEvent,
+} from './call-state.ts';
 import { getCaller } from './caller.ts';
 import { checkHistoryLength } from './validate/message.ts';
 import { toEntityTag } from '../http/conditional.ts';
@@ -97,7 +104,9 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     // A caller with too many open calls gets the task so far, as at the end of the wait: its message is accepted
     // once, and a refusal would only make it send again.
     const stopWaiting =
-      request.configuration?.returnImmediately === true ? undefined : parts.streams.tryOpen(context.user);
+      request.configuration?.returnImmediately === true
+        ? undefined
+        : parts.streams.tryOpen(authenticatedCaller.get(context), () => abortCall(context));
     try {
       return await sendAndWait(request, context, stopWaiting !== undefined);
     } finally {
@@ -114,6 +123,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     const result = await parts.send(request, context, !wait);
     if (!wait && result.created !== undefined) return createdToWire(result.created, historyLength);
     if (wait) await waitForResult(result, context);
+    authenticatedCaller.get(context)?.credential?.check();
     const snapshot = await find(result.taskId, context, { historyLength, includeHidden: true });
     if (snapshot.direct && !snapshot.shown && snapshot.task.status.message !== undefined) {
       // Its task is hidden: a further message that names it would not find it.
@@ -156,7 +166,8 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
   ): AsyncGenerator<StreamResponse, void, undefined> {
     let close = (): void => undefined;
     try {
-      close = parts.streams.open(context.user);
+      const caller = authenticatedCaller.get(context);
+      close = parts.streams.open(caller, () => abortCall(context));
       const { task, after, known, ended } = await start();
       const replay = getReplay(context) !== undefined;
       streamedEvent.set(context, after);
@@ -169,6 +180,7 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
         const response = eventToWire(event.payload);
         yield replay ? withEventNumber(response, event.seq) : response;
       }
+      if (getSignal(context).aborted) caller?.credential?.check();
     } catch (error) {
       throw toClientError(log, error);
     } finally {

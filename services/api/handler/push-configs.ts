@@ -26,12 +26,13 @@ import {
   type StoredWebhook,
 } from '#shared/db/webhooks/configs.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
-import { checkPublicUrl } from '#shared/net/public-url.ts';
-import type { WebhookGuardConfig } from '#shared/runtime/config/common.ts';
+import type { WebhookGuardConfig } from '#shared/runtime/config/webhook-guard.ts';
+import { checkReceiver } from '#shared/webhooks/destinations.ts';
 import type { WebhookOptions } from '#shared/webhooks/options.ts';
 import { encryptSecrets } from '#shared/webhooks/secrets.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
+import type { VerifyReceiver } from '../extensions/webhooks/receiver-check.ts';
 import { checkId } from './validate/message.ts';
 
 export interface PushConfigs {
@@ -43,10 +44,13 @@ export interface PushConfigs {
    */
   toRow(
     config: TaskPushNotificationConfig,
+    owner: string,
     taskId: string,
     version: string,
     options: WebhookOptions,
   ): WebhookRow;
+  /** Makes a receiver prove that it expects webhooks of this agent, if the operator requires that. */
+  verify: VerifyReceiver;
   create(
     config: TaskPushNotificationConfig,
     caller: Caller,
@@ -69,13 +73,17 @@ interface Parts {
   wakeupGraceSeconds: number;
   webhookRequestsPerMinute: number;
   quotas: OwnerQuotas;
+  /** Undefined: receivers need not prove anything. */
+  verifyReceiver?: VerifyReceiver | undefined;
 }
 
 export function createPushConfigs(parts: Parts): PushConfigs {
   const { db, encryptor } = parts;
+  const verify: VerifyReceiver = async (url, owner) => parts.verifyReceiver?.(url, owner);
 
   function toRow(
     config: TaskPushNotificationConfig,
+    owner: string,
     taskId: string,
     version: string,
     options: WebhookOptions,
@@ -84,8 +92,7 @@ export function createPushConfigs(parts: Parts): PushConfigs {
     checkHeaderValue('token', config.token);
     checkHeaderValue('authentication.scheme', config.authentication?.scheme ?? '');
     checkHeaderValue('authentication.credentials', config.authentication?.credentials ?? '');
-    const { allowHosts, ownHosts } = parts.webhookGuard;
-    const checked = checkPublicUrl(config.url, allowHosts, ownHosts);
+    const checked = checkReceiver(config.url, owner, parts.webhookGuard);
     if ('problem' in checked) {
       throw new RequestMalformedError(
         `url is not valid: ${checked.problem} Send an https URL of a public host, with port 443 or from 1024`,
@@ -117,11 +124,13 @@ export function createPushConfigs(parts: Parts): PushConfigs {
 
   return {
     toRow,
+    verify,
 
     create: async (config, caller, version, options) => {
       const { taskId } = config;
       checkTaskId(taskId);
-      const row = toRow(config, taskId, version, options);
+      const row = toRow(config, caller.owner, taskId, version, options);
+      await verify(config.url, caller.owner);
       const put = () => putWebhookConfig(db, parts, caller, taskId, row);
       const result = await parts.quotas
         .store(

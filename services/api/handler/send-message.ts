@@ -167,6 +167,9 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
   const event = createStateEvent(taskId, contextId, 'TASK_STATE_SUBMITTED', statusAt);
   checkServiceTier(send.request.metadata, parts.serviceTiers);
   const webhook = send.request.configuration?.taskPushNotificationConfig;
+  const { owner } = send.caller;
+  if (webhook !== undefined) await parts.pushConfigs.verify(webhook.url, owner);
+  const { requestedVersion: version } = send.context;
   const options = getWebhookOptions(send.context, send.request.metadata);
   const metadata = withoutSecret(send.request.metadata);
   const content = {
@@ -190,17 +193,10 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     priority: readPriority(send.request.metadata),
     ...readSchedule(send.request.metadata, now, parts.taskSeconds),
     traceparent: activeTraceparent(),
-    webhook:
-      webhook === undefined
-        ? null
-        : parts.pushConfigs.toRow(webhook, taskId, send.context.requestedVersion, options),
+    webhook: webhook === undefined ? null : parts.pushConfigs.toRow(webhook, owner, taskId, version, options),
   };
-  const wanted = {
-    turn: true,
-    openTasks: 1,
-    storedBytes: bytes,
-    webhookConfigs: webhook === undefined ? 0 : 1,
-  };
+  const webhookConfigs = webhook === undefined ? 0 : 1;
+  const wanted = { turn: true, openTasks: 1, storedBytes: bytes, webhookConfigs };
   const wakeups = await parts.quotas.store(task.owner, wanted, {
     run: () => parts.accept(task),
     isStored: (accepted) => accepted !== undefined,

@@ -4,11 +4,11 @@
  * 7240) the response is delayed until the task changes; such a long poll follows the task's events like a
  * stream (invariant 5).
  */
-import type { User } from '@a2a-js/sdk/server';
 import type { Follower } from '#shared/db/events/follower.ts';
 import type { Caller, ReadTaskVersion, TaskVersion } from '#shared/db/tasks/read.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { stateClass } from '#shared/domain/task.ts';
+import type { AuthenticatedCaller } from '../auth/caller.ts';
 import type { OpenStreams } from '../limits/open-streams.ts';
 import { withTimeout } from '../handler/stream.ts';
 
@@ -50,12 +50,12 @@ export interface ConditionalParts {
 
 export interface ConditionalRequest {
   caller: Caller;
-  user: User | undefined;
+  user: AuthenticatedCaller;
   taskId: string;
   ifNoneMatch: string | undefined;
   prefer: string | string[] | undefined;
-  /** Aborts when the client disconnects. */
-  signal: () => AbortSignal;
+  /** Aborted when the client disconnects. */
+  controller: () => AbortController;
 }
 
 export interface Condition {
@@ -70,6 +70,7 @@ export interface Condition {
  * the time is up. A task of another caller is never "not modified": reading it fails with "not found".
  *
  * @throws {TooManyRequestsError} if the caller has too many long polls and streams open
+ * @throws {UnauthenticatedError} if the credential of the caller ends
  */
 export async function checkCondition(
   parts: ConditionalParts,
@@ -103,15 +104,17 @@ export async function checkCondition(
 /** Resolves when there is an event after `after`, the time is up, or the client disconnects. */
 async function waitForEvent(
   { follower, streams }: ConditionalParts,
-  { taskId, user, signal }: ConditionalRequest,
+  { taskId, user, controller }: ConditionalRequest,
   after: number,
   seconds: number,
 ): Promise<void> {
-  const close = streams.open(user);
+  const held = controller();
+  const close = streams.open(user, () => held.abort());
   try {
-    await withTimeout(seconds * 1000, signal(), async (stop) => {
+    await withTimeout(seconds * 1000, held.signal, async (stop) => {
       for await (const _event of follower.follow(taskId, after, stop)) break;
     });
+    user.credential?.check();
   } finally {
     close();
   }

@@ -2,7 +2,7 @@
 import { restStatusFor } from '@a2a-js/sdk/errors';
 import type { FastifyReply } from 'fastify';
 import type { Logger } from '#shared/runtime/log.ts';
-import { UnauthenticatedError } from '../auth/caller.ts';
+import { ForbiddenError, UnauthenticatedError } from '../auth/errors.ts';
 import { HttpRequestError, RetryLaterError, toClientError } from '../handler/errors.ts';
 
 /** How a binding writes an error. */
@@ -42,6 +42,7 @@ export function toHttpStatus(error: Error): number {
   const hasStatus =
     error instanceof RetryLaterError ||
     error instanceof UnauthenticatedError ||
+    error instanceof ForbiddenError ||
     error instanceof HttpRequestError;
   return hasStatus ? error.statusCode : restStatusFor(error);
 }

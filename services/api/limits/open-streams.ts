@@ -1,11 +1,14 @@
 /**
- * Limits the calls that are held open at once, per caller and in this process: streams, long polls and
- * waiting sends. A caller at its limit is refused; an open call is never closed in favour of another. Callers
+ * Counts the calls that are held open: streams, long polls and waiting sends. They end when the credential of their caller
+ * does. Limits the calls that are held open at once, per caller and in this process. A caller at its limit is refused; an open call is never closed in favour of another. Callers
  * without a name cannot be distinguished, so only the limit of the process applies to them.
  */
 import type { User } from '@a2a-js/sdk/server';
+import type { AuthenticatedCaller } from '../auth/caller.ts';
 import { TooManyRequestsError } from '../handler/errors.ts';
 import { countRefusal } from './refusals.ts';
+
+type HeldCaller = User & Pick<AuthenticatedCaller, 'credential'>;
 
 const retryAfterSeconds = 5;
 
@@ -21,9 +24,10 @@ export class OpenStreams {
   /**
    * Counts a call as open until the returned function is called. Calling it again does nothing.
    *
+   * @param onEnd called if the credential of the caller ends before
    * @throws {TooManyRequestsError} at either limit
    */
-  open(user: User | undefined): () => void {
+  open(user: HeldCaller | undefined, onEnd: () => void): () => void {
     const name = getName(user);
     if (this.#isCallerFull(name)) {
       countRefusal('open_calls');
@@ -39,13 +43,13 @@ export class OpenStreams {
         retryAfterSeconds,
       );
     }
-    return this.#add(name);
+    return this.#add(user, onEnd);
   }
 
   /** Like `open`, but returns undefined at either limit, for a call that does not have to be held. */
-  tryOpen(user: User | undefined): (() => void) | undefined {
+  tryOpen(user: HeldCaller | undefined, onEnd: () => void): (() => void) | undefined {
     const name = getName(user);
-    if (!this.#isCallerFull(name) && this.#all < this.#max.all) return this.#add(name);
+    if (!this.#isCallerFull(name) && this.#all < this.#max.all) return this.#add(user, onEnd);
     countRefusal('open_calls');
     return undefined;
   }
@@ -54,13 +58,16 @@ export class OpenStreams {
     return name !== undefined && (this.#open.get(name) ?? 0) >= this.#max.perCaller;
   }
 
-  #add(name: string | undefined): () => void {
+  #add(user: HeldCaller | undefined, onEnd: () => void): () => void {
+    const name = getName(user);
+    const release = user?.credential?.hold(onEnd);
     this.#all += 1;
     if (name !== undefined) this.#open.set(name, (this.#open.get(name) ?? 0) + 1);
     let closed = false;
     return () => {
       if (closed) return;
       closed = true;
+      release?.();
       this.#all -= 1;
       if (name === undefined) return;
       const left = (this.#open.get(name) ?? 1) - 1;

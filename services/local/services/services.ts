@@ -1,7 +1,9 @@
 /** Tier 2 of the local stack: api, workers and dispatcher. */
+import type { DatabaseService } from '#shared/runtime/config/database.ts';
 import type { LocalOptions } from '../options.ts';
 import { createEnv, resolveFile, type StackContext } from '../infrastructure.ts';
 import { findEphemeralPort } from '../ports.ts';
+import { withServiceRole } from '../postgres/users.ts';
 import { createNodeChild } from '../processes/node-child.ts';
 import type { Child } from '../processes/supervisor.ts';
 
@@ -54,12 +56,15 @@ function getWorkerNames({ workers }: LocalOptions): string[] {
 function createService(
   context: StackContext,
   name: string,
-  service: string,
+  service: DatabaseService,
   port: number,
   extra: Record<string, string> = {},
 ): Child {
   const drain = { DRAIN_SECONDS: context.environment['DRAIN_SECONDS'] ?? '3' };
   const file = resolveFile(`${service}/main.ts`);
-  const env = createEnv(context, { ...drain, ...extra });
+  const { DATABASE_URL: url = '' } = context.variables;
+  const role: Record<string, string> =
+    context.options.databaseUrl === undefined ? { DATABASE_URL: withServiceRole(url, service) } : {};
+  const env = createEnv(context, { ...drain, ...role, ...extra });
   return createNodeChild({ name, tier: 2, file, env, port, ready: 'health', stopMs: 3500 }, context.print);
 }

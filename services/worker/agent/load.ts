@@ -1,7 +1,14 @@
 /** Loads the agent that the worker runs: the module that `AGENT_MODULE` names, otherwise the Gemini agent. */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { getAgentDirectory, readCodeDefinition } from '#shared/agent/load-definition.ts';
+import type { AgentDefinition } from '#shared/agent/definition.ts';
+import {
+  findDefinitionFile,
+  getAgentDirectory,
+  loadAgentDefinition,
+  readCodeDefinition,
+} from '#shared/agent/load-definition.ts';
+import { getPowers, type Powers } from '#shared/agent/powers.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
@@ -20,6 +27,8 @@ export interface LoadAgentOptions {
    * problems early. Relative paths of tool modules start at its directory.
    */
   agentFile?: string | undefined;
+  /** Definitions of tasks that started earlier, whose modules, commands and secrets stay allowed. */
+  earlierFiles?: readonly string[];
   /** A path, absolute or relative to the working directory. */
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
@@ -37,11 +46,16 @@ export interface LoadAgentOptions {
 
 /** @throws {ConfigError | DefinitionError} with the defect of a module or of the definition, or missing credentials */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule } = options;
+  const { agentFile, agentModule, earlierFiles = [] } = options;
   if (agentModule === undefined) {
     checkCredentials(options.gemini);
-    if (agentFile !== undefined) await checkDefinition(agentFile, options.getSecret);
-    return createLazyGeminiAgent(options);
+    const file = findDefinitionFile(agentFile);
+    const files = [...(file === undefined ? [] : [file]), ...earlierFiles];
+    const definitions = await Promise.all(files.map(loadAgentDefinition));
+    if (agentFile !== undefined && definitions[0] !== undefined) {
+      await checkDefinition(definitions[0], agentFile, options.getSecret);
+    }
+    return createLazyGeminiAgent(options, getPowers(definitions));
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };
@@ -68,12 +82,15 @@ export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
   return exported.default;
 }
 
-async function checkDefinition(agentFile: string, getSecret: LoadAgentOptions['getSecret']): Promise<void> {
-  const { loadAgentDefinition } = await import('#shared/agent/load-definition.ts');
+/** @throws {ConfigError} if a secret is not set or a tool module is not valid */
+async function checkDefinition(
+  { mcpServers, agents, toolModules }: AgentDefinition,
+  agentFile: string,
+  getSecret: LoadAgentOptions['getSecret'],
+): Promise<void> {
   const { findMissingSecrets } = await import('#shared/agent/mcp-servers.ts');
   const { findMissingAgentSecrets } = await import('#shared/agent/remote-agents.ts');
   const { loadToolModules } = await import('./tools/modules.ts');
-  const { mcpServers, agents, toolModules } = await loadAgentDefinition(agentFile);
   const problems = [
     ...findMissingSecrets(mcpServers, getSecret).map((name) => ({ name, field: 'mcpServers' })),
     ...findMissingAgentSecrets(agents, getSecret).map((name) => ({ name, field: 'agents' })),
@@ -86,9 +103,9 @@ async function checkDefinition(agentFile: string, getSecret: LoadAgentOptions['g
 }
 
 /** Loads the SDK, MCP and the file fetcher on first use: they are large. */
-function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
+function createLazyGeminiAgent(options: LoadAgentOptions, powers: Powers): Agent {
   let opening: Promise<Agent> | undefined;
-  const open = () => (opening ??= openGeminiAgent(options));
+  const open = () => (opening ??= openGeminiAgent(options, powers));
   return {
     open: () => void open(),
     run: async (turn) => (await open()).run(turn),
@@ -96,7 +113,7 @@ function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
   };
 }
 
-async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
+async function openGeminiAgent(options: LoadAgentOptions, powers: Powers): Promise<Agent> {
   const { agentFile, gemini, files, meter, getSecret, captureContent = false, log } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
@@ -108,6 +125,7 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     toolDirectory: getAgentDirectory(agentFile),
     mcp: createMcpTools(getSecret, log),
     remote: options.remote ?? createRemoteAgents(getSecret),
+    powers,
     files: createFileFetcher(files),
     ...(files && { downloads: files, buckets: files.buckets }),
     meter,

@@ -37,7 +37,8 @@ export function endCalls(ended: RawBuilder<unknown>): RawBuilder<unknown> {
     ended_call as (
       update steps s set due_at = now(), finished_at = null
       from ${ended} where s.task_id = ${ended}.task_id and s.turn = ${ended}.turn and s.wait ->> 'kind' = 'agent'
-        and (s.output is null or s.wait ->> 'asks' = 'true')
+        -- Without an output. A dispatcher may not read outputs.
+        and (s.bytes = 0 or s.wait ->> 'asks' = 'true')
     ),`;
 }
 

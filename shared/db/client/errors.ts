@@ -42,6 +42,11 @@ export function isPoolExhausted(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
+/** Returns whether the user of the database may not run the statement. */
+export function isPermissionDenied(error: unknown): boolean {
+  return getSqlState(error) === '42501';
+}
+
 /** Marks an error of opening a connection, such as a refused certificate or no access token, as one of that kind. */
 export function markFailedConnect(error: unknown): void {
   if (error instanceof Error) failedConnects.add(error);

@@ -1,13 +1,15 @@
 /**
- * Sets up a database around its first migration: creates it, and grants another user the right to read and
- * write rows. For deployments whose services do not connect as the owner of the schema.
+ * Sets up a database around its migrations: creates it, and grants the users of the services their rights. For deployments
+ * whose services do not connect as the owner of the schema.
  */
 import { Client } from 'pg';
-import type { DatabaseAddress } from '../../runtime/config/database.ts';
+import { databaseServices, type DatabaseAddress, type ServiceUsers } from '../../runtime/config/database.ts';
 import { toConnectionOptions } from '../client/pool.ts';
+import { listGrants } from './grants.ts';
 
 const duplicateDatabase = '42P04';
 const invalidCatalogName = '3D000';
+const duplicateObject = '42710';
 
 /**
  * Creates the database of the address if it does not exist. To do so, connects to `postgres`, which always
@@ -29,18 +31,20 @@ export async function ensureDatabase(address: DatabaseAddress): Promise<void> {
   });
 }
 
-/** Grants a user the rows of all tables, including those that later migrations create. */
-export async function grantRows(address: DatabaseAddress, user: string): Promise<void> {
+/**
+ * Grants the users of services what grants.ts lists, and revokes the rest. A user that does not exist is created without the
+ * right to log in: a role that others take.
+ */
+export async function grantTables(address: DatabaseAddress, users: ServiceUsers): Promise<void> {
   await withClient(address, async (client) => {
-    const role = client.escapeIdentifier(user);
-    const rows = 'select, insert, update, delete';
-    await client.query(`grant usage on schema public to ${role}`);
-    await client.query(`grant ${rows} on all tables in schema public to ${role}`);
-    await client.query(`grant usage, select on all sequences in schema public to ${role}`);
-    await client.query(`alter default privileges in schema public grant ${rows} on tables to ${role}`);
-    await client.query(
-      `alter default privileges in schema public grant usage, select on sequences to ${role}`,
-    );
+    for (const user of new Set(Object.values(users))) {
+      const services = databaseServices.filter((service) => users[service] === user);
+      const role = client.escapeIdentifier(user);
+      await client.query(`create role ${role} nologin`).catch((error: unknown) => {
+        if ((error as { code?: unknown }).code !== duplicateObject) throw error;
+      });
+      await client.query(`begin; ${listGrants(services, role).join('; ')}; commit`);
+    }
   });
 }
 

@@ -10,25 +10,26 @@ import {
   readCommon,
   readEncryptionKeys,
   readPubSub,
-  readWebhookGuard,
   readWebhookKeys,
   type AgentConfig,
   type OutboxConfig,
   type CloudTasksConfig,
   type CommonConfig,
   type PubSubConfig,
-  type WebhookGuardConfig,
 } from './common.ts';
 import { loopback, readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 import { readOwnerLimits } from './owner-limits.ts';
+import { readWebhookGuard, type WebhookGuardConfig } from './webhook-guard.ts';
 
 export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
   webhookGuard: WebhookGuardConfig;
+  /** Receivers must answer a challenge before webhooks are sent to them. */
+  webhookChallenge: boolean;
   encryptionKeys: EncryptionKeys;
   /** Their public keys are published. */
   webhookKeys: readonly WebhookKey[];
@@ -131,6 +132,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     pubsub: readPubSub(reader),
     cloudTasks,
     webhookGuard: readWebhookGuard(reader, publicUrl, cloudTasks.dispatcherUrl),
+    webhookChallenge: reader.flag('WEBHOOK_CHALLENGE', false),
     encryptionKeys: readEncryptionKeys(reader),
     webhookKeys: readWebhookKeys(reader),
     publicUrl,

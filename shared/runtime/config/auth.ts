@@ -2,14 +2,8 @@
  * How the api service authenticates its callers. `AUTH_MODES` lists the accepted modes. `none` cannot be
  * combined with other modes, so that authentication is not disabled by mistake.
  */
+import { readApiKeys, type ApiKeyEntry } from './api-keys.ts';
 import type { EnvReader } from './env-reader.ts';
-
-export interface ApiKeyEntry {
-  owner: string;
-  sha256: Buffer;
-  /** Helps operators to rotate keys. Not part of the identity. */
-  label: string | undefined;
-}
 
 export interface JwtIssuer {
   issuer: string;
@@ -23,6 +17,8 @@ export interface AuthConfig {
   apiKeys: readonly ApiKeyEntry[] | undefined;
   jwt: readonly JwtIssuer[] | undefined;
   cloudRunIam: { audience: string[] } | undefined;
+  /** Owners whose tokens have the scope `operator`. API keys name their scopes themselves. */
+  operators: readonly string[];
 }
 
 export function isAuthenticationOn(config: AuthConfig): boolean {
@@ -48,33 +44,20 @@ export function readAuth(reader: EnvReader): AuthConfig {
     apiKeys: on('api-key') ? readApiKeys(reader) : undefined,
     jwt: on('jwt') ? readIssuers(reader) : undefined,
     cloudRunIam: on('cloud-run-iam') ? { audience: readAudience(reader) } : undefined,
+    operators: readOperators(reader),
   };
 }
 
-function readApiKeys(reader: EnvReader): ApiKeyEntry[] {
-  const lines = (reader.secret('API_KEYS') ?? '')
-    .split(/[\n,]/)
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#'));
-  const entries = lines.flatMap((line, index) => {
-    const [, owner, sha256, label] = /^([^:\s]+):([0-9a-fA-F]{64})(?::(.*))?$/.exec(line) ?? [];
-    if (owner === undefined || sha256 === undefined) {
-      // The line may contain a plain key: report its position, not its text.
+function readOperators(reader: EnvReader): string[] {
+  const operators = reader.list('OPERATORS');
+  for (const operator of operators) {
+    if (!/^https?:\/\/[^|]+\|[^|]+$/.test(operator)) {
       reader.problem(
-        `entry ${index + 1} of API_KEYS must be owner:hash or owner:hash:label, with the SHA-256 of the key as 64 hex digits`,
+        `OPERATORS must list callers with a token, as ISSUER|SUBJECT, not "${operator}": an API key gets the scope operator in API_KEYS`,
       );
-      return [];
     }
-    return [{ owner, sha256: Buffer.from(sha256, 'hex'), label }];
-  });
-  if (lines.length === 0) {
-    reader.problem('AUTH_MODES=api-key needs at least one entry in API_KEYS or API_KEYS_FILE');
   }
-  const hashes = entries.map(({ sha256 }) => sha256.toString('hex'));
-  if (new Set(hashes).size < hashes.length) {
-    reader.problem('API_KEYS contains a key twice: each key has one entry with one owner');
-  }
-  return entries;
+  return operators;
 }
 
 const issuersFormat =

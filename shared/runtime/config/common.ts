@@ -53,21 +53,6 @@ export interface OutboxConfig {
   retentionSeconds: number;
 }
 
-export interface WebhookGuardConfig {
-  /** Hosts (names or IP literals) that may be private and may use plain http. */
-  allowHosts: readonly string[];
-  /** Hosts of this system, which are not valid receivers unless they are in `allowHosts`. */
-  ownHosts: readonly string[];
-}
-
-/** @param ownUrls URLs of this system that this service knows */
-export function readWebhookGuard(reader: EnvReader, ...ownUrls: readonly string[]): WebhookGuardConfig {
-  return {
-    allowHosts: reader.list('WEBHOOK_ALLOW_HOSTS'),
-    ownHosts: ownUrls.filter((url) => URL.canParse(url)).map((url) => new URL(url).hostname),
-  };
-}
-
 export function readCommon(reader: EnvReader, port: number): CommonConfig {
   return {
     logLevel: reader.oneOf('LOG_LEVEL', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),

@@ -25,6 +25,13 @@ export interface DatabaseConfig extends DatabaseAddress {
   plannedConnections: number;
 }
 
+/** The services that have a user of the database each. */
+export const databaseServices = ['api', 'worker', 'dispatcher'] as const;
+export type DatabaseService = (typeof databaseServices)[number];
+
+/** The user of each service, which may be the same for several. */
+export type ServiceUsers = Readonly<Record<DatabaseService, string>>;
+
 /** Names of this machine. Traffic to them does not cross a network. */
 export const loopback: ReadonlySet<string> = new Set(['127.0.0.1', '[::1]', 'localhost']);
 

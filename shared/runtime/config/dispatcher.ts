@@ -9,18 +9,17 @@ import {
   readCommon,
   readEncryptionKeys,
   readPubSub,
-  readWebhookGuard,
   readWebhookKeys,
   type OutboxConfig,
   type CloudTasksConfig,
   type CommonConfig,
   type PubSubConfig,
-  type WebhookGuardConfig,
 } from './common.ts';
 import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 import { readOwnerLimits } from './owner-limits.ts';
+import { readWebhookGuard, type WebhookGuardConfig } from './webhook-guard.ts';
 
 export interface DispatcherConfig extends CommonConfig, OutboxConfig {
   database: DatabaseConfig;

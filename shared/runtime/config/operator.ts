@@ -1,8 +1,15 @@
 /** Configuration of the tools that operators run: migrations and `npm run admin`. */
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
-import { readEncryptionKeys } from './common.ts';
-import { readAddress, readDatabase, type DatabaseAddress, type DatabaseConfig } from './database.ts';
+import { readAgent, readEncryptionKeys, type AgentConfig } from './common.ts';
+import {
+  databaseServices,
+  readAddress,
+  readDatabase,
+  type DatabaseAddress,
+  type DatabaseConfig,
+  type ServiceUsers,
+} from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 import { readOwnerLimits } from './owner-limits.ts';
@@ -11,8 +18,10 @@ export interface MigrateConfig {
   address: DatabaseAddress;
   /** Creates the database if it does not exist. */
   create: boolean;
-  /** User that is granted the right to read and write rows. */
-  grantTo: string | undefined;
+  /** The users that are granted the rights of the services; undefined: all services connect as the owner of the tables. */
+  grantTo: ServiceUsers | undefined;
+  /** The agent whose definition is stored. */
+  agent: AgentConfig;
 }
 
 export function readMigrateConfig(env: Environment = environment): MigrateConfig {
@@ -20,10 +29,25 @@ export function readMigrateConfig(env: Environment = environment): MigrateConfig
   const config = {
     address: readAddress(reader),
     create: reader.flag('DATABASE_CREATE', false),
-    grantTo: reader.secret('DATABASE_GRANT_TO'),
+    grantTo: readServiceUsers(reader),
+    agent: readAgent(reader),
   };
   reader.check();
   return config;
+}
+
+function readServiceUsers(reader: EnvReader): ServiceUsers | undefined {
+  const text = reader.secret('DATABASE_GRANT_TO');
+  if (text === undefined) return undefined;
+  const entries = text.split(',').map((entry) => /^\s*(\w+):(\S+)\s*$/.exec(entry)?.slice(1) ?? []);
+  const users = Object.fromEntries(entries) as Record<string, string>;
+  const { api, worker, dispatcher } = users;
+  const isComplete = api !== undefined && worker !== undefined && dispatcher !== undefined;
+  if (isComplete && entries.length === databaseServices.length) return { api, worker, dispatcher };
+  reader.problem(
+    'DATABASE_GRANT_TO must list a user for each service, such as api:longhaul-api,worker:longhaul-worker,dispatcher:longhaul-dispatcher',
+  );
+  return undefined;
 }
 
 export function readAdminConfig(env: Environment = environment): { database: DatabaseConfig } {

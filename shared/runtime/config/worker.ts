@@ -27,6 +27,8 @@ export interface WorkerConfig extends CommonConfig, AgentConfig, OutboxConfig {
   publicUrl: string | undefined;
   gemini: GeminiConfig;
   files: FilesConfig;
+  /** Definitions of tasks that started earlier: what they name stays allowed. */
+  earlierAgentFiles: readonly string[];
   /** Name in leases and logs. Default: host name and process id. */
   workerName: string;
   /** Set if Pub/Sub pushes wake-ups to `POST /turns`; undefined if the worker pulls them. */
@@ -71,6 +73,7 @@ export function readWorkerConfig(env: Environment = environment): WorkerConfig {
   const config = {
     ...readCommon(reader, 8080),
     ...readAgent(reader),
+    earlierAgentFiles: reader.list('AGENT_EARLIER_FILES'),
     database: readDatabase(reader),
     pubsub: readPubSub(reader),
     cloudTasks: readCloudTasks(reader),

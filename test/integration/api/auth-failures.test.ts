@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createLogger, type Logger } from '#shared/runtime/log.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { UnauthenticatedError } from '#services/api/auth/caller.ts';
+import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { TooManyRequestsError, UnavailableError } from '#services/api/handler/errors.ts';
 import { createAdmission, type Admit } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
-import { sha256 } from '../../support/api-keys.ts';
+import { createKeyEntry } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
 
 const silent = createLogger('test', 'silent');
@@ -17,12 +17,8 @@ function createTestAdmission(
   log: Logger = silent,
 ): { admit: Admit; failures: AuthFailures } {
   const failures = new AuthFailures({ perMinute, log });
-  const apiKeys = ['alice', 'bob'].map((owner) => ({
-    owner,
-    sha256: Buffer.from(sha256(owner), 'hex'),
-    label: undefined,
-  }));
-  const authenticate = createAuthenticate({ apiKeys, jwt: undefined, cloudRunIam: undefined });
+  const apiKeys = ['alice', 'bob'].map((owner) => createKeyEntry(owner, owner));
+  const authenticate = createAuthenticate({ apiKeys, jwt: undefined, cloudRunIam: undefined, operators: [] });
   return { failures, admit: createAdmission({ authenticate, failures, buckets: undefined, log }) };
 }
 
@@ -110,6 +106,7 @@ describe('keys of an issuer that fails', () => {
       apiKeys: undefined,
       jwt: [{ issuer: issuer.url, audience: ['a'], jwksUrl: `${issuer.url}/nothing-here` }],
       cloudRunIam: undefined,
+      operators: [],
     });
     for (let i = 0; i < 20; i += 1) {
       const token = await issuer.createToken({}, { kid: `k${i}` });

@@ -10,6 +10,7 @@ import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
 import { createVersionReader, readTaskSnapshot, type ReadTaskVersion } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { ownScopes } from '#shared/domain/scopes.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import {
   checkCondition,
@@ -58,7 +59,7 @@ test('reads the wait preference among others and bounds it', () => {
 describe('conditional reads', () => {
   const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
   const caller = { tenant: 'red', owner: 'ada' };
-  const user = { isAuthenticated: true, userName: 'ada' };
+  const user = { isAuthenticated: true, userName: 'ada', scopes: ownScopes };
   const streams = new OpenStreams({ all: 10, perCaller: 1 });
 
   const cleanup = createSuiteCleanup();
@@ -94,10 +95,10 @@ describe('conditional reads', () => {
   }
 
   function check(taskId: string, ifNoneMatch: string | undefined, more: object = {}): Promise<Condition> {
-    const signal = () => new AbortController().signal;
+    const controller = () => new AbortController();
     return checkCondition(
       { readVersion, follower, streams },
-      { caller, user, taskId, ifNoneMatch, prefer: undefined, signal, ...more },
+      { caller, user, taskId, ifNoneMatch, prefer: undefined, controller, ...more },
     );
   }
 
@@ -154,8 +155,9 @@ describe('conditional reads', () => {
   test('stops waiting when the client disconnects', async () => {
     const taskId = await createTask();
     const etag = await readEntityTag(taskId);
-    const aborted = AbortSignal.abort();
-    const condition = await check(taskId, etag, { prefer: 'wait=60', signal: () => aborted });
+    const aborted = new AbortController();
+    aborted.abort();
+    const condition = await check(taskId, etag, { prefer: 'wait=60', controller: () => aborted });
     assert.equal(condition.notModified, true);
   });
 
@@ -171,11 +173,11 @@ describe('conditional reads', () => {
   test('counts waiting requests as open streams', async () => {
     const taskId = await createTask();
     const etag = await readEntityTag(taskId);
-    const close = streams.open(user);
+    const close = streams.open(user, () => undefined);
     await assert.rejects(check(taskId, etag, { prefer: 'wait=60' }), TooManyRequestsError);
     close();
     close();
     assert.equal((await check(taskId, etag, { prefer: 'wait=0' })).notModified, true);
-    streams.open(user)();
+    streams.open(user, () => undefined)();
   });
 });

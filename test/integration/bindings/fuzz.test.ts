@@ -7,9 +7,9 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
-import { UnauthenticatedError } from '#services/api/auth/caller.ts';
+import { UnauthenticatedError } from '#services/api/auth/errors.ts';
 import { RetryLaterError } from '#services/api/handler/errors.ts';
-import { sha256 } from '../../support/api-keys.ts';
+import { createKeyEntry } from '../../support/api-keys.ts';
 import { startIssuer } from '../../support/fakes/issuer.ts';
 import { createHostileRequests, type HostileRequest } from '../../support/hostile/requests.ts';
 import { createHostileV03Requests } from '../../support/hostile/v03-requests.ts';
@@ -56,11 +56,10 @@ describe('fuzzing', () => {
   test('either accepts or refuses credentials of any form', async (t) => {
     const issuer = await startIssuer(t);
     const authenticate = createAuthenticate({
-      apiKeys: [
-        { owner: 'alice', sha256: Buffer.from(sha256('a key that is not guessed'), 'hex'), label: undefined },
-      ],
+      apiKeys: [createKeyEntry('alice', 'a key that is not guessed')],
       jwt: [{ issuer: issuer.url, audience: ['a'], jwksUrl: undefined }],
       cloudRunIam: undefined,
+      operators: [],
     });
     const part = fc.oneof(
       fc.json().map((text) => Buffer.from(text).toString('base64url')),

@@ -16,15 +16,16 @@ import {
 import { service as healthService } from 'grpc-health-check';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import { getSignal } from '#services/api/handler/call-state.ts';
-import { sha256 } from '../../support/api-keys.ts';
+import { createKeyEntry } from '../../support/api-keys.ts';
 import { createWireTask, startApiServer } from '../../support/api-server.ts';
 import { connectGrpc, encodeLargeSend, startCall } from '../../support/raw-grpc.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const auth: AuthConfig = {
-  apiKeys: [{ owner: 'alice', sha256: Buffer.from(sha256('alice'), 'hex'), label: undefined }],
+  apiKeys: [createKeyEntry('alice', 'alice')],
   jwt: undefined,
   cloudRunIam: undefined,
+  operators: [],
 };
 const alice = { 'x-api-key': 'alice' };
 

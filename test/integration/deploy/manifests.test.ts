@@ -64,6 +64,7 @@ describe('configuration from the manifests', () => {
       apiKeys: undefined,
       jwt: undefined,
       cloudRunIam: { audience: [api.publicUrl, '32555940559.apps.googleusercontent.com'] },
+      operators: [],
     });
     assert.deepEqual(dispatcher.callers, {
       auth: { mode: 'iam', audience: dispatcher.cloudTasks.dispatcherUrl },

@@ -32,7 +32,7 @@ describe('deploy.sh', () => {
   test('generates secrets without showing them', async (t) => {
     const fake = createFakeProject(t);
     const { output } = await fake.run('deploy.sh', ['secrets']);
-    const password = readSecret(fake, 'alloy_db_pass');
+    const password = readSecret(fake, 'alloy_db_pass_api');
     assert.match(password, /^[A-Za-z0-9]{36,43}$/);
     assert.ok(!output.includes(password) && !fake.takeChanges().join().includes(password));
     assert.match(readSecret(fake, 'longhaul-encryption-keys'), /^k1:[A-Za-z0-9+/]{43}=$/);

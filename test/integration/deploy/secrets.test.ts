@@ -1,6 +1,7 @@
 /** Variables that refer to Secret Manager, read with the real client, at startup and on refresh. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, test, type TestContext } from 'node:test';
 import { createEncryptor, requireEncryptionKeys, DecryptionError } from '#shared/crypto/encryption.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
@@ -9,6 +10,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { startSecretManager } from '../../support/fakes/secret-manager.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { startStack } from '../../support/stack.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const timeout = 60_000;
@@ -120,6 +122,27 @@ describe('watched variables', () => {
       const [, key] = secret.split(':');
       assert.ok(![...infos, ...warnings].some((line) => line.includes(key!)), 'the log contains a secret');
     }
+  });
+
+  test('follow a file, and keep their value while its content is rejected', async (t) => {
+    const [one, two] = [createKey('one'), createKey('two')];
+    const file = writeTempFile(t, 'keys', one);
+    const env = { ENCRYPTION_KEYS_FILE: file, SECRETS_REFRESH_SECONDS: '0.02' };
+    const secrets = await openSecretVariables(env);
+    t.after(() => secrets.close());
+    const { log, infos, warnings } = createLineLogger();
+    const encryptor = createEncryptor(requireEncryptionKeys(one));
+    secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
+
+    writeFileSync(file, 'two:too-short');
+    await waitFor('a warning about the rejected value', () => warnings.length === 1);
+    assert.match(encryptor.encrypt('a token', context), /^1\.one\./);
+    // A mounted secret changes in the same way: a link is replaced.
+    const other = writeTempFile(t, 'other', `${two},${one}\n`);
+    symlinkSync(other, `${file}.new`);
+    renameSync(`${file}.new`, file);
+    await waitFor('the new key', () => infos.length === 1);
+    assert.match(encryptor.encrypt('a token', context), /^1\.two\./);
   });
 
   test('ignore variables that do not refer to a latest version', { timeout }, async (t) => {

@@ -6,9 +6,10 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
-import { FatalError } from '#shared/domain/errors.ts';
+import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import { loadToolModules } from '#services/worker/agent/tools/modules.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
@@ -183,5 +184,59 @@ describe('loading a module', () => {
         return true;
       },
     );
+  });
+});
+
+describe('a stored definition', () => {
+  const run = async (own: object, stored: object, earlier: object[] = []): Promise<unknown> => {
+    const [agentFile = '', ...earlierFiles] = await Promise.all(
+      [own, ...earlier].map((more) => writeModule(JSON.stringify({ ...minimalDefinition, ...more }))),
+    );
+    const errors: unknown[] = [];
+    const log = {
+      error: (fields: object) => errors.push(fields),
+      warn: () => undefined,
+    } as unknown as Logger;
+    const getSecret = (): string => 'a secret';
+    const agent = await loadAgent({ agentFile, earlierFiles, gemini: offline.client, getSecret, log });
+    const definition = parseAgentDefinition(JSON.stringify({ ...minimalDefinition, ...stored }), 'x');
+    try {
+      return await agent.run(
+        new MemoryTurn({ message: 'hi', definition: definition as unknown as JsonObject }),
+      );
+    } catch (error) {
+      assert.ok(error instanceof RetryableError, String(error));
+      assert.equal(errors.length, 1);
+      assert.doesNotMatch(JSON.stringify(errors), /a secret/);
+      return (error.cause as Error).message;
+    } finally {
+      await agent.close?.();
+    }
+  };
+  const command = (args: string[]): object => ({ mcpServers: { files: { command: 'cat', args } } });
+  const remote = (url: string): object => ({
+    mcpServers: { crm: { url, headers: { authorization: 'Bearer ${env:CRM_TOKEN}' }, optional: true } },
+  });
+
+  test('cannot name a module, command or secret that the file of the worker lacks', async () => {
+    const module = await writeModule('globalThis.wasLoaded = true; export default [];');
+    assert.match(String(await run({}, { toolModules: [module] })), /do not have the tool module \//);
+    assert.equal('wasLoaded' in globalThis, false);
+    assert.match(
+      String(await run(command(['a']), command(['a', 'b']))),
+      /do not have the command cat of the MCP server files/,
+    );
+    assert.match(
+      String(await run(remote('http://127.0.0.1:9/mcp'), remote('http://127.0.0.1:10/mcp'))),
+      /do not have \$\{env:CRM_TOKEN\} in the headers of the MCP server crm/,
+    );
+  });
+
+  test('may name what the file of the worker or an earlier one has', async () => {
+    const module = await writeModule('export default [];');
+    const completed = { state: 'TASK_STATE_COMPLETED' };
+    assert.deepEqual(await run({ toolModules: [module] }, { toolModules: [module] }), completed);
+    assert.deepEqual(await run({}, { toolModules: [module] }, [{ toolModules: [module] }]), completed);
+    assert.deepEqual(await run({}, { instruction: 'Be long.' }), completed);
   });
 });

@@ -3,7 +3,9 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
+import { grantTables } from '#shared/db/schema/provision.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
+import { localUsers } from '#services/local/postgres/users.ts';
 import { startPgBouncer } from './pgbouncer.ts';
 import { isAlive } from '../processes/processes.ts';
 
@@ -30,6 +32,7 @@ export async function startTestServer(): Promise<TestServer> {
     settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
   });
   await migrateToLatest(server);
+  await grantTables(server, localUsers);
   const bouncer =
     process.env['TEST_PGBOUNCER'] === '1' ? await startPgBouncer(server.url, server.dataDir) : undefined;
   return {

@@ -2,7 +2,7 @@
 import { Metadata, status as Status } from '@grpc/grpc-js';
 import { A2AError } from '@a2a-js/sdk/errors';
 import type { Logger } from '#shared/runtime/log.ts';
-import { UnauthenticatedError } from '../../auth/caller.ts';
+import { ForbiddenError, UnauthenticatedError } from '../../auth/errors.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 
 /** An error of gRPC itself, in the form in which the SDK's services accept a status. */
@@ -21,6 +21,7 @@ class GrpcStatusError extends A2AError {
 function toOwnStatus(failure: Error): Status | undefined {
   if (failure instanceof A2AError) return undefined;
   if (failure instanceof UnauthenticatedError) return Status.UNAUTHENTICATED;
+  if (failure instanceof ForbiddenError) return Status.PERMISSION_DENIED;
   if (!(failure instanceof RetryLaterError)) return Status.INTERNAL;
   return failure.statusCode === 503 ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
 }

@@ -7,6 +7,7 @@ import { VersionNotSupportedError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext, User } from '@a2a-js/sdk/server';
 import type { GrpcServiceOptions } from '@a2a-js/sdk/server/grpc';
 import type { Logger } from '#shared/runtime/log.ts';
+import type { AuthenticatedCaller } from '../../auth/caller.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { streamCloses } from '../../handler/call-state.ts';
 import { createCallContext, createProtocolCheck } from '../call-context.ts';
@@ -19,11 +20,13 @@ type Call = Parameters<GrpcServiceOptions['userBuilder']>[0];
 class CallingUser implements User {
   readonly isAuthenticated: boolean;
   readonly userName: string;
+  readonly caller: AuthenticatedCaller;
   readonly call: Call;
 
-  constructor({ isAuthenticated, userName }: User, call: Call) {
-    this.isAuthenticated = isAuthenticated;
-    this.userName = userName;
+  constructor(caller: AuthenticatedCaller, call: Call) {
+    this.isAuthenticated = caller.isAuthenticated;
+    this.userName = caller.userName;
+    this.caller = caller;
     this.call = call;
   }
 }
@@ -45,18 +48,19 @@ export function createServiceOptions(
     userBuilder: async (call) => new CallingUser(getAdmission(call).caller, call),
     contextBuilder: ({ user, extensions, requestedVersion, tenant }) => {
       const disconnected = new AbortController();
-      const call = user instanceof CallingUser ? user.call : undefined;
+      const calling = user instanceof CallingUser ? user : undefined;
+      const call = calling?.call;
       call?.once('cancelled', () => disconnected.abort());
       if (call?.cancelled === true) disconnected.abort();
       const context = createCallContext({
         version: requestedVersion,
         extensions: extensions ?? [],
         tenant,
-        user,
+        user: calling?.caller,
         lastEventId: call?.metadata.get('last-event-id')[0]?.toString(),
         webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
         traceparent: call?.metadata.get('traceparent')[0]?.toString(),
-        signal: () => disconnected.signal,
+        controller: () => disconnected,
       });
       checkProtocol(context);
       if (context.requestedVersion !== version) {

@@ -6,7 +6,7 @@ import { A2A_ERROR_CODE, A2AError, RequestMalformedError, toJsonRpcError } from 
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyRequest } from 'fastify';
 import { errorMessage } from '#shared/runtime/log.ts';
-import { UnauthenticatedError } from '../../auth/caller.ts';
+import { ForbiddenError, UnauthenticatedError } from '../../auth/errors.ts';
 import { HttpRequestError, RetryLaterError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
 import { checkJsonText } from '../../handler/validate/json.ts';
@@ -138,14 +138,20 @@ export class RpcFailure extends A2AError {
 }
 
 /**
- * A server error of JSON-RPC 2.0 (section 5.1): neither JSON-RPC nor A2A has a code for missing credentials.
+ * A server error of JSON-RPC 2.0 (section 5.1): neither JSON-RPC nor A2A has a code for credentials that are missing or
+ * do not permit the call.
  */
-const unauthenticatedCode = -32000;
+const credentialsCode = -32000;
 
-function toRpcError(error: Error): RpcError {
+/** An error about the credentials of the caller, whose HTTP status says which. */
+export function isAboutCredentials(error: unknown): error is UnauthenticatedError | ForbiddenError {
+  return error instanceof UnauthenticatedError || error instanceof ForbiddenError;
+}
+
+export function toRpcError(error: Error): RpcError {
   if (error instanceof RpcFailure) return error.rpc;
   const { message } = error;
-  if (error instanceof UnauthenticatedError) return { code: unauthenticatedCode, message };
+  if (isAboutCredentials(error)) return { code: credentialsCode, message };
   if (error instanceof HttpRequestError) return { code: A2A_ERROR_CODE.INVALID_REQUEST, message };
   return withDetails(toJsonRpcError(error), error);
 }

@@ -3,7 +3,7 @@
  * names selects the methods that it can call. Streams are server-sent events.
  *
  * Errors are sent with HTTP 200, as is usual for JSON-RPC over HTTP. Failures that HTTP has a status for (an
- * unsupported media type, an unavailable service) are reported by both. A stream that is refused is an ordinary
+ * unsupported media type, a missing scope, an unavailable service) are reported by both. A stream that is refused is an ordinary
  * response in 1.0. In 0.3 it is a stream with one event: clients of that version lose an error in any other form.
  */
 import { A2A_VERSION_HEADER, type AgentCard } from '@a2a-js/sdk';
@@ -26,6 +26,7 @@ import { sendFailure, type FailureFormat } from '../../http/failure.ts';
 import { sendErrorEvent, sendStream } from '../../http/sse.ts';
 import { createWarner } from '../../http/warnings.ts';
 import {
+  isAboutCredentials,
   readEnvelope,
   RpcFailure,
   toErrorEnvelope,
@@ -93,7 +94,8 @@ export function registerJsonRpc(
       return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
     } catch (error) {
       if (notification) return reply.code(204).send();
-      if (legacy && isV03Stream(envelope.method) && !(error instanceof RetryLaterError)) {
+      const hasStatus = error instanceof RetryLaterError || isAboutCredentials(error);
+      if (legacy && isV03Stream(envelope.method) && !hasStatus) {
         return sendErrorEvent(reply, toErrorEnvelope(id, toClientError(log, error), toError));
       }
       return sendFailure(reply, log, error, createFailureFormat(id, toError));
@@ -106,7 +108,9 @@ function createFailureFormat(id: RpcId, toError?: Parameters<typeof toErrorEnvel
     contentType: 'application/json',
     toBody: (error) => toErrorEnvelope(id, error, toError),
     toStatus: (error) =>
-      error instanceof RetryLaterError || error instanceof HttpRequestError ? error.statusCode : 200,
+      error instanceof RetryLaterError || error instanceof HttpRequestError || isAboutCredentials(error)
+        ? error.statusCode
+        : 200,
   };
 }
 

@@ -10,7 +10,14 @@ import { A2A_ERROR_CODE } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import { InternalError, RetryLaterError } from '../../handler/errors.ts';
 import { markFinal } from '../v03/final-event.ts';
-import { RpcFailure, withDetails, type Methods, type RpcError } from './envelope.ts';
+import {
+  isAboutCredentials,
+  RpcFailure,
+  toRpcError,
+  withDetails,
+  type Methods,
+  type RpcError,
+} from './envelope.ts';
 import { readV03Params } from './v03-params.ts';
 
 export function isV03Stream(method: string): boolean {
@@ -18,7 +25,7 @@ export function isV03Stream(method: string): boolean {
 }
 
 export function createV03Methods(handler: A2ARequestHandler): Methods {
-  const transport = new LegacyJsonRpcTransportHandler(keepRetryLaterErrors(handler));
+  const transport = new LegacyJsonRpcTransportHandler(keepErrors(handler));
   return async ({ method, params, body }, context) => {
     if (isV1JsonRpcMethod(method)) {
       throw new RpcFailure({
@@ -27,7 +34,7 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
       });
     }
     const response = await transport.handle({ ...body, params: readV03Params(method, params) }, context);
-    const refused = retryLaterErrors.get(context);
+    const refused = keptErrors.get(context);
     if (refused !== undefined) throw refused;
     if (Symbol.asyncIterator in response) {
       return { kind: 'stream', payloads: readResults(response, context) };
@@ -37,20 +44,34 @@ export function createV03Methods(handler: A2ARequestHandler): Methods {
   };
 }
 
-/** The translation turns errors into text, without the status and details of these. */
-const retryLaterErrors = new WeakMap<ServerCallContext, RetryLaterError>();
+/** The translation turns errors into text, without the status and details of those that have one. */
+const keptErrors = new WeakMap<ServerCallContext, Error>();
 
-/** Keeps those errors of all operations that are not streams, whose errors are not translated. */
-function keepRetryLaterErrors(handler: A2ARequestHandler): A2ARequestHandler {
+/** Keeps those errors. Those that a stream throws later are not translated. */
+function keepErrors(handler: A2ARequestHandler): A2ARequestHandler {
   const keep =
     <Request, Result>(run: (request: Request, context: ServerCallContext) => Promise<Result>) =>
     (request: Request, context: ServerCallContext): Promise<Result> =>
       run(request, context).catch((error: unknown) => {
-        if (error instanceof RetryLaterError) retryLaterErrors.set(context, error);
+        if (error instanceof RetryLaterError || isAboutCredentials(error)) keptErrors.set(context, error);
         throw error;
       });
+  const keepStream =
+    <Request, Event>(
+      run: (request: Request, context: ServerCallContext) => AsyncGenerator<Event, void, undefined>,
+    ) =>
+    (request: Request, context: ServerCallContext): AsyncGenerator<Event, void, undefined> => {
+      try {
+        return run(request, context);
+      } catch (error) {
+        if (isAboutCredentials(error)) keptErrors.set(context, error);
+        throw error;
+      }
+    };
   return {
     ...handler,
+    sendMessageStream: keepStream((request, context) => handler.sendMessageStream(request, context)),
+    resubscribe: keepStream((request, context) => handler.resubscribe(request, context)),
     sendMessage: keep((request, context) => handler.sendMessage(request, context)),
     getTask: keep((request, context) => handler.getTask(request, context)),
     cancelTask: keep((request, context) => handler.cancelTask(request, context)),
@@ -70,6 +91,7 @@ function keepRetryLaterErrors(handler: A2ARequestHandler): A2ARequestHandler {
 }
 
 export function toV03RpcError(error: unknown): RpcError {
+  if (isAboutCredentials(error)) return toRpcError(error);
   return withDetails(LegacyJsonRpcTransportHandler.mapToLegacyJSONRPCError(error), error);
 }
 

@@ -17,8 +17,8 @@ import {
   createHttpCallContext,
   supportsV03,
 } from '../call-context.ts';
-import { entityTag, getSignal, streamedEvent, warnClient } from '../../handler/call-state.ts';
-import { getCaller } from '../../handler/caller.ts';
+import { entityTag, getController, streamedEvent, warnClient } from '../../handler/call-state.ts';
+import { getAuthenticated, getCaller, requireCallScope } from '../../handler/caller.ts';
 import { HttpRequestError, toClientError } from '../../handler/errors.ts';
 import type { Params } from '../../handler/operations.ts';
 import { readBody } from '../../http/body.ts';
@@ -124,6 +124,7 @@ export function registerRest(
    * for ever, unless the status is 204 (WHATWG HTML, section 9.2.3).
    */
   async function hasSeenAll({ id }: Params, context: ServerCallContext): Promise<boolean> {
+    requireCallScope(context, 'read', 'SubscribeToTask');
     const after = getReplay(context)?.after;
     if (after === undefined || typeof id !== 'string' || !isUuid(id)) return false;
     const version = await conditional.readVersion(getCaller(context), id);
@@ -137,13 +138,14 @@ export function registerRest(
     { id }: Params,
     context: ServerCallContext,
   ): Promise<boolean> {
+    requireCallScope(context, 'read', 'GetTask');
     const condition = await checkCondition(conditional, {
       caller: getCaller(context),
-      user: context.user,
+      user: getAuthenticated(context),
       taskId: typeof id === 'string' ? id : '',
       ifNoneMatch: headers['if-none-match'],
       prefer: headers['prefer'],
-      signal: () => getSignal(context),
+      controller: () => getController(context),
     });
     void reply.headers(condition.headers);
     if (condition.notModified) allowPrivateCopy(reply);

@@ -12,6 +12,7 @@ import { overlapPolicies, type OverlapPolicy, type Rhythm } from '#shared/domain
 import type { MessageLimits } from '#shared/runtime/config/api.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { withoutSecret } from '#shared/webhooks/options.ts';
+import { getCaller } from '../../handler/caller.ts';
 import { decodeSendMessage, type Params } from '../../handler/operations.ts';
 import type { PushConfigs } from '../../handler/push-configs.ts';
 import { checkMediaTypes, type MediaTypes } from '../../handler/validate/media-types.ts';
@@ -31,12 +32,14 @@ const maxCronLength = 200;
 export interface ReadParts {
   mediaTypes: MediaTypes;
   messageLimits: MessageLimits;
-  pushConfigs: Pick<PushConfigs, 'toRow'>;
+  pushConfigs: Pick<PushConfigs, 'toRow' | 'verify'>;
 }
 
 export interface ReadSchedule extends ScheduleSettings {
   /** Tasks whose existence is not checked yet. */
   referenceTaskIds: readonly string[];
+  /** The receiver of webhooks, which is not verified yet. */
+  webhookUrl: string | undefined;
 }
 
 /**
@@ -110,7 +113,9 @@ function readRequest(
   { mediaTypes, messageLimits, pushConfigs }: ReadParts,
   context: ServerCallContext,
   json: unknown,
-): Pick<ScheduleSettings, 'template' | 'toWebhook'> & { message: ReturnType<typeof checkMessage> } {
+): Pick<ReadSchedule, 'template' | 'toWebhook' | 'webhookUrl'> & {
+  message: ReturnType<typeof checkMessage>;
+} {
   const request = decodeSendMessage(withMessageId(json), context);
   const wire = checkMessage(request, messageLimits);
   if (wire.taskId !== '') {
@@ -122,8 +127,10 @@ function readRequest(
   const { messageId: _, taskId: __, ...message } = messageFromWire(wire);
   const webhook = request.configuration?.taskPushNotificationConfig;
   const options = getWebhookOptions(context, request.metadata);
+  const { owner } = getCaller(context);
   return {
     message: wire,
+    webhookUrl: webhook?.url,
     template: {
       message,
       metadata: withoutSecret(request.metadata) ?? null,
@@ -131,7 +138,8 @@ function readRequest(
       priority: readPriority(request.metadata),
     },
     // Bodies of schedules have the form of A2A 1.0, and so have their webhooks.
-    toWebhook: (key) => (webhook === undefined ? null : pushConfigs.toRow(webhook, key, '1.0', options)),
+    toWebhook: (key) =>
+      webhook === undefined ? null : pushConfigs.toRow(webhook, owner, key, '1.0', options),
   };
 }
 

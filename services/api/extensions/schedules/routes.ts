@@ -78,11 +78,12 @@ function withId(handle: Handle): ExtensionRoute<ScheduleRoutesParts>['handle'] {
 
 async function put(parts: ScheduleRoutesParts, { caller, context, id, body }: ScheduleCall): Promise<object> {
   const { db, getLimits } = parts;
-  const { referenceTaskIds, ...settings } = readScheduleSettings(parts, context, id, body);
+  const { referenceTaskIds, webhookUrl, ...settings } = readScheduleSettings(parts, context, id, body);
   const missing = await findMissing(db, caller, referenceTaskIds);
   if (missing !== undefined) {
     throw new TaskNotFoundError(`task ${missing} in request.message.referenceTaskIds was not found`);
   }
+  if (webhookUrl !== undefined) await parts.pushConfigs.verify(webhookUrl, caller.owner);
   const { schedules: max } = await getLimits(caller.owner);
   const result = await putSchedule(db, caller, settings, max);
   if (result.kind === 'too_many') {

@@ -7,7 +7,7 @@ import type { LogPosition } from '#shared/db/events/read.ts';
 import type { FeedEvent } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
-import { getSignal, lastEventId } from '../../handler/call-state.ts';
+import { abortCall, getSignal, lastEventId } from '../../handler/call-state.ts';
 import { toClientError, UnavailableError } from '../../handler/errors.ts';
 import { toHttpStatus } from '../../http/failure.ts';
 import { sendStream } from '../../http/sse.ts';
@@ -22,19 +22,20 @@ interface FeedParts {
 
 export async function sendFeed(
   { feed, streams, log }: FeedParts,
-  { caller, context, reply }: ExtensionCall,
+  { caller, user, context, reply }: ExtensionCall,
 ): Promise<FastifyReply> {
   const from = await readStart(feed, lastEventId.get(context));
   const signal = getSignal(context);
   let last: FeedEntry | undefined;
   async function* events(): AsyncGenerator<FeedEvent | undefined, void, undefined> {
-    const close = streams.open(context.user);
+    const close = streams.open(user, () => abortCall(context));
     try {
       for await (const entry of feed.follow(caller, from, signal)) {
         last = entry;
         yield entry.event;
       }
-      if (!signal.aborted) {
+      if (signal.aborted) user.credential?.check();
+      else {
         throw new UnavailableError(
           'This server is shutting down. Connect again to continue on another server.',
         );

@@ -3,12 +3,10 @@
  * again from a step. A task that has ended stays as it is (invariant 4): its streams are closed, and its end is delivered.
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
-import type { ServerCallContext } from '@a2a-js/sdk/server';
 import { randomUUID } from 'node:crypto';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { readRerunSource, readTaskStates, type RerunSource } from '#shared/db/reruns/source.ts';
-import type { Caller } from '#shared/db/tasks/read.ts';
 import { childrenExtension } from '#shared/domain/children.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import { isTerminal } from '#shared/domain/task.ts';
@@ -17,7 +15,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createCallContext } from '../../bindings/call-context.ts';
-import { getSignal, traceparent } from '../../handler/call-state.ts';
+import { getController, traceparent } from '../../handler/call-state.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { decodeSendMessage, type Params } from '../../handler/operations.ts';
 import type { Send } from '../../handler/send-message.ts';
@@ -65,7 +63,7 @@ interface Result {
 
 async function startAgain(
   parts: RerunParts,
-  { caller, context, body }: ExtensionCall,
+  { caller, user, context, body }: ExtensionCall,
   ids: readonly string[],
   dryRun: boolean,
 ): Promise<Result[]> {
@@ -81,7 +79,7 @@ async function startAgain(
     else {
       try {
         const messageId = `rerun:${taskId}:${requestId}`;
-        results.push(await startOne(parts, { caller, context }, taskId, { messageId, newContext }));
+        results.push(await startOne(parts, { caller, user, context }, taskId, { messageId, newContext }));
       } catch (error) {
         const failure = toClientError(parts.log, error);
         // The whole request may be repeated.
@@ -98,7 +96,7 @@ async function startAgain(
 /** Sends the first message of a task once more, as its client would. */
 async function startOne(
   { db, send, encryptor }: RerunParts,
-  { caller, context }: { caller: Caller; context: ServerCallContext },
+  { caller, user, context }: Pick<ExtensionCall, 'caller' | 'user' | 'context'>,
   taskId: string,
   options: { messageId: string; newContext: boolean },
 ): Promise<Result> {
@@ -109,9 +107,9 @@ async function startOne(
     version: source.webhook?.protocolVersion ?? '1.0',
     extensions: [],
     tenant: caller.tenant,
-    user: context.user,
+    user,
     traceparent: traceparent.get(context),
-    signal: () => getSignal(context),
+    controller: () => getController(context),
   });
   const request = decodeSendMessage(toParams(encryptor, taskId, source, options), ownContext);
   const { taskId: newTaskId } = await send(request, ownContext, true);

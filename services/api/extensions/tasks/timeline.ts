@@ -10,7 +10,7 @@ import type { Timeline } from '#shared/domain/views.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { jsonStatusFailure } from '../../bindings/rest/dialect.ts';
-import { getSignal, lastEventId } from '../../handler/call-state.ts';
+import { abortCall, getSignal, lastEventId } from '../../handler/call-state.ts';
 import { toClientError, UnavailableError } from '../../handler/errors.ts';
 import { toHttpStatus } from '../../http/failure.ts';
 import { sendStream } from '../../http/sse.ts';
@@ -38,7 +38,7 @@ export async function getTimeline(
 
 async function followTimeline(
   { db, timelines, streams, log }: TimelineParts,
-  { caller, context, reply }: ExtensionCall,
+  { caller, user, context, reply }: ExtensionCall,
   taskId: string,
 ): Promise<FastifyReply> {
   const since = readSince(lastEventId.get(context));
@@ -50,7 +50,7 @@ async function followTimeline(
   const signal = getSignal(context);
   let at = 0;
   async function* parts(): AsyncGenerator<Timeline, void, undefined> {
-    const close = streams.open(context.user);
+    const close = streams.open(user, () => abortCall(context));
     let isFound = false;
     try {
       for await (const part of timelines.follow(caller, taskId, since, signal)) {
@@ -63,7 +63,8 @@ async function followTimeline(
           'This server is shutting down. Connect again to continue on another server.',
         );
       }
-      if (!isFound && !signal.aborted) throw notFound(taskId);
+      if (signal.aborted) user.credential?.check();
+      else if (!isFound) throw notFound(taskId);
     } finally {
       close();
     }

@@ -1,6 +1,7 @@
 /** The Gemini agent: runs the model and the tools that a task's definition names, in the loop of loop.ts. */
 import { DefinitionError, readAgentDefinition, type AgentDefinition } from '#shared/agent/definition.ts';
 import { getModelApi } from '#shared/agent/model-api.ts';
+import type { Powers } from '#shared/agent/powers.ts';
 import type { ReadSpentToday } from '#shared/db/models/ledger.ts';
 import type { CheckCost } from '#shared/db/owners/cost.ts';
 import type { ModelQuotas } from '#shared/db/models/quotas.ts';
@@ -11,6 +12,7 @@ import { noUsage } from '#shared/domain/usage.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import type { Agent, HistoryEntry, Turn } from '../agent.ts';
 import { canWaitForModel } from '../model-wait.ts';
+import { checkPowers } from '../check-powers.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch } from '../fetch.ts';
 import { createDownloads, recordedDownloads, type DownloadLimits } from '../files/downloads.ts';
@@ -54,6 +56,8 @@ export interface GeminiAgentOptions {
   mcp?: McpTools;
   /** If omitted, definitions with other agents are refused. */
   remote?: RemoteAgents;
+  /** The modules, commands and secrets that definitions may name. If omitted, all: the definitions are trusted. */
+  powers?: Powers;
   /** If omitted, definitions with owner limits or model quotas are refused. */
   meter?: Meter | undefined;
   /** Fetches the files of messages. */
@@ -86,6 +90,7 @@ export function createGeminiAgent({
   toolDirectory = process.cwd(),
   mcp,
   remote,
+  powers,
   meter,
   files = createFileFetcher(),
   downloads = defaultDownloads,
@@ -142,6 +147,7 @@ export function createGeminiAgent({
       const definition = withTaskTier(readDefinition(turn), turn.metadata);
       checkSupported(definition, client);
       const partnerWaits = new PartnerWaits(turn, silenceMs, parkedTurns);
+      if (powers !== undefined) checkPowers(definition, powers, turn, log);
       try {
         const parts = {
           definition,

@@ -15,7 +15,6 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { startTlsProxy } from '../../../support/database/tls-proxy.ts';
 import { startMetadataServer } from '../../../support/fakes/metadata-server.ts';
-import { runNode } from '../../../support/processes/processes.ts';
 import { createTempDir } from '../../../support/temp-dir.ts';
 
 function open(t: TestContext, address: DatabaseAddress): Db {
@@ -159,37 +158,6 @@ describe('capacity check', () => {
   test('logs an error if one pool exceeds the connections', async (t) => {
     const { level } = await check(t, { poolSize: 500, plannedConnections: 0 });
     assert.equal(level, 'error');
-  });
-});
-
-describe('migration', () => {
-  test('creates the database and grants rows but not tables to the services', async (t) => {
-    const template = await createTestDatabase({ direct: true });
-    const name = `created_${process.pid}`;
-    const user = `app_${process.pid}`;
-    const admin = new Client({ connectionString: template.url });
-    await admin.connect();
-    t.after(async () => {
-      await admin.query(`drop database if exists ${name} with (force)`);
-      await admin.query(`drop role ${user}`);
-      await admin.end();
-      await template.close();
-    });
-    await admin.query(`create role ${user} login password 'p'`);
-    const url = new URL(template.url);
-    url.pathname = `/${name}`;
-    const env = { DATABASE_URL: url.href, DATABASE_CREATE: 'true', DATABASE_GRANT_TO: user };
-    for (const output of [/schema migrated/, /is up to date/]) {
-      const migrate = runNode(t, ['services/migrate/main.ts'], { env });
-      assert.equal((await migrate.exited).code, 0, migrate.output());
-      assert.match(migrate.output(), output);
-    }
-
-    [url.username, url.password] = [user, 'p'];
-    const app = open(t, { url: url.href });
-    await app.deleteFrom('agents').execute();
-    await assert.rejects(sql`create table mine ()`.execute(app), /permission denied for schema public/);
-    await assert.rejects(sql`alter table agents add column mine text`.execute(app), /must be owner/);
   });
 });
 
