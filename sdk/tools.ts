@@ -3,6 +3,7 @@ import type { AgentTool, ToolCallContext } from '#services/worker/agent/tools/to
 import type { Json } from '#shared/domain/message.ts';
 import type { FromSchema } from './tools/from-schema.ts';
 
+export { pendingResult } from '#services/worker/agent/tools/tool.ts';
 export type { AgentTool, ToolCallContext } from '#services/worker/agent/tools/tool.ts';
 export type { Json, JsonObject } from '#shared/domain/message.ts';
 export type { FromSchema } from './tools/from-schema.ts';

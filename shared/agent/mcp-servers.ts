@@ -36,6 +36,10 @@ const McpServer = strictMapping({
   deny: v.exactOptional(Patterns),
   /** Each call of these tools needs the user's approval. */
   confirm: v.exactOptional(Patterns),
+  /** These tools get the URL of a callback, and may answer that their result is pending. */
+  pending: v.exactOptional(Patterns),
+  /** The limit for a pending result. At most 366 days. Default: a day. */
+  pendingSeconds: v.exactOptional(v.pipe(Count, atMost(366 * 86_400))),
   /** The limit for one call, and for the list of tools. Progress of a call starts it again. */
   timeoutSeconds: v.optional(v.pipe(Count, atMost(86_400)), 60),
   /** The limit for a call that reports progress. */

@@ -224,7 +224,7 @@ export class Waits {
   }
 
   #createRelease(delaySeconds: number): TurnRelease {
-    const open = [...this.#open];
+    const open = [...this.#open].filter((wait) => wait.awaited);
     const { createProgress, createMessage } = this.#parts;
     return {
       kind: 'release',

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 import { parseAgentDefinition } from '#shared/agent/load-definition.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
-import type { OutputWithFiles } from '#services/worker/agent/gemini/tools/tool.ts';
+import type { OutputWithFiles, Tool } from '#services/worker/agent/gemini/tools/tool.ts';
 import { createMcpTools } from '#services/worker/agent/mcp/tools.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
@@ -25,7 +25,7 @@ const offline = useOfflineModel();
 interface Connected {
   server: ScriptedMcp;
   list: () => Promise<{ names: string[]; leftOut: string[] }>;
-  call: (name: string, report?: (progress: string) => void) => Promise<Json | OutputWithFiles>;
+  call: (name: string, report?: (progress: string) => void) => ReturnType<Tool['call']>;
 }
 
 /** Starts a server and connects to it. */
@@ -353,6 +353,53 @@ describe('the list of tools', () => {
     assert.match(turn.progressMessages[0] ?? '', /The tool "bad" of the MCP server "it" is left out/);
     assert.match(JSON.stringify(offline.requests[0]!.systemInstruction), /The tool \\"bad\\" .* is left out/);
     assert.deepEqual(server.calls, ['look']);
+  });
+});
+
+describe('a tool that sends its result later', () => {
+  const pending: ScriptedAnswer = { result: { content: [], _meta: { 'dev.longhaul/pending': true } } };
+
+  async function run(
+    t: TestContext,
+    mcpServers: JsonObject,
+    answers: Record<string, Json>,
+  ): Promise<unknown> {
+    const { server } = await connect(t, [look]);
+    server.answer = () => pending;
+    const mcp = createMcpTools(() => undefined);
+    t.after(() => mcp.close());
+    const it = { url: server.url, pendingSeconds: 60, maxOutputChars: 100, ...mcpServers };
+    const definition = { ...minimalDefinition, tools: [], mcpServers: { it } };
+    const turn = new MemoryTurn({ message: 'Use the tool look with {}', definition, answers });
+    const agent = offline.createAgent({ mcp });
+    assert.deepEqual(await agent.run(turn), { state: 'TASK_STATE_COMPLETED' });
+    const url = server.lastMeta['dev.longhaul/callbackUrl'];
+    assert.equal(url, mcpServers['pending'] === undefined ? undefined : 'http://callback.test/result:look#1');
+    const [response] = offline.requests.at(-1)!.contents.at(-1)!.parts ?? [];
+    // A later turn restores the conversation from the record.
+    await agent.run(turn.next('And now?'));
+    const restored = offline.requests.at(-1)!.contents.flatMap(({ parts = [] }) => parts);
+    assert.deepEqual(
+      restored.filter((part) => part.functionResponse !== undefined),
+      [response],
+    );
+    return response?.functionResponse?.response;
+  }
+
+  test('gets a URL, and the model gets what is posted there', async (t) => {
+    const answers = { 'result:look#1': { at: 3 } };
+    assert.deepEqual(await run(t, { pending: ['lo*'] }, answers), { output: { at: 3 } });
+    const long = await run(t, { pending: ['look'] }, { 'result:look#1': 'x'.repeat(200) });
+    assert.match(JSON.stringify(long), /x\\n\[cut: the first 100 of 202 characters\]/);
+  });
+
+  test('is an error for the model if it sends nothing in time, or has no callback', async (t) => {
+    assert.deepEqual(await run(t, { pending: ['look'] }, {}), {
+      error: 'The tool did not send its result within 60 s.',
+    });
+    assert.deepEqual(await run(t, {}, {}), {
+      error: 'The result of the tool is pending, but it got no callback.',
+    });
   });
 });
 

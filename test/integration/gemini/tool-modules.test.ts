@@ -34,6 +34,26 @@ async function writeModule(source: string): Promise<string> {
   return file;
 }
 
+test('a tool may post its result later', async () => {
+  const file = await writeModule(`export default [{
+    name: 'convert', description: 'Converts.', pendingSeconds: 60,
+    run: async (_args, { callbackUrl }) =>
+      callbackUrl === 'http://callback.test/result:convert#1' ? { 'dev.longhaul/pending': true } : 'no callback',
+  }];`);
+  const more = { ...definition, toolModules: [file] };
+  offline.model.script([
+    { match: 'convert it', reactions: [{ functionCall: { name: 'convert', args: {} } }] },
+  ]);
+  const turn = new MemoryTurn({
+    message: 'convert it',
+    definition: more,
+    answers: { 'result:convert#1': 'pdf' },
+  });
+  await offline.createAgent().run(turn);
+  const [response] = offline.requests.at(-1)!.contents.at(-1)!.parts ?? [];
+  assert.deepEqual(response?.functionResponse?.response, { output: 'pdf' });
+});
+
 describe('a tool of the example', () => {
   for (const [name, order, response] of [
     ['its result', '1001', { output: { state: 'shipped', carrier: 'Example Post' } }],

@@ -5,6 +5,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type {
   ArtifactStream,
+  Callback,
   CallOptions,
   CallResult,
   EarlierTurn,
@@ -22,7 +23,7 @@ import type { MarkedArtifactStream } from '#services/worker/turn/output/artifact
 import type { NewStep } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import { textOf, type Artifact, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
-import type { StreamCursor } from '#shared/domain/wait.ts';
+import type { CallbackResult, StreamCursor } from '#shared/domain/wait.ts';
 
 export interface MemoryStep {
   name: string;
@@ -48,6 +49,8 @@ export interface MemoryTurnOptions extends Partial<
   crashAfter?: string;
   /** The id of an interaction that a webhook has reported. */
   reported?: string;
+  /** The answers to callbacks, by name. */
+  answers?: Record<string, Json>;
   /** The other agents, by name. */
   agents?: Record<string, (text: string, options: CallOptions) => CallResult>;
   /** The age of calls at Google when they are polled. Default: 0. */
@@ -83,6 +86,7 @@ export class MemoryTurn implements ModelWaitingTurn {
   readonly #reported: string | undefined;
   readonly #ageSeconds: number;
   #chunksLeft: number;
+  readonly #answers: Record<string, Json>;
   readonly #agents: NonNullable<MemoryTurnOptions['agents']>;
   #crashed = false;
 
@@ -111,6 +115,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     this.cursors = options.cursors ?? new Map<string, StreamCursor>();
     this.#chunksLeft = options.crashAfterChunk ?? Infinity;
     this.#agents = options.agents ?? {};
+    this.#answers = options.answers ?? {};
   }
 
   /** The artifacts as clients see them now. */
@@ -230,8 +235,15 @@ export class MemoryTurn implements ModelWaitingTurn {
     };
   }
 
-  async callback(): Promise<never> {
-    throw new Error('a turn in memory has no callbacks');
+  /** Is answered at once as `answers` says, otherwise it times out. */
+  async callback(name: string): Promise<Callback> {
+    const answered = Object.hasOwn(this.#answers, name);
+    return {
+      url: `http://callback.test/${name}`,
+      result: this.step(name, async () =>
+        answered ? { status: 'answered', body: this.#answers[name] ?? null } : { status: 'timed_out' },
+      ) as unknown as Promise<CallbackResult>,
+    };
   }
 
   /** Answers as `agents` says, and records the answer. */

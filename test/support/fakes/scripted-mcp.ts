@@ -18,6 +18,8 @@ export interface ScriptedMcp {
   readonly url: string;
   /** The names of the tools called so far. */
   readonly calls: readonly string[];
+  /** The metadata of the last call. */
+  readonly lastMeta: JsonObject;
   /** How often the list of tools was read. */
   readonly lists: number;
   /** Sets the list of tools. */
@@ -35,7 +37,7 @@ export interface ScriptedMcp {
 interface Request {
   id?: number | string;
   method: string;
-  params?: { name?: string; _meta?: { progressToken?: number } };
+  params?: { name?: string; _meta?: JsonObject & { progressToken?: number } };
 }
 
 const emptyObject = { type: 'object', properties: {} };
@@ -54,6 +56,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
   const streams = new Set<ServerResponse>();
   let lists = 0;
   let progressToken = 0;
+  let lastMeta: JsonObject = {};
 
   async function respond({ method, params }: Request): Promise<ScriptedAnswer> {
     switch (method) {
@@ -68,6 +71,7 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
       case 'tools/call':
         calls.push(params?.name ?? '');
         progressToken = params?._meta?.progressToken ?? 0;
+        lastMeta = params?._meta ?? {};
         return mcp.answer(calls.length);
       default:
         return { error: { code: -32_601, message: 'Method not found' } };
@@ -105,6 +109,9 @@ export async function startScriptedMcp(t: Cleanup): Promise<ScriptedMcp> {
   const mcp: ScriptedMcp = {
     url: `${url}/mcp`,
     calls,
+    get lastMeta() {
+      return lastMeta;
+    },
     get lists() {
       return lists;
     },

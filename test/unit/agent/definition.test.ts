@@ -36,6 +36,7 @@ describe('a definition in YAML', () => {
       workSeconds: 3600,
       backgroundSeconds: 86_400,
       outageSeconds: 3600,
+      hops: 8,
     };
     assert.deepEqual(definition.limits, limits);
     assert.deepEqual(parseAgentDefinition(`${minimal}limits: {modelCalls: 3}`, 'x').limits, {
@@ -77,7 +78,7 @@ limits: { modelCalls: 0, pace: 3 }
       'agent.yaml:15:19: documentationUrl: must be an http or https URL',
       'agent.yaml:16:15: outputModes[0]: must be a media type, such as text/plain',
       'agent.yaml:17:23: limits.modelCalls: must be >= 1',
-      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, backgroundSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds)',
+      'agent.yaml:17:26: limits.pace: unknown field (expected one of modelCalls, toolCalls, workSeconds, backgroundSeconds, tokens, cost, ownerTokensPerDay, ownerCostPerDay, stepSeconds, turnSeconds, outageSeconds, taskSeconds, hops)',
     ]);
   });
 

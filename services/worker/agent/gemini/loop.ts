@@ -53,6 +53,7 @@ import { toGenerateConfig } from './model/request.ts';
 import { getResponseText, toSentContent, type ModelResponse } from './model/response.ts';
 import { askUser } from './tools/ask-user.ts';
 import { callTools, type ToolCallOutcome, type ToolCallRequest } from './tools/call-tools.ts';
+import { LaterResults } from './tools/later-results.ts';
 import type { DeclaredTool, ModelToolCall } from './tools/tool.ts';
 
 export interface LoopParts {
@@ -83,6 +84,7 @@ export class Loop {
   readonly #reader: TurnReader;
   /** Undefined: the answer is text and files. */
   readonly #readData: DataReader | undefined;
+  readonly #later = new LaterResults();
   #replies = 0;
 
   constructor(turn: LoopTurn, { conversation, ...parts }: LoopParts) {
@@ -229,7 +231,8 @@ export class Loop {
     // Calls that the user approved belong to a reply of an earlier turn, so they have no round in this one.
     const round =
       this.#replies === 0 ? '' : ` (round ${this.#replies}, at most ${definition.limits.modelCalls})`;
-    const outcomes = await callTools(this.#turn, calls, tools, { deadline, round, partnerWaits });
+    const bounds = { deadline, round, partnerWaits, later: this.#later };
+    const outcomes = await callTools(this.#turn, calls, tools, bounds);
     this.#budget.spend(Math.max(0, ...outcomes.map((outcome) => ('ms' in outcome ? outcome.ms : 0))));
     return outcomes;
   }

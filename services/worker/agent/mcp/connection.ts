@@ -37,6 +37,8 @@ export interface McpCall {
   tool: Tool;
   args: Record<string, unknown>;
   idempotencyKey: string;
+  /** Where the tool may send its result later. */
+  callbackUrl?: string | undefined;
   /** Repeating the call does no harm. */
   repeatable: boolean;
   signal: AbortSignal;
@@ -150,14 +152,24 @@ export class McpConnection {
     });
   }
 
-  async #callOnce({ tool, args, idempotencyKey, signal, report }: McpCall): Promise<CallToolResult> {
+  async #callOnce({
+    tool,
+    args,
+    idempotencyKey,
+    callbackUrl,
+    signal,
+    report,
+  }: McpCall): Promise<CallToolResult> {
     const connection = await this.#connected().catch((error: unknown) => {
       throw isRefusal(error) || error instanceof CredentialsError ? error : new NotOpenError(error);
     });
     const params = {
       name: tool.name,
       arguments: args,
-      _meta: { 'dev.longhaul/idempotencyKey': idempotencyKey },
+      _meta: {
+        'dev.longhaul/idempotencyKey': idempotencyKey,
+        ...(callbackUrl !== undefined && { 'dev.longhaul/callbackUrl': callbackUrl }),
+      },
     };
     // Without the output schema: the client would throw away a result that does not match it.
     const { outputSchema: _, ...toolDefinition } = tool;

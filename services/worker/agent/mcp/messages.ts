@@ -88,7 +88,7 @@ function isSchema(value: unknown): boolean {
 }
 
 function correctResult(result: JsonObject): JsonObject {
-  const { resultType = 'complete', content, structuredContent, isError } = result;
+  const { resultType = 'complete', content, structuredContent, isError, _meta } = result;
   // An interim result asks for input and has no content.
   if (resultType !== 'complete') return result;
   const blocks = Array.isArray(content) ? content : content === undefined ? [] : [content];
@@ -101,6 +101,7 @@ function correctResult(result: JsonObject): JsonObject {
     ],
     ...(isData && structuredContent !== undefined && { structuredContent }),
     ...(isError === true && { isError }),
+    ...(isObject(_meta) && { _meta }),
   };
 }
 

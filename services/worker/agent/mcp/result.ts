@@ -2,7 +2,7 @@
 import type { CallToolResult } from '@modelcontextprotocol/client';
 import type { Json } from '#shared/domain/message.ts';
 import { toSupportedType } from '../gemini/conversation/media-types.ts';
-import { OutputWithFiles, type ToolFile } from '../gemini/tools/tool.ts';
+import { OutputWithFiles, pendingKey, PendingOutput, type ToolFile } from '../gemini/tools/tool.ts';
 
 type ContentBlock = CallToolResult['content'][number];
 
@@ -15,7 +15,8 @@ export function toToolOutput(
   result: CallToolResult,
   maxChars: number,
   remark?: string,
-): Json | OutputWithFiles {
+): Json | OutputWithFiles | PendingOutput {
+  if (result.isError !== true && result._meta?.[pendingKey] === true) return new PendingOutput();
   const files = result.isError === true ? [] : result.content.flatMap(toFiles);
   const plain = toOutput(result, maxChars);
   const output = remark === undefined ? plain : { result: plain, remark };

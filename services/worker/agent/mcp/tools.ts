@@ -15,6 +15,9 @@ import type { McpConnection } from './connection.ts';
 import { isAllowed, matchesAny, toDeclaredNames } from './names.ts';
 import { toToolOutput } from './result.ts';
 
+/** How long a pending result is waited for. */
+const defaultPendingSeconds = 86_400;
+
 export interface LoadedTools {
   tools: Tool[];
   /** Tools that cannot be used, each with the reason, as a sentence for clients and for the model. */
@@ -48,7 +51,8 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
   async function getConnection(name: string, server: McpServerDefinition): Promise<McpConnection> {
     const { McpConnection } = await import('./connection.ts');
     // Definitions that differ only in how they use the tools share a connection.
-    const { allow: _, deny: __, confirm: ___, maxOutputChars: ____, ...connected } = server;
+    const { command, args, env, cwd, url, headers, timeoutSeconds, maxSeconds, optional } = server;
+    const connected = { command, args, env, cwd, url, headers, timeoutSeconds, maxSeconds, optional };
     const key = canonicalHash({ name, ...connected });
     const connection = connections.get(key) ?? new McpConnection(name, server, getSecret);
     connections.set(key, connection);
@@ -86,6 +90,9 @@ export function createMcpTools(getSecret: (name: string) => string | undefined, 
             maxChars: server.maxOutputChars,
             optional: server.optional ?? false,
             confirm: matchesAny(tool.name, server.confirm ?? []),
+            pendingSeconds: matchesAny(tool.name, server.pending ?? [])
+              ? (server.pendingSeconds ?? defaultPendingSeconds)
+              : undefined,
           }));
           return [...offered, ...waits];
         }),
@@ -143,7 +150,15 @@ function toTool(
     maxChars,
     confirm,
     optional,
-  }: { server: string; connection: McpConnection; maxChars: number; confirm: boolean; optional: boolean },
+    pendingSeconds,
+  }: {
+    server: string;
+    connection: McpConnection;
+    maxChars: number;
+    confirm: boolean;
+    optional: boolean;
+    pendingSeconds: number | undefined;
+  },
 ): Tool {
   // Absent hints mean a tool with side effects (MCP specification, "ToolAnnotations").
   const { readOnlyHint = false, idempotentHint = false } = tool.annotations ?? {};
@@ -153,6 +168,7 @@ function toTool(
     sideEffects: !readOnlyHint,
     confirm,
     server,
+    ...(pendingSeconds !== undefined && { later: { seconds: pendingSeconds, maxChars } }),
     ...(!optional && { prepare: () => connection.prepare() }),
     call: async (args, context) => {
       const repeatable = readOnlyHint || idempotentHint;

@@ -20,10 +20,12 @@ import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { raceAbort } from '../../turn/race-abort.ts';
 import { askUser } from '../gemini/tools/ask-user.ts';
-import type { Tool } from '../gemini/tools/tool.ts';
+import { pendingKey, PendingOutput, type Tool } from '../gemini/tools/tool.ts';
 import type { AgentTool } from './tool.ts';
 
 const defaultTimeoutSeconds = 60;
+/** Longer results that are posted later are cut for the model. */
+const maxLaterChars = 50_000;
 
 const Tools = list(
   strictMapping({
@@ -36,6 +38,7 @@ const Tools = list(
     readOnly: v.optional(Flag),
     confirm: v.optional(Flag),
     timeoutSeconds: v.optional(v.pipe(FiniteNumber, above(0), atMost(86_400))),
+    pendingSeconds: v.optional(v.pipe(FiniteNumber, above(0), atMost(366 * 86_400))),
     run: v.function('must be a function'),
   }),
 );
@@ -80,19 +83,25 @@ function loadError(path: string, reason: string, cause?: unknown): FatalError {
 
 function toTool(tool: AgentTool): Tool {
   const { name, description, parameters, readOnly = false, confirm = false } = tool;
-  const { timeoutSeconds = defaultTimeoutSeconds } = tool;
+  const { timeoutSeconds = defaultTimeoutSeconds, pendingSeconds } = tool;
   const checkArguments = parameters && createArgumentCheck(parameters);
   return {
     declaration: { name, description, ...(parameters && { parametersJsonSchema: parameters }) },
     sideEffects: !readOnly,
     confirm,
-    call: async (args, { idempotencyKey, signal }) => {
+    ...(pendingSeconds !== undefined && { later: { seconds: pendingSeconds, maxChars: maxLaterChars } }),
+    call: async (args, { idempotencyKey, callbackUrl, signal }) => {
       await checkArguments?.(args);
       const timeout = AbortSignal.timeout(1000 * timeoutSeconds);
       const bounded = AbortSignal.any([signal, timeout]);
       try {
-        const running = Promise.resolve(tool.run(args, { idempotencyKey, signal: bounded }));
-        return toJson(await raceAbort(bounded, running));
+        const context = {
+          idempotencyKey,
+          signal: bounded,
+          ...(callbackUrl !== undefined && { callbackUrl }),
+        };
+        const result = toJson(await raceAbort(bounded, Promise.resolve(tool.run(args, context))));
+        return isPending(result) ? new PendingOutput() : result;
       } catch (error) {
         signal.throwIfAborted();
         if (!timeout.aborted) throw error;
@@ -100,6 +109,13 @@ function toTool(tool: AgentTool): Tool {
       }
     },
   };
+}
+
+/** A copy of `pendingResult`, because modules of other packages may have their own. */
+function isPending(result: Json): boolean {
+  return (
+    typeof result === 'object' && result !== null && !Array.isArray(result) && result[pendingKey] === true
+  );
 }
 
 /** @throws {Error} for the model, if a tool has returned what cannot be stored or sent as JSON */

@@ -37,13 +37,23 @@ export interface AgentTool {
   confirm?: boolean;
   /** The time limit of one call in seconds, at most 86,400. Its signal aborts then. Default: 60. */
   timeoutSeconds?: number;
+  /**
+   * Set if `run` may return `pendingResult`: how long the result is waited for, in seconds, at most 366 days. The worker
+   * needs a `PUBLIC_URL`. Default: `run` returns the result itself.
+   */
+  pendingSeconds?: number;
   /*   * The model gets the result, or the message of the error that is thrown. `run` must end soon after the
    * signal aborts.
    */
   run(args: JsonObject, call: ToolCallContext): Promise<Json | void>;
 }
 
+/** A result that says: the result is posted to the `callbackUrl` of the call later, as JSON (docs/waits.md). */
+export const pendingResult: JsonObject = { 'dev.longhaul/pending': true };
+
 export interface ToolCallContext {
+  /** Where the result may be posted later. Only for tools with `pendingSeconds`. */
+  readonly callbackUrl?: string;
   /** The same for all runs of this call. Pass it to every external system that the call changes. */
   readonly idempotencyKey: string;
   /** Aborts when the time is up, the task is canceled, the lease is lost or the process stops. */

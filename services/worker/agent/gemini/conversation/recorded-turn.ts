@@ -3,6 +3,8 @@
  * nothing is written. The replay restores the conversation exactly as it was when the turn ended.
  */
 import type { Json } from '#shared/domain/message.ts';
+import type { CallbackResult } from '#shared/domain/wait.ts';
+import { awaitable } from '../../../turn/waits.ts';
 import type { CallResult, EarlierTurn, Turn } from '../../agent.ts';
 import type { ModelWaitingTurn } from '../../model-wait.ts';
 
@@ -16,6 +18,7 @@ export type LoopTurn = Pick<
   | 'signal'
   | 'step'
   | 'call'
+  | 'callback'
   | 'artifact'
   | 'openArtifact'
   | 'progress'
@@ -52,6 +55,10 @@ export function createRecordedTurn(
     signal,
     step: async <T>(name: string): Promise<T> => recall(name) as T,
     call: async (agent) => recall(`call:${agent}`) as unknown as CallResult,
+    callback: async (name) => ({
+      url: '',
+      result: awaitable(async () => recall(name) as unknown as CallbackResult),
+    }),
     waitForModel: async () => ({
       webhookUrl: undefined,
       token: '',

@@ -11,9 +11,11 @@ import type { PartnerWaits } from '../../partner-waits.ts';
 import { NotRecordedError, type LoopTurn } from '../conversation/recorded-turn.ts';
 import { askUser, getQuestion } from './ask-user.ts';
 import { createCallProgress } from './call-progress.ts';
+import { awaitResult, type LaterResult, type LaterResults, type OpenResult } from './later-results.ts';
 import { callAgent, type AgentAnswer, type AgentQuestion } from './call-agent.ts';
 import {
   OutputWithFiles,
+  PendingOutput,
   type AgentCallTool,
   type DeclaredTool,
   type ModelToolCall,
@@ -43,6 +45,7 @@ export interface CallBounds {
   /** Appended to the progress message: which reply of the model asks for the calls. */
   round: string;
   partnerWaits: PartnerWaits;
+  later: LaterResults;
 }
 
 /** Returns the outcomes in the order of the calls. */
@@ -52,19 +55,43 @@ export async function callTools(
   tools: readonly DeclaredTool[],
   bounds: CallBounds,
 ): Promise<ToolCallOutcome[]> {
+  const open: (OpenResult | undefined)[] = [];
+  for (const request of calls) open.push(await openResult(turn, request, tools, bounds.later));
   // Each call starts its step before the next one does, so the steps are in the order of the calls.
-  const running = calls.map((request) => callTool(turn, request, tools, bounds));
+  const running = calls.map((request, index) =>
+    callTool(turn, request, tools, { ...bounds, open: open[index] }),
+  );
   // Waits for all of them, so that no call outlives the turn.
   const settled = await Promise.allSettled(running);
   for (const result of settled) if (result.status === 'rejected') throw result.reason;
   return Promise.all(running);
 }
 
+/** Opens the callback of a call whose tool may send its result later, unless the call waits for the user first. */
+async function openResult(
+  turn: LoopTurn,
+  { call, approved }: ToolCallRequest,
+  tools: readonly DeclaredTool[],
+  later: LaterResults,
+): Promise<OpenResult | undefined> {
+  const tool = findTool(call.name, tools);
+  if (tool === undefined || 'agent' in tool || (tool.confirm === true && !approved)) return undefined;
+  return later.open(turn, tool);
+}
+
+function findTool(name: string, tools: readonly DeclaredTool[]): DeclaredTool | undefined {
+  return tools.find(({ declaration }) => declaration.name === name);
+}
+
+interface OneCallBounds extends CallBounds {
+  open: OpenResult | undefined;
+}
+
 async function callTool(
   turn: LoopTurn,
   { call, approved, answer }: ToolCallRequest,
   tools: readonly DeclaredTool[],
-  bounds: CallBounds,
+  bounds: OneCallBounds,
 ): Promise<ToolCallOutcome> {
   const { name, args = {} } = call;
   if (name === askUser.name) {
@@ -74,12 +101,15 @@ async function callTool(
       ms: 0,
     };
   }
-  const tool = tools.find(({ declaration }) => declaration.name === name);
+  const tool = findTool(name, tools);
   if (tool?.confirm === true && !approved) return { pending: 'confirm' };
   try {
     if (tool !== undefined && 'agent' in tool)
       return await waitForAgent(turn, tool, args as JsonObject, answer);
-    return await callInStep(turn, call, tool, tools, bounds);
+    const { later, ...reply } = await callInStep(turn, call, tool, tools, bounds);
+    if (later === undefined) return reply;
+    const result = await awaitResult(turn, later, bounds.open);
+    return { ...result, ms: reply.ms };
   } catch (error) {
     if (error instanceof NotRecordedError) return { pending: 'retry' };
     const server = tool !== undefined && 'server' in tool ? tool.server : undefined;
@@ -99,13 +129,16 @@ async function waitForAgent(
   return 'asked' in reply ? { pending: 'agent', asked: reply.asked } : { ...reply, ms: 0 };
 }
 
+/** `later`: set if the result is pending. */
+type RecordedReply = ToolReply & { ms: number; later?: LaterResult };
+
 async function callInStep(
   turn: LoopTurn,
   call: ModelToolCall,
   tool: Tool | undefined,
   tools: readonly DeclaredTool[],
-  { deadline, round, partnerWaits }: CallBounds,
-): Promise<ToolCallOutcome> {
+  { deadline, round, partnerWaits, open }: OneCallBounds,
+): Promise<RecordedReply> {
   const { name, args = {} } = call;
   const input = { name, args: args as JsonObject };
   return turn.step(
@@ -123,13 +156,14 @@ async function callInStep(
         const context = {
           ...step,
           signal,
+          ...(open && { callbackUrl: open.callback.url }),
           report: (progress: string) => {
             heard();
             report(progress);
           },
         };
         try {
-          const reply = await inToolSpan(call, () => run(tool, input.args, context));
+          const reply = await inToolSpan(call, () => run(tool, input.args, context, open));
           if (tool.server !== undefined && !('error' in reply.response)) partnerWaits.answered(tool.server);
           return { ...reply, ms: Math.round(performance.now() - startedAt) };
         } finally {
@@ -141,9 +175,18 @@ async function callInStep(
   );
 }
 
-async function run(tool: Tool, args: JsonObject, step: ToolContext): Promise<ToolReply> {
+async function run(
+  tool: Tool,
+  args: JsonObject,
+  step: ToolContext,
+  open: OpenResult | undefined,
+): Promise<Omit<RecordedReply, 'ms'>> {
   try {
     const result = await tool.call(args, step);
+    if (result instanceof PendingOutput) {
+      if (open === undefined) throw new Error('The result of the tool is pending, but it got no callback.');
+      return { response: {}, later: open.later };
+    }
     if (!(result instanceof OutputWithFiles)) return { response: { output: result } };
     return { response: { output: result.output }, files: [...result.files] };
   } catch (error) {
@@ -177,7 +220,10 @@ function describeError(error: unknown): Json {
 const maxErrorChars = 2000;
 
 /** Runs a tool in a span under OpenTelemetry's semantic conventions for generative AI. */
-async function inToolSpan({ id, name }: ModelToolCall, run: () => Promise<ToolReply>): Promise<ToolReply> {
+async function inToolSpan<T extends ToolReply>(
+  { id, name }: ModelToolCall,
+  run: () => Promise<T>,
+): Promise<T> {
   const attributes = {
     'gen_ai.operation.name': 'execute_tool',
     'gen_ai.tool.name': name,

@@ -14,6 +14,11 @@ interface ToolHead {
 export interface Tool extends ToolHead {
   /** True: repeating a call is harmful, so a fenced "started" record precedes it (invariant 3). */
   readonly sideEffects?: boolean;
+  /**
+   * Set if calls may answer that their result is pending: how long it is waited for, and how much of it the model gets.
+   * Each call then has a `callbackUrl`.
+   */
+  readonly later?: { seconds: number; maxChars: number };
   /** The MCP server that runs it. */
   readonly server?: string;
   /**
@@ -25,7 +30,7 @@ export interface Tool extends ToolHead {
   /*   * The model gets the result, or the message of an error, unless that is one of shared/domain/errors.ts. The
    * call must end soon after the signal aborts.
    */
-  call(args: JsonObject, context: ToolContext): Promise<Json | OutputWithFiles>;
+  call(args: JsonObject, context: ToolContext): Promise<Json | OutputWithFiles | PendingOutput>;
 }
 
 /** Another agent: a call is a wait of the turn, not a step. */
@@ -39,6 +44,8 @@ export interface AgentCallTool extends ToolHead {
 export type DeclaredTool = Tool | AgentCallTool;
 
 export interface ToolContext extends StepContext {
+  /** Where the tool may send its result later. */
+  callbackUrl?: string;
   /** Shows progress of the call to clients, at most once a second. */
   report?: (progress: string) => void;
 }
@@ -54,6 +61,14 @@ export class OutputWithFiles {
     this.output = output;
     this.files = files;
   }
+}
+
+/** The key of a result which says that the result is sent later, to the callback of the call. */
+export const pendingKey = 'dev.longhaul/pending';
+
+/** A tool sends its result later. */
+export class PendingOutput {
+  readonly isPending = true;
 }
 
 export type ModelToolCall = FunctionCall & { name: string };
