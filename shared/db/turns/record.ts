@@ -70,8 +70,10 @@ export async function readRecord(
       ) s
       where bytes_before < ${pageBytes}
       order by turn, position, name, occurrence`.execute(db);
-    if (rows.length === 0) return steps;
     steps.push(...rows);
+    // A page that is not full is the last one.
+    if (rows.reduce((bytes, { output }) => bytes + Buffer.byteLength(output ?? ''), 0) < pageBytes)
+      return steps;
   }
 }
 
