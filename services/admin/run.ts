@@ -11,6 +11,7 @@ import { deleteOwnerCommand } from './delete-owner.ts';
 import { dropSecretsCommand } from './drop-secrets.ts';
 import { limitsCommand } from './limits/command.ts';
 import { reencryptCommand } from './reencrypt.ts';
+import { undeletedCommand } from './undeleted.ts';
 import { usageCommand } from './usage.ts';
 import { versionsCommand } from './versions.ts';
 import { webhooksCommand } from './webhooks.ts';
@@ -23,6 +24,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],
   ['delete-owner', deleteOwnerCommand],
+  ['undeleted', undeletedCommand],
 ]);
 
 /** @returns the exit status: 0 for success, 1 if the command failed, 2 if the command is unknown */

@@ -14,6 +14,7 @@ import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { findEvent } from '#shared/db/events/read.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
+import { claimStoredCalls, forgetStoredCall, recordUndeleted } from '#shared/db/models/stored-calls.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
 import { wakeWaitingTurns } from '#shared/db/outbox/wake.ts';
 import { createCostCheck } from '#shared/db/owners/cost.ts';
@@ -112,6 +113,11 @@ export async function startWorker(
       wakeWaitingTurns(db, wakeupGraceSeconds, turns)
         .then((wakeups) => outbox.publish(wakeups))
         .catch((error: unknown) => log.debug({ error: errorMessage(error) }, 'waiting turns not woken'));
+    },
+    stored: {
+      claim: () => claimStoredCalls(db),
+      forget: (call) => forgetStoredCall(db, call),
+      recordUndeleted: (call, error) => recordUndeleted(db, call, error),
     },
     log,
   });

@@ -41,6 +41,7 @@ export interface LoadAgentOptions {
   captureContent?: boolean;
   abandoned?: GeminiAgentOptions['abandoned'];
   wakeTurns?: GeminiAgentOptions['wakeTurns'];
+  stored?: GeminiAgentOptions['stored'];
   log?: Logger;
 }
 

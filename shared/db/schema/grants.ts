@@ -24,7 +24,7 @@ const remove: Rights = { read: ['task_id'], delete: true };
 
 /** Ending a task makes its calls of other agents due, and does not read what steps have recorded. */
 const closeCalls: Rights = {
-  read: ['task_id', 'turn', 'wait', 'bytes'],
+  read: ['task_id', 'turn', 'wait', 'bytes', 'interaction'],
   update: ['due_at', 'finished_at'],
   delete: true,
 };
@@ -46,6 +46,7 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
     dispatcher: { ...read, update: true, delete: true },
   },
   ended_parents: { api: append, worker: all, dispatcher: all },
+  stored_calls: { worker: all, dispatcher: { insert: true } },
   ledger: { api: read, worker: write },
   model_quotas: { worker: write },
   quota_places: { worker: all, dispatcher: remove },

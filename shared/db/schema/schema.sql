@@ -297,10 +297,26 @@ create table steps (
   due_at timestamp with time zone,
   token text,
   bytes integer generated always as (COALESCE(octet_length((output)::text), 0)) stored,
+  interaction text generated always as (
+CASE name
+    WHEN 'interaction'::text THEN "substring"((output)::text, '^\{"id":"([^"\\]+)"\}$'::text)
+    WHEN 'model'::text THEN "substring"("right"((output)::text, 600), '"interaction":"([^"\\]+)"\}$'::text)
+    ELSE NULL::text
+END) stored,
   PRIMARY KEY (task_id, turn, name, occurrence)
 );
 CREATE INDEX steps_by_poll ON public.steps USING btree (due_at) WHERE (((wait ->> 'kind'::text) = ANY (ARRAY['model'::text, 'agent'::text])) AND (finished_at IS NULL));
 CREATE UNIQUE INDEX steps_by_token ON public.steps USING btree (token) WHERE (token IS NOT NULL);
+
+create table stored_calls (
+  interaction text not null,
+  removed_at timestamp with time zone not null default now(),
+  next_at timestamp with time zone default now(),
+  attempts integer not null default 0,
+  error text,
+  PRIMARY KEY (interaction)
+);
+CREATE INDEX stored_calls_by_time ON public.stored_calls USING btree (next_at) WHERE (next_at IS NOT NULL);
 
 create table tasks (
   id uuid not null,

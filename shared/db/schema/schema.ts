@@ -103,6 +103,7 @@ export interface Database {
     due_at: NullableTime;
     token: string | null;
     bytes: GeneratedAlways<number>;
+    interaction: GeneratedAlways<string | null>;
   };
   turn_attempts: {
     task_id: string;
@@ -125,6 +126,13 @@ export interface Database {
     signal_at: NullableTime;
   };
   ended_parents: { task_id: string };
+  stored_calls: {
+    interaction: string;
+    removed_at: TimeOrNow;
+    next_at: Time | null;
+    attempts: number;
+    error: string | null;
+  };
   ledger: {
     tenant: string;
     owner: string;

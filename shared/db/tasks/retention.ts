@@ -1,12 +1,13 @@
 /**
  * Removes tasks with all their rows: tasks that ended long ago, and all tasks of an owner. Tasks are removed
  * in batches, so that no statement blocks others for long. A worker that runs a removed task loses its lease
- * and stops. Their owners' usage falls with them.
+ * and stops. Their owners' usage falls with them. Calls that Google has stored for them are deleted by workers.
  */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass } from '../../domain/task.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import { rememberStoredCalls } from '../models/stored-calls.ts';
 import { addUsageRows } from '../owners/usage.ts';
 import { ownedBy, type Caller } from './visibility.ts';
 
@@ -80,7 +81,10 @@ async function removeTasks(db: Db, selected: RawBuilder<unknown>): Promise<numbe
       old_artifacts as (delete from artifacts where task_id in (select task_id from removed)),
       old_messages as (delete from messages where task_id in (select task_id from removed)),
       old_files as (delete from files where task_id in (select task_id from removed)),
-      old_steps as (delete from steps where task_id in (select task_id from removed)),
+      old_steps as (
+        delete from steps where task_id in (select task_id from removed) returning interaction
+      ),
+      ${rememberStoredCalls(sql`old_steps`)},
       old_turn_attempts as (delete from turn_attempts where task_id in (select task_id from removed)),
       old_attempts as (delete from delivery_attempts where task_id in (select task_id from removed)),
       old_deliveries as (delete from deliveries where task_id in (select task_id from removed)),

@@ -5,6 +5,14 @@ import { sql } from 'kysely';
 import { readArtifactParts } from '#shared/db/tasks/content.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { answerCallback, readCallback } from '#shared/db/turns/callbacks.ts';
+import {
+  claimStoredCalls,
+  forgetStoredCall,
+  listUndeletedCalls,
+  recordUndeleted,
+  type StoredCall,
+} from '#shared/db/models/stored-calls.ts';
+import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
@@ -146,6 +154,38 @@ describe('a call at Google', () => {
     assert.deepEqual(
       await answerCallback(db, options, { token: callback.token, result: '{"status":"answered"}' }),
       [],
+    );
+  });
+
+  test('is remembered for deletion at Google when its task is removed', async () => {
+    const owner = uuidv7();
+    const claimed = await createClaimedTask(db, { owner });
+    const { lease } = claimed;
+    const reply = (id: string) =>
+      JSON.stringify({ content: { text: '\u0000"interaction":"no"}' }, interaction: id });
+    const steps = [
+      { name: 'interaction', output: '{"id":"v1_running"}' },
+      { name: 'interaction', output: '{"failed":{"kind":"outage"},"id":"v1_no"}' },
+      { name: 'model', output: reply('v1_foreground') },
+      { name: 'model', output: JSON.stringify({ content: 'x"interaction":"v1_no"}', ms: 3 }) },
+      { name: 'other', output: '{"id":"v1_no"}' },
+    ].map((step, position) => ({ ...identity, ...step, occurrence: position, position }));
+    await write({ lease, steps });
+    assert.equal(await deleteTasksOfOwner(db, { tenant: '', owner }, 10), 1);
+    const mine = new Set(['v1_running', 'v1_foreground', 'v1_no']);
+    const claim = async () => (await claimStoredCalls(db)).filter(({ interaction }) => mine.has(interaction));
+    const calls = await claim();
+    assert.deepEqual(calls.map(({ interaction }) => interaction).toSorted(), ['v1_foreground', 'v1_running']);
+    assert.deepEqual(await claim(), [], 'another worker has them');
+
+    const [first, second] = calls as [StoredCall, StoredCall];
+    await forgetStoredCall(db, first);
+    assert.equal(await recordUndeleted(db, second, 'status 403'), true);
+    assert.equal(await recordUndeleted(db, { ...second, attempts: 10 }, 'status 403'), false);
+    const undeleted = (await listUndeletedCalls(db, 1000)).filter(({ interaction }) => mine.has(interaction));
+    assert.deepEqual(
+      undeleted.map(({ interaction, error, nextAt }) => [interaction, error, nextAt]),
+      [[second.interaction, 'status 403', null]],
     );
   });
 

@@ -29,7 +29,8 @@ import type { Conversation } from './conversation/conversation.ts';
 import { trimHistory } from './conversation/history.ts';
 import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
 import { createTextFileReader } from './conversation/text-files.ts';
-import { startAbandonedLoop, type AbandonedCalls } from './interactions/abandoned.ts';
+import { startCancellation, type AbandonedCalls } from './interactions/abandoned.ts';
+import { startDeletion, type StoredCalls } from './interactions/deletion.ts';
 import { Loop, type LoopParts } from './loop.ts';
 import { defaultModelBackoff, type ModelBackoff } from './model/backoff.ts';
 import type { GeminiModel } from './model/call.ts';
@@ -74,6 +75,8 @@ export interface GeminiAgentOptions {
   captureContent?: boolean;
   /** If omitted, calls at Google that no task waits for anymore are not canceled. */
   abandoned?: AbandonedCalls | undefined;
+  /** If omitted, calls at Google are not deleted with their tasks. */
+  stored?: StoredCalls | undefined;
   log?: Logger | undefined;
 }
 
@@ -100,6 +103,7 @@ export function createGeminiAgent({
   wakeTurns = () => undefined,
   captureContent = false,
   abandoned,
+  stored,
   log,
 }: GeminiAgentOptions): Agent {
   const model: GeminiModel = {
@@ -111,7 +115,8 @@ export function createGeminiAgent({
     projectWebhooks: client.projectWebhooks ?? false,
     captureContent,
   };
-  const loop = abandoned && startAbandonedLoop(model.client, abandoned, log);
+  const cancellation = abandoned && startCancellation(model.client, abandoned, log);
+  const deletion = stored && startDeletion(model.client, stored, log);
 
   const openDownloads = createDownloads(files, downloads);
   const parkedTurns = new ParkedTurns(wakeTurns);
@@ -171,7 +176,7 @@ export function createGeminiAgent({
       }
     },
     close: async () => {
-      await Promise.all([loop?.close(), mcp?.close(), files.close()]);
+      await Promise.all([cancellation?.close(), deletion?.close(), mcp?.close(), files.close()]);
     },
   };
 }

@@ -202,6 +202,9 @@ const turns = [
   //   wait     a step that something other than the worker ends (Wait in domain/wait.ts); null for other steps
   //   due_at   when the wait ends by itself
   //   token    the secret in the URL of a callback, or of notifications
+  //   interaction
+  //            the call at Google that the step has made: the last field of its output, which is read as text because
+  //            the database cannot parse every JSON that a model may return
   `create table steps (
     task_id uuid not null,
     turn integer not null,
@@ -218,6 +221,11 @@ const turns = [
     due_at timestamptz,
     token text,
     bytes integer generated always as (coalesce(octet_length(output::text), 0)) stored,
+    interaction text generated always as (
+      case name
+        when 'interaction' then substring(output::text from '^\\{"id":"([^"\\\\]+)"\\}$')
+        when 'model' then substring(right(output::text, 600) from '"interaction":"([^"\\\\]+)"\\}$')
+      end) stored,
     primary key (task_id, turn, name, occurrence)
   )`,
   `create unique index steps_by_token on steps (token) where token is not null`,
@@ -236,6 +244,17 @@ const turns = [
   )`,
   // Calls of the model at Google, and of other agents, that have not ended: see turns/model-waits.ts and calls/abandoned.ts.
   `create index steps_by_poll on steps (due_at) where wait ->> 'kind' in ('model', 'agent') and finished_at is null`,
+  // Calls that Google stores although their tasks were removed: see models/stored-calls.ts.
+  //
+  //   next_at   when their deletion is tried again; null: it is not
+  `create table stored_calls (
+    interaction text primary key,
+    removed_at timestamptz not null default now(),
+    next_at timestamptz default now(),
+    attempts integer not null default 0,
+    error text
+  )`,
+  `create index stored_calls_by_time on stored_calls (next_at) where next_at is not null`,
 ];
 
 const children = [

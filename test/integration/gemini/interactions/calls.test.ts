@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
+import type { StoredCall } from '#shared/db/models/stored-calls.ts';
 import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
@@ -174,6 +175,37 @@ describe('a call in the background', () => {
       usages.map((usage) => usage !== undefined && usage.cost! > 0),
       [false, true, false],
     );
+    await agent.close!();
+  });
+});
+
+describe('calls of removed tasks', () => {
+  test('are deleted at Google, and what cannot be deleted is recorded', async () => {
+    const turn = new MemoryTurn({ message: 'hello', definition });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    offline.model.interactions.fail({ method: 'delete', status: 403, times: 1 });
+    const interaction = list()[0]!.id;
+    const tries: string[] = [];
+    let left: StoredCall[] = [
+      { interaction, attempts: 1 },
+      { interaction: 'unknown', attempts: 1 },
+      { interaction, attempts: 2 },
+    ];
+    const agent = offline.createAgent({
+      stored: {
+        everyMs: 5,
+        claim: async () => left.splice(0),
+        forget: async ({ interaction: id, attempts }) => void tries.push(`${id} deleted at ${attempts}`),
+        recordUndeleted: async ({ attempts }, error) => {
+          tries.push(`${error} at ${attempts}`);
+          return true;
+        },
+      },
+    });
+    await waitFor('the tries', () => tries.length === 3);
+    left = [];
+    assert.deepEqual(tries, ['status 403 at 1', 'unknown deleted at 1', `${interaction} deleted at 2`]);
+    assert.deepEqual(list(), []);
     await agent.close!();
   });
 });

@@ -2,13 +2,13 @@
  * Cancels calls at Google that no turn waits for anymore, because their task was canceled, expired or failed. The wait of
  * such a call becomes overdue at its next poll, so it is canceled within about a minute. Its usage is counted.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, type GoogleGenAI } from '@google/genai';
 import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
 import type { ModelUsage } from '#shared/domain/usage.ts';
-import { errorMessage, type Logger } from '#shared/runtime/log.ts';
+import type { Logger } from '#shared/runtime/log.ts';
 import { hasTokens, toModelUsage } from '../model/cost.ts';
 import { cancelInteraction } from './client.ts';
+import { startPeriodicWork, type PeriodicWork } from './periodic-work.ts';
 import { toCounts } from './response.ts';
 
 /** The waits of all tasks; see shared/db/turns/model-waits.ts. */
@@ -20,23 +20,15 @@ export interface AbandonedCalls {
   everyMs?: number;
 }
 
-export interface AbandonedLoop {
-  close(): Promise<void>;
-}
-
 const intervalMs = 5_000;
 
-export function startAbandonedLoop(
+export function startCancellation(
   client: GoogleGenAI,
   calls: AbandonedCalls,
   log: Logger | undefined,
-): AbandonedLoop {
-  const stop = new AbortController();
-  const { signal } = stop;
-  const { everyMs = intervalMs } = calls;
-
+): PeriodicWork {
   /** A call that cannot be canceled now is read again. One that Google no longer has needs nothing. */
-  async function cancel(wait: AbandonedModelWait): Promise<ModelUsage | undefined> {
+  async function cancel(wait: AbandonedModelWait, signal: AbortSignal): Promise<ModelUsage | undefined> {
     if (wait.interaction === null) return undefined;
     try {
       const counts = toCounts(await cancelInteraction(client, wait.interaction, signal), wait.model);
@@ -48,29 +40,15 @@ export function startAbandonedLoop(
     }
   }
 
-  async function run(): Promise<void> {
-    while (!signal.aborted) {
-      // Jitter avoids synchronised reads of the workers.
-      await sleep(everyMs * (0.75 + Math.random() / 2), undefined, { signal, ref: false }).catch(
-        () => undefined,
-      );
-      if (signal.aborted) return;
-      try {
-        for (const wait of await calls.read()) {
-          await calls.close(wait, await cancel(wait));
-          log?.info({ taskId: wait.taskId, interaction: wait.interaction }, 'model call abandoned');
-        }
-      } catch (error) {
-        if (!signal.aborted) log?.warn({ reason: errorMessage(error) }, 'abandoned model calls not canceled');
+  return startPeriodicWork(
+    calls.everyMs ?? intervalMs,
+    async (signal) => {
+      for (const wait of await calls.read()) {
+        await calls.close(wait, await cancel(wait, signal));
+        log?.info({ taskId: wait.taskId, interaction: wait.interaction }, 'model call abandoned');
       }
-    }
-  }
-
-  const running = run();
-  return {
-    close: async () => {
-      stop.abort();
-      await running;
     },
-  };
+    log,
+    'abandoned model calls not canceled',
+  );
 }

@@ -111,6 +111,11 @@ export async function cancelInteraction(
   return request({ signal, prompt: true }, (options) => client.interactions.cancel(id, {}, options));
 }
 
+/** @throws {ApiError} 404 if Google does not have it */
+export async function deleteInteraction(client: GoogleGenAI, id: string, signal: AbortSignal): Promise<void> {
+  await request({ signal, prompt: true }, (options) => client.interactions.delete(id, {}, options));
+}
+
 type SdkOptions = { retries: { strategy: 'none' }; fetch_options: { signal: AbortSignal } };
 
 async function request<T>(
