@@ -94,6 +94,24 @@ export function createReadJob(url: string, tasks: string[], more: Partial<Reques
   return { ...defaults, url, tasks, ...more, kind: 'requests' };
 }
 
+/** Reads of a path over HTTP+JSON. */
+export function createGetJob(url: string, path: string, more: Partial<RequestJob>): Job {
+  const fixed = { method: 'GET' as const, headers, keepIds: false };
+  return { ...fixed, connections: 1, seconds: 2, tasks: [], ...more, url, path, kind: 'requests' };
+}
+
+/** Opens feeds of all tasks, and leaves them open. */
+export function createFeedJob(url: string, count: number): Job {
+  const fixed = {
+    kind: 'open' as const,
+    connections: 50,
+    seconds: 0,
+    keepIds: false,
+    method: 'GET' as const,
+  };
+  return { ...fixed, url, path: '/a2a/v1/feed', headers, tasks: Array.from({ length: count }, () => '') };
+}
+
 /** SendStreamingMessage requests, each read to its end. */
 export function createStreamJob(url: string, text: string, more: Partial<StreamJob>): Job {
   const body = sendBody(text, {}, 'SendStreamingMessage');

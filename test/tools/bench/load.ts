@@ -144,7 +144,8 @@ async function openStreams(job: RequestJob): Promise<JobResult> {
     Array.from({ length: job.connections }, async () => {
       for (let at = next++; at < job.tasks.length; at = next++) {
         const { body, path, headers } = fill(job, job.tasks[at] ?? '');
-        const response = await request(job.url + path, { method: 'POST', headers, body, bodyTimeout: 0 });
+        const { method, url } = job;
+        const response = await request(url + path, { method, headers, body, bodyTimeout: 0 });
         await new Promise<void>((resolve, reject) => {
           response.body.once('data', () => resolve());
           response.body.on('error', reject);

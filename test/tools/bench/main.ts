@@ -10,6 +10,7 @@ import { conversationsCase } from './cases/conversations.ts';
 import { coldStartCase, memoryCase, sqlCase } from './cases/costs.ts';
 import { eventsCase, latencyCase, webhooksCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
+import { viewsCase } from './cases/views.ts';
 import { waitsCase } from './cases/waits.ts';
 import { stepsCase, wholeCase } from './cases/whole.ts';
 import { formatFigures, formatValue } from './figures.ts';
@@ -27,6 +28,7 @@ const cases: Record<string, BenchCase> = {
   events: eventsCase,
   getTask: getTaskCase,
   listTasks: listTasksCase,
+  views: viewsCase,
   webhooks: webhooksCase,
   coldStart: coldStartCase,
   memory: memoryCase,

@@ -92,7 +92,7 @@ export const memoryCase: BenchCase = () =>
     ];
   });
 
-async function readUsage(process: MeasuredProcess): Promise<ProcessUsage> {
+export async function readUsage(process: MeasuredProcess): Promise<ProcessUsage> {
   await process.ask({});
   return process.ask<ProcessUsage>({});
 }

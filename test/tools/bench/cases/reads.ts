@@ -1,4 +1,5 @@
 /** Reads: a task, an unchanged task, and lists of few and of very many tasks. */
+import type { Pool } from 'pg';
 import { createCallJob, createReadJob, createSendJob } from '../jobs.ts';
 import { migrateSdk, withRig } from '../rig.ts';
 import { alternate, ms, perSecond, ratio, rounds, warmUpSeconds, type BenchCase } from '../rounds.ts';
@@ -46,26 +47,28 @@ export const getTaskCase: BenchCase = () =>
     ];
   });
 
+/** Stores completed tasks of the anonymous owner. */
+export async function fillTasks(pool: Pool, tenant: string, count: number): Promise<void> {
+  await pool.query(
+    `with made as (
+       insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
+       select uuidv, $1, 'anonymous', uuidv::text, 'none', 'TASK_STATE_COMPLETED',
+         now() - n * interval '1 second', true
+       from (select gen_random_uuid() as uuidv, n from generate_series(1, $2::int) n) one
+       returning id
+     )
+     insert into gates (task_id, last_event, state_class, wakeup_at, settled_at) select id, 1, 2, now(), now() from made`,
+    [tenant, count],
+  );
+  await pool.query('analyze tasks');
+  await pool.query('analyze gates');
+}
+
 export const listTasksCase: BenchCase = () =>
   withRig(async (rig) => {
     const { pool } = rig.stack;
-    const fill = async (tenant: string, count: number) => {
-      await pool.query(
-        `with made as (
-           insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
-           select uuidv, $1, 'anonymous', uuidv::text, 'none', 'TASK_STATE_COMPLETED',
-             now() - n * interval '1 second', true
-           from (select gen_random_uuid() as uuidv, n from generate_series(1, $2::int) n) one
-           returning id
-         )
-         insert into gates (task_id, last_event, state_class, wakeup_at, settled_at) select id, 1, 2, now(), now() from made`,
-        [tenant, count],
-      );
-    };
-    await fill('few', 1_000);
-    await fill('many', 1_000_000);
-    await pool.query('analyze tasks');
-    await pool.query('analyze gates');
+    await fillTasks(pool, 'few', 1_000);
+    await fillTasks(pool, 'many', 1_000_000);
     const api = await rig.service('api');
     const page = async (tenant: string) =>
       (

@@ -1,0 +1,84 @@
+/** Views of what happens, while very many tasks are stored and many are live: search, timeline, stats and feed. */
+import { createFeedJob, createGetJob, createSendJob } from '../jobs.ts';
+import { withRig, type Rig } from '../rig.ts';
+import { ms, polling, type BenchCase, type Figure } from '../rounds.ts';
+import { getPercentile } from '../../percentile.ts';
+import { waitFor } from '../../../support/wait-for.ts';
+import { readUsage } from './costs.ts';
+import { fillTasks } from './reads.ts';
+
+/** BENCH_VIEW_TASKS and BENCH_VIEW_LIVE try the case with fewer tasks; such figures are not published. */
+const stored = Number(process.env['BENCH_VIEW_TASKS'] ?? 1_000_000);
+const live = Number(process.env['BENCH_VIEW_LIVE'] ?? 10_000);
+const maxP99 = 50;
+const feeds = 1_000;
+const reads = { connections: 4, seconds: 5 };
+
+export const viewsCase: BenchCase = () =>
+  withRig(async (rig) => {
+    await fillTasks(rig.stack.pool, '', stored);
+    const [api] = await Promise.all([
+      rig.service('api'),
+      rig.service('worker', { WORKER_CONCURRENCY: String(live + 100) }),
+    ]);
+    const job = createSendJob(api.url, 'wait', { returnImmediately: true }, { count: live, keepIds: true });
+    const { ids } = await rig.load(job);
+    await waitFor(
+      `${live} running tasks`,
+      async () => {
+        const { rows } = await rig.stack.pool.query(
+          `select count(*)::int as count from tasks where state = 'TASK_STATE_WORKING'`,
+        );
+        return rows[0].count >= live;
+      },
+      polling,
+    );
+    const read = async (name: string, path: string): Promise<Figure> => {
+      await rig.load(createGetJob(api.url, path, { ...reads, tasks: ids, seconds: 1 }));
+      const { latencies } = await rig.load(createGetJob(api.url, path, { ...reads, tasks: ids }));
+      return ms(`${name}, p99`, latencies.p99, maxP99);
+    };
+    const views = [
+      await read('search, newest 50', '/a2a/v1/search'),
+      await read('search for a text that no task has', '/a2a/v1/search?error=no+such+text'),
+      await read('timeline of a running task', '/a2a/v1/tasks/%TASK%/timeline'),
+      await read('stats', '/a2a/v1/stats'),
+    ];
+    const before = await readUsage(api);
+    await rig.load(createFeedJob(api.url, feeds));
+    const after = await readUsage(api);
+    return [
+      ...views,
+      ms('feed, from an event to its arrival, p99', await measureFeed(rig, api.url)),
+      {
+        name: 'a subscriber of the feed, held after a collection',
+        value: (after.held - before.held) / 1024 / feeds,
+        unit: 'KB',
+        target: { at: 'most', value: 30 },
+      },
+    ];
+  });
+
+/** Follows the feed next to the others, while tasks are sent one after the other. */
+async function measureFeed(rig: Rig, url: string): Promise<number> {
+  const controller = new AbortController();
+  const response = await fetch(`${url}/a2a/v1/feed`, { signal: controller.signal });
+  const latencies: number[] = [];
+  const reading = (async () => {
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      for (const [, at = ''] of chunk.matchAll(/"at":"([^"]+)"/g))
+        latencies.push(Date.now() - Date.parse(at));
+    }
+  })().catch(() => undefined);
+  const configuration = { returnImmediately: true };
+  await rig.load(createSendJob(url, 'wait', configuration, { connections: 1, count: 200 }));
+  await waitFor('events', () => latencies.length >= 200, polling);
+  controller.abort();
+  await reading;
+  return (
+    getPercentile(
+      latencies.toSorted((a, b) => a - b),
+      0.99,
+    ) ?? Number.NaN
+  );
+}
