@@ -25,6 +25,7 @@ import type { CardSigner } from './card/signature.ts';
 import type { ReadConsole } from './console/files.ts';
 import { registerConsole } from './console/routes.ts';
 import { registerScheduleRoutes, type ScheduleRoutesParts } from './extensions/schedules/routes.ts';
+import { registerOpsRoutes, type OpsRoutesParts } from './extensions/ops/routes.ts';
 import { registerWebhookRoutes, type WebhookRoutesParts } from './extensions/webhooks/routes.ts';
 import { registerTasksRoutes, type TasksRoutesParts } from './extensions/tasks/routes.ts';
 import { registerFileRoutes } from './files/routes.ts';
@@ -62,6 +63,7 @@ export interface ApiServerParts {
   webhooks: WebhookRoutesParts;
   tasks: TasksRoutesParts;
   schedules: ScheduleRoutesParts;
+  ops: OpsRoutesParts;
   callbacks: CallbackRoutesParts;
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
   /** Undefined: the console is not served. */
@@ -110,6 +112,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerWebhookRoutes(app, webhooks);
   registerTasksRoutes(app, parts.tasks);
   registerScheduleRoutes(app, parts.schedules);
+  registerOpsRoutes(app, parts.ops);
   registerFileRoutes(app, { db: webhooks.db, log });
   registerCallbackRoutes(app, parts.callbacks);
   registerAgentNotifications(app, parts.callbacks);

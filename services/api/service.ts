@@ -192,6 +192,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           log,
         },
         tasks: { db, feed, timelines, streams, pageTokens, send, outbox, encryptor, wakeupGraceSeconds, log },
+        ops: { db, ownerLimits: config.ownerLimits, log },
         schedules: {
           db,
           outbox,

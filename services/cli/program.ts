@@ -10,6 +10,7 @@ import { addInitCommand } from './commands/init.ts';
 import { addProfileCommands } from './commands/profile.ts';
 import { addScheduleCommands } from './commands/schedules/commands.ts';
 import { addServiceCommands } from './commands/services.ts';
+import { addOpsCommands } from './commands/ops/commands.ts';
 import { addAnswerCommand } from './commands/tasks/answer.ts';
 import { addCancelCommand } from './commands/tasks/cancel.ts';
 import { addDecideCommands } from './commands/tasks/decide.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
   addWebhookCommands(program);
   addCardCommand(program);
   addProfileCommands(program);
+  addOpsCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
   program.commandsGroup('Run the services:');

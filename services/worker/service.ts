@@ -45,6 +45,7 @@ import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { loadAgent } from './agent/load.ts';
 import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
+import { watchDrainRequests } from './drain-requests.ts';
 import { createIntake, type Intake } from './intake/intake.ts';
 import { createDeadLetterHandler } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
@@ -61,6 +62,9 @@ import { Suspects } from './turn/suspects.ts';
 
 /** Time to answer pending readiness probes before large modules are loaded, which blocks the process. */
 const probeMs = 50;
+
+/** The interval at which the worker looks for requests to drain. */
+const drainPollMs = 2_000;
 
 /**
  * The share of the drain time that running turns get. The rest is for releasing leases and publishing
@@ -188,6 +192,13 @@ export async function startWorker(
   });
   registerHealth(app, ready, log);
   const address = await listen(app, config);
+  const drainRequests = watchDrainRequests({
+    db,
+    worker: config.workerName,
+    pollMs: drainPollMs,
+    drain: () => process.kill(process.pid, 'SIGTERM'),
+    log,
+  });
   await sleep(probeMs);
   const pulling = config.push === undefined ? startPulling({ db, intake, config, versions, log }) : undefined;
   agent.open?.();
@@ -195,6 +206,7 @@ export async function startWorker(
   return {
     address,
     drain: async () => {
+      drainRequests.close();
       // Leases are released even if a subscription fails to close.
       await Promise.allSettled([intake.drain(drainMs * turnDrainShare), ...(pulling?.close() ?? [])]);
       await agent.close?.();

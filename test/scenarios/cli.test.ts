@@ -1,5 +1,6 @@
 /** The commands of `longhaul` against a whole system, in a pipe and in a terminal. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
 import { runCli, runCliInTerminal, noTerminal, type CliOptions, type CliResult } from '../support/cli.ts';
@@ -18,9 +19,14 @@ describe('longhaul', () => {
   const cleanup = createSuiteCleanup();
   let stack: Stack;
   let api: RunningService;
+  let worker: RunningService;
   before(async () => {
     stack = await startStack(cleanup, { AGENT_FILE: 'docs/agents/orders.yaml' });
-    [api] = await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+    [api, worker] = await Promise.all([
+      stack.start('api'),
+      stack.start('worker', { WORKER_NAME: 'first' }),
+      stack.start('dispatcher'),
+    ]);
   });
 
   const longhaul = (args: readonly string[], options: CliOptions = {}): Promise<CliResult> =>
@@ -226,6 +232,24 @@ describe('longhaul', () => {
     ]);
     assert.equal(deleted, 'report is deleted\n');
     assert.deepEqual([twice.status, twice.stderr], [2, 'longhaul: expected either --cron or --every\n']);
+  });
+
+  test('the commands of the runbook run', { timeout }, async () => {
+    const page = readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8');
+    const commands = [
+      ...new Set([...page.matchAll(/`longhaul ([^`\n]+)`/g)].map(([, command = '']) => command)),
+    ];
+    assert.ok(commands.length >= 10);
+    const run = commands.filter((command) => /\s/.test(command) && !command.startsWith('ops drain'));
+    for (const command of run) await done(command.split(' '));
+    const { status, stderr } = await longhaul(['ops', 'drain', 'WORKER']);
+    assert.deepEqual([status, /no worker WORKER runs a turn/.test(stderr)], [1, true]);
+  });
+
+  test('a worker that an operator drains exits', { timeout }, async () => {
+    await stack.pool.query(`insert into worker_drains (worker) values ('first')`);
+    assert.equal((await worker.running.exited).code, 0);
+    assert.match(worker.running.output(), /an operator has asked this worker to drain/);
   });
 
   test('wrong usage has status 2, and says what is expected', { timeout }, async () => {

@@ -247,6 +247,28 @@ describe('docs/extensions', { skip }, () => {
     assert.deepEqual([disabled!.body.webhooks, counted!.body.count], [[], 0]);
   });
 
+  test('operator: reports, wake-ups and calls for an owner work', async () => {
+    const { id } = await stack.submit('What is 6 times 7?');
+    await stack.until(id, isCompleted);
+    const [backlog, , work, , , owners] = await run('operator.md 1');
+    assert.equal(typeof backlog!.body.turnsWaiting, 'number');
+    assert.deepEqual(work!.body, { work: [] });
+    assert.ok(owners!.body.owners.some(({ owner }: { owner: string }) => owner === 'anonymous'));
+    const held = await stack.submit('Good morning', {
+      metadata: {
+        'https://longhaul.dev/ext/schedule/v1': { startAt: new Date(Date.now() + 3_600_000).toISOString() },
+      },
+    });
+    await stack.pool.query(
+      `update gates set worker = 'held', claimed_at = now(), lease_until = now() + interval '1 hour' where task_id = $1`,
+      [held.id],
+    );
+    const [woken, drained] = await run('operator.md 2', ['"WORKER"', '"held"']);
+    assert.deepEqual([woken!.body, drained!.body], [{ taskIds: [] }, { worker: 'held' }]);
+    const [found] = await run('operator.md 3', ['OWNER', 'anonymous'], ['_FAILED', '_COMPLETED']);
+    assert.ok(found!.body.tasks.length > 0);
+  });
+
   test('runs the example of docs/client.md', async (t) => {
     const page = readFileSync(new URL('../client.md', folder), 'utf8');
     const [, code = ''] = /^```js\n(\/\/ client\.mjs\n.*?)^```/ms.exec(page) ?? [];

@@ -15,6 +15,7 @@ import type { CallbackRoutesParts } from '#services/api/callbacks/routes.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
 import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts';
 import type { ScheduleRoutesParts } from '#services/api/extensions/schedules/routes.ts';
+import type { OpsRoutesParts } from '#services/api/extensions/ops/routes.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
 import { restrictToScopes } from '#services/api/handler/scopes.ts';
@@ -55,6 +56,7 @@ export interface TestApiServerOptions {
   schedules?: ScheduleRoutesParts;
   tasks?: TasksRoutesParts;
   webhooks?: WebhookRoutesParts;
+  ops?: OpsRoutesParts;
   /** Deadlines of gRPC calls. */
   timeouts?: Partial<GrpcTimeouts>;
 }
@@ -112,6 +114,7 @@ export async function startApiServer(
     conditional: {} as ConditionalParts,
     webhooks: options.webhooks ?? ({} as WebhookRoutesParts),
     tasks: options.tasks ?? ({} as TasksRoutesParts),
+    ops: options.ops ?? ({} as OpsRoutesParts),
     callbacks: {} as CallbackRoutesParts,
     schedules: options.schedules ?? ({} as ScheduleRoutesParts),
     geminiWebhooks: {

@@ -13,6 +13,7 @@ import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';
 import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
+import { operatorExtension } from '../extensions/ops/routes.ts';
 import { tasksExtension } from '../extensions/tasks/routes.ts';
 import { schedulesExtension } from '../extensions/schedules/read.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
@@ -78,6 +79,13 @@ const tasks = {
   required: false,
 };
 
+const operator = {
+  uri: operatorExtension,
+  description:
+    'Shows operators what waits, works and fails over all owners, wakes turns, and drains workers.',
+  required: false,
+};
+
 export interface CardParts extends Addresses {
   auth: AuthConfig;
   protocol: ProtocolConfig;
@@ -117,6 +125,7 @@ export function createAgentCard(definition: AgentDefinition, parts: CardParts): 
         webhooks,
         usage,
         tasks,
+        operator,
       ]),
       extendedAgentCard: hasExtendedCard(definition, auth),
     },

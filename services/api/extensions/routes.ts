@@ -11,6 +11,7 @@ import { requireScope, type AuthenticatedCaller } from '../auth/caller.ts';
 import { createHttpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { restPath } from '../bindings/rest/rest.ts';
+import { checkId } from '../handler/validate/message.ts';
 import { warnClient } from '../handler/call-state.ts';
 import { getAuthenticated, getCaller } from '../handler/caller.ts';
 import type { Params } from '../handler/operations.ts';
@@ -20,6 +21,7 @@ import { Query } from '../http/query.ts';
 import { createWarner } from '../http/warnings.ts';
 
 export interface ExtensionCall {
+  /** The owner and tenant that the call is about. */
   caller: Caller;
   /** The caller with the scopes of its credential. */
   user: AuthenticatedCaller;
@@ -72,7 +74,7 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
       const user = getAuthenticated(context);
       requireScope(user, scope ?? (method === 'GET' ? 'read' : 'send'), `${method} ${routePath}`);
       const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
-      const caller = getCaller(context);
+      const caller = selectCaller(getCaller(context), user, query);
       const result = await handle(parts, { caller, user, context, path, query, accept, body, reply });
       if (result === reply) return reply;
       query.warn(context);
@@ -81,4 +83,17 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
       return sendFailure(reply, parts.log, error, jsonStatusFailure);
     }
   }
+}
+
+/**
+ * Returns the owner whose tasks the call is about: an operator may name another one.
+ *
+ * @throws {ForbiddenError} if the caller is not an operator
+ */
+function selectCaller(own: Caller, user: AuthenticatedCaller, query: Query): Caller {
+  const owner = query.string('owner');
+  if (owner === undefined) return own;
+  requireScope(user, 'operator', 'owner');
+  checkId('owner', owner, true);
+  return { ...own, owner };
 }

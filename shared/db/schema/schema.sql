@@ -413,3 +413,9 @@ create table webhook_usage (
   PRIMARY KEY (owner, hour)
 ) with (fillfactor=50);
 CREATE INDEX webhook_usage_by_hour ON public.webhook_usage USING btree (hour);
+
+create table worker_drains (
+  worker text not null,
+  requested_at timestamp with time zone not null default now(),
+  PRIMARY KEY (worker)
+);

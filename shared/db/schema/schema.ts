@@ -115,6 +115,7 @@ export interface Database {
     outcome: AttemptOutcome;
     error: string | null;
   };
+  worker_drains: { worker: string; requested_at: TimeOrNow };
   child_groups: {
     id: string;
     parent_id: string;

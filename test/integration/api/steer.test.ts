@@ -6,6 +6,7 @@ import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
+import { takeDrainRequest } from '#shared/db/ops/workers.ts';
 import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
@@ -22,7 +23,7 @@ import { createSend } from '#services/api/handler/send-message.ts';
 import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts';
 import { LargeWork } from '#services/api/limits/large-work.ts';
 import { OpenStreams } from '#services/api/limits/open-streams.ts';
-import { aliceKey, apiKeysEnv, bobKey } from '../../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../../support/api-keys.ts';
 import { startApiServer } from '../../support/api-server.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import {
@@ -43,6 +44,7 @@ type Json = any;
 
 const { db, pool } = await connectToTestDatabase();
 const alice = { tenant: '', owner: 'key:alice' };
+const opsKey = { 'x-api-key': 'ops-key-of-a-test' };
 const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
 const write = createTurnWriter(db, options);
 const accept = createAccept(db, options);
@@ -55,6 +57,7 @@ describe('acting on several tasks and webhooks', () => {
 
   before(async () => {
     const log = createLogger('test', 'silent');
+    const env = apiKeysEnv();
     const pageTokens = new PageTokens(createSecretKey(Buffer.alloc(32)));
     const common = {
       db,
@@ -92,7 +95,13 @@ describe('acting on several tasks and webhooks', () => {
       cleanup,
       {},
       {
-        auth: readAuth(new EnvReader(apiKeysEnv())),
+        auth: readAuth(
+          new EnvReader({
+            ...env,
+            API_KEYS: `${env['API_KEYS']},ops:${sha256(opsKey['x-api-key'])} scopes=read+send+operator`,
+          }),
+        ),
+        ops: { db, ownerLimits: { ...noLimits, openTasks: 1 }, log },
         tasks: { ...common, send, timelines, streams, feed: {} as TasksRoutesParts['feed'] },
         webhooks: { ...common, getLimits: async () => noLimits, signing: { keys: [] } },
       },
@@ -433,5 +442,57 @@ describe('acting on several tasks and webhooks', () => {
     const { data: missed } = (await resumed.next()).value!;
     assert.equal(missed.turns[0].steps.length, 1);
     assert.equal((await open({ 'last-event-id': String(lastId) })).status, 204);
+  });
+
+  test('shows operators what waits and who works, and nothing to others', async () => {
+    const running = await createClaimedTask(db, { ...alice, tenant: 'ops' });
+    const [failing, overdue, stalled] = [newTask(alice), newTask(alice), newTask(alice)];
+    for (const task of [failing, overdue, stalled]) await accept(task);
+    await db.insertInto('owner_usage').values({ owner: 'key:alice', bytes: '1' }).execute();
+    const past = new Date(Date.now() - 60_000);
+    const change = (id: string, values: object) =>
+      db.updateTable('gates').set(values).where('task_id', '=', id).execute();
+    await change(failing.taskId, { failing_since: past, failures: 3 });
+    await change(overdue.taskId, { deadline_at: past });
+    await change(stalled.taskId, { wakeup_at: past });
+    const get = async (path: string, key = opsKey) => (await call(path, undefined, key)).body;
+    const listIds = async (kind: string) =>
+      (await get(`/ops/work?kind=${kind}`)).work.map(({ taskId }: Json) => taskId);
+    assert.ok((await listIds('failing')).includes(failing.taskId));
+    assert.ok((await listIds('overdue')).includes(overdue.taskId));
+    assert.ok((await listIds('stalled')).includes(stalled.taskId));
+    assert.deepEqual(await listIds('parked'), []);
+    assert.ok((await get('/ops/backlog')).turnsLeased > 0);
+    const { workers } = await get('/ops/workers');
+    assert.deepEqual([workers[0].worker, workers[0].draining], ['w1', false]);
+    const { owners } = await get('/ops/owners');
+    assert.deepEqual([owners[0].owner, owners[0].near], ['key:alice', ['openTasks']]);
+    assert.ok((await get('/ops/hosts')).hosts.every(({ host }: Json) => typeof host === 'string'));
+    assert.deepEqual(await get('/ops/models'), { models: [] });
+
+    const post = async (path: string, body: object, key = opsKey) => call(path, body, key);
+    const woken = await post('/ops/turns:wake', { taskIds: [stalled.taskId, running.lease.taskId, 'x'] });
+    assert.deepEqual(woken.body, { taskIds: [stalled.taskId] });
+    assert.equal((await post('/ops/turns:wake', { stalled: true, taskIds: ['x'] })).status, 400);
+    assert.equal((await post('/ops/workers:drain', { worker: 'none' })).status, 404);
+    assert.deepEqual((await post('/ops/workers:drain', { worker: 'w1' })).body, { worker: 'w1' });
+    assert.equal((await get('/ops/workers')).workers[0].draining, true);
+    assert.deepEqual([await takeDrainRequest(db, 'w1'), await takeDrainRequest(db, 'w1')], [true, false]);
+
+    for (const path of ['/ops/backlog', '/ops/work?kind=parked', '/search?owner=key:bob']) {
+      assert.equal((await call(path)).status, 403, path);
+    }
+    const refused = await post('/ops/turns:wake', { stalled: true }, aliceKey);
+    assert.match(refused.body.error.message, /needs the scope operator/);
+  });
+
+  test('lets operators act for an owner', async () => {
+    const taskId = await createFailedTask();
+    const asAlice = '?owner=key:alice';
+    const found = await call(`/tasks/${taskId}/timeline${asAlice}`, undefined, opsKey);
+    assert.equal(found.body.taskId, taskId);
+    assert.equal((await call(`/tasks/${taskId}/timeline`, undefined, opsKey)).status, 404);
+    const { body } = await call(`/tasks:rerun${asAlice}`, { taskIds: [taskId] }, opsKey);
+    assert.equal((await readTask(body.results[0].newTaskId)).owner, 'key:alice');
   });
 });

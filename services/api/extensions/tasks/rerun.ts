@@ -63,10 +63,11 @@ interface Result {
 
 async function startAgain(
   parts: RerunParts,
-  { caller, user, context, body }: ExtensionCall,
+  call: ExtensionCall,
   ids: readonly string[],
   dryRun: boolean,
 ): Promise<Result[]> {
+  const { caller, body } = call;
   const newContext = readFlag(body, 'newContext');
   const requestId = readRequestId(body);
   const states = await readTaskStates(parts.db, caller, ids.filter(isUuid));
@@ -79,7 +80,7 @@ async function startAgain(
     else {
       try {
         const messageId = `rerun:${taskId}:${requestId}`;
-        results.push(await startOne(parts, { caller, user, context }, taskId, { messageId, newContext }));
+        results.push(await startOne(parts, call, taskId, { messageId, newContext }));
       } catch (error) {
         const failure = toClientError(parts.log, error);
         // The whole request may be repeated.
@@ -107,7 +108,8 @@ async function startOne(
     version: source.webhook?.protocolVersion ?? '1.0',
     extensions: [],
     tenant: caller.tenant,
-    user,
+    // An operator may act for the owner.
+    user: { isAuthenticated: true, userName: caller.owner, scopes: user.scopes },
     traceparent: traceparent.get(context),
     controller: () => getController(context),
   });

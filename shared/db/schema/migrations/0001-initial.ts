@@ -242,6 +242,11 @@ const turns = [
     error text,
     primary key (task_id, fence)
   )`,
+  // Workers that operators have asked to drain: see ops/workers.ts.
+  `create table worker_drains (
+    worker text primary key,
+    requested_at timestamptz not null default now()
+  )`,
   // Calls of the model at Google, and of other agents, that have not ended: see turns/model-waits.ts and calls/abandoned.ts.
   `create index steps_by_poll on steps (due_at) where wait ->> 'kind' in ('model', 'agent') and finished_at is null`,
   // Calls that Google stores although their tasks were removed: see models/stored-calls.ts.

@@ -1,0 +1,85 @@
+/**
+ * Routes for operators (docs/extensions/operator.md): what waits, who works and what fails, over all owners. They need the
+ * scope `operator`. Other routes show an operator the tasks of an owner, which it names.
+ */
+import { HttpRequestError } from '../../handler/errors.ts';
+import type { FastifyInstance } from 'fastify';
+import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import type { Db } from '#shared/db/client/pool.ts';
+import { readFailingHosts } from '#shared/db/ops/hosts.ts';
+import { readModels } from '#shared/db/ops/models.ts';
+import { readWork, requestWakeups, workKinds, type WorkKind } from '#shared/db/ops/work.ts';
+import { readWorkers, requestDrain } from '#shared/db/ops/workers.ts';
+import { readBacklog } from '#shared/db/outbox/backlog.ts';
+import { reportOwners } from '#shared/db/owners/report.ts';
+import type { OwnerLimits } from '#shared/domain/owner-limits.ts';
+import { isUuid } from '#shared/domain/ids.ts';
+import type { Logger } from '#shared/runtime/log.ts';
+import { checkId } from '../../handler/validate/message.ts';
+import { checkKnown, readTaskIds } from '../body.ts';
+import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
+import { readPageSize } from '../tasks/query.ts';
+
+export const operatorExtension = 'https://longhaul.dev/ext/operator/v1';
+
+export interface OpsRoutesParts {
+  db: Db;
+  /** The default limits of owners. */
+  ownerLimits: OwnerLimits;
+  log: Logger;
+}
+
+const routes: readonly ExtensionRoute<OpsRoutesParts>[] = (
+  [
+    { method: 'GET', path: '/ops/backlog', handle: async ({ db }) => readBacklog(db) },
+    { method: 'GET', path: '/ops/workers', handle: async ({ db }) => ({ workers: await readWorkers(db) }) },
+    { method: 'GET', path: '/ops/work', handle: getWork },
+    { method: 'GET', path: '/ops/models', handle: async ({ db }) => ({ models: await readModels(db) }) },
+    { method: 'GET', path: '/ops/hosts', handle: async ({ db }) => ({ hosts: await readFailingHosts(db) }) },
+    { method: 'GET', path: '/ops/owners', handle: getOwners },
+    { method: 'POST', path: '/ops/turns::wake', handle: wake },
+    { method: 'POST', path: '/ops/workers::drain', handle: drain },
+  ] satisfies ExtensionRoute<OpsRoutesParts>[]
+).map((route) => ({ ...route, scope: 'operator' as const }));
+
+export function registerOpsRoutes(app: FastifyInstance, parts: OpsRoutesParts): void {
+  registerExtensionRoutes(app, parts, routes);
+}
+
+async function getWork({ db }: OpsRoutesParts, { query }: ExtensionCall): Promise<object> {
+  const kind = query.oneOf('kind', workKinds);
+  if (kind === undefined) throw new RequestMalformedError(`kind must be one of ${workKinds.join(', ')}`);
+  return { work: await readWork(db, kind as WorkKind, readPageSize(query)) };
+}
+
+async function getOwners({ db, ownerLimits }: OpsRoutesParts, { query }: ExtensionCall): Promise<object> {
+  return { owners: await reportOwners(db, ownerLimits, { all: query.boolean('all') ?? false }) };
+}
+
+/** Wakes turns by their ids, or those that have stalled. */
+async function wake({ db }: OpsRoutesParts, { body }: ExtensionCall): Promise<object> {
+  checkKnown(body, ['taskIds', 'stalled']);
+  if ((body['taskIds'] === undefined) === (body['stalled'] !== true)) {
+    throw new RequestMalformedError('expected either taskIds, or {"stalled": true}');
+  }
+  const ids =
+    body['stalled'] === true
+      ? (await readWork(db, 'stalled', maxWoken)).map(({ taskId }) => taskId)
+      : readTaskIds(body).filter(isUuid);
+  return { taskIds: await requestWakeups(db, ids) };
+}
+
+const maxWoken = 1_000;
+
+async function drain({ db, log }: OpsRoutesParts, { body, caller }: ExtensionCall): Promise<object> {
+  checkKnown(body, ['worker']);
+  const { worker } = body;
+  if (typeof worker !== 'string') throw new RequestMalformedError('worker must be a string');
+  checkId('worker', worker, true);
+  if (!(await readWorkers(db)).some((each) => each.worker === worker)) {
+    throw new HttpRequestError(404, `no worker ${worker} runs a turn: GET /ops/workers lists those that do`);
+  }
+  await requestDrain(db, worker);
+  log.info({ worker, owner: caller.owner }, 'drain of a worker requested');
+  return { worker };
+}
