@@ -86,6 +86,9 @@ describe('images', () => {
     const migrated = runImage('worker', ['services/migrate/main.ts'], '0');
     assert.equal((await migrated.exited).code, 0, migrated.output());
 
+    const admin = runImage('worker', ['services/admin/main.ts', 'usage', '--json'], '0');
+    assert.deepEqual([(await admin.exited).code, admin.output()], [0, '[]']);
+
     const services = await Promise.all([
       waitUntilReady(runImage('api', api.command, new URL(stack.apiUrl).port, { CONSOLE: 'true' })),
       waitUntilReady(runImage('worker', worker.command, '0')),

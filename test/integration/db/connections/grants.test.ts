@@ -7,6 +7,19 @@ import { Client } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { grants } from '#shared/db/schema/grants.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
+import { readFailingHosts } from '#shared/db/ops/hosts.ts';
+import { readModels } from '#shared/db/ops/models.ts';
+import { readWork, requestWakeups, workKinds } from '#shared/db/ops/work.ts';
+import { readWorkers, requestDrain, takeDrainRequest } from '#shared/db/ops/workers.ts';
+import { readBacklog } from '#shared/db/outbox/backlog.ts';
+import { reportOwners } from '#shared/db/owners/report.ts';
+import { restartTurn } from '#shared/db/reruns/restart.ts';
+import { createAccept } from '#shared/db/tasks/accept.ts';
+import { readTimeline } from '#shared/db/tasks/timeline.ts';
+import { createTurnWriter } from '#shared/db/turns/write.ts';
+import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
+import { caller, claimTask, newTask } from '../../../support/database/new-task.ts';
+import { noLimits } from '../../../support/quotas.ts';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { runNode } from '../../../support/processes/processes.ts';
@@ -89,6 +102,31 @@ describe('migration', () => {
     const change = api.updateTable('agents').set({ definition: '{}' });
     await assert.rejects(change.execute(), /permission denied for table agents/);
     await assert.rejects(api.deleteFrom('agents').execute(), /permission denied/);
+  });
+
+  test('lets the api report to operators, and restart the turn of a worker', async (t) => {
+    const [api, worker] = [openAs(t, 'api'), openAs(t, 'worker')];
+    const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
+    const task = newTask();
+    await createAccept(api, options)(task);
+    const { lease } = await claimTask(worker, task.taskId);
+    const step = { name: 'a', occurrence: 0, position: 0, inputHash: null, output: '1' };
+    await createTurnWriter(worker, options)({ lease, steps: [step] });
+    await Promise.all([
+      readBacklog(api),
+      readModels(api),
+      readFailingHosts(api),
+      reportOwners(api, noLimits, { all: true }),
+    ]);
+    for (const kind of workKinds) await readWork(api, kind, 10);
+    assert.equal((await readWorkers(api)).length, 1);
+    await requestDrain(api, 'w1');
+    assert.ok(await takeDrainRequest(worker, 'w1'));
+    const restart = await restartTurn(api, { ...options, dryRun: false }, caller, task.taskId, step);
+    assert.equal(restart.kind, 'restarted');
+    assert.deepEqual(await requestWakeups(api, [task.taskId]), [task.taskId]);
+    assert.equal((await readTimeline(api, caller, task.taskId))?.turns[0]?.attempts[0]?.outcome, 'restarted');
+    await listOwnWebhooks(api, caller, { health: ['ok', 'disabled'] }, { size: 1 });
   });
 
   test('lets the dispatcher remove messages, steps and files without reading them', async (t) => {
