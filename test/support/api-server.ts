@@ -85,6 +85,7 @@ export async function startApiServer(
     outputModes: [],
     mcpServers: {},
     toolModules: [],
+    model: {},
   };
   const card = createAgentCard(definition as unknown as Parameters<typeof createAgentCard>[0], {
     publicUrl,

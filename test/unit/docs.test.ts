@@ -100,7 +100,9 @@ describe('quoted log messages', () => {
   const getQuotes = (text: string): string[] =>
     [...removeCode(text).matchAll(/`([a-z][a-z-]* [^`]*)`/gi)]
       .map(([, quote = '']) => quote)
-      .filter((quote) => !/^(?:gcloud|longhaul|npm|npx|curl|git|node|openssl|deploy)\b|[=/:{<*×]|__/.test(quote));
+      .filter(
+        (quote) => !/^(?:gcloud|longhaul|npm|npx|curl|git|node|openssl|deploy)\b|[=/:{<*×]|__/.test(quote),
+      );
 
   for (const page of ['docs/runbook.md', 'docs/deploy.md']) {
     test(`${page} quotes messages that the services log`, () => {
