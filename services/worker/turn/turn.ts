@@ -202,6 +202,7 @@ export function createTurn(parts: TurnParts): WorkerTurn {
       waits,
       reach: (name) => record.reach(name, null),
       usage: () => taskUsage,
+      postpone: storeWait,
       createMessage: (text) => createAgentMessage(ids, text),
       showProgress: (message) => store([createProgress(message)]),
       record: async (step, result, used) => {

@@ -31,6 +31,14 @@ export async function awaitChildren(
   return rows[0];
 }
 
+/** Returns the usage so far of the children of a group, including those that run, without `counted` ones. */
+export async function readChildUsage(db: Db, group: string, counted: readonly string[]): Promise<Usage[]> {
+  const { rows } = await sql<{ usage: Usage }>`
+    select usage from tasks
+    where child_group = ${group} and usage is not null and id <> all(${counted}::uuid[])`.execute(db);
+  return rows.map(({ usage }) => usage);
+}
+
 export interface ChildRow {
   taskId: string;
   state: TaskState;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { cancelOrphans } from '#shared/db/children/cancel.ts';
-import { awaitChildren, readChildren } from '#shared/db/children/join.ts';
+import { awaitChildren, readChildren, readChildUsage } from '#shared/db/children/join.ts';
 import { signalLateParents } from '#shared/db/children/signal.ts';
 import { readDepth, spawnChildren } from '#shared/db/children/spawn.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
@@ -174,6 +174,13 @@ describe('waiting for children', () => {
     const late = () => signalLateParents(db, { limit: 10, graceSeconds: 10 });
     assert.deepEqual(turnsOf((await late()).wakeups), [parent.lease.taskId]);
     assert.equal((await late()).examined, 0);
+  });
+
+  test('reads the usage of children that run, without those that are counted', async () => {
+    const parent = await createClaimedTask(db);
+    const { group, taskIds } = await spawn(parent, 3);
+    await sql`update tasks set usage = '{"cost":2}' where child_group = ${group}`.execute(db);
+    assert.deepEqual(await readChildUsage(db, group, [taskIds[0]!]), [{ cost: 2 }, { cost: 2 }]);
   });
 
   test('returns the results that fit, the smallest first', async () => {

@@ -34,6 +34,8 @@ function createChildren(more: Partial<ChildParts> = {}, steps: RecordedStep[] = 
     checkRoom: async () => undefined,
     store: async () => undefined,
     awaitChildren: async () => ({ ended: 1, isOver: true }),
+    readUsage: async () => [],
+    postpone: async () => undefined,
     readChildren: async (_group, taskIds) =>
       taskIds.map((taskId): ChildRow => ({
         taskId,
@@ -105,6 +107,34 @@ describe('join', () => {
       again.recorded.map(({ used }) => used.length),
       [0],
     );
+  });
+
+  test('fails while it waits when the task and its children have spent the limit', async () => {
+    const due: number[] = [];
+    const spent = [[call], [call, call, call]];
+    const endsAt = performance.now() + 3_600_000;
+    const { children } = createChildren({
+      limits: { cost: 7 },
+      usage: () => call,
+      awaitChildren: async () => ({ ended: 0, isOver: false }),
+      readUsage: async () => spent.shift() ?? [],
+      postpone: async ({ wait }) => void due.push(wait!.dueInSeconds),
+      waits: {
+        run: (work: () => Promise<unknown>) => work(),
+        reach: () => ({ identity: { name: 'all' }, earlier: undefined }),
+        open: async (_identity: unknown, _earlier: unknown, { dueInSeconds }: { dueInSeconds: number }) => {
+          due.push(dueInSeconds);
+          return { endsAt };
+        },
+        untilDue: async () => undefined,
+      } as unknown as Waits,
+    });
+    const spawned = { group: uuidv7(), taskIds: [uuidv7()] };
+    await fails(
+      () => children.join('all', spawned, { timeoutSeconds: 3_600 }),
+      /^join\("all"\): the task and its children have reached the limit of a cost of 7/,
+    );
+    assert.deepEqual(due, [60], 'it looks again after a minute');
   });
 
   test('refuses options that are not valid, and children of others', async () => {

@@ -15,13 +15,17 @@ import { FatalError } from '#shared/domain/errors.ts';
 import { isUuid, uuidv7 } from '#shared/domain/ids.ts';
 import type { Json, Part } from '#shared/domain/message.ts';
 import { isTerminal } from '#shared/domain/task.ts';
-import { totalTokens, type Usage } from '#shared/domain/usage.ts';
+import { noUsage, sumUsage, totalTokens, type Usage } from '#shared/domain/usage.ts';
 import type { ChildTasks, JoinedChild, JoinOptions, JoinResult, SpawnOptions } from '../../agent/agent.ts';
 import type { ReachedStep, StepIdentity } from '../record.ts';
 import { assertSeconds, awaitable, type OpenWait, type Waits } from '../waits.ts';
 import { checkMessages, createChildTask, type Parent } from './tasks.ts';
 
 const defaultJoinSeconds = 7 * 86_400;
+/** A join that times out so soon is over. */
+const soonSeconds = 0.01;
+/** How often a parent with a limit looks at the usage of its children while it waits for them. */
+const checkSeconds = 60;
 /** The most content of children that one join returns, in bytes of JSON. */
 const maxJoinBytes = 4 * 1024 * 1024;
 
@@ -41,6 +45,10 @@ export interface ChildParts {
   store: (spawn: Omit<Spawn, 'lease'>) => Promise<void>;
   awaitChildren: (group: string, needed: number) => Promise<{ ended: number; isOver: boolean } | undefined>;
   readChildren: (group: string, taskIds: readonly string[], maxBytes: number) => Promise<ChildRow[]>;
+  /** Returns the usage so far of the children of a group, without those that are counted. */
+  readUsage: (group: string, counted: readonly string[]) => Promise<readonly Usage[]>;
+  /** Stores when an open wait is due next. */
+  postpone: (step: NewStep) => Promise<void>;
   /** Records a join, and adds the usage of its children to the task. */
   record: (step: NewStep, output: Json, used: readonly Usage[]) => Promise<void>;
 }
@@ -103,17 +111,19 @@ export class Children {
     return children;
   }
 
-  #checkSpent(call: string): void {
+  /** @param more usage that the task has not counted yet */
+  #checkSpent(call: string, more: readonly Usage[] = []): void {
     const { tokens = Infinity, cost = Infinity } = this.#parts.limits;
-    const spent = this.#parts.usage();
-    if (spent === undefined) return;
+    const spent = more.reduce(sumUsage, this.#parts.usage() ?? noUsage);
     const reached =
       totalTokens(spent.tokens) >= tokens
         ? `${tokens} tokens`
         : spent.cost >= cost
           ? `a cost of ${cost}`
           : '';
-    if (reached !== '') throw new FatalError(`${call}: the task has reached its limit of ${reached}.`);
+    const who = more.length === 0 ? 'the task has' : 'the task and its children have';
+    const whose = more.length === 0 ? 'its' : 'the';
+    if (reached !== '') throw new FatalError(`${call}: ${who} reached ${whose} limit of ${reached}.`);
   }
 
   /** @throws {FatalError} if an option is not valid, or the record of the turn has another step here */
@@ -151,20 +161,45 @@ export class Children {
     wait: NewWait,
     { group, taskIds, needed }: ChildTasks & { needed: number },
   ): Promise<JoinResult> {
-    const { waits, awaitChildren } = this.#parts;
+    const { waits, awaitChildren, postpone } = this.#parts;
+    const timeoutSeconds = wait.dueInSeconds;
+    const dueIn = (leftSeconds: number): NewWait => ({ ...wait, dueInSeconds: this.#limitWait(leftSeconds) });
     let open: OpenWait | undefined;
     for (;;) {
       const found = await waits.run(() => awaitChildren(group, needed));
       if (found === undefined) throw new FatalError(`${call}: this task has started no such children.`);
-      const isDue = open === undefined ? wait.dueInSeconds === 0 : open.dueAt <= performance.now();
-      if (found.isOver || isDue) {
+      const leftSeconds = open === undefined ? timeoutSeconds : getLeftSeconds(open);
+      if (found.isOver || leftSeconds <= soonSeconds) {
         const status = found.isOver ? 'joined' : 'timed_out';
         return waits.run(() => this.#finish({ ...identity, output: null, wait }, status, { group, taskIds }));
       }
       const details = { ended: found.ended, needed, size: taskIds.length };
-      open ??= await waits.open(identity, earlier, wait, { details });
+      await this.#checkChildren(call, group);
+      if (open === undefined) {
+        open = await waits.open(identity, earlier, dueIn(leftSeconds), { details, timeoutSeconds });
+      } else {
+        const due = dueIn(leftSeconds);
+        await waits.run(() => postpone({ ...identity, output: null, wait: due }));
+        waits.reopen(open, due.dueInSeconds * 1000);
+      }
       await waits.untilDue(open);
     }
+  }
+
+  get #isLimited(): boolean {
+    const { tokens, cost } = this.#parts.limits;
+    return tokens !== undefined || cost !== undefined;
+  }
+
+  #limitWait(seconds: number): number {
+    return this.#isLimited ? Math.min(seconds, checkSeconds) : seconds;
+  }
+
+  /** @throws {FatalError} if the task and the children that it waits for have reached its limit */
+  async #checkChildren(call: string, group: string): Promise<void> {
+    if (!this.#isLimited) return;
+    const { waits, readUsage } = this.#parts;
+    this.#checkSpent(call, await waits.run(() => readUsage(group, [...this.#counted])));
   }
 
   async #finish(
@@ -183,6 +218,11 @@ export class Children {
     await this.#parts.record(step, result as unknown as Json, used);
     return result;
   }
+}
+
+/** The time until a join times out. */
+function getLeftSeconds({ endsAt, dueAt }: OpenWait): number {
+  return ((endsAt ?? dueAt) - performance.now()) / 1000;
 }
 
 function checkChildren(call: string, children: unknown): ChildTasks {

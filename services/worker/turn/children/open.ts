@@ -1,6 +1,6 @@
 /** Connects the children of a turn with the database, under the lease of the turn and the limits of its owner. */
 import { hopsExtension } from '#shared/agent/hops.ts';
-import { awaitChildren, readChildren } from '#shared/db/children/join.ts';
+import { awaitChildren, readChildren, readChildUsage } from '#shared/db/children/join.ts';
 import { readDepth, spawnChildren } from '#shared/db/children/spawn.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { GetOwnerLimits } from '#shared/db/owners/limits.ts';
@@ -21,7 +21,7 @@ import { Children, type ChildParts } from './children.ts';
 /** A parent that waits for room among the open tasks of its owner asks again after about this time. */
 const roomMs = 15_000;
 
-export interface TurnFamily extends Pick<ChildParts, 'waits' | 'reach' | 'usage' | 'record'> {
+export interface TurnFamily extends Pick<ChildParts, 'waits' | 'reach' | 'usage' | 'record' | 'postpone'> {
   held: HeldLease;
   /** `isParent` is set before children are stored. */
   task: ClaimedTask;
@@ -74,6 +74,7 @@ export function createTurnChildren(parts: {
       },
       awaitChildren: (group, needed) => retry(() => awaitChildren(db, lease, group, needed)),
       readChildren: (...children) => retry(() => readChildren(db, ...children)),
+      readUsage: (...children) => retry(() => readChildUsage(db, ...children)),
     });
   };
 }
