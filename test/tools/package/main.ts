@@ -3,6 +3,7 @@
  * an agent of each kind with `longhaul init`, runs its tests, and runs it with `longhaul dev` and as an image would.
  * Takes minutes, and installs from the registry.
  *
+ *   typescript   the checks of this kind of agent alone; also yaml, javascript
  *   --node 22    with another Node.js      --npm 12    with another npm      --user    not as root
  */
 import { execFileSync } from 'node:child_process';
@@ -10,13 +11,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { languages } from '#services/cli/init/files.ts';
 import { checkDev } from './dev.ts';
 import { checkImage } from './image.ts';
 import { checkScaffold } from './scaffold.ts';
 import { createShell, type Shell } from './shell.ts';
 import { checkTypes } from './types.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     node: { type: 'string' },
     npm: { type: 'string' },
@@ -36,16 +39,18 @@ try {
     createShell({
       cwd: path.join(root, name),
       bin: tools,
+      cache: path.join(root, 'npm-cache'),
       user: values.user ? nobody : undefined,
       report: (step, seconds) => report(`${name}: ${step}`, seconds),
     });
-  for (const language of ['yaml', 'javascript', 'typescript']) {
-    await checkScaffold(createProject(language), tarball, language);
+  for (const language of positionals.length > 0 ? positionals : languages) {
+    const project = createProject(language);
+    await checkScaffold(project, tarball, language);
+    if (language !== 'typescript') continue;
+    await checkTypes(project);
+    await checkDev(project, print);
+    await checkImage(project, { root, tarball, print });
   }
-  const project = createProject('typescript');
-  await checkTypes(project);
-  await checkDev(project, print);
-  await checkImage(project, { root, tarball, print });
   print('all checks passed');
 } finally {
   rmSync(root, { recursive: true, force: true });

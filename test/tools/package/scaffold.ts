@@ -5,8 +5,8 @@ import path from 'node:path';
 import type { Shell } from './shell.ts';
 
 export async function checkScaffold(shell: Shell, tarball: string, language: string): Promise<void> {
-  const installed = await shell.run('npm install of the tarball', `npm install ${tarball}`);
-  assert.doesNotMatch(installed, /warn/i, installed);
+  // npm asks about install scripts here: only init writes which of them may run.
+  await shell.run('npm install of the tarball', `npm install ${tarball}`);
   await shell.run('longhaul init', `npx longhaul init --agent ${language} --name "My agent"`);
   const again = await shell.run('npm install', 'npm install');
   assert.doesNotMatch(again, /warn/i, again);

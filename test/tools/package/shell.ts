@@ -1,8 +1,7 @@
 /** Runs commands of a user with their own Node.js and npm, and measures them. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { chownSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
-import path from 'node:path';
 
 export interface User {
   uid: number;
@@ -20,27 +19,49 @@ export interface Shell {
   processes(): number[];
 }
 
+/** Settings of all runs, and the registry of this machine for an npm that has another home and place. */
+const npmSettings = {
+  npm_config_fund: 'false',
+  npm_config_audit: 'false',
+  npm_config_update_notifier: 'false',
+  ...Object.fromEntries(
+    ['registry', 'cafile'].flatMap((name) => {
+      const value = execFileSync('npm', ['config', 'get', name], {
+        cwd: os.tmpdir(),
+        encoding: 'utf8',
+      }).trim();
+      return value === 'null' ? [] : [[`npm_config_${name}`, value]];
+    }),
+  ),
+};
+
 /** @param report gets the seconds of each command */
 export function createShell(options: {
   cwd: string;
   /** Folders of programs that come before those of the machine. */
   bin: readonly string[];
+  /** The cache of npm. */
+  cache: string;
   user: User | undefined;
   report: (name: string, seconds: number) => void;
 }): Shell {
-  const { cwd, bin, user, report } = options;
-  const home = mkdtempSync(path.join(os.tmpdir(), 'longhaul-package-home-'));
-  mkdirSync(cwd, { recursive: true });
-  for (const folder of [home, cwd]) if (user !== undefined) chownSync(folder, user.uid, user.gid);
+  const { cwd, bin, cache, user, report } = options;
+  const home = `${cwd}-home`;
+  for (const folder of [home, cwd, cache]) {
+    mkdirSync(folder, { recursive: true });
+    if (user !== undefined) chownSync(folder, user.uid, user.gid);
+  }
   // Without the variables of the npm that runs this program.
-  const inherited = Object.entries(process.env).filter(([name]) => !/^npm_|^NODE/i.test(name));
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^npm_|^NODE_(?!EXTRA_CA_CERTS)/i.test(name),
+  );
   const own = process.env['PATH']?.split(':').filter((folder) => !folder.includes('node_modules'));
   const env = { ...Object.fromEntries(inherited), HOME: home, PATH: [...bin, ...(own ?? [])].join(':') };
 
   const start = (command: string, more: Record<string, string> = {}): ChildProcess =>
     spawn('bash', ['-c', command], {
       cwd,
-      env: { ...env, npm_config_fund: 'false', npm_config_audit: 'false', ...more },
+      env: { ...env, ...npmSettings, npm_config_cache: cache, ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...user,
     });
