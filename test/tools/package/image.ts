@@ -38,7 +38,7 @@ export async function checkImage(
     'npm install ./longhaul.tgz ms@2.1.3 && npm install -D @types/ms@2.1.0',
   );
   writeFileSync(path.join(project.cwd, 'agent.ts'), agent);
-  const ignored = readFileSync(path.join(project.cwd, '.dockerignore'), 'utf8').split('\n');
+  const ignored = readFileSync(path.join(project.cwd, '.dockerignore'), 'utf8').trim().split('\n');
   cpSync(project.cwd, image, {
     recursive: true,
     filter: (file) => !ignored.includes(path.relative(project.cwd, file)),
