@@ -13,6 +13,7 @@ import {
   startScriptedModel,
   type TestAgent,
 } from 'longhaul/testing';
+import { MemoryTask } from '../../../sdk/testing/task.ts';
 import { writeAgentFile } from '../../support/agents/definition.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
@@ -170,7 +171,7 @@ describe('a call of another agent in memory', () => {
       assert.deepEqual(metadata, { 'https://longhaul.dev/ext/hops/v1': 1 });
       return `you said ${text}`;
     };
-    const task = createTask(agent, { message: 'hi', agents: { peer } });
+    const task = new MemoryTask(agent, { message: 'hi', agents: { peer } });
     assert.equal((await task.run({ crashAfter: 'call:peer' })).end, 'crashed');
     assert.deepEqual((await task.run()).ran, ['after#1']);
     assert.equal(task.messageText, 'completed: you said hi');
