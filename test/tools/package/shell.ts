@@ -1,4 +1,5 @@
 /** Runs commands of a user with their own Node.js and npm, and measures them. */
+// cspell:ignore cafile
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chownSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
