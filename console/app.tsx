@@ -12,6 +12,7 @@ import { NewScreen } from './screens/new/screen.tsx';
 import { AgentScreen } from './screens/agent/screen.tsx';
 import { InboxScreen } from './screens/inbox/screen.tsx';
 import { SchedulesScreen } from './screens/schedules/screen.tsx';
+import { WebhooksScreen } from './screens/webhooks/screen.tsx';
 import { UsageScreen } from './screens/usage/screen.tsx';
 import { Help } from './shell/help.tsx';
 import { useKeys } from './shell/keys.ts';
@@ -112,6 +113,9 @@ function Screens(): JSX.Element {
       </Route>
       <Route path="/inbox">
         <InboxScreen />
+      </Route>
+      <Route path="/webhooks">
+        <WebhooksScreen />
       </Route>
       <Route path="/schedules">
         <SchedulesScreen />

@@ -3,7 +3,19 @@ import { signal } from '@preact/signals';
 import type { SearchPage, TaskStats, Timeline, UsageReport } from '#shared/domain/views.ts';
 import { call, request } from './http.ts';
 import { basePath } from './session.ts';
-import type { AgentCard, Delivery, Firing, Schedule, SendParams, Task, Webhook } from '../lib/types.ts';
+import type { BulkResult } from '../lib/bulk.ts';
+import type {
+  AgentCard,
+  Delivery,
+  Firing,
+  ListedWebhook,
+  RedeliverRequest,
+  RedeliverResult,
+  Schedule,
+  SendParams,
+  Task,
+  Webhook,
+} from '../lib/types.ts';
 
 const id = encodeURIComponent;
 
@@ -23,6 +35,18 @@ export const send = (params: SendParams): Promise<{ task?: Task }> =>
 export const cancelTask = (taskId: string): Promise<Task> =>
   call(`/tasks/${id(taskId)}:cancel`, { method: 'POST', body: {} });
 
+export const cancelTasks = (
+  taskIds: readonly string[],
+  dryRun: boolean,
+): Promise<{ results: BulkResult[] }> => call('/tasks:cancel', { method: 'POST', body: { taskIds, dryRun } });
+/** @param requestId the same for a repeat, which then starts no second task */
+export const rerunTasks = (
+  taskIds: readonly string[],
+  dryRun: boolean,
+  requestId: string,
+): Promise<{ results: BulkResult[] }> =>
+  call('/tasks:rerun', { method: 'POST', body: { taskIds, dryRun, requestId } });
+
 const webhookPath = (taskId: string, webhook: string): string =>
   `/tasks/${id(taskId)}/webhooks/${id(webhook)}`;
 export const listWebhooks = (taskId: string): Promise<{ webhooks: Webhook[] }> =>
@@ -38,6 +62,12 @@ export const redeliverSince = (taskId: string, webhook: string, since: string): 
   call(`${webhookPath(taskId, webhook)}/redeliver`, { method: 'POST', body: { since } });
 export const testWebhook = (taskId: string, webhook: string): Promise<{ count: number }> =>
   call(`${webhookPath(taskId, webhook)}/test`, { method: 'POST', body: {} });
+
+export const listAllWebhooks = (
+  query: URLSearchParams,
+): Promise<{ webhooks: ListedWebhook[]; nextPageToken: string }> => call(`/webhooks?${query}`);
+export const redeliverAll = (body: RedeliverRequest): Promise<RedeliverResult> =>
+  call('/webhooks:redeliver', { method: 'POST', body });
 
 const schedulePath = (schedule: string): string => `/schedules/${id(schedule)}`;
 export const listSchedules = (): Promise<{ schedules: Schedule[]; nextPageToken: string }> =>

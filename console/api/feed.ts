@@ -11,6 +11,12 @@ export type Connection =
 
 export const connection = signal<Connection>({ state: 'connecting' });
 
+/**
+ * How often the feed has been opened. A feed that has had no event yet starts with the events from now on, so what was
+ * read before may be old.
+ */
+export const feedOpened = signal(0);
+
 type Listener = (event: FeedEvent) => void;
 const listeners = new Set<Listener>();
 
@@ -27,7 +33,10 @@ export function startFeed(): () => void {
   followStream({
     path: '/feed',
     signal: controller.signal,
-    onOpen: () => (connection.value = { state: 'live' }),
+    onOpen: () => {
+      connection.value = { state: 'live' };
+      feedOpened.value += 1;
+    },
     onBreak: (reason) => (connection.value = { state: 'broken', reason }),
     onEvent: ({ data }) => {
       const event = JSON.parse(data) as FeedEvent | { error: unknown };

@@ -2,7 +2,7 @@
 import { computed, signal } from '@preact/signals';
 import type { TaskSummary } from '#shared/domain/views.ts';
 import { search } from './calls.ts';
-import { onFeed } from './feed.ts';
+import { feedOpened, onFeed } from './feed.ts';
 
 export const waitingTasks = signal<readonly TaskSummary[] | undefined>(undefined);
 export const waitingCount = computed(() => waitingTasks.value?.length ?? 0);
@@ -25,12 +25,14 @@ export function startWaiting(): () => void {
     // A list that cannot be read now is read after the next event.
     loadWaiting().catch(() => undefined);
   };
-  load();
+  // Calls at once too.
+  const stopOpened = feedOpened.subscribe(load);
   const stop = onFeed(({ kind }) => {
     if (kind === 'state') timer ??= setTimeout(load, settleMs);
   });
   return () => {
     stop();
+    stopOpened();
     clearTimeout(timer);
   };
 }

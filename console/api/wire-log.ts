@@ -38,9 +38,9 @@ export function logCall(method: string, path: string, request: string | undefine
     ms: undefined,
     response: undefined,
   };
-  wireLog.value = [...wireLog.value.slice(1 - longestLog), entry];
+  wireLog.value = [...wireLog.peek().slice(1 - longestLog), entry];
   const change = (values: Partial<WireEntry>): void => {
-    wireLog.value = wireLog.value.map((known) => (known.id === id ? { ...known, ...values } : known));
+    wireLog.value = wireLog.peek().map((known) => (known.id === id ? { ...known, ...values } : known));
   };
   const ms = (): number => Math.round(performance.now() - start);
   return {

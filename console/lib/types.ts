@@ -37,6 +37,33 @@ export interface Webhook {
   disabledReason?: string;
 }
 
+export type WebhookHealth = 'ok' | 'failing' | 'disabled';
+
+/** A webhook in the list of those of all tasks. */
+export interface ListedWebhook extends Webhook {
+  taskId: string;
+  health: WebhookHealth;
+  /** The last attempt at its newest event. */
+  lastAttempt?: DeliveryAttempt;
+}
+
+export interface RedeliverRequest {
+  since: string;
+  dryRun: boolean;
+  health?: 'failing' | 'disabled';
+  host?: string;
+  pageToken?: string;
+}
+
+export interface RedeliverResult {
+  /** Deliveries that are sent again. */
+  count: number;
+  webhooks: { taskId: string; id: string; outcome: string }[];
+  nextPageToken: string;
+  /** The limit of requests is reached: the rest may be requested then. */
+  retryAfterSeconds?: number;
+}
+
 export interface DeliveryAttempt {
   attempt: number;
   startedAt: string;

@@ -18,6 +18,7 @@ export const screens: readonly ScreenEntry[] = [
   { path: '/', name: 'Tasks', icon: 'tasks', key: 't', words: 'list runs jobs' },
   { path: '/inbox', name: 'Inbox', icon: 'inbox', key: 'i', words: 'approve answer questions waiting' },
   { path: '/new', name: 'New task', icon: 'plus', key: 'n', words: 'send create message' },
+  { path: '/webhooks', name: 'Webhooks', icon: 'webhook', key: 'w', words: 'deliveries redeliver' },
   { path: '/schedules', name: 'Schedules', icon: 'clock', key: 's', words: 'cron interval' },
   { path: '/usage', name: 'Usage', icon: 'chart', key: 'u', words: 'cost tokens stats' },
   { path: '/agent', name: 'Agent', icon: 'agent', key: 'a', words: 'card signature wire log' },

@@ -1,7 +1,7 @@
 /** Loading of what a screen shows. Old data stays while new data is on its way, so nothing flickers. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { FeedEvent } from '#shared/domain/views.ts';
-import { onFeed } from '../api/feed.ts';
+import { feedOpened, onFeed } from '../api/feed.ts';
 
 export interface Loaded<T> {
   data: T | undefined;
@@ -32,7 +32,25 @@ export function useData<T>(load: () => Promise<T>, keys: readonly unknown[]): Lo
     run();
     return () => void (generation.current += 1);
   }, keys);
+  const opened = feedOpened.value;
+  const seen = useRef(opened);
+  useEffect(() => {
+    if (seen.current !== opened) run();
+    seen.current = opened;
+  }, [opened]);
   return { data: state.data, error: state.error, reload: run };
+}
+
+/** Runs now and then while the tab is visible: for states that change without an event of the feed. */
+export function usePoll(run: () => void, ms: number): void {
+  const latest = useRef(run);
+  latest.current = run;
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden) latest.current();
+    }, ms);
+    return () => clearInterval(timer);
+  }, [ms]);
 }
 
 /** Calls `handle` for each event of the feed, and after a burst of them at most once in `ms`, with all of them. */

@@ -5,8 +5,10 @@ import type { Delivery, Webhook } from '../lib/types.ts';
 import { formatDuration } from '../lib/format.ts';
 import { deliveryTones } from '../lib/states.ts';
 import { Button, ErrorNote, Pill, Skeleton, Time } from './basics.tsx';
-import { useData, useFeed } from './data.ts';
+import { useData, usePoll } from './data.ts';
 import { act } from './toast.tsx';
+
+const pollMs = 2_000;
 
 interface WebhookCardProps {
   taskId: string;
@@ -17,9 +19,7 @@ interface WebhookCardProps {
 export function WebhookCard({ taskId, webhook, onChange }: WebhookCardProps): JSX.Element {
   const { id, url, state, events, order, failuresInARow, disabledReason, createdAt } = webhook;
   const deliveries = useData(() => listDeliveries(taskId, id), [taskId, id]);
-  useFeed((changes) => {
-    if (changes.some((change) => change.taskId === taskId)) deliveries.reload();
-  });
+  usePoll(deliveries.reload, pollMs);
   const run = async (action: () => Promise<{ count: number }>, what: string): Promise<void> => {
     await act(action, ({ count }) =>
       count === 1 ? `1 ${what} is on its way.` : `${count} ${what}s are on their way.`,

@@ -46,7 +46,7 @@ export function VirtualList<T>(props: VirtualListProps<T>): JSX.Element {
   }, [view, items]);
   const shown = items.slice(view.first, view.last);
   return (
-    <div class="virtual" role="rowgroup" style={{ height: `${items.length * rowHeight}px` }}>
+    <div class="virtual" role="presentation" style={{ height: `${items.length * rowHeight}px` }}>
       <div role="presentation" style={{ transform: `translateY(${view.first * rowHeight}px)` }}>
         {shown.map((item, index) => render(item, view.first + index))}
       </div>

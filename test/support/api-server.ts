@@ -13,6 +13,7 @@ import { listenGrpc, type GrpcTimeouts } from '#services/api/bindings/grpc/grpc.
 import { createCardSigner } from '#services/api/card/signature.ts';
 import type { CallbackRoutesParts } from '#services/api/callbacks/routes.ts';
 import { createAgentCard } from '#services/api/card/agent-card.ts';
+import type { ReadConsole } from '#services/api/console/files.ts';
 import type { TasksRoutesParts } from '#services/api/extensions/tasks/routes.ts';
 import type { ScheduleRoutesParts } from '#services/api/extensions/schedules/routes.ts';
 import type { OpsRoutesParts } from '#services/api/extensions/ops/routes.ts';
@@ -57,6 +58,8 @@ export interface TestApiServerOptions {
   tasks?: TasksRoutesParts;
   webhooks?: WebhookRoutesParts;
   ops?: OpsRoutesParts;
+  /** Default: the console is not served. */
+  readConsole?: ReadConsole;
   /** Deadlines of gRPC calls. */
   timeouts?: Partial<GrpcTimeouts>;
 }
@@ -124,6 +127,7 @@ export async function startApiServer(
     trustedProxies: 0,
     corsOrigins: options.corsOrigins ?? [],
     localHosts: options.localHosts,
+    readConsole: options.readConsole,
     publicUrl,
     drainMs: 1_000,
     ready: options.ready ?? (async () => undefined),

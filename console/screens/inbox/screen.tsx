@@ -5,7 +5,6 @@ import { textOf } from '#shared/domain/message.ts';
 import type { TaskSummary } from '#shared/domain/views.ts';
 import { getTask } from '../../api/calls.ts';
 import { loadWaiting, waitingTasks } from '../../api/waiting.ts';
-import { listRequests } from '../../lib/approval.ts';
 import { toLine } from '../../lib/format.ts';
 import { Answer } from '../../ui/answer.tsx';
 import { Empty, ErrorNote, Page, Skeleton, StatePill, Time } from '../../ui/basics.tsx';
@@ -39,7 +38,7 @@ function Entry({ summary }: { summary: TaskSummary }): JSX.Element {
   const { data: task, error, reload } = useData(() => getTask(taskId), [taskId]);
   const first = task?.history?.find(({ role }) => role === 'ROLE_USER');
   const question = task?.status.message;
-  const text = question === undefined || listRequests(question).length > 0 ? '' : textOf(question.parts);
+  const text = question === undefined ? '' : textOf(question.parts);
   return (
     <article class="card inbox-entry">
       <header class="card-head">

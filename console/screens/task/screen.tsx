@@ -3,9 +3,9 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Link, useLocation } from 'wouter-preact';
 import { textOf } from '#shared/domain/message.ts';
-import { cancelTask } from '../../api/calls.ts';
+import { cancelTask, rerunTasks } from '../../api/calls.ts';
 import type { Task } from '../../lib/types.ts';
-import { formatExactTime, toLine } from '../../lib/format.ts';
+import { formatExactTime, shortId, toLine } from '../../lib/format.ts';
 import { isRunning, needsPerson } from '../../lib/states.ts';
 import { getRelatives, listWaits } from '../../lib/waits.ts';
 import { useKeys } from '../../shell/keys.ts';
@@ -58,6 +58,11 @@ export function TaskScreen({ id, tab }: { id: string; tab?: string | undefined }
           <Button icon="copy" onClick={() => setDialog('copy')} disabled={task === undefined}>
             Copy as
           </Button>
+          {task !== undefined && !canCancel && (
+            <Button icon="refresh" onClick={() => void act(() => rerun(id, navigate))}>
+              Rerun
+            </Button>
+          )}
           {canCancel && (
             <Button icon="stop" kind="danger" onClick={() => setDialog('cancel')}>
               Cancel
@@ -67,8 +72,11 @@ export function TaskScreen({ id, tab }: { id: string; tab?: string | undefined }
       }
     >
       <div class="task-line">
-        {task === undefined ? <Skeleton lines={1} /> : <StatePill state={task.status.state} />}
-        <span class="mono">{id}</span>
+        {task !== undefined && <StatePill state={task.status.state} />}
+        {task === undefined && view.error.value === undefined && <Skeleton lines={1} />}
+        <span class="mono" title={id}>
+          {shortId(id)}
+        </span>
         <CopyButton text={id} />
         <Facts task={task} timeline={view.timeline.value} />
       </div>
@@ -113,11 +121,19 @@ export function TaskScreen({ id, tab }: { id: string; tab?: string | undefined }
             </>
           }
         >
-          <p>It ends at once, wherever it runs. Finished steps and artifacts stay.</p>
+          <p>It ends at once. Finished steps and artifacts stay.</p>
         </Dialog>
       )}
     </Page>
   );
+}
+
+/** Starts the first message of the task again, as a new task, and goes there. */
+async function rerun(id: string, navigate: (path: string) => void): Promise<void> {
+  const { results } = await rerunTasks([id], false, crypto.randomUUID());
+  const [{ newTaskId, message } = { newTaskId: undefined, message: undefined }] = results;
+  if (newTaskId === undefined) throw new Error(message ?? 'The task was not started again.');
+  navigate(`/tasks/${newTaskId}`);
 }
 
 function Overview({ view }: { view: TaskView }): JSX.Element {

@@ -10,6 +10,8 @@ import { now } from '../../ui/now.ts';
 
 /** More rows are shown on demand: a task may have thousands of steps. */
 const firstRows = 60;
+/** Ticks further right have no room for their text. */
+const lastTick = 0.95;
 
 export function TimelineChart({ timeline }: { timeline: Timeline | undefined }): JSX.Element {
   const [all, setAll] = useState(false);
@@ -24,11 +26,13 @@ export function TimelineChart({ timeline }: { timeline: Timeline | undefined }):
       <div class="timeline-row timeline-axis" role="row">
         <span role="columnheader">Work</span>
         <span role="columnheader" class="track" aria-label="Time since the task was accepted">
-          {axis.ticks.map(({ position, ms }) => (
-            <span key={ms} class="tick" style={{ left: `${position * 100}%` }}>
-              {formatTick(ms)}
-            </span>
-          ))}
+          {axis.ticks
+            .filter(({ position }) => position < lastTick)
+            .map(({ position, ms }) => (
+              <span key={ms} class="tick" style={{ left: `${position * 100}%` }}>
+                {formatTick(ms)}
+              </span>
+            ))}
         </span>
         <span role="columnheader" class="lasted">
           Lasted

@@ -2,14 +2,14 @@
 import type { JSX } from 'preact';
 import { listWebhooks } from '../../api/calls.ts';
 import { Empty, ErrorNote, Skeleton } from '../../ui/basics.tsx';
-import { useData, useFeed } from '../../ui/data.ts';
+import { useData, usePoll } from '../../ui/data.ts';
 import { WebhookCard } from '../../ui/deliveries.tsx';
+
+const pollMs = 2_000;
 
 export function TaskWebhooks({ taskId }: { taskId: string }): JSX.Element {
   const { data, error, reload } = useData(() => listWebhooks(taskId), [taskId]);
-  useFeed((events) => {
-    if (events.some((event) => event.taskId === taskId)) reload();
-  });
+  usePoll(reload, pollMs);
   if (error !== undefined) return <ErrorNote error={error} retry={reload} />;
   if (data === undefined) return <Skeleton lines={5} />;
   if (data.webhooks.length === 0) {

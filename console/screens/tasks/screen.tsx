@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useLocation, useSearch } from 'wouter-preact';
 import type { TaskSummary } from '#shared/domain/views.ts';
 import { getStats } from '../../api/calls.ts';
+import { feedOpened } from '../../api/feed.ts';
 import { formatFilter, isFiltered, noFilter, parseFilter, type TaskFilter } from '../../lib/task-filter.ts';
 import { useKeys } from '../../shell/keys.ts';
 import { Button, Empty, ErrorNote, Page, Skeleton } from '../../ui/basics.tsx';
@@ -26,6 +27,7 @@ export function TasksScreen(): JSX.Element {
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const box = useRef<HTMLDivElement>(null);
   const { rows, loading, error, unseen, nextPageToken } = taskList.value;
+  const opened = feedOpened.value;
 
   useEffect(() => {
     setCurrent(-1);
@@ -33,6 +35,9 @@ export function TasksScreen(): JSX.Element {
     void openList(filter);
     void loadNewestPreviews().catch(() => undefined);
   }, [query]);
+  useEffect(() => {
+    if (opened > 0) void refreshFirstPage();
+  }, [opened]);
   useFeed((events) => {
     applyFeed(events, (box.current?.scrollTop ?? 0) < rowHeight);
     if (events.some(({ kind }) => kind === 'state')) stats.reload();
@@ -82,14 +87,16 @@ export function TasksScreen(): JSX.Element {
       {error !== undefined && <ErrorNote error={error} retry={() => void refreshFirstPage()} />}
       <div
         class="task-list"
-        role="table"
-        aria-label="Tasks"
-        aria-rowcount={nextPageToken === '' ? rows.length + 1 : -1}
+        {...(rows.length > 0 && {
+          role: 'table',
+          'aria-label': 'Tasks',
+          'aria-rowcount': nextPageToken === '' ? rows.length + 1 : -1,
+        })}
       >
-        <div role="rowgroup">
+        <div role="rowgroup" aria-hidden={rows.length === 0}>
           <Head />
         </div>
-        <div class="task-scroll" ref={box} tabIndex={0} role="presentation">
+        <div class="task-scroll" ref={box} tabIndex={0} role={rows.length > 0 ? 'rowgroup' : undefined}>
           {loading ? (
             <Skeleton lines={12} />
           ) : rows.length === 0 ? (
@@ -136,7 +143,9 @@ export function TasksScreen(): JSX.Element {
 function Head(): JSX.Element {
   return (
     <div class="task-row task-head" role="row" aria-rowindex={1}>
-      <span role="columnheader" class="cell-check" aria-label="Selected" />
+      <span role="columnheader" class="cell-check">
+        <span class="visually-hidden">Selected</span>
+      </span>
       <span role="columnheader" class="cell-state">
         State
       </span>

@@ -34,6 +34,9 @@ const contentSecurityPolicy = [
   'trusted-types dompurify',
 ].join('; ');
 
+/** After the start. */
+const warmUpMs = 1_000;
+
 const types: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
@@ -44,6 +47,11 @@ export function registerConsole(
   app: FastifyInstance,
   { readFiles, publicUrl, log }: ConsoleRoutesParts,
 ): void {
+  // The first visitor does not wait for the build, and the start of the service does not either.
+  app.addHook('onReady', (done) => {
+    setTimeout(() => void readFiles().catch(() => undefined), warmUpMs).unref();
+    done();
+  });
   const base = new URL(publicUrl).pathname.replace(/\/$/, '');
   const compress = createCompress();
 

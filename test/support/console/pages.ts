@@ -48,6 +48,12 @@ export async function startBrowser(t: Cleanup, apiUrl: string): Promise<ConsoleB
   };
 }
 
+/** Waits until nothing on the page is being loaded. */
+export async function waitForContent(page: Page): Promise<void> {
+  await page.locator('main h1').waitFor();
+  await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+}
+
 /** Signs in with an API key. */
 export async function signIn(page: Page, key: string): Promise<void> {
   await page.getByLabel('API key').fill(key);

@@ -1,0 +1,86 @@
+/** How the front door serves the files of the console, and what the real ones weigh. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { brotliCompressSync } from 'node:zlib';
+import { buildConsole } from '../../../console/build.ts';
+import { startApiServer } from '../../support/api-server.ts';
+
+const files = {
+  html: '<script src="{{base}}/console/assets/main-1.js"></script>',
+  assets: new Map([['main-1.js', Buffer.from('console.log(1);')]]),
+};
+const readConsole = () => Promise.resolve(files);
+const apiKeys = [{ owner: 'alice', sha256: Buffer.alloc(32) }];
+const auth = { apiKeys, jwt: undefined, cloudRunIam: undefined };
+
+describe('the routes of the console', () => {
+  test('need no credentials, for the page of any path below it', async (t) => {
+    const { url } = await startApiServer(t, {}, { readConsole, auth });
+    for (const path of ['/console', '/console/', '/console/tasks/one?x=1']) {
+      const response = await fetch(url + path);
+      assert.equal(response.status, 200, path);
+      assert.equal(await response.text(), '<script src="/console/assets/main-1.js"></script>');
+    }
+    assert.equal((await fetch(`${url}/a2a/v1/tasks`)).status, 401);
+  });
+
+  test('forbid inline code, other hosts, frames, and HTML without the policy of the sanitiser', async (t) => {
+    const { url } = await startApiServer(t, {}, { readConsole });
+    const { headers } = await fetch(`${url}/console/`);
+    const policy = new Map(
+      (headers.get('content-security-policy') ?? '').split('; ').map((directive) => {
+        const [name = '', ...values] = directive.split(' ');
+        return [name, values.join(' ')];
+      }),
+    );
+    assert.deepEqual(Object.fromEntries(policy), {
+      'default-src': "'none'",
+      'script-src': "'self'",
+      'style-src': "'self'",
+      'img-src': "'self' blob:",
+      'connect-src': "'self'",
+      'base-uri': "'none'",
+      'form-action': "'none'",
+      'frame-ancestors': "'none'",
+      'require-trusted-types-for': "'script'",
+      'trusted-types': 'dompurify',
+    });
+    assert.equal(headers.get('set-cookie'), null);
+  });
+
+  test('keep scripts for ever and revalidate the page', async (t) => {
+    const { url } = await startApiServer(t, {}, { readConsole });
+    const script = await fetch(`${url}/console/assets/main-1.js`);
+    assert.equal(script.headers.get('cache-control'), 'public, max-age=31536000, immutable');
+    assert.equal(script.headers.get('content-type'), 'text/javascript; charset=utf-8');
+    const page = await fetch(`${url}/console/`);
+    const etag = page.headers.get('etag') ?? '';
+    assert.equal(page.headers.get('cache-control'), 'no-cache');
+    const again = await fetch(`${url}/console/`, { headers: { 'if-none-match': etag } });
+    assert.equal(again.status, 304);
+    assert.equal((await fetch(`${url}/console/assets/main-2.js`)).status, 404);
+  });
+
+  test('compress, and name the path of the public URL', async (t) => {
+    const { url } = await startApiServer(t, {}, { readConsole, publicUrl: 'https://example.com/agent' });
+    const page = await fetch(`${url}/agent/console/`, { headers: { 'accept-encoding': 'gzip, br' } });
+    assert.equal(page.headers.get('content-encoding'), 'br');
+    assert.match(await page.text(), /src="\/agent\/console\/assets\/main-1\.js"/);
+  });
+
+  test('exist only if the console is on', async (t) => {
+    const { url } = await startApiServer(t, {});
+    assert.equal((await fetch(`${url}/console/`)).status, 404);
+  });
+});
+
+describe('the files of the console', () => {
+  test('weigh at most 150 KB over the network, half of it for the first screen', async () => {
+    const { html, assets } = await buildConsole();
+    const weigh = (name: string) => brotliCompressSync(assets.get(name) ?? '').length;
+    const sum = (names: readonly string[]) => names.reduce((total, name) => total + weigh(name), 0);
+    assert.ok(sum([...assets.keys()]) < 150_000, `${sum([...assets.keys()])} bytes`);
+    const first = [...html.matchAll(/assets\/([\w.-]+)/g)].map(([, name = '']) => name);
+    assert.ok(first.length === 3 && sum(first) < 75_000, `${sum(first)} bytes in ${first.join()}`);
+  });
+});
