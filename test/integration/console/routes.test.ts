@@ -11,7 +11,7 @@ const files = {
 };
 const readConsole = () => Promise.resolve(files);
 const apiKeys = [{ owner: 'alice', sha256: Buffer.alloc(32) }];
-const auth = { apiKeys, jwt: undefined, cloudRunIam: undefined };
+const auth = { apiKeys, jwt: undefined, cloudRunIam: undefined, operators: [] };
 
 describe('the routes of the console', () => {
   test('need no credentials, for the page of any path below it', async (t) => {
@@ -24,7 +24,7 @@ describe('the routes of the console', () => {
     assert.equal((await fetch(`${url}/a2a/v1/tasks`)).status, 401);
   });
 
-  test('forbid inline code, other hosts, frames, and HTML without the policy of the sanitiser', async (t) => {
+  test('forbid inline code, other hosts, frames, and HTML that was not sanitised', async (t) => {
     const { url } = await startApiServer(t, {}, { readConsole });
     const { headers } = await fetch(`${url}/console/`);
     const policy = new Map(
