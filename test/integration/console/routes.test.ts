@@ -10,8 +10,7 @@ const files = {
   assets: new Map([['main-1.js', Buffer.from('console.log(1);')]]),
 };
 const readConsole = () => Promise.resolve(files);
-const apiKeys = [{ owner: 'alice', sha256: Buffer.alloc(32) }];
-const auth = { apiKeys, jwt: undefined, cloudRunIam: undefined, operators: [] };
+const auth = { apiKeys: [], jwt: undefined, cloudRunIam: undefined, operators: [] };
 
 describe('the routes of the console', () => {
   test('need no credentials, for the page of any path below it', async (t) => {
