@@ -8,7 +8,6 @@ import { dequeueTurns } from '#shared/db/queue/dequeue.ts';
 import { createEnqueue } from '#shared/db/queue/enqueue.ts';
 import { wakeStalledQueues } from '#shared/db/queue/wake.ts';
 import { fireSchedules } from '#shared/db/schedules/fire.ts';
-import { runScheduleNow } from '#shared/db/schedules/run-now.ts';
 import { putSchedule, setPaused, type ScheduleSettings } from '#shared/db/schedules/store.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
@@ -111,7 +110,7 @@ async function schedule() {
       db,
     );
   };
-  return { owner, put, makeDue, other: () => setPaused(db, owner, 'hourly', true) };
+  return { put, makeDue, other: () => setPaused(db, owner, 'hourly', true) };
 }
 
 const firing = {
@@ -203,16 +202,8 @@ const operations: Record<string, [answers: number, prepare: () => Promise<Operat
       return { run: put, other };
     },
   ],
-  'a schedule that is run now': [
-    5,
-    async () => {
-      const { owner, other } = await schedule();
-      const parts = { agent: { hash: 'h', taskSeconds: undefined }, ...firing };
-      return { run: (frozen: Db) => runScheduleNow(frozen, owner, 'hourly', parts), other };
-    },
-  ],
   'schedules that are due': [
-    6,
+    4,
     async () => {
       const { makeDue, other } = await schedule();
       // Another test may have started its task.
@@ -242,17 +233,28 @@ describe('a client that freezes within a transaction', { concurrency: 8 }, () =>
   for (const [name, [answers, prepare]] of Object.entries(operations)) {
     for (let answer = 1; answer <= answers; answer++) {
       test(`holds up no others after answer ${answer} to ${name}`, async (t) => {
-        const { frozen, proxy } = await openThroughProxy(t);
-        const { run, other } = await prepare();
-        const silent = proxy.silenceInTransaction(answer);
-        const running = run(frozen).catch((error: unknown) => error);
-        await silent;
-        const startedAt = performance.now();
-        await other();
-        assert.ok(performance.now() - startedAt < boundMs);
-        assert.ok((await running) instanceof Error, 'the frozen client gets an error');
+        let ms = await freeze(t, answer, prepare);
+        // Machines pause for seconds at times.
+        if (ms >= boundMs) ms = await freeze(t, answer, prepare);
+        assert.ok(ms < boundMs, `${ms} ms`);
       });
     }
+  }
+
+  /** Returns for how many milliseconds others are held up; Infinity: they get an error. */
+  async function freeze(t: TestContext, answer: number, prepare: () => Promise<Operation>): Promise<number> {
+    const { frozen, proxy } = await openThroughProxy(t);
+    const { run, other } = await prepare();
+    const silent = proxy.silenceInTransaction(answer);
+    const running = run(frozen).catch((error: unknown) => error);
+    await silent;
+    const startedAt = performance.now();
+    const ms = await other().then(
+      () => performance.now() - startedAt,
+      () => Infinity,
+    );
+    assert.ok((await running) instanceof Error, 'the frozen client gets an error');
+    return ms;
   }
 
   const single: Record<string, (frozen: Db, taskId: string) => Promise<unknown>> = {
