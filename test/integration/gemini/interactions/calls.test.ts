@@ -73,6 +73,23 @@ describe('a call in the background', () => {
     assert.equal(list().length, 1);
   });
 
+  test('takes the first of two interactions that is reported, and cancels the other', async () => {
+    offline.model.script([{ match: 'hello', reactions: [{ chunks: ['the first'] }, { delayMs: 60_000 }] }]);
+    let steps: MemoryTurn['steps'] | undefined;
+    for (let deaths = 0; deaths < 2; deaths += 1) {
+      const turn = new MemoryTurn({ message: 'hello', definition, crashAfter: 'interaction#1' });
+      await assert.rejects(offline.createAgent().run(turn), Crash);
+      ({ steps } = turn);
+    }
+    const turn = new MemoryTurn({ message: 'hello', definition, steps: steps!, reported: list()[0]!.id });
+    assert.deepEqual(await offline.createAgent().run(turn), completed);
+    assert.equal(turn.getArtifactText('answer'), 'the first');
+    assert.deepEqual(
+      list().map(({ status }) => status),
+      ['completed', 'cancelled'],
+    );
+  });
+
   test('keeps waiting while Google cannot be asked', async () => {
     for (const status of [429, 500]) offline.model.interactions.fail({ method: 'get', status, times: 2 });
     const turn = new MemoryTurn({ message: 'hello', definition });

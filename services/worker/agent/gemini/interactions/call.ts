@@ -9,7 +9,7 @@
  *
  * If its text is streamed, the worker follows the stream instead of being suspended, until it is quiet (running-call.ts).
  * If the worker dies between the creation and its record, the next run creates another interaction, unless a webhook has
- * reported the first one. A call in the foreground is a single step `model`, which runs again after a death.
+ * reported the first one. If it is reported later, it is used, and the other one is canceled. A call in the foreground is a single step `model`, which runs again after a death.
  */
 import type { GoogleGenAI } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
@@ -113,7 +113,9 @@ export class InteractionCall {
       { input: { model, contents: contents.length } },
     );
     if ('failed' in created) return { result: created, live };
-    const call = new RunningCall(created.id, opened, {
+    // A webhook has reported a call that another worker made before it died: that call is further.
+    const isOther = wait.reported !== undefined && wait.reported !== created.id;
+    const call = new RunningCall(wait.reported ?? created.id, opened, {
       client: this.#parts.model.client,
       model,
       budget: this.#parts.budget,
@@ -122,6 +124,7 @@ export class InteractionCall {
       signal: turn.signal,
     });
     const ended = await call.ended();
+    if (ended !== undefined && isOther) await call.cancelOther(created.id);
     const reply = await this.#modelStep(async () => this.#toResponse(ended ?? (await call.get())));
     if ('failed' in reply.result) return { ...reply, workMs: 0 };
     return { ...reply, workMs: 0, streamed: isWhole(wait.cursor(), getResponseText(reply.result)) };

@@ -76,6 +76,12 @@ export class RunningCall {
     }
   }
 
+  /** Cancels another call that was made for the same reply. If that fails, it runs on and is paid for. */
+  async cancelOther(id: string): Promise<void> {
+    const { client, signal } = this.#parts;
+    await cancelInteraction(client, id, signal).catch(() => signal.throwIfAborted());
+  }
+
   /** Returns the call as it is after the cancellation: it may have ended just before. */
   async #cancel(limit: string): Promise<EndedCall> {
     const { client, signal } = this.#parts;
