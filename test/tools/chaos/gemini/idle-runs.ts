@@ -1,0 +1,81 @@
+/** Many calls in the background at once, with one worker of ten slots: slots, statements and connections while they run. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeAgentFile } from '../../../support/agents/definition.ts';
+import type { Cleanup } from '../../../support/cleanup.ts';
+import { startStack, type Stack } from '../../../support/stack.ts';
+import { waitFor } from '../../../support/wait-for.ts';
+import type { PartOptions, PartResult } from './part.ts';
+
+const slots = 10;
+const sampleSeconds = 10;
+const boundMs = 900_000;
+
+export async function measureIdleRuns(
+  cleanup: Cleanup,
+  { count, seconds }: PartOptions,
+): Promise<PartResult> {
+  const model = { name: 'deep-research-preview-04-2026' };
+  const stack = await startStack(cleanup, { AGENT_FILE: writeAgentFile(cleanup, { model, tools: [] }) });
+  await stack.start('api', { GEMINI_WEBHOOK_JWKS_URL: `${stack.model.url}/.well-known/jwks.json` });
+  await stack.start('worker', { WORKER_CONCURRENCY: String(slots), WORKER_OWNER_SHARE: '1' });
+  const idle = await sample(stack);
+  // Long enough that all calls run while they are measured.
+  const delayMs = (seconds + count / 10) * 1000;
+  stack.model.script([{ match: 'research', reactions: [{ delayMs, chunks: ['the report'] }], repeat: true }]);
+  for (let submitted = 0; submitted < count; submitted += slots) {
+    const batch = Math.min(slots, count - submitted);
+    await Promise.all(Array.from({ length: batch }, () => stack.submit('research')));
+  }
+  const countRows = async (query: string): Promise<number> =>
+    Number((await stack.pool.query<{ count: string }>(query)).rows[0]?.count);
+  const readWaiting = () =>
+    countRows(`select count(*) from gates where worker is null and state_class = 0 and run_at > now()`);
+  const readHeld = () => countRows(`select count(*) from gates where worker is not null`);
+  await waitFor('all calls', () => stack.model.interactions.list().length === count, { boundMs });
+  await waitFor('no held slot', async () => (await readHeld()) === 0, { boundMs });
+  const waiting = await readWaiting();
+  const running = await sample(stack);
+  const heldDuring = await readHeld();
+  const readOpen = () => countRows(`select count(*) from tasks where state <> 'TASK_STATE_COMPLETED'`);
+  await waitFor('all reports', async () => (await readOpen()) === 0, { boundMs });
+  const made = stack.model.interactions.list().length;
+  const counted = await countRows('select coalesce(sum(calls), 0) as count from ledger');
+  return {
+    figures: {
+      'suspended at once': waiting,
+      'slots held after the measurement': heldDuring,
+      'transactions a second, idle': idle.transactions.toFixed(1),
+      'transactions a second, with all calls running': running.transactions.toFixed(1),
+      'connections, idle': idle.connections,
+      'connections, with all calls running': running.connections,
+      'interactions created': made,
+      'calls in the ledger': counted,
+    },
+    violations: [
+      ...(made === count && counted === count
+        ? []
+        : [`${made} interactions, ${counted} calls in the ledger`]),
+      ...(heldDuring <= slots ? [] : [`${heldDuring} slots held`]),
+    ],
+  };
+}
+
+/** Transactions a second of the database, and its connections. */
+async function sample({ pool }: Stack): Promise<{ transactions: number; connections: number }> {
+  const read = async () => {
+    await pool.query('select pg_stat_clear_snapshot()');
+    const { rows } = await pool.query<{ transactions: string; connections: number }>(
+      `select xact_commit + xact_rollback as transactions,
+         (select count(*)::int from pg_stat_activity where datname = current_database()) as connections
+       from pg_stat_database where datname = current_database()`,
+    );
+    return { transactions: Number(rows[0]?.transactions), connections: rows[0]?.connections ?? 0 };
+  };
+  const before = await read();
+  await sleep(sampleSeconds * 1000);
+  const after = await read();
+  return {
+    transactions: (after.transactions - before.transactions) / sampleSeconds,
+    connections: after.connections,
+  };
+}
