@@ -7,7 +7,7 @@
  *   --node 22    with another Node.js      --npm 12    with another npm      --user    not as root
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -64,16 +64,11 @@ function getTools(): string[] {
   ];
   if (wanted.length > 0) {
     const folder = path.join(root, 'tools');
-    const args = [
-      'install',
-      '--no-audit',
-      '--no-fund',
-      '--allow-scripts=node',
-      '--prefix',
-      folder,
-      ...wanted,
-    ];
-    execFileSync('npm', args, { stdio: 'ignore' });
+    mkdirSync(folder);
+    // The script of the package `node` installs its program.
+    writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ allowScripts: { node: true } }));
+    const args = ['install', '--no-audit', '--no-fund', ...wanted];
+    execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
   }
   const own = path.dirname(process.execPath);
   const bin = [...(wanted.length > 0 ? [path.join(root, 'tools/node_modules/.bin')] : []), own];
