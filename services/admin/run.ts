@@ -1,6 +1,8 @@
 /** Runs one of the commands in this folder on the configured database, or else on that of `npm start`. */
+import { hostname, userInfo } from 'node:os';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
+import { createAuditLog } from '#shared/runtime/audit.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { withLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { readAdminConfig } from '#shared/runtime/config/operator.ts';
@@ -38,7 +40,16 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
   }
   const secrets = await secretsOrExit(() => openSecretVariables(environment));
   const env = withLocalStack(secrets.env);
-  const { database } = configOrExit(() => readAdminConfig(env));
+  const { database, auditLog } = configOrExit(() => readAdminConfig(env));
+  // The output of commands may be read by programs.
+  const audit = createAuditLog('admin', auditLog === 'stdout' ? 'stderr' : auditLog, (error) => {
+    process.stderr.write(`audit entry not written: ${errorMessage(error)}\n`);
+  });
+  const entry = {
+    action: `admin ${name}`,
+    owner: `${userInfo().username}@${hostname()}`,
+    details: { arguments: args },
+  };
   const { db, pool } = openDatabase({
     database,
     queryTimeoutMs: 60_000,
@@ -46,14 +57,21 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
   });
   try {
     await command.run({ db, env, args, print });
+    audit.write({ ...entry, result: 'ok' });
     return 0;
   } catch (error) {
+    const isRefused = error instanceof CommandError;
+    audit.write({ ...entry, result: isRefused ? 'refused' : 'failed', reason: toErrorName(error) });
     const message = error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`;
     process.stderr.write(`${message}\n`);
     return 1;
   } finally {
     await Promise.all([pool.end(), secrets.close()]);
   }
+}
+
+function toErrorName(error: unknown): string {
+  return error instanceof Error ? error.name : 'Error';
 }
 
 function print(line: string): void {

@@ -1,8 +1,9 @@
 /** The HTTP server of the api service: all routes, and the errors of requests that reach none of them. */
 import { AGENT_CARD_PATH, A2A_CONTENT_TYPE, type AgentCard } from '@a2a-js/sdk';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
+import type { AuditLog } from '#shared/runtime/audit.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
 import { endReceipt, registerAdmission, type Admit } from './limits/admission.ts';
@@ -33,6 +34,7 @@ import { HttpRequestError, InternalError, RetryLaterError } from './handler/erro
 import { maxSmallBodyBytes } from './http/body.ts';
 import type { ConditionalParts } from './http/conditional.ts';
 import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
+import { registerAudit } from './http/audit.ts';
 import { refuseForeignPages } from './http/foreign-pages.ts';
 import { registerHeaders } from './http/headers.ts';
 import { refuseOwnWebhooks } from './http/own-webhooks.ts';
@@ -68,6 +70,9 @@ export interface ApiServerParts {
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
   /** Undefined: the console is not served. */
   readConsole?: ReadConsole | undefined;
+  audit: AuditLog;
+  /** Called with each route. */
+  onRoute?: (route: RouteOptions) => void;
   log: Logger;
 }
 
@@ -99,7 +104,9 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   if (parts.localHosts !== undefined) {
     refuseForeignPages(app, { hosts: parts.localHosts, corsOrigins: parts.corsOrigins });
   }
+  registerAudit(app, parts.audit);
   refuseOwnWebhooks(app);
+  if (parts.onRoute !== undefined) app.addHook('onRoute', parts.onRoute);
   registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates, parts.largeWork);
   await registerHeaders(app, {
     secure: parts.publicUrl.startsWith('https:'),

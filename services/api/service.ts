@@ -21,6 +21,7 @@ import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
 import type { SecretVariables } from '#shared/gcp/secrets.ts';
 import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
+import { createAuditLog } from '#shared/runtime/audit.ts';
 import type { ApiConfig } from '#shared/runtime/config/api.ts';
 import { shareReadyCheck } from '#shared/runtime/health.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
@@ -34,7 +35,8 @@ import { createAgentCard, hasExtendedCard } from './card/agent-card.ts';
 import { createCardSigner, type CardSigner } from './card/signature.ts';
 import { createConsoleReader } from './console/files.ts';
 import { restrictToCapabilities } from './handler/capabilities.ts';
-import { restrictToScopes } from './handler/scopes.ts';
+import { auditSends } from './handler/audit.ts';
+import { guardOperations } from './handler/scopes.ts';
 import { createRequestHandler } from './handler/handler.ts';
 import { PageTokens } from './handler/page-token.ts';
 import { createPushConfigs } from './handler/push-configs.ts';
@@ -87,7 +89,10 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   logAuthWarnings(auth, log);
   const apiKeys = auth.apiKeys && new ApiKeys(auth.apiKeys);
   if (apiKeys) secrets.watch('API_KEYS', log, (text) => apiKeys.use(requireApiKeys(text)));
-  const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, log });
+  const audit = createAuditLog('api', config.auditLog, (error) =>
+    log.error({ error: errorMessage(error) }, 'audit entry not written'),
+  );
+  const failures = new AuthFailures({ perMinute: limits.authFailuresPerMinute, audit, log });
   const byteRates = limits.bytesPerSecond === 0 ? undefined : new ByteRates(limits.bytesPerSecond);
   const admitCaller = createAdmission({
     authenticate: createAuthenticate(auth, { apiKeys, isLocal: config.localHosts !== undefined }),
@@ -117,22 +122,25 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     verifyReceiver: config.webhookChallenge ? createReceiverCheck({ webhookGuard, log }) : undefined,
   });
   const mediaTypes = getMediaTypes(definition);
-  const send = createSend({
-    db,
-    accept: createAccept(db, { idempotencyWindowSeconds, wakeupGraceSeconds }),
-    outbox,
-    storeDefinition,
-    taskSeconds: definition.limits.taskSeconds,
-    serviceTiers: definition.model.taskServiceTiers ?? [],
-    mediaTypes,
-    idempotencyWindowSeconds,
-    wakeupGraceSeconds,
-    pushConfigs,
-    quotas,
-    largeWork,
-    messageLimits: limits.message,
-    maxMessageBytes: bodyLimitBytes,
-  });
+  const send = auditSends(
+    audit,
+    createSend({
+      db,
+      accept: createAccept(db, { idempotencyWindowSeconds, wakeupGraceSeconds }),
+      outbox,
+      storeDefinition,
+      taskSeconds: definition.limits.taskSeconds,
+      serviceTiers: definition.model.taskServiceTiers ?? [],
+      mediaTypes,
+      idempotencyWindowSeconds,
+      wakeupGraceSeconds,
+      pushConfigs,
+      quotas,
+      largeWork,
+      messageLimits: limits.message,
+      maxMessageBytes: bodyLimitBytes,
+    }),
+  );
   const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const operations = createRequestHandler({
     db,
@@ -149,7 +157,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     wakeupGraceSeconds,
     log,
   });
-  const handler = restrictToScopes(restrictToCapabilities(operations, card.capabilities));
+  const handler = guardOperations(restrictToCapabilities(operations, card.capabilities), audit);
   const checkKeys = createEncryptionCheck(db, encryptor, config.encryptionKeys[0].id);
   const ready = shareReadyCheck(async () => {
     await storeDefinition();
@@ -167,6 +175,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     trustedProxies: limits.trustedProxies,
     ready,
     bodyLimitBytes,
+    audit,
     log,
   };
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { TaskState, type AgentCard, type Task } from '@a2a-js/sdk';
 import { TaskNotFoundError } from '@a2a-js/sdk/errors';
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
+import type { RouteOptions } from 'fastify';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
 import { createLogger } from '#shared/runtime/log.ts';
@@ -19,7 +20,7 @@ import type { ScheduleRoutesParts } from '#services/api/extensions/schedules/rou
 import type { OpsRoutesParts } from '#services/api/extensions/ops/routes.ts';
 import type { WebhookRoutesParts } from '#services/api/extensions/webhooks/routes.ts';
 import { InternalError, UnavailableError } from '#services/api/handler/errors.ts';
-import { restrictToScopes } from '#services/api/handler/scopes.ts';
+import { guardOperations } from '#services/api/handler/scopes.ts';
 import type { ConditionalParts } from '#services/api/http/conditional.ts';
 import { createAdmission } from '#services/api/limits/admission.ts';
 import { AuthFailures } from '#services/api/limits/auth-failures.ts';
@@ -33,6 +34,7 @@ import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from 
 
 export const bodyLimitBytes = 20_000;
 
+const audit = { write: () => undefined };
 const noAuth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined, operators: [] };
 
 export interface TestApiServerOptions {
@@ -68,6 +70,8 @@ export interface TestApiServer {
   url: string;
   grpcTarget: string;
   bindings: RawBinding[];
+  /** All routes of the HTTP server; `audit` as in services/api/http/audit.ts. */
+  routes: { method: string; url: string; audit: string | undefined }[];
   /** Closes the gRPC server as a drain does. Called when the test ends, unless the test has. */
   closeGrpc: () => Promise<void>;
 }
@@ -100,7 +104,8 @@ export async function startApiServer(
   const log = createLogger('test', 'silent');
   const byteRates = options.bytesPerSecond === undefined ? undefined : new ByteRates(options.bytesPerSecond);
   const parts = {
-    handler: restrictToScopes({ getAgentCard: async () => card, ...operations } as A2ARequestHandler),
+    handler: guardOperations({ getAgentCard: async () => card, ...operations } as A2ARequestHandler, audit),
+    audit,
     card,
     cardSigner: await createCardSigner(undefined, 'http://localhost'),
     admitCaller: createAdmission({
@@ -134,7 +139,11 @@ export async function startApiServer(
     bodyLimitBytes: options.bodyLimitBytes ?? bodyLimitBytes,
     log,
   };
-  const app = await createApiServer(parts);
+  const routes: TestApiServer['routes'] = [];
+  const onRoute = ({ method, url, config }: RouteOptions): void => {
+    for (const each of [method].flat()) routes.push({ method: each, url, audit: config?.audit });
+  };
+  const app = await createApiServer({ ...parts, onRoute });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const grpc = await listenGrpc({ ...parts, ...(timeouts && { timeouts }), host: '127.0.0.1', port: 0 });
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
@@ -146,7 +155,7 @@ export async function startApiServer(
     for (const binding of bindings) binding.close();
     await Promise.all([app.close(), closeGrpc()]);
   });
-  return { url, grpcTarget, bindings, closeGrpc };
+  return { url, grpcTarget, bindings, routes, closeGrpc };
 }
 
 export function createWireTask(id: string): Task {

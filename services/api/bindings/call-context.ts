@@ -9,7 +9,13 @@ import { ServerCallContext, validateVersion } from '@a2a-js/sdk/server';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AuthenticatedCaller } from '../auth/caller.ts';
 import { getAdmittedCaller } from '../limits/admission.ts';
-import { authenticatedCaller, callController, lastEventId, traceparent } from '../handler/call-state.ts';
+import {
+  authenticatedCaller,
+  callController,
+  clientAddress,
+  lastEventId,
+  traceparent,
+} from '../handler/call-state.ts';
 import { webhookOptionsHeader } from '#shared/webhooks/options.ts';
 import { setWebhookOptions } from '../extensions/webhooks/options.ts';
 
@@ -28,6 +34,8 @@ export interface CallParameters {
   webhookOptions?: string | undefined;
   /** W3C Trace Context. */
   traceparent?: string | undefined;
+  /** Returns the address of the client. */
+  address?: (() => string) | undefined;
   /** Aborted when the client disconnects. */
   controller: () => AbortController;
 }
@@ -42,6 +50,7 @@ export function createCallContext(parameters: CallParameters): ServerCallContext
   if (tenant !== undefined && tenant !== '') context.setTenant(tenant);
   callController.set(context, controller);
   authenticatedCaller.set(context, user);
+  clientAddress.set(context, parameters.address);
   lastEventId.set(context, parameters.lastEventId);
   traceparent.set(context, parameters.traceparent);
   setWebhookOptions(context, parameters.webhookOptions);
@@ -62,6 +71,7 @@ export function createHttpCallContext(
     ],
     tenant,
     user: getAdmittedCaller(request),
+    address: () => request.ip,
     lastEventId: getHeader(request, 'last-event-id'),
     webhookOptions: getHeader(request, webhookOptionsHeader),
     traceparent: getHeader(request, 'traceparent'),

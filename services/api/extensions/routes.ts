@@ -54,7 +54,14 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
   for (const prefix of [restPath, `${restPath}/:tenant`]) {
     for (const route of routes) {
       const url = prefix + route.path;
-      app.route({ method: route.method, url, handler: (request, reply) => run(route, request, reply) });
+      // Reads of what belongs to others are audited too.
+      const config = route.scope === 'operator' ? { audit: 'read' as const } : {};
+      app.route({
+        method: route.method,
+        url,
+        config,
+        handler: (request, reply) => run(route, request, reply),
+      });
     }
   }
 

@@ -30,6 +30,9 @@ export const callController = createCallState<() => AbortController>('longhaul.c
 /** The caller with the scopes of its credential. */
 export const authenticatedCaller = createCallState<AuthenticatedCaller>('longhaul.caller');
 
+/** Returns the address of the client, as the rule for trusted proxies determines it. */
+export const clientAddress = createCallState<() => string>('longhaul.address');
+
 /** The `traceparent` of the client's own span, as sent (W3C Trace Context). */
 export const traceparent = createCallState<string>('longhaul.traceparent');
 

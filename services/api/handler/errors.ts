@@ -93,6 +93,14 @@ export function toClientError(log: Logger, error: unknown): Error {
   return new InternalError();
 }
 
+/** Whether a call failed by the rules, and not by a fault of the service. */
+export function isRefusal(error: unknown): boolean {
+  if (error instanceof RetryLaterError) return error.statusCode === 429;
+  return (
+    error instanceof TooManyWebhookRequestsError || (isForClients(error) && !(error instanceof InternalError))
+  );
+}
+
 function isForClients(error: unknown): error is Error {
   return (
     error instanceof A2AError ||

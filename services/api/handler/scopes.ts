@@ -1,6 +1,8 @@
-/** Checks the scope that each operation of A2A needs, the same way for all bindings. */
+/** Checks the scope that each operation of A2A needs, and audits those that change something, the same way for all bindings. */
 import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { Scope } from '#shared/domain/scopes.ts';
+import type { AuditEntry, AuditLog } from '#shared/runtime/audit.ts';
+import { auditOperation, auditRefusal, getHost } from './audit.ts';
 import { requireCallScope } from './caller.ts';
 import type { StreamingName, UnaryName } from './operations.ts';
 
@@ -19,10 +21,17 @@ export const operationScopes: Readonly<Record<UnaryName | StreamingName, Scope |
   GetExtendedAgentCard: undefined,
 };
 
-export function restrictToScopes(handler: A2ARequestHandler): A2ARequestHandler {
+/** Sends are audited by `auditSends`, which knows the task before the first event of a stream. */
+export function guardOperations(handler: A2ARequestHandler, audit: AuditLog): A2ARequestHandler {
   const check = (name: UnaryName | StreamingName, context: ServerCallContext): void => {
     const scope = operationScopes[name];
-    if (scope !== undefined) requireCallScope(context, scope, name);
+    if (scope === undefined) return;
+    try {
+      requireCallScope(context, scope, name);
+    } catch (error) {
+      auditRefusal(audit, context, name, error);
+      throw error;
+    }
   };
   const unary =
     <Request, Result>(
@@ -32,6 +41,17 @@ export function restrictToScopes(handler: A2ARequestHandler): A2ARequestHandler 
     async (request: Request, context: ServerCallContext): Promise<Result> => {
       check(name, context);
       return run(request, context);
+    };
+  const audited =
+    <Request, Result>(
+      name: UnaryName,
+      getTarget: (request: Request) => AuditEntry['target'],
+      run: (request: Request, context: ServerCallContext) => Promise<Result>,
+    ) =>
+    async (request: Request, context: ServerCallContext): Promise<Result> => {
+      check(name, context);
+      const entry = { action: name, getTarget: () => getTarget(request) };
+      return auditOperation(audit, context, entry, () => run(request, context));
     };
   const streaming =
     <Request, Event>(
@@ -53,10 +73,16 @@ export function restrictToScopes(handler: A2ARequestHandler): A2ARequestHandler 
     ),
     getTask: unary('GetTask', (request, context) => handler.getTask(request, context)),
     listTasks: unary('ListTasks', (request, context) => handler.listTasks(request, context)),
-    cancelTask: unary('CancelTask', (request, context) => handler.cancelTask(request, context)),
+    cancelTask: audited(
+      'CancelTask',
+      ({ id }) => ({ taskId: id }),
+      (request, context) => handler.cancelTask(request, context),
+    ),
     resubscribe: streaming('SubscribeToTask', (request, context) => handler.resubscribe(request, context)),
-    createTaskPushNotificationConfig: unary('CreateTaskPushNotificationConfig', (request, context) =>
-      handler.createTaskPushNotificationConfig(request, context),
+    createTaskPushNotificationConfig: audited(
+      'CreateTaskPushNotificationConfig',
+      ({ taskId, id, url }) => ({ taskId, configId: id, webhookHost: getHost(url) }),
+      (request, context) => handler.createTaskPushNotificationConfig(request, context),
     ),
     getTaskPushNotificationConfig: unary('GetTaskPushNotificationConfig', (request, context) =>
       handler.getTaskPushNotificationConfig(request, context),
@@ -64,8 +90,10 @@ export function restrictToScopes(handler: A2ARequestHandler): A2ARequestHandler 
     listTaskPushNotificationConfigs: unary('ListTaskPushNotificationConfigs', (request, context) =>
       handler.listTaskPushNotificationConfigs(request, context),
     ),
-    deleteTaskPushNotificationConfig: unary('DeleteTaskPushNotificationConfig', (request, context) =>
-      handler.deleteTaskPushNotificationConfig(request, context),
+    deleteTaskPushNotificationConfig: audited(
+      'DeleteTaskPushNotificationConfig',
+      ({ taskId, id }) => ({ taskId, configId: id }),
+      (request, context) => handler.deleteTaskPushNotificationConfig(request, context),
     ),
   };
 }

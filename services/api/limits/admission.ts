@@ -169,9 +169,14 @@ function endReceiptOfResponse(this: ServerResponse): void {
   endReceipt(this.req);
 }
 
+/** Returns undefined if the request was not admitted: its route is public, or it was refused. */
+export function findAdmittedCaller(request: FastifyRequest): AuthenticatedCaller | undefined {
+  return (request as AdmittedRequest)[admitted];
+}
+
 /** @throws {Error} if the route of the request is public */
 export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller {
-  const caller = (request as AdmittedRequest)[admitted];
+  const caller = findAdmittedCaller(request);
   if (caller === undefined) throw new Error(`${request.url} was not admitted`);
   return caller;
 }

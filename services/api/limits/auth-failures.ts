@@ -7,6 +7,7 @@
  * Failures are logged as a summary: an attacker decides how many there are.
  */
 import { hash } from 'node:crypto';
+import type { AuditLog } from '#shared/runtime/audit.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { TooManyRequestsError } from '../handler/errors.ts';
 import { toAddressKey } from './client-address.ts';
@@ -27,6 +28,8 @@ export interface AuthFailuresOptions {
   perMinute: number;
   /** Interval between summaries, in milliseconds. */
   logEveryMs?: number;
+  /** Gets a summary, as the log does: an attacker decides how many failures there are. */
+  audit?: AuditLog;
   log: Logger;
 }
 
@@ -42,15 +45,17 @@ interface Summary {
 export class AuthFailures {
   readonly #buckets: TokenBuckets | undefined;
   readonly #log: Logger;
+  readonly #audit: AuditLog | undefined;
   readonly #logEveryMs: number;
   /** Hashes of credentials and the time of their last use, ordered by it. */
   readonly #known = new Map<string, number>();
   #summary: Summary | undefined;
 
-  constructor({ perMinute, logEveryMs = 10_000, log }: AuthFailuresOptions) {
+  constructor({ perMinute, logEveryMs = 10_000, audit, log }: AuthFailuresOptions) {
     this.#buckets = perMinute === 0 ? undefined : new TokenBuckets(perMinute);
     this.#logEveryMs = logEveryMs;
     this.#log = log;
+    this.#audit = audit;
   }
 
   /** @throws {TooManyRequestsError} if the address has too many failures and the credentials are not known */
@@ -94,6 +99,7 @@ export class AuthFailures {
     this.#summary = undefined;
     const fields = { failed, notVerified, addresses: [...addresses], reasons: [...reasons] };
     this.#log[notVerified > 0 ? 'warn' : 'info'](fields, 'authentication failed');
+    this.#audit?.write({ action: 'refuse credentials', result: 'refused', details: fields });
   }
 
   #isKnown(credentials: string): boolean {

@@ -1,4 +1,5 @@
 /** Tier 2 of the local stack: api, workers and dispatcher. */
+import path from 'node:path';
 import type { DatabaseService } from '#shared/runtime/config/database.ts';
 import type { LocalOptions } from '../options.ts';
 import { createEnv, resolveFile, type StackContext } from '../infrastructure.ts';
@@ -65,6 +66,9 @@ function createService(
   const { DATABASE_URL: url = '' } = context.variables;
   const role: Record<string, string> =
     context.options.databaseUrl === undefined ? { DATABASE_URL: withServiceRole(url, service) } : {};
-  const env = createEnv(context, { ...drain, ...role, ...extra });
+  const audit = {
+    AUDIT_LOG: context.environment['AUDIT_LOG'] ?? path.join(context.options.dataDir, 'audit.log'),
+  };
+  const env = createEnv(context, { ...drain, ...role, ...audit, ...extra });
   return createNodeChild({ name, tier: 2, file, env, port, ready: 'health', stopMs: 3500 }, context.print);
 }

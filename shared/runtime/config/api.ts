@@ -27,6 +27,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   database: DatabaseConfig;
   pubsub: PubSubConfig;
   cloudTasks: CloudTasksConfig;
+  /** A path, or stdout. */
+  auditLog: string;
   webhookGuard: WebhookGuardConfig;
   /** Receivers must answer a challenge before webhooks are sent to them. */
   webhookChallenge: boolean;
@@ -132,6 +134,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     pubsub: readPubSub(reader),
     cloudTasks,
     webhookGuard: readWebhookGuard(reader, publicUrl, cloudTasks.dispatcherUrl),
+    auditLog: reader.string('AUDIT_LOG', 'stdout'),
     webhookChallenge: reader.flag('WEBHOOK_CHALLENGE', false),
     encryptionKeys: readEncryptionKeys(reader),
     webhookKeys: readWebhookKeys(reader),

@@ -50,9 +50,13 @@ function readServiceUsers(reader: EnvReader): ServiceUsers | undefined {
   return undefined;
 }
 
-export function readAdminConfig(env: Environment = environment): { database: DatabaseConfig } {
+/** @returns the sink of the audit log as well: a path, or stdout */
+export function readAdminConfig(env: Environment = environment): {
+  database: DatabaseConfig;
+  auditLog: string;
+} {
   const reader = new EnvReader(env);
-  const config = { database: readDatabase(reader) };
+  const config = { database: readDatabase(reader), auditLog: reader.string('AUDIT_LOG', 'stdout') };
   reader.check();
   return config;
 }

@@ -25,7 +25,9 @@ describe('admin limits', () => {
 
   async function run(t: TestContext, ...args: string[]) {
     const env = { DATABASE_URL: url, AUTH_MODES: 'api-key', OWNER_MAX_OPEN_TASKS: '10' };
-    const running = runNode(t, ['services/admin/main.ts', 'limits', ...args], { env });
+    const running = runNode(t, ['services/admin/main.ts', 'limits', ...args], {
+      env: { AUDIT_LOG: '/dev/null', ...env },
+    });
     const { code } = await running.exited;
     return { code, lines: running.output().trimEnd().split('\n') };
   }

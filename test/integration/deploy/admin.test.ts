@@ -23,7 +23,9 @@ import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts
 const timeout = 60_000;
 
 async function runAdmin(t: TestContext, env: Record<string, string>, ...args: string[]) {
-  const running = runNode(t, ['services/admin/main.ts', ...args], { env });
+  const running = runNode(t, ['services/admin/main.ts', ...args], {
+    env: { AUDIT_LOG: '/dev/null', ...env },
+  });
   const { code } = await running.exited;
   return { code, output: running.output() };
 }

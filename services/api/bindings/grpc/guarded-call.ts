@@ -41,6 +41,7 @@ export interface GuardParts {
 /** The facts about an admitted call that the services need. */
 export interface Admission {
   caller: AuthenticatedCaller;
+  getAddress: () => string;
   /** Resolves when the client has taken the last message, or the call has ended. */
   untilTaken: () => Promise<void>;
 }
@@ -134,7 +135,11 @@ class GuardedCall extends ServerInterceptingCall {
       this.#limitKey = getLimitKey(caller, getAddress);
       this.#receipt = receiving.open(this.#limitKey);
       if (caller !== undefined) {
-        admissions.set(metadata, { caller, untilTaken: async () => this.#sending?.taken.promise });
+        admissions.set(metadata, {
+          caller,
+          getAddress,
+          untilTaken: async () => this.#sending?.taken.promise,
+        });
       }
     } catch (error) {
       this.sendStatus(toStatus(log, error));

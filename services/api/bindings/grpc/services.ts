@@ -57,6 +57,7 @@ export function createServiceOptions(
         extensions: extensions ?? [],
         tenant,
         user: calling?.caller,
+        address: call && getAdmission(call).getAddress,
         lastEventId: call?.metadata.get('last-event-id')[0]?.toString(),
         webhookOptions: call?.metadata.get(webhookOptionsHeader).map(String).at(-1),
         traceparent: call?.metadata.get('traceparent')[0]?.toString(),

@@ -51,56 +51,60 @@ export function registerJsonRpc(
   const v03 = createV03Methods(handler);
   const checkProtocol = createProtocolCheck(card, 'JSONRPC');
 
-  app.post(jsonRpcPath, { bodyLimit: bodyLimitBytes }, async (request, reply) => {
-    // A browser sends any other type, and a body without one, for pages of other sites without asking first.
-    if (request.mediaType !== 'application/json') {
-      const sent = request.mediaType ?? 'a body without Content-Type';
-      const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${sent}`);
-      return sendFailure(reply, log, error, { ...createFailureFormat(null), toStatus: () => 415 });
-    }
-    let envelope: Envelope;
-    try {
-      envelope = readEnvelope(request);
-    } catch (error) {
-      return sendFailure(reply, log, error, createFailureFormat(null));
-    }
-    if ('error' in envelope) {
-      return sendFailure(reply, log, new RpcFailure(envelope.error), createFailureFormat(envelope.id));
-    }
-    const { id, notification } = envelope;
-    const tenant = envelope.params['tenant'] ?? '';
-    const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
-    warnClient.set(context, createWarner(reply, log));
-    const legacy = isV03(context) && supportsV03(card);
-    const toError = legacy ? toV03RpcError : undefined;
-    try {
-      if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
-      checkProtocol(context);
-      const response = await (isV03(context) ? v03 : current)(envelope, context);
-      if (notification) {
-        if (response.kind === 'stream') await discardStream(response.payloads);
-        return await reply.code(204).send();
+  app.post(
+    jsonRpcPath,
+    { bodyLimit: bodyLimitBytes, config: { audit: 'operation' } },
+    async (request, reply) => {
+      // A browser sends any other type, and a body without one, for pages of other sites without asking first.
+      if (request.mediaType !== 'application/json') {
+        const sent = request.mediaType ?? 'a body without Content-Type';
+        const error = new ContentTypeNotSupportedError(`the body must be application/json, not ${sent}`);
+        return sendFailure(reply, log, error, { ...createFailureFormat(null), toStatus: () => 415 });
       }
-      if (response.kind === 'stream') {
-        return await sendStream(reply, response.payloads, {
-          id: () => streamedEvent.get(context),
-          event: (result) => ({ jsonrpc: '2.0', id, result }),
-          error: (error) => toErrorEnvelope(id, toClientError(log, error), toError),
-          onStart: () => echoExtensions(reply, context),
-        });
+      let envelope: Envelope;
+      try {
+        envelope = readEnvelope(request);
+      } catch (error) {
+        return sendFailure(reply, log, error, createFailureFormat(null));
       }
-      echoExtensions(reply, context);
-      void reply.header('content-type', 'application/json');
-      return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
-    } catch (error) {
-      if (notification) return reply.code(204).send();
-      const hasStatus = error instanceof RetryLaterError || isAboutCredentials(error);
-      if (legacy && isV03Stream(envelope.method) && !hasStatus) {
-        return sendErrorEvent(reply, toErrorEnvelope(id, toClientError(log, error), toError));
+      if ('error' in envelope) {
+        return sendFailure(reply, log, new RpcFailure(envelope.error), createFailureFormat(envelope.id));
       }
-      return sendFailure(reply, log, error, createFailureFormat(id, toError));
-    }
-  });
+      const { id, notification } = envelope;
+      const tenant = envelope.params['tenant'] ?? '';
+      const context = createHttpCallContext(request, reply, typeof tenant === 'string' ? tenant : '');
+      warnClient.set(context, createWarner(reply, log));
+      const legacy = isV03(context) && supportsV03(card);
+      const toError = legacy ? toV03RpcError : undefined;
+      try {
+        if (typeof tenant !== 'string') throw new RequestMalformedError('tenant must be a string');
+        checkProtocol(context);
+        const response = await (isV03(context) ? v03 : current)(envelope, context);
+        if (notification) {
+          if (response.kind === 'stream') await discardStream(response.payloads);
+          return await reply.code(204).send();
+        }
+        if (response.kind === 'stream') {
+          return await sendStream(reply, response.payloads, {
+            id: () => streamedEvent.get(context),
+            event: (result) => ({ jsonrpc: '2.0', id, result }),
+            error: (error) => toErrorEnvelope(id, toClientError(log, error), toError),
+            onStart: () => echoExtensions(reply, context),
+          });
+        }
+        echoExtensions(reply, context);
+        void reply.header('content-type', 'application/json');
+        return JSON.stringify({ jsonrpc: '2.0', id, result: response.result });
+      } catch (error) {
+        if (notification) return reply.code(204).send();
+        const hasStatus = error instanceof RetryLaterError || isAboutCredentials(error);
+        if (legacy && isV03Stream(envelope.method) && !hasStatus) {
+          return sendErrorEvent(reply, toErrorEnvelope(id, toClientError(log, error), toError));
+        }
+        return sendFailure(reply, log, error, createFailureFormat(id, toError));
+      }
+    },
+  );
 }
 
 function createFailureFormat(id: RpcId, toError?: Parameters<typeof toErrorEnvelope>[2]): FailureFormat {

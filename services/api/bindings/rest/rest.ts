@@ -172,6 +172,7 @@ export function registerRest(
           scope.route({
             method: route.method,
             url: `${prefix}${route.path}`,
+            config: { audit: 'operation' },
             ...(sendsMessage(route) && { bodyLimit: bodyLimitBytes }),
             handler: (request, reply) => run(route, request, reply),
           });

@@ -15,7 +15,7 @@ import type { Logger } from '#shared/runtime/log.ts';
 import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import { decryptSecrets } from '#shared/webhooks/secrets.ts';
 import { createCallContext } from '../../bindings/call-context.ts';
-import { getController, traceparent } from '../../handler/call-state.ts';
+import { clientAddress, getController, traceparent } from '../../handler/call-state.ts';
 import { RetryLaterError, toClientError } from '../../handler/errors.ts';
 import { decodeSendMessage, type Params } from '../../handler/operations.ts';
 import type { Send } from '../../handler/send-message.ts';
@@ -110,6 +110,7 @@ async function startOne(
     tenant: caller.tenant,
     // An operator may act for the owner.
     user: { isAuthenticated: true, userName: caller.owner, scopes: user.scopes },
+    address: clientAddress.get(context),
     traceparent: traceparent.get(context),
     controller: () => getController(context),
   });

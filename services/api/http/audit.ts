@@ -1,0 +1,48 @@
+/**
+ * Audits HTTP requests that are not operations of A2A: every request of a method that changes something, every refusal of a
+ * credential's scope, and reads of what belongs to others. A route that is added later is audited by default.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { AuditLog } from '#shared/runtime/audit.ts';
+import { restPath } from '../bindings/rest/rest.ts';
+import { describeActor } from '../handler/audit.ts';
+import { findAdmittedCaller } from '../limits/admission.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** `operation`: its binding audits it. `read`: a read that is audited. */
+    audit?: 'operation' | 'read';
+  }
+}
+
+const readMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const { config, url } = request.routeOptions;
+    const isAudited = !readMethods.has(request.method) || config.audit === 'read' || reply.statusCode === 403;
+    if (url !== undefined && config.audit !== 'operation' && isAudited) {
+      const { statusCode: status } = reply;
+      audit.write({
+        action: `${request.method} ${toPattern(url)}`,
+        result: status < 400 ? 'ok' : status < 500 ? 'refused' : 'failed',
+        reason: status < 400 ? undefined : status,
+        ...describeActor(findAdmittedCaller(request)),
+        address: request.ip,
+        ...getTarget(request),
+      });
+    }
+    done(null, payload);
+  });
+}
+
+/** Routes of extensions exist with and without a tenant. */
+function toPattern(url: string): string {
+  return url.replace(restPath, '').replace(/^\/:tenant(?=\/)/, '');
+}
+
+/** The tokens of callbacks are credentials. */
+function getTarget({ params }: FastifyRequest): { tenant?: string; target?: Record<string, string> } {
+  const { tenant, token: _token, ...target } = (params ?? {}) as Record<string, string>;
+  return { ...(tenant !== undefined && { tenant }), target };
+}

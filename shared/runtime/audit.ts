@@ -1,0 +1,62 @@
+/**
+ * The audit log: who did what, when, from where, and with which result. One JSON object per line, apart from the
+ * other logs: to a file, or to standard output with the field `log: "audit"`. It has ids and never contents
+ * (invariant 12). An entry is written before the caller gets the answer.
+ */
+import { pino, type DestinationStream } from 'pino';
+import { databaseNow } from './clock.ts';
+
+export interface AuditEntry {
+  /** An operation of A2A, a route such as `PUT /schedules/:id`, or `admin COMMAND`. Reads of one's own are not audited. */
+  action: string;
+  /** `refused`: by the rules, for example because the caller does not own the task. `failed`: by a fault of ours. */
+  result: 'ok' | 'refused' | 'failed';
+  /** The name of an error, or the status of an HTTP answer. */
+  reason?: string | number | undefined;
+  /** An owner as stored with its tasks, or the account of an administrator. */
+  owner?: string | undefined;
+  tenant?: string | undefined;
+  keyLabel?: string | undefined;
+  issuer?: string | undefined;
+  /** Address of the client, as the rule for trusted proxies determines it. */
+  address?: string | undefined;
+  /** Ids of what the action was on. */
+  target?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Counts and addresses that belong to the action. */
+  details?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export interface AuditLog {
+  write(entry: AuditEntry): void;
+}
+
+/** Longer ids are cut off: callers choose some of them. */
+const maxIdChars = 256;
+
+/**
+ * @param sink a path, or `stdout` or `stderr`
+ * @param onError called if an entry cannot be written; the action itself is not undone
+ * @throws {Error} if the file cannot be opened
+ */
+export function createAuditLog(service: string, sink: string, onError: (error: Error) => void): AuditLog {
+  const dest = sink === 'stdout' ? 1 : sink === 'stderr' ? 2 : sink;
+  // Synchronous: an entry must not be lost with the process.
+  const destination = pino.destination({ dest, append: true, sync: true, mode: 0o600 });
+  destination.on('error', onError);
+  return { write: createWriter(service, destination) };
+}
+
+function createWriter(service: string, destination: DestinationStream): AuditLog['write'] {
+  return ({ target, ...entry }) => {
+    const time = new Date(databaseNow()).toISOString();
+    const message = `${entry.action} ${entry.result}`;
+    const fields = { log: 'audit', severity: 'NOTICE', time, service, message, ...entry };
+    const ids = target && Object.fromEntries(Object.entries(target).map(([name, id]) => [name, cut(id)]));
+    const line = JSON.stringify({ ...fields, tenant: cut(entry.tenant), target: ids });
+    destination.write(`${line}\n`);
+  };
+}
+
+function cut(id: string | undefined): string | undefined {
+  return id === undefined || id.length <= maxIdChars ? id : `${id.slice(0, maxIdChars)}…`;
+}
