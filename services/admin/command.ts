@@ -5,7 +5,8 @@ import type { Environment } from '#shared/runtime/config/env-reader.ts';
 export interface AdminCommand {
   /** One line: the arguments, then the purpose. */
   usage: string;
-  run: (context: CommandContext) => Promise<void>;
+  /** Returns numbers for the audit log, if it has some. */
+  run: (context: CommandContext) => Promise<Readonly<Record<string, unknown>> | void>;
 }
 
 export interface CommandContext {

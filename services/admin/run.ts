@@ -9,8 +9,9 @@ import { readAdminConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit, secretsOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand } from './command.ts';
-import { deleteOwnerCommand } from './delete-owner.ts';
 import { dropSecretsCommand } from './drop-secrets.ts';
+import { exportCommand } from './export.ts';
+import { forgetCommand } from './forget.ts';
 import { limitsCommand } from './limits/command.ts';
 import { reencryptCommand } from './reencrypt.ts';
 import { undeletedCommand } from './undeleted.ts';
@@ -25,7 +26,8 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['reencrypt', reencryptCommand],
   ['drop-secrets', dropSecretsCommand],
   ['limits', limitsCommand],
-  ['delete-owner', deleteOwnerCommand],
+  ['export', exportCommand],
+  ['forget', forgetCommand],
   ['undeleted', undeletedCommand],
 ]);
 
@@ -56,8 +58,8 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
     applicationName: 'longhaul-admin',
   });
   try {
-    await command.run({ db, env, args, print });
-    audit.write({ ...entry, result: 'ok' });
+    const receipt = await command.run({ db, env, args, print });
+    audit.write({ ...entry, result: 'ok', details: { arguments: args, ...receipt } });
     return 0;
   } catch (error) {
     const isRefused = error instanceof CommandError;

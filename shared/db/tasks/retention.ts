@@ -50,6 +50,11 @@ export function deleteTasksOfOwner(db: Db, caller: Caller, limit: number): Promi
   );
 }
 
+/** Removes tasks, in any state. @returns how many */
+export function deleteTasks(db: Db, taskIds: readonly string[]): Promise<number> {
+  return removeTasks(db, sql`select task_id from gates where task_id = any(${taskIds}::uuid[]) for update`);
+}
+
 /** Removes the record of which messages an owner has sent. */
 export async function deleteSendsOfOwner(db: Db, caller: Caller): Promise<void> {
   await db

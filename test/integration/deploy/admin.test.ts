@@ -206,7 +206,7 @@ describe('drop-secrets', () => {
   });
 });
 
-describe('delete-owner', () => {
+describe('forget', () => {
   test('deletes everything of one caller and nothing of others', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { outbox } = await startDispatchers(t, db, 1);
@@ -223,7 +223,7 @@ describe('delete-owner', () => {
         on conflict (owner) do nothing`.execute(db);
       await sql`insert into owner_limits (owner, limits) values (${owner}, '{}')`.execute(db);
     }
-    const args = ['delete-owner', caller.owner, '--tenant', caller.tenant, '--yes'];
+    const args = ['forget', '--owner', caller.owner, '--tenant', caller.tenant, '--yes'];
     const { code, output } = await runAdmin(t, { DATABASE_URL: url }, ...args);
     assert.equal(code, 0);
     assert.match(output, /deleted 1 tasks/);
@@ -242,7 +242,14 @@ describe('delete-owner', () => {
   test('fails when no owner of that name has tasks', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
-    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', 'unknown', '--yes');
+    const { code, output } = await runAdmin(
+      t,
+      { DATABASE_URL: url },
+      'forget',
+      '--owner',
+      'unknown',
+      '--yes',
+    );
     assert.equal(code, 1);
     assert.match(output, /no tasks or schedules of the owner unknown were found/);
     assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
@@ -251,7 +258,7 @@ describe('delete-owner', () => {
   test('deletes nothing without --yes', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
-    const { code } = await runAdmin(t, { DATABASE_URL: url }, 'delete-owner', caller.owner);
+    const { code } = await runAdmin(t, { DATABASE_URL: url }, 'forget', '--owner', caller.owner);
     assert.equal(code, 1);
     assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
   });
