@@ -15,12 +15,16 @@ declare module 'fastify' {
   }
 }
 
+const maxOwnerChars = 256;
 const readMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
   app.addHook('onSend', (request, reply, payload, done) => {
     const { config, url } = request.routeOptions;
-    const isAudited = !readMethods.has(request.method) || config.audit === 'read' || reply.statusCode === 403;
+    const owner = getNamedOwner(request);
+    const isChange = !readMethods.has(request.method);
+    const isOfOthers = config.audit === 'read' || owner !== undefined;
+    const isAudited = isChange || isOfOthers || reply.statusCode === 403;
     if (url !== undefined && config.audit !== 'operation' && isAudited) {
       const { statusCode: status } = reply;
       audit.write({
@@ -30,10 +34,17 @@ export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
         ...describeActor(findAdmittedCaller(request)),
         address: request.ip,
         ...getTarget(request),
+        details: owner === undefined ? undefined : { owner },
       });
     }
     done(null, payload);
   });
+}
+
+/** Operators name the owner whose data they read or change. */
+function getNamedOwner({ query }: FastifyRequest): string | undefined {
+  const { owner } = (query ?? {}) as Record<string, unknown>;
+  return typeof owner === 'string' ? owner.slice(0, maxOwnerChars) : undefined;
 }
 
 /** Routes of extensions exist with and without a tenant. */

@@ -23,6 +23,7 @@ interface Entry {
   time: string;
   log: string;
   target?: Record<string, string>;
+  details?: object;
 }
 
 const marker = 'the-secret-content';
@@ -129,6 +130,13 @@ describe('the audit log', () => {
       [route?.action, route?.result, route?.reason],
       ['DELETE /schedules/:id', 'refused', 403],
     );
+  });
+
+  test('has an entry for each read that names an owner', async () => {
+    const headers = { ...key, 'a2a-version': '1.0' };
+    const [entry] = await watch(() => fetch(`${api.url}/a2a/v1/stats?owner=key:carl`, { headers }));
+    assert.deepEqual([entry?.action, entry?.result], ['GET /stats', 'refused']);
+    assert.deepEqual(entry?.details, { owner: 'key:carl' });
   });
 
   test('has no entry for reads of one owner, and no contents', async () => {
