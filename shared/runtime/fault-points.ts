@@ -16,8 +16,6 @@ export const faultPointNames = [
   'step-recorded',
   /** worker: another agent has answered a message; its task is not recorded. */
   'call-sent',
-  /** worker: the task of another agent is recorded; the turn does not wait for it yet. */
-  'call-recorded',
   /** worker: a chunk of a streamed artifact is stored; more chunks follow. */
   'chunk-stored',
   /** worker: the end of the turn is stored; none of its wake-ups is published. */

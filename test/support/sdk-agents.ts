@@ -31,6 +31,13 @@ const common = {
   skills: [{ id: 'a', name: 'A', description: 'Does a.', tags: [] }],
 };
 
+const executions = new Map<string, number>();
+
+/** How often agents of A2A 1.0 have worked on each message, by its id. */
+export function getExecutions(): ReadonlyMap<string, number> {
+  return executions;
+}
+
 const releases = new EventEmitter();
 
 /** Lets the agents finish the tasks of the text `later`. */
@@ -98,6 +105,8 @@ const getText = ({ parts: [part] }: Message): string =>
 
 const executor: AgentExecutor = {
   execute: async ({ taskId, contextId, userMessage, task }, bus) => {
+    const { messageId } = userMessage;
+    executions.set(messageId, (executions.get(messageId) ?? 0) + 1);
     const ids = { taskId, contextId, metadata: undefined };
     const update = (state: TaskState): void =>
       bus.publish({

@@ -2,7 +2,8 @@
  * `npm run chaos -- [--minutes 2] [--seed N] [--seeds 1] [--rate 4] [--errors]`: one run for each seed, starting with the
  * given one; `npm run chaos -- trouble`: partners of the system fail (trouble/command.ts);
  * `npm run chaos -- repeats`: steps that run again are counted (repeats/command.ts); `npm run chaos -- gemini`: calls of the
- * model at Google (gemini/command.ts). Exits with 1 if a check finds a violation.
+ * model at Google (gemini/command.ts); `npm run chaos -- waits`: turns that wait, and schedules (waits/command.ts). Exits with 1
+ * if a check finds a violation.
  */
 import { parseArgs } from 'node:util';
 import { formatGaps, formatReport } from './report.ts';
@@ -10,10 +11,12 @@ import { runChaos, type ChaosResult } from './run.ts';
 import { runGeminiCommand } from './gemini/command.ts';
 import { runRepeatsCommand } from './repeats/command.ts';
 import { runTroubleCommand } from './trouble/command.ts';
+import { runWaitsCommand } from './waits/command.ts';
 
 if (process.argv[2] === 'gemini') process.exit(await runGeminiCommand(process.argv.slice(3)));
 if (process.argv[2] === 'repeats') process.exit(await runRepeatsCommand(process.argv.slice(3)));
 if (process.argv[2] === 'trouble') process.exit(await runTroubleCommand(process.argv.slice(3)));
+if (process.argv[2] === 'waits') process.exit(await runWaitsCommand(process.argv.slice(3)));
 
 const { values } = parseArgs({
   options: {

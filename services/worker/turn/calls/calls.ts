@@ -190,7 +190,6 @@ export class Calls {
     if (isSettled(task)) return this.#settle(known, task);
     const dueInSeconds = this.#getDelay(known, 0);
     await replace(identity, { wait: known.wait, dueInSeconds });
-    passFaultPoint('call-recorded');
     open.dueAt = performance.now() + dueInSeconds * 1000;
     return known;
   }
