@@ -37,6 +37,7 @@ describe('docs/extensions', { skip }, () => {
     // The agent accepts text only.
     stack = await startStack(cleanup, { AGENT_FILE: 'docs/agents/orders.yaml' });
     await Promise.all((['api', 'worker', 'dispatcher'] as const).map((kind) => stack.start(kind)));
+    await stack.ready();
   });
   after(() => assert.deepEqual([...examples.keys()], [], 'every example is run'));
 

@@ -62,6 +62,7 @@ let stack: Stack;
 before(async () => {
   stack = await startStack(cleanup);
   await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
+  await stack.ready();
 });
 
 describe('README.md', { skip }, () => {

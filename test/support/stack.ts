@@ -39,6 +39,8 @@ export interface Stack {
   readonly env: Record<string, string>;
   /** Starts a service and resolves when it is ready. */
   start(kind: ServiceKind, env?: Record<string, string>): Promise<RunningService>;
+  /** Resolves when the api accepts messages: a worker has stored the definition of the agent. */
+  ready(): Promise<void>;
   stopPubSub(): Promise<void>;
   /** Starts Pub/Sub on the same port, with its topics but without messages. */
   startPubSub(): Promise<void>;
@@ -156,6 +158,9 @@ export async function startStack(
           await running.exited;
         },
       };
+    },
+    ready: async () => {
+      await waitFor('the api to be ready', async () => (await fetch(`${apiUrl}/health/ready`)).ok);
     },
     stopPubSub: async () => {
       await pubsub?.close();
