@@ -12,13 +12,16 @@ export interface Outcome {
   note: string;
 }
 
-/** @param scale factor of all durations */
+/** A follow-up must arrive before its task ends, on a busy machine too. */
+const minStepSeconds = 1.5;
+
+/** @param scale factor of all durations, down to steps of 1.5 s */
 export async function runScenario(scenario: Scenario, scale: number): Promise<Outcome> {
   const { tasks, steps, pauseSeconds } = scenario;
   const cleanup = createCleanup();
   try {
     const world = await startWorld(cleanup, {
-      stepSeconds: scenario.stepSeconds * scale,
+      stepSeconds: Math.max(minStepSeconds, scenario.stepSeconds * scale),
       leaseSeconds: Math.max(1, (scenario.leaseSeconds ?? 30) * scale),
       workers: 2,
     });
