@@ -1,5 +1,6 @@
 /** Runs one scenario: tasks with long steps, a fault, and the count of steps that ran again. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '#shared/runtime/log.ts';
 import { createCleanup } from '../../../support/cleanup.ts';
 import type { Scenario } from './scenarios.ts';
 import { findRepeatedRuns, startWorld, waitUntilDone, type World } from './world.ts';
@@ -71,7 +72,10 @@ async function submitSlowly(
         const configuration = { taskPushNotificationConfig: { url: webhooks.url } };
         const { id } = await stack.submit(text, { configuration });
         taskIds.push(id);
-        await stack.submit(text, { message: { taskId: id } });
+        await stack.submit(text, { message: { taskId: id } }).catch((error: unknown) => {
+          // On a busy machine, the task may have ended before its follow-up arrived.
+          if (!/has ended/.test(errorMessage(error))) throw error;
+        });
       })(),
     );
     await sleep(pauseSeconds * 1000);
