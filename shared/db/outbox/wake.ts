@@ -25,7 +25,7 @@ export async function wakeWaitingTurns(
     ),
     waiting as (
       select g.task_id from input join gates g on g.task_id = input.task_id and g.turn = input.turn
-      where ${isRunnable} and g.lease_until is null and g.run_at > now()
+      where ${isRunnable} and g.run_at > now()
       order by g.task_id for no key update of g skip locked
     ),
     gate as (

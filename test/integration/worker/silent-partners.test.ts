@@ -26,9 +26,8 @@ function start(options: Partial<MemoryTurnOptions>, agentOptions: Partial<Gemini
 }
 
 async function waitForStatus({ progressMessages }: MemoryTurn, pattern: string): Promise<void> {
-  await waitFor(`the status ${pattern}`, () =>
-    new RegExp(`^${pattern}$`).test(progressMessages.at(-1) ?? ''),
-  );
+  const whole = new RegExp(`^${pattern}$`);
+  await waitFor(`the status ${pattern}`, () => progressMessages.some((text) => whole.test(text)));
 }
 
 async function connect(t: TestContext) {
@@ -50,8 +49,7 @@ describe('a model that is silent', () => {
     await waitForStatus(turn, `Waiting for the model gemini-3.8-flash since ${time}: It is silent.`);
     answered.resolve();
     assert.deepEqual(await running, completed);
-    assert.equal(turn.progressMessages.length, 2);
-    assert.match(turn.progressMessages.at(-1)!, /^Waited \d+ s for the model gemini-3.8-flash.$/);
+    assert.match(turn.progressMessages[1]!, /^Waited \d+ s for the model gemini-3.8-flash.$/);
   });
 
   test('is named again when its answer stops', async () => {
