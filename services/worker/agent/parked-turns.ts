@@ -5,6 +5,9 @@ import { PartnerReturns } from '#shared/domain/outages/partner-returns.ts';
 /** Makes turns due that wait for a partner. */
 export type WakeTurns = (turns: readonly WaitingTurn[]) => void;
 
+/** A turn is released within this time after its partner failed. */
+const releaseMs = 1_000;
+
 export class ParkedTurns {
   readonly #returns = new PartnerReturns<WaitingTurn>(() => performance.now());
   readonly #wake: WakeTurns;
@@ -13,8 +16,10 @@ export class ParkedTurns {
     this.#wake = wake;
   }
 
-  add(partner: string, turn: WaitingTurn): void {
-    this.#returns.failed(partner, turn.taskId, turn, Infinity);
+  /** @param startedAt when the turn called the partner, by `performance.now()` */
+  add(partner: string, turn: WaitingTurn, startedAt: number): void {
+    const isBack = this.#returns.failed(partner, turn.taskId, turn, startedAt);
+    if (isBack) setTimeout(() => this.#wake([turn]), releaseMs).unref();
   }
 
   answered(partner: string, { taskId }: WaitingTurn): void {

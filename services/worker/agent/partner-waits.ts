@@ -49,9 +49,13 @@ export class PartnerWaits {
     return this.#messages;
   }
 
-  /** The turn is about to be parked because a partner is away. */
-  parked(partner: string): void {
-    this.#parked?.add(partner, this.#waiting);
+  /**
+   * The turn is about to be parked because a partner is away.
+   *
+   * @param startedAt when it was called, by `performance.now()`
+   */
+  parked(partner: string, startedAt: number): void {
+    this.#parked?.add(partner, this.#waiting, startedAt);
   }
 
   /** A partner has answered, so other turns need not wait for it. */

@@ -142,7 +142,7 @@ describe('a file server that is silent', () => {
     const { turn, running } = start({ message }, { files, downloads });
     await waitForStatus(
       turn,
-      `Waiting for other downloads .*\nWaiting for the server of the file ${base}/a since ${time}: It is silent.`,
+      `Waiting for the file ${base}/a since ${time}: It has not arrived.\nWaiting for the file ${base}/b .*`,
     );
     released.resolve();
     assert.deepEqual(await running, completed);
@@ -172,6 +172,26 @@ describe('a partner that is back', () => {
     server.answer = () => ({ status: 404 });
     await assert.rejects(agent.run(create('first')), { name: 'RetryableError' });
     server.answer = () => textResult('done');
+    assert.deepEqual(await agent.run(create('second')), completed);
+    assert.deepEqual(woken, [{ taskId: 'first', turn: 1 }]);
+  });
+
+  test('is called again at once for the turns that wait for it: a file server', async (t) => {
+    let status = 503;
+    const server = createServer((_request, response) => {
+      response.writeHead(status, { 'content-type': 'text/plain' }).end('a file');
+    });
+    const base = await listen(t, server);
+    const woken: WaitingTurn[] = [];
+    const agent = offline.createAgent({
+      files: createFileFetcher({ allowHosts: ['127.0.0.1'] }),
+      wakeTurns: (turns) => woken.push(...turns),
+    });
+    const message = [{ url: `${base}/a`, mediaType: 'text/plain' }];
+    const create = (taskId: string) =>
+      new MemoryTurn({ taskId, message, definition: definitionWithoutTools });
+    await assert.rejects(agent.run(create('first')), { name: 'RetryableError' });
+    status = 200;
     assert.deepEqual(await agent.run(create('second')), completed);
     assert.deepEqual(woken, [{ taskId: 'first', turn: 1 }]);
   });

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { RetryableError } from '#shared/domain/errors.ts';
 import {
   getPartnerDelaySeconds,
+  isReported,
   spendsAttempt,
   toClientMessage,
 } from '#services/worker/turn/failure/partner-failure.ts';
@@ -58,5 +59,21 @@ describe('an error of an agent', () => {
     const cause = new Error('connect ECONNREFUSED 10.0.0.1:80');
     assert.equal(toClientMessage(new RetryableError('It is unavailable.', { cause })), 'It is unavailable.');
     assert.match(toClientMessage(new Error('failed', { cause })), /^failed \(cause: connect/);
+  });
+});
+
+describe('a failure of a partner', () => {
+  test('is reported after ten seconds or the attempts, and again if another status has replaced it', () => {
+    const report = (more: Partial<typeof failure>, seconds: number, wroteStatus = false) =>
+      isReported({ ...failure, ...more }, { seconds, wroteStatus });
+    assert.deepEqual(
+      [report({}, 1), report({}, 10), report({ failures: 2, failingSeconds: 9 }, 1)],
+      [false, true, true],
+    );
+    assert.deepEqual(
+      [5, 6].map((failures) => report({ failures, failingSeconds: 60 }, 1)),
+      [true, false],
+    );
+    assert.equal(report({ failures: 6 }, 1, true), true);
   });
 });

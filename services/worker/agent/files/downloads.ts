@@ -3,7 +3,7 @@
  * and bytes one turn may fetch. The content of a turn's files counts against the memory of the worker until the
  * turn ends.
  */
-import { FatalError } from '#shared/domain/errors.ts';
+import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { PartnerWaits } from '../partner-waits.ts';
 import { redactUrl, type FetchedFile, type FileFetcher } from './fetch-file.ts';
 
@@ -18,11 +18,6 @@ export interface DownloadLimits {
   /** Bytes of these files together. */
   maxTurnBytes: number;
 }
-
-const otherDownloads = {
-  partner: 'other downloads',
-  reason: 'No more can run at the same time.',
-};
 
 /** The downloads of one turn. */
 export interface TurnDownloads {
@@ -88,6 +83,27 @@ export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): O
       await reserveMemory(more * memoryPerByte);
     }
 
+    async function fetchInSlot(url: string, signal: AbortSignal, heard: () => void): Promise<FetchedFile> {
+      const release = await slots.take(owner, signal);
+      const partner = getServer(url);
+      const startedAt = performance.now();
+      try {
+        // Another file may have used up the bytes while this one waited.
+        countBytes(0);
+        const file = await fetcher.fetch(url, signal, (more) => {
+          heard();
+          return admit(more);
+        });
+        waits.answered(partner);
+        return file;
+      } catch (error) {
+        if (error instanceof RetryableError) waits.parked(partner, startedAt);
+        throw error;
+      } finally {
+        release();
+      }
+    }
+
     return {
       addStored: async (more) => {
         countFile();
@@ -99,23 +115,15 @@ export function createDownloads(fetcher: FileFetcher, limits: DownloadLimits): O
       },
       fetch: async (url, signal) => {
         countFile();
-        const release = await waits.during(otherDownloads, () => slots.take(owner, signal));
-        try {
-          // Another file may have used up the bytes while this one waited.
-          countBytes(0);
-          const wait = { partner: `the server of the file ${redactUrl(url)}` };
-          return await waits.during(wait, (heard) =>
-            fetcher.fetch(url, signal, (more) => {
-              heard();
-              return admit(more);
-            }),
-          );
-        } finally {
-          release();
-        }
+        const wait = { partner: `the file ${redactUrl(url)}`, reason: 'It has not arrived.' };
+        return waits.during(wait, (heard) => fetchInSlot(url, signal, heard));
       },
     };
   };
+}
+
+function getServer(url: string): string {
+  return `the file server ${URL.canParse(url) ? new URL(url).host : ''}`;
 }
 
 /** Waiters are served in order of arrival, except those of an owner that has half of the slots. */

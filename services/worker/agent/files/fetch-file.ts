@@ -13,7 +13,7 @@ import type { Resolve } from '#shared/net/resolve.ts';
 export interface FileFetcherOptions {
   /** Hosts that may be private and may use plain http. Default: none. */
   allowHosts: readonly string[];
-  /** The limit for one file, including redirects. Default: 30,000. */
+  /** The limit for one file, including redirects. Its server may be silent for half of it. Default: 30,000. */
   timeoutMs: number;
   /** Default: 20 MiB. */
   maxBytes: number;
@@ -53,6 +53,8 @@ const blockBytes = 1024 * 1024;
 
 export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): FileFetcher {
   const options = { ...defaults, ...overrides };
+  // A server that sends nothing for so long has not got the request, or will not answer it.
+  const silenceMs = options.timeoutMs / 2;
   const agent = createGuardedAgent(options);
   return {
     fetch: async (url, signal, admit = async () => undefined) => {
@@ -64,6 +66,7 @@ export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): 
         signal.throwIfAborted();
         if (isDecided(error)) throw error;
         if (timeout.aborted) throw errors.retryable(`it took longer than ${options.timeoutMs / 1000} s`);
+        if (isSilence(error)) throw errors.retryable(`its server sent nothing for ${silenceMs / 1000} s`);
         if (error instanceof ForbiddenAddressError) throw errors.fatal('its host is not public');
         throw errors.retryable('its host cannot be reached', error);
       }
@@ -84,6 +87,8 @@ export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): 
       const response = await request(checked.url, {
         dispatcher: agent,
         signal,
+        headersTimeout: silenceMs,
+        bodyTimeout: silenceMs,
         headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'longhaul' },
       });
       const { statusCode, headers, body } = response;
@@ -135,6 +140,11 @@ export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): 
 /** The error already says what happens next. */
 function isDecided(error: unknown): boolean {
   return error instanceof FatalError || error instanceof RetryableError || error instanceof ParkedError;
+}
+
+function isSilence(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT';
 }
 
 interface FetchErrors {

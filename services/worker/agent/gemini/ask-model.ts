@@ -39,6 +39,7 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
     budget.checkSpent(conversation.spent);
     const call = getModelApi(definition.model) === 'interactions' ? callInteraction : runModelStep;
     const messages = partnerWaits.messages;
+    const startedAt = performance.now();
     const { result, live, streamed: isStored, workMs = result.ms } = await call(parts, stall);
     const wasWritten = await answer.end();
     const streamed = isStored ?? wasWritten;
@@ -57,7 +58,7 @@ export async function askModel(parts: AskModelParts): Promise<ModelReply> {
     if (!live) continue;
     const status = stall.describe(partnerWaits.messages > messages);
     if (status !== undefined) await turn.progress(status);
-    if (result.failed.kind === 'outage') partnerWaits.parked(partner);
+    if (result.failed.kind === 'outage') partnerWaits.parked(partner, startedAt);
     throw new ParkedError(result.failed.message, new Date(databaseNow() + result.failed.parkMs));
   }
 }

@@ -43,8 +43,8 @@ export function getPartnerDelaySeconds(
   return leftSeconds <= 0 ? delaySeconds : Math.max(1, Math.min(delaySeconds, leftSeconds));
 }
 
-/** A failure after this time in one attempt is reported at once. */
-const slowSeconds = 20;
+/** A failure after this time is reported at once. */
+const slowSeconds = 10;
 
 /**
  * Returns whether the status of the task is to say that it waits. Not after the first quick failures, because most
@@ -53,10 +53,10 @@ const slowSeconds = 20;
  * @param attempt the duration of the failed attempt, and whether it has written a status itself
  */
 export function isReported(
-  { failures, maxAttempts }: Pick<PartnerFailures, 'failures' | 'maxAttempts'>,
+  { failures, failingSeconds, maxAttempts }: Omit<PartnerFailures, 'outageSeconds'>,
   attempt: { seconds: number; wroteStatus: boolean },
 ): boolean {
-  if (failures < maxAttempts) return attempt.seconds >= slowSeconds;
+  if (failures < maxAttempts) return failingSeconds + attempt.seconds >= slowSeconds;
   return failures === maxAttempts || attempt.wroteStatus;
 }
 

@@ -68,10 +68,11 @@ export async function runTrouble(
     }
   })();
   // Services load parts of their code with the first task.
-  await waitFor('the first task to end', async () => {
+  const hasEnded = async (): Promise<boolean> => {
     const [first] = tasks;
-    return first !== undefined && (await readTask(system, first.id)).status.state === 'TASK_STATE_COMPLETED';
-  });
+    return first !== undefined && /COMPLETED|FAILED/.test((await readTask(system, first.id)).status.state);
+  };
+  await waitFor('the first task to end', hasEnded, { boundMs: 300_000, everyMs: 100 });
   await sleep(2_000);
   await setFault(system, partner, fault);
   await sleep(options.faultMs);

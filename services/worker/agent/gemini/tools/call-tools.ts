@@ -103,6 +103,7 @@ async function callTool(
   }
   const tool = findTool(name, tools);
   if (tool?.confirm === true && !approved) return { pending: 'confirm' };
+  const calledAt = performance.now();
   try {
     if (tool !== undefined && 'agent' in tool)
       return await waitForAgent(turn, tool, args as JsonObject, answer);
@@ -113,7 +114,7 @@ async function callTool(
   } catch (error) {
     if (error instanceof NotRecordedError) return { pending: 'retry' };
     const server = tool !== undefined && 'server' in tool ? tool.server : undefined;
-    if (error instanceof RetryableError && server !== undefined) bounds.partnerWaits.parked(server);
+    if (error instanceof RetryableError && server !== undefined) bounds.partnerWaits.parked(server, calledAt);
     throw error;
   }
 }
