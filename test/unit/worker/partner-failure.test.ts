@@ -63,7 +63,7 @@ describe('an error of an agent', () => {
 });
 
 describe('a failure of a partner', () => {
-  test('is reported after ten seconds or the attempts, and again if another status has replaced it', () => {
+  test('is reported after ten seconds, and again if another status replaced it', () => {
     const report = (more: Partial<typeof failure>, seconds: number, wroteStatus = false) =>
       isReported({ ...failure, ...more }, { seconds, wroteStatus });
     assert.deepEqual(
