@@ -1,5 +1,5 @@
 /** The results of a cancel or a rerun of several tasks, or of its dry run, in words. Pure. */
-/** One request takes at most so many tasks. */
+/** The maximum number of tasks in one request. */
 export const mostBulkTasks = 100;
 
 export type BulkAction = 'cancel' | 'rerun';

@@ -1,4 +1,4 @@
-/** Whether the page is live. Announced, because it explains why nothing changes any more. */
+/** Whether the page is live. Announced, because it explains why nothing changes anymore. */
 import type { JSX } from 'preact';
 import { connection } from '../api/feed.ts';
 

@@ -12,7 +12,7 @@ interface VirtualListProps<T> {
   box: RefObject<HTMLDivElement>;
   /** Called when the last rows come into view. */
   onEnd: () => void;
-  /** Called with the items in view after the list has stood still. */
+  /** Called with the items in view when scrolling has stopped. */
   onView?: (items: readonly T[]) => void;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The powers of a definition over the machine and the secrets of a worker: it can load modules, start processes, and send
- * the values of variables. Definitions are stored in the database. Access to it must not be access to the workers, so these
+ * the values of variables. Definitions are stored in the database. Access to it must not give access to the workers, so these
  * powers come only from the files that a worker is configured with.
  */
 import { canonicalHash } from './canonical-hash.ts';

@@ -1,4 +1,4 @@
-/** Schedules: messages that start a task again and again (docs/extensions/schedules.md). */
+/** Schedules: messages that start recurring tasks (docs/extensions/schedules.md). */
 import type { JsonObject, Message } from './message.ts';
 import type { OwnerLimit } from './owner-limits.ts';
 

@@ -17,7 +17,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { OutboxPublisher } from './publisher.ts';
 
 const batch = 500;
-/** Smaller, because deleting a task removes rows from seventeen tables. */
+/** Smaller, because deleting a task removes rows from many tables. */
 const deletionBatch = 100;
 
 /** Runs one pass. Returns whether there may be more to do. */

@@ -1,4 +1,4 @@
-/** Schedules: messages that start a task again and again, with what happened at each due time. */
+/** Schedules: messages that start tasks, with their history of due times. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { Link, useLocation } from 'wouter-preact';

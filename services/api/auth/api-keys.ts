@@ -51,7 +51,7 @@ export class ApiKeys {
   }
 }
 
-/** Everything but the label, which names the key only. */
+/** Everything but the label, which only names the key. */
 function identify({ owner, sha256, scopes, expiresAt }: ApiKeyEntry): string {
   return JSON.stringify([owner, sha256.toString('hex'), [...scopes], expiresAt ?? null]);
 }

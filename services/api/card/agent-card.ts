@@ -49,7 +49,7 @@ const schedule = {
 
 const schedules = {
   uri: schedulesExtension,
-  description: 'Starts tasks again and again: cron expressions with time zones, or intervals.',
+  description: 'Starts recurring tasks: cron expressions with time zones, or intervals.',
   required: false,
 };
 

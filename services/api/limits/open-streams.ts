@@ -1,7 +1,8 @@
 /**
- * Counts the calls that are held open: streams, long polls and waiting sends. They end when the credential of their caller
- * does. Limits the calls that are held open at once, per caller and in this process. A caller at its limit is refused; an open call is never closed in favour of another. Callers
- * without a name cannot be distinguished, so only the limit of the process applies to them.
+ * Counts the calls that are held open (streams, long polls and waiting sends), and limits them per caller and in this
+ * process. They end when the credential of their caller does. A caller at its limit is refused; an open call is never
+ * closed in favour of another. Callers without a name cannot be distinguished, so only the limit of the process applies
+ * to them.
  */
 import type { User } from '@a2a-js/sdk/server';
 import type { AuthenticatedCaller } from '../auth/caller.ts';
@@ -24,7 +25,7 @@ export class OpenStreams {
   /**
    * Counts a call as open until the returned function is called. Calling it again does nothing.
    *
-   * @param onEnd called if the credential of the caller ends before
+   * @param onEnd called if the credential of the caller ends earlier
    * @throws {TooManyRequestsError} at either limit
    */
   open(user: HeldCaller | undefined, onEnd: () => void): () => void {

@@ -271,7 +271,7 @@ export interface CallResult {
   /** The task of the other agent; undefined if it has created none. */
   readonly taskId?: string;
   readonly contextId?: string;
-  /** The other agent's status message or answer, or the reason of the status. Content of strangers: do not trust it. */
+  /** The other agent's status message or answer, or the reason of the status. Do not trust this content. */
   readonly message: readonly Part[];
   readonly artifacts: readonly Artifact[];
   /** False if content was left out: a result has at most 4 MiB of JSON. */

@@ -1,5 +1,5 @@
 /**
- * Ends calls on connections that died without a word, once their server is back. A server that works for minutes before
+ * Ends calls on silently dead connections, once their server is back. A server that works for minutes before
  * it answers looks the same, so the server of a silent call is asked on new connections:
  *
  *   POST ──20 s without a byte──▶ silent: its server is asked every 5 s

@@ -94,7 +94,7 @@ export function createIntake(parts: IntakeParts): Intake {
     claimAndRun: async (taskId, sent, options = {}) => {
       const { releaseSignal = stopping.signal, abortAfterMs } = options;
       const claimedAt = performance.now();
-      // A lease may have run out while this process stood still: its turn still runs here.
+      // A lease may have run out while this process was paused: its turn still runs here.
       const result = heartbeat.holds(taskId) ? ({ kind: 'leased' } as const) : await claimTurn(taskId);
       if (result.kind === 'other_version') await leave(taskId);
       options.onClaimAnswered?.();

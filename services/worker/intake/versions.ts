@@ -5,8 +5,8 @@
  *   the newest version  ─▶ pulls wake-ups, and takes turns that were left to its version
  *   an older version    ─▶ takes only those: no new turn starts, and its turns end one after the other
  *
- * A worker asks at each interval which version is the newest of those that run. If it does not get an answer, it
- * goes by the last one.
+ * A worker asks at each interval which version is the newest of those that run. Without an answer, it
+ * uses the last one.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '#shared/db/client/pool.ts';

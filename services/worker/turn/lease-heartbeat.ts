@@ -6,7 +6,7 @@
  *    │ └──── extended ────┐  └──▶ superseded: the task was canceled, or another worker claimed it
  *    ▼                    │        (noticed within 500 ms, invariant 10)
  *   unconfirmed: the lease time has passed by this process's monotonic clock, because the database could not be
- *    │           reached or the process stood still. Nothing starts, but what runs continues: usually no other
+ *    │           reached or the process was paused. Nothing starts, but what runs continues: usually no other
  *    │           worker has claimed the task, and the work of a step may be worth many minutes
  *    └──15 minutes later──▶ expired
  *

@@ -6,7 +6,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 
-/** For how long a worker that has claimed a call may take, in seconds. */
+/** Seconds that a worker has for a call that it has claimed. */
 const claimSeconds = 300;
 const claimLimit = 50;
 /** The first retry comes after so many seconds, later ones each after twice as long. */

@@ -1,4 +1,4 @@
-/** Work that does not get on, for operators, over all owners. Each kind is found by an index, up to a limit. */
+/** Work that makes no progress, for operators, over all owners. Each kind is found by an index, up to a limit. */
 import { sql, type RawBuilder } from 'kysely';
 import { stateClass, type TaskState } from '../../domain/task.ts';
 import { isoTime } from '../client/fragments.ts';

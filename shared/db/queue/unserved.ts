@@ -1,6 +1,6 @@
 /**
  * Turns that have waited a minute for a worker that runs their version of the agent: the status of their tasks says
- * so, once. Turns that do not wait any more leave the queue.
+ * so, once. Turns that no longer wait leave the queue.
  */
 import { sql } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';

@@ -58,12 +58,12 @@ export const insertCrashedAttempts: RawBuilder<unknown> = sql`
       from gate where crashed and last_worker is not null and last_claimed_at is not null
     )`;
 
-/** A turn that makes its workers stand still again and again is not forgiven for ever. */
+/** Maximum number of stalls per turn that are not counted as crashes. */
 const maxForgiven = 20;
 
 /**
- * Takes back that attempts count as crashes whose workers only stood still, for longer than their leases. Turns that
- * another transaction has locked are left out.
+ * Stops counting attempts as crashes if their workers were only paused for longer than their leases. Skips turns that
+ * another transaction has locked.
  *
  * @param lost leases that other workers have taken over
  */

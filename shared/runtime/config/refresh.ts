@@ -1,5 +1,5 @@
 /**
- * Reads a value again and again, for services that can switch to a newer one while they run. Values are never logged
+ * Reads a value at intervals, for services that can switch to a newer one while they run. Values are never logged
  * (invariant 12).
  *
  *   value ──every interval──▶ read ──changed──▶ onValue

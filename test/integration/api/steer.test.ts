@@ -129,7 +129,7 @@ describe('acting on several tasks and webhooks', () => {
   const readTask = (id: string) =>
     db.selectFrom('tasks').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
 
-  test('cancels each task for itself, and nothing in a dry run', async () => {
+  test('cancels tasks one by one, and nothing in a dry run', async () => {
     const open = newTask(alice);
     await accept(open);
     const ended = await createFailedTask();
@@ -444,7 +444,7 @@ describe('acting on several tasks and webhooks', () => {
     assert.equal((await open({ 'last-event-id': String(lastId) })).status, 204);
   });
 
-  test('shows operators what waits and who works, and nothing to others', async () => {
+  test('reports waiting work and workers to operators, and nothing to others', async () => {
     const running = await createClaimedTask(db, { ...alice, tenant: 'ops' });
     const [failing, overdue, stalled] = [newTask(alice), newTask(alice), newTask(alice)];
     for (const task of [failing, overdue, stalled]) await accept(task);

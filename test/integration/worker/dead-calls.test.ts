@@ -1,4 +1,4 @@
-/** Calls on connections that died without a word, of a server that may also work for long. */
+/** Calls on silently dead connections, and on those of a server that only works for long. */
 import assert from 'node:assert/strict';
 import { createServer, type ServerResponse } from 'node:http';
 import { describe, test, type TestContext } from 'node:test';

@@ -1,4 +1,4 @@
-/** Workers that stand still for longer than their leases, and come back: their attempts do not count. */
+/** Workers that are paused for longer than their leases, and come back: their attempts do not count. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql } from 'kysely';
@@ -13,7 +13,7 @@ const { db } = await connectToTestDatabase();
 const log = createLogger('test', 'silent');
 const maxAttempts = 5;
 
-/** Lets a lease run out as if its worker stood still, and another worker take the task over. */
+/** Lets a lease run out as if its worker were paused, and another worker take the task over. */
 async function takeOver(taskId: string, worker: string): Promise<Claimed> {
   await sql`update gates set lease_until = now() - interval '1 second' where task_id = ${taskId}`.execute(db);
   await sql`update extended_leases set lease_until = now() - interval '1 second' where task_id = ${taskId}`.execute(
@@ -40,7 +40,7 @@ async function readOutcomes(taskId: string): Promise<string[]> {
   return rows.map(({ outcome }) => outcome);
 }
 
-describe('a worker that stands still for longer than its lease', () => {
+describe('a worker that is paused for longer than its lease', () => {
   test('costs no attempt when it comes back, however often', async (t) => {
     const { lease } = await createClaimedTask(db);
     const { taskId } = lease;

@@ -1,4 +1,4 @@
-/** Which webhook attempts a dispatcher makes now, with a clock that stands still. */
+/** Which webhook attempts a dispatcher makes now, with a stopped clock. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AttemptScheduler, type AttemptSlot } from '#services/dispatcher/schedule/scheduler.ts';

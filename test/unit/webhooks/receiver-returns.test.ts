@@ -1,4 +1,4 @@
-/** Which deliveries are attempted again when their receiver is back, with a clock that stands still. */
+/** Which deliveries are attempted again when their receiver is back, with a stopped clock. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { AttemptOutcome } from '#shared/db/webhooks/settle.ts';

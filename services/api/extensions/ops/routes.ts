@@ -1,5 +1,5 @@
 /**
- * Routes for operators (docs/extensions/operator.md): what waits, who works and what fails, over all owners. They need the
+ * Routes for operators (docs/extensions/operator.md): waiting work, workers and failures, over all owners. They need the
  * scope `operator`. Other routes show an operator the tasks of an owner, which it names.
  */
 import { HttpRequestError } from '../../handler/errors.ts';

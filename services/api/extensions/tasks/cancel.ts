@@ -1,4 +1,4 @@
-/** `POST /tasks:cancel`: cancels tasks by their ids, each for itself. */
+/** `POST /tasks:cancel`: cancels tasks by their ids, one by one. */
 import type { Db } from '#shared/db/client/pool.ts';
 import { readTaskStates } from '#shared/db/reruns/source.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';

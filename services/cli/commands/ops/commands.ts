@@ -12,7 +12,7 @@ const extension = 'https://longhaul.dev/ext/operator/v1';
 type Row = Record<string, unknown>;
 
 export function addOpsCommands(program: Command): void {
-  const group = program.command('ops').description('See and do what operators may, over all owners.');
+  const group = program.command('ops').description('Reports and actions for operators, over all owners.');
   addBacklogCommand(group);
   addTable(group, 'workers', 'List the workers that run turns.', {
     path: '/ops/workers',
@@ -95,9 +95,9 @@ function formatCell(value: unknown): string {
 function addWorkCommand(group: Command): void {
   const command = group
     .command('work')
-    .description('List tasks that do not get on, the oldest first.')
+    .description('List tasks that make no progress, the oldest first.')
     .addArgument(new Argument('<kind>').choices(['parked', 'failing', 'stalled', 'overdue']))
-    .option('--limit <count>', 'at most so many tasks', parseCount(100), 50);
+    .option('--limit <count>', 'maximum number of tasks', parseCount(100), 50);
   addAgentOptions(command)
     .addHelpText(
       'after',
@@ -161,7 +161,7 @@ function addWakeCommand(group: Command): void {
 function addDrainCommand(group: Command): void {
   const command = group
     .command('drain')
-    .description('Have a worker finish its turns, start no others, and exit.')
+    .description('Ask a worker to finish its turns, start no others, and exit.')
     .argument('<worker>', 'its name, as in longhaul ops workers');
   addAgentOptions(command)
     .addHelpText('after', '\nExamples:\n  longhaul ops drain worker-7f9c:1')

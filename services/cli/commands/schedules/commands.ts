@@ -5,7 +5,7 @@ import { addCreateCommand } from './create.ts';
 import { addGetCommand, addHistoryCommand, addListCommand } from './show.ts';
 
 export function addScheduleCommands(program: Command): void {
-  const group = program.command('schedules').description('Start tasks again and again, at times.');
+  const group = program.command('schedules').description('Start tasks at set times or intervals.');
   addListCommand(group);
   addCreateCommand(group);
   addGetCommand(group);

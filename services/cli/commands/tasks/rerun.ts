@@ -1,4 +1,4 @@
-/** `longhaul rerun`: starts tasks again that have ended, or runs the turn of a task again from a step. */
+/** `longhaul rerun`: starts ended tasks again, or runs the turn of a task again from a step. */
 import { InvalidArgumentError, type Command } from 'commander';
 import { tasksExtension } from '../../agent/feed.ts';
 import { callRoute } from '../../agent/rest.ts';
@@ -30,7 +30,7 @@ interface Result {
 export function addRerunCommand(program: Command): void {
   const command = program
     .command('rerun')
-    .description('Start tasks again that have ended, or run the turn of a task again from a step.')
+    .description('Start ended tasks again, or run the turn of a task again from a step.')
     .argument('<id...>', 'ids of the tasks, at most 100')
     .option(
       '--from-step <step>',
@@ -38,7 +38,7 @@ export function addRerunCommand(program: Command): void {
       parseStep,
     )
     .option('--new-context', 'start in a conversation of its own')
-    .option('--request-id <id>', 'sent again with it, no second task is started')
+    .option('--request-id <id>', 'makes a repeat safe: the same id starts no second task')
     .option('--dry-run', 'only print what would happen');
   addAgentOptions(command)
     .addHelpText(

@@ -53,7 +53,7 @@ const blockBytes = 1024 * 1024;
 
 export function createFileFetcher(overrides: Partial<FileFetcherOptions> = {}): FileFetcher {
   const options = { ...defaults, ...overrides };
-  // A server that sends nothing for so long has not got the request, or will not answer it.
+  // A server that sends nothing for this long has not received the request, or will not answer it.
   const silenceMs = options.timeoutMs / 2;
   const agent = createGuardedAgent(options);
   return {

@@ -92,7 +92,7 @@ describe('a stream in the background', () => {
 });
 
 describe('a stream in the foreground', () => {
-  test('arrives piece by piece, also over broken connections', async () => {
+  test('arrives piece by piece, even over broken connections', async () => {
     offline.model.interactions.cut = () => 10;
     offline.model.script([{ match: 'write', reactions: [{ chunks: words(50) }] }]);
     const turn = new MemoryTurn({ message: 'write', definition: withModel({ background: 'never' }) });

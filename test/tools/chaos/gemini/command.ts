@@ -1,7 +1,7 @@
 /**
  * `npm run chaos -- gemini [--kills 20] [--stream-kills 20] [--runs 1000] [--seconds 60]`: calls of the model at Google (the
  * offline model) while processes die, and many calls at once with few slots. Exits with 1 if a call was made or counted
- * twice, if text was lost or repeated, or if a waiting call held a slot.
+ * twice, if text was lost or repeated, or if more slots are held than the worker has.
  */
 import { parseArgs } from 'node:util';
 import { createCleanup } from '../../../support/cleanup.ts';

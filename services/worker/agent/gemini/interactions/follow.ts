@@ -28,7 +28,7 @@ export interface FollowOptions {
   onEvent?: () => void;
 }
 
-/** A stream that brings no new event so many times in a row is left to the next poll. */
+/** After this many connections in a row without a new event, a stream is left to the next poll. */
 const maxBreaks = 3;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Gets one reply through the Interactions API, of as many calls as Google cuts it into: a call in the foreground may end
+ * Gets one reply through the Interactions API, which Google may cut into several calls: a call in the foreground may end
  * with `requires_continuation` and a token, with which the next call continues (types of @google/genai 3.1,
  * `continuation_token`). Each call is recorded and counted alone. The parts so far are kept in the conversation, so that
  * a failed call is repeated without those before it.

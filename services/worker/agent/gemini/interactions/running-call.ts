@@ -11,7 +11,7 @@ import { followStream } from './follow.ts';
 import { hasEnded, type EndedCall } from './response.ts';
 import { StreamedReply } from './streamed-reply.ts';
 
-/** A stream that is silent for so long releases its slot until the next poll. */
+/** A stream that is silent for this long releases its slot until the next poll. */
 const quietMs = 30_000;
 
 export interface RunningCallParts {

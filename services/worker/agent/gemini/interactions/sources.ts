@@ -1,5 +1,5 @@
 /**
- * The view that clients have of Google's own tools: their calls and results, and the citations in the text (types of @google/genai
+ * Google's own tools as clients see them: their calls and results, and the citations in the text (types of @google/genai
  * 3.1). They become metadata of the answer. Pure.
  */
 import type { Interactions } from '@google/genai';

@@ -1,6 +1,6 @@
 /**
- * Writes the stream of one reply to the artifact of the answer. Text and the event up to which it goes are stored by one
- * write, so that another worker continues after that event: no text is stored twice, and none is missing.
+ * Writes the stream of one reply to the artifact of the answer. One write stores text together with its last
+ * event, so another worker continues after that event: no text is stored twice, and none is missing.
  *
  * If the model may call functions, the first characters are held back, as those of generateContent are
  * (conversation/answer-artifact.ts). They are read again after a crash.
