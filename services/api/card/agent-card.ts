@@ -61,7 +61,7 @@ const priority = {
 
 const serviceTier = {
   uri: serviceTierExtension,
-  description: 'A task chooses how soon its model answers, and at which price.',
+  description: 'A task chooses the speed and price of its model calls.',
   required: false,
 };
 
@@ -82,7 +82,7 @@ const tasks = {
 const operator = {
   uri: operatorExtension,
   description:
-    'Shows operators what waits, works and fails over all owners, wakes turns, and drains workers.',
+    'Lets operators see waiting work, workers and failures of all owners, wake turns, and drain workers.',
   required: false,
 };
 

@@ -40,7 +40,7 @@ function printStats({
     taskStates.map((state) => [stateName(state), count(states[state]), count(changedInLastHour[state])]),
   );
   if (oldestSubmittedSeconds !== undefined) {
-    print(`\nthe oldest submitted task waits for ${oldestSubmittedSeconds.toFixed(1)} s`);
+    print(`\nthe oldest submitted task has waited for ${oldestSubmittedSeconds.toFixed(1)} s`);
   }
   if (completion !== undefined) {
     const { tasks, p50, p90, p99 } = completion;

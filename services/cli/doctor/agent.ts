@@ -45,7 +45,7 @@ async function checkClock(url: string): Promise<Finding> {
   if (Number.isNaN(time)) return skipped('clock', 'the agent states no time');
   // The header has whole seconds.
   const seconds = Math.abs(time + 500 - (before + Date.now()) / 2) / 1000;
-  if (seconds <= maxClockSeconds) return ok('clock', 'as that of the agent');
+  if (seconds <= maxClockSeconds) return ok('clock', 'agrees with that of the agent');
   const found = `the clocks of this machine and of the agent differ by ${seconds.toFixed(0)} s`;
   return warning('clock', found, 'synchronise them: signed webhooks are valid for five minutes only');
 }

@@ -73,7 +73,12 @@ export function startPulling(parts: PullParts): { close(): Promise<unknown>[] } 
   async function adapt(version: string): Promise<void> {
     const { isNewest } = await showVersion(db, version);
     if (isNewest !== takesNew) {
-      log.info({ version }, isNewest ? 'takes new turns' : 'a newer version of the agent takes new turns');
+      log.info(
+        { version },
+        isNewest
+          ? 'this version of the agent takes new turns'
+          : 'a newer version of the agent takes new turns',
+      );
     }
     takesNew = isNewest;
     if (isNewest) {

@@ -27,7 +27,10 @@ export function addRedeliverCommand(group: Command): void {
       parseTime,
     )
     .addOption(
-      new Option('--health <health>', 'without a task: only such webhooks').choices(['failing', 'disabled']),
+      new Option('--health <health>', 'without a task: only webhooks with this health').choices([
+        'failing',
+        'disabled',
+      ]),
     )
     .option('--host <host>', 'without a task: only webhooks of this receiver, such as example.com')
     .option('--dry-run', 'without a task: only count');

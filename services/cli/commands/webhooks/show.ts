@@ -42,10 +42,14 @@ export function addListCommand(group: Command): void {
     .description('List the webhooks of a task, or of all tasks with the worst first.')
     .argument('[task]', 'id of the task; without it, those of all tasks')
     .addOption(
-      new Option('--health <health>', 'of all tasks, only these').choices(['ok', 'failing', 'disabled']),
+      new Option('--health <health>', 'without a task: only webhooks with this health').choices([
+        'ok',
+        'failing',
+        'disabled',
+      ]),
     )
-    .option('--host <host>', 'of all tasks, only those of this receiver, such as example.com')
-    .option('--limit <count>', 'of all tasks, at most so many webhooks', parseCount(10_000), 20);
+    .option('--host <host>', 'without a task: only webhooks of this receiver, such as example.com')
+    .option('--limit <count>', 'without a task: maximum number of webhooks', parseCount(10_000), 20);
   addAgentOptions(command)
     .addHelpText(
       'after',
