@@ -8,7 +8,7 @@ import type { A2ARequestHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { RouteOptions } from 'fastify';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ReadyCheck } from '#shared/runtime/health.ts';
-import { createLogger } from '#shared/runtime/log.ts';
+import { createLogger, type Logger } from '#shared/runtime/log.ts';
 import { createAuthenticate } from '#services/api/auth/authenticate.ts';
 import { listenGrpc, type GrpcTimeouts } from '#services/api/bindings/grpc/grpc.ts';
 import { createCardSigner } from '#services/api/card/signature.ts';
@@ -62,6 +62,8 @@ export interface TestApiServerOptions {
   ops?: OpsRoutesParts;
   /** Default: the console is not served. */
   readConsole?: ReadConsole;
+  /** Default: discards everything. */
+  log?: Logger;
   /** Deadlines of gRPC calls. */
   timeouts?: Partial<GrpcTimeouts>;
 }
@@ -101,7 +103,7 @@ export async function startApiServer(
     protocol: { legacy: true, streaming: true, pushNotifications: true, requiredExtensions: [] },
   });
   options.changeCard?.(card);
-  const log = createLogger('test', 'silent');
+  const { log = createLogger('test', 'silent') } = options;
   const byteRates = options.bytesPerSecond === undefined ? undefined : new ByteRates(options.bytesPerSecond);
   const parts = {
     handler: guardOperations({ getAgentCard: async () => card, ...operations } as A2ARequestHandler, audit),

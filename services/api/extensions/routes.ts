@@ -42,7 +42,7 @@ export interface ExtensionRoute<Parts> {
   path: string;
   /** The scope that the route needs. Default: `read` for GET, otherwise `send`. */
   scope?: Scope;
-  /** Returns the JSON of the answer, or the reply if it has sent one. */
+  /** Returns the JSON of the answer, never undefined, or the reply if it has sent one. */
   handle: (parts: Parts, call: ExtensionCall) => Promise<unknown>;
 }
 
@@ -83,7 +83,8 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
       const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
       const caller = selectCaller(getCaller(context), user, query);
       const result = await handle(parts, { caller, user, context, path, query, accept, body, reply });
-      if (result === reply) return reply;
+      // Awaiting a reply waits until it has been sent or its client has left, and returns undefined.
+      if (result === undefined) return reply;
       query.warn(context);
       return await reply.send(JSON.stringify(result));
     } catch (error) {

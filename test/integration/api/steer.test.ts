@@ -1,6 +1,7 @@
 /** Routes that act on several tasks or webhooks, and the stream of a timeline, over HTTP on a real database. */
 import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { before, describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import type { Database } from '#shared/db/schema/schema.ts';
@@ -53,10 +54,14 @@ describe('acting on several tasks and webhooks', () => {
   const cleanup = createSuiteCleanup();
   const published: Wakeup[] = [];
   const timelines = createTimelineFollower(db, { pollMs: 20 });
+  const errors: unknown[] = [];
+  const streamEnds = new EventEmitter();
   let url: string;
 
   before(async () => {
-    const log = createLogger('test', 'silent');
+    const log = Object.assign(createLogger('test', 'silent'), {
+      error: (fields: unknown) => void errors.push(fields),
+    });
     const env = apiKeysEnv();
     const pageTokens = new PageTokens(createSecretKey(Buffer.alloc(32)));
     const common = {
@@ -91,6 +96,14 @@ describe('acting on several tasks and webhooks', () => {
       maxMessageBytes: 100_000,
     });
     const streams = new OpenStreams({ all: 10, perCaller: 10 });
+    const open = streams.open.bind(streams);
+    streams.open = (...call) => {
+      const close = open(...call);
+      return () => {
+        close();
+        streamEnds.emit('end');
+      };
+    };
     ({ url } = await startApiServer(
       cleanup,
       {},
@@ -101,6 +114,7 @@ describe('acting on several tasks and webhooks', () => {
             API_KEYS: `${env['API_KEYS']},ops:${sha256(opsKey['x-api-key'])} scopes=read+send+operator`,
           }),
         ),
+        log,
         ops: { db, ownerLimits: { ...noLimits, openTasks: 1 }, log },
         tasks: { ...common, send, timelines, streams, feed: {} as TasksRoutesParts['feed'] },
         webhooks: { ...common, getLimits: async () => noLimits, signing: { keys: [] } },
@@ -442,6 +456,22 @@ describe('acting on several tasks and webhooks', () => {
     const { data: missed } = (await resumed.next()).value!;
     assert.equal(missed.turns[0].steps.length, 1);
     assert.equal((await open({ 'last-event-id': String(lastId) })).status, 204);
+  });
+
+  test('logs no error when a client leaves its stream', async () => {
+    const { lease } = await createClaimedTask(db, alice);
+    const path = `/tasks/${lease.taskId}/timeline`;
+    const response = await fetch(`${url}/a2a/v1${path}`, {
+      headers: { accept: 'text/event-stream', ...aliceKey },
+    });
+    const reader = response.body!.getReader();
+    await reader.read();
+    const ended = once(streamEnds, 'end');
+    await reader.cancel();
+    await ended;
+    // Answered after everything that the server does when a client has left.
+    await call(path);
+    assert.deepEqual(errors, []);
   });
 
   test('reports waiting work and workers to operators, and nothing to others', async () => {
