@@ -1,4 +1,7 @@
-/** The agent on the screenshots of the console. It does what the first word of a message says, with steps like those of real work. */
+/**
+ * The agent on the screenshots of the console. The first word of a message selects what it does, with steps like those
+ * of real work.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent, Turn, TurnOutcome } from 'longhaul/agent';
 import { textOf } from '#shared/domain/message.ts';

@@ -1,6 +1,6 @@
 /**
- * Refuses the requests that the Interactions API refuses, as far as its reference says (ai.google.dev/api/interactions-api, 2026-06-22; types of
- * @google/genai 3.1).
+ * Refuses the requests that the Interactions API refuses, as far as its reference says
+ * (ai.google.dev/api/interactions-api, 2026-06-22; types of @google/genai 3.1).
  */
 import { GoogleError } from '../google-error.ts';
 import type { CreateRequest } from './wire.ts';

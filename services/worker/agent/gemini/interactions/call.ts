@@ -9,7 +9,9 @@
  *
  * If its text is streamed, the worker follows the stream instead of being suspended, until it is quiet (running-call.ts).
  * If the worker dies between the creation and its record, the next run creates another interaction, unless a webhook has
- * reported the first one. If it is reported later, it is used, and the other one is canceled. A call in the foreground is a single step `model`, which runs again after a death.
+ * reported the first one. If the first one is reported later, it is used, and the other one is canceled.
+ *
+ * A call in the foreground is a single step `model`, which runs again after a death.
  */
 import type { GoogleGenAI } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
