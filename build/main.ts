@@ -31,7 +31,7 @@ for (const name of [
   'steps',
   'manifests',
   'monitoring',
-  'agent-image.yaml',
+  'builds',
 ]) {
   cpSync(path.join(root, 'deploy', name), path.join(dist, 'deploy', name), { recursive: true });
 }

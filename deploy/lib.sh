@@ -101,6 +101,16 @@ newest_image() {
   [[ -z $digest ]] || printf '%s/%s@%s' "$REPOSITORY" "$1" "$digest"
 }
 
+# submit <account> <folder of the sources> <configuration file> [substitutions]: runs a build as an account, and waits for it.
+submit() {
+  change builds submit "$2" --config="$3" --region="$REGION" --gcs-source-staging-dir="gs://$BUILD_BUCKET/source" \
+    --service-account="projects/$PROJECT_ID/serviceAccounts/$(account "$1")" ${4:+--substitutions="$4"}
+}
+
+scan_settings() {
+  printf '_REFUSED_SEVERITIES=%s,_ACCEPTED_VULNERABILITIES=%s' "$REFUSED_SEVERITIES" "$ACCEPTED_VULNERABILITIES"
+}
+
 # render <file>: replaces ${NAME} with shell variables; fails if one is not set.
 render() {
   local text name

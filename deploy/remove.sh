@@ -50,7 +50,9 @@ for name in api worker dispatcher; do
   for role in telemetry.tracesWriter telemetry.metricsWriter; do revoke "roles/$role" "$(service_account $name)"; done
 done
 revoke roles/aiplatform.user "$(service_account worker)"
-for role in run.developer logging.logWriter ondemandscanning.admin; do revoke "roles/$role" "$(service_account build)"; done
+for name in check build deploy; do revoke roles/logging.logWriter "$(service_account $name)"; done
+revoke roles/run.developer "$(service_account deploy)"
+revoke roles/ondemandscanning.admin "$(service_account build)"
 
 # delete_listed <list command …> -- <delete command …>: for resources with generated names.
 delete_listed() {
@@ -85,7 +87,7 @@ for name in alloy_db_{user,pass}_{api,worker,dispatcher} alloy_db_admin_pass "$P
 done
 delete_if_exists artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
 delete_if_exists storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
-for name in api worker dispatcher migrator build tasks scheduler push; do
+for name in api worker dispatcher migrator check build deploy tasks scheduler push; do
   delete_if_exists iam service-accounts describe "$(account $name)" -- iam service-accounts delete "$(account $name)"
 done
 if [[ -z $DATABASE_HOST ]]; then # keep a cluster that deploy.sh did not create

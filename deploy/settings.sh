@@ -62,6 +62,11 @@
 : "${WORKER_ENV:=}"
 : "${WORKER_SECRETS:=}"
 
+# Scans of images. Severities that fail a build, and findings that do not, because they have been assessed:
+# CVE-2026-1234|CVE-2026-5678.
+: "${REFUSED_SEVERITIES:=HIGH|CRITICAL}"
+: "${ACCEPTED_VULNERABILITIES:=none}"
+
 : "${BUILD_BUCKET:=$PROJECT_ID-$PREFIX-build}"
 REPOSITORY="$REGION-docker.pkg.dev/$PROJECT_ID/$PREFIX"
 

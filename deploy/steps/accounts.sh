@@ -1,10 +1,11 @@
 # One service account for each component, so that each gets only the rights that it needs.
 declare -A purposes=(
   [api]='API' [worker]='Worker' [dispatcher]='Webhook dispatcher' [migrator]='Migrations'
-  [build]='Builds and deploys' [tasks]='Cloud Tasks, calls the dispatcher' [scheduler]='Cloud Scheduler, calls the dispatcher'
+  [check]='Tests' [build]='Builds images' [deploy]='Deploys images'
+  [tasks]='Cloud Tasks, calls the dispatcher' [scheduler]='Cloud Scheduler, calls the dispatcher'
   [push]='Pub/Sub, calls the worker'
 )
-for name in api worker dispatcher migrator build tasks scheduler push; do
+for name in api worker dispatcher migrator check build deploy tasks scheduler push; do
   ensure iam service-accounts describe "$(account $name)" -- \
     iam service-accounts create "$PREFIX-$name" --display-name="${purposes[$name]}"
 done
@@ -19,15 +20,17 @@ for name in api worker dispatcher; do
   grant roles/telemetry.metricsWriter "$(service_account $name)" projects "$PROJECT_ID"
 done
 grant roles/aiplatform.user "$(service_account worker)" projects "$PROJECT_ID"
-grant roles/run.developer "$(service_account build)" projects "$PROJECT_ID"
-grant roles/logging.logWriter "$(service_account build)" projects "$PROJECT_ID"
+for name in check build deploy; do
+  grant roles/logging.logWriter "$(service_account $name)" projects "$PROJECT_ID"
+done
+grant roles/run.developer "$(service_account deploy)" projects "$PROJECT_ID"
 grant roles/ondemandscanning.admin "$(service_account build)" projects "$PROJECT_ID"
 
 # Cloud Tasks calls the dispatcher as the account "tasks". Services that create tasks must be able to act as it.
 for name in api worker dispatcher; do
   grant roles/iam.serviceAccountUser "$(service_account $name)" iam service-accounts "$(account tasks)"
 done
-# The build deploys revisions that run as these accounts.
+# The deployment creates revisions that run as these accounts.
 for name in api worker dispatcher migrator; do
-  grant roles/iam.serviceAccountUser "$(service_account build)" iam service-accounts "$(account $name)"
+  grant roles/iam.serviceAccountUser "$(service_account deploy)" iam service-accounts "$(account $name)"
 done

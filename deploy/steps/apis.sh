@@ -1,6 +1,6 @@
 # Enables the required APIs in one call.
 apis=(run alloydb servicenetworking compute pubsub cloudtasks cloudscheduler secretmanager aiplatform artifactregistry
-  cloudbuild ondemandscanning iam serviceusage telemetry monitoring cloudtrace)
+  cloudbuild ondemandscanning containeranalysis iam serviceusage telemetry monitoring cloudtrace)
 enabled=$(query '' services list --enabled --format='value(config.name)') || enabled=''
 missing=()
 for api in "${apis[@]}"; do

@@ -8,6 +8,9 @@ new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
 
 # Webhooks are signed with an Ed25519 key. The dispatcher gets the private key, and the API gets the public key.
+if [[ $DRY_RUN == false ]]; then
+  command -v openssl >/dev/null || fail 'openssl is not installed; it generates the keys that sign webhooks: install the package openssl'
+fi
 base64url() { base64 | tr '+/' '-_' | tr -d '=\n'; }
 new_signing_keys() {
   local key private public

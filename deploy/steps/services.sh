@@ -23,8 +23,8 @@ for service in "${services[@]}"; do
     grant roles/run.invoker "$member" run services "$service" --region="$REGION"
   done
 done
-# The build runs its smoke test against the new revision before it gets traffic.
-grant roles/run.invoker "$(service_account build)" run services "$PREFIX-api" --region="$REGION"
+# The deployment runs its smoke test against the new revision before it gets traffic.
+grant roles/run.invoker "$(service_account deploy)" run services "$PREFIX-api" --region="$REGION"
 
 # Lost wake-ups are found within a minute, even if all services are scaled to zero.
 ensure scheduler jobs describe "$PREFIX-reconcile" --location="$REGION" -- \

@@ -1,6 +1,6 @@
 /** Every command, manifest and build is accepted by the parsers of the installed gcloud. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
@@ -10,6 +10,9 @@ import { dryRun } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
 const gcloud = findGcloud();
+const buildFiles = ['cloudbuild.yaml', ...globSync('deploy/builds/*.yaml', { cwd: projectDir })].map((name) =>
+  path.join(projectDir, name),
+);
 
 describe('installed gcloud', { skip: gcloud === undefined }, () => {
   test('accepts every command and file', async (t) => {
@@ -19,6 +22,7 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
       ...(await dryRun('deploy.sh', { ...everything, API_INVOKERS: 'user:you@example.com' })),
       ...(await dryRun('deploy.sh', { ...everything, ...otherMode })),
       ...(await dryRun('remove.sh')),
+      ...(await dryRun('release.sh', {}, ['1.2.3'])),
     ].map(({ words }) => words.map(withoutFlagsFile));
     assert.ok(commands.length > 120, `${commands.length} commands`);
     commands.push(...readBuildCommands(), ...readGuideCommands(), ...createUpdateCommands(rendered));
@@ -29,7 +33,7 @@ describe('installed gcloud', { skip: gcloud === undefined }, () => {
     const input = {
       commands,
       manifests: manifestNames.map(toPath),
-      builds: [path.join(projectDir, 'cloudbuild.yaml'), path.join(projectDir, 'deploy/images.yaml')],
+      builds: buildFiles,
       dashboards: [toPath('dashboard')],
       alerts: alerts.map((name) => path.join(rendered, name)),
     };
@@ -90,12 +94,12 @@ function createUpdateCommands(rendered: string): string[][] {
   ].map((line) => line.split(' '));
 }
 
-/** The commands in the steps of cloudbuild.yaml, with placeholders for shell expansions. */
+/** The commands in the steps of the builds, with placeholders for shell expansions. */
 function readBuildCommands(): string[][] {
-  const { steps } = parse(readFileSync(path.join(projectDir, 'cloudbuild.yaml'), 'utf8')) as {
-    steps: { args: string[] }[];
-  };
-  const lines = steps.flatMap(({ args }) => args.flatMap((arg) => arg.split('\n')));
+  const lines = buildFiles.flatMap((file) => {
+    const { steps } = parse(readFileSync(file, 'utf8')) as { steps: { args: string[] }[] };
+    return steps.flatMap(({ args }) => args.flatMap((arg) => arg.replaceAll(/\\\n\s*/g, '').split('\n')));
+  });
   const commands = lines.flatMap(
     (line) => /gcloud [^|;>]*/.exec(line.replace(/\$\$\(cat [^)]*\)|"?\$\$?\w+"?/g, 'x'))?.[0] ?? [],
   );

@@ -100,7 +100,7 @@ describe('deploy.sh', () => {
     const commands = await dryRun('deploy.sh', { RENDERED_DIR: dir, ...env });
     const lines = commands.map(({ line }) => line);
     const [build, ...others] = lines.filter((line) => line.includes('builds submit'));
-    assert.match(build ?? '', /builds submit \/my\/agent --config=\S+\/deploy\/agent-image\.yaml/);
+    assert.match(build ?? '', /builds submit \/my\/agent --config=\S+\/deploy\/builds\/agent-image\.yaml/);
     assert.deepEqual(others, []);
     assert.ok(
       lines.some((line) => /secrets add-iam-policy-binding orders-token .*longhaul-worker@/.test(line)),

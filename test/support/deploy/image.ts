@@ -58,8 +58,12 @@ export function readDockerfile(name: string): ImageSpec {
     const rest = words.join(' ');
     if (instruction === 'FROM') {
       stage = words[2] ?? 'final';
-      if (words[0] !== '${NODE_IMAGE}')
-        throw new Error(`${name}: the base image must be a build argument: ${line}`);
+      if (
+        stage === 'base'
+          ? !/^node:24\.\d+\.\d+-bookworm-slim@sha256:[0-9a-f]{64}$/.test(words[0]!)
+          : words[0] !== 'base'
+      )
+        throw new Error(`${name}: every stage must start from one base image, by digest: ${line}`);
     } else if (stage === 'console') {
       // The stage that builds the console: `buildImage` runs its last command.
       if (!['WORKDIR', 'COPY', 'RUN'].includes(instruction))

@@ -27,8 +27,12 @@ export async function runScript(
 }
 
 /** Returns the commands that a dry run prints, in order. */
-export async function dryRun(script: string, env: Record<string, string> = {}): Promise<Command[]> {
-  const { code, output, errors } = await runScript(script, ['--dry-run'], env);
+export async function dryRun(
+  script: string,
+  env: Record<string, string> = {},
+  args: string[] = [],
+): Promise<Command[]> {
+  const { code, output, errors } = await runScript(script, ['--dry-run', ...args], env);
   if (code !== 0) throw new Error(`${script} --dry-run failed:\n${errors}`);
   const lines = output.split('\n').filter((line) => line.startsWith('gcloud '));
   return lines.map((line) => ({ line, words: parseWords(line) }));

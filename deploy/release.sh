@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Releases the commit in this folder, by three builds with an account each: tests it, builds and scans its images, and
+# deploys them. Stops at the first build that fails.
+#
+#   PROJECT_ID=my-project deploy/release.sh [--dry-run] TAG
+#
+# TAG names the images, such as a version or a commit: letters, digits, dots, dashes and underscores.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+DRY_RUN=false
+TAG=''
+for argument in "$@"; do
+  case $argument in
+    --dry-run) DRY_RUN=true ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit ;;
+    -*) printf 'release: %s is not a valid option; see --help\n' "$argument" >&2; exit 64 ;;
+    *) [[ -z $TAG ]] || { echo 'release: one TAG is expected; see --help' >&2; exit 64; }; TAG=$argument ;;
+  esac
+done
+if [[ ! $TAG =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]]; then
+  printf "release: TAG must be letters, digits, dots, dashes and underscores, not '%s'; see --help\n" "$TAG" >&2
+  exit 64
+fi
+# shellcheck source=deploy/settings.sh
+source "$HERE/settings.sh"
+# shellcheck source=deploy/lib.sh
+source "$HERE/lib.sh"
+
+sources=$(dirname "$HERE")
+submit check "$sources" "$HERE/builds/check.yaml"
+submit build "$sources" "$HERE/builds/images.yaml" \
+  "_REPOSITORY=$REPOSITORY,_BUCKET=$BUILD_BUCKET,_TAG=$TAG,$(scan_settings)"
+submit deploy "$sources" "$sources/cloudbuild.yaml" "_PREFIX=$PREFIX,_REGION=$REGION,_REPOSITORY=$REPOSITORY,_TAG=$TAG"
+say "released $TAG"

@@ -1,0 +1,256 @@
+/** The builds, their accounts, and the contents of the images. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
+import { parse } from 'yaml';
+import { projectDir } from '../../support/deploy/project.ts';
+import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
+import { readGrants } from '../../tools/access/matrix.ts';
+
+interface Build {
+  steps: { id?: string; name: string; args: string[] }[];
+  images?: string[];
+  options: { requestedVerifyOption?: string };
+  substitutions?: Record<string, string>;
+}
+
+function readBuild(name: string): Build {
+  return parse(readFileSync(path.join(projectDir, name), 'utf8')) as Build;
+}
+
+/** Writes a program into a directory for the PATH. */
+function fakeProgram(t: TestContext, name: string, script: string): string {
+  const dir = createTempDir(t);
+  writeFileSync(path.join(dir, name), `#!/bin/bash\n${script}\n`);
+  chmodSync(path.join(dir, name), 0o755);
+  return `${dir}:${process.env['PATH']}`;
+}
+
+describe('accounts of builds', () => {
+  test('test, build and deploy a release in this order, each with its own', async () => {
+    const { output } = await runScript('release.sh', ['--dry-run', '1.2.3'], {});
+    const builds = [...output.matchAll(/--config=\S*?(\w+\.yaml) .*?serviceAccounts\/longhaul-(\w+)@/g)];
+    assert.deepEqual(
+      builds.map(([, config, account]) => [config, account]),
+      [
+        ['check.yaml', 'check'],
+        ['images.yaml', 'build'],
+        ['cloudbuild.yaml', 'deploy'],
+      ],
+    );
+  });
+
+  test('refuse a release without a valid tag', async () => {
+    for (const args of [[], ['a b'], ['1.0', '2.0'], ['--tag']]) {
+      const { code, errors } = await runScript('release.sh', ['--dry-run', ...args], {});
+      assert.equal(code, 64);
+      assert.match(errors, /see --help/);
+    }
+  });
+
+  test('separate the rights to test, to push and to deploy', async () => {
+    const grants = await readGrants();
+    const getRoles = (name: string) =>
+      new Set(grants.filter(({ account }) => account === `longhaul-${name}`).map(({ role }) => role));
+    assert.deepEqual([...getRoles('check')], ['roles/logging.logWriter', 'roles/storage.objectViewer']);
+    const deployRoles = ['roles/run.developer', 'roles/iam.serviceAccountUser', 'roles/run.invoker'];
+    for (const role of deployRoles) {
+      assert.ok(getRoles('deploy').has(role) && !getRoles('build').has(role), role);
+    }
+    for (const role of ['roles/artifactregistry.writer', 'roles/storage.objectCreator']) {
+      assert.ok(getRoles('build').has(role) && !getRoles('deploy').has(role), role);
+    }
+  });
+
+  test('run no package of the commit in the deployment', () => {
+    const scripts = readBuild('cloudbuild.yaml').steps.map(({ args }) => args.join('\n'));
+    for (const script of scripts) assert.doesNotMatch(script, /\bnpm\b|\bnode\b/);
+  });
+});
+
+describe('scan of images', () => {
+  const builds = ['deploy/builds/images.yaml', 'deploy/builds/agent-image.yaml'];
+
+  /** Runs the script of the step as Cloud Build does, for one image with these findings. */
+  async function scan(t: TestContext, findings: string, values: Record<string, string> = {}) {
+    const { steps, substitutions } = readBuild(builds[0]!);
+    let script = steps
+      .find(({ id }) => id === 'scan')!
+      .args[1]!.replaceAll('/tmp/found', `${createTempDir(t)}/found`);
+    for (const [name, value] of Object.entries({ ...substitutions, ...values })) {
+      script = script.replaceAll(`$${name}`, value);
+    }
+    const PATH = fakeProgram(
+      t,
+      'gcloud',
+      `if [[ $* == *' scan '* ]]; then echo scans/1; else printf '${findings}'; fi`,
+    );
+    return await run('bash', ['-euc', script.replaceAll('$$', '$'), 'scan', 'api:1'], { env: { PATH } });
+  }
+
+  test('comes before the push, for the images of a release and of an agent', () => {
+    const [script, ...others] = builds.map((name) => {
+      const { steps, images, options } = readBuild(name);
+      const { id, args } = steps.at(-1)!;
+      assert.equal(id, 'scan');
+      assert.deepEqual(
+        args.slice(3),
+        images!.filter((image) => image.endsWith(':$_TAG')),
+      );
+      assert.ok(steps.every((step) => !step.args.join(' ').includes('docker push')));
+      assert.equal(options.requestedVerifyOption, 'VERIFIED');
+      return args[1];
+    });
+    assert.deepEqual(others, [script]);
+  });
+
+  test('refuses findings that are high or critical, and names them', async (t) => {
+    for (const severity of ['HIGH', 'CRITICAL']) {
+      const { code, output } = await scan(t, `LOW\\tCVE-2026-1\\n${severity}\\tCVE-2026-2\\n`);
+      assert.equal(code, 1);
+      assert.match(
+        output,
+        new RegExp(`api:1 has vulnerabilities that are refused:\n${severity}\tCVE-2026-2\n$`),
+      );
+    }
+  });
+
+  test('passes lower severities, accepted findings and clean images', async (t) => {
+    assert.equal((await scan(t, 'MEDIUM\\tCVE-2026-1\\nLOW\\tCVE-2026-2\\n')).code, 0);
+    assert.equal((await scan(t, '')).code, 0);
+    const accepted = { _ACCEPTED_VULNERABILITIES: 'CVE-2026-1|CVE-2026-3' };
+    assert.equal((await scan(t, 'HIGH\\tCVE-2026-1\\n', accepted)).code, 0);
+    assert.equal((await scan(t, 'HIGH\\tCVE-2026-12\\n', accepted)).code, 1);
+  });
+
+  test('reaches the first build from the settings', async () => {
+    const settings = { REFUSED_SEVERITIES: 'CRITICAL', ACCEPTED_VULNERABILITIES: 'CVE-2026-1' };
+    for (const env of [settings, { ...settings, AGENT_DIR: '/agent' }]) {
+      const builds = (await dryRun('deploy.sh', env)).filter(({ line }) => line.includes('builds submit'));
+      assert.equal(builds.length, 1);
+      const [{ words }] = builds as [(typeof builds)[number]];
+      assert.ok(words.at(-1)!.endsWith('_REFUSED_SEVERITIES=CRITICAL,_ACCEPTED_VULNERABILITIES=CVE-2026-1'));
+    }
+  });
+});
+
+describe('base images', () => {
+  const pinned = /node:24\.\d+\.\d+-bookworm-slim@sha256:[0-9a-f]{64}/g;
+
+  test('are one image in all Dockerfiles, by digest', () => {
+    const images = ['api', 'worker'].flatMap((name) =>
+      readFileSync(path.join(projectDir, `Dockerfile.${name}`), 'utf8').match(pinned),
+    );
+    assert.equal(images.length, 2);
+    assert.equal(new Set(images).size, 1);
+  });
+
+  test('and images of build steps are pinned by pin-images.sh', async (t) => {
+    const dir = createTempDir(t);
+    const files = [
+      'Dockerfile.api',
+      'Dockerfile.worker',
+      'cloudbuild.yaml',
+      'deploy/builds',
+      'deploy/pin-images.sh',
+    ];
+    mkdirSync(path.join(dir, 'deploy'));
+    for (const name of files) cpSync(path.join(projectDir, name), path.join(dir, name), { recursive: true });
+    const digest = `sha256:${'ab'.repeat(32)}`;
+    const pin = async (answer: string) =>
+      await run('bash', [path.join(dir, 'deploy/pin-images.sh')], {
+        env: { PATH: fakeProgram(t, 'docker', `echo ${answer}`) },
+      });
+    const before = readFileSync(path.join(dir, 'Dockerfile.api'), 'utf8');
+    const refused = await pin('unknown');
+    assert.equal(refused.code, 1);
+    assert.match(refused.errors, /node:24\S+ has no digest: unknown/);
+    assert.equal(readFileSync(path.join(dir, 'Dockerfile.api'), 'utf8'), before);
+
+    for (const attempt of ['first', 'second']) {
+      assert.equal((await pin(digest)).code, 0, attempt);
+      const texts = globSync(['Dockerfile.*', '**/*.yaml'], { cwd: dir }).map((name) =>
+        readFileSync(path.join(dir, name), 'utf8'),
+      );
+      assert.equal(texts.length, 6);
+      const images = texts.flatMap((text) => text.match(/^(FROM|[ -]+name:) (?!base)\S+/gm) ?? []);
+      assert.ok(images.length > 12, `${images.length} images`);
+      for (const image of images) assert.ok(image.split('@').length === 2 && image.endsWith(digest), image);
+    }
+  });
+});
+
+describe('dependencies', () => {
+  /** npm reads the versions of a vulnerable package and of those that depend on it. */
+  function describePackage(url: string): object {
+    const name = decodeURIComponent(url.slice(1));
+    return { name, versions: { '0.0.1': { name, version: '0.0.1' } } };
+  }
+
+  test('are listed in CycloneDX without those of development', async () => {
+    const { code, output, errors } = await run('npm', ['run', '--silent', 'sbom'], { cwd: projectDir });
+    assert.equal(code, 0, errors);
+    const { bomFormat, components } = JSON.parse(output) as {
+      bomFormat: string;
+      components: { name: string; purl: string; hashes?: object[] }[];
+    };
+    assert.equal(bomFormat, 'CycloneDX');
+    const { dependencies, devDependencies } = JSON.parse(
+      readFileSync(path.join(projectDir, 'package.json'), 'utf8'),
+    ) as Record<string, Record<string, string>>;
+    assert.ok(components.length > 150, `${components.length} components`);
+    const purls = new Set(components.map(({ purl }) => decodeURIComponent(purl)));
+    for (const [name, version] of Object.entries(dependencies!)) {
+      assert.ok(purls.has(`pkg:npm/${name}@${version}`), name);
+    }
+    assert.ok(!purls.has(`pkg:npm/typescript@${devDependencies!['typescript']}`));
+    assert.ok(components.every(({ hashes }) => hashes !== undefined));
+  });
+
+  test('are audited, and a registry without an answer is not a pass', async (t) => {
+    const advisory = {
+      id: 1,
+      url: 'https://example.com/1',
+      title: 'Bad',
+      vulnerable_versions: '<9999',
+      cwe: [],
+      cvss: {},
+    };
+    let answer: object | undefined = {};
+    const registry = createServer((request, response) => {
+      if (answer === undefined) response.writeHead(503);
+      response.end(JSON.stringify(request.method === 'GET' ? describePackage(request.url!) : answer));
+      request.resume();
+    }).listen(0, '127.0.0.1');
+    await once(registry, 'listening');
+    t.after(() => registry.close());
+    const { port } = registry.address() as AddressInfo;
+    const audit = async () =>
+      await run(process.execPath, [path.join(projectDir, 'test/tools/audit/main.ts')], {
+        env: {
+          PATH: process.env['PATH'],
+          HOME: createTempDir(t),
+          npm_config_registry: `http://127.0.0.1:${port}`,
+          npm_config_fetch_retries: '0',
+        },
+      });
+    assert.deepEqual(await audit(), {
+      code: 0,
+      output: '0 vulnerable packages, 0 of them high or critical\n',
+      errors: '',
+    });
+    answer = { kysely: [{ ...advisory, severity: 'high' }] };
+    const vulnerable = await audit();
+    assert.equal(vulnerable.code, 1);
+    assert.match(vulnerable.output, /^high: kysely \*: Bad https:\/\/example.com\/1$/m);
+    answer = undefined;
+    const unanswered = await audit();
+    assert.equal(unanswered.code, 69);
+    assert.match(unanswered.errors, /The registry gave no report/);
+  });
+});
