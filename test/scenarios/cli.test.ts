@@ -244,6 +244,8 @@ describe('longhaul', () => {
     for (const command of run) await done(command.split(' '));
     const { status, stderr } = await longhaul(['ops', 'drain', 'WORKER']);
     assert.deepEqual([status, /no worker WORKER runs a turn/.test(stderr)], [1, true]);
+    const wake = await longhaul(['ops', 'wake', 'TASK']);
+    assert.deepEqual([wake.status, wake.stderr], [1, 'TASK: no turn of it waits to be woken\n']);
   });
 
   test('a worker that an operator drains exits', { timeout }, async () => {

@@ -2,7 +2,7 @@
 import { Argument, type Command } from 'commander';
 import { callRoute } from '../../agent/rest.ts';
 import { exitStatus } from '../../failure.ts';
-import { print, printJson, printTable } from '../../output/terminal.ts';
+import { print, printError, printJson, printTable } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
 import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
 import { parseCount } from '../../settings/values.ts';
@@ -153,7 +153,9 @@ function addWakeCommand(group: Command): void {
         });
         if (options.json) printJson(result);
         else print(`${result.taskIds.length} turns are woken within a few seconds`);
-        return exitStatus.done;
+        const others = taskIds.filter((id) => !result.taskIds.includes(id.toLowerCase()));
+        for (const id of others) printError(`${id}: no turn of it waits to be woken`);
+        return others.length === 0 ? exitStatus.done : exitStatus.failed;
       }),
     );
 }
