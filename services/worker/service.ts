@@ -42,7 +42,7 @@ import { listen } from '#shared/runtime/listen.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { createServer } from '#shared/runtime/server.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
-import { loadAgent } from './agent/load.ts';
+import { loadAgent, loadPowers } from './agent/load.ts';
 import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
 import { watchDrainRequests } from './drain-requests.ts';
@@ -98,11 +98,12 @@ export async function startWorker(
   const { scheduleDelivery } = scheduler;
   const outbox = createOutboxPublisher({ db, publishTurns, scheduleDelivery, log });
   const getSecret = (name: string): string | undefined => secrets.env[name];
-  const remote = createRemoteAgents(getSecret);
+  const powers = await loadPowers(config.agentFile, config.earlierAgentFiles);
+  const remote = createRemoteAgents(getSecret, powers);
   const agent = await loadAgent({
     agentFile: config.agentFile,
     agentModule: config.agentModule,
-    earlierFiles: config.earlierAgentFiles,
+    powers,
     gemini: config.gemini,
     files: config.files,
     getSecret,

@@ -7,7 +7,8 @@ import { canonicalHash } from './canonical-hash.ts';
 import type { AgentDefinition } from './definition.ts';
 import type { McpServerDefinition } from './mcp-servers.ts';
 
-type PowerfulPart = Pick<AgentDefinition, 'mcpServers' | 'agents' | 'toolModules'>;
+/** The fields of a definition that give it powers. */
+export type PowerfulPart = Pick<AgentDefinition, 'mcpServers' | 'agents' | 'toolModules'>;
 
 /** Identifies powers: two are equal if they have the same key. */
 export type Powers = ReadonlySet<string>;

@@ -315,7 +315,7 @@ describe('a call of another agent', () => {
       );
       return (rows[0] as { finished_at: Date | null }).finished_at !== null;
     });
-    const agent = await createRemoteAgents(() => undefined).open('peer', {
+    const agent = await createRemoteAgents(() => undefined, new Set()).open('peer', {
       url: notifying,
       timeoutSeconds: 60,
       maxOutputChars: 1_000,

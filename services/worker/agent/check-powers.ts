@@ -1,23 +1,19 @@
-/** Refuses stored definitions that need more than the worker's own files allow. */
-import type { AgentDefinition } from '#shared/agent/definition.ts';
-import { findForeignPowers, type Powers } from '#shared/agent/powers.ts';
+/** Refuses stored definitions that need more than the worker's own files allow. The files are read when the worker starts. */
+import { findForeignPowers, type PowerfulPart, type Powers } from '#shared/agent/powers.ts';
 import { RetryableError } from '#shared/domain/errors.ts';
-import type { Logger } from '#shared/runtime/log.ts';
-import type { Turn } from './agent.ts';
 
 /**
  * @throws {RetryableError} if the definition needs what this worker does not allow. The turn is retried for a while: another
  *   worker may be configured with the definition, as during a deploy
  */
 export function checkPowers(
-  definition: AgentDefinition,
+  definition: PowerfulPart,
   allowed: Powers,
-  { taskId, owner }: Turn,
-  log: Logger | undefined,
+  onRefused?: (foreign: readonly string[]) => void,
 ): void {
   const foreign = findForeignPowers(definition, allowed);
   if (foreign.length === 0) return;
-  log?.error({ taskId, owner, refused: foreign }, 'stored agent definition refused');
+  onRefused?.(foreign);
   throw new RetryableError('The definition of this agent needs what its worker does not allow.', {
     cause: new Error(`AGENT_FILE and AGENT_EARLIER_FILES do not have ${foreign.join(', ')}`),
   });

@@ -27,8 +27,8 @@ export interface LoadAgentOptions {
    * problems early. Relative paths of tool modules start at its directory.
    */
   agentFile?: string | undefined;
-  /** Definitions of tasks that started earlier, whose modules, commands and secrets stay allowed. */
-  earlierFiles?: readonly string[];
+  /** What stored definitions may use. Default: the powers of `agentFile` alone. */
+  powers?: Powers;
   /** A path, absolute or relative to the working directory. */
   agentModule?: string | undefined;
   gemini: GeminiAgentOptions['client'];
@@ -45,18 +45,30 @@ export interface LoadAgentOptions {
   log?: Logger;
 }
 
+/**
+ * Reads the powers of the definitions that a worker is configured with.
+ *
+ * @param earlierFiles definitions of tasks that started earlier, whose modules, commands and secrets stay allowed
+ * @throws {DefinitionError} if a file is not valid
+ */
+export async function loadPowers(
+  agentFile: string | undefined,
+  earlierFiles: readonly string[],
+): Promise<Powers> {
+  const file = findDefinitionFile(agentFile);
+  const files = [...(file === undefined ? [] : [file]), ...earlierFiles];
+  return getPowers(await Promise.all(files.map(loadAgentDefinition)));
+}
+
 /** @throws {ConfigError | DefinitionError} with the defect of a module or of the definition, or missing credentials */
 export async function loadAgent(options: LoadAgentOptions): Promise<Agent> {
-  const { agentFile, agentModule, earlierFiles = [] } = options;
+  const { agentFile, agentModule } = options;
   if (agentModule === undefined) {
     checkCredentials(options.gemini);
-    const file = findDefinitionFile(agentFile);
-    const files = [...(file === undefined ? [] : [file]), ...earlierFiles];
-    const definitions = await Promise.all(files.map(loadAgentDefinition));
-    if (agentFile !== undefined && definitions[0] !== undefined) {
-      await checkDefinition(definitions[0], agentFile, options.getSecret);
+    if (agentFile !== undefined) {
+      await checkDefinition(await loadAgentDefinition(agentFile), agentFile, options.getSecret);
     }
-    return createLazyGeminiAgent(options, getPowers(definitions));
+    return createLazyGeminiAgent(options);
   }
   const path = resolve(agentModule);
   let exported: { default?: unknown };
@@ -104,9 +116,9 @@ async function checkDefinition(
 }
 
 /** Loads the SDK, MCP and the file fetcher on first use: they are large. */
-function createLazyGeminiAgent(options: LoadAgentOptions, powers: Powers): Agent {
+function createLazyGeminiAgent(options: LoadAgentOptions): Agent {
   let opening: Promise<Agent> | undefined;
-  const open = () => (opening ??= openGeminiAgent(options, powers));
+  const open = () => (opening ??= openGeminiAgent(options));
   return {
     open: () => void open(),
     run: async (turn) => (await open()).run(turn),
@@ -114,18 +126,19 @@ function createLazyGeminiAgent(options: LoadAgentOptions, powers: Powers): Agent
   };
 }
 
-async function openGeminiAgent(options: LoadAgentOptions, powers: Powers): Promise<Agent> {
+async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
   const { agentFile, gemini, files, meter, getSecret, captureContent = false, log } = options;
   const [{ createGeminiAgent }, { createMcpTools }, { createFileFetcher }] = await Promise.all([
     import('./gemini/agent.ts'),
     import('./mcp/tools.ts'),
     import('./files/fetch-file.ts'),
   ]);
+  const powers = options.powers ?? (await loadPowers(agentFile, []));
   return createGeminiAgent({
     client: gemini,
     toolDirectory: getAgentDirectory(agentFile),
     mcp: createMcpTools(getSecret, log),
-    remote: options.remote ?? createRemoteAgents(getSecret),
+    remote: options.remote ?? createRemoteAgents(getSecret, powers),
     powers,
     files: createFileFetcher(files),
     ...(files && { downloads: files, buckets: files.buckets }),

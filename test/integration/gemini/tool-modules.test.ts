@@ -10,7 +10,7 @@ import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { ConfigError } from '#shared/runtime/config/env-reader.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import { loadAgent } from '#services/worker/agent/load.ts';
+import { loadAgent, loadPowers } from '#services/worker/agent/load.ts';
 import { loadToolModules } from '#services/worker/agent/tools/modules.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
@@ -218,7 +218,13 @@ describe('a stored definition', () => {
       warn: () => undefined,
     } as unknown as Logger;
     const getSecret = (): string => 'a secret';
-    const agent = await loadAgent({ agentFile, earlierFiles, gemini: offline.client, getSecret, log });
+    const agent = await loadAgent({
+      agentFile,
+      powers: await loadPowers(agentFile, earlierFiles),
+      gemini: offline.client,
+      getSecret,
+      log,
+    });
     const definition = parseAgentDefinition(JSON.stringify({ ...minimalDefinition, ...stored }), 'x');
     try {
       return await agent.run(

@@ -13,6 +13,7 @@ import {
   type RemoteTask,
   type Sent,
 } from '#services/worker/agent/remote/agent.ts';
+import { getPowers } from '#shared/agent/powers.ts';
 import { createRemoteAgents } from '#services/worker/agent/remote/agents.ts';
 import { minimalDefinition } from '../../support/agents/definition.ts';
 import { listen } from '../../support/listen.ts';
@@ -22,12 +23,13 @@ import { waitFor } from '../../support/wait-for.ts';
 const secrets = new Map([['TOKEN', 's3cret']]);
 const { signal } = new AbortController();
 
-async function open(agent: JsonObject): Promise<RemoteAgent> {
-  const { agents } = parseAgentDefinition(
-    JSON.stringify({ ...minimalDefinition, agents: { peer: agent } }),
-    'x',
-  );
-  return createRemoteAgents((name) => secrets.get(name)).open('peer', agents['peer']!);
+const define = (agent: JsonObject) =>
+  parseAgentDefinition(JSON.stringify({ ...minimalDefinition, agents: { peer: agent } }), 'x');
+
+/** @param own the agent as the worker's own file defines it */
+async function open(agent: JsonObject, own = agent): Promise<RemoteAgent> {
+  const remote = createRemoteAgents((name) => secrets.get(name), getPowers([define(own)]));
+  return remote.open('peer', define(agent).agents['peer']!);
 }
 
 const send = (agent: RemoteAgent, text: string, more: { taskId?: string } = {}): Promise<Sent> =>
@@ -128,6 +130,16 @@ describe('the client of another agent', () => {
     await assert.rejects(send(elsewhere, 'x'), RetryableError);
     assert.equal(peer.headers[1]!.authorization, undefined);
     assert.equal(other.headers[0]!.authorization, 'Bearer s3cret');
+  });
+
+  test('sends no secret for an agent that the files of the worker do not have', async (t) => {
+    const peer = await startPeer(t, answerStatus(503));
+    const agent = { url: peer.url, auth: '${env:TOKEN}' };
+    for (const own of [{ url: peer.url }, { ...agent, url: 'http://127.0.0.1:1' }]) {
+      await assert.rejects(open(agent, own), { name: 'RetryableError', message: /not allow/ });
+    }
+    await open({ url: peer.url }, agent);
+    assert.equal(peer.headers.length, 0);
   });
 
   test('distinguishes outages, refusals and refused credentials', async (t) => {

@@ -152,7 +152,12 @@ export function createGeminiAgent({
       const definition = withTaskTier(readDefinition(turn), turn.metadata);
       checkSupported(definition, client);
       const partnerWaits = new PartnerWaits(turn, silenceMs, parkedTurns);
-      if (powers !== undefined) checkPowers(definition, powers, turn, log);
+      if (powers !== undefined) {
+        const { taskId, owner } = turn;
+        checkPowers(definition, powers, (refused) =>
+          log?.error({ taskId, owner, refused }, 'stored agent definition refused'),
+        );
+      }
       try {
         const parts = {
           definition,

@@ -1,12 +1,21 @@
 /** The other agents that turns of this process call. Connections are keyed by the definition of an agent. */
 import { canonicalHash } from '#shared/agent/canonical-hash.ts';
+import type { Powers } from '#shared/agent/powers.ts';
+import { checkPowers } from '../check-powers.ts';
 import type { RemoteAgent, RemoteAgents } from './agent.ts';
 
-/** @param getSecret returns the value of `${env:NAME}` by its name */
-export function createRemoteAgents(getSecret: (name: string) => string | undefined): RemoteAgents {
+/**
+ * @param getSecret returns the value of `${env:NAME}` by its name
+ * @param powers decide which stored definitions may get such values: `open` rejects for others
+ */
+export function createRemoteAgents(
+  getSecret: (name: string) => string | undefined,
+  powers: Powers,
+): RemoteAgents {
   const connections = new Map<string, RemoteAgent>();
   return {
     open: async (name, definition) => {
+      checkPowers({ agents: { [name]: definition }, mcpServers: {}, toolModules: [] }, powers);
       // The SDK is loaded with the first agent, so that workers start quickly.
       const { RemoteConnection } = await import('./connection.ts');
       const { url, card, auth, headers } = definition;
