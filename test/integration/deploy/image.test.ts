@@ -87,7 +87,8 @@ describe('images', () => {
     assert.equal((await migrated.exited).code, 0, migrated.output());
 
     const admin = runImage('worker', ['services/admin/main.ts', 'usage', '--json'], '0');
-    assert.deepEqual([(await admin.exited).code, admin.output()], [0, '[]']);
+    assert.equal((await admin.exited).code, 0, admin.output());
+    assert.ok(admin.output().split('\n').includes('[]'), admin.output());
 
     const services = await Promise.all([
       waitUntilReady(runImage('api', api.command, new URL(stack.apiUrl).port, { CONSOLE: 'true' })),

@@ -118,9 +118,14 @@ describe('configuration from the manifests', () => {
     assert.equal(worker.gemini.vertexai, true);
   });
 
-  test('creates the database and grants rights to the user of the services', async (t) => {
+  test('creates the database and grants each service its rights', async (t) => {
     const { migrate } = await readConfigs(t);
-    assert.deepEqual([migrate.create, migrate.grantTo], [true, 'from-a-secret']);
+    assert.ok(migrate.create);
+    const { api, worker, dispatcher } = migrate.grantTo!;
+    assert.deepEqual(
+      [api, worker, dispatcher].map((user) => user.replace(/^.*_/, '')),
+      ['api', 'worker', 'dispatcher'],
+    );
   });
 });
 
