@@ -15,6 +15,7 @@ const ofOperator = new Set([
   'owner_limits',
   'encryption_checks',
   'running_versions',
+  'worker_drains',
   'model_quotas',
   // Ids of calls that a worker deletes at Google once their tasks are removed.
   'stored_calls',
