@@ -27,7 +27,7 @@ export interface LoadAgentOptions {
    * problems early. Relative paths of tool modules start at its directory.
    */
   agentFile?: string | undefined;
-  /** What stored definitions may use. Default: the powers of `agentFile` alone. */
+  /** The powers that stored definitions may use. Default: those of `agentFile` alone. */
   powers?: Powers;
   /** A path, absolute or relative to the working directory. */
   agentModule?: string | undefined;
