@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test, type TestContext } from 'node:test';
-import { createSuiteCleanup } from '../support/cleanup.ts';
-import { freePort } from '../support/ports.ts';
-import { createPubSubClient } from '../support/pubsub-client.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
-import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
-import { writeTempFile } from '../support/temp-dir.ts';
-import { waitFor } from '../support/wait-for.ts';
-import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { freePort } from '../../support/ports.ts';
+import { createPubSubClient } from '../../support/pubsub-client.ts';
+import { startScriptedStack } from '../../support/scripted-stack.ts';
+import { isCompleted, type Stack, type TaskJson } from '../../support/stack.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { startReceiver, type Receiver } from '../../support/webhooks/receiver.ts';
 
 const schedule = 'https://longhaul.dev/ext/schedule/v1';
 
