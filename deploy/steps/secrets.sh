@@ -1,4 +1,7 @@
 # Secrets, each readable only by the services that use it. Initial contents are generated here and never shown.
+if [[ $DRY_RUN == false ]]; then
+  command -v openssl >/dev/null || fail 'openssl is not installed; it generates the keys that sign webhooks: install the package openssl'
+fi
 for name in api worker dispatcher; do
   secret "alloy_db_user_$name" printf '%s' "${DATABASE_USER}_$name"
   secret "alloy_db_pass_$name" random_password
@@ -8,9 +11,6 @@ new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
 
 # Webhooks are signed with an Ed25519 key. The dispatcher gets the private key, and the API gets the public key.
-if [[ $DRY_RUN == false ]]; then
-  command -v openssl >/dev/null || fail 'openssl is not installed; it generates the keys that sign webhooks: install the package openssl'
-fi
 base64url() { base64 | tr '+/' '-_' | tr -d '=\n'; }
 new_signing_keys() {
   local key private public

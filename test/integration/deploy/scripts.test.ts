@@ -1,6 +1,6 @@
 /** deploy.sh and remove.sh against a fake project. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -36,6 +36,18 @@ describe('deploy.sh', () => {
     assert.match(password, /^[A-Za-z0-9]{36,43}$/);
     assert.ok(!output.includes(password) && !fake.takeChanges().join().includes(password));
     assert.match(readSecret(fake, 'longhaul-encryption-keys'), /^k1:[A-Za-z0-9+/]{43}=$/);
+  });
+
+  test('names the missing package before it creates a secret', async (t) => {
+    const fake = createFakeProject(t);
+    const bin = path.join(fake.dir, 'bin');
+    for (const name of ['bash', 'dirname', 'mktemp', 'mkdir', 'touch', 'rm']) {
+      symlinkSync(path.join('/usr/bin', name), path.join(bin, name));
+    }
+    const ran = await runScript('deploy.sh', ['secrets'], { PATH: bin, FAKE_PROJECT: fake.dir });
+    assert.equal(ran.code, 1);
+    assert.match(ran.errors, /openssl is not installed; .*: install the package openssl/);
+    assert.deepEqual(fake.takeChanges(), []);
   });
 
   test('publishes the public keys of the webhook signing keys', async (t) => {
