@@ -40,9 +40,13 @@ export async function grantTables(address: DatabaseAddress, users: ServiceUsers)
     for (const user of new Set(Object.values(users))) {
       const services = databaseServices.filter((service) => users[service] === user);
       const role = client.escapeIdentifier(user);
-      await client.query(`create role ${role} nologin`).catch((error: unknown) => {
-        if ((error as { code?: unknown }).code !== duplicateObject) throw error;
-      });
+      // PostgreSQL logs a failed statement as an error, and refuses it without the right to create roles.
+      const { rowCount } = await client.query('select from pg_roles where rolname = $1', [user]);
+      if (rowCount === 0) {
+        await client.query(`create role ${role} nologin`).catch((error: unknown) => {
+          if ((error as { code?: unknown }).code !== duplicateObject) throw error;
+        });
+      }
       await client.query(`begin; ${listGrants(services, role).join('; ')}; commit`);
     }
   });

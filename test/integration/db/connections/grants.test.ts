@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 import { Client } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { grants } from '#shared/db/schema/grants.ts';
+import { grantTables } from '#shared/db/schema/provision.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { readFailingHosts } from '#shared/db/ops/hosts.ts';
 import { readModels } from '#shared/db/ops/models.ts';
@@ -88,6 +89,16 @@ describe('migration', () => {
     );
     const actual = found.map(({ user, table, right }) => `${user} ${table} ${right}`);
     assert.deepEqual(actual.toSorted(), expected.toSorted());
+  });
+
+  test('needs no right to create roles for users that exist', async (t) => {
+    const name = `migrator_${process.pid}`;
+    const { rows } = await admin.query<{ owner: string }>('select quote_ident(current_user) as owner');
+    await admin.query(`create role ${name} login password 'p' in role ${rows[0]?.owner}`);
+    const url = new URL(address);
+    [url.username, url.password] = [name, 'p'];
+    t.after(() => admin.query(`drop role ${name}`));
+    await grantTables({ url: url.href }, users);
   });
 
   test('stores the definition of the agent, which the api can use and not write', async (t) => {
