@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
-import { runCli, runCliInTerminal, noTerminal, type CliOptions, type CliResult } from '../support/cli.ts';
-import { createSuiteCleanup } from '../support/cleanup.ts';
-import { runNode } from '../support/processes/processes.ts';
-import { createTempDir } from '../support/temp-dir.ts';
-import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
-import { startReceiver } from '../support/webhooks/receiver.ts';
+import { runCli, runCliInTerminal, noTerminal, type CliOptions, type CliResult } from '../../support/cli.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
+import { runNode } from '../../support/processes/processes.ts';
+import { createTempDir } from '../../support/temp-dir.ts';
+import { isCompleted, startStack, type RunningService, type Stack } from '../../support/stack.ts';
+import { startReceiver } from '../../support/webhooks/receiver.ts';
 
 const timeout = 60_000;
 const escape = '\u001b';
@@ -235,7 +235,7 @@ describe('longhaul', () => {
   });
 
   test('the commands of the runbook run', { timeout }, async () => {
-    const page = readFileSync(new URL('../../docs/runbook.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../docs/runbook.md', import.meta.url), 'utf8');
     const commands = [
       ...new Set([...page.matchAll(/`longhaul ([^`\n]+)`/g)].map(([, command = '']) => command)),
     ];
