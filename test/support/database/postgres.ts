@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { after } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type Pool } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { portVariable, serverVariable, startTestServer, type TestServer } from './test-server.ts';
@@ -35,7 +36,7 @@ export async function createTestDatabase({ direct = false } = {}): Promise<TestD
   await administer(templateUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   return {
     url: withDatabase(templateUrl, name, direct ? undefined : port),
-    close: () => administer(templateUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+    close: () => drop(templateUrl, name),
   };
 }
 
@@ -71,11 +72,32 @@ async function getTestServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>
 }
 
 /** Runs a statement in another database: the template cannot be copied while there are connections to it. */
-async function administer(templateUrl: string, statement: string): Promise<void> {
+const administer = (templateUrl: string, statement: string) =>
+  withAdministrator(templateUrl, (client) => client.query(statement));
+
+/**
+ * Drops a database. Connections that were closed a moment ago get up to a second to end: the server would send them an
+ * error, which counts as a failure of the test.
+ */
+async function drop(templateUrl: string, name: string): Promise<void> {
+  await withAdministrator(templateUrl, async (client) => {
+    for (let attempt = 0; attempt < 40; attempt++) {
+      const { rowCount } = await client.query('select from pg_stat_activity where datname = $1', [name]);
+      if (rowCount === 0) break;
+      await sleep(25);
+    }
+    await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  });
+}
+
+async function withAdministrator(
+  templateUrl: string,
+  run: (client: Client) => Promise<unknown>,
+): Promise<void> {
   const client = new Client({ connectionString: withDatabase(templateUrl, 'postgres') });
   await client.connect();
   try {
-    await client.query(statement);
+    await run(client);
   } finally {
     await client.end();
   }
