@@ -126,3 +126,13 @@ export function Page({ title, name, actions, children }: PageProps): JSX.Element
     </main>
   );
 }
+
+/** A name and a value, for a list `dl` with the class `figures`. */
+export function Figure({ name, value }: { name: string; value: string }): JSX.Element {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}

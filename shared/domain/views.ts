@@ -7,8 +7,8 @@ import type { AttemptOutcome, TaskState } from './task.ts';
 import type { ModelUsage, Usage } from './usage.ts';
 import type { Wait } from './wait.ts';
 
-/** The work of a task so far, including the part in progress. Lists are in order of time. */
-export interface Timeline {
+/** A task as a search returns it. */
+export interface TaskSummary {
   taskId: string;
   contextId: string;
   state: TaskState;
@@ -19,6 +19,10 @@ export interface Timeline {
   /** The cause of the last failure, which the task may have survived. */
   lastError?: string;
   usage?: Usage;
+}
+
+/** The work of a task so far, including the part in progress. Lists are in order of time. */
+export interface Timeline extends TaskSummary {
   turns: TimelineTurn[];
   events: TimelineEvent[];
   deliveries: TimelineDelivery[];
@@ -86,18 +90,6 @@ export interface TimelineDelivery {
 export interface FeedEvent extends TimelineEvent {
   taskId: string;
   contextId: string;
-}
-
-/** A task that a search has found. */
-export interface TaskSummary {
-  taskId: string;
-  contextId: string;
-  state: TaskState;
-  createdAt: string;
-  statusAt: string;
-  agent: string;
-  lastError?: string;
-  usage?: Usage;
 }
 
 export interface SearchPage {

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { totalTokens } from '#shared/domain/usage.ts';
 import type { Timeline } from '#shared/domain/views.ts';
 import { formatCost, formatCount, formatDuration } from '../../lib/format.ts';
-import { Empty, Skeleton } from '../../ui/basics.tsx';
+import { Empty, Figure, Skeleton } from '../../ui/basics.tsx';
 
 export function TaskUsage({ timeline }: { timeline: Timeline | undefined }): JSX.Element {
   if (timeline === undefined) return <Skeleton lines={5} />;
@@ -55,14 +55,5 @@ export function TaskUsage({ timeline }: { timeline: Timeline | undefined }): JSX
         </tbody>
       </table>
     </section>
-  );
-}
-
-function Figure({ name, value }: { name: string; value: string }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }

@@ -5,7 +5,7 @@ import type { TaskStats } from '#shared/domain/views.ts';
 import { getStats, getUsage } from '../../api/calls.ts';
 import { formatCost, formatCount, formatDuration } from '../../lib/format.ts';
 import { createSeries, sumModels, toDay, type Measure } from '../../lib/usage-series.ts';
-import { Empty, ErrorNote, Page, Skeleton } from '../../ui/basics.tsx';
+import { Empty, ErrorNote, Figure, Page, Skeleton } from '../../ui/basics.tsx';
 import { useData, useFeed } from '../../ui/data.ts';
 import { Plot } from './plot.tsx';
 
@@ -120,14 +120,5 @@ function StatFigures({ stats }: { stats: TaskStats }): JSX.Element {
         <Figure name="99% within" value={completion === undefined ? '–' : seconds(completion.p99)} />
       </dl>
     </section>
-  );
-}
-
-function Figure({ name, value }: { name: string; value: string }): JSX.Element {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
