@@ -138,6 +138,22 @@ describe('the timeline of a task', () => {
     );
   });
 
+  for (const state of ['TASK_STATE_COMPLETED', 'TASK_STATE_FAILED'] as const) {
+    test(`shows the attempt that ended its task as ${state}`, async () => {
+      const { lease } = await createClaimedTask(db);
+      const { taskId } = lease;
+      await write({ lease, finish: newTurnEnd(taskId, state) });
+      const [turn] = (await read(taskId)).turns;
+      const [attempt, ...others] = turn!.attempts;
+      assert.deepEqual(others, []);
+      assert.deepEqual([attempt!.fence, attempt!.worker, attempt!.outcome], [1, 'w1', 'finished']);
+      assert.ok(attempt!.endedAt !== undefined && attempt!.endedAt === turn!.endedAt);
+      // The gate of a completed task keeps its attempt, which saves a row for each task.
+      const rows = await db.selectFrom('turn_attempts').selectAll().where('task_id', '=', taskId).execute();
+      assert.equal(rows.length, state === 'TASK_STATE_COMPLETED' ? 0 : 1);
+    });
+  }
+
   for (const [outcome, end] of [
     ['canceled', (taskId: string) => cancelTask(db, options, taskId)],
     ['expired', () => expireTasks(db, { ...options, limit: 10, interruptedExpirySeconds: 60 })],
