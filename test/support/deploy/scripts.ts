@@ -49,6 +49,8 @@ export async function run(
     child.once('error', reject);
     child.once('close', resolve);
   });
+  // A script that refuses its arguments may end before it has read its input (EPIPE).
+  child.stdin.on('error', () => {});
   child.stdin.end(input);
   const [code, output, errors] = await Promise.all([exited, text(child.stdout), text(child.stderr)]);
   return { code, output, errors };
