@@ -1,6 +1,7 @@
-/** The verdict of `npm run load -- neighbours` on measurements. */
+/** The verdict of `npm run load -- neighbours` on measurements, and the limits that it holds them against. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { readMemoryLimit } from '../tools/load/neighbours/memory-limits.ts';
 import type { Operation, PhaseReport } from '../tools/load/neighbours/samples.ts';
 import type { ScenarioResult } from '../tools/load/neighbours/scenario.ts';
 import type { ServiceUsage } from '../tools/load/neighbours/service.ts';
@@ -61,4 +62,9 @@ describe('verdict on a measured owner', () => {
     };
     assert.deepEqual(findExceeded(result), ['not: at most 100 waiting calls are held']);
   });
+});
+
+test('the memory limits are those of the manifests', () => {
+  const limits = (['api', 'worker', 'dispatcher'] as const).map((kind) => readMemoryLimit(kind).mib);
+  assert.deepEqual(limits, [512, 1024, 512]);
 });

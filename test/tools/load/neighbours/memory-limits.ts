@@ -24,7 +24,9 @@ const images: Record<ServiceKind, string> = {
 };
 
 export function readMemoryLimit(kind: ServiceKind): MemoryLimit {
-  const manifest = parse(read(`deploy/manifests/${kind}.yaml`)) as {
+  // A line that holds a variable alone receives further entries at the deploy.
+  const text = read(`deploy/manifests/${kind}.yaml`).replaceAll(/^\$\{\w+\}\n/gm, '');
+  const manifest = parse(text) as {
     spec: { template: { spec: { containers: [Container] } } };
   };
   const [{ args = [], env = [], resources }] = manifest.spec.template.spec.containers;
