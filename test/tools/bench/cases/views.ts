@@ -17,9 +17,12 @@ const reads = { connections: 4, seconds: 5 };
 export const viewsCase: BenchCase = () =>
   withRig(async (rig) => {
     await fillTasks(rig.stack.pool, '', stored);
+    // Two workers, because one runs at most 10,000 turns. The further ones are those of the feed.
+    const concurrency = { WORKER_CONCURRENCY: String(live / 2 + 500), WORKER_OWNER_SHARE: '1' };
     const [api] = await Promise.all([
       rig.service('api'),
-      rig.service('worker', { WORKER_CONCURRENCY: String(live + 100) }),
+      rig.service('worker', concurrency),
+      rig.service('worker', concurrency),
     ]);
     const job = createSendJob(api.url, 'wait', { returnImmediately: true }, { count: live, keepIds: true });
     const { ids } = await rig.load(job);
