@@ -24,6 +24,8 @@ export interface SilentProxy {
    * of that answer. Resolves when that has happened.
    */
   silenceInTransaction(n: number): Promise<void>;
+  /** Makes a connection silent in place of PostgreSQL's n-th complete answer from now, in a transaction or not. */
+  silenceAtAnswer(n: number): Promise<void>;
 }
 
 export async function startSilentProxy(
@@ -32,7 +34,7 @@ export async function startSilentProxy(
 ): Promise<SilentProxy> {
   const sockets = new Set<Socket>();
   const forwarding = new Set<() => void>();
-  let onAnswerInTransaction: (() => boolean) | undefined;
+  let onAnswer: ((status: string) => boolean) | undefined;
   let entry: 'open' | 'down' | 'full' = 'open';
   let isMute = false;
   let muted = 0;
@@ -64,7 +66,7 @@ export async function startSilentProxy(
     ] as const) {
       sockets.add(from);
       from.on('data', (data) => {
-        if (from === upstream && endsInTransaction(data) && onAnswerInTransaction?.()) silenceThis();
+        if (from === upstream && onAnswer?.(readyStatus(data))) silenceThis();
         else to.write(data);
       });
       from.on('error', () => undefined);
@@ -81,6 +83,19 @@ export async function startSilentProxy(
   });
   function silence(): void {
     for (const silenceOne of forwarding) silenceOne();
+  }
+  async function silenceAt(n: number, statuses: string): Promise<void> {
+    let left = n;
+    await new Promise<void>((resolve) => {
+      onAnswer = (status) => {
+        if (!status || !statuses.includes(status)) return false;
+        left -= 1;
+        if (left > 0) return false;
+        onAnswer = undefined;
+        resolve();
+        return true;
+      };
+    });
   }
   function closeAll(): void {
     for (const socket of sockets) socket.destroy();
@@ -103,17 +118,8 @@ export async function startSilentProxy(
       entry = full ? 'full' : 'open';
       if (full) closeAll();
     },
-    silenceInTransaction: (n) =>
-      new Promise((resolve) => {
-        let left = n;
-        onAnswerInTransaction = () => {
-          left -= 1;
-          if (left > 0) return false;
-          onAnswerInTransaction = undefined;
-          resolve();
-          return true;
-        };
-      }),
+    silenceInTransaction: (n) => silenceAt(n, 'T'),
+    silenceAtAnswer: (n) => silenceAt(n, 'TIE'),
   };
 }
 
@@ -128,9 +134,9 @@ function createErrorResponse(fields: Record<string, string>): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** ReadyForQuery with the status "in a transaction" (PostgreSQL documentation, section 55.7). */
-const readyInTransaction = Buffer.from('Z\0\0\0\x05T', 'latin1');
+const readyForQuery = Buffer.from('Z\0\0\0\x05', 'latin1');
 
-function endsInTransaction(data: Buffer): boolean {
-  return data.subarray(-readyInTransaction.length).equals(readyInTransaction);
+/** The transaction status of a ReadyForQuery at the end of the data (PostgreSQL documentation, section 55.7), or ''. */
+function readyStatus(data: Buffer): string {
+  return data.subarray(-6, -1).equals(readyForQuery) ? data.toString('latin1', data.length - 1) : '';
 }

@@ -130,13 +130,22 @@ async function stopApi(world: World, seconds: number, taskIds: readonly string[]
   return `cancelled after ${ms} ms`;
 }
 
-async function silenceTransactions(world: World, seconds: number): Promise<string> {
-  const end = sleep(seconds * 1000).then(() => false);
-  let silenced = 0;
-  for (let silent = true; silent && silenced < 10; silenced += Number(silent)) {
-    silent = await Promise.race([world.proxy.silenceInTransaction(5).then(() => true), end]);
-  }
-  return `${silenced} connections went silent`;
+/**
+ * Makes ten connections silent, each in a transaction that waits for the client. Where a transaction is one round trip,
+ * no answer leaves one open: then the rest go silent in place of any answer.
+ */
+async function silenceTransactions({ proxy }: World, seconds: number): Promise<string> {
+  const counts = { inTransaction: 0, atAnswer: 0 };
+  const silence = async (kind: keyof typeof counts, step: () => Promise<void>): Promise<void> => {
+    const end = sleep((seconds * 1000) / 2).then(() => false);
+    while (counts.inTransaction + counts.atAnswer < 10) {
+      if (!(await Promise.race([step().then(() => true), end]))) return;
+      counts[kind] += 1;
+    }
+  };
+  await silence('inTransaction', () => proxy.silenceInTransaction(5));
+  await silence('atAnswer', () => proxy.silenceAtAnswer(5));
+  return `${counts.inTransaction} connections went silent in a transaction, ${counts.atAnswer} at another answer`;
 }
 
 async function measureWebhooks({ stack }: World): Promise<string> {
