@@ -202,6 +202,7 @@ export class MemoryTask implements TestTask {
         steps: this.#history,
         references: [],
       }),
+      readStoredReply: async () => undefined,
     };
   }
 

@@ -12,6 +12,7 @@ import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
+import { bringPollsForward } from '#shared/db/models/polls.ts';
 import { createUsageReader } from '#shared/db/owners/usage.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
@@ -226,6 +227,9 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       ? undefined
       : await (await import('./bindings/grpc/grpc.ts')).listenGrpc({ ...serving, host, port: grpcPort });
   const address = app && (await listen(app, { host, port }));
+  bringPollsForward(db).catch((error: unknown) =>
+    log.debug({ error: errorMessage(error) }, 'polls of model calls not brought forward'),
+  );
   // Loads the Pub/Sub client before the first wake-up needs it, but after pending readiness probes are
   // answered.
   setTimeout(() => publisher.open(), 100).unref();

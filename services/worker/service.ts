@@ -13,6 +13,7 @@ import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { findEvent } from '#shared/db/events/read.ts';
 import { createSpendReader } from '#shared/db/models/ledger.ts';
+import { claimDueCalls } from '#shared/db/models/polls.ts';
 import { createModelQuotas } from '#shared/db/models/quotas.ts';
 import { claimStoredCalls, forgetStoredCall, recordUndeleted } from '#shared/db/models/stored-calls.ts';
 import { backlogGauges, readBacklog } from '#shared/db/outbox/backlog.ts';
@@ -25,7 +26,7 @@ import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
 import { createInputReader } from '#shared/db/turns/input.ts';
 import { timeOutCallback } from '#shared/db/turns/callbacks.ts';
-import { closeModelWait, readAbandonedModelWaits } from '#shared/db/turns/model-waits.ts';
+import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { desiredConcurrency } from '#shared/domain/concurrency.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
@@ -113,6 +114,12 @@ export async function startWorker(
     abandoned: {
       read: () => readAbandonedModelWaits(db),
       close: (wait, usage) => closeModelWait(db, wait, usage),
+    },
+    polls: {
+      claim: (limit) => claimDueCalls(db, limit),
+      report: async (call) => {
+        outbox.publish((await reportModelCall(db, { wakeupGraceSeconds }, call)) ?? []);
+      },
     },
     wakeTurns: (turns) => {
       wakeWaitingTurns(db, wakeupGraceSeconds, turns)

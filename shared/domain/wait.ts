@@ -10,9 +10,10 @@ export type Wait =
   | { kind: 'children'; group: string; needed: number }
   /**
    * A call of the model that runs at Google: it is polled when the wait is due. `interaction`: its id, once Gemini's
-   * webhook has reported it. `cursor`: how much of its stream is stored.
+   * webhook or a poll has reported it. `streams`: its turn polls it, because it reads its stream. Others are polled apart
+   * from their turns. `cursor`: how much of its stream is stored.
    */
-  | { kind: 'model'; interaction?: string; cursor?: StreamCursor }
+  | { kind: 'model'; interaction?: string; streams?: true; cursor?: StreamCursor }
   | AgentWait;
 
 /** How much of the stream of a call is stored. Another run of the turn continues after it. */
@@ -84,8 +85,11 @@ export const webhookTokenKey = 'longhaul_token';
  * about 70 polls.
  */
 export function getPollSeconds(ageSeconds: number): number {
-  return Math.min(60, Math.max(2, ageSeconds / 2));
+  return Math.min(pollSeconds.longest, Math.max(pollSeconds.shortest, ageSeconds / 2));
 }
+
+/** The time between two polls. */
+export const pollSeconds = { shortest: 2, longest: 60 } as const;
 
 /** The same for the task of another agent: from 10 s to 5 minutes if it also sends notifications. */
 export function getAgentPollSeconds(ageSeconds: number, notifies: boolean): number {

@@ -85,6 +85,11 @@ export const instruments = {
     'Tokens of a model call',
     tokenBuckets,
   ),
+  modelCallsRepeated: createCounter(
+    'longhaul.model.calls.repeated',
+    '{call}',
+    'Calls in the background that were made again because a worker died before it could record the first',
+  ),
   webhookDuration: createHistogram('longhaul.webhook.duration', 's', 'Duration of a webhook attempt'),
   webhookAge: createHistogram(
     'longhaul.webhook.age',

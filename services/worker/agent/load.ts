@@ -42,6 +42,7 @@ export interface LoadAgentOptions {
   abandoned?: GeminiAgentOptions['abandoned'];
   wakeTurns?: GeminiAgentOptions['wakeTurns'];
   stored?: GeminiAgentOptions['stored'];
+  polls?: GeminiAgentOptions['polls'];
   log?: Logger;
 }
 
@@ -145,6 +146,8 @@ async function openGeminiAgent(options: LoadAgentOptions): Promise<Agent> {
     meter,
     captureContent,
     abandoned: options.abandoned,
+    stored: options.stored,
+    polls: options.polls,
     wakeTurns: options.wakeTurns,
     log,
   });

@@ -1,17 +1,24 @@
 /**
  * Waits for calls of the model that run at Google (docs/gemini.md). For the Gemini agent, not for agents in code.
  *
- *   recorded as open ─▶ suspended ──due, or reported by a webhook──▶ polled ──ended──▶ recorded as ended
- *                          ▲                                           │
- *                          └──────────due again, later each time───────┘
+ *   recorded as open ─▶ suspended ──reported, or at its limit──▶ read ──ended──▶ recorded as ended
+ *                          ▲                                      │
+ *                          └─────────────still runs───────────────┘
  *
- * The text of a call that is streamed is stored in chunks, each together with a cursor: the last event that it contains.
- * Another run of the turn reads the cursor, and continues the artifact after it.
+ * A webhook reports the end of a call, or a poll that runs apart from the turn (gemini/interactions/polling.ts). A call that
+ * is streamed is polled by its turn, which then reads on. Its text is stored in chunks, each together with a cursor: the last
+ * event that it contains. Another run of the turn reads the cursor, and continues the artifact after it.
  */
 import { randomBytes } from 'node:crypto';
+import type { StoredReplyRow } from '#shared/db/models/stored-replies.ts';
 import type { NewStep, NewWait } from '#shared/db/turns/write.ts';
 import type { Artifact, Part } from '#shared/domain/message.ts';
-import { createGeminiWebhookUrl, getPollSeconds, type StreamCursor } from '#shared/domain/wait.ts';
+import {
+  createGeminiWebhookUrl,
+  getPollSeconds,
+  maxWaitSeconds,
+  type StreamCursor,
+} from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import type { MarkedArtifactStream } from '../turn/output/artifact-stream.ts';
 import type { OpenWait, Waits } from '../turn/waits.ts';
@@ -22,15 +29,18 @@ export interface ModelWait {
   webhookUrl: string | undefined;
   /** Names the wait in a webhook that is registered for the project. */
   token: string;
+  /** An earlier run has recorded the intent. */
+  known: boolean;
   /** The id of a call that Gemini has reported before an earlier run could record it. */
   reported: string | undefined;
   /**
    * Resolves when the call has ended. Until then, the turn is suspended.
    *
-   * @param poll whether the call has ended, at this age. It runs after each report, and at times that grow with the age
-   * @param options.atOnce the first poll runs now
+   * @param poll whether the call has ended, at this age. It runs after each report and at the limit; if the call is streamed,
+   *   also at once, and at times that grow with the age
+   * @param options.limitSeconds the age at which the call is ended
    */
-  ended(poll: (ageSeconds: number) => Promise<boolean>, options?: { atOnce?: boolean }): Promise<void>;
+  ended(poll: (ageSeconds: number) => Promise<boolean>, options: { limitSeconds: number }): Promise<void>;
   /** How much of the reply is stored; undefined: nothing is. */
   cursor(): StreamCursor | undefined;
   /**
@@ -52,8 +62,14 @@ export interface CursorStream {
 }
 
 export interface ModelWaits {
-  /** Records the intent to call the model. The wait is a step of this name. */
-  waitForModel(name: string): Promise<ModelWait>;
+  /**
+   * Records the intent to call the model. The wait is a step of this name.
+   *
+   * @param options.streams the turn reads the stream of the call. Default: false
+   */
+  waitForModel(name: string, options?: { streams?: boolean }): Promise<ModelWait>;
+  /** Returns the last reply of a turn that has completed another task; undefined if Google does not store it. */
+  readStoredReply(turn: { taskId: string; turn: number }): Promise<StoredReplyRow | undefined>;
 }
 
 /** Turns of workers can wait for the model; other implementations of a turn may not. */
@@ -78,26 +94,35 @@ interface StreamStoreParts {
 }
 
 /** @throws {FatalError} if the record of the turn has another step here */
-export async function openModelWait(name: string, parts: ModelWaitParts): Promise<ModelWait> {
+export async function openModelWait(
+  name: string,
+  { streams = false }: { streams?: boolean },
+  parts: ModelWaitParts,
+): Promise<ModelWait> {
   const { waits, publicUrl } = parts;
   const { identity, earlier } = waits.reach(name, 'model');
   const { wait: recorded, token: recordedToken } = earlier?.wait ?? {};
   const { interaction: reported, cursor } = recorded?.kind === 'model' ? recorded : {};
   const token = recordedToken ?? randomBytes(32).toString('base64url');
-  const wait: NewWait = { wait: { kind: 'model' }, dueInSeconds: getPollSeconds(0), token };
+  const wait: NewWait = {
+    wait: { kind: 'model', ...(streams && { streams }) },
+    dueInSeconds: getPollSeconds(0),
+    token,
+  };
   const stream = createStreamStore(parts, identity, wait, cursor);
   if (earlier?.finished === true) {
-    return { webhookUrl: undefined, token, reported, ended: async () => undefined, ...stream };
+    return { webhookUrl: undefined, token, known: true, reported, ended: async () => undefined, ...stream };
   }
   const open = await waits.open(identity, earlier, wait);
-  if (reported !== undefined) open.dueAt = performance.now();
   return {
     webhookUrl: publicUrl && createGeminiWebhookUrl(publicUrl, token),
     token,
+    known: earlier !== undefined,
     reported,
-    ended: (poll, { atOnce = false } = {}) => {
-      if (atOnce) open.dueAt = performance.now();
-      return pollUntilEnded(parts, open, wait, poll);
+    ended: (poll, { limitSeconds }) => {
+      const delaySeconds = streams || reported !== undefined ? 0 : getSecondsLeft(open, limitSeconds);
+      open.dueAt = performance.now() + delaySeconds * 1000;
+      return pollUntilEnded(parts, open, { wait, streams, limitSeconds, poll });
     },
     ...stream,
   };
@@ -154,25 +179,42 @@ function isText(parts: readonly Part[], chars: number): boolean {
   return others.length === 0 && first?.text?.length === chars;
 }
 
+interface Polled {
+  wait: NewWait;
+  streams: boolean;
+  limitSeconds: number;
+  poll: (ageSeconds: number) => Promise<boolean>;
+}
+
 async function pollUntilEnded(
   { waits, store }: ModelWaitParts,
   open: OpenWait,
-  wait: NewWait,
-  poll: (ageSeconds: number) => Promise<boolean>,
+  { wait, streams, limitSeconds, poll }: Polled,
 ): Promise<void> {
   for (;;) {
     await waits.untilDue(open);
     const ended = await waits.run(async () => {
-      const ageSeconds = (databaseNow() - open.since.getTime()) / 1000;
-      if (await poll(ageSeconds)) {
+      if (await poll(getAgeSeconds(open))) {
         await store({ ...open.identity, output: JSON.stringify({ status: 'ended' }) });
         return true;
       }
-      const dueInSeconds = getPollSeconds((databaseNow() - open.since.getTime()) / 1000);
+      const dueInSeconds = getPollSeconds(getAgeSeconds(open));
       await store({ ...open.identity, output: null, wait: { ...wait, dueInSeconds } });
-      waits.reopen(open, dueInSeconds * 1000);
+      const delaySeconds = streams
+        ? dueInSeconds
+        : Math.max(dueInSeconds, getSecondsLeft(open, limitSeconds));
+      waits.reopen(open, delaySeconds * 1000);
       return false;
     });
     if (ended) return;
   }
+}
+
+function getAgeSeconds({ since }: OpenWait): number {
+  return (databaseNow() - since.getTime()) / 1000;
+}
+
+/** Returns the time until a limit; at most that of the longest wait. */
+function getSecondsLeft(open: OpenWait, limitSeconds: number): number {
+  return Math.min(maxWaitSeconds, limitSeconds - getAgeSeconds(open));
 }

@@ -248,8 +248,8 @@ export function createTurn(parts: TurnParts): WorkerTurn {
     call: (agent, message, options) => openCalls().call(agent, message, options),
     spawn: (name, messages, options) => openChildren().spawn(name, messages, options),
     join: (name, spawned, options) => openChildren().join(name, spawned, options),
-    waitForModel: (name) =>
-      openModelWait(name, {
+    waitForModel: (name, options = {}) =>
+      openModelWait(name, options, {
         waits,
         store: storeWait,
         publicUrl: parts.publicUrl,
@@ -257,6 +257,11 @@ export function createTurn(parts: TurnParts): WorkerTurn {
         openArtifact: (head, stored) => artifacts.open(head, stored),
         showProgress: (text, mark) =>
           waits.run(() => store([createProgress(createAgentMessage(ids, text))], [mark])),
+      }),
+    readStoredReply: (earlier) =>
+      waits.run(() => {
+        const read = (): ReturnType<TurnInput['readStoredReply']> => input.readStoredReply(earlier);
+        return retryReadWhileLeased(held, log, read, signal, releaseSignal);
       }),
     suspended: waits.suspended,
     usage: () => taskUsage,

@@ -5,6 +5,7 @@
 import type { JsonObject } from '../../domain/message.ts';
 import type { Usage } from '../../domain/usage.ts';
 import type { Db } from '../client/pool.ts';
+import { readStoredReply, type StoredReplyRow } from '../models/stored-replies.ts';
 import { createAgentReader } from '../tasks/agents.ts';
 import { toContextKey } from '../tasks/context-key.ts';
 import type { Claimed } from './claim.ts';
@@ -28,6 +29,8 @@ export interface TurnInput extends TurnContent {
    * @throws {Error} if the history cannot be read
    */
   readHistory: (maxTurns: number) => Promise<TurnHistory>;
+  /** See db/models/stored-replies.ts. */
+  readStoredReply: (turn: { taskId: string; turn: number }) => Promise<StoredReplyRow | undefined>;
   /** Usage of the task so far; undefined if it has called no model. */
   usage: Usage | undefined;
 }
@@ -78,6 +81,7 @@ export function createInputReader(
       definition: await readAgent(task.agentHash),
       references: await readReferences(db, task, taskId, [read]),
       startedSecondsAgo: Math.max(0, read.startedSecondsAgo - countWaitedSeconds(read.steps)),
+      readStoredReply: (turn) => readStoredReply(db, turn),
       readHistory: async (maxTurns) => {
         const history =
           hasHistory && maxTurns > 0

@@ -1,5 +1,5 @@
 /** Waits for calls of the model that run at Google: reports of Gemini's webhooks, and calls whose turns have ended. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { interactionStep } from '../../domain/wait.ts';
 import type { AgentDefinition } from '../../agent/definition.ts';
 import type { ModelUsage } from '../../domain/usage.ts';
@@ -15,6 +15,8 @@ import { isReleased, signalTurn } from './signal.ts';
  * that runs the turn finds the count of signals raised when it puts the turn back. A report is only a hint: one that
  * is repeated, late or early changes nothing but the time of the next poll.
  *
+ * A call that is reported after its wait has ended with another call was lost by a worker that died: it is deleted at Google.
+ *
  * @returns the wake-ups to publish; undefined if no wait has this token
  */
 export async function reportModelCall(
@@ -24,7 +26,7 @@ export async function reportModelCall(
 ): Promise<Wakeup[] | undefined> {
   const { rows } = await sql<{ known: boolean } & (TurnWakeupRow | { id: null })>`
     with target as (
-      select task_id, turn, name, occurrence, output is null as is_open from steps
+      select task_id, turn, name, occurrence, output is null as is_open, wait ->> 'interaction' as reported from steps
       where token = ${report.token} and wait ->> 'kind' = 'model'
     ),
     locked as (
@@ -39,13 +41,31 @@ export async function reportModelCall(
         and s.occurrence = target.occurrence and s.output is null
       returning s.task_id, s.turn, locked.is_free
     ),
-    wakeup as (${insertTurnWakeups(sql`gate.is_free`)})
+    wakeup as (${insertTurnWakeups(sql`gate.is_free`)}),
+    ended as (
+      select * from target where not is_open and reported is distinct from ${report.interaction}
+    ),
+    ${rememberUnused('ended', report.interaction)}
     -- Returns one row with null columns without a wake-up.
     select exists (select from target) as known, wakeup.*
     from (select) single_row left join wakeup on true`.execute(db);
   const [row] = rows;
   if (row === undefined || !row.known) return undefined;
   return row.id === null ? [] : [toTurnWakeup(row)];
+}
+
+/** The CTE `unused`: lets a call of a wait be deleted at Google if no step has recorded it. */
+function rememberUnused(wait: 'ended' | 'step', interaction: string | null): RawBuilder<unknown> {
+  const from = sql.ref(wait);
+  return sql`
+    unused as (
+      insert into stored_calls (interaction)
+      select ${interaction}::text from ${from} where ${interaction}::text is not null and not exists (
+        select from steps s
+        where s.task_id = ${from}.task_id and s.turn = ${from}.turn and s.interaction = ${interaction}
+      )
+      on conflict do nothing
+    )`;
 }
 
 /** A wait whose turn or task has ended: canceled, expired, failed or deleted. */
@@ -90,7 +110,7 @@ export async function readAbandonedModelWaits(db: Db): Promise<AbandonedModelWai
  */
 export async function closeModelWait(
   db: Db,
-  { taskId, turn, name, occurrence }: AbandonedModelWait,
+  { taskId, turn, name, occurrence, interaction }: AbandonedModelWait,
   usage: ModelUsage | undefined,
 ): Promise<void> {
   await sql`
@@ -99,9 +119,10 @@ export async function closeModelWait(
         finished_at = now()
       where task_id = ${taskId} and turn = ${turn} and name = ${name} and occurrence = ${occurrence}
         and finished_at is null
-      returning task_id, name, occurrence
+      returning task_id, turn, name, occurrence
     ),
     ${insertLedgerEntries([{ taskId, name, occurrence, ...(usage && { usage }) }])}
+    ${rememberUnused('step', interaction)},
     closed as (select from step)
     select from closed`.execute(db);
 }

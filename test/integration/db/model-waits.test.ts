@@ -12,11 +12,13 @@ import {
   recordUndeleted,
   type StoredCall,
 } from '#shared/db/models/stored-calls.ts';
+import { readStoredReply } from '#shared/db/models/stored-replies.ts';
+import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { deleteTasksOfOwner } from '#shared/db/tasks/retention.ts';
 import { closeModelWait, readAbandonedModelWaits, reportModelCall } from '#shared/db/turns/model-waits.ts';
 import { createTurnWriter } from '#shared/db/turns/write.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
-import { createClaimedTask } from '../../support/database/new-task.ts';
+import { createClaimedTask, newTurnEnd } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 const { db } = await connectToTestDatabase();
@@ -43,6 +45,12 @@ async function readWait({ lease }: Awaited<ReturnType<typeof createWait>>) {
     select wait, extract(epoch from due_at - now())::float8 as "dueInSeconds" from steps
     where task_id = ${lease.taskId} and name = ${identity.name}`.execute(db);
   return rows[0]!;
+}
+
+/** Returns those of the calls that will be deleted at Google. */
+async function findStoredCalls(...interactions: string[]): Promise<string[]> {
+  const stored = db.selectFrom('stored_calls').select('interaction').where('interaction', 'in', interactions);
+  return (await stored.execute()).map(({ interaction }) => interaction);
 }
 
 describe('a call at Google', () => {
@@ -140,6 +148,44 @@ describe('a call at Google', () => {
     await write({ lease, steps: [{ ...identity, output: '{"status":"ended"}' }] });
     assert.deepEqual(await reportModelCall(db, options, { token, interaction: 'i-1' }), []);
     assert.equal(await reportModelCall(db, options, { token: 'other', interaction: 'i-1' }), undefined);
+  });
+
+  test('is deleted at Google if it is reported after another one has ended its wait', async () => {
+    const { lease, token } = await createWait(60);
+    const created = { ...identity, name: 'interaction', position: 1, output: '{"id":"v1_used"}' };
+    await write({ lease, steps: [created, { ...identity, output: '{"status":"ended"}' }] });
+    for (const interaction of ['v1_used', 'v1_lost', 'v1_lost']) {
+      assert.deepEqual(await reportModelCall(db, options, { token, interaction }), []);
+    }
+    assert.deepEqual(await findStoredCalls('v1_used', 'v1_lost'), ['v1_lost']);
+  });
+
+  test('is deleted at Google if its task ends before its record', async () => {
+    const { lease, token } = await createWait(0);
+    await reportModelCall(db, options, { token, interaction: 'v1_unrecorded' });
+    await cancelTask(db, options, lease.taskId);
+    const found = (await readAbandonedModelWaits(db)).find(({ taskId }) => taskId === lease.taskId);
+    await closeModelWait(db, found!, undefined);
+    assert.deepEqual(await findStoredCalls('v1_unrecorded'), ['v1_unrecorded']);
+  });
+
+  test('that completed its task is found by its turn, with what it knows', async () => {
+    await storeAgent(db, 'h', { model: { name: 'gemini-3.8-flash' } });
+    const { lease } = await createWait(60);
+    const { taskId, turn } = lease;
+    const steps = ['"interaction":"v1_first"', '"base":7,"interaction":"v1_last"'].map((end, occurrence) => ({
+      ...identity,
+      name: 'model',
+      occurrence,
+      position: occurrence + 1,
+      output: `{"content":"\\u0000",${end}}`,
+    }));
+    await write({ lease, steps });
+    assert.equal(await readStoredReply(db, { taskId, turn }), undefined, 'it has not ended');
+    await write({ lease, finish: newTurnEnd(taskId, 'TASK_STATE_COMPLETED') });
+    const reply = { interaction: 'v1_last', model: 'gemini-3.8-flash', base: 7 };
+    assert.deepEqual(await readStoredReply(db, { taskId, turn }), reply);
+    assert.equal(await readStoredReply(db, { taskId, turn: 2 }), undefined);
   });
 
   test('cannot be answered as a callback, nor a callback be reported', async () => {

@@ -10,6 +10,7 @@ import type { Json, JsonObject } from '#shared/domain/message.ts';
 import { loadAgent } from '#services/worker/agent/load.ts';
 import { minimalDefinition as definition } from '../../support/agents/definition.ts';
 import { MemoryTurn } from '../../support/agents/memory-turn.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { createTool, definitionWithoutTools, useOfflineModel } from './use-offline-model.ts';
 
 const offline = useOfflineModel();
@@ -310,6 +311,30 @@ describe('loadAgent', () => {
   test('loads Gemini without a module', async () => {
     const agent = await loadAgent({ getSecret, gemini: offline.client });
     assert.equal(typeof agent.run, 'function');
+  });
+
+  test('lets Gemini poll, cancel and delete calls at Google', async () => {
+    const asked = new Set<string>();
+    const read = (what: string) => async () => {
+      asked.add(what);
+      return [];
+    };
+    const everyMs = 1;
+    const agent = await loadAgent({
+      getSecret,
+      gemini: offline.client,
+      polls: { everyMs, claim: read('due'), report: async () => undefined },
+      abandoned: { everyMs, read: read('abandoned'), close: async () => undefined },
+      stored: {
+        everyMs,
+        claim: read('stored'),
+        forget: async () => undefined,
+        recordUndeleted: async () => false,
+      },
+    });
+    agent.open!();
+    await waitFor('all of them', () => asked.size === 3);
+    await agent.close!();
   });
 
   test('refuses a module that exports no agent', async () => {

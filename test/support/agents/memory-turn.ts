@@ -20,46 +20,15 @@ import {
   type ModelWaitingTurn,
 } from '#services/worker/agent/model-wait.ts';
 import type { MarkedArtifactStream } from '#services/worker/turn/output/artifact-stream.ts';
+import type { StoredReplyRow } from '#shared/db/models/stored-replies.ts';
 import type { NewStep } from '#shared/db/turns/write.ts';
 import { foldArtifacts, type ArtifactUpdate } from '#shared/domain/events.ts';
 import { textOf, type Artifact, type Json, type JsonObject, type Part } from '#shared/domain/message.ts';
 import type { CallbackResult, StreamCursor } from '#shared/domain/wait.ts';
-
-export interface MemoryStep {
-  name: string;
-  result: string;
-  options: StepOptions;
-}
+import type { MemoryStep, MemoryTurnOptions } from './memory-turn-options.ts';
 
 /** Simulates the death of the process: the turn writes nothing after it. */
 export class Crash extends Error {}
-
-export interface MemoryTurnOptions extends Partial<
-  Pick<Turn, 'taskId' | 'number' | 'references' | 'acceptedOutputModes' | 'signal' | 'metadata'>
-> {
-  history?: History['entries'];
-  historyComplete?: boolean;
-  earlierTurns?: readonly EarlierTurn[];
-  message: Part[] | string;
-  definition: JsonObject;
-  /** Recorded by an earlier run. */
-  steps?: Map<string, MemoryStep>;
-  updates?: ArtifactUpdate[];
-  /** Crashes once this step (such as `model#1`) is recorded. */
-  crashAfter?: string;
-  /** The id of an interaction that a webhook has reported. */
-  reported?: string;
-  /** The answers to callbacks, by name. */
-  answers?: Record<string, Json>;
-  /** The other agents, by name. */
-  agents?: Record<string, (text: string, options: CallOptions) => CallResult>;
-  /** The age of calls at Google when they are polled. Default: 0. */
-  ageSeconds?: number;
-  /** Where the streams of calls at Google are, as an earlier run has stored it. */
-  cursors?: Map<string, StreamCursor>;
-  /** Crashes once so many chunks of such a stream are stored. */
-  crashAfterChunk?: number;
-}
 
 export class MemoryTurn implements ModelWaitingTurn {
   readonly taskId: string;
@@ -84,6 +53,8 @@ export class MemoryTurn implements ModelWaitingTurn {
   readonly #counts = new Map<string, number>();
   readonly #crashAfter: string | undefined;
   readonly #reported: string | undefined;
+  readonly #knownWait: boolean;
+  readonly #storedReplies: Record<string, StoredReplyRow>;
   readonly #ageSeconds: number;
   #chunksLeft: number;
   readonly #answers: Record<string, Json>;
@@ -111,6 +82,8 @@ export class MemoryTurn implements ModelWaitingTurn {
     this.updates = options.updates ?? [];
     this.#crashAfter = options.crashAfter;
     this.#reported = options.reported;
+    this.#knownWait = options.knownWait ?? false;
+    this.#storedReplies = options.storedReplies ?? {};
     this.#ageSeconds = options.ageSeconds ?? 0;
     this.cursors = options.cursors ?? new Map<string, StreamCursor>();
     this.#chunksLeft = options.crashAfterChunk ?? Infinity;
@@ -138,6 +111,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     const { number, taskId, updates, definition } = this;
     const agents = this.#agents;
     return new MemoryTurn({
+      taskId,
       message,
       definition,
       updates,
@@ -203,6 +177,7 @@ export class MemoryTurn implements ModelWaitingTurn {
     return {
       webhookUrl: undefined,
       token: 'token',
+      known: this.#knownWait,
       reported: this.#reported,
       ended: async (poll) => {
         while (!this.steps.has(key) && !(await poll(this.#ageSeconds))) await setImmediate();
@@ -210,6 +185,10 @@ export class MemoryTurn implements ModelWaitingTurn {
       },
       ...store,
     };
+  }
+
+  async readStoredReply({ taskId }: { taskId: string }): Promise<StoredReplyRow | undefined> {
+    return this.#storedReplies[taskId];
   }
 
   /** Each part is a chunk. */

@@ -37,6 +37,7 @@ function createLeasedTurn(write?: WriteTurn) {
       acceptedOutputModes: [],
       references: [],
       readHistory: async () => ({ exchanges: [], complete: true, steps: [], references: [] }),
+      readStoredReply: async () => undefined,
       startedSecondsAgo: 0,
       steps: [],
       usage: undefined,

@@ -8,14 +8,13 @@ import type { ModelQuotas } from '#shared/db/models/quotas.ts';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { serviceTierExtension } from '#shared/domain/service-tier.ts';
-import { noUsage } from '#shared/domain/usage.ts';
 import type { Logger } from '#shared/runtime/log.ts';
-import type { Agent, HistoryEntry, Turn } from '../agent.ts';
+import type { Agent, Turn } from '../agent.ts';
 import { canWaitForModel } from '../model-wait.ts';
 import { checkPowers } from '../check-powers.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch } from '../fetch.ts';
-import { createDownloads, recordedDownloads, type DownloadLimits } from '../files/downloads.ts';
+import { createDownloads, type DownloadLimits } from '../files/downloads.ts';
 import { createFileFetcher, type FileFetcher } from '../files/fetch-file.ts';
 import type { McpTools } from '../mcp/tools.ts';
 import { ParkedTurns, type WakeTurns } from '../parked-turns.ts';
@@ -24,19 +23,16 @@ import type { RemoteAgents } from '../remote/agent.ts';
 import { createAgentTools } from '../remote/tools.ts';
 import { loadToolModules } from '../tools/modules.ts';
 import { LimitError } from './budget.ts';
-import { appendContent, appendHistoryEntry } from './conversation/contents.ts';
-import type { Conversation } from './conversation/conversation.ts';
-import { trimHistory } from './conversation/history.ts';
-import { createRecordedTurn, NotRecordedError } from './conversation/recorded-turn.ts';
-import { createTextFileReader } from './conversation/text-files.ts';
 import { startCancellation, type AbandonedCalls } from './interactions/abandoned.ts';
 import { startDeletion, type StoredCalls } from './interactions/deletion.ts';
+import { startPolling, type DueCalls } from './interactions/polling.ts';
 import { Loop, type LoopParts } from './loop.ts';
 import { defaultModelBackoff, type ModelBackoff } from './model/backoff.ts';
 import type { GeminiModel } from './model/call.ts';
 import { createGeminiClient, maxSilenceMs } from './model/client.ts';
 import type { GeminiClientOptions } from './model/credentials.ts';
 import { createTaskQuota, unlimitedQuota } from './model/quota.ts';
+import { restoreConversation } from './restore.ts';
 import { askUser } from './tools/ask-user.ts';
 import type { DeclaredTool, Tool } from './tools/tool.ts';
 
@@ -77,6 +73,8 @@ export interface GeminiAgentOptions {
   abandoned?: AbandonedCalls | undefined;
   /** If omitted, calls at Google are not deleted with their tasks. */
   stored?: StoredCalls | undefined;
+  /** If omitted, calls at Google that are not streamed are found by webhooks alone. */
+  polls?: DueCalls | undefined;
   log?: Logger | undefined;
 }
 
@@ -104,6 +102,7 @@ export function createGeminiAgent({
   captureContent = false,
   abandoned,
   stored,
+  polls,
   log,
 }: GeminiAgentOptions): Agent {
   const model: GeminiModel = {
@@ -117,6 +116,7 @@ export function createGeminiAgent({
   };
   const cancellation = abandoned && startCancellation(model.client, abandoned, log);
   const deletion = stored && startDeletion(model.client, stored, log);
+  const polling = polls && startPolling(model.client, polls, log);
 
   const openDownloads = createDownloads(files, downloads);
   const parkedTurns = new ParkedTurns(wakeTurns);
@@ -181,66 +181,15 @@ export function createGeminiAgent({
       }
     },
     close: async () => {
-      await Promise.all([cancellation?.close(), deletion?.close(), mcp?.close(), files.close()]);
+      await Promise.all([
+        cancellation?.close(),
+        deletion?.close(),
+        polling?.close(),
+        mcp?.close(),
+        files.close(),
+      ]);
     },
   };
-}
-
-/** Shows the model that it does not have the whole conversation. */
-const incompleteHistory = '[Earlier parts of this conversation were left out because they are too large.]';
-
-/**
- * Restores the conversation before this turn. Turns of this task are replayed with their calls and results.
- * Other entries of the history are included as text.
- */
-async function restoreConversation(
-  turn: Turn,
-  parts: Omit<LoopParts, 'conversation'>,
-): Promise<Conversation> {
-  const conversation: Conversation = { contents: [], spent: noUsage };
-  const history = await turn.readHistory();
-  const turns = new Map(history.earlierTurns.map((earlier) => [earlier.number, earlier]));
-  const restored = new Set<number>();
-  const recordedTools = parts.tools.filter((tool) => 'agent' in tool);
-  if (!history.complete) appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
-  for (const entry of await inlineEntries(turn, history.entries)) {
-    const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
-    if (earlier !== undefined && restored.has(earlier.number)) continue;
-    // A turn that another kind of agent ran, or that finished no step, has only text.
-    if (earlier === undefined || (earlier.steps.length === 0 && conversation.pending === undefined)) {
-      appendHistoryEntry(conversation.contents, entry);
-      continue;
-    }
-    restored.add(earlier.number);
-    // Only with the tools that are not steps, because a replay makes no calls.
-    const loop = new Loop(
-      createRecordedTurn(earlier, {
-        taskId: turn.taskId,
-        signal: turn.signal,
-        references: history.references,
-        readFile: (url) => turn.readFile(url),
-      }),
-      { ...parts, tools: recordedTools, downloads: recordedDownloads, conversation },
-    );
-    await loop.run().catch((error: unknown) => {
-      // The turn ended before its next step, for example because credentials were missing.
-      if (!(error instanceof NotRecordedError)) throw error;
-    });
-  }
-  const { maxTokens } = parts.definition.history;
-  const trimmed = trimHistory(conversation.contents, maxTokens, conversation.pending !== undefined);
-  // The conversation that Google has stored is longer.
-  if (trimmed.length < conversation.contents.length) delete conversation.stored;
-  conversation.contents = trimmed;
-  return conversation;
-}
-
-/** Reads large texts of the history back, those of the newest entries first. */
-async function inlineEntries(turn: Turn, entries: readonly HistoryEntry[]): Promise<HistoryEntry[]> {
-  const inline = createTextFileReader((url) => turn.readFile(url));
-  const inlined: HistoryEntry[] = [];
-  for (const entry of entries.toReversed()) inlined.push({ ...entry, parts: await inline(entry.parts) });
-  return inlined.reverse();
 }
 
 function getMetering(

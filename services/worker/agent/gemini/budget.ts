@@ -60,6 +60,11 @@ export class Budget {
     this.#workMs += ms;
   }
 
+  /** The longest time of a call in the background. */
+  get backgroundSeconds(): number {
+    return this.#limits.backgroundSeconds;
+  }
+
   /** Returns the message of the limit if a call in the background has reached it at this age. */
   findBackgroundLimit(ageSeconds: number): string | undefined {
     const { backgroundSeconds } = this.#limits;

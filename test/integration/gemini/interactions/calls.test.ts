@@ -2,20 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FatalError, ParkedError } from '#shared/domain/errors.ts';
-import type { StoredCall } from '#shared/db/models/stored-calls.ts';
-import type { AbandonedModelWait } from '#shared/db/turns/model-waits.ts';
 import type { Json, JsonObject } from '#shared/domain/message.ts';
-import type { ModelUsage } from '#shared/domain/usage.ts';
-import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
+import { instruments } from '#shared/runtime/instruments.ts';
 import { Crash, MemoryTurn } from '../../../support/agents/memory-turn.ts';
-import { waitFor } from '../../../support/wait-for.ts';
-import {
-  createTool,
-  definitionWithoutTools,
-  getFailure,
-  getOutcomeMessage,
-  useOfflineModel,
-} from '../use-offline-model.ts';
+import { definitionWithoutTools, getFailure, useOfflineModel } from '../use-offline-model.ts';
 
 const offline = useOfflineModel();
 const withModel = (model: JsonObject, more: JsonObject = {}): JsonObject => ({
@@ -90,6 +80,15 @@ describe('a call in the background', () => {
     );
   });
 
+  test('counts a second creation after a death that may have lost the first', async (t) => {
+    const { mock } = t.mock.method(instruments.modelCallsRepeated, 'record', () => undefined);
+    for (const knownWait of [false, true]) {
+      const turn = new MemoryTurn({ message: 'hello', definition, knownWait });
+      assert.deepEqual(await offline.createAgent().run(turn), completed);
+      assert.equal(mock.callCount(), knownWait ? 1 : 0);
+    }
+  });
+
   test('keeps waiting while Google cannot be asked', async () => {
     for (const status of [429, 500]) offline.model.interactions.fail({ method: 'get', status, times: 2 });
     const turn = new MemoryTurn({ message: 'hello', definition });
@@ -154,171 +153,6 @@ describe('a call in the background', () => {
   test('takes longer than the working time of its turn', async () => {
     const turn = new MemoryTurn({ message: 'hello', definition, ageSeconds: 20_000 });
     assert.deepEqual(await offline.createAgent().run(turn), completed);
-  });
-
-  test('is canceled when no turn waits for it anymore', async () => {
-    offline.model.script([{ match: 'hello', reactions: [{ delayMs: 60_000 }] }]);
-    const first = new MemoryTurn({ message: 'hello', definition, crashAfter: 'interaction#1' });
-    await assert.rejects(offline.createAgent().run(first), Crash);
-    const prices = { 'gemini-3.8-flash': { input: 1, output: 1 } };
-    const wait = {
-      taskId: 'task-1',
-      turn: 1,
-      name: 'interaction-wait',
-      occurrence: 0,
-      model: 'gemini-3.8-flash',
-      prices,
-    };
-    const usages: (ModelUsage | undefined)[] = [];
-    let left: AbandonedModelWait[] = [
-      { ...wait, interaction: 'unknown' },
-      { ...wait, interaction: list()[0]!.id },
-      { ...wait, interaction: null },
-    ];
-    offline.model.interactions.fail({ method: 'cancel', status: 500, times: 1 });
-    const agent = offline.createAgent({
-      abandoned: {
-        everyMs: 5,
-        read: async () => [...left],
-        close: async (closed, usage) => {
-          usages.push(usage);
-          left = left.filter((each) => each !== closed);
-        },
-      },
-    });
-    await waitFor('the cancellation', () => left.length === 0);
-    assert.equal(list()[0]!.status, 'cancelled');
-    assert.deepEqual(
-      usages.map((usage) => usage !== undefined && usage.cost! > 0),
-      [false, true, false],
-    );
-    await agent.close!();
-  });
-});
-
-describe('calls of removed tasks', () => {
-  test('are deleted at Google, and what cannot be deleted is recorded', async () => {
-    const turn = new MemoryTurn({ message: 'hello', definition });
-    assert.deepEqual(await offline.createAgent().run(turn), completed);
-    offline.model.interactions.fail({ method: 'delete', status: 403, times: 1 });
-    const interaction = list()[0]!.id;
-    const tries: string[] = [];
-    let left: StoredCall[] = [
-      { interaction, attempts: 1 },
-      { interaction: 'unknown', attempts: 1 },
-      { interaction, attempts: 2 },
-    ];
-    const agent = offline.createAgent({
-      stored: {
-        everyMs: 5,
-        claim: async () => left.splice(0),
-        forget: async ({ interaction: id, attempts }) => void tries.push(`${id} deleted at ${attempts}`),
-        recordUndeleted: async ({ attempts }, error) => {
-          tries.push(`${error} at ${attempts}`);
-          return true;
-        },
-      },
-    });
-    await waitFor('the tries', () => tries.length === 3);
-    left = [];
-    assert.deepEqual(tries, ['status 403 at 1', 'unknown deleted at 1', `${interaction} deleted at 2`]);
-    assert.deepEqual(list(), []);
-    await agent.close!();
-  });
-});
-
-describe('function calls', () => {
-  test('run as steps, and go back with the id of the interaction', async () => {
-    offline.responder = ({ contents }) => {
-      const results = contents.flatMap(({ parts = [] }) =>
-        parts.flatMap((part) => part.functionResponse ?? []),
-      );
-      if (results.length < 4)
-        return createCallReply([1, 2].map((n) => ({ name: `tool_${n}`, args: { key: 'a' } })));
-      return createTextReply(results.map(({ response }) => JSON.stringify(response)).join(' '));
-    };
-    const tools = [1, 2].map((n) => createTool(`tool_${n}`, async () => n));
-    let steps = new Map() as MemoryTurn['steps'];
-    for (const crashAfter of [
-      'interaction#1',
-      'model#1',
-      'tool:tool_1#1',
-      'interaction#2',
-      'model#2',
-      'model#3',
-    ]) {
-      const turn = new MemoryTurn({ message: 'go', definition, steps, crashAfter });
-      await assert.rejects(offline.createAgent({ tools }).run(turn), Crash);
-      ({ steps } = turn);
-    }
-    const turn = new MemoryTurn({ message: 'go', definition, steps });
-    assert.deepEqual(await offline.createAgent({ tools }).run(turn), completed);
-    assert.equal(turn.getArtifactText('answer'), '{"output":1} {"output":2} {"output":1} {"output":2}');
-    assert.deepEqual(
-      list().map(({ status }) => status),
-      ['requires_action', 'requires_action', 'completed'],
-    );
-    const [first, second] = list();
-    assert.equal(second!.request.previous_interaction_id, first!.id);
-    assert.deepEqual(
-      (second!.request.input as { type: string }[]).map(({ type }) => type),
-      ['function_result', 'function_result'],
-    );
-    // Both tools were running at the crash after the record of the first one.
-    assert.deepEqual([tools[0]!.calls.length, tools[1]!.calls.length <= 3], [2, true]);
-  });
-
-  test('wait for an approval, and continue with the id of the interaction', async () => {
-    const asking = { ...definition, tools: ['ask_user'] };
-    offline.responder = ({ contents }) => {
-      const answers = contents.flatMap(({ parts = [] }) =>
-        parts.flatMap((part) => part.functionResponse ?? []),
-      );
-      if (answers.length === 0) return createCallReply([{ name: 'ask_user', args: { question: 'Which?' } }]);
-      return createTextReply(`You said ${JSON.stringify(answers[0]?.response)}`);
-    };
-    const first = new MemoryTurn({ message: 'go', definition: asking });
-    assert.equal(getOutcomeMessage(await offline.createAgent().run(first)), 'Which?');
-    const second = first.next('this');
-    assert.deepEqual(await offline.createAgent().run(second), completed);
-    assert.equal(second.getArtifactText('answer'), 'You said {"answer":"this"}');
-    assert.equal(list()[1]!.request.previous_interaction_id, list()[0]!.id);
-  });
-});
-
-describe('a conversation', () => {
-  const say = async (turn: MemoryTurn) => {
-    assert.deepEqual(await offline.createAgent().run(turn), completed);
-    return turn.getArtifactText(turn.number === 1 ? 'answer' : `answer-${turn.number}`);
-  };
-  const countUserTexts = () => {
-    offline.responder = ({ contents }) =>
-      createTextReply(`${contents.filter(({ role }) => role === 'user').length}`);
-  };
-
-  test('continues the stored interaction, and sends only what is new', async () => {
-    countUserTexts();
-    const first = new MemoryTurn({ message: 'one', definition });
-    assert.equal(await say(first), '1');
-    const second = first.next('two');
-    assert.equal(await say(second), '2');
-    assert.deepEqual(list()[1]!.request.input, [
-      { type: 'user_input', content: [{ type: 'text', text: 'two' }] },
-    ]);
-  });
-
-  test('sends its history when the stored interaction has expired', async () => {
-    countUserTexts();
-    const first = new MemoryTurn({ message: 'one', definition });
-    assert.equal(await say(first), '1');
-    offline.model.interactions.expire(list()[0]!.id);
-    assert.equal(await say(first.next('two')), '2');
-    const [{ request }] = list() as [ReturnType<typeof list>[number]];
-    assert.equal(request.previous_interaction_id, undefined);
-    assert.deepEqual(
-      (request.input as { type: string }[]).map(({ type }) => type),
-      ['user_input', 'model_output', 'user_input'],
-    );
   });
 });
 

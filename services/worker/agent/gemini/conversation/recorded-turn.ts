@@ -62,6 +62,7 @@ export function createRecordedTurn(
     waitForModel: async () => ({
       webhookUrl: undefined,
       token: '',
+      known: true,
       reported: undefined,
       ended: doNothing,
       cursor: () => undefined,

@@ -9,14 +9,16 @@
  *
  * If its text is streamed, the worker follows the stream instead of being suspended, until it is quiet (running-call.ts).
  * If the worker dies between the creation and its record, the next run creates another interaction, unless a webhook has
- * reported the first one. If the first one is reported later, it is used, and the other one is canceled.
+ * reported the first one: Google has neither keys for idempotency nor a list of interactions. If the first one is reported
+ * later, it is used, and the other one is canceled.
  *
  * A call in the foreground is a single step `model`, which runs again after a death.
  */
-import type { GoogleGenAI } from '@google/genai';
+import { ApiError, type GoogleGenAI } from '@google/genai';
 import { FatalError } from '#shared/domain/errors.ts';
 import type { Json } from '#shared/domain/message.ts';
 import { interactionStep } from '#shared/domain/wait.ts';
+import { instruments } from '#shared/runtime/instruments.ts';
 import type { StepContext } from '../../agent.ts';
 import type { ModelWait } from '../../model-wait.ts';
 import type { AskModelParts } from '../ask-model-parts.ts';
@@ -96,7 +98,7 @@ export class InteractionCall {
     const { turn, streams, definition, answer } = this.#parts;
     const { model, contents } = this.#request;
     const stream = streams && definition.model.stream === true;
-    const wait = await turn.waitForModel(waitStep);
+    const wait = await turn.waitForModel(waitStep, { streams: stream });
     let live = false;
     let opened: OpenedStream | undefined;
     const created = await turn.step<{ id: string } | FailedCall>(
@@ -105,6 +107,7 @@ export class InteractionCall {
         live = true;
         if (wait.reported !== undefined) return { id: wait.reported };
         await this.#checkLimits();
+        if (wait.known) instruments.modelCallsRepeated.record(1);
         const settings = { background: true, webhook: this.#getWebhook(wait) };
         const followed = { ...settings, answer: stream ? answer : undefined };
         const made = await this.#send(step, followed, async (started) => started);
@@ -133,7 +136,8 @@ export class InteractionCall {
   }
 
   #toResponse(ended: EndedCall): ModelResponse | FailedCall {
-    return toResponse(ended, this.#parts.definition.model, this.#stall);
+    const { definition, conversation } = this.#parts;
+    return toResponse(ended, { model: definition.model, base: conversation.base }, this.#stall);
   }
 
   /** Google calls only addresses with TLS; elsewhere the poll finds the end. */
@@ -210,8 +214,9 @@ export class InteractionCall {
           return { interaction: await createInteraction(model.client, params, options) };
         };
         const created = await send().catch((error: unknown) => {
-          if (input.previous === undefined || !isGone(error)) throw error;
-          if (input.continuation !== undefined) throw new FatalError(lostReply, { cause: error });
+          if (input.previous === undefined || !mayLackPrevious(error)) throw error;
+          if (input.continuation !== undefined)
+            throw isGone(error) ? new FatalError(lostReply, { cause: error }) : error;
           input = { contents: conversation.contents, previous: undefined };
           return send();
         });
@@ -220,6 +225,11 @@ export class InteractionCall {
       },
     }));
   }
+}
+
+/** Whether Google may not have the reply that a call continues. A request that is at fault is refused again without it. */
+function mayLackPrevious(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 400 || error.status === 404);
 }
 
 /** Reads the stream of a call in the foreground to its end, and returns the call with its whole reply. */

@@ -1,11 +1,11 @@
 /**
- * Deletes calls at Google whose tasks were removed, so that prompts and answers are stored there no longer than here
+ * Deletes calls at Google whose tasks or steps were removed, so that prompts and answers are stored there no longer than here
  * (shared/db/models/stored-calls.ts).
  */
 import { ApiError, type GoogleGenAI } from '@google/genai';
 import type { StoredCall } from '#shared/db/models/stored-calls.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
-import { deleteInteraction } from './client.ts';
+import { cancelInteraction, deleteInteraction } from './client.ts';
 import { startPeriodicWork, type PeriodicWork } from './periodic-work.ts';
 
 /** The calls of all removed tasks. */
@@ -27,6 +27,8 @@ export function startDeletion(
 ): PeriodicWork {
   async function remove(call: StoredCall, signal: AbortSignal): Promise<void> {
     try {
+      // One that runs would be paid for. One that has ended may be refused.
+      await cancelInteraction(client, call.interaction, signal).catch(() => signal.throwIfAborted());
       await deleteInteraction(client, call.interaction, signal);
     } catch (error) {
       signal.throwIfAborted();

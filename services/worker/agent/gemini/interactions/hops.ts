@@ -34,10 +34,11 @@ export async function callInteraction(parts: AskModelParts, stall: Stall): Promi
   }
 }
 
-/** Remembers a reply that Google has stored, before it is added to the conversation. */
-export function rememberStored(conversation: Conversation, { interaction }: ModelResponse): void {
+/** Remembers a reply that Google has stored with all of this conversation, before it is added to it. */
+export function rememberStored(conversation: Conversation, { interaction, base }: ModelResponse): void {
   const content = conversation.contents.at(-1);
-  if (interaction === undefined || content === undefined) delete conversation.stored;
+  const isWhole = base === conversation.base;
+  if (interaction === undefined || content === undefined || !isWhole) delete conversation.stored;
   else conversation.stored = { id: interaction, content, parts: content.parts?.length ?? 0 };
 }
 

@@ -33,7 +33,7 @@ export function hasEnded({ status }: Pick<Interaction, 'status'>): boolean {
 /** @throws {FatalError} if the request is at fault */
 export function toResponse(
   { interaction, limit }: EndedCall,
-  { name, store = true }: Pick<ModelSettings, 'name' | 'store'>,
+  { model: { name, store = true }, base }: { model: ModelSettings; base: number | undefined },
   stall: Stall,
 ): ModelResponse | FailedCall {
   const { status, steps = [] } = interaction;
@@ -52,7 +52,7 @@ export function toResponse(
     usage,
     ms,
     ...(status === 'requires_continuation' && { continuation: interaction.continuation_token ?? '' }),
-    ...(store && { interaction: interaction.id }),
+    ...(store && { ...(base !== undefined && { base }), interaction: interaction.id }),
   };
 }
 

@@ -55,7 +55,7 @@ export class RunningCall {
       return ended !== undefined;
     };
     try {
-      await wait.ended(poll, { atOnce: answer !== undefined });
+      await wait.ended(poll, { limitSeconds: budget.backgroundSeconds });
     } finally {
       this.#opened?.close();
     }

@@ -29,7 +29,9 @@ export type ModelResponse = {
   ms: number;
   /** The token that continues a reply which Google has cut into several (interactions/hops.ts). */
   continuation?: string;
-  /** The id of the interaction, if the call was one. */
+  /** `base` of the conversation that the interaction knows (conversation/conversation.ts). */
+  base?: number;
+  /** The id of the interaction, if the call was one. The last field: the database reads the end of the record. */
   interaction?: string;
 };
 
