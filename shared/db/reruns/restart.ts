@@ -2,14 +2,17 @@
  * Runs the current turn of a task again from a step that it has recorded. The record of this step and of those after it
  * is removed, and the fence is raised as by a release: an attempt that runs is refused its next write and aborts
  * (invariant 3). Only turns that have not ended are restarted, because a terminal task is final (invariant 4) and an
- * interrupted one has answered. Events and artifacts that clients have seen stay.
+ * interrupted one has answered. Events and artifacts that clients have seen stay. Workers cancel and delete the calls of the
+ * model that the removed steps have made at Google.
  */
 import { sql, type Transaction } from 'kysely';
 import { stateClass, type StateClass } from '../../domain/task.ts';
+import { interactionStep } from '../../domain/wait.ts';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { runTransaction } from '../client/transaction.ts';
+import { rememberStoredCalls } from '../models/stored-calls.ts';
 import { insertTurnWakeups, toTurnWakeup, type TurnWakeupRow } from '../outbox/outbox.ts';
 import type { Database } from '../schema/schema.ts';
 import { visibleTo, type Caller } from '../tasks/visibility.ts';
@@ -46,19 +49,20 @@ export async function restartTurn(
     if (gate.stateClass === stateClass.interrupted) return { kind: 'interrupted' };
     const { turn } = gate;
     const recorded = await readSteps(trx, taskId, turn);
-    const first = recorded.find((step) => step.name === from.name && step.occurrence === from.occurrence);
+    const first = findFirst(recorded, from);
     if (first === undefined) return { kind: 'step_not_found', turn, steps: recorded.map(toStepName) };
     const again = recorded.filter(({ position }) => position >= first.position);
     const parent = again.find(({ isOfChildren }) => isOfChildren);
     if (parent !== undefined) return { kind: 'has_children', step: toStepName(parent) };
     const steps = again.map(toStepName);
     if (options.dryRun) return { kind: 'restarted', turn, steps, wakeups: [] };
-    await trx
-      .deleteFrom('steps')
-      .where('task_id', '=', taskId)
-      .where('turn', '=', turn)
-      .where('position', '>=', first.position)
-      .execute();
+    await sql`
+      with old_steps as (
+        delete from steps where task_id = ${taskId} and turn = ${turn} and position >= ${first.position}
+        returning interaction
+      ),
+      ${rememberStoredCalls(sql`old_steps`)}
+      select from old_steps`.execute(trx);
     return { kind: 'restarted', turn, steps, wakeups: await release(trx, options, taskId) };
   });
 }
@@ -74,15 +78,34 @@ async function lockGate(
   return rows[0];
 }
 
-type StoredStep = StepName & { position: number; isOfChildren: boolean };
+type StoredStep = StepName & { position: number; isOfChildren: boolean; isModelWait: boolean };
+
+/**
+ * Returns the first step that runs again. A call of the model at Google is three steps: its wait, its creation and its reply.
+ * They run again together.
+ */
+function findFirst(recorded: readonly StoredStep[], from: StepName): StoredStep | undefined {
+  const index = recorded.findIndex(
+    ({ name, occurrence }) => name === from.name && occurrence === from.occurrence,
+  );
+  const found = recorded[index];
+  if (found?.name !== modelStep && found?.name !== interactionStep) return found;
+  const created = found.name === interactionStep ? found : recorded[index - 1];
+  const wait = recorded[found.name === interactionStep ? index - 1 : index - 2];
+  return created?.name === interactionStep && wait?.isModelWait === true ? wait : found;
+}
+
+const modelStep = 'model';
 
 /** The record of a call of `spawn` starts with its group (worker/turn/children). */
 async function readSteps(trx: Transaction<Database>, taskId: string, turn: number): Promise<StoredStep[]> {
   const { rows } = await sql<StoredStep>`
-    select name, occurrence, position, coalesce(wait::text ~ '"kind" ?: ?"children"', false) or exists (
-      select from child_groups cg
-      where cg.parent_id = s.task_id and starts_with(s.output::text, '{"group":"' || cg.id || '"')
-    ) as "isOfChildren"
+    select name, occurrence, position,
+      coalesce(wait::text ~ '"kind" ?: ?"model"', false) as "isModelWait",
+      coalesce(wait::text ~ '"kind" ?: ?"children"', false) or exists (
+        select from child_groups cg
+        where cg.parent_id = s.task_id and starts_with(s.output::text, '{"group":"' || cg.id || '"')
+      ) as "isOfChildren"
     from steps s where s.task_id = ${taskId} and s.turn = ${turn} order by s.position`.execute(trx);
   return rows;
 }

@@ -233,7 +233,9 @@ describe('acting on several tasks and webhooks', () => {
       inputHash: null,
       output,
     });
-    await write({ lease, steps: [step('plan', 0), step('fetch', 1), step('post', 2, null)] });
+    const post = step('post', 2, null);
+    const created = step('interaction', 3, `{"id":"v1_${taskId}"}`);
+    await write({ lease, steps: [step('plan', 0), step('fetch', 1), post, created] });
     const body = { taskIds: [taskId], fromStep: { name: 'fetch' } };
     const expected = {
       taskId,
@@ -242,6 +244,7 @@ describe('acting on several tasks and webhooks', () => {
       steps: [
         { name: 'fetch', occurrence: 0 },
         { name: 'post', occurrence: 0 },
+        { name: 'interaction', occurrence: 0 },
       ],
     };
     const restart = async (more: object = {}) =>
@@ -250,6 +253,8 @@ describe('acting on several tasks and webhooks', () => {
     await write({ lease, steps: [] });
     assert.deepEqual(await restart(), expected);
     await assert.rejects(write({ lease, steps: [] }), { name: 'LeaseLostError' });
+    const undeleted = db.selectFrom('stored_calls').select('interaction');
+    assert.equal((await undeleted.where('interaction', '=', `v1_${taskId}`).execute()).length, 1);
     const { body: timeline } = await call(`/tasks/${taskId}/timeline`);
     assert.deepEqual(
       timeline.turns[0].attempts.map(({ outcome }: Json) => outcome),
@@ -273,6 +278,26 @@ describe('acting on several tasks and webhooks', () => {
 
     await write({ lease: next.lease, finish: newTurnEnd(taskId, 'TASK_STATE_FAILED') });
     assert.match((await restart()).message, /has ended, which is final/);
+  });
+
+  test('runs a call of the model at Google again as a whole', async () => {
+    const { lease } = await createClaimedTask(db, alice);
+    const wait = { wait: { kind: 'model' as const }, dueInSeconds: 60, token: uuidv7() };
+    const steps = [
+      { name: 'plan', output: '1' },
+      { name: 'interaction-wait', output: '{"status":"ended"}', wait },
+      { name: 'interaction', output: '{"id":"v1_again"}' },
+      { name: 'model', output: '{"interaction":"v1_again"}' },
+    ].map((step, position) => ({ ...step, position, occurrence: 0, inputHash: null }));
+    await write({ lease, steps });
+    for (const name of ['model', 'interaction', 'interaction-wait']) {
+      const body = { taskIds: [lease.taskId], fromStep: { name }, dryRun: true };
+      const [{ steps: again }] = (await call('/tasks:rerun', body)).body.results;
+      assert.deepEqual(
+        again.map((step: Json) => step.name),
+        ['interaction-wait', 'interaction', 'model'],
+      );
+    }
   });
 
   test('refuses bodies that it cannot follow exactly', async () => {
