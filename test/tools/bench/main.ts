@@ -8,6 +8,7 @@ import path from 'node:path';
 import { acceptCase } from './cases/accept.ts';
 import { conversationsCase } from './cases/conversations.ts';
 import { coldStartCase, memoryCase, sqlCase } from './cases/costs.ts';
+import { geminiCase } from './cases/gemini.ts';
 import { eventsCase, latencyCase, webhooksCase } from './cases/latency.ts';
 import { getTaskCase, listTasksCase } from './cases/reads.ts';
 import { viewsCase } from './cases/views.ts';
@@ -24,6 +25,7 @@ const cases: Record<string, BenchCase> = {
   steps: stepsCase,
   conversations: conversationsCase,
   waits: waitsCase,
+  gemini: geminiCase,
   latency: latencyCase,
   events: eventsCase,
   getTask: getTaskCase,
