@@ -19,6 +19,8 @@ export interface TaskSummary {
   /** The cause of the last failure, which the task may have survived. */
   lastError?: string;
   usage?: Usage;
+  /** In searches: one of its webhooks is disabled, or its last attempt failed. */
+  webhook?: 'failing' | 'disabled';
 }
 
 /** The work of a task so far, including the part in progress. Lists are in order of time. */
@@ -116,4 +118,11 @@ export interface UsageReport {
   since: string;
   until: string;
   lines: (Usage & { day: string; model: string })[];
+}
+
+/** Tokens and cost of the most costly owners, by day (UTC), for operators. */
+export interface OwnersUsage {
+  since: string;
+  until: string;
+  lines: (Usage & { day: string; owner: string })[];
 }

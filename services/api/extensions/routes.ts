@@ -17,6 +17,7 @@ import { getAuthenticated, getCaller } from '../handler/caller.ts';
 import type { Params } from '../handler/operations.ts';
 import { readBody } from '../http/body.ts';
 import { sendFailure } from '../http/failure.ts';
+import { scopesHeader } from '../http/headers.ts';
 import { Query } from '../http/query.ts';
 import { createWarner } from '../http/warnings.ts';
 
@@ -79,6 +80,8 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
       const context = createHttpCallContext(request, reply, tenant ?? query.string('tenant'));
       warnClient.set(context, createWarner(reply, parts.log));
       const user = getAuthenticated(context);
+      // On refusals too: they are how a caller without a scope learns about it.
+      void reply.header(scopesHeader, [...user.scopes].join(', '));
       requireScope(user, scope ?? (method === 'GET' ? 'read' : 'send'), `${method} ${routePath}`);
       const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
       const caller = selectCaller(getCaller(context), user, query);

@@ -16,6 +16,9 @@ const defaults = {
   'cache-control': 'no-store',
 };
 
+/** The scopes of the caller's credential, in answers of extensions: pages offer only what their user may do. */
+export const scopesHeader = 'Longhaul-Scopes';
+
 /** Response headers that scripts of another origin may read in addition to the CORS-safelisted ones. */
 const exposed = [
   'ETag',
@@ -26,6 +29,7 @@ const exposed = [
   'X-A2A-Extensions',
   'WWW-Authenticate',
   warningHeader,
+  scopesHeader,
 ];
 
 /**

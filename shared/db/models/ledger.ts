@@ -3,7 +3,7 @@
  * time also adds its usage to the ledger. A crash or a repeat therefore never loses usage or counts it twice.
  */
 import { sql, type RawBuilder } from 'kysely';
-import type { ModelUsage } from '../../domain/usage.ts';
+import type { ModelUsage, Usage } from '../../domain/usage.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import { float, int, rows, text, uuid } from '../client/rows.ts';
@@ -114,6 +114,28 @@ export interface LedgerFilter {
   tenant?: string | undefined;
 }
 
+/** The columns of a line that are not grouped by. */
+export const ledgerSums = sql`sum(calls)::float8 as calls, sum(prompt_tokens)::float8 as "promptTokens",
+  sum(cached_tokens)::float8 as "cachedTokens", sum(tool_tokens)::float8 as "toolTokens",
+  sum(thought_tokens)::float8 as "thoughtTokens", sum(output_tokens)::float8 as "outputTokens", sum(cost) as cost,
+  sum(unpriced)::float8 as unpriced`;
+
+/** Returns the sums of a line as clients see them. */
+export function toUsage({ calls, cost, unpriced, ...line }: LedgerLine): Usage {
+  return {
+    calls,
+    tokens: {
+      prompt: line.promptTokens,
+      cached: line.cachedTokens,
+      tool: line.toolTokens,
+      thoughts: line.thoughtTokens,
+      output: line.outputTokens,
+    },
+    cost,
+    unpriced,
+  };
+}
+
 /** Sums the ledger, with one line for each combination of the columns `by`. */
 export async function readLedger(
   db: Db,
@@ -126,10 +148,7 @@ export async function readLedger(
   );
   const groups = sql.join(names.map((name) => sql.ref(name)));
   const result = await sql<LedgerLine>`
-    select ${sql.join([...columns, sql`sum(calls)::float8 as calls`])},
-      sum(prompt_tokens)::float8 as "promptTokens", sum(cached_tokens)::float8 as "cachedTokens",
-      sum(tool_tokens)::float8 as "toolTokens", sum(thought_tokens)::float8 as "thoughtTokens",
-      sum(output_tokens)::float8 as "outputTokens", sum(cost) as cost, sum(unpriced)::float8 as unpriced
+    select ${sql.join([...columns, ledgerSums])}
     from ledger
     where day between ${since}::date and ${until}::date
       and (${owner ?? null}::text is null or owner = ${owner ?? null})

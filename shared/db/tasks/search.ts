@@ -67,7 +67,11 @@ export async function searchTasks(
     left join lateral (
       select n.status_at, n.id, n.status_at::text as found_at, json_strip_nulls(json_build_object(
         'taskId', t.id, 'contextId', t.context_id, 'state', t.state, 'createdAt', ${isoTime(sql`t.created_at`)},
-        'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage
+        'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage,
+        'webhook', (
+          select case when count(c.disabled_at) > 0 then 'disabled' when max(c.failures) > 0 then 'failing' end
+          from webhook_configs c where c.task_id = t.id
+        )
       )) as task
       from newest n join tasks t on t.id = n.id
       where true ${createConditions(filter)}

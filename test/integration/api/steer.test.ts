@@ -534,11 +534,56 @@ describe('acting on several tasks and webhooks', () => {
     assert.equal((await get('/ops/workers')).workers[0].draining, true);
     assert.deepEqual([await takeDrainRequest(db, 'w1'), await takeDrainRequest(db, 'w1')], [true, false]);
 
-    for (const path of ['/ops/backlog', '/ops/work?kind=parked', '/search?owner=key:bob']) {
+    for (const path of ['/ops/backlog', '/ops/work?kind=parked', '/ops/usage', '/search?owner=key:bob']) {
       assert.equal((await call(path)).status, 403, path);
     }
     const refused = await post('/ops/turns:wake', { stalled: true }, aliceKey);
     assert.match(refused.body.error.message, /needs the scope operator/);
+  });
+
+  test('reports the usage of the most costly owners by day, over their tenants', async () => {
+    const entry = {
+      prompt_tokens: '2',
+      cached_tokens: '0',
+      tool_tokens: '0',
+      thought_tokens: '1',
+      output_tokens: '3',
+    };
+    const add = (owner: string, tenant: string, day: string, cost: number) =>
+      db
+        .insertInto('ledger')
+        .values({ owner, tenant, day, model: `m${tenant}`, calls: '1', unpriced: '0', cost, ...entry })
+        .execute();
+    await add('dear', '', '2030-01-01', 5);
+    await add('dear', 'b', '2030-01-01', 2);
+    await add('dear', '', '2030-01-03', 1);
+    await add('cheap', '', '2030-01-02', 1);
+    const get = (query: string) =>
+      call(`/ops/usage?since=2030-01-01&until=2030-01-02${query}`, undefined, opsKey);
+    const tokens = { prompt: 4, cached: 0, tool: 0, thoughts: 2, output: 6 };
+    const dear = { day: '2030-01-01', owner: 'dear', calls: 2, tokens, cost: 7, unpriced: 0 };
+    const { body } = await get('');
+    assert.deepEqual(
+      body.lines.map(({ owner, day }: Json) => [owner, day]),
+      [
+        ['cheap', '2030-01-02'],
+        ['dear', '2030-01-01'],
+      ],
+    );
+    assert.deepEqual((await get('&pageSize=1')).body, {
+      since: '2030-01-01',
+      until: '2030-01-02',
+      lines: [dear],
+    });
+    assert.equal((await get('&pageSize=101')).status, 400);
+  });
+
+  test('names the scopes of the credential in every answer', async () => {
+    const read = async (path: string, headers: Record<string, string>) =>
+      (await fetch(`${url}/a2a/v1${path}`, { headers })).headers.get('longhaul-scopes');
+    assert.equal(await read('/search', aliceKey), 'read, send');
+    assert.equal(await read('/ops/backlog', aliceKey), 'read, send');
+    assert.equal(await read('/search', opsKey), 'read, send, operator');
   });
 
   test('lets operators act for an owner', async () => {

@@ -222,6 +222,8 @@ describe('search', () => {
       assert.ok(pages > 1);
     }
     assert.deepEqual((await search({ webhook: 'disabled' })).ids, []);
+    const { tasks } = await searchTasks(db, caller, { agent: 'new' }, { size: 1 });
+    assert.equal(tasks[0]?.webhook, 'failing');
   });
 
   test('pages through states and times without gaps or repeats', async () => {

@@ -6,6 +6,7 @@ import { HttpRequestError } from '../../handler/errors.ts';
 import type { FastifyInstance } from 'fastify';
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { Db } from '#shared/db/client/pool.ts';
+import { readUsageOfOwners } from '#shared/db/ops/usage.ts';
 import { readFailingHosts } from '#shared/db/ops/hosts.ts';
 import { readModels } from '#shared/db/ops/models.ts';
 import { readWork, requestWakeups, workKinds, type WorkKind } from '#shared/db/ops/work.ts';
@@ -14,11 +15,12 @@ import { readBacklog } from '#shared/db/outbox/backlog.ts';
 import { reportOwners } from '#shared/db/owners/report.ts';
 import type { OwnerLimits } from '#shared/domain/owner-limits.ts';
 import { isUuid } from '#shared/domain/ids.ts';
+import type { OwnersUsage } from '#shared/domain/views.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { checkId } from '../../handler/validate/message.ts';
 import { checkKnown, readTaskIds } from '../body.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
-import { readPageSize } from '../tasks/query.ts';
+import { readDays, readPageSize } from '../tasks/query.ts';
 
 export const operatorExtension = 'https://longhaul.dev/ext/operator/v1';
 
@@ -37,6 +39,7 @@ const routes: readonly ExtensionRoute<OpsRoutesParts>[] = (
     { method: 'GET', path: '/ops/models', handle: async ({ db }) => ({ models: await readModels(db) }) },
     { method: 'GET', path: '/ops/hosts', handle: async ({ db }) => ({ hosts: await readFailingHosts(db) }) },
     { method: 'GET', path: '/ops/owners', handle: getOwners },
+    { method: 'GET', path: '/ops/usage', handle: getOwnersUsage },
     { method: 'POST', path: '/ops/turns::wake', handle: wake },
     { method: 'POST', path: '/ops/workers::drain', handle: drain },
   ] satisfies ExtensionRoute<OpsRoutesParts>[]
@@ -54,6 +57,11 @@ async function getWork({ db }: OpsRoutesParts, { query }: ExtensionCall): Promis
 
 async function getOwners({ db, ownerLimits }: OpsRoutesParts, { query }: ExtensionCall): Promise<object> {
   return { owners: await reportOwners(db, ownerLimits, { all: query.boolean('all') ?? false }) };
+}
+
+async function getOwnersUsage({ db }: OpsRoutesParts, { query }: ExtensionCall): Promise<OwnersUsage> {
+  const days = readDays(query);
+  return { ...days, lines: await readUsageOfOwners(db, days, readPageSize(query)) };
 }
 
 /** Wakes turns by their ids, or those that have stalled. */

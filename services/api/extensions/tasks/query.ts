@@ -1,8 +1,12 @@
 /** Parameters that several routes of the extension have. */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
+import { databaseNow } from '#shared/runtime/clock.ts';
 import type { Query } from '../../http/query.ts';
 
 const maxPageSize = 100;
+const dayMs = 86_400_000;
+const defaultDays = 30;
+const maxDays = 366;
 const endTime = Date.UTC(10_000, 0, 1);
 
 /** @throws {RequestMalformedError} */
@@ -24,7 +28,7 @@ export function readTime(query: Query, name: string): Date | undefined {
 }
 
 /** @throws {RequestMalformedError} if the parameter is not a day from 1970 to 9999 */
-export function readDay(query: Query, name: string): string | undefined {
+function readDay(query: Query, name: string): string | undefined {
   const text = query.string(name);
   if (text === undefined) return undefined;
   const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(text) : NaN;
@@ -32,3 +36,18 @@ export function readDay(query: Query, name: string): string | undefined {
   if (time >= 0 && new Date(time).toISOString().startsWith(text)) return text;
   throw new RequestMalformedError(`${name} must be a day such as 2026-01-31, not "${text.slice(0, 40)}"`);
 }
+
+/**
+ * Reads `since` and `until`: the first and the last day, both included. Default: the last 30 days (UTC).
+ *
+ * @throws {RequestMalformedError} if they are not days, or span more than 366
+ */
+export function readDays(query: Query): { since: string; until: string } {
+  const until = readDay(query, 'until') ?? toDay(databaseNow());
+  const since = readDay(query, 'since') ?? toDay(Date.parse(until) - (defaultDays - 1) * dayMs);
+  const days = (Date.parse(until) - Date.parse(since)) / dayMs + 1;
+  if (days >= 1 && days <= maxDays) return { since, until };
+  throw new RequestMalformedError(`since and until must span 1 to ${maxDays} days, not ${days}`);
+}
+
+const toDay = (time: number): string => new Date(Math.max(0, time)).toISOString().slice(0, 10);
