@@ -70,6 +70,8 @@ export interface ApiServerParts {
   geminiWebhooks: Pick<GeminiWebhookParts, 'settings'>;
   /** Undefined: the console is not served. */
   readConsole?: ReadConsole | undefined;
+  /** For the console: the address of a task's traces. */
+  traceUrl?: string | undefined;
   audit: AuditLog;
   /** Called with each route. */
   onRoute?: (route: RouteOptions) => void;
@@ -129,8 +131,8 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     publicUrl: parts.publicUrl,
   });
 
-  const { readConsole, publicUrl } = parts;
-  if (readConsole !== undefined) registerConsole(app, { readFiles: readConsole, publicUrl, log });
+  const { readConsole, publicUrl, traceUrl } = parts;
+  if (readConsole !== undefined) registerConsole(app, { readFiles: readConsole, publicUrl, traceUrl, log });
 
   app.setErrorHandler(async (error, request, reply) => {
     const { statusCode = 500, code } = error as { statusCode?: number; code?: string };

@@ -219,6 +219,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
         geminiWebhooks: { settings: config.geminiWebhooks },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
         readConsole: config.console ? createConsoleReader() : undefined,
+        traceUrl: config.traceUrl,
       })
     : undefined;
   const { host, port, grpcPort } = config;

@@ -62,6 +62,8 @@ export interface TestApiServerOptions {
   ops?: OpsRoutesParts;
   /** Default: the console is not served. */
   readConsole?: ReadConsole;
+  /** Default: the console has no link to traces. */
+  traceUrl?: string;
   /** Default: discards everything. */
   log?: Logger;
   /** Deadlines of gRPC calls. */
@@ -135,6 +137,7 @@ export async function startApiServer(
     corsOrigins: options.corsOrigins ?? [],
     localHosts: options.localHosts,
     readConsole: options.readConsole,
+    traceUrl: options.traceUrl,
     publicUrl,
     drainMs: 1_000,
     ready: options.ready ?? (async () => undefined),

@@ -17,6 +17,8 @@ import { consolePath } from './path.ts';
 export interface ConsoleRoutesParts {
   readFiles: ReadConsole;
   publicUrl: string;
+  /** The address of a task's traces, with `{taskId}` in it. Undefined: the page has no link to them. */
+  traceUrl: string | undefined;
   log: Logger;
 }
 
@@ -45,7 +47,7 @@ const types: Readonly<Record<string, string>> = {
 
 export function registerConsole(
   app: FastifyInstance,
-  { readFiles, publicUrl, log }: ConsoleRoutesParts,
+  { readFiles, publicUrl, traceUrl = '', log }: ConsoleRoutesParts,
 ): void {
   // The first visitor does not wait for the build, and the start of the service does not either.
   app.addHook('onReady', (done) => {
@@ -58,6 +60,12 @@ export function registerConsole(
   for (const url of [consolePath, `${consolePath}/*`]) {
     app.route({ method: 'GET', url, handler: sendPage });
   }
+  // Browsers alone ask for HTML. Every other client is answered as if this route did not exist.
+  app.get('/', (request, reply) => {
+    addVary(reply, 'accept');
+    const isPage = /\btext\/html\b/i.test(request.headers.accept ?? '');
+    return isPage ? reply.redirect(`${base}${consolePath}/`) : reply.callNotFound();
+  });
   app.get<{ Params: { name: string } }>(`${consolePath}/assets/:name`, async (request, reply) => {
     const { name } = request.params;
     const files = await read(reply);
@@ -76,7 +84,9 @@ export function registerConsole(
   async function sendPage(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const files = await read(reply);
     if (files === undefined) return reply;
-    const html = Buffer.from(files.html.replaceAll('{{base}}', base));
+    const html = Buffer.from(
+      files.html.replaceAll('{{base}}', base).replaceAll('{{traceUrl}}', () => escapeAttribute(traceUrl)),
+    );
     // Weak: the tag is that of all encodings.
     const etag = `W/"${createHash('sha256').update(html).digest('base64url')}"`;
     void reply.headers({
@@ -107,6 +117,11 @@ export function registerConsole(
       return undefined;
     }
   }
+}
+
+/** For a value in double quotes. */
+function escapeAttribute(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
 }
 
 /** Returns a function that sends content in the best encoding of the client. Each encoding is made once. */

@@ -1,8 +1,8 @@
 /**
  * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
  * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
- * /callbacks/ (whose URLs contain a secret) and /console (files without any content of callers). A route that is added
- * later is protected by default. It runs before the body or the message is read.
+ * /callbacks/ (whose URLs contain a secret), /console (files without any content of callers) and / (which leads there).
+ * A route that is added later is protected by default. It runs before the body or the message is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -182,7 +182,7 @@ export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller 
 }
 
 function isPublic(path: string): boolean {
-  if (path === consolePath) return true;
+  if (path === '/' || path === consolePath) return true;
   const prefixes = ['/.well-known/', '/health/', `${callbacksPath}/`, `${consolePath}/`];
   return prefixes.some((prefix) => path.startsWith(prefix));
 }

@@ -2,7 +2,7 @@
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
-import { isAuthenticationOn, readAuth, type AuthConfig } from './auth.ts';
+import { checkHttps, getLocalHosts, readAuth, type AuthConfig } from './auth.ts';
 import {
   readAgent,
   readOutbox,
@@ -17,10 +17,11 @@ import {
   type CommonConfig,
   type PubSubConfig,
 } from './common.ts';
-import { loopback, readDatabase, type DatabaseConfig } from './database.ts';
+import { readDatabase, type DatabaseConfig } from './database.ts';
 import { EnvReader, type Environment } from './env-reader.ts';
 import { environment } from './environment.ts';
 import { readOwnerLimits } from './owner-limits.ts';
+import { readTraceUrl } from './telemetry.ts';
 import { readWebhookGuard, type WebhookGuardConfig } from './webhook-guard.ts';
 
 export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
@@ -59,6 +60,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   geminiWebhooks: GeminiWebhookConfig;
   /** Serves the console at `/console/`. */
   console: boolean;
+  /** For the console: where the traces of a task are found, with `{taskId}` in place of its id. */
+  traceUrl: string | undefined;
 }
 
 /** How the signatures of Gemini's webhooks are verified. */
@@ -164,6 +167,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
       secrets: readGeminiSecrets(reader),
     },
     console: reader.flag('CONSOLE', false),
+    traceUrl: readTraceUrl(reader),
   };
   reader.check();
   return config;
@@ -180,22 +184,6 @@ function readGeminiSecrets(reader: EnvReader): readonly string[] {
     );
   }
   return secrets;
-}
-
-/** A2A section 7.1: if callers authenticate, the card must not direct their credentials to plain http. */
-function checkHttps(reader: EnvReader, publicUrl: string, auth: AuthConfig): void {
-  const plainHttp = URL.canParse(publicUrl) && new URL(publicUrl).protocol === 'http:';
-  if (plainHttp && isAuthenticationOn(auth) && !loopback.has(new URL(publicUrl).hostname)) {
-    reader.problem('PUBLIC_URL must be https if AUTH_MODES requires credentials');
-  }
-}
-
-/** Only this machine reaches a server on a loopback address, and it is the only place where a caller needs no name. */
-function getLocalHosts(host: string, publicUrl: string, auth: AuthConfig): ReadonlySet<string> | undefined {
-  const isLocal = /^(localhost|127(\.\d+){3}|::1)$/.test(host);
-  if (!isLocal || isAuthenticationOn(auth)) return undefined;
-  const own = [`http://${host === '::1' ? '[::1]' : host}`, publicUrl].filter((url) => URL.canParse(url));
-  return new Set([...loopback, ...own.map((url) => new URL(url).hostname)]);
 }
 
 function readProtocol(reader: EnvReader): ProtocolConfig {

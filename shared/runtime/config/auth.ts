@@ -3,6 +3,7 @@
  * combined with other modes, so that authentication is not disabled by mistake.
  */
 import { readApiKeys, type ApiKeyEntry } from './api-keys.ts';
+import { loopback } from './database.ts';
 import type { EnvReader } from './env-reader.ts';
 
 export interface JwtIssuer {
@@ -127,4 +128,24 @@ function readAudience(reader: EnvReader): string[] {
     reader.problem('CLOUD_RUN_AUDIENCE is not set: list the audiences of the tokens that callers send');
   }
   return audience;
+}
+
+/** A2A section 7.1: if callers authenticate, the card must not direct their credentials to plain http. */
+export function checkHttps(reader: EnvReader, publicUrl: string, auth: AuthConfig): void {
+  const plainHttp = URL.canParse(publicUrl) && new URL(publicUrl).protocol === 'http:';
+  if (plainHttp && isAuthenticationOn(auth) && !loopback.has(new URL(publicUrl).hostname)) {
+    reader.problem('PUBLIC_URL must be https if AUTH_MODES requires credentials');
+  }
+}
+
+/** Only this machine reaches a server on a loopback address, and it is the only place where a caller needs no name. */
+export function getLocalHosts(
+  host: string,
+  publicUrl: string,
+  auth: AuthConfig,
+): ReadonlySet<string> | undefined {
+  const isLocal = /^(localhost|127(\.\d+){3}|::1)$/.test(host);
+  if (!isLocal || isAuthenticationOn(auth)) return undefined;
+  const own = [`http://${host === '::1' ? '[::1]' : host}`, publicUrl].filter((url) => URL.canParse(url));
+  return new Set([...loopback, ...own.map((url) => new URL(url).hostname)]);
 }

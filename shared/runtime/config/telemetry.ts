@@ -59,3 +59,13 @@ export function readTelemetry(reader: EnvReader): TelemetryConfig {
     metricIntervalMs: reader.number('OTEL_METRIC_EXPORT_INTERVAL', 60_000, { min: 100, max: 3_600_000 }),
   };
 }
+
+/** Reads where people find the traces of a task: the address has `{taskId}` in place of its id. */
+export function readTraceUrl(reader: EnvReader): string | undefined {
+  const url = reader.optional('CONSOLE_TRACE_URL');
+  if (url === undefined || (/^https?:\/\//.test(url) && URL.canParse(url) && url.includes('{taskId}'))) {
+    return url;
+  }
+  reader.problem(`CONSOLE_TRACE_URL must be an http or https URL with {taskId} in it, not "${url}"`);
+  return undefined;
+}

@@ -67,9 +67,35 @@ describe('the routes of the console', () => {
     assert.match(await page.text(), /src="\/agent\/console\/assets\/main-1\.js"/);
   });
 
+  test('contain the address of traces as text', async (t) => {
+    const traceUrl = 'https://traces.example/?q="{taskId}"&a=<$&>';
+    const html = '<meta content="{{traceUrl}}" />';
+    const { url } = await startApiServer(t, {}, { readConsole: async () => ({ ...files, html }), traceUrl });
+    const page = await (await fetch(`${url}/console/`)).text();
+    assert.equal(page, '<meta content="https://traces.example/?q=&quot;{taskId}&quot;&amp;a=&lt;$&amp;>" />');
+  });
+
+  test('are where the root leads browsers, and no other client', async (t) => {
+    const { url } = await startApiServer(
+      t,
+      {},
+      { readConsole, auth, publicUrl: 'https://example.com/agent' },
+    );
+    const ask = (accept: string) => fetch(`${url}/agent/`, { redirect: 'manual', headers: { accept } });
+    const browser = await ask('text/html,application/xhtml+xml,*/*;q=0.8');
+    assert.deepEqual([browser.status, browser.headers.get('location')], [302, '/agent/console/']);
+    assert.equal(browser.headers.get('vary'), 'accept');
+    const client = await ask('*/*');
+    assert.equal(client.status, 404);
+    const without = await startApiServer(t, {});
+    assert.equal(await client.text(), await (await fetch(`${without.url}/`)).text());
+  });
+
   test('exist only if the console is on', async (t) => {
     const { url } = await startApiServer(t, {});
     assert.equal((await fetch(`${url}/console/`)).status, 404);
+    const root = await fetch(`${url}/`, { redirect: 'manual', headers: { accept: 'text/html' } });
+    assert.equal(root.status, 404);
   });
 });
 
