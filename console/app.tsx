@@ -10,6 +10,7 @@ import { TaskScreen } from './screens/task/screen.tsx';
 import { TasksScreen } from './screens/tasks/screen.tsx';
 import { NewScreen } from './screens/new/screen.tsx';
 import { AgentScreen } from './screens/agent/screen.tsx';
+import { OperationsScreen } from './screens/operations/screen.tsx';
 import { InboxScreen } from './screens/inbox/screen.tsx';
 import { SchedulesScreen } from './screens/schedules/screen.tsx';
 import { WebhooksScreen } from './screens/webhooks/screen.tsx';
@@ -18,10 +19,11 @@ import { Help } from './shell/help.tsx';
 import { useKeys } from './shell/keys.ts';
 import { Nav } from './shell/nav.tsx';
 import { Palette } from './shell/palette.tsx';
-import { screens } from './shell/screens.ts';
+import { listScreens } from './shell/screens.ts';
 import { SignIn } from './shell/sign-in.tsx';
 import { switchTheme } from './shell/theme.ts';
 import { Empty, ErrorNote, Page, Skeleton } from './ui/basics.tsx';
+import { openDialogs } from './ui/dialog.tsx';
 import { Toasts } from './ui/toast.tsx';
 
 export function App(): JSX.Element {
@@ -39,7 +41,7 @@ function Shell(): JSX.Element {
   useKeys([
     { keys: '?', does: 'Show these keys', run: () => setOverlay('help') },
     { keys: '/', does: 'Search', run: () => setOverlay('search') },
-    ...screens.map(({ path, name, key }) => ({
+    ...listScreens().map(({ path, name, key }) => ({
       keys: `g ${key}`,
       does: `Go to ${name}`,
       run: () => navigate(path),
@@ -60,7 +62,7 @@ function Shell(): JSX.Element {
       <Content />
       {overlay === 'help' && <Help onClose={close} />}
       {overlay === 'search' && <Palette onClose={close} />}
-      <Toasts />
+      {openDialogs.value === 0 && <Toasts />}
     </>
   );
 }
@@ -125,6 +127,9 @@ function Screens(): JSX.Element {
       </Route>
       <Route path="/agent">
         <AgentScreen />
+      </Route>
+      <Route path="/operations">
+        <OperationsScreen />
       </Route>
       <Route>
         <Page title="No such screen">

@@ -11,8 +11,10 @@ import type {
   ListedWebhook,
   RedeliverRequest,
   RedeliverResult,
+  RestartResult,
   Schedule,
   SendParams,
+  StepName,
   Task,
   Webhook,
 } from '../lib/types.ts';
@@ -46,6 +48,14 @@ export const rerunTasks = (
   requestId: string,
 ): Promise<{ results: BulkResult[] }> =>
   call('/tasks:rerun', { method: 'POST', body: { taskIds, dryRun, requestId } });
+
+/** Runs the current turn of a task again from this step. */
+export const rerunFromStep = (
+  taskId: string,
+  fromStep: StepName,
+  dryRun: boolean,
+): Promise<{ results: RestartResult[] }> =>
+  call('/tasks:rerun', { method: 'POST', body: { taskIds: [taskId], fromStep, dryRun } });
 
 const webhookPath = (taskId: string, webhook: string): string =>
   `/tasks/${id(taskId)}/webhooks/${id(webhook)}`;

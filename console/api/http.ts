@@ -1,5 +1,5 @@
 /** Calls of the agent's HTTP+JSON binding and of its extensions. Each is kept in the wire log of this session. */
-import { authHeaders, basePath, refusal } from './session.ts';
+import { authHeaders, basePath, refusal, scopes } from './session.ts';
 import { logCall, type LoggedCall } from './wire-log.ts';
 
 export const restPath = `${basePath}/a2a/v1`;
@@ -62,6 +62,7 @@ export async function request(
     throw new ApiError(0, 'The agent does not answer. Check that it is running, then try again.');
   }
   entry.answered(response.status);
+  scopes.value = response.headers.get('longhaul-scopes') ?? scopes.value;
   if (response.ok) return { response, entry };
   const answer = await response.text();
   entry.finish(answer);

@@ -3,6 +3,7 @@
  * site can make the browser send it.
  */
 import { computed, signal } from '@preact/signals';
+import type { Scope } from '#shared/domain/scopes.ts';
 
 /** The path of the public URL, without a slash at its end. Scripts are in `BASE/console/assets/`. */
 export const basePath = new URL('../..', import.meta.url).pathname.replace(/\/$/, '');
@@ -34,13 +35,26 @@ export const authHeaders = computed((): Record<string, string> => {
   return kind === 'key' ? { 'x-api-key': value } : { authorization: `Bearer ${value}` };
 });
 
+/** The scopes of the credential, as the agent names them in its answers; undefined until it has. */
+export const scopes = signal<string | undefined>(undefined);
+
+export function hasScope(scope: Scope): boolean {
+  return scopes.value?.split(', ').includes(scope) === true;
+}
+
+/** The address of a task's traces, with `{taskId}` in place of its id; empty if the operator has set none. */
+export const traceUrl =
+  document.querySelector<HTMLMetaElement>('meta[name=longhaul-trace-url]')?.content ?? '';
+
 export function signIn(next: Credential): void {
   sessionStorage.setItem(storageKey, JSON.stringify(next));
   refusal.value = undefined;
+  scopes.value = undefined;
   credential.value = next;
 }
 
 export function signOut(): void {
   sessionStorage.removeItem(storageKey);
+  scopes.value = undefined;
   credential.value = undefined;
 }

@@ -77,9 +77,17 @@ export function shortId(id: string): string {
   return id.length > 12 ? id.slice(-8) : id;
 }
 
-/** One line of at most `length` characters. */
+/** Controls, and characters that reorder text, as `\u{202e}`: a name must not look like another one. */
+export function toVisible(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\u{202a}-\u{202e}\u{2066}-\u{2069}]/gu,
+    (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+/** One line of at most `length` characters, all of them visible. */
 export function toLine(text: string, length: number): string {
-  const line = text.replaceAll(/\s+/g, ' ').trim();
+  const line = toVisible(text.replaceAll(/\s+/g, ' ').trim());
   return line.length <= length ? line : `${line.slice(0, length - 1)}…`;
 }
 

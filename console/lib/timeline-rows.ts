@@ -2,8 +2,9 @@
 import type { Timeline, TimelineStep, TimelineTurn } from '#shared/domain/views.ts';
 import { totalTokens } from '#shared/domain/usage.ts';
 import { formatCost, formatCount } from './format.ts';
-import { deliveryTones, outcomeNames, outcomeTones, type Tone } from './states.ts';
+import { deliveryTones, isRunning, outcomeNames, outcomeTones, type Tone } from './states.ts';
 import type { Interval } from './time-axis.ts';
+import type { StepName } from './types.ts';
 
 export type RowKind = 'turn' | 'attempt' | 'model' | 'tool' | 'step' | 'wait' | 'delivery';
 
@@ -18,10 +19,16 @@ export interface TimelineRow {
   /** Undefined: it still runs. */
   to: number | undefined;
   error?: string;
+  /** The step of the row, if the turn may run again from it. */
+  step?: StepName;
 }
 
 export function createRows(timeline: Timeline): TimelineRow[] {
-  return [...timeline.turns.flatMap(createTurnRows), ...createDeliveryRows(timeline)];
+  const current = isRunning(timeline.state) ? timeline.turns.at(-1) : undefined;
+  return [
+    ...timeline.turns.flatMap((turn) => createTurnRows(turn, turn === current && turn.endedAt === undefined)),
+    ...createDeliveryRows(timeline),
+  ];
 }
 
 /** The time from the acceptance of the task to its last change; to `now` while something runs. */
@@ -38,7 +45,11 @@ export function listWork(rows: readonly TimelineRow[], now: number): Interval[] 
     .map(({ from, to }) => ({ from, to: to ?? now }));
 }
 
-function createTurnRows({ turn, acceptedAt, endedAt, attempts, steps }: TimelineTurn): TimelineRow[] {
+/** @param mayRestart whether the turn may run again from its steps */
+function createTurnRows(
+  { turn, acceptedAt, endedAt, attempts, steps }: TimelineTurn,
+  mayRestart: boolean,
+): TimelineRow[] {
   const last = attempts.at(-1);
   const ended = endedAt === undefined ? undefined : Date.parse(endedAt);
   const head: TimelineRow = {
@@ -65,7 +76,10 @@ function createTurnRows({ turn, acceptedAt, endedAt, attempts, steps }: Timeline
       ...(error !== undefined && { error }),
     }),
   );
-  const stepRows = steps.map((step): TimelineRow => createStepRow(turn, step, ended));
+  const stepRows = steps.map((step): TimelineRow => {
+    const { name, occurrence } = step;
+    return { ...createStepRow(turn, step, ended), ...(mayRestart && { step: { name, occurrence } }) };
+  });
   const parts = [...attemptRows, ...stepRows].toSorted((a, b) => a.from - b.from || a.depth - b.depth);
   return [head, ...parts];
 }

@@ -1,6 +1,8 @@
 /** The JSON of the agent that `#shared/domain` does not describe: A2A objects and the answers of extensions. */
 import type { ArtifactUpdate, StatusUpdate, TaskStatus } from '#shared/domain/events.ts';
 import type { Artifact, Json, JsonObject, Message } from '#shared/domain/message.ts';
+import type { OwnerLimit } from '#shared/domain/owner-limits.ts';
+import type { TaskState } from '#shared/domain/task.ts';
 import type { TimelineDelivery } from '#shared/domain/views.ts';
 
 export interface Task {
@@ -62,6 +64,22 @@ export interface RedeliverResult {
   nextPageToken: string;
   /** The limit of requests is reached: the rest may be requested then. */
   retryAfterSeconds?: number;
+}
+
+/** A step of a turn, by which a rerun may start. */
+export interface StepName {
+  name: string;
+  occurrence: number;
+}
+
+/** The result of a rerun from a step, or of its dry run. */
+export interface RestartResult {
+  outcome: string;
+  turn?: number;
+  /** Those that run again. */
+  steps?: StepName[];
+  /** Why it was refused. */
+  message?: string;
 }
 
 export interface DeliveryAttempt {
@@ -127,4 +145,64 @@ export interface AgentCard {
   securitySchemes?: Record<string, JsonObject>;
   securityRequirements?: JsonObject[];
   signatures?: { protected: string; signature: string }[];
+}
+
+/** Counts of work that waits, and ages of the oldest in seconds, over all owners. */
+export interface Backlog {
+  turnsWaiting: number;
+  turnsWaitingAge: number;
+  turnsLeased: number;
+  turnsDelayed: number;
+  turnsQueued: number;
+  ownersLimited: number;
+  turnsUnserved: number;
+  turnsStalledAge: number;
+  outboxAge: number;
+  webhooksPending: number;
+  webhooksStalledAge: number;
+}
+
+export interface RunningWorker {
+  worker: string;
+  turns: number;
+  oldestClaimedAt: string;
+  firstLeaseUntil: string;
+  draining: boolean;
+}
+
+export type WorkKind = 'parked' | 'failing' | 'stalled' | 'overdue';
+
+/** A task that makes no progress. */
+export interface StuckTask {
+  taskId: string;
+  tenant: string;
+  owner: string;
+  state: TaskState;
+  /** Its meaning depends on the kind: docs/extensions/operator.md. */
+  at: string;
+  failures: number;
+  lastError?: string;
+}
+
+export interface ModelQuota {
+  model: string;
+  waitSeconds: number;
+  parked: number;
+}
+
+export interface FailingHost {
+  host: string;
+  webhooks: number;
+  owners: number;
+  deliveries: number;
+  oldestCreatedAt: string;
+}
+
+export interface OwnerReport {
+  owner: string;
+  limits: Record<OwnerLimit, number>;
+  /** Limits that are set for this owner. */
+  own: Partial<Record<OwnerLimit, number>>;
+  usage: Partial<Record<OwnerLimit, number>>;
+  near: OwnerLimit[];
 }

@@ -34,7 +34,8 @@ export function useKeys(bindings: readonly KeyBinding[]): void {
     }));
     active.add(live);
     return () => void active.delete(live);
-  }, []);
+    // A screen for operators appears when the scopes of the user are known.
+  }, [bindings.map(({ keys }) => keys).join('\n')]);
 }
 
 function isTyping(target: EventTarget | null): boolean {

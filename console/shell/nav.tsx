@@ -3,10 +3,11 @@ import type { JSX } from 'preact';
 import { Link, useLocation } from 'wouter-preact';
 import { agentCard } from '../api/calls.ts';
 import { credential, signOut } from '../api/session.ts';
+import { toVisible } from '../lib/format.ts';
 import { Button } from '../ui/basics.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { ConnectionState } from './connection.tsx';
-import { screens } from './screens.ts';
+import { listScreens } from './screens.ts';
 import { switchTheme, theme } from './theme.ts';
 
 const themeIcons = { system: 'screen', light: 'sun', dark: 'moon' } as const;
@@ -21,14 +22,15 @@ interface NavProps {
 export function Nav({ waiting, onSearch, onHelp }: NavProps): JSX.Element {
   const [location] = useLocation();
   const current = location.startsWith('/tasks/') ? '/' : location;
+  const name = toVisible(agentCard.value?.name ?? 'Longhaul');
   return (
     <header class="nav">
       <div class="nav-head">
         <span class="logo" aria-hidden="true">
           <span />
         </span>
-        <span class="agent-name" title={agentCard.value?.name}>
-          {agentCard.value?.name ?? 'Longhaul'}
+        <span class="agent-name" title={name}>
+          {name}
         </span>
       </div>
       <button type="button" class="nav-search" onClick={onSearch}>
@@ -37,7 +39,7 @@ export function Nav({ waiting, onSearch, onHelp }: NavProps): JSX.Element {
         <kbd>/</kbd>
       </button>
       <nav aria-label="Screens">
-        {screens.map(({ path, name, icon }) => (
+        {listScreens().map(({ path, name, icon }) => (
           <Link key={path} href={path} aria-current={current === path ? 'page' : undefined}>
             <Icon name={icon} />
             <span>{name}</span>

@@ -7,7 +7,7 @@ import { stateNames } from '../lib/states.ts';
 import { taskStates } from '#shared/domain/task.ts';
 import { Dialog } from '../ui/dialog.tsx';
 import { Icon, type IconName } from '../ui/icons.tsx';
-import { screens } from './screens.ts';
+import { listScreens } from './screens.ts';
 import { switchTheme } from './theme.ts';
 
 interface Choice {
@@ -80,7 +80,7 @@ function listChoices(text: string, navigate: (path: string) => void): Choice[] {
   }
   const wanted = text.trim().toLowerCase();
   const matches = (name: string): boolean => name.toLowerCase().includes(wanted);
-  const pages = screens
+  const pages = listScreens()
     .filter(({ name, words }) => matches(`${name} ${words}`))
     .map(({ name, icon, path }): Choice => ({ label: name, icon, run: () => navigate(path) }));
   const states = taskStates

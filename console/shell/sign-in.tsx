@@ -1,7 +1,7 @@
 /** Asks for the credential that the agent's card names. It is sent to this agent only, and forgotten with the tab. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import { call } from '../api/http.ts';
+import { ApiError, call } from '../api/http.ts';
 import { agentCard } from '../api/calls.ts';
 import { credential, refusal, signIn, signOut, type Credential } from '../api/session.ts';
 import { Button, ErrorNote, Page } from '../ui/basics.tsx';
@@ -35,9 +35,13 @@ export function SignIn(): JSX.Element {
     try {
       await call('/stats');
     } catch (error) {
-      signOut();
-      setProblem((error as Error).message);
-      refusal.value = (error as Error).message;
+      // A credential without the scope of this call is valid: screens say what they need.
+      const isValid = error instanceof ApiError && error.status === 403;
+      if (!isValid) {
+        signOut();
+        setProblem((error as Error).message);
+        refusal.value = (error as Error).message;
+      }
     }
     setChecking(false);
   };

@@ -1,7 +1,12 @@
 /** A modal dialog: the browser keeps the focus inside, closes it on Escape, and returns the focus afterwards. */
+import { signal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { Button } from './basics.tsx';
+import { Toasts } from './toast.tsx';
+
+/** While a dialog is open, the rest of the page is inert: messages appear in the dialog. */
+export const openDialogs = signal(0);
 
 interface DialogProps {
   title: string;
@@ -17,7 +22,11 @@ export function Dialog({ title, onClose, children, actions, wide = false }: Dial
   useEffect(() => {
     const dialog = element.current;
     if (dialog?.open === false) dialog.showModal();
-    return () => dialog?.close();
+    openDialogs.value += 1;
+    return () => {
+      openDialogs.value -= 1;
+      dialog?.close();
+    };
   }, []);
   return (
     <dialog
@@ -38,6 +47,7 @@ export function Dialog({ title, onClose, children, actions, wide = false }: Dial
         <div class="dialog-body">{children}</div>
         {actions !== undefined && <footer>{actions}</footer>}
       </div>
+      <Toasts />
     </dialog>
   );
 }

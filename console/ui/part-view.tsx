@@ -7,7 +7,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Part } from '#shared/domain/message.ts';
 import { request } from '../api/http.ts';
 import { basePath } from '../api/session.ts';
-import { formatBytes } from '../lib/format.ts';
+import { formatBytes, toVisible } from '../lib/format.ts';
 import { Button } from './basics.tsx';
 import { Icon } from './icons.tsx';
 import { JsonView } from './json-view.tsx';
@@ -28,7 +28,7 @@ export function PartView({ part }: { part: Part }): JSX.Element {
 
 function FileView({ part }: { part: Part }): JSX.Element {
   const { filename, mediaType = 'application/octet-stream', raw } = part;
-  const name = filename ?? 'file';
+  const name = toVisible(filename ?? 'file');
   const isImage = images.has(mediaType);
   const [url, setUrl] = useState<string | undefined>();
   useEffect(() => {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { aliceKey, apiKeysEnv, bobKey } from '../support/api-keys.ts';
+import { aliceKey, apiKeysEnv, bobKey, sha256 } from '../support/api-keys.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { noBrowser, signIn, startBrowser, type ConsoleBrowser } from '../support/console/pages.ts';
 import { startScriptedStack } from '../support/scripted-stack.ts';
@@ -20,7 +20,12 @@ describe('the console', { skip: noBrowser }, () => {
   const cleanup = createSuiteCleanup();
   let console: ConsoleBrowser;
   before(async () => {
-    const { stack } = await startScriptedStack(cleanup, { CONSOLE: 'true', ...apiKeysEnv() });
+    const env = apiKeysEnv();
+    const { stack } = await startScriptedStack(cleanup, {
+      CONSOLE: 'true',
+      ...env,
+      API_KEYS: `${env['API_KEYS']},ops:${sha256('ops-key')} scopes=operator`,
+    });
     [console] = await Promise.all([
       startBrowser(cleanup, stack.apiUrl),
       stack.start('api'),
@@ -62,6 +67,13 @@ describe('the console', { skip: noBrowser }, () => {
     await other.getByText('This task was not found').first().waitFor();
     await other.getByRole('link', { name: 'Tasks', exact: true }).first().click();
     await other.getByText('No tasks yet').waitFor();
+    assert.equal(await other.getByRole('link', { name: 'Operations' }).count(), 0);
+    await other.goto(page.url().replace(/\/console\/.*/, '/console/operations'));
+    await other.getByText('It needs the scope operator, and your credential has only: read, send.').waitFor();
+    await other.getByRole('button', { name: 'Sign in again' }).click();
+    await other.getByLabel('API key').fill('ops-key');
+    await other.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await other.getByText('Turns that wait').waitFor();
     assert.deepEqual(await page.context().cookies(), []);
     console.assertNoProblems();
   });

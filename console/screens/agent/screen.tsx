@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { agentCard, loadCard } from '../../api/calls.ts';
 import { basePath } from '../../api/session.ts';
 import type { AgentCard } from '../../lib/types.ts';
+import { toVisible } from '../../lib/format.ts';
 import { Button, Page, Pill, Skeleton } from '../../ui/basics.tsx';
 import { CopyButton } from '../../ui/copy.tsx';
 import { useData } from '../../ui/data.ts';
@@ -52,7 +53,7 @@ function Summary({ card }: { card: AgentCard }): JSX.Element {
   return (
     <section class="card" aria-label="Summary">
       <header class="card-head">
-        <h2>{name}</h2>
+        <h2>{toVisible(name)}</h2>
         <span class="hint">version {version}</span>
         <Signature card={card} />
       </header>

@@ -67,6 +67,7 @@ export function ScheduleForm({ schedule, onClose, onSaved }: ScheduleFormProps):
             class="mono"
             pattern="[\w.~\-]{1,128}"
             placeholder="morning-report"
+            autoFocus={schedule === undefined}
             disabled={schedule !== undefined}
             value={id}
             onInput={(event) => setId(event.currentTarget.value)}

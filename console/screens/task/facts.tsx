@@ -7,13 +7,15 @@ import { isRunning, needsPerson } from '../../lib/states.ts';
 import { totalTokens } from '#shared/domain/usage.ts';
 import { Time } from '../../ui/basics.tsx';
 import { now } from '../../ui/now.ts';
+import { traceUrl } from '../../api/session.ts';
 
 interface FactsProps {
+  id: string;
   task: Task | undefined;
   timeline: Timeline | undefined;
 }
 
-export function Facts({ task, timeline }: FactsProps): JSX.Element | null {
+export function Facts({ id, task, timeline }: FactsProps): JSX.Element | null {
   if (timeline === undefined) return null;
   const { createdAt, statusAt, turns, usage, agent } = timeline;
   const state = task?.status.state ?? timeline.state;
@@ -38,6 +40,13 @@ export function Facts({ task, timeline }: FactsProps): JSX.Element | null {
           {agent.slice(0, 8)}
         </span>
       </Fact>
+      {traceUrl !== '' && (
+        <Fact name="Traces">
+          <a href={traceUrl.replaceAll('{taskId}', id)} target="_blank" rel="noopener noreferrer">
+            Open
+          </a>
+        </Fact>
+      )}
     </dl>
   );
 }

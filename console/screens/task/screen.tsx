@@ -5,9 +5,8 @@ import { Link, useLocation } from 'wouter-preact';
 import { textOf } from '#shared/domain/message.ts';
 import { cancelTask, rerunTasks } from '../../api/calls.ts';
 import type { Task } from '../../lib/types.ts';
-import { formatExactTime, shortId, toLine } from '../../lib/format.ts';
+import { shortId, toLine } from '../../lib/format.ts';
 import { isRunning, needsPerson } from '../../lib/states.ts';
-import { getRelatives, listWaits } from '../../lib/waits.ts';
 import { useKeys } from '../../shell/keys.ts';
 import { Button, ErrorNote, Page, Skeleton, StatePill } from '../../ui/basics.tsx';
 import { CopyButton } from '../../ui/copy.tsx';
@@ -15,12 +14,10 @@ import { Dialog } from '../../ui/dialog.tsx';
 import { Snippets } from '../../ui/snippets.tsx';
 import { Tabs } from '../../ui/tabs.tsx';
 import { act } from '../../ui/toast.tsx';
-import { Artifacts } from './artifacts.tsx';
-import { Conversation } from './conversation.tsx';
 import { Events } from './events.tsx';
 import { Facts } from './facts.tsx';
-import { openTask, type TaskView } from './task-state.ts';
-import { TimelineChart } from './timeline.tsx';
+import { Overview } from './overview.tsx';
+import { openTask } from './task-state.ts';
 import { TaskUsage } from './usage.tsx';
 import { TaskWebhooks } from './webhooks.tsx';
 
@@ -78,7 +75,7 @@ export function TaskScreen({ id, tab }: { id: string; tab?: string | undefined }
           {shortId(id)}
         </span>
         <CopyButton text={id} />
-        <Facts task={task} timeline={view.timeline.value} />
+        <Facts id={id} task={task} timeline={view.timeline.value} />
       </div>
       <Tabs
         label="Parts of the task"
@@ -98,7 +95,7 @@ export function TaskScreen({ id, tab }: { id: string; tab?: string | undefined }
       ) : tab === 'usage' ? (
         <TaskUsage timeline={view.timeline.value} />
       ) : (
-        view.error.value === undefined && <Overview view={view} />
+        view.error.value === undefined && <Overview id={id} view={view} />
       )}
       {dialog === 'copy' && task !== undefined && <CopyAs task={task} onClose={() => setDialog(undefined)} />}
       {dialog === 'cancel' && (
@@ -134,62 +131,6 @@ async function rerun(id: string, navigate: (path: string) => void): Promise<void
   const [{ newTaskId, message } = { newTaskId: undefined, message: undefined }] = results;
   if (newTaskId === undefined) throw new Error(message ?? 'The task was not started again.');
   navigate(`/tasks/${newTaskId}`);
-}
-
-function Overview({ view }: { view: TaskView }): JSX.Element {
-  const { task, writing } = view.streamed.value;
-  const timeline = view.timeline.value;
-  const waits = listWaits(task?.status.message);
-  const { parent, children } = getRelatives(task?.metadata);
-  return (
-    <>
-      <section class="card timeline-card" aria-label="Timeline">
-        <TimelineChart timeline={timeline} />
-      </section>
-      {timeline?.lastError !== undefined && (
-        <div class="note bad">
-          <p>
-            <strong>Last error.</strong> {timeline.lastError}
-          </p>
-        </div>
-      )}
-      {waits.map(({ name, kind, until }) => (
-        <div key={name} class="note wait">
-          <p>
-            Waits for <strong>{name}</strong> ({kind})
-            {until !== undefined && `, until ${formatExactTime(until)}`}.
-          </p>
-        </div>
-      ))}
-      {parent !== undefined && (
-        <p class="relatives">
-          Part of <Link href={`/tasks/${parent}`}>{parent}</Link>
-        </p>
-      )}
-      {children.length > 0 && (
-        <details class="relatives">
-          <summary>{children.length} child tasks</summary>
-          <ul>
-            {children.map((child) => (
-              <li key={child}>
-                <Link href={`/tasks/${child}`}>{child}</Link>
-              </li>
-            ))}
-          </ul>
-        </details>
-      )}
-      <div class="columns">
-        {task === undefined ? <Skeleton lines={6} /> : <Conversation task={task} onSent={view.refresh} />}
-        {task !== undefined && (
-          <Artifacts
-            artifacts={task.artifacts ?? []}
-            writing={writing}
-            running={isRunning(task.status.state)}
-          />
-        )}
-      </div>
-    </>
-  );
 }
 
 function CopyAs({ task, onClose }: { task: Task; onClose: () => void }): JSX.Element {

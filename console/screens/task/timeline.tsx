@@ -5,7 +5,8 @@ import type { Timeline } from '#shared/domain/views.ts';
 import { formatDuration, formatExactTime } from '../../lib/format.ts';
 import { createTimeAxis, type TimeAxis } from '../../lib/time-axis.ts';
 import { createRows, getSpan, listWork, type TimelineRow } from '../../lib/timeline-rows.ts';
-import { Skeleton } from '../../ui/basics.tsx';
+import type { StepName } from '../../lib/types.ts';
+import { Button, Skeleton } from '../../ui/basics.tsx';
 import { now } from '../../ui/now.ts';
 
 /** More rows are shown on demand: a task may have thousands of steps. */
@@ -13,7 +14,13 @@ const firstRows = 60;
 /** Ticks further right have no room for their text. */
 const lastTick = 0.95;
 
-export function TimelineChart({ timeline }: { timeline: Timeline | undefined }): JSX.Element {
+interface TimelineChartProps {
+  timeline: Timeline | undefined;
+  /** Called for a step from which the turn is to run again. */
+  onRerun: (step: StepName) => void;
+}
+
+export function TimelineChart({ timeline, onRerun }: TimelineChartProps): JSX.Element {
   const [all, setAll] = useState(false);
   if (timeline === undefined) return <Skeleton lines={4} />;
   const rows = createRows(timeline);
@@ -39,7 +46,7 @@ export function TimelineChart({ timeline }: { timeline: Timeline | undefined }):
         </span>
       </div>
       {shown.map((row) => (
-        <Row key={row.key} row={row} axis={axis} now={current} />
+        <Row key={row.key} row={row} axis={axis} now={current} onRerun={onRerun} />
       ))}
       {rows.length > shown.length && (
         <button type="button" class="link" onClick={() => setAll(true)}>
@@ -53,8 +60,15 @@ export function TimelineChart({ timeline }: { timeline: Timeline | undefined }):
   );
 }
 
-function Row({ row, axis, now }: { row: TimelineRow; axis: TimeAxis; now: number }): JSX.Element {
-  const { kind, label, detail, depth, tone, from, to, error } = row;
+interface RowProps {
+  row: TimelineRow;
+  axis: TimeAxis;
+  now: number;
+  onRerun: (step: StepName) => void;
+}
+
+function Row({ row, axis, now, onRerun }: RowProps): JSX.Element {
+  const { kind, label, detail, depth, tone, from, to, error, step } = row;
   const start = axis.at(from);
   const end = axis.at(to ?? now);
   const lasted = formatDuration((to ?? now) - from);
@@ -66,6 +80,14 @@ function Row({ row, axis, now }: { row: TimelineRow; axis: TimeAxis; now: number
         <span class="timeline-name">{label}</span>
         <span class="timeline-detail">{detail}</span>
         {error !== undefined && <span class="timeline-error">{error}</span>}
+        {step !== undefined && (
+          <Button
+            kind="quiet"
+            icon="refresh"
+            label={`Run again from ${label}`}
+            onClick={() => onRerun(step)}
+          />
+        )}
       </span>
       <span role="cell" class="track" title={title}>
         {axis.folds.map((fold) => (

@@ -14,13 +14,12 @@ interface TaskRowProps {
   index: number;
   isCurrent: boolean;
   isSelected: boolean;
-  failingWebhook: boolean;
   onSelect: () => void;
 }
 
 export function TaskRow(props: TaskRowProps): JSX.Element {
-  const { task, index, isCurrent, isSelected, failingWebhook, onSelect } = props;
-  const { taskId, state, createdAt, statusAt, usage, lastError } = task;
+  const { task, index, isCurrent, isSelected, onSelect } = props;
+  const { taskId, state, createdAt, statusAt, usage, lastError, webhook } = task;
   const open = isRunning(state) || needsPerson(state);
   const lasted = (open ? now.value : Date.parse(statusAt)) - Date.parse(createdAt);
   const preview = previews.value.get(taskId);
@@ -51,10 +50,10 @@ export function TaskRow(props: TaskRowProps): JSX.Element {
             <span class="task-error">{lastError}</span>
           )}
         </Link>
-        {failingWebhook && (
-          <span class="flag" title="A webhook of this task fails or is disabled">
+        {webhook !== undefined && (
+          <span class="flag" title={`A webhook of this task is ${webhook}`}>
             <Icon name="alert" />
-            webhook
+            webhook {webhook}
           </span>
         )}
       </span>

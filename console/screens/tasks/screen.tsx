@@ -8,7 +8,7 @@ import { feedOpened } from '../../api/feed.ts';
 import { formatFilter, isFiltered, noFilter, parseFilter, type TaskFilter } from '../../lib/task-filter.ts';
 import { useKeys } from '../../shell/keys.ts';
 import { Button, Empty, ErrorNote, Page, Skeleton } from '../../ui/basics.tsx';
-import { useData, useFeed } from '../../ui/data.ts';
+import { useData, useFeed, usePoll } from '../../ui/data.ts';
 import { VirtualList } from '../../ui/virtual-list.tsx';
 import { Filters } from './filters.tsx';
 import { applyFeed, loadMore, openList, refreshFirstPage, taskList } from './list-state.ts';
@@ -17,6 +17,8 @@ import { TaskRow } from './row.tsx';
 import { Selection } from './selection.tsx';
 
 const rowHeight = 44;
+/** Webhooks fail without an event of the feed. */
+const pollMs = 10_000;
 
 export function TasksScreen(): JSX.Element {
   const [, navigate] = useLocation();
@@ -38,8 +40,12 @@ export function TasksScreen(): JSX.Element {
   useEffect(() => {
     if (opened > 0) void refreshFirstPage();
   }, [opened]);
+  const isAtTop = (): boolean => (box.current?.scrollTop ?? 0) < rowHeight;
+  usePoll(() => {
+    if (isAtTop()) void refreshFirstPage();
+  }, pollMs);
   useFeed((events) => {
-    applyFeed(events, (box.current?.scrollTop ?? 0) < rowHeight);
+    applyFeed(events, isAtTop());
     if (events.some(({ kind }) => kind === 'state')) stats.reload();
   });
 
@@ -115,7 +121,6 @@ export function TasksScreen(): JSX.Element {
                   index={index}
                   isCurrent={index === current}
                   isSelected={selected.has(task.taskId)}
-                  failingWebhook={filter.webhook !== ''}
                   onSelect={() => toggle(task)}
                 />
               )}

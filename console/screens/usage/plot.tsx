@@ -17,7 +17,13 @@ const colorNames = [
   '--muted-bar',
 ];
 
-export function Plot({ series, measure }: { series: UsageSeries; measure: Measure }): JSX.Element {
+interface PlotProps {
+  series: UsageSeries;
+  measure: Measure;
+  by: 'model' | 'owner';
+}
+
+export function Plot({ series, measure, by }: PlotProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const [dark, setDark] = useState(0);
   useEffect(() => {
@@ -34,7 +40,7 @@ export function Plot({ series, measure }: { series: UsageSeries; measure: Measur
     const observer = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height }));
     void import('uplot').then(({ default: Plot }) => {
       if (closed) return;
-      const data = [series.days, ...series.models.map(({ stacked }) => stacked)];
+      const data = [series.days, ...series.entries.map(({ stacked }) => stacked)];
       plot = new Plot(
         createOptions(element, series, measure, Plot.paths.bars),
         data as uPlot.AlignedData,
@@ -50,12 +56,12 @@ export function Plot({ series, measure }: { series: UsageSeries; measure: Measur
   }, [series, measure, theme.value, dark]);
   return (
     <>
-      <div class="plot" ref={box} role="img" aria-label={`${measure} by day and model`} />
+      <div class="plot" ref={box} role="img" aria-label={`${measure} by day and ${by}`} />
       <ul class="legend">
-        {series.models.map(({ model }, index) => (
-          <li key={model}>
+        {series.entries.map(({ name }, index) => (
+          <li key={name}>
             <span class={`swatch swatch-${index}`} />
-            {model}
+            {name}
           </li>
         ))}
       </ul>
@@ -65,7 +71,7 @@ export function Plot({ series, measure }: { series: UsageSeries; measure: Measur
 
 function createOptions(
   element: HTMLElement,
-  { models }: UsageSeries,
+  { entries }: UsageSeries,
   measure: Measure,
   bars: uPlot.Series.BarsPathBuilderFactory | undefined,
 ): uPlot.Options {
@@ -92,8 +98,8 @@ function createOptions(
     ],
     series: [
       {},
-      ...models.map(({ model }, index) => ({
-        label: model,
+      ...entries.map(({ name }, index) => ({
+        label: name,
         fill: resolve(colorNames[index % colorNames.length] ?? '--accent'),
         width: 0,
         points: { show: false },

@@ -1,103 +1,92 @@
-/** Usage: cost and tokens by day and model, and the tasks in figures. */
+/** Usage: cost and tokens by day, and the tasks in figures. Operators may also see it by owner. */
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
+import { useLocation, useSearch } from 'wouter-preact';
 import type { TaskStats } from '#shared/domain/views.ts';
 import { getStats, getUsage } from '../../api/calls.ts';
-import { formatCost, formatCount, formatDuration } from '../../lib/format.ts';
-import { createSeries, sumModels, toDay, type Measure } from '../../lib/usage-series.ts';
+import { getOwnersUsage } from '../../api/ops.ts';
+import { hasScope } from '../../api/session.ts';
+import { formatCount, formatDuration, toVisible } from '../../lib/format.ts';
+import { toDay, type NamedUsage } from '../../lib/usage-series.ts';
 import { Empty, ErrorNote, Figure, Page, Skeleton } from '../../ui/basics.tsx';
 import { useData, useFeed } from '../../ui/data.ts';
-import { Plot } from './plot.tsx';
+import { UsageReportCards } from './report.tsx';
 
 const ranges = [7, 30, 90] as const;
 const dayMs = 86_400_000;
-const measures: Readonly<Record<Measure, string>> = { cost: 'Cost', tokens: 'Tokens', calls: 'Calls' };
+const names = { model: 'My models', owner: 'All owners' } as const;
+type By = keyof typeof names;
 
 export function UsageScreen(): JSX.Element {
+  const [, navigate] = useLocation();
+  const query = useSearch();
+  const isOperator = hasScope('operator');
+  const by: By = isOperator && new URLSearchParams(query).get('by') === 'owner' ? 'owner' : 'model';
   const [days, setDays] = useState<(typeof ranges)[number]>(30);
-  const [measure, setMeasure] = useState<Measure>('cost');
-  const usage = useData(() => getUsage(toDay(Date.now() - (days - 1) * dayMs), toDay(Date.now())), [days]);
+  const usage = useData(
+    () => readUsage(by, toDay(Date.now() - (days - 1) * dayMs), toDay(Date.now())),
+    [days, by],
+  );
   const stats = useData(getStats, []);
   useFeed((events) => {
     if (!events.some(({ kind }) => kind === 'state')) return;
-    usage.reload();
+    // That of all owners is large, and reads of it are audited.
+    if (by === 'model') usage.reload();
     stats.reload();
   }, 2_000);
   const report = usage.data;
-  const models = report === undefined ? [] : sumModels(report.lines);
   return (
     <Page
       title="Usage"
       actions={
-        <div class="segmented" role="group" aria-label="Days">
-          {ranges.map((range) => (
-            <button key={range} type="button" aria-pressed={range === days} onClick={() => setDays(range)}>
-              {range} days
-            </button>
-          ))}
-        </div>
+        <>
+          {isOperator && (
+            <div class="segmented" role="group" aria-label="Of">
+              {(Object.keys(names) as By[]).map((name) => (
+                <button
+                  key={name}
+                  type="button"
+                  aria-pressed={name === by}
+                  onClick={() => navigate(name === 'owner' ? '/usage?by=owner' : '/usage', { replace: true })}
+                >
+                  {names[name]}
+                </button>
+              ))}
+            </div>
+          )}
+          <div class="segmented" role="group" aria-label="Days">
+            {ranges.map((range) => (
+              <button key={range} type="button" aria-pressed={range === days} onClick={() => setDays(range)}>
+                {range} days
+              </button>
+            ))}
+          </div>
+        </>
       }
     >
-      {stats.data !== undefined && <StatFigures stats={stats.data} />}
+      {by === 'model' && stats.data !== undefined && <StatFigures stats={stats.data} />}
       {usage.error !== undefined && <ErrorNote error={usage.error} retry={usage.reload} />}
       {report === undefined ? (
-        <Skeleton lines={8} />
-      ) : models.length === 0 ? (
+        usage.error === undefined && <Skeleton lines={8} />
+      ) : report.lines.length === 0 ? (
         <Empty icon="chart" title="No model was called in this time">
           <p>Each finished call of a model is counted on its day (UTC).</p>
         </Empty>
       ) : (
-        <>
-          <section class="card" aria-label="By day">
-            <header class="card-head">
-              <h2>By day</h2>
-              <div class="segmented" role="group" aria-label="Measure">
-                {(Object.keys(measures) as Measure[]).map((name) => (
-                  <button
-                    key={name}
-                    type="button"
-                    aria-pressed={name === measure}
-                    onClick={() => setMeasure(name)}
-                  >
-                    {measures[name]}
-                  </button>
-                ))}
-              </div>
-            </header>
-            <Plot series={createSeries(report, measure)} measure={measure} />
-          </section>
-          <section class="card" aria-label="By model">
-            <table class="table">
-              <thead>
-                <tr>
-                  <th>Model</th>
-                  <th class="number">Calls</th>
-                  <th class="number">Input</th>
-                  <th class="number">Cached</th>
-                  <th class="number">Output</th>
-                  <th class="number">Cost</th>
-                </tr>
-              </thead>
-              <tbody>
-                {models.map(({ model, usage: { calls, tokens, cost, unpriced } }) => (
-                  <tr key={model}>
-                    <td>{model}</td>
-                    <td class="number">{formatCount(calls)}</td>
-                    <td class="number">{formatCount(tokens.prompt + tokens.tool)}</td>
-                    <td class="number">{formatCount(tokens.cached)}</td>
-                    <td class="number">{formatCount(tokens.output + tokens.thoughts)}</td>
-                    <td class="number" title={unpriced > 0 ? `${unpriced} calls have no price` : undefined}>
-                      {unpriced === calls ? '–' : formatCost(cost)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </section>
-        </>
+        <UsageReportCards report={report} by={by} />
       )}
+      {by === 'owner' && <p class="hint">The 50 owners with the highest cost, over all of their tenants.</p>}
     </Page>
   );
+}
+
+async function readUsage(by: By, since: string, until: string): Promise<NamedUsage> {
+  if (by === 'owner') {
+    const report = await getOwnersUsage(since, until);
+    return { ...report, lines: report.lines.map((line) => ({ ...line, name: toVisible(line.owner) })) };
+  }
+  const report = await getUsage(since, until);
+  return { ...report, lines: report.lines.map((line) => ({ ...line, name: line.model })) };
 }
 
 function StatFigures({ stats }: { stats: TaskStats }): JSX.Element {

@@ -38,6 +38,10 @@ const agent: Agent = {
       case 'Import':
         await work(turn, 'tool:open_archive', 240);
         return { state: 'TASK_STATE_FAILED', message: 'The archive has no sheet named "orders".' };
+      case 'Index':
+        // Runs until the pictures are made.
+        await work(turn, 'tool:read_catalogue', 3_600_000);
+        break;
       case 'Watch':
         await work(turn, 'tool:read_stock', 160);
         await turn.sleep('until the next count', 6 * 3600);

@@ -26,21 +26,28 @@ const cleanup = createCleanup();
 try {
   const { apiUrl, paths } = await createPictureStack(cleanup);
   const browser = await startBrowser(cleanup, apiUrl);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  const pictures = new Map<string, Buffer>();
   for (const [view, options] of Object.entries(views)) {
     const page = await browser.open('/', options);
     for (const [name, at] of Object.entries(paths)) {
       await page.goto(`${apiUrl}/console${at}`);
       await waitForContent(page);
-      // Previews and the sanitiser arrive after the first paint.
+      // The sanitiser and previews arrive after the first paint.
+      await page.locator('.markdown.plain').first().waitFor({ state: 'detached' });
       await page.waitForLoadState('load');
       await page.waitForTimeout(600);
-      writeFileSync(path.join(folder, `${name}-${view}.webp`), await takePicture(page));
+      pictures.set(`${name}-${view}.webp`, await takePicture(page));
     }
     await page.context().close();
   }
   browser.assertNoProblems();
+  // The old pictures stay unless all new ones are there.
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const [name, picture] of pictures) writeFileSync(path.join(folder, name), picture);
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
 } finally {
   await cleanup.run();
 }

@@ -41,8 +41,10 @@ export async function createPictureStack(t: Cleanup): Promise<PictureStack> {
   await stack.submit('Refund order 1002, it arrived broken.');
   await stack.submit('Translate the summary into German.', webhook(`${gone.url}/translations`));
   await stack.submit('Watch the stock of pallets until tomorrow.');
+  await stack.submit('Index the catalogue of 2026.');
   await createSchedules(stack);
   await addUsage(stack);
+  await addOwners(stack);
   await stack.until(report.id, isCompleted);
   await stack.until(failed.id, isIn('FAILED'));
   await stack.until(question.id, isIn('INPUT_REQUIRED'));
@@ -59,6 +61,7 @@ export async function createPictureStack(t: Cleanup): Promise<PictureStack> {
       schedules: '/schedules',
       usage: '/usage',
       agent: '/agent',
+      operations: '/operations',
     },
   };
 }
@@ -105,4 +108,16 @@ async function addUsage({ pool }: Stack): Promise<void> {
          select (base * case when extract(dow from current_date - n) in (0, 6) then 0.25 else 1 + 0.3 * sin(n * 1.7) end)::int
        ) amounts (calls)`,
   );
+}
+
+/** Other owners, of which one is near a limit, and the quota of a model. */
+async function addOwners({ pool }: Stack): Promise<void> {
+  await pool.query(
+    `insert into owner_limits (owner, limits) values
+       ('key:reports', '{"storedBytes": 1000000000}'), ('key:imports', '{"openTasks": 200, "modelCostPerDay": 20}')`,
+  );
+  await pool.query(
+    `insert into owner_usage (owner, bytes) values ('key:reports', 912000000), ('key:imports', 41000000)`,
+  );
+  await pool.query(`insert into model_quotas (model) values ('gemini-2.5-flash'), ('gemini-2.5-pro')`);
 }

@@ -6,7 +6,7 @@ import { applyEvents, mergePage } from '../../../console/lib/task-rows.ts';
 import { applyPayload, noTask } from '../../../console/lib/task-stream.ts';
 import { createTimeAxis } from '../../../console/lib/time-axis.ts';
 import { createRows, getSpan, listWork } from '../../../console/lib/timeline-rows.ts';
-import { createSeries, sumModels } from '../../../console/lib/usage-series.ts';
+import { createSeries, sumByName } from '../../../console/lib/usage-series.ts';
 
 const at = (seconds: number): string => new Date(seconds * 1000).toISOString();
 const tokens = { prompt: 10, cached: 0, tool: 0, thoughts: 0, output: 5 };
@@ -71,6 +71,13 @@ describe('the rows of a timeline', () => {
         ['two · running', 'active', undefined],
       ],
     );
+  });
+
+  test('offer a rerun from the steps of the turn that runs, and of no other', () => {
+    const steps = rows.flatMap(({ step }) => (step === undefined ? [] : [step.name]));
+    assert.deepEqual(steps, ['model', 'tool:find', 'nap']);
+    const ended = createRows({ ...timeline, state: 'TASK_STATE_COMPLETED' });
+    assert.ok(ended.every(({ step }) => step === undefined));
   });
 
   test('reach to now while something runs', () => {
@@ -177,9 +184,9 @@ describe('a streamed task', () => {
 });
 
 describe('the plots of usage', () => {
-  const line = (day: string, model: string, cost: number) => ({
+  const line = (day: string, name: string, cost: number) => ({
     day,
-    model,
+    name,
     calls: 1,
     tokens,
     cost,
@@ -191,11 +198,11 @@ describe('the plots of usage', () => {
     lines: [line('2026-11-01', 'small', 1), line('2026-11-01', 'large', 4), line('2026-11-03', 'small', 2)],
   };
 
-  test('stack the models of each day, the largest at the top', () => {
-    const { days, models } = createSeries(report, 'cost');
+  test('stack the entries of each day, the largest at the top', () => {
+    const { days, entries } = createSeries(report, 'cost');
     assert.deepEqual(days.length, 3);
     assert.deepEqual(
-      models.map(({ model, stacked }) => [model, stacked]),
+      entries.map(({ name, stacked }) => [name, stacked]),
       [
         ['large', [5, 0, 2]],
         ['small', [1, 0, 2]],
@@ -204,16 +211,16 @@ describe('the plots of usage', () => {
   });
 
   test('count tokens and calls too, and add up the rest as other', () => {
-    assert.deepEqual(createSeries(report, 'tokens').models[0]?.values, [15, 0, 15]);
+    assert.deepEqual(createSeries(report, 'tokens').entries[0]?.values, [15, 0, 15]);
     const many = Array.from({ length: 9 }, (_, index) => line('2026-11-01', `m${index}`, index));
-    const { models } = createSeries({ ...report, lines: many }, 'cost');
-    assert.deepEqual(models.at(-1)?.model, 'other');
-    assert.deepEqual(models.at(-1)?.values[0], 0 + 1 + 2);
+    const { entries } = createSeries({ ...report, lines: many }, 'cost');
+    assert.deepEqual(entries.at(-1)?.name, 'other');
+    assert.deepEqual(entries.at(-1)?.values[0], 0 + 1 + 2);
   });
 
-  test('sum each model over all days, the most costly first', () => {
+  test('sum each entry over all days, the most costly first', () => {
     assert.deepEqual(
-      sumModels(report.lines).map(({ model, usage }) => [model, usage.cost, usage.calls]),
+      sumByName(report.lines).map(({ name, usage }) => [name, usage.cost, usage.calls]),
       [
         ['large', 4, 1],
         ['small', 3, 2],

@@ -11,6 +11,7 @@ import {
   formatTime,
   shortId,
   toLine,
+  toVisible,
 } from '../../../console/lib/format.ts';
 import { formatFilter, noFilter, parseFilter, toSearchQuery } from '../../../console/lib/task-filter.ts';
 import { createParams, emptyDraft, findProblem } from '../../../console/lib/draft.ts';
@@ -83,6 +84,12 @@ describe('values', () => {
     assert.equal(formatTime(at, Date.parse(at), 'UTC'), '12:34:56');
     assert.equal(formatTime(at, Date.parse(at) + 86_400_000, 'UTC'), '1 Nov, 12:34');
     assert.equal(formatExactTime('no time'), 'no time');
+  });
+
+  test('show the characters that would hide or reorder others', () => {
+    assert.equal(toVisible('photo\u{202e}gpj.exe\u{1b}[0m'), String.raw`photo\u{202e}gpj.exe\u{1b}[0m`);
+    assert.equal(toLine('a\u{2066}\tb', 20), String.raw`a\u{2066} b`);
+    assert.equal(toVisible('日本語 👩‍💻'), '日本語 👩‍💻');
   });
 
   test('are shortened at the end of a line, and ids to their end', () => {
