@@ -35,13 +35,17 @@ describe('the screens of the console', { skip: noBrowser }, () => {
       task: `/tasks/${completed}`,
       events: `/tasks/${completed}/events`,
       webhooks: `/tasks/${failed}/webhooks`,
+      'webhooks of all tasks': '/webhooks',
+      'failing webhooks': '/?webhook=failing',
       'usage of a task': `/tasks/${completed}/usage`,
       question: `/tasks/${asking}`,
       inbox: '/inbox',
       new: '/new',
       schedules: '/schedules',
       usage: '/usage',
+      'usage by owner': '/usage?by=owner',
       agent: '/agent',
+      operations: '/operations',
       'an unknown task': '/tasks/00000000-0000-0000-0000-000000000000',
       'an unknown screen': '/nothing',
     };
@@ -81,15 +85,91 @@ describe('the screens of the console', { skip: noBrowser }, () => {
     assert.deepEqual(found, []);
   });
 
-  test('are accessible with their overlays', async () => {
+  /** Opens a dialog by a key, checks it, closes it by Escape, and checks that the focus returns. */
+  async function checkDialog(page: Page, key: string): Promise<void> {
+    const getFocus = (): Promise<string> =>
+      page.evaluate<string>(
+        `document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.slice(0, 40)`,
+      );
+    const before = await getFocus();
+    await page.keyboard.press(key);
+    await page.locator('dialog[open]').waitFor();
+    await page.locator('dialog .skeleton').waitFor({ state: 'detached' });
+    assert.deepEqual(await findViolations(page), [], before);
+    for (let tabs = 0; tabs < 12; tabs++) {
+      await page.keyboard.press('Tab');
+      const isInside = `document.activeElement === document.body || document.activeElement.closest('dialog') !== null`;
+      assert.ok(await page.evaluate<boolean>(isInside), `Tab leaves the dialog of ${before}`);
+    }
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    assert.equal(await getFocus(), before);
+  }
+
+  test('keep the focus in their overlays and dialogs, and return it', async () => {
+    const page = await browser.open('/');
+    await page.locator('.task-row input').first().focus();
+    await checkDialog(page, '?');
+    await checkDialog(page, '/');
+    await page.keyboard.press('Space');
+    await page.getByRole('region', { name: 'Selection' }).waitFor();
+    await checkDialog(page, 'R');
+    await page.getByRole('button', { name: 'Rerun' }).focus();
+    await checkDialog(page, 'Enter');
+    await page.goto(new URL(`/console${paths['task']}`, page.url()).href);
+    await page.getByRole('button', { name: 'Copy as', disabled: false }).focus();
+    await checkDialog(page, 'Enter');
+    await page.goto(new URL('/console/webhooks', page.url()).href);
+    await page.getByRole('button', { name: 'Redeliver what failed' }).focus();
+    await checkDialog(page, 'Enter');
+    browser.assertNoProblems();
+  });
+
+  test('create, edit and delete a schedule by the keyboard alone', async () => {
     const page = await browser.open('/');
     await page.locator('main h1').waitFor();
-    for (const key of ['?', '/']) {
-      await page.keyboard.press(key);
-      await page.locator('dialog[open]').waitFor();
-      assert.deepEqual(await findViolations(page), [], key);
-      await page.keyboard.press('Escape');
-      await page.locator('dialog[open]').waitFor({ state: 'detached' });
-    }
+    await page.keyboard.press('g');
+    await page.keyboard.press('s');
+    await page.getByRole('button', { name: 'New schedule' }).focus();
+    await checkDialog(page, 'Enter');
+    await page.keyboard.press('Enter');
+    // The dialog starts in its first field.
+    await page.keyboard.type('by keyboard');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Seconds between two tasks').fill('60');
+    await page.getByLabel('Message').fill('say hello');
+    await page.getByLabel('Id', { exact: true }).focus();
+    await page.keyboard.press('Enter');
+    // A space is not a character of an id, so the browser keeps the form open.
+    assert.equal(
+      await page.evaluate(`document.querySelector('dialog :invalid[pattern]').value`),
+      'by keyboard',
+    );
+    await page.getByLabel('Id', { exact: true }).fill('by-keyboard');
+    await page.keyboard.press('Enter');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    await page.getByText('every 1 m 00 s').waitFor();
+
+    const card = page.locator('.schedule').filter({ hasText: 'by-keyboard' });
+    await card.getByRole('button', { name: 'Edit' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Cron' }).click();
+    await page.getByLabel('Cron expression').fill('61 * * * *');
+    await page.keyboard.press('Enter');
+    // Errors of the agent appear in front of the dialog, which keeps what was typed.
+    await page.locator('dialog').getByRole('status').getByText('cron').waitFor();
+    await page.getByLabel('Cron expression').fill('0 9 * * *');
+    await page.keyboard.press('Enter');
+    await card.getByText('0 9 * * *').waitFor();
+
+    await card.getByRole('button', { name: 'Delete by-keyboard' }).focus();
+    await checkDialog(page, 'Enter');
+    await page.keyboard.press('Enter');
+    await page.locator('dialog').getByRole('button', { name: 'Delete' }).focus();
+    await page.keyboard.press('Enter');
+    await card.waitFor({ state: 'detached' });
+    browser.assertNoProblems();
   });
 });

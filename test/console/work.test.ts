@@ -13,7 +13,8 @@ describe('the console at work', { skip: noBrowser }, () => {
   let browser: ConsoleBrowser;
   let worker: RunningService;
   before(async () => {
-    ({ stack } = await startScriptedStack(cleanup, { CONSOLE: 'true' }));
+    const traces = { CONSOLE_TRACE_URL: 'https://traces.example/search?task={taskId}' };
+    ({ stack } = await startScriptedStack(cleanup, { CONSOLE: 'true', ...traces }));
     [browser, worker] = await Promise.all([
       startBrowser(cleanup, stack.apiUrl),
       stack.start('worker', { WORKER_NAME: 'worker-one' }),
@@ -63,6 +64,42 @@ describe('the console at work', { skip: noBrowser }, () => {
     browser.assertNoProblems();
   });
 
+  test('runs a turn again from a step, and links to the traces of the task', async () => {
+    const { id } = await stack.submit('step first 50\nstep second 50\nwait 60000');
+    const page = await browser.open(`/tasks/${id}`);
+    await page.getByRole('button', { name: 'Run again from first' }).waitFor();
+    await page.getByRole('button', { name: 'Run again from second' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('These steps of turn 1 run again').waitFor();
+    assert.deepEqual(await dialog.getByRole('listitem').allInnerTexts(), ['second']);
+    await dialog.getByRole('button', { name: 'Run again' }).click();
+    await page.getByRole('rowheader', { name: /restarted from a step/ }).waitFor();
+    await page.getByRole('rowheader', { name: /Attempt 2.*running/ }).waitFor();
+    const link = page.getByRole('link', { name: 'Open', exact: true });
+    assert.equal(await link.getAttribute('href'), `https://traces.example/search?task=${id}`);
+    await stack.rpc('CancelTask', { id });
+    await page.locator('.task-line').getByText('Canceled').waitFor();
+    assert.equal(await page.getByRole('button', { name: /Run again from/ }).count(), 0);
+    browser.assertNoProblems();
+  });
+
+  test('shows operators who works, and drains a worker', async () => {
+    const { id } = await stack.submit('step first 50\nwait 60000');
+    await stack.until(id, ({ status }) => status.state === 'TASK_STATE_WORKING');
+    const page = await browser.open('/');
+    await page.getByRole('link', { name: 'Operations' }).click();
+    const drain = page.getByRole('row').filter({ hasText: 'worker-' }).getByRole('button', { name: 'Drain' });
+    await drain.click();
+    await page.getByRole('button', { name: 'Keep it' }).click();
+    await drain.click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Drain' }).click();
+    await page.getByText('The worker is asked to drain').waitFor();
+    await stack.rpc('CancelTask', { id });
+    await worker.running.exited;
+    worker = await stack.start('worker', { WORKER_NAME: 'worker-three' });
+    browser.assertNoProblems();
+  });
+
   test('redelivers to a webhook that was disabled', async (t) => {
     const receiver = await startReceiver(t);
     receiver.answer(410);
@@ -73,6 +110,8 @@ describe('the console at work', { skip: noBrowser }, () => {
     await page.getByText('Disabled', { exact: true }).waitFor();
     await page.getByText('Event 1', { exact: true }).click();
     await page.getByText('410', { exact: true }).waitFor();
+    const list = await browser.open('/?webhook=disabled');
+    await list.getByRole('row').filter({ hasText: 'webhook disabled' }).getByText('say hello').waitFor();
     receiver.answer(200);
     await page.getByRole('button', { name: 'Redeliver all failed' }).click();
     await page.getByText('on their way').waitFor();
