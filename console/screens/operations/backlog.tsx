@@ -33,10 +33,10 @@ function listFigures(backlog: Backlog): [name: string, value: string][] {
     ['In queues of owners', count(backlog.turnsQueued)],
     ['Owners at their limit', count(backlog.ownersLimited)],
     ['Without a worker of their version', count(backlog.turnsUnserved)],
-    ['Latest wake-up of a turn', age(backlog.turnsStalledAge)],
+    ['Turn late by', age(backlog.turnsStalledAge)],
     ['Oldest in the outbox', age(backlog.outboxAge)],
     ['Webhooks that wait', count(backlog.webhooksPending)],
-    ['Latest webhook', age(backlog.webhooksStalledAge)],
+    ['Webhook late by', age(backlog.webhooksStalledAge)],
   ];
 }
 
