@@ -59,14 +59,14 @@ export async function startQueues(context: StackContext): Promise<void> {
       file: resolveFile(`local/${name}-emulator/main.ts`),
       env: createEnv(context, queueRate),
       onPort: (port) => (variables[variable] = `127.0.0.1:${port}`),
-      restarted: (signal) => provision(context, signal), // a restarted emulator is empty
+      restarted: () => provision(context), // a restarted emulator is empty
     });
     emulators.push(supervisor.start(child));
   };
   if (options.pubsubHost === undefined) start('pubsub', 'PUBSUB_EMULATOR_HOST');
   if (options.cloudTasksHost === undefined) start('cloud-tasks', 'CLOUD_TASKS_EMULATOR_HOST');
   await Promise.all(emulators);
-  await provision(context, supervisor.signal);
+  await provision(context);
 }
 
 /** Starts the offline model, unless the options name another one. */
@@ -98,16 +98,10 @@ function createInfraChild(
   return createNodeChild({ ...options, tier: 1, ready: 'line', port: 0, stopMs: 500 }, print);
 }
 
-function provision(context: StackContext, signal: AbortSignal): Promise<void> {
-  const env = createEnv(context, {
-    METADATA_SERVER_DETECTION: 'none', // emulators need no credentials
-    ...(context.options.cloudTasksHost === undefined ? queueRate : {}),
-  });
-  return runToCompletion(
-    { name: 'provision', file: resolveFile('local/provision.ts'), env },
-    context.print,
-    signal,
-  );
+async function provision(context: StackContext): Promise<void> {
+  // Loaded here, so that the processes of the stack start first.
+  const { createResources } = await import('./emulator/resources.ts');
+  await createResources(createEnv(context, context.options.cloudTasksHost === undefined ? queueRate : {}));
 }
 
 function createPostgresChild({ options, variables, print }: StackContext): Child {

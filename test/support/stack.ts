@@ -9,6 +9,7 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulator,
 } from '#services/local/cloud-tasks-emulator/server.ts';
+import { createResources } from '#services/local/emulator/resources.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { startOfflineModel, type OfflineModel } from '#services/local/offline-model/server.ts';
 import { withServiceRole } from '#services/local/postgres/users.ts';
@@ -115,7 +116,7 @@ export async function startStack(
     await Promise.all([pubsub?.close(), tasks.close(), model.close()]);
     await database.close();
   });
-  await provision();
+  await createResources(env);
 
   /** Each service has its own rights, as in production. A pooler shares sessions, which have one role. */
   function getRole(kind: ServiceKind): Record<string, string> {
@@ -127,12 +128,6 @@ export async function startStack(
     const { db, pool: owner } = openTestPool(database.url);
     await storeOwnAgent(db, { agentFile: settings['AGENT_FILE'], agentModule: settings['AGENT_MODULE'] });
     await owner.end();
-  }
-
-  async function provision(): Promise<void> {
-    const { exited, output } = runNode(t, ['services/local/provision.ts'], { env });
-    const { code } = await exited;
-    if (code !== 0) throw new Error(`provisioning failed:\n${output()}`);
   }
 
   const stack: Stack = {
@@ -168,7 +163,7 @@ export async function startStack(
     },
     startPubSub: async () => {
       pubsub = await startPubSubEmulator({ port: pubsubPort });
-      await provision();
+      await createResources(env);
     },
     endLeases: async (kind) => {
       await pool.query(

@@ -46,6 +46,9 @@ export const cloudTasksService = {
   RunTask: defineMethod('RunTask', v2.RunTaskRequest, v2.Task),
 };
 
+export const toCreateQueueRequest = (parent: string, queue: WireQueue) =>
+  v2.CreateQueueRequest.create({ parent, queue });
+
 export type WireQueue = google.cloud.tasks.v2.IQueue;
 export type WireTask = google.cloud.tasks.v2.ITask;
 export const QueueState = v2.Queue.State;

@@ -77,8 +77,19 @@ export interface StreamingPullResponse {
   subscriptionProperties?: { exactlyOnceDeliveryEnabled: boolean; messageOrderingEnabled: boolean };
 }
 
-/** Loads the services of `google.pubsub.v1`. This takes about 40 ms, so call it once per process. */
-export function loadServices(): { publisher: ServiceDefinition; subscriber: ServiceDefinition } {
+interface Services {
+  publisher: ServiceDefinition;
+  subscriber: ServiceDefinition;
+}
+
+let loaded: Services | undefined;
+
+/** Returns the services of `google.pubsub.v1`. The first call loads them, which takes about 40 ms. */
+export function loadServices(): Services {
+  return (loaded ??= readServices());
+}
+
+function readServices(): Services {
   const require = createRequire(import.meta.url);
   const protos = require.resolve('@google-cloud/pubsub/build/protos/protos.json');
   const definition = fromJSON(JSON.parse(readFileSync(protos, 'utf8')), {

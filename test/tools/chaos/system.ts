@@ -13,6 +13,7 @@ import {
   startCloudTasksEmulator,
   type CloudTasksEmulator,
 } from '#services/local/cloud-tasks-emulator/server.ts';
+import { createResources } from '#services/local/emulator/resources.ts';
 import { startPostgres, type Postgres } from '#services/local/postgres/postgres.ts';
 import type { ChooseFate } from '#services/local/pubsub-emulator/broker/broker.ts';
 import { startPubSubEmulator, type PubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
@@ -156,11 +157,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     };
   }
 
-  async function provision(): Promise<void> {
-    const { exited, output } = runNode(cleanup, ['services/local/provision.ts'], { env });
-    const { code } = await exited;
-    if (code !== 0) options.onError(`provisioning failed: ${output()}`);
-  }
+  const provision = (): Promise<void> =>
+    createResources(env).catch((error: unknown) => options.onError(`provisioning failed: ${String(error)}`));
 
   await provision();
   await Promise.all(members.map((member) => member.start()));

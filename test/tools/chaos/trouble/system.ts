@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { Pool } from 'pg';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
+import { createResources } from '#services/local/emulator/resources.ts';
 import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
 import { startOfflineModel } from '#services/local/offline-model/server.ts';
 import { startPubSubEmulator } from '#services/local/pubsub-emulator/emulator.ts';
@@ -112,8 +113,7 @@ export async function startTroubleSystem(t: Cleanup): Promise<TroubleSystem> {
     RATE_LIMIT_REQUESTS_PER_MINUTE: '0',
     WEBHOOK_SCHEDULE_SECONDS: webhookSchedule,
   };
-  const { exited, output } = runNode(t, ['services/local/provision.ts'], { env });
-  if ((await exited).code !== 0) throw new Error(`provisioning failed:\n${output()}`);
+  await createResources(env);
   const pool = new Pool({
     connectionString: database.url,
     max: 2,

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { Pool } from 'pg';
+import { createResources } from '#services/local/emulator/resources.ts';
 import type { Cleanup } from '../../../support/cleanup.ts';
 import { createTestDatabase } from '../../../support/database/postgres.ts';
 import { freePort } from '../../../support/ports.ts';
@@ -63,8 +64,7 @@ export async function startSystem(
     AGENT_MODULE: fileURLToPath(new URL('agent.ts', import.meta.url)),
     ...extra,
   };
-  const { exited, output } = runNode(t, ['services/local/provision.ts'], { env });
-  if ((await exited).code !== 0) throw new Error(`provisioning failed:\n${output()}`);
+  await createResources(env);
   const pool = new Pool({ connectionString: database.url, max: 2 });
   pool.on('error', () => undefined);
   t.after(() => pool.end());
