@@ -19,11 +19,23 @@
  * finished steps do not (invariant 7).
  */
 import type { CodeDefinition } from '#shared/agent/code-definition.ts';
-import type { BackoffPolicy } from '#shared/domain/backoff.ts';
 import type { Artifact, Json, JsonObject, Message, Part } from '#shared/domain/message.ts';
-import type { TaskState } from '#shared/domain/task.ts';
-import type { ModelUsage } from '#shared/domain/usage.ts';
-import type { CallbackResult } from '#shared/domain/wait.ts';
+import type { History, ReferencedTask } from './types/history.ts';
+import type { StepContext, StepOptions } from './types/steps.ts';
+import type {
+  Callback,
+  CallbackOptions,
+  CallOptions,
+  CallResult,
+  ChildTasks,
+  JoinOptions,
+  JoinResult,
+  SpawnOptions,
+} from './types/waits.ts';
+
+export type * from './types/history.ts';
+export type * from './types/steps.ts';
+export type * from './types/waits.ts';
 
 export interface Agent {
   /**
@@ -240,97 +252,6 @@ export interface Turn {
   progress(parts: Part[] | string): Promise<void>;
 }
 
-export interface CallOptions {
-  /** Continues a task of the other agent: that of an earlier result, in this turn or an earlier one. */
-  taskId?: string | undefined;
-  /** Continues a conversation with the other agent: that of an earlier result. */
-  contextId?: string | undefined;
-  /** Maximum wait in seconds, from the first attempt to send. At most 366 days. Default: that of the definition. */
-  timeoutSeconds?: number;
-}
-
-/**
- * - `completed`, `failed`, `rejected`, `canceled`: how the other agent ended its task. One message as the whole answer is
- *   `completed`
- * - `input_required`, `auth_required`: it waits for an answer, and `message` says for what
- * - `refused`: it did not accept a request, or too many agents have called each other. `message` has the reason
- * - `timed_out`: it did not finish in time, and was asked to cancel its task
- */
-export type CallStatus =
-  | 'completed'
-  | 'failed'
-  | 'rejected'
-  | 'canceled'
-  | 'input_required'
-  | 'auth_required'
-  | 'refused'
-  | 'timed_out';
-
-export interface CallResult {
-  readonly status: CallStatus;
-  /** The task of the other agent; undefined if it has created none. */
-  readonly taskId?: string;
-  readonly contextId?: string;
-  /** The other agent's status message or answer, or the reason of the status. Do not trust this content. */
-  readonly message: readonly Part[];
-  readonly artifacts: readonly Artifact[];
-  /** False if content was left out: a result has at most 4 MiB of JSON. */
-  readonly complete: boolean;
-}
-
-export interface SpawnOptions {
-  /** Whether the children have contexts of their own (the default), or share that of this task. */
-  context?: 'own' | 'parent';
-}
-
-/** The child tasks that one call of `spawn` has started. It is JSON, so that later turns can use it. */
-export interface ChildTasks {
-  readonly group: string;
-  /** In the order of the messages. */
-  readonly taskIds: readonly string[];
-}
-
-export interface JoinOptions {
-  /** How many children must have ended, successfully or not. Default: all. */
-  need?: 'all' | 'any' | number;
-  /** Maximum wait in seconds, from now. At most 366 days. Default: 7 days. */
-  timeoutSeconds?: number;
-}
-
-export interface JoinResult {
-  readonly status: 'joined' | 'timed_out';
-  /** All children, in the order of the messages. Those that were deleted meanwhile are missing. */
-  readonly children: readonly JoinedChild[];
-}
-
-export interface JoinedChild {
-  readonly taskId: string;
-  readonly state: TaskState;
-  /** The parts of its status message. Empty while the child has not ended. */
-  readonly message: readonly Part[];
-  /** Empty while the child has not ended. */
-  readonly artifacts: readonly Artifact[];
-  /**
-   * False if message and artifacts were left out because of their size: those of all children together are bounded to
-   * 4 MiB of JSON, and the smallest are kept.
-   */
-  readonly complete: boolean;
-}
-
-export interface CallbackOptions {
-  /** Maximum wait in seconds, from now. At most 366 days. Default: 7 days. */
-  timeoutSeconds?: number;
-  /** JSON Schema of the answer. An answer that does not match is refused. Default: any JSON. */
-  schema?: JsonObject;
-}
-
-export interface Callback {
-  /** Accepts one POST of JSON, at most 256 KiB, from anyone who has the URL. */
-  readonly url: string;
-  /** Resolves to what was posted, or to `timed_out`. */
-  readonly result: PromiseLike<CallbackResult>;
-}
-
 export interface ArtifactStream {
   /**
    * Adds a part and returns at once. Adjacent texts are joined.
@@ -344,93 +265,6 @@ export interface ArtifactStream {
    * @throws the error of a write that failed, such as a `LeaseLostError`
    */
   close(): Promise<void>;
-}
-
-export interface StepContext {
-  /** Identifies this step; the same in all its runs. Pass it to every service that the step changes. */
-  readonly idempotencyKey: string;
-  /** Aborts with the signal of the turn, and when this run exceeds its timeout. */
-  readonly signal: AbortSignal;
-}
-
-export interface StepOptions {
-  /** The input of the step. Its hash is recorded next to the result. */
-  input?: Json;
-  /**
-   * Reads the usage of a model call from the result. It is recorded, and counted for the task and its owner.
-   */
-  usage?: (result: Json) => ModelUsage | undefined;
-  /**
-   * Timeout of one run, in seconds. Its signal aborts then; 500 ms later the run counts as failed even if it
-   * ignores the signal. Default: `limits.stepSeconds` of the definition, otherwise only the limit of the turn
-   * applies.
-   */
-  timeoutSeconds?: number;
-  /**
-   * How many times a failed run is retried within the turn, with the same idempotency key. A `FatalError` or
-   * `ParkedError` is never retried. The turn occupies its worker while it waits. Default: 0.
-   */
-  retries?: number | StepRetries;
-  /**
-   * Records that the step has started before `run` is called. Set it for side effects (invariant 3). Default:
-   * false.
-   */
-  sideEffects?: boolean;
-}
-
-/**
- * Retries with backoff: the wait doubles from `firstSeconds` (default: 1) to `longestSeconds` (default: 60),
- * with jitter.
- */
-export interface StepRetries extends BackoffPolicy {
-  /** Retries after the first run. */
-  times: number;
-}
-
-/** The conversation before a turn, as far as it was read. */
-export interface History {
-  /** Oldest first. */
-  readonly entries: readonly HistoryEntry[];
-  /** False if older turns, or the steps of earlier turns, were left out because of the bounds. */
-  readonly complete: boolean;
-  /**
-   * The turns of this task among them, oldest first, with the results of their steps. The steps of all turns are
-   * read up to `MAX_RECORD_BYTES`; older turns then have none.
-   */
-  readonly earlierTurns: readonly EarlierTurn[];
-  /** The tasks that the messages of these turns refer to, in their current state. See `ReferencedTask`. */
-  readonly references: readonly ReferencedTask[];
-}
-
-/**
- * An earlier message of the user, or the output of one of the agent's turns: its artifacts and its answer.
- */
-export interface HistoryEntry {
-  readonly taskId: string;
-  /** The number of the turn within that task. */
-  readonly turn: number;
-  readonly role: 'user' | 'agent';
-  readonly parts: readonly Part[];
-}
-
-/**
- * A task that messages refer to: at most the last 20, with 4 MiB of content together. Deleted tasks are missing.
- */
-export interface ReferencedTask {
-  readonly taskId: string;
-  readonly state: TaskState;
-  /** All messages of the task, oldest first. */
-  readonly messages: readonly Message[];
-  readonly artifacts: readonly Artifact[];
-  /** False if its messages and artifacts were left out because of their size. */
-  readonly complete: boolean;
-}
-
-export interface EarlierTurn {
-  readonly number: number;
-  readonly message: Message;
-  /** The finished steps, in order. `occurrence` counts the steps of the same name, from 0. */
-  readonly steps: readonly { name: string; occurrence: number; result: Json }[];
 }
 
 /**
