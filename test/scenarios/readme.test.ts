@@ -1,12 +1,12 @@
 /** The commands of README.md, docs/tasks.md and docs/python.md, run as written against a whole system; only the ports differ. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { before, describe, test, type TestContext } from 'node:test';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { freePort } from '../support/ports.ts';
+import { runNode } from '../support/processes/processes.ts';
 import { isCompleted, startStack, type Stack, type TaskJson } from '../support/stack.ts';
 import { writeTempFile } from '../support/temp-dir.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -38,20 +38,14 @@ async function startReceiver(t: TestContext, port: number): Promise<() => string
     'receiver.mjs',
     getCodeBlock('First webhook', 'js').replace('9000', String(port)),
   );
-  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.after(async () => {
-    child.kill();
-    await once(child, 'exit');
-  });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += String(chunk)));
+  const { output } = runNode(t, [file]);
   await waitFor('the receiver to listen', async () =>
     fetch(`http://localhost:${port}`, { method: 'POST', body: '{}' }).then(
       ({ ok }) => ok,
       () => false,
     ),
   );
-  return () => output;
+  return output;
 }
 
 const hasPython = spawnSync('python3', ['--version']).status === 0;

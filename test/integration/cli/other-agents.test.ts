@@ -4,7 +4,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { describe, test, type TestContext } from 'node:test';
 import { AgentCard, generateAgentCardSignature } from '@a2a-js/sdk';
-import { runCli, type CliResult } from '../../support/cli.ts';
+import { runCli } from '../../support/cli.ts';
+import type { RunResult } from '../../support/processes/run.ts';
 import { listen } from '../../support/listen.ts';
 import { startSdkAgent, startV03SdkAgent } from '../../support/sdk-agents.ts';
 
@@ -18,7 +19,7 @@ describe('longhaul with other agents', () => {
   for (const [name, version, start] of agents) {
     test(`sends, watches, answers and cancels with A2A ${name}`, async (t) => {
       const LONGHAUL_URL = await start(t);
-      const longhaul = (...args: string[]): Promise<CliResult> => runCli(args, { env: { LONGHAUL_URL } });
+      const longhaul = (...args: string[]): Promise<RunResult> => runCli(args, { env: { LONGHAUL_URL } });
       const [card, waited, streamed, asked, detached, list] = await Promise.all([
         longhaul('card'),
         longhaul('send', 'hi'),

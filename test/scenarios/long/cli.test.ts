@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
-import { runCli, runCliInTerminal, noTerminal, type CliOptions, type CliResult } from '../../support/cli.ts';
+import { runCli, runCliInTerminal, noTerminal, type CliOptions } from '../../support/cli.ts';
+import type { RunResult } from '../../support/processes/run.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
@@ -29,7 +30,7 @@ describe('longhaul', () => {
     ]);
   });
 
-  const longhaul = (args: readonly string[], options: CliOptions = {}): Promise<CliResult> =>
+  const longhaul = (args: readonly string[], options: CliOptions = {}): Promise<RunResult> =>
     runCli(args, { ...options, env: { LONGHAUL_URL: stack.apiUrl, ...options.env } });
   const done = async (args: readonly string[], options?: CliOptions): Promise<string> => {
     const { status, stdout, stderr } = await longhaul(args, options);

@@ -1,7 +1,6 @@
 /** Runs the scripts in deploy/, dry or against a fake project. */
-import { spawn, type SpawnOptionsWithoutStdio } from 'node:child_process';
-import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { run as runProgram } from '../processes/run.ts';
 
 const deploy = fileURLToPath(new URL('../../../deploy/', import.meta.url));
 
@@ -38,22 +37,10 @@ export async function dryRun(
   return lines.map((line) => ({ line, words: parseWords(line) }));
 }
 
-export async function run(
-  command: string,
-  args: readonly string[],
-  options: SpawnOptionsWithoutStdio,
-  input = '',
-): Promise<ScriptResult> {
-  const child = spawn(command, args, { timeout: 60_000, ...options });
-  const exited = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  // A script that refuses its arguments may end before it has read its input (EPIPE).
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  const [code, output, errors] = await Promise.all([exited, text(child.stdout), text(child.stderr)]);
-  return { code, output, errors };
+/** Runs a program to its end, as `runProgram` does. */
+export async function run(...args: Parameters<typeof runProgram>): Promise<ScriptResult> {
+  const { status, stdout, stderr } = await runProgram(...args);
+  return { code: status, output: stdout, errors: stderr };
 }
 
 /** Parses the output of bash's `printf %q`: words separated by blanks, with backslash escapes. */

@@ -2,13 +2,13 @@
  * A real MCP server from npm ("everything") in a child process, behind a proxy that records every tool call:
  * its idempotency key, and whether its response went through.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, request, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Cleanup } from '../cleanup.ts';
 import { freePort } from '../ports.ts';
+import { runNode, type RunningProcess } from '../processes/processes.ts';
 import { waitFor } from '../wait-for.ts';
 
 const require = createRequire(import.meta.url);
@@ -67,9 +67,8 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const { port: proxyPort } = proxy.address() as AddressInfo;
   const port = await freePort();
-  let child = await startEverything(port);
+  let running = await startEverything(t, port);
   t.after(() => {
-    child.kill('SIGKILL');
     proxy.closeAllConnections();
     proxy.close();
   });
@@ -79,10 +78,9 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
     call: (number) => waitFor(`tool call ${number}`, () => calls[number - 1]),
     refuse: (status) => (refusing = status),
     restart: async () => {
-      const exited = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGKILL');
-      await exited;
-      child = await startEverything(port);
+      running.child.kill('SIGKILL');
+      await running.exited;
+      running = await startEverything(t, port);
     },
   };
 }
@@ -98,20 +96,8 @@ function parseToolCall(body: Buffer, headers: IncomingHttpHeaders): RecordedCall
   return { name: params.name, args: params.arguments, key, headers, answered: false };
 }
 
-async function startEverything(port: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [everythingFile, 'streamableHttp'], {
-    env: { PATH: process.env['PATH'], PORT: String(port) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  await new Promise<void>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        output += chunk.toString();
-        if (output.includes('listening')) resolve();
-      });
-    }
-    child.once('exit', () => reject(new Error(`the MCP server exited: ${output}`)));
-  });
-  return child;
+async function startEverything(t: Cleanup, port: number): Promise<RunningProcess> {
+  const running = runNode(t, [everythingFile, 'streamableHttp'], { env: { PORT: String(port) } });
+  await running.line(/listening/);
+  return running;
 }
