@@ -3,6 +3,7 @@ import { hostname, userInfo } from 'node:os';
 import { openDatabase } from '#shared/db/client/pool.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { createAuditLog } from '#shared/runtime/audit.ts';
+import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { environment } from '#shared/runtime/config/environment.ts';
 import { withLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { readAdminConfig } from '#shared/runtime/config/operator.ts';
@@ -31,8 +32,29 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['undeleted', undeletedCommand],
 ]);
 
-/** @returns the exit status: 0 for success, 1 if the command failed, 2 if the command is unknown */
-export async function runAdmin(name: string, args: readonly string[]): Promise<number> {
+/** What a command uses of its process. */
+export interface CommandProcess {
+  environment: Environment;
+  print: (line: string) => void;
+  printError: (line: string) => void;
+}
+
+const thisProcess: CommandProcess = {
+  environment,
+  print: (line) => process.stdout.write(`${line}\n`),
+  printError: (line) => process.stderr.write(`${line}\n`),
+};
+
+/**
+ * Ends the process with status 78 if the configuration is invalid.
+ *
+ * @returns the exit status: 0 for success, 1 if the command failed, 2 if the command is unknown
+ */
+export async function runAdmin(
+  name: string,
+  args: readonly string[],
+  { environment: variables, print, printError }: CommandProcess = thisProcess,
+): Promise<number> {
   const command = commands.get(name);
   if (command === undefined) {
     if (name !== '') print(`${name} is not a command. Expected one of these:\n`);
@@ -40,12 +62,12 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
     for (const [each, { usage }] of commands) print(`  ${each.padEnd(14)}${usage}`);
     return 2;
   }
-  const secrets = await secretsOrExit(() => openSecretVariables(environment));
+  const secrets = await secretsOrExit(() => openSecretVariables(variables));
   const env = withLocalStack(secrets.env);
   const { database, auditLog } = configOrExit(() => readAdminConfig(env));
   // The output of commands may be read by programs.
   const audit = createAuditLog('admin', auditLog === 'stdout' ? 'stderr' : auditLog, (error) => {
-    process.stderr.write(`audit entry not written: ${errorMessage(error)}\n`);
+    printError(`audit entry not written: ${errorMessage(error)}`);
   });
   const entry = {
     action: `admin ${name}`,
@@ -64,8 +86,7 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
   } catch (error) {
     const isRefused = error instanceof CommandError;
     audit.write({ ...entry, result: isRefused ? 'refused' : 'failed', reason: toErrorName(error) });
-    const message = error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`;
-    process.stderr.write(`${message}\n`);
+    printError(error instanceof CommandError ? error.message : `failed: ${errorMessage(error)}`);
     return 1;
   } finally {
     await Promise.all([pool.end(), secrets.close()]);
@@ -74,8 +95,4 @@ export async function runAdmin(name: string, args: readonly string[]): Promise<n
 
 function toErrorName(error: unknown): string {
   return error instanceof Error ? error.name : 'Error';
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

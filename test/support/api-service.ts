@@ -2,11 +2,13 @@
  * The whole api service in this process, on a real database, without the emulators: wake-ups are stored and not
  * published. For tests that need its routes and not a worker.
  */
+import { Server } from '@grpc/grpc-js';
 import type { Db } from '#shared/db/client/pool.ts';
 import { openSecretVariables } from '#shared/gcp/secrets.ts';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { startApi } from '#services/api/service.ts';
+import { bindServer, loopbackAddress } from '#services/local/emulator/grpc.ts';
 import { withServiceRole } from '#services/local/postgres/users.ts';
 import { storeOwnAgent } from '#shared/db/tasks/agents.ts';
 import type { Cleanup } from './cleanup.ts';
@@ -22,6 +24,16 @@ export interface TestApiService {
   databaseUrl: string;
 }
 
+/**
+ * Starts a gRPC server that refuses each call at once. A client of a closed port would try again until its deadline,
+ * for which the service waits when it stops.
+ */
+async function startRefusingServer(t: Cleanup): Promise<string> {
+  const server = new Server();
+  t.after(() => server.forceShutdown());
+  return `${loopbackAddress}:${await bindServer(server, 0)}`;
+}
+
 /** @param env variables of the api service in addition to those that it requires */
 export async function startApiService(
   t: Cleanup,
@@ -29,7 +41,7 @@ export async function startApiService(
 ): Promise<TestApiService> {
   const { db, url: databaseUrl } = await connectToTestDatabase();
   await storeOwnAgent(db, { agentFile: env['AGENT_FILE'], agentModule: env['AGENT_MODULE'] });
-  const grpcPort = await freePort();
+  const [grpcPort, refusing] = await Promise.all([freePort(), startRefusingServer(t)]);
   const secrets = await openSecretVariables({
     DATABASE_URL: process.env['TEST_PGBOUNCER'] === '1' ? databaseUrl : withServiceRole(databaseUrl, 'api'),
     DATABASE_POOL_SIZE: '4',
@@ -38,8 +50,8 @@ export async function startApiService(
     GRPC_PORT: String(grpcPort),
     DRAIN_SECONDS: '1',
     GOOGLE_CLOUD_PROJECT: 'p',
-    PUBSUB_EMULATOR_HOST: '127.0.0.1:9',
-    CLOUD_TASKS_EMULATOR_HOST: '127.0.0.1:9',
+    PUBSUB_EMULATOR_HOST: refusing,
+    CLOUD_TASKS_EMULATOR_HOST: refusing,
     DISPATCHER_URL: 'http://127.0.0.1:9',
     ENCRYPTION_KEYS: `k:${Buffer.alloc(32).toString('base64')}`,
     WEBHOOK_ALLOW_HOSTS: '127.0.0.1',

@@ -5,7 +5,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { portVariable, serverVariable, startTestServer, type TestServer } from './database/test-server.ts';
+import { startTestServer, type TestServer } from './database/test-server.ts';
+import { portVariable, serverVariable } from './database/variables.ts';
 
 let server: TestServer | undefined;
 let compileCache: string | undefined;

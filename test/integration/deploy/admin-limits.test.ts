@@ -1,42 +1,39 @@
-/** `npm run admin -- limits`, run as a process. */
+/** `npm run admin -- limits`. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { before, describe, test, type TestContext } from 'node:test';
+import { before, describe, test } from 'node:test';
 import type { Db } from '#shared/db/client/pool.ts';
 import { addOwnerUsage } from '#shared/db/owners/usage.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { readOwnLimits } from '#shared/db/owners/settings.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
+import { runAdmin } from '../../support/admin.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { newTask } from '../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
-import { runNode } from '../../support/processes/processes.ts';
 import { noLimits } from '../../support/quotas.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
 
-const timeout = 60_000;
-
 describe('admin limits', () => {
+  const cleanup = createSuiteCleanup();
   let db: Db;
   let url: string;
   before(async () => {
     ({ db, url } = await connectToTestDatabase());
   });
 
-  async function run(t: TestContext, ...args: string[]) {
+  async function run(...args: string[]): Promise<{ code: number; lines: string[] }> {
     const env = { DATABASE_URL: url, AUTH_MODES: 'api-key', OWNER_MAX_OPEN_TASKS: '10' };
-    const running = runNode(t, ['services/admin/main.ts', 'limits', ...args], {
-      env: { AUDIT_LOG: '/dev/null', ...env },
-    });
-    const { code } = await running.exited;
-    return { code, lines: running.output().trimEnd().split('\n') };
+    const { code, output } = await runAdmin(env, 'limits', ...args);
+    return { code, lines: output.trimEnd().split('\n') };
   }
 
-  test('sets and removes limits of one owner', { timeout }, async (t) => {
+  test('sets and removes limits of one owner', async () => {
     await createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 })(
       newTask({ owner: 'key:a' }),
     );
-    const set = await run(t, 'set', 'key:a', 'openTasks=5', 'storedBytes=1.5GiB', 'modelCostPerDay=0.5');
+    const set = await run('set', 'key:a', 'openTasks=5', 'storedBytes=1.5GiB', 'modelCostPerDay=0.5');
     assert.deepEqual(set.lines, [
       '+ key:a openTasks 5',
       '+ key:a storedBytes 1.5 GiB',
@@ -47,12 +44,12 @@ describe('admin limits', () => {
       storedBytes: 1.5 * 1024 ** 3,
       modelCostPerDay: 0.5,
     });
-    assert.deepEqual((await run(t, 'set', 'key:a', 'openTasks=0')).lines, ['~ key:a openTasks 5 -> none']);
-    assert.deepEqual((await run(t, 'set', 'key:a', 'openTasks=0')).lines, ['no changes']);
-    assert.deepEqual((await run(t, 'unset', 'key:a', 'storedBytes')).lines, ['- key:a storedBytes 1.5 GiB']);
-    assert.equal((await run(t, 'unset', 'key:a')).code, 0);
+    assert.deepEqual((await run('set', 'key:a', 'openTasks=0')).lines, ['~ key:a openTasks 5 -> none']);
+    assert.deepEqual((await run('set', 'key:a', 'openTasks=0')).lines, ['no changes']);
+    assert.deepEqual((await run('unset', 'key:a', 'storedBytes')).lines, ['- key:a storedBytes 1.5 GiB']);
+    assert.equal((await run('unset', 'key:a')).code, 0);
     assert.equal((await readOwnLimits(db)).get('key:a'), undefined);
-    const unknown = await run(t, 'set', 'alice', 'openTasks=1', '--dry-run');
+    const unknown = await run('set', 'alice', 'openTasks=1', '--dry-run');
     assert.deepEqual(unknown.lines, [
       '+ alice openTasks 1',
       'dry run: nothing was changed',
@@ -61,7 +58,7 @@ describe('admin limits', () => {
     assert.equal((await readOwnLimits(db)).get('alice'), undefined);
   });
 
-  test('says what it expects', { timeout }, async (t) => {
+  test('says what it expects', async () => {
     const cases: [string[], RegExp][] = [
       [['nonsense'], /expects one of list, set, unset, apply, recount, not nonsense/],
       [['set', 'key:a'], /expects an owner and limits, such as: set key:alice openTasks=500/],
@@ -71,15 +68,15 @@ describe('admin limits', () => {
       [['apply', '/nowhere'], /\/nowhere cannot be read/],
       [['--wrong'], /Unknown option '--wrong'/],
     ];
-    const answers = await Promise.all(cases.map(([args]) => run(t, ...args)));
+    const answers = await Promise.all(cases.map(([args]) => run(...args)));
     for (const [index, { code, lines }] of answers.entries()) {
       assert.equal(code, 1);
       assert.match(lines.join('\n'), cases[index]![1]);
     }
   });
 
-  test('applies a file as the whole state, and reports what changes', { timeout }, async (t) => {
-    const file = path.join(createTempDir(t), 'limits.yaml');
+  test('applies a file as the whole state, and reports what changes', async () => {
+    const file = path.join(createTempDir(cleanup), 'limits.yaml');
     writeFileSync(
       file,
       'owners:\n  key:b: { openTasks: 1, storedBytes: 2 MiB }\n  https://issuer.example|x y: { modelCostPerDay: 2.5 }\n',
@@ -89,14 +86,14 @@ describe('admin limits', () => {
       '+ key:b openTasks 1',
       '+ key:b storedBytes 2 MiB',
     ];
-    const dry = await run(t, 'apply', file, '--dry-run');
+    const dry = await run('apply', file, '--dry-run');
     assert.deepEqual(dry.lines, [...expected, 'dry run: nothing was changed']);
     assert.equal((await readOwnLimits(db)).has('key:b'), false);
-    assert.deepEqual((await run(t, 'apply', file)).lines, expected);
-    assert.deepEqual((await run(t, 'apply', file)).lines, ['no changes']);
+    assert.deepEqual((await run('apply', file)).lines, expected);
+    assert.deepEqual((await run('apply', file)).lines, ['no changes']);
 
     writeFileSync(file, JSON.stringify({ owners: { 'key:b': { openTasks: 3 } } }));
-    const { changes } = JSON.parse((await run(t, 'apply', file, '--json')).lines[0]!);
+    const { changes } = JSON.parse((await run('apply', file, '--json')).lines[0]!);
     assert.deepEqual(changes, [
       { owner: 'https://issuer.example|x y', before: { modelCostPerDay: 2.5 }, after: {} },
       { owner: 'key:b', before: { openTasks: 1, storedBytes: 2_097_152 }, after: { openTasks: 3 } },
@@ -106,10 +103,10 @@ describe('admin limits', () => {
     assert.deepEqual(limits, { ...noLimits, openTasks: 3 });
   });
 
-  test('refuses a file with problems, each with line and column', { timeout }, async (t) => {
-    const file = path.join(createTempDir(t), 'limits.yaml');
+  test('refuses a file with problems, each with line and column', async () => {
+    const file = path.join(createTempDir(cleanup), 'limits.yaml');
     writeFileSync(file, 'owners:\n  key:c:\n    openTask: 5\n    storedBytes: lots\ndefaults: {}\n');
-    const { code, lines } = await run(t, 'apply', file);
+    const { code, lines } = await run('apply', file);
     assert.equal(code, 1);
     assert.deepEqual(lines, [
       `${file}:3:5: owners.key:c.openTask: unknown field (did you mean "openTasks"?)`,
@@ -119,7 +116,7 @@ describe('admin limits', () => {
     assert.equal((await readOwnLimits(db)).has('key:c'), false);
   });
 
-  test('lists defaults, own limits and owners near a limit', { timeout }, async (t) => {
+  test('lists defaults, own limits and owners near a limit', async () => {
     const accept = createAccept(db, { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 });
     await Promise.all(Array.from({ length: 8 }, () => accept(newTask({ owner: 'key:near' }))));
     await addOwnerUsage(
@@ -129,8 +126,8 @@ describe('admin limits', () => {
         ['key:far', { bytes: 2048, webhookConfigs: 3 }],
       ]),
     );
-    await run(t, 'set', 'key:own', 'webhookConfigs=7');
-    const { lines } = await run(t);
+    await run('set', 'key:own', 'webhookConfigs=7');
+    const { lines } = await run();
     assert.equal(lines[0], 'defaults');
     assert.ok(lines.includes('  openTasks            10'));
     assert.ok(lines.includes('  storedBytes          20 GiB'));
@@ -141,7 +138,7 @@ describe('admin limits', () => {
     assert.ok(table.some((row) => row.join() === 'key:own,webhookConfigs,0,7,0%,own'));
     assert.ok(!table.some(([owner]) => owner === 'key:far'));
 
-    const json = JSON.parse((await run(t, 'list', '--all', '--json')).lines[0]!);
+    const json = JSON.parse((await run('list', '--all', '--json')).lines[0]!);
     assert.equal(json.defaults.openTasks, 10);
     const far = json.owners.find(({ owner }: { owner: string }) => owner === 'key:far');
     assert.deepEqual(far.usage, {
@@ -152,8 +149,8 @@ describe('admin limits', () => {
       concurrentTurns: 0,
       schedules: 0,
     });
-    assert.deepEqual((await run(t, 'recount', 'key:far')).lines, ['recounted the stored tasks of 0 owners']);
-    const again = await run(t, '--all');
+    assert.deepEqual((await run('recount', 'key:far')).lines, ['recounted the stored tasks of 0 owners']);
+    const again = await run('--all');
     assert.ok(!again.lines.some((line) => line.startsWith('key:far')));
   });
 });

@@ -1,4 +1,4 @@
-/** The commands of `npm run admin`, run as processes. */
+/** The commands of `npm run admin`. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { checkEncryptionKeys } from '#shared/db/webhooks/encryption-check.ts';
 import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
 import { writeLocalStack } from '#shared/runtime/config/local-stack.ts';
 import { createSigningSecret, decryptSecrets, encryptSecrets } from '#shared/webhooks/secrets.ts';
+import { runAdmin } from '../../support/admin.ts';
 import { createTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { runNode } from '../../support/processes/processes.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
@@ -22,14 +23,6 @@ import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts
 
 const timeout = 60_000;
 
-async function runAdmin(t: TestContext, env: Record<string, string>, ...args: string[]) {
-  const running = runNode(t, ['services/admin/main.ts', ...args], {
-    env: { AUDIT_LOG: '/dev/null', ...env },
-  });
-  const { code } = await running.exited;
-  return { code, output: running.output() };
-}
-
 async function openDatabase(t: TestContext) {
   const { url, close } = await createTestDatabase();
   const { db } = openTestPool(url);
@@ -37,9 +30,9 @@ async function openDatabase(t: TestContext) {
   return { db, url };
 }
 
-test('lists the commands for an unknown command, with exit status 2', { timeout }, async (t) => {
+test('lists the commands for an unknown command, with exit status 2', async () => {
   for (const args of [[], ['nonsense'], ['toString']]) {
-    const { code, output } = await runAdmin(t, {}, ...args);
+    const { code, output } = await runAdmin({}, ...args);
     assert.equal(code, 2);
     assert.match(output, /webhooks .*failure rates/);
     assert.match(output, /reencrypt .*first of ENCRYPTION_KEYS/);
@@ -50,7 +43,7 @@ test('uses the database of npm start unless the environment names one', { timeou
   const { url } = await openDatabase(t);
   const DATA_DIR = createTempDir(t);
   const found = async (env: Record<string, string>) =>
-    (await runAdmin(t, { DATA_DIR, ...env }, 'usage')).code;
+    (await runNode(t, ['services/admin/main.ts', 'usage'], { env: { DATA_DIR, ...env } }).exited).code;
   assert.equal(await found({}), 78);
   writeLocalStack(DATA_DIR, { DATABASE_URL: url, ENCRYPTION_KEYS: 'k', OTHER: 'not for commands' });
   assert.deepEqual([await found({}), await found({ DATABASE_URL: 'postgres://127.0.0.1:1/x' })], [0, 1]);
@@ -75,7 +68,7 @@ describe('webhooks', () => {
       .where('task_id', '=', pending.taskId)
       .execute();
     const env = { DATABASE_URL: url };
-    const readStats = async () => JSON.parse((await runAdmin(t, env, 'webhooks', '--json')).output);
+    const readStats = async () => JSON.parse((await runAdmin(env, 'webhooks', '--json')).output);
     await waitFor('one pending delivery', async () => (await readStats()).pending === 1);
     const { oldestPendingSeconds, disabledConfigs, hosts } = await readStats();
     assert.ok(oldestPendingSeconds >= 60 && oldestPendingSeconds < 120);
@@ -87,14 +80,14 @@ describe('webhooks', () => {
         [new URL(good.url).host, 2, 0],
       ],
     );
-    const { output } = await runAdmin(t, env, 'webhooks');
+    const { output } = await runAdmin(env, 'webhooks');
     assert.match(output, /pending deliveries +1\n/);
     assert.match(output, new RegExp(`${new URL(bad.url).host} +2 +2 +100\\.0%`));
   });
 
   test('rejects an invalid number of hours', { timeout }, async (t) => {
     const { url } = await openDatabase(t);
-    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, 'webhooks', '--hours', 'x');
+    const { code, output } = await runAdmin({ DATABASE_URL: url }, 'webhooks', '--hours', 'x');
     assert.equal(code, 1);
     assert.match(output, /--hours/);
   });
@@ -136,7 +129,7 @@ describe('reencrypt', () => {
     );
 
     const env = { DATABASE_URL: url, ENCRYPTION_KEYS: `${next},${old}` };
-    const first = await runAdmin(t, env, 'reencrypt');
+    const first = await runAdmin(env, 'reencrypt');
     assert.equal(first.code, 0, first.output);
     assert.match(first.output, /re-encrypted 1 webhooks with the key "next"/);
 
@@ -160,7 +153,7 @@ describe('reencrypt', () => {
         [current.signingSecret, null],
       ],
     );
-    const second = await runAdmin(t, env, 'reencrypt');
+    const second = await runAdmin(env, 'reencrypt');
     assert.match(second.output, /re-encrypted 0 webhooks/);
   });
 
@@ -170,7 +163,7 @@ describe('reencrypt', () => {
     await createConfig(db, taskId, 'a', oldEncryptor);
     await createConfig(db, taskId, 'c', createEncryptor(parseEncryptionKeys(createKey('lost')).keys));
     const env = { DATABASE_URL: url, ENCRYPTION_KEYS: `${next},${old}` };
-    const { code, output } = await runAdmin(t, env, 'reencrypt');
+    const { code, output } = await runAdmin(env, 'reencrypt');
     assert.equal(code, 1);
     assert.match(output, /re-encrypted 1 webhooks with the key "next"/);
     assert.match(output, new RegExp(`1 webhooks could not be decrypted.*\\n  ${taskId} c: .*"lost"`));
@@ -195,9 +188,9 @@ describe('drop-secrets', () => {
     await assert.rejects(check(after), /different key of the id "local".*Restore that key.*drop-secrets/);
 
     const env = { DATABASE_URL: url, ENCRYPTION_KEYS: after };
-    const unconfirmed = await runAdmin(t, env, 'drop-secrets');
+    const unconfirmed = await runAdmin(env, 'drop-secrets');
     assert.equal(unconfirmed.code, 1);
-    const { output } = await runAdmin(t, env, 'drop-secrets', '--yes');
+    const { output } = await runAdmin(env, 'drop-secrets', '--yes');
     assert.match(output, /removed the secrets of 1 webhooks/);
     await check(after);
     const row = await db.selectFrom('webhook_configs').selectAll().executeTakeFirstOrThrow();
@@ -224,7 +217,7 @@ describe('forget', () => {
       await sql`insert into owner_limits (owner, limits) values (${owner}, '{}')`.execute(db);
     }
     const args = ['forget', '--owner', caller.owner, '--tenant', caller.tenant, '--yes'];
-    const { code, output } = await runAdmin(t, { DATABASE_URL: url }, ...args);
+    const { code, output } = await runAdmin({ DATABASE_URL: url }, ...args);
     assert.equal(code, 0);
     assert.match(output, /deleted 1 tasks/);
     for (const table of ['gates', 'events', 'messages'] as const) {
@@ -242,14 +235,7 @@ describe('forget', () => {
   test('fails when no owner of that name has tasks', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
-    const { code, output } = await runAdmin(
-      t,
-      { DATABASE_URL: url },
-      'forget',
-      '--owner',
-      'unknown',
-      '--yes',
-    );
+    const { code, output } = await runAdmin({ DATABASE_URL: url }, 'forget', '--owner', 'unknown', '--yes');
     assert.equal(code, 1);
     assert.match(output, /no tasks or schedules of the owner unknown were found/);
     assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
@@ -258,7 +244,7 @@ describe('forget', () => {
   test('deletes nothing without --yes', { timeout }, async (t) => {
     const { db, url } = await openDatabase(t);
     const { taskId } = await startTask(db, undefined);
-    const { code } = await runAdmin(t, { DATABASE_URL: url }, 'forget', '--owner', caller.owner);
+    const { code } = await runAdmin({ DATABASE_URL: url }, 'forget', '--owner', caller.owner);
     assert.equal(code, 1);
     assert.deepEqual(await db.selectFrom('tasks').select('id').execute(), [{ id: taskId }]);
   });

@@ -1,21 +1,28 @@
 /** The rendered manifests, and the configuration that the services read from them. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { describe, test, type TestContext } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
 import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { renderManifests, type Manifest, type ManifestName } from '../../support/deploy/project.ts';
+
+const cleanup = createSuiteCleanup();
+let manifests: Manifest[];
+before(async () => {
+  manifests = await renderManifests(cleanup);
+});
 
 function getPodSpec({ name, content }: Manifest) {
   return name === 'migrate' ? content.spec.template.spec.template.spec : content.spec.template.spec;
 }
 
 describe('manifests', () => {
-  test('pin images by digest and secrets by version', async (t) => {
-    for (const manifest of await renderManifests(t)) {
+  test('pin images by digest and secrets by version', () => {
+    for (const manifest of manifests) {
       assert.doesNotMatch(manifest.text, /\$\{/);
       const [container] = getPodSpec(manifest).containers;
       assert.match(container.image, /@sha256:[0-9a-f]{64}$/);
@@ -25,20 +32,19 @@ describe('manifests', () => {
     }
   });
 
-  test('run each component with its own service account', async (t) => {
-    const manifests = await renderManifests(t);
+  test('run each component with its own service account', () => {
     const accounts = new Set(manifests.map((manifest) => getPodSpec(manifest).serviceAccountName));
     assert.equal(accounts.size, 4);
   });
 
-  test('expose only the API to the internet', async (t) => {
+  test('expose only the API to the internet', () => {
     const expected: Partial<Record<ManifestName, string>> = {
       api: 'all',
       grpc: 'all',
       dispatcher: 'internal',
       'worker-push': 'internal',
     };
-    for (const { name, content } of await renderManifests(t)) {
+    for (const { name, content } of manifests) {
       const ingress = content.metadata.annotations?.['run.googleapis.com/ingress'];
       assert.equal(ingress, expected[name]);
     }
@@ -46,8 +52,8 @@ describe('manifests', () => {
 });
 
 describe('configuration from the manifests', () => {
-  test('exports telemetry and encrypts the database connection in every service', async (t) => {
-    const { api, grpc, dispatcher, worker, pushWorker } = await readConfigs(t);
+  test('exports telemetry and encrypts the database connection in every service', () => {
+    const { api, grpc, dispatcher, worker, pushWorker } = readConfigs();
     for (const { database, cloudTasks, telemetry } of [api, grpc, dispatcher, worker, pushWorker]) {
       const { traces, metrics, google, sampler } = telemetry;
       assert.deepEqual([traces, metrics, google, sampler], [true, true, true, 'traceidratio']);
@@ -58,8 +64,8 @@ describe('configuration from the manifests', () => {
     }
   });
 
-  test('authenticates the callers of each service', async (t) => {
-    const { api, dispatcher, pushWorker } = await readConfigs(t);
+  test('authenticates the callers of each service', () => {
+    const { api, dispatcher, pushWorker } = readConfigs();
     assert.deepEqual(api.auth, {
       apiKeys: undefined,
       jwt: undefined,
@@ -78,9 +84,9 @@ describe('configuration from the manifests', () => {
     });
   });
 
-  test('keeps places for short calls, and knows the addresses of clients', async (t) => {
-    const { api, grpc } = await readConfigs(t);
-    const concurrency = (await renderManifests(t))
+  test('keeps places for short calls, and knows the addresses of clients', () => {
+    const { api, grpc } = readConfigs();
+    const concurrency = manifests
       .filter(({ name }) => name === 'api' || name === 'grpc')
       .map((manifest) => Number(getPodSpec(manifest).containerConcurrency));
     for (const { limits } of [api, grpc]) {
@@ -89,15 +95,15 @@ describe('configuration from the manifests', () => {
     }
   });
 
-  test('serves gRPC from its own service, which the agent card lists', async (t) => {
-    const { api, grpc } = await readConfigs(t);
+  test('serves gRPC from its own service, which the agent card lists', () => {
+    const { api, grpc } = readConfigs();
     assert.deepEqual([grpc.http, grpc.grpcPort], [false, 8080]);
     const target = 'longhaul-grpc-123456789012.us-central1.run.app:443';
     assert.deepEqual([api.grpcPublicTarget, grpc.grpcPublicTarget], [target, target]);
   });
 
-  test('limits owners, and has the public URL in every worker', async (t) => {
-    const { api, grpc, dispatcher, worker, pushWorker } = await readConfigs(t);
+  test('limits owners, and has the public URL in every worker', () => {
+    const { api, grpc, dispatcher, worker, pushWorker } = readConfigs();
     assert.ok(api.ownerLimits.openTasks > 0 && api.ownerLimits.webhookBytesPerHour > 0);
     for (const { ownerLimits } of [grpc, dispatcher, worker, pushWorker]) {
       assert.deepEqual(ownerLimits, api.ownerLimits);
@@ -106,20 +112,20 @@ describe('configuration from the manifests', () => {
     assert.deepEqual([worker.publicUrl, pushWorker.publicUrl], [api.publicUrl, api.publicUrl]);
   });
 
-  test('passes the private signing keys only to the dispatcher', async (t) => {
-    const { api, dispatcher } = await readConfigs(t);
+  test('passes the private signing keys only to the dispatcher', () => {
+    const { api, dispatcher } = readConfigs();
     assert.ok(dispatcher.signing.keys[0]?.privateKey !== undefined);
     assert.equal(dispatcher.signing.issuer, api.publicUrl);
     assert.ok(api.webhookKeys[0] !== undefined && api.webhookKeys[0].privateKey === undefined);
   });
 
-  test('calls Gemini through Vertex AI', async (t) => {
-    const { worker } = await readConfigs(t);
+  test('calls Gemini through Vertex AI', () => {
+    const { worker } = readConfigs();
     assert.equal(worker.gemini.vertexai, true);
   });
 
-  test('creates the database and grants each service its rights', async (t) => {
-    const { migrate } = await readConfigs(t);
+  test('creates the database and grants each service its rights', () => {
+    const { migrate } = readConfigs();
     assert.ok(migrate.create);
     const { api, worker, dispatcher } = migrate.grantTo!;
     assert.deepEqual(
@@ -129,8 +135,7 @@ describe('configuration from the manifests', () => {
   });
 });
 
-async function readConfigs(t: TestContext) {
-  const manifests = await renderManifests(t);
+function readConfigs() {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const toKeySet = (key: KeyObject): string =>
     JSON.stringify({ keys: [{ ...key.export({ format: 'jwk' }), kid: 'k' }] });

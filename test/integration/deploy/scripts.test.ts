@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { parseSigningKeys } from '#shared/crypto/signing-keys.ts';
+import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { createFakeProject, type FakeProject } from '../../support/deploy/project.ts';
 import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
 import { createTempDir } from '../../support/temp-dir.ts';
@@ -19,12 +20,20 @@ function takeVerbs(fake: FakeProject): string[] {
   return [...new Set(fake.takeChanges().map((line) => line.split(' ').slice(0, 3).join(' ')))];
 }
 
+const cleanup = createSuiteCleanup();
+/** A project with everything that deploy.sh creates. Tests change copies of it. */
+let deployed: FakeProject;
+let created: string[];
+before(async () => {
+  deployed = createFakeProject(cleanup);
+  await deployed.run('deploy.sh');
+  created = deployed.takeChanges();
+});
+
 describe('deploy.sh', () => {
   test('creates everything on the first run and changes nothing on the second', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh');
-    const created = fake.takeChanges();
     assert.ok(created.length > 70, `${created.length} changes`);
+    const fake = createFakeProject(t, deployed);
     await fake.run('deploy.sh');
     assert.deepEqual(fake.takeChanges(), []);
   });
@@ -64,9 +73,7 @@ describe('deploy.sh', () => {
   });
 
   test('updates only what a setting affects', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh');
-    fake.takeChanges();
+    const fake = createFakeProject(t, deployed);
     await fake.run('deploy.sh', ['services'], { API_MAX: '30' });
     assert.deepEqual(
       takeVerbs(fake),
@@ -82,10 +89,8 @@ describe('deploy.sh', () => {
   });
 
   test('switches the subscriptions to push once', async (t) => {
-    const fake = createFakeProject(t);
+    const fake = createFakeProject(t, deployed);
     const push = { WORKER_MODE: 'push' };
-    await fake.run('deploy.sh');
-    fake.takeChanges();
     await fake.run('deploy.sh', ['pubsub'], push);
     const updated = fake.takeChanges().filter((line) => line.includes('modify-push-config'));
     assert.equal(updated.length, 2);
@@ -184,8 +189,7 @@ describe('deploy.sh', () => {
 
 describe('remove.sh', () => {
   test('deletes everything on the first run and nothing on the second', async (t) => {
-    const fake = createFakeProject(t);
-    await fake.run('deploy.sh');
+    const fake = createFakeProject(t, deployed);
     await fake.run('deploy.sh', ['pubsub'], { WORKER_MODE: 'push' });
     fake.takeChanges();
     await fake.run('remove.sh', ['--yes']);

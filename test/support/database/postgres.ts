@@ -8,7 +8,8 @@ import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type Pool } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
-import { portVariable, serverVariable, startTestServer, type TestServer } from './test-server.ts';
+import type { TestServer } from './test-server.ts';
+import { portVariable, serverVariable } from './variables.ts';
 
 export interface TestDatabase {
   readonly url: string;
@@ -68,7 +69,8 @@ export function openTestPool(url: string): { db: Db; pool: Pool } {
 async function getTestServer(): Promise<Pick<TestServer, 'templateUrl' | 'port'>> {
   const templateUrl = process.env[serverVariable];
   if (templateUrl !== undefined) return { templateUrl, port: Number(process.env[portVariable]) };
-  return (own ??= startTestServer());
+  // Loaded only by files that run alone: it is large.
+  return (own ??= import('./test-server.ts').then(({ startTestServer }) => startTestServer()));
 }
 
 /** Runs a statement in another database: the template cannot be copied while there are connections to it. */

@@ -9,11 +9,6 @@ import { localUsers } from '#services/local/postgres/users.ts';
 import { startPgBouncer } from './pgbouncer.ts';
 import { isAlive } from '../processes/processes.ts';
 
-/** The environment variable with the address of the run's server. */
-export const serverVariable = 'LONGHAUL_TEST_POSTGRES';
-/** The environment variable with the port that tests connect to. */
-export const portVariable = 'LONGHAUL_TEST_POSTGRES_PORT';
-
 export interface TestServer {
   /** The address of the template database, on which all migrations are applied. */
   readonly templateUrl: string;

@@ -1,10 +1,10 @@
 /** Rendered manifests and a fake Google Cloud project, for tests of the deployment. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import type { Cleanup } from '../cleanup.ts';
 import { createTempDir } from '../temp-dir.ts';
 import { dryRun, runScript, type ScriptResult } from './scripts.ts';
 
@@ -24,7 +24,7 @@ export interface Manifest {
 }
 
 /** Renders the manifests of both worker modes. */
-export async function renderManifests(t: TestContext): Promise<Manifest[]> {
+export async function renderManifests(t: Cleanup): Promise<Manifest[]> {
   const dir = createTempDir(t);
   await dryRun('deploy.sh', { RENDERED_DIR: dir });
   await dryRun('deploy.sh', { RENDERED_DIR: dir, ...otherMode });
@@ -42,9 +42,18 @@ export interface FakeProject {
   takeChanges: () => string[];
 }
 
-/** A project in a directory, managed by fake-gcloud.sh. */
-export function createFakeProject(t: TestContext): FakeProject {
+/**
+ * A project in a directory, managed by fake-gcloud.sh.
+ *
+ * @param original a project whose resources it has at the start
+ */
+export function createFakeProject(t: Cleanup, original?: FakeProject): FakeProject {
   const dir = createTempDir(t);
+  if (original !== undefined) {
+    for (const name of ['resources', 'policy']) {
+      cpSync(path.join(original.dir, name), path.join(dir, name), { recursive: true });
+    }
+  }
   mkdirSync(path.join(dir, 'bin'));
   symlinkSync(path.join(projectDir, 'test/support/deploy/fake-gcloud.sh'), path.join(dir, 'bin/gcloud'));
   const changesFile = path.join(dir, 'changes');

@@ -11,7 +11,7 @@ import { Client } from 'pg';
 import { migrateToLatest } from '#shared/db/schema/migrate.ts';
 import { startPostgres } from '#services/local/postgres/postgres.ts';
 import { createCleanup } from '../../support/cleanup.ts';
-import { serverVariable } from '../../support/database/test-server.ts';
+import { serverVariable } from '../../support/database/variables.ts';
 import { freePort } from '../../support/ports.ts';
 import { startStack, type ServiceKind, type Stack } from '../../support/stack.ts';
 import { waitFor } from '../../support/wait-for.ts';

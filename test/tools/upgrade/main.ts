@@ -10,12 +10,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { portVariable, serverVariable, startTestServer } from '../../support/database/test-server.ts';
+import { startTestServer } from '../../support/database/test-server.ts';
+import { portVariable, serverVariable } from '../../support/database/variables.ts';
 
 /** The core of the system: tasks from end to end, conversations, the gate and webhooks. */
 const core = [
   'test/scenarios/tasks.test.ts',
-  'test/scenarios/conversations.test.ts',
+  'test/scenarios/scripted.test.ts',
   'test/integration/db/gate.test.ts',
   'test/integration/webhooks/deliver.test.ts',
 ];
