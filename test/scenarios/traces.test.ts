@@ -3,36 +3,17 @@
  * (docs/observability.md).
  */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { gauges, instruments } from '#shared/runtime/instruments.ts';
 import { writeAgentFile } from '../support/agents/definition.ts';
 import { createSuiteCleanup } from '../support/cleanup.ts';
 import { startMcpServer } from '../support/fakes/mcp-server.ts';
 import { startOtlpReceiver, type OtlpReceiver, type ReceivedSpan } from '../support/otlp/receiver.ts';
-import { isCompleted, startStack, type RunningService, type Stack } from '../support/stack.ts';
+import { caller, completeTracedTask } from '../support/otlp/traced-task.ts';
+import { startStack, type RunningService } from '../support/stack.ts';
 import { startReceiver, type Receiver } from '../support/webhooks/receiver.ts';
 
-const caller = { traceId: 'ab'.repeat(16), spanId: 'cd'.repeat(8) };
 const text = 'use the tool get-sum with {"a": 20, "b": 22}';
-
-/** Sends a message from the caller's trace, and returns the id of the completed task. */
-async function complete(stack: Stack, text: string, url?: string): Promise<string> {
-  const { result, error } = await stack.rpc(
-    'SendMessage',
-    {
-      message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] },
-      configuration: {
-        returnImmediately: true,
-        ...(url !== undefined && { taskPushNotificationConfig: { id: 'one', url } }),
-      },
-    },
-    { traceparent: `00-${caller.traceId}-${caller.spanId}-01` },
-  );
-  assert.equal(error, undefined);
-  await stack.until(result.task.id, isCompleted);
-  return result.task.id;
-}
 
 describe('the telemetry of a task', { timeout: 150_000 }, () => {
   const cleanup = createSuiteCleanup();
@@ -59,7 +40,7 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
       RECONCILE_SECONDS: '3600',
     });
     [, worker] = await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
-    taskId = await complete(stack, text, webhook.url);
+    taskId = await completeTracedTask(stack, text, webhook.url);
     // Each process exports its own spans in its own time.
     const counts = { SendMessage: 1, 'send longhaul-turns': 1, 'process longhaul-turns': 1, 'step model': 2 };
     await collector.until(
@@ -204,30 +185,5 @@ describe('the telemetry of a task', { timeout: 150_000 }, () => {
     for (const { name, unit, kind } of collector.metrics) {
       if (kind === 'histogram') assert.equal(unit, name === instruments.modelTokens.name ? '{token}' : 's');
     }
-  });
-});
-
-describe('telemetry with a parent-based sampler', () => {
-  test('records only tasks of sampled callers, with messages if configured', async (t) => {
-    const collector = await startOtlpReceiver(t);
-    const stack = await startStack(t, {
-      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/v1/traces`,
-      OTEL_TRACES_SAMPLER: 'parentbased_always_off',
-      OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT: 'true',
-      OTEL_BSP_SCHEDULE_DELAY: '50',
-    });
-    await Promise.all([stack.start('api'), stack.start('worker')]);
-    const { id } = await stack.submit('What is 20 + 22?');
-    await stack.until(id, isCompleted);
-    await complete(stack, 'What is 2 + 3?');
-    await collector.until(() => collector.spans.some(({ name }) => name === 'process longhaul-turns'));
-    const tasks = collector.spans.flatMap(({ attributes }) => attributes['longhaul.task.id'] ?? []);
-    assert.ok(!tasks.includes(id));
-    const call = collector.spans.find(({ name }) => name.startsWith('generate_content '));
-    assert.deepEqual(JSON.parse(String(call?.attributes['gen_ai.input.messages'])), [
-      { role: 'user', parts: [{ type: 'text', content: 'What is 2 + 3?' }] },
-    ]);
-    assert.match(String(call?.attributes['gen_ai.output.messages']), /"assistant".*5/);
-    assert.deepEqual(collector.metrics, []);
   });
 });

@@ -9,7 +9,7 @@ const root = path.resolve(import.meta.dirname, '..');
 
 async function readCitations(): Promise<Map<string, string[]>> {
   const found = new Map<string, string[]>();
-  for await (const file of glob(['{unit,integration,scenarios}/**/*.test.ts', 'support/*-scenario.ts'], {
+  for await (const file of glob(['{unit,integration,scenarios}/**/*.ts', 'support/**/*-scenario.ts'], {
     cwd: root,
   })) {
     const text = await readFile(path.join(root, file), 'utf8');

@@ -1,105 +1,16 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
-import { buffer } from 'node:stream/consumers';
-import { describe, test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { CloudTasksClient } from '@google-cloud/tasks';
-import { credentials, status } from '@grpc/grpc-js';
+import { describe, test } from 'node:test';
+import { status } from '@grpc/grpc-js';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { getRetryDelay } from '#services/local/cloud-tasks-emulator/queue-settings.ts';
 import {
-  startCloudTasksEmulator,
-  type CloudTasksEmulatorOptions,
-} from '#services/local/cloud-tasks-emulator/server.ts';
-import { listen } from '../../support/listen.ts';
+  location,
+  queueName,
+  startEmulator,
+  startWithQueue,
+  waitUntilRemoved,
+} from '../../support/cloud-tasks.ts';
 import { waitFor } from '../../support/wait-for.ts';
-
-// The emulator needs no credentials. This keeps the client from looking for a metadata server.
-process.env['METADATA_SERVER_DETECTION'] = 'none';
-
-const location = 'projects/p/locations/us-central1';
-const queueName = `${location}/queues/q`;
-
-interface Dispatch {
-  at: number;
-  method: string;
-  path: string;
-  headers: IncomingHttpHeaders;
-  body: Buffer;
-}
-
-/** Starts a target that records its requests and responds with 200, or as set by `respondWith`. */
-async function startTarget(t: TestContext) {
-  const dispatches: Dispatch[] = [];
-  const waiting: { count: number; resolve: () => void }[] = [];
-  let respond: (dispatch: Dispatch) => number | Promise<number> = () => 200;
-  const server = createServer((request, response) => {
-    void (async () => {
-      const { method = '', url = '', headers } = request;
-      const dispatch = { at: Date.now(), method, path: url, headers, body: await buffer(request) };
-      dispatches.push(dispatch);
-      for (const { count, resolve } of waiting) if (dispatches.length >= count) resolve();
-      response.writeHead(await respond(dispatch)).end();
-    })();
-  });
-  const targetUrl = await listen(t, server);
-  return {
-    url: targetUrl,
-    dispatches,
-    respondWith: (next: typeof respond) => (respond = next),
-    /** Resolves when `count` requests have arrived in total. */
-    received: (count: number) =>
-      new Promise<void>((resolve) => {
-        if (dispatches.length >= count) resolve();
-        else waiting.push({ count, resolve });
-      }),
-  };
-}
-
-/** Starts the emulator without a queue. */
-async function start(t: TestContext, options: Partial<CloudTasksEmulatorOptions> = {}) {
-  const emulator = await startCloudTasksEmulator({ port: 0, ...options });
-  const client = new CloudTasksClient({
-    apiEndpoint: '127.0.0.1',
-    port: emulator.port,
-    sslCreds: credentials.createInsecure(),
-    projectId: 'p',
-  });
-  t.after(async () => {
-    await client.close();
-    await emulator.close();
-  });
-  const target = await startTarget(t);
-  return { emulator, client, target };
-}
-
-/** Starts the emulator with one queue, and returns a function that creates a task with a body. */
-async function startWithQueue(
-  t: TestContext,
-  queue: object = {},
-  options?: Partial<CloudTasksEmulatorOptions>,
-) {
-  const { emulator, client, target } = await start(t, options);
-  await client.createQueue({ parent: location, queue: { name: queueName, ...queue } });
-  const createTask = async (body: string): Promise<string> => {
-    const httpRequest = { url: target.url, body: Buffer.from(body) };
-    const [task] = await client.createTask({ parent: queueName, task: { httpRequest } });
-    return task.name!;
-  };
-  return { emulator, client, target, createTask };
-}
-
-function waitUntilRemoved(client: CloudTasksClient, name: string): Promise<unknown> {
-  return waitFor(`the removal of ${name}`, async () => {
-    try {
-      await client.getTask({ name });
-      return false;
-    } catch (error) {
-      assert.equal((error as { code: number }).code, status.NOT_FOUND);
-      return true;
-    }
-  });
-}
 
 describe('Cloud Tasks emulator: tasks', () => {
   test('dispatches a task as it was created, and removes it after a 2xx', async (t) => {
@@ -193,7 +104,7 @@ describe('Cloud Tasks emulator: tasks', () => {
   });
 
   test('refuses invalid tasks and accepts a schedule time within 30 days', async (t) => {
-    const { client, target } = await start(t);
+    const { client, target } = await startEmulator(t);
     const httpRequest = { url: target.url };
     const create = (task: object): Promise<unknown> => client.createTask({ parent: queueName, task });
     await assert.rejects(create({ httpRequest }), { code: status.NOT_FOUND });
@@ -306,111 +217,5 @@ describe('Cloud Tasks emulator: retries', () => {
     assert.deepEqual(delays, [10, 20, 40, 80, 160, 240, 300, 300, undefined]);
     assert.equal(getRetryDelay({ ...settings, maxRetryMs: 1000 }, 9, 999), 300);
     assert.equal(getRetryDelay({ ...settings, maxAttempts: -1, maxRetryMs: 1000 }, 1, 1000), undefined);
-  });
-});
-
-describe('Cloud Tasks emulator: queues', () => {
-  test('limits the rate and the concurrency of dispatches', async (t) => {
-    const rateLimits = { maxDispatchesPerSecond: 20, maxConcurrentDispatches: 2 };
-    const { target, createTask } = await startWithQueue(t, { rateLimits });
-    let open = 0;
-    let maxOpen = 0;
-    const two = Promise.withResolvers<void>();
-    target.respondWith(async () => {
-      maxOpen = Math.max(maxOpen, ++open);
-      if (open === 2) two.resolve();
-      await two.promise;
-      await sleep(30); // a third dispatch would arrive in this time
-      open -= 1;
-      return 200;
-    });
-    const startedAt = Date.now();
-    await Promise.all(Array.from({ length: 14 }, () => createTask('x')));
-    await target.received(14);
-    assert.equal(maxOpen, 2);
-    // The bucket holds 4 tokens and gets 20 per second.
-    assert.ok(Date.now() - startedAt >= 450, `${Date.now() - startedAt} ms`);
-  });
-
-  test('refuses a rate above its maximum', async (t) => {
-    const { client } = await start(t);
-    const queue = { name: queueName, rateLimits: { maxDispatchesPerSecond: 501 } };
-    const creation = client.createQueue({ parent: location, queue });
-    await assert.rejects(creation, { code: status.INVALID_ARGUMENT });
-  });
-
-  test('holds the tasks of a paused queue until it is resumed', async (t) => {
-    const { client, target, createTask } = await startWithQueue(t);
-    const [paused] = await client.pauseQueue({ name: queueName });
-    assert.equal(paused.state, 'PAUSED');
-    await createTask('a');
-    const name = await createTask('b');
-    await client.runTask({ name });
-    await target.received(1);
-    assert.equal(target.dispatches[0]!.body.toString(), 'b');
-    await client.resumeQueue({ name: queueName });
-    await target.received(2);
-    assert.equal(target.dispatches[1]!.body.toString(), 'a');
-  });
-
-  test('runs a task on request, even in a paused queue', async (t) => {
-    const { client, target, createTask } = await startWithQueue(t);
-    await client.pauseQueue({ name: queueName });
-    const name = await createTask('x');
-    const [run] = await client.runTask({ name });
-    assert.equal(run.dispatchCount, 1);
-    await target.received(1);
-    assert.equal(target.dispatches[0]!.body.toString(), 'x');
-    await waitUntilRemoved(client, name);
-    await assert.rejects(client.runTask({ name }), { code: status.NOT_FOUND });
-  });
-
-  test('lists tasks without their bodies and returns the body in the full view', async (t) => {
-    const { client, createTask } = await startWithQueue(t);
-    await client.pauseQueue({ name: queueName });
-    const names = [await createTask('a'), await createTask('b'), await createTask('c')];
-    const [basic] = await client.listTasks({ parent: queueName });
-    assert.deepEqual(new Set(basic.map(({ name }) => name)), new Set(names));
-    assert.equal(basic[0]!.httpRequest!.body!.length, 0);
-    const [full] = await client.getTask({ name: names[1]!, responseView: 'FULL' });
-    assert.equal(Buffer.from(full.httpRequest!.body as Buffer).toString(), 'b');
-  });
-
-  test('updates only the settings in the update mask', async (t) => {
-    const { client } = await startWithQueue(t);
-    await client.pauseQueue({ name: queueName });
-    const [updated] = await client.updateQueue({
-      queue: { name: queueName, retryConfig: { maxAttempts: 7, maxDoublings: 2 } },
-      updateMask: { paths: ['retry_config.max_attempts'] },
-    });
-    assert.equal(updated.retryConfig!.maxAttempts, 7);
-    assert.equal(updated.retryConfig!.maxDoublings, 16);
-    assert.equal(updated.state, 'PAUSED');
-  });
-
-  test('removes all tasks of a queue on purge', async (t) => {
-    const { client, createTask } = await startWithQueue(t);
-    await client.pauseQueue({ name: queueName });
-    const name = await createTask('x');
-    const [queue] = await client.purgeQueue({ name: queueName });
-    assert.ok(queue.purgeTime);
-    await assert.rejects(client.getTask({ name }), { code: status.NOT_FOUND });
-  });
-
-  test('refuses to create a queue twice', async (t) => {
-    const { client } = await startWithQueue(t);
-    const creation = client.createQueue({ parent: location, queue: { name: queueName } });
-    await assert.rejects(creation, { code: status.ALREADY_EXISTS });
-  });
-
-  test('lists queues and no longer finds a deleted one', async (t) => {
-    const { client } = await startWithQueue(t);
-    const [queues] = await client.listQueues({ parent: location });
-    assert.deepEqual(
-      queues.map(({ name }) => name),
-      [queueName],
-    );
-    await client.deleteQueue({ name: queueName });
-    await assert.rejects(client.getQueue({ name: queueName }), { code: status.NOT_FOUND });
   });
 });

@@ -2,34 +2,16 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import { createSuiteCleanup } from '../support/cleanup.ts';
-import { postJsonRpc, type JsonRpcAnswer } from '../support/json-rpc.ts';
-import { freePort } from '../support/ports.ts';
-import { startScriptedStack } from '../support/scripted-stack.ts';
-import { isEventStream, readSse, type SseEvent } from '../support/sse.ts';
-import { isCompleted, type Stack } from '../support/stack.ts';
-import type { Receiver } from '../support/webhooks/receiver.ts';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { isEventStream, readSse, type SseEvent } from '../../support/sse.ts';
+import { isCompleted } from '../../support/stack.ts';
+import { apiUrls, stack, tool } from './stack.ts';
 
 const replay = 'https://longhaul.dev/ext/replay/v1';
 const unsupportedOperation = -32004;
 const invalidParams = -32602;
 
 describe('a stream', () => {
-  const cleanup = createSuiteCleanup();
-  let stack: Stack;
-  let tool: Receiver;
-  let apiUrls: string[];
-  before(async () => {
-    ({ stack, tool } = await startScriptedStack(cleanup));
-    const port = String(await freePort());
-    const [, other] = await Promise.all([
-      stack.start('api'),
-      stack.start('api', { PORT: port }),
-      stack.start('worker'),
-    ]);
-    apiUrls = [stack.apiUrl, other.url];
-  });
-
   interface Subscription {
     headers?: Record<string, string>;
     api?: number;
@@ -123,14 +105,10 @@ describe('a stream', () => {
 });
 
 describe('a list of tasks', () => {
-  const cleanup = createSuiteCleanup();
   const contextId = randomUUID();
   /** The newest first. */
   const ids: string[] = [];
-  let stack: Stack;
   before(async () => {
-    ({ stack } = await startScriptedStack(cleanup));
-    await Promise.all([stack.start('api'), stack.start('worker')]);
     for (let index = 0; index < 7; index++) {
       ids.unshift((await stack.submit(`say ${index}`, { message: { contextId } })).id);
       await stack.until(ids[0]!, isCompleted);

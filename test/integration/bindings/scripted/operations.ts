@@ -7,19 +7,18 @@ import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { status as Status } from '@grpc/grpc-js';
 import { replayExtension } from '#services/api/extensions/replay.ts';
-import { normalize, runScenario, type Steps } from '../../support/binding-scenario.ts';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { freePort } from '../../support/ports.ts';
+import { normalize, runScenario, type Steps } from '../../../support/binding-scenario.ts';
+import { createSuiteCleanup } from '../../../support/cleanup.ts';
+import { freePort } from '../../../support/ports.ts';
 import {
   createRawGrpc,
   createRawJsonRpc,
   createRawRest,
   type Outcome,
   type RawBinding,
-} from '../../support/raw-bindings.ts';
-import { scriptedAgent } from '../../support/scripted-stack.ts';
-import { startStack, type Stack } from '../../support/stack.ts';
-import { startReceiver } from '../../support/webhooks/receiver.ts';
+} from '../../../support/raw-bindings.ts';
+import { startReceiver } from '../../../support/webhooks/receiver.ts';
+import { grpcPort, stack } from './stack.ts';
 
 /** The codes of section 5.4 by the reason in google.rpc.ErrorInfo. */
 const codes: Record<string, Record<RawBinding['name'], number>> = {
@@ -33,20 +32,12 @@ const codes: Record<string, Record<RawBinding['name'], number>> = {
 
 describe('the three bindings', () => {
   const cleanup = createSuiteCleanup();
-  let stack: Stack;
-  let bindings: RawBinding[];
   /** The outcomes of each step of the scenario, by binding. Ids, times and codes are normalized. */
   let results: { binding: RawBinding; raw: Steps; outcomes: Steps }[];
 
   before(async () => {
-    const grpcPort = await freePort();
-    stack = await startStack(cleanup, {
-      AGENT_MODULE: scriptedAgent,
-      GRPC_PORT: String(grpcPort),
-    });
-    await Promise.all([stack.start('api'), stack.start('worker')]);
     const receiver = await startReceiver(cleanup);
-    bindings = [
+    const bindings = [
       createRawJsonRpc(stack.apiUrl),
       createRawRest(stack.apiUrl),
       createRawGrpc(`127.0.0.1:${grpcPort}`),

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { Role, TaskState, type SendMessageRequest, type StreamResponse, type Task } from '@a2a-js/sdk';
 import {
   ClientFactory,
@@ -14,27 +14,14 @@ import {
 } from '@a2a-js/sdk/client';
 import { GrpcTransportFactory } from '@a2a-js/sdk/client/grpc';
 import { TaskNotCancelableError, TaskNotFoundError } from '@a2a-js/sdk/errors';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { freePort } from '../../support/ports.ts';
-import { scriptedAgent } from '../../support/scripted-stack.ts';
-import { startStack, type Stack } from '../../support/stack.ts';
-import { useV03Client } from '../../support/v03-client.ts';
-import { startReceiver, type Received } from '../../support/webhooks/receiver.ts';
+import { useV03Client } from '../../../support/v03-client.ts';
+import { startReceiver, type Received } from '../../../support/webhooks/receiver.ts';
+import { stack } from './stack.ts';
 
 const versions = ['1.0', '0.3'] as const;
 const bindings = ['JSONRPC', 'HTTP+JSON', 'GRPC'] as const;
 
 describe('SDK clients', () => {
-  const cleanup = createSuiteCleanup();
-  let stack: Stack;
-  before(async () => {
-    stack = await startStack(cleanup, {
-      AGENT_MODULE: scriptedAgent,
-      GRPC_PORT: String(await freePort()),
-    });
-    await Promise.all([stack.start('api'), stack.start('worker'), stack.start('dispatcher')]);
-  });
-
   // [BIND-FIELD-001] [CARD-PROTO-001] [CARD-PROTO-002]
   test('find every interface in the card', async () => {
     const card = async (headers: Record<string, string> = {}) =>

@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import { approvalExtension, type ApprovalRequest } from '#shared/agent/approval.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
 import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
-import { writeAgentFile } from '../support/agents/definition.ts';
-import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { isCompleted, startStack, type RunningService } from '../support/stack.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
+import { startMcpServer } from '../../support/fakes/mcp-server.ts';
+import { isCompleted, startStack, type RunningService } from '../../support/stack.ts';
 
 /** Calls a tool, asks the user, calls a tool that needs approval, and answers with all results. */
 const responder: Responder = ({ contents }) => {

@@ -1,14 +1,13 @@
 /** Messages to tasks in every state, repeated messages, waits and direct answers, through the api. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { before, describe, test } from 'node:test';
-import { createSuiteCleanup } from '../support/cleanup.ts';
-import { postJsonRpc, type JsonRpcAnswer } from '../support/json-rpc.ts';
-import { getStepRuns, startScriptedStack } from '../support/scripted-stack.ts';
-import { readSse } from '../support/sse.ts';
-import { isCompleted, type Stack, type TaskJson } from '../support/stack.ts';
-import { waitFor } from '../support/wait-for.ts';
-import type { Receiver } from '../support/webhooks/receiver.ts';
+import { describe, test } from 'node:test';
+import { postJsonRpc, type JsonRpcAnswer } from '../../support/json-rpc.ts';
+import { getStepRuns } from '../../support/scripted-stack.ts';
+import { readSse } from '../../support/sse.ts';
+import { isCompleted, type TaskJson } from '../../support/stack.ts';
+import { waitFor } from '../../support/wait-for.ts';
+import { stack, tool } from './stack.ts';
 
 const taskNotFound = -32001;
 const notCancelable = -32002;
@@ -16,14 +15,6 @@ const unsupportedOperation = -32004;
 const invalidParams = -32602;
 
 describe('conversations', () => {
-  const cleanup = createSuiteCleanup();
-  let stack: Stack;
-  let tool: Receiver;
-  before(async () => {
-    ({ stack, tool } = await startScriptedStack(cleanup));
-    await Promise.all([stack.start('api'), stack.start('worker')]);
-  });
-
   /** Sends a message and waits for its answer. */
   function send(text: string, message: object = {}, configuration: object = {}): Promise<JsonRpcAnswer> {
     return stack.rpc('SendMessage', {

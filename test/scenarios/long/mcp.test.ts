@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createCallReply, createTextReply } from '#services/local/offline-model/reply.ts';
 import type { Responder } from '#services/local/offline-model/responder.ts';
-import { writeAgentFile } from '../support/agents/definition.ts';
-import { startMcpServer } from '../support/fakes/mcp-server.ts';
-import { isCompleted, startStack } from '../support/stack.ts';
+import { writeAgentFile } from '../../support/agents/definition.ts';
+import { startMcpServer } from '../../support/fakes/mcp-server.ts';
+import { isCompleted, startStack } from '../../support/stack.ts';
 
 const steps = 15;
 const killedIn = [4, 8, 12];

@@ -1,26 +1,16 @@
 /** A2A 0.3 on the wire, as its clients use it: defaults, refusals, the ends of streams, and HTTP+JSON. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { before, describe, test } from 'node:test';
-import { createSuiteCleanup } from '../../support/cleanup.ts';
-import { callJsonRpc, postJsonRpc } from '../../support/json-rpc.ts';
-import { scriptedAgent } from '../../support/scripted-stack.ts';
-import { isEventStream, readSse } from '../../support/sse.ts';
-import { startStack, type RunningService, type Stack } from '../../support/stack.ts';
+import { describe, test } from 'node:test';
+import { callJsonRpc, postJsonRpc } from '../../../support/json-rpc.ts';
+import { isEventStream, readSse } from '../../../support/sse.ts';
+import { api, stack } from './stack.ts';
 
 const headers = { 'a2a-version': '' };
 const invalidParams = -32602;
 const taskNotFound = -32001;
 
 describe('A2A 0.3', () => {
-  const cleanup = createSuiteCleanup();
-  let stack: Stack;
-  let api: RunningService;
-  before(async () => {
-    stack = await startStack(cleanup, { AGENT_MODULE: scriptedAgent });
-    [api] = await Promise.all([stack.start('api'), stack.start('worker')]);
-  });
-
   const message = (text: string, more: object = {}) => ({
     kind: 'message',
     messageId: randomUUID(),

@@ -1,0 +1,4 @@
+/** The bindings in front of a whole system. */
+import './scripted/operations.ts';
+import './scripted/v03.ts';
+import './scripted/clients.ts';
