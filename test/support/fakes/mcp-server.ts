@@ -2,7 +2,13 @@
  * A real MCP server from npm ("everything") in a child process, behind a proxy that records every tool call:
  * its idempotency key, and whether its response went through.
  */
-import { createServer, request, type IncomingHttpHeaders } from 'node:http';
+import {
+  createServer,
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -32,7 +38,10 @@ export interface McpServer {
   call(number: number): Promise<RecordedCall>;
   /** Refuses every request with this status. Undefined: refuses none. */
   refuse(status: number | undefined): void;
-  /** Kills the process and starts another on the same port, which knows no sessions. */
+  /**
+   * Kills the process and starts another on the same port, which knows no sessions. New requests wait until it listens:
+   * a busy machine takes longer to start it than clients wait for a connection.
+   */
   restart(): Promise<void>;
 }
 
@@ -50,24 +59,32 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
       const body = Buffer.concat(chunks);
       const call = parseToolCall(body, incoming.headers);
       if (call !== undefined) calls.push(call);
-      const { method, headers, url } = incoming;
-      const forward = request({ host: '127.0.0.1', port, path: url, method, headers }, (answer) => {
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-        answer.pipe(outgoing);
-        answer.on('error', () => outgoing.destroy());
-        outgoing.on('finish', () => {
-          if (call !== undefined) call.answered = true;
-        });
-      });
-      forward.on('error', () => outgoing.destroy());
-      outgoing.on('close', () => forward.destroy());
-      forward.end(body);
+      void started.then(() => forwardTo(incoming, outgoing, body, call));
     });
   });
+  const forwardTo = (
+    { method, headers, url }: IncomingMessage,
+    outgoing: ServerResponse,
+    body: Buffer,
+    call: RecordedCall | undefined,
+  ): void => {
+    const forward = request({ host: '127.0.0.1', port, path: url, method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+      answer.on('error', () => outgoing.destroy());
+      outgoing.on('finish', () => {
+        if (call !== undefined) call.answered = true;
+      });
+    });
+    forward.on('error', () => outgoing.destroy());
+    outgoing.on('close', () => forward.destroy());
+    forward.end(body);
+  };
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const { port: proxyPort } = proxy.address() as AddressInfo;
   const port = await freePort();
   let running = await startEverything(t, port);
+  let started = Promise.resolve();
   t.after(() => {
     proxy.closeAllConnections();
     proxy.close();
@@ -77,10 +94,13 @@ export async function startMcpServer(t: Cleanup): Promise<McpServer> {
     calls,
     call: (number) => waitFor(`tool call ${number}`, () => calls[number - 1]),
     refuse: (status) => (refusing = status),
-    restart: async () => {
-      running.child.kill('SIGKILL');
-      await running.exited;
-      running = await startEverything(t, port);
+    restart: () => {
+      started = (async () => {
+        running.child.kill('SIGKILL');
+        await running.exited;
+        running = await startEverything(t, port);
+      })();
+      return started;
     },
   };
 }
