@@ -32,7 +32,7 @@ const commands: ReadonlyMap<string, AdminCommand> = new Map([
   ['undeleted', undeletedCommand],
 ]);
 
-/** What a command uses of its process. */
+/** The parts of its process that a command uses. */
 export interface CommandProcess {
   environment: Environment;
   print: (line: string) => void;

@@ -1,4 +1,4 @@
-/** What reading the conversation before a turn costs, in blocks of the database. */
+/** The cost of reading the conversation before a turn, in blocks of the database. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Pool } from 'pg';

@@ -23,7 +23,7 @@ before(async () => {
   [worker] = await Promise.all([stack.start('worker'), stack.start('api'), stack.start('dispatcher')]);
 });
 
-test('a callback keeps its URL when the worker dies, and is answered while no worker runs', async () => {
+test('a callback is answered after the worker died, while no worker runs', async () => {
   const { task, url } = await submitCall(stack, 'call answer 60\nstep after');
   await worker.kill();
   assert.equal((await postAnswer(url, 'late')).status, 200);

@@ -1,4 +1,4 @@
-/** What a turn can read of the conversation before it, and of other tasks. */
+/** The conversation before a turn, and other tasks, as a turn reads them. */
 import type { Artifact, Json, Message, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 

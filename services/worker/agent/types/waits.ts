@@ -1,4 +1,4 @@
-/** What a turn waits for: calls of other agents, child tasks, and callbacks. */
+/** The waits of a turn: for other agents, child tasks, and callbacks. */
 import type { Artifact, JsonObject, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 import type { CallbackResult } from '#shared/domain/wait.ts';
