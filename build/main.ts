@@ -38,7 +38,11 @@ for (const name of [
 for (const file of Object.values(manifest.bin)) chmodSync(path.join(dist, file), 0o755);
 
 async function bundle(): Promise<void> {
-  const started = ['services/**/main.ts', 'services/local/*/die-with-parent.ts'];
+  const started = [
+    'services/**/main.ts',
+    'services/worker/standby.ts',
+    'services/local/*/die-with-parent.ts',
+  ];
   const entries = globSync(['sdk/*.ts', ...started], { cwd: root });
   const packages = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
   await build({

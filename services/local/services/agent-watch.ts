@@ -34,6 +34,7 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
   const describe = async () => describing && readDescription(describing).catch(() => undefined);
   let description = await describe();
   const changed = new Set<string>();
+  let changedAt: number | undefined;
   let timer: NodeJS.Timeout | undefined;
   let restarting = false;
 
@@ -42,27 +43,24 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
     restarting = true;
     while (changed.size > 0) {
       const names = [...changed];
+      const startedAt = changedAt ?? performance.now();
       changed.clear();
-      await restartFor(names);
+      changedAt = undefined;
+      await restartFor(names, startedAt);
     }
     restarting = false;
   };
-  const restartFor = async (names: readonly string[]): Promise<void> => {
-    const startedAt = performance.now();
+  const restartFor = async (names: readonly string[], startedAt: number): Promise<void> => {
     const definitionChanged = names.includes(definitionFile);
     try {
       if (definitionChanged) await loadAgentDefinition(definitionFile);
       await services.restartWorkers();
       const ms = Math.round(performance.now() - startedAt);
+      const message = 'restarted with the changed agent';
+      print('local', { severity: 'INFO', message, changed: toNames(names), ms });
       const described = await describe();
       if (definitionChanged || described !== description) services.restartApi();
       description = described;
-      print('local', {
-        severity: 'INFO',
-        message: 'restarted with the changed agent',
-        changed: toNames(names),
-        ms,
-      });
     } catch (error) {
       if (signal.aborted) return;
       const output = error instanceof StartError ? ` ${error.lines.join('\n')}` : '';
@@ -78,6 +76,7 @@ export async function watchAgent({ agent, services, print, signal }: AgentWatchO
   watcher.on('all', (_event, file) => {
     if (!sources.test(file)) return;
     changed.add(path.resolve(file));
+    changedAt ??= performance.now();
     clearTimeout(timer);
     timer = setTimeout(() => void restart(), settleMs);
   });

@@ -144,6 +144,27 @@ describe('supervisor', () => {
     assert.equal(getReadyEntries(supervisor, 'stays').length, 1);
   });
 
+  test('uses processes on standby for the first start, and stops those that still wait', async (t) => {
+    const supervisor = startSupervisor(t, [
+      { name: 'prepared', tier: 1, ready: 'health', port: await freePort(), standby: 'used' },
+      { name: 'lost', tier: 1, standby: 'killed' },
+      { name: 'spare', tier: 1, standby: 'unused' },
+    ]);
+    await supervisor.line(/all up/);
+    const getPids = (service: string) =>
+      parseEntries(supervisor).flatMap((entry) => (entry.service === service ? (entry.pid ?? []) : []));
+    const [waiting, ready, ...more] = getPids('prepared');
+    assert.deepEqual([ready, more], [waiting, []]);
+    const [dead, alive] = getPids('lost');
+    assert.notEqual(alive, dead);
+    process.kill(ready!, 'SIGKILL');
+    await supervisor.line(/prepared is running again/);
+    assert.notEqual(getPids('prepared').at(-1), ready);
+    supervisor.child.kill('SIGTERM');
+    assert.deepEqual(await supervisor.exited, { code: 0, signal: null });
+    await waitUntilGone(['prepared', 'lost', 'spare'].flatMap(getPids), 0);
+  });
+
   test('fails after three failed starts of a child and reports its last output', async (t) => {
     const supervisor = startSupervisor(t, [
       { name: 'healthy', tier: 1 },

@@ -1,13 +1,17 @@
 /** How services start without their database, respond while it is unavailable, and stop. */
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { postJsonRpc } from '../../support/json-rpc.ts';
 import { freePort } from '../../support/ports.ts';
+import { runNode } from '../../support/processes/processes.ts';
 import { startScriptedStack } from '../../support/scripted-stack.ts';
 import { isCompleted, type Stack } from '../../support/stack.ts';
+import { writeTempFile } from '../../support/temp-dir.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 /** Cloud Run kills a process ten seconds after SIGTERM. */
@@ -37,6 +41,22 @@ test('services report not ready when they start before their database', async (t
   }
   const task = await stack.submit('say hello');
   await stack.until(task.id, isCompleted);
+});
+
+test('a worker on standby has no connections, and runs the agent of its start', async (t) => {
+  const { stack } = await startScriptedStack(t);
+  const agent = writeTempFile(t, 'agent.mjs', 'nonsense');
+  const standby = runNode(t, ['services/worker/standby.ts'], { env: { AGENT_MODULE: agent } });
+  await stack.start('api');
+  const connected = `select from pg_stat_activity
+    where datname = current_database() and application_name = 'longhaul-worker'`;
+  assert.equal((await stack.pool.query(connected)).rowCount, 0);
+  writeFileSync(agent, `export default { run: async () => ({ direct: 'by the agent of its start' }) };`);
+  (standby.child as ChildProcess).send({ ...stack.env, AGENT_MODULE: agent, PORT: '0' });
+  await standby.line(/"message":"ready"/);
+  const { id } = await stack.submit('go');
+  const { status } = await stack.until(id, isCompleted);
+  assert.equal(status.message.parts[0].text, 'by the agent of its start');
 });
 
 // Row: the database is unreachable, or the pool is exhausted
