@@ -31,6 +31,7 @@ function createTestAgent(name: string, agent: TestAgent | undefined): RemoteAgen
       const parts = typeof content === 'string' ? [{ text: content }] : content;
       return { task: { id: taskId, contextId, state, message: parts, artifacts }, notifies: false };
     },
+    find: async () => undefined,
     get: async () => undefined,
     cancel: async () => undefined,
   };

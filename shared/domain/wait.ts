@@ -37,6 +37,8 @@ export interface AgentWait {
   reported?: string;
   /** The task waits for the answer of our caller. */
   asks?: true;
+  /** The agent has asked for no request before this time, in ISO 8601. */
+  busyUntil?: string;
 }
 
 /** How a callback ended. */

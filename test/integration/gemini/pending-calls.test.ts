@@ -18,6 +18,7 @@ import { createTool, getFailure, getOutcomeMessage, useOfflineModel } from './us
 const describedAgent: RemoteAgent = {
   describe: async () => ({ name: 'Weather', description: 'Knows the weather.', skills: [] }),
   send: async () => assert.fail('the turn in memory answers'),
+  find: async () => undefined,
   get: async () => undefined,
   cancel: async () => undefined,
 };

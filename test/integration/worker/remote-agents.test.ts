@@ -8,8 +8,10 @@ import { RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { CredentialsError } from '#services/worker/agent/errors.ts';
 import {
+  BusyError,
   RefusedError,
   type RemoteAgent,
+  type RemoteMessage,
   type RemoteTask,
   type Sent,
 } from '#services/worker/agent/remote/agent.ts';
@@ -32,11 +34,16 @@ async function open(agent: JsonObject, own = agent): Promise<RemoteAgent> {
   return remote.open('peer', define(agent).agents['peer']!);
 }
 
-const send = (agent: RemoteAgent, text: string, more: { taskId?: string } = {}): Promise<Sent> =>
-  agent.send(
-    { messageId: randomUUID(), parts: [{ text }], metadata: {}, notify: undefined, ...more },
-    signal,
-  );
+const createMessage = (text: string, more: Partial<RemoteMessage> = {}): RemoteMessage => ({
+  messageId: randomUUID(),
+  parts: [{ text }],
+  metadata: {},
+  notify: undefined,
+  ...more,
+});
+
+const send = (agent: RemoteAgent, text: string, more: Partial<RemoteMessage> = {}): Promise<Sent> =>
+  agent.send(createMessage(text, more), signal);
 
 async function until(agent: RemoteAgent, sent: Sent, state: string): Promise<RemoteTask> {
   return waitFor(`the state ${state}`, async () => {
@@ -70,6 +77,16 @@ describe('another agent', () => {
       await until(agent, waiting!, 'TASK_STATE_CANCELED');
       await agent.cancel(waiting!.task!.id, signal);
       assert.equal(await agent.get(randomUUID(), signal), undefined);
+      const first = createMessage('hi');
+      const { task } = await agent.send(first, signal);
+      const second = createMessage('more', { taskId: asked!.task!.id });
+      const found = await Promise.all([first, createMessage('hi'), second].map((m) => agent.find(m, signal)));
+      // Agents of 0.3 cannot list tasks.
+      const taskId = name.startsWith('0.3') ? undefined : task!.id;
+      assert.deepEqual(
+        found.map((each) => each?.taskId),
+        [taskId, undefined, undefined],
+      );
       await assert.rejects(send(agent, 'x', { taskId: randomUUID() }), RefusedError);
     });
   }
@@ -178,6 +195,10 @@ describe('the client of another agent', () => {
     ];
     assert.deepEqual(kinds, expected, errors.map(({ message }) => message).join('\n'));
     assert.match(errors[4].message, /redirects to http:\/\/10\.0\.0\.1\//);
+    const asks = { 'retry-after': '7' };
+    const busy = await Promise.all([failWith(429, asks), failWith(503, asks), failWith(502, asks)]);
+    const seconds = busy.map((error) => (error instanceof BusyError ? error.retryAfterSeconds : undefined));
+    assert.deepEqual(seconds, [7, 7, undefined]);
   });
 
   test('needs its secrets, bounds answers, and refuses ids that cannot be stored', async (t) => {

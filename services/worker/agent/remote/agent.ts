@@ -1,11 +1,21 @@
 /** Other A2A agents as a turn sees them: over the network (connection.ts), or in memory for tests. */
 import type { RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
+import { RetryableError } from '#shared/domain/errors.ts';
 import type { Artifact, JsonObject, Part } from '#shared/domain/message.ts';
 import type { TaskState } from '#shared/domain/task.ts';
 
 /** The other agent has answered, and does not accept the request. Its message goes to the model, or to the agent in code. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
+}
+
+/** The other agent has too much to do, and says when to ask again. */
+export class BusyError extends RetryableError {
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number, options?: ErrorOptions) {
+    super(message, options);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
 }
 
 export interface RemoteMessage {
@@ -42,12 +52,21 @@ export interface RemoteCard {
 }
 
 /**
- * Requests reject with a RefusedError, with a RetryableError while the agent is unavailable, or with a CredentialsError.
+ * Requests reject with a RefusedError, with a RetryableError while the agent is unavailable (a BusyError if it asks to
+ * wait), or with a CredentialsError.
  */
 export interface RemoteAgent {
   /** Returns undefined if the card cannot be read now. Never rejects. */
   describe(): Promise<RemoteCard | undefined>;
   send(message: RemoteMessage, signal: AbortSignal): Promise<Sent>;
+  /**
+   * Looks for the task that a message has started or continued. Returns undefined if the agent does not show one: it may
+   * not list tasks, or not have received the message.
+   */
+  find(
+    message: RemoteMessage,
+    signal: AbortSignal,
+  ): Promise<{ taskId: string; notifies: boolean } | undefined>;
   /** Returns undefined if the agent no longer has the task. */
   get(taskId: string, signal: AbortSignal): Promise<RemoteTask | undefined>;
   /** Does nothing if the task has ended, or cannot be canceled. */

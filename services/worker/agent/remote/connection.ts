@@ -25,7 +25,8 @@ import {
   type Sent,
 } from './agent.ts';
 import { createAgentFetch, toUnavailable } from './fetch.ts';
-import { readSent, readTask } from './task.ts';
+import { findTask } from './find.ts';
+import { isId, readSent, readTask } from './task.ts';
 
 const cardMs = 5 * 60_000;
 /** How long a turn waits for the card of an agent that it may call. */
@@ -83,7 +84,7 @@ export class RemoteConnection implements RemoteAgent {
 
   async send(message: RemoteMessage, signal: AbortSignal): Promise<Sent> {
     return this.#request(signal, async ({ client, card }) => {
-      const notify = card.capabilities?.pushNotifications === true ? message.notify : undefined;
+      const notify = offersNotifications(card) ? message.notify : undefined;
       const send = async (notified: RemoteMessage['notify']): Promise<Sent> => {
         const request = SendMessageRequest.fromJSON(toRequest({ ...message, notify: notified }));
         return readSent(this.#name, await client.sendMessage(request, { signal }), notified !== undefined);
@@ -97,6 +98,23 @@ export class RemoteConnection implements RemoteAgent {
         return send(undefined);
       }
     });
+  }
+
+  async find(
+    message: RemoteMessage,
+    signal: AbortSignal,
+  ): Promise<{ taskId: string; notifies: boolean } | undefined> {
+    try {
+      return await this.#request(signal, async ({ client, card }) => {
+        const taskId = await findTask(client, message, signal);
+        if (taskId === undefined || !isId(taskId)) return undefined;
+        return { taskId, notifies: message.notify !== undefined && offersNotifications(card) };
+      });
+    } catch (error) {
+      // It lists no tasks, as agents of A2A 0.3, or not to this caller.
+      if (error instanceof RefusedError || error instanceof CredentialsError) return undefined;
+      throw error;
+    }
   }
 
   async get(taskId: string, signal: AbortSignal): Promise<RemoteTask | undefined> {
@@ -194,6 +212,10 @@ export class RemoteConnection implements RemoteAgent {
         : `gives an answer that is not valid: ${text}`;
     return new RefusedError(`The agent "${this.#name}" ${problem}`, { cause: error });
   }
+}
+
+function offersNotifications({ capabilities }: AgentCard): boolean {
+  return capabilities?.pushNotifications === true;
 }
 
 const refusesNotifications = new Set([

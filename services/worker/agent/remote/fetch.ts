@@ -4,10 +4,12 @@
  * followed, and answers are bounded.
  */
 import { RetryableError } from '#shared/domain/errors.ts';
+import { parseRetryAfter } from '#shared/domain/retry.ts';
+import { databaseNow } from '#shared/runtime/clock.ts';
 import { activeTraceparent } from '#shared/runtime/spans.ts';
 import { CredentialsError } from '../errors.ts';
 import { createFetch, type Fetch } from '../fetch.ts';
-import { RefusedError } from './agent.ts';
+import { BusyError, RefusedError } from './agent.ts';
 
 /** An agent may ignore that a message is sent without waiting, and work before it answers. */
 const silenceMs = 5 * 60_000;
@@ -27,8 +29,8 @@ export interface AgentFetchOptions {
 }
 
 /**
- * The fetch rejects with a RetryableError while the agent is unavailable, with a CredentialsError if it refuses the
- * credentials, and with a RefusedError for a redirect or an answer that is too large.
+ * The fetch rejects with a RetryableError while the agent is unavailable (a BusyError if it says how long), with a
+ * CredentialsError if it refuses the credentials, and with a RefusedError for a redirect or an answer that is too large.
  */
 export function createAgentFetch({ name, origin, getHeaders }: AgentFetchOptions): Fetch {
   return async (input, init) => {
@@ -76,13 +78,23 @@ function checkStatus(name: string, { status, headers }: Response): void {
     );
   }
   const answered = headers.get('content-type')?.includes('json') === true;
-  if (isBusy(status) || (status >= 500 && !answered)) {
-    throw toUnavailable(name, new Error(`It answered with status ${status}.`));
+  const isOutage = status >= 500 && status !== 501; // 501: it does not have the method
+  if (isBusy(status) || (isOutage && !answered)) {
+    const cause = new Error(`It answered with status ${status}.`);
+    const seconds = asksToWait(status) ? parseRetryAfter(headers.get('retry-after'), databaseNow()) : 0;
+    throw seconds
+      ? new BusyError(`The agent "${name}" is busy.`, seconds, { cause })
+      : toUnavailable(name, cause);
   }
 }
 
 function isBusy(status: number): boolean {
-  return status === 429 || status === 502 || status === 503 || status === 504;
+  return asksToWait(status) || status === 502 || status === 504;
+}
+
+/** The statuses whose `Retry-After` counts (RFC 6585, section 4; RFC 9110, section 15.6.4). */
+function asksToWait(status: number): boolean {
+  return status === 429 || status === 503;
 }
 
 /** Returns undefined if the body is too large. */

@@ -5,32 +5,28 @@
  *   (the intent)  │                                ▲                             │
  *                 └─▶ answered at once             └────due again, later each time┘
  *
- * The id of the message follows from the task, the turn and the step, so a message that is sent again after a crash is the
- * same for an agent that knows repeats. An agent that sends notifications may also name the task of a message whose answer
- * was lost with the worker.
+ * A call whose agent is busy is suspended too, until the time that the agent has named. The id of the message follows from
+ * the task, the turn and the step. After a crash, a task that shows this message is looked for first. If there is none, the
+ * message is sent again, and is the same for an agent that knows repeats. An agent that sends notifications may also name
+ * the task of a message whose answer was lost with the worker.
  */
 import { randomBytes } from 'node:crypto';
-import { hopsExtension, readHops } from '#shared/agent/hops.ts';
 import type { RemoteAgentDefinition } from '#shared/agent/remote-agents.ts';
 import type { NewStep, NewWait } from '#shared/db/turns/write.ts';
 import { FatalError, RetryableError } from '#shared/domain/errors.ts';
 import type { JsonObject, Part } from '#shared/domain/message.ts';
 import { getStateClass, stateClass } from '#shared/domain/task.ts';
-import { createAgentNotificationUrl, getAgentPollSeconds, type AgentWait } from '#shared/domain/wait.ts';
+import { getAgentPollSeconds, type AgentWait } from '#shared/domain/wait.ts';
 import { databaseNow } from '#shared/runtime/clock.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { CallOptions, CallResult } from '../../agent/agent.ts';
-import {
-  RefusedError,
-  type RemoteAgent,
-  type RemoteAgents,
-  type RemoteTask,
-} from '../../agent/remote/agent.ts';
+import { BusyError, RefusedError, type RemoteAgents, type RemoteTask } from '../../agent/remote/agent.ts';
 import type { HeldLease } from '../lease-heartbeat.ts';
 import { checkContent } from '../output/check.ts';
 import type { ReachedStep, StepIdentity } from '../record.ts';
-import { assertSeconds, awaitable, type OpenWait, type Waits } from '../waits.ts';
-import { createMessageId } from './message-id.ts';
+import { assertSeconds, awaitable, type Waits } from '../waits.ts';
+import { getAgeSeconds, isSettled, withTask, type Call, type KnownTask } from './call.ts';
+import { createMessage, findHopsProblem } from './message.ts';
 import { createResult, fitResult, toResult } from './result.ts';
 
 export interface CallParts {
@@ -51,17 +47,6 @@ export interface CallParts {
   replace: (step: StepIdentity, wait: { wait: AgentWait; dueInSeconds: number }) => Promise<void>;
   /** Records the end of a call. */
   record: (step: NewStep, result: CallResult) => Promise<void>;
-}
-
-/** A call that the turn has reached. */
-interface Call {
-  name: string;
-  identity: StepIdentity;
-  remote: RemoteAgent;
-  open: OpenWait;
-  wait: AgentWait;
-  token: string;
-  timeoutSeconds: number;
 }
 
 export class Calls {
@@ -115,23 +100,30 @@ export class Calls {
     const dueInSeconds = Math.min(timeoutSeconds, getAgentPollSeconds(0, false));
     const open = await waits.open(identity, earlier, { wait, dueInSeconds, token }, { timeoutSeconds });
     // A turn runs again for a reason, which may be a notification about this call.
-    open.dueAt = performance.now();
+    const busyMs = wait.busyUntil === undefined ? 0 : Date.parse(wait.busyUntil) - databaseNow();
+    open.dueAt = performance.now() + Math.max(0, busyMs);
     return waits.run(async () => {
+      const task = wait.task ?? wait.reported;
       const call: Call = {
         name,
         identity,
         remote: await remote.open(name, definition),
         open,
-        wait,
+        wait: task === undefined ? wait : { ...wait, task },
         token,
         timeoutSeconds,
+        message: createMessage({ ...this.#parts, lease: this.#parts.held.lease }, identity, {
+          ...options,
+          wait,
+          token,
+        }),
+        mayBeSent: recorded !== undefined,
       };
-      const task = wait.task ?? wait.reported;
-      if (task !== undefined) return { ...call, wait: { ...wait, task } };
-      const refusal = this.#checkHops();
+      if (task !== undefined || busyMs > 0) return call;
+      const refusal = findHopsProblem(this.#parts);
       if (refusal !== undefined) return this.#finish(call, createResult('refused', refusal));
       try {
-        return await this.#send(call, options);
+        return await this.#send(call);
       } catch (error) {
         waits.close(open);
         throw error;
@@ -139,77 +131,61 @@ export class Calls {
     });
   }
 
-  /** Returns why no call may follow; undefined: it may. */
-  #checkHops(): string | undefined {
-    const { metadata, maxHops } = this.#parts;
-    const hops = readHops(metadata);
-    if (hops === undefined) {
-      return `Not called: the metadata "${hopsExtension}" of this task must be a whole number from 0, not ${JSON.stringify(metadata[hopsExtension])}.`;
-    }
-    if (hops < maxHops) return undefined;
-    return `Not called: this task was started by ${hops} calls from agent to agent, and limits.hops allows ${maxHops}.`;
-  }
-
-  async #send(
-    call: Call,
-    { message, taskId, contextId }: CallOptions & { message: Part[] | string },
-  ): Promise<Call | CallResult> {
-    const { held, releaseSignal, metadata, publicUrl, replace } = this.#parts;
-    const { identity, remote, open, wait, token } = call;
+  async #send(call: Call): Promise<Call | CallResult> {
+    const { held, releaseSignal } = this.#parts;
+    const { remote, message, mayBeSent } = call;
     held.signal.throwIfAborted();
     releaseSignal.throwIfAborted();
     await held.assertHeld();
-    const notify =
-      publicUrl !== undefined && wait.secret !== undefined
-        ? { url: createAgentNotificationUrl(publicUrl, token), secret: wait.secret }
-        : undefined;
-    const sent = await this.#orEnd(call, () =>
-      remote.send(
-        {
-          messageId: createMessageId(held.lease, identity),
-          parts: typeof message === 'string' ? [{ text: message }] : message,
-          taskId,
-          contextId,
-          metadata: { [hopsExtension]: (readHops(metadata) ?? 0) + 1 },
-          notify,
-        },
-        held.signal,
-      ),
-    );
-    if ('status' in sent) return sent;
+    if (mayBeSent) {
+      const earlier = await this.#orEnd(call, async () => ({
+        found: await remote.find(message, held.signal),
+      }));
+      if (!('found' in earlier)) return earlier;
+      const { found } = earlier;
+      if (found !== undefined)
+        return this.#recordTask(call, { id: found.taskId, notifies: found.notifies }, 0);
+    }
+    const sent = await this.#orEnd(call, () => remote.send(message, held.signal));
+    if ('status' in sent || 'open' in sent) return sent;
     passFaultPoint('call-sent');
     if (sent.task === undefined) {
       return this.#finish(call, createResult('completed', sent.message, { contextId: sent.contextId }));
     }
     const { task, notifies } = sent;
-    const { secret, ...rest } = wait;
-    const known: Call = {
-      ...call,
-      wait: { ...rest, task: task.id, ...(notifies && secret !== undefined && { secret }) },
-    };
-    if (isSettled(task)) return this.#settle(known, task);
-    const dueInSeconds = this.#getDelay(known, 0);
-    await replace(identity, { wait: known.wait, dueInSeconds });
-    open.dueAt = performance.now() + dueInSeconds * 1000;
+    if (isSettled(task)) return this.#settle(withTask(call, { id: task.id, notifies }), task);
+    return this.#recordTask(call, { id: task.id, notifies });
+  }
+
+  /** @param dueInSeconds when the task is polled. Default: by its age */
+  async #recordTask(call: Call, task: KnownTask, dueInSeconds?: number): Promise<Call> {
+    const { waits, replace } = this.#parts;
+    const known = withTask(call, task);
+    const delaySeconds = dueInSeconds ?? this.#getDelay(known, 0);
+    await replace(call.identity, { wait: known.wait, dueInSeconds: delaySeconds });
+    waits.reopen(call.open, delaySeconds * 1000);
     return known;
   }
 
-  async #wait(call: Call): Promise<CallResult> {
+  async #wait(first: Call): Promise<CallResult> {
     const { waits } = this.#parts;
+    let call = first;
     for (;;) {
       await waits.untilDue(call.open);
-      const result = await waits.run(() => this.#poll(call));
-      if (result !== undefined) return result;
+      const due = call;
+      const next = await waits.run(() => (due.wait.task === undefined ? this.#send(due) : this.#poll(due)));
+      if ('status' in next) return next;
+      call = next;
     }
   }
 
-  /** Returns undefined while the other agent works. */
-  async #poll(call: Call): Promise<CallResult | undefined> {
+  /** Returns the call while the other agent works. */
+  async #poll(call: Call): Promise<Call | CallResult> {
     const { held, waits, store } = this.#parts;
     const { identity, remote, open, wait, token, timeoutSeconds } = call;
     const { task: taskId = '' } = wait;
     const found = await this.#orEnd(call, async () => ({ task: await remote.get(taskId, held.signal) }));
-    if ('status' in found) return found;
+    if (!('task' in found)) return found;
     const { task } = found;
     if (task === undefined) {
       return this.#finish(
@@ -224,11 +200,14 @@ export class Calls {
     const due: NewWait = { wait, dueInSeconds, token };
     await store({ ...identity, output: null, wait: due });
     waits.reopen(open, dueInSeconds * 1000);
-    return undefined;
+    return call;
   }
 
-  /** Ends the call if the other agent refuses a request, or is unavailable when the time of the call is over. */
-  async #orEnd<T extends object>(call: Call, request: () => Promise<T>): Promise<T | CallResult> {
+  /**
+   * Ends the call if the other agent refuses a request, or is unavailable when the time of the call is over. Postpones it
+   * if the agent asks to wait.
+   */
+  async #orEnd<T extends object>(call: Call, request: () => Promise<T>): Promise<T | Call | CallResult> {
     try {
       return await request();
     } catch (error) {
@@ -242,8 +221,20 @@ export class Calls {
       }
       if (error instanceof RetryableError && getAgeSeconds(call.open) >= call.timeoutSeconds)
         return this.#timeOut(call);
+      if (error instanceof BusyError) return this.#postpone(call, error.retryAfterSeconds);
       throw error;
     }
+  }
+
+  async #postpone(call: Call, retryAfterSeconds: number): Promise<Call> {
+    const { waits, replace } = this.#parts;
+    const { identity, open, timeoutSeconds } = call;
+    const dueInSeconds = Math.min(retryAfterSeconds, timeoutSeconds - getAgeSeconds(open));
+    const busyUntil = new Date(databaseNow() + dueInSeconds * 1000).toISOString();
+    const wait = { ...call.wait, busyUntil };
+    await replace(identity, { wait, dueInSeconds });
+    waits.reopen(open, dueInSeconds * 1000);
+    return { ...call, wait };
   }
 
   async #timeOut(call: Call): Promise<CallResult> {
@@ -276,14 +267,6 @@ export class Calls {
     const delay = getAgentPollSeconds(ageSeconds, wait.secret !== undefined);
     return Math.max(0, Math.min(delay, timeoutSeconds - ageSeconds));
   }
-}
-
-function isSettled({ state }: RemoteTask): boolean {
-  return getStateClass(state) !== stateClass.runnable;
-}
-
-function getAgeSeconds({ since }: OpenWait): number {
-  return (databaseNow() - since.getTime()) / 1000;
 }
 
 function createSecret(): string {
