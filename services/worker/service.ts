@@ -48,6 +48,7 @@ import { createRemoteAgents } from './agent/remote/agents.ts';
 import { getVersions } from './agent/version.ts';
 import { watchDrainRequests } from './drain-requests.ts';
 import { createIntake, type Intake } from './intake/intake.ts';
+import { createPassOn } from './intake/pass-on.ts';
 import { createDeadLetterHandler } from './intake/pull.ts';
 import { createPushConsumer, type PushConsumerParts } from './intake/push-consumer.ts';
 import { startAbandonedCalls } from './turn/calls/abandoned.ts';
@@ -188,8 +189,10 @@ export async function startWorker(
   observeWorker(db, intake, memoryWatch);
 
   const app = createServer();
-  if (config.push !== undefined)
-    await acceptPushes(app, config.push, { db, intake, outbox, wakeupGraceSeconds, log });
+  if (config.push !== undefined) {
+    const passOn = agentVersion === undefined ? undefined : createPassOn(db, agentVersion, log);
+    await acceptPushes(app, config.push, { db, intake, outbox, wakeupGraceSeconds, passOn, log });
+  }
   const storeDefinition = createDefinitionStore(db, config);
   storeDefinition().catch((error: unknown) =>
     log.warn({ error: errorMessage(error) }, 'agent definition not stored yet'),

@@ -2,8 +2,9 @@
  * Runs a turn for each wake-up that Pub/Sub has pushed, within its request:
  *
  *   wake-up ─▶ room for the owner? ──▶ claim ─▶ run ─▶ answer
- *                │ no
- *                └─▶ enqueue ─▶ answer
+ *      │         │ no
+ *      │         └─▶ enqueue ─▶ answer
+ *      └─▶ to a newer version (pass-on.ts) ─▶ answer
  *
  * Nothing runs outside of requests. A request that starts or ends a turn of an owner with queued turns therefore
  * publishes the wake-ups of the next ones, which any instance may get.
@@ -14,6 +15,7 @@ import type { PublishInfo, ReceivedTurn } from '#shared/gcp/pubsub.ts';
 import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import type { Intake } from './intake.ts';
+import type { PassOn } from './pass-on.ts';
 
 /** Largest number of queued turns that one request wakes. */
 const maxWoken = 50;
@@ -40,6 +42,8 @@ export interface PushConsumerParts {
   intake: Intake;
   outbox: OutboxPublisher;
   wakeupGraceSeconds: number;
+  /** Undefined: the agent declares no version. */
+  passOn: PassOn | undefined;
   log: Logger;
 }
 
@@ -83,6 +87,7 @@ export function createPushConsumer(parts: PushConsumerParts): RunPushed {
     if (found === undefined) return true;
     const { owner, limit } = found;
     if (stopSignal.aborted || (slots.roomFor(owner) === 0 && slots.heldBy(owner) === 0)) return false;
+    if ((await parts.passOn?.(turn.taskId)) === true) return true;
     if (turn.fromQueue) queued.add(owner);
     const mayOvertake = limit === 0 && (turn.fromQueue || !queued.has(owner));
     if (mayOvertake && slots.take(owner, 1) === 1) {

@@ -20,8 +20,8 @@ import type { QueuedTurn } from './dequeue.ts';
 /** When the reconciler looks at a queued turn again. */
 export const checkSeconds = 60;
 
-/** A version without a sign of its workers for this time has none. */
-const unseenSeconds = 15;
+/** A version without a sign of its workers in pull mode for this time has none. */
+const pullUnseenSeconds = 15;
 /** How often a worker shows that it runs. */
 const signSeconds = 4;
 
@@ -95,8 +95,28 @@ export async function takeVersionedTurns(
   }));
 }
 
-/** Shows that a worker of this version runs, and returns whether no newer version runs, so that it takes new turns. */
-export async function showVersion(db: Db, version: string): Promise<{ isNewest: boolean }> {
+/**
+ * Has a turn without a version woken again, because a worker of a newer version should run it. Returns false if the turn has
+ * a version or cannot be claimed now.
+ */
+export async function postponeNewTurn(db: Db, taskId: string, wakeSeconds: number): Promise<boolean> {
+  const { rows: postponed } = await sql`
+    update gates g set wakeup_at = now() + ${seconds(wakeSeconds)}
+    where g.task_id = ${taskId} and ${isRunnable} and g.run_at <= now() and g.agent_version is null and ${isFree}
+    returning g.task_id`.execute(db);
+  return postponed.length > 0;
+}
+
+/**
+ * Shows that a worker of this version runs, and returns whether no newer version runs, so that it takes new turns.
+ *
+ * @param unseenSeconds a version without a sign of its workers for this time does not run
+ */
+export async function showVersion(
+  db: Db,
+  version: string,
+  unseenSeconds = pullUnseenSeconds,
+): Promise<{ isNewest: boolean }> {
   const unseen = sql`now() - ${seconds(unseenSeconds)}`;
   const result = await sql<{ isNewest: boolean }>`
     with shown as (
@@ -136,9 +156,9 @@ export async function countVersions(db: Db): Promise<VersionCount[]> {
       from open left join version_queue v using (task_id, agent_version) group by agent_version
     )
     select version, coalesce(turns, 0) as turns, coalesce(waiting, 0) as waiting,
-      coalesce(seen_at >= now() - ${seconds(unseenSeconds)}, false) as running
+      coalesce(seen_at >= now() - ${seconds(pullUnseenSeconds)}, false) as running
     from counted full join running_versions using (version)
-    where turns > 0 or seen_at >= now() - ${seconds(unseenSeconds)}
+    where turns > 0 or seen_at >= now() - ${seconds(pullUnseenSeconds)}
     order by since desc nulls last, version`.execute(db);
   return result.rows;
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sql } from 'kysely';
 import { spawnChildren } from '#shared/db/children/spawn.ts';
+import { createPassOn } from '#services/worker/intake/pass-on.ts';
 import { versionsCommand } from '#services/admin/versions.ts';
 import { readBacklog } from '#shared/db/outbox/backlog.ts';
 import {
@@ -19,6 +20,7 @@ import { createClaim, type ClaimResult } from '#shared/db/turns/claim.ts';
 import type { Lease } from '#shared/db/turns/leases.ts';
 import { createTurnWriter, type TurnRelease } from '#shared/db/turns/write.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
+import { createLogger } from '#shared/runtime/log.ts';
 import { newFollowUp, newTask, newTurnEnd, newWebhook } from '../../../support/database/new-task.ts';
 import { connectToTestDatabase } from '../../../support/database/postgres.ts';
 
@@ -192,6 +194,23 @@ describe('new turns', () => {
     assert.equal(await isNewest('a'), true);
     assert.equal(await isNewest('b'), false);
   });
+});
+
+test('a new turn in push mode is passed on while a newer version gets requests', async () => {
+  const log = createLogger('test', 'silent');
+  const [first, second] = ['push 1', 'push 2'].map((version) => createPassOn(db, version, log));
+  const [fresh, started] = await Promise.all([acceptTask(), acceptTask()]);
+  await old.start(started);
+  assert.equal(await first!(fresh), false, 'it is the newest');
+  assert.equal(await second!(fresh), false);
+  const again = createPassOn(db, 'push 1', log);
+  assert.deepEqual([await again(started), await again(fresh)], [false, true]);
+  const { wakeup_at: wakeupAt } = await readGate(fresh);
+  assert.ok(Math.abs(wakeupAt.getTime() - Date.now() - 1_000) < 900, wakeupAt.toISOString());
+  await sql`update running_versions set seen_at = now() - interval '61 s' where version = 'push 2'`.execute(
+    db,
+  );
+  assert.equal(await createPassOn(db, 'push 1', log)(fresh), false, 'nobody else gets requests');
 });
 
 describe('a turn that no worker takes for a minute', () => {
