@@ -27,7 +27,7 @@ async function serveOnce(): Promise<void> {
   await app.close();
 }
 
-/** What the worker loads after its start (agent/load.ts). */
+/** The worker loads these modules after its start (agent/load.ts). */
 function loadGeminiAgent(): Promise<unknown>[] {
   return [
     import('./agent/gemini/agent.ts'),

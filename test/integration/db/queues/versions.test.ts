@@ -210,7 +210,7 @@ test('a new turn in push mode is passed on while a newer version gets requests',
   await sql`update running_versions set seen_at = now() - interval '61 s' where version = 'push 2'`.execute(
     db,
   );
-  assert.equal(await createPassOn(db, 'push 1', log)(fresh), false, 'nobody else gets requests');
+  assert.equal(await createPassOn(db, 'push 1', log)(fresh), false, 'no other version gets requests');
 });
 
 describe('a turn that no worker takes for a minute', () => {
