@@ -43,10 +43,16 @@ function isTyping(target: EventTarget | null): boolean {
   return target.isContentEditable || target.matches('input:not([type=checkbox]), textarea, select');
 }
 
+/** Enter and space press the button or the link that has the focus. */
+function isPress({ key, target }: KeyboardEvent): boolean {
+  if (key !== 'Enter' && key !== ' ') return false;
+  return target instanceof HTMLElement && target.matches('a, button, summary, input');
+}
+
 function handle(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target))
     return;
-  if (document.querySelector('dialog[open]') !== null) return;
+  if (isPress(event) || document.querySelector('dialog[open]') !== null) return;
   const now = performance.now();
   const sequence = pending !== '' && now - pendingAt < sequenceMs ? `${pending} ${event.key}` : event.key;
   const bindings = [...active].flat();

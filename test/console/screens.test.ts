@@ -134,6 +134,7 @@ describe('the screens of the console', { skip: noBrowser }, () => {
     await checkDialog(page, 'Enter');
     await page.keyboard.press('Enter');
     // The dialog starts in its first field.
+    await page.locator('dialog input:focus').waitFor();
     await page.keyboard.type('by keyboard');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
