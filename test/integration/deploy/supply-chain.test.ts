@@ -9,8 +9,9 @@ import { describe, test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
 import { projectDir } from '../../support/deploy/project.ts';
 import { dryRun, run, runScript } from '../../support/deploy/scripts.ts';
-import { createTempDir } from '../../support/temp-dir.ts';
+import { createTempDir, writeTempFile } from '../../support/temp-dir.ts';
 import { readGrants } from '../../tools/access/matrix.ts';
+import { findSecrets, type SecretsOptions } from '../../tools/audit/secrets.ts';
 
 interface Build {
   steps: { id?: string; name: string; args: string[] }[];
@@ -231,7 +232,7 @@ describe('dependencies', () => {
     t.after(() => registry.close());
     const { port } = registry.address() as AddressInfo;
     const audit = async () =>
-      await run(process.execPath, [path.join(projectDir, 'test/tools/audit/main.ts')], {
+      await run(process.execPath, [path.join(projectDir, 'test/tools/audit/main.ts'), 'dependencies'], {
         env: {
           PATH: process.env['PATH'],
           HOME: createTempDir(t),
@@ -252,5 +253,48 @@ describe('dependencies', () => {
     const unanswered = await audit();
     assert.equal(unanswered.code, 69);
     assert.match(unanswered.errors, /The registry gave no report/);
+  });
+});
+
+describe('files of the repository', () => {
+  /** Runs the search over one file, and returns its status and what it prints. */
+  async function search(t: TestContext, content: string, options: SecretsOptions = {}) {
+    const lines: unknown[] = [];
+    for (const method of ['log', 'error'] as const) {
+      t.mock.method(console, method, (line: unknown) => lines.push(line));
+    }
+    const dir = path.dirname(writeTempFile(t, 'settings.ts', content));
+    const status = await findSecrets({ dir, allow: [], ...options });
+    t.mock.restoreAll();
+    return { status, output: lines.join('\n') };
+  }
+  // Written so that the search of the repository itself does not find it.
+  const secret = [
+    '-----BEGIN PRIVATE',
+    `KEY-----\n${'MIIEvQIBADANBg'.repeat(20)}\n-----END PRIVATE`,
+    'KEY-----',
+  ].join(' ');
+
+  test('are searched for secrets, which are refused by place', async (t) => {
+    const { status, output } = await search(t, `\n${secret}`);
+    assert.equal(status, 1);
+    assert.equal(output, 'settings.ts:2: PrivateKey\n1 files searched, 1 texts that look like secrets');
+    assert.equal((await search(t, 'export const key = readKey();')).status, 0);
+  });
+
+  test('may have listed ones, as long as they are there', async (t) => {
+    const allow = [{ file: 'settings.ts', kind: 'PrivateKey', why: 'an example' }];
+    assert.equal((await search(t, secret, { allow })).status, 0);
+    const { status, output } = await search(t, 'nothing', { allow });
+    assert.equal(status, 1);
+    assert.match(output, /settings\.ts has no PrivateKey: remove it/);
+  });
+
+  test('that are not searched are not a pass', async (t) => {
+    const { status, output } = await search(t, secret, {
+      load: () => Promise.reject(new Error('not found')),
+    });
+    assert.equal(status, 69);
+    assert.match(output, /were not searched for secrets, because secretlint is missing: run npm ci/);
   });
 });

@@ -1,0 +1,7 @@
+/** What the checks of `npm run audit` share. */
+import { fileURLToPath } from 'node:url';
+
+export const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** The status of a check that could not run (EX_UNAVAILABLE of sysexits.h), which is not a pass. */
+export const unavailable = 69;
