@@ -1,6 +1,7 @@
 /**
  * `npm run admin -- forget`: deletes a task with its children, or everything of a caller, for data protection requests. It can be
- * run again after a crash. Limits that were set for an owner stay: they are the operator's (`limits unset` removes them).
+ * run again after a crash: it continues, and succeeds if nothing is left, so that there is a receipt in the audit log even if the
+ * crash came after the last deletion. Limits that were set for an owner stay: they are the operator's (`limits unset` removes them).
  */
 import { parseArgs } from 'node:util';
 import { deleteLedgerOfOwner } from '#shared/db/models/ledger.ts';
@@ -26,7 +27,10 @@ export const forgetCommand: AdminCommand = {
 
 async function forgetTask({ db, print }: CommandContext, taskId: string): Promise<Record<string, unknown>> {
   const family = await findFamily(db, taskId);
-  if (family === undefined) throw new CommandError(`task ${taskId} was not found`);
+  if (family === undefined) {
+    print(`nothing to delete: there is no task ${taskId}`);
+    return { tasks: 0 };
+  }
   if (family.parentId !== undefined) {
     throw new CommandError(
       `task ${taskId} was started by task ${family.parentId}, which has its results: forget that task`,
@@ -56,12 +60,12 @@ async function forgetOwner(
   }
   await recountOwnerUsage(db, owner);
   if (!(await hasTasks(db, owner))) await deleteTracesOfOwner(db, owner);
-  if (tasks + schedules === 0) {
-    throw new CommandError(
-      `no tasks or schedules of the owner ${owner} were found (owners are stored as key:NAME or ISSUER|SUBJECT)`,
-    );
-  }
-  print(`deleted ${tasks} tasks and ${schedules} schedules of ${owner}`);
+  const isNothing = tasks + schedules === 0;
+  print(
+    isNothing
+      ? `nothing to delete: there are no tasks or schedules of ${owner} (owners are stored as key:NAME or ISSUER|SUBJECT)`
+      : `deleted ${tasks} tasks and ${schedules} schedules of ${owner}`,
+  );
   return { tasks, schedules };
 }
 

@@ -1,12 +1,17 @@
-/** Data protection: after `forget`, nothing of an owner or a task is found in any column, and an export has everything before. */
+/**
+ * Data protection: after `forget`, nothing of an owner or a task is found in any column, and an export has everything before.
+ * Both are completed by a second run if the first one dies after any statement.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { sql } from 'kysely';
 import type { Db } from '#shared/db/client/pool.ts';
+import type { AdminCommand } from '#services/admin/command.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { exportCommand } from '#services/admin/export.ts';
 import { forgetCommand } from '#services/admin/forget.ts';
+import { endAfter, EndedError } from '../../support/database/ended.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 
 /** Tables without data of callers. */
@@ -81,11 +86,35 @@ describe('forget', () => {
     return found;
   }
 
-  const run = async (command: typeof forgetCommand, ...args: string[]): Promise<string[]> => {
+  const run = async (command: AdminCommand, ...args: string[]): Promise<string[]> => {
     const lines: string[] = [];
     await command.run({ db, env: {}, args, print: (line) => lines.push(line) });
     return lines;
   };
+
+  /**
+   * Runs a command that dies after so many statements, and once more if it did.
+   *
+   * @returns the receipts of both runs, and whether the first one died
+   */
+  async function runTwice(
+    args: string[],
+    statements: number,
+  ): Promise<{ receipts: unknown[]; died: boolean }> {
+    const receipts: unknown[] = [];
+    const forget = async (own: Db): Promise<void> => {
+      receipts.push(await forgetCommand.run({ db: own, env: {}, args, print: () => undefined }));
+    };
+    const died = await forget(endAfter(db, statements)).then(
+      () => false,
+      (error: unknown) => {
+        if (error instanceof EndedError) return true;
+        throw error;
+      },
+    );
+    if (died) await forget(db);
+    return { receipts, died };
+  }
 
   test('of an owner leaves no byte of it in any table, and all of others', async () => {
     await fill('marker-of-ada', 'key:ada', uuidv7());
@@ -101,7 +130,7 @@ describe('forget', () => {
     assert.deepEqual(await search('marker-of-ada'), []);
     assert.deepEqual(await search('key:ada'), []);
     assert.deepEqual(await search('marker-of-bob'), all);
-    await assert.rejects(run(forgetCommand, '--owner', 'key:ada', '--yes'), /no tasks or schedules/);
+    assert.match((await run(forgetCommand, '--owner', 'key:ada', '--yes')).join(), /^nothing to delete/);
   });
 
   test('of a task leaves no byte of it, and the usage of its owner', async () => {
@@ -110,6 +139,32 @@ describe('forget', () => {
     await run(forgetCommand, '--task', taskId, '--yes');
     const left = await search('marker-of-task');
     assert.deepEqual(left, ['ledger', 'schedule_firings', 'schedules']);
+  });
+
+  test('of an owner that dies after any statement is completed by the next run', async () => {
+    let statements = 0;
+    for (let died = true; died; statements += 1) {
+      const owner = `key:dying-${statements}`;
+      await fill(`marker-of-dying-${statements}`, owner, uuidv7());
+      const result = await runTwice(['--owner', owner, '--yes'], statements);
+      assert.equal(result.receipts.length, 1, `${statements} statements`);
+      ({ died } = result);
+    }
+    assert.ok(statements > 10, `${statements} statements`);
+    assert.deepEqual([await search('marker-of-dying'), await search('key:dying')], [[], []]);
+  });
+
+  test('of a task that dies after any statement is completed by the next run', async () => {
+    let statements = 0;
+    for (let died = true; died; statements += 1) {
+      const taskId = uuidv7();
+      await fill(`marker-of-dead-${statements}`, `key:dead-${statements}`, taskId);
+      const result = await runTwice(['--task', taskId, '--yes'], statements);
+      assert.equal(result.receipts.length, 1, `${statements} statements`);
+      ({ died } = result);
+    }
+    assert.ok(statements > 3, `${statements} statements`);
+    assert.deepEqual(await search('marker-of-dead'), ['ledger', 'schedule_firings', 'schedules']);
   });
 
   test('needs a confirmation, and one task or one owner', async () => {
@@ -121,20 +176,49 @@ describe('forget', () => {
     ]) {
       await assert.rejects(run(forgetCommand, ...args), /forget expects/);
     }
-    await assert.rejects(run(forgetCommand, '--task', uuidv7(), '--yes'), /was not found/);
+    assert.match((await run(forgetCommand, '--task', uuidv7(), '--yes')).join(), /^nothing to delete/);
   });
 
-  test('an export continues after its last line', async () => {
-    const ids = [uuidv7(), uuidv7()].toSorted();
+  /** Inserts tasks without contents. */
+  async function insertTasks(owner: string, count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, () => uuidv7()).toSorted();
     for (const [index, id] of ids.entries()) {
       await sql`insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
-        values (${id}, ${String(index)}, 'key:dora', 'c', 'h', 'TASK_STATE_COMPLETED', now(), true)`.execute(
+        values (${id}, ${String(index)}, ${owner}, 'c', 'h', 'TASK_STATE_COMPLETED', now(), true)`.execute(
         db,
       );
     }
-    const cursors = (lines: string[]) =>
-      lines.map((line) => (JSON.parse(line) as { cursor?: string }).cursor);
-    assert.deepEqual(cursors(await run(exportCommand, '--owner', 'key:dora')), ids);
-    assert.deepEqual(cursors(await run(exportCommand, '--owner', 'key:dora', '--after', ids[0]!)), [ids[1]]);
+    return ids;
+  }
+  const getCursors = (lines: readonly string[]): (string | undefined)[] =>
+    lines.map((line) => (JSON.parse(line) as { cursor?: string }).cursor);
+
+  test('an export continues after its last line', async () => {
+    const ids = await insertTasks('key:dora', 2);
+    assert.deepEqual(getCursors(await run(exportCommand, '--owner', 'key:dora')), ids);
+    const rest = await run(exportCommand, '--owner', 'key:dora', '--after', ids[0]!);
+    assert.deepEqual(getCursors(rest), [ids[1]]);
+  });
+
+  test('an export that dies after any statement is completed by the next run', async () => {
+    const ids = await insertTasks('key:emil', 3);
+    let statements = 0;
+    for (let died = true; died; statements += 1) {
+      const lines: string[] = [];
+      const write = (own: Db, more: readonly string[]): Promise<unknown> => {
+        const print = (line: string): void => void lines.push(line);
+        return Promise.resolve(
+          exportCommand.run({ db: own, env: {}, args: ['--owner', 'key:emil', ...more], print }),
+        );
+      };
+      died = await write(endAfter(db, statements), []).then(
+        () => false,
+        () => true,
+      );
+      const last = getCursors(lines).at(-1);
+      if (died) await write(db, last === undefined ? [] : ['--after', last]);
+      assert.deepEqual(getCursors(lines), ids, `${statements} statements`);
+    }
+    assert.equal(statements, 7);
   });
 });
