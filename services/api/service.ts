@@ -3,6 +3,7 @@ import type { AgentCard } from '@a2a-js/sdk';
 import { definitionHash, type AgentDefinition } from '#shared/agent/definition.ts';
 import { loadDefinition } from '#shared/agent/load-definition.ts';
 import { createEncryptor, requireEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { requireGeminiSecrets } from '#shared/crypto/gemini-secrets.ts';
 import { requireSigningKeys } from '#shared/crypto/signing-keys.ts';
 import { checkCapacity } from '#shared/db/client/capacity.ts';
 import { createEncryptionCheck } from '#shared/db/webhooks/encryption-check.ts';
@@ -82,9 +83,19 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
   const feed = createFeed({ db, log });
   const timelines = createTimelineFollower(db);
   const encryptor = createEncryptor(config.encryptionKeys);
-  secrets.watch('ENCRYPTION_KEYS', log, (text) => encryptor.useKeys(requireEncryptionKeys(text)));
+  const pageTokens = new PageTokens(config.encryptionKeys);
+  secrets.watch('ENCRYPTION_KEYS', log, (text) => {
+    const keys = requireEncryptionKeys(text);
+    encryptor.useKeys(keys);
+    pageTokens.useKeys(keys);
+  });
   const signing = { keys: config.webhookKeys };
   secrets.watch('WEBHOOK_SIGNING_KEYS', log, (text) => (signing.keys = requireSigningKeys(text)));
+
+  const geminiWebhooks = { ...config.geminiWebhooks };
+  secrets.watch('GEMINI_WEBHOOK_SECRETS', log, (text) => {
+    geminiWebhooks.secrets = requireGeminiSecrets(text);
+  });
 
   const { card, extendedCard, cardSigner } = await createCards(config, definition);
   logAuthWarnings(auth, log);
@@ -142,7 +153,6 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       maxMessageBytes: bodyLimitBytes,
     }),
   );
-  const pageTokens = new PageTokens(config.encryptionKeys[0].key);
   const operations = createRequestHandler({
     db,
     card,
@@ -216,7 +226,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           wakeupGraceSeconds,
           log,
         },
-        geminiWebhooks: { settings: config.geminiWebhooks },
+        geminiWebhooks: { settings: geminiWebhooks },
         callbacks: { db, outbox, wakeupGraceSeconds, failures, recorder, log },
         readConsole: config.console ? createConsoleReader() : undefined,
         traceUrl: config.traceUrl,
@@ -251,14 +261,14 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
 }
 
 async function createCards(
-  { auth, protocol, publicUrl, grpcPublicTarget, cardSigningKey }: ApiConfig,
+  { auth, protocol, publicUrl, grpcPublicTarget, cardKeys }: ApiConfig,
   definition: AgentDefinition,
 ): Promise<{
   card: AgentCard;
   extendedCard: AgentCard | undefined;
   cardSigner: CardSigner;
 }> {
-  const cardSigner = await createCardSigner(cardSigningKey, publicUrl);
+  const cardSigner = await createCardSigner(cardKeys, publicUrl);
   const create = (extended: boolean): Promise<AgentCard> =>
     cardSigner.sign(createAgentCard(definition, { publicUrl, grpcPublicTarget, auth, protocol, extended }));
   return {

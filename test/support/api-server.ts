@@ -111,7 +111,7 @@ export async function startApiServer(
     handler: guardOperations({ getAgentCard: async () => card, ...operations } as A2ARequestHandler, audit),
     audit,
     card,
-    cardSigner: await createCardSigner(undefined, 'http://localhost'),
+    cardSigner: await createCardSigner([], 'http://localhost'),
     admitCaller: createAdmission({
       authenticate: createAuthenticate(auth),
       failures: new AuthFailures({ perMinute: 0, log }),

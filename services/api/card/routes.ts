@@ -1,6 +1,6 @@
 /**
  * Serves the agent card at its well-known path, with the headers that caches need to store and revalidate it
- * (A2A section 8.6), and the key that verifies its signature. Clients of A2A 0.2 look for it at another path.
+ * (A2A section 8.6), and the keys that verify its signature. Clients of A2A 0.2 look for it at another path.
  */
 import { createHash } from 'node:crypto';
 import { A2A_VERSION_HEADER, AGENT_CARD_PATH, AgentCard } from '@a2a-js/sdk';
@@ -20,7 +20,7 @@ const cacheControl = 'public, max-age=60';
 export async function registerCard(
   app: FastifyInstance,
   card: AgentCard,
-  { signJson, publicKey }: CardSigner,
+  { signJson, publicKeys }: CardSigner,
 ): Promise<void> {
   const legacy = supportsV03(card);
   const current = createDocument(AgentCard.toJSON(card));
@@ -31,8 +31,8 @@ export async function registerCard(
       return sendDocument(request, reply, getVersion(request) === '1.0' ? current : dualVersion);
     });
   }
-  if (publicKey === undefined) return;
-  const keys = createDocument({ keys: [publicKey] });
+  if (publicKeys.length === 0) return;
+  const keys = createDocument({ keys: publicKeys });
   app.get(cardJwksPath, async (request, reply) => sendDocument(request, reply, keys));
 }
 

@@ -2,7 +2,7 @@
 import { generateAgentCardSignature, type AgentCard } from '@a2a-js/sdk';
 import { calculateJwkThumbprint, FlattenedSign, importJWK, type JWK } from 'jose';
 import { toCanonicalJson } from '#shared/agent/canonical-hash.ts';
-import type { SigningKey } from '#shared/runtime/config/api.ts';
+import type { CardKey } from '#shared/crypto/card-keys.ts';
 
 export const cardJwksPath = '/.well-known/jwks.json';
 
@@ -15,27 +15,25 @@ export interface CardSigner {
    * @returns undefined if cards are not signed
    */
   signJson: (json: object) => Promise<object | undefined>;
-  /** For clients; undefined if cards are not signed. */
-  publicKey: JWK | undefined;
+  /** For clients; empty if cards are not signed. */
+  publicKeys: readonly JWK[];
 }
 
-/** @throws if the key is not valid; the configuration has already checked its type */
-export async function createCardSigner(key: SigningKey | undefined, publicUrl: string): Promise<CardSigner> {
-  if (key === undefined) {
+/** @throws if a key is not valid; the configuration has already checked their types */
+export async function createCardSigner(keys: readonly CardKey[], publicUrl: string): Promise<CardSigner> {
+  const [first] = keys;
+  if (first === undefined) {
     return {
       sign: (card) => Promise.resolve(card),
       signJson: () => Promise.resolve(undefined),
-      publicKey: undefined,
+      publicKeys: [],
     };
   }
-  const { jwk, alg } = key;
-  // Without an id, the thumbprint of the key (RFC 7638) is used: the same in all processes, and unique per
-  // key.
-  const kid = jwk.kid ?? (await calculateJwkThumbprint(jwk));
-  const { d: _private, key_ops: _operations, ...visible } = jwk;
+  const { jwk, alg } = first;
   const privateKey = await importJWK({ ...jwk, alg }, alg);
   if (privateKey instanceof Uint8Array)
     throw new Error('CARD_SIGNING_KEY must be a private key, not a shared secret');
+  const kid = await getKeyId(first);
   const protectedHeader = { alg, kid, typ: 'JOSE', jku: `${publicUrl}${cardJwksPath}` };
   return {
     sign: generateAgentCardSignature(privateKey, protectedHeader),
@@ -44,6 +42,16 @@ export async function createCardSigner(key: SigningKey | undefined, publicUrl: s
       const jws = await new FlattenedSign(payload).setProtectedHeader(protectedHeader).sign(privateKey);
       return { protected: jws.protected, signature: jws.signature };
     },
-    publicKey: { ...visible, kid, alg, use: 'sig' },
+    publicKeys: await Promise.all(keys.map(toPublicKey)),
   };
+}
+
+async function toPublicKey(key: CardKey): Promise<JWK> {
+  const { d: _private, key_ops: _operations, ...visible } = key.jwk;
+  return { ...visible, kid: await getKeyId(key), alg: key.alg, use: 'sig' };
+}
+
+/** Without an id, the thumbprint of the key (RFC 7638) is used: the same in all processes, and unique per key. */
+async function getKeyId({ jwk }: CardKey): Promise<string> {
+  return jwk['kid'] ?? (await calculateJwkThumbprint(jwk));
 }

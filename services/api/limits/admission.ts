@@ -1,12 +1,13 @@
 /**
  * Admits calls: authenticates the caller, then applies its rate limit. All bindings share it. Over HTTP it
  * runs before every route except those whose path is public: /.well-known/ (the agent card and its keys), /health/,
- * /callbacks/ (whose URLs contain a secret), /console (files without any content of callers) and / (which leads there).
- * A route that is added later is protected by default. It runs before the body or the message is read.
+ * /callbacks/ (whose URLs contain a secret), /gemini/webhooks (which Google signs), /console (files without any content of
+ * callers) and / (which leads there). A route that is added later is protected by default. It runs before the body or the
+ * message is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { callbacksPath } from '#shared/domain/wait.ts';
+import { callbacksPath, geminiWebhooksPath } from '#shared/domain/wait.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { consolePath } from '../console/path.ts';
 import type { AuthenticatedCaller, RequestHeaders } from '../auth/caller.ts';
@@ -182,7 +183,13 @@ export function getAdmittedCaller(request: FastifyRequest): AuthenticatedCaller 
 }
 
 function isPublic(path: string): boolean {
-  if (path === '/' || path === consolePath) return true;
-  const prefixes = ['/.well-known/', '/health/', `${callbacksPath}/`, `${consolePath}/`];
+  if (path === '/' || path === consolePath || path === geminiWebhooksPath) return true;
+  const prefixes = [
+    '/.well-known/',
+    '/health/',
+    `${callbacksPath}/`,
+    `${geminiWebhooksPath}/`,
+    `${consolePath}/`,
+  ];
   return prefixes.some((prefix) => path.startsWith(prefix));
 }

@@ -1,5 +1,7 @@
 /** Configuration of the api service. */
+import { parseCardKeys, type CardKey } from '../../crypto/card-keys.ts';
 import type { EncryptionKeys } from '../../crypto/encryption.ts';
+import { parseGeminiSecrets } from '../../crypto/gemini-secrets.ts';
 import type { WebhookKey } from '../../crypto/signing-keys.ts';
 import type { OwnerLimits } from '../../domain/owner-limits.ts';
 import { checkHttps, getLocalHosts, readAuth, type AuthConfig } from './auth.ts';
@@ -55,8 +57,8 @@ export interface ApiConfig extends CommonConfig, AgentConfig, OutboxConfig {
   corsOrigins: readonly string[];
   /** The names of this server, if callers need not authenticate and only this machine reaches it. Undefined otherwise. */
   localHosts: ReadonlySet<string> | undefined;
-  /** Signs the agent card. */
-  cardSigningKey: SigningKey | undefined;
+  /** The first key signs the agent card. Empty: it is not signed. */
+  cardKeys: readonly CardKey[];
   geminiWebhooks: GeminiWebhookConfig;
   /** Serves the console at `/console/`. */
   console: boolean;
@@ -118,11 +120,6 @@ export interface MessageLimits {
   partBytes: number;
 }
 
-export interface SigningKey {
-  jwk: Readonly<Record<string, string>> & { kty: 'EC' | 'OKP' };
-  alg: 'ES256' | 'EdDSA';
-}
-
 export function readApiConfig(env: Environment = environment): ApiConfig {
   const reader = new EnvReader(env);
   const common = readCommon(reader, 8080);
@@ -156,7 +153,7 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
     ownerLimits: readOwnerLimits(reader),
     corsOrigins: readCorsOrigins(reader),
     localHosts: getLocalHosts(common.host, publicUrl, auth),
-    cardSigningKey: readSigningKey(reader),
+    cardKeys: readCardKeys(reader),
     geminiWebhooks: {
       jwksUrl: reader.url(
         'GEMINI_WEBHOOK_JWKS_URL',
@@ -174,15 +171,8 @@ export function readApiConfig(env: Environment = environment): ApiConfig {
 }
 
 function readGeminiSecrets(reader: EnvReader): readonly string[] {
-  const secrets = (reader.secret('GEMINI_WEBHOOK_SECRETS') ?? '')
-    .split(/[\s,]+/)
-    .filter((text) => text !== '');
-  for (const [index, secret] of secrets.entries()) {
-    if (/^whsec_[A-Za-z0-9+/]{16,}={0,2}$/.test(secret)) continue;
-    reader.problem(
-      `entry ${index + 1} of GEMINI_WEBHOOK_SECRETS must be whsec_ followed by base64, as Google returned it`,
-    );
-  }
+  const { secrets, problems } = parseGeminiSecrets(reader.secret('GEMINI_WEBHOOK_SECRETS') ?? '');
+  for (const problem of problems) reader.problem(`GEMINI_WEBHOOK_SECRETS: ${problem}`);
   return secrets;
 }
 
@@ -244,21 +234,16 @@ function readCorsOrigins(reader: EnvReader): string[] {
   return origins;
 }
 
-function readSigningKey(reader: EnvReader): SigningKey | undefined {
+function readCardKeys(reader: EnvReader): readonly CardKey[] {
   const text = reader.secret('CARD_SIGNING_KEY');
-  if (text === undefined) return undefined;
-  try {
-    const jwk = JSON.parse(text) as SigningKey['jwk'];
-    const curve = `${jwk.kty} ${jwk['crv']}`;
-    const alg = curve === 'EC P-256' ? 'ES256' : curve === 'OKP Ed25519' ? 'EdDSA' : undefined;
-    if (alg !== undefined && typeof jwk['d'] === 'string') return { jwk, alg };
-  } catch {
-    // The content is a secret, and a parser error would quote it.
+  if (text === undefined) return [];
+  const keys = parseCardKeys(text);
+  if (keys === undefined) {
+    reader.problem(
+      'CARD_SIGNING_KEY (or the file in CARD_SIGNING_KEY_FILE) must be a private key as a JWK: P-256 (ES256) or Ed25519 (EdDSA), or a JWK set whose first key is one',
+    );
   }
-  reader.problem(
-    'CARD_SIGNING_KEY (or the file in CARD_SIGNING_KEY_FILE) must be a private key as a JWK: P-256 (ES256) or Ed25519 (EdDSA)',
-  );
-  return undefined;
+  return keys ?? [];
 }
 
 /** A process serves HTTP and gRPC on two ports, or only gRPC on the single port of a Cloud Run service. */

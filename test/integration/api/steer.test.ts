@@ -63,7 +63,7 @@ describe('acting on several tasks and webhooks', () => {
       error: (fields: unknown) => void errors.push(fields),
     });
     const env = apiKeysEnv();
-    const pageTokens = new PageTokens(createSecretKey(Buffer.alloc(32)));
+    const pageTokens = new PageTokens([{ id: 'k', key: createSecretKey(Buffer.alloc(32)) }]);
     const common = {
       db,
       outbox: {
