@@ -10,9 +10,9 @@ import {
   readStates,
   waitForDeliveries,
 } from '../../support/webhooks/deliveries.ts';
-import { callDeliver, startDispatchers } from '../../support/webhooks/dispatchers.ts';
+import { callDeliver, startDispatchers, type DispatcherOptions } from '../../support/webhooks/dispatchers.ts';
 import { startReceiver } from '../../support/webhooks/receiver.ts';
-import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const { db } = await connectToTestDatabase();
@@ -46,6 +46,28 @@ describe('webhook attempts', () => {
       assert.equal((await readConfig(db, task.taskId)).failures, 0);
     },
   );
+
+  test('sends nothing to a host that was removed from the lists', { timeout }, async (t) => {
+    const receiver = await startReceiver(t);
+    const everyone = ['hooks.example.com'];
+    const lists: [DispatcherOptions, RegExp][] = [
+      [{ destinations: { everyone, owners: new Map() } }, /may be sent only to hooks\.example\.com/],
+      [
+        { destinations: { everyone: undefined, owners: new Map([[caller.owner, everyone]]) } },
+        /may be sent only to hooks\.example\.com/,
+      ],
+      [{ allowHosts: [] }, /https/],
+    ];
+    for (const [options, problem] of lists) {
+      const { outbox } = await startDispatchers(t, db, 1, { schedule: [0], ...options });
+      const { taskId } = await startTask(db, outbox, webhookTo(receiver.url));
+      await waitForDeliveries(db, taskId);
+      const [attempt] = await readAttempts(db, taskId);
+      assert.match(attempt?.error ?? '', problem);
+      assert.match((await readConfig(db, taskId)).disabled_reason ?? '', problem);
+    }
+    assert.equal(receiver.received.length, 0);
+  });
 
   test('sends again on a new connection if a reused one is closed', { timeout }, async (t) => {
     const receiver = await startReceiver(t);

@@ -1,17 +1,21 @@
 /** Webhook signatures as receivers see them, verified with third-party packages. */
 import assert from 'node:assert/strict';
-import { createHash, createPublicKey, verify } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { describe, test, type TestContext } from 'node:test';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Webhook } from 'standardwebhooks';
+import { createEncryptor, parseEncryptionKeys } from '#shared/crypto/encryption.ts';
+import { setSigningSecret } from '#shared/db/webhooks/deliveries.ts';
+import { reencryptSecrets } from '#shared/db/webhooks/reencrypt.ts';
 import { createSigningSecret } from '#shared/webhooks/secrets.ts';
 import { publicJwks, type WebhookKey } from '#shared/crypto/signing-keys.ts';
 import { getMessageId } from '#shared/webhooks/message-id.ts';
 import { connectToTestDatabase } from '../../support/database/postgres.ts';
 import { startDispatchers } from '../../support/webhooks/dispatchers.ts';
-import { startReceiver, type Received, toHeaders } from '../../support/webhooks/receiver.ts';
+import { readAttempts, readConfig } from '../../support/webhooks/deliveries.ts';
+import { startReceiver, type Received, type Receiver, toHeaders } from '../../support/webhooks/receiver.ts';
 import { createSigningKey } from '../../support/webhooks/signing.ts';
-import { startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
+import { caller, encryptionKeys, encryptor, startTask, webhookTo } from '../../support/webhooks/webhooks.ts';
 
 const timeout = 60_000;
 const issuer = 'https://agent.example.com';
@@ -36,6 +40,24 @@ function verifiesAsymmetric(webhook: Received, key: WebhookKey, body = webhook.b
   const publicKey = createPublicKey({ key: key.publicJwk, format: 'jwk' });
   const content = Buffer.from(`${id}.${timestamp}.${body}`);
   return verify(null, content, publicKey, Buffer.from(signature.slice(4), 'base64'));
+}
+
+/** Starts a receiver that verifies each webhook with the secret that it knows at that time. */
+async function startVerifying(
+  t: TestContext,
+  getSecret: () => string,
+): Promise<{ receiver: Receiver; failed: unknown[] }> {
+  const receiver = await startReceiver(t);
+  const failed: unknown[] = [];
+  receiver.answerBy((webhook) => {
+    try {
+      new Webhook(getSecret()).verify(webhook.body, toHeaders(webhook));
+    } catch (error) {
+      failed.push(error);
+    }
+    return 204;
+  });
+  return { receiver, failed };
 }
 
 const getToken = (webhook: Received) => /^Bearer (.+)$/.exec(webhook.headers.authorization ?? '')?.[1] ?? '';
@@ -182,5 +204,72 @@ describe('webhook signatures', () => {
     await receiver.count(16 + 320);
     assert.deepEqual(failed, []);
     assert.deepEqual(seen, new Set(['first', 'second']));
+  });
+
+  test('fails no verification while a config changes its secret under load', { timeout }, async (t) => {
+    const [first, second] = [createSigningSecret(), createSigningSecret()];
+    let known = first;
+    const { receiver, failed } = await startVerifying(t, () => known);
+    const { outbox } = await startDispatchers(t, db, 2);
+    const task = await startTask(
+      db,
+      outbox,
+      webhookTo(receiver.url, { events: 'all', signingSecret: first }),
+    );
+    await task.claim();
+    const { taskId } = task;
+    await task.progress(10);
+    await receiver.count(6);
+    const place = { taskId, configId: 'hook', column: 'signing_secret' };
+    await setSigningSecret(db, caller, place, {
+      encrypted: encryptor.encrypt(second, place),
+      overlapSeconds: 60,
+    });
+    await task.progress(10);
+    await receiver.count(22);
+    known = second;
+    await task.progress(10);
+    await receiver.count(32);
+    await db
+      .updateTable('webhook_configs')
+      .set({ previous_secret_until: new Date(0) })
+      .where('task_id', '=', taskId)
+      .execute();
+    await task.progress(10);
+    await receiver.count(42);
+    assert.deepEqual(failed, []);
+  });
+
+  test('reads stored secrets while the encryption keys change under load', { timeout }, async (t) => {
+    const secret = createSigningSecret();
+    const { receiver, failed } = await startVerifying(t, () => secret);
+    const [old] = encryptionKeys;
+    const [next] = parseEncryptionKeys(`next:${randomBytes(32).toString('base64')}`).keys;
+    const own = createEncryptor([old]);
+    const { outbox } = await startDispatchers(t, db, 2, { encryptor: own, schedule: [0] });
+    const config = { events: 'all', signingSecret: secret, token: 'a token' } as const;
+    const tasks = await Promise.all(
+      [1, 2, 3].map(() => startTask(db, outbox, webhookTo(receiver.url, config))),
+    );
+    await Promise.all(tasks.map((task) => task.claim()));
+    let sent = 6;
+    const steps: (() => unknown)[] = [
+      () => own.useKeys([old, next]),
+      () => own.useKeys([next, old]),
+      () => reencryptSecrets(db, own, next.id),
+      () => own.useKeys([next]),
+    ];
+    for (const change of steps) {
+      const round = Promise.all(tasks.map((task) => task.progress(10)));
+      await receiver.count(sent + 5);
+      await change();
+      await round;
+      await receiver.count((sent += 30));
+    }
+    assert.deepEqual(failed, []);
+    const ids = tasks.map(({ taskId }) => taskId);
+    assert.ok((await readAttempts(db, ...ids)).every(({ status }) => status === 204));
+    const { signing_secret } = await readConfig(db, ids[0]!);
+    assert.match(signing_secret ?? '', /^1\.next\./);
   });
 });

@@ -12,9 +12,11 @@ import { createOutboxPublisher } from '#shared/outbox/publisher.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createGuardedAgent } from '#shared/net/guarded-agent.ts';
+import type { Encryptor } from '#shared/crypto/encryption.ts';
 import type { Resolve } from '#shared/net/resolve.ts';
 import { EnvReader } from '#shared/runtime/config/env-reader.ts';
 import { readOwnerLimits } from '#shared/runtime/config/owner-limits.ts';
+import type { DestinationsConfig } from '#shared/runtime/config/webhook-guard.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createHourlyBytes, type HourlyBytes } from '#services/dispatcher/bytes/hourly-bytes.ts';
 import { createDispatcherServer } from '#services/dispatcher/server.ts';
@@ -22,7 +24,7 @@ import { createDeliver } from '#services/dispatcher/deliver.ts';
 import type { SigningConfig } from '#services/dispatcher/signature.ts';
 import { startCloudTasksEmulator } from '#services/local/cloud-tasks-emulator/server.ts';
 import { ownHost } from './hostile-urls.ts';
-import { encryptor } from './webhooks.ts';
+import { encryptor as testEncryptor } from './webhooks.ts';
 
 const log = createLogger('test', process.env['LOG_LEVEL'] ?? 'silent');
 
@@ -31,6 +33,10 @@ export interface DispatcherOptions {
   timeoutMs?: number;
   maxBodyBytes?: number;
   allowHosts?: string[];
+  /** Default: all hosts. */
+  destinations?: DestinationsConfig;
+  /** Default: the one of `startTask`. */
+  encryptor?: Encryptor;
   resolve?: Resolve;
   graceSeconds?: number;
   signing?: SigningConfig;
@@ -87,6 +93,7 @@ export async function startDispatchers(
     log,
   });
   const { allowHosts = ['127.0.0.1'], graceSeconds = 10, timeoutMs = 15_000, resolve } = options;
+  const { destinations, encryptor = testEncryptor } = options;
   const agentOptions = { allowHosts, timeoutMs, ...(resolve && { resolve }) };
   const agents = {
     pooled: createGuardedAgent(agentOptions),
@@ -112,7 +119,7 @@ export async function startDispatchers(
       encryptor,
       agents,
       hourlyBytes: bytes,
-      webhookGuard: { allowHosts, ownHosts: [ownHost] },
+      webhookGuard: { allowHosts, ownHosts: [ownHost], destinations },
       webhook,
       signing: options.signing ?? { keys: [], issuer: '' },
       wakeupGraceSeconds: graceSeconds,

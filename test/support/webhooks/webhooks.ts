@@ -15,8 +15,8 @@ import { caller, newTask, newTurnEnd, newWebhook, createStatePayload } from '../
 
 export { caller } from '../database/new-task.ts';
 
-const keys = parseEncryptionKeys(`test:${randomBytes(32).toString('base64')}`).keys;
-export const encryptor = createEncryptor(keys);
+export const { keys: encryptionKeys } = parseEncryptionKeys(`test:${randomBytes(32).toString('base64')}`);
+export const encryptor = createEncryptor(encryptionKeys);
 
 /** A webhook config with the id `hook`. */
 export function webhookTo(url: string, config: Partial<WebhookRow> = {}): WebhookRow {
