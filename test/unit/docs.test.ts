@@ -80,6 +80,23 @@ describe('the pages', () => {
     assert.deepEqual(unlisted, ['docs/bench/figures.md'], 'the benchmark page links to its figures');
   });
 
+  test('docs/security.md proves each line by a test, or says that it is not met', () => {
+    const [, tables = ''] = /^## OWASP.*?$(.*)/ms.exec(read('docs/security.md')) ?? [];
+    const lines = tables.split('\n').flatMap((line) => {
+      const isEntry = line.startsWith('| ') && line !== '| | state | proof |';
+      return isEntry ? [line.split(' | ')] : [];
+    });
+    const named = lines.flatMap(([name = '']) => /\b(?:API\d+|13\.\d)\b/.exec(name) ?? []);
+    const owasp = Array.from({ length: 10 }, (_none, index) => `API${index + 1}`);
+    assert.deepEqual([...new Set(named)], [...owasp, '13.1', '13.2', '13.3', '13.4']);
+    const unproven = lines.filter(([, state = '', proof = '']) => {
+      const tests = [...proof.matchAll(/\]\(\.\.\/(test\/\S+\.ts)\)/g)].map(([, file = '']) => file);
+      if (state.startsWith('not met')) return tests.length > 0;
+      return tests.length === 0 || tests.some((file) => !existsSync(path.join(root, file)));
+    });
+    assert.deepEqual(unproven, []);
+  });
+
   test('ARCHITECTURE.md answers each question with files that exist', () => {
     const [, section = ''] = /## Which files to open\n(.*?)\n## /s.exec(read('ARCHITECTURE.md')) ?? [];
     const questions = section.split(/^\*\*/m).slice(1);

@@ -27,9 +27,9 @@ function startCalls(call: () => Promise<number>, expected: number) {
   const lanes = 3;
   const done = Array.from({ length: lanes }, () => 0);
   const wrong: unknown[] = [];
-  let stopped = false;
+  const stop = new AbortController();
   const running = done.map(async (_none, lane) => {
-    while (!stopped && wrong.length === 0) {
+    while (!stop.signal.aborted && wrong.length === 0) {
       const status = await call().catch((error: unknown) => error);
       if (status !== expected) wrong.push(status);
       done[lane]! += 1;
@@ -43,7 +43,7 @@ function startCalls(call: () => Promise<number>, expected: number) {
       await waitFor('more calls', hasPassed);
     },
     stop: async () => {
-      stopped = true;
+      stop.abort();
       await Promise.all(running);
       assert.deepEqual(wrong, []);
     },

@@ -1,4 +1,4 @@
-/** What looks like a secret and is none. An entry that no longer allows anything is refused by `npm run audit`. */
+/** Texts that only look like secrets. An entry that no longer allows anything is refused by `npm run audit`. */
 
 export interface Allowed {
   /** The path of one file. */

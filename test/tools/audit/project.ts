@@ -1,4 +1,4 @@
-/** What the checks of `npm run audit` share. */
+/** Shared by the checks of `npm run audit`. */
 import { fileURLToPath } from 'node:url';
 
 export const projectDir = fileURLToPath(new URL('../../../', import.meta.url));
