@@ -60,7 +60,7 @@ export class Interactions {
   }
 
   /** All that were created and not deleted, oldest first. */
-  list(): readonly Pick<StoredInteraction, 'id' | 'status' | 'request'>[] {
+  list(): readonly Pick<StoredInteraction, 'id' | 'status' | 'request' | 'updated'>[] {
     return [...this.#stored.values()];
   }
 

@@ -54,9 +54,6 @@ async function measureCall({ stack }: Rig): Promise<number> {
     polling,
   );
   const [{ call, ended } = { call: '', ended: Number.NaN }] = rows;
-  const response = await fetch(`${stack.model.url}/v1beta/interactions/${call}`, {
-    headers: { 'x-goog-api-key': 'offline' },
-  });
-  const { updated } = (await response.json()) as { updated: string };
-  return ended - Date.parse(updated);
+  const found = stack.model.interactions.list().find(({ id: interaction }) => interaction === call);
+  return ended - Date.parse(found?.updated ?? '');
 }

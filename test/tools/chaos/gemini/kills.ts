@@ -34,25 +34,27 @@ export async function killDuringCalls(
     const { rowCount } = await stack.pool.query(`select from steps where name = 'interaction'`);
     return rowCount === 1;
   });
-  const endsAt = performance.now() + seconds * 1000;
+  const endsAt = Date.now() + seconds * 1000;
   let kills = 0;
-  for (let left = seconds * 1000; kills < count && left > restMs; left = endsAt - performance.now()) {
+  for (let left = seconds * 1000; kills < count && left > restMs; left = endsAt - Date.now()) {
     await sleep((left - restMs) / (count - kills) / 2);
     const kind = kills % 2 === 0 ? 'worker' : 'api';
     await services[kind].kill();
     services[kind] = await stack.start(kind, kind === 'api' ? env : {});
     kills += 1;
   }
-  const readyAt = performance.now();
+  const readyAt = Date.now();
   await stack.until(id, isCompleted, 120_000);
-  const completedMs = Math.round(performance.now() - Math.max(endsAt, readyAt));
-  const { rows } = await stack.pool.query<{ used: number; ledger: number }>(
-    `select count(s.usage)::int as used, (select coalesce(sum(calls), 0)::int from ledger) as ledger
+  const { rows } = await stack.pool.query<{ used: number; ledger: number; at: Date }>(
+    `select count(s.usage)::int as used, (select coalesce(sum(calls), 0)::int from ledger) as ledger,
+       (select status_at from tasks where id = $1) as at
      from steps s where s.task_id = $1`,
     [id],
   );
-  const { used = 0, ledger = 0 } = rows[0] ?? {};
+  const { used = 0, ledger = 0, at = new Date() } = rows[0] ?? {};
   const created = list().length;
+  const endedAt = Date.parse(list()[0]?.updated ?? '');
+  const completedMs = Math.max(0, at.getTime() - Math.max(endedAt, readyAt));
   const deletedMs = await removeTask(stack, id);
   const violations = [
     ...(created === 1 ? [] : [`${created} interactions were created`]),
@@ -66,7 +68,7 @@ export async function killDuringCalls(
       'calls in the ledger': ledger,
       'deleted at Google after the removal of its task': `${deletedMs} ms`,
       'processes killed': kills,
-      'last process ready before the end of the model': `${Math.round(endsAt - readyAt)} ms`,
+      'last process ready before the end of the model': `${endedAt - readyAt} ms`,
       'completed after the end of the model, and after the last process was ready': `${completedMs} ms`,
     },
     violations,
