@@ -1,14 +1,15 @@
 /** A scenario of all operations and errors of A2A, run through one binding on the wire. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { Outcome, RawBinding } from './raw-bindings.ts';
+import { retryUnavailable, type Outcome, type RawBinding } from './raw-bindings.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- outcomes are read field by field
 export type Steps = Record<string, any>;
 
 /** Runs every operation and provokes every error once. Returns the outcomes by the name of the step. */
-export async function runScenario(binding: RawBinding, webhookUrl: string): Promise<Steps> {
+export async function runScenario(raw: RawBinding, webhookUrl: string): Promise<Steps> {
   const steps: Steps = {};
+  const binding = retryUnavailable(raw);
   const { call } = binding;
   const send = (text: string, more: object = {}, configuration: object = {}) => ({
     message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }], ...more },

@@ -2,6 +2,7 @@
  * The three bindings of A2A 1.0 on the wire, behind one interface: it accepts JSON of the protocol, and returns JSON of
  * the protocol or an error. Unlike a client library, it corrects nothing.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AgentCard,
   CancelTaskRequest,
@@ -24,6 +25,7 @@ import {
 import { A2AService } from '@a2a-js/sdk/server/grpc';
 import { decodeErrorInfo, decodeStatus } from '@a2a-js/sdk/errors/grpc';
 import { credentials, makeGenericClientConstructor, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { UnavailableError } from '#services/api/handler/errors.ts';
 import { keepNullData } from '#shared/a2a/translate.ts';
 import { postJsonRpc } from './json-rpc.ts';
 
@@ -59,6 +61,8 @@ export interface RawBinding {
 }
 
 const versioned = { 'a2a-version': '1.0' };
+/** The `Retry-After` of an unavailable service. */
+const retryAfterMs = 2_000;
 
 export function createRawJsonRpc(url: string): RawBinding {
   const post = (method: string, params: Params, headers: Headers = {}, signal?: AbortSignal) =>
@@ -218,4 +222,34 @@ export function toWireError({ code, details, metadata }: ServiceError): WireErro
 
 function isJson(response: Response): boolean {
   return response.headers.get('content-type')?.includes('json') === true;
+}
+
+const isUnavailable = ({ error }: Outcome): boolean => error?.message === UnavailableError.text;
+
+/**
+ * Repeats calls that the service cannot serve for a moment, as its clients do: while its processes start, a busy machine
+ * takes longer for a connection to the database than the service waits.
+ */
+export function retryUnavailable({ name, call, stream, close }: RawBinding): RawBinding {
+  return {
+    name,
+    call: async (...args) => {
+      const outcome = await call(...args);
+      if (!isUnavailable(outcome)) return outcome;
+      await sleep(retryAfterMs);
+      return call(...args);
+    },
+    stream: async function* (...args) {
+      const events = stream(...args);
+      const first = await events.next();
+      if (!first.done && isUnavailable(first.value)) {
+        await sleep(retryAfterMs);
+        yield* stream(...args);
+        return;
+      }
+      if (!first.done) yield first.value;
+      yield* events;
+    },
+    close,
+  };
 }

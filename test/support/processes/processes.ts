@@ -22,15 +22,12 @@ export interface RunOptions {
   cwd?: string;
 }
 
-const preloaded = [
-  '../../../services/local/processes/die-with-parent.ts',
-  './share-compiled-code.ts',
-].flatMap((file) => ['--import', new URL(file, import.meta.url).href]);
+const dieWithParent = new URL('../../../services/local/processes/die-with-parent.ts', import.meta.url);
 
 /** Runs a TypeScript file of this project with the Node version of the tests. Killed when the test ends. */
 export function runNode(t: Cleanup, args: readonly string[], options: RunOptions = {}): RunningProcess {
   const { env, ...ids } = options;
-  const child = spawn(process.execPath, [...preloaded, ...args], {
+  const child = spawn(process.execPath, ['--import', dieWithParent.href, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'], // the channel ends the process if the tests are killed
     env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
     ...ids,
