@@ -1,6 +1,6 @@
 /**
  * The requirements (MUST) of A2A 1.0 on servers, paraphrased, with links to the specification. Tests cite them as
- * `[CORE-SEND-001]`, and test/unit/requirements.test.ts checks that every requirement is cited. The ids are those of the
+ * `[CORE-SEND-001]`, and test/unit/repository/requirements.test.ts checks that every requirement is cited. The ids are those of the
  * conformance kit if it has one.
  */
 export interface Requirement {

@@ -17,7 +17,7 @@ import { portVariable, serverVariable } from '../../support/database/variables.t
 const core = [
   'test/scenarios/tasks.test.ts',
   'test/scenarios/scripted.test.ts',
-  'test/integration/db/gate.test.ts',
+  'test/integration/db/gates/gate.test.ts',
   'test/integration/webhooks/deliver.test.ts',
 ];
 
