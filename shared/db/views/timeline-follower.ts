@@ -49,7 +49,8 @@ export function createTimelineFollower(db: Db, { pollMs = 500 }: { pollMs?: numb
     signal: AbortSignal,
   ): AsyncGenerator<TimelinePart, void, undefined> {
     let sent: ReadonlySet<string> | undefined;
-    let known: string | undefined;
+    // Not undefined, which is the version of a task that does not exist.
+    let known: string | undefined = '';
     while (!signal.aborted && !closing.signal.aborted) {
       // Before the timeline: what changes meanwhile is found by the next look.
       const version = await readVersion(taskId);

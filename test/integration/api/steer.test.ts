@@ -460,6 +460,11 @@ describe('acting on several tasks and webhooks', () => {
         headers: { accept: 'text/event-stream', ...key, ...headers },
       });
     assert.equal((await open({}, bobKey)).status, 404);
+    const missing = await fetch(`${url}/a2a/v1/tasks/${uuidv7()}/timeline`, {
+      headers: { accept: 'text/event-stream', ...aliceKey },
+      signal: AbortSignal.timeout(10_000),
+    });
+    assert.equal(missing.status, 404);
     assert.equal((await open({ 'last-event-id': 'x' })).status, 400);
     const parts = readSse(await open());
     const read = async () => (await parts.next()).value!;
