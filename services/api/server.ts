@@ -3,6 +3,7 @@ import { AGENT_CARD_PATH, A2A_CONTENT_TYPE, type AgentCard } from '@a2a-js/sdk';
 import type { A2ARequestHandler } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { registerHealth, type ReadyCheck } from '#shared/runtime/health.ts';
+import { callbacksPath } from '#shared/domain/wait.ts';
 import type { AuditLog } from '#shared/runtime/audit.ts';
 import { errorMessage, type Logger } from '#shared/runtime/log.ts';
 import { closeAfterRequests, createServer } from '#shared/runtime/server.ts';
@@ -20,7 +21,7 @@ import { registerCallbackRoutes, type CallbackRoutesParts } from './callbacks/ro
 import { jsonRpcPath, registerJsonRpc } from './bindings/jsonrpc/jsonrpc.ts';
 import { getRestFailureFormat, registerRest, restPath } from './bindings/rest/rest.ts';
 import { getVersion, supportsV03 } from './bindings/call-context.ts';
-import { listRoutes } from './bindings/rest/routes.ts';
+import { listRoutes, toReadablePath } from './bindings/rest/routes.ts';
 import { registerCard } from './card/routes.ts';
 import type { CardSigner } from './card/signature.ts';
 import type { ReadConsole } from './console/files.ts';
@@ -36,7 +37,7 @@ import type { ConditionalParts } from './http/conditional.ts';
 import { plainFailure, sendFailure, type FailureFormat } from './http/failure.ts';
 import { registerAudit } from './http/audit.ts';
 import { refuseForeignPages } from './http/foreign-pages.ts';
-import { registerHeaders } from './http/headers.ts';
+import { createDefaultHeaders, registerHeaders } from './http/headers.ts';
 import { refuseOwnWebhooks } from './http/own-webhooks.ts';
 import { boundUnreadBodies, discardBody } from './http/unread-body.ts';
 
@@ -80,14 +81,20 @@ export interface ApiServerParts {
 
 export async function createApiServer(parts: ApiServerParts): Promise<FastifyInstance> {
   const { handler, bodyLimitBytes, card, conditional, webhooks, log } = parts;
+  const isSecure = parts.publicUrl.startsWith('https:');
   const app = createServer({
     trustProxy: parts.trustedProxies > 0 && ((_address, hop) => hop < parts.trustedProxies),
     // Routes that accept messages raise it.
     bodyLimit: Math.min(maxSmallBodyBytes, bodyLimitBytes),
-    // The longest path segments are percent-encoded ids of clients. Clients that append a path to an address
-    // of the card may send an extra slash.
-    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: true },
+    // Clients that append a path to an address of the card may send an extra slash.
+    routerOptions: { maxParamLength: maxSegmentChars, ignoreTrailingSlash: true },
     rewriteUrl: createPathRewrite(parts.publicUrl),
+    // Paths that the router cannot read. No hook runs for them.
+    frameworkErrors: (error, request, reply) => {
+      void reply.headers(createDefaultHeaders(isSecure));
+      const failure = new HttpRequestError(error.statusCode ?? 400, describePathError(error, request.url));
+      void sendFailure(reply, log, failure, getBindingFormat(request, card));
+    },
   });
   // A client that no longer reads its stream must not hold up the drain.
   closeAfterRequests(app, (parts.drainMs * 2) / 3);
@@ -109,15 +116,17 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   registerAudit(app, parts.audit);
   refuseOwnWebhooks(app);
   if (parts.onRoute !== undefined) app.addHook('onRoute', parts.onRoute);
+  const extensionRoutes = collectExtensionRoutes(app);
   registerAdmission(app, parts.admitCaller, parts.receiving, parts.byteRates, parts.largeWork);
   await registerHeaders(app, {
-    secure: parts.publicUrl.startsWith('https:'),
+    secure: isSecure,
     corsOrigins: parts.corsOrigins,
   });
   registerHealth(app, parts.ready, log);
   await registerCard(app, card, parts.cardSigner);
   registerJsonRpc(app, { handler, bodyLimitBytes, card, log });
-  registerRest(app, { handler, bodyLimitBytes, card, conditional, log });
+  const listExtensionRoutes = (): readonly string[] => extensionRoutes;
+  registerRest(app, { handler, bodyLimitBytes, card, conditional, listExtensionRoutes, log });
   registerWebhookRoutes(app, webhooks);
   registerTasksRoutes(app, parts.tasks);
   registerScheduleRoutes(app, parts.schedules);
@@ -140,10 +149,7 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
     if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
       endReceipt(request.raw);
       await discardBody(request.raw);
-      const { bodyLimit } = request.routeOptions;
-      const hint =
-        bodyLimit < bodyLimitBytes ? 'only messages may be larger' : 'send large content as a file by URL';
-      const text = `The body is larger than ${bodyLimit} bytes: ${hint}`;
+      const text = describeBodyLimit(request, bodyLimitBytes);
       return sendFailure(reply, log, new HttpRequestError(statusCode, text), format);
     }
     if (code === 'ERR_STREAM_PREMATURE_CLOSE') {
@@ -158,16 +164,52 @@ export async function createApiServer(parts: ApiServerParts): Promise<FastifyIns
   app.setNotFoundHandler(async (request, reply) => {
     const version = getVersion(request) === '0.3' && supportsV03(card) ? '0.3' : '1.0';
     const routes = listRoutes(restPath, version).join(', ');
-    const text = `${request.method} ${request.url} was not found: use GET /${AGENT_CARD_PATH}, POST ${jsonRpcPath}, ${routes}`;
+    const all = `GET /${AGENT_CARD_PATH}, POST ${jsonRpcPath}, ${routes}`;
+    const text = `${request.method} ${request.url} was not found: use ${all}. Routes of extensions: ${extensionRoutes.join(', ')}`;
     return sendFailure(reply, log, new HttpRequestError(404, text), plainFailure);
   });
   return app;
 }
 
-/**
- * A request that fails before its route runs is answered in the form of the binding that its path belongs to.
- */
+/** The longest segment of a path, in characters. The longest ones are percent-encoded ids of clients. */
+const maxSegmentChars = 1024;
+
+/** Returns the routes of extensions, which are registered later, each once: without those that have a tenant. */
+function collectExtensionRoutes(app: FastifyInstance): string[] {
+  const found: string[] = [];
+  app.addHook('onRoute', ({ method, url, config }) => {
+    const isExtension = config?.failure !== undefined && url.startsWith(restPath);
+    if (isExtension && method !== 'HEAD' && !url.startsWith(`${restPath}/:tenant/`)) {
+      found.push(`${String(method)} ${toReadablePath(url)}`);
+    }
+  });
+  return found;
+}
+
+function describePathError({ code }: { code: string }, url: string): string {
+  const path = url.length > 200 ? `${url.slice(0, 200)}…` : url;
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH') {
+    return `A segment of the path ${path} is too long: send at most ${maxSegmentChars} characters`;
+  }
+  return `The path ${path} is not valid: each % must start an escape of UTF-8, such as %20`;
+}
+
+function describeBodyLimit(
+  { url, routeOptions: { bodyLimit } }: FastifyRequest,
+  bodyLimitBytes: number,
+): string {
+  const text = `The body is larger than ${bodyLimit} bytes`;
+  if (url.startsWith(`${callbacksPath}/`)) return `${text}, the most that this URL accepts`;
+  if (bodyLimit < bodyLimitBytes) return `${text}: only messages may be larger`;
+  return `${text}: send large content as a file by URL`;
+}
+
+/** A request that fails before its route runs is answered in the form of the route, or of the binding of its path. */
 function getFailureFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
+  return request.routeOptions.config.failure ?? getBindingFormat(request, card);
+}
+
+function getBindingFormat(request: FastifyRequest, card: AgentCard): FailureFormat {
   if (request.url.startsWith(restPath)) return getRestFailureFormat(request, card);
   return request.url.startsWith(jsonRpcPath) ? rpcFailure : plainFailure;
 }

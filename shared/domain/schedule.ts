@@ -2,6 +2,8 @@
 import type { JsonObject, Message } from './message.ts';
 import type { OwnerLimit } from './owner-limits.ts';
 
+export const schedulesExtension = 'https://longhaul.dev/ext/schedules/v1';
+
 /** The times of a schedule: a cron expression in a time zone, or an interval. */
 export type Rhythm = { readonly cron: string; readonly timeZone: string } | { readonly everySeconds: number };
 

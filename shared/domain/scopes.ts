@@ -1,3 +1,6 @@
+/** The routes that need the scope `operator` (docs/extensions/operator.md). */
+export const operatorExtension = 'https://longhaul.dev/ext/operator/v1';
+
 /** Scopes limit a credential to parts of the API. */
 export const allScopes = ['read', 'send', 'operator'] as const;
 

@@ -7,6 +7,8 @@ import type { AttemptOutcome, TaskState } from './task.ts';
 import type { ModelUsage, Usage } from './usage.ts';
 import type { Wait } from './wait.ts';
 
+export const tasksExtension = 'https://longhaul.dev/ext/tasks/v1';
+
 /** A task as a search returns it. */
 export interface TaskSummary {
   taskId: string;

@@ -4,14 +4,14 @@ import { parseArgs } from 'node:util';
 import { reportOwners } from '#shared/db/owners/report.ts';
 import { changeOwnLimits, type LimitsChange } from '#shared/db/owners/settings.ts';
 import { hasTasks, recountOwnerUsage } from '#shared/db/owners/usage.ts';
-import { ownerLimitNames } from '#shared/domain/owner-limits.ts';
+import { formatLimit, ownerLimitNames } from '#shared/domain/owner-limits.ts';
 import { readLimitsConfig } from '#shared/runtime/config/operator.ts';
 import { configOrExit } from '#shared/runtime/lifecycle.ts';
 import { errorMessage } from '#shared/runtime/log.ts';
 import { CommandError, type AdminCommand, type CommandContext } from '../command.ts';
 import { parseLimitsFile } from './file.ts';
 import { formatReports } from './list.ts';
-import { describeValues, formatLimit, isLimitName, parseLimit } from './values.ts';
+import { describeValues, isLimitName, parseLimit } from './values.ts';
 
 export const limitsCommand: AdminCommand = {
   usage:

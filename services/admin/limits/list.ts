@@ -1,36 +1,25 @@
 /** Formats the default limits, the owners that have limits of their own, and the owners that are near a limit. */
-import { getShare, type OwnerReport } from '#shared/db/owners/report.ts';
-import { ownerLimitNames, type OwnerLimits } from '#shared/domain/owner-limits.ts';
-import { formatAmount, formatLimit } from './values.ts';
+import {
+  formatLimit,
+  limitColumns,
+  ownerLimitNames,
+  toLimitRows,
+  type OwnerLimits,
+  type OwnerReport,
+} from '#shared/domain/owner-limits.ts';
 
 export function formatReports(
   defaults: OwnerLimits,
   reports: readonly OwnerReport[],
   options: { all: boolean },
 ): string[] {
-  const rows = reports.flatMap(({ owner, own, limits, usage, near }) =>
-    ownerLimitNames
-      .filter((limit) => options.all || near.includes(limit) || own[limit] !== undefined)
-      .map((limit) => {
-        const used = usage[limit];
-        return [
-          owner,
-          limit,
-          used === undefined ? '-' : formatAmount(limit, used),
-          formatLimit(limit, limits[limit]),
-          limits[limit] === 0 || used === undefined
-            ? '-'
-            : `${Math.floor(100 * getShare(limits, usage, limit))}%`,
-          own[limit] === undefined ? 'default' : 'own',
-        ];
-      }),
-  );
+  const rows = reports.flatMap((report) => toLimitRows(report, options.all));
   return [
     'defaults',
     ...ownerLimitNames.map((limit) => `  ${limit.padEnd(21)}${formatLimit(limit, defaults[limit])}`),
     '',
     ...(rows.length > 0
-      ? alignColumns([['owner', 'limit', 'used', 'max', 'share', 'set'], ...rows])
+      ? alignColumns([limitColumns.map((name) => name.toLowerCase()), ...rows])
       : ['no owner has limits of its own or is near a limit']),
   ];
 }

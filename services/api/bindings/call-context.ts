@@ -101,7 +101,8 @@ function createDisconnectController({ raw }: FastifyReply): () => AbortControlle
 
 /** Returns the version that an HTTP request names in a header or, instead, in the query (section 3.6.1). */
 export function getVersion(request: FastifyRequest): string {
-  const queried = (request.query as Record<string, unknown>)[A2A_VERSION_HEADER];
+  // A request whose path cannot be parsed has no query.
+  const queried = (request.query as Record<string, unknown> | null)?.[A2A_VERSION_HEADER];
   return parseVersion(
     getHeader(request, A2A_VERSION_HEADER) ?? (typeof queried === 'string' ? queried : undefined),
   );

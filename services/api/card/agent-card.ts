@@ -3,6 +3,9 @@ import { AgentCard, type AgentInterface } from '@a2a-js/sdk';
 import { approvalExtension } from '#shared/agent/approval.ts';
 import type { AgentDefinition } from '#shared/agent/definition.ts';
 import { serviceTierExtension } from '#shared/domain/service-tier.ts';
+import { operatorExtension } from '#shared/domain/scopes.ts';
+import { schedulesExtension } from '#shared/domain/schedule.ts';
+import { tasksExtension } from '#shared/domain/views.ts';
 import { usageExtension } from '#shared/domain/usage.ts';
 import type { AuthConfig } from '#shared/runtime/config/auth.ts';
 import type { ProtocolConfig } from '#shared/runtime/config/api.ts';
@@ -13,9 +16,6 @@ import { jsonRpcPath } from '../bindings/jsonrpc/jsonrpc.ts';
 import { priorityExtension } from '../extensions/priority.ts';
 import { replayExtension } from '../extensions/replay.ts';
 import { scheduleExtension } from '../extensions/schedule.ts';
-import { operatorExtension } from '../extensions/ops/routes.ts';
-import { tasksExtension } from '../extensions/tasks/routes.ts';
-import { schedulesExtension } from '../extensions/schedules/read.ts';
 import { v03RestPath, restPath } from '../bindings/rest/rest.ts';
 
 interface Addresses {

@@ -1,7 +1,9 @@
 /**
  * Routes of extensions. They are part of the HTTP+JSON binding and use the same authentication. Each route exists with
- * and without a tenant in the path and returns JSON. Errors have the form of A2A 1.0.
+ * and without a tenant in the path and returns JSON. Errors have the form of A2A 1.0. Unknown parameters of the query are
+ * refused: a misspelt condition must not select everything.
  */
+import { A2A_VERSION_HEADER } from '@a2a-js/sdk';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '#shared/db/tasks/read.ts';
@@ -11,6 +13,7 @@ import { requireScope, type AuthenticatedCaller } from '../auth/caller.ts';
 import { createHttpCallContext } from '../bindings/call-context.ts';
 import { jsonStatusFailure } from '../bindings/rest/dialect.ts';
 import { restPath } from '../bindings/rest/rest.ts';
+import { toReadablePath } from '../bindings/rest/routes.ts';
 import { checkId } from '../handler/validate/message.ts';
 import { warnClient } from '../handler/call-state.ts';
 import { getAuthenticated, getCaller } from '../handler/caller.ts';
@@ -41,6 +44,8 @@ export interface ExtensionRoute<Parts> {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   /** `::` is an escaped colon. */
   path: string;
+  /** Its parameters in the query. Each route also has `tenant` if the path has none, and `owner` unless it is for operators. */
+  query?: readonly string[];
   /** The scope that the route needs. Default: `read` for GET, otherwise `send`. */
   scope?: Scope;
   /** Returns the JSON of the answer, never undefined, or the reply if it has sent one. */
@@ -56,7 +61,8 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
     for (const route of routes) {
       const url = prefix + route.path;
       // Reads of what belongs to others are audited too.
-      const config = route.scope === 'operator' ? { audit: 'read' as const } : {};
+      const audit = route.scope === 'operator' ? { audit: 'read' as const } : {};
+      const config = { failure: jsonStatusFailure, ...audit };
       app.route({
         method: route.method,
         url,
@@ -67,33 +73,41 @@ export function registerExtensionRoutes<Parts extends { log: Logger }>(
   }
 
   async function run(
-    { handle, scope, path: routePath }: ExtensionRoute<Parts>,
+    route: ExtensionRoute<Parts>,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> {
     void reply.header('content-type', 'application/json');
+    const { scope } = route;
     try {
       const { method } = request;
       const { accept = '' } = request.headers;
       const { tenant, ...path } = request.params as Record<string, string>;
+      const name = `${method} ${toReadablePath(route.path)}`;
       const query = new Query(request.query);
       const context = createHttpCallContext(request, reply, tenant ?? query.string('tenant'));
       warnClient.set(context, createWarner(reply, parts.log));
       const user = getAuthenticated(context);
       // On refusals too: they are how a caller without a scope learns about it.
       void reply.header(scopesHeader, [...user.scopes].join(', '));
-      requireScope(user, scope ?? (method === 'GET' ? 'read' : 'send'), `${method} ${routePath}`);
+      requireScope(user, scope ?? (method === 'GET' ? 'read' : 'send'), name);
+      query.checkKnown(listParameters(route, tenant !== undefined), name);
       const body = method === 'POST' || method === 'PUT' ? readBody(request) : {};
       const caller = selectCaller(getCaller(context), user, query);
-      const result = await handle(parts, { caller, user, context, path, query, accept, body, reply });
+      const result = await route.handle(parts, { caller, user, context, path, query, accept, body, reply });
       // Awaiting a reply waits until it has been sent or its client has left, and returns undefined.
       if (result === undefined) return reply;
-      query.warn(context);
       return await reply.send(JSON.stringify(result));
     } catch (error) {
       return sendFailure(reply, parts.log, error, jsonStatusFailure);
     }
   }
+}
+
+function listParameters(route: Pick<ExtensionRoute<never>, 'query' | 'scope'>, hasTenant: boolean): string[] {
+  const common = [...(hasTenant ? [] : ['tenant']), ...(route.scope === 'operator' ? [] : ['owner'])];
+  // Clients may name the version of A2A in the query (section 3.6.1).
+  return [...(route.query ?? []), ...common, A2A_VERSION_HEADER];
 }
 
 /**

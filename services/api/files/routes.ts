@@ -19,40 +19,45 @@ import { sendFailure } from '../http/failure.ts';
 import { Query } from '../http/query.ts';
 
 export function registerFileRoutes(app: FastifyInstance, { db, log }: { db: Db; log: Logger }): void {
-  app.get<{ Params: { taskId: string; hash: string } }>('/files/:taskId/:hash', async (request, reply) => {
-    try {
-      const { taskId, hash } = request.params;
-      const tenant = new Query(request.query).string('tenant');
-      const context = createHttpCallContext(request, reply, tenant);
-      requireCallScope(context, 'read', 'GET /files/:taskId/:hash');
-      const caller = getCaller(context);
-      const isValid = isUuid(taskId) && isFileHash(hash);
-      const file = isValid ? await openFile(db, caller, { taskId, hash }) : undefined;
-      if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
-      const etag = `"${hash}"`;
-      void reply.headers({
-        etag,
-        'cache-control': 'private, max-age=31536000, immutable',
-        // Neither pages of other sites nor the file itself may use what the caller's browser can read.
-        'cross-origin-resource-policy': 'same-origin',
-        'content-security-policy': `${contentSecurityPolicy}; sandbox`,
-      });
-      const ifNoneMatch = request.headers['if-none-match'];
-      if (ifNoneMatch !== undefined && matchesEntityTag(ifNoneMatch, etag)) {
-        return await reply.code(304).send();
+  const config = { failure: jsonStatusFailure };
+  app.get<{ Params: { taskId: string; hash: string } }>(
+    '/files/:taskId/:hash',
+    { config },
+    async (request, reply) => {
+      try {
+        const { taskId, hash } = request.params;
+        const tenant = new Query(request.query).string('tenant');
+        const context = createHttpCallContext(request, reply, tenant);
+        requireCallScope(context, 'read', 'GET /files/:taskId/:hash');
+        const caller = getCaller(context);
+        const isValid = isUuid(taskId) && isFileHash(hash);
+        const file = isValid ? await openFile(db, caller, { taskId, hash }) : undefined;
+        if (file === undefined) throw new TaskNotFoundError(`file ${hash} of task ${taskId} was not found`);
+        const etag = `"${hash}"`;
+        void reply.headers({
+          etag,
+          'cache-control': 'private, max-age=31536000, immutable',
+          // Neither pages of other sites nor the file itself may use what the caller's browser can read.
+          'cross-origin-resource-policy': 'same-origin',
+          'content-security-policy': `${contentSecurityPolicy}; sandbox`,
+        });
+        const ifNoneMatch = request.headers['if-none-match'];
+        if (ifNoneMatch !== undefined && matchesEntityTag(ifNoneMatch, etag)) {
+          return await reply.code(304).send();
+        }
+        return await reply
+          .header(
+            'content-type',
+            mediaTypePattern.test(file.mediaType) ? file.mediaType : 'application/octet-stream',
+          )
+          .header('content-disposition', toContentDisposition(file.filename))
+          .header('content-length', file.size)
+          .send(Readable.from(request.method === 'HEAD' ? [] : file.content(), { objectMode: false }));
+      } catch (error) {
+        return sendFailure(reply, log, error, jsonStatusFailure);
       }
-      return await reply
-        .header(
-          'content-type',
-          mediaTypePattern.test(file.mediaType) ? file.mediaType : 'application/octet-stream',
-        )
-        .header('content-disposition', toContentDisposition(file.filename))
-        .header('content-length', file.size)
-        .send(Readable.from(request.method === 'HEAD' ? [] : file.content(), { objectMode: false }));
-    } catch (error) {
-      return sendFailure(reply, log, error, jsonStatusFailure);
-    }
-  });
+    },
+  );
 }
 
 /** Media types that are safe in a header: clients and models may send any string. */

@@ -13,6 +13,13 @@ export interface FailureFormat {
   toStatus?(error: Error): number;
 }
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The form of errors that occur before the route runs. Default: that of the binding of its path. */
+    failure?: FailureFormat;
+  }
+}
+
 /** The format of routes that belong to no binding. */
 export const plainFailure: FailureFormat = {
   contentType: 'application/json',

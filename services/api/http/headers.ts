@@ -32,6 +32,11 @@ const exposed = [
   scopesHeader,
 ];
 
+/** @param secure whether clients connect over https */
+export function createDefaultHeaders(secure: boolean): Record<string, string> {
+  return { ...defaults, ...(secure && { 'strict-transport-security': 'max-age=31536000' }) };
+}
+
 /**
  * @param secure whether clients connect over https
  * @param corsOrigins origins such as `https://app.example`; `*`: any
@@ -40,7 +45,7 @@ export async function registerHeaders(
   app: FastifyInstance,
   { secure, corsOrigins }: { secure: boolean; corsOrigins: readonly string[] },
 ): Promise<void> {
-  const headers = { ...defaults, ...(secure && { 'strict-transport-security': 'max-age=31536000' }) };
+  const headers = createDefaultHeaders(secure);
   app.addHook('onRequest', (_request, reply, done) => {
     void reply.headers(headers);
     done();

@@ -1,6 +1,7 @@
 /**
  * Query parameters of the HTTP+JSON binding (A2A section 11.5). An error for a value of the wrong type says
- * what is accepted. Unknown parameters are ignored (section 5.7), with a warning for those that look like known ones.
+ * what is accepted. Unknown parameters of A2A's own operations are ignored (section 5.7), with a warning for those that look
+ * like known ones. Routes of extensions refuse them.
  */
 import { RequestMalformedError } from '@a2a-js/sdk/errors';
 import type { ServerCallContext } from '@a2a-js/sdk/server';
@@ -42,6 +43,14 @@ export class Query {
     const value = this.string(name);
     if (value === undefined || allowed.includes(value)) return value;
     throw new RequestMalformedError(`${name} must be one of ${allowed.join(', ')}, not "${value}"`);
+  }
+
+  /** @throws {RequestMalformedError} if a parameter is not one of these */
+  checkKnown(known: readonly string[], route: string): void {
+    const unknown = Object.keys(this.#values).find((name) => !known.includes(name));
+    if (unknown === undefined) return;
+    const has = known.length === 0 ? 'it has none' : `it has ${known.join(', ')}`;
+    throw new RequestMalformedError(`"${unknown.slice(0, 40)}" is not a parameter of ${route}: ${has}`);
   }
 
   /** Warns about parameters that no method of this object was asked for, and that look like one that was. */

@@ -53,14 +53,16 @@ export async function readWork(db: Db, kind: WorkKind, limit: number): Promise<W
 }
 
 /**
- * Has the reconciler wake turns in its next pass, as after a dead letter.
+ * Has the reconciler wake turns in its next pass, as after a dead letter. A turn that waits because a partner has failed is
+ * tried now; one that waits for its start time, or for capacity of the model, keeps its time.
  *
  * @returns the ids of those that may start and are not leased
  */
 export async function requestWakeups(db: Db, taskIds: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ task_id: string }>`
-    update gates g set wakeup_at = now()
+    update gates g set wakeup_at = now(), run_at = least(g.run_at, now())
     where g.task_id = any(${taskIds}::uuid[]) and g.state_class + 0 = ${stateClass.runnable} and ${isFree}
+      and (g.run_at <= now() or g.failing_since is not null)
     returning g.task_id`.execute(db);
   return rows.map(({ task_id: taskId }) => taskId);
 }

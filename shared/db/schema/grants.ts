@@ -47,7 +47,7 @@ export const grants: Readonly<Record<keyof Database, Readonly<Partial<Record<Dat
     dispatcher: { ...read, update: true, delete: true },
   },
   ended_parents: { api: append, worker: all, dispatcher: all },
-  stored_calls: { api: { insert: true }, worker: all, dispatcher: { insert: true } },
+  stored_calls: { api: append, worker: all, dispatcher: { insert: true } },
   ledger: { api: read, worker: write },
   model_quotas: { api: read, worker: write },
   quota_places: { api: read, worker: all, dispatcher: remove },

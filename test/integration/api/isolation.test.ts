@@ -1,6 +1,6 @@
 /**
  * A caller sees only its own tasks (invariant 9). In every operation, other callers get exactly the answer for a missing
- * task.
+ * task. test/integration/trust/owners.test.ts has the routes of extensions.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -109,33 +109,6 @@ describe('isolation of callers and tenants', () => {
     return { status: response.status, body: await response.text() };
   }
 
-  test('reports the task of another caller as missing on every route of an extension', async () => {
-    const task = await submit(alice, 'hers');
-    const webhook = { taskId: task.id, id: 'hook', url: 'http://127.0.0.1:9/hook' };
-    assert.equal((await call(alice, 'CreateTaskPushNotificationConfig', webhook)).error, undefined);
-    const missing = uuidv7();
-    const hook = '/tasks/ID/webhooks/hook';
-    for (const route of [
-      'GET /tasks/ID/timeline',
-      'GET /tasks/ID/webhooks',
-      `GET ${hook}`,
-      `GET ${hook}/deliveries`,
-      `POST ${hook}/deliveries/1/redeliver`,
-      `POST ${hook}/test`,
-      `POST ${hook}/secret`,
-    ]) {
-      const expected = await request(alice, route.replace('ID', missing));
-      assert.equal(expected.status, 404, route);
-      for (const caller of others) {
-        const answer = await request(caller, route.replace('ID', task.id));
-        assert.deepEqual({ ...answer, body: answer.body.replaceAll(task.id, missing) }, expected, route);
-      }
-      if (route.startsWith('GET')) {
-        assert.equal((await request(alice, route.replace('ID', task.id))).status, 200, route);
-      }
-    }
-  });
-
   test('finds and counts only the tasks of the caller', async () => {
     const color = `color-${randomUUID()}`;
     const { result } = await call(alice, 'SendMessage', { ...createSend('hers'), metadata: { [color]: 1 } });
@@ -166,38 +139,6 @@ describe('isolation of callers and tenants', () => {
       const own = rows.find((row) => row.owner === owner && row.tenant === caller.tenant)?.count ?? 0;
       assert.equal(statsOfOther.states.TASK_STATE_SUBMITTED, own);
     }
-  });
-
-  test('lists, redelivers, cancels and reruns nothing of another caller', async () => {
-    const task = await submit(alice, 'hers');
-    const webhook = { taskId: task.id, id: 'hook', url: 'http://127.0.0.1:9/hook' };
-    assert.equal((await call(alice, 'CreateTaskPushNotificationConfig', webhook)).error, undefined);
-    const post = async ({ key, tenant }: TestCaller, path: string, body: object) => {
-      const response = await fetch(`${stack.apiUrl}/a2a/v1${tenant === '' ? '' : `/${tenant}`}${path}`, {
-        method: 'POST',
-        headers: { ...key, 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      });
-      assert.equal(response.status, 200, path);
-      // oxlint-disable-next-line typescript/no-explicit-any -- answers are read field by field, as a client would
-      return (await response.json()) as any;
-    };
-    const taskIds = [task.id];
-    for (const caller of others) {
-      const { webhooks } = JSON.parse((await request(caller, 'GET /webhooks')).body);
-      assert.ok(webhooks.every(({ taskId }: { taskId: string }) => taskId !== task.id));
-      const selection = { since: '2026-01-01T00:00:00Z', webhooks: [{ taskId: task.id, id: 'hook' }] };
-      const answers = [
-        (await post(caller, '/webhooks:redeliver', selection)).webhooks[0],
-        (await post(caller, '/tasks:cancel', { taskIds })).results[0],
-        (await post(caller, '/tasks:rerun', { taskIds })).results[0],
-        (await post(caller, '/tasks:rerun', { taskIds, fromStep: { name: 'model' } })).results[0],
-      ];
-      for (const { outcome } of answers) assert.equal(outcome, 'not_found');
-    }
-    const { webhooks } = JSON.parse((await request(alice, 'GET /webhooks')).body);
-    assert.deepEqual([webhooks[0].taskId, webhooks[0].health], [task.id, 'ok']);
-    assert.equal((await post(alice, '/tasks:cancel', { taskIds })).results[0].outcome, 'canceled');
   });
 
   test('refuses wrong parameters of the tasks extension by name', async () => {

@@ -188,6 +188,55 @@ describe('HTTP+JSON', () => {
     assert.deepEqual([status, json.error.status], [413, 'INVALID_ARGUMENT']);
   });
 
+  test('answers a path that the router cannot read in its own form', async () => {
+    const escape = await request('/tasks/%zz');
+    assert.deepEqual([escape.status, escape.json.error.status], [400, 'INVALID_ARGUMENT']);
+    assert.match(escape.json.error.message, /\/tasks\/%zz is not valid: each % must start an escape/);
+    assert.equal(escape.headers.get('x-content-type-options'), 'nosniff');
+    const long = await request(`/tasks/${'x'.repeat(1025)}/timeline`, { headers: { 'a2a-version': '0.3' } });
+    assert.deepEqual([long.status, long.json.code], [414, -32600]);
+    assert.match(long.json.message, /is too long: send at most 1024 characters$/);
+  });
+
+  test('answers a large body to an extension or a callback in the form of the route', async () => {
+    const v03 = { 'a2a-version': '0.3' };
+    const body = 'x'.repeat(bodyLimitBytes + 1);
+    const large = await request('/tasks:rerun', { method: 'POST', body, headers: v03 });
+    assert.deepEqual([large.status, large.json.error.code], [413, 413]);
+    const response = await fetch(`${url}/callbacks/token`, { method: 'POST', body: 'x'.repeat(262_145) });
+    assert.deepEqual(
+      [response.status, await response.json()],
+      [413, { error: 'The body is larger than 262144 bytes, the most that this URL accepts' }],
+    );
+  });
+
+  test('lists the routes of extensions for an unknown path, in every version', async () => {
+    for (const version of ['1.0', '0.3']) {
+      const { json } = await request('/searching', { headers: { 'a2a-version': version } });
+      const text = json.message ?? json.error.message;
+      assert.match(text, /Routes of extensions: .*POST \/a2a\/v1\/tasks:cancel, .*GET \/a2a\/v1\/search,/);
+      assert.doesNotMatch(text, /HEAD|\{tenant\}/);
+    }
+    assert.match(await (await fetch(`${url}/search`)).text(), /GET \/a2a\/v1\/tasks\/\{taskId\}\/timeline/);
+  });
+
+  test('refuses unknown parameters on routes of extensions', async () => {
+    for (const [path, problem] of [
+      [
+        '/search?states=x',
+        /^"states" is not a parameter of GET \/search: it has state, statusSince, .*owner/,
+      ],
+      ['/stats?owners=x', /^"owners" is not a parameter of GET \/stats: it has tenant, owner, A2A-Version$/],
+      ['/acme/stats?tenant=x', /^"tenant" is not a parameter of GET \/stats: it has owner/],
+      ['/tasks:cancel?dryRun=true', /^"dryRun" is not a parameter of POST \/tasks:cancel/],
+    ] as const) {
+      const method = path.startsWith('/tasks') ? 'POST' : 'GET';
+      const { status, json } = await request(path, { method });
+      assert.deepEqual([status, json.error.status], [400, 'INVALID_ARGUMENT'], path);
+      assert.match(json.error.message, problem);
+    }
+  });
+
   test('accepts the version in the query', async () => {
     const response = await fetch(`${url}/a2a/v1/tasks/x?A2A-Version=1.0`);
     assert.equal(((await response.json()) as Task).id, 'x');

@@ -43,6 +43,8 @@ export interface RestParts {
   bodyLimitBytes: number;
   card: AgentCard;
   conditional: ConditionalParts;
+  /** Routes of extensions below the path of this binding, as `GET /path`. */
+  listExtensionRoutes: () => readonly string[];
   log: Logger;
 }
 
@@ -56,7 +58,7 @@ function allowPrivateCopy(reply: FastifyReply): void {
 
 export function registerRest(
   app: FastifyInstance,
-  { handler, bodyLimitBytes, card, conditional, log }: RestParts,
+  { handler, bodyLimitBytes, card, conditional, listExtensionRoutes, log }: RestParts,
 ): void {
   const current = createDialect(handler);
   const v03 = createV03Dialect(handler);
@@ -162,7 +164,9 @@ export function registerRest(
     const text = `A2A ${version} does not define ${request.method} ${request.url}`;
     const hint = version === '0.3' ? `, or send the header ${A2A_VERSION_HEADER}: 1.0 for A2A 1.0` : '';
     const routes = listRoutes(restPath, version).join(', ');
-    return sendFailure(reply, log, new HttpRequestError(404, `${text}: use ${routes}${hint}`), dialect);
+    const others = `. Routes of extensions: ${listExtensionRoutes().join(', ')}`;
+    const failure = new HttpRequestError(404, `${text}: use ${routes}${hint}${others}`);
+    return sendFailure(reply, log, failure, dialect);
   }
 
   void app.register(

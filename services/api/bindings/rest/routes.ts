@@ -71,11 +71,13 @@ export const restRoutes: readonly RestRoute[] = [
 /** Returns the methods and paths of the routes of a version, with the names of their parameters in braces. */
 export function listRoutes(base: string, version: '0.3' | '1.0'): string[] {
   const routes = restRoutes.filter((route) => route.version === undefined || route.version === version);
-  return routes.map(({ method, path }) => {
-    const readable = path
-      .replace('(^[^:/]+)', '')
-      .replaceAll(/\/:(\w+)/g, '/{$1}')
-      .replace('::', ':');
-    return `${method} ${base}${readable}`;
-  });
+  return routes.map(({ method, path }) => `${method} ${base}${toReadablePath(path)}`);
+}
+
+/** Returns the path of a route with the names of its parameters in braces. */
+export function toReadablePath(path: string): string {
+  return path
+    .replace('(^[^:/]+)', '')
+    .replaceAll(/\/:(\w+)/g, '/{$1}')
+    .replace('::', ':');
 }

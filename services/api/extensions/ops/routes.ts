@@ -11,8 +11,10 @@ import { readFailingHosts } from '#shared/db/ops/hosts.ts';
 import { readModels } from '#shared/db/ops/models.ts';
 import { readWork, requestWakeups, workKinds, type WorkKind } from '#shared/db/ops/work.ts';
 import { readWorkers, requestDrain } from '#shared/db/ops/workers.ts';
+import { listUndeletedCalls } from '#shared/db/models/stored-calls.ts';
 import { readBacklog } from '#shared/db/outbox/backlog.ts';
 import { reportOwners } from '#shared/db/owners/report.ts';
+import { countVersions } from '#shared/db/queue/versions.ts';
 import type { OwnerLimits } from '#shared/domain/owner-limits.ts';
 import { isUuid } from '#shared/domain/ids.ts';
 import type { OwnersUsage } from '#shared/domain/views.ts';
@@ -21,8 +23,6 @@ import { checkId } from '../../handler/validate/message.ts';
 import { checkKnown, readTaskIds } from '../body.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
 import { readDays, readPageSize } from '../tasks/query.ts';
-
-export const operatorExtension = 'https://longhaul.dev/ext/operator/v1';
 
 export interface OpsRoutesParts {
   db: Db;
@@ -35,11 +35,22 @@ const routes: readonly ExtensionRoute<OpsRoutesParts>[] = (
   [
     { method: 'GET', path: '/ops/backlog', handle: async ({ db }) => readBacklog(db) },
     { method: 'GET', path: '/ops/workers', handle: async ({ db }) => ({ workers: await readWorkers(db) }) },
-    { method: 'GET', path: '/ops/work', handle: getWork },
+    { method: 'GET', path: '/ops/work', query: ['kind', 'pageSize'], handle: getWork },
     { method: 'GET', path: '/ops/models', handle: async ({ db }) => ({ models: await readModels(db) }) },
     { method: 'GET', path: '/ops/hosts', handle: async ({ db }) => ({ hosts: await readFailingHosts(db) }) },
-    { method: 'GET', path: '/ops/owners', handle: getOwners },
-    { method: 'GET', path: '/ops/usage', handle: getOwnersUsage },
+    { method: 'GET', path: '/ops/owners', query: ['all'], handle: getOwners },
+    {
+      method: 'GET',
+      path: '/ops/usage',
+      query: ['since', 'until', 'pageSize'],
+      handle: getOwnersUsage,
+    },
+    {
+      method: 'GET',
+      path: '/ops/versions',
+      handle: async ({ db }) => ({ versions: await countVersions(db) }),
+    },
+    { method: 'GET', path: '/ops/undeleted', handle: getUndeleted },
     { method: 'POST', path: '/ops/turns::wake', handle: wake },
     { method: 'POST', path: '/ops/workers::drain', handle: drain },
   ] satisfies ExtensionRoute<OpsRoutesParts>[]
@@ -63,6 +74,20 @@ async function getOwnersUsage({ db }: OpsRoutesParts, { query }: ExtensionCall):
   const days = readDays(query);
   return { ...days, lines: await readUsageOfOwners(db, days, readPageSize(query)) };
 }
+
+/** Model calls of removed tasks that Google still stores. */
+async function getUndeleted({ db }: OpsRoutesParts): Promise<object> {
+  const calls = await listUndeletedCalls(db, maxUndeleted);
+  return {
+    undeleted: calls.map(({ removedAt, nextAt, ...call }) => ({
+      ...call,
+      removedAt: removedAt.toISOString(),
+      ...(nextAt !== null && { nextAt: nextAt.toISOString() }),
+    })),
+  };
+}
+
+const maxUndeleted = 1_000;
 
 /** Wakes turns by their ids, or those that have stalled. */
 async function wake({ db }: OpsRoutesParts, { body }: ExtensionCall): Promise<object> {

@@ -21,8 +21,6 @@ import { readPriority } from '../priority.ts';
 import { scheduleExtension } from '../schedule.ts';
 import { getWebhookOptions } from '../webhooks/options.ts';
 
-export const schedulesExtension = 'https://longhaul.dev/ext/schedules/v1';
-
 const minEverySeconds = 10;
 const maxEverySeconds = 366 * 86_400;
 const minCatchUpSeconds = 10;

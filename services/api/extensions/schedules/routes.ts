@@ -25,10 +25,10 @@ import { instruments } from '#shared/runtime/instruments.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { HttpRequestError, UnavailableError } from '../../handler/errors.ts';
 import { checkId } from '../../handler/validate/message.ts';
-import type { Query } from '../../http/query.ts';
 import type { OwnerQuotas } from '../../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../../limits/quota-error.ts';
 import { registerExtensionRoutes, type ExtensionCall, type ExtensionRoute } from '../routes.ts';
+import { readPageSize } from '../tasks/query.ts';
 import { firingToJson, scheduleToJson } from './json.ts';
 import { readScheduleSettings, type ReadParts } from './read.ts';
 
@@ -52,12 +52,13 @@ interface ScheduleCall extends ExtensionCall {
 }
 
 const one = '/schedules/:id';
+const pageParameters = ['pageSize', 'pageToken'];
 const routes: readonly ExtensionRoute<ScheduleRoutesParts>[] = [
-  { method: 'GET', path: '/schedules', handle: withId(list) },
+  { method: 'GET', path: '/schedules', query: pageParameters, handle: withId(list) },
   { method: 'PUT', path: one, handle: withId(put) },
   { method: 'GET', path: one, handle: withId(get) },
   { method: 'DELETE', path: one, handle: withId(remove) },
-  { method: 'GET', path: `${one}/firings`, handle: withId(history) },
+  { method: 'GET', path: `${one}/firings`, query: pageParameters, handle: withId(history) },
   { method: 'POST', path: `${one}/pause`, handle: withId((parts, call) => pause(parts, call, true)) },
   { method: 'POST', path: `${one}/resume`, handle: withId((parts, call) => pause(parts, call, false)) },
   { method: 'POST', path: `${one}/run`, handle: withId(runNow) },
@@ -153,12 +154,6 @@ async function runNow(parts: ScheduleRoutesParts, { caller, id }: ScheduleCall):
   const { taskId, wakeups } = started ?? raiseNotFound(id);
   outbox.publish(wakeups);
   return { taskId };
-}
-
-function readPageSize(query: Query): number {
-  const size = query.integer('pageSize') ?? 50;
-  if (size < 1 || size > 100) throw new RequestMalformedError(`pageSize must be from 1 to 100, not ${size}`);
-  return size;
 }
 
 /** Ids are segments of paths: RFC 3986, section 2.3, without escapes. */

@@ -13,10 +13,8 @@ import { cancelTasks } from './cancel.ts';
 import { sendFeed } from './feed.ts';
 import { getStats, getUsage } from './figures.ts';
 import { rerunTasks, type RerunParts } from './rerun.ts';
-import { search } from './search.ts';
+import { search, searchParameters } from './search.ts';
 import { getTimeline } from './timeline.ts';
-
-export const tasksExtension = 'https://longhaul.dev/ext/tasks/v1';
 
 export interface TasksRoutesParts extends RerunParts {
   db: Db;
@@ -31,9 +29,9 @@ const routes: readonly ExtensionRoute<TasksRoutesParts>[] = [
   { method: 'POST', path: '/tasks::cancel', handle: cancelTasks },
   { method: 'POST', path: '/tasks::rerun', handle: rerunTasks },
   { method: 'GET', path: '/feed', handle: sendFeed },
-  { method: 'GET', path: '/search', handle: search },
+  { method: 'GET', path: '/search', query: searchParameters, handle: search },
   { method: 'GET', path: '/stats', handle: getStats },
-  { method: 'GET', path: '/usage', handle: getUsage },
+  { method: 'GET', path: '/usage', query: ['since', 'until'], handle: getUsage },
 ];
 
 export function registerTasksRoutes(app: FastifyInstance, parts: TasksRoutesParts): void {

@@ -9,6 +9,20 @@ import type { Query } from '../../http/query.ts';
 import type { ExtensionCall } from '../routes.ts';
 import { readPageSize, readTime } from './query.ts';
 
+export const searchParameters = [
+  'state',
+  'statusSince',
+  'statusBefore',
+  'createdSince',
+  'createdBefore',
+  'agent',
+  'metadataKey',
+  'error',
+  'webhook',
+  'pageSize',
+  'pageToken',
+];
+
 const maxTextChars = 200;
 
 export async function search(

@@ -23,6 +23,7 @@ import { checkId } from '../../handler/validate/message.ts';
 import type { Params } from '../../handler/operations.ts';
 import type { Query } from '../../http/query.ts';
 import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
+import { readPageSize } from '../tasks/query.ts';
 import { deliveryToJson, webhookToJson } from './json.ts';
 import { listAllWebhooks, redeliverSelection, type AllWebhooksParts } from './all.ts';
 import { checkSentBytes } from './sent-bytes.ts';
@@ -49,11 +50,21 @@ type Handle = (parts: WebhookRoutesParts, call: Call) => Promise<unknown>;
 const listPath = '/tasks/:taskId/webhooks';
 const configPath = `${listPath}/:configId`;
 const routes: readonly ExtensionRoute<WebhookRoutesParts>[] = [
-  { method: 'GET', path: '/webhooks', handle: listAllWebhooks },
+  {
+    method: 'GET',
+    path: '/webhooks',
+    query: ['health', 'host', 'pageSize', 'pageToken'],
+    handle: listAllWebhooks,
+  },
   { method: 'POST', path: '/webhooks::redeliver', handle: redeliverSelection },
   { method: 'GET', path: listPath, handle: forTask(listWebhooks) },
   { method: 'GET', path: configPath, handle: forTask(getWebhook) },
-  { method: 'GET', path: `${configPath}/deliveries`, handle: forTask(listWebhookDeliveries) },
+  {
+    method: 'GET',
+    path: `${configPath}/deliveries`,
+    query: ['state', 'pageSize', 'pageToken'],
+    handle: forTask(listWebhookDeliveries),
+  },
   { method: 'POST', path: `${configPath}/deliveries/:event/redeliver`, handle: forTask(redeliverEvent) },
   { method: 'POST', path: `${configPath}/redeliver`, handle: forTask(redeliverFailed) },
   { method: 'POST', path: `${configPath}/test`, handle: forTask(sendTest) },
@@ -93,8 +104,7 @@ async function getWebhook({ db }: WebhookRoutesParts, call: Call): Promise<unkno
 
 async function listWebhookDeliveries({ db }: WebhookRoutesParts, call: Call): Promise<unknown> {
   const { query } = call;
-  const size = query.integer('pageSize') ?? 50;
-  if (size < 1 || size > 100) throw new RequestMalformedError(`pageSize must be from 1 to 100, not ${size}`);
+  const size = readPageSize(query);
   const token = query.string('pageToken') ?? '';
   if (!/^(-?\d{1,9})?$/.test(token)) {
     throw new RequestMalformedError('pageToken is not valid: pass nextPageToken of the previous page');

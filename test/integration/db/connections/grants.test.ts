@@ -13,8 +13,10 @@ import { readModels } from '#shared/db/ops/models.ts';
 import { readWork, requestWakeups, workKinds } from '#shared/db/ops/work.ts';
 import { readWorkers, requestDrain, takeDrainRequest } from '#shared/db/ops/workers.ts';
 import { bringPollsForward, claimDueCalls } from '#shared/db/models/polls.ts';
+import { listUndeletedCalls } from '#shared/db/models/stored-calls.ts';
 import { readBacklog } from '#shared/db/outbox/backlog.ts';
 import { reportOwners } from '#shared/db/owners/report.ts';
+import { countVersions } from '#shared/db/queue/versions.ts';
 import { restartTurn } from '#shared/db/reruns/restart.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { readTimeline } from '#shared/db/tasks/timeline.ts';
@@ -130,6 +132,8 @@ describe('migration', () => {
       readModels(api),
       readFailingHosts(api),
       reportOwners(api, noLimits, { all: true }),
+      countVersions(api),
+      listUndeletedCalls(api, 1),
     ]);
     for (const kind of workKinds) await readWork(api, kind, 10);
     assert.equal((await readWorkers(api)).length, 1);
