@@ -1,7 +1,9 @@
 /** The client of a command: any agent of A2A 1.0 or 0.3, over JSON-RPC or HTTP+JSON. */
 import {
   CancelTaskRequest,
+  DeleteTaskPushNotificationConfigRequest,
   GetTaskRequest,
+  ListTaskPushNotificationConfigsRequest,
   ListTasksRequest,
   ListTasksResponse,
   Message,
@@ -26,6 +28,8 @@ export interface Agent {
   readonly url: string;
   readonly card: AgentCard;
   readonly authHeaders: Record<string, string>;
+  /** The owner for whom routes of extensions are called; undefined: the caller. */
+  readonly owner?: string | undefined;
   supports: (extension: string) => boolean;
   send: (params: object) => Promise<Sent>;
   stream: (params: object) => AsyncGenerator<StreamEventJson, void, undefined>;
@@ -36,6 +40,8 @@ export interface Agent {
   get: (id: string, historyLength?: number) => Promise<TaskJson>;
   list: (params: object) => Promise<{ tasks: TaskJson[]; nextPageToken: string }>;
   cancel: (id: string) => Promise<TaskJson>;
+  /** Deletes all webhooks of a task. */
+  deleteWebhooks: (taskId: string) => Promise<void>;
 }
 
 const legacyCompat = { enabled: true };
@@ -93,6 +99,14 @@ export async function connect({ url, apiKey }: Target, signal: AbortSignal): Pro
     },
     cancel: async (id) =>
       Task.toJSON(await client.cancelTask(CancelTaskRequest.fromJSON({ id }), options)) as TaskJson,
+    deleteWebhooks: async (taskId) => {
+      const list = ListTaskPushNotificationConfigsRequest.fromJSON({ taskId });
+      const { configs } = await client.listTaskPushNotificationConfig(list, options);
+      for (const { id } of configs) {
+        const request = DeleteTaskPushNotificationConfigRequest.fromJSON({ taskId, id });
+        await client.deleteTaskPushNotificationConfig(request, options);
+      }
+    },
   };
 }
 

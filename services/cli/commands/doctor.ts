@@ -46,7 +46,7 @@ Examples:
         // Loads the client of the database, which no other command needs.
         const { checkDatabase } = await import('../doctor/database.ts');
         report(await checkDatabase(environment));
-        report(checkGoogle(environment));
+        report(await checkGoogle(environment));
         report(await checkAgent(target, options.task));
         return failures === 0 ? exitStatus.done : exitStatus.failed;
       }),

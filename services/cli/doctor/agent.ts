@@ -53,6 +53,7 @@ async function checkClock(url: string): Promise<Finding> {
 async function checkTask(agent: Agent, isLocal: boolean): Promise<Finding[]> {
   const receiver =
     isLocal && agent.card.capabilities?.pushNotifications === true ? await startReceiver() : undefined;
+  let taskId: string | undefined;
   try {
     const startedAt = performance.now();
     const sent = await agent.send({
@@ -63,12 +64,16 @@ async function checkTask(agent: Agent, isLocal: boolean): Promise<Finding[]> {
       },
     });
     if (!('task' in sent)) return [ok('task', 'the agent answered with a message')];
+    taskId = sent.task.id;
     const task = await waitForEnd(agent, sent.task);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     return [describeTask(task, seconds), await describeWebhook(receiver)];
   } catch (error) {
     return [failed('task', (error as Error).message, 'read the log of the api')];
   } finally {
+    // Its later events would fail for days: the receiver is gone.
+    if (receiver !== undefined && taskId !== undefined)
+      await agent.deleteWebhooks(taskId).catch(() => undefined);
     receiver?.close();
   }
 }
