@@ -1,13 +1,11 @@
 /** Follows all tasks of the caller (docs/extensions/tasks.md), over broken connections and restarts of the agent. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FeedEvent } from '#shared/domain/views.ts';
+import { tasksExtension, type FeedEvent } from '#shared/domain/views.ts';
 import { CliError } from '../failure.ts';
 import type { Agent } from './connect.ts';
 import { getMessage, request, TransientError } from './http.ts';
 import { getRoute } from './rest.ts';
 import { readServerSentEvents } from './sse.ts';
-
-export const tasksExtension = 'https://longhaul.dev/ext/tasks/v1';
 
 const maxDelayMs = 5_000;
 

@@ -38,7 +38,7 @@ export async function callRoute<T>(
 }
 
 /** Returns the address of a route. @throws {CliError} if the agent does not have it */
-export function getRoute({ card, supports }: Agent, extension: string, path: string): string {
+export function getRoute({ card, supports, owner }: Agent, extension: string, path: string): string {
   const found = card.supportedInterfaces.find(
     ({ protocolBinding, protocolVersion }) => protocolBinding === 'HTTP+JSON' && protocolVersion === '1.0',
   );
@@ -46,5 +46,22 @@ export function getRoute({ card, supports }: Agent, extension: string, path: str
     throw new CliError(`${card.name} does not support this: its card does not list ${extension}`);
   }
   const tenant = found.tenant ? `/${encodeURIComponent(found.tenant)}` : '';
-  return `${found.url.replace(/\/+$/, '')}${tenant}${path}`;
+  const url = `${found.url.replace(/\/+$/, '')}${tenant}${path}`;
+  if (owner === undefined) return url;
+  return `${url}${path.includes('?') ? '&' : '?'}owner=${encodeURIComponent(owner)}`;
+}
+
+/** Reads pages of at most 100 entries until there are as many as wanted, or no more. */
+export async function listPages<T>(
+  limit: number,
+  read: (page: { pageSize: string; pageToken: string }) => Promise<{ entries: T[]; nextPageToken: string }>,
+): Promise<T[]> {
+  const all: T[] = [];
+  let pageToken = '';
+  do {
+    const page = await read({ pageSize: String(Math.min(100, limit - all.length)), pageToken });
+    all.push(...page.entries);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '' && all.length < limit);
+  return all;
 }

@@ -1,21 +1,21 @@
 /** `longhaul stats` and `longhaul usage`: the tasks, tokens and cost of the caller in figures (docs/extensions/tasks.md). */
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { totalTokens } from '#shared/domain/usage.ts';
 import { taskStates } from '#shared/domain/task.ts';
-import type { TaskStats, UsageReport } from '#shared/domain/views.ts';
-import { tasksExtension } from '../agent/feed.ts';
+import { tasksExtension, type TaskStats, type UsageReport } from '#shared/domain/views.ts';
 import { callRoute } from '../agent/rest.ts';
 import { exitStatus } from '../failure.ts';
 import { stateName } from '../output/task-printer.ts';
 import { print, printJson, printTable } from '../output/terminal.ts';
 import { runOnAgent } from '../run.ts';
-import { addAgentOptions, type AgentOptions } from '../settings/settings.ts';
+import { addAgentOptions, addOwnerOption, type AgentOptions } from '../settings/settings.ts';
+import { addDayOptions, type DayOptions, toDayQuery } from '../settings/days.ts';
 
 export function addStatsCommand(program: Command): void {
   const command = program
     .command('stats')
     .description('Print how many tasks you have, and how long they take.');
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText('after', '\nExamples:\n  longhaul stats\n  longhaul stats --json | jq .completion.p99')
     .action((options: AgentOptions) =>
       runOnAgent(options, async ({ agent }) => {
@@ -49,27 +49,20 @@ function printStats({
   }
 }
 
-interface UsageOptions extends AgentOptions {
-  since?: string;
-  until?: string;
-}
+type UsageOptions = AgentOptions & DayOptions;
 
 export function addUsageCommand(program: Command): void {
   const command = program
     .command('usage')
-    .description('Print the tokens and the cost of your tasks by day (UTC) and model.')
-    .option('--since <day>', 'first day, such as 2030-01-31 (default: 29 days before the last one)', parseDay)
-    .option('--until <day>', 'last day (default: today)', parseDay);
-  addAgentOptions(command)
+    .description('Print the tokens and the cost of your tasks by day (UTC) and model.');
+  addAgentOptions(addOwnerOption(addDayOptions(command)))
     .addHelpText(
       'after',
       '\nExamples:\n  longhaul usage\n  longhaul usage --since 2030-01-01 --json | jq .cost',
     )
     .action((options: UsageOptions) =>
       runOnAgent(options, async ({ agent }) => {
-        const { since, until } = options;
-        const query = new URLSearchParams({ ...(since && { since }), ...(until && { until }) });
-        const report = await callRoute<UsageReport>(agent, tasksExtension, `/usage?${query.toString()}`);
+        const report = await callRoute<UsageReport>(agent, tasksExtension, `/usage?${toDayQuery(options)}`);
         if (options.json) for (const line of report.lines) printJson(line);
         else printUsage(report);
         return exitStatus.done;
@@ -92,9 +85,4 @@ function printUsage({ lines, since, until }: UsageReport): void {
   print(`\n${since} to ${until}: ${cost.toFixed(4)}`);
   const unpriced = lines.reduce((sum, line) => sum + line.unpriced, 0);
   if (unpriced > 0) print(`The cost does not include ${unpriced} calls of models without a price.`);
-}
-
-function parseDay(value: string): string {
-  if (/^\d{4}-\d\d-\d\d$/.test(value) && !Number.isNaN(Date.parse(value))) return value;
-  throw new InvalidArgumentError('Expected a day such as 2030-01-31.');
 }

@@ -13,6 +13,8 @@ export class TaskPrinter {
   readonly #printed = new Map<string, string>();
   #open: string | undefined;
   #state: string | undefined;
+  /** The line about the state that was printed last. */
+  #said: string | undefined;
   #announced = false;
 
   /** Whether anything was printed on stdout. */
@@ -45,13 +47,14 @@ export class TaskPrinter {
 
   #status(status: TaskJson['status']): void {
     const state = status?.state;
+    if (state === undefined) return;
     const text = partsToText(status?.message?.parts ?? []);
-    if (state === undefined || (state === this.#state && text === '')) return;
-    this.#state = state;
+    const said =
+      text === '' ? stateName(state) : `${stateName(state)}: ${toTerminalText(text, process.stderr)}`;
+    if (said === this.#said || (state === this.#state && text === '')) return;
+    [this.#state, this.#said] = [state, said];
     this.#breakLine();
-    printProgress(
-      text === '' ? stateName(state) : `${stateName(state)}: ${toTerminalText(text, process.stderr)}`,
-    );
+    printProgress(said);
   }
 
   #artifact({ artifactId, parts }: Pick<Artifact, 'artifactId' | 'parts'>, append: boolean): void {

@@ -56,6 +56,15 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   for (const line of lines) print(toTerminalText(line));
 }
 
+/** Prints each item as a line of JSON, or as a row of a table. */
+export function printRows<Item>(
+  items: readonly Item[],
+  format: { json: boolean | undefined; head: readonly string[]; toRow: (item: Item) => readonly string[] },
+): void {
+  if (format.json) for (const item of items) printJson(item);
+  else printTable(format.head, items.map(format.toRow));
+}
+
 /** Returns rows as columns of equal width; the last column is not padded. */
 export function toTable(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>

@@ -11,6 +11,8 @@ export interface AgentOptions {
   url?: string;
   profile?: string;
   json?: boolean;
+  /** The owner for whom an operator acts. */
+  owner?: string;
 }
 
 export interface Target {
@@ -27,6 +29,11 @@ export function addAgentOptions(command: Command): Command {
     .option('--url <url>', `address of the agent (default: LONGHAUL_URL, or ${defaultUrl})`)
     .option('--profile <name>', 'agent and key of a profile (default: LONGHAUL_PROFILE)')
     .addOption(jsonOption());
+}
+
+/** For commands on routes of extensions, which operators may call for another owner (docs/extensions/operator.md). */
+export function addOwnerOption(command: Command): Command {
+  return command.option('--owner <owner>', 'for operators: act for this owner, such as key:alice');
 }
 
 export function jsonOption(): Option {

@@ -7,7 +7,7 @@ import { createProgram } from '#services/cli/program.ts';
 
 const page = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8').replaceAll('\\|', '|');
 /** They are described once, for all commands. */
-const shared = ['--url <url>', '--profile <name>', '--json'];
+const shared = ['--url <url>', '--profile <name>', '--owner <owner>', '--json'];
 
 /** Returns the section of a command, or the page if it has none of its own. */
 function getSection(name: string): string {

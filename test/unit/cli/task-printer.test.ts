@@ -47,6 +47,23 @@ test('prints artifacts on lines of their own', (t) => {
   );
 });
 
+test('prints a status with its text once, although the task is read again at the end', (t) => {
+  const { isTTY } = process.stderr;
+  t.after(() => Object.assign(process.stderr, { isTTY }));
+  Object.assign(process.stderr, { isTTY: true });
+  const write = t.mock.method(process.stderr, 'write', () => true);
+  const status = {
+    state: 'TASK_STATE_COMPLETED' as const,
+    message: { messageId: 'm', parts: [{ text: 'Sent.' }] },
+  };
+  printAll(t, [
+    { statusUpdate: { ...ids, status } } as StreamEventJson,
+    { task: { id: 't', status } } as StreamEventJson,
+  ]);
+  const lines = write.mock.calls.map(({ arguments: [text] }) => String(text));
+  assert.equal(lines.filter((line) => line.includes('completed: Sent.')).length, 1);
+});
+
 test('prints data as JSON, and files by name, type and size', () => {
   const parts = [
     { text: 'see ' },

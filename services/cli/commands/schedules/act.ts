@@ -2,9 +2,8 @@
 import type { Command } from 'commander';
 import { exitStatus } from '../../failure.ts';
 import { print, printJson } from '../../output/terminal.ts';
-import { runOnAgent } from '../../run.ts';
-import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
-import { callSchedules, type ScheduleJson } from './route.ts';
+import type { AgentOptions } from '../../settings/settings.ts';
+import { addScheduleAction, callSchedules, type ScheduleJson } from './route.ts';
 
 interface Act {
   name: string;
@@ -44,16 +43,12 @@ const acts: readonly Act[] = [
 export function addActCommands(group: Command): void {
   for (const { name, description, call, describe } of acts) {
     const command = group.command(name).description(description).argument('<id>', 'id of the schedule');
-    addAgentOptions(command)
-      .addHelpText('after', `\nExamples:\n  longhaul schedules ${name} report`)
-      .action((id: string, options: AgentOptions) =>
-        runOnAgent(options, async ({ agent }) => {
-          const body = call.method === 'POST' ? {} : undefined;
-          const result = await callSchedules<object>(agent, id, { ...call, ...(body && { body }) });
-          if (options.json) printJson(result);
-          else print(describe(id, result));
-          return exitStatus.done;
-        }),
-      );
+    addScheduleAction<AgentOptions, [string]>(command, [`${name} report`], async ({ agent, options }, id) => {
+      const body = call.method === 'POST' ? {} : undefined;
+      const result = await callSchedules<object>(agent, id, { ...call, ...(body && { body }) });
+      if (options.json) printJson(result);
+      else print(describe(id, result));
+      return exitStatus.done;
+    });
   }
 }

@@ -2,12 +2,11 @@
 import { Option, type Command } from 'commander';
 import { exitStatus, usageError } from '../../failure.ts';
 import { print, printJson } from '../../output/terminal.ts';
-import { runOnAgent } from '../../run.ts';
-import { addAgentOptions, checkUrl, type AgentOptions } from '../../settings/settings.ts';
+import { checkUrl, type AgentOptions } from '../../settings/settings.ts';
 import { parseDuration } from '../../settings/values.ts';
 import { createMessage } from '../tasks/message.ts';
 import { addFileOption } from '../tasks/send-and-wait.ts';
-import { callSchedules, type ScheduleJson } from './route.ts';
+import { addScheduleAction, callSchedules, type ScheduleJson } from './route.ts';
 
 interface Options extends AgentOptions {
   file: string[];
@@ -42,26 +41,22 @@ export function addCreateCommand(group: Command): void {
     .option('--paused', 'start no task until it is resumed')
     .option('--webhook <url>', 'have events of the tasks posted to this URL')
     .option('--context <id>', 'let all tasks continue this conversation');
-  addAgentOptions(addFileOption(command))
-    .addHelpText(
-      'after',
-      `
-Examples:
-  longhaul schedules create report "Report on yesterday." --cron "0 9 * * 1-5" --time-zone Europe/Berlin
-  longhaul schedules create check - --every 10m --overlap queue --webhook http://localhost:9000/ < message.txt`,
-    )
-    .action((id: string, text: string | undefined, options: Options) =>
-      runOnAgent(options, async ({ agent }) => {
-        const body = await createSettings(text, options);
-        const schedule = await callSchedules<ScheduleJson>(agent, id, { method: 'PUT', body });
-        if (options.json) printJson(schedule);
-        else
-          print(
-            schedule.nextAt === undefined ? `${id} is paused` : `${id} is next due at ${schedule.nextAt}`,
-          );
-        return exitStatus.done;
-      }),
-    );
+  const examples = [
+    'create report "Report on yesterday." --cron "0 9 * * 1-5" --time-zone Europe/Berlin',
+    'create check - --every 10m --overlap queue --webhook http://localhost:9000/ < message.txt',
+  ];
+  addScheduleAction<Options, [string, string | undefined]>(
+    addFileOption(command),
+    examples,
+    async ({ agent, options }, id, text) => {
+      const body = await createSettings(text, options);
+      const schedule = await callSchedules<ScheduleJson>(agent, id, { method: 'PUT', body });
+      if (options.json) printJson(schedule);
+      else
+        print(schedule.nextAt === undefined ? `${id} is paused` : `${id} is next due at ${schedule.nextAt}`);
+      return exitStatus.done;
+    },
+  );
 }
 
 async function createSettings(text: string | undefined, options: Options): Promise<object> {

@@ -1,8 +1,10 @@
 /** The routes of the schedules extension (docs/extensions/schedules.md), as the commands call them. */
+import type { Command } from 'commander';
+import { schedulesExtension } from '#shared/domain/schedule.ts';
 import type { Agent } from '../../agent/connect.ts';
 import { callRoute, type RouteCall } from '../../agent/rest.ts';
-
-const extension = 'https://longhaul.dev/ext/schedules/v1';
+import { addAgentAction, type AgentAction } from '../../run.ts';
+import { addOwnerOption, type AgentOptions } from '../../settings/settings.ts';
 
 export interface ScheduleJson {
   id: string;
@@ -15,6 +17,16 @@ export interface ScheduleJson {
   lastTaskId?: string;
 }
 
+/** Completes a command. @param examples without the names of the program and the group */
+export function addScheduleAction<Options extends AgentOptions, Arguments extends unknown[]>(
+  command: Command,
+  examples: readonly string[],
+  action: AgentAction<Options, Arguments>,
+): void {
+  const calls = examples.map((example) => `schedules ${example}`);
+  addAgentAction(addOwnerOption(command), calls, action);
+}
+
 /** @param id undefined: all schedules */
 export async function callSchedules<T>(
   agent: Agent,
@@ -22,21 +34,5 @@ export async function callSchedules<T>(
   { below = '', ...call }: RouteCall & { below?: string } = {},
 ): Promise<T> {
   const path = id === undefined ? '/schedules' : `/schedules/${encodeURIComponent(id)}`;
-  return await callRoute<T>(agent, extension, `${path}${below}`, call);
-}
-
-/** Reads pages until there are as many entries as wanted, or no more. */
-export async function listPages<T>(
-  limit: number,
-  read: (query: string) => Promise<{ entries: T[]; nextPageToken: string }>,
-): Promise<T[]> {
-  const all: T[] = [];
-  let pageToken = '';
-  do {
-    const pageSize = String(Math.min(100, limit - all.length));
-    const page = await read(`?${new URLSearchParams({ pageSize, pageToken }).toString()}`);
-    all.push(...page.entries);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== '' && all.length < limit);
-  return all;
+  return await callRoute<T>(agent, schedulesExtension, `${path}${below}`, call);
 }

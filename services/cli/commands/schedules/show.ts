@@ -1,11 +1,11 @@
 /** `longhaul schedules list`, `get` and `history`. */
 import type { Command } from 'commander';
+import { listPages } from '../../agent/rest.ts';
 import { exitStatus } from '../../failure.ts';
-import { printJson, printTable } from '../../output/terminal.ts';
-import { runOnAgent } from '../../run.ts';
-import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
+import { printRows } from '../../output/terminal.ts';
+import type { AgentOptions } from '../../settings/settings.ts';
 import { parseCount } from '../../settings/values.ts';
-import { callSchedules, listPages, type ScheduleJson } from './route.ts';
+import { addScheduleAction, callSchedules, type ScheduleJson } from './route.ts';
 
 interface FiringJson {
   dueAt: string;
@@ -26,23 +26,19 @@ export function addListCommand(group: Command): void {
     .command('list')
     .description('List your schedules, by id.')
     .option('--limit <count>', 'at most so many', parseCount(10_000), 100);
-  addAgentOptions(command)
-    .addHelpText('after', '\nExamples:\n  longhaul schedules list')
-    .action((options: ListOptions) =>
-      runOnAgent(options, async ({ agent }) => {
-        const schedules = await listPages(options.limit, async (below) => {
-          const page = await callSchedules<{ schedules: ScheduleJson[]; nextPageToken: string }>(
-            agent,
-            undefined,
-            { below },
-          );
-          return { ...page, entries: page.schedules };
-        });
-        if (options.json) for (const schedule of schedules) printJson(schedule);
-        else printTable(head, schedules.map(scheduleToRow));
-        return exitStatus.done;
-      }),
-    );
+  addScheduleAction<ListOptions, []>(command, ['list'], async ({ agent, options }) => {
+    const schedules = await listPages(options.limit, async (query) => {
+      const below = `?${new URLSearchParams(query).toString()}`;
+      const page = await callSchedules<{ schedules: ScheduleJson[]; nextPageToken: string }>(
+        agent,
+        undefined,
+        { below },
+      );
+      return { ...page, entries: page.schedules };
+    });
+    printRows(schedules, { json: options.json, head, toRow: scheduleToRow });
+    return exitStatus.done;
+  });
 }
 
 export function addGetCommand(group: Command): void {
@@ -50,16 +46,15 @@ export function addGetCommand(group: Command): void {
     .command('get')
     .description('Print a schedule. --json prints its message too.')
     .argument('<id>', 'id of the schedule');
-  addAgentOptions(command)
-    .addHelpText('after', '\nExamples:\n  longhaul schedules get report --json')
-    .action((id: string, options: AgentOptions) =>
-      runOnAgent(options, async ({ agent }) => {
-        const schedule = await callSchedules<ScheduleJson>(agent, id);
-        if (options.json) printJson(schedule);
-        else printTable(head, [scheduleToRow(schedule)]);
-        return exitStatus.done;
-      }),
-    );
+  addScheduleAction<AgentOptions, [string]>(
+    command,
+    ['get report --json'],
+    async ({ agent, options }, id) => {
+      const schedule = await callSchedules<ScheduleJson>(agent, id);
+      printRows([schedule], { json: options.json, head, toRow: scheduleToRow });
+      return exitStatus.done;
+    },
+  );
 }
 
 export function addHistoryCommand(group: Command): void {
@@ -68,21 +63,21 @@ export function addHistoryCommand(group: Command): void {
     .description('Print what happened at the due times of a schedule, newest first.')
     .argument('<id>', 'id of the schedule')
     .option('--limit <count>', 'at most so many', parseCount(10_000), 20);
-  addAgentOptions(command)
-    .addHelpText('after', '\nExamples:\n  longhaul schedules history report')
-    .action((id: string, options: ListOptions) =>
-      runOnAgent(options, async ({ agent }) => {
-        const firings = await listPages(options.limit, async (query) => {
-          const page = await callSchedules<{ firings: FiringJson[]; nextPageToken: string }>(agent, id, {
-            below: `/firings${query}`,
-          });
-          return { ...page, entries: page.firings };
-        });
-        if (options.json) for (const firing of firings) printJson(firing);
-        else printTable(['DUE', 'STATE', 'TASK OR REASON'], firings.map(firingToRow));
-        return exitStatus.done;
-      }),
-    );
+  addScheduleAction<ListOptions, [string]>(command, ['history report'], async ({ agent, options }, id) => {
+    const firings = await listPages(options.limit, async (query) => {
+      const below = `/firings?${new URLSearchParams(query).toString()}`;
+      const page = await callSchedules<{ firings: FiringJson[]; nextPageToken: string }>(agent, id, {
+        below,
+      });
+      return { ...page, entries: page.firings };
+    });
+    printRows(firings, {
+      json: options.json,
+      head: ['DUE', 'STATE', 'TASK OR REASON'],
+      toRow: firingToRow,
+    });
+    return exitStatus.done;
+  });
 }
 
 function scheduleToRow({

@@ -1,13 +1,15 @@
 /** `longhaul list`: lists the tasks of the caller, newest change first. */
 import type { Command } from 'commander';
 import type { TaskState } from '#shared/domain/task.ts';
+import { tasksExtension, type SearchPage, type TaskSummary } from '#shared/domain/views.ts';
 import type { Agent } from '../../agent/connect.ts';
 import type { TaskJson } from '../../agent/json.ts';
-import { exitStatus } from '../../failure.ts';
+import { callRoute, listPages } from '../../agent/rest.ts';
+import { exitStatus, usageError } from '../../failure.ts';
 import { stateName } from '../../output/task-printer.ts';
-import { printJson, printTable } from '../../output/terminal.ts';
+import { printJson, printRows, printTable } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
-import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
+import { addAgentOptions, addOwnerOption, type AgentOptions } from '../../settings/settings.ts';
 import { parseCount, parseState, parseTime } from '../../settings/values.ts';
 
 interface ListOptions extends AgentOptions {
@@ -29,7 +31,7 @@ export function addListCommand(program: Command): void {
       parseTime,
     )
     .option('--limit <count>', 'at most so many tasks', parseCount(100_000), 20);
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText(
       'after',
       `
@@ -41,15 +43,36 @@ Examples:
     )
     .action((options: ListOptions) =>
       runOnAgent(options, async ({ agent }) => {
+        if (options.owner !== undefined) {
+          const tasks = await searchForOwner(agent, options);
+          printRows(tasks, { json: options.json, head, toRow: summaryToRow });
+          return exitStatus.done;
+        }
         const rows: string[][] = [];
         for await (const task of listTasks(agent, options)) {
           if (options.json) printJson(task);
           else rows.push(toRow(task));
         }
-        if (!options.json) printTable(['TASK', 'STATE', 'SINCE', 'CONTEXT'], rows);
+        if (!options.json) printTable(head, rows);
         return exitStatus.done;
       }),
     );
+}
+
+const head = ['TASK', 'STATE', 'SINCE', 'CONTEXT'];
+
+/** A2A has no operation for another owner, so a route of Longhaul is called. */
+function searchForOwner(agent: Agent, { state, context, since, limit }: ListOptions): Promise<TaskSummary[]> {
+  if (context !== undefined) throw usageError('--context cannot be used with --owner');
+  const filter = {
+    ...(state !== undefined && { state }),
+    ...(since !== undefined && { statusSince: since }),
+  };
+  return listPages(limit, async (query) => {
+    const path = `/search?${new URLSearchParams({ ...filter, ...query }).toString()}`;
+    const page = await callRoute<SearchPage>(agent, tasksExtension, path);
+    return { ...page, entries: page.tasks };
+  });
 }
 
 async function* listTasks(
@@ -72,6 +95,10 @@ async function* listTasks(
     left -= tasks.length;
     pageToken = page.nextPageToken ?? '';
   } while (left > 0 && pageToken !== '');
+}
+
+function summaryToRow({ taskId, contextId, state, statusAt }: TaskSummary): string[] {
+  return [taskId, stateName(state), statusAt, contextId];
 }
 
 function toRow({ id, contextId = '', status }: TaskJson): string[] {

@@ -1,11 +1,11 @@
 /** `longhaul rerun`: starts ended tasks again, or runs the turn of a task again from a step. */
 import { InvalidArgumentError, type Command } from 'commander';
-import { tasksExtension } from '../../agent/feed.ts';
+import { tasksExtension } from '#shared/domain/views.ts';
 import { callRoute } from '../../agent/rest.ts';
 import { exitStatus, type ExitStatus } from '../../failure.ts';
 import { print, printError, printJson } from '../../output/terminal.ts';
 import { runOnAgent, type Context } from '../../run.ts';
-import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
+import { addAgentOptions, addOwnerOption, type AgentOptions } from '../../settings/settings.ts';
 
 interface StepName {
   name: string;
@@ -40,7 +40,7 @@ export function addRerunCommand(program: Command): void {
     .option('--new-context', 'start in a conversation of its own')
     .option('--request-id <id>', 'makes a repeat safe: the same id starts no second task')
     .option('--dry-run', 'only print what would happen');
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText(
       'after',
       `

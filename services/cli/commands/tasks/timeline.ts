@@ -1,21 +1,20 @@
 /** `longhaul timeline`: prints what happened to a task, in the order of time (docs/extensions/tasks.md). */
 import type { Command } from 'commander';
 import { totalTokens } from '#shared/domain/usage.ts';
-import type { Timeline, TimelineStep } from '#shared/domain/views.ts';
-import { tasksExtension } from '../../agent/feed.ts';
+import { tasksExtension, type Timeline, type TimelineStep } from '#shared/domain/views.ts';
 import { callRoute } from '../../agent/rest.ts';
 import { exitStatus } from '../../failure.ts';
 import { stateName } from '../../output/task-printer.ts';
 import { printError, printJson, printTable } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
-import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
+import { addAgentOptions, addOwnerOption, type AgentOptions } from '../../settings/settings.ts';
 
 export function addTimelineCommand(program: Command): void {
   const command = program
     .command('timeline')
     .description('Print what happened to a task: turns, attempts, steps, events and webhooks.')
     .argument('<id>', 'id of the task');
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText(
       'after',
       '\nExamples:\n  longhaul timeline TASK_ID\n  longhaul timeline TASK_ID --json | jq .turns[].steps',

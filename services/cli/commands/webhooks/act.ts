@@ -5,7 +5,7 @@ import type { Agent } from '../../agent/connect.ts';
 import { exitStatus, usageError } from '../../failure.ts';
 import { print, printJson, printProgress } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
-import { addAgentOptions } from '../../settings/settings.ts';
+import { addAgentOptions, addOwnerOption } from '../../settings/settings.ts';
 import { parseCount, parseSeconds, parseTime } from '../../settings/values.ts';
 import { addWebhookArguments, findWebhookPath, postToWebhook, type WebhookOptions } from './route.ts';
 
@@ -34,7 +34,7 @@ export function addRedeliverCommand(group: Command): void {
     )
     .option('--host <host>', 'without a task: only webhooks of this receiver, such as example.com')
     .option('--dry-run', 'without a task: only count');
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText(
       'after',
       `
@@ -102,7 +102,7 @@ async function redeliverAll(agent: Agent, options: RedeliverOptions): Promise<nu
 
 export function addTestCommand(group: Command): void {
   const command = addWebhookArguments(group.command('test')).description('Send a test to a webhook.');
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText('after', '\nExamples:\n  longhaul webhooks test TASK_ID')
     .action((task: string, options: WebhookOptions) =>
       runOnAgent(options, async ({ agent }) => {
@@ -123,7 +123,7 @@ export function addRotateSecretCommand(group: Command): void {
       'the previous secret also signs for this time (default: a day)',
       parseSeconds,
     );
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText(
       'after',
       '\nExamples:\n  longhaul webhooks rotate-secret TASK_ID --overlap 3600 > secret.txt',

@@ -7,6 +7,7 @@ import { Option, type Command } from 'commander';
 import { environment } from '#shared/runtime/config/environment.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import type { FeedEvent } from '#shared/domain/views.ts';
+import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import type { Agent } from '../../agent/connect.ts';
 import { followFeed } from '../../agent/feed.ts';
 import { isSettled, replayExtension } from '../../agent/follow.ts';
@@ -24,7 +25,6 @@ interface ListenOptions extends AgentOptions {
   printSecret?: boolean;
 }
 
-const webhooksExtension = 'https://longhaul.dev/ext/webhooks/v1';
 /** The time that a dispatcher waits for a receiver. */
 const timeoutMs = 15_000;
 /** Events to remember, because a feed may repeat them. */
@@ -143,12 +143,12 @@ async function readContent(agent: Agent, { taskId, event }: FeedEvent): Promise<
     if (task !== undefined && !isSettled(found)) {
       const { id, contextId, status } = task;
       return withMetadata({ statusUpdate: { taskId: id, contextId, status } } as StreamEventJson, {
-        [webhooksExtension]: { event },
+        [webhooksExtensionUri]: { event },
       });
     }
     const update = found.statusUpdate ?? found.artifactUpdate;
     if (task === undefined && getNumber(update?.metadata) !== event) return undefined;
-    const metadata = { [webhooksExtension]: { event } };
+    const metadata = { [webhooksExtensionUri]: { event } };
     if (isSettled(found)) return { task: { ...(await agent.get(taskId)), metadata } };
     const { [replayExtension]: _number, ...own } = update?.metadata ?? {};
     return withMetadata(found, { ...own, ...metadata });

@@ -1,11 +1,10 @@
 /** The routes of the webhooks extension (docs/extensions/webhooks.md), as the commands call them. */
 import type { Command } from 'commander';
+import { webhooksExtensionUri } from '#shared/webhooks/options.ts';
 import type { Agent } from '../../agent/connect.ts';
 import { callRoute } from '../../agent/rest.ts';
 import { usageError } from '../../failure.ts';
 import type { AgentOptions } from '../../settings/settings.ts';
-
-const extension = 'https://longhaul.dev/ext/webhooks/v1';
 
 export interface WebhookJson {
   /** The task and the health, in the list of all tasks. */
@@ -33,7 +32,7 @@ export function addWebhookArguments(command: Command, task = '<task>'): Command 
 
 export async function listWebhooks(agent: Agent, task: string): Promise<WebhookJson[]> {
   const path = `/tasks/${encodeURIComponent(task)}/webhooks`;
-  return (await callRoute<{ webhooks: WebhookJson[] }>(agent, extension, path)).webhooks;
+  return (await callRoute<{ webhooks: WebhookJson[] }>(agent, webhooksExtensionUri, path)).webhooks;
 }
 
 /**
@@ -55,9 +54,9 @@ export async function findWebhookPath(agent: Agent, task: string, id: string | u
 }
 
 export async function getFromWebhook<T>(agent: Agent, path: string): Promise<T> {
-  return await callRoute<T>(agent, extension, path);
+  return await callRoute<T>(agent, webhooksExtensionUri, path);
 }
 
 export async function postToWebhook<T>(agent: Agent, path: string, body: object = {}): Promise<T> {
-  return await callRoute<T>(agent, extension, path, { method: 'POST', body });
+  return await callRoute<T>(agent, webhooksExtensionUri, path, { method: 'POST', body });
 }

@@ -1,10 +1,11 @@
 /** `longhaul webhooks list` and `longhaul webhooks deliveries`. */
 import { Option, type Command } from 'commander';
 import type { Agent } from '../../agent/connect.ts';
+import { listPages } from '../../agent/rest.ts';
 import { exitStatus } from '../../failure.ts';
-import { printJson, printTable } from '../../output/terminal.ts';
+import { printRows } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
-import { addAgentOptions, type AgentOptions } from '../../settings/settings.ts';
+import { addAgentOptions, addOwnerOption, type AgentOptions } from '../../settings/settings.ts';
 import { parseCount } from '../../settings/values.ts';
 import {
   addWebhookArguments,
@@ -50,7 +51,7 @@ export function addListCommand(group: Command): void {
     )
     .option('--host <host>', 'without a task: only webhooks of this receiver, such as example.com')
     .option('--limit <count>', 'without a task: maximum number of webhooks', parseCount(10_000), 20);
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText(
       'after',
       '\nExamples:\n  longhaul webhooks list TASK_ID\n  longhaul webhooks list --health disabled',
@@ -60,31 +61,19 @@ export function addListCommand(group: Command): void {
         const webhooks = task === undefined ? await listAll(agent, options) : await listWebhooks(agent, task);
         const taskHead = task === undefined ? ['TASK'] : [];
         const head = [...taskHead, 'WEBHOOK', 'EVENTS', 'STATE', 'FAILURES', 'URL'];
-        if (options.json) for (const webhook of webhooks) printJson(webhook);
-        else printTable(head, webhooks.map(webhookToRow));
+        printRows(webhooks, { json: options.json, head, toRow: webhookToRow });
         return exitStatus.done;
       }),
     );
 }
 
-async function listAll(agent: Agent, { health, host, limit }: ListOptions): Promise<WebhookJson[]> {
-  const all: WebhookJson[] = [];
-  let pageToken = '';
-  do {
-    const query = new URLSearchParams({
-      pageSize: String(Math.min(100, limit - all.length)),
-      pageToken,
-      ...(health !== undefined && { health }),
-      ...(host !== undefined && { host }),
-    });
-    const page = await getFromWebhook<{ webhooks: WebhookJson[]; nextPageToken: string }>(
-      agent,
-      `/webhooks?${query.toString()}`,
-    );
-    all.push(...page.webhooks);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== '' && all.length < limit);
-  return all;
+function listAll(agent: Agent, { health, host, limit }: ListOptions): Promise<WebhookJson[]> {
+  const filter = { ...(health !== undefined && { health }), ...(host !== undefined && { host }) };
+  return listPages(limit, async (query) => {
+    const path = `/webhooks?${new URLSearchParams({ ...filter, ...query }).toString()}`;
+    const page = await getFromWebhook<{ webhooks: WebhookJson[]; nextPageToken: string }>(agent, path);
+    return { ...page, entries: page.webhooks };
+  });
 }
 
 function webhookToRow(webhook: WebhookJson): string[] {
@@ -100,37 +89,30 @@ export function addDeliveriesCommand(group: Command): void {
     .description('List the deliveries of a webhook, those of the newest events first.')
     .option('--state <state>', 'only pending, delivered, failed, cancelled or merged ones')
     .option('--limit <count>', 'at most so many deliveries', parseCount(10_000), 20);
-  addAgentOptions(command)
+  addAgentOptions(addOwnerOption(command))
     .addHelpText('after', '\nExamples:\n  longhaul webhooks deliveries TASK_ID --state failed')
     .action((task: string, options: DeliveriesOptions) =>
       runOnAgent(options, async ({ agent }) => {
         const path = await findWebhookPath(agent, task, options.webhook);
         const deliveries = await listDeliveries(agent, path, options);
-        if (options.json) for (const delivery of deliveries) printJson(delivery);
-        else printTable(['EVENT', 'STATE', 'CREATED', 'ATTEMPTS', 'LAST'], deliveries.map(deliveryToRow));
+        const head = ['EVENT', 'STATE', 'CREATED', 'ATTEMPTS', 'LAST'];
+        printRows(deliveries, { json: options.json, head, toRow: deliveryToRow });
         return exitStatus.done;
       }),
     );
 }
 
-async function listDeliveries(
+function listDeliveries(
   agent: Agent,
   path: string,
   { state, limit }: DeliveriesOptions,
 ): Promise<DeliveryJson[]> {
-  const all: DeliveryJson[] = [];
-  let pageToken = '';
-  do {
-    const query = new URLSearchParams({ pageSize: String(Math.min(100, limit - all.length)), pageToken });
-    if (state !== undefined) query.set('state', state);
-    const page = await getFromWebhook<{ deliveries: DeliveryJson[]; nextPageToken: string }>(
-      agent,
-      `${path}/deliveries?${query.toString()}`,
-    );
-    all.push(...page.deliveries);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== '' && all.length < limit);
-  return all;
+  const filter = state === undefined ? {} : { state };
+  return listPages(limit, async (query) => {
+    const below = `${path}/deliveries?${new URLSearchParams({ ...filter, ...query }).toString()}`;
+    const page = await getFromWebhook<{ deliveries: DeliveryJson[]; nextPageToken: string }>(agent, below);
+    return { ...page, entries: page.deliveries };
+  });
 }
 
 function deliveryToRow({ event, state, createdAt, dueAt, deferredReason, attempts }: DeliveryJson): string[] {
