@@ -46,6 +46,18 @@ describe('dashboard and alerts', () => {
   });
 });
 
+describe('the runbook', () => {
+  test('names steps of deploy/deploy.sh that exist', () => {
+    const calls = [...readText('docs/runbook.md').matchAll(/`deploy\/deploy\.sh ([\w ]+)`/g)];
+    const steps = calls.flatMap(([, names = '']) => names.split(' '));
+    assert.ok(steps.length > 3);
+    const existing = readdirSync(path.join(projectDir, 'deploy/steps')).map((name) =>
+      path.basename(name, '.sh'),
+    );
+    for (const step of steps) assert.ok(existing.includes(step), step);
+  });
+});
+
 describe('IAM bindings', () => {
   test('grant no basic role, and only documented roles on the project', async () => {
     for (const { role, resource, account } of await readGrants()) {

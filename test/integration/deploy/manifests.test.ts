@@ -5,7 +5,7 @@ import { before, describe, test } from 'node:test';
 import { readApiConfig } from '#shared/runtime/config/api.ts';
 import { readDispatcherConfig } from '#shared/runtime/config/dispatcher.ts';
 import type { Environment } from '#shared/runtime/config/env-reader.ts';
-import { readMigrateConfig } from '#shared/runtime/config/operator.ts';
+import { readAdminConfig, readMigrateConfig } from '#shared/runtime/config/operator.ts';
 import { readWorkerConfig } from '#shared/runtime/config/worker.ts';
 import { createSuiteCleanup } from '../../support/cleanup.ts';
 import { renderManifests, type Manifest, type ManifestName } from '../../support/deploy/project.ts';
@@ -124,6 +124,14 @@ describe('configuration from the manifests', () => {
     assert.equal(worker.gemini.vertexai, true);
   });
 
+  test('lets the job of the migration run commands for operators', () => {
+    const { admin, migrate } = readConfigs();
+    assert.equal(admin.database.url, migrate.address.url);
+    const job = manifests.find(({ name }) => name === 'migrate')!;
+    const { command } = getPodSpec(job).containers[0];
+    assert.equal(command, undefined, 'arguments replace the command: gcloud run jobs execute --args');
+  });
+
   test('creates the database and grants each service its rights', () => {
     const { migrate } = readConfigs();
     assert.ok(migrate.create);
@@ -165,5 +173,6 @@ function readConfigs() {
     worker: readWorkerConfig(readEnvironment('worker')),
     pushWorker: readWorkerConfig(readEnvironment('worker-push')),
     migrate: readMigrateConfig(readEnvironment('migrate')),
+    admin: readAdminConfig(readEnvironment('migrate')),
   };
 }
