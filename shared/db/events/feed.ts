@@ -39,7 +39,7 @@ export interface Feed {
   close(): void;
 }
 
-export function createFeed({ db, log, pollMs = 100 }: { db: Db; log: Logger; pollMs?: number }): Feed {
+export function createFeed({ db, log, pollMs = 25 }: { db: Db; log: Logger; pollMs?: number }): Feed {
   const readers = new Set<Reader>();
   let position: LogPosition | undefined;
   let isRunning = false;

@@ -43,7 +43,9 @@ const tasks = 9_900;
 export const memoryCase: BenchCase = () =>
   withRig(async (rig) => {
     const api = await rig.service('api');
-    const worker = await rig.service('worker', { WORKER_CONCURRENCY: String(warmUp + tasks) });
+    // All tasks belong to one owner.
+    const slots = { WORKER_CONCURRENCY: String(warmUp + tasks), WORKER_OWNER_SHARE: '1' };
+    const worker = await rig.service('worker', slots);
     const running = async () => {
       const { rows } = await rig.stack.pool.query<{ count: number }>(
         `select count(*)::int as count from gates left join extended_leases l using (task_id, fence)
