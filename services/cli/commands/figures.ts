@@ -9,7 +9,7 @@ import { stateName } from '../output/task-printer.ts';
 import { print, printJson, printTable } from '../output/terminal.ts';
 import { runOnAgent } from '../run.ts';
 import { addAgentOptions, addOwnerOption, type AgentOptions } from '../settings/settings.ts';
-import { addDayOptions, type DayOptions, toDayQuery } from '../settings/days.ts';
+import { addDayOptions, type DayOptions, toDays } from '../settings/days.ts';
 
 export function addStatsCommand(program: Command): void {
   const command = program
@@ -62,7 +62,11 @@ export function addUsageCommand(program: Command): void {
     )
     .action((options: UsageOptions) =>
       runOnAgent(options, async ({ agent }) => {
-        const report = await callRoute<UsageReport>(agent, tasksExtension, `/usage?${toDayQuery(options)}`);
+        const report = await callRoute<UsageReport>(
+          agent,
+          tasksExtension,
+          `/usage?${new URLSearchParams(toDays(options)).toString()}`,
+        );
         if (options.json) for (const line of report.lines) printJson(line);
         else printUsage(report);
         return exitStatus.done;

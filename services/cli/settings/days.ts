@@ -12,9 +12,9 @@ export function addDayOptions(command: Command): Command {
     .option('--until <day>', 'last day (default: today)', parseDay);
 }
 
-/** Returns the options as a query. */
-export function toDayQuery({ since, until }: DayOptions): string {
-  return new URLSearchParams({ ...(since && { since }), ...(until && { until }) }).toString();
+/** Returns the options as parameters of a query. */
+export function toDays({ since, until }: DayOptions): DayOptions & Record<string, string> {
+  return { ...(since && { since }), ...(until && { until }) };
 }
 
 function parseDay(value: string): string {

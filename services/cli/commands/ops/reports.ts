@@ -2,13 +2,14 @@
 import { Argument, type Command } from 'commander';
 import { limitColumns, toLimitRows, type OwnerReport } from '#shared/domain/owner-limits.ts';
 import { operatorExtension } from '#shared/domain/scopes.ts';
-import { totalTokens, type Usage } from '#shared/domain/usage.ts';
+import { totalTokens } from '#shared/domain/usage.ts';
+import type { OwnersUsage } from '#shared/domain/views.ts';
 import type { Agent } from '../../agent/connect.ts';
 import { callRoute } from '../../agent/rest.ts';
 import { exitStatus } from '../../failure.ts';
 import { print, printJson, printRows, printTable } from '../../output/terminal.ts';
 import { addAgentAction } from '../../run.ts';
-import { addDayOptions, toDayQuery, type DayOptions } from '../../settings/days.ts';
+import { addDayOptions, toDays, type DayOptions } from '../../settings/days.ts';
 import type { AgentOptions } from '../../settings/settings.ts';
 import { parseCount } from '../../settings/values.ts';
 
@@ -123,25 +124,32 @@ export function addOwnersCommand(group: Command): void {
 
 export function addUsageCommand(group: Command): void {
   const command = addDayOptions(
-    group.command('usage').description('List the owners with the highest cost, at most 1,000.'),
+    group
+      .command('usage')
+      .description('List tokens and cost by day (UTC) of the owners with the highest cost.'),
+  ).option('--limit <count>', 'maximum number of owners', parseCount(100), 50);
+  const examples = ['ops usage', 'ops usage --since 2030-01-01 --until 2030-01-31 --limit 10'];
+  addAgentAction<AgentOptions & DayOptions & { limit: number }, []>(
+    command,
+    examples,
+    async ({ agent, options }) => {
+      const query = new URLSearchParams({ ...toDays(options), pageSize: String(options.limit) });
+      const path = `/ops/usage?${query.toString()}`;
+      const { lines } = await callRoute<OwnersUsage>(agent, operatorExtension, path);
+      printRows(lines, {
+        json: options.json,
+        head: ['DAY', 'OWNER', 'CALLS', 'TOKENS', 'COST'],
+        toRow: ({ day, owner, calls, tokens, cost }) => [
+          day,
+          owner,
+          String(calls),
+          String(totalTokens(tokens)),
+          cost.toFixed(4),
+        ],
+      });
+      return exitStatus.done;
+    },
   );
-  const examples = ['ops usage', 'ops usage --since 2030-01-01 --until 2030-01-31'];
-  addAgentAction<AgentOptions & DayOptions, []>(command, examples, async ({ agent, options }) => {
-    type Line = Usage & { tenant: string; owner: string };
-    const owners = await read<Line>(agent, `/ops/usage?${toDayQuery(options)}`, 'owners');
-    printRows(owners, {
-      json: options.json,
-      head: ['OWNER', 'TENANT', 'CALLS', 'TOKENS', 'COST'],
-      toRow: ({ owner, tenant, calls, tokens, cost }) => [
-        owner,
-        tenant,
-        String(calls),
-        String(totalTokens(tokens)),
-        cost.toFixed(4),
-      ],
-    });
-    return exitStatus.done;
-  });
 }
 
 /** Returns the list of this name in an answer. */
