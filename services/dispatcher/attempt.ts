@@ -93,7 +93,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { url } = checked;
     const waitSeconds = await hourlyBytes.check(owner);
     if (waitSeconds > 0) return toDeferred({ delaySeconds: waitSeconds, reason: 'bytes_used_up' });
-    const slot = await scheduler.acquire({ owner, url, failures: delivery.failures });
+    const slot = await scheduler.acquire({ delivery, owner, url, failures: delivery.failures });
     if (slot.kind === 'deferred') return toDeferred(slot);
     const startedAt = new Date(databaseNow());
     let up: boolean | undefined;
@@ -110,6 +110,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
       }
       linkActive(body?.event.traceparent ?? null);
       const start = performance.now();
+      slot.sent();
       const posted =
         body === undefined
           ? noAnswer('the event is no longer stored')
@@ -204,7 +205,7 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { taskId, configId, seq } = delivery;
     const receiver = getReceiver(owner, new URL(url));
     const ended = { receiver, delivery: { taskId, configId, seq }, startedAt, status, retryAfter, outcome };
-    const due = returns.ended(ended);
+    const due = [...returns.ended(ended), ...scheduler.takeDue()];
     if (due.length === 0) return [];
     return bringForward(db, parts.wakeupGraceSeconds, due).catch((error: unknown) => {
       log.debug({ receiver, error: errorMessage(error) }, 'webhooks not brought forward');

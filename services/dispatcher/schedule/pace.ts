@@ -8,34 +8,45 @@
 const minMs = 250;
 const maxMs = 600_000;
 
+export interface PacedAttempt {
+  /** Called when the request is sent: the time before that says nothing about the receiver. */
+  sent: (at: number) => void;
+  /** @param at undefined if the attempt shows nothing about the receiver */
+  end: (at: number | undefined) => void;
+}
+
 export class Pace {
-  /** Start times of the attempts in flight, oldest first. */
-  readonly #starts = new Set<{ at: number }>();
+  /** The attempts in flight, oldest first. */
+  readonly #attempts = new Set<{ sentAt: number | undefined }>();
   #averageMs = 0;
   #nextAt = 0;
 
   get inFlight(): number {
-    return this.#starts.size;
+    return this.#attempts.size;
   }
 
   /**
-   * Returns the expected duration of an attempt in milliseconds: a moving average, or the age of the oldest
-   * attempt in flight if that is longer.
+   * Returns the expected duration of a request in milliseconds: a moving average, or the age of the oldest
+   * request in flight if that is longer.
    */
   expectedMs(now: number): number {
-    for (const { at } of this.#starts) return Math.max(this.#averageMs, now - at);
+    for (const { sentAt } of this.#attempts) {
+      if (sentAt !== undefined) return Math.max(this.#averageMs, now - sentAt);
+    }
     return this.#averageMs;
   }
 
-  /**
-   * Counts an attempt as in flight until the returned function is called, without a time if nothing was sent.
-   */
-  start(at: number): (endedAt: number | undefined) => void {
-    const start = { at };
-    this.#starts.add(start);
-    return (endedAt) => {
-      this.#starts.delete(start);
-      if (endedAt !== undefined) this.#averageMs += (endedAt - at - this.#averageMs) / 4;
+  /** Counts an attempt as in flight until it ends. */
+  start(): PacedAttempt {
+    const attempt: { sentAt: number | undefined } = { sentAt: undefined };
+    this.#attempts.add(attempt);
+    return {
+      sent: (at) => (attempt.sentAt = at),
+      end: (at) => {
+        this.#attempts.delete(attempt);
+        if (at === undefined || attempt.sentAt === undefined) return;
+        this.#averageMs += (at - attempt.sentAt - this.#averageMs) / 4;
+      },
     };
   }
 

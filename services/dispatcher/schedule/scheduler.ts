@@ -8,7 +8,11 @@
  * An attempt without a slot is deferred, which does not count as an attempt and releases the call of Cloud
  * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host, and meanwhile holds
  * a slot of the process: the calls that one owner keeps open are bounded too.
+ *
+ * A delay is an estimate. When requests end quickly, each brings forward two deliveries that were deferred because
+ * their host was busy, for example with requests that hung until it was back.
  */
+import type { DeliveryKey } from '#shared/db/webhooks/forward.ts';
 import type { DeferralReason } from '#shared/db/webhooks/settle.ts';
 import { getDestination } from '#shared/net/destination.ts';
 import { Health } from './health.ts';
@@ -19,15 +23,18 @@ import { SharedSlots } from './shared-slots.ts';
 /** Attempts wait for a slot only if the receiver is expected to respond within this time. */
 const quickMs = 500;
 const maxWaitMs = 1_000;
+const forwardedAtOnce = 2;
+/** Deferred deliveries that are remembered for each host of an owner. */
+const maxDeferred = 1_000;
 /** The first delay of an attempt at a receiver that keeps failing; up to twice this with jitter. */
 const failingSeconds = 15;
 
 export type AttemptSlot =
   /**
-   * The caller must call `release` when the attempt ends. `up`: the receiver accepts requests; undefined: nothing was
-   * sent to it, or the attempt does not count.
+   * The caller must call `sent` when it sends the request, and `release` when the attempt ends. `up`: the receiver accepts
+   * requests; undefined: nothing was sent to it, or the attempt does not count.
    */
-  | { kind: 'acquired'; release: (up: boolean | undefined) => void }
+  | { kind: 'acquired'; sent: () => void; release: (up: boolean | undefined) => void }
   | { kind: 'deferred'; delaySeconds: number; reason: DeferralReason };
 
 export interface SchedulerOptions {
@@ -45,6 +52,7 @@ export interface SchedulerOptions {
 }
 
 export interface AttemptRequest {
+  delivery: DeliveryKey;
   owner: string;
   url: URL;
   /** Attempts at this delivery that failed before. */
@@ -55,6 +63,8 @@ export interface AttemptRequest {
 interface OwnedHost {
   slots: SharedSlots;
   pace: Pace;
+  /** Deliveries that found no slot, by their keys, oldest first. */
+  deferred: Map<string, DeliveryKey>;
 }
 
 interface Receiver {
@@ -82,6 +92,7 @@ export class AttemptScheduler {
   readonly #now: () => number;
   readonly #chance: () => number;
   readonly #process: SharedSlots;
+  #due: DeliveryKey[] = [];
   readonly #owners = new Registry(
     () => new Pace(),
     (pace) => pace.inFlight === 0,
@@ -102,7 +113,7 @@ export class AttemptScheduler {
       ({ slots, waiting }) => slots.used === 0 && waiting.size === 0,
     );
     this.#ownedHosts = new Registry(
-      () => ({ slots: new SharedSlots(2 * receiverConcurrency), pace: new Pace() }),
+      () => ({ slots: new SharedSlots(2 * receiverConcurrency), pace: new Pace(), deferred: new Map() }),
       ({ slots }) => slots.used === 0,
     );
   }
@@ -110,6 +121,9 @@ export class AttemptScheduler {
   async acquire(request: AttemptRequest): Promise<AttemptSlot> {
     const place = this.#find(request);
     const { owner, ownerPace, owned, receiver } = place;
+    const { taskId, configId, seq } = request.delivery;
+    const key = JSON.stringify([taskId, configId, seq]);
+    owned.deferred.delete(key);
     if (!receiver.health.mayAttempt(this.#now(), receiver.pace.inFlight, request.failures)) {
       const delaySeconds = failingSeconds * (1 + this.#chance());
       return { kind: 'deferred', delaySeconds, reason: 'receiver_failing' };
@@ -119,28 +133,47 @@ export class AttemptScheduler {
     if (mayEnter(place)) takeSlots(place);
     else if (receiver.pace.expectedMs(this.#now()) > quickMs || !(await waitForSlots(place))) {
       this.#process.release(owner);
+      if (owned.deferred.size < maxDeferred) owned.deferred.set(key, { taskId, configId, seq });
       return this.#defer(owned.pace, 'host_busy');
     }
     return this.#start(place);
   }
 
+  /** Returns the deferred deliveries to attempt now, once. */
+  takeDue(): DeliveryKey[] {
+    return this.#due.splice(0);
+  }
+
   #start(place: Place): AttemptSlot {
     const { owner, ownerPace, host, owned, receiverKey, receiver } = place;
-    const startedAt = this.#now();
-    receiver.health.started(startedAt);
-    const ends = [ownerPace, owned.pace, receiver.pace].map((pace) => pace.start(startedAt));
+    receiver.health.started(this.#now());
+    const paced = [ownerPace, owned.pace, receiver.pace].map((pace) => pace.start());
     return {
       kind: 'acquired',
+      sent: () => {
+        const at = this.#now();
+        for (const attempt of paced) attempt.sent(at);
+      },
       release: (up) => {
         if (up !== undefined) receiver.health.ended(up);
         const endedAt = up === undefined ? undefined : this.#now();
-        for (const end of ends) end(endedAt);
+        for (const attempt of paced) attempt.end(endedAt);
         this.#process.release(owner);
         host.slots.release(owner);
         owned.slots.release(receiverKey);
         admitWaiters(host.waiting);
+        if (up === true) this.#forward(place);
       },
     };
+  }
+
+  #forward(place: Place): void {
+    const { owned, receiver } = place;
+    if (!mayEnter(place) || receiver.pace.expectedMs(this.#now()) > quickMs) return;
+    for (const [key, delivery] of [...owned.deferred].slice(0, forwardedAtOnce)) {
+      owned.deferred.delete(key);
+      this.#due.push(delivery);
+    }
   }
 
   #defer(pace: Pace, reason: DeferralReason): AttemptSlot {

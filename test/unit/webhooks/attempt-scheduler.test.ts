@@ -13,15 +13,23 @@ function createScheduler(options: { concurrency?: number; receiverConcurrency?: 
     now: () => now,
     chance: () => 0,
   });
-  const acquire = (owner: string, url: string, failures = 0) =>
-    scheduler.acquire({ owner, url: new URL(url), failures });
+  let count = 0;
+  const getDelivery = () => ({ taskId: 'task', configId: 'hook', seq: ++count });
+  const take = async (owner: string, url: string, delivery = getDelivery(), failures = 0) =>
+    scheduler.acquire({ delivery, owner, url: new URL(url), failures });
+  /** Sends the request at once. */
+  const acquire = async (owner: string, url: string, failures = 0) => {
+    const slot = await take(owner, url, getDelivery(), failures);
+    if (slot.kind === 'acquired') slot.sent();
+    return slot;
+  };
   /** Returns how many of `count` attempts at different URLs find a slot. */
   const acquireMany = async (owner: string, count: number, getUrl: (n: number) => string) => {
     const slots: AttemptSlot[] = [];
     for (let n = 0; n < count; n++) slots.push(await acquire(owner, getUrl(n)));
     return { slots, acquired: slots.filter(({ kind }) => kind === 'acquired').length };
   };
-  return { acquire, acquireMany, pass: (ms: number) => (now += ms) };
+  return { scheduler, take, acquire, acquireMany, pass: (ms: number) => (now += ms) };
 }
 
 function release(slot: AttemptSlot, up: boolean): void {
@@ -130,6 +138,53 @@ describe('AttemptScheduler', () => {
     // A hundred attempts that take 15 s make room for 20 in 3 s.
     assert.equal(delays.filter((delay) => delay <= 3.01).length, 20);
     assert.ok(Math.abs(Math.max(...delays) - 150) < 1);
+  });
+
+  test('expects no delay from time that passed before the request was sent', async () => {
+    const { take, acquireMany, pass } = createScheduler({ concurrency: 2 });
+    const slot = await take('a', 'https://one.example/');
+    pass(60_000);
+    assert.equal((await acquireMany('a', 1, () => 'https://one.example/')).slots[0]?.kind, 'deferred');
+    assert.ok(slot.kind === 'acquired');
+    slot.sent();
+    pass(10);
+    slot.release(true);
+    const again = await take('a', 'https://one.example/');
+    const late = await take('a', 'https://one.example/');
+    assert.ok(again.kind === 'acquired' && late.kind === 'deferred' && late.delaySeconds <= 0.5);
+  });
+
+  test('brings deferred deliveries forward, two for each request that ends quickly', async () => {
+    const { scheduler, take, acquire, acquireMany, pass } = createScheduler({ receiverConcurrency: 1 });
+    const url = 'https://one.example/';
+    await slowDown({ scheduler, take, acquire, acquireMany, pass }, 'a', url);
+    const { slots } = await acquireMany('a', 6, () => url);
+    const [held] = slots;
+    assert.deepEqual(
+      slots.map((slot) => slot.kind === 'deferred' && slot.reason),
+      [false, 'host_busy', 'host_busy', 'host_busy', 'host_busy', 'host_busy'],
+    );
+    release(held!, true);
+    let quick = 0;
+    let due = scheduler.takeDue();
+    for (; due.length === 0; due = scheduler.takeDue()) {
+      release(await acquire('a', url), true);
+      quick += 1;
+    }
+    assert.ok(quick > 5, 'the receiver is expected to be slow at first');
+    assert.deepEqual(
+      due.map(({ seq }) => seq),
+      [3, 4],
+    );
+    release(await acquire('a', url), false);
+    assert.deepEqual(scheduler.takeDue(), [], 'the request failed');
+    const slot = await take('a', url, due[0]);
+    assert.ok(slot.kind === 'acquired');
+    slot.release(true);
+    assert.deepEqual(
+      scheduler.takeDue().map(({ seq }) => seq),
+      [5, 6],
+    );
   });
 
   test('bounds the delay of a deferred attempt', async () => {
