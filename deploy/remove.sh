@@ -60,7 +60,7 @@ delete_listed() {
   while [[ $1 != -- ]]; do list+=("$1"); shift; done
   shift
   local name
-  while read -r name; do
+  while read -r name || [[ -n $name ]]; do
     if [[ -n $name ]]; then change "$@" "$name" </dev/null || remaining=$((remaining + 1)); fi
   done < <(query NAME "${list[@]}" || true)
 }
@@ -81,10 +81,8 @@ done
 for name in turns turns-dead; do
   delete_if_exists pubsub topics describe "$PREFIX-$name" -- pubsub topics delete "$PREFIX-$name"
 done
-for name in alloy_db_{user,pass}_{api,worker,dispatcher} alloy_db_admin_pass "$PREFIX-encryption-keys" "$PREFIX-webhook-signing-keys" \
-  "$PREFIX-webhook-public-keys"; do
-  delete_if_exists secrets describe "$name" -- secrets delete "$name"
-done
+# By their label: a secret with such a name that was created by hand stays.
+delete_listed secrets list --filter="labels.app=$PREFIX" --format='value(name.basename())' -- secrets delete
 delete_if_exists artifacts repositories describe "$PREFIX" --location="$REGION" -- artifacts repositories delete "$PREFIX" --location="$REGION"
 delete_if_exists storage buckets describe "gs://$BUILD_BUCKET" -- storage rm --recursive "gs://$BUILD_BUCKET"
 for name in api worker dispatcher migrator check build deploy tasks scheduler push; do
@@ -97,7 +95,11 @@ fi
 for name in database nothing-else; do
   delete_if_exists compute firewall-rules describe "$PREFIX-$name" -- compute firewall-rules delete "$PREFIX-$name"
 done
-delete_if_exists compute networks subnets describe "$PREFIX" --region="$REGION" -- compute networks subnets delete "$PREFIX" --region="$REGION"
-delete_if_exists compute networks describe "$PREFIX" -- compute networks delete "$PREFIX"
+if [[ $SUBNET == "$PREFIX" ]]; then
+  delete_if_exists compute networks subnets describe "$SUBNET" --region="$REGION" -- compute networks subnets delete "$SUBNET" --region="$REGION"
+fi
+if [[ $NETWORK == "$PREFIX" ]]; then
+  delete_if_exists compute networks describe "$NETWORK" -- compute networks delete "$NETWORK"
+fi
 if ((remaining > 0)); then fail "$remaining resources could not be deleted yet: run remove.sh again in an hour"; fi
 say 'everything was deleted'

@@ -5,7 +5,10 @@
 : "${REGION:=us-central1}"
 : "${PREFIX:=longhaul}"                       # name prefix of every resource
 
-# Network. Each Cloud Run instance needs addresses of the subnet: a /24 is enough for about 120 instances.
+# Network. Each Cloud Run instance needs addresses of the subnet: a /24 is enough for about 120 instances. To use an
+# existing network, set NETWORK and SUBNET: the script adds two firewall rules, and neither creates nor removes them.
+: "${NETWORK:=$PREFIX}"
+: "${SUBNET:=$NETWORK}"
 : "${SUBNET_RANGE:=10.20.0.0/24}"
 : "${DATABASE_RANGE:=10.21.0.0}"              # addresses of AlloyDB, a /20
 : "${DATABASE_RANGE_BITS:=20}"
@@ -19,6 +22,8 @@
 : "${DATABASE_USER:=longhaul}"               # prefix of the users: longhaul_api, longhaul_worker, longhaul_dispatcher
 : "${DATABASE_MAX_CONNECTIONS:=1000}"
 : "${DATABASE_HOST:=}"                        # default: the address of the AlloyDB instance
+# Addresses that the services may reach in the network, comma-separated. Default: DATABASE_HOST, or AlloyDB's addresses.
+: "${DATABASE_EGRESS:=}"
 
 # Cloud Run. deploy.sh checks that the sum of connections stays below DATABASE_MAX_CONNECTIONS.
 : "${API_MIN:=1}"
@@ -66,6 +71,10 @@
 # CVE-2026-1234|CVE-2026-5678.
 : "${REFUSED_SEVERITIES:=HIGH|CRITICAL}"
 : "${ACCEPTED_VULNERABILITIES:=none}"
+
+# The default deployment uses the names of Google's guide for the secrets of the database: alloy_db_user_…, alloy_db_pass_….
+SECRET_PREFIX=''
+if [[ $PREFIX != longhaul ]]; then SECRET_PREFIX="$PREFIX-"; fi
 
 : "${BUILD_BUCKET:=$PROJECT_ID-$PREFIX-build}"
 REPOSITORY="$REGION-docker.pkg.dev/$PROJECT_ID/$PREFIX"

@@ -11,16 +11,16 @@ password_file() {
 
 if [[ -z $DATABASE_HOST ]]; then
   ensure compute addresses describe "$PREFIX-database" --global -- \
-    compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$PREFIX" \
+    compute addresses create "$PREFIX-database" --global --purpose=VPC_PEERING --network="$NETWORK" \
     --addresses="$DATABASE_RANGE" --prefix-length="$DATABASE_RANGE_BITS"
-  peered=$(query '' services vpc-peerings list --network="$PREFIX" --format='value(peering)') || peered=''
+  peered=$(query '' services vpc-peerings list --network="$NETWORK" --format='value(peering)') || peered=''
   if [[ $peered != *servicenetworking* ]]; then
-    change services vpc-peerings connect --network="$PREFIX" --ranges="$PREFIX-database" \
+    change services vpc-peerings connect --network="$NETWORK" --ranges="$PREFIX-database" \
       --service=servicenetworking.googleapis.com
   fi
   if ! exists alloydb clusters describe "$ALLOYDB_CLUSTER" --region="$REGION"; then
-    change alloydb clusters create "$ALLOYDB_CLUSTER" --region="$REGION" --network="$PREFIX" \
-      --allocated-ip-range-name="$PREFIX-database" --flags-file="$(password_file alloy_db_admin_pass)"
+    change alloydb clusters create "$ALLOYDB_CLUSTER" --region="$REGION" --network="$NETWORK" \
+      --allocated-ip-range-name="$PREFIX-database" --flags-file="$(password_file "${SECRET_PREFIX}alloy_db_admin_pass")"
   fi
   ensure alloydb instances describe "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" -- \
     alloydb instances create "$ALLOYDB_INSTANCE" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" \
@@ -32,6 +32,6 @@ if [[ -z $DATABASE_HOST ]]; then
   for name in api worker dispatcher; do
     if [[ $'\n'$users$'\n' == *$'\n'"${DATABASE_USER}_$name"$'\n'* ]]; then continue; fi
     change alloydb users create "${DATABASE_USER}_$name" --cluster="$ALLOYDB_CLUSTER" --region="$REGION" --type=BUILT_IN \
-      --flags-file="$(password_file "alloy_db_pass_$name")"
+      --flags-file="$(password_file "${SECRET_PREFIX}alloy_db_pass_$name")"
   done
 fi

@@ -13,11 +13,11 @@ if [[ -z $DATABASE_HOST ]]; then
 fi
 for name in api worker dispatcher; do
   # Assigned first: `declare` would hide a failure.
-  user=$(secret_version "alloy_db_user_$name")
-  password=$(secret_version "alloy_db_pass_$name")
+  user=$(secret_version "${SECRET_PREFIX}alloy_db_user_$name")
+  password=$(secret_version "${SECRET_PREFIX}alloy_db_pass_$name")
   declare "${name^^}_USER_VERSION=$user" "${name^^}_PASSWORD_VERSION=$password"
 done
-ADMIN_PASSWORD_VERSION=$(secret_version alloy_db_admin_pass)
+ADMIN_PASSWORD_VERSION=$(secret_version "${SECRET_PREFIX}alloy_db_admin_pass")
 PLANNED_CONNECTIONS=$(planned_connections)
 
 # Variables of the agent, as lines of the worker's manifest.

@@ -1,13 +1,29 @@
 # A separate network, in which the services reach only AlloyDB. Internet traffic does not use it.
-ensure compute networks describe "$PREFIX" -- \
-  compute networks create "$PREFIX" --subnet-mode=custom --bgp-routing-mode=regional
-ensure compute networks subnets describe "$PREFIX" --region="$REGION" -- \
-  compute networks subnets create "$PREFIX" --network="$PREFIX" --region="$REGION" --range="$SUBNET_RANGE" \
-  --enable-private-ip-google-access
+if [[ $NETWORK == "$PREFIX" ]]; then
+  ensure compute networks describe "$NETWORK" -- \
+    compute networks create "$NETWORK" --subnet-mode=custom --bgp-routing-mode=regional
+fi
+if [[ $SUBNET == "$PREFIX" ]]; then
+  ensure compute networks subnets describe "$SUBNET" --region="$REGION" -- \
+    compute networks subnets create "$SUBNET" --network="$NETWORK" --region="$REGION" --range="$SUBNET_RANGE" \
+    --enable-private-ip-google-access
+fi
+egress=$DATABASE_EGRESS
+if [[ -z $egress && -z $DATABASE_HOST ]]; then
+  egress="$DATABASE_RANGE/$DATABASE_RANGE_BITS"
+elif [[ -z $egress ]]; then
+  [[ $DATABASE_HOST =~ ^[0-9]+(\.[0-9]+){3}$ ]] ||
+    fail "DATABASE_HOST is $DATABASE_HOST, which is not an IPv4 address: set DATABASE_EGRESS to the ranges of its addresses, such as 10.50.0.3/32"
+  egress="$DATABASE_HOST/32"
+fi
 # Egress is allowed only to AlloyDB: a second line of defence behind the SSRF guard for webhooks.
-ensure compute firewall-rules describe "$PREFIX-database" -- \
-  compute firewall-rules create "$PREFIX-database" --network="$PREFIX" --direction=EGRESS --action=ALLOW \
-  --rules=tcp:5432 --destination-ranges="$DATABASE_RANGE/$DATABASE_RANGE_BITS" --target-tags="$PREFIX" --priority=1000
+rule=("$PREFIX-database" --rules=tcp:5432,tcp:5433 --destination-ranges="$egress")
+if ! exists compute firewall-rules describe "$PREFIX-database"; then
+  change compute firewall-rules create "${rule[@]}" --network="$NETWORK" --direction=EGRESS --action=ALLOW \
+    --target-tags="$PREFIX" --priority=1000
+elif [[ $(query '' compute firewall-rules describe "$PREFIX-database" --format='value(destinationRanges.list())') != "$egress" ]]; then
+  change compute firewall-rules update "${rule[@]}"
+fi
 ensure compute firewall-rules describe "$PREFIX-nothing-else" -- \
-  compute firewall-rules create "$PREFIX-nothing-else" --network="$PREFIX" --direction=EGRESS --action=DENY \
+  compute firewall-rules create "$PREFIX-nothing-else" --network="$NETWORK" --direction=EGRESS --action=DENY \
   --rules=all --destination-ranges=0.0.0.0/0 --target-tags="$PREFIX" --priority=65000

@@ -3,10 +3,10 @@ if [[ $DRY_RUN == false ]]; then
   command -v openssl >/dev/null || fail 'openssl is not installed; it generates the keys that sign webhooks: install the package openssl'
 fi
 for name in api worker dispatcher; do
-  secret "alloy_db_user_$name" printf '%s' "${DATABASE_USER}_$name"
-  secret "alloy_db_pass_$name" random_password
+  secret "${SECRET_PREFIX}alloy_db_user_$name" printf '%s' "${DATABASE_USER}_$name"
+  secret "${SECRET_PREFIX}alloy_db_pass_$name" random_password
 done
-secret alloy_db_admin_pass random_password
+secret "${SECRET_PREFIX}alloy_db_admin_pass" random_password
 new_encryption_keys() { printf 'k1:%s' "$(random_key)"; }
 secret "$PREFIX-encryption-keys" new_encryption_keys
 
@@ -24,10 +24,10 @@ secret "$PREFIX-webhook-signing-keys" new_signing_keys
 secret "$PREFIX-webhook-public-keys" public_keys
 
 for name in api worker dispatcher; do
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "alloy_db_user_$name"
-  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "alloy_db_pass_$name"
+  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "${SECRET_PREFIX}alloy_db_user_$name"
+  grant roles/secretmanager.secretAccessor "$(service_account $name)" secrets "${SECRET_PREFIX}alloy_db_pass_$name"
 done
-grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets alloy_db_admin_pass
+grant roles/secretmanager.secretAccessor "$(service_account migrator)" secrets "${SECRET_PREFIX}alloy_db_admin_pass"
 if [[ -n $API_KEYS_SECRET ]]; then
   grant roles/secretmanager.secretAccessor "$(service_account api)" secrets "$API_KEYS_SECRET"
 fi

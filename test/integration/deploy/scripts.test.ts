@@ -168,6 +168,36 @@ describe('deploy.sh', () => {
     assert.match(output, new RegExp(`builds submit ${cwd} .*--region=europe-west4`));
   });
 
+  test('uses an existing network and an existing AlloyDB', async () => {
+    const existing = { NETWORK: 'corp', SUBNET: 'run', DATABASE_HOST: '10.50.0.3' };
+    const lines = (await dryRun('deploy.sh', existing)).map(({ line }) => line);
+    assert.ok(
+      !lines.some((line) =>
+        /networks (subnets )?create|vpc-peerings|alloydb (clusters|instances)/.test(line),
+      ),
+    );
+    const rules = lines.filter((line) => line.includes('firewall-rules create'));
+    assert.deepEqual(
+      rules.map((line) => /--network=(\S+)/.exec(line)?.[1]),
+      ['corp', 'corp'],
+    );
+    assert.match(rules[0] ?? '', /--destination-ranges=10\.50\.0\.3\/32/);
+
+    const named = await runScript('deploy.sh', ['--dry-run', 'network'], { DATABASE_HOST: 'db.example.com' });
+    assert.match(named.errors, /not an IPv4 address: set DATABASE_EGRESS/);
+    const ranges = { DATABASE_HOST: 'db.example.com', DATABASE_EGRESS: '10.9.0.0/24' };
+    const created = await dryRun('deploy.sh', ranges, ['network']);
+    assert.ok(created.some(({ line }) => line.includes('--destination-ranges=10.9.0.0/24')));
+  });
+
+  test('changes the firewall rule when the addresses of the database change', async (t) => {
+    const fake = createFakeProject(t);
+    await fake.run('deploy.sh', ['network']);
+    fake.takeChanges();
+    await fake.run('deploy.sh', ['network'], { DATABASE_EGRESS: '10.9.0.0/24' });
+    assert.deepEqual(takeVerbs(fake), ['compute firewall-rules update']);
+  });
+
   test('refuses to run with more connections than the database allows', async () => {
     const ran = await runScript('deploy.sh', ['--dry-run'], { API_MAX: '500' });
     assert.equal(ran.code, 1);
@@ -200,5 +230,19 @@ describe('remove.sh', () => {
     assert.deepEqual(remaining, []);
     await fake.run('remove.sh', ['--yes']);
     assert.deepEqual(fake.takeChanges(), []);
+  });
+
+  test('leaves the secrets of another deployment, and secrets without its label', async (t) => {
+    const fake = createFakeProject(t);
+    const resources = path.join(fake.dir, 'resources');
+    const readNames = () => readdirSync(resources).filter((name) => name.startsWith('secrets '));
+    await fake.run('deploy.sh', ['secrets']);
+    writeFileSync(path.join(resources, 'secrets staging-by-hand'), '');
+    const before = readNames();
+    const staging = { PREFIX: 'staging' };
+    await fake.run('deploy.sh', ['secrets'], staging);
+    assert.equal(readNames().length, 2 * (before.length - 1) + 1);
+    await fake.run('remove.sh', ['--yes'], staging);
+    assert.deepEqual(readNames(), before);
   });
 });

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 positional=()
-role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent=''
+role='' member='' filter='' format='' secret='' content='' endpoint='' email='' concurrent='' labels='' ranges=''
 for word in "$@"; do
   case $word in
     --role=*) role=${word#*=} ;;
@@ -15,6 +15,8 @@ for word in "$@"; do
     --config-from-file=* | --policy-from-file=*) content=${word#*=} ;;
     --push-endpoint=*) endpoint=${word#*=} ;;
     --max-concurrent-dispatches=*) concurrent=${word#*=} ;;
+    --labels=*) labels=${word#*=} ;;
+    --destination-ranges=*) ranges=${word#*=} ;;
     --channel-labels=*) email=${word##*=} ;;
     --*) ;;
     *) positional+=("$word") ;;
@@ -65,6 +67,9 @@ case $line in
   'secrets versions add '*) changes; cat >"$resources/content $last" ;;
   'secrets versions list '*) if [[ -s "$resources/content $last" ]]; then echo 1; fi ;;
   'secrets versions access latest') cat "$resources/content $secret" ;;
+  'secrets create '*) changes; printf '%s' "$labels" >"$(file "secrets $last")" ;;
+  'secrets list') { grep -lx "${filter#labels.}" "$resources/secrets "* || true; } | sed 's/.*secrets //' ;;
+  'compute firewall-rules create '* | 'compute firewall-rules update '*) changes; printf '%s' "$ranges" >"$(file "compute firewall-rules $last")" ;;
   'alloydb users list') ls "$resources" | sed -n 's/^alloydb users //p' ;;
   'alloydb instances describe '*ipAddress*) ;;
   'artifacts docker images list '*) if [[ -f $resources/built ]]; then echo "sha256:$(printf '%064d' 1)"; fi ;;
@@ -92,7 +97,7 @@ case $line in
     case $format in
       *longhaul-manifest*) cat "$(file "${line/ describe/}")" ;;
       *ipAddress*) echo 10.21.0.2 ;;
-      *pushEndpoint* | *maxConcurrentDispatches*) cat "$(file "${line/ describe/}")" ;;
+      *pushEndpoint* | *maxConcurrentDispatches* | *destinationRanges*) cat "$(file "${line/ describe/}")" ;;
     esac
     ;;
   'storage rm '*) changes; rm -f "$(file "storage buckets $last")" ;;
