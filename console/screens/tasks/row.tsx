@@ -14,7 +14,8 @@ interface TaskRowProps {
   index: number;
   isCurrent: boolean;
   isSelected: boolean;
-  onSelect: () => void;
+  /** The same function as long as the row need not be rendered again. */
+  onSelect: (task: TaskSummary) => void;
 }
 
 export function TaskRow(props: TaskRowProps): JSX.Element {
@@ -34,7 +35,7 @@ export function TaskRow(props: TaskRowProps): JSX.Element {
         <input
           type="checkbox"
           checked={isSelected}
-          onChange={onSelect}
+          onChange={() => onSelect(task)}
           aria-label={`Select task ${shortId(taskId)}`}
         />
       </span>

@@ -121,7 +121,7 @@ export function TasksScreen(): JSX.Element {
                   index={index}
                   isCurrent={index === current}
                   isSelected={selected.has(task.taskId)}
-                  onSelect={() => toggle(task)}
+                  onSelect={toggle}
                 />
               )}
             />
