@@ -13,28 +13,31 @@ import { checkSchedules, createSchedules, pauseSchedules } from './schedules.ts'
 
 interface Options {
   tasks: number;
+  /** The number of children that each task joins. */
+  children: number;
   seconds: number;
   seed: number;
 }
 
-const children = 10;
-const script = [
-  'step before',
-  'sleep pause 2',
-  'call answer 600',
-  'agent self sleep nap 2;step inner;say once',
-  'agent notifying hi',
-  'agent polled hi',
-  `spawn kids ${children} step work;say done`,
-  'join all all 600',
-  'step after',
-].join('\n');
+const createScript = (children: number): string =>
+  [
+    'step before',
+    'sleep pause 2',
+    'call answer 600',
+    'agent self sleep nap 2;step inner;say once',
+    'agent notifying hi',
+    'agent polled hi',
+    `spawn kids ${children} step work;say done`,
+    'join all all 600',
+    'step after',
+  ].join('\n');
 
 /** Under load, processes take seconds to start. */
 const taskBoundMs = 300_000;
 
 export async function runWaits({
   tasks,
+  children,
   seconds,
   seed,
 }: Options): Promise<{ problems: string[]; lines: string[] }> {
@@ -59,7 +62,7 @@ export async function runWaits({
     const answering = answerCallbacks(stack, ids);
     const [kills] = await Promise.all([
       killInTurn(stack, kinds, services, { seconds, seed }),
-      submitSlowly(stack, ids, { tasks, seconds }),
+      submitSlowly(stack, ids, { tasks, children, seconds }),
     ]);
     const problems: string[] = [];
     for (const id of ids) {
@@ -70,7 +73,7 @@ export async function runWaits({
     answering.stop();
     await pauseSchedules(stack.apiUrl);
     const schedules = await checkSchedules(stack.apiUrl);
-    problems.push(...schedules.problems, ...(await checkTasks(stack, ids)));
+    problems.push(...schedules.problems, ...(await checkTasks(stack, ids, children)));
     for (const id of ids) {
       const runs = new Set(getStepRuns(tool, id));
       if (runs.size !== 2) problems.push(`task ${id} ran the steps ${[...runs].join(', ')}`);
@@ -84,7 +87,7 @@ export async function runWaits({
     return {
       problems,
       lines: [
-        `${kills} kills, ${tasks} tasks, ${schedules.firings} due times of schedules`,
+        `${kills} kills, ${tasks} tasks with ${children} children each, ${schedules.firings} due times of schedules`,
         `messages that agents without a check for repeats ran again: ${repeated} of ${executions.length}`,
       ],
     };
@@ -97,13 +100,13 @@ export async function runWaits({
 async function submitSlowly(
   stack: Stack,
   ids: string[],
-  { tasks, seconds }: Pick<Options, 'tasks' | 'seconds'>,
+  { tasks, children, seconds }: Pick<Options, 'tasks' | 'children' | 'seconds'>,
 ): Promise<void> {
   while (ids.length < tasks) {
     // The same when the message is sent again, because the api may have been killed before it answered.
     const message = { messageId: `waits-${ids.length}` };
     for (;;) {
-      const sent = await stack.submit(script, { message }).catch(() => undefined);
+      const sent = await stack.submit(createScript(children), { message }).catch(() => undefined);
       if (sent !== undefined) {
         ids.push(sent.id);
         break;
@@ -159,7 +162,7 @@ async function answer(stack: Stack, id: string): Promise<boolean> {
 }
 
 /** Each task must have its children, and one task at the agent that is this service itself. */
-async function checkTasks(stack: Stack, ids: readonly string[]): Promise<string[]> {
+async function checkTasks(stack: Stack, ids: readonly string[], children: number): Promise<string[]> {
   const { rows: counts } = await stack.pool.query<{ id: string; started: number }>(
     `select cg.parent_id as id, count(t.id)::int as started from child_groups cg
      join tasks t on t.child_group = cg.id where cg.parent_id = any($1) group by 1`,

@@ -10,7 +10,12 @@ interface Firing {
 const names = ['one', 'two', 'three'];
 const everySeconds = 10;
 
-async function call(apiUrl: string, method: string, path: string, body?: object): Promise<unknown> {
+export async function callSchedules(
+  apiUrl: string,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<unknown> {
   for (let attempt = 0; ; attempt++) {
     try {
       const response = await fetch(`${apiUrl}/a2a/v1/schedules/${path}`, {
@@ -29,11 +34,12 @@ async function call(apiUrl: string, method: string, path: string, body?: object)
 
 export async function createSchedules(apiUrl: string): Promise<void> {
   const request = { message: { role: 'ROLE_USER', parts: [{ text: 'say tick' }] } };
-  for (const name of names) await call(apiUrl, 'PUT', name, { everySeconds, overlap: 'allow', request });
+  for (const name of names)
+    await callSchedules(apiUrl, 'PUT', name, { everySeconds, overlap: 'allow', request });
 }
 
 export async function pauseSchedules(apiUrl: string): Promise<void> {
-  for (const name of names) await call(apiUrl, 'POST', `${name}/pause`, {});
+  for (const name of names) await callSchedules(apiUrl, 'POST', `${name}/pause`, {});
 }
 
 /** Due times must follow each other at the interval, each with one task of its own. */
@@ -41,7 +47,9 @@ export async function checkSchedules(apiUrl: string): Promise<{ problems: string
   const problems: string[] = [];
   let count = 0;
   for (const name of names) {
-    const { firings } = (await call(apiUrl, 'GET', `${name}/firings?pageSize=100`)) as { firings: Firing[] };
+    const { firings } = (await callSchedules(apiUrl, 'GET', `${name}/firings?pageSize=100`)) as {
+      firings: Firing[];
+    };
     const times = firings.flatMap(({ dueAt, count: merged = 1 }) =>
       Array.from({ length: merged }, (_, index) => Date.parse(dueAt) + index * everySeconds * 1000),
     );
