@@ -145,7 +145,7 @@ describe('the runbook', () => {
   walk('api-failing', 'the database, a key, a quota, and a caller', small, async (parts, t) => {
     const { stack, follow, send } = parts;
     const first = await stack.start('api');
-    // As a probe does: the service notes the key that it encrypts with.
+    // When a probe asks, the service notes the key that it encrypts with.
     await stack.ready();
     const away = { DATABASE_URL: `postgres://u:p@127.0.0.1:${await freePort()}/x` };
     const doctor = await follow('longhaul doctor --no-task', { env: away, status: 1 });
