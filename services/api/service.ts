@@ -11,6 +11,7 @@ import { openDatabase, type Db } from '#shared/db/client/pool.ts';
 import { createFeed } from '#shared/db/events/feed.ts';
 import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { createFollower } from '#shared/db/events/follower.ts';
+import { createEventHints } from '#shared/db/events/hints.ts';
 import { createOwnerLimits } from '#shared/db/owners/limits.ts';
 import { createUsageRecorder } from '#shared/db/owners/usage-recorder.ts';
 import { bringPollsForward } from '#shared/db/models/polls.ts';
@@ -18,6 +19,7 @@ import { createUsageReader } from '#shared/db/owners/usage.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { createVersionReader } from '#shared/db/tasks/read.ts';
+import { createStatsReader } from '#shared/db/tasks/stats.ts';
 import type { JsonObject } from '#shared/domain/message.ts';
 import { createDeliveryScheduler } from '#shared/gcp/cloud-tasks.ts';
 import { createTurnPublisher } from '#shared/gcp/pubsub.ts';
@@ -79,8 +81,9 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
     scheduleDelivery: scheduler.scheduleDelivery,
     log,
   });
-  const follower = createFollower({ db, database: config.database, log });
-  const feed = createFeed({ db, log });
+  const hints = createEventHints(config.database, log);
+  const follower = createFollower({ db, hints, log });
+  const feed = createFeed({ db, hints, log });
   const timelines = createTimelineFollower(db);
   const encryptor = createEncryptor(config.encryptionKeys);
   const pageTokens = new PageTokens(config.encryptionKeys);
@@ -211,7 +214,19 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
           signing,
           log,
         },
-        tasks: { db, feed, timelines, streams, pageTokens, send, outbox, encryptor, wakeupGraceSeconds, log },
+        tasks: {
+          db,
+          feed,
+          timelines,
+          readStats: createStatsReader(db),
+          streams,
+          pageTokens,
+          send,
+          outbox,
+          encryptor,
+          wakeupGraceSeconds,
+          log,
+        },
         ops: { db, ownerLimits: config.ownerLimits, log },
         schedules: {
           db,
@@ -251,7 +266,7 @@ export async function startApi(config: ApiConfig, secrets: SecretVariables, log:
       feed.close();
       timelines.close();
       // Closing the follower ends streams and waits; other requests end by themselves.
-      await Promise.all([follower.close(), app?.close(), grpc?.close()]);
+      await Promise.all([follower.close(), hints.close(), app?.close(), grpc?.close()]);
       failures.flush();
       await Promise.all([outbox.idle(), recorder.close()]);
       await Promise.all([publisher.close(), scheduler.close(), telemetry.close()]);

@@ -104,6 +104,8 @@ export interface SearchPage {
 
 /** The tasks of a caller in figures. Counts are exact up to `countsUpTo`, and this number plus one above. */
 export interface TaskStats {
+  /** When they were counted: at most a second ago, because answers are shared. */
+  countedAt: string;
   countsUpTo: number;
   states: Record<TaskState, number>;
   /** Tasks whose status changed within the last hour, by their state now. */

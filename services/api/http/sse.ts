@@ -20,32 +20,42 @@ interface SseEvent {
 export interface StreamFormat {
   id(): number | string | undefined;
   event(payload: unknown): unknown;
-  error(error: unknown): unknown;
+  error: (error: unknown) => unknown;
   /** Runs once the first event is ready, before anything is sent. */
-  onStart(): void;
+  onStart: () => void;
 }
 
 /**
  * Streams what a generator yields. An error before the first event is thrown, so that it becomes an ordinary
  * response; a later error becomes the last event.
  */
-export async function sendStream(
+export function sendStream(
   reply: FastifyReply,
   payloads: AsyncGenerator<unknown, void, undefined>,
   format: StreamFormat,
+): Promise<FastifyReply> {
+  const encode = (payload: unknown): string => formatEvent({ id: format.id(), data: format.event(payload) });
+  return sendEncoded(reply, payloads, { encode, error: format.error, onStart: format.onStart });
+}
+
+/** Like `sendStream`, for payloads that are not one event each. `encode` returns whole events, as text or in UTF-8. */
+export async function sendEncoded<Payload>(
+  reply: FastifyReply,
+  payloads: AsyncGenerator<Payload, void, undefined>,
+  format: Pick<StreamFormat, 'error' | 'onStart'> & { encode(payload: Payload): string | Buffer },
 ): Promise<FastifyReply> {
   const first = payloads.next();
   await first;
   format.onStart();
   return sendSse(reply, events());
 
-  async function* events(): AsyncGenerator<SseEvent, void, undefined> {
+  async function* events(): AsyncGenerator<string | Buffer, void, undefined> {
     try {
       for (let next = await first; next.done !== true; next = await payloads.next()) {
-        yield { id: format.id(), data: format.event(next.value) };
+        yield format.encode(next.value);
       }
     } catch (error) {
-      yield { id: undefined, event: 'error', data: format.error(error) };
+      yield formatEvent({ id: undefined, event: 'error', data: format.error(error) });
     } finally {
       await payloads.return();
     }
@@ -58,7 +68,10 @@ export function sendErrorEvent(reply: FastifyReply, data: unknown): FastifyReply
 }
 
 /** Sends events until they end or the client disconnects. The generator is always closed. */
-function sendSse(reply: FastifyReply, events: AsyncGenerator<SseEvent, void, undefined>): FastifyReply {
+function sendSse(
+  reply: FastifyReply,
+  events: AsyncGenerator<string | Buffer, void, undefined>,
+): FastifyReply {
   return withSseHeaders(reply).send(new EventStream(events));
 }
 
@@ -71,11 +84,11 @@ function withSseHeaders(reply: FastifyReply): FastifyReply {
 
 /** A subclass of Readable uses less memory per open stream than a generator that wraps another generator. */
 class EventStream extends Readable {
-  readonly #events: AsyncGenerator<SseEvent, void, undefined>;
+  readonly #events: AsyncGenerator<string | Buffer, void, undefined>;
   readonly #keepAlive: NodeJS.Timeout;
   #pulling = false;
 
-  constructor(events: AsyncGenerator<SseEvent, void, undefined>) {
+  constructor(events: AsyncGenerator<string | Buffer, void, undefined>) {
     super({ highWaterMark: 16 * 1024 });
     this.#events = events;
     this.#keepAlive = setInterval(() => {
@@ -96,7 +109,7 @@ class EventStream extends Readable {
       this.#pulling = false;
       if (this.destroyed) return;
       this.#keepAlive.refresh();
-      this.push(done === true ? null : formatEvent(value));
+      this.push(done === true ? null : value);
     } catch (error) {
       this.destroy(error as Error);
     }
@@ -114,7 +127,7 @@ class EventStream extends Readable {
   }
 }
 
-function formatEvent({ id, event, data }: SseEvent): string {
+export function formatEvent({ id, event, data }: SseEvent): string {
   const head = `${id === undefined ? '' : `id: ${id}\n`}${event === undefined ? '' : `event: ${event}\n`}`;
   return data === undefined ? `${head}\n` : `${head}data: ${escapeLineBreaks(JSON.stringify(data))}\n\n`;
 }

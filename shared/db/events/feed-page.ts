@@ -1,10 +1,12 @@
 /** Reads the events of all tasks of some callers since a position in the log of events (invariants 5 and 9). */
 import { sql } from 'kysely';
 import type { FeedEvent } from '../../domain/views.ts';
+import { createBatcher } from '../client/batcher.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, text } from '../client/rows.ts';
 import type { Caller } from '../tasks/visibility.ts';
+import { createBatch, type FeedBatch } from './feed-reader.ts';
 import { parseSnapshot, stateOfPayload, type LogPosition } from './read.ts';
 
 /** Events of all callers that a page examines. It has whole transactions, so it may examine some more. */
@@ -53,7 +55,9 @@ export async function readFeedPage(
         'at', ${isoTime(sql`u.created_at`)}, 'artifactId', u.artifact_id,
         'state', case when u.kind = 'state' then ${stateOfPayload(sql`u.payload`)} end
       )) as event
-      from unread u join tasks t on t.id = u.task_id
+      from unread u
+      -- The limit keeps the planner from reading all tasks for a full page.
+      cross join lateral (select tenant, owner, context_id from tasks where id = u.task_id limit 1) t
       where (t.tenant, t.owner) in (${who})
     )
     select now.snapshot, now.examined, now.last, f.tenant, f.owner, f.event
@@ -73,6 +77,44 @@ export async function readFeedPage(
     more,
   };
 }
+
+interface PageRead {
+  caller: Caller;
+  from: LogPosition;
+  to: LogPosition;
+}
+
+/**
+ * Reads pages of single callers. Those that are asked for at the same time share statements: after a restart, many
+ * readers continue at the same position.
+ */
+export function createPageReader(db: Db): (read: PageRead) => Promise<{ batch: FeedBatch; more: boolean }> {
+  return createBatcher(async (reads: readonly PageRead[]) => {
+    const pages = new Map<string, { batch: FeedBatch; more: boolean }>();
+    for (const [range, shared] of Map.groupBy(reads, toRange)) {
+      const callers = new Map(shared.map(({ caller }) => [toKey(caller), caller]));
+      const [{ from, to }] = shared as [PageRead];
+      const { events, next, more } = await readFeedPage(db, [...callers.values()], { from, to });
+      const found = Map.groupBy(events, ({ caller }) => toKey(caller));
+      for (const key of callers.keys()) {
+        const own = found.get(key)?.map(({ event }) => event) ?? [];
+        pages.set(`${range} ${key}`, { batch: createBatch(own, from, next), more });
+      }
+    }
+    return reads.map((read) => {
+      const page = pages.get(`${toRange(read)} ${toKey(read.caller)}`);
+      if (page === undefined) throw new Error('a page was not read');
+      return page;
+    });
+  }, pageReads);
+}
+
+/** Pages that share statements, and how many such sets run at once. */
+const pageReads = { max: 256, lanes: 2 };
+
+const toRange = ({ from, to }: PageRead): string => `${formatPosition(from)} ${formatPosition(to)}`;
+
+export const toKey = ({ tenant, owner }: Caller): string => JSON.stringify([tenant, owner]);
 
 /** The position at which transactions before `xmax` have been read, as far as they are visible at `end`. */
 function cutPosition(end: LogPosition, xmax: bigint): LogPosition {

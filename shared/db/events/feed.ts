@@ -1,123 +1,183 @@
 /**
- * Feeds: the events of all tasks of a caller. One query in each poll serves all readers that have seen everything so
- * far. A reader that starts at an earlier position, or falls behind, reads pages of its own up to the position of the
- * loop, and then joins the others:
+ * Feeds: the events of all tasks of a caller. One loop reads the log for all readers, with one query for all their
+ * callers, and the readers of a caller share what it finds. A reader that starts at an earlier position, or falls behind,
+ * joins the loop at once, and first reads the pages up to the position at which it joined:
  *
- *   reader: behind ──own pages──▶ level ──what the loop finds──▶ level
- *              ▲                    │ too much waits for it
- *              └────────────────────┘
+ *   reader: behind ──joins──▶ reads pages ──▶ level ──what the loop finds──▶ level
+ *              ▲                   │            │
+ *              └───────────────────┴────────────┘ too much waits for it
  */
-import type { FeedEvent } from '../../domain/views.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
 import { isPassing } from '../client/errors.ts';
 import type { Db } from '../client/pool.ts';
 import type { Caller } from '../tasks/visibility.ts';
-import { formatPosition, readFeedPage } from './feed-page.ts';
+import { createPageReader, readFeedPage, toKey } from './feed-page.ts';
+import { createBatch, FeedReader, type FeedBatch, type FeedChunk } from './feed-reader.ts';
+import type { EventHints } from './hints.ts';
 import { readLogPosition, type LogPosition } from './read.ts';
 
-/** Events that wait for one reader. Each has about 200 bytes. */
-const maxWaiting = 1_000;
 /** A reader without events learns the position this often, so that it need not read far when it returns. */
 const idleMs = 15_000;
-
-/** `position` is where a reader that has seen the event continues: it may see events of the same moment again. */
-export interface FeedEntry {
-  position: string;
-  /** Undefined: only the position has changed. */
-  event: FeedEvent | undefined;
-}
+/** The least time between two polls that were hinted at, and the most. */
+const gapMs = { least: 20, most: 500 };
 
 export interface Feed {
-  /** Yields entries until `signal` aborts or the feed closes, the first one at once. */
+  /**
+   * Yields chunks until `signal` aborts or the feed closes. The first one has only the position, and comes at once.
+   *
+   * @param from continues at a position that an earlier chunk had. Default: now
+   */
   follow(
     caller: Caller,
     from: LogPosition | undefined,
     signal: AbortSignal,
-  ): AsyncGenerator<FeedEntry, void, undefined>;
+  ): AsyncGenerator<FeedChunk, void, undefined>;
   /** @returns whether the database can have issued the position */
   isKnown(position: LogPosition): Promise<boolean>;
   close(): void;
 }
 
-export function createFeed({ db, log, pollMs = 25 }: { db: Db; log: Logger; pollMs?: number }): Feed {
-  const readers = new Set<Reader>();
+export function createFeed(parts: {
+  db: Db;
+  hints: Pick<EventHints, 'listen'>;
+  log: Logger;
+  pollMs?: number;
+}): Feed {
+  const { db, hints, log, pollMs = 50 } = parts;
+  const readPage = createPageReader(db);
+  /** Readers that have joined, by caller. */
+  const groups = new Map<string, { caller: Caller; readers: Set<FeedReader> }>();
+  const joining = new Map<FeedReader, PromiseWithResolvers<void>>();
   let position: LogPosition | undefined;
+  let isPolling = false;
   let isRunning = false;
+  let isHinted = false;
+  let endPause: () => void = () => undefined;
   const closing = new AbortController();
+  hints.listen(() => {
+    isHinted = true;
+    endPause();
+  });
 
   async function run(): Promise<void> {
     isRunning = true;
-    while (readers.size > 0 && !closing.signal.aborted) {
-      await poll().catch(async (error: unknown) => {
+    while (groups.size + joining.size > 0 && !closing.signal.aborted) {
+      isHinted = false;
+      const more = await poll().catch(async (error: unknown) => {
         log[isPassing(error) ? 'debug' : 'warn']({ error: errorMessage(error) }, 'polling for feeds failed');
-        await pause(500);
+        for (const { reject } of joining.values()) reject(error);
+        joining.clear();
+        await sleep(500);
+        return false;
       });
-      await pause(pollMs);
+      if (!more) await pause();
     }
     isRunning = false;
     position = undefined;
   }
 
-  async function poll(): Promise<void> {
+  /** @returns whether there is more to read now */
+  async function poll(): Promise<boolean> {
     position ??= await readLogPosition(db);
     const from = position;
-    const level = [...readers].filter((reader) => reader.position === from);
-    const callers = new Map(level.map(({ caller }) => [toKey(caller), caller]));
-    const { events, next } = await readFeedPage(db, [...callers.values()], { from });
-    position = next;
-    const found = Map.groupBy(events, ({ caller }) => toKey(caller));
-    for (const reader of level) {
-      const own = found.get(toKey(reader.caller)) ?? [];
-      reader.offer(
-        own.map(({ event }) => event),
-        next,
-      );
+    admit(from);
+    isPolling = true;
+    try {
+      const callers = [...groups.values()].map(({ caller }) => caller);
+      const { events, next, more } = await readFeedPage(db, callers, { from });
+      position = next;
+      for (const [key, found] of Map.groupBy(events, ({ caller }) => toKey(caller))) {
+        const own = found.map(({ event }) => event);
+        offer(key, createBatch(own, from, next));
+      }
+      return more;
+    } finally {
+      isPolling = false;
+      admit(position);
     }
-    for (const reader of readers) {
-      if (reader.position !== next) reader.wake();
+  }
+
+  function offer(key: string, batch: FeedBatch): void {
+    for (const reader of groups.get(key)?.readers ?? []) {
+      if (!reader.offer(batch)) leave(reader);
     }
+  }
+
+  /** Waits at least as long as it took to serve the readers, so that they get at most half of the time. */
+  async function pause(): Promise<void> {
+    const servedFrom = performance.now();
+    await new Promise((resolve) => setImmediate(resolve));
+    const busyMs = performance.now() - servedFrom;
+    const leastMs = Math.min(Math.max(gapMs.least, busyMs), gapMs.most);
+    await sleep(leastMs);
+    if (!isHinted && !closing.signal.aborted)
+      await sleep(Math.max(0, pollMs - leastMs), (end) => (endPause = end));
+  }
+
+  /** Resolves when the loop offers what it finds to the reader: after the current poll, which does not include it. */
+  async function join(reader: FeedReader): Promise<void> {
+    const joined = Promise.withResolvers<void>();
+    joining.set(reader, joined);
+    if (closing.signal.aborted) joined.resolve();
+    else if (!isRunning) void run();
+    else if (!isPolling && position !== undefined) admit(position);
+    await joined.promise.finally(() => joining.delete(reader));
+  }
+
+  function admit(at: LogPosition): void {
+    for (const [reader, { resolve }] of joining) {
+      const key = toKey(reader.caller);
+      const group = groups.get(key) ?? { caller: reader.caller, readers: new Set() };
+      groups.set(key, group);
+      group.readers.add(reader);
+      reader.join(at);
+      resolve();
+    }
+    joining.clear();
+  }
+
+  function leave(reader: FeedReader): void {
+    const key = toKey(reader.caller);
+    const readers = groups.get(key)?.readers;
+    readers?.delete(reader);
+    if (readers?.size === 0) groups.delete(key);
   }
 
   async function* follow(
     caller: Caller,
     from: LogPosition | undefined,
     signal: AbortSignal,
-  ): AsyncGenerator<FeedEntry, void, undefined> {
-    const start = from ?? position ?? (await readLogPosition(db));
-    const reader = new Reader(caller, start);
-    readers.add(reader);
+  ): AsyncGenerator<FeedChunk, void, undefined> {
+    const reader = new FeedReader(caller, from);
     const stop = (): void => reader.wake();
     signal.addEventListener('abort', stop, { once: true });
-    if (!isRunning) void run();
     try {
-      let seen = start;
-      yield { position: formatPosition(seen), event: undefined };
+      await join(reader);
+      if (reader.seen !== undefined) yield createMark(reader.seen);
       while (!signal.aborted && !closing.signal.aborted) {
-        const batch = reader.take() ?? (reader.position === position ? undefined : await catchUp(reader));
-        if (batch === undefined) {
-          if (await reader.untilMore(idleMs)) continue;
-          seen = reader.position;
-          yield { position: formatPosition(seen), event: undefined };
-          continue;
+        if (!reader.isJoined) await join(reader);
+        const batch = reader.pagesTo === undefined ? reader.take() : await catchUp(reader, reader.pagesTo);
+        if (batch !== undefined) {
+          yield* batch.chunks;
+          reader.seen = batch.next;
+          if (batch.count === 0) yield createMark(batch.next);
+        } else if (!(await reader.untilMore(idleMs)) && reader.isLevel && position !== undefined) {
+          reader.seen = position;
+          yield createMark(position);
         }
-        for (const event of batch.events.slice(0, -1)) yield { position: formatPosition(seen), event };
-        seen = batch.next;
-        yield { position: formatPosition(seen), event: batch.events.at(-1) };
       }
     } finally {
       signal.removeEventListener('abort', stop);
-      readers.delete(reader);
+      leave(reader);
     }
   }
 
-  /** Reads the next page of a reader that is behind the loop; undefined if the loop has no position yet. */
-  async function catchUp(reader: Reader): Promise<Batch | undefined> {
-    if (position === undefined) return undefined;
-    const to = position;
-    const { events, next, more } = await readFeedPage(db, [reader.caller], { from: reader.position, to });
-    // The same object as that of the loop: the reader is level if the loop has not moved meanwhile.
-    reader.moveTo(more ? next : to);
-    return { events: events.map(({ event }) => event), next: reader.position };
+  /** Reads the next page of a reader, up to the position at which it joined. */
+  async function catchUp(reader: FeedReader, to: LogPosition): Promise<FeedBatch> {
+    const { seen: from = to, caller } = reader;
+    const { batch, more } = await readPage({ caller, from, to });
+    if (!more) reader.pagesTo = undefined;
+    return batch;
   }
 
   return {
@@ -125,78 +185,22 @@ export function createFeed({ db, log, pollMs = 25 }: { db: Db; log: Logger; poll
     isKnown: async ({ xmax }) => BigInt(xmax) <= BigInt((await readLogPosition(db)).xmax),
     close: () => {
       closing.abort();
-      for (const reader of readers) reader.wake();
+      endPause();
+      for (const { resolve } of joining.values()) resolve();
+      for (const { readers } of groups.values()) for (const reader of readers) reader.wake();
     },
   };
 }
 
-const toKey = ({ tenant, owner }: Caller): string => JSON.stringify([tenant, owner]);
+const createMark = (position: LogPosition): FeedChunk => ({ events: [], from: position, next: position });
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-interface Batch {
-  events: FeedEvent[];
-  next: LogPosition;
-}
-
-class Reader {
-  readonly caller: Caller;
-  /** The position after everything that waits. Level with the loop if it is the loop's. */
-  position: LogPosition;
-  /** The position before what waits. */
-  #taken: LogPosition;
-  #waiting: Batch[] = [];
-  #count = 0;
-  #wake: () => void = () => undefined;
-
-  constructor(caller: Caller, position: LogPosition) {
-    this.caller = caller;
-    this.position = position;
-    this.#taken = position;
-  }
-
-  /** Adds what follows the position. If too much waits, the reader falls behind instead. */
-  offer(events: FeedEvent[], next: LogPosition): void {
-    if (this.#count + events.length > maxWaiting) {
-      this.position = this.#taken;
-      this.#waiting = [];
-      this.#count = 0;
-    } else {
-      this.position = next;
-      if (events.length > 0) this.#waiting.push({ events, next });
-      else if (this.#count === 0) this.#taken = next;
-      this.#count += events.length;
-    }
-    if (this.position !== next || events.length > 0) this.#wake();
-  }
-
-  /** Moves a reader for which nothing waits. */
-  moveTo(position: LogPosition): void {
-    this.position = position;
-    this.#taken = position;
-  }
-
-  take(): Batch | undefined {
-    const batch = this.#waiting.shift();
-    if (batch !== undefined) {
-      this.#taken = batch.next;
-      this.#count -= batch.events.length;
-    }
-    return batch;
-  }
-
-  wake(): void {
-    this.#wake();
-  }
-
-  /** @returns false if the time is over */
-  async untilMore(ms: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve(true);
-      };
+/** @param onStart gets a function that ends the sleep */
+async function sleep(ms: number, onStart?: (end: () => void) => void): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    onStart?.(() => {
+      clearTimeout(timer);
+      resolve();
     });
-  }
+  });
 }

@@ -10,15 +10,13 @@
  *                   ▲                      │ gap, or the buffer is full
  *                   └──────────────────────┘
  */
-import { Client } from 'pg';
 import type { TaskEvent } from '../../domain/events.ts';
 import { measure } from '../../domain/sizes.ts';
 import { errorMessage, type Logger } from '../../runtime/log.ts';
-import type { DatabaseAddress } from '../../runtime/config/database.ts';
 import { isPassing } from '../client/errors.ts';
-import { toConnectionOptions, type Db } from '../client/pool.ts';
+import type { Db } from '../client/pool.ts';
+import type { EventHints } from './hints.ts';
 import { readEvents, readLogPosition, tailEvents, type LogPosition, type UnreadEvent } from './read.ts';
-import { eventsChannel } from './fan-out.ts';
 
 /** Events of one subscription that wait for their reader. */
 const maxBuffered = 256;
@@ -37,12 +35,11 @@ export interface Follower {
 
 export function createFollower(parts: {
   db: Db;
-  /** For a separate connection that listens for hints. Without it, events are found by polling only. */
-  database: DatabaseAddress;
+  hints: Pick<EventHints, 'listen'>;
   log: Logger;
   pollMs?: number;
 }): Follower {
-  const { db, log, pollMs = 50 } = parts;
+  const { db, hints, log, pollMs = 50 } = parts;
   const subscriptions = new Map<string, Set<Subscription>>();
   const closing = new AbortController();
   let position: LogPosition | undefined;
@@ -51,7 +48,7 @@ export function createFollower(parts: {
   let loop: Promise<void> | undefined;
   let hinted = false;
   let wakeLoop: () => void = () => undefined;
-  const hints = listen(parts.database, log, closing.signal, () => {
+  hints.listen(() => {
     hinted = true;
     wakeLoop();
   });
@@ -124,7 +121,7 @@ export function createFollower(parts: {
         subscription.stop();
       }
       wakeLoop();
-      await Promise.all([loop, hints]);
+      await loop;
     },
   };
 }
@@ -217,38 +214,5 @@ class Subscription {
       this.#wake = resolve;
       if (this.#stopped || this.#behind || this.#buffer.length > 0) resolve();
     });
-  }
-}
-
-/** Listens for hints until the signal aborts, and reconnects when the connection is lost. */
-async function listen(
-  database: DatabaseAddress,
-  log: Logger,
-  signal: AbortSignal,
-  onHint: () => void,
-): Promise<void> {
-  while (!signal.aborted) {
-    const client = new Client({
-      ...toConnectionOptions(database),
-      application_name: 'longhaul-listen',
-      connectionTimeoutMillis: 5_000,
-      keepAlive: true,
-    });
-    try {
-      const ended = new Promise<void>((resolve) => {
-        client.on('error', () => resolve());
-        client.on('end', resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-      await client.connect();
-      client.on('notification', onHint);
-      await client.query(`listen ${eventsChannel}`);
-      onHint();
-      await ended;
-    } catch (error) {
-      log.debug({ error: errorMessage(error) }, 'listening for event hints failed');
-    }
-    await client.end().catch(() => undefined);
-    if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

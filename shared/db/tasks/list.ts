@@ -11,6 +11,7 @@ import { taskStates, type TaskState } from '../../domain/task.ts';
 import { createBatcher } from '../client/batcher.ts';
 import type { Db } from '../client/pool.ts';
 import { maxTaskBytes } from '../../domain/sizes.ts';
+import type { Database } from '../schema/schema.ts';
 import { readTaskSnapshots, type ReadOptions, type TaskRead, type TaskSnapshot } from './read.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
@@ -100,21 +101,27 @@ async function readFitting(db: Db, reads: readonly TaskRead[]): Promise<(TaskSna
 
 /**
  * Selects the ids of the newest tasks. The order within each state makes the planner walk its index and stop.
+ *
+ * @param columns to select in addition to `id` and `status_at`
  */
 export function selectNewest(
   states: readonly TaskState[],
   matches: RawBuilder<unknown>,
   limit: number,
-  after?: ListCursor,
+  after?: Pick<ListCursor, 'statusAt' | 'id'>,
+  columns: readonly (keyof Database['tasks'])[] = [],
 ): RawBuilder<unknown> {
   const isAfter =
     after === undefined
       ? sql``
       : sql`and (t.status_at, t.id) < (${after.statusAt}::timestamptz, ${after.id}::uuid)`;
   return sql`
-    select newest.id, newest.status_at from unnest(${states}::text[]) as listed (state)
+    select newest.* from unnest(${states}::text[]) as listed (state)
     cross join lateral (
-      select t.id, t.status_at from tasks t
+      select t.id, t.status_at ${sql.join(
+        columns.map((column) => sql`, t.${sql.ref(column)}`),
+        sql``,
+      )} from tasks t
       where t.state = listed.state and ${matches} ${isAfter}
       order by t.status_at desc, t.id desc limit ${limit}
     ) newest

@@ -8,6 +8,7 @@ import { taskStates, type TaskState } from '../../domain/task.ts';
 import type { TaskSummary } from '../../domain/views.ts';
 import { isoTime } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
+import type { Database } from '../schema/schema.ts';
 import { selectNewest, type ListCursor } from './list.ts';
 import { visibleTo, type Caller } from './visibility.ts';
 
@@ -50,7 +51,10 @@ export async function searchTasks(
   const indexed = sql`${visibleTo(caller)}
     ${filter.statusSince === undefined ? sql`` : sql`and t.status_at >= ${filter.statusSince}`}
     ${filter.statusBefore === undefined ? sql`` : sql`and t.status_at < ${filter.statusBefore}`}`;
-  const newest = selectNewest(filter.states ?? taskStates, indexed, examine, after && { ...after, total: 0 });
+  const { columns, conditions } = createConditions(filter);
+  // Without further conditions, the page has the first tasks.
+  const most = conditions.length === 0 ? Math.min(examine, size + 1) : examine;
+  const newest = selectNewest(filter.states ?? taskStates, indexed, most, after, columns);
   const { rows } = await sql<{
     examined: number;
     last_at: string;
@@ -58,14 +62,18 @@ export async function searchTasks(
     found_at: string | null;
     task: TaskSummary;
   }>`
-    with newest as materialized (${newest})
-    select last.*, found.found_at, found.task
-    from (
-      select (select count(*)::int from newest) as examined, status_at::text as last_at, id as last_id
-      from newest order by status_at, id limit 1
-    ) last
+    with newest as materialized (${newest}),
+    found as (
+      select * from newest n where ${conditions.length === 0 ? sql`true` : sql.join(conditions, sql` and `)}
+      order by n.status_at desc, n.id desc limit ${size + 1}
+    )
+    select (select count(*)::int from newest) as examined, last.status_at::text as last_at, last.id as last_id,
+      found.status_at::text as found_at, read.task
+    from (select status_at, id from newest order by status_at, id limit 1) last
+    left join found on true
+    -- The limit makes the planner look up each task by its id.
     left join lateral (
-      select n.status_at, n.id, n.status_at::text as found_at, json_strip_nulls(json_build_object(
+      select json_strip_nulls(json_build_object(
         'taskId', t.id, 'contextId', t.context_id, 'state', t.state, 'createdAt', ${isoTime(sql`t.created_at`)},
         'statusAt', ${isoTime(sql`t.status_at`)}, 'agent', t.agent_hash, 'lastError', t.last_error, 'usage', t.usage,
         'webhook', (
@@ -73,10 +81,8 @@ export async function searchTasks(
           from webhook_configs c where c.task_id = t.id
         )
       )) as task
-      from newest n join tasks t on t.id = n.id
-      where true ${createConditions(filter)}
-      order by n.status_at desc, n.id desc limit ${size + 1}
-    ) found on true
+      from tasks t where t.id = found.id limit 1
+    ) read on true
     order by found.status_at desc, found.id desc`.execute(db);
   const found = rows.flatMap(({ found_at: at, task }) => (at === null ? [] : [{ at, task }]));
   const tasks = found.slice(0, size).map(({ task }) => task);
@@ -85,26 +91,39 @@ export async function searchTasks(
   if (found.length > size && lastFound !== undefined) {
     return { tasks, next: { statusAt: lastFound.at, id: lastFound.task.taskId } };
   }
-  const more = row !== undefined && row.examined === examine;
+  const more = row !== undefined && row.examined === most;
   return { tasks, next: more ? { statusAt: row.last_at, id: row.last_id } : undefined };
 }
 
-/** The conditions that no index serves, on a task `t`. */
-function createConditions(filter: SearchFilter): RawBuilder<unknown> {
+type TaskColumn = keyof Database['tasks'];
+
+/** The conditions that no index serves, on a row `n` that has these columns of its task. */
+function createConditions(filter: SearchFilter): {
+  columns: TaskColumn[];
+  conditions: RawBuilder<unknown>[];
+} {
   const { createdSince, createdBefore, agent, metadataKey, error, webhook } = filter;
-  const conditions = [
-    createdSince && sql`t.created_at >= ${createdSince}`,
-    createdBefore && sql`t.created_at < ${createdBefore}`,
-    agent !== undefined && sql`t.agent_hash = ${agent}`,
+  const columns = new Set<TaskColumn>();
+  const conditions: RawBuilder<unknown>[] = [];
+  const add = (column: TaskColumn, condition: RawBuilder<unknown>): void => {
+    columns.add(column);
+    conditions.push(condition);
+  };
+  if (createdSince !== undefined) add('created_at', sql`n.created_at >= ${createdSince}`);
+  if (createdBefore !== undefined) add('created_at', sql`n.created_at < ${createdBefore}`);
+  if (agent !== undefined) add('agent_hash', sql`n.agent_hash = ${agent}`);
+  if (metadataKey !== undefined) {
     // PostgreSQL refuses to parse JSON that contains \u0000.
-    metadataKey !== undefined &&
-      sql`case when position('\\u0000' in t.metadata::text) = 0 then t.metadata -> ${metadataKey}::text is not null else false end`,
-    error !== undefined && sql`position(lower(${error}) in lower(t.last_error)) > 0`,
-    webhook !== undefined &&
-      sql`exists (select from webhook_configs c where c.task_id = t.id and ${webhook === 'disabled' ? sql`c.disabled_at is not null` : sql`c.failures > 0`})`,
-  ];
-  return sql.join(
-    conditions.flatMap((condition) => (condition ? [sql`and ${condition}`] : [])),
-    sql` `,
-  );
+    const parses = sql`position('\\u0000' in n.metadata::text) = 0`;
+    add(
+      'metadata',
+      sql`case when ${parses} then n.metadata -> ${metadataKey}::text is not null else false end`,
+    );
+  }
+  if (error !== undefined) add('last_error', sql`position(lower(${error}) in lower(n.last_error)) > 0`);
+  if (webhook !== undefined) {
+    const matches = webhook === 'disabled' ? sql`c.disabled_at is not null` : sql`c.failures > 0`;
+    conditions.push(sql`exists (select from webhook_configs c where c.task_id = n.id and ${matches})`);
+  }
+  return { columns: [...columns], conditions };
 }

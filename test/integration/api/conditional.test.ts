@@ -8,6 +8,7 @@ import type { Db } from '#shared/db/client/pool.ts';
 import { cancelTask } from '#shared/db/tasks/cancel.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createFollower, type Follower } from '#shared/db/events/follower.ts';
+import { createEventHints } from '#shared/db/events/hints.ts';
 import { createVersionReader, readTaskSnapshot, type ReadTaskVersion } from '#shared/db/tasks/read.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { ownScopes } from '#shared/domain/scopes.ts';
@@ -69,12 +70,10 @@ describe('conditional reads', () => {
   before(async () => {
     const connections = await connectToTestDatabase();
     db = connections.db;
-    follower = createFollower({
-      db,
-      database: { url: connections.url },
-      log: createLogger('test', 'silent'),
-    });
-    cleanup.after(() => follower.close());
+    const log = createLogger('test', 'silent');
+    const hints = createEventHints({ url: connections.url }, log);
+    follower = createFollower({ db, hints, log });
+    cleanup.after(() => Promise.all([follower.close(), hints.close()]));
     readVersion = createVersionReader(db);
   });
 

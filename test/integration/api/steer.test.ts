@@ -8,6 +8,7 @@ import type { Database } from '#shared/db/schema/schema.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { storeAgent } from '#shared/db/tasks/agents.ts';
 import { takeDrainRequest } from '#shared/db/ops/workers.ts';
+import { createStatsReader } from '#shared/db/tasks/stats.ts';
 import { createTurnWriter, type NewStep } from '#shared/db/turns/write.ts';
 import { createTimelineFollower } from '#shared/db/views/timeline-follower.ts';
 import { listOwnWebhooks } from '#shared/db/webhooks/health.ts';
@@ -116,7 +117,14 @@ describe('acting on several tasks and webhooks', () => {
         ),
         log,
         ops: { db, ownerLimits: { ...noLimits, openTasks: 1 }, log },
-        tasks: { ...common, send, timelines, streams, feed: {} as TasksRoutesParts['feed'] },
+        tasks: {
+          ...common,
+          send,
+          timelines,
+          streams,
+          feed: {} as TasksRoutesParts['feed'],
+          readStats: createStatsReader(db),
+        },
         webhooks: { ...common, getLimits: async () => noLimits, signing: { keys: [] } },
       },
     ));

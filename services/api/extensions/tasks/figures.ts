@@ -1,13 +1,16 @@
 /** `GET /stats` and `GET /usage`: the caller's tasks, tokens and cost in figures. */
 import type { Db } from '#shared/db/client/pool.ts';
 import { readLedger, toUsage } from '#shared/db/models/ledger.ts';
-import { readTaskStats } from '#shared/db/tasks/stats.ts';
+import type { Caller } from '#shared/db/tasks/visibility.ts';
 import type { TaskStats, UsageReport } from '#shared/domain/views.ts';
 import type { ExtensionCall } from '../routes.ts';
 import { readDays } from './query.ts';
 
-export function getStats({ db }: { db: Db }, { caller }: ExtensionCall): Promise<TaskStats> {
-  return readTaskStats(db, caller);
+export function getStats(
+  { readStats }: { readStats: (caller: Caller) => Promise<TaskStats> },
+  { caller }: ExtensionCall,
+): Promise<TaskStats> {
+  return readStats(caller);
 }
 
 export async function getUsage({ db }: { db: Db }, { caller, query }: ExtensionCall): Promise<UsageReport> {

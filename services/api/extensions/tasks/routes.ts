@@ -5,7 +5,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { Feed } from '#shared/db/events/feed.ts';
+import type { Caller } from '#shared/db/tasks/visibility.ts';
 import type { TimelineFollower } from '#shared/db/views/timeline-follower.ts';
+import type { TaskStats } from '#shared/domain/views.ts';
 import type { PageTokens } from '../../handler/page-token.ts';
 import type { OpenStreams } from '../../limits/open-streams.ts';
 import { registerExtensionRoutes, type ExtensionRoute } from '../routes.ts';
@@ -20,6 +22,7 @@ export interface TasksRoutesParts extends RerunParts {
   db: Db;
   feed: Feed;
   timelines: TimelineFollower;
+  readStats: (caller: Caller) => Promise<TaskStats>;
   streams: OpenStreams;
   pageTokens: PageTokens;
 }

@@ -1,10 +1,13 @@
 /** Feeds: each reader sees every event of its caller once, from any position and however slowly it reads. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { Kysely, PostgresDialect } from 'kysely';
+import type { Pool } from 'pg';
 import type { Db } from '#shared/db/client/pool.ts';
 import { createFeed, type Feed } from '#shared/db/events/feed.ts';
-import { parsePosition, readFeedPage } from '#shared/db/events/feed-page.ts';
+import { formatPosition, parsePosition, readFeedPage } from '#shared/db/events/feed-page.ts';
 import { readLogPosition, type LogPosition } from '#shared/db/events/read.ts';
+import type { Database } from '#shared/db/schema/schema.ts';
 import type { Caller } from '#shared/db/tasks/visibility.ts';
 import { createLogger } from '#shared/runtime/log.ts';
 import { createSuiteCleanup } from '../../../support/cleanup.ts';
@@ -19,32 +22,42 @@ describe('a feed', () => {
   const cleanup = createSuiteCleanup();
   let db: Db;
   let feed: Feed;
+  let pool: Pool;
+  const log = createLogger('test', 'silent');
   before(async () => {
-    ({ db } = await connectToTestDatabase());
-    feed = createFeed({ db, log: createLogger('test', 'silent'), pollMs: 5 });
+    ({ db, pool } = await connectToTestDatabase());
+    feed = createFeed({ db, hints: { listen: () => undefined }, log, pollMs: 5 });
     cleanup.after(() => feed.close());
   });
 
   /** Starts to read at once. */
-  async function open(caller: Caller, from?: LogPosition) {
+  async function open(caller: Caller, from?: LogPosition, opened = feed) {
     const stop = new AbortController();
-    const entries = feed.follow(caller, from, stop.signal);
-    await entries.next();
+    const chunks = opened.follow(caller, from, stop.signal);
+    await chunks.next();
+    let unread: { key: string; position: string }[] = [];
+    const readChunk = async () => {
+      const { value } = await chunks.next();
+      assert.ok(value !== undefined, 'the feed is open');
+      return value;
+    };
     const read = async (count: number) => {
-      const seen: { key: string; position: string }[] = [];
-      while (seen.length < count) {
-        const { value } = await entries.next();
-        assert.ok(value !== undefined, 'the feed is open');
-        const { event, position } = value;
-        if (event !== undefined) seen.push({ key: `${event.taskId}/${event.event}`, position });
+      while (unread.length < count) {
+        const { events, from: start, next } = await readChunk();
+        for (const event of events) {
+          const position = formatPosition(event === events.at(-1) ? next : start);
+          unread.push({ key: `${event.taskId}/${event.event}`, position });
+        }
       }
+      const seen = unread.slice(0, count);
+      unread = unread.slice(count);
       return seen;
     };
     const close = async () => {
       stop.abort();
-      await entries.return();
+      await chunks.return();
     };
-    return { read, close };
+    return { read, readChunk, close };
   }
 
   /** Creates tasks with two events each. */
@@ -64,6 +77,38 @@ describe('a feed', () => {
     assert.deepEqual(keys(await other.read(4)), his);
     assert.deepEqual(keys(await red.read(2)), reds);
     await Promise.all([reader.close(), other.close(), red.close()]);
+  });
+
+  test('reads once for all readers, and gives those of a caller the same chunk', async () => {
+    const statements: string[] = [];
+    let hint = () => {};
+    const shared = createFeed({
+      db: new Kysely<Database>({
+        dialect: new PostgresDialect({ pool }),
+        log: ({ query }) => void statements.push(query.sql),
+      }),
+      hints: { listen: (listener) => (hint = listener) },
+      log,
+      pollMs: 60_000,
+    });
+    const callers = [createCaller(), createCaller()];
+    const from = await readLogPosition(db);
+    for (const caller of callers) await createTasks(caller, 1);
+    const openAll = (start?: LogPosition) =>
+      Promise.all(callers.flatMap((caller) => Array.from({ length: 50 }, () => open(caller, start, shared))));
+    const [behind, level] = await Promise.all([openAll(from), openAll()]);
+    await Promise.all(behind.map(({ read }) => read(2)));
+    // The position of the loop, its first poll, and one page for all that started earlier.
+    assert.ok(statements.length <= 3, `${statements.length} statements`);
+    statements.length = 0;
+    for (const caller of callers) await createTasks(caller, 1);
+    hint();
+    const readers = [...behind, ...level];
+    const chunks = await Promise.all(readers.map(({ readChunk }) => readChunk()));
+    assert.equal(new Set(chunks).size, callers.length);
+    assert.ok(statements.length <= 2, `${statements.length} statements`);
+    shared.close();
+    await Promise.all(readers.map(({ close }) => close()));
   });
 
   test('continues after any event without a gap', async () => {

@@ -1,0 +1,60 @@
+/** Hints of new events: one connection of the process listens for NOTIFY. They may be lost, so readers also poll. */
+import { Client } from 'pg';
+import type { DatabaseAddress } from '../../runtime/config/database.ts';
+import { errorMessage, type Logger } from '../../runtime/log.ts';
+import { toConnectionOptions } from '../client/pool.ts';
+import { eventsChannel } from './fan-out.ts';
+
+export interface EventHints {
+  /** Calls the listener after statements that wrote events, until the hints are closed. */
+  listen(listener: () => void): void;
+  close(): Promise<void>;
+}
+
+/** Connects at once, and again whenever the connection is lost. */
+export function createEventHints(database: DatabaseAddress, log: Logger): EventHints {
+  const listeners = new Set<() => void>();
+  const closing = new AbortController();
+  const ended = run(database, log, closing.signal, () => {
+    for (const listener of listeners) listener();
+  });
+  return {
+    listen: (listener) => void listeners.add(listener),
+    close: () => {
+      closing.abort();
+      return ended;
+    },
+  };
+}
+
+async function run(
+  database: DatabaseAddress,
+  log: Logger,
+  signal: AbortSignal,
+  onHint: () => void,
+): Promise<void> {
+  while (!signal.aborted) {
+    const client = new Client({
+      ...toConnectionOptions(database),
+      application_name: 'longhaul-listen',
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    });
+    try {
+      const lost = new Promise<void>((resolve) => {
+        client.on('error', () => resolve());
+        client.on('end', resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      await client.connect();
+      client.on('notification', onHint);
+      await client.query(`listen ${eventsChannel}`);
+      onHint();
+      await lost;
+    } catch (error) {
+      log.debug({ error: errorMessage(error) }, 'listening for event hints failed');
+    }
+    await client.end().catch(() => undefined);
+    if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
