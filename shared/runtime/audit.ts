@@ -27,7 +27,13 @@ export interface AuditEntry {
 }
 
 export interface AuditLog {
+  /** Writes an entry at once. */
   write(entry: AuditEntry): void;
+  /**
+   * Writes an entry together with others of this iteration of the event loop: a system call for each would cost more
+   * than the entry. Resolves when it is written.
+   */
+  writeWithOthers(entry: AuditEntry): Promise<void>;
 }
 
 /** Longer ids are cut off: callers choose some of them. */
@@ -43,18 +49,52 @@ export function createAuditLog(service: string, sink: string, onError: (error: E
   // Synchronous: an entry must not be lost with the process.
   const destination = pino.destination({ dest, append: true, sync: true, mode: 0o600 });
   destination.on('error', onError);
-  return { write: createWriter(service, destination) };
+  return createWriter(service, destination);
 }
 
-function createWriter(service: string, destination: DestinationStream): AuditLog['write'] {
-  return ({ target, ...entry }) => {
-    const time = new Date(databaseNow()).toISOString();
-    const message = `${entry.action} ${entry.result}`;
-    const fields = { log: 'audit', severity: 'NOTICE', time, service, message, ...entry };
-    const ids = target && Object.fromEntries(Object.entries(target).map(([name, id]) => [name, cut(id)]));
-    const line = JSON.stringify({ ...fields, tenant: cut(entry.tenant), target: ids });
-    destination.write(`${line}\n`);
+function createWriter(service: string, destination: DestinationStream): AuditLog {
+  let lines = '';
+  let written: PromiseWithResolvers<void> | undefined;
+
+  function writeLines(): void {
+    const [text, waiting] = [lines, written];
+    lines = '';
+    written = undefined;
+    try {
+      if (text !== '') destination.write(text);
+      waiting?.resolve();
+    } catch (error) {
+      waiting?.reject(error);
+    }
+  }
+
+  return {
+    write: (entry) => {
+      writeLines();
+      destination.write(toLine(service, entry));
+    },
+    writeWithOthers: (entry) => {
+      lines += toLine(service, entry);
+      if (written === undefined) {
+        written = Promise.withResolvers();
+        setImmediate(writeLines);
+      }
+      return written.promise;
+    },
   };
+}
+
+function toLine(service: string, { target, ...entry }: AuditEntry): string {
+  const time = new Date(databaseNow()).toISOString();
+  const message = `${entry.action} ${entry.result}`;
+  const fields = { log: 'audit', severity: 'NOTICE', time, service, message, ...entry };
+  return `${JSON.stringify({ ...fields, tenant: cut(entry.tenant), target: target && cutAll(target) })}\n`;
+}
+
+function cutAll(ids: NonNullable<AuditEntry['target']>): Record<string, string | undefined> {
+  const short: Record<string, string | undefined> = {};
+  for (const name in ids) short[name] = cut(ids[name]);
+  return short;
 }
 
 function cut(id: string | undefined): string | undefined {

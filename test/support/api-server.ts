@@ -34,7 +34,7 @@ import { createRawGrpc, createRawJsonRpc, createRawRest, type RawBinding } from 
 
 export const bodyLimitBytes = 20_000;
 
-const audit = { write: () => undefined };
+const audit = { write: () => undefined, writeWithOthers: async () => undefined };
 const noAuth: AuthConfig = { apiKeys: undefined, jwt: undefined, cloudRunIam: undefined, operators: [] };
 
 export interface TestApiServerOptions {

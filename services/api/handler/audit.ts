@@ -16,20 +16,21 @@ export async function auditOperation<T>(
   { action, getTarget }: { action: string; getTarget: (result: T | undefined) => Target },
   run: () => Promise<T>,
 ): Promise<T> {
-  const write = (entry: Pick<AuditEntry, 'result' | 'reason' | 'target'>): void =>
-    audit.write({ action, ...describeCall(context), ...entry });
+  const write = (entry: Pick<AuditEntry, 'result' | 'reason' | 'target'>): Promise<void> =>
+    audit.writeWithOthers({ action, ...describeCall(context), ...entry });
+  let result: T;
   try {
-    const result = await run();
-    write({ result: 'ok', target: getTarget(result) });
-    return result;
+    result = await run();
   } catch (error) {
-    write({
+    await write({
       result: isRefusal(error) ? 'refused' : 'failed',
       reason: getName(error),
       target: getTarget(undefined),
     });
     throw error;
   }
+  await write({ result: 'ok', target: getTarget(result) });
+  return result;
 }
 
 /** Writes that a call was refused, because of its credential. */

@@ -2,7 +2,7 @@
  * Audits HTTP requests that are not operations of A2A: every request of a method that changes something, every refusal of a
  * credential's scope, and reads of what belongs to others. A route that is added later is audited by default.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest, onSendHookHandler } from 'fastify';
 import type { AuditLog } from '#shared/runtime/audit.ts';
 import { restPath } from '../bindings/rest/rest.ts';
 import { describeActor } from '../handler/audit.ts';
@@ -18,26 +18,31 @@ declare module 'fastify' {
 const maxOwnerChars = 256;
 const readMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
+/** Applies to all routes that are registered after this call. */
 export function registerAudit(app: FastifyInstance, audit: AuditLog): void {
-  app.addHook('onSend', (request, reply, payload, done) => {
-    const { config, url } = request.routeOptions;
-    const owner = getNamedOwner(request);
-    const isChange = !readMethods.has(request.method);
-    const isOfOthers = config.audit === 'read' || owner !== undefined;
-    const isAudited = isChange || isOfOthers || reply.statusCode === 403;
-    if (url !== undefined && config.audit !== 'operation' && isAudited) {
+  // Per route: a hook of the whole server would run for every operation too.
+  app.addHook('onRoute', (route) => {
+    const { audit: kind } = route.config ?? {};
+    if (kind === 'operation') return;
+    const action = toPattern(route.url);
+    const writeEntry: onSendHookHandler = (request, reply, payload, done) => {
+      const owner = getNamedOwner(request);
+      const isChange = !readMethods.has(request.method);
       const { statusCode: status } = reply;
-      audit.write({
-        action: `${request.method} ${toPattern(url)}`,
-        result: status < 400 ? 'ok' : status < 500 ? 'refused' : 'failed',
-        reason: status < 400 ? undefined : status,
-        ...describeActor(findAdmittedCaller(request)),
-        address: request.ip,
-        ...getTarget(request),
-        details: owner === undefined ? undefined : { owner },
-      });
-    }
-    done(null, payload);
+      if (isChange || kind === 'read' || owner !== undefined || status === 403) {
+        audit.write({
+          action: `${request.method} ${action}`,
+          result: status < 400 ? 'ok' : status < 500 ? 'refused' : 'failed',
+          reason: status < 400 ? undefined : status,
+          ...describeActor(findAdmittedCaller(request)),
+          address: request.ip,
+          ...getTarget(request),
+          details: owner === undefined ? undefined : { owner },
+        });
+      }
+      done(null, payload);
+    };
+    route.onSend = [writeEntry, ...[route.onSend ?? []].flat()];
   });
 }
 

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { operationScopes } from '#services/api/handler/scopes.ts';
+import { createAuditLog } from '#shared/runtime/audit.ts';
 import { sha256 } from '../../support/api-keys.ts';
 import { startApiServer } from '../../support/api-server.ts';
 import { startApiService, type TestApiService } from '../../support/api-service.ts';
@@ -146,6 +147,23 @@ describe('the audit log', () => {
     assert.deepEqual(entries, []);
     const text = readFileSync(file, 'utf8');
     for (const content of [marker, 'a-secret-path', 'alice-key']) assert.ok(!text.includes(content), content);
+  });
+
+  test('has all entries in order, each before its call is answered', async () => {
+    const own = path.join(createTempDir(cleanup), 'own.log');
+    const audit = createAuditLog('api', own, assert.ifError);
+    const read = () => readFileSync(own, 'utf8').match(/"action":"[^"]*"/g) ?? [];
+    const write = (action: string) => audit.writeWithOthers({ action, result: 'ok' });
+    const written = [write('a'), write('b')];
+    audit.write({ action: 'c', result: 'ok' });
+    written.push(write('d'));
+    await Promise.all(written);
+    assert.deepEqual(
+      read(),
+      ['a', 'b', 'c', 'd'].map((action) => `"action":"${action}"`),
+    );
+    await write('e');
+    assert.equal(read().length, 5);
   });
 
   test('sums up refused credentials, at the latest when the service stops', async (t) => {
