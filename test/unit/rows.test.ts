@@ -8,7 +8,7 @@ import {
   PostgresQueryCompiler,
   sql,
 } from 'kysely';
-import { int, rows, text, uuid } from '#shared/db/client/rows.ts';
+import { int, largeRow, rows, text, uuid } from '#shared/db/client/rows.ts';
 
 const db = new Kysely<never>({
   dialect: {
@@ -43,7 +43,19 @@ describe('rows', () => {
     ]);
   });
 
+  test('passes no values for a column that has none', () => {
+    const { parameters } = compile([{ id: 'a', size: 1 }]);
+    assert.deepEqual(parameters, [['a'], [], [1]]);
+  });
+
   test('has the same text for sets of every size', () => {
     assert.equal(compile([]).sql, compile([{ id: 'a', size: 1 }]).sql);
   });
+});
+
+test('largeRow passes one value for each column', () => {
+  const row = sql`${largeRow({ size: 1 }, { title: text(() => 'A'), size: int(({ size }) => size), none: int(() => null) })}`;
+  const { sql: statement, parameters } = row.compile(db);
+  assert.equal(statement, 'select $1::text as "title", $2::int as "size", $3::int as "none"');
+  assert.deepEqual(parameters, ['A', 1, null]);
 });

@@ -2,10 +2,31 @@
  * The JSON of a message as it is stored, and the hash that distinguishes a repeat from another message under the same
  * id. Both use one serialisation of the parts, which may be large.
  */
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { SendMessageConfiguration, type SendMessageRequest } from '@a2a-js/sdk';
-import type { Message } from '#shared/domain/message.ts';
+import type { Message, Part } from '#shared/domain/message.ts';
+import { minLargeBytes } from '../limits/large-work.ts';
 import { checkMessageSize } from './validate/message.ts';
+
+/**
+ * Serialises parts one by one. A part may have megabytes, which take 10 ms.
+ *
+ * @param pause called after each large piece
+ */
+export async function serializeParts(parts: readonly Part[], pause: () => Promise<void>): Promise<string> {
+  const texts: string[] = [];
+  let length = 0;
+  for (const part of parts) {
+    if (length >= minLargeBytes) {
+      await pause();
+      length = 0;
+    }
+    const text = JSON.stringify(part);
+    texts.push(text);
+    length += text.length;
+  }
+  return `[${texts.join(',')}]`;
+}
 
 /**
  * Hashes everything that makes two sends equal. Excludes fields that only change how a result is returned.
@@ -19,7 +40,10 @@ export function hashRequest(message: Message, partsJson: string, request: SendMe
     historyLength: undefined,
   };
   const content = JSON.stringify([{ ...message, parts: undefined }, configuration, request.metadata]);
-  return hash('sha256', content + partsJson, 'base64url');
+  // Joining large texts would copy them, which takes longer than hashing them.
+  return partsJson.length < minLargeBytes
+    ? hash('sha256', content + partsJson, 'base64url')
+    : createHash('sha256').update(content).update(partsJson).digest('base64url');
 }
 
 /**

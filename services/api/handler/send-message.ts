@@ -32,7 +32,7 @@ import { getCaller } from './caller.ts';
 import { checkMessage } from './validate/message.ts';
 import { checkMediaTypes, type MediaTypes } from './validate/media-types.ts';
 import type { PushConfigs } from './push-configs.ts';
-import { hashRequest, serializeMessage } from './message-json.ts';
+import { hashRequest, serializeMessage, serializeParts } from './message-json.ts';
 import { minLargeBytes, type LargeWork } from '../limits/large-work.ts';
 import type { OwnerQuotas } from '../limits/owner-quotas.ts';
 import { QuotaExceededError } from '../limits/quota-error.ts';
@@ -123,9 +123,10 @@ async function send(
   const caller = getCaller(context);
   // Serialising, hashing and storing a large message block the event loop in turn.
   const isLarge = measure(message.parts, minLargeBytes) >= minLargeBytes;
-  if (isLarge) await parts.largeWork.start(caller.owner);
-  const partsJson = JSON.stringify(message.parts);
-  if (isLarge) await parts.largeWork.start(caller.owner);
+  const pause = () => parts.largeWork.start(caller.owner);
+  if (isLarge) await pause();
+  const partsJson = isLarge ? await serializeParts(message.parts, pause) : JSON.stringify(message.parts);
+  if (isLarge) await pause();
   const checked: CheckedSend = {
     request,
     context,
@@ -136,7 +137,7 @@ async function send(
     requestHash: hashRequest(message, partsJson, request),
     shown,
   };
-  if (isLarge) await parts.largeWork.start(caller.owner);
+  if (isLarge) await pause();
   if (wire.referenceTaskIds.length > 0) {
     const repeated = await findRepeat(parts, checked);
     if (repeated !== undefined) return repeated;
@@ -185,6 +186,7 @@ async function startTask(parts: SendParts, send: CheckedSend): Promise<SendResul
     bytes,
     taskId,
     contextId,
+    opensContext: wire.contextId === '',
     agentHash: await parts.storeDefinition(),
     messageId: message.messageId,
     requestHash: send.requestHash,

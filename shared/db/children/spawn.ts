@@ -65,9 +65,9 @@ export async function spawnChildren(
     ),
     ${inputRows(tasks)},
     fresh as (
-      select input.task_id, tenant, owner, context_id, context_key, agent_hash, message, metadata, modes, event,
-        status_at, shown, traceparent, start_at, least(input.deadline_at, parent.deadline_at) as deadline_at, bytes,
-        parent.priority
+      select input.task_id, tenant, owner, context_id, context_key, opens_context, agent_hash, message, metadata, modes,
+        event, status_at, shown, traceparent, start_at, least(input.deadline_at, parent.deadline_at) as deadline_at,
+        bytes, parent.priority
       from input cross join parent
     ),
     ${insertTasks(options, sql`0`, sql`${group}`)},

@@ -76,10 +76,13 @@ export const wakeupColumns = sql`max(wakeup.id) filter (where wakeup.kind = 'tur
         max(wakeup.owner) as wakeup_owner, ${deliveryWakeups} filter (where wakeup.kind = 'delivery') as delivery_wakeups`;
 
 /**
- * Selects WakeupColumns of a row of `gate` from a CTE `wakeup (id, task_id, config_id)` of deliveries only.
+ * Selects WakeupColumns of a row of `gate (task_id, config_rev)` from a CTE `wakeup (id, task_id, config_id)` of deliveries
+ * only. A task that never had a webhook config has none.
  */
 export const gateWakeupColumns = sql`null as wakeup_id, null as wakeup_owner,
-      (select ${deliveryWakeups} from wakeup where wakeup.task_id = gate.task_id) as delivery_wakeups`;
+      case when gate.config_rev > 0 then (
+        select ${deliveryWakeups} from wakeup where wakeup.task_id = gate.task_id
+      ) end as delivery_wakeups`;
 
 /** Converts WakeupColumns to the wake-ups to publish. */
 export function toWakeups(

@@ -61,6 +61,7 @@ export function createScheduledTask(
     tenant,
     owner,
     contextId,
+    opensContext: template.message.contextId === undefined,
     ...content,
     bytes: countTaskBytes(content),
     agentHash: agent.hash,

@@ -331,6 +331,7 @@ create table tasks (
   metadata json,
   shown boolean not null,
   direct boolean not null default false,
+  opens_context boolean not null default false,
   last_error text,
   traceparent text,
   usage json,

@@ -52,6 +52,7 @@ export interface Database {
     metadata: NullableJson<JsonObject>;
     shown: boolean;
     direct: Generated<boolean>;
+    opens_context: Generated<boolean>;
     last_error: string | null;
     traceparent: string | null;
     usage: NullableJson<Usage>;

@@ -7,7 +7,18 @@ import type { Wakeup } from '../../domain/wakeup.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
-import { bigint, boolean, int, json, rows, text, timestamp, uuid } from '../client/rows.ts';
+import {
+  bigint,
+  boolean,
+  int,
+  json,
+  largeRow,
+  rows,
+  text,
+  timestamp,
+  uuid,
+  type Column,
+} from '../client/rows.ts';
 import {
   delayTurns,
   insertOutbox,
@@ -38,6 +49,8 @@ export interface NewTask {
   tenant: string;
   owner: string;
   contextId: string;
+  /** The context is new with this task, so the task has no history. Default: not known. */
+  opensContext?: boolean;
   agentHash: string;
   messageId: string;
   requestHash: string;
@@ -77,7 +90,6 @@ export type Accept = (task: NewTask) => Promise<Wakeup[] | undefined>;
 
 export function createAccept(db: Db, options: AcceptOptions): Accept {
   const run = (tasks: readonly NewTask[]) => acceptTasks(db, options, tasks);
-  const getSize = (task: NewTask) => task.message.length + (task.metadata?.length ?? 0);
   const acceptSmall = createBatcher(run, {
     max: 256,
     lanes: 2,
@@ -87,6 +99,10 @@ export function createAccept(db: Db, options: AcceptOptions): Accept {
   });
   const acceptLarge = createBatcher(run, { max: 1 });
   return (task) => (getSize(task) > maxSetBytes ? acceptLarge(task) : acceptSmall(task));
+}
+
+function getSize({ message, metadata }: NewTask): number {
+  return message.length + (metadata?.length ?? 0);
 }
 
 /** Accepts a set in one statement; `createAccept` gathers sets. */
@@ -117,8 +133,7 @@ export async function acceptTasks(
       ${hasWebhooks ? insertOutbox(turnRows, deliveryRows) : insertOutbox(turnRows)}
       returning id, kind, task_id, config_id, owner
     )
-    select fresh.task_id, ${wakeupColumns}
-    from fresh left join wakeup on wakeup.task_id = fresh.task_id group by fresh.task_id`.execute(db);
+    ${hasWebhooks ? selectWakeups : selectTurnWakeups}`.execute(db);
   const accepted = new Map(result.rows.map((row) => [row.task_id, row]));
   return tasks.map((task) => {
     const row = accepted.get(task.taskId);
@@ -127,6 +142,15 @@ export async function acceptTasks(
     return task.startAt === null ? wakeups : delayTurns(wakeups, new Date(task.startAt));
   });
 }
+
+const selectWakeups = sql`
+    select fresh.task_id, ${wakeupColumns}
+    from fresh left join wakeup on wakeup.task_id = fresh.task_id group by fresh.task_id`;
+
+/** Without webhooks, a task has at most one wake-up. */
+const selectTurnWakeups = sql`
+    select fresh.task_id, wakeup.id as wakeup_id, wakeup.owner as wakeup_owner, null as delivery_wakeups
+    from fresh left join wakeup on wakeup.task_id = fresh.task_id`;
 
 /**
  * Stores the tasks of a CTE `fresh`, which has the columns of `inputRows`.
@@ -148,10 +172,10 @@ export function insertTasks(
       from fresh
     ),
     task as (
-      insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, metadata, shown, traceparent,
-        child_group)
-      select task_id, tenant, owner, context_id, agent_hash, 'TASK_STATE_SUBMITTED', status_at, metadata, shown,
-        traceparent, ${group}::uuid
+      insert into tasks (id, tenant, owner, context_id, opens_context, agent_hash, state, status_at, metadata, shown,
+        traceparent, child_group)
+      select task_id, tenant, owner, context_id, opens_context, agent_hash, 'TASK_STATE_SUBMITTED', status_at, metadata,
+        shown, traceparent, ${group}::uuid
       from fresh
     ),
     message as (
@@ -164,29 +188,34 @@ export function insertTasks(
     )`;
 }
 
+const inputColumns: Record<string, Column<NewTask>> = {
+  task_id: uuid((task) => task.taskId),
+  tenant: text((task) => task.tenant),
+  owner: text((task) => task.owner),
+  context_id: text((task) => task.contextId),
+  context_key: uuid(toContextKey),
+  opens_context: boolean((task) => task.opensContext ?? false),
+  agent_hash: text((task) => task.agentHash),
+  message_id: text((task) => task.messageId),
+  request_hash: text((task) => task.requestHash),
+  message: json((task) => task.message),
+  metadata: json((task) => task.metadata),
+  modes: json((task) => task.acceptedOutputModes),
+  event: json((task) => task.event),
+  status_at: timestamp((task) => task.statusAt),
+  shown: boolean((task) => task.shown),
+  traceparent: text((task) => task.traceparent),
+  start_at: timestamp((task) => task.startAt),
+  deadline_at: timestamp((task) => task.deadlineAt),
+  bytes: bigint((task) => task.bytes),
+  priority: int((task) => task.priority),
+};
+
 /** The tasks as the CTE `input`. */
 export function inputRows(tasks: readonly NewTask[]): RawBuilder<unknown> {
-  return sql`input as (${rows('input', tasks, {
-    task_id: uuid((task) => task.taskId),
-    tenant: text((task) => task.tenant),
-    owner: text((task) => task.owner),
-    context_id: text((task) => task.contextId),
-    context_key: uuid(toContextKey),
-    agent_hash: text((task) => task.agentHash),
-    message_id: text((task) => task.messageId),
-    request_hash: text((task) => task.requestHash),
-    message: json((task) => task.message),
-    metadata: json((task) => task.metadata),
-    modes: json((task) => task.acceptedOutputModes),
-    event: json((task) => task.event),
-    status_at: timestamp((task) => task.statusAt),
-    shown: boolean((task) => task.shown),
-    traceparent: text((task) => task.traceparent),
-    start_at: timestamp((task) => task.startAt),
-    deadline_at: timestamp((task) => task.deadlineAt),
-    bytes: bigint((task) => task.bytes),
-    priority: int((task) => task.priority),
-  })})`;
+  const [task] = tasks;
+  const isLarge = tasks.length === 1 && task !== undefined && getSize(task) > maxSetBytes;
+  return sql`input as (${isLarge ? largeRow(task, inputColumns) : rows('input', tasks, inputColumns)})`;
 }
 
 /** The CTE `fresh`: the input without messages that were already sent within the window. */

@@ -35,7 +35,7 @@ export const inlineColumns: RawBuilder<unknown> = sql`
   case when fits.inline then t.metadata end as metadata,
   case when fits.inline then m.accepted_output_modes end as accepted_output_modes,
   record.steps, record.bytes::int as record_bytes, record.started_seconds_ago,
-  ${hasExchangesBefore(currentTurn)} as has_history`;
+  case when t.opens_context and gate.turn = 1 then false else ${hasExchangesBefore(currentTurn)} end as has_history`;
 
 /**
  * Joins the message of the turn and its record to a task `t` and its `gate`. The filters keep the aggregate from

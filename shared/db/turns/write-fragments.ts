@@ -67,7 +67,8 @@ export function updateGates(
           else g.attempts end,
         failures = case
           when ${ends} or input.has_output then 0
-          else g.failures + input.partner_failed::int end,
+          when input.partner_failed then g.failures + 1
+          else g.failures end,
         failing_since = case
           when ${ends} or input.has_output then null
           when input.partner_failed then coalesce(g.failing_since, now())

@@ -173,12 +173,10 @@ async function writeLocked(
 
 /** About the size of the JSON in a write. */
 function countBytes({ events = [], steps = [], finish }: TurnWrite): number {
-  const written = [
-    ...events.map(({ payload, artifact }) => payload.length + (artifact?.whole?.length ?? 0)),
-    ...steps.map(({ output }) => output?.length ?? 0),
-    finish?.kind === 'end' ? 3 * finish.payload.length : 0,
-  ];
-  return written.reduce((sum, length) => sum + length, 0);
+  let bytes = finish?.kind === 'end' ? 3 * finish.payload.length : 0;
+  for (const { payload, artifact } of events) bytes += payload.length + (artifact?.whole?.length ?? 0);
+  for (const { output } of steps) bytes += output?.length ?? 0;
+  return bytes;
 }
 
 type Row = {
@@ -263,8 +261,9 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     own_turn: int(({ lease }) => lease.turn),
     fence: int(({ lease }) => lease.fence),
     events: int(({ events, end }) => (events?.length ?? 0) + (end === undefined ? 0 : 1)),
-    has_steps: boolean(({ steps }) => steps !== undefined && steps.length > 0),
-    has_output: boolean(({ steps }) => steps?.some(isProgress) ?? false),
+    // Null instead of false: a column without values costs nothing (rows.ts).
+    has_steps: boolean(({ steps }) => (steps !== undefined && steps.length > 0) || null),
+    has_output: boolean(({ steps }) => steps?.some(isProgress) || null),
     usage: json(({ taskUsage }) => (taskUsage === undefined ? null : JSON.stringify(taskUsage))),
     traceparent: text(({ traceparent }) => traceparent),
     message: json(getStatusMessage),
@@ -272,8 +271,8 @@ function inputRows(writes: readonly TracedWrite[]): RawBuilder<unknown> {
     outcome: text(({ finish }) => finish && getAttemptOutcome(finish)),
     delay: float(({ release }) => release?.delaySeconds),
     count_attempt: boolean(({ release }) => release?.countAttempt),
-    partner_failed: boolean(({ release }) => release?.partnerFailed ?? false),
-    untried: boolean(({ release }) => release?.untried ?? false),
+    partner_failed: boolean(({ release }) => release?.partnerFailed || null),
+    untried: boolean(({ release }) => release?.untried || null),
     signals: int(({ release }) => release?.signals),
     yields: boolean(({ end }) => end !== undefined && yieldsToNextTurn(end.state)),
     end_class: int(({ end }) => end && getStateClass(end.state)),

@@ -107,6 +107,16 @@ describe('the input of a turn', () => {
     assert.deepEqual([await readText(claimed), (await readHistory(claimed)).complete], [[], true]);
   });
 
+  test('has a history after the first turn of the task that opened its context', async () => {
+    const opened = await createClaimedTask(db, { contextId, opensContext: true, message: newMessage('one') });
+    assert.equal(opened.hasHistory, false);
+    const { taskId } = opened.lease;
+    await acceptFollowUp(db, options, newFollowUp(taskId));
+    await write({ lease: opened.lease, finish: newTurnEnd(taskId, 'TASK_STATE_COMPLETED') });
+    assert.deepEqual(await readText(await claimTask(db, taskId)), ['one']);
+    assert.deepEqual(await readText(await createClaimedTask(db, { contextId })), ['one', 'more']);
+  });
+
   test('contains no message of another owner in a context of the same name', async () => {
     await complete('secret');
     const claimed = await createClaimedTask(db, { contextId, owner: 'eve' });

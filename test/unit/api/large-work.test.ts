@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LargeWork } from '#services/api/limits/large-work.ts';
+import { serializeParts } from '#services/api/handler/message-json.ts';
+import { LargeWork, minLargeBytes } from '#services/api/limits/large-work.ts';
 
 describe('large work', () => {
   test('starts one piece in each iteration of the event loop', async () => {
@@ -38,5 +39,13 @@ describe('large work', () => {
     assert.deepEqual(order, ['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
     await start('a', 4);
     assert.equal(order.at(-1), 'a4');
+  });
+
+  test('serialises large parts in one piece each', async () => {
+    const text = 'x'.repeat(minLargeBytes);
+    const parts = [{ text }, { text: 'small' }, { data: [text] }, { text: 'last' }];
+    let pauses = 0;
+    const json = await serializeParts(parts, async () => void (pauses += 1));
+    assert.deepEqual([JSON.parse(json), pauses], [parts, 2]);
   });
 });

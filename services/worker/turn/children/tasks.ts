@@ -64,6 +64,7 @@ export function createChildTask(
     agentHash,
     taskId,
     contextId,
+    opensContext: context === 'own',
     messageId,
     requestHash: '',
     bytes: countTaskBytes(stored),

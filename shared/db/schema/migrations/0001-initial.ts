@@ -87,8 +87,9 @@ const tasks = [
     lease_until timestamptz not null
   ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000)`,
 
-  //   child_group  the group of which the task is a child; see child_groups
-  //   children     the children that the task has started; null: none
+  //   opens_context  the context is new with this task, so its first turn has no history
+  //   child_group    the group of which the task is a child; see child_groups
+  //   children       the children that the task has started; null: none
   `create table tasks (
     id uuid primary key,
     tenant text not null,
@@ -102,6 +103,7 @@ const tasks = [
     metadata json,
     shown boolean not null,
     direct boolean not null default false,
+    opens_context boolean not null default false,
     last_error text,
     traceparent text,
     usage json,
