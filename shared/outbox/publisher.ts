@@ -110,6 +110,7 @@ export function createOutboxPublisher(parts: {
 
   return {
     publish: (wakeups) => {
+      if (wakeups.length === 0) return;
       const { turns, deliveries } = splitByKind(wakeups);
       for (const wakeup of deliveries) runInBackground(publishDeliveryWakeup(wakeup));
       queueTurns(splitLater(turns));

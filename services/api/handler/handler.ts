@@ -97,16 +97,14 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
     return found;
   }
 
-  async function sendMessage(
+  /** Sends, and waits for the result. */
+  async function sendInOpenCall(
     request: SendMessageRequest,
     context: ServerCallContext,
   ): Promise<Message | Task> {
     // A caller with too many open calls gets the task so far, as at the end of the wait: its message is accepted
     // once, and a refusal would only make it send again.
-    const stopWaiting =
-      request.configuration?.returnImmediately === true
-        ? undefined
-        : parts.streams.tryOpen(authenticatedCaller.get(context), () => abortCall(context));
+    const stopWaiting = parts.streams.tryOpen(authenticatedCaller.get(context), () => abortCall(context));
     try {
       return await sendAndWait(request, context, stopWaiting !== undefined);
     } finally {
@@ -204,7 +202,12 @@ export function createRequestHandler(parts: HandlerParts): A2ARequestHandler {
           : parts.extendedCard;
       }),
 
-    sendMessage: (request, context) => withClientErrors(log, () => sendMessage(request, context)),
+    sendMessage: (request, context) =>
+      withClientErrors(log, () =>
+        request.configuration?.returnImmediately === true
+          ? sendAndWait(request, context, false)
+          : sendInOpenCall(request, context),
+      ),
 
     sendMessageStream: (request, context) =>
       stream(async () => {

@@ -38,8 +38,12 @@ export function guardOperations(handler: A2ARequestHandler, audit: AuditLog): A2
       name: UnaryName,
       run: (request: Request, context: ServerCallContext) => Promise<Result>,
     ) =>
-    async (request: Request, context: ServerCallContext): Promise<Result> => {
-      check(name, context);
+    (request: Request, context: ServerCallContext): Promise<Result> => {
+      try {
+        check(name, context);
+      } catch (error) {
+        return Promise.reject(error);
+      }
       return run(request, context);
     };
   const audited =

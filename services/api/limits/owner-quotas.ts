@@ -99,7 +99,9 @@ export function createOwnerQuotas(parts: {
       const { openTasks = 0, storedBytes = 0, webhookConfigs = 0 } = wanted;
       const amounts = { openTasks, storedBytes, webhookConfigs };
       const view = hasChecks(limits) ? getView(owner) : undefined;
-      if (view !== undefined) await reserve(view, limits, wanted, amounts);
+      if (view !== undefined && !reserveNow(view, limits, wanted, amounts)) {
+        await reserve(view, limits, wanted, amounts);
+      }
       let stored = false;
       try {
         const result = await run();
@@ -130,6 +132,11 @@ const amountLimits = ['openTasks', 'storedBytes', 'webhookConfigs'] as const;
 
 function hasChecks({ openTasks, storedBytes, webhookConfigs, modelCostPerDay }: OwnerLimits): boolean {
   return openTasks + storedBytes + webhookConfigs + modelCostPerDay > 0;
+}
+
+/** Reserves if a view is fresh and there is room, as for nearly all requests: further promises would live until the commit. */
+function reserveNow(view: OwnerUsageView, limits: OwnerLimits, wanted: Wanted, amounts: Amounts): boolean {
+  return view.age <= refreshAfterMs && reserveIfRoom(view, limits, wanted, amounts) === undefined;
 }
 
 /** One synchronous step, so that no other request comes between the check and the reservation. */

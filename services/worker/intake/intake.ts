@@ -77,10 +77,6 @@ export function createIntake(parts: IntakeParts): Intake {
   const mean = new MovingMean();
   const stopping = new AbortController();
 
-  async function getLimit(owner: string): Promise<number> {
-    return (await parts.getOwnerLimits(owner)).concurrentTurns;
-  }
-
   return {
     slots,
     stopSignal: stopping.signal,
@@ -89,7 +85,9 @@ export function createIntake(parts: IntakeParts): Intake {
     },
     findOwner: async ({ taskId, owner: named }) => {
       const owner = named ?? (await readOwner(db, taskId));
-      return owner === undefined ? undefined : { owner, limit: await getLimit(owner) };
+      if (owner === undefined) return undefined;
+      const { concurrentTurns: limit } = await parts.getOwnerLimits(owner);
+      return { owner, limit };
     },
     claimAndRun: async (taskId, sent, options = {}) => {
       const { releaseSignal = stopping.signal, abortAfterMs } = options;
@@ -112,7 +110,7 @@ export function createIntake(parts: IntakeParts): Intake {
     enqueue: createEnqueue(db, { wakeupGraceSeconds }),
     leave,
     dequeue: async (owner, count) => {
-      const limit = await getLimit(owner);
+      const { concurrentTurns: limit } = await parts.getOwnerLimits(owner);
       // After an outage, turns count as ended until their holders have extended their leases.
       const holdersFirst = limit > 0 && performance.now() - parts.databaseFailedAt() < holdersFirstMs;
       if (holdersFirst) return { turns: [], mayHaveMore: false };

@@ -5,8 +5,11 @@
  */
 const graceMs = 500;
 
-/** @throws the error of the work, or the reason of the signal */
-export function raceAbort<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+/**
+ * @param works the first that ends decides
+ * @throws the error of the work, or the reason of the signal
+ */
+export function raceAbort<T>(signal: AbortSignal, ...works: readonly (T | Promise<T>)[]): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
     const onAbort = (): void => {
@@ -16,8 +19,15 @@ export function raceAbort<T>(signal: AbortSignal, work: Promise<T>): Promise<T> 
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
     };
-    work.then(resolve, reject);
-    work.then(cleanUp, cleanUp);
+    const succeed = (result: T): void => {
+      cleanUp();
+      resolve(result);
+    };
+    const fail = (error: unknown): void => {
+      cleanUp();
+      reject(error);
+    };
+    for (const work of works) Promise.resolve(work).then(succeed, fail);
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
   });

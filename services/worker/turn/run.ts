@@ -31,7 +31,7 @@ import type { OutboxPublisher } from '#shared/outbox/publisher.ts';
 import { passFaultPoint } from '#shared/runtime/fault-points.ts';
 import type { Logger } from '#shared/runtime/log.ts';
 import { linkActive } from '#shared/runtime/spans.ts';
-import type { Agent } from '../agent/agent.ts';
+import type { Agent, TurnOutcome } from '../agent/agent.ts';
 import type { OpenTurnCalls } from './calls/open.ts';
 import type { OpenTurnChildren } from './children/open.ts';
 import type { OpenTurnFiles } from './output/files.ts';
@@ -206,7 +206,7 @@ async function runAgent(
     timer = abortAtLimit(held, limits.turnSeconds, input.startedSecondsAgo);
     await checkCost(task.owner);
     // An agent in plain JavaScript may return its outcome without a promise.
-    const outcome = await raceAbort(held.signal, Promise.race([agent.run(turn), turn.suspended]));
+    const outcome = await raceAbort<TurnOutcome | Suspension>(held.signal, agent.run(turn), turn.suspended);
     if (outcome instanceof Suspension) return outcome.release;
     await turn.complete(outcome);
     const stored = await turn.storeOutcomeFiles(outcome);

@@ -3,22 +3,21 @@
  * of the same task that replace each other, such as a growing artifact, are counted each time that they are
  * written.
  */
-type Text = string | null | undefined;
-
 export function countTaskBytes(task: {
   message: string;
   metadata: string | null;
   acceptedOutputModes: string | null;
   event: string;
 }): number {
-  return sum([task.message, task.metadata, task.acceptedOutputModes, task.event]);
+  const { message, metadata, acceptedOutputModes, event } = task;
+  return count(message) + count(metadata) + count(acceptedOutputModes) + count(event);
 }
 
 export function countFollowUpBytes(followUp: {
   message: string;
   acceptedOutputModes: string | null;
 }): number {
-  return sum([followUp.message, followUp.acceptedOutputModes]);
+  return count(followUp.message) + count(followUp.acceptedOutputModes);
 }
 
 /** The parts of a turn's write that store content. */
@@ -29,14 +28,12 @@ interface WrittenContent {
 }
 
 export function countWriteBytes({ events = [], steps = [], finish }: WrittenContent): number {
-  const end = finish?.kind === 'end' ? [finish.payload, finish.message] : [];
-  return (
-    sum(end) +
-    sum(events.flatMap(({ payload, artifact }) => [payload, artifact?.whole])) +
-    sum(steps.map(({ output }) => output))
-  );
+  let bytes = finish?.kind === 'end' ? count(finish.payload) + count(finish.message) : 0;
+  for (const { payload, artifact } of events) bytes += count(payload) + count(artifact?.whole);
+  for (const { output } of steps) bytes += count(output);
+  return bytes;
 }
 
-function sum(texts: readonly Text[]): number {
-  return texts.reduce((total: number, text) => total + Buffer.byteLength(text ?? ''), 0);
+function count(text: string | null | undefined): number {
+  return text === null || text === undefined ? 0 : Buffer.byteLength(text);
 }

@@ -19,17 +19,15 @@ const spreadMs = 60_000;
 export type CheckCost = (owner: string) => Promise<void>;
 
 export function createCostCheck(getLimits: GetOwnerLimits, readSpent: ReadSpentToday): CheckCost {
-  async function read(owner: string): Promise<[number, number]> {
-    const { modelCostPerDay } = await getLimits(owner);
-    return [modelCostPerDay, modelCostPerDay === 0 ? 0 : (await readSpent(owner)).cost];
-  }
-
   return async (owner) => {
-    const [max, cost] = await read(owner).catch((error: unknown): [number, number] => {
+    let max: number;
+    try {
+      max = (await getLimits(owner)).modelCostPerDay;
+      if (max === 0 || (await readSpent(owner)).cost < max) return;
+    } catch (error) {
       if (!isPassing(error)) throw error;
-      return [0, 0];
-    });
-    if (max === 0 || cost < max) return;
+      return;
+    }
     const now = databaseNow();
     const midnight = new Date(now + 1000 * secondsToMidnight(now));
     const until = Math.min(

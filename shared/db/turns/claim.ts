@@ -10,10 +10,9 @@
 import { sql, type RawBuilder } from 'kysely';
 import type { Wakeup } from '../../domain/wakeup.ts';
 import type { Usage } from '../../domain/usage.ts';
-import { databaseNow } from '../../runtime/clock.ts';
 import { createBatcher } from '../client/batcher.ts';
 import { wasRefused } from '../client/errors.ts';
-import { fewRows, isoTime, seconds } from '../client/fragments.ts';
+import { fewRows, isoTime, nextStatusAt, seconds } from '../client/fragments.ts';
 import { locked, retryWhileLocked } from '../client/locked.ts';
 import type { Db } from '../client/pool.ts';
 import { rows, uuid } from '../client/rows.ts';
@@ -206,15 +205,12 @@ async function claimSet(
   taskIds: readonly string[],
   withInput: boolean,
 ): Promise<Row[]> {
-  const now = new Date(databaseNow()).toISOString();
-  // Formatting a time takes longer than comparing two.
-  const startedAt = sql`case when status_at = ${now}::timestamptz then ${now}::text else ${isoTime(sql`status_at`)} end`;
   const result = await sql<Row>`-- prepared
     with ${updateGates(taskIds, options)},
     ${insertCrashedAttempts},
     -- The first claim of a task changes its state to working.
     started as (
-      update tasks t set state = 'TASK_STATE_WORKING', status_at = greatest(${now}::timestamptz, t.status_at)
+      update tasks t set state = 'TASK_STATE_WORKING', status_at = ${nextStatusAt(sql`t.status_at`)}
       from gate where t.id = gate.task_id and gate.fence = 1
       returning gate.task_id, gate.last_event, gate.config_rev, t.context_id, t.status_at
     ),
@@ -222,7 +218,7 @@ async function claimSet(
     new_event as (
       select task_id, last_event as seq, 'state' as kind, false as settles,
         ('{"statusUpdate":{"taskId":"' || task_id || '","contextId":' || to_json(context_id)
-          || ',"status":{"state":"TASK_STATE_WORKING","timestamp":"' || ${startedAt} || '"}}}')::json as payload,
+          || ',"status":{"state":"TASK_STATE_WORKING","timestamp":"' || ${isoTime(sql`status_at`)} || '"}}}')::json as payload,
         config_rev
       from started
     ),
