@@ -112,5 +112,6 @@ async function breakMessage({ pool }: Stack, taskId: string): Promise<void> {
     create view messages as
       select task_id, turn, role, message, accepted_output_modes, created_at, context_key,
         measure(task_id, bytes) as bytes
-      from stored_messages`);
+      from stored_messages;
+    grant select, insert, update, delete on messages to public`);
 }

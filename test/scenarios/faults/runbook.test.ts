@@ -155,7 +155,9 @@ describe('the runbook', () => {
     const receiver = await startReceiver(t);
     const task = await send('wait 600000', webhookTo(receiver.url, { token: 'secret' }));
     await assert.rejects(send('say two'), /open tasks/);
-    assert.match(await follow('longhaul ops owners'), /key:alice +openTasks +1 +1 +100%/);
+    await waitFor('the owner at its limit', async () =>
+      /key:alice +openTasks +1 +1 +100%/.test(await follow('longhaul ops owners')),
+    );
     await follow('npm run admin -- limits set OWNER openTasks=20000', { values: { OWNER: 'key:alice' } });
     await waitFor('the new limit', () => send('say two').catch(() => undefined));
 

@@ -1,4 +1,4 @@
-/** The commands of `longhaul` against a whole system, in a pipe and in a terminal. */
+/** The commands of `longhaul` against a whole system. cli-outputs.test.ts runs each in a pipe and in a terminal. */
 import assert from 'node:assert/strict';
 import { Webhook } from 'standardwebhooks';
 import { before, describe, test } from 'node:test';
@@ -189,6 +189,10 @@ describe('longhaul', () => {
     for (const part of ['Node.js', 'database', 'agent', 'clock', 'task', 'webhook']) {
       assert.match(output, new RegExp(`^ok +${part} `, 'm'));
     }
+    const { rows } = await stack.pool.query(
+      `select url from webhook_configs where url like 'http://localhost:%'`,
+    );
+    assert.deepEqual(rows, [], 'it leaves no webhook');
   });
 
   test('webhooks listen forwards signed events of all tasks', { timeout }, async (t) => {
@@ -234,9 +238,23 @@ describe('longhaul', () => {
     assert.deepEqual([twice.status, twice.stderr], [2, 'longhaul: expected either --cron or --every\n']);
   });
 
-  test('ops drain and wake refuse what they do not find', { timeout }, async () => {
-    const { status, stderr } = await longhaul(['ops', 'drain', 'WORKER']);
-    assert.deepEqual([status, /no worker WORKER runs a turn/.test(stderr)], [1, true]);
+  test('operators act for an owner, and on workers', { timeout }, async () => {
+    const id = (await done(['send', 'Good morning', '--at', '1h', '--detach'])).trim();
+    const as = ['--owner', 'anonymous'];
+    assert.match(await done(['list', '--state', 'submitted', ...as]), new RegExp(`^${id}  submitted`, 'm'));
+    assert.match(await done(['timeline', id, ...as]), /turn 1 +accepted/);
+    assert.equal(await done(['list', '--owner', 'key:none', '--json']), '');
+    const foreign = await longhaul(['cancel', id, '--owner', 'key:none']);
+    assert.deepEqual([foreign.status, foreign.stderr], [1, `${id}: was not found\n`]);
+    assert.equal(await done(['cancel', id, ...as]), `${id} canceled\n`);
+    const owners = await done(['ops', 'owners', '--all']);
+    assert.match(
+      owners,
+      /^OWNER +LIMIT +USED +MAX +SHARE +SET\n[^]*^anonymous +storedBytes +[\d.]+ \w+ +none +- +default$/m,
+    );
+    assert.match(await done(['ops', 'usage']), /^DAY +OWNER +CALLS +TOKENS +COST\n\S+ +anonymous /);
+    const drain = await longhaul(['ops', 'drain', 'WORKER']);
+    assert.deepEqual([drain.status, /no worker WORKER runs a turn/.test(drain.stderr)], [1, true]);
     const wake = await longhaul(['ops', 'wake', 'TASK']);
     assert.deepEqual([wake.status, wake.stderr], [1, 'TASK: no turn of it waits to be woken\n']);
   });
