@@ -271,7 +271,7 @@ describe('files of the repository', () => {
   // Written so that the search of the repository itself does not find it.
   const secret = [
     '-----BEGIN PRIVATE',
-    `KEY-----\nMIIE${Buffer.alloc(240, 'key').toString('base64')}\n-----END PRIVATE`,
+    `KEY-----\nMII${Buffer.alloc(240, 'key').toString('base64')}\n-----END PRIVATE`,
     'KEY-----',
   ].join(' ');
 
