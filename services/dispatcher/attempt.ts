@@ -11,7 +11,7 @@
 import { isPassing } from '#shared/db/client/errors.ts';
 import type { Db } from '#shared/db/client/pool.ts';
 import type { ClaimedDelivery } from '#shared/db/webhooks/claim.ts';
-import { bringForward } from '#shared/db/webhooks/forward.ts';
+import { bringForward, type DeliveryKey } from '#shared/db/webhooks/forward.ts';
 import type { Recorded, RecordAttempt } from '#shared/db/webhooks/record.ts';
 import type { Attempt, DeferralReason } from '#shared/db/webhooks/settle.ts';
 import type { Encryptor } from '#shared/crypto/encryption.ts';
@@ -205,12 +205,15 @@ export function createAttempt(parts: AttemptParts): MakeAttempt {
     const { taskId, configId, seq } = delivery;
     const receiver = getReceiver(owner, new URL(url));
     const ended = { receiver, delivery: { taskId, configId, seq }, startedAt, status, retryAfter, outcome };
-    const due = [...returns.ended(ended), ...scheduler.takeDue()];
-    if (due.length === 0) return [];
-    return bringForward(db, parts.wakeupGraceSeconds, due).catch((error: unknown) => {
-      log.debug({ receiver, error: errorMessage(error) }, 'webhooks not brought forward');
-      return [];
-    });
+    const bring = async (due: readonly DeliveryKey[], reason?: DeferralReason) => {
+      if (due.length === 0) return [];
+      return bringForward(db, parts.wakeupGraceSeconds, due, reason).catch((error: unknown) => {
+        log.debug({ receiver, error: errorMessage(error) }, 'webhooks not brought forward');
+        return [];
+      });
+    };
+    const wakeups = await Promise.all([bring(returns.ended(ended)), bring(scheduler.takeDue(), 'host_busy')]);
+    return wakeups.flat();
   }
 
   return async (delivery, mayContinue, traceparent) => {

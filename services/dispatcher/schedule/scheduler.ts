@@ -9,8 +9,8 @@
  * Tasks. If the receiver is quick, it first waits up to a second for a slot of its host, and meanwhile holds
  * a slot of the process: the calls that one owner keeps open are bounded too.
  *
- * A delay is an estimate. When requests end quickly, each brings forward two deliveries that were deferred because
- * their host was busy, for example with requests that hung until it was back.
+ * A delay is an estimate. When requests end quickly, each brings forward two deliveries to the same receiver that were
+ * deferred because its host was busy, for example with requests that hung until it was back.
  */
 import type { DeliveryKey } from '#shared/db/webhooks/forward.ts';
 import type { DeferralReason } from '#shared/db/webhooks/settle.ts';
@@ -24,7 +24,7 @@ import { SharedSlots } from './shared-slots.ts';
 const quickMs = 500;
 const maxWaitMs = 1_000;
 const forwardedAtOnce = 2;
-/** Deferred deliveries that are remembered for each host of an owner. */
+/** Deferred deliveries that are remembered for each receiver. */
 const maxDeferred = 1_000;
 /** The first delay of an attempt at a receiver that keeps failing; up to twice this with jitter. */
 const failingSeconds = 15;
@@ -63,13 +63,13 @@ export interface AttemptRequest {
 interface OwnedHost {
   slots: SharedSlots;
   pace: Pace;
-  /** Deliveries that found no slot, by their keys, oldest first. */
-  deferred: Map<string, DeliveryKey>;
 }
 
 interface Receiver {
   health: Health;
   pace: Pace;
+  /** Deliveries that found no slot, by their keys, oldest first. */
+  deferred: Map<string, DeliveryKey>;
 }
 
 /** Where an attempt takes its slots. */
@@ -100,7 +100,7 @@ export class AttemptScheduler {
   readonly #hosts: Registry<Place['host']>;
   readonly #ownedHosts: Registry<OwnedHost>;
   readonly #receivers = new Registry<Receiver>(
-    () => ({ health: new Health(), pace: new Pace() }),
+    () => ({ health: new Health(), pace: new Pace(), deferred: new Map() }),
     ({ pace }) => pace.inFlight === 0,
   );
 
@@ -113,7 +113,7 @@ export class AttemptScheduler {
       ({ slots, waiting }) => slots.used === 0 && waiting.size === 0,
     );
     this.#ownedHosts = new Registry(
-      () => ({ slots: new SharedSlots(2 * receiverConcurrency), pace: new Pace(), deferred: new Map() }),
+      () => ({ slots: new SharedSlots(2 * receiverConcurrency), pace: new Pace() }),
       ({ slots }) => slots.used === 0,
     );
   }
@@ -123,7 +123,7 @@ export class AttemptScheduler {
     const { owner, ownerPace, owned, receiver } = place;
     const { taskId, configId, seq } = request.delivery;
     const key = JSON.stringify([taskId, configId, seq]);
-    owned.deferred.delete(key);
+    receiver.deferred.delete(key);
     if (!receiver.health.mayAttempt(this.#now(), receiver.pace.inFlight, request.failures)) {
       const delaySeconds = failingSeconds * (1 + this.#chance());
       return { kind: 'deferred', delaySeconds, reason: 'receiver_failing' };
@@ -133,7 +133,7 @@ export class AttemptScheduler {
     if (mayEnter(place)) takeSlots(place);
     else if (receiver.pace.expectedMs(this.#now()) > quickMs || !(await waitForSlots(place))) {
       this.#process.release(owner);
-      if (owned.deferred.size < maxDeferred) owned.deferred.set(key, { taskId, configId, seq });
+      if (receiver.deferred.size < maxDeferred) receiver.deferred.set(key, { taskId, configId, seq });
       return this.#defer(owned.pace, 'host_busy');
     }
     return this.#start(place);
@@ -168,10 +168,10 @@ export class AttemptScheduler {
   }
 
   #forward(place: Place): void {
-    const { owned, receiver } = place;
+    const { receiver } = place;
     if (!mayEnter(place) || receiver.pace.expectedMs(this.#now()) > quickMs) return;
-    for (const [key, delivery] of [...owned.deferred].slice(0, forwardedAtOnce)) {
-      owned.deferred.delete(key);
+    for (const [key, delivery] of [...receiver.deferred].slice(0, forwardedAtOnce)) {
+      receiver.deferred.delete(key);
       this.#due.push(delivery);
     }
   }

@@ -5,6 +5,7 @@ import { databaseNow } from '../../runtime/clock.ts';
 import { seconds } from '../client/fragments.ts';
 import type { Db } from '../client/pool.ts';
 import { int, rows as toRows, text, uuid } from '../client/rows.ts';
+import type { DeferralReason } from './settle.ts';
 import { insertOutbox } from '../outbox/outbox.ts';
 import type { ConfigKey } from './claim.ts';
 
@@ -15,11 +16,14 @@ export interface DeliveryKey extends ConfigKey {
 /**
  * The attempt that follows is an additional one: if it fails, the delivery waits as long as before. Deliveries that are
  * being attempted or claimed are left out, and so are those that are due anyway.
+ *
+ * @param reason only deliveries that still wait for this reason
  */
 export async function bringForward(
   db: Db,
   wakeupGraceSeconds: number,
   keys: readonly DeliveryKey[],
+  reason: DeferralReason | null = null,
 ): Promise<DeliveryWakeup[]> {
   const { rows } = await sql<{ id: string; task_id: string; config_id: string }>`
     with input as (${toRows('input', keys, {
@@ -39,7 +43,7 @@ export async function bringForward(
         failures = greatest(0, d.failures - (d.deferred_reason is null)::int), deferred_reason = null
       from input join config on config.task_id = input.task_id and config.id = input.config_id
       where d.task_id = input.task_id and d.config_id = input.config_id and d.seq = input.seq
-        and d.state = 'pending' and d.due_at > now() and (d.lease_until is null or d.lease_until < now())
+        and d.state = 'pending' and (${reason}::text is null or d.deferred_reason = ${reason}) and d.due_at > now() and (d.lease_until is null or d.lease_until < now())
       returning d.task_id, d.config_id
     )
     ${insertOutbox({ kind: 'delivery', from: sql`(select distinct task_id, config_id from forwarded) forwarded` })}

@@ -187,6 +187,13 @@ describe('AttemptScheduler', () => {
     );
   });
 
+  test('brings nothing forward for another receiver of the same host', async () => {
+    const { scheduler, acquire, acquireMany } = createScheduler({ receiverConcurrency: 1 });
+    await acquireMany('a', 2, () => 'https://one.example/hangs');
+    release(await acquire('a', 'https://one.example/good'), true);
+    assert.deepEqual(scheduler.takeDue(), []);
+  });
+
   test('bounds the delay of a deferred attempt', async () => {
     const scheduler = createScheduler({ concurrency: 2 });
     await scheduler.acquire('a', 'https://evil.example/');
