@@ -70,6 +70,8 @@ export function createFeed(parts: {
         await sleep(500);
         return false;
       });
+      // A reader that has read further waits for the next poll.
+      if (joining.size > 0) isHinted = true;
       if (!more) await pause();
     }
     isRunning = false;
@@ -121,11 +123,15 @@ export function createFeed(parts: {
     if (closing.signal.aborted) joined.resolve();
     else if (!isRunning) void run();
     else if (!isPolling && position !== undefined) admit(position);
+    if (joining.has(reader)) endPause();
     await joined.promise.finally(() => joining.delete(reader));
   }
 
+  /** Admits the readers that wait, but for those that have read further than the loop, at another process. */
   function admit(at: LogPosition): void {
     for (const [reader, { resolve }] of joining) {
+      if (reader.seen !== undefined && BigInt(reader.seen.xmax) > BigInt(at.xmax)) continue;
+      joining.delete(reader);
       const key = toKey(reader.caller);
       const group = groups.get(key) ?? { caller: reader.caller, readers: new Set() };
       groups.set(key, group);
@@ -133,7 +139,6 @@ export function createFeed(parts: {
       reader.join(at);
       resolve();
     }
-    joining.clear();
   }
 
   function leave(reader: FeedReader): void {

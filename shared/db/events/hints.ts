@@ -40,11 +40,12 @@ async function run(
       connectionTimeoutMillis: 5_000,
       keepAlive: true,
     });
+    const done = new AbortController();
     try {
       const lost = new Promise<void>((resolve) => {
         client.on('error', () => resolve());
         client.on('end', resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
+        signal.addEventListener('abort', () => resolve(), { once: true, signal: done.signal });
       });
       await client.connect();
       client.on('notification', onHint);
@@ -54,6 +55,7 @@ async function run(
     } catch (error) {
       log.debug({ error: errorMessage(error) }, 'listening for event hints failed');
     }
+    done.abort();
     await client.end().catch(() => undefined);
     if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 500));
   }

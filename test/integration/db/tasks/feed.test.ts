@@ -183,6 +183,23 @@ describe('a feed', () => {
     assert.ok(pages > 2);
   });
 
+  test('repeats nothing to a reader that comes from a process which is ahead', async () => {
+    let hint = (): void => undefined;
+    const hints = { listen: (listener: () => void) => void (hint = listener) };
+    const behind = createFeed({ db, hints, log, pollMs: 60_000 });
+    cleanup.after(() => behind.close());
+    const [ada, bob] = [createCaller(), createCaller()];
+    const other = await open(bob, undefined, behind);
+    const first = await open(ada);
+    await createTasks(ada, 1);
+    const position = (await first.read(2)).at(-1)?.position ?? '';
+    const resumed = await open(ada, parsePosition(position), behind);
+    const created = await createTasks(ada, 1);
+    hint();
+    assert.deepEqual(keys(await resumed.read(2)), created.toSorted());
+    await Promise.all([other, first, resumed].map(({ close }) => close()));
+  });
+
   test('knows the positions that it can have sent', async () => {
     assert.ok(await feed.isKnown(await readLogPosition(db)));
     assert.ok(!(await feed.isKnown({ xmax: '999999999999999', running: [] })));
