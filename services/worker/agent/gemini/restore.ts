@@ -1,4 +1,5 @@
 /** Restores the conversation before a turn, from the history of its context and the records of its task. */
+import { createHash } from 'node:crypto';
 import { getModelApi } from '#shared/agent/model-api.ts';
 import type { ModelSettings } from '#shared/agent/model-settings.ts';
 import { noUsage } from '#shared/domain/usage.ts';
@@ -29,7 +30,7 @@ export async function restoreConversation(
   const restored = new Set<number>();
   const recordedTools = parts.tools.filter((tool) => 'agent' in tool);
   if (history.complete)
-    conversation.base = countParts(history.entries.filter(({ taskId }) => taskId !== turn.taskId));
+    conversation.base = identify(history.entries.filter(({ taskId }) => taskId !== turn.taskId));
   else appendContent(conversation.contents, 'user', [{ text: incompleteHistory }]);
   for (const entry of await inlineEntries(turn, history.entries)) {
     const earlier = entry.taskId === turn.taskId ? turns.get(entry.turn) : undefined;
@@ -82,14 +83,16 @@ async function continueOtherTask(
   if (getModelApi(model) === 'generateContent' || model.store === false) return;
   const stored = await turn.readStoredReply(last);
   const start = entries.findIndex(({ taskId }) => taskId === last.taskId);
-  if (stored?.model !== model.name || stored.base !== countParts(entries.slice(0, start))) return;
+  if (stored?.model !== model.name || stored.base !== identify(entries.slice(0, start))) return;
   const [request, reply] = conversation.contents.slice(-2);
   if (request?.role !== 'user' || reply?.role !== 'model') return;
   conversation.stored = { id: stored.interaction, content: request, parts: request.parts?.length ?? 0 };
 }
 
-function countParts(entries: readonly HistoryEntry[]): number {
-  return entries.reduce((count, { parts }) => count + parts.length, 0);
+/** Returns a number of at most nine digits that another conversation has only by chance. */
+function identify(entries: readonly HistoryEntry[]): number {
+  const content = JSON.stringify(entries.map(({ taskId, turn, role, parts }) => [taskId, turn, role, parts]));
+  return createHash('sha256').update(content).digest().readUInt32BE() % 1_000_000_000;
 }
 
 /** Reads large texts of the history back, those of the newest entries first. */

@@ -14,7 +14,7 @@ export interface Conversation {
   unfinished?: ModelResponse;
   /** The usage of the task so far. */
   spent: Usage;
-  /** The number of parts that it has from other tasks of the context. Undefined if some were left out. */
+  /** Identifies what it has from other tasks of the context. Undefined if some of that was left out. */
   base?: number;
   /** The last reply, if Google has stored it: a call that continues it sends only what follows. */
   stored?: StoredReply;
