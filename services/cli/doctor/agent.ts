@@ -31,7 +31,8 @@ export async function checkAgent(target: Target, task: boolean | undefined): Pro
   }
   const findings = [ok('agent', `${agent.card.name} at ${agent.url}`), await checkClock(target.url)];
   if (task ?? isLocal) return [...findings, ...(await checkTask(agent, isLocal))];
-  return [...findings, skipped('task', 'the agent is not on this machine: --task sends one')];
+  const why = task === false ? 'as --no-task says' : 'the agent is not on this machine: --task sends one';
+  return [...findings, skipped('task', why)];
 }
 
 async function checkClock(url: string): Promise<Finding> {
@@ -127,7 +128,10 @@ async function startReceiver(): Promise<LoopBack> {
 
 async function describeWebhook(receiver: LoopBack | undefined): Promise<Finding> {
   if (receiver === undefined) return skipped('webhook', 'the agent sends none to this machine');
-  const arrived = await Promise.race([receiver.received.then(() => true), sleep(maxWaitMs, false)]);
+  const arrived = await Promise.race([
+    receiver.received.then(() => true),
+    sleep(maxWaitMs, false, { ref: false }),
+  ]);
   if (arrived) return ok('webhook', `arrived at ${receiver.url}`);
   return failed(
     'webhook',

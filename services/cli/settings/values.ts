@@ -33,14 +33,24 @@ export function parseDuration(value: string): number {
 
 /** An ISO 8601 time with its zone, or a delay from now such as `10m`. */
 export function parseTime(value: string): string {
+  return readTime(value, 1, 'a delay');
+}
+
+/** An ISO 8601 time with its zone, or an age such as `10m`. */
+export function parsePastTime(value: string): string {
+  return readTime(value, -1, 'an age');
+}
+
+function readTime(value: string, direction: 1 | -1, name: string): string {
   const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(value) ?? [];
   if (count !== undefined) {
-    return new Date(Date.now() + Number(count) * units[unit as keyof typeof units] * 1000).toISOString();
+    const ms = Number(count) * units[unit as keyof typeof units] * 1000;
+    return new Date(Date.now() + direction * ms).toISOString();
   }
   const time = /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:?\d\d)$/.test(value) ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(time)) {
     throw new InvalidArgumentError(
-      'Expected a time such as 2030-01-31T08:00:00Z, or a delay such as 10m, 2h or 1d.',
+      `Expected a time such as 2030-01-31T08:00:00Z, or ${name} such as 10m, 2h or 1d.`,
     );
   }
   return new Date(time).toISOString();

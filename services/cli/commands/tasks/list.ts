@@ -10,7 +10,7 @@ import { stateName } from '../../output/task-printer.ts';
 import { printJson, printRows, printTable } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
 import { addAgentOptions, addOwnerOption, type AgentOptions } from '../../settings/settings.ts';
-import { parseCount, parseState, parseTime } from '../../settings/values.ts';
+import { parseCount, parsePastTime, parseState } from '../../settings/values.ts';
 
 interface ListOptions extends AgentOptions {
   state?: TaskState;
@@ -27,8 +27,8 @@ export function addListCommand(program: Command): void {
     .option('--context <id>', 'only tasks of this conversation')
     .option(
       '--since <time>',
-      'only tasks that changed their state after this time, such as 2030-01-31T08:00:00Z',
-      parseTime,
+      'only tasks that changed their state after this time, such as 2030-01-31T08:00:00Z or 10m',
+      parsePastTime,
     )
     .option('--limit <count>', 'at most so many tasks', parseCount(100_000), 20);
   addAgentOptions(addOwnerOption(command))

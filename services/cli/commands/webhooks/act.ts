@@ -6,7 +6,7 @@ import { exitStatus, usageError } from '../../failure.ts';
 import { print, printJson, printProgress } from '../../output/terminal.ts';
 import { runOnAgent } from '../../run.ts';
 import { addAgentOptions, addOwnerOption } from '../../settings/settings.ts';
-import { parseCount, parseSeconds, parseTime } from '../../settings/values.ts';
+import { parseCount, parsePastTime, parseSeconds } from '../../settings/values.ts';
 import { addWebhookArguments, findWebhookPath, postToWebhook, type WebhookOptions } from './route.ts';
 
 interface RedeliverOptions extends WebhookOptions {
@@ -23,8 +23,8 @@ export function addRedeliverCommand(group: Command): void {
     .option('--event <number>', 'this event', parseCount(999_999_999))
     .option(
       '--since <time>',
-      'all events that failed since this time, such as 2030-01-31T08:00:00Z',
-      parseTime,
+      'all events that failed since this time, such as 2030-01-31T08:00:00Z or 10m',
+      parsePastTime,
     )
     .addOption(
       new Option('--health <health>', 'without a task: only webhooks with this health').choices([
