@@ -1,6 +1,7 @@
 /** How the dispatcher treats the answers of a receiver, and its own failures. */
 import assert from 'node:assert/strict';
 import { describe, test, type TestContext } from 'node:test';
+import { bringForward } from '#shared/db/webhooks/forward.ts';
 import { uuidv7 } from '#shared/domain/ids.ts';
 import { createTestDatabase, connectToTestDatabase, openTestPool } from '../../support/database/postgres.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -265,6 +266,32 @@ describe('a receiver that is back', () => {
     assert.deepEqual({ attempts, failures }, { attempts: 2, failures: 1 });
     assert.ok(due_at.getTime() > Date.now() + 500_000, 'it waits as long as before');
   });
+
+  test(
+    'gets a webhook that found its host busy, unless it has named a time since',
+    { timeout },
+    async (t) => {
+      const { taskIds } = await startFailing(t, 2);
+      const configs = await db
+        .selectFrom('webhook_configs')
+        .selectAll()
+        .where('task_id', 'in', taskIds)
+        .execute();
+      const keys = configs.map(({ task_id: taskId, id: configId }) => ({ taskId, configId, seq: 1 }));
+      assert.deepEqual(await bringForward(db, 60, keys, 'host_busy'), []);
+      const [busy = ''] = taskIds;
+      await db
+        .updateTable('deliveries')
+        .set({ deferred_reason: 'host_busy' })
+        .where('task_id', '=', busy)
+        .execute();
+      const wakeups = await bringForward(db, 60, keys, 'host_busy');
+      assert.deepEqual(
+        wakeups.map(({ taskId }) => taskId),
+        [busy],
+      );
+    },
+  );
 
   test('does not get a webhook before the time that it has named', { timeout }, async (t) => {
     const receiver = await startReceiver(t);

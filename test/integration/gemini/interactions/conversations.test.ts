@@ -123,8 +123,10 @@ describe('the turns of a task', () => {
 
 describe('the tasks of a context', () => {
   /** Completes a task, and returns what the next task of the context is given. */
-  async function completeTask(): Promise<Pick<MemoryTurnOptions, 'taskId' | 'history' | 'storedReplies'>> {
-    const turn = new MemoryTurn({ taskId: 'before', message: 'one', definition });
+  async function completeTask(
+    earlier: readonly HistoryEntry[] = [],
+  ): Promise<Pick<MemoryTurnOptions, 'taskId' | 'history' | 'storedReplies'>> {
+    const turn = new MemoryTurn({ taskId: 'before', message: 'one', definition, history: [...earlier] });
     const text = await say(turn);
     const { result } = turn.steps.get('model#1')!;
     const { base, interaction } = JSON.parse(result) as { base: number; interaction: string };
@@ -132,6 +134,7 @@ describe('the tasks of a context', () => {
     return {
       taskId: 'after',
       history: [
+        ...earlier,
         { taskId: 'before', turn: 1, role: 'user', parts: [{ text: 'one' }] },
         { taskId: 'before', turn: 1, role: 'agent', parts: [{ text: text! }] },
       ],
@@ -169,6 +172,21 @@ describe('the tasks of a context', () => {
       assert.deepEqual(getInputTypes(-1), ['user_input', 'model_output', 'user_input']);
     });
   }
+
+  test('send their history if an earlier answer has changed since that reply', async () => {
+    repeatConversation();
+    const draft: HistoryEntry[] = [
+      { taskId: 'first', turn: 1, role: 'user', parts: [{ text: 'aside' }] },
+      { taskId: 'first', turn: 1, role: 'agent', parts: [{ text: 'a draft' }] },
+    ];
+    const { history = [], ...before } = await completeTask(draft);
+    await say(new MemoryTurn({ ...before, history, message: 'two', definition }));
+    assert.deepEqual(getInputTypes(-1), ['user_input'], 'nothing has changed');
+    const final: HistoryEntry = { ...draft[1]!, parts: [{ text: 'the answer' }] };
+    const changed = [draft[0]!, final, ...history.slice(2)];
+    await say(new MemoryTurn({ ...before, taskId: 'later', history: changed, message: 'two', definition }));
+    assert.equal(getInputTypes(-1).length, 5);
+  });
 
   test('send their history if Google may store nothing', async () => {
     repeatConversation();
