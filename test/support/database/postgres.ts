@@ -8,6 +8,7 @@ import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type Pool } from 'pg';
 import { openDatabase, type Db } from '#shared/db/client/pool.ts';
+import type { Cleanup } from '../cleanup.ts';
 import type { TestServer } from './test-server.ts';
 import { portVariable, serverVariable } from './variables.ts';
 
@@ -59,6 +60,17 @@ export function connectTo(url: string): TestConnections {
   const { db, pool } = openTestPool(url);
   beforeStop(() => pool.end());
   return { db, pool, url };
+}
+
+/** Creates a database and opens one connection to it, which reads its own statistics. Both are closed after the test. */
+export async function openSingleConnection(t: Cleanup): Promise<{ db: Db; pool: Pool }> {
+  const { url, close } = await createTestDatabase();
+  const opened = openDatabase({ database: { url, poolSize: 1 }, applicationName: 'test' });
+  t.after(async () => {
+    await opened.db.destroy();
+    await close();
+  });
+  return opened;
 }
 
 /** Opens a pool that the caller closes. */

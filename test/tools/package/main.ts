@@ -55,6 +55,8 @@ try {
 } finally {
   rmSync(root, { recursive: true, force: true });
 }
+// The PostgreSQL server of the image's check runs until this process ends.
+process.exit();
 
 /** Installs the wanted versions, and returns the folders of their programs. */
 function getTools(): string[] {

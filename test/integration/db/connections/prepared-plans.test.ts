@@ -7,7 +7,6 @@ import { randomUUID } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { Kysely, PostgresDialect, type CompiledQuery } from 'kysely';
 import { Pool } from 'pg';
-import { openDatabase } from '#shared/db/client/pool.ts';
 import { createEnqueue } from '#shared/db/queue/enqueue.ts';
 import type { Database } from '#shared/db/schema/schema.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
@@ -22,7 +21,7 @@ import type { Attempt, AttemptOutcome } from '#shared/db/webhooks/settle.ts';
 import { LeaseLostError } from '#shared/domain/errors.ts';
 import { caller, newTask, newTurnEnd, newWebhook } from '../../../support/database/new-task.ts';
 import { findReads, type QueryPlan } from '../../../support/database/plan.ts';
-import { createTestDatabase } from '../../../support/database/postgres.ts';
+import { createTestDatabase, openSingleConnection } from '../../../support/database/postgres.ts';
 
 const tables = [
   'gates',
@@ -119,15 +118,7 @@ describe('prepared statements', () => {
   });
 
   test('are planned once, however many tasks there are', async (t) => {
-    const database = await createTestDatabase();
-    const { db, pool } = openDatabase({
-      database: { url: database.url, poolSize: 1 },
-      applicationName: 'test',
-    });
-    t.after(async () => {
-      await db.destroy();
-      await database.close();
-    });
+    const { db, pool } = await openSingleConnection(t);
     const options = { idempotencyWindowSeconds: 60, wakeupGraceSeconds: 10 };
     const accept = createAccept(db, options);
     await Promise.all(Array.from({ length: 2_000 }, () => accept(newTask())));

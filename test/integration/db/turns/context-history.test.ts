@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Pool } from 'pg';
-import { openDatabase } from '#shared/db/client/pool.ts';
 import { createAccept } from '#shared/db/tasks/accept.ts';
 import { acceptFollowUp } from '#shared/db/tasks/follow-up.ts';
 import { createClaim } from '#shared/db/turns/claim.ts';
@@ -15,7 +14,7 @@ import {
   newTask,
   newTurnEnd,
 } from '../../../support/database/new-task.ts';
-import { createTestDatabase } from '../../../support/database/postgres.ts';
+import { openSingleConnection } from '../../../support/database/postgres.ts';
 
 const options = { idempotencyWindowSeconds: 0, wakeupGraceSeconds: 10 };
 const memory = { maxBytes: 200_000_000, take: async () => undefined };
@@ -24,16 +23,7 @@ const recordBytes = 1_000_000;
 describe('the history of a context', () => {
   for (const contexts of [1, 50]) {
     test(`is found without reading others if one owner has 20,000 tasks in ${contexts} contexts`, async (t) => {
-      // One connection, so that it reads its own statistics.
-      const database = await createTestDatabase();
-      const { db, pool } = openDatabase({
-        database: { url: database.url, poolSize: 1 },
-        applicationName: 'test',
-      });
-      t.after(async () => {
-        await db.destroy();
-        await database.close();
-      });
+      const { db, pool } = await openSingleConnection(t);
       await pool.query(
         `with task as (
            insert into tasks (id, tenant, owner, context_id, agent_hash, state, status_at, shown)
@@ -66,15 +56,7 @@ describe('the history of a context', () => {
   }
 
   test('costs a claim nothing, and a read no more in a long task than in a short one', async (t) => {
-    const database = await createTestDatabase();
-    const { db, pool } = openDatabase({
-      database: { url: database.url, poolSize: 1 },
-      applicationName: 'test',
-    });
-    t.after(async () => {
-      await db.destroy();
-      await database.close();
-    });
+    const { db, pool } = await openSingleConnection(t);
     const write = createTurnWriter(db, options);
     let claimed = await createClaimedTask(db);
     const { taskId } = claimed.lease;
