@@ -1,5 +1,6 @@
 /** Bounds the bodies of requests that are answered without reading them. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
 const maxDiscardedBytes = 64 * 1024 * 1024;
@@ -53,12 +54,22 @@ export function boundUnreadBodies(app: FastifyInstance): void {
   });
 }
 
+/** The deadlines of connections. A connection has at most one unread body, because its next request follows the body. */
+const deadlines = new WeakMap<Socket, NodeJS.Timeout>();
+
 function boundUnreadBody(this: ServerResponse): void {
   const raw: RequestMessage = this.req;
-  if (raw.complete) return;
+  const { socket, complete } = raw;
+  if (complete || socket.destroyed) return;
   const boundMs = raw[unread] === true ? maxRefusedMs : maxDiscardMs;
-  const timer = setTimeout(() => raw.complete || raw.socket.destroy(), boundMs);
-  raw.socket.once('close', () => clearTimeout(timer));
+  const earlier = deadlines.get(socket);
+  // One listener for each connection: a client may have thousands of requests refused over it.
+  if (earlier === undefined) socket.once('close', () => clearTimeout(deadlines.get(socket)));
+  else clearTimeout(earlier);
+  deadlines.set(
+    socket,
+    setTimeout(() => raw.complete || socket.destroy(), boundMs),
+  );
 }
 
 /** RFC 9112, section 6: a request has a body if it has one of these headers. */
